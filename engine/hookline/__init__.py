@@ -1,0 +1,3 @@
+"""Hookline: a plugin-based workflow engine for webhooks."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,64 @@
+"""All that a plugin may import; backends and blob stores find what they need in `hookline.api.storage`."""
+
+from hookline.connector import FILTERED, PASS, STOPPED, Action, Connector, Context, Log, Reply, Signal
+from hookline.errors import (
+    CannotVerify,
+    ExpressionError,
+    ExpressionFailed,
+    ExpressionLimit,
+    ExpressionSyntax,
+    HooklineError,
+    MissingValue,
+    NotVerified,
+    StepError,
+    StoreError,
+)
+from hookline.hookspecs import hookimpl
+from hookline.http import HttpClient, Response
+from hookline.jsontypes import JsonObject, JsonValue
+from hookline.mapper import Expression, Mapper, Reference, Scope
+from hookline.model.message import Attachment, Message
+from hookline.model.webhook import WebhookSettings
+from hookline.scheme import Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.trigger import RequestTrigger, Trigger
+
+__all__ = [
+    "FILTERED",
+    "PASS",
+    "STOPPED",
+    "Action",
+    "Attachment",
+    "CannotVerify",
+    "Check",
+    "Connector",
+    "Context",
+    "Expression",
+    "ExpressionError",
+    "ExpressionFailed",
+    "ExpressionLimit",
+    "ExpressionSyntax",
+    "HooklineError",
+    "HttpClient",
+    "JsonObject",
+    "JsonValue",
+    "Log",
+    "Mapper",
+    "Message",
+    "MissingValue",
+    "NoSettings",
+    "NotVerified",
+    "Reference",
+    "Reply",
+    "RequestTrigger",
+    "Response",
+    "Scheme",
+    "Scope",
+    "SignedRequest",
+    "Signal",
+    "StepError",
+    "StoreError",
+    "Trigger",
+    "Verified",
+    "WebhookSettings",
+    "hookimpl",
+]

@@ -1,0 +1,25 @@
+"""Time, passed in: the engine asks its clock, never the operating system."""
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the engine gets the time from."""
+
+    def now(self) -> datetime:
+        """The current time, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back, for measuring durations."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that much of this clock's time."""
+        ...
+
+
+def rfc3339(at: datetime) -> str:
+    """`2026-01-31T08:00:00.123456Z`: how times read in the API, in messages and in expressions."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,277 @@
+"""Every error of Hookline, as a tree. A code is part of the contract: it is never renamed or reused.
+
+HooklineError
+├── ConfigError             a setting of the server or a command is wrong
+├── PluginError             a plugin can't be used
+│   ├── PluginFailed        it failed to import or to register
+│   ├── DuplicateName       two plugins give one name
+│   └── UnknownHook         it implements a hook that doesn't exist
+├── FlowInvalid             a flow's document is wrong; holds every problem
+├── FlowNotFound            there is no such flow, or no such version of it
+├── ExecutionNotFound
+├── IllegalStateChange      an execution can't go from here to there
+├── ExpressionError
+│   ├── ExpressionSyntax    it can't be compiled
+│   ├── MissingValue        it names what isn't there
+│   ├── ExpressionFailed    it was evaluated, and failed
+│   └── ExpressionLimit     it went over a bound
+├── CredentialError         a credential is missing, of another type, or can't be decrypted
+├── StepError               an action failed; says whether trying again can help
+├── RequestRefused          a request got no execution; holds the HTTP status
+│   ├── Malformed           400
+│   ├── NotVerified         401
+│   ├── FlowUnknown         404
+│   ├── MethodNotAllowed    405
+│   ├── TooLarge            413
+│   ├── UnsupportedMedia    415
+│   ├── SchemaViolation     422
+│   ├── TooMany             429
+│   └── Unavailable         503
+│       └── CannotVerify    the sender may be right, and we can't tell now
+└── StoreError              the backend can't be read or written now
+
+An error's docstring is its default message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a document, its place and its remedy."""
+
+    message: str
+    pointer: str = ""
+    """JSON pointer (RFC 6901) into the document; the empty string is its root."""
+    code: str = "invalid"
+    remedy: str = ""
+    severity: Literal["error", "warning"] = "error"
+    file: str | None = None
+    line: int | None = None
+    """Counted from 1."""
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        text = " ".join(part for part in (place and f"{place}:", self.pointer, self.message) if part)
+        return f"{text} ({self.remedy})" if self.remedy else text
+
+
+class HooklineError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or (type(self).__doc__ or "").partition("\n")[0]
+        super().__init__(self.message)
+
+
+class ConfigError(HooklineError):
+    """A setting is wrong."""
+
+    code = "config"
+
+
+class PluginError(HooklineError):
+    """A plugin can't be used."""
+
+    code = "plugin"
+
+
+class PluginFailed(PluginError):
+    """A plugin failed to load."""
+
+    code = "plugin.failed"
+
+
+class DuplicateName(PluginError):
+    """Two plugins give the same name."""
+
+    code = "plugin.duplicate"
+
+
+class UnknownHook(PluginError):
+    """A plugin implements a hook that doesn't exist."""
+
+    code = "plugin.unknown_hook"
+
+
+class FlowInvalid(HooklineError):
+    """The flow is not valid."""
+
+    code = "flow.invalid"
+
+    def __init__(self, problems: Sequence[Problem], message: str | None = None) -> None:
+        self.problems = tuple(problems)
+        super().__init__(message or "; ".join(str(problem) for problem in self.problems) or None)
+
+
+class FlowNotFound(HooklineError):
+    """There is no such flow."""
+
+    code = "flow.not_found"
+
+
+class ExecutionNotFound(HooklineError):
+    """There is no such execution."""
+
+    code = "execution.not_found"
+
+
+class IllegalStateChange(HooklineError):
+    """The execution's state doesn't allow this."""
+
+    code = "execution.state"
+
+
+class ExpressionError(HooklineError):
+    """An expression is wrong."""
+
+    code = "expression"
+
+
+class ExpressionSyntax(ExpressionError):
+    """The expression can't be read."""
+
+    code = "expression.syntax"
+
+
+class MissingValue(ExpressionError):
+    """The expression names a value that isn't there."""
+
+    code = "expression.missing"
+
+
+class ExpressionFailed(ExpressionError):
+    """The expression failed."""
+
+    code = "expression.failed"
+
+
+class ExpressionLimit(ExpressionError):
+    """The expression went over its bounds."""
+
+    code = "expression.limit"
+
+
+class CredentialError(HooklineError):
+    """The credential can't be used."""
+
+    code = "credential"
+
+
+class StepError(HooklineError):
+    """The step failed."""
+
+    code = "step.failed"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        """`retry_after`: seconds the other side asks us to wait before trying again."""
+        super().__init__(message)
+        # An instance's code hides the class's: an action names its own failures, `http.404` for one.
+        self.error_code = code or type(self).code
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class RequestRefused(HooklineError):
+    """The request was refused."""
+
+    code = "request.refused"
+    status: ClassVar[int] = 400
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        problems: Sequence[Problem] = (),
+        retry_after: float | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+        self.retry_after = retry_after
+        self.headers = tuple(headers)
+
+
+class Malformed(RequestRefused):
+    """The request can't be read."""
+
+    code = "request.malformed"
+
+
+class NotVerified(RequestRefused):
+    """The sender could not be verified."""
+
+    code = "request.not_verified"
+    status = 401
+
+
+class FlowUnknown(RequestRefused):
+    """No flow answers here."""
+
+    code = "request.flow_unknown"
+    status = 404
+
+
+class MethodNotAllowed(RequestRefused):
+    """The flow doesn't take this method."""
+
+    code = "request.method"
+    status = 405
+
+
+class TooLarge(RequestRefused):
+    """The body is larger than allowed."""
+
+    code = "request.too_large"
+    status = 413
+
+
+class UnsupportedMedia(RequestRefused):
+    """The flow doesn't take this media type."""
+
+    code = "request.media_type"
+    status = 415
+
+
+class SchemaViolation(RequestRefused):
+    """The body doesn't satisfy the flow's schema."""
+
+    code = "request.schema"
+    status = 422
+
+
+class TooMany(RequestRefused):
+    """There are too many requests."""
+
+    code = "request.too_many"
+    status = 429
+
+
+class Unavailable(RequestRefused):
+    """The request can't be taken now."""
+
+    code = "request.unavailable"
+    status = 503
+
+
+class CannotVerify(Unavailable):
+    """The sender can't be verified now."""
+
+    code = "request.cannot_verify"
+
+
+class StoreError(HooklineError):
+    """The backend can't be used now."""
+
+    code = "store"

@@ -1,0 +1,1 @@
+"""What is known of flows: reading, compiling, checking and watching them."""

@@ -1,0 +1,46 @@
+"""Mappers: the expression languages with which steps map data."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+Scope: TypeAlias = Mapping[str, Any]
+"""What expressions see: `body`, `headers`, `attachments`, `trigger`, `steps`, `vars`, `execution`, and where they
+exist `item` (or the foreach's own name for it), `index` and `error`. All are JSON values: never changed by a mapper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A path into the scope that an expression reads, as far as it is known before it runs.
+
+    `$.steps.order.body.lines[*].sku` gives `("steps", "order", "body", "lines")`: it stops at the first part that
+    isn't one key or index.
+    """
+
+    path: tuple[str | int, ...]
+    optional: bool = False
+    """It may be missing: a default stands by."""
+
+
+class Expression(ABC):
+    """A compiled expression. Pure: the same scope gives the same value."""
+
+    source: str
+    references: tuple[Reference, ...] = ()
+
+    @abstractmethod
+    def evaluate(self, scope: Scope) -> Any:
+        """Its JSON value. Raises ExpressionError; MissingValue names the path and the nearest key that exists."""
+
+
+class Mapper(ABC):
+    """An expression language."""
+
+    name: ClassVar[str]
+    """As in `{"jsonpath": "$.a"}`."""
+    title: ClassVar[str] = ""
+
+    @abstractmethod
+    def compile(self, source: str) -> Expression:
+        """Compile an expression, once. Raises ExpressionSyntax."""

@@ -1,0 +1,1 @@
+"""Frozen data and legal state changes. No I/O, no event loop."""

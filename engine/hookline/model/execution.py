@@ -1,0 +1,116 @@
+"""An execution, its steps' records, and the state changes that are legal."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from hookline.errors import IllegalStateChange
+
+
+class State(StrEnum):
+    """Where an execution is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Outcome(StrEnum):
+    """How an execution ended."""
+
+    COMPLETED = "completed"
+    FILTERED = "filtered"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    CANCELLED = "cancelled"
+
+
+#: From each state, the states that may follow. A failed execution goes back to waiting when an operator retries it.
+MOVES: Final[dict[State, frozenset[State]]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.WAITING, State.CANCELLED}),
+    State.RUNNING: frozenset({State.WAITING, State.SUCCEEDED, State.FAILED, State.CANCELLED}),
+    State.WAITING: frozenset({State.RUNNING, State.FAILED, State.CANCELLED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset({State.WAITING}),
+    State.CANCELLED: frozenset(),
+}
+
+FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+
+
+def check_move(execution_id: str, old: State, new: State) -> None:
+    """Raise IllegalStateChange unless an execution may go from `old` to `new`."""
+    if new not in MOVES[old]:
+        raise IllegalStateChange(f"execution {execution_id} is {old}; it can't become {new}")
+
+
+class ErrorInfo(msgspec.Struct, frozen=True):
+    """An error as it is recorded and shown."""
+
+    code: str
+    message: str
+    step: str | None = None
+    """The path of the step, `lines[3]/post`."""
+    retryable: bool = False
+
+
+class StepState(StrEnum):
+    """Where one attempt at a step is."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    WAITING = "waiting"
+    """It failed, and is tried again at `due_at`."""
+    SKIPPED = "skipped"
+    """Its `when` was false."""
+
+
+class StepRecord(msgspec.Struct, frozen=True):
+    """One entry of the journal: what became of one attempt at a step. The journal is only added to."""
+
+    seq: int
+    """Its place in the execution's journal, from 1."""
+    id: str
+    path: str
+    use: str
+    state: StepState
+    attempt: int
+    """Counted from 1."""
+    started_at: datetime
+    finished_at: datetime
+    input: bytes | None = None
+    """JSON: the step's settings after mapping, secrets masked."""
+    output: bytes | None = None
+    """JSON of a `Result`."""
+    error: ErrorInfo | None = None
+    due_at: datetime | None = None
+    signal: str | None = None
+    """`filtered` or `stopped` where the step ended its branch or the execution."""
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """One message's run through one version of a flow."""
+
+    id: str
+    flow_id: str
+    flow_version: str | None
+    """Bound when the first step starts."""
+    state: State
+    outcome: Outcome | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempt: int
+    """Counts an operator's retries; 1 at first."""
+    error: ErrorInfo | None = None
+    reason: str | None = None
+    """Why it is waiting: `retry`, or `blocked: …` with the cause."""
+    ready_at: datetime | None = None
+    """When it is to be run next; none while it runs, is blocked or has ended."""

@@ -1,0 +1,134 @@
+"""A flow's document: what its JSON file may say."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from hookline.model.durations import Duration
+
+FLOW_ID = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+STEP_ID = r"^[a-z][a-z0-9_]*$"
+
+Expression = Any
+"""A JSON value in which strings may be expressions."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+
+
+class TriggerDocument(_Document):
+    """What starts the flow."""
+
+    use: str = Field(description="The trigger's name, such as `webhook`.")
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="The trigger's settings.")
+
+
+class RetryDocument(_Document):
+    """How often, and after how long, a step that failed is tried again."""
+
+    attempts: int = Field(
+        default=3, ge=1, le=1000, description="How often it is tried in all, the first time included."
+    )
+    wait: Duration = Field(default=timedelta(seconds=1), description="The wait before the second attempt.")
+    factor: float = Field(default=2.0, ge=1, description="By how much the wait grows each time.")
+    cap: Duration = Field(default=timedelta(minutes=5), description="The longest wait.")
+
+
+class _Step(_Document):
+    id: str | None = Field(default=None, pattern=STEP_ID, description="Names the step's result: `$.steps.<id>`.")
+    when: Expression = Field(default=True, description="The step runs only where this is true.")
+
+
+class ActionStep(_Step):
+    """Run one action."""
+
+    use: str = Field(description="The action's name, such as `http.request`.")
+    with_: dict[str, Any] = Field(
+        default_factory=dict, alias="with", description="The action's settings; strings may be expressions."
+    )
+    credential: str | None = Field(default=None, description="The name of the credential that it uses.")
+    retry: RetryDocument | None = Field(default=None, description="How failures are tried again.")
+    timeout: Duration | None = Field(default=None, description="The longest time for one attempt.")
+    on_error: Literal["fail", "continue"] = Field(
+        default="fail", description="`continue` keeps the message and sets `steps.<id>.error`."
+    )
+
+
+class CaseDocument(_Document):
+    """One case of a switch."""
+
+    when: Expression = Field(default=None, description="The case runs where this is true.")
+    otherwise: Literal[True] | None = Field(default=None, description="The case runs where no other did.")
+    steps: tuple["StepDocument", ...] = Field(description="What runs in this case.")
+
+
+class SwitchStep(_Step):
+    """Run the first case that holds, or each that holds."""
+
+    switch: tuple[CaseDocument, ...] = Field(min_length=1, description="The cases, in order.")
+    match: Literal["first", "all"] = Field(default="first", description="Whether one case runs, or each that holds.")
+
+
+class ForeachStep(_Step):
+    """Run steps for each item of a list; the body becomes the list of results."""
+
+    foreach: Expression = Field(description="An expression that gives the list.")
+    steps: tuple["StepDocument", ...] = Field(min_length=1, description="What runs for each item.")
+    concurrency: int = Field(default=1, ge=1, le=1000, description="How many items run side by side.")
+    as_: str = Field(
+        default="item",
+        alias="as",
+        pattern=STEP_ID,
+        description="The item's name in expressions, `item` by default.",
+    )
+    on_error: Literal["fail", "continue"] = Field(
+        default="fail", description="`continue` leaves out the items that fail and goes on."
+    )
+
+
+def _kind(step: Any) -> str:
+    for kind in ("switch", "foreach"):
+        if (kind in step) if isinstance(step, dict) else hasattr(step, kind):
+            return kind
+    return "action"
+
+
+StepDocument = Annotated[
+    Union[  # noqa: UP007 - a forward reference can't be joined by |
+        Annotated[ActionStep, Tag("action")],
+        Annotated[SwitchStep, Tag("switch")],
+        Annotated[ForeachStep, Tag("foreach")],
+    ],
+    Discriminator(_kind),
+]
+
+
+class FlowDocument(_Document):
+    """One trigger and a list of steps."""
+
+    schema_url: str | None = Field(default=None, alias="$schema", description="For editors: where the JSON Schema is.")
+    id: str = Field(pattern=FLOW_ID, max_length=100, description="Names the flow, in its URL too.")
+    title: str = Field(default="", description="What it does, in a line.")
+    state: Literal["active", "paused", "stopped"] = Field(
+        default="active", description="A paused flow accepts and keeps messages; a stopped one answers 404."
+    )
+    trigger: TriggerDocument
+    vars: dict[str, Any] = Field(default_factory=dict, description="Constants, `$.vars.<name>` in expressions.")
+    steps: tuple[StepDocument, ...] = Field(description="What runs, from top to bottom.")
+    concurrency: int = Field(default=64, ge=1, le=10000, description="How many executions run side by side.")
+    rate: str | None = Field(
+        default=None,
+        pattern=r"^[1-9][0-9]*/(s|m|h)$",
+        description="How many messages it accepts, such as `10/s`; more get 429.",
+    )
+    body_schema: dict[str, Any] | None = Field(
+        default=None, alias="schema", description="JSON Schema of the body; what doesn't satisfy it gets 422."
+    )
+
+
+CaseDocument.model_rebuild()
+SwitchStep.model_rebuild()
+ForeachStep.model_rebuild()
+FlowDocument.model_rebuild()

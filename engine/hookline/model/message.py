@@ -1,0 +1,135 @@
+"""What travels: messages, their attachments, and the envelope in which one is accepted."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from hookline.jsontypes import JsonObject, decode, encode
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A file beside the body. Its bytes are in the blob store under `id`."""
+
+    id: str
+    name: str
+    """The form field's name, or `body` where the request was the file."""
+    filename: str | None
+    type: str
+    """The declared media type."""
+    size: int
+    sha256: str
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What a step takes and gives. Header names are lower-case."""
+
+    body: Any = None
+    """A JSON value."""
+    headers: dict[str, str] = {}
+    attachments: tuple[Attachment, ...] = ()
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a finished step gave: `steps.<id>` in expressions, `output` in the API.
+
+    `extra` stands beside the body: the `status` of an HTTP response, say.
+    """
+
+    body: Any = None
+    headers: dict[str, str] = {}
+    attachments: tuple[Attachment, ...] = ()
+    extra: dict[str, Any] = {}
+    error: dict[str, Any] | None = None
+    """Set where the step failed and the flow went on: `code, message, step, retryable`."""
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """How the first message came in."""
+
+    use: str
+    """The trigger's name."""
+    method: str | None = None
+    path: str = ""
+    """What follows the flow's id in the URL."""
+    query: dict[str, Any] = {}
+    received_at: datetime | None = None
+    verified_by: str | None = None
+    client: str | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """An accepted message on its way to its flow. Its execution has the same id."""
+
+    execution_id: str
+    flow_id: str
+    message: Message
+    arrival: Arrival
+    accepted_at: datetime
+    dedupe_key: str | None = None
+    dedupe_until: datetime | None = None
+    body_json: bytes | None = None
+    """The body as JSON text where that is at hand (as received), so that it is not encoded again."""
+    raw: bytes | None = None
+    """The body's bytes as received, where they are neither `body_json` nor an attachment's."""
+    raw_headers: tuple[tuple[str, str], ...] = ()
+    """The headers as received, secrets masked."""
+
+
+class _Payload(msgspec.Struct, frozen=True, array_like=True):
+    body: bytes
+    headers: dict[str, str]
+    attachments: tuple[Attachment, ...]
+    arrival: Arrival
+    raw: bytes | None
+    raw_headers: tuple[tuple[str, str], ...]
+
+
+_pack = msgspec.msgpack.Encoder()
+_unpack = msgspec.msgpack.Decoder(_Payload)
+
+
+def pack(envelope: Envelope) -> bytes:
+    """The part of an envelope that a store keeps as one opaque value (the rest is columns)."""
+    message = envelope.message
+    return _pack.encode(
+        _Payload(
+            body=envelope.body_json if envelope.body_json is not None else encode(message.body),
+            headers=message.headers,
+            attachments=message.attachments,
+            arrival=envelope.arrival,
+            raw=envelope.raw,
+            raw_headers=envelope.raw_headers,
+        )
+    )
+
+
+def unpack(
+    payload: bytes,
+    *,
+    execution_id: str,
+    flow_id: str,
+    accepted_at: datetime,
+    dedupe_key: str | None = None,
+    dedupe_until: datetime | None = None,
+) -> Envelope:
+    """The envelope that `pack` packed."""
+    kept = _unpack.decode(payload)
+    return Envelope(
+        execution_id=execution_id,
+        flow_id=flow_id,
+        message=Message(decode(kept.body), kept.headers, kept.attachments),
+        arrival=kept.arrival,
+        accepted_at=accepted_at,
+        dedupe_key=dedupe_key,
+        dedupe_until=dedupe_until,
+        body_json=kept.body,
+        raw=kept.raw,
+        raw_headers=kept.raw_headers,
+    )
+
+
+def arrival_view(payload: bytes) -> JsonObject:
+    """How the message of a packed payload came in, for the API."""
+    view: JsonObject = msgspec.to_builtins(_unpack.decode(payload).arrival)
+    return view
