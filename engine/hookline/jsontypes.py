@@ -3,12 +3,14 @@
 Integers are exact, fractions are binary64; NaN, infinities and lone surrogates don't exist. Keys keep their order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import msgspec
+from pydantic import JsonValue
 
-JsonValue: TypeAlias = "None | bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue]"
+__all__ = ["MAX_DEPTH", "JsonObject", "JsonValue", "canonical", "decode", "encode"]
+
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
 MAX_DEPTH = 128

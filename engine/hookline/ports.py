@@ -271,7 +271,8 @@ class Queue(Protocol):
     def deliveries(self, flow_id: str) -> AsyncIterator[Delivery]:
         """Endless: what a flow has to run, oldest first; reads ahead by a bounded number.
 
-        A delivery that is neither acknowledged nor retried isn't given again while the process lives; after a crash it is.
+        A delivery that is neither acknowledged nor retried isn't given again while the process lives; after a
+        crash it is.
         """
         ...
 
