@@ -8,6 +8,7 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -53,6 +54,8 @@ class Context(Generic[C]):
     """Counted from 1."""
     idempotency_key: str
     """The same at each attempt at this step of this execution."""
+    files_root: Path | None = None
+    """The folder under which actions may read and write files; None where the server allows none."""
 
 
 @dataclass(frozen=True, slots=True)
