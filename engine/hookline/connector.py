@@ -21,6 +21,7 @@ from hookline.model.message import Message
 if TYPE_CHECKING:
     from hookline.http import HttpClient
     from hookline.ports import Blobs
+    from hookline.resources import Resources
 
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -54,6 +55,10 @@ class Context(Generic[C]):
     """Counted from 1."""
     idempotency_key: str
     """The same at each attempt at this step of this execution."""
+    resources: "Resources"
+    """What the plugin keeps open between steps."""
+    credential_type: str | None = None
+    """The name of the credential's type: which of those the action takes it is."""
     files_root: Path | None = None
     """The folder under which actions may read and write files; None where the server allows none."""
 
@@ -70,6 +75,13 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, JsonValue] = field(default_factory=dict)
     attachments: tuple[Any, ...] | None = None
+
+
+class FromVars:
+    """Marks a setting whose expressions may read `vars` alone, so that no message can choose it.
+
+    As in `url: Annotated[str, FromVars()]`.
+    """
 
 
 class Signal:
@@ -114,6 +126,8 @@ class Action:
     """Why it can't be used here, with the remedy; None where it can."""
     parameters: Mapping[str, str]
     """From each field of `settings` to the parameter of `run` that it fills."""
+    from_vars: frozenset[str] = frozenset()
+    """Parameters marked `FromVars`."""
 
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
         """The keyword arguments for `run`."""
@@ -132,7 +146,9 @@ class Connector:
     """Groups the actions of one service, with its credential type.
 
     `name` is the first part of its actions' names; the generic components alone have the empty prefix.
-    `accepts` names credential types of others that its actions take besides their own.
+    `credential_type` is the name of its credential's type, by default the connector's own name.
+    `accepts` names credential types of others that its actions take besides their own; `ctx.credential_type` says
+    which one a step has.
     `unavailable` says why it can't be used here (an extra that isn't installed) and what to do.
     """
 
@@ -142,6 +158,7 @@ class Connector:
         *,
         title: str = "",
         credential: type[BaseModel] | None = None,
+        credential_type: str | None = None,
         accepts: tuple[str, ...] = (),
         prefix: bool = True,
         unavailable: str | None = None,
@@ -149,6 +166,7 @@ class Connector:
         self.name = name
         self.title = title or name
         self.credential = credential
+        self.credential_type = credential_type or name
         self.accepts = accepts
         self.prefix = prefix
         self.unavailable = unavailable
@@ -200,7 +218,7 @@ class Connector:
             fields[field_name] = (hints[parameter.name], _field(parameter))
         full = f"{self.name}.{short}" if self.prefix else short
         doc = inspect.getdoc(function) or ""
-        own = (self.name,) if self.credential is not None else ()
+        own = (self.credential_type,) if self.credential is not None else ()
         return Action(
             name=full,
             run=function,
@@ -214,7 +232,14 @@ class Connector:
             pure=pure,
             unavailable=self.unavailable,
             parameters=names,
+            from_vars=frozenset(
+                name for name, hint in hints.items() if any(isinstance(m, FromVars) for m in _metadata(hint))
+            ),
         )
+
+
+def _metadata(hint: Any) -> tuple[Any, ...]:
+    return hint.__metadata__ if typing.get_origin(hint) is typing.Annotated else ()
 
 
 def _field(parameter: inspect.Parameter) -> FieldInfo:

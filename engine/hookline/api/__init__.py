@@ -1,6 +1,6 @@
 """All that a plugin may import; backends and blob stores find what they need in `hookline.api.storage`."""
 
-from hookline.connector import FILTERED, PASS, STOPPED, Action, Connector, Context, Log, Reply, Signal
+from hookline.connector import FILTERED, PASS, STOPPED, Action, Connector, Context, FromVars, Log, Reply, Signal
 from hookline.errors import (
     CannotVerify,
     ExpressionError,
@@ -19,6 +19,7 @@ from hookline.jsontypes import JsonObject, JsonValue
 from hookline.mapper import Expression, Mapper, Reference, Scope
 from hookline.model.message import Attachment, Message
 from hookline.model.webhook import WebhookSettings
+from hookline.resources import Resource, Resources
 from hookline.scheme import Check, NoSettings, Scheme, SignedRequest, Verified
 from hookline.trigger import RequestTrigger, Trigger
 
@@ -37,6 +38,7 @@ __all__ = [
     "ExpressionFailed",
     "ExpressionLimit",
     "ExpressionSyntax",
+    "FromVars",
     "HooklineError",
     "HttpClient",
     "JsonObject",
@@ -50,6 +52,8 @@ __all__ = [
     "Reference",
     "Reply",
     "RequestTrigger",
+    "Resource",
+    "Resources",
     "Response",
     "Scheme",
     "Scope",

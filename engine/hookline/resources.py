@@ -1,0 +1,30 @@
+"""What a plugin keeps open between steps (`ctx.resources`), such as a pool of connections."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+
+class Resource(Protocol):
+    """Something that is kept open for as long as an engine runs."""
+
+    async def close(self) -> None:
+        """Give everything back. Called once, when the engine stops."""
+        ...
+
+
+R = TypeVar("R", bound=Resource)
+
+
+class Resources(Protocol):
+    """An engine's own resources: two engines in one process share none."""
+
+    def get(self, make: Callable[[], R]) -> R:
+        """The resource that `make` makes: made at the first call with the same `make` (a class, say), then kept.
+
+        Raises StepError (`engine.stopping`, retryable) once the engine closes its resources.
+        """
+        ...
+
+    def owns_database(self, url: str) -> bool:
+        """Whether a database URL names the engine's own store or queue, which steps must leave alone."""
+        ...
