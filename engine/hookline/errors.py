@@ -73,6 +73,10 @@ class ConfigError(HooklineError):
 
     code = "config"
 
+    def __init__(self, message: str | None = None, *, problems: Sequence[Problem] = ()) -> None:
+        self.problems = tuple(problems)
+        super().__init__(message)
+
 
 class PluginError(HooklineError):
     """A plugin can't be used."""
@@ -160,6 +164,11 @@ class CredentialError(HooklineError):
     """The credential can't be used."""
 
     code = "credential"
+
+    def __init__(self, message: str | None = None, *, problems: Sequence[Problem] = ()) -> None:
+        """`problems`: what is wrong with its values, each at its pointer; never a value itself."""
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class StepError(HooklineError):

@@ -1,0 +1,49 @@
+"""`hookline`: the commands by name. None is imported before it is called, so that `--help` answers at once."""
+
+import importlib
+from typing import Final
+
+import click
+
+from hookline import __version__
+
+#: From each command to its module and its line in `--help`; the module's object has the command's name.
+COMMANDS: Final = {
+    "serve": ("hookline.cli.serve", "Accept webhooks and run flows."),
+    "check": ("hookline.cli.check", "Find what is wrong in flows."),
+    "components": ("hookline.cli.components", "What steps and triggers can use, and how."),
+    "plugins": ("hookline.cli.plugins", "Which plugins are installed, and whether they work."),
+    "schema": ("hookline.cli.schema", "JSON Schema of flows, for editors."),
+    "credentials": ("hookline.cli.credentials", "The secrets that flows use."),
+    "executions": ("hookline.cli.executions", "What has run, and how it went."),
+}
+
+
+class Commands(click.Group):
+    """The commands of `COMMANDS`, imported one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hookline")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    envvar="HOOKLINE_CONFIG",
+    help="The file with the settings; hookline.toml in the current directory by default.",
+)
+def main(config: str | None) -> None:
+    """A plugin-based workflow engine for webhooks."""

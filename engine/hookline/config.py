@@ -1,0 +1,240 @@
+"""Settings: `hookline.toml`, then `HOOKLINE_*` in the environment, then options of the command line."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from hookline.errors import ConfigError, Problem
+
+PREFIX = "HOOKLINE_"
+FILE = Path("hookline.toml")
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A list in TOML; in the environment, parts joined by commas."""
+
+
+class Settings(BaseSettings):
+    """What a server or a command works with. Paths that are relative start at the current directory."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    db: str = Field(
+        default="sqlite:///.hookline/hookline.db",
+        description="Where executions are kept: the URL of a backend, `sqlite:///…` or `postgresql://…`.",
+    )
+    queue: str | None = Field(
+        default=None, description="Where messages are queued: the URL of a backend; the database by default."
+    )
+    flows: Path = Field(default=Path("flows"), description="The directory of the flows.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    server: Literal["hypercorn", "uvicorn"] = Field(
+        default="hypercorn", description="The HTTP server; `uvicorn` needs the extra `fast`."
+    )
+    workers: int = Field(default=1, ge=1, le=256, description="How many processes serve. SQLite takes one.")
+    role: Literal["all", "webhook", "worker"] = Field(
+        default="all", description="Whether this process accepts messages, runs flows, or does both."
+    )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
+        description="The URL under which senders reach the server, such as `https://hooks.example.com`.",
+    )
+    admin_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="The bearer token of the admin API, at least 16 characters; otherwise one is made and kept in "
+        "`admin.token` beside the database.",
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="Encrypts credentials. Several, joined by commas: the first encrypts, all decrypt. Otherwise one "
+        "is made and kept in `secret.key` beside the database.",
+    )
+    egress_allow: Names = Field(
+        default=(),
+        description="Networks (CIDR) or hosts that outgoing requests may reach although they are inside addresses.",
+    )
+    max_body: ByteSize = Field(
+        default=ByteSize(10_000_000), gt=0, description="The largest body, in bytes or as `10MB`."
+    )
+    max_file: ByteSize = Field(
+        default=ByteSize(1_000_000_000), gt=0, description="The largest uploaded file, in bytes or as `1GB`."
+    )
+    files: Path | None = Field(
+        default=None, description="The directory that `file.*` steps stay in; without one they fail."
+    )
+    blobs: str | None = Field(
+        default=None,
+        description="Where uploaded files are kept: the URL of a blob store; the directory `blobs` beside the "
+        "database by default.",
+    )
+    max_backlog: int = Field(
+        default=100_000, ge=1, description="How many messages may wait for one flow; more get 429."
+    )
+    grace: float = Field(
+        default=20.0, ge=0, le=3600, description="Seconds that running executions have to finish when the server stops."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least serious messages that are logged."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="console", description="One JSON object a line, or text for people."
+    )
+
+    @field_validator("queue", "public_url", "blobs", "files", "admin_token", "secret_key", mode="before")
+    @classmethod
+    def _unset(cls, value: Any) -> Any:
+        # `HOOKLINE_QUEUE=` in a unit file or a compose file means that it isn't set.
+        return None if value == "" else value
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, value: str | None) -> str | None:
+        return value.rstrip("/") if value else value
+
+    @field_validator("db", "queue", "blobs")
+    @classmethod
+    def _is_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not urlsplit(value).scheme:
+            raise ValueError(f"{info.field_name} is a URL, such as sqlite:///hookline.db")
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _one_worker(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1 and str(info.data.get("db", "")).startswith("sqlite"):
+            raise ValueError("a SQLite file has one writing process; use a postgresql:// database, or workers = 1")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `load` reads the other sources itself, so that it knows where each value came from.
+        return (init_settings,)
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The database's file; None where it is on a server."""
+        parts = urlsplit(self.db)
+        path = unquote(parts.path[1:])
+        return Path(path) if parts.scheme.partition("+")[0] == "sqlite" and path not in ("", ":memory:") else None
+
+    @property
+    def data_dir(self) -> Path:
+        """Where generated keys and files are: beside a SQLite database, otherwise `.hookline`."""
+        return self.sqlite_file.parent if self.sqlite_file else Path(".hookline")
+
+    @property
+    def blobs_url(self) -> str:
+        """Where uploaded files are kept."""
+        return self.blobs or f"file://{(self.data_dir / 'blobs').absolute()}"
+
+
+#: Names under our prefix that aren't settings, though they look like one.
+_OTHERS = ("HOOKLINE_VARS_", "HOOKLINE_TEST_", "HOOKLINE_FAULT", "HOOKLINE_REQUIRE_SERVICES", "HOOKLINE_CONFIG")
+
+
+def load(options: Mapping[str, Any] | None = None, file: Path | None = None) -> Settings:
+    """The settings of a file, the environment and a command's options; later ones win.
+
+    `options` that are None weren't given. `file` is `hookline.toml` in the current directory by default, and then it
+    needn't exist. Raises ConfigError with every problem, each with where the value came from.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    path = FILE if file is None else file
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name, value in _read(path, required=file is not None).items():
+        if name in Settings.model_fields:
+            values[name], places[name] = value, str(path)
+        else:
+            problems.append(_unknown(name, sorted(Settings.model_fields), str(path)))
+    for name, value in EnvSettingsSource(Settings)().items():
+        values[name], places[name] = value, "the environment"
+    problems += _misspelt(os.environ)
+    for name, value in given.items():
+        values[name], places[name] = value, "the command line"
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_input=False):
+            name = str(detail["loc"][0]) if detail["loc"] else ""
+            message = detail["msg"].removeprefix("Value error, ")
+            problems.append(Problem(f"{_named(name, places.get(name, ''))}: {message}", file=places.get(name)))
+        raise _wrong(problems) from None
+    if problems:
+        raise _wrong(problems)
+    return settings
+
+
+def _read(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"there is no file {path}") from None
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _named(name: str, place: str) -> str:
+    """A setting as it is written where it was found."""
+    if place == "the environment":
+        return f"{PREFIX}{name.upper()}"
+    return f"--{name.replace('_', '-')}" if place == "the command line" else name
+
+
+def _unknown(name: str, known: list[str], place: str) -> Problem:
+    near = difflib.get_close_matches(name, known, n=1)
+    return Problem(
+        f"there is no setting {name}",
+        code="config.unknown",
+        remedy=f"did you mean {near[0]}?" if near else f"the settings are {', '.join(known)}",
+        file=place,
+    )
+
+
+def _misspelt(environment: Mapping[str, str]) -> list[Problem]:
+    """Only what is nearly a setting: others may use our prefix for their own purposes."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    strange = sorted(
+        name for name in environment if name.startswith(PREFIX) and name not in known and not name.startswith(_OTHERS)
+    )
+    return [
+        _unknown(name, known, "the environment")
+        for name in strange
+        if difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    ]
+
+
+def _wrong(problems: list[Problem]) -> ConfigError:
+    return ConfigError("the settings are wrong", problems=problems)
