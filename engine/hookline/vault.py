@@ -1,0 +1,155 @@
+"""The vault: encrypts credentials before they are stored.
+
+A ciphertext is `version (1 byte) | key id (8) | nonce (12) | AES-256-GCM output`. The key's id says which of several
+keys decrypts it. The credential's name and type are authenticated with it, so that the bytes of one credential can't
+be put in another's place.
+"""
+
+import hashlib
+import os
+import secrets
+import stat
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hookline.errors import CredentialError
+from hookline.jsontypes import canonical
+
+_KEY_SIZE: Final = 32
+_VERSION: Final = b"\x01"
+_ID_SIZE: Final = 8
+_NONCE_SIZE: Final = 12
+_HEADER: Final = len(_VERSION) + _ID_SIZE + _NONCE_SIZE
+
+
+class Vault:
+    """Encrypts with the first of its keys, and decrypts with whichever key a ciphertext names."""
+
+    def __init__(self, keys: Sequence[bytes], random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        """`keys`: 32 bytes each, at least one. `random_bytes(n)`: where nonces come from."""
+        if not keys:
+            raise CredentialError("there is no key to encrypt credentials with; set HOOKLINE_SECRET_KEY")
+        if any(len(key) != _KEY_SIZE for key in keys):
+            raise CredentialError(f"a key that encrypts credentials has {_KEY_SIZE} bytes")
+        self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
+        self._first = _key_id(keys[0])
+        self._random_bytes = random_bytes
+
+    def __repr__(self) -> str:
+        return f"<Vault of keys {', '.join(key_id.hex() for key_id in self._ciphers)}>"
+
+    def encrypt(self, plaintext: bytes, *, name: str, type: str) -> bytes:
+        """Encrypt the values of a credential of this name and type."""
+        header = _VERSION + self._first + self._random_bytes(_NONCE_SIZE)
+        nonce = header[-_NONCE_SIZE:]
+        return header + self._ciphers[self._first].encrypt(nonce, plaintext, _bound(header, name, type))
+
+    def decrypt(self, ciphertext: bytes, *, name: str, type: str) -> bytes:
+        """What `encrypt` was given. Raises CredentialError: unknown key, altered bytes, another name or type."""
+        header, sealed = ciphertext[:_HEADER], ciphertext[_HEADER:]
+        if len(header) < _HEADER or header[:1] != _VERSION:
+            raise CredentialError(
+                f"credential {name!r}: what is stored is no credential that this version of Hookline can read; "
+                "set it again, or upgrade"
+            )
+        key_id = header[1 : 1 + _ID_SIZE]
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise CredentialError(
+                f"credential {name!r} is encrypted with the key {key_id.hex()}, which is not here; "
+                "add that key to HOOKLINE_SECRET_KEY (or put its file back), or set the credential again"
+            )
+        try:
+            return cipher.decrypt(header[-_NONCE_SIZE:], sealed, _bound(header, name, type))
+        except InvalidTag:
+            raise CredentialError(
+                f"credential {name!r}: what is stored was altered, or was made for another name or type; set it again"
+            ) from None
+
+    def current(self, ciphertext: bytes) -> bool:
+        """Whether it is encrypted with the first key: false for what a rotation has to encrypt again."""
+        return ciphertext[: 1 + _ID_SIZE] == _VERSION + self._first
+
+
+def generate_key() -> str:
+    """A new random key, as it is written in `HOOKLINE_SECRET_KEY` and in a key file."""
+    return urlsafe_b64encode(secrets.token_bytes(_KEY_SIZE)).decode().rstrip("=")
+
+
+def read_keys(text: str, source: str = "HOOKLINE_SECRET_KEY") -> tuple[bytes, ...]:
+    """The keys of a text that holds one or several, separated by commas. Raises CredentialError, naming the source."""
+    keys = []
+    for position, part in enumerate(text.split(","), start=1):
+        word = part.strip().rstrip("=")
+        try:
+            # Standard and URL-safe base64 are both taken; Python's decoder skips foreign letters, so length is checked.
+            key = urlsafe_b64decode(word.replace("+", "-").replace("/", "_") + "=" * (-len(word) % 4))
+        except ValueError:
+            key = b""
+        if len(key) != _KEY_SIZE or not word.isascii() or len(word) != 43:
+            raise CredentialError(
+                f"{source}: key {position} is not {_KEY_SIZE} bytes in base64; make one with "
+                """`python -c "import secrets; print(secrets.token_urlsafe(32))"`"""
+            )
+        keys.append(key)
+    return tuple(keys)
+
+
+def load_or_create_key(path: Path) -> tuple[bytes, ...]:
+    """The keys in a file, which is made with a new key and mode 0600 where there is none.
+
+    Two processes that start at once agree on one key. Raises CredentialError for a file that others can read, that
+    can't be read, or that holds no key.
+    """
+    try:
+        if not path.exists():
+            _create(path, generate_key())
+        with path.open(encoding="utf-8") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            # Windows has no such bits: there a file's readers are the folder's.
+            if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise CredentialError(
+                    f"{path}: others can read this key (mode {stat.S_IMODE(mode):04o}); `chmod 600 {path}`, "
+                    "and make a new key if somebody may have read it"
+                )
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CredentialError(f"{path}: the key that encrypts credentials can't be read or made: {error}") from error
+    return read_keys(text, str(path))
+
+
+def _create(path: Path, key: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # A link, unlike a rename, never replaces: whoever came first made the key.
+            path.hardlink_to(draft)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink(missing_ok=True)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _key_id(key: bytes) -> bytes:
+    return hashlib.sha256(b"hookline key id\0" + key).digest()[:_ID_SIZE]
+
+
+def _bound(header: bytes, name: str, type: str) -> bytes:
+    return header + canonical([name, type])
