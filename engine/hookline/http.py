@@ -1,10 +1,12 @@
 """The HTTP client that actions and schemes are given (`ctx.http`)."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hookline.jsontypes import JsonValue
+from hookline.errors import StepError
+from hookline.jsontypes import JsonValue, decode
 from hookline.model.message import Attachment
 
 
@@ -18,9 +20,6 @@ class Response:
 
     def json(self) -> Any:
         """The content as a JSON value. Raises StepError (`http.body`) where it isn't JSON."""
-        from hookline.errors import StepError
-        from hookline.jsontypes import decode
-
         try:
             return decode(self.content)
         except ValueError as error:
@@ -35,6 +34,21 @@ class Response:
             return self.content.decode(charset, "replace")
         except LookupError:
             return self.content.decode("utf-8", "replace")
+
+
+class StreamedResponse(Protocol):
+    """What is coming back. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The content as it arrives, decompressed; as long as the other side makes it."""
+        ...
+
+    async def read(self) -> Response:
+        """The rest of the content at once. Raises StepError (`http.too_large`) above `max_bytes`."""
+        ...
 
 
 class HttpClient(Protocol):
@@ -59,11 +73,23 @@ class HttpClient(Protocol):
     ) -> Response:
         """Send a request and read its response.
 
-        `timeout` and `max_bytes` have the server's defaults. A status of 400 and above raises StepError with code
-        `http.<status>`; 408, 425, 429 and 5xx are retryable, and honour `Retry-After`. A failure to connect is
-        `http.connect`, a timeout `http.timeout` (both retryable), a refused address `http.egress`.
-        A redirect to another origin drops credentials and `Idempotency-Key`.
+        `params` are added to the URL's query; in `params` and `form` a list repeats its key and null is left out.
+        `file` is streamed from the blob store. `auth` is a user name and a password. `timeout` is in seconds and
+        counts from the call to the last byte; it and `max_bytes` have the server's defaults. With no redirects, a
+        response that redirects is returned as it is.
+
+        A redirect to another origin keeps no header but those that describe content (`Accept`, `Content-Type`, …):
+        credentials and `Idempotency-Key` go no further than where they were meant for.
+
+        Raises StepError. A status of 400 and above: `http.<status>`, of which 408, 425, 429 and 5xx are retryable
+        and honour `Retry-After`. Retryable, too: `http.connect` (no connection), `http.tls` (no trust),
+        `http.disconnected` (cut off in between), `http.timeout`. Final: `http.egress` (an inside address),
+        `http.url`, `http.header`, `http.redirect`, `http.too_large`.
         """
+        ...
+
+    def stream(self, method: str, url: str, **options: Any) -> AbstractAsyncContextManager[StreamedResponse]:
+        """The same, for responses of any length; a status of 400 and above raises here too."""
         ...
 
     async def get_json(self, url: str, **options: Any) -> Any:

@@ -14,7 +14,7 @@ from hookline.errors import (
     StoreError,
 )
 from hookline.hookspecs import hookimpl
-from hookline.http import HttpClient, Response
+from hookline.http import HttpClient, Response, StreamedResponse
 from hookline.jsontypes import JsonObject, JsonValue
 from hookline.mapper import Expression, Mapper, Reference, Scope
 from hookline.model.message import Attachment, Message
@@ -61,6 +61,7 @@ __all__ = [
     "SignedRequest",
     "StepError",
     "StoreError",
+    "StreamedResponse",
     "Trigger",
     "Verified",
     "WebhookSettings",
