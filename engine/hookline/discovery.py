@@ -205,7 +205,8 @@ def _components(hook: str, kind: Kind, thing: Any) -> list[_Component]:
     if kind in ("connector", "scheme") and credential is not None:
         if not (inspect.isclass(credential) and issubclass(credential, BaseModel)):
             raise PluginFailed(f"{hook}: the credential of {name!r} must be a pydantic model's class")
-        components.append(_Component("credential type", name, credential))
+        type_name = _check_name(hook, getattr(thing, "credential_type", name))
+        components.append(_Component("credential type", type_name, credential))
     return components
 
 

@@ -19,7 +19,7 @@ class EngineResources:
     """The resources of one engine; `own_urls` are the URLs of its store and queue. See `Resources`."""
 
     def __init__(self, own_urls: Iterable[str] = ()) -> None:
-        self._own = frozenset(identity(url) for url in own_urls)
+        self._own = tuple(own_urls)
         self._made: dict[Callable[[], Any], Resource] = {}
         self._closed = False
 
@@ -34,7 +34,8 @@ class EngineResources:
 
     def owns_database(self, url: str) -> bool:
         """See `Resources`."""
-        return identity(url) in self._own
+        # Not remembered: what a path names changes when its file is made.
+        return identity(url) in map(identity, self._own)
 
     async def close(self) -> None:
         """Close all of them, side by side. Raises an ExceptionGroup of what went wrong, when all have been tried."""
