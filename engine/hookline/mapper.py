@@ -28,6 +28,8 @@ class Expression(ABC):
 
     source: str
     references: tuple[Reference, ...] = ()
+    gives: type | None = None
+    """The type of its values (`str`, `list`, `bool`, …) where that is known before it runs."""
 
     @abstractmethod
     def evaluate(self, scope: Scope) -> Any:

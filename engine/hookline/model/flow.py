@@ -115,6 +115,9 @@ class FlowDocument(_Document):
         default="active", description="A paused flow accepts and keeps messages; a stopped one answers 404."
     )
     trigger: TriggerDocument
+    mappers: tuple[str, ...] = Field(
+        default=(), description="Expression languages that it uses besides JSONPath and Jinja."
+    )
     vars: dict[str, Any] = Field(default_factory=dict, description="Constants, `$.vars.<name>` in expressions.")
     steps: tuple[StepDocument, ...] = Field(description="What runs, from top to bottom.")
     concurrency: int = Field(default=64, ge=1, le=10000, description="How many executions run side by side.")
