@@ -4,7 +4,7 @@
 acknowledging it are changes in a commit like any other, so that they can't disagree with the journal.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
@@ -186,6 +186,10 @@ class Store(Protocol):
         """The accepted message, as it was put."""
         ...
 
+    async def accepted_as(self, flow_id: str, dedupe_key: str, now: datetime) -> str | None:
+        """The execution that used a dedupe key whose window is still open; None where the key is free."""
+        ...
+
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
         """The entries with a `seq` above `after`, in order."""
         ...
@@ -268,7 +272,7 @@ class Queue(Protocol):
         """Return when the message is durable. Raises StoreError."""
         ...
 
-    def deliveries(self, flow_id: str) -> AsyncIterator[Delivery]:
+    def deliveries(self, flow_id: str) -> AsyncGenerator[Delivery, None]:
         """Endless: what a flow has to run, oldest first; reads ahead by a bounded number.
 
         A delivery that is neither acknowledged nor retried isn't given again while the process lives; after a

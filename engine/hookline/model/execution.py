@@ -92,7 +92,7 @@ class StepRecord(msgspec.Struct, frozen=True):
     error: ErrorInfo | None = None
     due_at: datetime | None = None
     signal: str | None = None
-    """`filtered` or `stopped` where the step ended its branch or the execution."""
+    """What it gave instead of a result: `pass`, `filtered` or `stopped`."""
 
 
 class Execution(msgspec.Struct, frozen=True):

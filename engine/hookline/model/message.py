@@ -30,16 +30,16 @@ class Message(msgspec.Struct, frozen=True):
     attachments: tuple[Attachment, ...] = ()
 
 
-class Result(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a finished step gave: `steps.<id>` in expressions, `output` in the API.
 
-    `extra` stands beside the body: the `status` of an HTTP response, say.
+    It is kept as a JSON object with these keys, those that hold nothing left out, and beside them what the action
+    gave besides a body: the `status` of an HTTP response, say.
     """
 
     body: Any = None
     headers: dict[str, str] = {}
     attachments: tuple[Attachment, ...] = ()
-    extra: dict[str, Any] = {}
     error: dict[str, Any] | None = None
     """Set where the step failed and the flow went on: `code, message, step, retryable`."""
 

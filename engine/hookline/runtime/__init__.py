@@ -1,0 +1,1 @@
+"""What happens while the engine runs: accepting, queueing, running, waiting."""

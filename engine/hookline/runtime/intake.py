@@ -1,0 +1,120 @@
+"""Accepting messages: is there such a flow, may it take one more, and is it durable?"""
+
+from collections.abc import Callable
+from typing import Final
+
+from hookline.clock import Clock
+from hookline.errors import FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany, Unavailable
+from hookline.flows.compiled import CompiledFlow
+from hookline.model.message import Envelope
+from hookline.ports import Accepted, Duplicate, Queue, Store
+from hookline.runtime.metrics import Metrics
+from hookline.runtime.rate import RateLimit
+
+#: Seconds after which a sender may try again, where nothing better is known.
+RETRY_AFTER: Final = 30.0
+
+
+class Intake:
+    """The door: whatever starts executions hands its messages in here."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: Queue,
+        clock: Clock,
+        metrics: Metrics,
+        current: Callable[[str], CompiledFlow],
+        max_backlog: int,
+    ) -> None:
+        """`current` gives a flow's current version; raises FlowNotFound, and FlowInvalid where it can't run."""
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._metrics = metrics
+        self._current = current
+        self._max_backlog = max_backlog
+        self._queued: dict[str, int] = {}
+        self._rates: dict[str, tuple[str, RateLimit]] = {}
+        self.open = False
+        """Whether messages are taken: not before the engine has started, and no more once it stops."""
+
+    def flow(self, flow_id: str) -> CompiledFlow:
+        """The version of a flow that a message would run on.
+
+        Raises FlowUnknown where there is none or it is stopped, and Unavailable where it can't take messages now.
+        """
+        if not self.open:
+            raise Unavailable("the server is starting or stopping", retry_after=5)
+        try:
+            flow = self._current(flow_id)
+        except FlowNotFound as error:
+            raise FlowUnknown(f"no flow {flow_id!r} takes messages here") from error
+        except FlowInvalid as error:
+            raise Unavailable(f"flow {flow_id!r} can't run now; the server's log says why", retry_after=60) from error
+        if flow.document.state == "stopped":
+            raise FlowUnknown(f"no flow {flow_id!r} takes messages here")
+        return flow
+
+    async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
+        """Make a message durable. Raises TooMany over the flow's rate or backlog, and Unavailable."""
+        if not self.open:
+            raise Unavailable("the server is stopping", retry_after=5)
+        rate = self._rate(flow)
+        refusal = self._refusal(flow, rate)
+        try:
+            if refusal is not None:
+                # A sender that repeats itself is told so, however busy the flow is.
+                known = await self._known(envelope)
+                if known is None:
+                    raise refusal
+                return known
+            if rate is not None:
+                rate.spend(self._clock.monotonic())
+            result = await self._queue.put(envelope)
+        except StoreError as error:
+            if rate is not None and refusal is None:
+                rate.give_back()
+            raise Unavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
+        if isinstance(result, Duplicate):
+            if rate is not None:
+                rate.give_back()
+            self._metrics.duplicate(flow.id)
+        else:
+            self._queued[flow.id] = self._queued.get(flow.id, 0) + 1
+            self._metrics.accepted(flow.id)
+        return result
+
+    def queued(self, flow_id: str, count: int) -> None:
+        """Set how many executions of a flow are queued: known from the store when the engine starts."""
+        self._queued[flow_id] = count
+
+    def started(self, flow_id: str) -> None:
+        """One of them has left the queue."""
+        self._queued[flow_id] = max(0, self._queued.get(flow_id, 0) - 1)
+
+    def _rate(self, flow: CompiledFlow) -> RateLimit | None:
+        text = flow.document.rate
+        if text is None:
+            return None
+        known = self._rates.get(flow.id)
+        if known is None or known[0] != text:
+            known = self._rates[flow.id] = (text, RateLimit(text))
+        return known[1]
+
+    def _refusal(self, flow: CompiledFlow, rate: RateLimit | None) -> TooMany | None:
+        if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:
+            return TooMany(f"flow {flow.id!r} takes {flow.document.rate}", retry_after=wait)
+        if self._queued.get(flow.id, 0) >= self._max_backlog:
+            return TooMany(f"flow {flow.id!r} has {self._max_backlog} messages queued", retry_after=RETRY_AFTER)
+        return None
+
+    async def _known(self, envelope: Envelope) -> Duplicate | None:
+        if envelope.dedupe_key is None:
+            return None
+        first = await self._store.accepted_as(envelope.flow_id, envelope.dedupe_key, self._clock.now())
+        if first is None:
+            return None
+        self._metrics.duplicate(envelope.flow_id)
+        return Duplicate(first)

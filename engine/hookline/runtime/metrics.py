@@ -1,0 +1,90 @@
+"""What the engine counts, for `/metrics`. Each engine has its own registry, so that two can live in one process."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from hookline.model.execution import State
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Counters, gauges and histograms; names begin with `hookline_`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        accepted = Counter("hookline_accepted", "Messages accepted.", ["flow"], registry=self.registry)
+        duplicates = Counter("hookline_duplicates", "Messages known already.", ["flow"], registry=self.registry)
+        refused = Counter(
+            "hookline_refused", "Requests refused, by flow and reason.", ["flow", "reason"], registry=self.registry
+        )
+        ended = Counter(
+            "hookline_executions_ended", "Executions ended, by state.", ["flow", "state"], registry=self.registry
+        )
+        step_seconds = Histogram(
+            "hookline_step_seconds",
+            "How long attempts at actions took.",
+            ["flow", "action", "result"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._queue_depth = Gauge(
+            "hookline_queue_depth", "Executions queued, by flow.", ["flow"], registry=self.registry
+        )
+        self._queue_age = Gauge(
+            "hookline_queue_age_seconds", "Age of the oldest queued execution.", ["flow"], registry=self.registry
+        )
+        self._executions = Gauge(
+            "hookline_executions",
+            "Executions that have not ended, by state.",
+            ["flow", "state"],
+            registry=self.registry,
+        )
+        # Looking a child up by its labels costs more than counting with it.
+        self._accepted: Callable[[str], Counter] = lru_cache(4096)(accepted.labels)
+        self._duplicates: Callable[[str], Counter] = lru_cache(4096)(duplicates.labels)
+        self._refused: Callable[[str, str], Counter] = lru_cache(4096)(refused.labels)
+        self._ended: Callable[[str, State], Counter] = lru_cache(4096)(ended.labels)
+        self._step_seconds: Callable[[str, str, str], Histogram] = lru_cache(4096)(step_seconds.labels)
+
+    def accepted(self, flow_id: str) -> None:
+        """A message was accepted."""
+        self._accepted(flow_id).inc()
+
+    def duplicate(self, flow_id: str) -> None:
+        """A message was known already."""
+        self._duplicates(flow_id).inc()
+
+    def refused(self, flow_id: str, reason: str) -> None:
+        """A request was refused; `reason` is the error's code. Unknown flows count under one name: `-`."""
+        self._refused(flow_id, reason).inc()
+
+    def ended(self, flow_id: str, state: State) -> None:
+        """An execution ended."""
+        self._ended(flow_id, state).inc()
+
+    def attempted(self, flow_id: str, action: str, result: str, seconds: float) -> None:
+        """An attempt at an action took so long; `result` is `ok` or the error's code."""
+        self._step_seconds(flow_id, action, result).observe(seconds)
+
+    def show_backlog(self, backlog: dict[str, tuple[int, float]], counts: dict[tuple[str, State], int]) -> None:
+        """Set the gauges: for each flow its queue's depth and age in seconds, and executions by state."""
+        self._queue_depth.clear()
+        self._queue_age.clear()
+        self._executions.clear()
+        for flow_id, (depth, age) in backlog.items():
+            self._queue_depth.labels(flow_id).set(depth)
+            self._queue_age.labels(flow_id).set(age)
+        for (flow_id, state), count in counts.items():
+            self._executions.labels(flow_id, state).set(count)
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]  # the library has no types there
+        return text

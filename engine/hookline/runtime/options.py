@@ -1,0 +1,36 @@
+"""What an engine is told when it is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Role = Literal["all", "webhook", "worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """The engine's settings; the command line makes them from its configuration."""
+
+    db: str
+    """URL of the backend, `sqlite:///…` or `postgresql://…`."""
+    blobs: str
+    """URL of the blob store, `file:///…`."""
+    flows: Path
+    """The folder with the flows' files."""
+    secret_keys: tuple[str, ...] = ()
+    """Keys that encrypt credentials; the first one encrypts, all decrypt."""
+    role: Role = "all"
+    watch: bool = True
+    """Take changes of the flows' files up while running."""
+    public_url: str = "http://127.0.0.1:8080"
+    egress_allow: tuple[str, ...] = ()
+    """Networks or hosts that outgoing requests may reach although they are inside addresses."""
+    files_root: Path | None = None
+    """The folder under which actions may read and write files."""
+    max_backlog: int = 1_000_000
+    """Queued executions of one flow, above which it answers 429."""
+    grace: float = 20.0
+    """Seconds that running executions have to finish when the engine stops."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Where `HOOKLINE_VARS_<FLOW>__<NAME>` is looked up."""

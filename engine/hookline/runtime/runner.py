@@ -1,0 +1,187 @@
+"""Running one delivery: from its start, or on from its journal, to its end or to where it waits."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from hookline.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
+from hookline.flows.compiled import CompiledFlow
+from hookline.model.execution import FINAL, ErrorInfo, Outcome, State, StepRecord
+from hookline.model.message import Envelope
+from hookline.ports import Change, Delivery, End, Park, Queue, Resume, Start
+from hookline.runtime.blocks import run_steps
+from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, Journal, StepFailed
+from hookline.runtime.services import Services
+from hookline.runtime.timers import Timers
+
+#: Seconds until a delivery that the store failed is tried again.
+_STORE_RETRY: Final = 5.0
+
+_ENDS: Final = {
+    Ending.DONE: Outcome.COMPLETED,
+    Ending.FILTERED: Outcome.FILTERED,
+    Ending.STOPPED: Outcome.STOPPED,
+}
+
+
+class Versions(Protocol):
+    """Where compiled flows are found."""
+
+    def current(self, flow_id: str) -> CompiledFlow:
+        """The version that new executions run on. Raises FlowNotFound, and FlowInvalid where it can't run."""
+        ...
+
+    async def version(self, flow_id: str, version: str) -> CompiledFlow:
+        """A version that executions are bound to. Raises FlowNotFound, FlowInvalid and StoreError."""
+        ...
+
+
+class Runner:
+    """Runs executions; keeps nothing of them between two deliveries."""
+
+    def __init__(
+        self,
+        services: Services,
+        versions: Versions,
+        queue: Queue,
+        timers: Timers,
+        vars_of: Callable[[CompiledFlow], Mapping[str, Any]],
+        on_start: Callable[[str], None],
+    ) -> None:
+        """`on_start` is told the flow's id each time a queued execution leaves the queue."""
+        self._services = services
+        self._versions = versions
+        self._queue = queue
+        self._timers = timers
+        self._vars_of = vars_of
+        self._on_start = on_start
+
+    async def run(self, delivery: Delivery) -> None:
+        """Run a delivery until it ends or waits, and acknowledge it. Raises only CancelledError."""
+        try:
+            await self._run(delivery)
+        except StoreError as error:
+            self._services.log.error(
+                "the store failed; trying again", execution_id=delivery.execution_id, error=error.message
+            )
+            await delivery.retry(_STORE_RETRY)
+        except (IllegalStateChange, ExecutionNotFound) as error:
+            # It was cancelled or ended by somebody else meanwhile: what they wrote stands.
+            self._services.log.warning(
+                "the execution changed under its run", execution_id=delivery.execution_id, error=error.message
+            )
+            await delivery.ack()
+        except Exception as error:
+            self._services.log.error("defect of the engine", execution_id=delivery.execution_id, exc_info=True)
+            await self._give_up(delivery, error)
+
+    async def _run(self, delivery: Delivery) -> None:
+        store, now = self._services.store, self._services.clock.now()
+        envelope = delivery.envelope or await store.envelope(delivery.execution_id)
+        execution = None if delivery.fresh else await store.execution(delivery.execution_id)
+        if envelope is None or (execution is not None and execution.state in FINAL):
+            await delivery.ack()
+            return
+        past: Sequence[StepRecord] = ()
+        try:
+            if execution is None or execution.flow_version is None:
+                flow = self._versions.current(delivery.flow_id)
+            else:
+                flow = await self._versions.version(delivery.flow_id, execution.flow_version)
+        except (FlowNotFound, FlowInvalid) as error:
+            if execution is None or execution.state is State.QUEUED:
+                self._on_start(delivery.flow_id)
+            await self._park_blocked(delivery, execution is not None and execution.state is State.WAITING, str(error))
+            return
+        prelude: tuple[Change, ...] = ()
+        if execution is None or execution.state is State.QUEUED:
+            prelude = (Start(envelope.execution_id, flow.version, now),)
+            started_at, attempt = now, 1
+            self._on_start(flow.id)
+        else:
+            past = await store.journal(execution.id)
+            if execution.flow_version is None:
+                prelude = (Start(execution.id, flow.version, now),)
+            elif execution.state is State.WAITING:
+                prelude = (Resume(execution.id, now),)
+            started_at, attempt = execution.started_at or now, execution.attempt
+        run = ExecutionRun(
+            flow=flow,
+            envelope=envelope,
+            journal=Journal(envelope.execution_id, self._services, past, prelude),
+            services=self._services,
+            started_at=started_at,
+            attempt=attempt,
+            vars=self._vars_of(flow),
+        )
+        changes = await self._walk(run, envelope)
+        await store.commit((*run.journal.take(), *changes))
+        await delivery.ack()
+        await self._after(run, changes)
+
+    async def _walk(self, run: ExecutionRun, envelope: Envelope) -> Sequence[Change]:
+        """Run the flow's steps; gives the change that says how that ended."""
+        frame = Frame(envelope.message, {}, run.started_at)
+        error: ErrorInfo | None = None
+        try:
+            ending = await run_steps(run, run.flow.steps, frame)
+        except StepFailed as failed:
+            ending, error = Ending.DONE, failed.error
+        except Blocked as cause:
+            run.blocked = str(cause)
+            ending = Ending.WAITING
+        except asyncio.CancelledError:
+            # The engine stops. What this execution has finished must not run again at the next start.
+            await asyncio.shield(run.journal.settle())
+            raise
+        now = self._services.clock.now()
+        if error is not None:
+            self._services.log.warning(
+                "execution failed",
+                execution_id=run.id,
+                flow_id=run.flow.id,
+                step=error.step,
+                code=error.code,
+                error=error.message,
+            )
+            return (End(run.id, State.FAILED, Outcome.FAILED, now, error),)
+        if ending is not Ending.WAITING:
+            return (End(run.id, State.SUCCEEDED, _ENDS[ending], now),)
+        ready_at = min(run.due, default=None)
+        return (Park(run.id, now, ready_at, f"blocked: {run.blocked}" if run.blocked else "retry"),)
+
+    async def _after(self, run: ExecutionRun, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if isinstance(change, End):
+                self._services.metrics.ended(run.flow.id, change.state)
+            elif isinstance(change, Park) and change.ready_at is not None:
+                # Its time may have come while the commit was under way; the timers look only forward.
+                if change.ready_at <= self._services.clock.now():
+                    await self._queue.wake(run.flow.id, run.id)
+                else:
+                    self._timers.notice(change.ready_at)
+
+    async def _park_blocked(self, delivery: Delivery, waiting: bool, cause: str) -> None:
+        now = self._services.clock.now()
+        changes: list[Change] = [Resume(delivery.execution_id, now)] if waiting else []
+        changes.append(Park(delivery.execution_id, now, None, f"blocked: {cause}"))
+        await self._services.store.commit(changes)
+        await delivery.ack()
+
+    async def _give_up(self, delivery: Delivery, error: Exception) -> None:
+        """End an execution that the engine itself can't run as failed, so that it is seen and can be retried."""
+        info = ErrorInfo("engine.defect", f"the engine has a defect: {type(error).__name__}: {error}")
+        now = self._services.clock.now()
+        try:
+            execution = await self._services.store.execution(delivery.execution_id)
+            changes: list[Change] = []
+            if execution is not None and execution.state is State.QUEUED:
+                changes.append(Start(execution.id, self._versions.current(delivery.flow_id).version, now))
+            changes.append(End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, info))
+            await self._services.store.commit(changes)
+        except (StoreError, FlowNotFound, FlowInvalid):
+            await delivery.retry(_STORE_RETRY)
+        except (IllegalStateChange, ExecutionNotFound):
+            await delivery.ack()
+        else:
+            await delivery.ack()

@@ -1,0 +1,44 @@
+"""What running steps need of the engine, handed down as one frozen record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from hookline.clock import Clock
+from hookline.connector import Action, Log
+from hookline.http import HttpClient
+from hookline.ports import Blobs, Store
+from hookline.resources import Resources
+from hookline.runtime.metrics import Metrics
+
+
+class Secrets(Protocol):
+    """Where credentials are looked up."""
+
+    def get(self, name: str) -> tuple[str, BaseModel]:
+        """A credential's type and its value. Raises CredentialError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The engine, as far as a step may see it."""
+
+    store: Store
+    blobs: Blobs
+    http: HttpClient
+    resources: Resources
+    secrets: Secrets
+    clock: Clock
+    metrics: Metrics
+    log: Log
+    files_root: Path | None
+    describe: Callable[[Action], str]
+    """The plugin that gave an action, with distribution and version: for reports of its defects."""
+    bind_log: Callable[..., Log]
+    """A logger with more fields: `bind_log(execution_id=…, step=…)`."""
+    stub: Callable[[str, Action, Any], Any] | None = None
+    """Answers in an action's place, by the step's path and settings, where flows are tested."""
