@@ -88,7 +88,7 @@ class Settings(BaseSettings):
         "database by default.",
     )
     max_backlog: int = Field(
-        default=100_000, ge=1, description="How many messages may wait for one flow; more get 429."
+        default=1_000_000, ge=1, description="How many messages may wait for one flow; more get 429."
     )
     grace: float = Field(
         default=20.0, ge=0, le=3600, description="Seconds that running executions have to finish when the server stops."

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from hookline.errors import PluginError
 from hookline.jsontypes import JsonValue
+from hookline.model.durations import FlowJsonSchema
 from hookline.model.message import Message
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Action:
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of its settings."""
-        return self.settings.model_json_schema(by_alias=True)
+        return self.settings.model_json_schema(by_alias=True, schema_generator=FlowJsonSchema)
 
 
 #: Numbers become text where text is asked for, since identifiers often travel as numbers.

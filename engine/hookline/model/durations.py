@@ -2,11 +2,14 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated, Final
+from decimal import Decimal
+from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
 
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+#: Milliseconds in each unit.
+_UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)$"
 _PATTERN = re.compile(PATTERN)
 
@@ -19,11 +22,34 @@ def parse_duration(text: object) -> timedelta:
     if match is None or not isinstance(text, str):
         raise ValueError("a duration is a number and a unit: 500ms, 30s, 5m, 2h, 7d or 1w")
     unit = match[2]
-    seconds = float(text[: -len(unit)]) * _UNITS[unit]
+    # Decimal, since a float of many milliseconds is off by a microsecond.
+    microseconds = Decimal(text[: -len(unit)]) * _UNITS[unit] * 1000
     try:
-        return timedelta(seconds=seconds)
+        return timedelta(microseconds=round(microseconds))
     except OverflowError:
         raise ValueError("this duration is longer than time itself; at most 999999999d") from None
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), WithJsonSchema({"type": "string", "pattern": PATTERN})]
+def format_duration(duration: timedelta) -> str:
+    """The text that `parse_duration` reads, in the largest unit of which it is a whole number; at most 1 ms exact."""
+    milliseconds = round(duration / timedelta(milliseconds=1))
+    for unit, size in reversed(_UNITS.items()):
+        count, rest = divmod(milliseconds, size)
+        if count and not rest:
+            return f"{count}{unit}"
+    return "0s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": PATTERN}),
+]
+
+
+class FlowJsonSchema(GenerateJsonSchema):
+    """JSON Schema in which durations that are defaults read as flows write them, and not as ISO 8601."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)

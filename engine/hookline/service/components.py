@@ -1,0 +1,156 @@
+"""What the admin API, the command line and the reference pages show of components.
+
+A component is anything that a flow can name: an action, a trigger, a scheme, a mapper, or a type of credential. Their
+inputs are read from the JSON Schema that pydantic makes of their signatures.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from pydantic import BaseModel
+
+from hookline.connector import Action
+from hookline.jsontypes import encode
+from hookline.model import durations
+from hookline.registry import Kind, Registry
+
+
+class InputView(msgspec.Struct, frozen=True):
+    """One setting of a component."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    description: str
+
+
+class ComponentView(msgspec.Struct, frozen=True):
+    """What a step or a trigger can use."""
+
+    name: str
+    kind: str
+    """`action`, `trigger`, `scheme`, `mapper` or `credential type`."""
+    title: str
+    description: str
+    plugin: str
+    """The plugin that gives it, with its distribution and version."""
+    inputs: list[InputView]
+    credential_types: list[str]
+    unavailable: str | None
+    """Why it can't be used here, with the remedy."""
+
+
+def component_views(registry: Registry) -> list[ComponentView]:
+    """Everything that flows can name, sorted by name."""
+    views = [_action(registry, action) for action in registry.actions.values()]
+    for trigger in registry.triggers.values():
+        views.append(_view(registry, "trigger", trigger.name, trigger.title, trigger.summary, trigger.settings))
+    for scheme in registry.schemes.values():
+        takes = (scheme.name,) if scheme.credential is not None else ()
+        views.append(_view(registry, "scheme", scheme.name, scheme.title, _doc(scheme), scheme.settings, takes))
+    for mapper in registry.mappers.values():
+        views.append(_view(registry, "mapper", mapper.name, mapper.title or mapper.name, _doc(mapper), None))
+    for name, model in registry.credential_types.items():
+        doc = (model.__doc__ or "").strip()
+        views.append(_view(registry, "credential type", name, doc.partition("\n")[0] or name, doc, model))
+    return sorted(views, key=lambda view: (view.name, view.kind))
+
+
+def inputs(model: type[BaseModel]) -> list[InputView]:
+    """The fields of a model, as whoever writes JSON sees them."""
+    schema = model.model_json_schema(by_alias=True, schema_generator=durations.FlowJsonSchema)
+    definitions = schema.get("$defs", {})
+    required = set(schema.get("required", ()))
+    return [
+        InputView(
+            name=name,
+            type=type_text(field, definitions),
+            required=name in required,
+            default=field.get("default"),
+            description=field.get("description", ""),
+        )
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
+#: JSON Schema's words for types, in ours; a format says more than the type it belongs to.
+_TYPES: Final = {
+    "string": "text",
+    "boolean": "true or false",
+    "array": "list",
+    "null": "null",
+}
+_FORMATS: Final = {"password": "secret", "date-time": "time", "date": "date", "uri": "URL", "binary": "bytes"}
+
+
+def type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """What a JSON Schema takes, in a few words: `text or null`, `list of object`, `"first" or "all"`."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        target = definitions.get(name, {})
+        return "any JSON value" if not target else type_text(target, definitions)
+    for joined in ("anyOf", "oneOf"):
+        if joined in schema:
+            return _either(type_text(part, definitions) for part in schema[joined])
+    if "const" in schema:
+        return encode(schema["const"]).decode()
+    if "enum" in schema:
+        return _either(encode(value).decode() for value in schema["enum"])
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return _either(_TYPES.get(one, str(one)) for one in kind)
+    if kind is None:
+        return "any JSON value"
+    if schema.get("pattern") == durations.PATTERN:
+        return "duration"
+    if kind == "string" and schema.get("format") in _FORMATS:
+        return _FORMATS[schema["format"]]
+    if kind == "array" and isinstance(schema.get("items"), dict) and schema["items"]:
+        return f"list of {type_text(schema['items'], definitions)}"
+    return _TYPES.get(kind, str(kind))
+
+
+def _either(texts: Iterable[str]) -> str:
+    return " or ".join(dict.fromkeys(texts))
+
+
+def _doc(thing: object) -> str:
+    return (type(thing).__doc__ or "").strip()
+
+
+def _action(registry: Registry, action: Action) -> ComponentView:
+    return _view(
+        registry,
+        "action",
+        action.name,
+        action.summary,
+        action.description,
+        action.settings,
+        action.credential_types,
+        action.unavailable,
+    )
+
+
+def _view(
+    registry: Registry,
+    kind: Kind,
+    name: str,
+    title: str,
+    description: str,
+    model: type[BaseModel] | None,
+    credential_types: Sequence[str] = (),
+    unavailable: str | None = None,
+) -> ComponentView:
+    origin = registry.origin(kind, name)
+    return ComponentView(
+        name=name,
+        kind=kind,
+        title=title,
+        description=description,
+        plugin=str(origin),
+        inputs=[] if model is None else inputs(model),
+        credential_types=list(credential_types),
+        unavailable=unavailable,
+    )

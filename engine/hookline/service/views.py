@@ -1,0 +1,216 @@
+"""What the admin API and the command line show of executions, their steps, credentials and plugins.
+
+Frozen records, which `hookline.jsontypes.encode` writes; times are RFC 3339 in UTC.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+from hookline.clock import rfc3339
+from hookline.model.execution import ErrorInfo, Execution, StepRecord
+from hookline.model.message import arrival_view, pack
+from hookline.ports import Page, Store
+from hookline.registry import PluginStatus
+from hookline.runtime.credentials import CredentialInfo
+
+STEPS_SHOWN = 1000
+"""How many steps an execution's view holds at most; `steps` of the API pages through all."""
+
+_T = TypeVar("_T")
+Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+
+
+class PageView(msgspec.Struct, Generic[_T], frozen=True):
+    """One page of a list."""
+
+    items: list[_T]
+    next: str | None
+    """The cursor of the next page; null at the end."""
+
+
+class ErrorView(msgspec.Struct, frozen=True):
+    """Why a step or an execution failed."""
+
+    code: str
+    message: str
+    step: str | None
+    retryable: bool
+
+
+class StepView(msgspec.Struct, frozen=True):
+    """One attempt at a step."""
+
+    id: str
+    path: str
+    use: str
+    state: str
+    attempt: int
+    input: msgspec.Raw
+    """The settings after mapping, secrets masked; null where none were recorded."""
+    output: msgspec.Raw
+    """The result: `body`, `headers`, `attachments` and what stands beside them; null where there is none."""
+    error: ErrorView | None
+    started_at: Time
+    finished_at: Time
+    due_at: Time | None
+    """When it is tried again."""
+    signal: str | None
+    """`filtered` or `stopped` where the step ended its branch or the execution."""
+
+
+class SummaryView(msgspec.Struct, frozen=True):
+    """An execution as lists show it."""
+
+    id: str
+    flow_id: str
+    flow_version: str | None
+    state: str
+    outcome: str | None
+    trigger: dict[str, Any]
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    error: ErrorView | None
+    attempt: int
+    reason: str | None
+    """Why it waits."""
+    ready_at: Time | None
+    """When it is run next."""
+
+
+class ExecutionView(SummaryView, frozen=True):
+    """An execution with the latest attempt at each of its steps."""
+
+    steps: list[StepView]
+    more_steps: bool
+    """There are more steps than are shown here; `executions/<id>/steps` has all."""
+
+
+class CredentialView(msgspec.Struct, frozen=True):
+    """A credential without its secrets."""
+
+    name: str
+    type: str
+    updated_at: Time
+    problem: str | None
+    """Why it can't be used."""
+
+
+class PluginView(msgspec.Struct, frozen=True):
+    """A plugin and whether it works."""
+
+    name: str
+    module: str
+    distribution: str | None
+    version: str | None
+    error: str | None
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+def step_view(record: StepRecord) -> StepView:
+    """One attempt at a step."""
+    return StepView(
+        id=record.id,
+        path=record.path,
+        use=record.use,
+        state=record.state.value,
+        attempt=record.attempt,
+        input=_NULL if record.input is None else msgspec.Raw(record.input),
+        output=_NULL if record.output is None else msgspec.Raw(record.output),
+        error=_error(record.error),
+        started_at=rfc3339(record.started_at),
+        finished_at=rfc3339(record.finished_at),
+        due_at=_time(record.due_at),
+        signal=record.signal,
+    )
+
+
+def summary_view(execution: Execution, trigger: Mapping[str, Any]) -> SummaryView:
+    """An execution as lists show it; `trigger` is how its message came in."""
+    return SummaryView(**_summary(execution, trigger))
+
+
+def page_view(page: Page) -> PageView[SummaryView]:
+    """One page of executions."""
+    return PageView(
+        [summary_view(summary.execution, arrival_view(summary.payload)) for summary in page.items], page.next
+    )
+
+
+async def execution_view(store: Store, execution_id: str) -> ExecutionView | None:
+    """An execution with its steps; None where there is none."""
+    execution = await store.execution(execution_id)
+    if execution is None:
+        return None
+    envelope = await store.envelope(execution_id)
+    trigger = {} if envelope is None else arrival_view(pack(envelope))
+    latest: dict[str, StepRecord] = {}
+    more = False
+    after = 0
+    while records := await store.journal(execution_id, after, STEPS_SHOWN):
+        after = records[-1].seq
+        for record in records:
+            if record.path in latest or len(latest) < STEPS_SHOWN:
+                latest[record.path] = record
+            else:
+                more = True
+    return ExecutionView(
+        **_summary(execution, trigger), steps=[step_view(record) for record in latest.values()], more_steps=more
+    )
+
+
+async def steps_view(store: Store, execution_id: str, cursor: str | None, limit: int) -> PageView[StepView]:
+    """One page of an execution's journal: each attempt at each step. Raises ValueError for a cursor that isn't one."""
+    after = 0 if cursor is None else _sequence(cursor)
+    records = await store.journal(execution_id, after, limit + 1)
+    shown = records[:limit]
+    return PageView(
+        [step_view(record) for record in shown], str(shown[-1].seq) if len(records) > limit and shown else None
+    )
+
+
+def _sequence(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 12):
+        raise ValueError("this cursor is of another list")
+    return int(cursor)
+
+
+def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": execution.id,
+        "flow_id": execution.flow_id,
+        "flow_version": execution.flow_version,
+        "state": execution.state.value,
+        "outcome": None if execution.outcome is None else execution.outcome.value,
+        "trigger": dict(trigger),
+        "created_at": rfc3339(execution.created_at),
+        "started_at": _time(execution.started_at),
+        "finished_at": _time(execution.finished_at),
+        "error": _error(execution.error),
+        "attempt": execution.attempt,
+        "reason": execution.reason,
+        "ready_at": _time(execution.ready_at),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _error(error: ErrorInfo | None) -> ErrorView | None:
+    return None if error is None else ErrorView(error.code, error.message, error.step, error.retryable)
+
+
+def credential_view(info: CredentialInfo) -> CredentialView:
+    """A credential without its secrets."""
+    return CredentialView(info.name, info.type, rfc3339(info.updated_at), info.problem)
+
+
+def plugin_view(status: PluginStatus) -> PluginView:
+    """A plugin and whether it works."""
+    return PluginView(status.name, status.module, status.distribution, status.version, status.error)
