@@ -22,7 +22,7 @@ class Response:
         """The content as a JSON value. Raises StepError (`http.body`) where it isn't JSON."""
         try:
             return decode(self.content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StepError(f"the response is not JSON: {error}", code="http.body") from error
 
     @property

@@ -17,6 +17,7 @@ from hookline.hookspecs import hookimpl
 from hookline.http import HttpClient, Response, StreamedResponse
 from hookline.jsontypes import JsonObject, JsonValue
 from hookline.mapper import Expression, Mapper, Reference, Scope
+from hookline.model.durations import Duration
 from hookline.model.message import Attachment, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.resources import Resource, Resources
@@ -33,6 +34,7 @@ __all__ = [
     "Check",
     "Connector",
     "Context",
+    "Duration",
     "Expression",
     "ExpressionError",
     "ExpressionFailed",

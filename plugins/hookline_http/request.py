@@ -1,0 +1,111 @@
+"""The action `http.request`."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from hookline.api import Attachment, Connector, Context, Duration, JsonValue, Reply, StepError
+from hookline_http.authorization import Bearer, authorization
+from hookline_http.response import reply
+
+http = Connector("http", title="HTTP", credential=Bearer, credential_type="bearer", accepts=("basic", "api-key"))
+
+MAX_FILE = 1_000_000_000
+
+#: Gives what the client takes for "no JSON", and is no default that a schema would have to show.
+_NOT_GIVEN: Any = Field(default_factory=lambda: ...)
+
+
+@http.action
+async def request(
+    ctx: Context[Any],
+    url: Annotated[str, Field(description="Where to; http or https.")],
+    method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The method.")] = "GET",
+    headers: Annotated[dict[str, str | None] | None, Field(description="Headers; null leaves one out.")] = None,
+    query: Annotated[
+        dict[str, JsonValue] | None,
+        Field(description="Added to the URL's query; a list repeats its key, null leaves it out."),
+    ] = None,
+    json: Annotated[Any, Field(description="The body as a JSON value; null is a body as well.")] = _NOT_GIVEN,
+    form: Annotated[dict[str, JsonValue] | None, Field(description="The body as form fields.")] = None,
+    body: Annotated[str | None, Field(description="The body as text.")] = None,
+    file: Annotated[
+        str | dict[str, JsonValue] | None,
+        Field(description="The body as a file: one of the message's attachments, or its name."),
+    ] = None,
+    timeout: Annotated[
+        Duration | None, Field(description="The longest time, from the start to the last byte; 30s by default.")
+    ] = None,
+    redirects: Annotated[int, Field(ge=0, le=20, description="How many redirects are followed.")] = 5,
+    key_header: Annotated[
+        str, Field(description="The header in which a credential of type `api-key` is sent.")
+    ] = "X-API-Key",
+    max_bytes: Annotated[
+        int | None,
+        Field(gt=0, description="Bytes in a response; by default 10 MB of JSON or text, and 1 GB in a file."),
+    ] = None,
+) -> Reply:
+    """Send an HTTP request.
+
+    The result's body is the decoded response: a JSON value, or a text; what is neither becomes the attachment
+    `response`. Its headers are the response's, and `status` stands beside them. A status of 400 or above is the
+    error `http.<status>`.
+
+    The step's idempotency key is sent as `Idempotency-Key`, the same at each attempt, so that a server that knows
+    the header does the work once.
+    """
+    given = [
+        name
+        for name, there in (
+            ("json", json is not ...),
+            ("form", form is not None),
+            ("body", body is not None),
+            ("file", file is not None),
+        )
+        if there
+    ]
+    if len(given) > 1:
+        raise StepError(f"a request has one body, and this one has {' and '.join(given)}", code="http.body")
+    made = {name: value for name, value in (headers or {}).items() if value is not None}
+    names = {name.lower() for name in headers or {}}
+    for name, value in authorization(ctx.credential_type, ctx.credential, key_header).items():
+        if name.lower() in names:
+            raise StepError(f"the header {name!r} comes from the credential; leave it out", code="http.header")
+        made[name] = value
+    if "idempotency-key" not in names:
+        made["Idempotency-Key"] = ctx.idempotency_key
+    async with ctx.http.stream(
+        method,
+        url,
+        headers=made,
+        params=query,
+        json=json,
+        form=form,
+        content=body,
+        file=None if file is None else _attachment(ctx, file),
+        timeout=None if timeout is None else timeout.total_seconds(),
+        redirects=redirects,
+        max_bytes=max_bytes,
+    ) as response:
+        return await reply(ctx, response, max_bytes or MAX_FILE)
+
+
+def _attachment(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attachment:
+    """The message's attachment of that name, or the one that an expression gave.
+
+    Looked up among the message's own: an id that a message brings along opens no other execution's file.
+    """
+    there = ctx.message.attachments
+    if isinstance(wanted, str):
+        found = [attachment for attachment in there if attachment.name == wanted]
+    else:
+        found = [attachment for attachment in there if attachment.id == wanted.get("id")]
+    if len(found) == 1:
+        return found[0]
+    named = ", ".join(repr(attachment.name) for attachment in there) or "none"
+    what = repr(wanted) if isinstance(wanted, str) else "what `file` gives"
+    raise StepError(
+        f"{what} is {'not an attachment' if not found else 'the name of several attachments'} of the message; "
+        f"it has {named}" + ("; name one as `$.attachments[0]`" if found else ""),
+        code="http.file",
+    )

@@ -1,0 +1,68 @@
+"""What a response's body becomes: a JSON value, a text, or a file."""
+
+from email.message import Message as Header
+
+from hookline.api import Attachment, Context, JsonValue, Reply, StepError, StreamedResponse
+
+#: Types whose content is text although they don't say `text/`.
+_TEXT = frozenset(
+    {
+        "application/xml",
+        "application/javascript",
+        "application/x-www-form-urlencoded",
+        "application/x-ndjson",
+        "application/yaml",
+    }
+)
+
+
+async def reply(ctx: Context[object], response: StreamedResponse, max_file: int) -> Reply:
+    """The result of a step. JSON and text are read into memory, within the client's bound; all else is kept as a file.
+
+    Raises StepError: `http.body` for JSON that isn't, `http.too_large` for a file of more than `max_file` bytes.
+    """
+    extra: dict[str, JsonValue] = {"status": response.status}
+    declared = Header()
+    declared["content-type"] = response.headers.get("content-type", "application/octet-stream")
+    media_type = declared.get_content_type()
+    if media_type == "application/json" or media_type.endswith("+json"):
+        whole = await response.read()
+        return Reply(whole.json() if whole.content else None, response.headers, extra)
+    if media_type.startswith("text/") or media_type.endswith("+xml") or media_type in _TEXT:
+        return Reply((await response.read()).text, response.headers, extra)
+    file = await _keep(ctx, response, media_type, max_file)
+    attachments = None if file is None else (*ctx.message.attachments, file)
+    return Reply(None, response.headers, extra, attachments)
+
+
+async def _keep(ctx: Context[object], response: StreamedResponse, media_type: str, max_file: int) -> Attachment | None:
+    """Store the content as it comes; None where there is none."""
+    writer = await ctx.blobs.create()
+    try:
+        async for chunk in response.chunks():
+            await writer.write(chunk)
+            if writer.size > max_file:
+                raise StepError(f"the response is larger than {max_file} bytes", code="http.too_large")
+        if not writer.size:
+            return None
+        blob = await writer.commit()
+    finally:
+        await writer.abort()
+    return Attachment(
+        id=blob.id,
+        name="response",
+        filename=_filename(response.headers.get("content-disposition")),
+        type=media_type,
+        size=blob.size,
+        sha256=blob.sha256,
+    )
+
+
+def _filename(disposition: str | None) -> str | None:
+    """The name that a server gives its file, without the folders that it may claim to be in."""
+    if disposition is None:
+        return None
+    header = Header()
+    header["content-disposition"] = disposition
+    name = header.get_filename()
+    return name.replace("\\", "/").rpartition("/")[2] or None if name else None
