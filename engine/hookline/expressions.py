@@ -339,7 +339,8 @@ def _placed(expression: Expression, where: str) -> _Evaluate:
             return evaluate_expression(scope)
         except ExpressionError as error:
             kind = next((each for each in _RAISED if isinstance(error, each)), ExpressionFailed)
-            raise kind(f"{start}{error.message}") from error
+            source = "" if error.message.startswith(expression.source) else f"{expression.source}: "
+            raise kind(f"{start}{source}{error.message}") from error
         except Exception as error:
             # A mapper is a plugin: whatever it raises is this expression's failure, not the engine's.
             raise ExpressionFailed(f"{start}{expression.source}: {error!r}") from error

@@ -1,0 +1,91 @@
+"""JSON values that leave an expression, and how they read as text."""
+
+import math
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from jinja2 import Undefined
+
+from hookline.api import ExpressionFailed, ExpressionLimit
+from hookline_mapping.budget import Budget
+
+_MAX_DEPTH: Final = 200
+_SCALARS: Final = frozenset({str, int, bool, type(None), Decimal})
+_encoder: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+def to_json(value: Any, budget: Budget, depth: int = 0) -> Any:
+    """The value as JSON: what is lazy becomes a list. Gives the same object where nothing has to change.
+
+    Raises MissingValue for an undefined anywhere inside, ExpressionFailed for what JSON can't say, and ExpressionLimit.
+    """
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is float:
+        if math.isfinite(value):
+            return value
+        raise ExpressionFailed(f"it gave {value}, which JSON can't say")
+    if depth > _MAX_DEPTH:
+        raise ExpressionLimit(f"it gave a value nested deeper than {_MAX_DEPTH} levels")
+    if kind is dict:
+        return _object(value, budget, depth)
+    if kind is list:
+        budget.spend_nodes(len(value) + 1)
+        for index, item in enumerate(value):
+            if type(item) not in _SCALARS:
+                made = to_json(item, budget, depth + 1)
+                if made is not item:
+                    # The list may be the scope's own, which is never changed.
+                    rest = [to_json(each, budget, depth + 1) for each in value[index + 1 :]]
+                    return [*value[:index], made, *rest]
+        return value
+    if isinstance(value, Undefined):
+        bool(value)  # Raises the error that names what is missing.
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return _object(dict(value), budget, depth)
+    if isinstance(value, Iterable):
+        return _listed(value, budget, depth)
+    raise ExpressionFailed(f"it gave a {kind.__name__}, which isn't a JSON value")
+
+
+def _object(value: dict[Any, Any], budget: Budget, depth: int) -> dict[str, Any]:
+    budget.spend_nodes(len(value) + 1)
+    changed: dict[str, Any] = {}
+    for key, item in value.items():
+        if type(key) is not str:
+            raise ExpressionFailed(f"it gave an object whose key {key!r} isn't text")
+        if type(item) not in _SCALARS:
+            made = to_json(item, budget, depth + 1)
+            if made is not item:
+                changed[key] = made
+    return {**value, **changed} if changed else value
+
+
+def _listed(value: Iterable[Any], budget: Budget, depth: int) -> list[Any]:
+    items = []
+    for item in value:
+        budget.spend_nodes(1)
+        items.append(to_json(item, budget, depth + 1))
+    return items
+
+
+def text(value: Any, budget: Budget) -> str:
+    """How a value reads inside text: text as it is, everything else as JSON (`true`, `null`, `[1,2]`)."""
+    if type(value) is str:
+        made = value
+    elif type(value) is int or isinstance(value, Decimal):
+        made = str(value)
+    else:
+        made = json_text(value, budget)
+    budget.spend_text(len(made))
+    return made
+
+
+def json_text(value: Any, budget: Budget) -> str:
+    """The value as compact JSON. Raises what `to_json` raises."""
+    return _encoder.encode(to_json(value, budget)).decode()
