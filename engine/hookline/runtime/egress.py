@@ -20,7 +20,10 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SETTING: Final = "HOOKLINE_EGRESS_ALLOW"
 
-_INSIDE_V4: Final = (
+#: What `ipaddress` takes for public, in some of Python's versions at least.
+_INSIDE: Final = (
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv6Network("3fff::/20"),
     # Azure's metadata and control service: a public address that only virtual machines there can reach.
     ipaddress.IPv4Network("168.63.129.16/32"),
     # The anycast relays of 6to4, long withdrawn.
@@ -53,14 +56,14 @@ def is_inside(address: Address) -> bool:
             not address.is_global
             or address.is_multicast
             or address.is_reserved
-            or any(address in network for network in _INSIDE_V4)
+            or any(address in network for network in _INSIDE)
         )
     within = embedded(address)
     if any(is_inside(one) for one in within):
         return True
     if address.ipv4_mapped is not None or address in _NAT64:
         return False
-    return address not in _GLOBAL_V6 or not address.is_global
+    return address not in _GLOBAL_V6 or not address.is_global or any(address in network for network in _INSIDE)
 
 
 @dataclass(frozen=True, slots=True)

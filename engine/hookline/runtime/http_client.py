@@ -1,6 +1,7 @@
 """The HTTP client of an engine, on aiohttp: pooled, timed and guarded."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -375,4 +376,7 @@ def _broken(error: Exception, sent: Outgoing) -> StepError:
 
 
 def _reason(error: OSError) -> str:
+    # asyncio puts its own words where the system's reason stands; the number has it still.
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__
