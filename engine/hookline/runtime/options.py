@@ -18,7 +18,7 @@ class EngineOptions:
     """URL of the blob store, `file:///…`."""
     flows: Path
     """The folder with the flows' files."""
-    secret_keys: tuple[str, ...] = ()
+    secret_keys: tuple[bytes, ...] = ()
     """Keys that encrypt credentials; the first one encrypts, all decrypt."""
     role: Role = "all"
     watch: bool = True

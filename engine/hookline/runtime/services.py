@@ -41,4 +41,5 @@ class Services:
     bind_log: Callable[..., Log]
     """A logger with more fields: `bind_log(execution_id=…, step=…)`."""
     stub: Callable[[str, Action, Any], Any] | None = None
-    """Answers in an action's place, by the step's path and settings, where flows are tested."""
+    """Answers in an action's place where flows are tested: given the step's path, the action and its settings, it
+    returns what the action might, raises StepError, or gives None for the action itself to run."""

@@ -252,16 +252,13 @@ def _note(
     due_at: datetime | None = None,
 ) -> datetime:
     finished_at = run.services.clock.now()
-    if error is None:
-        state = StepState.SUCCEEDED
-    else:
-        state = StepState.FAILED if due_at is None else StepState.WAITING
+    failed = StepState.FAILED if due_at is None else StepState.WAITING
     run.journal.add(
         effect=not node.action.pure,
         id=node.id,
         path=path,
         use=node.action.name,
-        state=state,
+        state=StepState.SUCCEEDED if error is None else failed,
         attempt=attempt,
         started_at=started_at,
         finished_at=finished_at,

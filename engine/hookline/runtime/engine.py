@@ -1,0 +1,255 @@
+"""The engine: everything that runs, made, started and stopped together. Two can live in one process."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from hookline.clock import Clock
+from hookline.connector import Action, Log
+from hookline.errors import ConfigError, ExecutionNotFound, StoreError
+from hookline.flows.catalog import Catalog
+from hookline.flows.compiled import CompiledFlow
+from hookline.flows.watch import watch
+from hookline.http import HttpClient
+from hookline.ids import Ids
+from hookline.ports import Backend, Blobs, Change, Publish, Queue, Reopen, Store, Unblock
+from hookline.registry import Registry
+from hookline.runtime.credentials import Credentials
+from hookline.runtime.dispatcher import Dispatcher
+from hookline.runtime.egress import Egress
+from hookline.runtime.http_client import PooledClient
+from hookline.runtime.intake import Intake
+from hookline.runtime.metrics import Metrics
+from hookline.runtime.options import EngineOptions
+from hookline.runtime.resources import EngineResources
+from hookline.runtime.runner import Runner
+from hookline.runtime.services import Services
+from hookline.runtime.sweeper import Sweeper
+from hookline.runtime.system_clock import SystemClock
+from hookline.runtime.timers import Timers
+from hookline.runtime.versions import FlowVersions
+from hookline.vault import Vault
+
+
+class Engine:
+    """Runs the flows of one folder over one backend.
+
+    `async with Engine(registry, options):` starts and stops it. Its parts are attributes, for the Webhook Service
+    and the admin API, which stand on it.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        options: EngineOptions,
+        *,
+        clock: Clock | None = None,
+        log: Log | None = None,
+        stub: Any = None,
+    ) -> None:
+        """Raises ConfigError where no plugin gives the backend or the blob store that the options name."""
+        self.registry = registry
+        self.options = options
+        self.clock: Clock = clock or SystemClock()
+        self.log: Any = log or structlog.get_logger("hookline")
+        self.ids = Ids(self.clock)
+        self.metrics = Metrics()
+        self._backend: Backend = _made(registry.backends, options.db, "database", self.clock)
+        self.store: Store = self._backend.store
+        self.queue: Queue = self._backend.queue
+        self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
+        self._http = PooledClient(clock=self.clock, egress=Egress(options.egress_allow), blobs=self.blobs)
+        self.http: HttpClient = self._http
+        self.resources = EngineResources([options.db])
+        self.credentials = Credentials(
+            self.store, Vault(options.secret_keys), registry.credential_types, self.clock, [self._credential_changed]
+        )
+        self.catalog = Catalog(options.flows, registry, environment=options.environment)
+        self._versions = FlowVersions(self.catalog, self.store)
+        self.intake = Intake(
+            store=self.store,
+            queue=self.queue,
+            clock=self.clock,
+            metrics=self.metrics,
+            current=self._versions.current,
+            max_backlog=options.max_backlog,
+        )
+        self._timers = Timers(self.store, self.queue, self.clock, self.log)
+        services = Services(
+            store=self.store,
+            blobs=self.blobs,
+            http=self.http,
+            resources=self.resources,
+            secrets=self.credentials,
+            clock=self.clock,
+            metrics=self.metrics,
+            log=self.log,
+            files_root=options.files_root,
+            describe=self._describe,
+            bind_log=self.log.bind,
+            stub=stub,
+        )
+        runner = Runner(services, self._versions, self.queue, self._timers, self._versions.vars_of, self.intake.started)
+        self._dispatcher = Dispatcher(self.queue, runner, self.log)
+        self._sweeper = Sweeper(self.store, self.blobs, self.clock, self.log)
+        self._background: asyncio.Task[None] | None = None
+        self._unblock = asyncio.Event()
+        self.failed = asyncio.Event()
+        """Set when a part of the engine died: it must be stopped, and the process with it."""
+
+    async def __aenter__(self) -> "Engine":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes messages."""
+        return self.intake.open and not self.failed.is_set()
+
+    async def start(self) -> None:
+        """Open the backend, load credentials and flows, and go on with what a previous process left.
+
+        Raises StoreError where the backend can't be opened.
+        """
+        await self._backend.open()
+        try:
+            await self.credentials.load()
+            self.catalog.refresh()
+            await self._publish(self._flows())
+            await self._unblock_all()
+            for flow_id, (count, _) in (await self.store.backlog()).items():
+                self.intake.queued(flow_id, count)
+            await self._open_lanes()
+        except BaseException:
+            await self._close()
+            raise
+        self._background = asyncio.create_task(self._run_background(), name="hookline engine")
+        self.intake.open = self.options.role != "worker"
+
+    async def stop(self) -> None:
+        """Take nothing more, let what runs finish within the grace period, leave the rest for the next start."""
+        self.intake.open = False
+        if self._background is not None:
+            self._background.cancel()
+            await asyncio.wait((self._background,))
+            self._background = None
+        left = await self._dispatcher.stop(self.options.grace)
+        if left:
+            self.log.warning("executions were cut off; they go on at the next start", executions=left)
+        await self._close()
+
+    async def retry(self, execution_id: str) -> None:
+        """Reopen a failed execution: what it has done stays done.
+
+        Raises ExecutionNotFound, IllegalStateChange where it hasn't failed, and StoreError.
+        """
+        execution = await self.store.execution(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        await self.store.commit((Reopen(execution_id, self.clock.now()),))
+        await self.queue.wake(execution.flow_id, execution_id)
+
+    async def refresh(self) -> None:
+        """Take the flows' files as they are now."""
+        changes = self.catalog.refresh()
+        for problem in (problem for entry in changes.broken for problem in entry.problems):
+            self.log.error("flow is broken; its last good version serves on", problem=str(problem))
+        await self._publish([entry.flow for entry in (*changes.added, *changes.changed) if entry.flow is not None])
+        await self._open_lanes()
+        await self._unblock_all()
+
+    async def update_gauges(self) -> None:
+        """Bring the metrics that are read from the store up to date. Raises StoreError."""
+        now = self.clock.now()
+        backlog = {
+            flow_id: (count, max(0.0, (now - oldest).total_seconds()))
+            for flow_id, (count, oldest) in (await self.store.backlog()).items()
+        }
+        self.metrics.show_backlog(backlog, dict(await self.store.counts()))
+
+    def _flows(self) -> list[CompiledFlow]:
+        return [entry.flow for entry in self.catalog.entries.values() if entry.flow is not None]
+
+    async def _publish(self, flows: Sequence[CompiledFlow]) -> None:
+        if flows:
+            now = self.clock.now()
+            changes: list[Change] = [Publish(flow.id, flow.version, flow.source, now) for flow in flows]
+            await self.store.commit(changes)
+
+    async def _open_lanes(self) -> None:
+        if self.options.role == "webhook":
+            return
+        active = {flow.id: flow for flow in self._flows() if flow.document.state == "active"}
+        for flow_id in self._dispatcher.lanes() - active.keys():
+            await self._dispatcher.close(flow_id)
+        for flow in active.values():
+            await self._dispatcher.open(flow.id, flow.document.concurrency)
+
+    async def _unblock_all(self) -> None:
+        """Let executions that lacked something try again."""
+        flows = tuple(await self.store.flows_with_work())
+        if not flows:
+            return
+        now = self.clock.now()
+        await self.store.commit([Unblock(flow_id, now) for flow_id in flows])
+        for flow_id in flows:
+            await self.queue.wake(flow_id, "")
+
+    def _credential_changed(self, _name: str) -> None:
+        self._unblock.set()
+
+    async def _run_background(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self.options.role != "webhook":
+                    group.create_task(self._timers.run())
+                    group.create_task(self._sweeper.run())
+                group.create_task(self._follow_credentials())
+                if self.options.watch:
+                    group.create_task(self._follow_files())
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self.log.critical("a part of the engine died", exc_info=True)
+            self.failed.set()
+            raise
+
+    async def _follow_files(self) -> None:
+        async for _ in watch(self.options.flows):
+            try:
+                await self.refresh()
+            except StoreError as error:
+                self.log.error("changed flows can't be published", error=error.message)
+
+    async def _follow_credentials(self) -> None:
+        while True:
+            await self._unblock.wait()
+            self._unblock.clear()
+            try:
+                await self._unblock_all()
+            except StoreError as error:
+                self.log.error("blocked executions can't be woken", error=error.message)
+
+    async def _close(self) -> None:
+        await self.resources.close()
+        await self._http.close()
+        await self.blobs.close()
+        await self._backend.close()
+
+    def _describe(self, action: Action) -> str:
+        return str(self.registry.origin("action", action.name))
+
+
+def _made(factories: Mapping[str, Any], url: str, what: str, clock: Clock) -> Any:
+    scheme = urlsplit(url).scheme
+    factory = factories.get(scheme)
+    if factory is None:
+        known = ", ".join(sorted(factories)) or "none"
+        raise ConfigError(f"no plugin gives a {what} for {scheme or url!r}: URLs; installed are {known}")
+    return factory(url, clock=clock)

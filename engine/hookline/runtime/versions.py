@@ -1,0 +1,40 @@
+"""The compiled flows that executions run on: the current version of each, and the older ones they are bound to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hookline.errors import FlowInvalid, FlowNotFound
+from hookline.flows.catalog import Catalog
+from hookline.flows.compiled import CompiledFlow
+from hookline.ports import Store
+
+
+class FlowVersions:
+    """Finds flows in the catalog, and versions that the catalog has no more in the store."""
+
+    def __init__(self, catalog: Catalog, store: Store) -> None:
+        self._catalog = catalog
+        self._store = store
+
+    def current(self, flow_id: str) -> CompiledFlow:
+        """The version that new executions run on. Raises FlowNotFound, and FlowInvalid where it can't run."""
+        entry = self._catalog.entries.get(flow_id)
+        if entry is None:
+            raise FlowNotFound(f"there is no flow {flow_id!r}")
+        if entry.flow is None:
+            raise FlowInvalid(entry.problems)
+        return entry.flow
+
+    async def version(self, flow_id: str, version: str) -> CompiledFlow:
+        """A version that executions are bound to. Raises FlowNotFound, FlowInvalid and StoreError."""
+        known = self._catalog.version(flow_id, version)
+        if known is not None:
+            return known
+        document = await self._store.flow_document(flow_id, version)
+        if document is None:
+            raise FlowNotFound(f"version {version} of flow {flow_id!r} is not kept")
+        return self._catalog.compile_published(document)
+
+    def vars_of(self, flow: CompiledFlow) -> Mapping[str, Any]:
+        """The flow's `vars`."""
+        return flow.vars

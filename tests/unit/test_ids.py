@@ -1,0 +1,48 @@
+"""Ids sort by time, and keep their order when the clock doesn't help."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.ids import Ids, idempotency_key
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.at = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"nothing here sleeps, and this asked for {seconds}")
+
+
+@given(st.lists(st.integers(min_value=-5_000, max_value=5_000), max_size=50))
+def test_ids_ascend_whatever_the_clock_does(steps: list[int]) -> None:
+    clock = _Clock()
+    ids = Ids(clock)
+    made = [ids.new()]
+    for step in steps:
+        clock.at += timedelta(milliseconds=step)
+        made.append(ids.new())
+    assert made == sorted(set(made))
+
+
+def test_an_id_is_a_version_7_uuid_that_holds_its_time() -> None:
+    clock = _Clock()
+    made = UUID(Ids(clock).new())
+    assert made.version == 7
+    assert made.variant == "specified in RFC 4122"
+    assert made.int >> 80 == int(clock.at.timestamp() * 1000)
+
+
+def test_the_idempotency_key_depends_on_execution_and_path_and_nothing_else() -> None:
+    key = idempotency_key("e1", "lines[3]/post")
+    assert key == idempotency_key("e1", "lines[3]/post")
+    assert len({key, idempotency_key("e2", "lines[3]/post"), idempotency_key("e1", "lines[4]/post")}) == 3

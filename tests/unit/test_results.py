@@ -1,0 +1,86 @@
+"""Semantics 19: a result becomes JSON values once, so that a resumed execution sees what it saw before."""
+
+import dataclasses
+from collections import OrderedDict
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+
+from hookline.jsontypes import decode, encode
+from hookline.runtime.results import NotJson, to_json
+
+
+class _Order(BaseModel):
+    number: str = Field(alias="no")
+    total: Decimal
+
+
+@dataclasses.dataclass
+class _Point:
+    x: int
+
+
+class _Colour(Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (datetime(2026, 1, 31, 8, tzinfo=UTC), "2026-01-31T08:00:00.000000Z"),
+        (date(2026, 1, 31), "2026-01-31"),
+        (Decimal("2.51"), 2.51),
+        (Decimal("12345678901234567890123"), 12345678901234567890123),
+        ((1, 2), [1, 2]),
+        ({"a": ({"b": Decimal(3)},)}, {"a": [{"b": 3}]}),
+        (_Order(no="PO-1", total=Decimal(7)), {"no": "PO-1", "total": "7"}),
+        (_Point(3), {"x": 3}),
+        (_Colour.RED, "red"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
+        (True, True),
+    ],
+)
+def test_values_with_a_json_form_take_it(value: Any, expected: Any) -> None:
+    found = to_json(value)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), Decimal("NaN"), {1: "a"}, object(), [b"x"], {"a": {b"k"}}]
+)
+def test_a_value_without_a_json_form_is_a_defect_and_its_place_is_named(value: Any) -> None:
+    with pytest.raises(NotJson, match="result"):
+        to_json(value)
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(NotJson, match="nested deeper"):
+        to_json(endless)
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+    max_leaves=20,
+)
+
+
+@given(_JSON)
+def test_json_stays_as_it_is_and_reads_back_from_the_journal_as_it_was(value: Any) -> None:
+    assert to_json(value) == value
+    assert decode(encode(to_json(value))) == value
