@@ -129,6 +129,8 @@ class Action:
     """From each field of `settings` to the parameter of `run` that it fills."""
     from_vars: frozenset[str] = frozenset()
     """Parameters marked `FromVars`."""
+    needs_credential: bool = False
+    """A step has to name a credential: `ctx` is annotated `Context[Model]`, and not `Context[Model | None]`."""
 
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
         """The keyword arguments for `run`."""
@@ -236,7 +238,13 @@ class Connector:
             from_vars=frozenset(
                 name for name, hint in hints.items() if any(isinstance(m, FromVars) for m in _metadata(hint))
             ),
+            needs_credential=takes_context and _always_a_model(hints.get("ctx")),
         )
+
+
+def _always_a_model(context: Any) -> bool:
+    of = next(iter(typing.get_args(context)), None)
+    return inspect.isclass(of) and issubclass(of, BaseModel)
 
 
 def _metadata(hint: Any) -> tuple[Any, ...]:

@@ -1,0 +1,104 @@
+"""Whether settings fit what they are for, as far as that is known before they are evaluated."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from hookline.connector import Action
+from hookline.errors import ExpressionError, Problem
+from hookline.expressions import Template
+from hookline.flows.positions import escape
+from hookline.flows.structure import model_problems
+
+#: For each type that an expression may be known to give, a value of it.
+_SAMPLES: Final[Mapping[type, Any]] = {bool: True, str: "", int: 0, float: 0.5, list: [], dict: {}, type(None): None}
+
+
+def settings_problems(action: Action, template: Template, fixed_vars: Mapping[str, Any], pointer: str) -> list[Problem]:
+    """What is wrong with an action's settings: unknown and missing keys, and values that don't fit.
+
+    Constants, and expressions that read nothing but `vars`, are checked by their values; other expressions by their
+    type where it is known.
+    """
+    unknown: dict[str, type | None] = {}
+    value = _known(template, fixed_vars, pointer, unknown)
+    problems = _fit(action.settings, value, pointer, {place for place, gives in unknown.items() if gives is None})
+    typed = {place for place, gives in unknown.items() if gives is not None}
+    return [problem for problem in problems if problem.pointer not in typed] + [
+        problem
+        for place in sorted(typed)
+        if (problem := _type_problem(action.settings, value, pointer, place, unknown[place])) is not None
+    ]
+
+
+def from_vars_problems(action: Action, template: Template) -> list[Problem]:
+    """Settings that a message could choose and must not."""
+    fields = template.fields or {}
+    return [
+        Problem(
+            f"{name!r} may read 'vars' and nothing else, so that no message can choose it",
+            field.pointer,
+            "not_from_vars",
+            f"write it out, or declare it in the flow's vars: $.vars.{name}",
+        )
+        for name in sorted(action.from_vars & fields.keys())
+        for field in (fields[name],)
+        if any(reference.path[:1] != ("vars",) for reference in field.references)
+    ]
+
+
+def _known(template: Template, fixed_vars: Mapping[str, Any], pointer: str, unknown: dict[str, type | None]) -> Any:
+    """The value, as far as it is known; what stands for the rest is noted in `unknown` with its type."""
+    if template.constant:
+        return template.value
+    if template.fields is not None:
+        return {
+            key: _known(field, fixed_vars, f"{pointer}/{escape(key)}", unknown)
+            for key, field in template.fields.items()
+        }
+    if all(reference.path[:1] == ("vars",) for reference in template.references):
+        try:
+            return template.evaluate({"vars": fixed_vars})
+        except ExpressionError:
+            # It reads more than it says, or a var that doesn't exist: then nothing is known of it here.
+            pass
+    unknown[pointer] = template.gives
+    return _SAMPLES.get(template.gives) if template.gives is not None else None
+
+
+def _fit(model: type[BaseModel], value: Any, pointer: str, unknown: set[str]) -> list[Problem]:
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        return model_problems(model, value, pointer, error, unknown)
+    return []
+
+
+def _type_problem(model: type[BaseModel], value: Any, pointer: str, place: str, gives: type | None) -> Problem | None:
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        parts = place.removeprefix(f"{pointer}/").split("/")
+        kinds = [
+            details["type"]
+            for details in error.errors(include_url=False, include_input=False)
+            if [escape(part) for part in details["loc"][: len(parts)]] == parts
+        ]
+        # A sample says nothing of lengths or formats: only that no value of its type can be right.
+        if kinds and all(kind.endswith("_type") for kind in kinds):
+            found = [each for each in model_problems(model, value, pointer, error) if each.pointer == place]
+            remedy = found[0].remedy if found else "give a value of another type"
+            return Problem(f"this gives {_KINDS.get(gives, 'a value')}, which doesn't fit", place, "wrong_type", remedy)
+    return None
+
+
+_KINDS: Final[Mapping[Any, str]] = {
+    bool: "true or false",
+    str: "text",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}

@@ -1,0 +1,203 @@
+"""What a pydantic model finds wrong with a part of a document, as problems with their places and remedies."""
+
+import types
+import typing
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic_core import ErrorDetails
+
+from hookline.errors import Problem
+from hookline.flows.positions import escape
+from hookline.model.flow import FLOW_ID, STEP_ID, ActionStep, FlowDocument, ForeachStep, SwitchStep
+from hookline.nearest import did_you_mean
+
+#: What patterns of the document's model mean in words.
+_PATTERNS: Final[Mapping[str, str]] = {
+    FLOW_ID: "a flow's id is small letters, digits and dashes, as in paypal-to-accounting",
+    STEP_ID: "this name is small letters, digits and underscores, a letter first, as in order_lines",
+    r"^[1-9][0-9]*/(s|m|h)$": "a rate is a count for a second, minute or hour: 10/s, 600/m or 5000/h",
+}
+
+_KINDS: Final = ("use", "switch", "foreach")
+_TAGS: Final = frozenset({"action", "switch", "foreach"})
+_STEP_KEYS: Final = frozenset(
+    info.alias or name for model in (ActionStep, SwitchStep, ForeachStep) for name, info in model.model_fields.items()
+)
+
+
+def model_problems(
+    model: type[BaseModel], value: Any, pointer: str, error: ValidationError, unknown: Collection[str] = ()
+) -> list[Problem]:
+    """The problems behind a ValidationError of `model` for `value`, which stands at `pointer`.
+
+    Errors at, or below, the pointers in `unknown` are left out: what will stand there isn't known yet.
+    """
+    grouped: dict[tuple[str, str], list[Problem]] = {}
+    for details in error.errors(include_url=False):
+        place = _place(model, value, details["loc"], pointer)
+        if any(place == other or place.startswith(f"{other}/") for other in unknown):
+            continue
+        if _is_echo(details):
+            continue
+        problem = _problem(model, details, place)
+        # The alternatives of a union all complain about one value: that is one mistake.
+        same = (place, problem.message if problem.code in ("missing_key", "unknown_key") else "")
+        grouped.setdefault(same, []).append(problem)
+    return [_joined(problems) for problems in grouped.values()]
+
+
+def document_problems(value: Any, error: ValidationError) -> list[Problem]:
+    """The problems of a whole flow document."""
+    problems = model_problems(FlowDocument, value, "", error)
+    vague = {problem.pointer: problem for problem in problems if _lacks_its_kind(problem, value)}
+    kept = [problem for problem in problems if problem.pointer not in vague and not _follows_from(problem, vague)]
+    return kept + [_kindless(pointer, _at(value, pointer)) for pointer in vague]
+
+
+def _lacks_its_kind(problem: Problem, value: Any) -> bool:
+    step = _at(value, problem.pointer)
+    return (
+        problem.code == "missing_key"
+        and "'use'" in problem.message
+        and problem.pointer != "/trigger"
+        and (isinstance(step, dict) and "use" not in step)
+    )
+
+
+def _follows_from(problem: Problem, vague: Collection[str]) -> bool:
+    parent, _, key = problem.pointer.rpartition("/")
+    return problem.code == "unknown_key" and parent in vague and (key in _STEP_KEYS or bool(did_you_mean(key, _KINDS)))
+
+
+def _kindless(pointer: str, step: Mapping[str, Any]) -> Problem:
+    near = [f"instead of {key!r}, {text}" for key in step if (text := did_you_mean(key, _KINDS))]
+    return Problem(
+        "this step says neither use, switch nor foreach",
+        pointer,
+        "missing_key",
+        near[0] if near else 'add what it does: "use" with an action\'s name, "switch" with cases, or "foreach"',
+    )
+
+
+def _at(value: Any, pointer: str) -> Any:
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        value = value[int(key)] if isinstance(value, list) else value[key] if isinstance(value, dict) else None
+    return value
+
+
+def _place(model: type[BaseModel], value: Any, loc: Sequence[str | int], pointer: str) -> str:
+    """The pointer of the innermost value on an error's path.
+
+    A path also names alternatives of unions, which the document doesn't, and keys that are missing: neither counts.
+    """
+    for position, part in enumerate(loc):
+        if model is FlowDocument and position > 1 and part in _TAGS and loc[position - 2] == "steps":
+            # Behind each step's index stands its kind, which is also the name of one of the step's keys.
+            continue
+        if isinstance(value, dict) and part in value:
+            value, pointer = value[part], f"{pointer}/{escape(part)}"
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value, pointer = value[part], f"{pointer}/{part}"
+    return pointer
+
+
+def _is_echo(details: ErrorDetails) -> bool:
+    """pydantic says that a list is too short when it means that its items are wrong, which it says as well."""
+    context = details.get("ctx", {})
+    return (
+        details["type"] == "too_short"
+        and isinstance(details["input"], list)
+        and len(details["input"]) >= context.get("min_length", 0)
+    )
+
+
+def _problem(model: type[BaseModel], details: ErrorDetails, pointer: str) -> Problem:
+    kind, context, given = details["type"], details.get("ctx", {}), details["input"]
+    loc = details["loc"]
+    if kind == "missing":
+        key = str(loc[-1])
+        description = next((text for name, text in _keys(model, loc[:-1]) if name == key and text), "")
+        return Problem(f"the key {key!r} is missing", pointer, "missing_key", f"add it. {description}".strip())
+    if kind == "extra_forbidden":
+        key = str(loc[-1])
+        known = sorted({name for name, _ in _keys(model, loc[:-1])})
+        listed = f"the keys here are {', '.join(known)}" if known else "remove it; there are no keys here"
+        return Problem(f"there is no key {key!r} here", pointer, "unknown_key", did_you_mean(key, known, listed))
+    shown = _shown(given)
+    if kind == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:
+        return Problem(f"{shown} doesn't fit", pointer, "invalid_value", _PATTERNS[context["pattern"]])
+    if kind == "value_error":
+        return Problem(f"{shown} doesn't fit", pointer, "invalid_value", str(context.get("error", details["msg"])))
+    if kind == "literal_error":
+        choices = [choice.strip("'") for choice in str(context["expected"]).replace(" or ", ", ").split(", ")]
+        remedy = f"it is one of {', '.join(choices)}"
+        if isinstance(given, str) and (near := did_you_mean(given, choices)):
+            remedy = f"{near} {remedy}"
+        return Problem(f"{shown} is not among the choices", pointer, "invalid_value", remedy)
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return Problem(f"{shown} is not an object", pointer, "invalid_value", "write an object: {…}")
+    if kind in ("list_type", "tuple_type"):
+        return Problem(f"{shown} is not a list", pointer, "invalid_value", "write a list: […]")
+    text = details["msg"].replace("Input should", "it should").replace("Tuple", "the list").replace("List", "the list")
+    return Problem(f"{shown} doesn't fit", pointer, "invalid_value", text[:1].lower() + text[1:])
+
+
+def _joined(problems: Sequence[Problem]) -> Problem:
+    first = problems[0]
+    remedies = dict.fromkeys(problem.remedy for problem in problems)
+    if len(remedies) == 1:
+        return first
+    return Problem(first.message, first.pointer, first.code, "; or ".join(remedies), first.severity)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[str, str | None]]:
+    """The keys, with their descriptions, that an object at an error's path may have."""
+    models: list[tuple[str | None, type[BaseModel]]] = [(None, model)]
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        inner = [found for _, each in models for found in _models(_field(each, part))]
+        tagged: list[tuple[str | None, type[BaseModel]]] = [
+            (None, each) for tag, each in models if part in (tag, each.__name__)
+        ]
+        models = inner or tagged or models
+    for _, each in models:
+        for name, info in each.model_fields.items():
+            yield info.alias or name, info.description
+
+
+def _field(model: type[BaseModel], key: str) -> Any:
+    for name, info in model.model_fields.items():
+        if key == (info.alias or name):
+            return typing.Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+    return None
+
+
+def _models(annotation: Any, tag: str | None = None) -> Iterator[tuple[str | None, type[BaseModel]]]:
+    """The models within an annotation, each with the tag that chooses it from a union."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        inner, *metadata = typing.get_args(annotation)
+        tag = next((mark.tag for mark in metadata if isinstance(mark, Tag)), tag)
+        yield from _models(inner, tag)
+    elif origin is not None or isinstance(annotation, types.UnionType):
+        for argument in typing.get_args(annotation):
+            yield from _models(argument, tag)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield tag, annotation
