@@ -22,6 +22,7 @@ HooklineError
 │   ├── NotVerified         401
 │   ├── FlowUnknown         404
 │   ├── MethodNotAllowed    405
+│   ├── RequestTimeout      408
 │   ├── TooLarge            413
 │   ├── UnsupportedMedia    415
 │   ├── SchemaViolation     422
@@ -237,6 +238,13 @@ class MethodNotAllowed(RequestRefused):
 
     code = "request.method"
     status = 405
+
+
+class RequestTimeout(RequestRefused):
+    """The body came too slowly."""
+
+    code = "request.timeout"
+    status = 408
 
 
 class TooLarge(RequestRefused):

@@ -1,0 +1,1 @@
+"""The Webhook Service: what answers HTTP."""

@@ -1,0 +1,115 @@
+"""The web application: Quart for the API and the console, and the hook in front of it."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+import structlog
+from quart import Blueprint, Quart, Response
+from werkzeug.exceptions import HTTPException
+
+from hookline.clock import Clock
+from hookline.errors import ExecutionNotFound, FlowNotFound, HooklineError, RequestRefused
+from hookline.http import HttpClient
+from hookline.ids import Ids
+from hookline.ports import Blobs
+from hookline.service.asgi import HookFirst, HookMount
+from hookline.service.exchange import HookReply
+from hookline.service.hook import Counts, Hook, HookOptions, Intake
+from hookline.service.problems import MEDIA_TYPE, explain, problem_body, refusal
+from hookline.service.verification import CredentialSource
+
+_log: Final = structlog.get_logger("hookline.service")
+
+
+class HookParts(Protocol):
+    """What the hook needs of an engine."""
+
+    @property
+    def intake(self) -> Intake: ...
+    @property
+    def credentials(self) -> CredentialSource: ...
+    @property
+    def blobs(self) -> Blobs: ...
+    @property
+    def http(self) -> HttpClient: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def ids(self) -> Ids: ...
+    @property
+    def metrics(self) -> Counts: ...
+
+
+def create_hook(engine: HookParts, options: HookOptions) -> Hook:
+    """The hook of an engine."""
+    return Hook(
+        intake=engine.intake,
+        credentials=engine.credentials,
+        blobs=engine.blobs,
+        http=engine.http,
+        clock=engine.clock,
+        ids=engine.ids,
+        metrics=engine.metrics,
+        options=options,
+    )
+
+
+def create_app(engine: HookParts, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:
+    """The application of an engine that is started and stopped elsewhere.
+
+    `/hook/…` never reaches Quart: a route of it costs as much as all the rest of accepting a message.
+    """
+    app = create_pages(blueprints)
+    # Quart documents this way of wrapping it; its types are those of one framework, and ours of none.
+    rest: Any = app.asgi_app
+    app.asgi_app = HookFirst(HookMount(create_hook(engine, options)), rest)  # type: ignore[method-assign,assignment]  # as said above
+    return app
+
+
+def create_pages(blueprints: Iterable[Blueprint] = ()) -> Quart:
+    """Everything but hooks: for `--admin-bind`, where they have an address of their own."""
+    app = Quart("hookline", static_folder=None)
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+
+    @app.get("/problems/<code>")
+    async def explain_problem(code: str) -> Response:
+        text = explain(code)
+        if text is None:
+            return _problem(404, "request.not_found", "Nothing is here.", f"no problem has the code {code!r}")
+        return Response(text + "\n", content_type="text/plain; charset=utf-8")
+
+    @app.errorhandler(HTTPException)
+    async def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        title = f"{HTTPStatus(status).phrase}."
+        response = _problem(status, f"http.{status}", title, error.description)
+        for name, value in error.get_headers():
+            if name.lower() in ("allow", "retry-after", "www-authenticate"):
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(HooklineError)
+    async def hookline_error(error: HooklineError) -> Response:
+        if isinstance(error, RequestRefused):
+            return _from_reply(refusal(error))
+        status = 404 if isinstance(error, FlowNotFound | ExecutionNotFound) else 503
+        title = (type(error).__doc__ or "").partition("\n")[0]
+        return _problem(status, error.code, title, error.message)
+
+    @app.errorhandler(Exception)
+    async def defect(error: Exception) -> Response:
+        _log.error("service.defect", exc_info=error)
+        return _problem(503, HooklineError.code, "Something went wrong.")
+
+    return app
+
+
+def _problem(status: int, code: str, title: str, detail: str | None = None) -> Response:
+    return Response(problem_body(status, code, title, detail), status, content_type=MEDIA_TYPE.decode())
+
+
+def _from_reply(reply: HookReply) -> Response:
+    headers: dict[str, Any] = {name.decode("latin-1"): value.decode("latin-1") for name, value in reply.headers}
+    return Response(reply.body, reply.status, headers)

@@ -1,0 +1,143 @@
+"""The hook as a plain ASGI application: no framework between the server and it.
+
+An answer that is given before the whole body has come needs care: a server that stops reading leaves a sender that is
+still writing hanging, and one that closes at once may take the answer with it. So the answer goes out, what still
+comes is thrown away for a bounded time, and only then the response ends and the connection closes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from hookline.service.exchange import HookReply, HookRequest, SenderGone
+from hookline.service.hook import Hook
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Event: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PREFIX: Final = "/hook/"
+DRAIN_BYTES: Final = 16_000_000
+DRAIN_SECONDS: Final = 2.0
+
+
+class _Body:
+    """The chunks of a request."""
+
+    __slots__ = ("_receive", "complete")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.complete = False
+        """All of it has come."""
+
+    def __aiter__(self) -> "_Body":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self.complete:
+            event = await self._receive()
+            if event["type"] != "http.request":
+                raise SenderGone
+            self.complete = not event.get("more_body", False)
+            chunk: bytes = event.get("body", b"")
+            if chunk:
+                return chunk
+        raise StopAsyncIteration
+
+
+class HookMount:
+    """Serves `/hook/…`."""
+
+    def __init__(self, hook: Hook, *, drain_bytes: int = DRAIN_BYTES, drain_seconds: float = DRAIN_SECONDS) -> None:
+        self._hook = hook
+        self._drain_bytes = drain_bytes
+        self._drain_seconds = drain_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection's request."""
+        if scope["type"] != "http":
+            # A websocket that is closed before it is accepted is answered with 403.
+            await send({"type": "websocket.close"})
+            return
+        body = _Body(receive)
+        client = scope.get("client")
+        path: str = scope["path"]
+        request = HookRequest(
+            method=scope["method"],
+            path=path[len(PREFIX) :],
+            raw_path=scope.get("raw_path") or path.encode(),
+            query=scope["query_string"],
+            headers=scope["headers"],
+            body=body,
+            client=client[0] if client else None,
+            http_version=scope["http_version"],
+        )
+        try:
+            reply = await self._hook.handle(request)
+        except SenderGone:
+            return
+        if body.complete or not _announces_body(request):
+            await send(_start(reply, close=False))
+            await send({"type": "http.response.body", "body": reply.body})
+        else:
+            await self._answer_early(reply, request, body, send)
+
+    async def _answer_early(self, reply: HookReply, request: HookRequest, body: _Body, send: Send) -> None:
+        # HTTP/2 has no Connection header; its streams end without their connection.
+        await send(_start(reply, close=request.http_version.startswith("1")))
+        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+        # Receiving goes on until the response has ended: Hypercorn can't end it while its queue of chunks is full.
+        async with asyncio.TaskGroup() as tasks:
+            enough = asyncio.Event()
+            drain = tasks.create_task(self._drain(body, enough))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._drain_seconds):
+                    await enough.wait()
+            await send({"type": "http.response.body", "body": b""})
+            drain.cancel()
+
+    async def _drain(self, body: _Body, enough: asyncio.Event) -> None:
+        left = self._drain_bytes
+        try:
+            async for chunk in body:
+                left -= len(chunk)
+                if left < 0:
+                    enough.set()
+        except SenderGone:
+            pass
+        finally:
+            enough.set()
+
+
+def _announces_body(request: HookRequest) -> bool:
+    if not request.http_version.startswith("1"):
+        return True
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in request.headers
+    )
+
+
+def _start(reply: HookReply, *, close: bool) -> Event:
+    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+    if close and (b"connection", b"close") not in reply.headers:
+        headers.append((b"connection", b"close"))
+    return {"type": "http.response.start", "status": reply.status, "headers": headers}
+
+
+class HookFirst:
+    """Sends `/hook/…` to the hook, and all else to the application behind it."""
+
+    def __init__(self, hook: Application, rest: Application) -> None:
+        self._hook = hook
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection's request."""
+        if scope["type"] != "lifespan" and scope["path"].startswith(PREFIX):
+            await self._hook(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)

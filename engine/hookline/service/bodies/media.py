@@ -1,0 +1,63 @@
+"""What a Content-Type says, and which reader it asks for."""
+
+from functools import lru_cache
+from typing import Final, Literal
+
+import msgspec
+from python_multipart.multipart import parse_options_header
+
+Kind = Literal["json", "xml", "properties", "multipart", "text", "file", "query"]
+
+OCTET_STREAM: Final = "application/octet-stream"
+_NAMED: Final[dict[str, Kind]] = {
+    "application/json": "json",
+    "text/json": "json",
+    "application/xml": "xml",
+    "text/xml": "xml",
+    "application/x-www-form-urlencoded": "properties",
+    "multipart/form-data": "multipart",
+}
+
+
+class Media(msgspec.Struct, frozen=True):
+    """A media type, taken apart."""
+
+    type: str
+    """Lower-case, without parameters."""
+    kind: Kind
+    charset: str | None = None
+    boundary: bytes | None = None
+
+
+QUERY: Final = Media("application/x-www-form-urlencoded", "query")
+"""The body is the URL's query."""
+
+
+def _kind(media_type: str) -> Kind:
+    if media_type in _NAMED:
+        return _NAMED[media_type]
+    if media_type.endswith("+json"):
+        return "json"
+    if media_type.endswith("+xml"):
+        return "xml"
+    return "text" if media_type.startswith("text/") else "file"
+
+
+@lru_cache(256)
+def read_media(content_type: str | None) -> Media:
+    """The media type of a Content-Type header; a body that says nothing is a file. Never fails."""
+    name, options = parse_options_header(content_type)
+    media_type = name.decode("latin-1").strip() or OCTET_STREAM
+    charset = options.get(b"charset")
+    return Media(
+        type=media_type,
+        kind=_kind(media_type),
+        charset=charset.decode("latin-1").strip() if charset else None,
+        boundary=options.get(b"boundary"),
+    )
+
+
+def takes(media_types: tuple[str, ...], media_type: str) -> bool:
+    """Whether one of `application/json`, `text/*` or `*/*` covers a type."""
+    main = media_type.partition("/")[0]
+    return any(wanted.lower() in (media_type, f"{main}/*", "*/*") for wanted in media_types)

@@ -1,0 +1,174 @@
+"""multipart/form-data, streamed: files go to the blob store as they arrive, fields become the body."""
+
+import logging
+from collections.abc import AsyncIterable, Callable
+from typing import Any, Final
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from hookline.errors import Malformed, TooLarge
+from hookline.model.message import Attachment
+from hookline.ports import BlobWriter
+from hookline.service.bodies.files import clean_filename
+from hookline.service.bodies.media import OCTET_STREAM, read_media
+from hookline.service.bodies.properties import collect
+from hookline.service.bodies.received import Received
+from hookline.service.bodies.text import decode_text
+from hookline.service.uploads import Uploads
+
+MAX_PARTS: Final = 1000
+
+# The parser warns of every malformed body; what senders get wrong isn't ours to log.
+_silent = logging.getLogger("hookline.service.multipart.parser")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
+class _Events:
+    """Turns the parser's callbacks into a list, so that what they cause can be awaited."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.queue: list[tuple[str, bytes]] = []
+        spans = ("header_field", "header_value", "part_data")
+        marks = ("part_begin", "part_end", "header_end", "headers_finished", "end")
+        callbacks: dict[str, Any] = {f"on_{name}": self._span(name) for name in spans}
+        callbacks |= {f"on_{name}": self._mark(name) for name in marks}
+        try:
+            self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]  # keys are made above
+        except FormParserError as error:
+            raise Malformed(f"the multipart boundary is not right: {error}") from None
+        self._parser.logger = _silent
+
+    def _span(self, name: str) -> Callable[[bytes, int, int], None]:
+        return lambda data, start, end: self.queue.append((name, data[start:end]))
+
+    def _mark(self, name: str) -> Callable[[], None]:
+        return lambda: self.queue.append((name, b""))
+
+    def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
+        """What a chunk holds. Raises Malformed."""
+        self.queue = []
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise Malformed(f"the body is not multipart: {error}") from None
+        return self.queue
+
+
+class _Part:
+    """One part as it arrives."""
+
+    def __init__(self) -> None:
+        self.headers: dict[bytes, bytes] = {}
+        self.name = ""
+        self.filename: bytes | None = None
+        self.media_type: str | None = None
+        self.charset: str | None = None
+        self.data: list[bytes] = []
+        self.size = 0
+        self.writer: BlobWriter | None = None
+
+    def begin(self) -> None:
+        """All headers are there. Raises Malformed."""
+        kind, options = parse_options_header(self.headers.get(b"content-disposition", b"").decode("latin-1"))
+        if kind != b"form-data" or b"name" not in options:
+            raise Malformed("a part of the multipart body has no `Content-Disposition: form-data` with a name")
+        if self.headers.get(b"content-transfer-encoding", b"binary").lower() not in (b"binary", b"8bit", b"7bit"):
+            raise Malformed("a part of the multipart body has a Content-Transfer-Encoding; send its plain bytes")
+        self.name = decode_text(options[b"name"], None, "a part's name")
+        self.filename = options.get(b"filename")
+        if (content_type := self.headers.get(b"content-type")) is not None:
+            media = read_media(content_type.decode("latin-1"))
+            self.media_type, self.charset = media.type, media.charset
+
+    @property
+    def is_file(self) -> bool:
+        return self.filename is not None
+
+
+class MultipartReader:
+    """Reads one body."""
+
+    def __init__(self, uploads: Uploads, max_body: int, max_file: int) -> None:
+        """`max_body`: bytes in all fields together; `max_file`: bytes in each file."""
+        self._uploads = uploads
+        self._max_body = max_body
+        self._max_file = max_file
+        self._fields: list[tuple[str, str]] = []
+        self._fields_size = 0
+        self._attachments: list[Attachment] = []
+        self._parts = 0
+        self._ended = False
+        self._part = _Part()
+        self._header = [b"", b""]
+
+    async def read(self, chunks: AsyncIterable[bytes], boundary: bytes | None) -> Received:
+        """The fields as the body, the files as attachments. Raises Malformed and TooLarge."""
+        if not boundary:
+            raise Malformed("the Content-Type multipart/form-data names no boundary")
+        events = _Events(boundary)
+        async for chunk in chunks:
+            for name, data in events.feed(chunk):
+                await self._take(name, data)
+        if not self._ended:
+            raise Malformed("the multipart body ends before its last boundary")
+        return Received(collect(self._fields), attachments=tuple(self._attachments))
+
+    async def _take(self, event: str, data: bytes) -> None:
+        match event:
+            case "part_data":
+                await self._data(data)
+            case "part_begin":
+                self._parts += 1
+                if self._parts > MAX_PARTS:
+                    raise Malformed(f"the multipart body has more than {MAX_PARTS} parts")
+                self._part = _Part()
+            case "header_field":
+                self._header[0] += data
+            case "header_value":
+                self._header[1] += data
+            case "header_end":
+                self._part.headers[self._header[0].lower()] = self._header[1]
+                self._header = [b"", b""]
+            case "headers_finished":
+                self._part.begin()
+            case "part_end":
+                await self._end()
+            case "end":
+                self._ended = True
+
+    async def _data(self, data: bytes) -> None:
+        part = self._part
+        part.size += len(data)
+        if part.is_file:
+            if part.size > self._max_file:
+                raise TooLarge(f"the file {part.name!r} is larger than {self._max_file} bytes")
+            if part.writer is None:
+                part.writer = await self._uploads.create()
+            await part.writer.write(data)
+            return
+        self._fields_size += len(data)
+        if self._fields_size > self._max_body:
+            raise TooLarge(f"the fields of the multipart body are larger than {self._max_body} bytes")
+        part.data.append(data)
+
+    async def _end(self) -> None:
+        part = self._part
+        if not part.is_file:
+            self._fields.append((part.name, decode_text(b"".join(part.data), part.charset, f"the field {part.name!r}")))
+            return
+        # Browsers send a file without a name where none was chosen.
+        if not part.filename and not part.size:
+            return
+        blob = await self._uploads.commit(part.writer or await self._uploads.create())
+        self._attachments.append(
+            Attachment(
+                blob.id,
+                part.name,
+                clean_filename(part.filename),
+                part.media_type or OCTET_STREAM,
+                blob.size,
+                blob.sha256,
+            )
+        )

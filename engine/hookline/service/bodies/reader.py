@@ -1,0 +1,101 @@
+"""From bytes to a message's body: which reader a media type asks for, and how much it may read."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from hookline.errors import Malformed
+from hookline.service.bodies.files import one_attachment, store
+from hookline.service.bodies.inflate import inflate
+from hookline.service.bodies.json import read_json
+from hookline.service.bodies.media import Kind, Media
+from hookline.service.bodies.multipart import MultipartReader
+from hookline.service.bodies.properties import read_form, read_properties
+from hookline.service.bodies.received import Received
+from hookline.service.bodies.text import decode_text
+from hookline.service.bodies.xml import read_xml
+from hookline.service.staging import Staged
+from hookline.service.uploads import Uploads
+
+_OFF_THE_LOOP: Final = 64 * 1024
+"""Bytes above which readers written in Python run in a thread, so that other requests go on meanwhile."""
+
+T = TypeVar("T")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bytes that a request may bring."""
+
+    body: int
+    file: int
+
+    def wire(self, kind: Kind) -> int:
+        """What may come over the wire, for a kind of body; once inflated it may be as much."""
+        if kind == "file":
+            return self.file
+        return self.file + self.body if kind == "multipart" else self.body
+
+
+class BodyReader(msgspec.Struct, frozen=True):
+    """Reads one request's body."""
+
+    media: Media
+    coding: str | None
+    limits: Limits
+    force_list: tuple[str, ...]
+    query: bytes
+    disposition: str | None
+
+    async def read(self, chunks: AsyncIterator[bytes], uploads: Uploads) -> Received:
+        """Read from the wire, or from where it waited. Raises Malformed and TooLarge."""
+        media = self.media
+        kind = media.kind
+        if kind == "file":
+            return one_attachment(await store(self._plain(chunks), uploads), media.type, self.disposition)
+        if kind == "multipart":
+            reader = MultipartReader(uploads, self.limits.body, self.limits.file)
+            return await reader.read(self._plain(chunks), media.boundary)
+        if self.coding is None:
+            return await self._inline(b"".join([chunk async for chunk in chunks]))
+        wire: list[bytes] = []
+        data = b"".join([chunk async for chunk in self._plain(_noting(chunks, wire))])
+        received = await self._inline(data)
+        return msgspec.structs.replace(received, raw=b"".join(wire))
+
+    async def read_staged(self, staged: Staged, uploads: Uploads) -> Received:
+        """Read what waited for its signature; a large file is where it should be already."""
+        if self.media.kind == "file" and self.coding is None and (blob := await staged.blob()) is not None:
+            return one_attachment(blob, self.media.type, self.disposition)
+        return await self.read(aiter(staged), uploads)
+
+    def _plain(self, chunks: AsyncIterator[bytes]) -> AsyncIterable[bytes]:
+        return inflate(chunks, self.coding, self.limits.wire(self.media.kind)) if self.coding else chunks
+
+    async def _inline(self, data: bytes) -> Received:
+        charset = self.media.charset
+        match self.media.kind:
+            case "json":
+                return read_json(data)
+            case "xml":
+                return await _run(len(data), lambda: read_xml(data, charset, self.force_list))
+            case "properties":
+                return await _run(len(data), lambda: read_form(data, charset))
+            case "query":
+                if data:
+                    raise Malformed("a GET request has no body here: its query is the body")
+                query = self.query
+                return await _run(len(query), lambda: Received(read_properties(query, None, "the query")))
+            case _:
+                return Received(decode_text(data, charset), raw=data)
+
+
+async def _run(size: int, read: Callable[[], T]) -> T:
+    return read() if size <= _OFF_THE_LOOP else await asyncio.to_thread(read)
+
+
+async def _noting(chunks: AsyncIterator[bytes], into: list[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        into.append(chunk)
+        yield chunk

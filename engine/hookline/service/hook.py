@@ -1,0 +1,364 @@
+"""The hook: what happens to a request to `/hook/<flow id>`, from its framing to its answer.
+
+It knows no web framework. The order of its checks is a promise, since each decides what a later one may cost or tell:
+framing, flow, method, declared size, media type, credentials in headers, counted size, signature, parsing, schema,
+and then what intake decides in one transaction: duplicate, rate and backlog, store.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+
+from hookline.clock import Clock, rfc3339
+from hookline.errors import (
+    ExpressionError,
+    FlowUnknown,
+    Malformed,
+    MethodNotAllowed,
+    Problem,
+    RequestRefused,
+    SchemaViolation,
+    StoreError,
+    TooLarge,
+    TooMany,
+    Unavailable,
+    UnsupportedMedia,
+)
+from hookline.flows.compiled import CompiledFlow
+from hookline.http import HttpClient
+from hookline.ids import Ids
+from hookline.jsontypes import canonical
+from hookline.model.message import Arrival, Envelope, Message
+from hookline.model.webhook import WebhookSettings
+from hookline.ports import Accepted, Blobs, Duplicate
+from hookline.scheme import SignedRequest, Verified
+from hookline.service.bodies.inflate import content_coding
+from hookline.service.bodies.media import QUERY, Media, read_media, takes
+from hookline.service.bodies.properties import lenient_query
+from hookline.service.bodies.reader import BodyReader, Limits
+from hookline.service.bodies.received import Received
+from hookline.service.exchange import HookReply, HookRequest, SenderGone
+from hookline.service.problems import refusal
+from hookline.service.staging import stage
+from hookline.service.uploads import Uploads
+from hookline.service.verification import CredentialSource, Verification, masked
+from hookline.service.wire import Wire
+
+__all__ = ["Hook", "HookOptions", "HookReply", "HookRequest", "Intake", "SenderGone"]
+
+_log: Final = structlog.get_logger("hookline.service")
+_JSON: Final = (b"content-type", b"application/json")
+_EXECUTION_ID: Final = b"hookline-execution-id"
+_MAX_KEY: Final = 200
+_UNKNOWN_FLOW: Final = "-"
+_RETRY_AFTER: Final = 5.0
+
+
+class Intake(Protocol):
+    """Where accepted messages go: `hookline.runtime.intake`."""
+
+    def flow(self, flow_id: str) -> CompiledFlow:
+        """The version that is current. Raises FlowUnknown, and Unavailable while it can't run."""
+        ...
+
+    async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
+        """Return when the message is durable. Raises TooMany and Unavailable."""
+        ...
+
+
+class Counts(Protocol):
+    """Where refusals are counted: `hookline.runtime.metrics`. Intake counts the rest."""
+
+    def refused(self, flow_id: str, reason: str) -> None:
+        """`reason` is the error's code; unknown flows count under one name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HookOptions:
+    """The server's settings for hooks."""
+
+    public_url: str
+    """Where the world reaches this server: what schemes sign begins with it."""
+    max_body: int = 10_000_000
+    """Bytes in a body that is held in memory, on the wire and inflated."""
+    max_file: int = 1_000_000_000
+    """Bytes in a file."""
+    read_timeout: float = 30.0
+    """Seconds that a sender may be silent within its body."""
+
+
+class Hook:
+    """Answers requests. One for each server; it keeps nothing of them."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        credentials: CredentialSource,
+        blobs: Blobs,
+        http: HttpClient,
+        clock: Clock,
+        ids: Ids,
+        metrics: Counts,
+        options: HookOptions,
+    ) -> None:
+        self._intake = intake
+        self._credentials = credentials
+        self._blobs = blobs
+        self._http = http
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+        self._options = options
+        self._public_url = options.public_url.rstrip("/")
+
+    async def handle(self, request: HookRequest) -> HookReply:
+        """The answer to a request. Raises SenderGone, and never anything else: what is unforeseen is a 503."""
+        flow_id = _UNKNOWN_FLOW
+        try:
+            headers = _read_headers(request)
+            _check_framing(headers.joined)
+            name, _, path = request.path.partition("/")
+            flow = self._intake.flow(name)
+            flow_id = flow.id
+            webhook = flow.trigger.webhook
+            if webhook is None:
+                raise FlowUnknown  # noqa: TRY301 - one place answers all refusals
+            if request.method == "HEAD":
+                return HookReply(200)
+            if request.method not in webhook.methods:
+                raise MethodNotAllowed(  # noqa: TRY301 - one place answers all refusals
+                    f"the flow takes {', '.join(webhook.methods)}",
+                    headers=[("allow", ", ".join((*webhook.methods, "HEAD")))],
+                )
+            outcome = await self._accept(request, headers, flow, webhook, path)
+        except RequestRefused as error:
+            self._metrics.refused(flow_id, error.code)
+            return refusal(error)
+        except SenderGone:
+            self._metrics.refused(flow_id, "sender_gone")
+            raise
+        except StoreError as error:
+            _log.warning("hook.store_unavailable", flow=flow_id, error=error.message)
+            self._metrics.refused(flow_id, Unavailable.code)
+            return refusal(Unavailable(retry_after=_RETRY_AFTER))
+        except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
+            _log.error("hook.defect", flow=flow_id, exc_info=error)
+            self._metrics.refused(flow_id, Unavailable.code)
+            return refusal(Unavailable(retry_after=_RETRY_AFTER))
+        execution_id = outcome.execution_id.encode()
+        if isinstance(outcome, Accepted):
+            status, word = 202, b"queued"
+        else:
+            status, word = 200, b"duplicate"
+        # Ids hold nothing that JSON would have to escape.
+        body = b'{"execution_id":"%b","flow_id":"%b","status":"%b"}' % (execution_id, flow_id.encode(), word)
+        return HookReply(status, (_JSON, (_EXECUTION_ID, execution_id)), body)
+
+    async def _accept(
+        self,
+        request: HookRequest,
+        headers: "_Headers",
+        flow: CompiledFlow,
+        webhook: WebhookSettings,
+        path: str,
+    ) -> Accepted | Duplicate:
+        received_at = self._clock.now()
+        options = self._options
+        limits = Limits(webhook.max_body or options.max_body, webhook.max_file or options.max_file)
+        joined = headers.joined
+        media = QUERY if request.method == "GET" else read_media(joined.get("content-type"))
+        limit = limits.wire(media.kind)
+        declared = joined.get("content-length")
+        if declared is not None and int(declared) > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes")
+        coding = content_coding(joined.get("content-encoding"))
+        if webhook.media_types is not None:
+            _check_media(webhook.media_types, media, joined)
+        verification = self._open(flow, request, headers, received_at)
+        verified: Verified | None = None
+        if verification is not None:
+            headers = headers.without(verification.secret_headers)
+            if not verification.reads_body:
+                verified = await verification.finish()
+
+        uploads = Uploads(self._blobs)
+        wire = Wire(request.body, limit, self._clock, options.read_timeout)
+        reader = BodyReader(media, coding, limits, webhook.force_list, request.query, joined.get("content-disposition"))
+        try:
+            if verification is not None and verified is None:
+                staged = await stage(wire, verification.feed, uploads)
+                verified = await verification.finish()
+                received = await reader.read_staged(staged, uploads)
+            else:
+                received = await reader.read(wire, uploads)
+            if flow.schema is not None and (problems := flow.schema.problems(received.body)):
+                raise SchemaViolation(problems=problems)  # noqa: TRY301 - what was stored on the way goes
+            envelope = self._envelope(flow, webhook, request, headers, path, received, verified, received_at)
+        except BaseException:  # cancelled or refused, what was stored on the way goes
+            await uploads.discard()
+            raise
+        return await self._commit(flow, envelope, uploads)
+
+    async def _commit(self, flow: CompiledFlow, envelope: Envelope, uploads: Uploads) -> Accepted | Duplicate:
+        try:
+            outcome = await self._intake.accept(flow, envelope)
+        except TooMany:
+            await uploads.discard()
+            raise
+        # After any other failure it isn't known whether the message was stored. Its blobs stay: the sweeper takes
+        # those that nothing refers to.
+        if isinstance(outcome, Duplicate):
+            await uploads.discard()
+        return outcome
+
+    def _open(
+        self, flow: CompiledFlow, request: HookRequest, headers: "_Headers", received_at: datetime
+    ) -> Verification | None:
+        scheme = flow.trigger.scheme
+        if scheme is None:
+            return None
+        url = self._public_url + request.raw_path.decode("latin-1")
+        if request.query:
+            url += "?" + request.query.decode("latin-1")
+        signed = SignedRequest(request.method, url, headers.received, received_at, self._http)
+        return Verification(flow.id, scheme, flow.trigger, signed, self._credentials)
+
+    def _envelope(
+        self,
+        flow: CompiledFlow,
+        webhook: WebhookSettings,
+        request: HookRequest,
+        headers: "_Headers",
+        path: str,
+        received: Received,
+        verified: Verified | None,
+        received_at: datetime,
+    ) -> Envelope:
+        trigger = flow.trigger
+        message = Message(received.body, headers.joined, received.attachments)
+        arrival = Arrival(
+            use=trigger.use,
+            method=request.method,
+            path=path,
+            query=lenient_query(request.query) if request.query else {},
+            received_at=received_at,
+            verified_by=trigger.scheme.name if trigger.scheme is not None else None,
+            client=request.client,
+        )
+        key: str | None = None
+        if trigger.dedupe_key is not None:
+            key = dedupe_text(self._dedupe_value(flow, message, arrival))
+        elif verified is not None and verified.dedupe_key is not None:
+            key = _bounded(f"v:{verified.dedupe_key}")
+        accepted_at = self._clock.now()
+        return Envelope(
+            execution_id=self._ids.new(),
+            flow_id=flow.id,
+            message=message,
+            arrival=arrival,
+            accepted_at=accepted_at,
+            dedupe_key=key,
+            dedupe_until=accepted_at + webhook.dedupe_window if key is not None else None,
+            body_json=received.json,
+            raw=received.raw,
+            raw_headers=headers.received,
+        )
+
+    def _dedupe_value(self, flow: CompiledFlow, message: Message, arrival: Arrival) -> Any:
+        template = flow.trigger.dedupe_key
+        assert template is not None  # noqa: S101 - asked by the caller
+        seen = {
+            "body": message.body,
+            "headers": message.headers,
+            "attachments": msgspec.to_builtins(message.attachments),
+        }
+        trigger = {
+            **seen,
+            "method": arrival.method,
+            "path": arrival.path,
+            "query": arrival.query,
+            "received_at": rfc3339(arrival.received_at) if arrival.received_at else None,
+            "verified_by": arrival.verified_by,
+        }
+        try:
+            value = template.evaluate({**seen, "trigger": trigger, "vars": flow.vars})
+        except ExpressionError as error:
+            raise _no_key(error.message) from None
+        if value is None:
+            raise _no_key("it is null")
+        return value
+
+
+def dedupe_text(value: Any) -> str:
+    """A dedupe key as text: different values never give the same. Bounded: long ones are hashed."""
+    return _bounded(f"s:{value}" if isinstance(value, str) else f"j:{canonical(value).decode()}")
+
+
+def _bounded(key: str) -> str:
+    # Not every database takes a NUL in a text.
+    if len(key) <= _MAX_KEY and "\0" not in key:
+        return key
+    return "h:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _no_key(reason: str) -> SchemaViolation:
+    return SchemaViolation(
+        "The message has no dedupe_key.",
+        problems=[Problem(f"the flow's dedupe_key has no value here: {reason}", code="dedupe_key")],
+    )
+
+
+class _Headers(msgspec.Struct, frozen=True):
+    received: tuple[tuple[str, str], ...]
+    joined: dict[str, str]
+
+    def without(self, secret: frozenset[str]) -> "_Headers":
+        if not any(name in secret for name in self.joined):
+            return self
+        return _join(masked(self.received, secret))
+
+
+def _read_headers(request: HookRequest) -> _Headers:
+    return _join(tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]))
+
+
+def _join(received: tuple[tuple[str, str], ...]) -> _Headers:
+    joined: dict[str, str] = {}
+    for name, value in received:
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return _Headers(received, joined)
+
+
+def _check_framing(headers: dict[str, str]) -> None:
+    """Where two servers could disagree about where a body ends, a second request could hide in it."""
+    length = headers.get("content-length")
+    coding = headers.get("transfer-encoding")
+    if coding is not None and length is not None:
+        raise _bad_framing("Content-Length and Transfer-Encoding are both given")
+    if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 18):
+        raise _bad_framing("Content-Length is not one number")
+    if coding is not None and coding.strip().lower() != "chunked":
+        raise _bad_framing("Transfer-Encoding is not chunked")
+
+
+def _bad_framing(message: str) -> Malformed:
+    return Malformed(message, headers=[("connection", "close")])
+
+
+def _check_media(media_types: tuple[str, ...], media: Media, headers: dict[str, str]) -> None:
+    if media is QUERY or takes(media_types, media.type):
+        return
+    # Who sends nothing needn't say of what type it is.
+    if (
+        "content-type" not in headers
+        and headers.get("content-length", "0") == "0"
+        and "transfer-encoding" not in headers
+    ):
+        return
+    raise UnsupportedMedia(f"the flow takes {', '.join(media_types)}, not {media.type[:100]}")

@@ -1,0 +1,73 @@
+"""Problem documents (RFC 9457): how every error reads on HTTP.
+
+`type` is the relative reference `/problems/<code>`: Hookline has no domain of its own, and a running server explains
+each code there. Codes are those of `hookline.errors`.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from hookline.errors import HooklineError, Problem, RequestRefused
+from hookline.jsontypes import encode
+from hookline.service.exchange import HookReply
+
+MEDIA_TYPE: Final = b"application/problem+json"
+MAX_PROBLEMS: Final = 1000
+"""A reply lists so many; a body can be wrong in more places than anybody wants to be told of."""
+
+
+def _title(kind: type[HooklineError]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
+def _entry(problem: Problem) -> dict[str, str]:
+    entry = {"detail": problem.message, "pointer": problem.pointer, "code": problem.code}
+    if problem.remedy:
+        entry["remedy"] = problem.remedy
+    return entry
+
+
+def problem_body(
+    status: int, code: str, title: str, detail: str | None = None, problems: Sequence[Problem] = ()
+) -> bytes:
+    """A problem document, encoded."""
+    document: dict[str, Any] = {
+        "type": f"/problems/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail or title,
+        "code": code,
+    }
+    if problems:
+        document["problems"] = [_entry(problem) for problem in problems[:MAX_PROBLEMS]]
+        if len(problems) > MAX_PROBLEMS:
+            document["detail"] += f" The first {MAX_PROBLEMS} of {len(problems)} problems are listed."
+    return encode(document)
+
+
+def refusal(error: RequestRefused) -> HookReply:
+    """The answer to a request that is refused."""
+    headers = [(b"content-type", MEDIA_TYPE)]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+    headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers]
+    body = problem_body(error.status, error.code, _title(type(error)), error.message, error.problems)
+    return HookReply(error.status, tuple(headers), body)
+
+
+def kinds(root: type[HooklineError] = HooklineError) -> dict[str, type[HooklineError]]:
+    """Each code and its error."""
+    found = {root.code: root}
+    for kind in root.__subclasses__():
+        found |= kinds(kind)
+    return found
+
+
+def explain(code: str) -> str | None:
+    """What `/problems/<code>` says; None for a code that doesn't exist."""
+    kind = kinds().get(code)
+    if kind is None:
+        return None
+    status = f"HTTP status {kind.status}. " if issubclass(kind, RequestRefused) else ""
+    return f"{code}: {status}{_title(kind)}"

@@ -1,0 +1,103 @@
+"""One request's verification, with all that a scheme may do turned into the three things that it may mean."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn, Protocol, TypeVar
+
+import structlog
+from pydantic import BaseModel
+
+from hookline.errors import CannotVerify, CredentialError, NotVerified
+from hookline.flows.compiled import CompiledTrigger
+from hookline.scheme import Scheme, SignedRequest, Verified
+
+_log: Final = structlog.get_logger("hookline.service")
+_RETRY_AFTER: Final = 60.0
+"""Seconds. What is missing is put right by an operator, or by another server."""
+
+T = TypeVar("T")
+
+
+class CredentialSource(Protocol):
+    """Where credentials are."""
+
+    def get(self, name: str) -> tuple[str, BaseModel]:
+        """The type's name and the value. Raises CredentialError."""
+        ...
+
+
+class Verification:
+    """Judges one request. Every way of failing to hold gives the same NotVerified, so that it tells nothing."""
+
+    __slots__ = ("_check", "_flow_id", "_scheme", "reads_body", "secret_headers")
+
+    def __init__(
+        self,
+        flow_id: str,
+        scheme: Scheme[Any, Any],
+        trigger: CompiledTrigger,
+        request: SignedRequest,
+        credentials: CredentialSource,
+    ) -> None:
+        """Raises NotVerified where the headers show it already, and CannotVerify."""
+        self._flow_id = flow_id
+        self._scheme = scheme
+        credential = self._credential(trigger, credentials)
+        self.reads_body = scheme.reads_body
+        self.secret_headers: frozenset[str] = self._guard(lambda: scheme.secret_headers(trigger.scheme_settings))
+        self._check = self._guard(lambda: scheme.open(request, credential, trigger.scheme_settings))
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes of the body, as on the wire."""
+        try:
+            self._check.feed(chunk)
+        except Exception as error:  # noqa: BLE001 - a plugin's defect must not become ours
+            self._fail(error)
+
+    async def finish(self) -> Verified:
+        """Judge. Raises NotVerified or CannotVerify."""
+        try:
+            return await self._check.finish()
+        except Exception as error:  # noqa: BLE001 - a plugin's defect must not become ours
+            self._fail(error)
+
+    def _credential(self, trigger: CompiledTrigger, credentials: CredentialSource) -> BaseModel | None:
+        expected = self._scheme.credential
+        if expected is None:
+            return None
+        if trigger.credential is None:
+            self._fail(CredentialError(f"the trigger names no credential for {self._scheme.name!r}"))
+        try:
+            kind, value = credentials.get(trigger.credential)
+        except CredentialError as error:
+            self._fail(error)
+        if not isinstance(value, expected):
+            self._fail(
+                CredentialError(f"credential {trigger.credential!r} is of type {kind!r}, not {self._scheme.name!r}")
+            )
+        return value
+
+    def _guard(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - a plugin's defect must not become ours
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        where = {"flow": self._flow_id, "scheme": self._scheme.name}
+        if isinstance(error, NotVerified):
+            _log.debug("hook.not_verified", reason=error.message, **where)
+            raise NotVerified from None
+        if isinstance(error, CannotVerify | CredentialError):
+            _log.warning("hook.cannot_verify", reason=error.message, **where)
+            retry_after = getattr(error, "retry_after", None) or _RETRY_AFTER
+            raise CannotVerify(retry_after=retry_after) from None
+        plugin = type(self._scheme).__module__.partition(".")[0]
+        _log.error("hook.scheme_defect", plugin=plugin, exc_info=error, **where)
+        raise CannotVerify(retry_after=_RETRY_AFTER) from None
+
+
+def masked(
+    headers: Sequence[tuple[str, str]], secret: frozenset[str], mask: str = "***"
+) -> tuple[tuple[str, str], ...]:
+    """Headers, without the values of those that hold secrets."""
+    return tuple((name, mask if name in secret else value) for name, value in headers)

@@ -1,0 +1,231 @@
+"""A hook over memory: to try requests, bodies and schemes without a store, a server or time."""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from hookline.errors import CredentialError, FlowUnknown, StoreError
+from hookline.flows.body_schema import BodySchema
+from hookline.flows.compiled import CompiledFlow, CompiledTrigger
+from hookline.ids import Ids
+from hookline.model.flow import FlowDocument
+from hookline.model.message import Envelope
+from hookline.model.webhook import WebhookSettings
+from hookline.ports import Accepted, Blob, Blobs, Duplicate
+from hookline.scheme import Scheme
+from hookline.service.exchange import HookReply, HookRequest
+from hookline.service.hook import Hook, HookOptions
+
+
+class StillClock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self, at: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._start = at
+        self.at = at
+
+    def now(self) -> datetime:
+        """The time."""
+        return self.at
+
+    def monotonic(self) -> float:
+        """Seconds since the start."""
+        return (self.at - self._start).total_seconds()
+
+    async def sleep(self, seconds: float) -> None:
+        """Move it."""
+        self.at += timedelta(seconds=seconds)
+
+
+class _MemoryWriter:
+    def __init__(self, blobs: "MemoryBlobs") -> None:
+        self._blobs = blobs
+        self._data = bytearray()
+        self.size = 0
+        blobs.open_writers += 1
+
+    async def write(self, chunk: bytes) -> None:
+        self._data += chunk
+        self.size += len(chunk)
+
+    async def commit(self) -> Blob:
+        self._blobs.open_writers -= 1
+        self._blobs.made += 1
+        blob = Blob(f"blob-{self._blobs.made}", self.size, hashlib.sha256(self._data).hexdigest())
+        self._blobs.kept[blob.id] = bytes(self._data)
+        return blob
+
+    async def abort(self) -> None:
+        self._blobs.open_writers -= 1
+
+
+class MemoryBlobs:
+    """Blobs in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.open_writers = 0
+        self.made = 0
+
+    async def create(self) -> _MemoryWriter:
+        """A new blob."""
+        return _MemoryWriter(self)
+
+    async def open(self, blob_id: str, chunk_size: int = 65536) -> AsyncIterator[bytes]:
+        """Its bytes."""
+        try:
+            data = self.kept[blob_id]
+        except KeyError:
+            raise StoreError(f"there is no blob {blob_id}") from None
+        for start in range(0, len(data), chunk_size):
+            yield data[start : start + chunk_size]
+
+    async def delete(self, blob_id: str) -> None:
+        """Remove it."""
+        self.kept.pop(blob_id, None)
+
+    async def older_than(self, at: datetime) -> AsyncIterator[str]:
+        """All of them: they have no age."""
+        for blob_id in list(self.kept):
+            yield blob_id
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass
+class MemoryIntake:
+    """Accepts into a list."""
+
+    flows: Mapping[str, CompiledFlow]
+    accepted: list[Envelope] = field(default_factory=list)
+    failure: Exception | None = None
+    """Raised instead of accepting."""
+
+    def flow(self, flow_id: str) -> CompiledFlow:
+        """The flow of that id."""
+        if flow_id not in self.flows:
+            raise FlowUnknown
+        return self.flows[flow_id]
+
+    async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
+        """Keep the message, unless its key was used."""
+        if self.failure is not None:
+            raise self.failure
+        if envelope.dedupe_key is not None:
+            for known in self.accepted:
+                if (known.flow_id, known.dedupe_key) == (envelope.flow_id, envelope.dedupe_key):
+                    return Duplicate(known.execution_id)
+        self.accepted.append(envelope)
+        return Accepted(envelope.execution_id)
+
+
+class MemoryCredentials(dict[str, tuple[str, BaseModel]]):
+    """Credentials in a dictionary: each name's type and value."""
+
+    def get(self, name: str) -> tuple[str, BaseModel]:  # type: ignore[override]  # as `Credentials.get`, it raises
+        """The type's name and the value."""
+        if name not in self:
+            raise CredentialError(f"there is no credential {name!r}")
+        return self[name]
+
+
+class Refusals(list[tuple[str, str]]):
+    """Counts refusals, as pairs of flow and code."""
+
+    def refused(self, flow_id: str, reason: str) -> None:
+        """One more."""
+        self.append((flow_id, reason))
+
+
+def webhook_flow(
+    flow_id: str = "orders",
+    *,
+    scheme: Scheme[Any, Any] | None = None,
+    credential: str | None = None,
+    scheme_settings: BaseModel | None = None,
+    dedupe_key: Any = None,
+    schema: BodySchema | None = None,
+    **settings: Any,
+) -> CompiledFlow:
+    """A flow without steps that a request starts; `settings` are those of the webhook."""
+    verify = {"scheme": scheme.name, "credential": credential} if scheme else "none"
+    webhook = WebhookSettings.model_validate({"verify": verify, **settings})
+    if scheme is not None and scheme_settings is None:
+        scheme_settings = scheme.settings()
+    return CompiledFlow(
+        id=flow_id,
+        version="1",
+        document=FlowDocument.model_validate({"id": flow_id, "trigger": {"use": "webhook"}, "steps": []}),
+        source=b"{}",
+        trigger=CompiledTrigger("webhook", webhook, webhook, scheme, scheme_settings, credential, dedupe_key),
+        vars={},
+        steps=(),
+        schema=schema,
+        credentials=frozenset({credential} if credential else ()),
+    )
+
+
+class HookOverMemory:
+    """A hook with all that it stands on; look at `intake.accepted` and `blobs.kept` for what it did."""
+
+    def __init__(
+        self,
+        *flows: CompiledFlow,
+        credentials: Mapping[str, tuple[str, BaseModel]] | None = None,
+        blobs: Blobs | None = None,
+        http: Any = None,
+        options: HookOptions | None = None,
+    ) -> None:
+        self.intake = MemoryIntake({flow.id: flow for flow in flows})
+        self.memory_blobs = MemoryBlobs()
+        self.blobs: Blobs = blobs or self.memory_blobs
+        self.clock = StillClock()
+        self.ids = Ids(self.clock)
+        self.metrics = Refusals()
+        self.credentials = MemoryCredentials(credentials or {})
+        self.http = http
+        self.options = options or HookOptions("https://hooks.example")
+        self.hook = Hook(
+            intake=self.intake,
+            credentials=self.credentials,
+            blobs=self.blobs,
+            http=self.http,
+            clock=self.clock,
+            ids=self.ids,
+            metrics=self.metrics,
+            options=self.options,
+        )
+
+    async def send(
+        self,
+        body: bytes | Sequence[bytes] = b"",
+        content_type: str | None = "application/json",
+        *,
+        method: str = "POST",
+        path: str = "orders",
+        query: bytes = b"",
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        declare: bool = True,
+    ) -> HookReply:
+        """Send one request; a body of several pieces comes as so many chunks. `declare`: say its length."""
+        chunks = [body] if isinstance(body, bytes) else list(body)
+        all_headers = list(headers)
+        if content_type is not None:
+            all_headers.append((b"content-type", content_type.encode("latin-1")))
+        if declare and (body or method != "GET"):
+            all_headers.append((b"content-length", b"%d" % sum(map(len, chunks))))
+        request = HookRequest(
+            method, path, b"/hook/" + path.encode(), query, all_headers, _arriving(chunks), "192.0.2.1"
+        )
+        return await self.hook.handle(request)
+
+
+async def _arriving(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        if chunk:
+            yield chunk
