@@ -1,0 +1,62 @@
+"""Checking a flow before it runs: `hookline check`."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from hookline.errors import FlowInvalid, Problem
+from hookline.flows.compile import examine
+from hookline.flows.names import CredentialUse
+from hookline.flows.read import Document, read
+from hookline.nearest import did_you_mean
+from hookline.registry import Registry
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def check(
+    source: bytes | Document,
+    registry: Registry,
+    credentials: Mapping[str, str] | None = None,
+    *,
+    file: str | None = None,
+    environment: Mapping[str, str] = _NOTHING,
+) -> list[Problem]:
+    """Everything that is wrong with a flow, warnings included, in the order of the text.
+
+    `credentials`: the type of each credential there is, by its name; None where that isn't known, and then names of
+    credentials aren't checked. `environment` holds the variables that may override vars.
+    """
+    try:
+        document = read(source, file) if isinstance(source, bytes) else source
+    except FlowInvalid as error:
+        return list(error.problems)
+    examined = examine(document, registry, environment=environment)
+    problems = list(examined.problems)
+    if credentials is not None:
+        found = [_credential_problem(use, credentials) for use in examined.credentials]
+        problems += [problem for problem in found if problem is not None]
+    return document.place(problems)
+
+
+def _credential_problem(use: CredentialUse, credentials: Mapping[str, str]) -> Problem | None:
+    wanted = " or ".join(use.types)
+    make = f"hookline credentials set {use.name} --type {use.types[0]} …"
+    if use.name not in credentials:
+        fitting = [name for name, type_name in credentials.items() if type_name in use.types]
+        near = did_you_mean(use.name, fitting)
+        return Problem(
+            f"there is no credential {use.name!r}",
+            use.pointer,
+            "credential_missing",
+            f"{near} Otherwise make it: `{make}`" if near else f"make it: `{make}`",
+        )
+    found = credentials[use.name]
+    if found not in use.types:
+        return Problem(
+            f"credential {use.name!r} is of type {found}, and {wanted} is wanted here",
+            use.pointer,
+            "credential_type",
+            f"name one of type {wanted}, or make it: `hookline credentials set … --type {use.types[0]}`",
+        )
+    return None
