@@ -8,7 +8,6 @@ be put in another's place.
 import hashlib
 import os
 import secrets
-import stat
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from hookline import secret_file
 from hookline.errors import CredentialError
 from hookline.jsontypes import canonical
 
@@ -106,45 +106,7 @@ def load_or_create_key(path: Path) -> tuple[bytes, ...]:
     Two processes that start at once agree on one key. Raises CredentialError for a file that others can read, that
     can't be read, or that holds no key.
     """
-    try:
-        if not path.exists():
-            _create(path, generate_key())
-        with path.open(encoding="utf-8") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            # Windows has no such bits: there a file's readers are the folder's.
-            if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise CredentialError(
-                    f"{path}: others can read this key (mode {stat.S_IMODE(mode):04o}); `chmod 600 {path}`, "
-                    "and make a new key if somebody may have read it"
-                )
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CredentialError(f"{path}: the key that encrypts credentials can't be read or made: {error}") from error
-    return read_keys(text, str(path))
-
-
-def _create(path: Path, key: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(key + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            # A link, unlike a rename, never replaces: whoever came first made the key.
-            path.hardlink_to(draft)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink(missing_ok=True)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    return read_keys(secret_file.load_or_create(path, generate_key), str(path))
 
 
 def _key_id(key: bytes) -> bytes:

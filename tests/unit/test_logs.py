@@ -1,0 +1,100 @@
+"""Logging: its two formats, its levels, and that secrets never appear."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from hookline import logs
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def written(format: str, level: str = "info") -> io.StringIO:
+    stream = io.StringIO()
+    logs.set_up(level, format, stream)  # type: ignore[arg-type] - parametrised
+    return stream
+
+
+def test_json_is_one_object_a_line_with_the_bound_ids() -> None:
+    stream = written("json")
+    structlog.get_logger("hookline").bind(execution_id="e1", step="lines[3]/post").info("attempt failed", attempt=2)
+    (line,) = stream.getvalue().splitlines()
+    event = json.loads(line)
+    assert event["timestamp"].endswith("Z")
+    assert {key: event[key] for key in event if key != "timestamp"} == {
+        "event": "attempt failed",
+        "level": "info",
+        "execution_id": "e1",
+        "step": "lines[3]/post",
+        "attempt": 2,
+    }
+
+
+def test_an_exception_is_in_its_own_event() -> None:
+    stream = written("json")
+    try:
+        raise ValueError("no")
+    except ValueError:
+        structlog.get_logger("hookline").exception("failed")
+    assert json.loads(stream.getvalue())["exception"][0]["exc_type"] == "ValueError"
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_rule_33_a_traceback_shows_no_values_of_variables(format: str) -> None:
+    stream = written(format)
+    try:
+        password = "".join(["hun", "ter2"])
+        raise ValueError(len(password))
+    except ValueError:
+        structlog.get_logger("hookline").exception("failed")
+    assert "ValueError" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_console_shows_event_and_fields() -> None:
+    stream = written("console")
+    structlog.get_logger("hookline").warning("slow", step="post")
+    assert "slow" in stream.getvalue()
+    assert "step=post" in stream.getvalue()
+
+
+def test_events_below_the_level_are_left_out() -> None:
+    stream = written("json", "warning")
+    structlog.get_logger("hookline").info("quiet")
+    logging.getLogger("library").info("quiet")
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_libraries_log_the_same_way(format: str) -> None:
+    stream = written(format)
+    logging.getLogger("library").warning("connection to %s lost", "postgresql://app:hunter2@db/x")
+    assert "connection to postgresql://app:[masked]@db/x lost" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_rule_33_secrets_are_masked_wherever_they_stand(format: str) -> None:
+    stream = written(format)
+    structlog.get_logger("hookline").info(
+        "request",
+        headers={"Authorization": "Bearer hunter2", "accept": "*/*"},
+        client_secret="hunter2",
+        urls=["https://user:hunter2@host/path", "https://host/a:b"],
+        api_key=b"hunter2",
+    )
+    assert "hunter2" not in stream.getvalue()
+    assert "https://host/a:b" in stream.getvalue()
+    assert "*/*" in stream.getvalue()
