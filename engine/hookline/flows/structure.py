@@ -1,5 +1,6 @@
 """What a pydantic model finds wrong with a part of a document, as problems with their places and remedies."""
 
+import re
 import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from pydantic_core import ErrorDetails
 from hookline.errors import Problem
 from hookline.flows.positions import escape
 from hookline.model.flow import FLOW_ID, STEP_ID, ActionStep, FlowDocument, ForeachStep, SwitchStep
-from hookline.nearest import did_you_mean
+from hookline.nearest import did_you_mean, nearest
 
 #: What patterns of the document's model mean in words.
 _PATTERNS: Final[Mapping[str, str]] = {
@@ -21,6 +22,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
 }
 
 _KINDS: Final = ("use", "switch", "foreach")
+_A_STEP: Final = re.compile(r"/steps/[0-9]+\Z")
 _TAGS: Final = frozenset({"action", "switch", "foreach"})
 _STEP_KEYS: Final = frozenset(
     info.alias or name for model in (ActionStep, SwitchStep, ForeachStep) for name, info in model.model_fields.items()
@@ -34,17 +36,27 @@ def model_problems(
 
     Errors at, or below, the pointers in `unknown` are left out: what will stand there isn't known yet.
     """
-    grouped: dict[tuple[str, str], list[Problem]] = {}
-    for details in error.errors(include_url=False):
-        place = _place(model, value, details["loc"], pointer)
-        if any(place == other or place.startswith(f"{other}/") for other in unknown):
+    faults = [
+        (details, _place(model, value, details["loc"], pointer))
+        for details in error.errors(include_url=False)
+        if not _is_echo(details)
+    ]
+    misspelt = {
+        (place.rpartition("/")[0], nearest(str(details["loc"][-1]), _known(model, details)))
+        for details, place in faults
+        if details["type"] == "extra_forbidden"
+    }
+    grouped: dict[tuple[str, str | None], list[Problem]] = {}
+    for details, place in faults:
+        key = str(details["loc"][-1]) if details["type"] in ("missing", "extra_forbidden") else None
+        if details["type"] == "missing" and (place, key) in misspelt:
+            # It is there under a wrong name: that is one mistake.
             continue
-        if _is_echo(details):
+        about_a_value = details["type"] != "extra_forbidden"
+        if about_a_value and any(place == other or place.startswith(f"{other}/") for other in unknown):
             continue
-        problem = _problem(model, details, place)
-        # The alternatives of a union all complain about one value: that is one mistake.
-        same = (place, problem.message if problem.code in ("missing_key", "unknown_key") else "")
-        grouped.setdefault(same, []).append(problem)
+        # The alternatives of a union all complain about one value: that is one mistake, too.
+        grouped.setdefault((place, key), []).append(_problem(model, details, place))
     return [_joined(problems) for problems in grouped.values()]
 
 
@@ -57,13 +69,10 @@ def document_problems(value: Any, error: ValidationError) -> list[Problem]:
 
 
 def _lacks_its_kind(problem: Problem, value: Any) -> bool:
+    if problem.code != "missing_key" or not _A_STEP.search(problem.pointer):
+        return False
     step = _at(value, problem.pointer)
-    return (
-        problem.code == "missing_key"
-        and "'use'" in problem.message
-        and problem.pointer != "/trigger"
-        and (isinstance(step, dict) and "use" not in step)
-    )
+    return isinstance(step, dict) and not any(kind in step for kind in _KINDS)
 
 
 def _follows_from(problem: Problem, vague: Collection[str]) -> bool:
@@ -120,10 +129,10 @@ def _problem(model: type[BaseModel], details: ErrorDetails, pointer: str) -> Pro
     if kind == "missing":
         key = str(loc[-1])
         description = next((text for name, text in _keys(model, loc[:-1]) if name == key and text), "")
-        return Problem(f"the key {key!r} is missing", pointer, "missing_key", f"add it. {description}".strip())
+        return Problem(f"the key {key!r} is missing", pointer, "missing_key", f"add it: {description}".strip(": "))
     if kind == "extra_forbidden":
         key = str(loc[-1])
-        known = sorted({name for name, _ in _keys(model, loc[:-1])})
+        known = _known(model, details)
         listed = f"the keys here are {', '.join(known)}" if known else "remove it; there are no keys here"
         return Problem(f"there is no key {key!r} here", pointer, "unknown_key", did_you_mean(key, known, listed))
     shown = _shown(given)
@@ -166,17 +175,21 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
+def _known(model: type[BaseModel], details: ErrorDetails) -> list[str]:
+    return sorted({name for name, _ in _keys(model, details["loc"][:-1])})
+
+
 def _keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[str, str | None]]:
     """The keys, with their descriptions, that an object at an error's path may have."""
     models: list[tuple[str | None, type[BaseModel]]] = [(None, model)]
     for part in loc:
         if isinstance(part, int):
             continue
+        # Tags first: a switch's tag is also the name of its field.
+        chosen = [each for each in models if each[0] == part]
         inner = [found for _, each in models for found in _models(_field(each, part))]
-        tagged: list[tuple[str | None, type[BaseModel]]] = [
-            (None, each) for tag, each in models if part in (tag, each.__name__)
-        ]
-        models = inner or tagged or models
+        named = [each for each in models if each[1].__name__ == part]
+        models = [(None, each) for _, each in chosen] or inner or named or models
     for _, each in models:
         for name, info in each.model_fields.items():
             yield info.alias or name, info.description
