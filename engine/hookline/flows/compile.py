@@ -1,8 +1,7 @@
 """Compiling a flow: every name resolved, every expression compiled, every mistake found in one pass."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -27,15 +26,15 @@ from hookline.flows.overrides import override
 from hookline.flows.read import Document, read
 from hookline.flows.scope import ON_ARRIVAL, RESERVED, Names, Place
 from hookline.flows.settings import from_vars_problems, settings_problems
+from hookline.flows.step_ids import find_ids
 from hookline.flows.structure import document_problems
 from hookline.flows.trigger import compile_trigger
 from hookline.flows.version import version_of
 from hookline.jsontypes import canonical
-from hookline.model.flow import STEP_ID, ActionStep, FlowDocument, ForeachStep, StepDocument, SwitchStep
+from hookline.model.flow import ActionStep, FlowDocument, ForeachStep, StepDocument, SwitchStep
 from hookline.registry import Registry
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-_ID: Final = re.compile(STEP_ID)
 _T = TypeVar("_T")
 
 
@@ -85,17 +84,6 @@ def examine(document: Document, registry: Registry, *, environment: Mapping[str,
     return Examined(flow, tuple(document.place(problems)), tuple(compiler.credentials))
 
 
-@dataclass(slots=True)
-class _Found:
-    """What one look over the steps finds before they are compiled."""
-
-    ids: dict[str, str] = field(default_factory=dict)
-    """From each id to its step's pointer; of a repeated one, the first's."""
-    named: dict[str, str] = field(default_factory=dict)
-    """From each step's pointer to its id, derived ones included."""
-    items: set[str] = field(default_factory=set)
-
-
 class _Compiler:
     """Compiles one document.
 
@@ -114,15 +102,15 @@ class _Compiler:
             self._model = FlowDocument.model_validate(document.value)
         except ValidationError as error:
             self.problems += document_problems(document.value, error)
-        self._expressions = Expressions(registry.mappers)
+        self._expressions = Expressions(registry.mappers, self._mappers())
         declared, flow_id = self._raw.get("vars"), self._raw.get("id")
         self._vars, problems = override(
             flow_id if isinstance(flow_id, str) else "", declared if isinstance(declared, dict) else {}, environment
         )
         self.problems += problems
-        self._found = _Found()
-        self._find_steps()
-        self._names = Names(self._found.ids, self._vars.keys(), self._found.items)
+        self._ids, problems = find_ids(self._raw.get("steps"))
+        self.problems += problems
+        self._names = Names(self._ids.pointers, self._vars.keys(), self._ids.items)
 
     def flow(self) -> CompiledFlow | None:
         """The compiled flow; None where that can't be."""
@@ -145,6 +133,20 @@ class _Compiler:
             credentials=frozenset(use.name for use in self.credentials),
         )
 
+    def _mappers(self) -> list[str]:
+        """The mappers that the flow lists, as far as they exist."""
+        given = self._raw.get("mappers")
+        named: list[str] = []
+        for index, name in enumerate(given if isinstance(given, list) else ()):
+            if not isinstance(name, str):
+                continue
+            if name in self._registry.mappers:
+                named.append(name)
+                continue
+            pointer = f"/mappers/{index}"
+            self.problems.append(unknown_component("mapper", name, self._registry.mappers, self._registry, pointer))
+        return named
+
     def _trigger(self) -> CompiledTrigger | None:
         raw = self._raw.get("trigger")
         if not isinstance(raw, dict):
@@ -165,37 +167,6 @@ class _Compiler:
         schema, problems = compile_schema(raw, "/schema")
         self.problems += problems
         return schema
-
-    # --- Names -------------------------------------------------------------------------------------------------
-
-    def _find_steps(self) -> None:
-        steps = list(_walk(self._raw.get("steps"), "/steps"))
-        for pointer, step in steps:
-            given = step.get("id")
-            if isinstance(given, str) and _ID.match(given):
-                self._found.named[pointer] = given
-                self._note_id(given, pointer)
-            if "foreach" in step:
-                self._found.items.add(str(step.get("as", "item")))
-        taken = set(self._found.ids)
-        for pointer, step in steps:
-            if pointer not in self._found.named:
-                derived = _free(_stem(step), taken)
-                taken.add(derived)
-                self._found.named[pointer] = derived
-                self._found.ids[derived] = pointer
-
-    def _note_id(self, step_id: str, pointer: str) -> None:
-        first = self._found.ids.setdefault(step_id, pointer)
-        if first != pointer:
-            self.problems.append(
-                Problem(
-                    f"the id {step_id!r} is taken by the step at {first}",
-                    f"{pointer}/id",
-                    "duplicate_id",
-                    "give each step of a flow an id of its own, in blocks too",
-                )
-            )
 
     def _references(self, compiled: Template | Condition, place: Place) -> Iterator[Problem]:
         seen: set[Problem] = set()
@@ -243,7 +214,7 @@ class _Compiler:
     def _step(
         self, raw: Mapping[str, Any], model: StepDocument | None, pointer: str, place: Place
     ) -> tuple[Node | None, Place]:
-        step_id = self._found.named[pointer]
+        step_id = self._ids.of[pointer]
         when = self._when(raw, pointer, place)
         if "switch" in raw:
             return self._switch(raw, _typed(model, SwitchStep), pointer, place, step_id, when)
@@ -373,33 +344,3 @@ class _Compiler:
 
 def _typed(model: StepDocument | None, expected: type[_T]) -> _T | None:
     return model if isinstance(model, expected) else None
-
-
-def _walk(steps: Any, pointer: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each step of a list with its pointer, those in blocks too, in the order of the text."""
-    for index, step in enumerate(steps if isinstance(steps, list) else ()):
-        if not isinstance(step, dict):
-            continue
-        at = f"{pointer}/{index}"
-        yield at, step
-        if isinstance(step.get("switch"), list):
-            for number, case in enumerate(step["switch"]):
-                if isinstance(case, dict):
-                    yield from _walk(case.get("steps"), f"{at}/switch/{number}/steps")
-        elif "foreach" in step:
-            yield from _walk(step.get("steps"), f"{at}/steps")
-
-
-def _stem(step: Mapping[str, Any]) -> str:
-    kind = next((kind for kind in ("switch", "foreach") if kind in step), None)
-    text = re.sub(r"[^a-z0-9]+", "_", str(step.get("use", "step")).lower()).strip("_") if kind is None else kind
-    return text if _ID.match(text) else f"step_{text}".rstrip("_")
-
-
-def _free(stem: str, taken: Iterable[str]) -> str:
-    """`stop`, then `stop_2`."""
-    number, name = 1, stem
-    while name in taken:
-        number += 1
-        name = f"{stem}_{number}"
-    return name
