@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from hookline.clock import Clock
-from hookline.connector import Action, Log
+from hookline.connector import Action
 from hookline.errors import ConfigError, ExecutionNotFound, StoreError
 from hookline.flows.catalog import Catalog
 from hookline.flows.compiled import CompiledFlow
@@ -47,7 +47,7 @@ class Engine:
         options: EngineOptions,
         *,
         clock: Clock | None = None,
-        log: Log | None = None,
+        log: Any = None,
         stub: Any = None,
     ) -> None:
         """Raises ConfigError where no plugin gives the backend or the blob store that the options name."""

@@ -1,0 +1,187 @@
+"""A real `hookline serve` in a folder of its own, for tests that start, stop and kill it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import psutil
+
+TOKEN = "test-admin-token"
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(what: str, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until something holds, looking often; fail when it does not within the time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.02)
+
+
+class ServerProcess:
+    """`hookline serve` over `folder`, which holds its flows, its database and its log."""
+
+    def __init__(self, folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._options = options
+        self._environment = dict(environment or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        (folder / "flows").mkdir(exist_ok=True)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that commands over the same folder need."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}
+        return clean | {
+            "HOOKLINE_ADMIN_TOKEN": TOKEN,
+            "HOOKLINE_EGRESS_ALLOW": "127.0.0.0/8",
+            "NO_COLOR": "1",
+            **self._environment,
+        }
+
+    def flow(self, document: Mapping[str, Any]) -> None:
+        """Write a flow's file."""
+        path = self.folder / "flows" / f"{document['id']}.json"
+        path.write_text(json.dumps(document), encoding="utf-8")
+
+    def run(self, *arguments: str, check: bool = True, input: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a `hookline` command in the folder."""
+        return subprocess.run(
+            [sys.executable, "-m", "hookline.cli.main", *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            input=input,
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=60,
+        )
+
+    def start(self, seconds: float = 30.0) -> None:
+        """Start it and wait until it is ready."""
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hookline.cli.main", "serve", "--port", str(self.port), *self._options],
+                cwd=self.folder,
+                env=self.environment(),
+                stdout=log,
+                stderr=log,
+            )
+        process = self._process
+
+        def ready() -> bool:
+            if process.poll() is not None:
+                raise AssertionError(f"the server ended with {process.returncode}:\n{self.log()[-4000:]}")
+            try:
+                return self.get("/readyz")[0] == 200
+            except (URLError, ConnectionError, TimeoutError):
+                return False
+
+        eventually("the server is ready", ready, seconds)
+
+    def kill(self) -> None:
+        """`kill -9`, and wait until it is gone."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; gives the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(number)
+        code = self._process.wait(timeout=60)
+        self._process = None
+        return code
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def memory(self) -> int:
+        """Bytes of memory that are its own."""
+        return int(psutil.Process(self.pid).memory_full_info().uss)
+
+    def log(self) -> str:
+        """What it printed."""
+        return (self.folder / "server.log").read_text(encoding="utf-8", errors="replace")
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """Send a request: status, decoded JSON body, headers."""
+        request = Request(self.url + path, data=body, method=method, headers=dict(headers or {}))  # noqa: S310
+        try:
+            with urlopen(request, timeout=30) as response:  # noqa: S310
+                content, status, found = response.read(), response.status, dict(response.headers)
+        except HTTPError as error:
+            content, status, found = error.read(), error.code, dict(error.headers)
+        try:
+            decoded = json.loads(content) if content else None
+        except ValueError:
+            decoded = content.decode("utf-8", "replace")
+        return status, decoded, found
+
+    def post(self, flow_id: str, body: Any, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
+        """Send JSON to a flow."""
+        status, answer, _ = self.request(
+            "POST", f"/hook/{flow_id}", json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})}
+        )
+        return status, answer
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """Ask the admin API."""
+        status, answer, _ = self.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
+        return status, answer
+
+    def executions(self, **query: str) -> list[dict[str, Any]]:
+        """All executions that match, newest first."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            given = {**query, "limit": "200", **({"cursor": cursor} if cursor else {})}
+            status, page = self.get("/api/v1/executions?" + "&".join(f"{name}={value}" for name, value in given.items()))
+            assert status == 200, page
+            found += page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return found
+
+    def ended(self, execution_id: str, seconds: float = 30.0) -> dict[str, Any]:
+        """An execution, once it has ended."""
+        found: dict[str, Any] = {}
+
+        def over() -> bool:
+            nonlocal found
+            status, found = self.get(f"/api/v1/executions/{execution_id}")
+            assert status == 200, found
+            return found["state"] in ("succeeded", "failed", "cancelled")
+
+        eventually(f"execution {execution_id} ends", over, seconds)
+        return found
