@@ -118,9 +118,6 @@ class FlowDocument(_Document):
     mappers: tuple[str, ...] = Field(
         default=(), description="Expression languages that it uses besides JSONPath and Jinja."
     )
-    mappers: tuple[str, ...] = Field(
-        default=(), description="Expression languages that it uses besides JSONPath and Jinja, by their mappers' names."
-    )
     vars: dict[str, Any] = Field(default_factory=dict, description="Constants, `$.vars.<name>` in expressions.")
     steps: tuple[StepDocument, ...] = Field(description="What runs, from top to bottom.")
     concurrency: int = Field(default=64, ge=1, le=10000, description="How many executions run side by side.")
