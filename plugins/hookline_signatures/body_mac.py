@@ -1,0 +1,184 @@
+"""Schemes that send a MAC of the body: `hmac`, where everything is a setting, and providers that fix the settings."""
+
+import hmac
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from hookline.api import Duration, NoSettings, NotVerified, Scheme, SignedRequest
+from hookline_signatures.checks import Mac
+from hookline_signatures.header_only import header_name
+from hookline_signatures.header_text import as_received, check_fresh, from_base64, from_hex, required
+from hookline_signatures.secret_values import Secrets, as_bytes
+
+_PLACEHOLDER = re.compile(r"(\{[a-z]+\})")
+_ID = re.compile(r"[!-~]{1,200}")
+
+
+class MacCredential(BaseModel):
+    """The secret that sender and receiver share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    secret: Secrets = Field(description="One, or a list of which each is taken.")
+
+
+class HmacSettings(BaseModel):
+    """How a sender makes its MAC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: Annotated[str, AfterValidator(header_name)] = Field(description="The header that holds the MAC.")
+    algorithm: Literal["sha1", "sha256", "sha512"] = Field(default="sha256", description="The hash.")
+    encoding: Literal["hex", "base64"] = Field(default="hex", description="How the MAC is written.")
+    prefix: str = Field(default="", description="What stands before the MAC, such as `sha256=`.")
+    timestamp_header: Annotated[str, AfterValidator(header_name)] | None = Field(
+        default=None, description="The header that holds the time of sending, in whole seconds since 1970."
+    )
+    tolerance: Duration = Field(
+        default=timedelta(seconds=300), description="How far that time may be from the time of receipt."
+    )
+    id_header: Annotated[str, AfterValidator(header_name)] | None = Field(
+        default=None, description="The header that holds the message's id: the dedupe key."
+    )
+    signed: str = Field(
+        default="",
+        description="What is signed: text with `{body}` once, and `{timestamp}` and `{id}` where they are signed too. "
+        "By default `{body}`, and `{timestamp}.{body}` where there is a `timestamp_header`.",
+    )
+
+    @model_validator(mode="after")
+    def _signs_what_it_relies_on(self) -> Self:
+        parts = _PLACEHOLDER.findall(self.layout)
+        if parts.count("{body}") != 1:
+            raise ValueError("signed: it holds `{body}` exactly once")
+        if unknown := set(parts) - {"{body}", "{timestamp}", "{id}"}:
+            raise ValueError(
+                f"signed: {', '.join(sorted(unknown))} is not known; use {{body}}, {{timestamp}} and {{id}}"
+            )
+        if ("{timestamp}" in parts) != (self.timestamp_header is not None):
+            # A time that isn't signed could be any time.
+            raise ValueError("signed: `{timestamp}` stands in it if, and only if, there is a `timestamp_header`")
+        if "{id}" in parts and self.id_header is None:
+            raise ValueError("signed: `{id}` needs an `id_header`")
+        return self
+
+    @property
+    def layout(self) -> str:
+        """What is signed, with the default filled in."""
+        return self.signed or ("{body}" if self.timestamp_header is None else "{timestamp}.{body}")
+
+    def around(self, timestamp: bytes, message_id: bytes) -> tuple[bytes, bytes]:
+        """What is signed before the body, and after it."""
+        known = {"{timestamp}": timestamp, "{id}": message_id}
+        before, _, after = self.layout.partition("{body}")
+        return tuple(  # type: ignore[return-value] # two in, two out
+            b"".join(known.get(part, part.encode()) for part in _PLACEHOLDER.split(text)) for text in (before, after)
+        )
+
+
+class Hmac(Scheme[MacCredential, HmacSettings]):
+    """A MAC of the body in a header of any name."""
+
+    name: ClassVar[str] = "hmac"
+    title: ClassVar[str] = "HMAC of the body"
+    credential: ClassVar[type[BaseModel] | None] = MacCredential
+    settings: ClassVar[type[BaseModel]] = HmacSettings
+
+    def open(self, request: SignedRequest, credential: MacCredential, settings: HmacSettings) -> Mac:
+        """Read the headers, and begin the MAC."""
+        timestamp, message_id = "", None
+        if settings.timestamp_header is not None:
+            timestamp = required(request, settings.timestamp_header)
+            check_fresh(timestamp, request.received_at, settings.tolerance)
+        if settings.id_header is not None:
+            message_id = required(request, settings.id_header)
+            if not _ID.fullmatch(message_id):
+                raise NotVerified
+        signature = _read(required(request, settings.header), settings.prefix, settings.encoding)
+        before, after = settings.around(as_received(timestamp), as_received(message_id or ""))
+        return Mac(
+            as_bytes(credential.secret),
+            settings.algorithm,
+            [signature],
+            before=before,
+            after=after,
+            dedupe_key=message_id,
+        )
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: MacCredential, settings: HmacSettings
+    ) -> Sequence[tuple[str, str]]:
+        """With the first secret, at the request's time; the id is the request's, or made of the body."""
+        headers = []
+        timestamp, message_id = str(int(request.received_at.timestamp())), ""
+        if settings.timestamp_header is not None:
+            headers.append((settings.timestamp_header, timestamp))
+        if settings.id_header is not None:
+            message_id = request.header(settings.id_header) or hmac.new(b"id", body, "sha256").hexdigest()[:32]
+            headers.append((settings.id_header, message_id))
+        before, after = settings.around(timestamp.encode(), message_id.encode())
+        mac = hmac.new(as_bytes(credential.secret)[0], before + body + after, settings.algorithm).digest()
+        return [*headers, (settings.header, settings.prefix + _write(mac, settings.encoding))]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What one provider has fixed."""
+
+    header: str
+    algorithm: str = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = ""
+    id_header: str | None = None
+    """Its id for the delivery. It isn't signed, and comes again when the delivery is repeated."""
+
+
+class _BodyMac(Scheme[MacCredential, NoSettings]):
+    """A provider's MAC of the body alone."""
+
+    credential: ClassVar[type[BaseModel] | None] = MacCredential
+    layout: ClassVar[Layout]
+
+    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Mac:
+        layout = self.layout
+        signature = _read(required(request, layout.header), layout.prefix, layout.encoding)
+        message_id = None if layout.id_header is None else request.header(layout.id_header)
+        if message_id is not None and not _ID.fullmatch(message_id):
+            raise NotVerified
+        return Mac(as_bytes(credential.secret), layout.algorithm, [signature], dedupe_key=message_id)
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: MacCredential, settings: NoSettings
+    ) -> Sequence[tuple[str, str]]:
+        layout = self.layout
+        headers = []
+        if layout.id_header is not None:
+            made = hmac.new(b"id", body, "sha256").hexdigest()[:32]
+            headers.append((layout.id_header, request.header(layout.id_header) or made))
+        mac = hmac.new(as_bytes(credential.secret)[0], body, layout.algorithm).digest()
+        return [*headers, (layout.header, layout.prefix + _write(mac, layout.encoding))]
+
+
+class GitHub(_BodyMac):
+    """GitHub's `X-Hub-Signature-256`."""
+
+    name: ClassVar[str] = "github"
+    title: ClassVar[str] = "GitHub"
+    layout: ClassVar[Layout] = Layout("x-hub-signature-256", prefix="sha256=", id_header="x-github-delivery")
+
+
+def _read(text: str, prefix: str, encoding: Literal["hex", "base64"]) -> bytes:
+    if not text.startswith(prefix):
+        raise NotVerified
+    bare = text[len(prefix) :]
+    return from_hex(bare) if encoding == "hex" else from_base64(bare)
+
+
+def _write(mac: bytes, encoding: Literal["hex", "base64"]) -> str:
+    return mac.hex() if encoding == "hex" else b64encode(mac).decode()

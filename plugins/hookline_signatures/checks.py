@@ -1,0 +1,53 @@
+"""Checks that several schemes share."""
+
+import hmac
+from collections.abc import Sequence
+
+from hookline.api import NotVerified, Verified
+
+
+class Settled:
+    """The headers have shown that the request holds; the body says nothing about it."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Nothing depends on it."""
+
+    async def finish(self) -> Verified:
+        """It holds."""
+        return Verified()
+
+
+class Mac:
+    """The MAC of `before`, the body and `after`, under one of the keys, is one of the signatures that were sent."""
+
+    def __init__(
+        self,
+        keys: Sequence[bytes],
+        algorithm: str,
+        signatures: Sequence[bytes],
+        *,
+        before: bytes = b"",
+        after: bytes = b"",
+        dedupe_key: str | None = None,
+    ) -> None:
+        self._macs = [hmac.new(key, before, algorithm) for key in keys]
+        self._signatures = signatures
+        self._after = after
+        self._dedupe_key = dedupe_key
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes of the body."""
+        for mac in self._macs:
+            mac.update(chunk)
+
+    async def finish(self) -> Verified:
+        """Compare each with each, so that the time taken doesn't tell which of them held."""
+        holds = False
+        for mac in self._macs:
+            mac.update(self._after)
+            digest = mac.digest()
+            for signature in self._signatures:
+                holds |= hmac.compare_digest(digest, signature)
+        if not holds:
+            raise NotVerified
+        return Verified(self._dedupe_key)

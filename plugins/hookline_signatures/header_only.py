@@ -1,0 +1,122 @@
+"""Schemes that know the sender by a header alone: `basic` and `api-key`."""
+
+import hashlib
+import hmac
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from hookline.api import NoSettings, NotVerified, Scheme, SignedRequest
+from hookline_signatures.checks import Settled
+from hookline_signatures.header_text import as_received, from_base64, required
+from hookline_signatures.secret_values import Secrets, as_bytes
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def header_name(name: str) -> str:
+    """A header's name, in lower case. Raises ValueError for what can't be one."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("a header's name has letters, digits and dashes")
+    return name.lower()
+
+
+def _among(given: bytes, known: Iterable[bytes]) -> bool:
+    # Hashes have one length, so that the comparison doesn't tell the secret's.
+    hashed = hashlib.sha256(given).digest()
+    holds = False
+    for one in known:
+        holds |= hmac.compare_digest(hashed, hashlib.sha256(one).digest())
+    return holds
+
+
+class BasicCredential(BaseModel):
+    """A user's name and password."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    username: str = Field(min_length=1, pattern=r"^[^:\x00-\x1f\x7f]+$", description="Without a colon.")
+    password: Secrets = Field(description="One, or a list of which each is taken.")
+
+
+class Basic(Scheme[BasicCredential, NoSettings]):
+    """`Authorization: Basic …` (RFC 7617), in UTF-8."""
+
+    name: ClassVar[str] = "basic"
+    title: ClassVar[str] = "Basic authentication"
+    credential: ClassVar[type[BaseModel] | None] = BasicCredential
+    reads_body: ClassVar[bool] = False
+
+    def open(self, request: SignedRequest, credential: BasicCredential, settings: NoSettings) -> Settled:
+        """Compare user and password."""
+        kind, _, encoded = required(request, "authorization").partition(" ")
+        given = from_base64(encoded.strip(" "))
+        # As one text: a password may hold a colon, a name may not, so that only one pair reads like this.
+        if kind.lower() != "basic" or not _among(given, _pairs(credential)):
+            raise NotVerified
+        return Settled()
+
+    def secret_headers(self, settings: NoSettings) -> frozenset[str]:
+        """The one with the password."""
+        return frozenset({"authorization"})
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: BasicCredential, settings: NoSettings
+    ) -> Sequence[tuple[str, str]]:
+        """With the first password."""
+        return [("authorization", f"Basic {b64encode(_pairs(credential)[0]).decode()}")]
+
+
+def _pairs(credential: BasicCredential) -> list[bytes]:
+    return [f"{credential.username}:".encode() + password for password in as_bytes(credential.password)]
+
+
+class ApiKeyCredential(BaseModel):
+    """A key that the sender shows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: Secrets = Field(description="One, or a list of which each is taken.")
+
+
+class ApiKeySettings(BaseModel):
+    """Where the key is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: Annotated[str, AfterValidator(header_name)] = Field(
+        default="x-api-key", description="The header that holds the key."
+    )
+    prefix: str = Field(default="", description="What stands before the key, such as `Bearer ` with its space.")
+
+
+class ApiKey(Scheme[ApiKeyCredential, ApiKeySettings]):
+    """A header that holds a key."""
+
+    name: ClassVar[str] = "api-key"
+    title: ClassVar[str] = "API key"
+    credential: ClassVar[type[BaseModel] | None] = ApiKeyCredential
+    settings: ClassVar[type[BaseModel]] = ApiKeySettings
+    reads_body: ClassVar[bool] = False
+
+    def open(self, request: SignedRequest, credential: ApiKeyCredential, settings: ApiKeySettings) -> Settled:
+        """Compare the key."""
+        given = as_received(required(request, settings.header))
+        prefix = settings.prefix.encode()
+        if not _among(given, (prefix + key for key in as_bytes(credential.key))):
+            raise NotVerified
+        return Settled()
+
+    def secret_headers(self, settings: ApiKeySettings) -> frozenset[str]:
+        """The one with the key."""
+        return frozenset({settings.header})
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: ApiKeyCredential, settings: ApiKeySettings
+    ) -> Sequence[tuple[str, str]]:
+        """With the first key."""
+        value = settings.prefix.encode() + as_bytes(credential.key)[0]
+        return [(settings.header, value.decode("latin-1"))]

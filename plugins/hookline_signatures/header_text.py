@@ -1,0 +1,54 @@
+"""Reading what a header says. The sender may be anybody: what can't be read is NotVerified, and no other error."""
+
+import re
+from base64 import b64decode
+from datetime import datetime, timedelta
+from typing import Final
+
+from hookline.api import NotVerified, SignedRequest
+
+#: Longer than any moment that `datetime` knows, and short enough for `int`.
+_SECONDS: Final = re.compile(r"[0-9]{1,12}")
+_HEX: Final = re.compile(r"[0-9a-fA-F]+")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+
+
+def required(request: SignedRequest, name: str) -> str:
+    """The one value of a header, which isn't empty. Raises NotVerified."""
+    value = request.header(name)
+    if not value:
+        raise NotVerified
+    return value
+
+
+def as_received(text: str) -> bytes:
+    """A header's bytes on the wire: what was signed."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise NotVerified from None
+
+
+def from_hex(text: str) -> bytes:
+    """The bytes that hex digits stand for; none where it is anything else."""
+    return bytes.fromhex(text) if len(text) % 2 == 0 and _HEX.fullmatch(text) else b""
+
+
+def from_base64(text: str) -> bytes:
+    """The bytes that base64 stands for, padded or not; none where it is anything else."""
+    if not _BASE64.fullmatch(text):
+        return b""
+    bare = text.rstrip("=")
+    try:
+        return b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except ValueError:
+        return b""
+
+
+def check_fresh(seconds: str, received_at: datetime, tolerance: timedelta) -> None:
+    """Raise NotVerified unless a time, in whole seconds since 1970, is near enough to when the request came.
+
+    By the time of receipt, so that judging it later gives the same.
+    """
+    if not _SECONDS.fullmatch(seconds) or abs(received_at.timestamp() - int(seconds)) > tolerance.total_seconds():
+        raise NotVerified

@@ -1,0 +1,201 @@
+"""PayPal's webhooks: RSA over ids, a time and a checksum of the body."""
+
+import re
+import zlib
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from hashlib import sha256
+from typing import Annotated, ClassVar, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import Certificate
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from hookline.api import CannotVerify, Duration, NotVerified, Scheme, SignedRequest, Verified
+from hookline_signatures.header_text import as_received, from_base64, required
+from hookline_signatures.paypal_certificates import PayPalCertificates, Signer, is_paypals, read_certificates, signer
+from hookline_signatures.secret_values import listed
+
+_ALGORITHM = "SHA256withRSA"
+#: A bar would leave open where one part of what is signed ends and the next begins.
+_WEBHOOK_ID = r"^[A-Za-z0-9_-]{1,100}$"
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
+_TRIAL_URL = "https://api.paypal.com/v1/notifications/certs/CERT-trial"
+
+
+class PayPalCredential(BaseModel):
+    """What is known of one webhook of a PayPal app."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    webhook_id: Annotated[
+        tuple[Annotated[str, Field(pattern=_WEBHOOK_ID)], ...],
+        BeforeValidator(listed, json_schema_input_type=str | list[str]),
+        Field(min_length=1, max_length=10),
+    ] = Field(description="The webhook's id in PayPal's developer portal; or a list of which each is taken.")
+    certificate: str | None = Field(
+        default=None,
+        description="PEM: the only certificates that may sign. By default the one that a message names is fetched "
+        "from PayPal, and its chain is checked.",
+    )
+    private_key: SecretStr | None = Field(
+        default=None, description="PEM, for trying: signs as PayPal would. Needs the `certificate` that belongs to it."
+    )
+
+    @model_validator(mode="after")
+    def _keys_can_be_read(self) -> Self:
+        if self.certificate is not None:
+            try:
+                _ = self.pinned
+            except ValueError as error:
+                raise ValueError(f"certificate: {error}") from None
+        if self.private_key is not None:
+            key = self.signing_key
+            if key.public_key() not in [one.key for one in self.pinned]:
+                raise ValueError("private_key: give the certificate that belongs to it too")
+        return self
+
+    @cached_property
+    def pinned(self) -> list[Signer]:
+        """Those who may sign; none where any of PayPal's certificates may. Raises ValueError."""
+        if self.certificate is None:
+            return []
+        certificates: list[Certificate] = read_certificates(self.certificate.encode())
+        return [signer(certificate) for certificate in certificates]
+
+    @cached_property
+    def signing_key(self) -> RSAPrivateKey:
+        """The key for trying. Raises ValueError, and NotImplementedError where there is none."""
+        if self.private_key is None:
+            # Only PayPal can sign.
+            raise NotImplementedError
+        try:
+            key = load_pem_private_key(self.private_key.get_secret_value().encode(), password=None)
+        except (ValueError, TypeError):
+            # The library's error may quote the key.
+            raise ValueError("private_key: it is not an unencrypted private key in PEM") from None
+        if not isinstance(key, RSAPrivateKey):
+            raise ValueError("private_key: it is not an RSA key")  # noqa: TRY004 - a wrong value, as pydantic asks for
+        return key
+
+
+class PayPalSettings(BaseModel):
+    """What may be set of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    oldest: Duration = Field(
+        default=timedelta(days=7),
+        description="How long after its time of sending a message is still taken. PayPal tries for three days.",
+    )
+
+
+class PayPal(Scheme[PayPalCredential, PayPalSettings]):
+    """PayPal's `PAYPAL-TRANSMISSION-*` headers.
+
+    The signature covers no more of the body than its CRC32, which whoever holds one signed message can match with a
+    body of his own. The transmission's id and time are signed themselves. So the dedupe key is that id and not
+    the event's: a message that was caught and sent again, altered or not, starts nothing. It is taken no longer than
+    `oldest`, which by default is as long as keys are remembered; a narrower window would refuse PayPal's own retries.
+    An event that is sent anew, as the portal's Resend does, may have a new transmission: a flow for which the event
+    counts says `"dedupe_key": "$.body.id"`.
+    """
+
+    name: ClassVar[str] = "paypal"
+    title: ClassVar[str] = "PayPal"
+    credential: ClassVar[type[BaseModel] | None] = PayPalCredential
+    settings: ClassVar[type[BaseModel]] = PayPalSettings
+
+    def __init__(self, certificates: PayPalCertificates | None = None) -> None:
+        self._certificates = certificates or PayPalCertificates()
+
+    def open(self, request: SignedRequest, credential: PayPalCredential, settings: PayPalSettings) -> "_PayPalCheck":
+        """Read the headers, and begin the checksum."""
+        transmission_id = required(request, "paypal-transmission-id")
+        sent_at = required(request, "paypal-transmission-time")
+        signature = from_base64(required(request, "paypal-transmission-sig"))
+        cert_url = required(request, "paypal-cert-url")
+        if (
+            required(request, "paypal-auth-algo") != _ALGORITHM
+            or not signature
+            or not _ID.fullmatch(transmission_id)
+            or not is_paypals(cert_url)
+            or request.received_at - _time(sent_at) > settings.oldest
+        ):
+            raise NotVerified
+        return _PayPalCheck(
+            self._certificates, request, credential, cert_url, transmission_id, as_received(sent_at), signature
+        )
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: PayPalCredential, settings: PayPalSettings
+    ) -> Sequence[tuple[str, str]]:
+        """With the credential's `private_key`, at the request's time; the id is the request's, or made of the body."""
+        key = credential.signing_key
+        transmission_id = request.header("paypal-transmission-id") or sha256(body).hexdigest()[:32]
+        sent_at = request.received_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        message = _signed(transmission_id.encode(), sent_at.encode(), credential.webhook_id[0], zlib.crc32(body))
+        return [
+            ("paypal-transmission-id", transmission_id),
+            ("paypal-transmission-time", sent_at),
+            ("paypal-transmission-sig", b64encode(key.sign(message, PKCS1v15(), hashes.SHA256())).decode()),
+            ("paypal-cert-url", _TRIAL_URL),
+            ("paypal-auth-algo", _ALGORITHM),
+        ]
+
+
+@dataclass(slots=True)
+class _PayPalCheck:
+    certificates: PayPalCertificates
+    request: SignedRequest
+    credential: PayPalCredential
+    cert_url: str
+    transmission_id: str
+    sent_at: bytes
+    signature: bytes
+    crc: int = 0
+
+    def feed(self, chunk: bytes) -> None:
+        self.crc = zlib.crc32(chunk, self.crc)
+
+    async def finish(self) -> Verified:
+        for one in await self._signers():
+            for webhook_id in self.credential.webhook_id:
+                message = _signed(self.transmission_id.encode(), self.sent_at, webhook_id, self.crc)
+                try:
+                    one.key.verify(self.signature, message, PKCS1v15(), hashes.SHA256())
+                except InvalidSignature:
+                    continue
+                return Verified(self.transmission_id)
+        raise NotVerified
+
+    async def _signers(self) -> list[Signer]:
+        at = self.request.received_at
+        pinned = self.credential.pinned
+        if not pinned:
+            return [await self.certificates.signer(self.cert_url, at, self.request.http)]
+        valid = [one for one in pinned if one.valid_at(at)]
+        if not valid:
+            raise CannotVerify("no certificate of the credential is valid now; give it PayPal's new one, or none")
+        return valid
+
+
+def _signed(transmission_id: bytes, sent_at: bytes, webhook_id: str, crc: int) -> bytes:
+    return b"|".join((transmission_id, sent_at, webhook_id.encode(), str(crc).encode()))
+
+
+def _time(text: str) -> datetime:
+    if not _TIME.fullmatch(text):
+        raise NotVerified
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise NotVerified from None

@@ -1,0 +1,37 @@
+"""Secrets as credentials hold them: one, or several while one replaces another."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+#: Providers choose many of these secrets, so that a stricter bound would shut senders out that can't do better.
+#: What is shorter is no key but a slip: an unset variable, a paste that was cut off.
+SHORTEST: Final = 5
+
+
+def listed(value: Any) -> Any:
+    """One value as a list of one."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _long_enough(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if any(len(secret.get_secret_value().strip().encode()) < SHORTEST for secret in secrets):
+        raise ValueError(f"a secret has at least {SHORTEST} bytes; this one is empty or cut off")
+    return secrets
+
+
+AnySecrets: TypeAlias = Annotated[
+    tuple[SecretStr, ...],
+    BeforeValidator(listed, json_schema_input_type=SecretStr | list[SecretStr]),
+    Field(min_length=1, max_length=10),
+]
+"""One secret, or a list of them, each of which verifies."""
+
+Secrets: TypeAlias = Annotated[AnySecrets, AfterValidator(_long_enough)]
+"""The same, of secrets that are used as they are written."""
+
+
+def as_bytes(secrets: Sequence[SecretStr]) -> list[bytes]:
+    """The keys: each secret's UTF-8."""
+    return [secret.get_secret_value().encode() for secret in secrets]

@@ -1,0 +1,220 @@
+"""What holds for every scheme: total, strict about repeated headers, and true to what it signs itself."""
+
+from base64 import b64encode
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hookline.api import CannotVerify, NotVerified, Scheme, SignedRequest, StepError, Verified
+from hookline_signatures import register_schemes
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+SHARED = b64encode(bytes(range(24))).decode()
+ED25519 = b64encode(bytes(range(32))).decode()
+
+
+class Unreachable:
+    """A client without a network."""
+
+    async def request(self, method: str, url: str, **options: Any) -> Any:
+        raise StepError("no network", code="http.connect", retryable=True)
+
+
+def _rsa() -> tuple[str, str]:
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "trial")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, NOW - timedelta(days=1), NOW + timedelta(days=1))
+    ).sign(key, hashes.SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private.decode(), certificate.public_bytes(Encoding.PEM).decode()
+
+
+PRIVATE, CERTIFICATE = _rsa()
+
+#: Name of the case: scheme, credential, settings.
+CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "basic": ("basic", {"username": "shop", "password": "pass:word"}, {}),
+    "api-key": ("api-key", {"key": "k-1234567890"}, {}),
+    "bearer": ("api-key", {"key": "k-1234567890"}, {"header": "Authorization", "prefix": "Bearer "}),
+    "hmac": ("hmac", {"secret": "topsecret"}, {"header": "X-Sig"}),
+    "hmac, all settings": (
+        "hmac",
+        {"secret": ["topsecret", "older one"]},
+        {
+            "header": "X-Sig",
+            "algorithm": "sha512",
+            "encoding": "base64",
+            "prefix": "v0=",
+            "timestamp_header": "X-Time",
+            "id_header": "X-Id",
+            "signed": "v0:{timestamp}:{body}:{id}",
+        },
+    ),
+    "github": ("github", {"secret": "topsecret"}, {}),
+    "standard-webhooks": ("standard-webhooks", {"secret": f"whsec_{SHARED}"}, {}),
+    "standard-webhooks, v1a": ("standard-webhooks", {"secret": f"whsk_{ED25519}"}, {}),
+    "svix": ("svix", {"secret": f"whsec_{SHARED}"}, {}),
+    "paypal, pinned": ("paypal", {"webhook_id": "1JE4", "certificate": CERTIFICATE, "private_key": PRIVATE}, {}),
+}
+SCHEMES = {scheme.name: scheme for scheme in register_schemes()}
+#: Every header that some scheme reads.
+HEADERS = sorted(
+    {"x-sig", "x-time", "x-id", "authorization", "x-api-key", "x-hub-signature-256", "x-github-delivery"}
+    | {f"{family}-{part}" for family in ("webhook", "svix") for part in ("id", "timestamp", "signature")}
+    | {f"paypal-{part}" for part in ("transmission-id", "transmission-time", "transmission-sig")}
+    | {"paypal-cert-url", "paypal-auth-algo"}
+)
+
+#: Values on which one library or another stumbles.
+ODDITIES = (
+    *("v1", "v1,", "v1a,AAAA v1", "sha256=", "Basic", "Basic =", "basic Og==", "v0=", "SHA256withRSA"),
+    *("1769860800", "²", "١٧٦٩٨٦٠٨٠٠", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"),
+    *("2026-02-30T00:00:00Z", "https://api.paypal.com/v1/notifications/certs/CERT-1"),
+)
+
+
+@cache
+def case(name: str) -> tuple[Scheme[Any, Any], Any, Any]:
+    scheme_name, credential, chosen = CASES[name]
+    scheme = SCHEMES[scheme_name]
+    assert scheme.credential is not None
+    return scheme, scheme.credential.model_validate(credential), scheme.settings.model_validate(chosen)
+
+
+def request(headers: Any = (), at: datetime = NOW) -> SignedRequest:
+    return SignedRequest("POST", "https://hooks.example/hook/shop", tuple(headers), at, Unreachable())  # type: ignore[arg-type] # has what is used
+
+
+async def verify(name: str, sent: SignedRequest, *chunks: bytes) -> Verified:
+    scheme, credential, chosen = case(name)
+    check = scheme.open(sent, credential, chosen)
+    for chunk in chunks:
+        check.feed(chunk)
+    return await check.finish()
+
+
+def signed(name: str, body: bytes, at: datetime = NOW) -> list[tuple[str, str]]:
+    scheme, credential, chosen = case(name)
+    return list(scheme.sign(request(at=at), body, credential, chosen))
+
+
+def test_each_scheme_is_among_the_cases() -> None:
+    assert {scheme for scheme, _, _ in CASES.values()} == SCHEMES.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=3))
+async def test_what_a_scheme_signs_it_verifies_however_it_arrives(name: str, body: bytes, cuts: list[int]) -> None:
+    places = [0, *sorted(cuts), len(body)]
+    chunks = [body[start:end] for start, end in pairwise(places)]
+    await verify(name, request(signed(name, body)), *chunks)
+
+
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=150)
+@given(
+    headers=st.lists(
+        st.tuples(
+            st.sampled_from(HEADERS),
+            st.one_of(
+                st.text(st.characters(max_codepoint=255), max_size=60),
+                st.text(max_size=20),
+                st.binary(max_size=40).map(lambda raw: b64encode(raw).decode()),
+                st.integers(-10, 10**30).map(str),
+                st.sampled_from(ODDITIES),
+            ),
+        ),
+        max_size=10,
+    ),
+    body=st.binary(max_size=60),
+)
+async def test_trap_1_verification_is_total(name: str, headers: list[tuple[str, str]], body: bytes) -> None:
+    # Also where all but one header is right: what is read last is reached too.
+    for sent in (headers, [*headers, *(one for one in signed(name, b"{}") if one[0] not in dict(headers))]):
+        with suppress(NotVerified, CannotVerify):
+            assert isinstance(await verify(name, request(sent), body), Verified)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_trap_3_a_repeated_header_is_refused(name: str) -> None:
+    headers = signed(name, b"{}")
+    await verify(name, request(headers), b"{}")
+    for header in headers:
+        with pytest.raises(NotVerified):
+            await verify(name, request([*headers, header]), b"{}")
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_a_missing_or_empty_header_is_refused(name: str) -> None:
+    headers = signed(name, b"{}")
+    for header, _ in headers:
+        if header == "x-github-delivery":
+            continue
+        others = [one for one in headers if one[0] != header]
+        for sent in (others, [*others, (header, "")]):
+            with pytest.raises(NotVerified):
+                await verify(name, request(sent), b"{}")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if SCHEMES[CASES[name][0]].reads_body])
+async def test_trap_5_any_other_byte_of_the_body_is_refused(name: str) -> None:
+    for body in (b'{"a": 1}', b'{"a":1} ', b'{"a":2}', b""):
+        with pytest.raises(NotVerified):
+            await verify(name, request(signed(name, b'{"a":1}')), body)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_trap_1_a_mangled_signature_is_refused(name: str) -> None:
+    headers = signed(name, b"{}")
+    header, value = headers[-1] if "paypal" not in name else headers[2]
+    others = [one for one in headers if one[0] != header]
+    for mangled in (value[:-4], value + "x", "\xe9" + value, value + "\n", value * 2, "=" * 8, "v1"):
+        with pytest.raises(NotVerified):
+            await verify(name, request([*others, (header, mangled)]), b"{}")
+
+
+@pytest.mark.parametrize("name", ["hmac, all settings", "standard-webhooks", "standard-webhooks, v1a", "svix"])
+@pytest.mark.parametrize(("seconds", "holds"), [(300, True), (301, False), (-300, True), (-301, False)])
+async def test_trap_11_freshness_is_judged_by_the_time_of_receipt(name: str, seconds: int, holds: bool) -> None:
+    sent = request(signed(name, b"{}", at=NOW - timedelta(seconds=seconds)))
+    if holds:
+        await verify(name, sent, b"{}")
+    else:
+        with pytest.raises(NotVerified):
+            await verify(name, sent, b"{}")
+
+
+def test_rule_33_the_headers_that_hold_secrets_are_declared() -> None:
+    declared = {}
+    for name in CASES:
+        scheme, _, chosen = case(name)
+        declared[name] = scheme.secret_headers(chosen)
+    secret = {name: headers for name, headers in declared.items() if headers}
+    assert secret == {"basic": {"authorization"}, "api-key": {"x-api-key"}, "bearer": {"authorization"}}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_credential_shows_its_secrets(name: str) -> None:
+    _, credential, _ = case(name)
+    secrets = [
+        value for values in CASES[name][1].values() for value in ([values] if isinstance(values, str) else values)
+    ]
+    shown = repr(credential) + str(credential.model_dump_json())
+    public = {"shop", "1JE4", CERTIFICATE}
+    assert not [secret for secret in secrets if secret not in public and secret in shown]
+
+
+def test_rule_5_only_schemes_without_a_body_are_judged_before_it() -> None:
+    assert {scheme.name for scheme in SCHEMES.values() if not scheme.reads_body} == {"basic", "api-key"}
