@@ -2,6 +2,7 @@
 
 from hookline.clock import Clock
 from hookline.errors import ExecutionNotFound, IllegalStateChange, StoreError
+from hookline.faults import fault
 from hookline.model.execution import (
     FINAL,
     MOVES,
@@ -90,6 +91,7 @@ __all__ = [
     "Summary",
     "Unblock",
     "check_move",
+    "fault",
     "pack",
     "unpack",
 ]

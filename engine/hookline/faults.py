@@ -1,0 +1,78 @@
+"""Named points at which a test can kill the process, to see that nothing durable is lost there.
+
+`HOOKLINE_FAULT=<point>[:n]` sends SIGKILL to the process at its n-th passing of the point (the first, where n is left
+out). A commit that carries changes of several kinds passes the points of each.
+
+| point | just before, or just after, the commit of |
+| --- | --- |
+| `accept.before_commit`, `accept.after_commit` | an accepted message |
+| `start.before_commit`, `start.after_commit` | the start of an execution |
+| `resume.before_commit`, `resume.after_commit` | its going on after a wait |
+| `record.before_commit`, `record.after_commit` | entries of its journal |
+| `park.before_commit`, `park.after_commit` | its going to wait |
+| `unblock.before_commit`, `unblock.after_commit` | the end of what blocked a flow's executions |
+| `end.before_commit`, `end.after_commit` | its end |
+| `reopen.before_commit`, `reopen.after_commit` | an operator's retry |
+| `publish.before_commit`, `publish.after_commit` | a version of a flow |
+| `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed |
+| `blob.before_commit`, `blob.after_commit` | a file in the blob store |
+"""
+
+import os
+import signal
+from threading import Lock
+from typing import Final
+
+from hookline.errors import ConfigError
+
+VARIABLE: Final = "HOOKLINE_FAULT"
+
+POINTS: Final = frozenset(
+    f"{kind}.{side}_commit"
+    for kind in (
+        "accept",
+        "start",
+        "resume",
+        "record",
+        "park",
+        "unblock",
+        "end",
+        "reopen",
+        "publish",
+        "credential",
+        "blob",
+    )
+    for side in ("before", "after")
+)
+
+
+class Fault:
+    """A point and how many more times it may be passed."""
+
+    def __init__(self, spec: str) -> None:
+        """Raise ConfigError where `spec` is not `<point>[:n]`."""
+        self.point, _, count = spec.partition(":")
+        if self.point not in POINTS:
+            raise ConfigError(f"{VARIABLE}: there is no point {self.point!r}; there are {', '.join(sorted(POINTS))}")
+        if count and not (count.isdecimal() and int(count) > 0):
+            raise ConfigError(f"{VARIABLE}: {count!r} is not a number above 0; write {self.point}:1")
+        self._left = int(count or 1)
+        self._lock = Lock()
+
+    def passed(self, point: str) -> bool:
+        """Count a passing; true where the process is to die of it."""
+        if point != self.point:
+            return False
+        with self._lock:
+            self._left -= 1
+            return self._left == 0
+
+
+# Read once, when the process starts: a fault belongs to a whole run, and an unset one must cost a commit nothing.
+_fault: Final = Fault(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
+
+
+def fault(*points: str, armed: Fault | None = _fault) -> None:
+    """Pass points: die here if the environment says so."""
+    if armed is not None and any(armed.passed(point) for point in points):
+        os.kill(os.getpid(), signal.SIGKILL)

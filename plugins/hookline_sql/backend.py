@@ -1,0 +1,61 @@
+"""The backend: one database as store and queue."""
+
+from collections.abc import Callable
+
+from sqlalchemy import make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
+
+from hookline.api import StoreError
+from hookline.api.storage import Backend, Clock, Queue, Store
+
+from .changes import Batch
+from .database import Committed, Database
+from .queue import SqlQueue
+from .sqlite import SqliteDatabase
+from .store import SqlStore
+
+
+class SqlBackend:
+    """A store and a queue on the same tables, so that they can't disagree."""
+
+    def __init__(self, make: Callable[[Committed], Database], clock: Clock) -> None:
+        self._database = make(self._committed)
+        self.store: Store = SqlStore(self._database, clock)
+        self._queue = SqlQueue(self._database, self.store, clock)
+        self.queue: Queue = self._queue
+
+    def _committed(self, batch: Batch) -> None:
+        self._queue.committed(batch)
+
+    async def open(self) -> None:
+        await self._database.open()
+
+    async def close(self) -> None:
+        await self._queue.close()
+        await self._database.close()
+
+
+def sqlite(url: str, *, clock: Clock) -> Backend:
+    """`sqlite:///file`: a file of the current directory, or with a fourth slash, of the root."""
+    parsed = _parse(url)
+    return SqlBackend(lambda committed: SqliteDatabase(parsed, clock=clock, committed=committed), clock)
+
+
+def postgresql(url: str, *, clock: Clock) -> Backend:
+    """`postgresql://user:password@host/database`, and `?schema=name` where it shares the database with others."""
+    try:
+        from .postgres import PostgresDatabase
+    except ModuleNotFoundError as error:
+        raise StoreError(f"PostgreSQL needs {error.name}: pip install 'hookline[postgres]'") from error
+    parsed = _parse(url)
+    return SqlBackend(lambda committed: PostgresDatabase(parsed, clock=clock, committed=committed), clock)
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise StoreError(
+            "the database's URL can't be read: write sqlite:///file.db, or postgresql://user@host/database"
+        ) from error

@@ -1,0 +1,199 @@
+"""Changes as rows of statements.
+
+Done by the caller, so that what can't be stored fails there, before anything is.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, assert_never
+
+import msgspec
+
+from hookline.api.storage import (
+    Accept,
+    Accepted,
+    Attachment,
+    Change,
+    DropCredential,
+    Duplicate,
+    End,
+    Envelope,
+    Park,
+    Publish,
+    PutCredential,
+    Record,
+    Reopen,
+    Resume,
+    Start,
+    StepRecord,
+    Unblock,
+    pack,
+)
+
+from . import statements
+from .keys import key_hash
+from .statements import Row, Statement
+from .times import micros
+
+INLINE: Final = 16 * 1024
+"""Bytes of a payload that stands in its execution's row, and travels in a delivery.
+
+Larger ones are kept apart: a row is written again whole at each change of its state, and what is read ahead has to stay
+small.
+"""
+
+
+class Operation(NamedTuple):
+    """One row for one statement."""
+
+    statement: Statement
+    key: str
+    """What it is about: operations about one thing keep their order. Empty: about everything."""
+    row: Row
+    change: int
+    """Which change of the batch it is part of."""
+
+
+@dataclass(eq=False, slots=True)
+class Batch:
+    """What one caller commits, and what came of it."""
+
+    operations: list[Operation]
+    results: list[Accepted | Duplicate | None]
+    accepts: list[tuple[int, Envelope, int]] = field(default_factory=list)
+    """Change, message, and bytes of its payload."""
+    unblocked: list[str] = field(default_factory=list)
+    """Ids of flows."""
+
+
+class _Kept(msgspec.Struct):
+    """The part of a result that says which blobs it holds."""
+
+    attachments: tuple[Attachment, ...] = ()
+
+
+_kept = msgspec.json.Decoder(_Kept)
+_error = msgspec.json.Encoder()
+
+
+def batch(changes: Sequence[Change]) -> Batch:
+    """The operations of a batch. Raises ValueError or TypeError for what can't be stored."""
+    made = Batch([], [None] * len(changes))
+    for place, change in enumerate(changes):
+        if isinstance(change, Accept):
+            row = _accept_row(change.envelope)
+            made.accepts.append((place, change.envelope, len(row[-1])))
+            made.operations.extend(_accept(change.envelope, row, place))
+        else:
+            if isinstance(change, Unblock):
+                made.unblocked.append(change.flow_id)
+            made.operations.extend(_operations(change, place))
+    return made
+
+
+def ping(at: int) -> Batch:
+    """A batch that writes, and changes nothing that anybody reads."""
+    return Batch([Operation(statements.PING, "ping", (1, at), 0)], [None])
+
+
+def _accept_row(envelope: Envelope) -> Row:
+    key = envelope.dedupe_key
+    return (
+        envelope.execution_id,
+        envelope.flow_id,
+        micros(envelope.accepted_at),
+        None if key is None else key.encode(),
+        None if key is None else key_hash(key),
+        micros(envelope.dedupe_until),
+        pack(envelope),
+    )
+
+
+def _accept(envelope: Envelope, row: Row, place: int) -> Iterator[Operation]:
+    key, payload = envelope.execution_id, row[-1]
+    if len(payload) <= INLINE:
+        yield Operation(statements.ACCEPT, key, row, place)
+    else:
+        yield Operation(statements.ACCEPT, key, (*row[:-1], None), place)
+        yield Operation(statements.KEEP_PAYLOAD, key, (key, payload), place)
+    for attachment in envelope.message.attachments:
+        yield Operation(statements.REFER, key, (key, attachment.id), place)
+
+
+def _operations(change: Change, place: int) -> Iterator[Operation]:
+    match change:
+        case Start(key, version, at):
+            yield Operation(statements.START, key, (key, version, micros(at)), place)
+        case Resume(key, _):
+            yield Operation(statements.RESUME, key, (key,), place)
+        case Record(key, steps):
+            for step in steps:
+                yield Operation(statements.RECORD, key, _record_row(key, step), place)
+            for step in steps:
+                for blob_id in _blobs(key, step):
+                    yield Operation(statements.REFER, key, (key, blob_id), place)
+        case Park(key, _, ready_at, reason):
+            yield Operation(statements.PARK, key, (key, micros(ready_at), _storable(reason)), place)
+        case Unblock(flow_id, at):
+            yield Operation(statements.UNBLOCK, "", (flow_id, micros(at)), place)
+        case End(key, state, outcome, at, error):
+            about = (
+                (None, None, None, None)
+                if error is None
+                else (error.code, _storable(error.message), _storable(error.step), error.retryable)
+            )
+            yield Operation(statements.END, key, (key, state.value, outcome.value, micros(at), *about), place)
+        case Reopen(key, at):
+            yield Operation(statements.REOPEN, key, (key, micros(at)), place)
+        case Publish(flow_id, version, document, at):
+            key = f"version {flow_id} {version}"
+            yield Operation(statements.PUBLISH, key, (flow_id, version, micros(at), document), place)
+        case PutCredential(name, type_, ciphertext, at):
+            row = (name, type_, ciphertext, micros(at))
+            yield Operation(statements.PUT_CREDENTIAL, f"credential {name}", row, place)
+        case DropCredential(name):
+            yield Operation(statements.DROP_CREDENTIAL, f"credential {name}", (name,), place)
+        case Accept():  # `batch` has taken it
+            raise AssertionError(change)
+        case _:
+            assert_never(change)
+
+
+def _record_row(execution_id: str, step: StepRecord) -> Row:
+    return (
+        execution_id,
+        step.seq,
+        step.id,
+        step.path,
+        step.use,
+        step.state.value,
+        step.attempt,
+        micros(step.started_at),
+        micros(step.finished_at),
+        micros(step.due_at),
+        step.signal,
+        None
+        if step.error is None
+        else _error.encode(
+            msgspec.structs.replace(step.error, message=_storable(step.error.message), step=_storable(step.error.step))
+        ),
+        step.input,
+        step.output,
+    )
+
+
+def _blobs(execution_id: str, step: StepRecord) -> list[str]:
+    if step.output is None:
+        return []
+    try:
+        kept = _kept.decode(step.output)
+    except msgspec.DecodeError as error:
+        raise ValueError(
+            f"entry {step.seq} of execution {execution_id}: its output is not JSON of a Result ({error})"
+        ) from error
+    return [attachment.id for attachment in kept.attachments]
+
+
+def _storable(text: str | None) -> str | None:
+    """Text of an error, without what a database refuses: PostgreSQL's has no NUL, and none has lone surrogates."""
+    return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()

@@ -1,0 +1,7 @@
+"""What Alembic runs: the migrations, on the connection that `schema.upgrade` passes in."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,106 @@
+"""Make the first tables."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_name = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> None:
+    condition = sa.text(where)
+    op.create_index(
+        name, "executions", list(columns), unique=unique, sqlite_where=condition, postgresql_where=condition
+    )
+
+
+def upgrade() -> None:
+    op.create_table(
+        "executions",
+        sa.Column("id", _name, nullable=False),
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("flow_version", sa.Text),
+        sa.Column("state", _name, nullable=False),
+        sa.Column("outcome", sa.Text),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("started_at", sa.BigInteger),
+        sa.Column("finished_at", sa.BigInteger),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("error_code", sa.Text),
+        sa.Column("error_message", sa.Text),
+        sa.Column("error_step", sa.Text),
+        sa.Column("error_retryable", sa.Boolean(create_constraint=False)),
+        sa.Column("reason", sa.Text),
+        sa.Column("ready_at", sa.BigInteger),
+        sa.Column("dedupe_key", sa.LargeBinary),
+        sa.Column("dedupe_hash", sa.LargeBinary),
+        sa.Column("dedupe_until", sa.BigInteger),
+        sa.Column("payload", sa.LargeBinary),
+        sa.PrimaryKeyConstraint("id", name="pk_executions"),
+    )
+    _partial("ix_executions_dedupe", "flow_id", "dedupe_hash", where="dedupe_hash IS NOT NULL", unique=True)
+    _partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL")
+    _partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
+    _partial("ix_executions_open", "flow_id", "id", where="finished_at IS NULL")
+    _partial("ix_executions_ended", "state", "id", where="finished_at IS NOT NULL")
+    _partial("ix_executions_flow_ended", "flow_id", "state", "id", where="finished_at IS NOT NULL")
+    op.create_index("ix_executions_flow", "executions", ["flow_id", "id"])
+
+    op.create_table(
+        "payloads",
+        sa.Column("execution_id", _name, nullable=False),
+        sa.Column("payload", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", name="pk_payloads"),
+    )
+    op.create_table(
+        "journal",
+        sa.Column("execution_id", _name, nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("step_id", sa.Text, nullable=False),
+        sa.Column("path", sa.Text, nullable=False),
+        sa.Column("use", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("started_at", sa.BigInteger, nullable=False),
+        sa.Column("finished_at", sa.BigInteger, nullable=False),
+        sa.Column("due_at", sa.BigInteger),
+        sa.Column("signal", sa.Text),
+        sa.Column("error", sa.LargeBinary),
+        sa.Column("input", sa.LargeBinary),
+        sa.Column("output", sa.LargeBinary),
+        sa.PrimaryKeyConstraint("execution_id", "seq", name="pk_journal"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "flow_versions",
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("version", _name, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("flow_id", "version", name="pk_flow_versions"),
+    )
+    op.create_table(
+        "credentials",
+        sa.Column("name", _name, nullable=False),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_credentials"),
+    )
+    op.create_table(
+        "blob_refs",
+        sa.Column("blob_id", _name, nullable=False),
+        sa.Column("execution_id", _name, nullable=False),
+        sa.PrimaryKeyConstraint("blob_id", "execution_id", name="pk_blob_refs"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "pings",
+        sa.Column("id", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_pings"),
+    )

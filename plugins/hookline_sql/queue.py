@@ -1,0 +1,180 @@
+"""The queue: the executions table, handed out to the flows."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from hookline.api import StoreError
+from hookline.api.storage import Accept, Accepted, Clock, Delivery, Duplicate, Envelope, State, Store
+
+from . import reads
+from .changes import INLINE, Batch
+from .database import Database
+from .feed import Feed, InlineBudget, Offer
+
+_log = logging.getLogger(__name__)
+
+READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
+"""Payload bytes that all feeds hold together."""
+_RETRY: Final = 1.0
+"""Seconds before a table that couldn't be read is read again."""
+
+
+class SqlDelivery:
+    """An execution in the hands of the consumer."""
+
+    __slots__ = ("_queue", "envelope", "execution_id", "flow_id", "fresh")
+
+    def __init__(self, queue: "SqlQueue", flow_id: str, offer: Offer) -> None:
+        self._queue = queue
+        self.execution_id = offer.execution_id
+        self.flow_id = flow_id
+        self.envelope = offer.envelope
+        self.fresh = offer.fresh
+
+    async def ack(self) -> None:
+        self._queue.acknowledge(self.flow_id, self.execution_id)
+
+    async def retry(self, after: float) -> None:
+        self._queue.deliver_again(self.flow_id, self.execution_id, after)
+
+
+class SqlQueue:
+    """Carries what the store has accepted to the flows. Accepting is a commit like any other."""
+
+    def __init__(self, database: Database, store: Store, clock: Clock) -> None:
+        self._database = database
+        self._store = store
+        self._clock = clock
+        self._budget = InlineBudget(READ_AHEAD_BYTES)
+        self._feeds: dict[str, Feed] = {}
+        self._consumers: dict[str, object] = {}
+        self._pauses: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def put(self, envelope: Envelope) -> Accepted | Duplicate:
+        if self._closed:
+            raise StoreError("the queue is closed")
+        (result,) = await self._store.commit([Accept(envelope)])
+        assert result is not None  # noqa: S101 - an Accept always gives one
+        return result
+
+    def committed(self, batch: Batch) -> None:
+        """Called for each batch that is durable, whoever committed it."""
+        for place, envelope, size in batch.accepts:
+            feed = self._feeds.get(envelope.flow_id)
+            # Without a feed nobody consumes the flow: the message stays in the table until somebody does.
+            if feed is not None and isinstance(batch.results[place], Accepted):
+                feed.accepted(envelope, size, INLINE)
+        for flow_id in batch.unblocked:
+            feed = self._feeds.get(flow_id)
+            if feed is not None:
+                feed.look()
+
+    async def wake(self, flow_id: str, execution_id: str) -> None:
+        feed = self._feeds.get(flow_id)
+        if feed is not None:
+            feed.wake(execution_id)
+
+    async def deliveries(self, flow_id: str) -> AsyncGenerator[Delivery, None]:
+        """A flow has one consumer; a second one takes over, and the first one's iteration ends."""
+        me = self._consumers[flow_id] = object()
+        feed = self._feeds.get(flow_id)
+        if feed is None:
+            feed = self._feeds[flow_id] = Feed(flow_id, self._budget)
+        feed.look()  # also tells the consumer before this one
+        try:
+            while not self._closed and self._consumers.get(flow_id) is me:
+                offer = feed.take()
+                if offer is not None:
+                    yield SqlDelivery(self, flow_id, offer)
+                elif (feed.behind or feed.returned) and not feed.reading:
+                    await self._read(feed)
+                else:
+                    feed.signal.clear()
+                    await feed.signal.wait()
+        finally:
+            if self._consumers.get(flow_id) is me:
+                del self._consumers[flow_id]
+                feed.drop()
+                self._forget(feed)
+
+    async def _read(self, feed: Feed) -> None:
+        """Read a page of the table. Whatever happens meanwhile makes the feed be behind again."""
+        now, room, returned = self._clock.now(), feed.room, feed.returned[: feed.room]
+        feed.behind, feed.reading = False, True
+        more, new = False, list(returned)
+
+        def question(connection: Connection) -> list[Any]:
+            return reads.to_run(connection, new)
+
+        try:
+            limit = room + feed.holding
+            ids = await self._database.read(lambda connection: reads.ready(connection, feed.flow_id, now, limit))
+            asked = set(feed.returned)
+            new += [execution_id for execution_id in feed.new(ids) if execution_id not in asked]
+            more = len(ids) == limit or len(new) > room
+            del new[room:]
+            rows = await self._database.read(question) if new else []
+        except StoreError as error:
+            feed.behind = True
+            _log.warning("the queue of flow %s can't be read now: %s", feed.flow_id, error)
+            await self._clock.sleep(_RETRY)
+            return
+        except BaseException:
+            feed.behind = True
+            raise
+        finally:
+            feed.reading = False
+        del feed.returned[: len(returned)]
+        feed.behind = feed.behind or more
+        feed.page(
+            Offer(
+                row.id,
+                fresh=row.state == State.QUEUED,
+                envelope=None if row.payload is None else reads.envelope_of(row),
+                size=0 if row.payload is None else len(row.payload),
+            )
+            for row in rows
+        )
+
+    def acknowledge(self, flow_id: str, execution_id: str) -> None:
+        feed = self._feeds.get(flow_id)
+        if feed is not None:
+            feed.done(execution_id)
+            self._forget(feed)
+
+    def deliver_again(self, flow_id: str, execution_id: str, after: float) -> None:
+        """Seconds later; until then it is in flight. None of this is written: after a crash it is delivered at once."""
+        feed = self._feeds.get(flow_id)
+        if feed is None or self._closed:
+            return
+        if after <= 0:
+            feed.again(execution_id)
+            return
+
+        async def pause() -> None:
+            await self._clock.sleep(after)
+            # It is in flight, so its feed was not forgotten.
+            feed.again(execution_id)
+
+        task = asyncio.get_running_loop().create_task(pause(), name=f"retry of {execution_id}")
+        self._pauses.add(task)
+        task.add_done_callback(self._pauses.discard)
+
+    def _forget(self, feed: Feed) -> None:
+        if feed.idle and feed.flow_id not in self._consumers:
+            self._feeds.pop(feed.flow_id, None)
+
+    async def close(self) -> None:
+        """End the iterations; what was read ahead stays in the table."""
+        self._closed = True
+        for feed in self._feeds.values():
+            feed.signal.set()
+        pauses = list(self._pauses)
+        for task in pauses:
+            task.cancel()
+        await asyncio.gather(*pauses, return_exceptions=True)

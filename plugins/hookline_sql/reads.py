@@ -1,0 +1,314 @@
+"""What is read: one function for each question, over a plain connection of either database.
+
+None of them may cost more where there are more executions that have ended; a test holds this against SQLite's plans.
+"""
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, select, text
+
+from hookline.api.storage import (
+    FINAL,
+    Due,
+    Envelope,
+    ErrorInfo,
+    Execution,
+    Outcome,
+    Page,
+    State,
+    StepRecord,
+    StepState,
+    StoredCredential,
+    Summary,
+    pack,
+    unpack,
+)
+
+from .keys import key_hash
+from .tables import blob_refs, credentials, executions, flow_versions, journal, payloads
+from .times import micros, moment
+
+_error: Final = msgspec.json.Decoder(ErrorInfo)
+
+_ABOUT: Final = tuple(
+    column for column in executions.c if column.key not in {"dedupe_key", "dedupe_hash", "dedupe_until", "payload"}
+)
+_OPEN: Final = executions.c.finished_at.is_(None)
+_ENDED: Final = executions.c.finished_at.is_not(None)
+
+_ONE: Final = select(*_ABOUT).where(executions.c.id == bindparam("id"))
+_ENVELOPE: Final = (
+    select(
+        executions.c.id,
+        executions.c.flow_id,
+        executions.c.created_at,
+        executions.c.dedupe_key,
+        executions.c.dedupe_until,
+        func.coalesce(executions.c.payload, payloads.c.payload).label("payload"),
+    )
+    .select_from(executions.outerjoin(payloads, payloads.c.execution_id == executions.c.id))
+    .where(executions.c.id == bindparam("id"))
+)
+_JOURNAL: Final = (
+    select(journal)
+    .where(journal.c.execution_id == bindparam("id"), journal.c.seq > bindparam("after"))
+    .order_by(journal.c.seq)
+)
+
+
+def _execution(row: Any) -> Execution:
+    return Execution(
+        id=row.id,
+        flow_id=row.flow_id,
+        flow_version=row.flow_version,
+        state=State(row.state),
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        created_at=moment(row.created_at),
+        started_at=moment(row.started_at),
+        finished_at=moment(row.finished_at),
+        attempt=row.attempt,
+        error=None
+        if row.error_code is None
+        else ErrorInfo(row.error_code, row.error_message, row.error_step, bool(row.error_retryable)),
+        reason=row.reason,
+        ready_at=moment(row.ready_at),
+    )
+
+
+def envelope_of(row: Any) -> Envelope:
+    """The message of a row with `id, flow_id, created_at, dedupe_key, dedupe_until, payload`."""
+    return unpack(
+        row.payload,
+        execution_id=row.id,
+        flow_id=row.flow_id,
+        accepted_at=moment(row.created_at),
+        dedupe_key=None if row.dedupe_key is None else row.dedupe_key.decode(),
+        dedupe_until=moment(row.dedupe_until),
+    )
+
+
+def execution(connection: Connection, execution_id: str) -> Execution | None:
+    row = connection.execute(_ONE, {"id": execution_id}).one_or_none()
+    return None if row is None else _execution(row)
+
+
+def envelope(connection: Connection, execution_id: str) -> Envelope | None:
+    row = connection.execute(_ENVELOPE, {"id": execution_id}).one_or_none()
+    return None if row is None else envelope_of(row)
+
+
+_ACCEPTED_AS: Final = select(executions.c.id, executions.c.dedupe_until).where(
+    executions.c.flow_id == bindparam("flow_id"),
+    executions.c.dedupe_hash.is_not(None),
+    executions.c.dedupe_hash == bindparam("hash"),
+)
+
+
+def accepted_as(connection: Connection, flow_id: str, dedupe_key: str, now: datetime) -> str | None:
+    row = connection.execute(_ACCEPTED_AS, {"flow_id": flow_id, "hash": key_hash(dedupe_key)}).one_or_none()
+    if row is None or (row.dedupe_until is not None and row.dedupe_until <= micros(now)):
+        return None
+    found: str = row.id
+    return found
+
+
+def journal_of(connection: Connection, execution_id: str, after: int, limit: int | None) -> tuple[StepRecord, ...]:
+    rows = connection.execute(_JOURNAL.limit(limit), {"id": execution_id, "after": after})
+    return tuple(
+        StepRecord(
+            seq=row.seq,
+            id=row.step_id,
+            path=row.path,
+            use=row.use,
+            state=StepState(row.state),
+            attempt=row.attempt,
+            started_at=moment(row.started_at),
+            finished_at=moment(row.finished_at),
+            input=row.input,
+            output=row.output,
+            error=None if row.error is None else _error.decode(row.error),
+            due_at=moment(row.due_at),
+            signal=row.signal,
+        )
+        for row in rows
+    )
+
+
+def page(connection: Connection, flow_id: str | None, state: State | None, cursor: str | None, limit: int) -> Page:
+    """One page, newest first. Raises ValueError for a cursor that isn't one."""
+    ids: list[str] = list(connection.scalars(listing(flow_id, state, cursor).limit(limit + 1)))
+    wanted = ids[:limit]
+    rows = connection.execute(select(*_ABOUT, executions.c.payload).where(executions.c.id.in_(wanted)))
+    found = {row.id: row for row in rows}
+    return Page(
+        items=tuple(
+            Summary(_execution(row), row.payload if row.payload is not None else _without_body(connection, row.id))
+            for row in (found[execution_id] for execution_id in wanted if execution_id in found)
+        ),
+        next=wanted[-1] if len(ids) > limit else None,
+    )
+
+
+def listing(flow_id: str | None, state: State | None, cursor: str | None) -> Select[tuple[str]]:
+    """The ids of a list, newest first."""
+    chosen: list[ColumnElement[bool]] = []
+    newest: ColumnElement[str] = executions.c.id
+    if flow_id is not None:
+        chosen.append(executions.c.flow_id == flow_id)
+    if state is not None:
+        chosen += [executions.c.state == state.value, _ENDED if state in FINAL else _OPEN]
+        if flow_id is None and state not in FINAL:
+            # Sorted, not walked in order: the primary key would lead through all that has ended to find what hasn't.
+            newest = executions.c.id.concat(literal(""))
+    if cursor is not None:
+        chosen.append(newest < _cursor(cursor))
+    return select(executions.c.id).where(*chosen).order_by(newest.desc())
+
+
+def _cursor(text_: str) -> str:
+    try:
+        made = str(uuid.UUID(text_))
+    except ValueError:
+        made = ""
+    if made != text_:
+        raise ValueError(f"{text_!r} is not a cursor: pass the `next` of the page before")
+    return text_
+
+
+def _without_body(connection: Connection, execution_id: str) -> bytes:
+    """The payload of a large message as a list needs it: how it came in, and not what it brought."""
+    whole = envelope(connection, execution_id)
+    if whole is None:
+        return b""
+    message = msgspec.structs.replace(whole.message, body=None)
+    return pack(msgspec.structs.replace(whole, message=message, body_json=b"null", raw=None))
+
+
+def due(connection: Connection, after: datetime | None, until: datetime, limit: int) -> tuple[Due, ...]:
+    timers = select(executions.c.id, executions.c.flow_id, executions.c.ready_at).where(_TIMER)
+    in_time = [executions.c.ready_at <= micros(until)]
+    if after is not None:
+        in_time.append(executions.c.ready_at > micros(after))
+    order = (executions.c.ready_at, executions.c.id)
+    rows = connection.execute(timers.where(*in_time).order_by(*order).limit(limit))
+    return tuple(Due(row.id, row.flow_id, moment(row.ready_at)) for row in rows)
+
+
+_TIMER: Final = and_(text("executions.state = 'waiting'"), executions.c.ready_at.is_not(None))
+
+
+def next_due(connection: Connection, after: datetime) -> datetime | None:
+    earliest = select(func.min(executions.c.ready_at)).where(_TIMER, executions.c.ready_at > micros(after))
+    found: int | None = connection.scalar(earliest)
+    return moment(found)
+
+
+def flow_document(connection: Connection, flow_id: str, version: str) -> bytes | None:
+    document: bytes | None = connection.scalar(
+        select(flow_versions.c.document).where(flow_versions.c.flow_id == flow_id, flow_versions.c.version == version)
+    )
+    return document
+
+
+#: From one flow to the next by the index, however many executions each has.
+_FLOWS_WITH_WORK: Final = text(
+    "WITH RECURSIVE found(flow_id) AS ("
+    "SELECT min(flow_id) FROM executions WHERE finished_at IS NULL"
+    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE finished_at IS NULL AND flow_id > found.flow_id)"
+    " FROM found WHERE found.flow_id IS NOT NULL"
+    ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
+)
+
+
+def flows_with_work(connection: Connection) -> frozenset[str]:
+    return frozenset(connection.scalars(_FLOWS_WITH_WORK))
+
+
+def backlog(connection: Connection) -> dict[str, tuple[int, datetime]]:
+    rows = connection.execute(
+        select(executions.c.flow_id, func.count(), func.min(executions.c.created_at))
+        .where(_OPEN, executions.c.state == State.QUEUED.value)
+        .group_by(executions.c.flow_id)
+    )
+    return {flow_id: (count, moment(oldest)) for flow_id, count, oldest in rows}
+
+
+def counts(connection: Connection) -> dict[tuple[str, State], int]:
+    rows = connection.execute(
+        select(executions.c.flow_id, executions.c.state, func.count())
+        .where(_OPEN)
+        .group_by(executions.c.flow_id, executions.c.state)
+    )
+    return {(flow_id, State(state)): count for flow_id, state, count in rows}
+
+
+def referenced(connection: Connection, blob_ids: Collection[str]) -> frozenset[str]:
+    asked = sorted(blob_ids)
+    return frozenset(
+        blob_id
+        for start in range(0, len(asked), 500)
+        for blob_id in connection.scalars(
+            select(blob_refs.c.blob_id).where(blob_refs.c.blob_id.in_(asked[start : start + 500])).distinct()
+        )
+    )
+
+
+def stored_credentials(connection: Connection) -> tuple[StoredCredential, ...]:
+    return tuple(
+        StoredCredential(row.name, row.type, row.ciphertext, moment(row.updated_at))
+        for row in connection.execute(select(credentials).order_by(credentials.c.name))
+    )
+
+
+_READY: Final = (
+    select(executions.c.id)
+    .where(
+        executions.c.flow_id == bindparam("flow_id"),
+        executions.c.ready_at.is_not(None),
+        executions.c.ready_at <= bindparam("now"),
+    )
+    .order_by(executions.c.ready_at, executions.c.id)
+    .limit(bindparam("limit"))
+)
+_WAITING_TO_RUN: Final = select(
+    executions.c.id,
+    executions.c.flow_id,
+    executions.c.state,
+    executions.c.created_at,
+    executions.c.started_at,
+    executions.c.dedupe_key,
+    executions.c.dedupe_until,
+    executions.c.payload,
+).where(executions.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def ready(connection: Connection, flow_id: str, now: datetime, limit: int) -> Sequence[str]:
+    """Ids of the executions of a flow that may be taken now, oldest first."""
+    return connection.scalars(_READY, {"flow_id": flow_id, "now": micros(now), "limit": limit}).all()
+
+
+def to_run(connection: Connection, ids: Iterable[str]) -> list[Any]:
+    """Rows of the executions that have not ended, in the order of `ids`."""
+    asked = list(ids)
+    found = {row.id: row for row in connection.execute(_WAITING_TO_RUN, {"ids": asked})}
+    return [
+        found[execution_id]
+        for execution_id in asked
+        if execution_id in found and found[execution_id].state not in FINAL
+    ]
+
+
+_RECOVER: Final = text(
+    "UPDATE executions SET ready_at = CASE WHEN created_at < :now THEN created_at ELSE :now END"
+    " WHERE finished_at IS NULL AND state = 'running'"
+)
+
+
+def recover(connection: Connection, now: datetime) -> None:
+    """Make ready what ran when the process that had the database died. It goes before what was accepted later."""
+    with connection.begin():
+        connection.execute(_RECOVER, {"now": micros(now)})

@@ -1,0 +1,34 @@
+"""Brings a database's tables up to date."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from hookline.api import StoreError
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the migrations that the database doesn't have yet, each once.
+
+    Raises StoreError where a newer version of this plugin has made the tables.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    scripts = ScriptDirectory.from_config(config)
+    head = scripts.get_current_head()
+    with connection.begin():
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current == head:
+        return
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise StoreError(
+            f"the database's tables are of version {current}, which this hookline (its latest is {head}) doesn't know: "
+            "install the newer hookline that made them, or use another database"
+        )
+    with connection.begin():
+        command.upgrade(config, "head")

@@ -1,0 +1,196 @@
+"""SQLite: one thread that writes, a few that read, and a lock file that keeps other processes out."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from hookline.api import StoreError
+from hookline.api.storage import Clock
+
+from . import reads, schema
+from .apply import Failure, apply
+from .changes import Batch
+from .database import GROUP, Committed
+from .lock import ProcessLock
+from .statements import SqliteDialect
+
+T = TypeVar("T")
+
+READERS: Final = 3
+_BUSY_TIMEOUT: Final = 5000
+"""Milliseconds to wait for a lock that somebody else's SQLite shell holds."""
+
+_Waiting = tuple[Batch, "asyncio.Future[None]"]
+
+
+class SqliteDatabase:
+    """A file, in WAL mode; each commit is on the disk when it returns (`synchronous=FULL`)."""
+
+    def __init__(self, url: URL, *, clock: Clock, committed: Committed) -> None:
+        """Raise StoreError where the URL names no file."""
+        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+            raise StoreError(
+                f"{url}: a file has to be named, as in sqlite:///hookline.db (here) or sqlite:////srv/x.db"
+            )
+        if url.query:
+            raise StoreError(f"{url}: the URL of a SQLite database takes no settings ({', '.join(url.query)})")
+        self.path = Path(url.database).absolute()
+        self._clock = clock
+        self._committed = committed
+        self._lock = ProcessLock(self.path.with_name(self.path.name + ".lock"))
+        self._requests: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._writer: Thread | None = None
+        self._engines: list[Engine] = []
+        self._readers: ThreadPoolExecutor | None = None
+        self._read_engine: Engine | None = None
+
+    async def open(self) -> None:
+        await asyncio.to_thread(self._open)
+        loop = asyncio.get_running_loop()
+        self._writer = Thread(
+            target=self._write, args=(loop, self._engines[0]), name="hookline-sqlite-writer", daemon=True
+        )
+        self._writer.start()
+
+    def _open(self) -> None:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.acquire()
+        except OSError as error:
+            raise StoreError(f"{self.path} can't be opened: {error.strerror}") from error
+        try:
+            writer = self._engine(size=1, query_only=False)
+            with failing(f"{self.path} can't be opened"), writer.connect() as connection:
+                schema.upgrade(connection)
+                reads.recover(connection, self._clock.now())
+            self._read_engine = self._engine(size=READERS, query_only=True)
+            self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="hookline-sqlite-reader")
+        except BaseException:
+            self._release()
+            raise
+
+    def _engine(self, *, size: int, query_only: bool) -> Engine:
+        # isolation_level None: the driver begins no transactions of its own; ours take the write lock at once, so that
+        # none has to be given up half way. One statement for each kind of change and power of two has to stay prepared.
+        engine = create_engine(
+            URL.create("sqlite+pysqlite", database=str(self.path)),
+            pool_size=size,
+            max_overflow=0,
+            connect_args={"isolation_level": None, "cached_statements": 512, "check_same_thread": False},
+        )
+        self._engines.append(engine)
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: Any, _record: Any) -> None:
+            for pragma in (
+                f"busy_timeout={_BUSY_TIMEOUT}",
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                f"query_only={'ON' if query_only else 'OFF'}",
+            ):
+                connection.execute(f"PRAGMA {pragma}").close()
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            if not query_only:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        return engine
+
+    async def write(self, batch: Batch) -> None:
+        if self._writer is None:
+            raise StoreError(f"{self.path} is closed")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._requests.put((batch, done))
+        await done
+
+    def _write(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
+        """The writer thread: what arrives while a commit is under way shares the next one."""
+        dialect = SqliteDialect()
+        ended = False
+        with engine.connect() as connection:
+            while not ended:
+                group: list[_Waiting] = []
+                request = self._requests.get()
+                while True:
+                    if request is None:
+                        ended = True
+                        break
+                    group.append(request)
+                    if len(group) == GROUP:
+                        break
+                    try:
+                        request = self._requests.get_nowait()
+                    except Empty:
+                        break
+                if not group:
+                    continue
+                try:
+                    failures = apply(connection, dialect, [batch for batch, _ in group])
+                except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
+                    failure = StoreError(f"{self.path} can't be written: {_cause(error)}")
+                    failure.__cause__ = error
+                    failures = [failure] * len(group)
+                # Once for a group: each call wakes the loop through its socket.
+                loop.call_soon_threadsafe(self._tell, group, failures)
+
+    def _tell(self, group: list[_Waiting], failures: list[Failure | None]) -> None:
+        for (batch, done), failure in zip(group, failures, strict=True):
+            if failure is None:
+                self._committed(batch)
+            if done.done():
+                continue  # the caller was cancelled
+            if failure is None:
+                done.set_result(None)
+            else:
+                done.set_exception(failure)
+
+    async def read(self, question: Callable[[Connection], T]) -> T:
+        engine, readers = self._read_engine, self._readers
+        if engine is None or readers is None:
+            raise StoreError(f"{self.path} is closed")
+
+        def ask() -> T:
+            with failing(f"{self.path} can't be read"), engine.connect() as connection:
+                return question(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(readers, ask)
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            self._requests.put(None)
+            await asyncio.to_thread(writer.join)
+            # What the thread has told the loop last is told before this goes on.
+            await asyncio.sleep(0)
+        await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        if self._readers is not None:
+            self._readers.shutdown()
+        self._readers = self._read_engine = None
+        while self._engines:
+            self._engines.pop().dispose()
+        self._lock.release()
+
+
+@contextlib.contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Give a database's errors as StoreError."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(f"{what}: {_cause(error)}") from error
+
+
+def _cause(error: BaseException) -> str:
+    return str(error.orig) if isinstance(error, DBAPIError) else str(error)

@@ -1,0 +1,285 @@
+"""The statements that write: one text for both databases, each over a relation `v` of rows.
+
+`v` is what differs. PostgreSQL unnests one array for each column. SQLite gets a VALUES list of a power of two of rows,
+filled up with rows of nulls, which no statement takes for a row. So one statement, prepared once, writes any number of
+rows, in one step of the database: a step of SQLite gives the interpreter's lock away, and getting it back from a busy
+event loop takes up to 5 ms, which `executemany` would pay for each row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Connection
+
+from hookline.api.storage import MOVES, State
+
+Row = tuple[Any, ...]
+
+LARGEST: Final = 256
+"""Rows in one statement on SQLite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """What is done with the rows of `v`; compare by identity."""
+
+    name: str
+    """The kind of change. Where the name of a fault point begins with it, running the statement passes the point."""
+    columns: tuple[tuple[str, str], ...]
+    """Names and PostgreSQL types of the columns of `v`; the first is never null."""
+    text: str
+    """SQL, in which `{v}` stands where a table may stand."""
+    counted: bool = True
+    """Each row has to change one row; otherwise the change was illegal."""
+    repeated: bool = False
+    """Rows of one execution may stand side by side in one statement."""
+    _by_size: dict[int, str] = field(default_factory=dict, init=False, repr=False)
+
+    def for_sqlite(self, size: int) -> str:
+        """The text that takes so many rows."""
+        text = self._by_size.get(size)
+        if text is None:
+            names = ", ".join(f"column{place} AS {name}" for place, (name, _) in enumerate(self.columns, 1))
+            row = "(" + ", ".join("?" * len(self.columns)) + ")"
+            values = ", ".join([row] * size)
+            relation = f"(SELECT {names} FROM (VALUES {values})) AS v"  # noqa: S608 - our own names and marks
+            text = self._by_size[size] = self.text.replace("{v}", relation)
+        return text
+
+    @cached_property
+    def for_postgres(self) -> str:
+        """The text that takes an array for each column."""
+        arrays = ", ".join(f"${place}::{type}[]" for place, (_, type) in enumerate(self.columns, 1))
+        names = ", ".join(name for name, _ in self.columns)
+        return self.text.replace("{v}", f"unnest({arrays}) AS v({names})")
+
+
+class Dialect(Protocol):
+    """How a statement is sent to one kind of database."""
+
+    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
+        """Run it over rows; give the number of rows that it changed."""
+        ...
+
+    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
+        """Run it over rows; give what it selects."""
+        ...
+
+
+class SqliteDialect:
+    """Statements with VALUES lists."""
+
+    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
+        # Core would spend more on compiling and binding a list of this length than SQLite on running it.
+        return sum(
+            connection.exec_driver_sql(*_filled(statement, rows[start : start + LARGEST])).rowcount
+            for start in range(0, len(rows), LARGEST)
+        )
+
+    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
+        return [
+            found
+            for start in range(0, len(rows), LARGEST)
+            for found in connection.exec_driver_sql(*_filled(statement, rows[start : start + LARGEST]))
+        ]
+
+
+def _filled(statement: Statement, rows: Sequence[Row]) -> tuple[str, Row]:
+    size = 1 << (len(rows) - 1).bit_length()
+    values = [value for row in rows for value in row]
+    values.extend([None] * ((size - len(rows)) * len(statement.columns)))
+    return statement.for_sqlite(size), tuple(values)
+
+
+class PostgresDialect:
+    """Statements with arrays."""
+
+    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
+        return connection.exec_driver_sql(statement.for_postgres, _arrays(rows)).rowcount
+
+    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
+        return list(connection.exec_driver_sql(statement.for_postgres, _arrays(rows)))
+
+
+def _arrays(rows: Sequence[Row]) -> Row:
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _from(target: State) -> str:
+    """SQL: the states from which an execution may go to `target`."""
+    return ", ".join(f"'{state}'" for state in State if target in MOVES[state])
+
+
+_ENDS: Final = " OR ".join(
+    f"(v.state = '{end}' AND executions.state IN ({_from(end)}))"
+    for end in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+)
+
+ACCEPT: Final = Statement(
+    "accept",
+    (
+        ("id", "text"),
+        ("flow_id", "text"),
+        ("at", "bigint"),
+        ("dedupe_key", "bytea"),
+        ("dedupe_hash", "bytea"),
+        ("dedupe_until", "bigint"),
+        ("payload", "bytea"),
+    ),
+    "INSERT INTO executions"
+    " (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_hash, dedupe_until, payload)"
+    " SELECT v.id, v.flow_id, 'queued', v.at, 1, v.at, v.dedupe_key, v.dedupe_hash, v.dedupe_until, v.payload"
+    " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
+)
+
+#: For messages that were not accepted: who has their key, and until when.
+CLASHES: Final = Statement(
+    "accept",
+    (("id", "text"), ("flow_id", "text"), ("dedupe_hash", "bytea")),
+    "SELECT v.id, executions.id, executions.dedupe_until FROM {v} JOIN executions"
+    " ON executions.flow_id = v.flow_id AND executions.dedupe_hash = v.dedupe_hash"
+    " WHERE executions.dedupe_hash IS NOT NULL AND executions.id <> v.id",
+)
+
+#: The window of their keys is over.
+RELEASE: Final = Statement(
+    "accept",
+    (("id", "text"),),
+    "UPDATE executions SET dedupe_hash = NULL FROM {v} WHERE executions.id = v.id",
+)
+
+# These two join the execution, so that a duplicate, which has none, leaves nothing behind.
+KEEP_PAYLOAD: Final = Statement(
+    "keep",
+    (("execution_id", "text"), ("payload", "bytea")),
+    "INSERT INTO payloads (execution_id, payload) SELECT v.execution_id, v.payload"
+    " FROM {v} JOIN executions ON executions.id = v.execution_id WHERE true ON CONFLICT DO NOTHING",
+    counted=False,
+)
+REFER: Final = Statement(
+    "refer",
+    (("execution_id", "text"), ("blob_id", "text")),
+    "INSERT INTO blob_refs (blob_id, execution_id) SELECT v.blob_id, v.execution_id"
+    " FROM {v} JOIN executions ON executions.id = v.execution_id WHERE true ON CONFLICT DO NOTHING",
+    counted=False,
+    repeated=True,
+)
+
+#: From waiting too where it was parked before its first step: only a start binds the version of the flow.
+START: Final = Statement(
+    "start",
+    (("id", "text"), ("flow_version", "text"), ("at", "bigint")),
+    "UPDATE executions SET state = 'running', flow_version = v.flow_version, started_at = v.at,"
+    " ready_at = NULL, reason = NULL FROM {v} WHERE executions.id = v.id"
+    " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL",
+)
+
+#: From running too: what ran when the process died is resumed, and is still running.
+RESUME: Final = Statement(
+    "resume",
+    (("id", "text"),),
+    "UPDATE executions SET state = 'running', ready_at = NULL, reason = NULL FROM {v}"
+    " WHERE executions.id = v.id AND executions.state IN ('waiting', 'running')",
+)
+
+RECORD: Final = Statement(
+    "record",
+    (
+        ("execution_id", "text"),
+        ("seq", "bigint"),
+        ("step_id", "text"),
+        ("path", "text"),
+        ("used", "text"),
+        ("state", "text"),
+        ("attempt", "bigint"),
+        ("started_at", "bigint"),
+        ("finished_at", "bigint"),
+        ("due_at", "bigint"),
+        ("signal", "text"),
+        ("error", "bytea"),
+        ("input", "bytea"),
+        ("output", "bytea"),
+    ),
+    'INSERT INTO journal (execution_id, seq, step_id, path, "use", state, attempt, started_at, finished_at, due_at,'
+    " signal, error, input, output)"
+    " SELECT v.execution_id, v.seq, v.step_id, v.path, v.used, v.state, v.attempt, v.started_at, v.finished_at,"
+    " v.due_at, v.signal, v.error, v.input, v.output"
+    " FROM {v} JOIN executions ON executions.id = v.execution_id AND executions.state = 'running'"
+    " WHERE true ON CONFLICT DO NOTHING",
+    repeated=True,
+)
+
+PARK: Final = Statement(
+    "park",
+    (("id", "text"), ("ready_at", "bigint"), ("reason", "text")),
+    "UPDATE executions SET state = 'waiting', ready_at = v.ready_at, reason = v.reason FROM {v}"
+    " WHERE executions.id = v.id AND executions.state IN ('queued', 'running')",
+)
+
+UNBLOCK: Final = Statement(
+    "unblock",
+    (("flow_id", "text"), ("at", "bigint")),
+    "UPDATE executions SET ready_at = v.at FROM {v} WHERE executions.flow_id = v.flow_id"
+    " AND executions.finished_at IS NULL AND executions.state = 'waiting' AND executions.ready_at IS NULL",
+    counted=False,
+)
+
+END: Final = Statement(
+    "end",
+    (
+        ("id", "text"),
+        ("state", "text"),
+        ("outcome", "text"),
+        ("at", "bigint"),
+        ("error_code", "text"),
+        ("error_message", "text"),
+        ("error_step", "text"),
+        ("error_retryable", "boolean"),
+    ),
+    "UPDATE executions SET state = v.state, outcome = v.outcome, finished_at = v.at, ready_at = NULL, reason = NULL,"
+    " error_code = v.error_code, error_message = v.error_message, error_step = v.error_step,"
+    " error_retryable = v.error_retryable FROM {v} WHERE executions.id = v.id AND ({ends})".replace("{ends}", _ENDS),
+)
+
+REOPEN: Final = Statement(
+    "reopen",
+    (("id", "text"), ("at", "bigint")),
+    "UPDATE executions SET state = 'waiting', outcome = NULL, finished_at = NULL, ready_at = v.at,"
+    " attempt = executions.attempt + 1,"
+    " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL"
+    " FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
+)
+
+PUBLISH: Final = Statement(
+    "publish",
+    (("flow_id", "text"), ("version", "text"), ("at", "bigint"), ("document", "bytea")),
+    "INSERT INTO flow_versions (flow_id, version, created_at, document)"
+    " SELECT v.flow_id, v.version, v.at, v.document FROM {v} WHERE v.flow_id IS NOT NULL ON CONFLICT DO NOTHING",
+    counted=False,
+)
+
+PUT_CREDENTIAL: Final = Statement(
+    "credential",
+    (("name", "text"), ("type", "text"), ("ciphertext", "bytea"), ("at", "bigint")),
+    "INSERT INTO credentials (name, type, ciphertext, updated_at) SELECT v.name, v.type, v.ciphertext, v.at"
+    " FROM {v} WHERE v.name IS NOT NULL ON CONFLICT (name) DO UPDATE"
+    " SET type = excluded.type, ciphertext = excluded.ciphertext, updated_at = excluded.updated_at",
+    counted=False,
+)
+
+DROP_CREDENTIAL: Final = Statement(
+    "credential",
+    (("name", "text"),),
+    "DELETE FROM credentials WHERE name IN (SELECT v.name FROM {v} WHERE v.name IS NOT NULL)",
+    counted=False,
+)
+
+PING: Final = Statement(
+    "ping",
+    (("id", "bigint"), ("at", "bigint")),
+    "INSERT INTO pings (id, at) SELECT v.id, v.at FROM {v} WHERE v.id IS NOT NULL"
+    " ON CONFLICT (id) DO UPDATE SET at = excluded.at",
+    counted=False,
+)

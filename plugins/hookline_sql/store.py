@@ -1,0 +1,86 @@
+"""The store: commits and questions, on either database."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from hookline.api.storage import (
+    Accepted,
+    Change,
+    Clock,
+    Due,
+    Duplicate,
+    Envelope,
+    Execution,
+    Page,
+    State,
+    StepRecord,
+    StoredCredential,
+)
+
+from . import changes, reads
+from .database import Database
+from .times import micros
+
+
+class SqlStore:
+    """Durable state in a SQL database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def commit(self, changes_: Sequence[Change]) -> Sequence[Accepted | Duplicate | None]:
+        batch = changes.batch(changes_)
+        if batch.operations:
+            await self._database.write(batch)
+        return batch.results
+
+    async def execution(self, execution_id: str) -> Execution | None:
+        return await self._database.read(lambda connection: reads.execution(connection, execution_id))
+
+    async def envelope(self, execution_id: str) -> Envelope | None:
+        return await self._database.read(lambda connection: reads.envelope(connection, execution_id))
+
+    async def accepted_as(self, flow_id: str, dedupe_key: str, now: datetime) -> str | None:
+        return await self._database.read(lambda connection: reads.accepted_as(connection, flow_id, dedupe_key, now))
+
+    async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
+        return await self._database.read(lambda connection: reads.journal_of(connection, execution_id, after, limit))
+
+    async def executions(
+        self,
+        *,
+        flow_id: str | None = None,
+        state: State | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        return await self._database.read(lambda connection: reads.page(connection, flow_id, state, cursor, limit))
+
+    async def due(self, after: datetime | None, until: datetime, limit: int) -> Sequence[Due]:
+        return await self._database.read(lambda connection: reads.due(connection, after, until, limit))
+
+    async def next_due(self, after: datetime) -> datetime | None:
+        return await self._database.read(lambda connection: reads.next_due(connection, after))
+
+    async def flow_document(self, flow_id: str, version: str) -> bytes | None:
+        return await self._database.read(lambda connection: reads.flow_document(connection, flow_id, version))
+
+    async def flows_with_work(self) -> Collection[str]:
+        return await self._database.read(reads.flows_with_work)
+
+    async def backlog(self) -> Mapping[str, tuple[int, datetime]]:
+        return await self._database.read(reads.backlog)
+
+    async def counts(self) -> Mapping[tuple[str, State], int]:
+        return await self._database.read(reads.counts)
+
+    async def referenced(self, blob_ids: Collection[str]) -> Collection[str]:
+        return await self._database.read(lambda connection: reads.referenced(connection, blob_ids))
+
+    async def credentials(self) -> Sequence[StoredCredential]:
+        return await self._database.read(reads.stored_credentials)
+
+    async def ping(self) -> None:
+        await self._database.write(changes.ping(micros(self._clock.now())))
+        await self._database.read(lambda connection: reads.execution(connection, ""))

@@ -1,0 +1,143 @@
+"""The tables. Migrations make them; a test holds that both say the same.
+
+Times are microseconds since 1970 in UTC. Ids compare by byte, so that their order is the order of time on every server.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+metadata: Final = MetaData()
+
+#: Text that compares by byte. SQLite's text does by itself.
+Name: Final = Text().with_variant(Text(collation="C"), "postgresql")
+
+#: `payload` stands last and is small (`changes.INLINE`): SQLite writes a row again whole at each change of state.
+executions: Final = Table(
+    "executions",
+    metadata,
+    Column("id", Name, nullable=False),
+    Column("flow_id", Name, nullable=False),
+    Column("flow_version", Text),
+    Column("state", Name, nullable=False),
+    Column("outcome", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("attempt", Integer, nullable=False),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("error_step", Text),
+    Column("error_retryable", Boolean(create_constraint=False)),
+    Column("reason", Text),
+    #: When it may be taken: as the visibility time of other queues. None while it runs, is blocked or has ended.
+    Column("ready_at", BigInteger),
+    Column("dedupe_key", LargeBinary),
+    #: SHA-256 of the key while its window is open; keys of any length and content fit an index so.
+    Column("dedupe_hash", LargeBinary),
+    Column("dedupe_until", BigInteger),
+    #: None where it is large: then `payloads` has it.
+    Column("payload", LargeBinary),
+    PrimaryKeyConstraint("id", name="pk_executions"),
+)
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    condition = text(where)
+    return Index(
+        name,
+        *(executions.c[column] for column in columns),
+        unique=unique,
+        sqlite_where=condition,
+        postgresql_where=condition,
+    )
+
+
+_partial("ix_executions_dedupe", "flow_id", "dedupe_hash", where="dedupe_hash IS NOT NULL", unique=True)
+_partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL")
+_partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
+# What has not ended. By `finished_at` and not by `state`, so that starting and parking don't touch it.
+_partial("ix_executions_open", "flow_id", "id", where="finished_at IS NULL")
+_partial("ix_executions_ended", "state", "id", where="finished_at IS NOT NULL")
+_partial("ix_executions_flow_ended", "flow_id", "state", "id", where="finished_at IS NOT NULL")
+Index("ix_executions_flow", executions.c.flow_id, executions.c.id)
+
+payloads: Final = Table(
+    "payloads",
+    metadata,
+    Column("execution_id", Name, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("execution_id", name="pk_payloads"),
+)
+
+journal: Final = Table(
+    "journal",
+    metadata,
+    Column("execution_id", Name, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("step_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("use", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger),
+    Column("signal", Text),
+    #: JSON of an `ErrorInfo`.
+    Column("error", LargeBinary),
+    Column("input", LargeBinary),
+    Column("output", LargeBinary),
+    PrimaryKeyConstraint("execution_id", "seq", name="pk_journal"),
+    sqlite_with_rowid=False,
+)
+
+flow_versions: Final = Table(
+    "flow_versions",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("version", Name, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("flow_id", "version", name="pk_flow_versions"),
+)
+
+credentials: Final = Table(
+    "credentials",
+    metadata,
+    Column("name", Name, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("name", name="pk_credentials"),
+)
+
+blob_refs: Final = Table(
+    "blob_refs",
+    metadata,
+    Column("blob_id", Name, nullable=False),
+    Column("execution_id", Name, nullable=False),
+    PrimaryKeyConstraint("blob_id", "execution_id", name="pk_blob_refs"),
+    sqlite_with_rowid=False,
+)
+
+#: One row, written by a health check: a full disk shows in nothing less than a write.
+pings: Final = Table(
+    "pings",
+    metadata,
+    Column("id", Integer, nullable=False, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", name="pk_pings"),
+)
