@@ -39,3 +39,10 @@ class Budget:
         self.text -= length
         if self.text < 0:
             raise ExpressionLimit(f"it makes more than {MAX_TEXT:,} characters of text")
+
+    def spend_copy(self, length: int) -> None:
+        """A text of that length is made on the way to a result: one bound for each, and a sixteenth for all."""
+        if length > MAX_TEXT:
+            self.spend_text(length)
+        self.text -= length // 16
+        self.spend_text(0)

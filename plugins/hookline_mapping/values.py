@@ -35,7 +35,9 @@ def to_json(value: Any, budget: Budget, depth: int = 0) -> Any:
     if kind is list:
         budget.spend_nodes(len(value) + 1)
         for index, item in enumerate(value):
-            if type(item) not in _SCALARS:
+            if type(item) is str:
+                budget.spend_text(len(item))
+            elif type(item) not in _SCALARS:
                 made = to_json(item, budget, depth + 1)
                 if made is not item:
                     # The list may be the scope's own, which is never changed.
@@ -59,7 +61,9 @@ def _object(value: dict[Any, Any], budget: Budget, depth: int) -> dict[str, Any]
     for key, item in value.items():
         if type(key) is not str:
             raise ExpressionFailed(f"it gave an object whose key {key!r} isn't text")
-        if type(item) not in _SCALARS:
+        if type(item) is str:
+            budget.spend_text(len(item))
+        elif type(item) not in _SCALARS:
             made = to_json(item, budget, depth + 1)
             if made is not item:
                 changed[key] = made

@@ -1,0 +1,281 @@
+"""The filters and tests that expressions can use: pure, strict about what is missing, and bounded.
+
+Where Jinja's own is all of that it is used; what gives its items one by one gives a list here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from jinja2.filters import FILTERS as JINJA_FILTERS
+from jinja2.tests import TESTS as JINJA_TESTS
+from jinja2.utils import pass_context
+
+from hookline.api import ExpressionFailed, ExpressionLimit
+from hookline_mapping import methods
+from hookline_mapping.formats import percent_format
+from hookline_mapping.sandbox import BudgetedContext, Missing, refuse_missing, spend_size
+from hookline_mapping.values import json_text, text, to_json
+
+_MAX_DIGITS: Final = 30
+_MAX_PIECES: Final = 10_000
+_MAX_INDENTED: Final = 100_000
+
+
+def _default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    if isinstance(value, Missing) or (boolean and not value):
+        return default_value
+    return value
+
+
+def _text_filter(name: str) -> Callable[..., Any]:
+    run = methods.TEXT[name]
+
+    def apply(context: BudgetedContext, value: Any, *args: Any) -> Any:
+        return run(context.budget, _text(context, value), *args)
+
+    return apply
+
+
+def _text(context: BudgetedContext, value: Any) -> str:
+    return value if type(value) is str else text(value, context.budget)
+
+
+def _on_text(name: str, growth: int = 1) -> Callable[..., Any]:
+    """One of Jinja's filters for texts, whose result is at most `growth` times as long."""
+    function = JINJA_FILTERS[name]
+
+    def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> Any:
+        value = _text(context, value)
+        context.budget.spend_copy(len(value) * growth)
+        return function(value, *args, **kwargs)
+
+    return apply
+
+
+def _eager(name: str, passed: str) -> Callable[..., Any]:
+    """One of Jinja's filters for items, its result a list."""
+    function = JINJA_FILTERS[name]
+
+    def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        first = context if passed == "context" else context.environment
+        return list(function(first, value, *args, **kwargs))
+
+    return apply
+
+
+def _direct(name: str) -> Callable[..., Any]:
+    """One of Jinja's filters that is given the environment, as it is."""
+    function = JINJA_FILTERS[name]
+    return lambda context, value, *args, **kwargs: function(context.environment, value, *args, **kwargs)
+
+
+def _plain(name: str) -> Callable[..., Any]:
+    """One of Jinja's filters that is given nothing, as it is."""
+    function = JINJA_FILTERS[name]
+    return lambda context, value, *args, **kwargs: function(value, *args, **kwargs)
+
+
+def _replace(context: BudgetedContext, value: Any, old: str, new: Any, count: int | None = None) -> str:
+    shown = _text(context, new)
+    return methods.replace(context.budget, _text(context, value), old, shown, -1 if count is None else count)
+
+
+def _join(context: BudgetedContext, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+    if attribute is not None:
+        value = JINJA_FILTERS["map"](context, value, attribute=attribute)
+    return methods.join(context.budget, d, _without_missing(value))
+
+
+def _sum(context: BudgetedContext, value: Any, attribute: str | int | None = None, start: Any = 0) -> Any:
+    if attribute is not None:
+        value = JINJA_FILTERS["map"](context, value, attribute=attribute)
+    total = start
+    for each in _without_missing(value):
+        total = context.environment.call_binop(context, "+", total, each)  # type: ignore[attr-defined]  # a Sandbox
+    return total
+
+
+def _without_missing(values: Iterable[Any]) -> list[Any]:
+    listed = list(values)
+    refuse_missing(listed)
+    return listed
+
+
+def _count(context: BudgetedContext, value: Any) -> int:
+    return len(value) if hasattr(value, "__len__") else len(list(value))
+
+
+def _list(context: BudgetedContext, value: Any) -> list[Any]:
+    if isinstance(value, str):
+        context.budget.spend_turns(len(value))
+    return list(value)
+
+
+def _reverse(context: BudgetedContext, value: Any) -> Any:
+    return value[::-1] if isinstance(value, str | list) else list(value)[::-1]
+
+
+def _items(context: BudgetedContext, value: Any) -> list[Any]:
+    if not isinstance(value, Mapping):
+        raise ExpressionFailed("`items` takes an object")
+    return list(value.items())
+
+
+def _in_pieces(name: str) -> Callable[..., Any]:
+    """Jinja's `batch` and `slice`, with a bounded number of pieces, and of items that fill the last one."""
+    function = JINJA_FILTERS[name]
+
+    def apply(context: BudgetedContext, value: Any, pieces: int, fill_with: Any = None) -> list[Any]:
+        if not 0 < pieces <= _MAX_PIECES:
+            raise ExpressionLimit(f"`{name}` takes a number from 1 to {_MAX_PIECES:,}")
+        context.budget.spend_turns(pieces)
+        return list(function(value, pieces, fill_with))
+
+    return apply
+
+
+def _int(context: BudgetedContext, value: Any, default: int = 0, base: int = 10) -> int:
+    if isinstance(value, str) and len(value) > _MAX_DIGITS * 100:
+        raise ExpressionLimit(f"`int` reads at most {_MAX_DIGITS * 100:,} digits")
+    made: int = JINJA_FILTERS["int"](value, default, base)
+    return made
+
+
+def _round(context: BudgetedContext, value: Any, precision: int = 0, method: str = "common") -> Any:
+    if not -_MAX_DIGITS <= precision <= _MAX_DIGITS:
+        raise ExpressionLimit(f"`round` takes at most {_MAX_DIGITS} digits")
+    if isinstance(value, Decimal) and method == "common":
+        return round(value, precision)
+    return JINJA_FILTERS["round"](value, precision, method)
+
+
+def _format(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> str:
+    return percent_format(context.budget, _text(context, value), kwargs or args)
+
+
+def _tojson(context: BudgetedContext, value: Any, indent: int | None = None) -> str:
+    made = json_text(value, context.budget)
+    if indent:
+        if not 0 < indent <= 4 or len(made) > _MAX_INDENTED:
+            raise ExpressionLimit(f"`tojson` indents by at most 4, and at most {_MAX_INDENTED:,} characters")
+        made = msgspec.json.format(made, indent=indent)
+    context.budget.spend_copy(len(made))
+    return made
+
+
+def _urlencode(context: BudgetedContext, value: Any) -> str:
+    size = len(value) if isinstance(value, str) else len(json_text(value, context.budget))
+    context.budget.spend_copy(size * 12)
+    made: str = JINJA_FILTERS["urlencode"](value if isinstance(value, str) else to_json(value, context.budget))
+    return made
+
+
+def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that refuses what is missing, and spends what going through its value costs."""
+
+    @pass_context
+    def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, Missing):
+            raise value.error()
+        refuse_missing(args)
+        refuse_missing(kwargs.values())
+        spend_size(context.budget, value)
+        return function(context, value, *args, **kwargs)
+
+    return apply
+
+
+_STRICT: Final[Mapping[str, Callable[..., Any]]] = {
+    **{name: _text_filter(name) for name in ("upper", "lower")},
+    "capitalize": _on_text("capitalize"),
+    "title": _on_text("title"),
+    "trim": _text_filter("strip"),
+    "escape": _on_text("escape", 6),
+    "e": _on_text("escape", 6),
+    "urlencode": _urlencode,
+    "wordcount": _on_text("wordcount"),
+    "truncate": lambda context, value, *args, **kwargs: JINJA_FILTERS["truncate"](
+        context.environment, _text(context, value), *args, **kwargs
+    ),
+    "replace": _replace,
+    "string": lambda context, value: _text(context, value),
+    "format": _format,
+    "tojson": _tojson,
+    "abs": _plain("abs"),
+    "int": _int,
+    "float": _plain("float"),
+    "round": _round,
+    "filesizeformat": _plain("filesizeformat"),
+    "sum": _sum,
+    "min": _direct("min"),
+    "max": _direct("max"),
+    "first": _direct("first"),
+    "last": _direct("last"),
+    "length": _count,
+    "count": _count,
+    "list": _list,
+    "reverse": _reverse,
+    "items": _items,
+    "dictsort": _plain("dictsort"),
+    "join": _join,
+    "sort": _eager("sort", "environment"),
+    "unique": _eager("unique", "environment"),
+    "groupby": _eager("groupby", "environment"),
+    **{name: _eager(name, "context") for name in ("map", "select", "reject", "selectattr", "rejectattr")},
+    "batch": _in_pieces("batch"),
+    "slice": _in_pieces("slice"),
+}
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    **{name: _strict(function) for name, function in _STRICT.items()},
+    "default": _default,
+    "d": _default,
+}
+
+LEFT_OUT: Final[Mapping[str, str]] = {
+    "random": "expressions give the same value each time",
+    "center": "padding isn't available; write '%20s' | format(x)",
+    "indent": "padding isn't available",
+    "wordwrap": "it isn't bounded; wrap where the text is read",
+    "attr": "values have keys, no attributes; write x[key]",
+    "safe": "texts aren't marked as HTML here; nothing is escaped by itself",
+    "forceescape": "write escape",
+    "striptags": "it isn't bounded",
+    "urlize": "it isn't bounded",
+    "xmlattr": "write the attributes with escape",
+    "pprint": "write tojson",
+}
+"""Filters of Jinja's that aren't here, and why or what instead."""
+
+
+def _test(function: Any) -> Callable[..., Any]:
+    """A test that refuses what is missing: `x is none` says nothing about what isn't there."""
+
+    def apply(value: Any, *args: Any) -> bool:
+        refuse_missing((value, *args))
+        return bool(function(value, *args))
+
+    return apply
+
+
+@pass_context
+def _is_in(context: BudgetedContext, value: Any, container: Any) -> bool:
+    refuse_missing((value, container))
+    spend_size(context.budget, container)
+    return value in container
+
+
+_TEST_NAMES: Final = (
+    *("odd", "even", "divisibleby", "none", "boolean", "false", "true", "integer", "float", "lower", "upper"),
+    *("string", "mapping", "number", "sequence", "iterable"),
+    *("==", "eq", "equalto", "!=", "ne", ">", "gt", "greaterthan", "ge", ">=", "<", "lt", "lessthan", "<=", "le"),
+)
+TESTS: Final[Mapping[str, Callable[..., Any]]] = {
+    **{name: _test(JINJA_TESTS[name]) for name in _TEST_NAMES},
+    "defined": lambda value: not isinstance(value, Missing),
+    "undefined": lambda value: isinstance(value, Missing),
+    "in": _is_in,
+}

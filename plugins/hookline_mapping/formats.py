@@ -1,0 +1,85 @@
+"""Printf-like and brace formats, without wide fields: a field's width must not make the text's length."""
+
+import re
+from collections.abc import Mapping, Sequence
+from string import Formatter
+from typing import Any, Final
+
+from hookline.api import ExpressionFailed, ExpressionLimit
+from hookline_mapping.budget import Budget
+from hookline_mapping.values import text
+
+_MAX_WIDTH: Final = 100
+_PERCENT = re.compile(r"%(?:%|(?:\(\w+\))?[#0\- +]*(\*|\d+)?(?:\.(\*|\d*))?[diouxXeEfFgGcs])")
+_NUMBER = re.compile(r"\d+")
+
+
+def percent_format(budget: Budget, pattern: str, values: tuple[Any, ...] | Mapping[str, Any]) -> str:
+    """`'%05.2f' | format(x)`. Raises ExpressionLimit for a wide field, ExpressionFailed for any other mistake."""
+    if len(values) == 1 and not isinstance(values, Mapping) and isinstance(values[0], Mapping):
+        values = values[0]
+    if "%" in _PERCENT.sub("", pattern):
+        raise ExpressionFailed(f"{pattern[:60]!r} isn't a format: a % in it begins no field that is known here")
+    for field in _PERCENT.finditer(pattern):
+        for size in (field[1], field[2]):
+            if size == "*":
+                raise ExpressionLimit("a format's width can't be a value; write it as a number")
+            _check_width(size)
+    shown: Any
+    if isinstance(values, Mapping):
+        shown = {key: _shown(value, budget) for key, value in values.items()}
+    else:
+        shown = tuple(_shown(value, budget) for value in values)
+    try:
+        made: str = pattern % shown
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ExpressionFailed(f"the format {pattern[:60]!r} can't be filled: {error}") from error
+    budget.spend_copy(len(made))
+    return made
+
+
+class BraceFormat(Formatter):
+    """`'{:.2f}'.format(x)`, over JSON values: fields have keys, no attributes."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+
+    def fill(self, pattern: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """The filled pattern. Raises ExpressionFailed and ExpressionLimit."""
+        try:
+            made = self.vformat(pattern, args, kwargs)
+        except (TypeError, ValueError, LookupError, OverflowError) as error:
+            raise ExpressionFailed(f"the format {pattern[:60]!r} can't be filled: {error}") from error
+        self._budget.spend_copy(len(made))
+        return made
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """A field of the arguments by its name; nothing inside it."""
+        if "." in field_name or "[" in field_name:
+            raise ExpressionFailed(f"the field {field_name!r} looks into a value; give the format the part itself")
+        key = int(field_name) if field_name.isdigit() else field_name
+        return self.get_value(key, args, kwargs), field_name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """One value, in a narrow field."""
+        for size in _NUMBER.findall(format_spec):
+            _check_width(size)
+        return format(_shown(value, self._budget), format_spec)
+
+    def convert_field(self, value: Any, conversion: str | None) -> Any:
+        """Only `!s`: JSON values have no other form."""
+        if conversion in (None, "s"):
+            return value if conversion is None else text(value, self._budget)
+        raise ExpressionFailed(f"!{conversion} isn't known here; leave it out")
+
+
+def _check_width(size: str | None) -> None:
+    if size and (len(size) > 3 or int(size) > _MAX_WIDTH):
+        raise ExpressionLimit(f"a format's field is at most {_MAX_WIDTH} wide")
+
+
+def _shown(value: Any, budget: Budget) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        # A Decimal is a number in a format; `%d` and `.2f` take it as it is.
+        return value if hasattr(value, "quantize") else text(value, budget)
+    return value

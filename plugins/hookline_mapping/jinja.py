@@ -1,0 +1,153 @@
+"""The mapper `jinja`: one lone `{{ … }}` gives a value, anything else text."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from jinja2 import Template, TemplateSyntaxError, nodes
+from jinja2.runtime import Context
+
+from hookline.api import (
+    Expression,
+    ExpressionError,
+    ExpressionFailed,
+    ExpressionLimit,
+    ExpressionSyntax,
+    Mapper,
+    Reference,
+    Scope,
+)
+from hookline_mapping.budget import MAX_TEXT
+from hookline_mapping.filters import FILTERS, TESTS
+from hookline_mapping.jinja_references import references
+from hookline_mapping.missing import missing_value
+from hookline_mapping.plain_path import PlainPath
+from hookline_mapping.rewrite import INTERNAL, Rewrite, path_of
+from hookline_mapping.sandbox import BudgetedContext, MissingName, Sandbox
+from hookline_mapping.values import to_json
+
+#: Names in scope begin with a letter.
+_RESULT: Final = "_result"
+_GIVES: Final[dict[str, type]] = {
+    **dict.fromkeys(("upper", "lower", "title", "trim", "string", "join", "replace", "format", "tojson"), str),
+    **dict.fromkeys(("length", "count", "int", "wordcount"), int),
+    **dict.fromkeys(("list", "sort", "unique", "map", "select", "reject", "selectattr", "rejectattr", "items"), list),
+}
+
+
+class Jinja(Mapper):
+    """Jinja in a sandbox of its own: keys only, no clock, no randomness, every bound counted."""
+
+    name = "jinja"
+    title = "Jinja"
+
+    def __init__(self) -> None:
+        self._environment = Sandbox()
+        self._environment.filters = {**FILTERS, **INTERNAL}
+        self._environment.tests = dict(TESTS)
+
+    def compile(self, source: str) -> Expression:
+        """Raises ExpressionSyntax, which says on which line where there are several."""
+        try:
+            parsed = self._environment.parse(source)
+            lone = _lone(parsed)
+            path = path_of(lone) if lone is not None else None
+            if path is not None and path[1] and all(isinstance(key, str) for key in path[1]):
+                return PlainPath(source, (path[0], *path[1]), root="")
+            found = references(parsed)
+            if lone is None:
+                return Text(source, self._environment, self._render(parsed), found)
+            assign = nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), lone, lineno=1)
+            run = self._render(nodes.Template([assign], lineno=1))
+            return Value(source, self._environment, run, found, _gives(lone))
+        except TemplateSyntaxError as error:
+            line = f" on line {error.lineno}" if error.lineno > 1 else ""
+            raise ExpressionSyntax(f"this isn't Jinja{line}: {error.message}") from error
+        except RecursionError as error:
+            raise ExpressionSyntax("it is nested too deeply") from error
+
+    def _render(self, parsed: nodes.Template) -> "_Render":
+        tree = Rewrite().visit(parsed)
+        tree.set_environment(self._environment)
+        code = self._environment.compile(tree)
+        return Template.from_code(self._environment, code, {}).root_render_func
+
+
+_Render = Callable[[Context], Iterator[str]]
+
+
+class _Compiled(Expression):
+    def __init__(self, source: str, environment: Sandbox, render: _Render, found: tuple[Reference, ...]) -> None:
+        self.source = source
+        self.references = found
+        self._environment = environment
+        self._render = render
+
+    def evaluate(self, scope: Scope) -> Any:
+        """Raises MissingValue, which names the path, ExpressionFailed and ExpressionLimit."""
+        context = self._environment.context(scope)
+        try:
+            return self._result(context)
+        except MissingName as error:
+            raise missing_value(error.name, "", scope, error.name) from None
+        except ExpressionError:
+            raise
+        except Exception as error:
+            # Whatever a value does to an operator or a filter is the expression's failure.
+            raise ExpressionFailed(f"{self.source}: {type(error).__name__}: {error}") from error
+
+    def _result(self, context: BudgetedContext) -> Any:
+        raise NotImplementedError
+
+
+class Value(_Compiled):
+    """One lone `{{ … }}`: gives its value."""
+
+    def __init__(
+        self, source: str, environment: Sandbox, render: _Render, found: tuple[Reference, ...], gives: type | None
+    ) -> None:
+        super().__init__(source, environment, render, found)
+        self.gives = gives
+
+    def _result(self, context: BudgetedContext) -> Any:
+        for _ in self._render(context):
+            pass
+        return to_json(context.vars[_RESULT], context.budget)
+
+
+class Text(_Compiled):
+    """Text with expressions and blocks in it."""
+
+    gives = str
+
+    def _result(self, context: BudgetedContext) -> str:
+        length = 0
+        pieces = []
+        for piece in self._render(context):
+            length += len(piece)
+            if length > MAX_TEXT:
+                raise ExpressionLimit(f"it makes more than {MAX_TEXT:,} characters of text")
+            pieces.append(piece)
+        return "".join(pieces)
+
+
+def _lone(parsed: nodes.Template) -> nodes.Expr | None:
+    if len(parsed.body) == 1 and isinstance(output := parsed.body[0], nodes.Output) and len(output.nodes) == 1:
+        (only,) = output.nodes
+        return None if isinstance(only, nodes.TemplateData) else only
+    return None
+
+
+def _gives(node: nodes.Expr) -> type | None:
+    if isinstance(node, nodes.Compare | nodes.Not | nodes.Test):
+        return bool
+    if isinstance(node, nodes.Concat):
+        return str
+    if isinstance(node, nodes.List | nodes.Tuple):
+        return list
+    if isinstance(node, nodes.Dict):
+        return dict
+    if isinstance(node, nodes.Const):
+        return type(node.value)
+    if isinstance(node, nodes.Filter):
+        return _GIVES.get(node.name)
+    return None
