@@ -25,12 +25,13 @@ from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.overrides import override
 from hookline.flows.read import Document, read
 from hookline.flows.scope import ON_ARRIVAL, RESERVED, Names, Place
-from hookline.flows.settings import from_vars_problems, settings_problems
+from hookline.flows.settings import settings_problems
 from hookline.flows.step_ids import find_ids
 from hookline.flows.structure import document_problems
 from hookline.flows.trigger import compile_trigger
 from hookline.flows.version import version_of
 from hookline.jsontypes import canonical
+from hookline.mapper import Reference
 from hookline.model.flow import ActionStep, FlowDocument, ForeachStep, StepDocument, SwitchStep
 from hookline.registry import Registry
 
@@ -169,9 +170,12 @@ class _Compiler:
         return schema
 
     def _references(self, compiled: Template | Condition, place: Place) -> Iterator[Problem]:
-        seen: set[Problem] = set()
+        reads, seen = frozenset(compiled.references), set[Problem]()
         for pointer, expression in compiled.parts():
             for reference in expression.references:
+                # An expression doesn't know of a default that stands beside it; what it is compiled into does.
+                if reference not in reads:
+                    reference = Reference(reference.path, optional=True)
                 problem = self._names.problem(reference, place, pointer)
                 if problem is not None and problem not in seen:
                     seen.add(problem)
@@ -247,7 +251,6 @@ class _Compiler:
             self.problems.append(Problem(message, f"{pointer}/use", "unavailable", action.unavailable))
         if isinstance(given, dict):
             self.problems += settings_problems(action, settings, self._vars, f"{pointer}/with")
-            self.problems += from_vars_problems(action, settings)
         self._credential(raw.get("credential"), use, action.credential_types, action.needs_credential, pointer)
         if model is None:
             return None

@@ -38,16 +38,28 @@ class Document:
 
     def line(self, pointer: str) -> int:
         """The line of a value, or of the nearest value around it that exists."""
-        while pointer and pointer not in self._lines:
-            pointer = pointer.rpartition("/")[0]
-        return self._lines.get(pointer, 1)
+        return self._lines.get(self._existing(pointer), 1)
 
     def place(self, problems: Iterable[Problem]) -> list[Problem]:
-        """The problems with their file and line, in the order of the text."""
+        """The problems with their file and line, in the order of the text.
+
+        What is wrong with a value that doesn't exist is wrong with the nearest value around it.
+        """
         placed = [
-            replace(problem, file=self.file, line=problem.line or self.line(problem.pointer)) for problem in problems
+            replace(
+                problem,
+                pointer=self._existing(problem.pointer),
+                file=self.file,
+                line=problem.line or self.line(problem.pointer),
+            )
+            for problem in problems
         ]
         return sorted(placed, key=lambda problem: problem.line or 0)
+
+    def _existing(self, pointer: str) -> str:
+        while pointer and pointer not in self._lines:
+            pointer = pointer.rpartition("/")[0]
+        return pointer
 
 
 def read(data: bytes, file: str | None = None) -> Document:

@@ -25,14 +25,19 @@ def settings_problems(action: Action, template: Template, fixed_vars: Mapping[st
     value = _known(template, fixed_vars, pointer, unknown)
     problems = _fit(action.settings, value, pointer, {place for place, gives in unknown.items() if gives is None})
     typed = {place for place, gives in unknown.items() if gives is not None}
-    return [problem for problem in problems if problem.pointer not in typed] + [
-        problem
-        for place in sorted(typed)
-        if (problem := _type_problem(action.settings, value, pointer, place, unknown[place])) is not None
+    chosen = _chosen_by_messages(action, template)
+    return [
+        *chosen,
+        *(problem for problem in problems if problem.pointer not in typed),
+        *(
+            problem
+            for place in sorted(typed - {problem.pointer for problem in chosen})
+            if (problem := _type_problem(action.settings, value, pointer, place, unknown[place])) is not None
+        ),
     ]
 
 
-def from_vars_problems(action: Action, template: Template) -> list[Problem]:
+def _chosen_by_messages(action: Action, template: Template) -> list[Problem]:
     """Settings that a message could choose and must not."""
     fields = template.fields or {}
     return [
@@ -44,8 +49,16 @@ def from_vars_problems(action: Action, template: Template) -> list[Problem]:
         )
         for name in sorted(action.from_vars & fields.keys())
         for field in (fields[name],)
-        if any(reference.path[:1] != ("vars",) for reference in field.references)
+        if not field.constant and not _reads_vars_alone(field)
     ]
+
+
+def _reads_vars_alone(template: Template) -> bool:
+    # What an expression without references reads isn't known: `$..url` goes through the whole scope.
+    return all(
+        expression.references and all(reference.path[:1] == ("vars",) for reference in expression.references)
+        for _, expression in template.parts()
+    )
 
 
 def _known(template: Template, fixed_vars: Mapping[str, Any], pointer: str, unknown: dict[str, type | None]) -> Any:
@@ -57,7 +70,7 @@ def _known(template: Template, fixed_vars: Mapping[str, Any], pointer: str, unkn
             key: _known(field, fixed_vars, f"{pointer}/{escape(key)}", unknown)
             for key, field in template.fields.items()
         }
-    if all(reference.path[:1] == ("vars",) for reference in template.references):
+    if _reads_vars_alone(template):
         try:
             return template.evaluate({"vars": fixed_vars})
         except ExpressionError:
