@@ -28,7 +28,7 @@ class Failed(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         target = file or sys.stderr
         if self.as_json:
-            value = {"code": self.code, "message": self.message, "problems": [problem_view(p) for p in self.problems]}
+            value = {"code": self.code, "message": self.message, "problems": self.problems}
             click.echo(encode({"error": value}), file=target)
         elif self.problems:
             for problem in self.problems:
@@ -91,19 +91,6 @@ def problem_line(problem: Problem) -> str:
     if problem.severity == "warning":
         text = f"warning: {text}"
     return f"{text} ({problem.remedy})" if problem.remedy else text
-
-
-def problem_view(problem: Problem) -> dict[str, Any]:
-    """A problem as JSON."""
-    return {
-        "severity": problem.severity,
-        "code": problem.code,
-        "message": problem.message,
-        "remedy": problem.remedy,
-        "pointer": problem.pointer,
-        "file": problem.file,
-        "line": problem.line,
-    }
 
 
 def emit(value: Any, *, as_json: bool, text: Callable[[], str]) -> None:

@@ -11,6 +11,8 @@ from hookline import __version__
 COMMANDS: Final = {
     "serve": ("hookline.cli.serve", "Accept webhooks and run flows."),
     "check": ("hookline.cli.check", "Find what is wrong in flows."),
+    "run": ("hookline.cli.run", "Run a flow once, on an input."),
+    "test": ("hookline.cli.test", "Run the cases of flows."),
     "components": ("hookline.cli.components", "What steps and triggers can use, and how."),
     "plugins": ("hookline.cli.plugins", "Which plugins are installed, and whether they work."),
     "schema": ("hookline.cli.schema", "JSON Schema of flows, for editors."),

@@ -50,22 +50,23 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 8080,
     server: Server = "hypercorn",
+    sock: socket.socket | None = None,
     bound: Bound | None = None,
     graceful_timeout: float = 10.0,
     head_timeout: float = HEAD_TIMEOUT,
 ) -> None:
     """Serve until `shutdown` is set, and then until running requests have ended, or `graceful_timeout` seconds.
 
-    `bound` is told the address and the port once connections are taken into the queue. `head_timeout`: seconds in
-    which a request's head has to come, on a new connection and between requests. Nothing is printed; signals are the
-    caller's.
+    `sock` is what `listen` gave, for a caller that has to know its port before; it is closed here. `bound` is told
+    the address and the port once connections are taken into the queue. `head_timeout`: seconds in which a request's
+    head has to come, on a new connection and between requests. Nothing is printed; signals are the caller's.
     """
-    sock = listen(host, port)
-    with contextlib.closing(sock):
+    listening = sock if sock is not None else listen(host, port)
+    with contextlib.closing(listening):
         if bound is not None:
-            bound(*sock.getsockname()[:2])
+            bound(*listening.getsockname()[:2])
         run = _hypercorn if server == "hypercorn" else _uvicorn
-        serving = asyncio.ensure_future(run(app, sock, shutdown, graceful_timeout, head_timeout))
+        serving = asyncio.ensure_future(run(app, listening, shutdown, graceful_timeout, head_timeout))
         stopping = asyncio.ensure_future(shutdown.wait())
         try:
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)

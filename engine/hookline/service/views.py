@@ -10,6 +10,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from hookline.clock import rfc3339
+from hookline.errors import Problem
+from hookline.flows.catalog import Entry
 from hookline.model.execution import ErrorInfo, Execution, StepRecord
 from hookline.model.message import arrival_view, pack
 from hookline.ports import Page, Store
@@ -87,6 +89,23 @@ class ExecutionView(SummaryView, frozen=True):
     steps: list[StepView]
     more_steps: bool
     """There are more steps than are shown here; `executions/<id>/steps` has all."""
+
+
+class FlowView(msgspec.Struct, frozen=True):
+    """A flow."""
+
+    id: str
+    title: str
+    state: str
+    """`active`, `paused`, `stopped`, or `broken` where no version of it can serve."""
+    version: str | None
+    """The version that new executions get."""
+    trigger: str | None
+    url: str | None
+    """Where its webhook is; null where requests don't start it."""
+    file: str
+    problems: tuple[Problem, ...]
+    """What is wrong with the file as it is now."""
 
 
 class CredentialView(msgspec.Struct, frozen=True):
@@ -214,3 +233,19 @@ def credential_view(info: CredentialInfo) -> CredentialView:
 def plugin_view(status: PluginStatus) -> PluginView:
     """A plugin and whether it works."""
     return PluginView(status.name, status.module, status.distribution, status.version, status.error)
+
+
+def flow_view(entry: Entry, public_url: str) -> FlowView:
+    """A flow of the catalog."""
+    flow = entry.flow
+    hook = flow is not None and flow.trigger.webhook is not None
+    return FlowView(
+        id=entry.id,
+        title="" if flow is None else flow.document.title,
+        state=entry.state,
+        version=None if flow is None else flow.version,
+        trigger=None if flow is None else flow.trigger.use,
+        url=f"{public_url}/hook/{entry.id}" if hook else None,
+        file=str(entry.file),
+        problems=entry.problems,
+    )

@@ -1,0 +1,196 @@
+"""How commands reach what a server holds: through its admin API where one runs, and otherwise directly.
+
+A SQLite file has one writing process (the server), and so has for now a PostgreSQL database.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import aiohttp
+
+from hookline.cli.server_file import find
+from hookline.clock import Clock
+from hookline.config import Settings
+from hookline.discovery import discover
+from hookline.errors import ConfigError, ExecutionNotFound, HooklineError, Problem, StoreError
+from hookline.jsontypes import decode, encode
+from hookline.model.execution import State
+from hookline.ports import Reopen, Store
+from hookline.runtime.credentials import Credentials
+from hookline.runtime.system_clock import SystemClock
+from hookline.service import views
+from hookline.vault import Vault, load_or_create_key, read_keys
+
+
+class Access(Protocol):
+    """What a server holds. Values are JSON, shaped as the admin API shapes them."""
+
+    async def executions(
+        self, flow_id: str | None, state: State | None, cursor: str | None, limit: int
+    ) -> Mapping[str, Any]: ...
+
+    async def execution(self, execution_id: str) -> Mapping[str, Any]:
+        """Raises ExecutionNotFound."""
+        ...
+
+    async def retry(self, execution_id: str) -> None:
+        """Raises ExecutionNotFound and IllegalStateChange."""
+        ...
+
+    async def credentials(self) -> list[Mapping[str, Any]]: ...
+
+    async def put_credential(self, name: str, type: str, values: Mapping[str, Any]) -> None:
+        """Raises CredentialError with every problem."""
+        ...
+
+    async def drop_credential(self, name: str) -> None:
+        """Raises CredentialError."""
+        ...
+
+
+class ServerRefused(HooklineError):
+    """The server refused."""
+
+    def __init__(self, message: str, code: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__(message)
+        self.error_code = code
+        self.problems = problems
+
+
+@contextlib.asynccontextmanager
+async def access(settings: Settings) -> AsyncIterator[Access]:
+    """What the settings' server holds. Raises StoreError and ConfigError where it can't be reached."""
+    running = find(settings)
+    if running is not None:
+        server, token = running
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+            yield _Remote(session, server.url)
+        return
+    clock = SystemClock()
+    registry = discover()
+    scheme = settings.db.partition(":")[0]
+    factory = registry.backends.get(scheme)
+    if factory is None:
+        raise ConfigError(f"no plugin gives a database for {scheme}: URLs; `hookline plugins` shows which work")
+    backend = factory(settings.db, clock=clock)
+    await backend.open()
+    try:
+        credentials = Credentials(backend.store, Vault(secret_keys(settings)), registry.credential_types, clock)
+        yield _Direct(backend.store, credentials, clock)
+    finally:
+        await backend.close()
+
+
+def secret_keys(settings: Settings) -> tuple[bytes, ...]:
+    """The keys that encrypt credentials; where none are set, one is made and kept beside the database.
+
+    Raises CredentialError where they can't be used.
+    """
+    if settings.secret_key is not None:
+        return read_keys(settings.secret_key.get_secret_value())
+    return load_or_create_key(settings.data_dir / "secret.key")
+
+
+class _Direct:
+    """Without a server."""
+
+    def __init__(self, store: Store, credentials: Credentials, clock: Clock) -> None:
+        self._store = store
+        self._credentials = credentials
+        self._clock = clock
+
+    async def executions(
+        self, flow_id: str | None, state: State | None, cursor: str | None, limit: int
+    ) -> Mapping[str, Any]:
+        try:
+            page = await self._store.executions(flow_id=flow_id, state=state, cursor=cursor, limit=limit)
+        except ValueError as error:
+            raise ServerRefused(f"the cursor is wrong: {error}", "request.malformed", ()) from None
+        return _json(views.page_view(page))
+
+    async def execution(self, execution_id: str) -> Mapping[str, Any]:
+        view = await views.execution_view(self._store, execution_id)
+        if view is None:
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        return _json(view)
+
+    async def retry(self, execution_id: str) -> None:
+        if await self._store.execution(execution_id) is None:
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        await self._store.commit([Reopen(execution_id, self._clock.now())])
+
+    async def credentials(self) -> list[Mapping[str, Any]]:
+        await self._credentials.load()
+        return [_json(views.credential_view(info)) for info in self._credentials.list()]
+
+    async def put_credential(self, name: str, type: str, values: Mapping[str, Any]) -> None:
+        await self._credentials.load()
+        await self._credentials.put(name, type, values)
+
+    async def drop_credential(self, name: str) -> None:
+        await self._credentials.load()
+        await self._credentials.drop(name)
+
+
+class _Remote:
+    """Through a running server's admin API."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._api = f"{url}/api/v1"
+
+    async def executions(
+        self, flow_id: str | None, state: State | None, cursor: str | None, limit: int
+    ) -> Mapping[str, Any]:
+        query = {"flow_id": flow_id, "state": None if state is None else state.value, "cursor": cursor, "limit": limit}
+        found: Mapping[str, Any] = await self._ask("GET", "/executions", query)
+        return found
+
+    async def execution(self, execution_id: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._ask("GET", f"/executions/{quote(execution_id, safe='')}")
+        return found
+
+    async def retry(self, execution_id: str) -> None:
+        await self._ask("POST", f"/executions/{quote(execution_id, safe='')}/retry")
+
+    async def credentials(self) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = (await self._ask("GET", "/credentials"))["items"]
+        return found
+
+    async def put_credential(self, name: str, type: str, values: Mapping[str, Any]) -> None:
+        await self._ask("PUT", f"/credentials/{quote(name, safe='')}", body={"type": type, "values": values})
+
+    async def drop_credential(self, name: str) -> None:
+        await self._ask("DELETE", f"/credentials/{quote(name, safe='')}")
+
+    async def _ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+        params = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        data = None if body is None else encode(body)
+        try:
+            async with self._session.request(method, self._api + path, params=params, data=data) as response:
+                content = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise StoreError(f"the server at {self._api} doesn't answer: {error}") from error
+        if response.status < 400:
+            return decode(content) if content else None
+        raise _refusal(response.status, content)
+
+
+def _refusal(status: int, content: bytes) -> ServerRefused:
+    try:
+        document = decode(content)
+        problems = tuple(
+            Problem(one["detail"], one.get("pointer", ""), one.get("code", "invalid"), one.get("remedy", ""))
+            for one in document.get("problems", ())
+        )
+        return ServerRefused(document["detail"], document["code"], problems)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ServerRefused(f"the server answered {status}", f"http.{status}", ())
+
+
+def _json(view: Any) -> Mapping[str, Any]:
+    """A view as the JSON values that the admin API would give."""
+    value: Mapping[str, Any] = decode(encode(view))
+    return value

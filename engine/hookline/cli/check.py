@@ -1,0 +1,115 @@
+"""`hookline check [FILES|DIRECTORIES]`."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from hookline.cli.command import Command, emit, problem_line
+from hookline.config import Settings
+from hookline.errors import ConfigError, HooklineError, Problem
+
+
+@click.command(cls=Command, settings=("flows", "db"))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--credentials/--no-credentials",
+    "with_credentials",
+    default=True,
+    help="Whether to check that the credentials exist that flows name.",
+)
+@click.option("--strict", is_flag=True, help="Let remarks count as errors.")
+@click.pass_context
+def check(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    with_credentials: bool,
+    strict: bool,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Find what is wrong in flows, by default in those of the flows directory.
+
+    Every problem is listed with its file, line, JSON pointer and remedy. Exit code 1 where there are errors. Missing
+    credentials are errors once there is a database, and remarks before.
+    """
+    from hookline.discovery import discover
+    from hookline.flows.catalog import Catalog
+    from hookline.flows.lint import check as lint
+
+    registry = discover()
+    credentials = asyncio.run(_credential_types(settings)) if with_credentials else None
+    # Where nothing was ever set up, that credentials are still to be made is no mistake of the flows.
+    fresh = settings.sqlite_file is not None and not settings.sqlite_file.exists()
+    problems: list[Problem] = []
+    files = list(_files(paths or (settings.flows,)))
+    for file in files:
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{file} can't be read: {error.strerror}") from error
+        found = lint(data, registry, credentials, file=str(file), environment=os.environ)
+        problems += [_remarked(problem) if fresh else problem for problem in found]
+    # What only shows between files: names that don't fit, ids that two files have.
+    for folder in sorted({file.parent for file in files}):
+        catalog = Catalog(folder, registry, environment=os.environ)
+        catalog.refresh()
+        known = set(problems)
+        shown = {str(file) for file in files}
+        problems += [
+            problem
+            for entry in catalog.entries.values()
+            for problem in entry.problems
+            if problem not in known and problem.file in shown
+        ]
+    failed = any(problem.severity == "error" or strict for problem in problems)
+
+    def text() -> str:
+        lines = [problem_line(problem) for problem in problems]
+        return "\n".join([*lines, _summary(len(files), problems)])
+
+    emit({"files": len(files), "problems": problems}, as_json=as_json, text=text)
+    if failed:
+        ctx.exit(1)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    from hookline.flows.files import scan
+
+    for path in paths:
+        if path.is_dir():
+            yield from scan(path)
+        elif path.exists():
+            yield path
+        else:
+            raise ConfigError(f"there is no file or directory {path}")
+
+
+def _remarked(problem: Problem) -> Problem:
+    return replace(problem, severity="warning") if problem.code == "credential_missing" else problem
+
+
+async def _credential_types(settings: Settings) -> Mapping[str, str] | None:
+    """The type of each credential; None where there is no database yet, or none that can be asked now."""
+    from hookline.cli.access import access
+
+    if settings.sqlite_file is not None and not settings.sqlite_file.exists():
+        return {}
+    try:
+        async with access(settings) as held:
+            return {one["name"]: one["type"] for one in await held.credentials()}
+    except ConfigError:
+        raise
+    except HooklineError as error:
+        click.echo(f"hookline: credentials aren't checked: {error.message}", err=True)
+        return None
+
+
+def _summary(files: int, problems: Sequence[Problem]) -> str:
+    errors = sum(problem.severity == "error" for problem in problems)
+    remarks = len(problems) - errors
+    what = f"{files} flow{'' if files == 1 else 's'}"
+    return f"{what}: {errors} error{'' if errors == 1 else 's'}, {remarks} remark{'' if remarks == 1 else 's'}"

@@ -1,0 +1,110 @@
+"""`hookline credentials set|list|rm`."""
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from hookline.cli.command import CommandGroup, emit, table
+from hookline.config import Settings
+
+#: Where credentials are, and what they are encrypted with.
+_SETTINGS: Final = ("db",)
+
+
+@click.group(cls=CommandGroup)
+def credentials() -> None:
+    """The secrets that flows use: named, typed and encrypted."""
+
+
+@credentials.command("set", settings=_SETTINGS)
+@click.argument("name")
+@click.option("--type", "type_", required=True, metavar="TYPE", help="A scheme's or a connector's name.")
+@click.argument("values", nargs=-1, metavar="KEY=VALUE…")
+def set_credential(name: str, type_: str, values: tuple[str, ...], as_json: bool, settings: Settings) -> None:
+    """Make or replace a credential.
+
+    A value stands on the line, in a file (key=@path), or comes from standard input (key=-). A key that is repeated
+    makes a list. `hookline components TYPE` shows which keys a type has. What stands on the line is kept by the
+    shell's history and seen by other users of the machine; files and standard input aren't.
+    """
+    asyncio.run(_put(settings, name, type_, read_values(values)))
+    emit({"name": name, "type": type_}, as_json=as_json, text=lambda: f"credential {name} of type {type_} is set")
+
+
+@credentials.command("list", settings=_SETTINGS)
+def list_credentials(as_json: bool, settings: Settings) -> None:
+    """The credentials, without their secrets."""
+    found = asyncio.run(_list(settings))
+
+    def text() -> str:
+        rows = [(one["name"], one["type"], one["updated_at"], one["problem"] or "") for one in found]
+        return table(("name", "type", "changed", "problem"), rows)
+
+    emit(found, as_json=as_json, text=text)
+
+
+@credentials.command("rm", settings=_SETTINGS)
+@click.argument("name")
+def remove_credential(name: str, as_json: bool, settings: Settings) -> None:
+    """Remove a credential."""
+    asyncio.run(_drop(settings, name))
+    emit({"name": name}, as_json=as_json, text=lambda: f"credential {name} is removed")
+
+
+def read_values(pairs: Sequence[str]) -> dict[str, Any]:
+    """The values of `key=value`, `key=@file` and `key=-`. Raises click.UsageError, which never shows a value."""
+    values: dict[str, Any] = {}
+    stdin_used = False
+    for number, pair in enumerate(pairs, start=1):
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"value {number} isn't written as key=value")
+        if value == "-":
+            if stdin_used:
+                raise click.UsageError("standard input can be read for one key only")
+            stdin_used = True
+            value = sys.stdin.read().removesuffix("\n")
+        elif value.startswith("@"):
+            value = _read(key, Path(value[1:]))
+        known = values.get(key)
+        if known is None:
+            values[key] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            values[key] = [known, value]
+    return values
+
+
+def _read(key: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").removesuffix("\n")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{key}: the file {path} isn't text") from None
+    except OSError as error:
+        raise click.UsageError(f"{key}: the file {path} can't be read: {error.strerror}") from error
+
+
+async def _put(settings: Settings, name: str, type_: str, values: Mapping[str, Any]) -> None:
+    from hookline.cli.access import access
+
+    async with access(settings) as held:
+        await held.put_credential(name, type_, values)
+
+
+async def _list(settings: Settings) -> list[Mapping[str, Any]]:
+    from hookline.cli.access import access
+
+    async with access(settings) as held:
+        return await held.credentials()
+
+
+async def _drop(settings: Settings, name: str) -> None:
+    from hookline.cli.access import access
+
+    async with access(settings) as held:
+        await held.drop_credential(name)

@@ -1,0 +1,131 @@
+"""`hookline executions list|show|retry`."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from hookline.cli.command import CommandGroup, emit, table
+from hookline.config import Settings
+from hookline.jsontypes import encode
+from hookline.model.execution import State
+
+_SETTINGS: Final = ("db",)
+
+
+@click.group(cls=CommandGroup)
+def executions() -> None:
+    """What has run, and how it went."""
+
+
+@executions.command("list", settings=_SETTINGS)
+@click.option("--flow", "flow_id", metavar="ID", help="Only those of this flow.")
+@click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
+@click.option("--cursor", help="Where the page starts: the `next` of the page before.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many are shown.")
+def list_executions(
+    flow_id: str | None, state: str | None, cursor: str | None, limit: int, as_json: bool, settings: Settings
+) -> None:
+    """Executions, newest first."""
+    page = asyncio.run(_list(settings, flow_id, State(state) if state else None, cursor, limit))
+
+    def text() -> str:
+        rows = [
+            (one["id"], one["flow_id"], one["outcome"] or one["state"], one["created_at"], _cause(one))
+            for one in page["items"]
+        ]
+        shown = table(("id", "flow", "state", "accepted", "cause"), rows)
+        return shown if page["next"] is None else f"{shown}\nmore: --cursor {page['next']}"
+
+    emit(page, as_json=as_json, text=text)
+
+
+@executions.command("show", settings=_SETTINGS)
+@click.argument("execution_id", metavar="ID")
+def show_execution(execution_id: str, as_json: bool, settings: Settings) -> None:
+    """An execution with its steps: their input, output, error and timing."""
+    found = asyncio.run(_show(settings, execution_id))
+    emit(found, as_json=as_json, text=lambda: describe(found))
+
+
+@executions.command("retry", settings=_SETTINGS)
+@click.argument("execution_id", metavar="ID")
+def retry_execution(execution_id: str, as_json: bool, settings: Settings) -> None:
+    """Run a failed execution again: what it has done stays done."""
+    asyncio.run(_retry(settings, execution_id))
+    emit({"id": execution_id}, as_json=as_json, text=lambda: f"execution {execution_id} runs again")
+
+
+def describe(execution: Mapping[str, Any]) -> str:
+    """An execution, as text: a line on the whole, and each step with what it took and gave."""
+    lines = [
+        f"execution {execution['id']} of {execution['flow_id']} (version {execution['flow_version'] or 'not bound'})",
+        f"{execution['state']}{_in_brackets(execution['outcome'])}, accepted {execution['created_at']}"
+        f"{_finished(execution)}",
+    ]
+    if cause := _cause(execution):
+        lines.append(cause)
+    for step in execution["steps"]:
+        attempt = "" if step["attempt"] == 1 else f", attempt {step['attempt']}"
+        lines += ["", f"{step['path']}  {step['use']}: {step['state']}{_in_brackets(_signal(step))}{attempt}"]
+        lines += [f"  {name:<6} {_json(step[name])}" for name in ("input", "output") if step[name] is not None]
+        if step["error"] is not None:
+            lines.append(f"  error  {step['error']['code']}: {step['error']['message']}")
+        if step["due_at"] is not None:
+            lines.append(f"  again  {step['due_at']}")
+    if execution["more_steps"]:
+        lines += ["", "there are more steps; the admin API's executions/<id>/steps has all"]
+    return "\n".join(lines)
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, dict) and {"headers", "attachments", "extra"} <= value.keys():
+        # A result: what is empty in it says nothing.
+        value = {key: item for key, item in value.items() if item or key == "body"}
+    text = encode(value).decode()
+    return text if len(text) <= 500 else f"{text[:500]}… ({len(text)} characters; --json shows all)"
+
+
+def _cause(execution: Mapping[str, Any]) -> str:
+    error = execution["error"]
+    if error is not None:
+        return f"{error['code']}: {error['message']}" + (f" (at {error['step']})" if error["step"] else "")
+    reason = execution["reason"]
+    return f"waits: {reason}" if reason and execution["state"] == State.WAITING else ""
+
+
+def _finished(execution: Mapping[str, Any]) -> str:
+    return f", finished {execution['finished_at']}" if execution["finished_at"] else ""
+
+
+def _signal(step: Mapping[str, Any]) -> str | None:
+    # That a message passes on is what steps do.
+    return None if step["signal"] == "pass" else step["signal"]
+
+
+def _in_brackets(text: str | None) -> str:
+    return f" ({text})" if text else ""
+
+
+async def _list(
+    settings: Settings, flow_id: str | None, state: State | None, cursor: str | None, limit: int
+) -> Mapping[str, Any]:
+    from hookline.cli.access import access
+
+    async with access(settings) as held:
+        return await held.executions(flow_id, state, cursor, limit)
+
+
+async def _show(settings: Settings, execution_id: str) -> Mapping[str, Any]:
+    from hookline.cli.access import access
+
+    async with access(settings) as held:
+        return await held.execution(execution_id)
+
+
+async def _retry(settings: Settings, execution_id: str) -> None:
+    from hookline.cli.access import access
+
+    async with access(settings) as held:
+        await held.retry(execution_id)

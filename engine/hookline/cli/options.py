@@ -1,0 +1,46 @@
+"""What an engine and its hook are told, made from the settings."""
+
+import os
+
+from hookline.cli.access import secret_keys
+from hookline.config import Settings
+from hookline.errors import ConfigError
+from hookline.runtime.options import EngineOptions
+from hookline.service.hook import HookOptions
+
+
+def local_url(host: str, port: int) -> str:
+    """Where this machine reaches a server that listens there."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def engine_options(settings: Settings, url: str) -> EngineOptions:
+    """`url`: where the server is, unless the settings have a public one.
+
+    Raises ConfigError for what can't be served yet, and CredentialError where the keys can't be used.
+    """
+    if settings.queue is not None and settings.queue != settings.db:
+        raise ConfigError("a queue apart from the database can't be used yet; leave `queue` out")
+    if settings.workers > 1:
+        raise ConfigError("one process serves a database for now; set workers = 1")
+    return EngineOptions(
+        db=settings.db,
+        blobs=settings.blobs_url,
+        flows=settings.flows,
+        secret_keys=secret_keys(settings),
+        role=settings.role,
+        public_url=settings.public_url or url,
+        egress_allow=settings.egress_allow,
+        files_root=settings.files,
+        max_backlog=settings.max_backlog,
+        grace=settings.grace,
+        environment=dict(os.environ),
+    )
+
+
+def hook_options(settings: Settings, url: str) -> HookOptions:
+    """What hooks are told."""
+    return HookOptions(
+        public_url=settings.public_url or url, max_body=int(settings.max_body), max_file=int(settings.max_file)
+    )

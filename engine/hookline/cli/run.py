@@ -1,0 +1,194 @@
+"""`hookline run FLOW`."""
+
+import asyncio
+import contextlib
+import mimetypes
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from hookline.cli.command import Command, emit
+from hookline.config import Settings
+from hookline.errors import ConfigError, FlowInvalid, FlowNotFound, HooklineError
+from hookline.jsontypes import decode
+
+if TYPE_CHECKING:
+    from hookline.model.message import Attachment
+    from hookline.ports import StoredCredential
+    from hookline.runtime.engine import Engine
+
+_CHUNK: Final = 1 << 20
+#: How often the end of the execution is looked for.
+_LOOK: Final = 0.05
+
+
+@click.command(cls=Command, settings=("flows", "db", "log_level"))
+@click.argument("flow")
+@click.option(
+    "--input",
+    "-i",
+    "input_",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="The body: a file with JSON, or else text; - is standard input. Without it the body is null.",
+)
+@click.option("--header", "-H", "headers", multiple=True, metavar="NAME:VALUE", help="A header of the message.")
+@click.option(
+    "--attach", "attachments", multiple=True, type=click.Path(path_type=Path, exists=True), help="A file to attach."
+)
+@click.pass_context
+def run(
+    ctx: click.Context,
+    flow: str,
+    input_: Path | None,
+    headers: tuple[str, ...],
+    attachments: tuple[Path, ...],
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Run FLOW (an id in the flows directory, or a file) once, on an input.
+
+    Its effects are real: what it sends is sent, what it writes is written. Its trigger verifies nothing here. The
+    execution isn't kept. Credentials are those of the database, which no server may hold meanwhile. Exit code 1 where
+    the execution fails.
+    """
+    from hookline import logs
+    from hookline.cli.executions import describe
+
+    logs.set_up(settings.log_level, settings.log_format)
+    execution = asyncio.run(_run(settings, flow, _body(input_), _headers(headers), attachments))
+    emit(execution, as_json=as_json, text=lambda: describe(execution))
+    if execution["state"] != "succeeded":
+        ctx.exit(1)
+
+
+def _body(path: Path | None) -> Any:
+    if path is None:
+        return None
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"the input {path} can't be read: {error.strerror}") from error
+    try:
+        return decode(data)
+    except ValueError as error:
+        if path.suffix == ".json":
+            raise ConfigError(f"the input {path} is not JSON: {error}") from error
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"the input {path} is neither JSON nor text; attach it: --attach {path}") from None
+
+
+def _headers(pairs: tuple[str, ...]) -> dict[str, str]:
+    headers = {}
+    for pair in pairs:
+        name, colon, value = pair.partition(":")
+        if not colon or not name.strip():
+            raise click.UsageError(f"a header is written as NAME:VALUE, and not as {pair!r}")
+        headers[name.strip().lower()] = value.strip()
+    return headers
+
+
+async def _run(
+    settings: Settings, flow: str, body: Any, headers: dict[str, str], attachments: tuple[Path, ...]
+) -> Mapping[str, Any]:
+    from hookline.model.message import Arrival, Envelope, Message
+
+    path = Path(flow) if flow.endswith(".json") else settings.flows / f"{flow}.json"
+    if not path.is_file():
+        raise FlowNotFound(f"there is no flow {path}")
+    credentials = await _stored_credentials(settings)
+    async with _scratch_engine(settings, path.parent, credentials) as engine:
+        entry = next((entry for entry in engine.catalog.entries.values() if entry.file == path), None)
+        if entry is None or entry.flow is None:
+            raise FlowInvalid([] if entry is None else entry.errors)
+        envelope = Envelope(
+            execution_id=engine.ids.new(),
+            flow_id=entry.id,
+            message=Message(body, headers, tuple([await _attached(engine, file) for file in attachments])),
+            arrival=Arrival(use=entry.flow.trigger.use, received_at=engine.clock.now(), verified_by="hookline run"),
+            accepted_at=engine.clock.now(),
+        )
+        await engine.intake.accept(entry.flow, envelope)
+        return await _ended(engine, envelope.execution_id)
+
+
+async def _stored_credentials(settings: Settings) -> "tuple[StoredCredential, ...]":
+    """Those of the settings' database, as they are encrypted there."""
+    from hookline.cli.server_file import find
+    from hookline.discovery import discover
+    from hookline.runtime.system_clock import SystemClock
+
+    if settings.sqlite_file is not None and not settings.sqlite_file.exists():
+        return ()
+    if find(settings) is not None:
+        click.echo("hookline: a server holds the credentials, so that this run has none", err=True)
+        return ()
+    factory = discover().backends.get(settings.db.partition(":")[0])
+    if factory is None:
+        return ()
+    backend = factory(settings.db, clock=SystemClock())
+    await backend.open()
+    try:
+        return tuple(await backend.store.credentials())
+    finally:
+        await backend.close()
+
+
+@contextlib.asynccontextmanager
+async def _scratch_engine(
+    settings: Settings, flows: Path, credentials: "tuple[StoredCredential, ...]"
+) -> "AsyncIterator[Engine]":
+    """An engine over a database that is thrown away."""
+    from hookline.cli.options import engine_options, local_url
+    from hookline.discovery import discover
+    from hookline.ports import PutCredential
+    from hookline.runtime.engine import Engine
+
+    options = engine_options(settings, local_url(settings.host, settings.port))
+    with tempfile.TemporaryDirectory(prefix="hookline-run-") as folder:
+        engine = Engine(
+            discover(),
+            replace(options, db=f"sqlite:///{folder}/run.db", blobs=f"file://{folder}/blobs", flows=flows, watch=False),
+        )
+        async with engine:
+            await engine.store.commit([PutCredential(c.name, c.type, c.ciphertext, c.updated_at) for c in credentials])
+            await engine.credentials.load()
+            yield engine
+
+
+async def _attached(engine: "Engine", path: Path) -> "Attachment":
+    from hookline.model.message import Attachment
+
+    writer = await engine.blobs.create()
+    try:
+        with path.open("rb") as file:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                await writer.write(chunk)
+        blob = await writer.commit()
+    finally:
+        await writer.abort()
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return Attachment(blob.id, path.stem, path.name, kind, blob.size, blob.sha256)
+
+
+async def _ended(engine: "Engine", execution_id: str) -> Mapping[str, Any]:
+    """The execution, once it has ended or waits for what this run can't give it."""
+    from hookline.jsontypes import encode
+    from hookline.model.execution import FINAL
+    from hookline.service.views import execution_view
+
+    while True:
+        execution = await engine.store.execution(execution_id)
+        if execution is None or engine.failed.is_set():
+            raise HooklineError("the engine failed; the log says why")
+        blocked = execution.reason is not None and execution.reason.startswith("blocked")
+        if execution.state in FINAL or blocked:
+            view: Mapping[str, Any] = decode(encode(await execution_view(engine.store, execution_id)))
+            return view
+        await engine.clock.sleep(_LOOK)

@@ -1,0 +1,24 @@
+"""`hookline schema`."""
+
+from pathlib import Path
+
+import click
+
+from hookline.cli.command import Command
+
+
+@click.command(cls=Command, needs_settings=False)
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file to write to.")
+def schema(output: Path | None, as_json: bool) -> None:
+    """JSON Schema of flows with the plugins that are installed, for editors' completion.
+
+    A flow names it in "$schema": "./flow.schema.json".
+    """
+    from hookline.discovery import discover
+    from hookline.flows.schema import flow_schema
+
+    text = flow_schema(discover())
+    if output is None:
+        click.echo(text)
+    else:
+        output.write_text(text, encoding="utf-8")

@@ -1,0 +1,114 @@
+"""`server.json` beside the database: where a running server tells the other commands how to reach it."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from hookline import secret_file
+from hookline.config import Settings
+from hookline.errors import ConfigError
+from hookline.vault import generate_key
+
+NAME: Final = "server.json"
+
+
+class RunningServer(msgspec.Struct, frozen=True):
+    """A server that other commands can ask."""
+
+    url: str
+    pid: int
+    database: str
+    """What it works with: a directory may hold several databases."""
+    token_file: str | None
+    """Where its token is; None where the token came from the settings."""
+
+
+def admin_token(settings: Settings) -> tuple[str, Path | None]:
+    """The admin API's token, and the file that holds it where it wasn't set.
+
+    The file is made where there is none. Raises CredentialError where it can't be used.
+    """
+    if settings.admin_token is not None:
+        return settings.admin_token.get_secret_value(), None
+    path = settings.data_dir / "admin.token"
+    return secret_file.load_or_create(path, generate_key).strip(), path
+
+
+@contextlib.contextmanager
+def announced(settings: Settings, url: str, token_file: Path | None) -> Iterator[Path]:
+    """Say that this process serves, for as long as the block runs."""
+    path = settings.data_dir / NAME
+    server = RunningServer(
+        url=url,
+        pid=os.getpid(),
+        database=_database(settings),
+        token_file=None if token_file is None else str(token_file.absolute()),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{server.pid}")
+    draft.write_bytes(msgspec.json.encode(server))
+    draft.replace(path)
+    try:
+        yield path
+    finally:
+        # A server that was started after this one has put its own in place.
+        if (found := _read(path)) is not None and found.pid == server.pid:
+            path.unlink(missing_ok=True)
+
+
+def find(settings: Settings) -> tuple[RunningServer, str] | None:
+    """The running server of the settings' database, with its token; None where none runs.
+
+    Raises ConfigError where it runs with a token that isn't known here.
+    """
+    server = _read(settings.data_dir / NAME)
+    if server is None or server.database != _database(settings) or not _answers(server):
+        return None
+    if server.token_file is None:
+        if settings.admin_token is None:
+            raise ConfigError(
+                f"a server runs at {server.url} with a token of its own; set HOOKLINE_ADMIN_TOKEN to the same"
+            )
+        return server, settings.admin_token.get_secret_value()
+    try:
+        return server, Path(server.token_file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"a server runs at {server.url}, and its token in {server.token_file} can't be read: {error.strerror}"
+        ) from error
+
+
+def _read(path: Path) -> RunningServer | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunningServer)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _answers(server: RunningServer) -> bool:
+    """Whether the process lives and listens: after a crash, another may have its number."""
+    try:
+        os.kill(server.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    parts = urlsplit(server.url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _database(settings: Settings) -> str:
+    if settings.sqlite_file is not None:
+        return str(settings.sqlite_file.absolute())
+    parts = urlsplit(settings.db)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,0 +1,294 @@
+"""The admin API: `/api/v1/`, and what watches the server: `/healthz`, `/readyz`, `/metrics`.
+
+All under `/api/v1/` but its description asks for the bearer token. Health, readiness and metrics don't: they hold
+nothing but counts and the names of flows, and are for probes that have no token.
+"""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+from quart import Blueprint, Response, current_app, request
+
+from hookline.errors import (
+    CredentialError,
+    ExecutionNotFound,
+    FlowNotFound,
+    HooklineError,
+    IllegalStateChange,
+    Malformed,
+    NotVerified,
+    Problem,
+    RequestRefused,
+    StoreError,
+)
+from hookline.jsontypes import encode
+from hookline.model.execution import State
+from hookline.runtime.engine import Engine
+from hookline.runtime.metrics import CONTENT_TYPE
+from hookline.service import openapi, problems, views
+from hookline.service.components import ComponentView, component_views
+from hookline.service.openapi import operation
+
+MAX_LIMIT: Final = 200
+
+_T = TypeVar("_T")
+_PAGE: Final = {
+    "cursor": "Where the page starts: the `next` of the page before.",
+    "limit": f"How many items, from 1 to {MAX_LIMIT}; 50 by default.",
+}
+
+
+class PutCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A credential's type and its values."""
+
+    type: str
+    values: dict[str, Any]
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How the server is."""
+
+    status: str
+
+
+class _CredentialMissing(CredentialError):
+    """There is no such credential."""
+
+
+def blueprints(engine: Engine, token: str) -> tuple[Blueprint, ...]:
+    """The admin API of an engine. `token`: the one bearer token that it takes."""
+    return _api(engine, token), _watch(engine)
+
+
+def _api(engine: Engine, token: str) -> Blueprint:
+    api = Blueprint("api", __name__, url_prefix="/api/v1")
+    expected = token.encode()
+
+    @api.errorhandler(HooklineError)
+    async def refused(error: HooklineError) -> Response:
+        return _problem(error)
+
+    @api.before_request
+    async def authorise() -> None:
+        kind, _, given = request.headers.get("Authorization", "").partition(" ")
+        # Compared also where the kind is wrong, so that every refusal takes as long.
+        right = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), expected)
+        if kind.lower() != "bearer" or not right:
+            raise NotVerified("Send the admin token: Authorization: Bearer <token>.")
+
+    _flows(api, engine)
+    _executions(api, engine)
+    _credentials(api, engine)
+    return api
+
+
+def _flows(api: Blueprint, engine: Engine) -> None:
+    @api.get("/flows")
+    @operation(views.PageView[views.FlowView])
+    async def list_flows() -> Response:
+        """The flows, sorted by id, broken ones with what is wrong."""
+        url = engine.options.public_url
+        entries = sorted(engine.catalog.entries.items())
+        return _json(views.PageView([views.flow_view(entry, url) for _, entry in entries], None))
+
+    @api.get("/components")
+    @operation(views.PageView[ComponentView])
+    async def list_components() -> Response:
+        """What flows can use: actions, triggers, schemes, mappers, types of credentials."""
+        return _json(views.PageView(component_views(engine.registry), None))
+
+
+def _executions(api: Blueprint, engine: Engine) -> None:
+    @api.get("/executions")
+    @operation(
+        views.PageView[views.SummaryView],
+        query={"flow_id": "Only those of this flow.", "state": "Only those in this state.", **_PAGE},
+    )
+    async def list_executions() -> Response:
+        """Executions, newest first."""
+        given = _query("flow_id", "state", "cursor", "limit")
+        page = await _paged(
+            engine.store.executions(
+                flow_id=given.get("flow_id"),
+                state=_state(given.get("state")),
+                cursor=given.get("cursor"),
+                limit=_limit(given.get("limit")),
+            )
+        )
+        return _json(views.page_view(page))
+
+    @api.get("/executions/<execution_id>")
+    @operation(views.ExecutionView)
+    async def get_execution(execution_id: str) -> Response:
+        """An execution with the latest attempt at each of its steps."""
+        view = await views.execution_view(engine.store, execution_id)
+        if view is None:
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        return _json(view)
+
+    @api.get("/executions/<execution_id>/steps")
+    @operation(views.PageView[views.StepView], query=_PAGE)
+    async def list_steps(execution_id: str) -> Response:
+        """Each attempt at each step of an execution, in order."""
+        given = _query("cursor", "limit")
+        if await engine.store.execution(execution_id) is None:
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        limit = _limit(given.get("limit"))
+        return _json(await _paged(views.steps_view(engine.store, execution_id, given.get("cursor"), limit)))
+
+    @api.post("/executions/<execution_id>/retry")
+    @operation(views.ExecutionView, status=202)
+    async def retry_execution(execution_id: str) -> Response:
+        """Run a failed execution again: what it has done stays done."""
+        await engine.retry(execution_id)
+        return _json(await views.execution_view(engine.store, execution_id), 202)
+
+
+def _credentials(api: Blueprint, engine: Engine) -> None:
+    def found(name: str) -> views.CredentialView:
+        for info in engine.credentials.list():
+            if info.name == name:
+                return views.credential_view(info)
+        raise _CredentialMissing(f"There is no credential {name!r}.")
+
+    @api.get("/credentials")
+    @operation(views.PageView[views.CredentialView])
+    async def list_credentials() -> Response:
+        """The credentials, without their secrets."""
+        return _json(views.PageView([views.credential_view(info) for info in engine.credentials.list()], None))
+
+    @api.get("/credentials/<name>")
+    @operation(views.CredentialView)
+    async def get_credential(name: str) -> Response:
+        """A credential, without its secrets."""
+        return _json(found(name))
+
+    @api.put("/credentials/<name>")
+    @operation(views.CredentialView, request=PutCredentialRequest)
+    async def put_credential(name: str) -> Response:
+        """Make or replace a credential."""
+        given = _decoded(await request.get_data(as_text=False), PutCredentialRequest)
+        await engine.credentials.put(name, given.type, given.values)
+        return _json(found(name))
+
+    @api.delete("/credentials/<name>")
+    @operation(status=204)
+    async def drop_credential(name: str) -> Response:
+        """Remove a credential."""
+        found(name)
+        await engine.credentials.drop(name)
+        return Response(status=204)
+
+
+def _watch(engine: Engine) -> Blueprint:
+    watch = Blueprint("watch", __name__)
+
+    @watch.get("/healthz")
+    @operation(Status, open=True)
+    async def healthz() -> Response:
+        """Whether the process works; where it doesn't, it is to be started anew."""
+        return _json(Status("failed"), 503) if engine.failed.is_set() else _json(Status("ok"))
+
+    @watch.get("/readyz")
+    @operation(Status, open=True)
+    async def readyz() -> Response:
+        """Whether requests should come here: not before the start is done, nor once the server stops."""
+        if not engine.ready:
+            return _json(Status("not ready"), 503)
+        try:
+            await engine.store.ping()
+        except StoreError:
+            return _json(Status("the store can't be used"), 503)
+        return _json(Status("ready"))
+
+    @watch.get("/api/v1/openapi.json")
+    async def description() -> Response:
+        return _json(openapi.document(current_app))
+
+    @watch.get("/metrics")
+    @operation(str, open=True, media_type="text/plain")
+    async def metrics() -> Response:
+        """What Prometheus scrapes."""
+        try:
+            await engine.update_gauges()
+        except StoreError as error:
+            # The counters are worth having all the more.
+            engine.log.warning("queue depths can't be read", error=error.message)
+        return Response(engine.metrics.exposition(), content_type=CONTENT_TYPE)
+
+    return watch
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(encode(value), status, content_type="application/json")
+
+
+def _problem(error: HooklineError) -> Response:
+    status = _status(error)
+    title = (type(error).__doc__ or "").partition("\n")[0]
+    listed: Sequence[Problem] = getattr(error, "problems", ())
+    code = getattr(error, "error_code", error.code)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "5"} if status == 503 else {}
+    body = problems.problem_body(status, code, title, error.message, listed)
+    return Response(body, status, headers, content_type=problems.MEDIA_TYPE.decode())
+
+
+def _status(error: HooklineError) -> int:
+    if isinstance(error, RequestRefused):
+        return error.status
+    for kind, status in _STATUS.items():
+        if isinstance(error, kind):
+            return status
+    return 500
+
+
+_STATUS: Final[Mapping[type[HooklineError], int]] = {
+    ExecutionNotFound: 404,
+    FlowNotFound: 404,
+    IllegalStateChange: 409,
+    _CredentialMissing: 404,
+    CredentialError: 422,
+    StoreError: 503,
+}
+
+
+def _query(*names: str) -> dict[str, str]:
+    """The query's parameters; those that aren't asked for are refused, since a misspelt filter would show too much."""
+    unknown = sorted(set(request.args) - set(names))
+    if unknown:
+        raise Malformed(f"There is no parameter {unknown[0]!r}; there are {', '.join(names)}.")
+    return {name: value for name in names if (value := request.args.get(name)) is not None}
+
+
+def _state(text: str | None) -> State | None:
+    if text is None:
+        return None
+    try:
+        return State(text)
+    except ValueError:
+        states = ", ".join(state.value for state in State)
+        raise Malformed(f"There is no state {text!r}; there are {states}.") from None
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return 50
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
+        raise Malformed(f"limit is a number from 1 to {MAX_LIMIT}.")
+    return int(text)
+
+
+async def _paged(page: Any) -> Any:
+    try:
+        return await page
+    except ValueError as error:
+        raise Malformed(f"The cursor is wrong: {error}.") from None
+
+
+def _decoded(data: str | bytes, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"The body is wrong: {error}.") from None

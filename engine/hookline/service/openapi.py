@@ -1,0 +1,121 @@
+"""The OpenAPI document of the admin API, made from its routes and the records that they give.
+
+Made here, since quart-schema loses the definitions of records within records where these are msgspec's.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+from quart import Quart
+
+from hookline import __version__
+from hookline.service import problems
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_ATTRIBUTE: Final = "hookline_operation"
+_REF: Final = "#/components/schemas/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a route takes and gives, besides its path."""
+
+    response: Any
+    """The type of what it gives; None where it gives nothing."""
+    status: int = 200
+    query: Mapping[str, str] | None = None
+    """Each parameter and what it means; all are optional."""
+    request: Any = None
+    """The type of the body."""
+    open: bool = False
+    """It needs no token."""
+    media_type: str = "application/json"
+
+
+def operation(response: Any = None, **details: Any) -> Callable[[_F], _F]:
+    """Say what a route takes and gives: see `Operation`."""
+
+    def mark(function: _F) -> _F:
+        setattr(function, _ATTRIBUTE, Operation(response, **details))
+        return function
+
+    return mark
+
+
+def document(app: Quart) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the routes that are marked."""
+    marked = [
+        (rule, view, getattr(view, _ATTRIBUTE))
+        for rule in app.url_map.iter_rules()
+        if hasattr(view := app.view_functions[rule.endpoint], _ATTRIBUTE)
+    ]
+    types = [kind for _, _, it in marked for kind in (it.response, it.request) if kind is not None]
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    known = dict(zip(map(str, types), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for rule, view, it in marked:
+        path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            paths.setdefault(path, {})[method.lower()] = _operation(view, sorted(rule.arguments), it, known)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Hookline", "version": __version__, "summary": "The admin API of a Hookline server."},
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": components | {"Problem": _PROBLEM},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
+
+
+def _operation(view: Callable[..., Any], arguments: list[str], it: Operation, known: Mapping[str, Any]) -> Any:
+    summary, _, description = (inspect.getdoc(view) or "").partition("\n")
+    success: dict[str, Any] = {"description": "Done."}
+    if it.response is not None:
+        success["content"] = {it.media_type: {"schema": known[str(it.response)]}}
+    made: dict[str, Any] = {
+        "operationId": view.__name__,
+        "summary": summary,
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in arguments
+        ]
+        + [
+            {"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}
+            for name, meaning in (it.query or {}).items()
+        ],
+        "responses": {
+            str(it.status): success,
+            "default": {
+                "description": "A problem document (RFC 9457).",
+                "content": {
+                    problems.MEDIA_TYPE.decode(): {"schema": {"$ref": _REF.format(name="Problem")}},
+                },
+            },
+        },
+    }
+    if description.strip():
+        made["description"] = description.strip()
+    if it.request is not None:
+        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": known[str(it.request)]}}}
+    if it.open:
+        made["security"] = []
+    return made
+
+
+_PROBLEM: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "problems": {"type": "array", "items": {"type": "object"}},
+    },
+}
