@@ -151,7 +151,10 @@ class ServerProcess:
     def post(self, flow_id: str, body: Any, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
         """Send JSON to a flow."""
         status, answer, _ = self.request(
-            "POST", f"/hook/{flow_id}", json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})}
+            "POST",
+            f"/hook/{flow_id}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", **(headers or {})},
         )
         return status, answer
 
@@ -166,7 +169,9 @@ class ServerProcess:
         cursor: str | None = None
         while True:
             given = {**query, "limit": "200", **({"cursor": cursor} if cursor else {})}
-            status, page = self.get("/api/v1/executions?" + "&".join(f"{name}={value}" for name, value in given.items()))
+            status, page = self.get(
+                "/api/v1/executions?" + "&".join(f"{name}={value}" for name, value in given.items())
+            )
             assert status == 200, page
             found += page["items"]
             cursor = page["next"]

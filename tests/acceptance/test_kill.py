@@ -131,7 +131,9 @@ def test_ten_kills_lose_nothing_and_repeat_only_what_was_under_way(
     assert len({key for found in keys.values() for key in found}) == len(keys), "no two messages share a key"
     for n, times in calls.items():
         for earlier in times[:-1]:
-            assert any(earlier <= kill < earlier + JOURNALLED for kill in kills), f"message {n} ran again without a kill"
+            assert any(earlier <= kill < earlier + JOURNALLED for kill in kills), (
+                f"message {n} ran again without a kill"
+            )
     repeated = sum(len(times) - 1 for times in calls.values())
     assert repeated <= KILLS * CONCURRENCY
     print(f"{len(load.accepted)} accepted, {KILLS} kills, {repeated} calls repeated, {sum(rows.values())} rows")

@@ -10,7 +10,7 @@ import structlog
 from hookline.clock import Clock
 from hookline.connector import Action
 from hookline.errors import ConfigError, ExecutionNotFound, StoreError
-from hookline.flows.catalog import Catalog
+from hookline.flows.catalog import Catalog, CatalogChanges
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.watch import watch
 from hookline.http import HttpClient
@@ -120,7 +120,7 @@ class Engine:
         await self._backend.open()
         try:
             await self.credentials.load()
-            self.catalog.refresh()
+            self._report(self.catalog.refresh())
             await self._publish(self._flows())
             await self._unblock_all()
             for flow_id, (count, _) in (await self.store.backlog()).items():
@@ -158,8 +158,7 @@ class Engine:
     async def refresh(self) -> None:
         """Take the flows' files as they are now."""
         changes = self.catalog.refresh()
-        for problem in (problem for entry in changes.broken for problem in entry.problems):
-            self.log.error("flow is broken; its last good version serves on", problem=str(problem))
+        self._report(changes)
         await self._publish([entry.flow for entry in (*changes.added, *changes.changed) if entry.flow is not None])
         await self._open_lanes()
         await self._unblock_all()
@@ -172,6 +171,12 @@ class Engine:
             for flow_id, (count, oldest) in (await self.store.backlog()).items()
         }
         self.metrics.show_backlog(backlog, dict(await self.store.counts()))
+
+    def _report(self, changes: CatalogChanges) -> None:
+        for entry in changes.broken:
+            serving = entry.flow.version if entry.flow is not None else None
+            for problem in entry.errors:
+                self.log.error("flow is broken", flow_id=entry.id, problem=str(problem), still_serving=serving)
 
     def _flows(self) -> list[CompiledFlow]:
         return [entry.flow for entry in self.catalog.entries.values() if entry.flow is not None]

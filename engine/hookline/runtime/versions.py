@@ -22,7 +22,7 @@ class FlowVersions:
         if entry is None:
             raise FlowNotFound(f"there is no flow {flow_id!r}")
         if entry.flow is None:
-            raise FlowInvalid(entry.problems)
+            raise FlowInvalid(entry.errors)
         return entry.flow
 
     async def version(self, flow_id: str, version: str) -> CompiledFlow:

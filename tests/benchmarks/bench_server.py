@@ -1,0 +1,180 @@
+"""What a message costs: accepting it durably, and running webhook → map → http.request, beside a no-op endpoint.
+
+    python tests/benchmarks/bench_server.py [--server hypercorn|uvicorn] [--seconds 5] [--connections 32]
+
+Load comes from `wrk` (Debian's package of that name). Figures are ratios within one run; the machine also runs the
+load generator and the sink.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import psutil
+
+HERE = Path(__file__).parent
+BODY = json.dumps(
+    {
+        "id": "WH-58D329510W468432D-8HN650336L201105X",
+        "event_type": "PAYMENT.CAPTURE.COMPLETED",
+        "create_time": "2019-02-14T21:50:07.940Z",
+        "resource": {"id": "27M47624FP291604U", "amount": {"currency_code": "USD", "value": "2.51"}, "note": "x" * 190},
+    }
+)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(
+    what: str, server: str, folder: Path, *, profile: Path | None = None
+) -> Iterator[tuple[str, psutil.Process]]:
+    """A process that serves; gives its URL."""
+    port = free_port()
+    command = [sys.executable, str(HERE / "served.py"), what, server, str(folder), str(port)]
+    process = subprocess.Popen(command)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+        if profile is not None:
+            subprocess.Popen(["py-spy", "record", "-d", "5", "-o", str(profile), "-f", "raw", "-p", str(process.pid)])
+        yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def load(url: str, folder: Path, seconds: int, connections: int) -> tuple[float, float, float, int]:
+    """Requests a second, median and 99th percentile in ms, and answers that were not 2xx."""
+    script = folder / "post.lua"
+    script.write_text(
+        f"wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nwrk.body = {json.dumps(BODY)}\n"
+    )
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), url]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    assert rate is not None, text
+    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    return float(rate[1]), _latency(text, "50%"), _latency(text, "99%"), int(errors[1]) if errors else 0
+
+
+def _latency(text: str, which: str) -> float:
+    found = re.search(rf"{which}\s+([\d.]+)(us|ms|s)", text)
+    assert found is not None, text
+    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
+
+
+def write_flows(folder: Path, sink: str, count: int = 1) -> None:
+    """The flow that is measured, and others beside it."""
+    flows = folder / "flows"
+    flows.mkdir(exist_ok=True)
+    trigger = {"use": "webhook", "with": {"verify": "none"}}
+    flow = {
+        "id": "bench",
+        "trigger": trigger,
+        "vars": {"sink": sink},
+        "steps": [
+            {
+                "id": "map",
+                "use": "map",
+                "with": {"body": {"reference": "$.body.resource.id", "note": "PayPal {{ body.create_time[:10] }}"}},
+            },
+            {"id": "post", "use": "http.request", "with": {"method": "POST", "url": "$.vars.sink", "json": "$.body"}},
+        ],
+    }
+    (flows / "bench.json").write_text(json.dumps(flow))
+    for number in range(count - 1):
+        other = {**flow, "id": f"other-{number}"}
+        (flows / f"other-{number}.json").write_text(json.dumps(other))
+
+
+def executed(folder: Path) -> int:
+    """How many executions have succeeded."""
+    with sqlite3.connect(f"file:{folder}/bench.db?mode=ro", uri=True) as connection:
+        count: int = connection.execute("select count(*) from executions where state = 'succeeded'").fetchone()[0]
+    connection.close()
+    return count
+
+
+def run_flow(url: str, folder: Path, seconds: int, connections: int) -> tuple[float, float, float, int, float]:
+    """The load's figures, and executions finished a second while it lasts and until all are done."""
+    before, began = executed(folder), time.monotonic()
+    figures = load(f"{url}/hook/bench", folder, seconds, connections)
+    sent = figures[0] * seconds
+    while True:
+        done = executed(folder) - before
+        if done >= sent * 0.999:
+            return *figures, done / (time.monotonic() - began)
+        if time.monotonic() - began > seconds * 20 + 60:
+            raise SystemExit(f"only {done} of about {sent:.0f} executions ended")
+        time.sleep(0.05)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--server", choices=["hypercorn", "uvicorn"], default="hypercorn")
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--profile", type=Path, help="write a py-spy profile of the flow's run here")
+    given = parser.parse_args()
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is not installed; apt-get install wrk")
+    print(f"{given.server}, {given.connections} connections, {len(BODY)} bytes of JSON, {given.seconds} s each\n")
+    print(f"{'':34}{'a second':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}{'not 2xx':>9}")
+    with tempfile.TemporaryDirectory(prefix="hookline-bench-") as name:
+        folder = Path(name)
+        write_flows(folder, "http://127.0.0.1:1/")
+        with served("noop", given.server, folder) as (url, _):
+            base = _row("no-op endpoint", load(url, folder, given.seconds, given.connections), None)
+        with served("accept", given.server, folder) as (url, _):
+            _row("accept durably", load(f"{url}/hook/bench", folder, given.seconds, given.connections), base)
+    with tempfile.TemporaryDirectory(prefix="hookline-bench-") as name:
+        folder = Path(name)
+        sink_server = "uvicorn"
+        with served("sink", sink_server, folder) as (sink, _):
+            write_flows(folder, f"{sink}/")
+            with served("all", given.server, folder, profile=given.profile) as (url, process):
+                urlopen(Request(f"{url}/hook/bench", BODY.encode(), {"Content-Type": "application/json"})).close()
+                *figures, rate = run_flow(url, folder, given.seconds, given.connections)
+                _row("webhook → map → http.request", (rate, figures[1], figures[2], int(figures[3])), base)
+                print(f"\nmemory of the server afterwards: {process.memory_info().rss / 1e6:.0f} MB")
+
+
+def _row(name: str, figures: tuple[float, float, float, int], base: float | None) -> float:
+    rate, median, high, errors = figures
+    ratio = "" if base is None else f"{rate / base:.2f}"
+    print(f"{name:34}{rate:>10,.0f}{ratio:>8}{median:>9.1f}{high:>9.1f}{errors:>9}", flush=True)
+    return rate
+
+
+if __name__ == "__main__":
+    main()

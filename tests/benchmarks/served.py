@@ -1,0 +1,64 @@
+"""What the server benchmarks measure, each run as a process of its own: `python served.py WHAT SERVER FOLDER PORT`."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from hookline.discovery import discover
+from hookline.runtime.engine import Engine
+from hookline.runtime.options import EngineOptions, Role
+from hookline.service.app import create_app
+from hookline.service.hook import HookOptions
+from hookline.service.serving import Server, loop_factory, serve
+from hookline.vault import generate_key, read_keys
+
+ACCEPTED = b'{"status":"queued"}'
+
+
+async def noop(
+    scope: MutableMapping[str, Any],
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+) -> None:
+    """The least that an application can do: read the body and answer."""
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(ACCEPTED)).encode())]
+    await send({"type": "http.response.start", "status": 202, "headers": headers})
+    await send({"type": "http.response.body", "body": ACCEPTED})
+
+
+async def run(what: str, server: Server, folder: Path, port: int) -> None:
+    """Serve until SIGTERM."""
+    shutdown = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, shutdown.set)
+    if what in ("noop", "sink"):
+        await serve(noop, host="127.0.0.1", port=port, server=server, shutdown=shutdown)
+        return
+    role: Role = "webhook" if what == "accept" else "all"
+    options = EngineOptions(
+        db=f"sqlite:///{folder}/bench.db",
+        blobs=f"file://{folder}/blobs",
+        flows=folder / "flows",
+        secret_keys=read_keys(generate_key()),
+        role=role,
+        egress_allow=("127.0.0.0/8",),
+        grace=1,
+        max_backlog=10_000_000,
+    )
+    async with Engine(discover(), options) as engine:
+        app = create_app(engine, HookOptions(public_url="http://127.0.0.1"))
+        await serve(app, host="127.0.0.1", port=port, server=server, shutdown=shutdown)
+
+
+if __name__ == "__main__":
+    _, what, server, folder, port = sys.argv
+    assert server in ("hypercorn", "uvicorn")
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(run(what, "hypercorn" if server == "hypercorn" else "uvicorn", Path(folder), int(port)))
