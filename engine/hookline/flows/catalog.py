@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -68,7 +68,8 @@ class _File:
     problems: tuple[Problem, ...]
     serving: CompiledFlow | None = None
     """The last good version of this file."""
-    collisions: tuple[Problem, ...] = field(default=())
+    document: Document | None = None
+    collisions: tuple[Problem, ...] = ()
 
     @property
     def id(self) -> str:
@@ -173,14 +174,15 @@ class Catalog:
         examined = examine(document, self._registry, environment=self._environment)
         claim = _claim(document) or path.stem
         if claim == path.stem:
-            return _File(stamp, claim, examined.flow, examined.problems, serving)
+            return _File(stamp, claim, examined.flow, examined.problems, serving, document)
         problem = Problem(
             f"flow {claim!r} is in a file named {path.name!r}",
             "/id",
             "file_name",
             f"rename the file to {claim}.json, or the flow to {path.stem!r}",
         )
-        return _File(stamp, claim, None, (*document.place([problem]), *examined.problems), serving)
+        problems = (*document.place([problem]), *examined.problems)
+        return _File(stamp, claim, None, problems, serving, document)
 
     def _adopt(self, files: Mapping[Path, _File]) -> None:
         """Let good files serve, those whose id another file has too excepted."""
@@ -189,7 +191,7 @@ class Catalog:
             claims.setdefault(file.claim, []).append(path)
         for path, file in files.items():
             others = [other.name for other in claims[file.claim] if other != path]
-            file.collisions = (_collision(path, file.claim, others),) if others else ()
+            file.collisions = tuple(_collisions(path, file, others)) if others else ()
             if file.flow is not None and not others:
                 file.serving = file.flow
 
@@ -200,14 +202,15 @@ def _claim(document: Document) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def _collision(path: Path, flow_id: str, others: list[str]) -> Problem:
-    return Problem(
-        f"{path.name} and {', '.join(others)} both have the id {flow_id!r}; none of them is taken",
+def _collisions(path: Path, file: _File, others: list[str]) -> list[Problem]:
+    problem = Problem(
+        f"{path.name} and {', '.join(others)} both have the id {file.claim!r}; none of them is taken",
         "/id",
         "duplicate_flow",
         "give each flow an id of its own, or remove one of the files",
         file=str(path),
     )
+    return [problem] if file.document is None else file.document.place([problem])
 
 
 def _entries(files: Mapping[Path, _File]) -> dict[str, Entry]:

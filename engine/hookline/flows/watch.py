@@ -1,6 +1,6 @@
 """Watching a folder of flows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from watchfiles import awatch
 from hookline.flows.files import scan
 
 
-async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> AsyncIterator[None]:
+async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> AsyncGenerator[None, None]:
     """Yields at once, and then each time the flow files of a folder have changed.
 
     The folder may appear later, go, and come again. What the system doesn't report (network file systems don't) is
