@@ -9,6 +9,7 @@ from hookline import __version__
 
 #: From each command to its module and its line in `--help`; the module's object has the command's name.
 COMMANDS: Final = {
+    "demo": ("hookline.cli.demo", "See it work: a PayPal event into an accounting database."),
     "serve": ("hookline.cli.serve", "Accept webhooks and run flows."),
     "check": ("hookline.cli.check", "Find what is wrong in flows."),
     "run": ("hookline.cli.run", "Run a flow once, on an input."),
@@ -49,3 +50,7 @@ class Commands(click.Group):
 )
 def main(config: str | None) -> None:
     """A plugin-based workflow engine for webhooks."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""A server from its settings: the engine, the Webhook Service and the admin API, until it is told to stop."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hookline.cli.options import engine_options, hook_options, local_url
+from hookline.cli.server_file import admin_token, announced
+from hookline.config import Settings
+from hookline.discovery import discover
+from hookline.runtime.engine import Engine
+from hookline.service import serving
+from hookline.service.admin import blueprints
+from hookline.service.app import create_app
+
+#: Running requests end, or are cut off after so many seconds; executions have the setting `grace`.
+_REQUESTS_GRACE: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that listens."""
+
+    engine: Engine
+    url: str
+    token: str
+    token_file: Path | None
+    """Where the token is; None where it came from the settings."""
+    shutdown: asyncio.Event
+    """Set it to stop the server."""
+
+
+async def run_server(
+    settings: Settings, sock: socket.socket, ready: Callable[[RunningServer], Awaitable[None]]
+) -> bool:
+    """Serve on a listening socket; `ready` is awaited beside it. A first signal drains, a second one stops at once.
+
+    Gives whether it ended as it was asked to, and not because a part of the engine died.
+    """
+    host, port = sock.getsockname()[:2]
+    url = local_url(host, port)
+    token, token_file = admin_token(settings)
+    registry = discover()
+    engine = Engine(registry, engine_options(settings, url))
+    for plugin in registry.failed:
+        engine.log.error("a plugin can't be used", plugin=str(plugin), error=plugin.error)
+    # Quart's types are those of one framework; the servers take any application.
+    app: Any = create_app(engine, hook_options(settings, url), blueprints=blueprints(engine, token))
+    shutdown = asyncio.Event()
+    async with engine:
+        _stop_on_signals(engine, shutdown)
+        _report_flows(engine)
+        with announced(settings, url, token_file):
+            async with asyncio.TaskGroup() as tasks:
+                watcher = tasks.create_task(_stop_on_failure(engine, shutdown))
+                beside = tasks.create_task(_run(ready, RunningServer(engine, url, token, token_file, shutdown)))
+                await serving.serve(
+                    app, shutdown=shutdown, sock=sock, server=settings.server, graceful_timeout=_REQUESTS_GRACE
+                )
+                watcher.cancel()
+                beside.cancel()
+    return not engine.failed.is_set()
+
+
+async def _run(ready: Callable[[RunningServer], Awaitable[None]], server: RunningServer) -> None:
+    await ready(server)
+
+
+def _stop_on_signals(engine: Engine, shutdown: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    main = asyncio.current_task()
+
+    def stop(name: str) -> None:
+        if shutdown.is_set():
+            engine.log.warning("stopping at once", signal=name)
+            if main is not None:
+                main.cancel()
+            return
+        engine.log.info("stopping", signal=name, grace=engine.options.grace)
+        # Readiness goes first: connections that are open get no new work in.
+        engine.intake.open = False
+        shutdown.set()
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop, one.name)
+
+
+async def _stop_on_failure(engine: Engine, shutdown: asyncio.Event) -> None:
+    await engine.failed.wait()
+    shutdown.set()
+
+
+def _report_flows(engine: Engine) -> None:
+    for entry in engine.catalog.entries.values():
+        for problem in entry.problems:
+            if problem.severity == "warning":
+                engine.log.warning("a flow has a problem", flow=entry.id, problem=str(problem))
+    engine.log.info("started", flows=len(engine.catalog.entries), pid=os.getpid())

@@ -1,0 +1,295 @@
+"""The admin API over a running engine: what it shows, what it does, and whom it lets in."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from hookline.discovery import discover
+from hookline.model.message import Arrival, Envelope, Message
+from hookline.runtime.engine import Engine
+from hookline.runtime.options import EngineOptions
+from hookline.service.admin import blueprints
+from hookline.service.app import create_pages
+
+TOKEN = "a-token-of-the-tests"
+AUTH = {"Authorization": f"Bearer {TOKEN}"}
+
+GREET = {
+    "id": "greet",
+    "title": "Greet",
+    "trigger": {"use": "webhook", "with": {"verify": "none"}},
+    "steps": [{"id": "hello", "use": "map", "with": {"body": {"hello": "$.body.name"}}}],
+}
+REFUSE = {
+    "id": "refuse",
+    "trigger": {"use": "webhook", "with": {"verify": "none"}},
+    "steps": [
+        {"id": "no", "use": "fail", "with": {"message": "not today", "code": "closed"}},
+    ],
+}
+
+
+@pytest.fixture
+def flows(tmp_path: Path) -> Path:
+    folder = tmp_path / "flows"
+    folder.mkdir()
+    for flow in (GREET, REFUSE):
+        (folder / f"{flow['id']}.json").write_text(json.dumps(flow))
+    (folder / "broken.json").write_text('{"id": "broken"}')
+    return folder
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, flows: Path) -> AsyncIterator[Engine]:
+    options = EngineOptions(
+        db=f"sqlite:///{tmp_path}/hookline.db",
+        blobs=f"file://{tmp_path}/blobs",
+        flows=flows,
+        secret_keys=(b"k" * 32,),
+        watch=False,
+        public_url="https://hooks.example",
+    )
+    async with Engine(discover(), options) as engine:
+        yield engine
+
+
+@pytest.fixture
+def client(engine: Engine) -> Client:
+    return create_pages(blueprints(engine, TOKEN)).test_client()
+
+
+async def accept(engine: Engine, flow_id: str, body: Any) -> str:
+    flow = engine.intake.flow(flow_id)
+    envelope = Envelope(
+        execution_id=engine.ids.new(),
+        flow_id=flow_id,
+        message=Message(body),
+        arrival=Arrival(use="webhook", method="POST", received_at=engine.clock.now(), verified_by="none"),
+        accepted_at=engine.clock.now(),
+    )
+    await engine.intake.accept(flow, envelope)
+    return envelope.execution_id
+
+
+async def get(client: Client, path: str, status: int = 200) -> Any:
+    response = await client.get(path, headers=AUTH)
+    assert response.status_code == status, await response.get_data()
+    return await response.get_json(force=True)
+
+
+async def ended(client: Client, execution_id: str, attempt: int = 1) -> Any:
+    async with asyncio.timeout(10):
+        while True:
+            found = await get(client, f"/api/v1/executions/{execution_id}")
+            if found["state"] in ("succeeded", "failed") and found["attempt"] == attempt:
+                return found
+            await asyncio.sleep(0.01)
+
+
+async def test_an_execution_has_the_shape_that_the_design_promises(engine: Engine, client: Client) -> None:
+    execution_id = await accept(engine, "greet", {"name": "Ada"})
+    found = await ended(client, execution_id)
+    assert {"id", "flow_id", "flow_version", "state", "outcome", "trigger", "created_at"} <= found.keys()
+    assert {"started_at", "finished_at", "error", "steps"} <= found.keys()
+    assert found["trigger"]["verified_by"] == "none"
+    assert found["created_at"].endswith("Z")
+    (step,) = found["steps"]
+    assert {key: step[key] for key in ("id", "path", "use", "state", "attempt", "error")} == {
+        "id": "hello",
+        "path": "hello",
+        "use": "map",
+        "state": "succeeded",
+        "attempt": 1,
+        "error": None,
+    }
+    assert step["input"] == {"body": {"hello": "Ada"}}
+    assert step["output"]["body"] == {"hello": "Ada"}
+    assert step["started_at"] <= step["finished_at"]
+
+
+async def test_a_failed_execution_tells_where_and_why_and_can_be_retried(engine: Engine, client: Client) -> None:
+    execution_id = await accept(engine, "refuse", None)
+    found = await ended(client, execution_id)
+    assert (found["state"], found["outcome"]) == ("failed", "failed")
+    assert found["error"] == {"code": "closed", "message": "not today", "step": "no", "retryable": False}
+    response = await client.post(f"/api/v1/executions/{execution_id}/retry", headers=AUTH)
+    assert response.status_code == 202
+    again = await ended(client, execution_id, attempt=2)
+    assert len(again["steps"]) == 1
+    attempts = await get(client, f"/api/v1/executions/{execution_id}/steps")
+    assert [step["path"] for step in attempts["items"]] == ["no", "no"]
+
+
+async def test_only_what_failed_can_be_retried(engine: Engine, client: Client) -> None:
+    execution_id = await accept(engine, "greet", {"name": "Ada"})
+    await ended(client, execution_id)
+    response = await client.post(f"/api/v1/executions/{execution_id}/retry", headers=AUTH)
+    assert response.status_code == 409
+    assert (await response.get_json(force=True))["code"] == "execution.state"
+
+
+async def test_lists_are_paged_by_cursor_newest_first(engine: Engine, client: Client) -> None:
+    ids = [await accept(engine, "greet", {"name": str(number)}) for number in range(5)]
+    for execution_id in ids:
+        await ended(client, execution_id)
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = await get(client, f"/api/v1/executions?flow_id=greet&state=succeeded&limit=2{cursor}")
+        seen += [one["id"] for one in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert seen == ids[::-1]
+    assert (await get(client, "/api/v1/executions?flow_id=refuse"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=x", "state=done", "cursor=%00nonsense", "flow=greet", "limit=%D9%A1"]
+)
+async def test_a_wrong_query_is_400_with_what_is_right(client: Client, query: str) -> None:
+    found = await get(client, f"/api/v1/executions?{query}", 400)
+    assert found["code"] == "request.malformed"
+    assert found["status"] == 400
+
+
+async def test_steps_are_paged(engine: Engine, client: Client) -> None:
+    execution_id = await accept(engine, "refuse", None)
+    await ended(client, execution_id)
+    await client.post(f"/api/v1/executions/{execution_id}/retry", headers=AUTH)
+    await ended(client, execution_id, attempt=2)
+    first = await get(client, f"/api/v1/executions/{execution_id}/steps?limit=1")
+    assert len(first["items"]) == 1
+    rest = await get(client, f"/api/v1/executions/{execution_id}/steps?limit=1&cursor={first['next']}")
+    assert rest["next"] is None
+    await get(client, f"/api/v1/executions/{execution_id}/steps?cursor=x", 400)
+
+
+@pytest.mark.parametrize("path", ["", "/steps"])
+async def test_what_does_not_exist_is_404(client: Client, path: str) -> None:
+    found = await get(client, f"/api/v1/executions/0190-nothing{path}", 404)
+    assert found["code"] == "execution.not_found"
+
+
+async def test_flows_are_shown_with_their_url_and_broken_ones_with_their_problems(client: Client) -> None:
+    found = {flow["id"]: flow for flow in (await get(client, "/api/v1/flows"))["items"]}
+    assert found["greet"]["state"] == "active"
+    assert found["greet"]["url"] == "https://hooks.example/hook/greet"
+    assert found["broken"]["state"] == "broken"
+    assert {"pointer", "message", "remedy", "line"} <= found["broken"]["problems"][0].keys()
+
+
+async def test_components_are_shown_with_their_inputs(client: Client) -> None:
+    found = {(one["name"], one["kind"]): one for one in (await get(client, "/api/v1/components"))["items"]}
+    (keep,) = found["filter", "action"]["inputs"]
+    assert (keep["name"], keep["type"], keep["required"]) == ("keep", "true or false", True)
+
+
+async def test_a_credential_is_kept_and_its_secret_never_comes_back(client: Client) -> None:
+    secret = "hunter2-hunter2-hunter2"
+    body = {"type": "github", "values": {"secret": secret}}
+    response = await client.put("/api/v1/credentials/gh", headers=AUTH, json=body)
+    assert response.status_code == 200
+    texts = [await response.get_data(as_text=True)]
+    for path in ("/api/v1/credentials", "/api/v1/credentials/gh"):
+        texts.append(json.dumps(await get(client, path)))
+    assert all('"gh"' in text and secret not in text for text in texts)
+    assert (await client.delete("/api/v1/credentials/gh", headers=AUTH)).status_code == 204
+    await get(client, "/api/v1/credentials/gh", 404)
+    assert (await client.delete("/api/v1/credentials/gh", headers=AUTH)).status_code == 404
+
+
+async def test_a_wrong_credential_gets_every_problem_and_never_its_value(client: Client) -> None:
+    body = {"type": "github", "values": {"sekret": "hunter2-hunter2"}}
+    response = await client.put("/api/v1/credentials/gh", headers=AUTH, json=body)
+    assert response.status_code == 422
+    text = await response.get_data(as_text=True)
+    assert {problem["pointer"] for problem in json.loads(text)["problems"]} == {"/secret", "/sekret"}
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"type": 1, "values": {}}', b'{"type": "x"}', b"\xff"])
+async def test_a_body_that_is_no_credential_is_400(client: Client, body: bytes) -> None:
+    response = await client.put("/api/v1/credentials/gh", headers=AUTH, data=body)
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": TOKEN},
+        {"Authorization": f"Bearer {TOKEN}x"},
+        {"Authorization": "Bearer \xff"},
+    ],
+)
+@pytest.mark.parametrize("path", ["flows", "executions", "executions/x", "credentials", "components"])
+async def test_without_the_token_nobody_gets_in(client: Client, path: str, headers: dict[str, str]) -> None:
+    response = await client.get(f"/api/v1/{path}", headers=headers)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert response.content_type == "application/problem+json"
+
+
+async def test_unknown_paths_and_methods_are_problem_documents(client: Client) -> None:
+    response = await client.get("/api/v1/nothing", headers=AUTH)
+    assert (response.status_code, response.content_type) == (404, "application/problem+json")
+    response = await client.patch("/api/v1/flows", headers=AUTH)
+    assert (response.status_code, response.content_type) == (405, "application/problem+json")
+    assert "GET" in response.headers["Allow"]
+
+
+async def test_probes_need_no_token_and_readiness_goes_when_the_engine_stops(engine: Engine, client: Client) -> None:
+    assert (await client.get("/healthz")).status_code == 200
+    assert (await client.get("/readyz")).status_code == 200
+    engine.intake.open = False
+    assert (await client.get("/readyz")).status_code == 503
+    assert (await client.get("/healthz")).status_code == 200
+    engine.failed.set()
+    assert (await client.get("/healthz")).status_code == 503
+
+
+async def test_metrics_count_what_was_accepted_and_how_it_ended(engine: Engine, client: Client) -> None:
+    await ended(client, await accept(engine, "greet", {"name": "Ada"}))
+    text = await (await client.get("/metrics")).get_data(as_text=True)
+    assert 'hookline_accepted_total{flow="greet"} 1.0' in text
+    assert 'hookline_executions_ended_total{flow="greet",state="succeeded"} 1.0' in text
+
+
+async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(client: Client) -> None:
+    response = await client.get("/api/v1/openapi.json")
+    document = await response.get_json(force=True)
+    described = {(path, method) for path, item in document["paths"].items() for method in item}
+    assert {
+        ("/api/v1/flows", "get"),
+        ("/api/v1/components", "get"),
+        ("/api/v1/executions", "get"),
+        ("/api/v1/executions/{execution_id}", "get"),
+        ("/api/v1/executions/{execution_id}/steps", "get"),
+        ("/api/v1/executions/{execution_id}/retry", "post"),
+        ("/api/v1/credentials", "get"),
+        ("/api/v1/credentials/{name}", "get"),
+        ("/api/v1/credentials/{name}", "put"),
+        ("/api/v1/credentials/{name}", "delete"),
+        ("/healthz", "get"),
+        ("/readyz", "get"),
+        ("/metrics", "get"),
+    } == described
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references(document) - known == set()
+
+
+def references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*(references(item) for item in value.values()))
+    if isinstance(value, list):
+        return set().union(*(references(item) for item in value))
+    return set()
