@@ -40,7 +40,7 @@ async def run_server(
 ) -> bool:
     """Serve on a listening socket; `ready` is awaited beside it. A first signal drains, a second one stops at once.
 
-    Gives whether it ended as it was asked to, and not because a part of the engine died.
+    Raises what `ready` raises, once the server has stopped. Gives whether it ended as it was asked to, and not because a part of the engine died.
     """
     host, port = sock.getsockname()[:2]
     url = local_url(host, port)
@@ -56,19 +56,27 @@ async def run_server(
         _stop_on_signals(engine, shutdown)
         _report_flows(engine)
         with announced(settings, url, token_file):
-            async with asyncio.TaskGroup() as tasks:
-                watcher = tasks.create_task(_stop_on_failure(engine, shutdown))
-                beside = tasks.create_task(_run(ready, RunningServer(engine, url, token, token_file, shutdown)))
+            watcher = asyncio.create_task(_stop_on_failure(engine, shutdown))
+            beside = asyncio.create_task(_beside(ready, RunningServer(engine, url, token, token_file, shutdown)))
+            try:
                 await serving.serve(
                     app, shutdown=shutdown, sock=sock, server=settings.server, graceful_timeout=_REQUESTS_GRACE
                 )
-                watcher.cancel()
-                beside.cancel()
+            finally:
+                for task in (watcher, beside):
+                    task.cancel()
+                await asyncio.wait((watcher, beside))
+            if not beside.cancelled():
+                beside.result()
     return not engine.failed.is_set()
 
 
-async def _run(ready: Callable[[RunningServer], Awaitable[None]], server: RunningServer) -> None:
-    await ready(server)
+async def _beside(ready: Callable[[RunningServer], Awaitable[None]], server: RunningServer) -> None:
+    try:
+        await ready(server)
+    except Exception:
+        server.shutdown.set()
+        raise
 
 
 def _stop_on_signals(engine: Engine, shutdown: asyncio.Event) -> None:
