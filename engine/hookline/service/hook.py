@@ -54,6 +54,7 @@ _log: Final = structlog.get_logger("hookline.service")
 _JSON: Final = (b"content-type", b"application/json")
 _EXECUTION_ID: Final = b"hookline-execution-id"
 _MAX_KEY: Final = 200
+_HTTP_VERSIONS: Final = ("1.1", "2", "1.0", "3")
 _UNKNOWN_FLOW: Final = "-"
 _RETRY_AFTER: Final = 5.0
 
@@ -122,7 +123,7 @@ class Hook:
         flow_id = _UNKNOWN_FLOW
         try:
             headers = _read_headers(request)
-            _check_framing(headers.joined)
+            _check_framing(request.http_version, headers.joined)
             name, _, path = request.path.partition("/")
             flow = self._intake.flow(name)
             flow_id = flow.id
@@ -276,7 +277,7 @@ class Hook:
         seen = {
             "body": message.body,
             "headers": message.headers,
-            "attachments": msgspec.to_builtins(message.attachments),
+            "attachments": msgspec.to_builtins(list(message.attachments)),
         }
         trigger = {
             **seen,
@@ -335,8 +336,10 @@ def _join(received: tuple[tuple[str, str], ...]) -> _Headers:
     return _Headers(received, joined)
 
 
-def _check_framing(headers: dict[str, str]) -> None:
+def _check_framing(http_version: str, headers: dict[str, str]) -> None:
     """Where two servers could disagree about where a body ends, a second request could hide in it."""
+    if http_version not in _HTTP_VERSIONS:
+        raise _bad_framing("this version of HTTP is not spoken here")
     length = headers.get("content-length")
     coding = headers.get("transfer-encoding")
     if coding is not None and length is not None:
@@ -355,10 +358,6 @@ def _check_media(media_types: tuple[str, ...], media: Media, headers: dict[str, 
     if media is QUERY or takes(media_types, media.type):
         return
     # Who sends nothing needn't say of what type it is.
-    if (
-        "content-type" not in headers
-        and headers.get("content-length", "0") == "0"
-        and "transfer-encoding" not in headers
-    ):
+    if not media.said and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
     raise UnsupportedMedia(f"the flow takes {', '.join(media_types)}, not {media.type[:100]}")

@@ -107,14 +107,14 @@ async def _uvicorn(
     try:
         import uvicorn
 
-        from hookline.service.uvicorn_protocol import TimedHeadProtocol
+        from hookline.service.uvicorn_protocol import BoundedHeadProtocol
     except ImportError as error:
         raise ConfigError("uvicorn is not installed; pip install 'hookline[fast]'") from error
 
-    class BoundedProtocol(TimedHeadProtocol):
-        pass
+    class Protocol(BoundedHeadProtocol):
+        max_head = MAX_HEAD
 
-    BoundedProtocol.head_timeout = head_timeout
+    Protocol.head_timeout = head_timeout
 
     class QuietServer(uvicorn.Server):
         @contextlib.contextmanager
@@ -123,7 +123,7 @@ async def _uvicorn(
 
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=Protocol,
         ws="none",
         log_config=None,
         access_log=False,

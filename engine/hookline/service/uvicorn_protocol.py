@@ -1,17 +1,26 @@
-"""uvicorn's HTTP protocol with the bound that it lacks: a request's head has to come within a time."""
+"""uvicorn's HTTP protocol with the bounds that it lacks: of the time and the bytes that a request's head takes."""
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+# Errors of the HTTP parser itself have no body.
+_HEAD_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
 
-class TimedHeadProtocol(HttpToolsProtocol):
+
+class BoundedHeadProtocol(HttpToolsProtocol):
     """Closes a connection whose next request's head has begun, or is the first, and doesn't come to its end."""
 
     head_timeout: ClassVar[float]
     """Seconds; set by a subclass."""
 
+    max_head: ClassVar[int]
+    """Bytes, counted in what the socket gives at once."""
+
+    _head_size = 0
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -23,6 +32,16 @@ class TimedHeadProtocol(HttpToolsProtocol):
         """It is gone."""
         self._stop_timer()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the socket."""
+        super().data_received(data)
+        if self._head_timer is None:
+            return
+        self._head_size += len(data)
+        if self._head_size > self.max_head and not self.transport.is_closing():
+            self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -42,6 +61,7 @@ class TimedHeadProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+            self._head_size = 0
 
     def _too_slow(self) -> None:
         if not self.transport.is_closing():

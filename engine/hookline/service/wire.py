@@ -33,15 +33,21 @@ class Wire:
         if self.received:
             used = self._clock.monotonic() - self._started
             left = min(left, left + self.received / MIN_RATE - used)
+            # A timeout of nothing doesn't stop what is at hand already.
+            if left <= 0:
+                raise self._too_slow()
         try:
             async with asyncio.timeout(left):
                 chunk = await anext(self._source)
         except TimeoutError:
-            raise RequestTimeout(
-                f"the body came too slowly: after {self.received} bytes, nothing within {self._read_timeout:g} s "
-                f"or less than {MIN_RATE:g} bytes/s"
-            ) from None
+            raise self._too_slow() from None
         self.received += len(chunk)
         if self.received > self._limit:
             raise TooLarge(f"the body is larger than {self._limit} bytes")
         return chunk
+
+    def _too_slow(self) -> RequestTimeout:
+        return RequestTimeout(
+            f"the body came too slowly: after {self.received} bytes, nothing within {self._read_timeout:g} s "
+            f"or less than {MIN_RATE:g} bytes/s"
+        )

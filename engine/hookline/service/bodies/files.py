@@ -20,12 +20,13 @@ def clean_filename(name: bytes | None) -> str | None:
     return PureWindowsPath(text).name[:255] or None
 
 
-async def store(chunks: AsyncIterable[bytes], uploads: Uploads) -> Blob:
-    """Keep the bytes as a durable blob."""
-    writer = await uploads.create()
+async def store(chunks: AsyncIterable[bytes], uploads: Uploads, *, keep_empty: bool) -> Blob | None:
+    """Keep the bytes as a durable blob; None where there are none, unless an empty file is one too."""
+    writer = await uploads.create() if keep_empty else None
     async for chunk in chunks:
+        writer = writer or await uploads.create()
         await writer.write(chunk)
-    return await uploads.commit(writer)
+    return await uploads.commit(writer) if writer else None
 
 
 def one_attachment(blob: Blob, media_type: str, disposition: str | None) -> Received:

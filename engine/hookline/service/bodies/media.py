@@ -27,6 +27,8 @@ class Media(msgspec.Struct, frozen=True):
     kind: Kind
     charset: str | None = None
     boundary: bytes | None = None
+    said: bool = True
+    """False where the request names no type."""
 
 
 QUERY: Final = Media("application/x-www-form-urlencoded", "query")
@@ -54,6 +56,7 @@ def read_media(content_type: str | None) -> Media:
         kind=_kind(media_type),
         charset=charset.decode("latin-1").strip() if charset else None,
         boundary=options.get(b"boundary"),
+        said=bool(name),
     )
 
 

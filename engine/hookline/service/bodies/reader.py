@@ -53,7 +53,8 @@ class BodyReader(msgspec.Struct, frozen=True):
         media = self.media
         kind = media.kind
         if kind == "file":
-            return one_attachment(await store(self._plain(chunks), uploads), media.type, self.disposition)
+            blob = await store(self._plain(chunks), uploads, keep_empty=media.said)
+            return one_attachment(blob, media.type, self.disposition) if blob else Received()
         if kind == "multipart":
             reader = MultipartReader(uploads, self.limits.body, self.limits.file)
             return await reader.read(self._plain(chunks), media.boundary)

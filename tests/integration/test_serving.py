@@ -1,0 +1,320 @@
+"""The hook behind real servers, spoken to over raw sockets: framing, early answers, slow senders (SEMANTICS rule 6)."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hookline.errors import ConfigError, TooMany
+from hookline.service.app import create_app
+from hookline.service.asgi import HookFirst, HookMount
+from hookline.service.hook import HookOptions
+from hookline.service.serving import Server, listen, serve
+from hookline.testing.hook import HookOverMemory, webhook_flow
+
+SERVERS: tuple[Server, ...] = ("hypercorn", "uvicorn")
+OPTIONS = HookOptions("https://hooks.example", max_body=100_000, max_file=50_000_000, read_timeout=0.3)
+
+
+class Served:
+    """A server that runs, and the hook behind it."""
+
+    def __init__(self, hook: HookOverMemory, port: int) -> None:
+        self.hook = hook
+        self.port = port
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def exchange(self, *pieces: bytes, end: bool = False) -> bytes:
+        """Send bytes, and read until the server closes the connection."""
+        reader, writer = await self.connect()
+        answer = b""
+
+        async def write() -> None:
+            with contextlib.suppress(ConnectionError):
+                for piece in pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                if end:
+                    writer.write_eof()
+
+        # Reading goes on meanwhile: a connection that is reset takes what asyncio has not handed on yet with it.
+        writing = asyncio.ensure_future(write())
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                while part := await reader.read(65536):
+                    answer += part
+        await writing
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    server: Server, *, options: HookOptions = OPTIONS, head_timeout: float = 1.0, drain_seconds: float = 0.3
+) -> AsyncIterator[Served]:
+    hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
+    pages = create_app(hook, options)
+    app = HookFirst(HookMount(hook.hook, drain_bytes=2_000_000, drain_seconds=drain_seconds), pages)  # type: ignore[arg-type]  # Quart's own types
+    shutdown = asyncio.Event()
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(
+            serve(
+                app,
+                shutdown=shutdown,
+                port=0,
+                server=server,
+                bound=lambda _, number: port.set_result(number),
+                graceful_timeout=1.0,
+                head_timeout=head_timeout,
+            )
+        )
+        try:
+            yield Served(hook, await port)
+        finally:
+            shutdown.set()
+
+
+@pytest.fixture(params=SERVERS)
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    async with serving(request.param) as running:
+        yield running
+
+
+def post(*headers: str, body: bytes = b"", path: str = "/hook/orders", close: bool = False) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: x", *headers, *(["Connection: close"] if close else []), "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+JSON = "Content-Type: application/json"
+
+
+async def test_a_request_is_answered_and_the_connection_goes_on(served: Served) -> None:
+    reader, writer = await served.connect()
+    for _ in range(3):
+        writer.write(post(JSON, "Content-Length: 7", body=b'{"a":1}'))
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert status(head) == 202
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        assert json.loads(await reader.readexactly(length))["status"] == "queued"
+        assert b"server:" not in head.lower()
+    writer.close()
+    await writer.wait_closed()
+    assert [envelope.message.body for envelope in served.hook.intake.accepted] == [{"a": 1}] * 3
+    assert served.hook.intake.accepted[0].arrival.client == "127.0.0.1"
+
+
+async def test_chunked_bodies_are_read(served: Served) -> None:
+    answer = await served.exchange(
+        post(JSON, "Transfer-Encoding: chunked", close=True, body=b'3\r\n{"a\r\n4\r\n":1}\r\n0\r\n\r\n')
+    )
+    assert status(answer) == 202
+    assert served.hook.intake.accepted[0].body_json == b'{"a":1}'
+
+
+async def test_head_has_no_body_and_other_pages_are_quarts(served: Served) -> None:
+    answer = await served.exchange(b"HEAD /hook/orders HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert status(answer) == 200
+    assert answer.endswith(b"\r\n\r\n")
+    answer = await served.exchange(b"GET /problems/request.schema HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert b"HTTP status 422" in answer
+    answer = await served.exchange(b"GET /nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert status(answer) == 404
+    assert b"application/problem+json" in answer
+
+
+async def test_length_and_chunking_together_are_400_and_nothing_behind_them_is_served(served: Served) -> None:
+    hidden = post(JSON, "Content-Length: 2", body=b"{}")
+    answer = await served.exchange(
+        post(JSON, f"Content-Length: {len(hidden)}", "Transfer-Encoding: chunked", body=b"0\r\n\r\n" + hidden)
+    )
+    assert status(answer) == 400
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert not served.hook.intake.accepted
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nonsense\r\n\r\n",
+        b"POST /hook/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /hook/orders HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n{}",
+        b"POST /hook/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 2, 3\r\nConnection: close\r\n\r\n{}",
+        b"POST /hook/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+        b"POST /hook/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\nConnection: close\r\n\r\n{}",
+        b"POST /hook/orders HTTP/1.1\r\nHost: x\r\nX: \x00\r\n\r\n",
+        b"POST /hook/orders HTTP/9.9\r\n\r\n",
+        b"POST * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"POST /hook/\xff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"POST /hook/%ff%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"POST http://x/hook/nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /hook/orders HTTP/1.1\r\nHost: x\r\n" + b"X: " + b"y" * 600_000 + b"\r\n\r\n",
+        b"GET /hook/nope HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    ],
+)
+async def test_malformed_requests_are_refused_and_the_connection_closed(served: Served, data: bytes) -> None:
+    answer = await served.exchange(data)
+    assert answer == b"" or 400 <= status(answer) < 500 or status(answer) == 501, answer
+    assert not served.hook.intake.accepted
+
+
+async def test_a_body_that_ends_early_stores_nothing(served: Served) -> None:
+    for headers, part in (("Content-Length: 1000", b'{"a'), ("Transfer-Encoding: chunked", b'3\r\n{"a\r\n')):
+        answer = await served.exchange(post(JSON, headers, body=part), end=True)
+        assert answer == b"" or status(answer) == 400
+    for headers, part in (("Content-Length: 1000", b"da"), ("Transfer-Encoding: chunked", b"2\r\nda\r\n")):
+        answer = await served.exchange(post("Content-Type: image/png", headers, body=part), end=True)
+        assert answer == b"" or status(answer) == 400
+    async with asyncio.timeout(5):
+        while served.hook.memory_blobs.open_writers:  # noqa: ASYNC110 - bounded polling: nothing tells when
+            await asyncio.sleep(0)
+    assert not served.hook.intake.accepted
+    assert not served.hook.memory_blobs.kept
+
+
+async def test_a_sender_that_is_still_writing_gets_the_early_answer(served: Served) -> None:
+    """Whether it stops within the bound or goes on beyond it, whether it declares its length or not."""
+    piece = b"x" * 65536
+    for size in (1_000_000, 20_000_000):
+        for path in ("/hook/nope", "/hook/orders"):
+            answer = await served.exchange(
+                post(JSON, f"Content-Length: {size}", path=path), *([piece] * (size // len(piece)))
+            )
+            assert status(answer) == (404 if path.endswith("nope") else 413)
+            assert b"connection: close" in answer.lower()
+            answer = await served.exchange(
+                post(JSON, "Transfer-Encoding: chunked", path=path),
+                *([b"10000\r\n" + piece + b"\r\n"] * (size // len(piece))),
+                b"0\r\n\r\n",
+            )
+            assert status(answer) == (404 if path.endswith("nope") else 413)
+    assert not served.hook.intake.accepted
+
+
+async def test_an_early_answer_without_a_body_keeps_the_connection(served: Served) -> None:
+    answer = await served.exchange(
+        b"GET /hook/nope HTTP/1.1\r\nHost: x\r\n\r\nGET /hook/nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.count(b"HTTP/1.1 404") == 2
+
+
+async def test_a_sender_that_goes_silent_is_answered_and_the_connection_closed(served: Served) -> None:
+    answer = await served.exchange(post(JSON, "Content-Length: 1000", body=b'{"a'))
+    assert status(answer) == 408
+    assert b"request.timeout" in answer
+
+
+async def test_a_head_that_does_not_come_to_its_end_closes_the_connection(served: Served) -> None:
+    for data in (b"", b"POST /hook/orders HTTP/1.1\r\nHost: x\r\nX-Sl"):
+        answer = await served.exchange(data)
+        assert answer == b"" or status(answer) in (400, 408)
+
+
+async def test_expecting_100_continue_is_answered(served: Served) -> None:
+    reader, writer = await served.connect()
+    writer.write(post(JSON, "Content-Length: 2", "Expect: 100-continue", close=True))
+    assert b"100" in await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"{}")
+    assert status(await reader.read()) == 202
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_pipelined_requests_are_each_answered(served: Served) -> None:
+    request = post(JSON, "Content-Length: 2", body=b"{}")
+    answer = await served.exchange(request, request, post(JSON, "Content-Length: 2", body=b"{}", close=True))
+    assert answer.count(b"HTTP/1.1 202") == 3
+    assert len(served.hook.intake.accepted) == 3
+
+
+async def test_a_busy_flow_answers_429_and_the_connection_goes_on(served: Served) -> None:
+    served.hook.intake.failure = TooMany(retry_after=1)
+    request = post(JSON, "Content-Length: 2", body=b"{}")
+    answer = await served.exchange(request, post(JSON, "Content-Length: 2", body=b"{}", close=True))
+    assert answer.count(b"HTTP/1.1 429") == 2
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_stop_lets_running_requests_end(server: Server) -> None:
+    options = HookOptions("https://hooks.example", read_timeout=10)
+    async with serving(server, options=options) as running:
+        reader, writer = await running.connect()
+        writer.write(post(JSON, "Content-Length: 2", "Expect: 100-continue"))
+        await reader.readuntil(b"\r\n\r\n")
+        asyncio.get_running_loop().call_later(0.3, writer.write, b"{}")
+    # Leaving has set `shutdown` and waited for the server to end.
+    assert status(await reader.read()) == 202
+    assert len(running.hook.intake.accepted) == 1
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+def test_a_port_that_is_taken_is_a_clear_error() -> None:
+    with listen("127.0.0.1", 0) as taken, pytest.raises(ConfigError, match="choose another"):
+        listen("127.0.0.1", taken.getsockname()[1])
+
+
+heads = st.one_of(
+    st.just(post(JSON, "Content-Length: 2", body=b"{}", close=True)),
+    st.builds(
+        lambda method, path, headers, body: (
+            b" ".join([method, path, b"HTTP/1.1"])
+            + b"\r\nHost: x\r\nConnection: close\r\n"
+            + b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+            + b"\r\n"
+            + body
+        ),
+        st.sampled_from([b"POST", b"GET", b"PUT", b"HEAD", b"WHAT", b"", b"po st"]),
+        st.sampled_from([b"/hook/orders", b"/hook/orders/%00%ff?a=%ff", b"/hook/", b"/", b"/hook/nope?", b"*", b"//"]),
+        st.lists(
+            st.tuples(
+                st.sampled_from(
+                    [b"Content-Length", b"Transfer-Encoding", b"Content-Type", b"Content-Encoding", b"X-Y"]
+                ),
+                st.sampled_from([b"0", b"2", b"99", b"chunked", b"gzip", b"application/json", b"text/xml", b"\xff\xfe"])
+                | st.binary(max_size=12),
+            ),
+            max_size=4,
+        ),
+        st.sampled_from([b"", b"{}", b"{", b"2\r\n{}\r\n0\r\n\r\n", b"<a/>"]) | st.binary(max_size=30),
+    ),
+    st.binary(max_size=80),
+)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_whatever_comes_over_a_socket_is_never_answered_with_500(server: Server) -> None:
+    quick = HookOptions("https://hooks.example", max_body=1000, read_timeout=0.05)
+    with asyncio.Runner() as runner:
+        stack = contextlib.AsyncExitStack()
+        running = runner.run(
+            stack.enter_async_context(serving(server, options=quick, head_timeout=0.2, drain_seconds=0.05))
+        )
+
+        @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(heads)
+        def answered(data: bytes) -> None:
+            answer = runner.run(running.exchange(data, end=True))
+            if answer:
+                assert 200 <= status(answer) < 500 or status(answer) in (501, 503, 505), answer
+                assert not any(b"HTTP/1.1 500" in line for line in answer.split(b"\r\n")), answer
+
+        try:
+            answered()
+        finally:
+            runner.run(stack.aclose())
