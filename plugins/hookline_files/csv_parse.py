@@ -1,0 +1,193 @@
+"""The action `csv.parse`."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from hookline.api import Context, JsonValue, StepError
+from hookline_files.attached import attached
+from hookline_files.connectors import csv as csv_connector
+from hookline_files.encodings import Encoding
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_CHUNK: Final = 256 * 1024
+
+Character = Annotated[str, Field(pattern=r"^[^\r\n]$")]
+"""One character."""
+
+
+@csv_connector.action(pure=True)
+async def parse(
+    ctx: Context[None],
+    file: Annotated[
+        str | dict[str, JsonValue] | None,
+        Field(description="One of the message's attachments, or its name; by default the only one."),
+    ] = None,
+    text: Annotated[str | None, Field(description="Instead of `file`: the CSV itself.")] = None,
+    delimiter: Annotated[Character, Field(description="What separates values; a tab is `\\t`.")] = ",",
+    header: Annotated[
+        bool,
+        Field(description="The first row names the columns, and each other one is an object; otherwise a list."),
+    ] = True,
+    columns: Annotated[
+        list[str] | None, Field(min_length=1, description="Names the columns, instead of a header or in its place.")
+    ] = None,
+    encoding: Annotated[Encoding, Field(description="How a file is read; a byte order mark is dropped.")] = "utf-8",
+    quote: Annotated[Character | None, Field(description="What values may be set in; null for nothing.")] = '"',
+    escape: Annotated[
+        Character | None, Field(description="What stands before a quote that is meant; by default it is doubled.")
+    ] = None,
+    skip_spaces: Annotated[bool, Field(description="Spaces that follow a delimiter don't count.")] = False,
+    ragged: Annotated[
+        Literal["fail", "fill"],
+        Field(description="What becomes of a row with fewer values than columns: it fails, or gets nulls."),
+    ] = "fail",
+    max_rows: Annotated[int, Field(gt=0, le=1_000_000, description="More rows are an error.")] = 100_000,
+    max_bytes: Annotated[int, Field(gt=0, description="More bytes are an error.")] = 50_000_000,
+) -> list[JsonValue]:
+    """Read the rows of a CSV file.
+
+    Values are texts. Rows that are empty are left out; one with more values than there are columns is an error.
+    """
+    if file is not None and text is not None:
+        raise StepError("give either `file` or `text`", code="csv.input")
+    attachment = None if text is not None else attached(ctx, file)
+    if attachment is not None and attachment.size > max_bytes:
+        raise StepError(
+            f"{attachment.name!r} has {attachment.size} bytes; `max_bytes` allows {max_bytes}", code="csv.too_large"
+        )
+    if text is not None and len(text) > max_bytes:
+        raise StepError(f"the text has {len(text)} characters; `max_bytes` allows {max_bytes}", code="csv.too_large")
+    marks = [mark for mark in (delimiter, quote, escape) if mark is not None]
+    if len(set(marks)) < len(marks):
+        raise StepError("`delimiter`, `quote` and `escape` must differ", code="csv.settings")
+    options: dict[str, Any] = {
+        "delimiter": delimiter,
+        "quotechar": quote,
+        "quoting": csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL,
+        "escapechar": escape,
+        "doublequote": escape is None,
+        "skipinitialspace": skip_spaces,
+        "strict": True,
+    }
+    rows = _Rows(header, columns, ragged == "fill", max_rows)
+    stopped = Event()
+    if attachment is None:
+        lines: io.TextIOBase = io.StringIO((text or "").removeprefix("\ufeff"), newline="")
+    else:
+        raw = _Pulled(ctx.blobs.open(attachment.id, _CHUNK), asyncio.get_running_loop(), stopped)
+        # Line ends stay as they are: they may stand within a value.
+        lines = io.TextIOWrapper(
+            io.BufferedReader(raw, _CHUNK), "utf-8-sig" if encoding == "utf-8" else encoding, newline=""
+        )
+    try:
+        # In a thread, which asks for the file chunk by chunk: so neither is the file in memory, nor the loop held up.
+        return await asyncio.to_thread(rows.read, lines, options)
+    finally:
+        # A thread can't be cancelled: it comes to the end of its file instead.
+        stopped.set()
+
+
+class _Rows:
+    """Makes objects or lists of the rows, and says in which one something is wrong."""
+
+    def __init__(self, header: bool, columns: list[str] | None, fill: bool, most: int) -> None:
+        self._header = header
+        self._columns = columns
+        self._fill = fill
+        self._most = most
+        self._made: list[JsonValue] = []
+
+    def read(self, lines: Iterable[str], options: dict[str, Any]) -> list[JsonValue]:
+        reader = csv.reader(lines, **options)
+        if self._columns is not None:
+            self._check_names(self._columns)
+        headed = not self._header
+        try:
+            for row in reader:
+                if not row:
+                    continue
+                if headed:
+                    self._add(row, reader.line_num)
+                else:
+                    headed = True
+                    if self._columns is None:
+                        self._columns = [name.strip() for name in row]
+                        self._check_names(self._columns)
+        except csv.Error as error:
+            raise StepError(f"{self._place(reader.line_num)}: {error}", code="csv.syntax") from error
+        except UnicodeDecodeError as error:
+            raise StepError(
+                f"{self._place(reader.line_num)}, or soon after it: a byte {error.object[error.start]:#04x} is not "
+                f"{error.encoding}; say the file's `encoding`, windows-1252 perhaps",
+                code="csv.encoding",
+            ) from error
+        return self._made
+
+    def _add(self, row: list[str], line: int) -> None:
+        if len(self._made) >= self._most:
+            raise StepError(f"there are more than {self._most} rows, which `max_rows` allows", code="csv.too_large")
+        columns = self._columns
+        if columns is None:
+            self._made.append([*row])
+            return
+        if len(row) > len(columns) or (len(row) < len(columns) and not self._fill):
+            raise StepError(
+                f"{self._place(line)} has {len(row)} values, and there are {len(columns)} columns"
+                + ('; `"ragged": "fill"` takes it' if len(row) < len(columns) else "; is it the right `delimiter`?"),
+                code="csv.ragged",
+            )
+        values: list[JsonValue] = [*row, *([None] * (len(columns) - len(row)))]
+        self._made.append(dict(zip(columns, values, strict=True)))
+
+    def _check_names(self, names: list[str]) -> None:
+        empty = [str(number) for number, name in enumerate(names, start=1) if not name]
+        if empty:
+            raise StepError(
+                f"column {', '.join(empty)} has no name; give the names as `columns`, or the right `delimiter`",
+                code="csv.header",
+            )
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise StepError(
+                f"several columns are named {', '.join(map(repr, twice))}; give the names as `columns`",
+                code="csv.header",
+            )
+
+    def _place(self, line: int) -> str:
+        return f"row {len(self._made) + 1} (line {line})"
+
+
+class _Pulled(io.RawIOBase):
+    """The chunks of an attachment as a file that a thread reads, while the loop's own coroutines give them."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop, stopped: Event) -> None:
+        super().__init__()
+        self._chunks = chunks
+        self._loop = loop
+        self._stopped = stopped
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        if not self._rest and not self._stopped.is_set():
+            self._rest = memoryview(asyncio.run_coroutine_threadsafe(self._next(), self._loop).result())
+        into = memoryview(buffer).cast("B")
+        size = min(len(into), len(self._rest))
+        into[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+    async def _next(self) -> bytes:
+        async for chunk in self._chunks:
+            if chunk:
+                return chunk
+        return b""
