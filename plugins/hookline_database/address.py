@@ -1,0 +1,80 @@
+"""Which database a step means: its URL, with the credential worked in."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from hookline.api import Context, StepError
+
+#: The driver that is meant where a URL names none.
+_DRIVERS = {
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "oracle": "oracle+oracledb",
+}
+
+
+class SqlCredential(BaseModel):
+    """A database's password, or its whole URL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    password: SecretStr | None = Field(default=None, description="The password.")
+    username: str | None = Field(default=None, min_length=1, description="The user, where the URL doesn't name it.")
+    url: SecretStr | None = Field(default=None, description="The whole URL, instead of the step's.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.password is None and self.url is None:
+            raise ValueError("give password, or url")
+        return self
+
+
+def address(ctx: Context[Any], text: str | None) -> URL:
+    """The URL of a step's database. Raises StepError (`sql.url`) where it can't or mustn't be used."""
+    credential: SqlCredential | None = ctx.credential
+    if credential is not None and credential.url is not None:
+        if text is not None:
+            raise _wrong("both the step and its credential give a URL; leave one of them out")
+        url = _read(credential.url.get_secret_value())
+    elif text is None:
+        raise _wrong("there is no URL; give `url`, or a credential of type `sql` that has one")
+    else:
+        url = _read(text)
+        if url.password is not None:
+            raise _wrong(
+                "the URL holds a password, which anyone who reads the flow could read; "
+                "put it in a credential: hookline credentials set NAME --type sql password=-"
+            )
+    if credential is not None:
+        if credential.username is not None:
+            url = url.set(username=credential.username)
+        if credential.password is not None:
+            url = url.set(password=credential.password.get_secret_value())
+    if url.drivername in _DRIVERS:
+        url = url.set(drivername=_DRIVERS[url.drivername])
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise _wrong("a database in memory keeps nothing; name a file, as in sqlite:///accounting.db")
+    if ctx.resources.owns_database(url.render_as_string(hide_password=False)):
+        raise _wrong("this is the engine's own database, which steps leave alone; use one of your own")
+    return url
+
+
+def shown(url: URL) -> str:
+    """The URL as messages show it: no password, and no options, which may hold one too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _read(text: str) -> URL:
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError):
+        raise _wrong("the URL can't be read; right are sqlite:///file.db and postgresql://user@host/database") from None
+
+
+def _wrong(message: str) -> StepError:
+    return StepError(message, code="sql.url")

@@ -1,0 +1,42 @@
+"""A transaction that can change nothing."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from hookline.api import StepError
+
+
+@contextmanager
+def read_only(connection: Connection) -> Iterator[None]:
+    """Read, in a transaction that is rolled back; where the database can, it refuses to write in between.
+
+    Raises StepError (`sql.read_only`) for a statement that tries.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    options = {"postgresql_readonly": True} if connection.dialect.name == "postgresql" else {}
+    connection.execution_options(**options)
+    with connection.begin() as transaction:
+        if sqlite:
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+        try:
+            yield
+        except DBAPIError as error:
+            if _refused_to_write(error):
+                raise StepError("sql.query only reads; sql.execute changes things", code="sql.read_only") from error
+            raise
+        finally:
+            if sqlite and not connection.invalidated:
+                connection.exec_driver_sql("PRAGMA query_only = OFF")
+        transaction.rollback()
+
+
+def _refused_to_write(error: DBAPIError) -> bool:
+    cause = error.orig
+    number = getattr(cause, "sqlite_errorcode", None)
+    return getattr(cause, "sqlstate", None) == "25006" or (
+        isinstance(number, int) and number & 0xFF == sqlite3.SQLITE_READONLY
+    )

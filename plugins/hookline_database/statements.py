@@ -1,0 +1,105 @@
+"""Authors' own statements: their parameters are bound, never written into the text."""
+
+import re
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from json import dumps
+from typing import Any, Final
+
+from sqlalchemy import Connection, CursorResult, TextClause, bindparam, text
+from sqlalchemy.types import NullType
+from sqlalchemy.util import await_only
+
+from hookline.api import JsonValue, StepError
+from hookline_database.databases import Database
+from hookline_database.values import Unfit, for_parameter, to_json
+
+_REMEMBERED: Final = 256
+
+
+def bound(
+    database: Database, connection: Connection, sql: str, params: Mapping[str, JsonValue]
+) -> tuple[TextClause, dict[str, Any]]:
+    """The statement, and the values of its parameters `:name`. Raises StepError (`sql.params`, `sql.value`)."""
+    needed = list(text(sql).compile(dialect=connection.dialect).params)
+    _check_names(needed, params)
+    single, lists = sql, set()
+    for name in needed:
+        # Each item of a list after IN becomes a parameter of its own, all of one type.
+        after_in = re.compile(rf"\bin\s*(?:\(\s*:{name}\s*\)|:{name}\b)", re.IGNORECASE)
+        if isinstance(params[name], list) and after_in.search(sql):
+            lists.add(name)
+            sql = after_in.sub(f"IN :{name}", sql)
+            single = after_in.sub(f"IN (:{name})", single)
+    kinds = _kinds(database, connection, single, needed)
+    values: dict[str, Any] = {}
+    for name in needed:
+        try:
+            values[name] = _value(params[name], kinds.get(name), in_list=name in lists)
+        except Unfit as error:
+            raise StepError(f"parameter {name!r} ({kinds.get(name, 'value')}): {error}", code="sql.value") from None
+    return _untyped(sql, needed, lists), values
+
+
+def _untyped(sql: str, names: list[str], lists: Collection[str] = ()) -> TextClause:
+    """The statement, whose parameters have no type: the server knows better what each stands for."""
+    return text(sql).bindparams(*(bindparam(name, type_=NullType(), expanding=name in lists) for name in names))
+
+
+def rows(result: CursorResult[Any], limit: int) -> list[dict[str, JsonValue]]:
+    """The rows of a result. Raises StepError: `sql.rows` above the limit, `sql.columns` where two have one name."""
+    names = list(result.keys())
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StepError(f"two columns are named {twice[0]!r}; tell them apart with AS", code="sql.columns")
+    found = result.fetchmany(limit + 1)
+    if len(found) > limit:
+        raise StepError(
+            f"the query gives more than {limit} rows; narrow it down with LIMIT, or raise `max_rows`", code="sql.rows"
+        )
+    return [{name: to_json(value) for name, value in zip(names, row, strict=True)} for row in found]
+
+
+def _check_names(needed: list[str], params: Mapping[str, JsonValue]) -> None:
+    missing = [name for name in needed if name not in params]
+    extra = [name for name in params if name not in needed]
+    if missing:
+        close = get_close_matches(missing[0], extra, n=1)
+        hint = f"; `params` has {close[0]!r}" if close else "; write \\: where a colon is meant as such"
+        raise StepError(f"`params` has no value for :{missing[0]}{hint}", code="sql.params")
+    if extra:
+        raise StepError(f"the statement has no parameter :{extra[0]}", code="sql.params")
+
+
+def _value(value: JsonValue, kind: str | None, *, in_list: bool) -> Any:
+    if in_list and isinstance(value, list):
+        return [_value(item, kind, in_list=False) for item in value]
+    if kind is not None:
+        return for_parameter(value, kind)
+    if isinstance(value, list):
+        raise Unfit("a list can stand after IN, as in `id IN :ids`, and nowhere else here")
+    return dumps(value) if isinstance(value, dict) else value
+
+
+def _kinds(database: Database, connection: Connection, sql: str, names: list[str]) -> dict[str, str]:
+    """What PostgreSQL takes each parameter for. asyncpg wants values of just these types, and JSON has few."""
+    if connection.dialect.driver != "asyncpg" or not names:
+        return {}
+    # An extra, installed where there is a connection; it has no type hints.
+    from asyncpg import PostgresError  # type: ignore[import-untyped]
+
+    kinds = database.types.get(sql)
+    if kinds is None:
+        compiled = _untyped(sql, names).compile(dialect=connection.dialect)
+        driver: Any = connection.connection.driver_connection
+        try:
+            prepared = await_only(driver.prepare(str(compiled)))
+        except PostgresError:
+            # It fails again when it is executed, and is explained there.
+            return {}
+        order = dict.fromkeys(compiled.positiontup or ())
+        kinds = {name: kind.name for name, kind in zip(order, prepared.get_parameters(), strict=True)}
+        if len(database.types) >= _REMEMBERED:
+            database.types.clear()
+        database.types[sql] = kinds
+    return kinds

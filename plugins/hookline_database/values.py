@@ -1,0 +1,266 @@
+"""Values on their way in and out: JSON on one side, the database's types on the other."""
+
+import math
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
+from json import dumps
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Dialect, types
+from sqlalchemy.types import TypeEngine
+
+
+class Unfit(ValueError):
+    """A value doesn't fit; says what is needed."""
+
+
+def to_text(value: Any) -> str:
+    """Identifiers often travel as numbers. Objects and lists are refused: they are mapped wrongly, as a rule."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float | Decimal):
+        return dumps(value) if not isinstance(value, Decimal) else str(value)
+    raise Unfit("text is needed; `tojson` makes text of an object or a list")
+
+
+def to_integer(value: Any) -> int:
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            pass
+    raise Unfit("a whole number is needed")
+
+
+def to_decimal(value: Any) -> Decimal:
+    """Exact from text; from a fraction, the shortest decimal that reads the same (0.1 is 0.1)."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise Unfit("a number is needed")
+    try:
+        number = Decimal(repr(value) if isinstance(value, float) else value)
+    except InvalidOperation:
+        raise Unfit("a number is needed") from None
+    if not number.is_finite():
+        raise Unfit("a finite number is needed")
+    return number
+
+
+def to_digits(value: Any) -> Decimal:
+    """A decimal that a numeric column of SQLite gives back as it was: others it would round silently."""
+    number = to_decimal(value)
+    whole = number == number.to_integral_value() and abs(number) < 2**63
+    if not whole and len(number.normalize().as_tuple().digits) > 15:
+        raise Unfit("SQLite keeps 15 digits of a fraction; a column of type TEXT keeps all")
+    return number
+
+
+def to_fraction(value: Any) -> float:
+    number = float(to_decimal(value))
+    if not math.isfinite(number):
+        raise Unfit("the number is too large")
+    return number
+
+
+def to_boolean(value: Any) -> bool:
+    known: dict[str | float, bool] = {"true": True, "false": False, 1: True, 0: False}
+    key = value.lower() if isinstance(value, str) else value
+    if isinstance(key, str | int | float) and key in known:
+        return known[key]
+    raise Unfit("true or false is needed")
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value.strip())
+        except ValueError:
+            pass
+    raise Unfit("a time is needed, as in 2026-01-31T08:00:00Z")
+
+
+def to_timestamp(value: Any) -> datetime:
+    """With an offset; a time without one is taken to be in UTC."""
+    moment = _moment(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def to_naive_timestamp(value: Any) -> datetime:
+    """For columns that know no offset: the time in UTC."""
+    moment = _moment(value)
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def to_date(value: Any) -> date:
+    """A date, or the date of a time as it is written."""
+    try:
+        return _moment(value).date()
+    except ValueError:
+        raise Unfit("a date is needed, as in 2026-01-31") from None
+
+
+def to_time(value: Any) -> time:
+    if isinstance(value, str):
+        try:
+            return time.fromisoformat(value.strip())
+        except ValueError:
+            pass
+    raise Unfit("a time of day is needed, as in 08:00:00")
+
+
+def to_interval(value: Any) -> timedelta:
+    try:
+        return timedelta(seconds=to_fraction(value))
+    except (ValueError, OverflowError):
+        raise Unfit("a number of seconds is needed") from None
+
+
+def to_uuid(value: Any) -> UUID:
+    if isinstance(value, str):
+        try:
+            return UUID(value)
+        except ValueError:
+            pass
+    raise Unfit("a UUID is needed")
+
+
+def to_bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        try:
+            return b64decode(value, validate=True)
+        except ValueError:
+            pass
+    raise Unfit("bytes are needed, as text in base64")
+
+
+class Digits(types.TypeDecorator[Decimal]):
+    """A decimal in SQLite, which has none: it goes in as text, of which SQLite makes an integer or a fraction."""
+
+    impl = types.String
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        return None if value is None else format(value, "f")
+
+
+#: The first that fits counts, so that what is special stands before what is general.
+_BY_TYPE: Final[tuple[tuple[type[TypeEngine[Any]], Callable[[Any], Any]], ...]] = (
+    (types.Boolean, to_boolean),
+    (types.Integer, to_integer),
+    (types.Float, to_fraction),
+    (types.Numeric, to_decimal),
+    (Digits, to_digits),
+    (types.DateTime, to_naive_timestamp),
+    (types.Date, to_date),
+    (types.Time, to_time),
+    (types.Uuid, to_uuid),
+    (types.LargeBinary, to_bytes),
+    (types.String, to_text),
+)
+
+#: PostgreSQL's names of the types of parameters.
+_BY_NAME: Final[dict[str, Callable[[Any], Any]]] = {
+    "bool": to_boolean,
+    "int2": to_integer,
+    "int4": to_integer,
+    "int8": to_integer,
+    "float4": to_fraction,
+    "float8": to_fraction,
+    "numeric": to_decimal,
+    "timestamp": to_naive_timestamp,
+    "timestamptz": to_timestamp,
+    "date": to_date,
+    "time": to_time,
+    "timetz": to_time,
+    "interval": to_interval,
+    "uuid": to_uuid,
+    "bytea": to_bytes,
+    "text": to_text,
+    "varchar": to_text,
+    "bpchar": to_text,
+    "json": dumps,
+    "jsonb": dumps,
+}
+
+
+def for_column(value: Any, kind: TypeEngine[Any]) -> Any:
+    """A JSON value as a column's type takes it. Raises Unfit."""
+    if value is None:
+        return None
+    if isinstance(kind, types.JSON):
+        return value
+    if isinstance(kind, types.ARRAY):
+        if not isinstance(value, list):
+            raise Unfit("a list is needed")
+        return [for_column(item, kind.item_type) for item in value]
+    if isinstance(kind, types.DateTime) and kind.timezone:
+        return to_timestamp(value)
+    for known, convert in _BY_TYPE:
+        if isinstance(kind, known):
+            return convert(value)
+    return to_interval(value) if _is_interval(kind) else value
+
+
+def _is_interval(kind: TypeEngine[Any]) -> bool:
+    # Databases' own interval types share no public ancestor.
+    try:
+        return kind.python_type is timedelta
+    except NotImplementedError:
+        return False
+
+
+def for_parameter(value: Any, kind: str) -> Any:
+    """A JSON value as a parameter of a type of PostgreSQL. Raises Unfit."""
+    if value is None:
+        return None
+    if kind.endswith("[]"):
+        if not isinstance(value, list):
+            raise Unfit("a list is needed")
+        return [for_parameter(item, kind[:-2]) for item in value]
+    convert = _BY_NAME.get(kind)
+    return convert(value) if convert is not None else value
+
+
+def to_json(value: Any) -> Any:
+    """What a database gave, as a JSON value.
+
+    A decimal is a number where a number is as exact, otherwise text; bytes are text in base64; what has no form of
+    its own is the text that the database's driver makes of it.
+    """
+    match value:
+        case None | str() | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Decimal():
+            return _number(value)
+        case datetime():
+            text = value.isoformat()
+            return f"{text[:-6]}Z" if value.tzinfo and text.endswith("+00:00") else text
+        case date() | time():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case bytes() | bytearray() | memoryview():
+            return b64encode(bytes(value)).decode()
+        case dict():
+            return {str(key): to_json(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [to_json(item) for item in value]
+        case _:
+            return str(value)
+
+
+def _number(value: Decimal) -> int | float | str:
+    if not value.is_finite():
+        return str(value)
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) and Decimal(repr(number)) == value else str(value)
