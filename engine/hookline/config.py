@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from hookline.errors import ConfigError, Problem
+from hookline.nearest import did_you_mean
 
 PREFIX = "HOOKLINE_"
 FILE = Path("hookline.toml")
@@ -214,11 +215,10 @@ def _named(name: str, place: str) -> str:
 
 
 def _unknown(name: str, known: list[str], place: str) -> Problem:
-    near = difflib.get_close_matches(name, known, n=1)
     return Problem(
         f"there is no setting {name}",
         code="config.unknown",
-        remedy=f"did you mean {near[0]}?" if near else f"the settings are {', '.join(known)}",
+        remedy=did_you_mean(name, known, f"the settings are {', '.join(known)}"),
         file=place,
     )
 

@@ -67,7 +67,7 @@ def test_a_misspelt_key_names_the_one_that_was_meant(directory: Path) -> None:
     (directory / "hookline.toml").write_text("max_bodi = 5\n")
     with pytest.raises(ConfigError) as caught:
         load()
-    assert problems(caught.value) == ["hookline.toml: there is no setting max_bodi (did you mean max_body?)"]
+    assert problems(caught.value) == ["hookline.toml: there is no setting max_bodi (did you mean 'max_body'?)"]
 
 
 def test_a_misspelt_variable_is_an_error_and_others_under_the_prefix_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_a_misspelt_variable_is_an_error_and_others_under_the_prefix_are_not(mon
     with pytest.raises(ConfigError) as caught:
         load()
     assert problems(caught.value) == [
-        "the environment: there is no setting HOOKLINE_PUBLC_URL (did you mean HOOKLINE_PUBLIC_URL?)"
+        "the environment: there is no setting HOOKLINE_PUBLC_URL (did you mean 'HOOKLINE_PUBLIC_URL'?)"
     ]
 
 

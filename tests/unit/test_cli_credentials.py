@@ -1,0 +1,100 @@
+"""`hookline credentials` without a server: values from the line, files and standard input; secrets stay secret."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from hookline.cli.credentials import read_values
+from hookline.cli.main import main
+
+SECRET = "hunter2-hunter2-hunter2"
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def hookline(*arguments: str, input: str | None = None) -> Any:
+    return CliRunner().invoke(main, ["credentials", *arguments], input=input, catch_exceptions=False)
+
+
+def listed() -> list[dict[str, Any]]:
+    result = hookline("list", "--json")
+    assert result.exit_code == 0, result.stderr
+    found: list[dict[str, Any]] = json.loads(result.stdout)
+    return found
+
+
+def test_a_value_comes_from_the_line_a_file_or_standard_input(directory: Path) -> None:
+    (directory / "key.pem").write_text("line 1\nline 2\n")
+    assert read_values(["a=1=2", "b=@key.pem", "c="]) == {"a": "1=2", "b": "line 1\nline 2", "c": ""}
+    result = hookline("set", "gh", "--type", "github", "secret=-", input=SECRET + "\n")
+    assert result.exit_code == 0, result.stderr
+
+
+def test_a_repeated_key_makes_a_list() -> None:
+    assert read_values(["s=a", "s=b", "s=c", "t=d"]) == {"s": ["a", "b", "c"], "t": "d"}
+
+
+@pytest.mark.parametrize("pairs", [["hunter2"], ["=hunter2"], ["a=-", "b=-"], ["a=@/nowhere/at/all"]])
+def test_what_is_no_value_is_wrong_usage_and_shows_no_value(pairs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", __import__("io").StringIO("hunter2"))
+    with pytest.raises(click.UsageError) as caught:
+        read_values(pairs)
+    assert "hunter2" not in caught.value.message
+
+
+def test_a_credential_is_set_listed_replaced_and_removed() -> None:
+    assert hookline("set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0
+    (one,) = listed()
+    assert (one["name"], one["type"], one["problem"]) == ("gh", "github", None)
+    assert hookline("set", "gh", "--type", "basic", "username=u", f"password={SECRET}").exit_code == 0
+    assert [found["type"] for found in listed()] == ["basic"]
+    assert hookline("rm", "gh").exit_code == 0
+    assert listed() == []
+    result = hookline("rm", "gh")
+    assert result.exit_code == 1
+    assert "there is no credential 'gh'" in result.stderr
+
+
+def test_rule_34_the_key_is_a_file_of_mode_0600_beside_the_database(directory: Path) -> None:
+    hookline("set", "gh", "--type", "github", f"secret={SECRET}")
+    key = directory / ".hookline" / "secret.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    files = [path for path in (directory / ".hookline").rglob("*") if path.is_file()]
+    assert all(SECRET.encode() not in path.read_bytes() for path in files)
+
+
+def test_rule_34_the_setting_may_hold_several_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = ("A" * 42 + "A", "B" * 42 + "A")
+    monkeypatch.setenv("HOOKLINE_SECRET_KEY", first)
+    assert hookline("set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0
+    monkeypatch.setenv("HOOKLINE_SECRET_KEY", f"{second},{first}")
+    assert listed()[0]["problem"] is None
+    monkeypatch.setenv("HOOKLINE_SECRET_KEY", second)
+    assert "is encrypted with the key" in listed()[0]["problem"]
+
+
+def test_a_secret_is_never_printed() -> None:
+    results = [
+        hookline("set", "gh", "--type", "github", f"secret={SECRET}"),
+        hookline("set", "gh", "--type", "github", f"secret={SECRET}", "--json"),
+        hookline("set", "gh", "--type", "github", f"sekret={SECRET}"),
+        hookline("set", "gh", "--type", "githb", f"secret={SECRET}", "--json"),
+        hookline("list"),
+        hookline("list", "--json"),
+    ]
+    assert [result.exit_code for result in results] == [0, 0, 1, 1, 0, 0]
+    assert all(SECRET not in result.output for result in results)
+
+
+def test_every_problem_of_a_credential_is_a_line() -> None:
+    result = hookline("set", "gh", "--type", "basic", "user=u", "password=")
+    assert result.exit_code == 1
+    assert {line.partition(":")[0] for line in result.stderr.splitlines()} >= {"/user", "/username"}

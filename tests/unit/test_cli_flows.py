@@ -1,0 +1,184 @@
+"""`hookline check`, `run`, `test`, `components` and `plugins`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from hookline.cli.main import main
+
+GOOD = {
+    "id": "greet",
+    "trigger": {"use": "webhook", "with": {"verify": "none"}},
+    "steps": [{"id": "hello", "use": "map", "with": {"body": {"hello": "$.body.name"}}}],
+}
+
+
+@pytest.fixture(autouse=True)
+def flows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "flows"
+    folder.mkdir()
+    (folder / "greet.json").write_text(json.dumps(GOOD))
+    return folder
+
+
+def hookline(*arguments: str, input: str | None = None) -> Any:
+    return CliRunner().invoke(main, list(arguments), input=input, catch_exceptions=False)
+
+
+def checked(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    result = hookline("check", "--json", *arguments)
+    return result.exit_code, json.loads(result.stdout)["problems"]
+
+
+def test_a_good_flow_passes_and_that_it_verifies_nothing_is_remarked() -> None:
+    code, problems = checked()
+    assert code == 0
+    assert [(problem["severity"], problem["pointer"]) for problem in problems] == [("warning", "/trigger/with/verify")]
+    assert checked("--strict")[0] == 1
+
+
+def test_six_mistakes_are_six_problems_each_with_file_line_pointer_and_remedy(flows: Path) -> None:
+    (flows / "six.json").write_text(
+        """{
+  "id": "six",
+  "trigger": {"use": "webhook", "with": {"verify": {"scheme": "githb", "credential": "gh"}}},
+  "steps": [
+    {"id": "a", "use": "mpa", "with": {"body": 1}},
+    {"id": "b", "use": "filter", "with": {"kep": true, "keep": true}},
+    {"id": "c", "use": "map", "with": {"body": "$.steps.d.body"}},
+    {"id": "d", "use": "map", "with": {"body": "{{ body. }}"}},
+    {"id": "d", "use": "stop"}
+  ]
+}
+"""
+    )
+    code, problems = checked("flows/six.json")
+    assert code == 1
+    errors = [problem for problem in problems if problem["severity"] == "error"]
+    assert [(problem["pointer"], problem["line"]) for problem in errors] == [
+        ("/trigger/with/verify/scheme", 3),
+        ("/steps/0/use", 5),
+        ("/steps/1/with/kep", 6),
+        ("/steps/2/with/body", 7),
+        ("/steps/3/with/body", 8),
+        ("/steps/4/id", 9),
+    ]
+    assert all(problem["file"] == "flows/six.json" and problem["remedy"] for problem in errors)
+    lines = hookline("check", "flows/six.json").stdout.splitlines()
+    assert lines[0].startswith("flows/six.json:3: /trigger/with/verify/scheme: ")
+    assert lines[-1].startswith("1 flow: 6 errors")
+
+
+def test_what_shows_only_between_files_is_found_once(flows: Path) -> None:
+    (flows / "copy.json").write_text(json.dumps(GOOD))
+    code, problems = checked()
+    assert code == 1
+    found = [(Path(problem["file"]).name, problem["code"]) for problem in problems if problem["severity"] == "error"]
+    assert ("copy.json", "file_name") in found
+    assert len(found) == len(set(found))
+
+
+def test_missing_credentials_are_remarks_before_there_is_a_database_and_errors_after(flows: Path) -> None:
+    verify = {"scheme": "github", "credential": "gh"}
+    (flows / "greet.json").write_text(json.dumps(GOOD | {"trigger": {"use": "webhook", "with": {"verify": verify}}}))
+    code, problems = checked()
+    assert (code, [problem["code"] for problem in problems]) == (0, ["credential_missing"])
+    assert hookline("credentials", "set", "other", "--type", "github", "secret=0123456789abcdef").exit_code == 0
+    assert checked()[0] == 1
+    assert checked("--no-credentials")[0] == 0
+    assert hookline("credentials", "set", "gh", "--type", "github", "secret=0123456789abcdef").exit_code == 0
+    assert checked() == (0, [])
+
+
+def test_a_file_that_does_not_exist_is_wrong_usage() -> None:
+    assert hookline("check", "nowhere.json").exit_code == 2
+
+
+def test_run_runs_a_flow_on_an_input_and_shows_its_steps() -> None:
+    result = hookline("run", "greet", "--input", "-", input='{"name": "Ada"}')
+    assert result.exit_code == 0, result.output
+    assert 'output {"body":{"hello":"Ada"}}' in result.stdout
+    found = json.loads(hookline("run", "flows/greet.json", "-i", "-", "--json", input='{"name": "Ada"}').stdout)
+    assert found["steps"][0]["output"]["body"] == {"hello": "Ada"}
+
+
+def test_run_fails_with_the_flow(flows: Path) -> None:
+    result = hookline("run", "greet")
+    assert result.exit_code == 1
+    assert "expression.missing" in result.stdout
+    (flows / "greet.json").write_text(json.dumps(GOOD | {"steps": [{"use": "mpa"}]}))
+    result = hookline("run", "greet")
+    assert result.exit_code == 1
+    assert "did you mean 'map'?" in result.stderr
+    assert hookline("run", "nothing").exit_code == 1
+
+
+def test_run_gives_headers_and_files_to_the_flow(flows: Path) -> None:
+    body = {"who": "$.headers.x-who", "file": "$.attachments[0].filename", "size": "$.attachments[0].size"}
+    steps = [{"id": "seen", "use": "map", "with": {"body": body}}]
+    (flows / "greet.json").write_text(json.dumps(GOOD | {"steps": steps}))
+    (flows / "note.txt").write_text("12345")
+    result = hookline("run", "greet", "-H", "X-Who: Ada", "--attach", "flows/note.txt", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["steps"][0]["output"]["body"]
+    assert found == {"who": "Ada", "file": "note.txt", "size": 5}
+
+
+def case(expected: str) -> str:
+    return json.dumps(
+        {
+            "cases": [
+                {
+                    "name": "greets",
+                    "input": {"body": {"name": "Ada"}},
+                    "expect": {"outcome": "completed", "body": {"hello": expected}},
+                }
+            ]
+        }
+    )
+
+
+def test_test_runs_the_cases_and_fails_with_them(flows: Path) -> None:
+    assert hookline("test").exit_code == 2
+    (flows / "greet.test.json").write_text(case("Ada"))
+    result = hookline("test")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "1 of 1 cases passed")
+    (flows / "greet.test.json").write_text(case("Eve"))
+    result = hookline("test", "flows/greet.json", "--json")
+    assert result.exit_code == 1
+    (found,) = json.loads(result.stdout)
+    assert found["passed"] is False
+    assert "Eve" in found["differences"][0]
+
+
+def test_components_lists_everything_and_shows_the_inputs_of_one() -> None:
+    names = {one["name"] for one in json.loads(hookline("components", "--json").stdout)}
+    assert {"webhook", "map", "filter", "http.request", "github", "jsonpath"} <= names
+    text = hookline("components", "filter").stdout
+    assert "keep" in text
+    assert "true or false" in text
+    text = hookline("components", "http.request").stdout
+    assert "Credential: " in text
+    assert "basic" in text
+
+
+def test_an_unknown_component_names_the_nearest() -> None:
+    result = hookline("components", "http.requst")
+    assert result.exit_code == 1
+    assert "did you mean 'http.request'?" in result.stderr
+
+
+def test_plugins_lists_each_with_its_distribution_and_version() -> None:
+    found = {one["name"]: one for one in json.loads(hookline("plugins", "--json").stdout)}
+    assert found["generic"] | {"version": None} == {
+        "name": "generic",
+        "module": "hookline_generic",
+        "distribution": "hookline",
+        "version": None,
+        "error": None,
+    }
+    assert found["generic"]["version"]
