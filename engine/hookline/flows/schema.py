@@ -1,0 +1,255 @@
+"""JSON Schema of flow documents, with the components that are installed: for editors' completion and checks."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from hookline.connector import Action
+from hookline.expressions import RESERVED
+from hookline.model.flow import FlowDocument
+from hookline.registry import Registry
+from hookline.scheme import Scheme
+from hookline.trigger import RequestTrigger, Trigger
+
+_EXPRESSION: Final = {"$ref": "#/$defs/Expression"}
+_STEP: Final = {"$ref": "#/$defs/Step"}
+_STEPS: Final = ("ActionStep", "SwitchStep", "ForeachStep")
+#: Keys under which a schema holds values and not schemas.
+_VALUES: Final = frozenset({"default", "const", "enum", "examples", "required"})
+#: Keys that say what a value may be; a schema without any takes everything.
+_LIMITS: Final = ("type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref")
+
+
+def flow_schema(registry: Registry) -> str:
+    """The schema, as JSON text that is the same for the same components."""
+    return json.dumps(_document(registry), indent=1, ensure_ascii=False) + "\n"
+
+
+def _document(registry: Registry) -> dict[str, Any]:
+    document: dict[str, Any] = _plain(FlowDocument.model_json_schema(by_alias=True))
+    definitions: dict[str, Any] = document.pop("$defs")
+    definitions["Expression"] = _expression(registry.mappers)
+    definitions["Step"] = _step(definitions)
+    definitions["Verify"] = _verify(registry.schemes)
+    _open_step(definitions)
+    _offer(definitions["ActionStep"], ((action.name, action.summary) for action in registry.actions.values()))
+    definitions["ActionStep"]["allOf"] = [
+        _where("use", action.name, _action(action, definitions)) for action in registry.actions.values()
+    ]
+    _offer(definitions["TriggerDocument"], ((each.name, each.summary) for each in registry.triggers.values()))
+    definitions["TriggerDocument"]["allOf"] = [
+        _where("use", trigger.name, _trigger(trigger, definitions)) for trigger in registry.triggers.values()
+    ]
+    others = sorted(registry.mappers.keys() - set(RESERVED))
+    document["properties"]["mappers"]["items"] = {"enum": others} if others else False
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A Hookline flow",
+        **document,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _plain(schema: Any) -> Any:
+    """Without the titles that pydantic makes up, and the defaults that it writes in another form than flows do."""
+    if isinstance(schema, list):
+        return [_plain(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if isinstance(schema.get("oneOf"), list) and all(
+        each.get("$ref", "").rpartition("/")[2] in _STEPS for each in schema["oneOf"]
+    ):
+        return _STEP
+    duration = "pattern" in schema and str(schema.get("default", "")).startswith("P")
+    return {
+        key: value if key in _VALUES else _plain(value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str)) and not (key == "default" and duration)
+    }
+
+
+def _expression(mappers: Iterable[str]) -> dict[str, Any]:
+    def named(name: str) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": {name: {"type": "string"}, "default": {"description": "What holds where it is missing."}},
+            "required": [name],
+            "additionalProperties": False,
+        }
+
+    literal = {
+        "type": "object",
+        "properties": {"literal": {"description": "This, as it stands."}},
+        "required": ["literal"],
+        "additionalProperties": False,
+    }
+    return {
+        "description": "JSONPath ($.body.id), Jinja ({{ body.id }}), or an object that names the language.",
+        "anyOf": [
+            {"type": "string", "pattern": r"^\$($|[.\[])|\{\{|\{%"},
+            literal,
+            *(named(name) for name in sorted({*mappers, *RESERVED} - {"literal"})),
+        ],
+    }
+
+
+def _step(definitions: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = {
+        key: definitions[name]["description"] for key, name in zip(("use", "switch", "foreach"), _STEPS, strict=True)
+    }
+    return {
+        "type": "object",
+        # Named here as well, so that editors offer them before one is chosen.
+        "properties": {key: {"description": text} for key, text in kinds.items()},
+        "if": {"required": ["switch"]},
+        "then": {"$ref": "#/$defs/SwitchStep"},
+        "else": {
+            "if": {"required": ["foreach"]},
+            "then": {"$ref": "#/$defs/ForeachStep"},
+            "else": {"$ref": "#/$defs/ActionStep"},
+        },
+    }
+
+
+def _open_step(definitions: dict[str, Any]) -> None:
+    """Say what expressions in the steps themselves may be."""
+    condition = {"anyOf": [{"type": "boolean"}, _EXPRESSION]}
+    for name in (*_STEPS, "CaseDocument"):
+        definitions[name]["properties"]["when"] |= condition
+    definitions["CaseDocument"]["oneOf"] = [{"required": ["when"]}, {"required": ["otherwise"]}]
+    definitions["CaseDocument"]["properties"]["when"].pop("default", None)
+    definitions["ForeachStep"]["properties"]["foreach"] |= {"anyOf": [{"type": ["array", "null"]}, _EXPRESSION]}
+
+
+def _offer(definition: dict[str, Any], names: Iterable[tuple[str, str]]) -> None:
+    """Let `use` be one of these names, each with what it is."""
+    use = definition["properties"]["use"]
+    use.pop("type", None)
+    use["oneOf"] = [{"const": name, "description": text} if text else {"const": name} for name, text in names]
+
+
+def _where(key: str, value: str, then: Mapping[str, Any]) -> dict[str, Any]:
+    return {"if": {"properties": {key: {"const": value}}, "required": [key]}, "then": then}
+
+
+def _action(action: Action, definitions: dict[str, Any]) -> dict[str, Any]:
+    settings = _settings(action.settings, action.name, definitions)
+    for name in list(definitions):
+        if name.startswith(f"{action.name}."):
+            definitions[name] = _open(definitions[name])
+    then: dict[str, Any] = {"properties": {"with": _open(settings)}}
+    required = ["with"] if settings.get("required") else []
+    required += ["credential"] if action.needs_credential else []
+    if required:
+        then["required"] = required
+    if not action.credential_types:
+        then["properties"]["credential"] = {"type": "null"}
+    return then
+
+
+def _trigger(trigger: Trigger, definitions: dict[str, Any]) -> dict[str, Any]:
+    settings = _settings(trigger.settings, trigger.name, definitions)
+    if isinstance(trigger, RequestTrigger):
+        description = settings["properties"]["verify"].get("description", "")
+        settings["properties"]["verify"] = {"$ref": "#/$defs/Verify", "description": description}
+        definitions.pop(f"{trigger.name}.Verify", None)
+    then: dict[str, Any] = {"properties": {"with": settings}}
+    if settings.get("required"):
+        then["required"] = ["with"]
+    return then
+
+
+def _verify(schemes: Mapping[str, Scheme[Any, Any]]) -> dict[str, Any]:
+    scheme = {
+        "oneOf": [
+            {"const": "none", "description": "Nothing is verified: whoever knows the URL can send."},
+            *({"const": name, "description": each.title} for name, each in schemes.items()),
+        ]
+    }
+    short = ["none", *(name for name, each in schemes.items() if each.credential is None)]
+    cases = [_where("scheme", "none", {"properties": {"scheme": True}, "additionalProperties": False})]
+    cases += [_where("scheme", name, _scheme(each)) for name, each in schemes.items()]
+    # One form or the other, and not `anyOf`: so a mistake is reported within the form that was chosen.
+    return {
+        "if": {"type": "string"},
+        "then": {"enum": short},
+        "else": {
+            "type": "object",
+            "properties": {
+                "scheme": scheme,
+                "credential": {"type": "string", "description": "The name of the credential with its secret."},
+            },
+            "required": ["scheme"],
+            "allOf": cases,
+        },
+    }
+
+
+def _scheme(scheme: Scheme[Any, Any]) -> dict[str, Any]:
+    settings = _inline(_plain(scheme.settings.model_json_schema(by_alias=True)))
+    allowed: dict[str, Any] = {"scheme": True, **settings.get("properties", {})}
+    required = list(settings.get("required", ()))
+    if scheme.credential is not None:
+        allowed["credential"] = True
+        required.append("credential")
+    then: dict[str, Any] = {"properties": allowed, "additionalProperties": False}
+    return then | {"required": required} if required else then
+
+
+def _settings(model: type[BaseModel], name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """A model's schema; what it refers to goes among the document's definitions, under the component's name."""
+    schema: dict[str, Any] = _plain(model.model_json_schema(by_alias=True, ref_template=f"#/$defs/{name}.{{model}}"))
+    definitions |= {f"{name}.{key}": value for key, value in schema.pop("$defs", {}).items()}
+    # The step's own description says what it is; that of a generated model says nothing.
+    schema.pop("description", None)
+    return schema
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with its definitions put in their places; those of schemes' settings don't refer to themselves."""
+    definitions = schema.pop("$defs", {})
+
+    def put(value: Any) -> Any:
+        if isinstance(value, list):
+            return [put(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            rest = {key: item for key, item in value.items() if key != "$ref"}
+            return {**put(definitions[value["$ref"].rpartition("/")[2]]), **rest}
+        return {key: item if key in _VALUES else put(item) for key, item in value.items()}
+
+    placed: dict[str, Any] = put(schema)
+    return placed
+
+
+def _open(schema: Any) -> Any:
+    """A schema of settings, in which each value may be an expression instead."""
+    if not isinstance(schema, dict):
+        return schema
+    opened = dict(schema)
+    if "properties" in schema:
+        opened["properties"] = {key: _value(each) for key, each in schema["properties"].items()}
+    for key in ("additionalProperties", "items"):
+        if isinstance(schema.get(key), dict):
+            opened[key] = _value(schema[key])
+    if "prefixItems" in schema:
+        opened["prefixItems"] = [_value(each) for each in schema["prefixItems"]]
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in schema:
+            opened[key] = [_open(each) for each in schema[key]]
+    if schema.get("type") == "string" and "enum" not in schema and "const" not in schema:
+        # Numbers become text where text is asked for.
+        opened["type"] = ["string", "number"]
+    return opened
+
+
+def _value(schema: Any) -> Any:
+    if not isinstance(schema, dict) or not any(limit in schema for limit in _LIMITS):
+        return schema
+    notes = {key: schema[key] for key in ("description", "default") if key in schema}
+    limits = _open({key: value for key, value in schema.items() if key not in notes})
+    alternatives = limits["anyOf"] if limits.keys() == {"anyOf"} else [limits]
+    return {**notes, "anyOf": [*alternatives, _EXPRESSION]}
