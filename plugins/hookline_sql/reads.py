@@ -171,10 +171,10 @@ def listing(flow_id: str | None, state: State | None, cursor: str | None) -> Sel
 
 def _cursor(text_: str) -> str:
     try:
-        made = str(uuid.UUID(text_))
+        valid = str(uuid.UUID(text_)) == text_
     except ValueError:
-        made = ""
-    if made != text_:
+        valid = False
+    if not valid:
         raise ValueError(f"{text_!r} is not a cursor: pass the `next` of the page before")
     return text_
 

@@ -1,0 +1,61 @@
+"""Time that a test sets by hand."""
+
+import asyncio
+import heapq
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Final
+
+START: Final = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
+
+
+class ManualClock:
+    """Stands still until it is advanced; whoever sleeps on it wakes when their time comes."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._now = start
+        self._monotonic = 0.0
+        self._order = count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._changed = asyncio.Event()
+
+    def now(self) -> datetime:
+        """The current time, aware, in UTC."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Seconds since the clock was made."""
+        return self._monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once the clock has been advanced so far; at once where `seconds` is not above 0."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), woken))
+        self._changed.set()
+        try:
+            await woken
+        finally:
+            woken.cancel()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and wake those whose time has come, in the order of their times."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+        while self._sleepers and self._sleepers[0][0] <= self._monotonic:
+            _, _, woken = heapq.heappop(self._sleepers)
+            if not woken.done():
+                woken.set_result(None)
+
+    @property
+    def sleepers(self) -> int:
+        """How many sleep now."""
+        return sum(not woken.done() for _, _, woken in self._sleepers)
+
+    async def until_sleeping(self, sleepers: int = 1) -> None:
+        """Return once at least so many sleep: then it is time to advance."""
+        while self.sleepers < sleepers:
+            self._changed.clear()
+            await self._changed.wait()

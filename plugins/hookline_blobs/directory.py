@@ -1,0 +1,167 @@
+"""A directory of blobs: `ab/cd/<id>` for each, and `incoming/` for those that are being written.
+
+Ids are random, and made here: no name that comes from outside is ever part of a path. A blob's modification time is the
+time of its commit by the engine's clock.
+"""
+
+import asyncio
+import os
+import re
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from hookline.api import StoreError
+from hookline.api.storage import Blobs, Clock
+
+from .writer import FileWriter, sync
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_SHARD: Final = re.compile(r"[0-9a-f]{2}")
+
+READ: Final = 64 * 1024
+"""Bytes read in one go at least: a change of threads costs more than reading them."""
+
+
+class DirectoryBlobs:
+    """Blobs as files of one directory, made where it isn't there."""
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self._root = root
+        self._incoming = root / "incoming"
+        self._clock = clock
+        self._writing: set[str] = set()
+        #: Directories that are durable; at most 65,536 of four letters.
+        self._made: set[str] = set()
+        self._making = Lock()
+
+    async def create(self) -> FileWriter:
+        blob_id = uuid.uuid4().hex
+        self._writing.add(blob_id)
+        return FileWriter(
+            blob_id,
+            temporary=self._incoming / blob_id,
+            place=lambda: self._make_place(blob_id),
+            clock=self._clock,
+            on_end=self._writing.discard,
+        )
+
+    def _path(self, blob_id: str) -> Path:
+        return self._root / blob_id[:2] / blob_id[2:4] / blob_id
+
+    def _make_place(self, blob_id: str) -> Path:
+        """The blob's path. A name lasts through a power cut if its directory's name does, and so on upwards."""
+        path = self._path(blob_id)
+        shard = blob_id[:4]
+        with self._making:
+            if shard not in self._made:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for directory in (path.parent.parent, self._root, self._root.parent):
+                    sync(directory)
+                self._made.add(shard)
+        return path
+
+    async def open(self, blob_id: str, chunk_size: int = READ) -> AsyncIterator[bytes]:
+        if chunk_size < 1:
+            raise ValueError(f"chunks of {chunk_size} bytes can't be read")
+        missing = StoreError(f"there is no blob {blob_id!r}")
+        if _ID.fullmatch(blob_id) is None:
+            raise missing
+        with failing("read"):
+            try:
+                file = await asyncio.to_thread(self._path(blob_id).open, "rb", buffering=0)
+            except FileNotFoundError:
+                raise missing from None
+            # A whole number of chunks in one go.
+            size = max(chunk_size, READ // chunk_size * chunk_size)
+            try:
+                while data := await asyncio.to_thread(_read, file.fileno(), size):
+                    for start in range(0, len(data), chunk_size):
+                        yield data[start : start + chunk_size]
+            finally:
+                file.close()
+
+    async def delete(self, blob_id: str) -> None:
+        if _ID.fullmatch(blob_id) is not None:
+            with failing("deleted"):
+                await asyncio.to_thread(self._path(blob_id).unlink, missing_ok=True)
+
+    async def older_than(self, at: datetime) -> AsyncIterator[str]:
+        """Also removes what was left half written before that time, by a process that died."""
+        limit = at.timestamp()
+        with failing("listed"):
+            await asyncio.to_thread(self._remove_stale, limit)
+            for shard in await asyncio.to_thread(_shards, self._root):
+                for blob_id in await asyncio.to_thread(_older, shard, limit):
+                    yield blob_id
+
+    def _remove_stale(self, limit: float) -> None:
+        for entry in _entries(self._incoming):
+            if entry.name in self._writing:
+                continue
+            with suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_mtime < limit:
+                    Path(entry.path).unlink()
+
+    async def close(self) -> None:
+        """Nothing is held open between two calls."""
+
+
+def file_blobs(url: str, *, clock: Clock) -> Blobs:
+    """`file:///srv/blobs`, or `file:blobs` for a directory of the current one."""
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.netloc not in {"", "localhost"} or not path or parts.query or parts.fragment:
+        raise StoreError(f"{url!r} names no directory: write file:///srv/blobs, or file:blobs for one that is here")
+    return DirectoryBlobs(Path(path).absolute(), clock)
+
+
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Give the system's errors as StoreError."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"the blob {error.filename or ''} can't be {what}: {error.strerror}") from error
+
+
+def _read(file: int, size: int) -> bytes:
+    """So many bytes, fewer only at the end."""
+    parts = []
+    while size and (part := os.read(file, size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _entries(path: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _shards(root: Path) -> list[Path]:
+    """The second-level directories, which is as much as is read in one go."""
+    return [
+        Path(second.path)
+        for first in _entries(root)
+        if _SHARD.fullmatch(first.name)
+        for second in _entries(Path(first.path))
+        if _SHARD.fullmatch(second.name)
+    ]
+
+
+def _older(shard: Path, limit: float) -> list[str]:
+    found = []
+    for entry in _entries(shard):
+        with suppress(FileNotFoundError):
+            if _ID.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < limit:
+                found.append(entry.name)
+    return found
