@@ -28,7 +28,10 @@ async def parse(
     ctx: Context[None],
     file: Annotated[
         str | dict[str, JsonValue] | None,
-        Field(description="One of the message's attachments, or its name; by default the only one."),
+        Field(
+            description="One of the message's attachments, or its name; by default the only one, or where there is "
+            "none the message's body, if that is a text."
+        ),
     ] = None,
     text: Annotated[str | None, Field(description="Instead of `file`: the CSV itself.")] = None,
     delimiter: Annotated[Character, Field(description="What separates values; a tab is `\\t`.")] = ",",
@@ -58,6 +61,8 @@ async def parse(
     """
     if file is not None and text is not None:
         raise StepError("give either `file` or `text`", code="csv.input")
+    if file is None and text is None and not ctx.message.attachments and isinstance(ctx.message.body, str):
+        text = ctx.message.body
     attachment = None if text is not None else attached(ctx, file)
     if attachment is not None and attachment.size > max_bytes:
         raise StepError(

@@ -157,6 +157,16 @@ async def test_the_file_is_one_of_the_messages_own() -> None:
         await use("csv.parse", {}, Chunks(b"a\n1"))
 
 
+async def test_a_body_that_is_a_text_is_parsed_where_nothing_else_is_there() -> None:
+    csv_request = Message("a\n1")
+    action = ACTIONS["csv.parse"]
+    fields: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
+    arguments = action.arguments(action.settings.model_validate({}))
+    assert await action.run(Context(**{**fields, "message": csv_request}), **arguments) == [{"a": "1"}]
+    with pytest.raises(StepError, match="the message has none"):
+        await action.run(Context(**{**fields, "message": Message({"a": 1})}), **arguments)
+
+
 async def test_rule_35_an_id_that_a_message_brings_along_opens_nothing() -> None:
     with pytest.raises(StepError):
         await use("csv.parse", {"file": {"id": "of-another-execution"}}, Chunks(b"a\n1"), (attachment(b""),))

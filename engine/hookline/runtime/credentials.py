@@ -176,7 +176,7 @@ def _problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
         pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in one["loc"])
         if one["type"] == "extra_forbidden":
             names = [found.alias or name for name, found in model.model_fields.items()]
-            remedy = f"it takes {', '.join(names)}{_near(str(one['loc'][-1]), names)}" if names else "it takes nothing"
+            remedy = did_you_mean(str(one["loc"][-1]), names, f"it takes {', '.join(names)}" if names else "")
             problems.append(Problem("it has no such value", pointer, "unknown", remedy))
         else:
             problems.append(Problem(one["msg"].removeprefix("Value error, "), pointer, one["type"]))
