@@ -1,0 +1,216 @@
+"""`hookline serve` as a process: how it starts, is found by other commands, and stops."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from hookline.cli.server_file import RunningServer, announced, find
+from hookline.config import Settings
+from hookline.errors import ConfigError
+
+SECRET = "hunter2-hunter2-hunter2"
+FLOW = {
+    "id": "greet",
+    "trigger": {"use": "webhook", "with": {"verify": "none"}},
+    "steps": [{"id": "no", "use": "fail", "with": {"message": "not today"}}],
+}
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")} | more
+
+
+def hookline(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hookline.cli.main", *arguments],
+        cwd=folder,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *arguments: str, **more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """The process, and what it says of itself once it is ready."""
+    command = [sys.executable, "-m", "hookline.cli.main", "serve", "--json", "--port", "0", *arguments]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            command, cwd=folder, env=environment(**more), stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, (folder / "log").read_text()
+            yield process, json.loads(line)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def stopped(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGTERM)
+    return process.wait(timeout=30)
+
+
+def get(url: str, **headers: str) -> tuple[int, bytes]:
+    with urlopen(Request(url, headers=headers), timeout=10) as response:
+        return response.status, response.read()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "greet.json").write_text(json.dumps(FLOW))
+    return tmp_path
+
+
+@pytest.mark.parametrize("server", ["hypercorn", "uvicorn"])
+def test_it_says_where_it_listens_serves_and_ends_well_on_sigterm(folder: Path, server: str) -> None:
+    with serving(folder, "--server", server) as (process, said):
+        assert get(f"{said['url']}/readyz")[0] == 200
+        token = Path(said["token_file"])
+        assert token.stat().st_mode & 0o777 == 0o600
+        headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
+        flows = json.loads(get(f"{said['url']}/api/v1/flows", **headers)[1])["items"]
+        assert [flow["url"] for flow in flows] == [f"{said['url']}/hook/greet"]
+        assert stopped(process) == 0
+    assert not (folder / ".hookline" / "server.json").exists()
+
+
+def test_other_commands_go_through_the_server_and_give_the_same_as_without(folder: Path) -> None:
+    with serving(folder) as (process, said):
+        assert (folder / ".hookline" / "server.json").exists()
+        result = hookline(folder, "credentials", "set", "gh", "--type", "github", f"secret={SECRET}")
+        assert result.returncode == 0, result.stderr
+        request = Request(f"{said['url']}/hook/greet", data=b"{}", headers={"Content-Type": "application/json"})
+        with urlopen(request, timeout=10) as response:
+            execution_id = json.loads(response.read())["execution_id"]
+        while json.loads(hookline(folder, "executions", "show", execution_id, "--json").stdout)["state"] != "failed":
+            pass
+        wrong = hookline(folder, "credentials", "set", "x", "--type", "github", "sekret=hunter2")
+        missing = hookline(folder, "executions", "show", "nothing", "--json")
+        online = [
+            hookline(folder, "credentials", "list", "--json").stdout,
+            hookline(folder, "executions", "list", "--json").stdout,
+            hookline(folder, "executions", "show", execution_id, "--json").stdout,
+        ]
+        assert stopped(process) == 0
+    assert wrong.returncode == 1
+    assert "did you mean 'secret'?" in wrong.stderr
+    assert "hunter2" not in wrong.stderr
+    assert (missing.returncode, json.loads(missing.stderr)["error"]["code"]) == (1, "execution.not_found")
+    offline = [
+        hookline(folder, "credentials", "list", "--json").stdout,
+        hookline(folder, "executions", "list", "--json").stdout,
+        hookline(folder, "executions", "show", execution_id, "--json").stdout,
+    ]
+    assert [json.loads(text) for text in online] == [json.loads(text) for text in offline]
+    assert SECRET not in "".join(online)
+    assert hookline(folder, "executions", "retry", execution_id).returncode == 0
+    assert hookline(folder, "executions", "retry", execution_id).returncode == 1
+    shown = json.loads(hookline(folder, "executions", "show", execution_id, "--json").stdout)
+    assert (shown["state"], shown["attempt"]) == ("waiting", 2)
+
+
+def test_rule_2_a_second_server_on_the_same_file_is_refused_and_the_first_serves_on(folder: Path) -> None:
+    with serving(folder) as (process, said):
+        second = hookline(folder, "serve", "--port", "0")
+        assert second.returncode == 1
+        assert str(process.pid) in second.stderr
+        assert "Traceback" not in second.stderr
+        assert get(f"{said['url']}/readyz")[0] == 200
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_started(folder: Path) -> None:
+    with serving(folder) as (_, said):
+        port = said["url"].rpartition(":")[2]
+        result = hookline(folder, "serve", "--port", port, "--db", "sqlite:///other/x.db")
+        assert result.returncode == 2
+        assert f"port {port}" in result.stderr
+        assert not (folder / "other").exists()
+
+
+def test_after_a_kill_other_commands_work_directly(folder: Path) -> None:
+    with serving(folder) as (process, _):
+        process.kill()
+        process.wait(timeout=30)
+    assert (folder / ".hookline" / "server.json").exists()
+    assert hookline(folder, "executions", "list").returncode == 0
+
+
+def test_a_token_from_the_settings_is_in_no_file(folder: Path) -> None:
+    token = "a-token-from-the-settings"
+    with serving(folder, HOOKLINE_ADMIN_TOKEN=token) as (_, said):
+        assert said["token_file"] is None
+        assert get(f"{said['url']}/api/v1/flows", Authorization=f"Bearer {token}")[0] == 200
+        refused = hookline(folder, "executions", "list")
+        assert refused.returncode == 2
+        assert "HOOKLINE_ADMIN_TOKEN" in refused.stderr
+        assert hookline(folder, "executions", "list", HOOKLINE_ADMIN_TOKEN=token).returncode == 0
+    assert all(token.encode() not in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_cannot_be_served_yet_is_refused_with_the_remedy(folder: Path) -> None:
+    result = hookline(folder, "serve", "--port", "0", "--queue", "nats://localhost")
+    assert result.returncode == 2
+    assert "queue" in result.stderr
+    result = hookline(folder, "serve", "--port", "0", "--workers", "2")
+    assert result.returncode == 2
+    assert "postgresql://" in result.stderr
+
+
+def test_json_logs_are_one_object_a_line(folder: Path) -> None:
+    with serving(folder, "--log-format", "json") as (process, _):
+        assert stopped(process) == 0
+    events = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+    assert {"started", "stopping"} <= {event["event"] for event in events}
+
+
+def test_the_file_of_another_database_or_a_dead_process_is_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(db="sqlite:///data/a.db", admin_token="0123456789abcdef")
+    with announced(settings, "http://127.0.0.1:1", None) as path:
+        assert path.exists()
+        assert find(settings) is None, "nobody listens there"
+        assert find(Settings(db="sqlite:///data/b.db")) is None
+    assert not path.exists()
+    path.write_text("{")
+    assert find(settings) is None
+
+
+def test_a_server_that_started_later_keeps_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(db="sqlite:///data/a.db")
+    with announced(settings, "http://127.0.0.1:1", None) as path:
+        later = RunningServer("http://127.0.0.1:2", os.getpid() + 1, "x", None)
+        path.write_text(json.dumps({name: getattr(later, name) for name in later.__struct_fields__}))
+    assert path.exists()
+
+
+def test_a_server_whose_token_is_not_known_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(db="sqlite:///data/a.db")
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        with announced(settings, url, None), pytest.raises(ConfigError, match="HOOKLINE_ADMIN_TOKEN"):
+            find(settings)
+        with announced(settings, url, tmp_path / "gone"), pytest.raises(ConfigError, match="can't be read"):
+            find(settings)
