@@ -136,9 +136,9 @@ class ServerProcess:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any, Mapping[str, str]]:
         """Send a request: status, decoded JSON body, headers."""
-        request = Request(self.url + path, data=body, method=method, headers=dict(headers or {}))  # noqa: S310
+        request = Request(self.url + path, data=body, method=method, headers=dict(headers or {}))
         try:
-            with urlopen(request, timeout=30) as response:  # noqa: S310
+            with urlopen(request, timeout=30) as response:
                 content, status, found = response.read(), response.status, dict(response.headers)
         except HTTPError as error:
             content, status, found = error.read(), error.code, dict(error.headers)

@@ -45,11 +45,10 @@ class Load:
             thread.join()
 
     def _send(self) -> None:
-        connection: HTTPConnection | None = None
+        connection = HTTPConnection(self._address, timeout=10)
         while self._going:
             number = next(self._numbers)
             try:
-                connection = connection or HTTPConnection(self._address, timeout=10)
                 connection.request("POST", self._path, dumps({"n": number}), {"Content-Type": "application/json"})
                 response = connection.getresponse()
                 answer = response.read()
@@ -58,8 +57,10 @@ class Load:
                 else:
                     self.refused.append(response.status)
             except (OSError, HTTPException):
-                connection = None
+                # It connects anew at the next request.
+                connection.close()
                 time.sleep(0.02)
+        connection.close()
 
 
 @pytest.mark.slow

@@ -40,7 +40,8 @@ async def run_server(
 ) -> bool:
     """Serve on a listening socket; `ready` is awaited beside it. A first signal drains, a second one stops at once.
 
-    Raises what `ready` raises, once the server has stopped. Gives whether it ended as it was asked to, and not because a part of the engine died.
+    Raises what `ready` raises, once the server has stopped. Gives whether it ended as it was asked to, and
+    not because a part of the engine died.
     """
     host, port = sock.getsockname()[:2]
     url = local_url(host, port)
