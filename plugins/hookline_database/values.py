@@ -94,7 +94,10 @@ def to_timestamp(value: Any) -> datetime:
 def to_naive_timestamp(value: Any) -> datetime:
     """For columns that know no offset: the time in UTC."""
     moment = _moment(value)
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError:
+        raise Unfit("a time between the years 1 and 9999 is needed") from None
 
 
 def to_date(value: Any) -> date:

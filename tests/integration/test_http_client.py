@@ -62,7 +62,10 @@ async def serve() -> AsyncIterator[Serve]:
             app = web.Application()
             for path, handler in handlers.items():
                 app.router.add_route("*", path, handler)
-            return await stack.enter_async_context(TestServer(app))
+            server = TestServer(app)
+            await server.start_server()
+            stack.push_async_callback(server.close)
+            return server
 
         yield start
 

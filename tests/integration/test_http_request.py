@@ -149,9 +149,11 @@ async def room() -> AsyncIterator[Room]:
         app.router.add_get(path, handler)
     blobs = MemoryBlobs()
     client = PooledClient(clock=SystemClock(), egress=Egress(["127.0.0.1"]), blobs=blobs)  # type: ignore[arg-type]
-    async with TestServer(app) as server:
-        yield Room(server, client, blobs)
-        await client.close()
+    server = TestServer(app)
+    await server.start_server()
+    yield Room(server, client, blobs)
+    await client.close()
+    await server.close()
 
 
 async def test_the_result_has_the_decoded_body_the_headers_and_the_status(room: Room) -> None:

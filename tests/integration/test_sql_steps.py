@@ -612,3 +612,20 @@ async def test_databases_are_shared_bounded_and_closed(tmp_path: Path, monkeypat
     assert not databases._open
     error = await room.error("query", url=f"sqlite:///{tmp_path}/0.db", sql="SELECT 1")
     assert (error.error_code, error.retryable) == ("engine.stopping", True)
+
+
+async def test_a_cancelled_step_ends_at_once_and_its_thread_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "books.db"
+    room = Room(f"sqlite:///{path}")
+    await room("execute", sql="CREATE TABLE t (a TEXT)")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await room("insert", table="t", row={"a": "x"}, key="k")
+    other.execute("ROLLBACK")
+    # The thread goes on: whether it wrote or not, the next attempt with the key leaves exactly one row.
+    await room("insert", table="t", row={"a": "x"}, key="k")
+    assert await count(room, "t") == 1
+    other.close()
+    await room.resources.close()

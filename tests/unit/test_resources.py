@@ -1,0 +1,91 @@
+"""What an engine keeps open for its plugins, and which databases are its own."""
+
+from pathlib import Path
+
+import pytest
+
+from hookline.errors import StepError
+from hookline.runtime.resources import EngineResources, identity
+
+
+class Pool:
+    def __init__(self) -> None:
+        self.closed = 0
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class Stubborn(Pool):
+    async def close(self) -> None:
+        await super().close()
+        raise OSError("no")
+
+
+async def test_a_resource_is_made_once_for_each_engine() -> None:
+    one, other = EngineResources(), EngineResources()
+    assert one.get(Pool) is one.get(Pool)
+    assert one.get(Pool) is not other.get(Pool)
+    assert isinstance(one.get(Stubborn), Stubborn)
+
+
+async def test_all_are_closed_even_if_one_fails() -> None:
+    resources = EngineResources()
+    stubborn, pool = resources.get(Stubborn), resources.get(Pool)
+    with pytest.raises(ExceptionGroup) as caught:
+        await resources.close()
+    assert [type(error) for error in caught.value.exceptions] == [OSError]
+    assert (stubborn.closed, pool.closed) == (1, 1)
+    await resources.close()
+    assert pool.closed == 1
+
+
+async def test_nothing_is_made_once_the_engine_stops() -> None:
+    resources = EngineResources()
+    await resources.close()
+    with pytest.raises(StepError) as caught:
+        resources.get(Pool)
+    assert (caught.value.error_code, caught.value.retryable) == ("engine.stopping", True)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("sqlite:///a.db", "sqlite+aiosqlite:///./a.db"),
+        ("sqlite:///a%20b.db", "sqlite:///a b.db"),
+        ("sqlite:///a.db", "sqlite:///file:a.db?mode=ro&uri=true"),
+        ("postgresql://h/db", "postgres://user:pw@H:5432/db"),
+        ("postgresql://localhost/db", "postgresql+asyncpg://127.0.0.1/db"),
+        ("postgresql:///db", "postgresql://localhost/db"),
+        ("postgresql:///db?host=/var/run/postgresql", "postgresql://localhost/db"),
+        ("postgresql:///db?host=h&port=6000", "postgresql://h:6000/db"),
+        ("mysql+pymysql://h/db", "mysql://u@h:3306/db"),
+    ],
+)
+def test_two_spellings_of_one_database_are_the_same(one: str, other: str) -> None:
+    assert identity(one) == identity(other)
+    assert EngineResources([one]).owns_database(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("sqlite:///a.db", "sqlite:///b.db"),
+        ("sqlite:///a.db", "sqlite:////a.db"),
+        ("postgresql://h/db", "postgresql://h/other"),
+        ("postgresql://h/db", "postgresql://h:5433/db"),
+        ("postgresql://h/db", "postgresql://i/db"),
+        ("postgresql://h/db", "mysql://h/db"),
+    ],
+)
+def test_two_databases_are_not(one: str, other: str) -> None:
+    assert not EngineResources([one]).owns_database(other)
+
+
+def test_a_file_that_is_made_later_is_still_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "engine.db"
+    resources = EngineResources([f"sqlite:///{path}"])
+    assert resources.owns_database(f"sqlite:///{path}")
+    path.touch()
+    (tmp_path / "link.db").symlink_to(path)
+    assert resources.owns_database(f"sqlite:///{tmp_path}/link.db")
