@@ -15,7 +15,7 @@ from jinja2.utils import pass_context
 from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping import methods
 from hookline_mapping.formats import percent_format
-from hookline_mapping.sandbox import BudgetedContext, Missing, refuse_missing, spend_size
+from hookline_mapping.sandbox import BudgetedContext, Missing, refuse_missing, spend_comparing, spend_size
 from hookline_mapping.values import json_text, text, to_json
 
 _MAX_DIGITS: Final = 30
@@ -48,8 +48,8 @@ def _on_text(name: str, growth: int = 1) -> Callable[..., Any]:
 
     def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> Any:
         value = _text(context, value)
-        context.budget.spend_copy(len(value) * growth)
-        return function(value, *args, **kwargs)
+        context.budget.spend_text(len(value) * growth)
+        return str(function(value, *args, **kwargs))
 
     return apply
 
@@ -75,6 +75,14 @@ def _plain(name: str) -> Callable[..., Any]:
     """One of Jinja's filters that is given nothing, as it is."""
     function = JINJA_FILTERS[name]
     return lambda context, value, *args, **kwargs: function(value, *args, **kwargs)
+
+
+def _title(context: BudgetedContext, value: Any) -> str:
+    value = _text(context, value)
+    # Jinja goes through it word by word.
+    context.budget.spend_turns(len(value) // 2)
+    made: str = JINJA_FILTERS["title"](value)
+    return made
 
 
 def _replace(context: BudgetedContext, value: Any, old: str, new: Any, count: int | None = None) -> str:
@@ -123,6 +131,13 @@ def _items(context: BudgetedContext, value: Any) -> list[Any]:
     return list(value.items())
 
 
+def _sort(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+    listed = _without_missing(value)
+    spend_comparing(context.budget, listed)
+    made: list[Any] = JINJA_FILTERS["sort"](context.environment, listed, *args, **kwargs)
+    return made
+
+
 def _in_pieces(name: str) -> Callable[..., Any]:
     """Jinja's `batch` and `slice`, with a bounded number of pieces, and of items that fill the last one."""
     function = JINJA_FILTERS[name]
@@ -167,7 +182,7 @@ def _tojson(context: BudgetedContext, value: Any, indent: int | None = None) -> 
 
 def _urlencode(context: BudgetedContext, value: Any) -> str:
     size = len(value) if isinstance(value, str) else len(json_text(value, context.budget))
-    context.budget.spend_copy(size * 12)
+    context.budget.spend_text(size * 9)
     made: str = JINJA_FILTERS["urlencode"](value if isinstance(value, str) else to_json(value, context.budget))
     return made
 
@@ -190,12 +205,11 @@ def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
 _STRICT: Final[Mapping[str, Callable[..., Any]]] = {
     **{name: _text_filter(name) for name in ("upper", "lower")},
     "capitalize": _on_text("capitalize"),
-    "title": _on_text("title"),
+    "title": _title,
     "trim": _text_filter("strip"),
     "escape": _on_text("escape", 6),
     "e": _on_text("escape", 6),
     "urlencode": _urlencode,
-    "wordcount": _on_text("wordcount"),
     "truncate": lambda context, value, *args, **kwargs: JINJA_FILTERS["truncate"](
         context.environment, _text(context, value), *args, **kwargs
     ),
@@ -220,7 +234,7 @@ _STRICT: Final[Mapping[str, Callable[..., Any]]] = {
     "items": _items,
     "dictsort": _plain("dictsort"),
     "join": _join,
-    "sort": _eager("sort", "environment"),
+    "sort": _sort,
     "unique": _eager("unique", "environment"),
     "groupby": _eager("groupby", "environment"),
     **{name: _eager(name, "context") for name in ("map", "select", "reject", "selectattr", "rejectattr")},
@@ -247,6 +261,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "urlize": "it isn't bounded",
     "xmlattr": "write the attributes with escape",
     "pprint": "write tojson",
+    "wordcount": "write x.split() | length",
 }
 """Filters of Jinja's that aren't here, and why or what instead."""
 
@@ -254,8 +269,11 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 def _test(function: Any) -> Callable[..., Any]:
     """A test that refuses what is missing: `x is none` says nothing about what isn't there."""
 
-    def apply(value: Any, *args: Any) -> bool:
+    @pass_context
+    def apply(context: BudgetedContext, value: Any, *args: Any) -> bool:
         refuse_missing((value, *args))
+        if args:
+            spend_comparing(context.budget, value)
         return bool(function(value, *args))
 
     return apply
@@ -264,7 +282,7 @@ def _test(function: Any) -> Callable[..., Any]:
 @pass_context
 def _is_in(context: BudgetedContext, value: Any, container: Any) -> bool:
     refuse_missing((value, container))
-    spend_size(context.budget, container)
+    spend_comparing(context.budget, container)
     return value in container
 
 

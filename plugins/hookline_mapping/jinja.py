@@ -29,7 +29,7 @@ from hookline_mapping.values import to_json
 _RESULT: Final = "_result"
 _GIVES: Final[dict[str, type]] = {
     **dict.fromkeys(("upper", "lower", "title", "trim", "string", "join", "replace", "format", "tojson"), str),
-    **dict.fromkeys(("length", "count", "int", "wordcount"), int),
+    **dict.fromkeys(("length", "count", "int"), int),
     **dict.fromkeys(("list", "sort", "unique", "map", "select", "reject", "selectattr", "rejectattr", "items"), list),
 }
 
@@ -51,7 +51,7 @@ class Jinja(Mapper):
             parsed = self._environment.parse(source)
             lone = _lone(parsed)
             path = path_of(lone) if lone is not None else None
-            if path is not None and path[1] and all(isinstance(key, str) for key in path[1]):
+            if path is not None and all(isinstance(key, str) for key in path[1]):
                 return PlainPath(source, (path[0], *path[1]), root="")
             found = references(parsed)
             if lone is None:
@@ -93,7 +93,8 @@ class _Compiled(Expression):
             raise
         except Exception as error:
             # Whatever a value does to an operator or a filter is the expression's failure.
-            raise ExpressionFailed(f"{self.source}: {type(error).__name__}: {error}") from error
+            # What Python says may quote a value of any length.
+            raise ExpressionFailed(f"{self.source}: {type(error).__name__}: {str(error)[:200]}") from error
 
     def _result(self, context: BudgetedContext) -> Any:
         raise NotImplementedError

@@ -48,9 +48,10 @@ class QueryExpression(Expression):
         run = Run(scope if isinstance(scope, dict) else dict(scope))
         found = self._query.find(run.root, run)
         if not self._query.single:
-            return [node.value for node in found]
+            # A wildcard gives the scope's own list: nobody changes either.
+            return found
         if found:
-            return found[0].value
+            return found[0]
         for reference in self.references:
             if end := first_missing(reference.path, scope):
                 there, container, key = end

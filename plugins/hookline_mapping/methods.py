@@ -11,7 +11,7 @@ from jinja2.utils import pass_context
 from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping.budget import Budget
 from hookline_mapping.formats import BraceFormat
-from hookline_mapping.sandbox import BudgetedContext, Function, Missing, spend_size
+from hookline_mapping.sandbox import BudgetedContext, Function, Missing, spend_comparing, spend_size
 from hookline_mapping.values import text
 
 _LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -36,10 +36,10 @@ def join(budget: Budget, separator: str, values: Any) -> str:
 
 
 def _pure(name: str) -> Callable[..., Any]:
-    """A method of texts whose result is no longer than a few times the text."""
+    """A method of texts that goes through them once, and whose result is about as long."""
 
     def run(budget: Budget, value: str, *args: Any) -> Any:
-        budget.spend_copy(len(value))
+        budget.spend_text(len(value))
         return getattr(value, name)(*args)
 
     return run
@@ -80,7 +80,7 @@ def _format(budget: Budget, value: str, *args: Any, **kwargs: Any) -> str:
 
 def _sized(name: str) -> Callable[..., Any]:
     def run(budget: Budget, value: Any, *args: Any) -> Any:
-        spend_size(budget, value)
+        spend_comparing(budget, value)
         try:
             return getattr(value, name)(*args)
         except ValueError as error:

@@ -158,7 +158,8 @@ class Rewrite(NodeTransformer):
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802 - as above
         """Searching is counted, and so is comparing what no constant bounds."""
-        constant = isinstance(node.expr, nodes.Const) or any(isinstance(op.expr, nodes.Const) for op in node.ops)
+        sides = [node.expr, *(op.expr for op in node.ops)]
+        constant = len(sides) == 2 and any(isinstance(side, nodes.Const) for side in sides)
         self.generic_visit(node)
         if not constant:
             node.expr = _apply(COMPARED, node.expr, [], node)

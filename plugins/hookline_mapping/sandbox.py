@@ -218,7 +218,7 @@ _KINDS: Final[dict[type, str]] = {str: "text", list: "a list", dict: "an object"
 
 def item(value: Any, key: Any) -> Any:
     """A part of a value, or a Missing that can say why not."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         if isinstance(key, str) and key in value:
             return value[key]
     elif isinstance(value, Missing):
@@ -300,33 +300,37 @@ def _counted(budget: Budget, items: Iterable[Any]) -> Iterator[Any]:
 @pass_context
 def searched(context: BudgetedContext, value: Any) -> Any:
     """The right side of `in`, the search through it spent."""
-    spend_size(context.budget, value)
+    if not isinstance(value, dict):
+        spend_comparing(context.budget, value)
     return value
 
 
 def spend_size(budget: Budget, value: Any) -> None:
-    """Spend what going through a value once costs."""
-    if isinstance(value, list | tuple | range):
-        budget.spend_turns(len(value) + 1)
-    elif isinstance(value, str):
+    """Spend what a filter that goes through a value once costs: less than a loop, which runs what is inside it."""
+    if isinstance(value, str):
         budget.spend_turns(len(value) // 1000 + 1)
-    elif isinstance(value, Mapping):
-        budget.spend_turns(len(value) + 1)
+    elif isinstance(value, list | tuple | range | Mapping):
+        budget.spend_turns(len(value) // 4 + 1)
 
 
 @pass_context
 def compared(context: BudgetedContext, value: Any) -> Any:
     """One side of a comparison, what comparing it costs spent."""
-    if isinstance(value, list | tuple | dict):
-        waiting = [value]
-        while waiting:
-            current = waiting.pop()
-            context.budget.spend_turns(len(current) + 1)
-            inner = current.values() if isinstance(current, dict) else current
-            waiting += [each for each in inner if isinstance(each, list | tuple | dict)]
-    else:
-        spend_size(context.budget, value)
+    spend_comparing(context.budget, value)
     return value
+
+
+def spend_comparing(budget: Budget, value: Any) -> None:
+    """Spend what comparing a value to another costs: all that is inside it."""
+    if not isinstance(value, list | tuple | dict):
+        spend_size(budget, value)
+        return
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        budget.spend_turns(len(current) + 1)
+        inner = current.values() if isinstance(current, dict) else current
+        waiting += [each for each in inner if isinstance(each, list | tuple | dict)]
 
 
 @pass_context

@@ -1,8 +1,9 @@
 """JSON values that leave an expression, and how they read as text."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import ItemsView, Iterable, KeysView, Mapping, ValuesView
 from decimal import Decimal
+from types import GeneratorType
 from typing import Any, Final
 
 import msgspec
@@ -50,7 +51,7 @@ def to_json(value: Any, budget: Budget, depth: int = 0) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         return _object(dict(value), budget, depth)
-    if isinstance(value, Iterable):
+    if isinstance(value, tuple | range | GeneratorType | KeysView | ValuesView | ItemsView):
         return _listed(value, budget, depth)
     raise ExpressionFailed(f"it gave a {kind.__name__}, which isn't a JSON value")
 
@@ -80,9 +81,7 @@ def _listed(value: Iterable[Any], budget: Budget, depth: int) -> list[Any]:
 
 def text(value: Any, budget: Budget) -> str:
     """How a value reads inside text: text as it is, everything else as JSON (`true`, `null`, `[1,2]`)."""
-    if type(value) is str:
-        made = value
-    elif type(value) is int or isinstance(value, Decimal):
+    if isinstance(value, str) or type(value) is int or isinstance(value, Decimal):
         made = str(value)
     else:
         made = json_text(value, budget)
