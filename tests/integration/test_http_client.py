@@ -346,7 +346,7 @@ async def test_an_errors_body_is_quoted_briefly_and_without_secrets(client: Pool
         {"headers": {"Authorization": "Bearer my-password"}},
         {"headers": {"X-Key": "my-password"}},
     ):
-        error = await error_of(client.request("GET", url, **options))  # type: ignore[arg-type]
+        error = await error_of(client.request("GET", url, **options))
         assert "my-password" not in error.message
         assert "am86bXktcGFzc3dvcmQ" not in error.message
         assert "***" in error.message

@@ -19,7 +19,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-KINDS = [
+KINDS: list[TypeEngine[Any]] = [
     types.Boolean(),
     types.Integer(),
     types.Float(),
