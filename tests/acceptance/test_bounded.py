@@ -117,6 +117,7 @@ def test_a_500_mb_upload_passes_through_little_memory(make_server: Callable[...,
     connection.request("POST", "/hook/upload", _zeros(size), headers, encode_chunked=chunked)
     response = connection.getresponse()
     status, answer = response.status, response.read()
+    connection.close()
     done.set()
     watcher.join()
     assert status == 202, answer
