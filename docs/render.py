@@ -1,0 +1,130 @@
+"""The generated parts of the reference pages: cog calls these functions, and `tox -e docs` checks what they gave."""
+
+import ast
+import inspect
+import typing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hookline import errors, hookspecs
+from hookline.cli.main import COMMANDS, main
+from hookline.config import PREFIX, Settings
+from hookline.discovery import discover
+from hookline.errors import HooklineError, RequestRefused
+from hookline.jsontypes import encode
+from hookline.service.components import ComponentView, component_views
+
+
+def settings() -> str:
+    """Each setting with its variable, its type, its default and what it is for."""
+    lines = ["| setting | variable | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        shown = "" if default is None else f"`{_plain(default)}`" if default != () else ""
+        choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
+        meaning = (field.description or "") + (
+            f" One of {', '.join(f'`{one}`' for one in choices)}." if choices else ""
+        )
+        lines.append(f"| `{name}` | `{PREFIX}{name.upper()}` | {shown} | {_cell(meaning)} |")
+    return "\n".join(lines)
+
+
+def command_line() -> str:
+    """Each command with its usage and options."""
+    context = click.Context(main, info_name="hookline")
+    parts = [_options(main, context)]
+    for name in COMMANDS:
+        if (command := main.get_command(context, name)) is not None:
+            parts.append(_command(command, click.Context(command, context, name), 2))
+    return "\n\n".join(parts)
+
+
+def _command(command: click.Command, context: click.Context, level: int) -> str:
+    parts = [f"{'#' * level} `{context.command_path}`"]
+    parts.append(inspect.cleandoc(command.help or ""))
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            parts.append(_command(inner, click.Context(inner, context, name), level + 1))
+    else:
+        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+        parts.append(f"    {usage}")
+        parts.append(_options(command, context))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _options(command: click.Command, context: click.Context) -> str:
+    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+    rows = [f"| `{record[0].replace('|', ' or ')}` | {_cell(record[1])} |" for record in records if record]
+    return "\n".join(["| option | meaning |", "| --- | --- |", *rows])
+
+
+def hooks() -> str:
+    """Each hook with its literal signature, what it is for, and which plugins use it."""
+    tree = ast.parse(inspect.getsource(hookspecs))
+    parts = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("register_"):
+            returns = "" if node.returns is None else f" -> {ast.unparse(node.returns)}"
+            signature = f"def {node.name}({ast.unparse(node.args)}){returns}:"
+            parts.append(f"## `{node.name}`\n\n{ast.get_docstring(node)}\n\n```text\n{signature}\n```")
+    return "\n\n".join(parts)
+
+
+def components(*kinds: str) -> str:
+    """All components of some kinds, with their inputs."""
+    views = [view for view in component_views(discover()) if view.kind in kinds]
+    return "\n\n".join(_component(view) for view in views)
+
+
+def _component(view: ComponentView) -> str:
+    parts = [f"## `{view.name}`", view.description or view.title]
+    if view.credential_types:
+        parts.append(f"Credential: {' or '.join(f'`{name}`' for name in view.credential_types)}.")
+    if view.inputs:
+        lines = ["| input | type | default | meaning |", "| --- | --- | --- | --- |"]
+        for one in view.inputs:
+            default = "required" if one.required else f"`{encode(one.default).decode()}`"
+            lines.append(f"| `{one.name}` | {_cell(one.type)} | {_cell(default)} | {_cell(one.description)} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def error_codes() -> str:
+    """Each code of the tree of errors, with its status where HTTP has one."""
+    lines = ["| code | error | meaning |", "| --- | --- | --- |"]
+    lines += [
+        f"| `{kind.code}` | `{kind.__name__}` | {_cell(_first_line(kind))} |"
+        for kind in _tree(HooklineError)
+        if not issubclass(kind, RequestRefused)
+    ]
+    return "\n".join(lines)
+
+
+def problem_codes() -> str:
+    """Each code of a problem document that a hook answers with."""
+    lines = ["| status | code | meaning |", "| --- | --- | --- |"]
+    kinds = sorted(_tree(RequestRefused), key=lambda kind: (kind.status, kind.code))
+    lines += [f"| {kind.status} | `{kind.code}` | {_cell(_first_line(kind))} |" for kind in kinds]
+    return "\n".join(lines)
+
+
+def _tree(root: type[Any]) -> list[type[Any]]:
+    """The errors of `hookline.errors`: other modules' own aren't part of the contract."""
+    found = [root] if root.__module__ == errors.__name__ else []
+    for kind in root.__subclasses__():
+        found += _tree(kind)
+    return found
+
+
+def _first_line(kind: type) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
+def _plain(value: Any) -> str:
+    return value.as_posix() if isinstance(value, Path) else str(value)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

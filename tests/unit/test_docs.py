@@ -1,0 +1,127 @@
+"""The documentation holds: its blocks run, its links lead somewhere, and each hook is in it and in use."""
+
+import ast
+import inspect
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hookline import hookspecs
+from hookline.config import Settings
+from hookline.discovery import discover
+from hookline.flows.lint import check
+from hookline.registry import Registry
+from hookline.testing.cases import CaseFile
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in _BLOCK.finditer(text):
+            if match[1] == language:
+                line = text.count("\n", 0, match.start()) + 1
+                yield f"{page.relative_to(ROOT)}:{line}", match[2]
+
+
+def given(language: str) -> pytest.MarkDecorator:
+    found = list(blocks(language))
+    return pytest.mark.parametrize(("place", "text"), found, ids=[place for place, _ in found])
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return discover()
+
+
+@given("json")
+def test_a_json_block_is_a_flow_without_mistakes_or_a_file_of_cases(place: str, text: str, registry: Registry) -> None:
+    value = json.loads(text)
+    if "cases" in value:
+        CaseFile.model_validate(value)
+        return
+    assert "steps" in value, f"{place}: neither a flow nor cases; another kind of JSON needs a test of its own"
+    problems = check(text.encode(), registry, file=place)
+    assert [str(problem) for problem in problems if problem.severity == "error"] == []
+
+
+@given("python")
+def test_a_python_block_runs(place: str, text: str) -> None:
+    # A name of its own, since pydantic and typing look annotations up in the module.
+    exec(compile(text, place, "exec"), {"__name__": "docs_block"})
+
+
+@given("toml")
+def test_a_toml_block_is_settings_or_a_project(place: str, text: str) -> None:
+    value = tomllib.loads(text)
+    if "project" not in value:
+        assert value.keys() <= Settings.model_fields.keys(), place
+        Settings(**value)
+
+
+def test_there_are_blocks_of_each_kind() -> None:
+    for language in ("json", "python", "toml"):
+        assert list(blocks(language)), f"no page has a block of {language}: the pattern no longer finds them"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_to_files(page: Path) -> None:
+    targets = _LINK.findall(page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_reached_from_the_first_one() -> None:
+    first = ROOT / "docs" / "README.md"
+    reached = {first}
+    waiting = [first]
+    while waiting:
+        page = waiting.pop()
+        for target in _LINK.findall(page.read_text(encoding="utf-8")):
+            found = (page.parent / target).resolve()
+            if found.suffix == ".md" and found not in reached:
+                reached.add(found)
+                waiting.append(found)
+    assert set(ROOT.glob("docs/**/*.md")) - reached == set()
+
+
+def hook_signatures() -> list[str]:
+    tree = ast.parse(inspect.getsource(hookspecs))
+    return [
+        f"def {node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}:"
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.returns is not None
+    ]
+
+
+@pytest.mark.parametrize("signature", hook_signatures())
+def test_each_hook_is_documented_with_its_literal_signature(signature: str) -> None:
+    assert signature in (ROOT / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("signature", hook_signatures())
+def test_each_hook_is_used_by_a_real_plugin(signature: str) -> None:
+    head = signature.partition("(")[0]
+    sources = [path.read_text(encoding="utf-8") for path in ROOT.glob("plugins/*/__init__.py")]
+    assert any(re.search(rf"^@hookimpl\n{head}\(", source, re.MULTILINE) for source in sources)
+
+
+def test_all_generated_pages_are_checked_and_no_hand_written_one_is() -> None:
+    listed = {ROOT / line for line in (ROOT / "docs" / "pages.txt").read_text(encoding="utf-8").split()}
+    generated = {page for page in PAGES if "[[[cog" in page.read_text(encoding="utf-8")}
+    assert generated == listed
+
+
+def test_each_news_fragment_has_a_type_and_says_something() -> None:
+    types = {"feature", "bugfix", "doc", "removal", "misc"}
+    fragments = [path for path in (ROOT / "changes").iterdir() if path.name != "README.md"]
+    wrong = [path.name for path in fragments if not re.fullmatch(rf"[+\w-]+\.({'|'.join(types)})\.md", path.name)]
+    assert wrong == []
+    assert [path.name for path in fragments if len(path.read_text(encoding="utf-8").split()) < 3] == []
