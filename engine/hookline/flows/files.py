@@ -21,19 +21,24 @@ def scan(directory: Path) -> dict[Path, Stamp]:
 
     Case files (`<id>.test.json`), the JSON Schema and hidden files are no flows. Links are followed.
     """
-    found: dict[Path, Stamp] = {}
+    return {directory / name: stamp for name, stamp in sorted(stamps(directory).items())}
+
+
+def stamps(directory: Path) -> dict[str, Stamp]:
+    """The same by name and in no order: what is cheap enough to be asked every few seconds."""
+    found: dict[str, Stamp] = {}
     try:
-        names = sorted(os.listdir(directory))  # noqa: PTH208 - with a thousand files, strings are noticeably faster
+        entries = os.scandir(directory)
     except (FileNotFoundError, NotADirectoryError):
         return found
-    for name in names:
-        if not name.endswith(".json") or name.endswith(".test.json") or name == SCHEMA_FILE or name.startswith("."):
-            continue
-        path = directory / name
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            # Removed in between, or a link to nothing: it is no flow now.
-            continue
-        found[path] = Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+    with entries:
+        for entry in entries:
+            name = entry.name
+            if name.endswith(".json") and not name.endswith(".test.json") and name != SCHEMA_FILE and name[0] != ".":
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:
+                    # Removed in between, or a link to nothing: it is no flow now.
+                    continue
+                found[name] = Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
     return found

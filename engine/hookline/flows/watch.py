@@ -1,22 +1,22 @@
 """Watching a folder of flows."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from watchfiles import awatch
 
-from hookline.flows.files import scan
+from hookline.flows.files import Stamp, stamps
 
 
 async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> AsyncGenerator[None, None]:
     """Yields at once, and then each time the flow files of a folder have changed.
 
-    The folder may appear later, go, and come again. What the system doesn't report (network file systems don't) is
-    found by looking every so many seconds. `stop`: an event that ends it.
+    The folder may appear later, go, and come again; while it can't be read, nothing has changed. What the system
+    doesn't report (network file systems don't) is found by looking every so many seconds. `stop`: an event that ends it.
     """
-    seen = scan(directory)
+    seen = _look(directory, {})
     yield
     while True:
         # A folder that doesn't exist is waited for in the nearest one that does.
@@ -32,7 +32,7 @@ async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> Asy
         try:
             async with aclosing(changes):
                 async for _ in changes:
-                    now = scan(directory)
+                    now = _look(directory, seen)
                     if now != seen:
                         seen = now
                         yield
@@ -43,10 +43,18 @@ async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> Asy
         except FileNotFoundError:
             # It went between the look and the watch; look again.
             continue
-        now = scan(directory)
+        now = _look(directory, seen)
         if now != seen:
             seen = now
             yield
+
+
+def _look(directory: Path, seen: Mapping[str, Stamp]) -> Mapping[str, Stamp]:
+    try:
+        return stamps(directory)
+    except OSError:
+        # It is there and can't be read now: flows go on as they are known until it can.
+        return seen
 
 
 def _target(directory: Path) -> tuple[Path, int]:
@@ -54,7 +62,7 @@ def _target(directory: Path) -> tuple[Path, int]:
     for folder in (directory.absolute(), *directory.absolute().parents):
         try:
             status = folder.stat()
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
             continue
         if folder.is_dir():
             return folder, status.st_ino

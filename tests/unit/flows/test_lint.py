@@ -1,11 +1,15 @@
 """Every mistake of a flow is reported at once, each with its file, line, JSON pointer and remedy."""
 
 from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hookline.discovery import GROUP, discover
 from hookline.errors import Problem
+from hookline.flows.files import scan
 from hookline.flows.lint import check as check_flow
 from hookline.jsontypes import encode
 from hookline.registry import Registry
@@ -386,3 +390,33 @@ def test_an_action_that_needs_a_credential_says_so(check: Check) -> None:
     one(check({"use": "acme.create_order", "with": {"sku": "x"}}), "missing_key")
     assert not check({"use": "acme.ping"})
     one(check({"use": "stop", "credential": "acme-prod"}), "credential_unwanted")
+
+
+# --- Jinja, and what ships -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        (tell("{{ bdy.x }}"), "unknown_name"),
+        (tell("{{ steps.later.body }}"), "unknown_step"),
+        (tell("{{ vars.leger }}"), "unknown_var"),
+        (tell("{% if body.a %}x"), "expression.syntax"),
+        ({"use": "filter", "with": {"keep": "{{ body.a }} and {{ body.b }}"}}, "wrong_type"),
+        ({"use": "lake.read", "with": {"url": "sqlite:///{{ body.file }}"}}, "not_from_vars"),
+    ],
+)
+def test_jinja_is_checked_like_jsonpath(check: Check, step: dict[str, Any], code: str) -> None:
+    one(check(step, vars={"ledger": 1}), code)
+
+
+def test_a_default_says_that_a_step_may_not_have_run(check: Check) -> None:
+    block = switch({"when": "$.body.a", "steps": [tell(1, id="inner")]})
+    assert not check(block, tell("{{ steps.inner | default(none) }}"))
+
+
+@pytest.mark.parametrize("path", scan(Path(__file__).parents[3] / "flows"), ids=lambda path: path.stem)
+def test_shipped_flows_have_no_errors(path: Path) -> None:
+    points = [point for point in entry_points(group=GROUP) if point.dist is not None and point.dist.name == "hookline"]
+    problems = check_flow(path.read_bytes(), discover(points), file=path.name)
+    assert [problem for problem in problems if problem.severity == "error"] == []

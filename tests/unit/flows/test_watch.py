@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hookline.flows import files
+from hookline.flows.files import Stamp
 from hookline.flows.watch import watch
 
 WAIT = 20.0
@@ -136,3 +138,25 @@ async def test_it_can_be_cancelled(tmp_path: Path) -> None:
     notice.cancel()
     with pytest.raises(asyncio.CancelledError):
         await notice
+
+
+async def test_a_folder_that_cannot_be_read_has_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.json").write_text("1")
+    readable = True
+
+    def stamps(directory: Path) -> dict[str, Stamp]:
+        if readable:
+            return original(directory)
+        raise PermissionError(13, "Permission denied", str(directory))
+
+    original = files.stamps
+    monkeypatch.setattr("hookline.flows.watch.stamps", stamps)
+    async with aclosing(watch(tmp_path, every=0.1)) as changes:
+        await noticed(changes)
+        notice = asyncio.ensure_future(anext(changes))
+        readable = False
+        (tmp_path / "a.json").write_text("22")
+        assert not (await asyncio.wait({notice}, timeout=0.5))[0]
+        readable = True
+        async with asyncio.timeout(WAIT):
+            await notice
