@@ -14,7 +14,8 @@ async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> Asy
     """Yields at once, and then each time the flow files of a folder have changed.
 
     The folder may appear later, go, and come again; while it can't be read, nothing has changed. What the system
-    doesn't report (network file systems don't) is found by looking every so many seconds. `stop`: an event that ends it.
+    doesn't report (network file systems don't) is found by looking every so many seconds. `stop`: an event that ends
+    it.
     """
     seen = _look(directory, {})
     yield
