@@ -114,7 +114,8 @@ def _effect(
     once: bool,
     work: Callable[[], dict[str, JsonValue]],
 ) -> dict[str, JsonValue]:
-    if not once:
+    with database.writing:
+        if once:
+            return exactly_once(database, connection, ctx.idempotency_key, work)
         with connection.begin():
             return work()
-    return exactly_once(database, connection, ctx.idempotency_key, work)

@@ -5,6 +5,8 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
@@ -79,6 +81,8 @@ class Database:
         self.types: dict[str, dict[str, str]] = {}
         """For a statement, the types that the server takes its parameters for."""
         self.has_effects = False
+        # SQLite's writers wait for each other by polling, and unfairly: ours take turns before they get there.
+        self.writing: AbstractContextManager[object] = Lock() if url.get_backend_name() == "sqlite" else nullcontext()
         self._threads = threads
         self._engine = _engine(url)
 
