@@ -264,6 +264,20 @@ async def test_a_stop_lets_running_requests_end(server: Server) -> None:
         await writer.wait_closed()
 
 
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_stop_waits_for_requests_for_a_bounded_time_and_never_answers_500(server: Server) -> None:
+    options = HookOptions("https://hooks.example", read_timeout=30)
+    async with serving(server, options=options) as running:
+        reader, writer = await running.connect()
+        writer.write(post(JSON, "Content-Length: 2", "Expect: 100-continue"))
+        await reader.readuntil(b"\r\n\r\n")
+    answer = await reader.read()
+    assert answer == b"" or status(answer) == 503
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
 def test_a_port_that_is_taken_is_a_clear_error() -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(ConfigError, match="choose another"):
         listen("127.0.0.1", taken.getsockname()[1])

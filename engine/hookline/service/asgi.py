@@ -10,8 +10,10 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from hookline.errors import Unavailable
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
 from hookline.service.hook import Hook
+from hookline.service.problems import refusal
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Event: TypeAlias = MutableMapping[str, Any]
@@ -22,6 +24,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 PREFIX: Final = "/hook/"
 DRAIN_BYTES: Final = 16_000_000
 DRAIN_SECONDS: Final = 2.0
+_STOPPING: Final = refusal(Unavailable("the server is stopping", retry_after=5))
 
 
 class _Body:
@@ -80,9 +83,12 @@ class HookMount:
             reply = await self._hook.handle(request)
         except SenderGone:
             return
+        except asyncio.CancelledError:
+            # The server stops and waits no longer. uvicorn would answer 500, which senders take as final.
+            await _send_whole(_STOPPING, send, close=request.http_version.startswith("1"))
+            raise
         if body.complete or not _announces_body(request):
-            await send(_start(reply, close=False))
-            await send({"type": "http.response.body", "body": reply.body})
+            await _send_whole(reply, send, close=False)
         else:
             await self._answer_early(reply, request, body, send)
 
@@ -119,6 +125,11 @@ def _announces_body(request: HookRequest) -> bool:
     return any(
         name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in request.headers
     )
+
+
+async def _send_whole(reply: HookReply, send: Send, *, close: bool) -> None:
+    await send(_start(reply, close=close))
+    await send({"type": "http.response.body", "body": reply.body})
 
 
 def _start(reply: HookReply, *, close: bool) -> Event:
