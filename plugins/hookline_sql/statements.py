@@ -4,6 +4,8 @@
 filled up with rows of nulls, which no statement takes for a row. So one statement, prepared once, writes any number of
 rows, in one step of the database: a step of SQLite gives the interpreter's lock away, and getting it back from a busy
 event loop takes up to 5 ms, which `executemany` would pay for each row.
+
+Joins are written as CROSS JOIN because SQLite keeps the order of one: from the few rows to the many.
 """
 
 from collections.abc import Sequence
@@ -138,9 +140,9 @@ ACCEPT: Final = Statement(
 CLASHES: Final = Statement(
     "accept",
     (("id", "text"), ("flow_id", "text"), ("dedupe_hash", "bytea")),
-    "SELECT v.id, executions.id, executions.dedupe_until FROM {v} JOIN executions"
-    " ON executions.flow_id = v.flow_id AND executions.dedupe_hash = v.dedupe_hash"
-    " WHERE executions.dedupe_hash IS NOT NULL AND executions.id <> v.id",
+    "SELECT v.id, executions.id, executions.dedupe_until FROM {v} CROSS JOIN executions"
+    " WHERE executions.flow_id = v.flow_id AND executions.dedupe_hash = v.dedupe_hash"
+    " AND executions.dedupe_hash IS NOT NULL AND executions.id <> v.id",
 )
 
 #: The window of their keys is over.
@@ -155,14 +157,14 @@ KEEP_PAYLOAD: Final = Statement(
     "keep",
     (("execution_id", "text"), ("payload", "bytea")),
     "INSERT INTO payloads (execution_id, payload) SELECT v.execution_id, v.payload"
-    " FROM {v} JOIN executions ON executions.id = v.execution_id WHERE true ON CONFLICT DO NOTHING",
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id ON CONFLICT DO NOTHING",
     counted=False,
 )
 REFER: Final = Statement(
     "refer",
     (("execution_id", "text"), ("blob_id", "text")),
     "INSERT INTO blob_refs (blob_id, execution_id) SELECT v.blob_id, v.execution_id"
-    " FROM {v} JOIN executions ON executions.id = v.execution_id WHERE true ON CONFLICT DO NOTHING",
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id ON CONFLICT DO NOTHING",
     counted=False,
     repeated=True,
 )
@@ -206,8 +208,8 @@ RECORD: Final = Statement(
     " signal, error, input, output)"
     " SELECT v.execution_id, v.seq, v.step_id, v.path, v.used, v.state, v.attempt, v.started_at, v.finished_at,"
     " v.due_at, v.signal, v.error, v.input, v.output"
-    " FROM {v} JOIN executions ON executions.id = v.execution_id AND executions.state = 'running'"
-    " WHERE true ON CONFLICT DO NOTHING",
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state = 'running'"
+    " ON CONFLICT DO NOTHING",
     repeated=True,
 )
 

@@ -1,0 +1,166 @@
+"""No statement walks through the history: a million executions that have ended cost a request nothing."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+
+from hookline.model.execution import Outcome, State
+from hookline.ports import (
+    Accept,
+    Backend,
+    DropCredential,
+    End,
+    Park,
+    Publish,
+    PutCredential,
+    Record,
+    Reopen,
+    Resume,
+    Start,
+    Unblock,
+)
+from hookline.testing.clock import ManualClock
+from hookline.testing.envelopes import Envelopes, attachment
+from hookline_sql import statements
+from hookline_sql.backend import sqlite
+
+#: What walks through more than it gives does so in an index of what has not ended, or in a small table.
+ALLOWED = ("VALUES CLAUSE", "CONSTANT ROW", "SCAN v", "SCAN found", "SCAN credentials", "ix_executions_open")
+
+Said = list[tuple[str, Any]]
+
+
+@pytest.fixture
+def said() -> Said:
+    return []
+
+
+@pytest.fixture
+async def backend(tmp_path: Path, said: Said) -> AsyncIterator[Backend]:
+    def hear(_connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        said.append((statement, parameters))
+
+    backend = sqlite(f"sqlite:///{tmp_path}/x.db", clock=ManualClock())
+    event.listen(Engine, "before_cursor_execute", hear)
+    await backend.open()
+    yield backend
+    event.remove(Engine, "before_cursor_execute", hear)
+    await backend.close()
+
+
+def walks(database: Path, said: Said) -> list[str]:
+    """The steps of the plans that read a table from one end to the other, each with its statement."""
+    connection = sqlite3.connect(database)
+    found = []
+    for statement, parameters in said:
+        if statement.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")):
+            for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall():
+                walk = step.startswith("SCAN") and not step.startswith("SCAN (subquery")
+                sort = "TEMP B-TREE" in step and "ready_at" in statement
+                if (walk or sort) and not any(allowed in step for allowed in ALLOWED):
+                    found.append(f"{step}: {statement}")
+    connection.close()
+    return found
+
+
+Ask = Callable[[Backend, Envelopes], Coroutine[Any, Any, object]]
+
+
+async def _writes(backend: Backend, envelopes: Envelopes) -> None:
+    now = envelopes.clock.now()
+    first = envelopes.make(body="x" * 100_000, key="k", window=timedelta(0), attachments=(attachment("b"),))
+    id_ = first.execution_id
+    await backend.store.commit([Accept(first)])
+    await backend.store.commit([Accept(envelopes.make(key="k"))])
+    await backend.store.commit([Accept(envelopes.make(key="k"))])
+    for change in (
+        Start(id_, "v1", now),
+        Record(id_, (envelopes.record(1),)),
+        Park(id_, now, None, "x"),
+        Unblock("orders", now),
+        Resume(id_, now),
+        End(id_, State.FAILED, Outcome.FAILED, now),
+        Reopen(id_, now),
+        Publish("orders", "v1", b"", now),
+        PutCredential("a", "b", b"", now),
+        DropCredential("a"),
+    ):
+        await backend.store.commit([change])
+
+
+async def _queue(backend: Backend, envelopes: Envelopes) -> None:
+    await backend.queue.put(envelopes.make())
+    deliveries = backend.queue.deliveries("orders")
+    await anext(deliveries)
+    await deliveries.aclose()
+
+
+ASKED: dict[str, Ask] = {
+    "writes": _writes,
+    "deliveries": _queue,
+    "execution": lambda backend, _: backend.store.execution("x"),
+    "envelope": lambda backend, _: backend.store.envelope("x"),
+    "accepted_as": lambda backend, envelopes: backend.store.accepted_as("orders", "k", envelopes.clock.now()),
+    "journal": lambda backend, _: backend.store.journal("x", limit=5),
+    "due": lambda backend, envelopes: backend.store.due(envelopes.clock.now(), envelopes.clock.now(), 10),
+    "due at first": lambda backend, envelopes: backend.store.due(None, envelopes.clock.now(), 10),
+    "next_due": lambda backend, envelopes: backend.store.next_due(envelopes.clock.now()),
+    "flow_document": lambda backend, _: backend.store.flow_document("orders", "v1"),
+    "flows_with_work": lambda backend, _: backend.store.flows_with_work(),
+    "backlog": lambda backend, _: backend.store.backlog(),
+    "counts": lambda backend, _: backend.store.counts(),
+    "referenced": lambda backend, _: backend.store.referenced(["a", "b"]),
+    "credentials": lambda backend, _: backend.store.credentials(),
+    "ping": lambda backend, _: backend.store.ping(),
+}
+
+
+WRITTEN = {name: made for name, made in vars(statements).items() if isinstance(made, statements.Statement)}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+async def test_nothing_walks_through_the_history(asked: str, backend: Backend, said: Said, tmp_path: Path) -> None:
+    said.clear()
+    await ASKED[asked](backend, Envelopes(ManualClock()))
+    assert said
+    assert walks(tmp_path / "x.db", said) == []
+
+
+@pytest.mark.parametrize("flow_id", [None, "orders"])
+@pytest.mark.parametrize("state", [None, *State])
+@pytest.mark.parametrize("cursor", [None, "01a20e14-1c21-708f-b502-459830859189"])
+async def test_no_list_walks_through_the_history(
+    flow_id: str | None, state: State | None, cursor: str | None, backend: Backend, said: Said, tmp_path: Path
+) -> None:
+    said.clear()
+    await backend.store.executions(flow_id=flow_id, state=state, cursor=cursor)
+    found = walks(tmp_path / "x.db", said)
+    # All executions, newest first: from the end of the primary key, as far as the page goes.
+    whole = [walk for walk in found if "sqlite_autoindex_executions_1" in walk and " WHERE" not in walk]
+    assert found == whole
+    assert bool(whole) == (flow_id is state is cursor is None)
+
+
+@pytest.mark.parametrize("statement", sorted(WRITTEN))
+@pytest.mark.parametrize("size", [1, 2, 32, 256])
+@pytest.mark.usefixtures("backend")
+def test_no_write_walks_through_the_history_however_many_rows_it_has(statement: str, size: int, tmp_path: Path) -> None:
+    written = WRITTEN[statement]
+    said = [(written.for_sqlite(size), [None] * size * len(written.columns))]
+    assert walks(tmp_path / "x.db", said) == []
+
+
+async def test_a_walk_is_noticed(backend: Backend, said: Said, tmp_path: Path) -> None:
+    said[:] = [("SELECT id FROM executions WHERE reason = ?", ("x",))]
+    assert len(walks(tmp_path / "x.db", said)) == 1
+
+
+async def test_opening_reads_only_what_has_not_ended(backend: Backend, said: Said, tmp_path: Path) -> None:
+    recovering = [entry for entry in said if entry[0].startswith("UPDATE executions")]
+    assert len(recovering) == 1
+    assert walks(tmp_path / "x.db", recovering) == []
