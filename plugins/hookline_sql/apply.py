@@ -36,7 +36,7 @@ def apply(connection: Connection, dialect: Dialect, batches: Sequence[Batch]) ->
     points = {operation.statement.name for batch in batches for operation in batch.operations}
     try:
         with connection.begin():
-            for statement, operations in _stages(batches):
+            for statement, operations in stages(batches):
                 _run(connection, dialect, statement, operations)
             fault(*(f"{point}.before_commit" for point in points))
     except _Short:
@@ -55,7 +55,7 @@ def apply(connection: Connection, dialect: Dialect, batches: Sequence[Batch]) ->
     return failures
 
 
-def _stages(batches: Iterable[Batch]) -> list[_Stage]:
+def stages(batches: Iterable[Batch]) -> list[_Stage]:
     """Group operations by statement; what is about one thing, and whatever follows what is about everything, keeps
     its order."""
     stages: list[_Stage] = []

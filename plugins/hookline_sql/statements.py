@@ -76,7 +76,7 @@ class SqliteDialect:
     def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
         # Core would spend more on compiling and binding a list of this length than SQLite on running it.
         return sum(
-            connection.exec_driver_sql(*_filled(statement, rows[start : start + LARGEST])).rowcount
+            connection.exec_driver_sql(*filled(statement, rows[start : start + LARGEST])).rowcount
             for start in range(0, len(rows), LARGEST)
         )
 
@@ -84,11 +84,12 @@ class SqliteDialect:
         return [
             found
             for start in range(0, len(rows), LARGEST)
-            for found in connection.exec_driver_sql(*_filled(statement, rows[start : start + LARGEST]))
+            for found in connection.exec_driver_sql(*filled(statement, rows[start : start + LARGEST]))
         ]
 
 
-def _filled(statement: Statement, rows: Sequence[Row]) -> tuple[str, Row]:
+def filled(statement: Statement, rows: Sequence[Row]) -> tuple[str, Row]:
+    """The text and the values for so many rows, up to the next power of two filled with nulls."""
     size = 1 << (len(rows) - 1).bit_length()
     values = [value for row in rows for value in row]
     values.extend([None] * ((size - len(rows)) * len(statement.columns)))
