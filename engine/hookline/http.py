@@ -88,7 +88,23 @@ class HttpClient(Protocol):
         """
         ...
 
-    def stream(self, method: str, url: str, **options: Any) -> AbstractAsyncContextManager[StreamedResponse]:
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        max_bytes: int | None = None,
+        timeout: float | None = None,
+        redirects: int = 5,
+        raise_for_status: bool = True,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        json: JsonValue = ...,
+        form: Mapping[str, Any] | None = None,
+        content: bytes | str | None = None,
+        file: Attachment | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
         """The same, for responses of any length; a status of 400 and above raises here too."""
         ...
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -229,8 +230,8 @@ class Engine:
         async for _ in watch(self.options.flows):
             try:
                 await self.refresh()
-            except StoreError as error:
-                self.log.error("changed flows can't be published", error=error.message)
+            except (StoreError, OSError) as error:
+                self.log.error("changed flows can't be taken; what served serves on", error=str(error))
 
     async def _follow_credentials(self) -> None:
         while True:
@@ -242,10 +243,10 @@ class Engine:
                 self.log.error("blocked executions can't be woken", error=error.message)
 
     async def _close(self) -> None:
-        await self.resources.close()
-        await self._http.close()
-        await self.blobs.close()
-        await self._backend.close()
+        # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.
+        async with AsyncExitStack() as stack:
+            for part in (self._backend, self.blobs, self._http, self.resources):
+                stack.push_async_callback(part.close)
 
     def _describe(self, action: Action) -> str:
         return str(self.registry.origin("action", action.name))

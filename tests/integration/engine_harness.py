@@ -1,0 +1,147 @@
+"""An engine over a folder, with a connector whose actions do what a test says, and time that the test sets."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from hookline.api import Connector, Context, StepError, hookimpl
+from hookline.discovery import discover
+from hookline.model.execution import FINAL, Execution, State, StepRecord
+from hookline.model.message import Arrival, Envelope, Message
+from hookline.ports import Accepted, Duplicate
+from hookline.runtime.engine import Engine
+from hookline.runtime.options import EngineOptions
+from hookline.testing.clock import ManualClock
+from hookline.vault import generate_key, read_keys
+
+KEYS = read_keys(generate_key())
+
+
+class ProbeKey(BaseModel):
+    """The credential of the probe."""
+
+    token: SecretStr
+
+
+class Probe:
+    """A plugin whose actions record their calls and do what `does` says, by step id."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int, str, Any]] = []
+        """Step id, attempt, idempotency key, value."""
+        self.does: dict[str, Callable[[Any], Awaitable[Any]]] = {}
+        self.connector = Connector("probe", credential=ProbeKey)
+        connector = self.connector
+
+        @connector.action
+        async def act(ctx: Context[ProbeKey | None], value: Any = None) -> Any:
+            """Do what the test says; by default, give the value back."""
+            self.calls.append((ctx.step_id, ctx.attempt, ctx.idempotency_key, value))
+            await asyncio.sleep(0)
+            does = self.does.get(ctx.step_id)
+            return value if does is None else await does(value)
+
+        @connector.action
+        async def secret(ctx: Context[ProbeKey], password: SecretStr) -> str:
+            """Use a credential and a secret setting."""
+            return f"{ctx.credential.token} {password}"
+
+    @hookimpl
+    def register_connectors(self) -> list[Connector]:
+        """The probe."""
+        return [self.connector]
+
+    def steps(self) -> list[str]:
+        """Ids of the steps that were called, in order."""
+        return [call[0] for call in self.calls]
+
+
+def fails(times: int, *, retryable: bool = True, retry_after: float | None = None) -> Callable[[Any], Awaitable[Any]]:
+    """Fail so many times, then give the value back."""
+    left = times
+
+    async def run(value: Any) -> Any:
+        nonlocal left
+        if left > 0:
+            left -= 1
+            raise StepError("away", code="probe.away", retryable=retryable, retry_after=retry_after)
+        return value
+
+    return run
+
+
+class Harness:
+    """Engines over one folder, one after the other."""
+
+    def __init__(self, folder: Path, clock: ManualClock | None = None) -> None:
+        self.folder = folder
+        self.clock = clock or ManualClock()
+        self.probe = Probe()
+        (folder / "flows").mkdir(exist_ok=True)
+
+    def flow(self, flow_id: str, steps: list[Mapping[str, Any]], **settings: Any) -> None:
+        """Write a flow's file."""
+        document = {
+            "id": flow_id,
+            "trigger": {"use": "webhook", "with": {"verify": "none"}},
+            **settings,
+            "steps": steps,
+        }
+        (self.folder / "flows" / f"{flow_id}.json").write_text(json.dumps(document), encoding="utf-8")
+
+    def engine(self, **options: Any) -> Engine:
+        """A new engine; one at a time."""
+        given = {
+            "db": f"sqlite:///{self.folder}/hookline.db",
+            "blobs": f"file://{self.folder}/blobs",
+            "flows": self.folder / "flows",
+            "secret_keys": KEYS,
+            "watch": False,
+            "grace": 0.2,
+            **options,
+        }
+        return Engine(discover(extra_plugins=[self.probe]), EngineOptions(**given), clock=self.clock)
+
+    async def send(self, engine: Engine, flow_id: str, body: Any, dedupe_key: str | None = None) -> str:
+        """Accept a message; gives the execution's id."""
+        return (await self.put(engine, flow_id, body, dedupe_key)).execution_id
+
+    async def put(self, engine: Engine, flow_id: str, body: Any, dedupe_key: str | None = None) -> Accepted | Duplicate:
+        """Accept a message."""
+        now = self.clock.now()
+        return await engine.intake.accept(
+            engine.intake.flow(flow_id),
+            Envelope(
+                execution_id=engine.ids.new(),
+                flow_id=flow_id,
+                message=Message(body),
+                arrival=Arrival("webhook", method="POST", received_at=now),
+                accepted_at=now,
+                dedupe_key=dedupe_key,
+                dedupe_until=None if dedupe_key is None else now.replace(year=now.year + 1),
+            ),
+        )
+
+    async def until(self, engine: Engine, execution_id: str, *states: State) -> Execution:
+        """An execution once it is in one of the states, any final one by default."""
+        wanted = frozenset(states) or FINAL
+        async with asyncio.timeout(20):
+            while True:
+                execution = await engine.store.execution(execution_id)
+                if execution is not None and execution.state in wanted:
+                    return execution
+                await asyncio.sleep(0.002)
+
+    async def until_calls(self, count: int) -> None:
+        """Return once the probe was called so often."""
+        async with asyncio.timeout(20):
+            while len(self.probe.calls) < count:  # noqa: ASYNC110 - what is waited for is several tasks away
+                await asyncio.sleep(0.002)
+
+    async def journal(self, engine: Engine, execution_id: str) -> dict[str, StepRecord]:
+        """The last entry of each step."""
+        return {record.path: record for record in await engine.store.journal(execution_id)}
