@@ -213,6 +213,11 @@ async def test_a_wrong_credential_gets_every_problem_and_never_its_value(client:
     assert "hunter2" not in text
 
 
+async def test_rule_34_rotating_tells_how_many_credentials_were_encrypted_anew(client: Client) -> None:
+    response = await client.post("/api/v1/credentials/rotate", headers=AUTH)
+    assert await response.get_json(force=True) == {"rotated": 0}
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"type": 1, "values": {}}', b'{"type": "x"}', b"\xff"])
 async def test_a_body_that_is_no_credential_is_400(client: Client, body: bytes) -> None:
     response = await client.put("/api/v1/credentials/gh", headers=AUTH, data=body)
@@ -275,6 +280,7 @@ async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(
         ("/api/v1/executions/{execution_id}/steps", "get"),
         ("/api/v1/executions/{execution_id}/retry", "post"),
         ("/api/v1/credentials", "get"),
+        ("/api/v1/credentials/rotate", "post"),
         ("/api/v1/credentials/{name}", "get"),
         ("/api/v1/credentials/{name}", "put"),
         ("/api/v1/credentials/{name}", "delete"),

@@ -81,6 +81,18 @@ def test_rule_34_the_setting_may_hold_several_keys(monkeypatch: pytest.MonkeyPat
     assert "is encrypted with the key" in listed()[0]["problem"]
 
 
+def test_rule_34_rotating_encrypts_with_the_first_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = ("A" * 42 + "A", "B" * 42 + "A")
+    monkeypatch.setenv("HOOKLINE_SECRET_KEY", first)
+    assert hookline("set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0
+    assert hookline("rotate").exit_code == 2
+    monkeypatch.setenv("HOOKLINE_SECRET_KEY", f"{second},{first}")
+    assert json.loads(hookline("rotate", "--master", "--json").stdout) == {"rotated": 1}
+    assert json.loads(hookline("rotate", "--master", "--json").stdout) == {"rotated": 0}
+    monkeypatch.setenv("HOOKLINE_SECRET_KEY", second)
+    assert listed()[0]["problem"] is None
+
+
 def test_a_secret_is_never_printed() -> None:
     results = [
         hookline("set", "gh", "--type", "github", f"secret={SECRET}"),

@@ -89,7 +89,8 @@ def test_every_page_is_reached_from_the_first_one() -> None:
             if found.suffix == ".md" and found not in reached:
                 reached.add(found)
                 waiting.append(found)
-    assert set(ROOT.glob("docs/**/*.md")) - reached == set()
+    lost = {str(page.relative_to(ROOT)) for page in set(ROOT.glob("docs/**/*.md")) - reached}
+    assert lost == set(), "link them from docs/README.md"
 
 
 def hook_signatures() -> list[str]:

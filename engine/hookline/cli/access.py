@@ -49,6 +49,10 @@ class Access(Protocol):
         """Raises CredentialError."""
         ...
 
+    async def rotate_credentials(self) -> int:
+        """Encrypt with the first key what is under another; gives how many those were. Raises CredentialError."""
+        ...
+
 
 class ServerRefused(HooklineError):
     """The server refused."""
@@ -133,6 +137,10 @@ class _Direct:
         await self._credentials.load()
         await self._credentials.drop(name)
 
+    async def rotate_credentials(self) -> int:
+        await self._credentials.load()
+        return await self._credentials.rotate()
+
 
 class _Remote:
     """Through a running server's admin API."""
@@ -164,6 +172,10 @@ class _Remote:
 
     async def drop_credential(self, name: str) -> None:
         await self._ask("DELETE", f"/credentials/{quote(name, safe='')}")
+
+    async def rotate_credentials(self) -> int:
+        rotated: int = (await self._ask("POST", "/credentials/rotate"))["rotated"]
+        return rotated
 
     async def _ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}

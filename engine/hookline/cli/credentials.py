@@ -1,4 +1,4 @@
-"""`hookline credentials set|list|rm`."""
+"""`hookline credentials set|list|rm|rotate`."""
 
 import asyncio
 import sys
@@ -55,6 +55,17 @@ def remove_credential(name: str, as_json: bool, settings: Settings) -> None:
     emit({"name": name}, as_json=as_json, text=lambda: f"credential {name} is removed")
 
 
+@credentials.command("rotate", settings=_SETTINGS)
+@click.option("--master", is_flag=True, required=True, help="The key that encrypts credentials; none other is rotated.")
+def rotate_credentials(master: bool, as_json: bool, settings: Settings) -> None:
+    """Encrypt all credentials with the first of the keys in HOOKLINE_SECRET_KEY.
+
+    Put a new key in front of the old one, restart the server, rotate, and then take the old key away.
+    """
+    rotated = asyncio.run(_rotate(settings))
+    emit({"rotated": rotated}, as_json=as_json, text=lambda: f"{rotated} credentials are encrypted anew")
+
+
 def read_values(pairs: Sequence[str]) -> dict[str, Any]:
     """The values of `key=value`, `key=@file` and `key=-`. Raises click.UsageError, which never shows a value."""
     values: dict[str, Any] = {}
@@ -108,3 +119,10 @@ async def _drop(settings: Settings, name: str) -> None:
 
     async with access(settings) as held:
         await held.drop_credential(name)
+
+
+async def _rotate(settings: Settings) -> int:
+    from hookline.cli.access import access
+
+    async with access(settings) as held:
+        return await held.rotate_credentials()

@@ -47,6 +47,12 @@ class PutCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     values: dict[str, Any]
 
 
+class Rotated(msgspec.Struct, frozen=True):
+    """How many credentials were encrypted anew."""
+
+    rotated: int
+
+
 class Status(msgspec.Struct, frozen=True):
     """How the server is."""
 
@@ -172,6 +178,12 @@ def _credentials(api: Blueprint, engine: Engine) -> None:
         given = _decoded(await request.get_data(as_text=False), PutCredentialRequest)
         await engine.credentials.put(name, given.type, given.values)
         return _json(found(name))
+
+    @api.post("/credentials/rotate")
+    @operation(Rotated)
+    async def rotate_credentials() -> Response:
+        """Encrypt with the first key what is under another."""
+        return _json(Rotated(await engine.credentials.rotate()))
 
     @api.delete("/credentials/<name>")
     @operation(status=204)
