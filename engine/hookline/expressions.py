@@ -201,11 +201,12 @@ class Expressions:
         mapper = self._mappers.get(name)
         if mapper is None:
             near = get_close_matches(name, self._mappers, 1)
+            install = f"install the plugin that brings the mapper {name!r}"
             problem = Problem(
                 f"no mapper named {name!r} is installed",
                 pointer,
                 "expression.mapper",
-                f"did you mean {near[0]!r}?" if near else f"install the plugin that brings the mapper {name!r}",
+                f"did you mean {near[0]!r}? otherwise {install}" if near else install,
             )
         else:
             try:
