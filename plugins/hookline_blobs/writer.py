@@ -113,7 +113,8 @@ class FileWriter:
         with self._lock:
             if not self._ended:
                 self._close()
-                with suppress(FileNotFoundError):
+                # Mostly it isn't there; and what can't be removed now is removed by its age.
+                with suppress(OSError):
                     self._temporary.unlink()
                 self._end()
 

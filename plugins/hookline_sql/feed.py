@@ -22,16 +22,16 @@ class InlineBudget:
     """Bytes of payloads that the feeds of a queue may hold together; beyond it, deliveries come without theirs."""
 
     def __init__(self, size: int) -> None:
-        self._left = size
+        self.left = size
 
     def take(self, size: int) -> bool:
-        if size > self._left:
+        if size > self.left:
             return False
-        self._left -= size
+        self.left -= size
         return True
 
     def give(self, size: int) -> None:
-        self._left += size
+        self.left += size
 
 
 class Offer:

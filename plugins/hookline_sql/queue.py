@@ -13,7 +13,7 @@ from hookline.api.storage import Accept, Accepted, Clock, Delivery, Duplicate, E
 from . import reads
 from .changes import INLINE, Batch
 from .database import Database
-from .feed import Feed, InlineBudget, Offer
+from .feed import READ_AHEAD, Feed, InlineBudget, Offer
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +54,16 @@ class SqlQueue:
         self._consumers: dict[str, object] = {}
         self._pauses: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    @property
+    def read_ahead(self) -> int:
+        """Deliveries that all feeds hold."""
+        return sum(READ_AHEAD - feed.room for feed in self._feeds.values())
+
+    @property
+    def read_ahead_bytes(self) -> int:
+        """Bytes of payloads that they hold."""
+        return READ_AHEAD_BYTES - self._budget.left
 
     async def put(self, envelope: Envelope) -> Accepted | Duplicate:
         if self._closed:

@@ -1,0 +1,111 @@
+"""Killed just before a commit, nothing of it is there; killed just after, all of it is."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from hookline.model.execution import Outcome, State
+from hookline.ports import (
+    Accept,
+    Backend,
+    Change,
+    End,
+    Park,
+    Publish,
+    PutCredential,
+    Record,
+    Reopen,
+    Resume,
+    Start,
+    Unblock,
+)
+from hookline.testing.clock import ManualClock
+from hookline.testing.envelopes import Envelopes
+from hookline_sql.backend import sqlite
+
+_CLOCK = ManualClock()
+_ENVELOPES = Envelopes(_CLOCK)
+_NOW = _CLOCK.now()
+_ID = "01a20e14-1c21-708f-b502-459830859189"
+
+
+def _life() -> Sequence[tuple[str, Change]]:
+    """Each kind of commit, once."""
+    envelope = _ENVELOPES.make()
+    made = type(envelope)(_ID, "orders", envelope.message, envelope.arrival, _NOW)
+    return (
+        ("accept", Accept(made)),
+        ("start", Start(_ID, "v1", _NOW)),
+        ("record", Record(_ID, (_ENVELOPES.record(1),))),
+        ("park", Park(_ID, _NOW, None, "blocked: x")),
+        ("unblock", Unblock("orders", _NOW)),
+        ("resume", Resume(_ID, _NOW)),
+        ("end", End(_ID, State.FAILED, Outcome.FAILED, _NOW)),
+        ("reopen", Reopen(_ID, _NOW)),
+        ("publish", Publish("orders", "v1", b"{}", _NOW)),
+        ("credential", PutCredential("a", "github", b"x", _NOW)),
+    )
+
+
+async def _state(backend: Backend) -> object:
+    """What has been committed, as far as one can see it."""
+    store = backend.store
+    return (
+        await store.execution(_ID),
+        len(await store.journal(_ID)),
+        await store.flow_document("orders", "v1"),
+        len(await store.credentials()),
+    )
+
+
+async def _live(url: str, kinds: int) -> object:
+    backend = sqlite(url, clock=ManualClock())
+    await backend.open()
+    for _, change in _life()[:kinds]:
+        await backend.store.commit([change])
+    state = await _state(backend)
+    await backend.close()
+    return state
+
+
+async def _look(url: str) -> object:
+    backend = sqlite(url, clock=ManualClock())
+    await backend.open()
+    state = await _state(backend)
+    await backend.close()
+    return state
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("kind", [kind for kind, _ in _life()])
+async def test_a_commit_is_there_whole_or_not_at_all(kind: str, side: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/killed.db"
+    killed = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, __file__, url],
+        env=os.environ | {"HOOKLINE_FAULT": f"{kind}.{side}_commit"},
+        timeout=60,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    kinds = [name for name, _ in _life()].index(kind) + (side == "after")
+    same = f"sqlite:///{tmp_path}/same.db"
+    await _live(same, kinds)
+    assert await _look(url) == await _look(same)
+
+
+async def test_without_a_fault_the_life_runs_through(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/whole.db"
+    lived = await asyncio.to_thread(subprocess.run, [sys.executable, __file__, url], timeout=60, check=False)
+    assert lived.returncode == 0
+    assert await _look(url) == await _live(f"sqlite:///{tmp_path}/same.db", len(_life()))
+
+
+if __name__ == "__main__":
+    asyncio.run(_live(sys.argv[1], len(_life())))

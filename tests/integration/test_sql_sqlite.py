@@ -1,0 +1,243 @@
+"""What is special to SQLite: one process, durable commits, bounded reading."""
+
+import asyncio
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+
+from hookline.errors import StoreError
+from hookline.model.execution import Outcome, State
+from hookline.ports import Accept, Accepted, Backend, End, Start
+from hookline.testing.clock import ManualClock
+from hookline.testing.contract_queue import consuming
+from hookline.testing.envelopes import Envelopes
+from hookline_sql.backend import sqlite
+from hookline_sql.feed import READ_AHEAD
+from hookline_sql.queue import SqlQueue
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def envelopes(clock: ManualClock) -> Envelopes:
+    return Envelopes(clock)
+
+
+@pytest.fixture
+async def backend(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Backend]:
+    backend = sqlite(f"sqlite:///{tmp_path}/x.db", clock=clock)
+    await backend.open()
+    yield backend
+    await backend.close()
+
+
+_HOLD = """
+import asyncio, sys
+from hookline.testing.clock import ManualClock
+from hookline_sql.backend import sqlite
+
+async def hold():
+    await sqlite(sys.argv[1], clock=ManualClock()).open()
+    print("open", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(hold())
+"""
+
+
+async def test_a_second_process_is_refused_and_told_which_one_has_it(tmp_path: Path, clock: ManualClock) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    holder = await asyncio.create_subprocess_exec(sys.executable, "-c", _HOLD, url, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"open\n"
+    with pytest.raises(StoreError, match=rf"process {holder.pid} .*PostgreSQL"):
+        await sqlite(url, clock=clock).open()
+    holder.kill()
+    await holder.wait()
+    # A killed process has no lock.
+    backend = sqlite(url, clock=clock)
+    await backend.open()
+    await backend.close()
+
+
+async def test_a_second_backend_of_the_same_process_is_refused(
+    backend: Backend, tmp_path: Path, clock: ManualClock
+) -> None:
+    second = sqlite(f"sqlite:///{tmp_path}/x.db", clock=clock)
+    with pytest.raises(StoreError, match=f"process {os.getpid()} "):
+        await second.open()
+    await second.close()
+    await backend.store.ping()
+
+
+async def test_commits_are_on_the_disk_when_they_return(backend: Backend) -> None:
+    found: list[tuple[object, object]] = []
+
+    def look(connection: Connection) -> None:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        modes = [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+        found.append((modes[0], modes[1]))
+
+    event.listen(Engine, "commit", look)
+    await backend.store.ping()
+    event.remove(Engine, "commit", look)
+    full = 2
+    assert found == [("wal", full)]
+
+
+async def test_what_many_callers_commit_shares_transactions(backend: Backend, envelopes: Envelopes) -> None:
+    begun = 0
+
+    def count(*_: object) -> None:
+        nonlocal begun
+        begun += 1
+
+    event.listen(Engine, "commit", count)
+    await asyncio.gather(*(backend.queue.put(envelopes.make()) for _ in range(200)))
+    event.remove(Engine, "commit", count)
+    assert 1 <= begun < 20
+
+
+async def test_a_full_disk_is_a_store_error_and_ends_when_there_is_room(
+    backend: Backend, envelopes: Envelopes, tmp_path: Path
+) -> None:
+    limited = False
+
+    def limit(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        nonlocal limited
+        if not limited and statement == "BEGIN IMMEDIATE":
+            limited = True
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            pages = raw.execute("PRAGMA page_count").fetchone()[0]
+            raw.execute(f"PRAGMA max_page_count={pages}")
+
+    event.listen(Engine, "before_cursor_execute", limit)
+    envelope = envelopes.make(body="x" * 100_000)
+    with pytest.raises(StoreError, match="full"):
+        await backend.queue.put(envelope)
+    event.remove(Engine, "before_cursor_execute", limit)
+    assert await backend.store.execution(envelope.execution_id) is None
+
+    def lift(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        raw.execute("PRAGMA max_page_count=1000000")
+
+    event.listen(Engine, "before_cursor_execute", lift)
+    assert await backend.queue.put(envelope) == Accepted(envelope.execution_id)
+    event.remove(Engine, "before_cursor_execute", lift)
+
+
+async def test_a_feed_holds_a_bounded_number_however_long_the_backlog(backend: Backend, envelopes: Envelopes) -> None:
+    async with consuming(backend) as consumer:
+        await backend.store.commit([Accept(envelopes.make(body="x" * 10_000)) for _ in range(1000)])
+        for _ in range(100):
+            await consumer.next()
+        await asyncio.gather(*(backend.queue.put(envelopes.make(body="x" * 10_000)) for _ in range(200)))
+        assert isinstance(backend.queue, SqlQueue)
+        assert backend.queue.read_ahead <= READ_AHEAD
+        assert backend.queue.read_ahead_bytes <= READ_AHEAD * 16 * 1024
+
+
+async def test_a_flow_that_nobody_consumes_holds_nothing(backend: Backend, envelopes: Envelopes) -> None:
+    await asyncio.gather(*(backend.queue.put(envelopes.make()) for _ in range(100)))
+    assert isinstance(backend.queue, SqlQueue)
+    assert backend.queue.read_ahead == 0
+
+
+async def test_what_ran_when_the_process_died_goes_before_what_was_accepted_later(
+    tmp_path: Path, clock: ManualClock, envelopes: Envelopes
+) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    backend = sqlite(url, clock=clock)
+    await backend.open()
+    running = envelopes.make()
+    await backend.store.commit([Accept(running), Start(running.execution_id, "v1", clock.now())])
+    clock.advance(1)
+    queued = envelopes.make()
+    await backend.store.commit([Accept(queued)])
+    await backend.close()
+    clock.advance(1)
+    again = sqlite(url, clock=clock)
+    await again.open()
+    async with consuming(again) as consumer:
+        taken = await consumer.take(2)
+    assert [delivery.execution_id for delivery in taken] == [running.execution_id, queued.execution_id]
+    await again.close()
+
+
+async def test_closing_finishes_what_is_being_written(tmp_path: Path, clock: ManualClock, envelopes: Envelopes) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    backend = sqlite(url, clock=clock)
+    await backend.open()
+    made = [envelopes.make() for _ in range(50)]
+    putting = [asyncio.ensure_future(backend.queue.put(envelope)) for envelope in made]
+    await asyncio.sleep(0)
+    await backend.close()
+    assert await asyncio.gather(*putting) == [Accepted(envelope.execution_id) for envelope in made]
+    again = sqlite(url, clock=clock)
+    await again.open()
+    assert len((await again.store.executions(limit=100)).items) == 50
+    await again.close()
+
+
+async def test_a_backend_that_is_closed_can_be_opened_again(backend: Backend, envelopes: Envelopes) -> None:
+    await backend.close()
+    await backend.close()
+    with pytest.raises(StoreError, match="closed"):
+        await backend.store.ping()
+    with pytest.raises(StoreError, match="closed"):
+        await backend.store.counts()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite://", "a file has to be named"),
+        ("sqlite:///:memory:", "a file has to be named"),
+        ("sqlite:///x.db?mode=ro", "takes no settings"),
+        ("not a url", "can't be read"),
+    ],
+)
+def test_a_url_that_names_no_file_is_refused(url: str, words: str, clock: ManualClock) -> None:
+    with pytest.raises(StoreError, match=re.escape(words)):
+        sqlite(url, clock=clock)
+
+
+async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path, clock: ManualClock) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes(b"something else entirely" * 100)
+    backend = sqlite(f"sqlite:///{path}", clock=clock)
+    with pytest.raises(StoreError, match=re.escape(str(path))):
+        await backend.open()
+    assert path.read_bytes().startswith(b"something else")
+
+
+async def test_a_directory_that_cant_be_made_is_named(tmp_path: Path, clock: ManualClock) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="can't be opened"):
+        await sqlite(f"sqlite:///{tmp_path}/file/x.db", clock=clock).open()
+
+
+async def test_ended_executions_leave_no_row_in_the_queue(
+    backend: Backend, envelopes: Envelopes, tmp_path: Path
+) -> None:
+    envelope = envelopes.make()
+    id_, now = envelope.execution_id, envelope.accepted_at
+    await backend.store.commit([Accept(envelope), Start(id_, "v1", now)])
+    await backend.store.commit([End(id_, State.SUCCEEDED, Outcome.COMPLETED, now)])
+    connection = sqlite3.connect(tmp_path / "x.db")
+    assert connection.execute("SELECT count(*) FROM executions WHERE ready_at IS NOT NULL").fetchone() == (0,)
+    connection.close()
