@@ -146,7 +146,9 @@ def _in_pieces(name: str) -> Callable[..., Any]:
         if not 0 < pieces <= _MAX_PIECES:
             raise ExpressionLimit(f"`{name}` takes a number from 1 to {_MAX_PIECES:,}")
         context.budget.spend_turns(pieces)
-        return list(function(value, pieces, fill_with))
+        # The one that Jinja has in an asynchronous form too is given where it runs.
+        first = (context.eval_ctx,) if name == "slice" else ()
+        return list(function(*first, value, pieces, fill_with))
 
     return apply
 

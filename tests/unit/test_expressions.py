@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hookline.errors import ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
 from hookline.expressions import Expressions, Template
 from hookline.mapper import Expression, Mapper, Reference, Scope
 from hookline_mapping.jinja import Jinja
 from hookline_mapping.jsonpath import JsonPath
-from hypothesis import given
-from hypothesis import strategies as st
 
 SCOPE: dict[str, Any] = {
     "body": {"id": "A-1", "total": 12, "paid": True, "text": "false", "note": "{{ not read }}", "lines": [{"n": 1}]},
@@ -141,7 +142,7 @@ def test_a_reserved_key_wants_text() -> None:
 
 
 def test_every_problem_is_given_at_once_each_at_its_pointer() -> None:
-    value = {"ok": "$.body", "a": ["$.[", {"b/c": "{{ x"}], "d": {"e": "{{ x | nope }}"}}
+    value: Any = {"ok": "$.body", "a": ["$.[", {"b/c": "{{ x"}], "d": {"e": "{{ x | nope }}"}}
     _, problems = EXPRESSIONS.template(value, "/steps/1/with")
     assert [problem.pointer for problem in problems] == [
         "/steps/1/with/a/0",
@@ -165,8 +166,8 @@ def test_an_error_of_a_lone_expression_begins_with_its_source() -> None:
 
 
 def test_kinds_of_errors_stay_through_nesting() -> None:
-    with pytest.raises(ExpressionLimit, match="^/a/0: "):
-        value_of({"a": ["{% for i in range(10 ** 9) %}{% endfor %}".replace("10 ** 9", "999999999")]})
+    with pytest.raises(ExpressionLimit, match=r"^/a/0: "):
+        value_of({"a": ["{% for i in range(999999999) %}{% endfor %}"]})
 
 
 def test_a_mapper_that_breaks_is_a_problem_or_a_failed_expression() -> None:
@@ -239,7 +240,7 @@ def test_rule_15_anything_else_is_an_error(condition: Any) -> None:
 
 def test_rule_15_the_text_false_is_an_error_that_says_so() -> None:
     made, _ = EXPRESSIONS.condition("$.body.text")
-    with pytest.raises(ExpressionFailed, match="the text 'false'.*write false without quotes"):
+    with pytest.raises(ExpressionFailed, match=r"the text 'false'.*write false without quotes"):
         made.evaluate(SCOPE)
 
 

@@ -5,12 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonpath_ng.ext.parser import parse
+
 from hookline.api import ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
 from hookline_mapping.jsonpath import JsonPath
 from hookline_mapping.plain_path import PlainPath, plain_keys
-from hypothesis import given
-from hypothesis import strategies as st
-from jsonpath_ng.ext import parse
 
 SCOPE: dict[str, Any] = {
     "body": {
