@@ -77,7 +77,7 @@ def test_both_alphabets_of_base64_are_taken() -> None:
     assert read_keys("-_" * 21 + "8") == read_keys("+/" * 21 + "8=")
 
 
-@pytest.mark.parametrize("text", ["", "short", "x" * 42, "x" * 44, "é" * 43, "!" * 43, generate_key() + ","])
+@pytest.mark.parametrize("text", ["", "short", "x" * 42, "x" * 44, "é" * 43, "!" * 43, "A" * 43 + ","])
 def test_a_bad_key_is_refused_with_a_remedy_and_not_repeated(text: str) -> None:
     with pytest.raises(CredentialError, match="token_urlsafe") as caught:
         read_keys(text)
