@@ -1,6 +1,6 @@
 """A flow's `schema`: JSON Schema of the bodies that it takes.
 
-jsonschema-rs judges a body about a hundred times as fast as jsonschema does, so a large body doesn't hold the loop
+jsonschema-rs judges a large body about a hundred times as fast as jsonschema does, so that it doesn't hold the loop
 up, and its regular expressions have a bound on backtracking.
 """
 
