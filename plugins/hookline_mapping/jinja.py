@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from jinja2 import Template, TemplateSyntaxError, nodes
+from jinja2 import Template, TemplateAssertionError, TemplateSyntaxError, nodes
 from jinja2.runtime import Context
 
 from hookline.api import (
@@ -68,11 +68,50 @@ class Jinja(Mapper):
     def _render(self, parsed: nodes.Template) -> "_Render":
         tree = Rewrite().visit(parsed)
         tree.set_environment(self._environment)
-        code = self._environment.compile(tree)
-        return Template.from_code(self._environment, code, {}).root_render_func
+        render = _Render(self._environment, tree)
+        if all(isinstance(part, nodes.Output) for part in tree.body):
+            self._check_names(tree)
+        else:
+            render.prepare()
+        return render
+
+    def _check_names(self, tree: nodes.Template) -> None:
+        """Raise what making the function of a template without blocks could raise."""
+        for node in tree.find_all((nodes.Filter, nodes.Test, nodes.Call)):
+            if isinstance(node, nodes.Filter) and node.name not in self._environment.filters:
+                raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno)
+            if isinstance(node, nodes.Test) and node.name not in self._environment.tests:
+                raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno)
+            given = [argument.key for argument in node.kwargs]
+            if len(given) != len(set(given)):
+                raise TemplateSyntaxError("an argument is given twice", node.lineno)
 
 
-_Render = Callable[[Context], Iterator[str]]
+class _Render:
+    """A template's function, made at its first call where it has no blocks.
+
+    Making it takes longer than reading and checking the template, and most of the templates of a thousand flows
+    aren't needed to start.
+    """
+
+    __slots__ = ("_environment", "_function", "_tree")
+
+    def __init__(self, environment: Sandbox, tree: nodes.Template) -> None:
+        self._environment = environment
+        self._tree = tree
+        self._function: Callable[[Context], Iterator[str]] | None = None
+
+    def prepare(self) -> Callable[[Context], Iterator[str]]:
+        """Make the function. Raises TemplateSyntaxError."""
+        try:
+            code = self._environment.compile(self._tree)
+        except SyntaxError as error:
+            raise TemplateSyntaxError(error.msg, 1) from error
+        function = self._function = Template.from_code(self._environment, code, {}).root_render_func
+        return function
+
+    def __call__(self, context: Context) -> Iterator[str]:
+        return (self._function or self.prepare())(context)
 
 
 class _Compiled(Expression):

@@ -11,7 +11,6 @@ that
 - sorting leaves what is no list alone, and sorts an object without criteria to its keys.
 """
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,7 +22,9 @@ from jsonpath_ng.ext import arithmetic, iterable, string
 from jsonpath_ng.ext import filter as filters
 
 from hookline.api import ExpressionFailed, ExpressionSyntax, Scope
+from hookline_mapping.arithmetic import calculate
 from hookline_mapping.budget import Budget
+from hookline_mapping.comparison import BY_EQUALITY, BY_ORDER, compare, same
 from hookline_mapping.patterns import bounded
 from hookline_mapping.values import text
 
@@ -326,14 +327,14 @@ def _comparing(target: Find, op: str, value: Any) -> Holds:
     def holds(at: Any, run: Run) -> bool:
         found = target(at, run)
         # What is missing equals nothing, null included.
-        return any(_compare(op, each, value, run) for each in found) if found else op == "!="
+        return any(compare(op, each, value, run.budget) for each in found) if found else op == "!="
 
     return holds
 
 
 def _comparing_one(follow: Callable[[Any], Any], op: str, value: Any) -> Holds:
     """The commonest filter, a key and a constant, without lists between. The child it tests is spent already."""
-    ordered, by_equality, missing = _BY_ORDER[op], _BY_EQUALITY[op], op == "!="
+    ordered, by_equality, missing = BY_ORDER[op], BY_EQUALITY[op], op == "!="
     kind = str if isinstance(value, str) else (int, float, Decimal)
     if value is None or isinstance(value, bool):
 
@@ -358,75 +359,11 @@ def _comparing_queries(target: Find, op: str, other: Find) -> Holds:
     def holds(at: Any, run: Run) -> bool:
         left, right = target(at, run), other(at, run)
         if not left or not right:
-            return _BY_EQUALITY[op](not left and not right)
+            return BY_EQUALITY[op](not left and not right)
         run.budget.spend_nodes(len(left) * len(right))
-        return any(_compare(op, one, two, run) for one in left for two in right)
+        return any(compare(op, one, two, run.budget) for one in left for two in right)
 
     return holds
-
-
-_BY_ORDER: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    "!=": operator.ne,
-    "==": operator.eq,
-    "=": operator.eq,
-    "<=": operator.le,
-    "<": operator.lt,
-    ">=": operator.ge,
-    ">": operator.gt,
-}
-#: What has no order is only equal or not.
-_BY_EQUALITY: Final[dict[str, Callable[[bool], bool]]] = {
-    "!=": operator.not_,
-    "==": bool,
-    "=": bool,
-    "<=": bool,
-    ">=": bool,
-    "<": lambda equal: False,
-    ">": lambda equal: False,
-}
-
-
-def _compare(op: str, left: Any, right: Any, run: Run) -> bool:
-    if (_is_number(left) and _is_number(right)) or (isinstance(left, str) and isinstance(right, str)):
-        return _BY_ORDER[op](left, right)
-    return _BY_EQUALITY[op](_same(left, right, run))
-
-
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool | str | list | dict | None)
-
-
-def _same(left: Any, right: Any, run: Run) -> bool:
-    """Whether two JSON values are equal; true isn't 1."""
-    pairs = [(left, right)]
-    while pairs:
-        run.budget.spend_nodes(1)
-        one, two = pairs.pop()
-        if isinstance(one, bool) or isinstance(two, bool):
-            if one is not two:
-                return False
-        elif isinstance(one, list) and isinstance(two, list):
-            if len(one) != len(two):
-                return False
-            pairs += zip(one, two, strict=True)
-        elif isinstance(one, dict) and isinstance(two, dict):
-            if one.keys() != two.keys():
-                return False
-            pairs += ((value, two[key]) for key, value in one.items())
-        elif isinstance(one, list | dict) or isinstance(two, list | dict) or one != two:
-            return False
-    return True
-
-
-_ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-}
-_NODES_PER_ORDER: Final = 4
-"""Calling back to order two values takes as long as visiting some."""
-_MAX_BITS: Final = 14_000
 
 
 def _operation(node: arithmetic.Operation) -> Query:
@@ -436,7 +373,7 @@ def _operation(node: arithmetic.Operation) -> Query:
     def find(at: Any, run: Run) -> list[Any]:
         one, two = left.find(at, run), right.find(at, run)
         if left.single and right.single:
-            return [_calculate(symbol, one[0], two[0], run)] if one and two else []
+            return [calculate(symbol, one[0], two[0], run.budget)] if one and two else []
         # A constant goes with each match of the other side; two lists of matches go side by side.
         if not isinstance(node.left, tree.JSONPath):
             one = one * len(two)
@@ -444,7 +381,7 @@ def _operation(node: arithmetic.Operation) -> Query:
             two = two * len(one)
         if len(one) != len(two):
             return []
-        return [_calculate(symbol, a, b, run) for a, b in zip(one, two, strict=True)]
+        return [calculate(symbol, a, b, run.budget) for a, b in zip(one, two, strict=True)]
 
     return Query(find, left.single and right.single)
 
@@ -453,33 +390,6 @@ def _operand(node: Any) -> Query:
     if isinstance(node, tree.JSONPath):
         return compile_query(node)
     return Query(lambda at, run: [node], True)
-
-
-def _calculate(symbol: str, left: Any, right: Any, run: Run) -> Any:
-    if symbol == "+" and isinstance(left, str) and isinstance(right, str):
-        run.budget.spend_text(len(left) + len(right))
-        return left + right
-    if symbol == "+" and isinstance(left, list) and isinstance(right, list):
-        run.budget.spend_nodes(len(left) + len(right))
-        return left + right
-    if not (_is_number(left) and _is_number(right)):
-        raise ExpressionFailed(f"{_kind(left)} {symbol} {_kind(right)} can't be calculated; `{symbol}` takes numbers")
-    for value in (left, right):
-        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-            raise ExpressionFailed(f"`{symbol}` takes numbers of at most {_MAX_BITS} bits")
-    try:
-        return _ARITHMETIC[symbol](left, right)
-    except (ArithmeticError, TypeError) as error:
-        raise ExpressionFailed(f"`{symbol}`: {error}") from error
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    return _KINDS.get(type(value), "a number")
-
-
-_KINDS: Final[dict[type, str]] = {bool: "a truth value", str: "a text", list: "a list", dict: "an object"}
 
 
 def _length(node: iterable.Len) -> Query:
@@ -496,6 +406,10 @@ def _keys(node: iterable.Keys) -> Query:
     return Query(find, False)
 
 
+_NODES_PER_ORDER: Final = 4
+"""Calling back to order two values takes as long as visiting some."""
+
+
 def _sorted(node: iterable.SortedThis) -> Query:
     criteria = [(compile_query(field).find, reverse) for field, reverse in node.expressions or ()]
 
@@ -508,7 +422,7 @@ def _sorted(node: iterable.SortedThis) -> Query:
             run.budget.spend_nodes(_NODES_PER_ORDER)
             for field, reverse in criteria:
                 one, two = field(left, run), field(right, run)
-                if len(one) == len(two) == 1 and not _same(one[0], two[0], run):
+                if len(one) == len(two) == 1 and not same(one[0], two[0], run.budget):
                     return 1 if (one[0] < two[0]) is reverse else -1
             return 0
 

@@ -326,6 +326,14 @@ def test_a_large_message_cannot_make_a_query_run_long(source: str) -> None:
         evaluate(source, WIDE)
 
 
+def test_rule_17_values_found_by_two_queries_are_compared_in_depth() -> None:
+    scope = {"body": [{"a": [1, {"b": 2}]}, {"a": [1, {"b": True}]}, {"a": [1]}], "vars": {"a": [1, {"b": 2}]}}
+    assert evaluate("$.body[?(@.a == $.vars.a)]", scope) == [{"a": [1, {"b": 2}]}]
+    large = {"body": [{"a": [0] * 200_000}] * 2, "vars": {"a": [0] * 200_000}}
+    with pytest.raises(ExpressionLimit):
+        evaluate("$.body[?(@.a == $.vars.a)]", large)
+
+
 def test_descents_in_descents_are_bounded() -> None:
     with pytest.raises(ExpressionLimit):
         evaluate("$..a..a..a..a", {"body": nested(100)})
