@@ -310,7 +310,7 @@ def spend_size(budget: Budget, value: Any) -> None:
     if isinstance(value, str):
         budget.spend_turns(len(value) // 1000 + 1)
     elif isinstance(value, list | tuple | range | Mapping):
-        budget.spend_turns(len(value) // 4 + 1)
+        budget.spend_turns(len(value) // 2 + 1)
 
 
 @pass_context
