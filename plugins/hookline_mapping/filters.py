@@ -138,6 +138,13 @@ def _sort(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> li
     return made
 
 
+def _groupby(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+    listed = _without_missing(value)
+    # It sorts first, and makes a group for as many as there are items.
+    context.budget.spend_turns(len(listed))
+    return list(JINJA_FILTERS["groupby"](context.environment, listed, *args, **kwargs))
+
+
 def _in_pieces(name: str) -> Callable[..., Any]:
     """Jinja's `batch` and `slice`, with a bounded number of pieces, and of items that fill the last one."""
     function = JINJA_FILTERS[name]
@@ -238,7 +245,7 @@ _STRICT: Final[Mapping[str, Callable[..., Any]]] = {
     "join": _join,
     "sort": _sort,
     "unique": _eager("unique", "environment"),
-    "groupby": _eager("groupby", "environment"),
+    "groupby": _groupby,
     **{name: _eager(name, "context") for name in ("map", "select", "reject", "selectattr", "rejectattr")},
     "batch": _in_pieces("batch"),
     "slice": _in_pieces("slice"),
