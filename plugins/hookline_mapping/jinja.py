@@ -1,6 +1,7 @@
 """The mapper `jinja`: one lone `{{ … }}` gives a value, anything else text."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 from jinja2 import Template, TemplateAssertionError, TemplateSyntaxError, nodes
@@ -77,7 +78,10 @@ class Jinja(Mapper):
 
     def _check_names(self, tree: nodes.Template) -> None:
         """Raise what making the function of a template without blocks could raise."""
-        for node in tree.find_all((nodes.Filter, nodes.Test, nodes.Call)):
+        named: Iterator[nodes.Filter | nodes.Test | nodes.Call] = chain(
+            tree.find_all(nodes.Filter), tree.find_all(nodes.Test), tree.find_all(nodes.Call)
+        )
+        for node in named:
             if isinstance(node, nodes.Filter) and node.name not in self._environment.filters:
                 raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno)
             if isinstance(node, nodes.Test) and node.name not in self._environment.tests:
