@@ -70,7 +70,7 @@ class Jinja(Mapper):
         tree = Rewrite().visit(parsed)
         tree.set_environment(self._environment)
         render = _Render(self._environment, tree)
-        if all(isinstance(part, nodes.Output) for part in tree.body):
+        if all(isinstance(part, nodes.Output | nodes.Assign) for part in tree.body):
             self._check_names(tree)
         else:
             render.prepare()
@@ -86,7 +86,7 @@ class Jinja(Mapper):
                 raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno)
             if isinstance(node, nodes.Test) and node.name not in self._environment.tests:
                 raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno)
-            given = [argument.key for argument in node.kwargs]
+            given = [argument.key for argument in node.kwargs]  # type: ignore[attr-defined]  # all three have them
             if len(given) != len(set(given)):
                 raise TemplateSyntaxError("an argument is given twice", node.lineno)
 
