@@ -24,7 +24,7 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """queued → running; the version of the flow is bound."""
+    """queued, or parked before its first step, → running; the version of the flow is bound."""
 
     execution_id: str
     flow_version: str
@@ -33,7 +33,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """waiting → running."""
+    """waiting → running. Harmless where it runs already, as what ran when the process died does."""
 
     execution_id: str
     at: datetime
@@ -67,7 +67,7 @@ class Unblock:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """running or waiting → succeeded, failed or cancelled."""
+    """→ succeeded, failed or cancelled, from where `MOVES` lets it."""
 
     execution_id: str
     state: State
@@ -139,6 +139,7 @@ class Summary:
 
     execution: Execution
     payload: bytes
+    """As `pack` gives it; the body of a large message is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,7 @@ class Delivery(Protocol):
     envelope: Envelope | None
     """The message, where it is at hand; otherwise the store has it."""
     fresh: bool
-    """It was never started: there is no journal to read."""
+    """It is queued: it was never started, and there is no journal to read."""
 
     async def ack(self) -> None:
         """It has ended or is parked, and that is committed: forget the delivery."""

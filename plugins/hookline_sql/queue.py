@@ -1,11 +1,8 @@
 """The queue: the executions table, handed out to the flows."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator
-from typing import Any, Final
-
-from sqlalchemy import Connection
+from typing import Final
 
 from hookline.api import StoreError
 from hookline.api.storage import Accept, Accepted, Clock, Delivery, Duplicate, Envelope, State, Store
@@ -15,12 +12,8 @@ from .changes import INLINE, Batch
 from .database import Database
 from .feed import READ_AHEAD, Feed, InlineBudget, Offer
 
-_log = logging.getLogger(__name__)
-
 READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
 """Payload bytes that all feeds hold together."""
-_RETRY: Final = 1.0
-"""Seconds before a table that couldn't be read is read again."""
 
 
 class SqlDelivery:
@@ -90,7 +83,10 @@ class SqlQueue:
             feed.wake(execution_id)
 
     async def deliveries(self, flow_id: str) -> AsyncGenerator[Delivery, None]:
-        """A flow has one consumer; a second one takes over, and the first one's iteration ends."""
+        """A flow has one consumer; a second one takes over, and the first one's iteration ends.
+
+        Raises StoreError where the table can't be read; what was read ahead then goes to the next consumer.
+        """
         me = self._consumers[flow_id] = object()
         feed = self._feeds.get(flow_id)
         if feed is None:
@@ -106,6 +102,9 @@ class SqlQueue:
                 else:
                     feed.signal.clear()
                     await feed.signal.wait()
+        except StoreError:
+            if not self._closed:
+                raise
         finally:
             if self._consumers.get(flow_id) is me:
                 del self._consumers[flow_id]
@@ -114,33 +113,29 @@ class SqlQueue:
 
     async def _read(self, feed: Feed) -> None:
         """Read a page of the table. Whatever happens meanwhile makes the feed be behind again."""
-        now, room, returned = self._clock.now(), feed.room, feed.returned[: feed.room]
+        now, room, again = self._clock.now(), feed.room, feed.returned[: feed.room]
+        limit = room + feed.holding
         feed.behind, feed.reading = False, True
-        more, new = False, list(returned)
-
-        def question(connection: Connection) -> list[Any]:
-            return reads.to_run(connection, new)
-
         try:
-            limit = room + feed.holding
             ids = await self._database.read(lambda connection: reads.ready(connection, feed.flow_id, now, limit))
-            asked = set(feed.returned)
-            new += [execution_id for execution_id in feed.new(ids) if execution_id not in asked]
-            more = len(ids) == limit or len(new) > room
-            del new[room:]
-            rows = await self._database.read(question) if new else []
-        except StoreError as error:
-            feed.behind = True
-            _log.warning("the queue of flow %s can't be read now: %s", feed.flow_id, error)
-            await self._clock.sleep(_RETRY)
-            return
+            returned = frozenset(feed.returned)
+            new = [execution_id for execution_id in feed.new(ids) if execution_id not in returned]
+            if len(ids) == limit or len(again) + len(new) > room:
+                feed.behind = True
+                del new[room - len(again) :]
+            rows = (
+                await self._database.read(lambda connection: reads.to_run(connection, again, new, now))
+                if again or new
+                else []
+            )
         except BaseException:
             feed.behind = True
             raise
         finally:
             feed.reading = False
-        del feed.returned[: len(returned)]
-        feed.behind = feed.behind or more
+            # A consumer that has taken over meanwhile waits for this.
+            feed.signal.set()
+        del feed.returned[: len(again)]
         feed.page(
             Offer(
                 row.id,

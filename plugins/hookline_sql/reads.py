@@ -4,7 +4,7 @@ None of them may cost more where there are more executions that have ended; a te
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -279,7 +279,7 @@ _WAITING_TO_RUN: Final = select(
     executions.c.flow_id,
     executions.c.state,
     executions.c.created_at,
-    executions.c.started_at,
+    executions.c.ready_at,
     executions.c.dedupe_key,
     executions.c.dedupe_until,
     executions.c.payload,
@@ -291,14 +291,19 @@ def ready(connection: Connection, flow_id: str, now: datetime, limit: int) -> Se
     return connection.scalars(_READY, {"flow_id": flow_id, "now": micros(now), "limit": limit}).all()
 
 
-def to_run(connection: Connection, ids: Iterable[str]) -> list[Any]:
-    """Rows of the executions that have not ended, in the order of `ids`."""
-    asked = list(ids)
+def to_run(connection: Connection, again: Collection[str], ready_ids: Collection[str], now: datetime) -> list[Any]:
+    """Rows of executions to deliver: `again` unless they have ended, then those of `ready_ids` that are ready still.
+
+    What `ready` has found may have been run, acknowledged and parked before the caller looked at it.
+    """
+    asked = [*again, *ready_ids]
     found = {row.id: row for row in connection.execute(_WAITING_TO_RUN, {"ids": asked})}
+    known = frozenset(again)
+    limit = micros(now)
     return [
-        found[execution_id]
-        for execution_id in asked
-        if execution_id in found and found[execution_id].state not in FINAL
+        row
+        for row in (found[execution_id] for execution_id in asked if execution_id in found)
+        if row.state not in FINAL and (row.id in known or (row.ready_at is not None and row.ready_at <= limit))
     ]
 
 

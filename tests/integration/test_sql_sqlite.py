@@ -7,17 +7,20 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 
 from hookline.errors import StoreError
 from hookline.model.execution import Outcome, State
-from hookline.ports import Accept, Accepted, Backend, End, Start
+from hookline.ports import Accept, Accepted, Backend, End, Park, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.contract_queue import consuming
 from hookline.testing.envelopes import Envelopes
+from hookline_sql import reads
 from hookline_sql.backend import sqlite
 from hookline_sql.feed import READ_AHEAD
 from hookline_sql.queue import SqlQueue
@@ -44,6 +47,7 @@ async def backend(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Backend]:
 _HOLD = """
 import asyncio, sys
 from hookline.testing.clock import ManualClock
+from hookline_sql import reads
 from hookline_sql.backend import sqlite
 
 async def hold():
@@ -241,3 +245,39 @@ async def test_ended_executions_leave_no_row_in_the_queue(
     connection = sqlite3.connect(tmp_path / "x.db")
     assert connection.execute("SELECT count(*) FROM executions WHERE ready_at IS NOT NULL").fetchone() == (0,)
     connection.close()
+
+
+async def test_what_was_parked_while_a_page_was_read_is_not_delivered_early(
+    backend: Backend, envelopes: Envelopes, tmp_path: Path
+) -> None:
+    made = [envelopes.make() for _ in range(4)]
+    ids = [envelope.execution_id for envelope in made]
+    now = envelopes.clock.now()
+    await backend.store.commit([Accept(envelope) for envelope in made])
+    page = ids[:]
+    await backend.store.commit(
+        [Park(ids[0], now, now + timedelta(seconds=1), "retry"), Park(ids[1], now, None, "blocked: x")]
+    )
+    await backend.store.commit([Start(ids[2], "v1", now)])
+    engine = create_engine(f"sqlite:///{tmp_path}/x.db")
+    with engine.connect() as connection:
+        found = [row.id for row in reads.to_run(connection, [], page, now)]
+        again = [row.id for row in reads.to_run(connection, [ids[2]], [ids[3]], now)]
+    engine.dispose()
+    assert found == [ids[3]]
+    assert again == [ids[2], ids[3]]
+
+
+async def test_a_consumer_hears_that_the_table_cant_be_read(backend: Backend, envelopes: Envelopes) -> None:
+    def fail(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("SELECT"):
+            raise SQLAlchemyError("the disk has gone")
+
+    await backend.queue.put(envelopes.make())
+    event.listen(Engine, "before_cursor_execute", fail)
+    deliveries = backend.queue.deliveries("orders")
+    with pytest.raises(StoreError, match="the disk has gone"):
+        await anext(deliveries)
+    event.remove(Engine, "before_cursor_execute", fail)
+    async with consuming(backend) as consumer:
+        await consumer.next()

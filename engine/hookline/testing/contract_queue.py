@@ -186,6 +186,22 @@ class QueueContract:
             await consumer.nothing(backend)
         assert [delivery.execution_id for delivery in (first, *rest)] == [envelope.execution_id for envelope in made]
 
+    async def test_a_second_consumer_takes_over(self, backend: Backend, envelopes: Envelopes) -> None:
+        first = backend.queue.deliveries("orders")
+        waiting = asyncio.ensure_future(anext(first))
+        await asyncio.sleep(0)
+        made = await self._put(backend, envelopes, 3)
+        async with consuming(backend) as consumer:
+            # What the first one has taken before the second one came is its own.
+            (done, _) = await asyncio.wait({waiting}, timeout=_PATIENCE)
+            assert done
+            mine = [] if isinstance(waiting.exception(), StopAsyncIteration) else [waiting.result()]
+            taken = mine + await consumer.take(3 - len(mine))
+            with pytest.raises(StopAsyncIteration):
+                await anext(first)
+            await consumer.nothing(backend)
+        assert {delivery.execution_id for delivery in taken} == {envelope.execution_id for envelope in made}
+
     async def test_a_retried_delivery_comes_again_when_its_time_has_come(
         self, backend: Backend, envelopes: Envelopes, clock: ManualClock
     ) -> None:
