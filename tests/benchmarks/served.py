@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from hookline.cli import collector
 from hookline.discovery import discover
 from hookline.runtime.engine import Engine
 from hookline.runtime.options import EngineOptions, Role
@@ -54,6 +55,7 @@ async def run(what: str, server: Server, folder: Path, port: int) -> None:
     )
     async with Engine(discover(), options) as engine:
         app = create_app(engine, HookOptions(public_url="http://127.0.0.1"))
+        collector.settle()
         await serve(app, host="127.0.0.1", port=port, server=server, shutdown=shutdown)
 
 

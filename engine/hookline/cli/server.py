@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from hookline.cli import collector
 from hookline.cli.options import engine_options, hook_options, local_url
 from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
@@ -56,6 +57,7 @@ async def run_server(
     async with engine:
         _stop_on_signals(engine, shutdown)
         _report_flows(engine)
+        collector.settle()
         with announced(settings, url, token_file):
             watcher = asyncio.create_task(_stop_on_failure(engine, shutdown))
             beside = asyncio.create_task(_beside(ready, RunningServer(engine, url, token, token_file, shutdown)))

@@ -90,7 +90,6 @@ class Engine:
             log=self.log,
             files_root=options.files_root,
             describe=self._describe,
-            bind_log=self.log.bind,
             stub=stub,
         )
         runner = Runner(services, self._versions, self.queue, self._timers, self._versions.vars_of, self.intake.started)

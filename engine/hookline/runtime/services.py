@@ -38,8 +38,6 @@ class Services:
     files_root: Path | None
     describe: Callable[[Action], str]
     """The plugin that gave an action, with distribution and version: for reports of its defects."""
-    bind_log: Callable[..., Log]
-    """A logger with more fields: `bind_log(execution_id=…, step=…)`."""
     stub: Callable[[str, Action, Any], Any] | None = None
     """Answers in an action's place where flows are tested: given the step's path, the action and its settings, it
     returns what the action might, raises StepError, or gives None for the action itself to run."""

@@ -18,6 +18,7 @@ from hookline.model.message import Attachment, Message
 from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, StepFailed, error_info
 from hookline.runtime.results import NotJson, to_json
 from hookline.runtime.retry import next_wait
+from hookline.runtime.step_log import StepLog
 
 #: A wait that is longer than this is a row in the store; a shorter one is slept through.
 LONGEST_SLEEP: Final = timedelta(seconds=1)
@@ -124,7 +125,7 @@ async def _attempt(run: ExecutionRun, node: ActionNode, frame: Frame, given: _Gi
     except Exception as error:
         # Whatever else an action raises is a defect of its connector, and must not take the engine down.
         result_label = "connector.defect"
-        services.bind_log(execution_id=run.id, flow_id=run.flow.id, step=path).error(
+        StepLog(services.log, run.id, run.flow.id, path).error(
             "connector defect", action=action.name, plugin=services.describe(action), exc_info=True
         )
         raise StepError(
@@ -168,7 +169,7 @@ def _context(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, attem
         blobs=services.blobs,
         resources=services.resources,
         files_root=services.files_root,
-        log=services.bind_log(execution_id=run.id, flow_id=run.flow.id, step=path),
+        log=StepLog(services.log, run.id, run.flow.id, path),
         execution_id=run.id,
         step_id=node.id,
         attempt=attempt,

@@ -201,7 +201,6 @@ class CaseRunner:
             log=log,
             files_root=None,
             describe=lambda action: str(self._registry.origin("action", action.name)),
-            bind_log=log.bind,
             stub=stubs,
         )
 
