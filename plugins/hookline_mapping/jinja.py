@@ -86,7 +86,7 @@ class Jinja(Mapper):
                 raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno)
             if isinstance(node, nodes.Test) and node.name not in self._environment.tests:
                 raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno)
-            given = [argument.key for argument in node.kwargs]  # type: ignore[attr-defined]  # all three have them
+            given = [argument.key for argument in node.kwargs]
             if len(given) != len(set(given)):
                 raise TemplateSyntaxError("an argument is given twice", node.lineno)
 

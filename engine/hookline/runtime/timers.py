@@ -48,7 +48,7 @@ class Timers:
                 next_due = until + timedelta(seconds=1)
             if next_due is not None:
                 self._sleeping_until = min(next_due, self._sleeping_until)
-            await self._sleep((self._sleeping_until - self._clock.now()).total_seconds())
+            await self._sleep(self._sleeping_until)
 
     async def _wake(self, after: datetime | None, until: datetime) -> None:
         limit = _PAGE
@@ -64,10 +64,8 @@ class Timers:
             else:
                 limit *= 2
 
-    async def _sleep(self, seconds: float) -> None:
-        if seconds <= 0:
-            return
-        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+    async def _sleep(self, until: datetime) -> None:
+        sleep = asyncio.ensure_future(self._sleep_until(until))
         earlier = asyncio.ensure_future(self._earlier.wait())
         try:
             await asyncio.wait((sleep, earlier), return_when=asyncio.FIRST_COMPLETED)
@@ -75,3 +73,9 @@ class Timers:
             for task in (sleep, earlier):
                 task.cancel()
             await asyncio.gather(sleep, earlier, return_exceptions=True)
+
+    async def _sleep_until(self, until: datetime) -> None:
+        # Counted from when the task runs, which may be later than when it was made.
+        seconds = (until - self._clock.now()).total_seconds()
+        if seconds > 0:
+            await self._clock.sleep(seconds)
