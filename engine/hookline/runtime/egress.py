@@ -61,7 +61,8 @@ def is_inside(address: Address) -> bool:
     within = embedded(address)
     if any(is_inside(one) for one in within):
         return True
-    if address.ipv4_mapped is not None or address in _NAT64:
+    # What these carry was judged above; of their own addresses, Pythons say different things.
+    if address.ipv4_mapped is not None or address.sixtofour is not None or address in _NAT64:
         return False
     return address not in _GLOBAL_V6 or not address.is_global or any(address in network for network in _INSIDE)
 
