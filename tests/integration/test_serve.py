@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,21 @@ def test_it_says_where_it_listens_serves_and_ends_well_on_sigterm(folder: Path, 
         assert [flow["url"] for flow in flows] == [f"{said['url']}/hook/greet"]
         assert stopped(process) == 0
     assert not (folder / ".hookline" / "server.json").exists()
+
+
+def test_a_second_signal_stops_a_server_that_drains_and_prints_no_traceback(folder: Path) -> None:
+    with serving(folder) as (process, said):
+        port = int(said["url"].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sender:
+            sender.sendall(b"POST /hook/greet HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+            process.send_signal(signal.SIGTERM)
+            while "stopping" not in (folder / "log").read_text():
+                assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=8) == 1
+    log = (folder / "log").read_text()
+    assert "stopping at once" in log
+    assert "Traceback" not in log
 
 
 def test_other_commands_go_through_the_server_and_give_the_same_as_without(folder: Path) -> None:
@@ -204,8 +220,6 @@ def test_a_server_that_started_later_keeps_its_file(tmp_path: Path, monkeypatch:
 
 
 def test_a_server_whose_token_is_not_known_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
     monkeypatch.chdir(tmp_path)
     settings = Settings(db="sqlite:///data/a.db")
     with socket.create_server(("127.0.0.1", 0)) as sock:

@@ -1,6 +1,5 @@
 """`hookline demo`: the main job from end to end, with nothing to set up."""
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -52,8 +51,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
     the credential.
     """
     from hookline import logs
-    from hookline.cli.server import run_server
-    from hookline.service.serving import loop_factory
+    from hookline.cli.server import run
 
     logs.set_up("warning", "console")
     _prepare(folder)
@@ -83,9 +81,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
         else:
             show("\nThe server goes on; stop it with Ctrl-C.")
 
-    with contextlib.closing(sock), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        well = runner.run(run_server(settings, sock, ready))
-    if not well or not report:
+    if not run(settings, sock, ready) or not report:
         ctx.exit(1)
 
 

@@ -1,7 +1,5 @@
 """`hookline serve`."""
 
-import asyncio
-import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -38,8 +36,8 @@ def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
     Prints where it listens once it is ready. Other commands find it by `server.json` beside the database.
     """
     from hookline import logs
-    from hookline.cli.server import run_server
-    from hookline.service.serving import listen, loop_factory
+    from hookline.cli.server import run
+    from hookline.service.serving import listen
 
     async def ready(server: "RunningServer") -> None:
         _report(server, as_json)
@@ -47,9 +45,7 @@ def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
     logs.set_up(settings.log_level, settings.log_format)
     # Before anything else is done, so that a port that is taken costs nothing.
     sock = listen(settings.host, settings.port)
-    with contextlib.closing(sock), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        well = runner.run(run_server(settings, sock, ready))
-    if not well:
+    if not run(settings, sock, ready):
         ctx.exit(1)
 
 

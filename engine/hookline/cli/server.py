@@ -1,6 +1,7 @@
 """A server from its settings: the engine, the Webhook Service and the admin API, until it is told to stop."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -36,6 +37,16 @@ class RunningServer:
     """Set it to stop the server."""
 
 
+def run(settings: Settings, sock: socket.socket, ready: Callable[[RunningServer], Awaitable[None]]) -> bool:
+    """`run_server` in an event loop of its own; closes the socket. Gives False too where a second signal cut it short."""
+    with contextlib.closing(sock), asyncio.Runner(loop_factory=serving.loop_factory()) as runner:
+        try:
+            return runner.run(run_server(settings, sock, ready))
+        except asyncio.CancelledError:
+            # Nobody but the second signal cancels, and who sent it needs no traceback.
+            return False
+
+
 async def run_server(
     settings: Settings, sock: socket.socket, ready: Callable[[RunningServer], Awaitable[None]]
 ) -> bool:
@@ -44,6 +55,7 @@ async def run_server(
     Raises what `ready` raises, once the server has stopped. Gives whether it ended as it was asked to, and
     not because a part of the engine died.
     """
+    collector.pause()
     host, port = sock.getsockname()[:2]
     url = local_url(host, port)
     token, token_file = admin_token(settings)
