@@ -44,10 +44,8 @@ def sqlite(url: str, *, clock: Clock) -> Backend:
 
 def postgresql(url: str, *, clock: Clock) -> Backend:
     """`postgresql://user:password@host/database`, and `?schema=name` where it shares the database with others."""
-    try:
-        from .postgres import PostgresDatabase
-    except ModuleNotFoundError as error:
-        raise StoreError(f"PostgreSQL needs {error.name}: pip install 'hookline[postgres]'") from error
+    from .postgres import PostgresDatabase
+
     parsed = _parse(url)
     return SqlBackend(lambda committed: PostgresDatabase(parsed, clock=clock, committed=committed), clock)
 

@@ -59,13 +59,17 @@ class PostgresDatabase:
         settings = {"application_name": "hookline"}
         if self._schema is not None:
             settings["search_path"] = '"' + self._schema.replace('"', '""') + '"'
-        self._engine = create_async_engine(
-            self._url,
-            pool_size=READERS + 1,
-            max_overflow=0,
-            pool_pre_ping=True,
-            connect_args={"timeout": _CONNECT_TIMEOUT, "server_settings": settings},
-        )
+        try:
+            self._engine = create_async_engine(
+                self._url,
+                pool_size=READERS + 1,
+                max_overflow=0,
+                pool_pre_ping=True,
+                connect_args={"timeout": _CONNECT_TIMEOUT, "server_settings": settings},
+            )
+        except ModuleNotFoundError as error:
+            # SQLAlchemy imports the driver only here.
+            raise StoreError(f"PostgreSQL needs {error.name}: pip install 'hookline[postgres]'") from error
         try:
             connection = await self._connect(self._engine)
             await connection.run_sync(self._prepare)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -100,3 +101,13 @@ async def test_a_server_that_isnt_there_is_a_store_error_without_the_password(cl
 def test_unknown_settings_in_the_url_are_refused(clock: ManualClock) -> None:
     with pytest.raises(StoreError, match="sslmod"):
         postgresql("postgresql://u:secret-word@h/x?sslmod=require", clock=clock)
+
+
+async def test_a_driver_that_isnt_installed_is_named_with_what_to_install(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    backend = postgresql("postgresql://root@127.0.0.1:1/test", clock=clock)
+    with pytest.raises(StoreError, match=r"asyncpg.*pip install 'hookline\[postgres\]'"):
+        await backend.open()
+    await backend.close()
