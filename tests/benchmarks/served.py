@@ -42,6 +42,7 @@ async def run(what: str, server: Server, folder: Path, port: int) -> None:
     if what in ("noop", "sink"):
         await serve(noop, host="127.0.0.1", port=port, server=server, shutdown=shutdown)
         return
+    collector.pause()
     role: Role = "webhook" if what == "accept" else "all"
     options = EngineOptions(
         db=f"sqlite:///{folder}/bench.db",
