@@ -155,6 +155,8 @@ def main() -> None:
         write_flows(folder, "http://127.0.0.1:1/")
         with served("noop", given.server, folder) as (url, _):
             base = _row("no-op endpoint", load(url, folder, given.seconds, given.connections), None)
+        with served("quart", given.server, folder) as (url, _):
+            _row("no-op Quart route", load(url, folder, given.seconds, given.connections), base)
         with served("accept", given.server, folder) as (url, _):
             _row("accept durably", load(f"{url}/hook/bench", folder, given.seconds, given.connections), base)
     with tempfile.TemporaryDirectory(prefix="hookline-bench-") as name:

@@ -34,13 +34,29 @@ async def noop(
     await send({"type": "http.response.body", "body": ACCEPTED})
 
 
+def quart_noop() -> Any:
+    """The same as a Quart route."""
+    from quart import Quart, Response, request
+
+    app = Quart("noop")
+
+    @app.post("/")
+    async def accept() -> Response:
+        await request.get_data()
+        return Response(ACCEPTED, 202, content_type="application/json")
+
+    return app
+
+
 async def run(what: str, server: Server, folder: Path, port: int) -> None:
     """Serve until SIGTERM."""
     shutdown = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, shutdown.set)
-    if what in ("noop", "sink"):
-        await serve(noop, host="127.0.0.1", port=port, server=server, shutdown=shutdown)
+    if what in ("noop", "sink", "quart"):
+        await serve(
+            quart_noop() if what == "quart" else noop, host="127.0.0.1", port=port, server=server, shutdown=shutdown
+        )
         return
     collector.pause()
     role: Role = "webhook" if what == "accept" else "all"
