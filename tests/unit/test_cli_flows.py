@@ -82,6 +82,19 @@ def test_what_shows_only_between_files_is_found_once(flows: Path) -> None:
     assert len(found) == len(set(found))
 
 
+def test_a_file_that_cant_be_read_hides_nothing_of_the_others(flows: Path) -> None:
+    (flows / "folder.json").mkdir()
+    (flows / "loop.json").symlink_to("loop.json")
+    (flows / "text.json").write_text("no")
+    code, problems = checked()
+    assert code == 1
+    assert sorted((problem["file"], problem["code"]) for problem in problems if problem["severity"] == "error") == [
+        ("flows/folder.json", "unreadable"),
+        ("flows/loop.json", "unreadable"),
+        ("flows/text.json", "syntax"),
+    ]
+
+
 def test_missing_credentials_are_remarks_before_there_is_a_database_and_errors_after(flows: Path) -> None:
     verify = {"scheme": "github", "credential": "gh"}
     (flows / "greet.json").write_text(json.dumps(GOOD | {"trigger": {"use": "webhook", "with": {"verify": verify}}}))

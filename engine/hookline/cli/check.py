@@ -37,7 +37,7 @@ def check(
     credentials are errors once there is a database, and remarks before.
     """
     from hookline.discovery import discover
-    from hookline.flows.catalog import Catalog
+    from hookline.flows.catalog import Catalog, unreadable
     from hookline.flows.lint import check as lint
 
     registry = discover()
@@ -50,7 +50,9 @@ def check(
         try:
             data = file.read_bytes()
         except OSError as error:
-            raise ConfigError(f"{file} can't be read: {error.strerror}") from error
+            # One file must not hide what is wrong with the others.
+            problems.append(unreadable(file, error))
+            continue
         found = lint(data, registry, credentials, file=str(file), environment=os.environ)
         problems += [_remarked(problem) if fresh else problem for problem in found]
     # What only shows between files: names that don't fit, ids that two files have.

@@ -160,13 +160,7 @@ class Catalog:
         except FileNotFoundError:
             return None
         except OSError as error:
-            problem = Problem(
-                f"it can't be read: {error.strerror}",
-                code="unreadable",
-                remedy="let the server read it",
-                file=str(path),
-            )
-            return _File(stamp, path.stem, None, (problem,), serving)
+            return _File(stamp, path.stem, None, (unreadable(path, error),), serving)
         try:
             document = read(data, str(path))
         except FlowInvalid as error:
@@ -246,4 +240,14 @@ def _changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Catalog
             for flow_id, entry in after.items()
             if entry.errors and (flow_id not in before or entry.errors != before[flow_id].errors)
         ),
+    )
+
+
+def unreadable(path: Path, error: OSError) -> Problem:
+    """What is wrong with a file that the system doesn't let us read."""
+    return Problem(
+        f"it can't be read: {error.strerror}",
+        code="unreadable",
+        remedy="let Hookline read it, or take it out of the folder",
+        file=str(path),
     )

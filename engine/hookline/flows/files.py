@@ -16,6 +16,9 @@ class Stamp(NamedTuple):
     inode: int
 
 
+_UNKNOWN: Final = Stamp(0, 0, 0)
+
+
 def scan(directory: Path) -> dict[Path, Stamp]:
     """The flow files directly in a folder, in the order of their names; none where there is no such folder.
 
@@ -39,6 +42,10 @@ def stamps(directory: Path) -> dict[str, Stamp]:
                     status = entry.stat()
                 except FileNotFoundError:
                     # Removed in between, or a link to nothing: it is no flow now.
+                    continue
+                except OSError:
+                    # A link to itself, or into a folder that is closed to us: reading it says which.
+                    found[name] = _UNKNOWN
                     continue
                 found[name] = Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
     return found
