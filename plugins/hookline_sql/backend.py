@@ -53,7 +53,7 @@ def postgresql(url: str, *, clock: Clock) -> Backend:
 def _parse(url: str) -> URL:
     try:
         return make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise StoreError(
             "the database's URL can't be read: write sqlite:///file.db, or postgresql://user@host/database"
         ) from error

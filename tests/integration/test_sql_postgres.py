@@ -111,3 +111,9 @@ async def test_a_driver_that_isnt_installed_is_named_with_what_to_install(
     with pytest.raises(StoreError, match=r"asyncpg.*pip install 'hookline\[postgres\]'"):
         await backend.open()
     await backend.close()
+
+
+def test_a_url_with_a_port_that_is_no_number_is_refused(clock: ManualClock) -> None:
+    with pytest.raises(StoreError, match="can't be read") as raised:
+        postgresql("postgresql://u:secret-word@h:port/x", clock=clock)
+    assert "secret-word" not in str(raised.value)
