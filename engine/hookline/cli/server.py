@@ -38,7 +38,7 @@ class RunningServer:
 
 
 def run(settings: Settings, sock: socket.socket, ready: Callable[[RunningServer], Awaitable[None]]) -> bool:
-    """`run_server` in an event loop of its own; closes the socket. Gives False too where a second signal cut it short."""
+    """`run_server` in an event loop of its own; closes the socket. Gives False too where a second signal cut in."""
     with contextlib.closing(sock), asyncio.Runner(loop_factory=serving.loop_factory()) as runner:
         try:
             return runner.run(run_server(settings, sock, ready))
@@ -119,6 +119,9 @@ async def _stop_on_failure(engine: Engine, shutdown: asyncio.Event) -> None:
 
 
 def _report_flows(engine: Engine) -> None:
+    folder = engine.catalog.directory
+    if not folder.is_dir():
+        engine.log.warning("there is no such folder, so no flow is served until it is made", flows=str(folder))
     for entry in engine.catalog.entries.values():
         for problem in entry.problems:
             if problem.severity == "warning":
