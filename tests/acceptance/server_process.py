@@ -75,8 +75,8 @@ class ServerProcess:
             timeout=60,
         )
 
-    def start(self, seconds: float = 30.0) -> None:
-        """Start it and wait until it is ready."""
+    def launch(self) -> None:
+        """Start it, and don't wait."""
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hookline.cli.main", "serve", "--port", str(self.port), *self._options],
@@ -85,7 +85,12 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
             )
+
+    def start(self, seconds: float = 30.0) -> None:
+        """Start it and wait until it is ready."""
+        self.launch()
         process = self._process
+        assert process is not None
 
         def ready() -> bool:
             if process.poll() is not None:
@@ -104,6 +109,13 @@ class ServerProcess:
     def stop(self) -> int:
         """SIGTERM; gives the exit code."""
         return self._end(signal.SIGTERM)
+
+    def died(self, seconds: float = 30.0) -> int:
+        """Wait until it has ended by itself; gives the exit code, negative where a signal ended it."""
+        assert self._process is not None
+        code = self._process.wait(timeout=seconds)
+        self._process = None
+        return code
 
     def _end(self, number: int) -> int:
         if self._process is None:
