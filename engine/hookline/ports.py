@@ -29,6 +29,8 @@ class Start:
     execution_id: str
     flow_version: str
     at: datetime
+    vars: bytes | None = None
+    """JSON of the flow's vars, where they aren't those of its document: they stay the execution's until it ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,8 +122,8 @@ def _accept(envelope: Envelope, row: Row, place: int) -> Iterator[Operation]:
 
 def _operations(change: Change, place: int) -> Iterator[Operation]:
     match change:
-        case Start(key, version, at):
-            yield Operation(statements.START, key, (key, version, micros(at)), place)
+        case Start(key, version, at, own):
+            yield Operation(statements.START, key, (key, version, own, micros(at)), place)
         case Resume(key, _):
             yield Operation(statements.RESUME, key, (key,), place)
         case Record(key, steps):

@@ -65,6 +65,7 @@ def _execution(row: Any) -> Execution:
         id=row.id,
         flow_id=row.flow_id,
         flow_version=row.flow_version,
+        vars=row.vars,
         state=State(row.state),
         outcome=None if row.outcome is None else Outcome(row.outcome),
         created_at=moment(row.created_at),

@@ -173,8 +173,8 @@ REFER: Final = Statement(
 #: From waiting too where it was parked before its first step: only a start binds the version of the flow.
 START: Final = Statement(
     "start",
-    (("id", "text"), ("flow_version", "text"), ("at", "bigint")),
-    "UPDATE executions SET state = 'running', flow_version = v.flow_version, started_at = v.at,"
+    (("id", "text"), ("flow_version", "text"), ("vars", "bytea"), ("at", "bigint")),
+    "UPDATE executions SET state = 'running', flow_version = v.flow_version, vars = v.vars, started_at = v.at,"
     " ready_at = NULL, reason = NULL FROM {v} WHERE executions.id = v.id"
     " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL",
 )

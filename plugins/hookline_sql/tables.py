@@ -31,6 +31,8 @@ executions: Final = Table(
     Column("id", Name, nullable=False),
     Column("flow_id", Name, nullable=False),
     Column("flow_version", Text),
+    #: JSON, where the server's settings replaced some when the execution started.
+    Column("vars", LargeBinary),
     Column("state", Name, nullable=False),
     Column("outcome", Text),
     Column("created_at", BigInteger, nullable=False),

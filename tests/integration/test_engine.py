@@ -247,6 +247,24 @@ async def test_a_running_execution_keeps_its_version_and_a_queued_one_takes_the_
         assert outputs == ["old", "new"]
 
 
+async def test_an_execution_keeps_the_vars_with_which_it_started(harness: Harness) -> None:
+    """Semantics 13."""
+    steps = [act("wait", retry={"attempts": 2, "wait": "1m"}), act("end", {"to": "$.vars.to", "n": "$.vars.n"})]
+    harness.flow("f", steps, vars={"to": "file", "n": 1})
+    harness.probe.does["wait"] = fails(2)
+    sent = []
+    for environment in ({"HOOKLINE_VARS_F__TO": "first"}, {"HOOKLINE_VARS_F__TO": "second"}):
+        async with harness.engine(environment=environment) as engine:
+            sent.append(await harness.send(engine, "f", 1))
+            await harness.until(engine, sent[-1], State.WAITING)
+    harness.clock.advance(60)
+    async with harness.engine() as engine:
+        for execution_id in sent:
+            await harness.until(engine, execution_id)
+    ends = [value for step, _, _, value in harness.probe.calls if step == "end"]
+    assert sorted(ends, key=str) == [{"to": "first", "n": 1}, {"to": "second", "n": 1}]
+
+
 async def test_a_broken_file_leaves_the_last_good_version_serving(harness: Harness) -> None:
     harness.flow("f", [act("one")])
     async with harness.engine() as engine:

@@ -9,7 +9,7 @@ _THRESHOLDS: Final = (10_000, 20, 20)
 
 
 def pause() -> None:
-    """Collect nothing while a server starts: all that it makes then stays, and looking through it takes a third of it."""
+    """Collect nothing while a server starts: what it makes then stays; looking through it takes a third of the time."""
     gc.disable()
 
 

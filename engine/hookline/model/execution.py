@@ -114,3 +114,5 @@ class Execution(msgspec.Struct, frozen=True):
     """Why it is waiting: `retry`, or `blocked: …` with the cause."""
     ready_at: datetime | None = None
     """When it is to be run next; none while it runs, is blocked or has ended."""
+    vars: bytes | None = None
+    """JSON of its vars, where they aren't those of the flow's document."""

@@ -92,7 +92,7 @@ class Engine:
             describe=self._describe,
             stub=stub,
         )
-        runner = Runner(services, self._versions, self.queue, self._timers, self._versions.vars_of, self.intake.started)
+        runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started)
         self._dispatcher = Dispatcher(self.queue, runner, self.log)
         self._sweeper = Sweeper(self.store, self.blobs, self.clock, self.log)
         self._background: asyncio.Task[None] | None = None

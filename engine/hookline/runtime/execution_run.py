@@ -1,21 +1,24 @@
 """One execution while it runs: its journal, the scope of its expressions, and where in the flow it is."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from hookline.clock import rfc3339
-from hookline.errors import StepError
+from hookline.errors import StepError, StoreError
 from hookline.flows.compiled import CompiledFlow
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
 from hookline.model.message import Envelope, Message
-from hookline.ports import Change, Record
+from hookline.ports import Change, End, Park, Record
 from hookline.runtime.services import Services
+
+#: Seconds until what the store refused is tried again.
+STORE_RETRY: Final = 5.0
 
 
 class Ending(Enum):
@@ -52,10 +55,12 @@ class Frame:
     """What comes before a step's id in its path: `lines[3]/`."""
     names: Mapping[str, Any] = field(default_factory=dict)
     """`item`, `index` and their like."""
+    lenient: bool = False
+    """A block around this passes failures over: one that is journalled stands, and is no reason to try again."""
 
     def branch(self, part: str) -> "Frame":
         """The same place, under a longer path."""
-        return Frame(self.message, self.steps, self.now, f"{self.prefix}{part}/", self.names)
+        return Frame(self.message, self.steps, self.now, f"{self.prefix}{part}/", self.names, self.lenient)
 
     def adopt(self, other: "Frame") -> None:
         """Go on from where a branch ended."""
@@ -70,10 +75,18 @@ class Journal:
     """
 
     def __init__(
-        self, execution_id: str, services: Services, past: Sequence[StepRecord], prelude: Sequence[Change]
+        self,
+        execution_id: str,
+        services: Services,
+        past: Sequence[StepRecord],
+        prelude: Sequence[Change],
+        on_begin: Callable[[], None] | None = None,
     ) -> None:
+        """`prelude` goes with the first commit; `on_begin` is called when that is durable."""
         self._execution_id = execution_id
+        self._services = services
         self._store = services.store
+        self._on_begin = on_begin
         self._past = {record.path: record for record in past}
         self._next = past[-1].seq + 1 if past else 1
         self._prelude: tuple[Change, ...] = tuple(prelude)
@@ -93,8 +106,8 @@ class Journal:
         self._past[record.path] = record
         self._pending.append(record)
 
-    def take(self) -> tuple[Change, ...]:
-        """What is not durable yet, as changes; the caller commits them."""
+    def _take(self) -> tuple[Change, ...]:
+        """What is not durable yet, as changes."""
         changes, self._prelude, self._owing = self._prelude, (), False
         if self._pending:
             changes += (Record(self._execution_id, tuple(self._pending)),)
@@ -102,16 +115,58 @@ class Journal:
         return changes
 
     async def flush(self) -> None:
-        """Return when every entry noted so far is durable. Raises StoreError."""
+        """Return when every entry noted so far is durable."""
         # The lock makes each caller wait for a commit under way that may hold its entries.
         async with self._lock:
-            if changes := self.take():
-                await self._store.commit(changes)
+            if changes := self._take():
+                await self._commit(changes)
 
     async def settle(self) -> None:
-        """Return when everything that can't be recomputed is durable. Raises StoreError."""
+        """Return when everything that can't be recomputed is durable."""
         if self._owing or self._lock.locked():
             await self.flush()
+
+    async def rescue(self) -> None:
+        """Try once to make durable what can't be recomputed. Raises StoreError."""
+        async with self._lock:
+            if self._owing:
+                await self._store.commit(self._take())
+
+    async def close(self, change: Change) -> None:
+        """Return when everything is durable, and with it the change that ends the run."""
+        async with self._lock:
+            await self._commit((*self._take(), change))
+
+    async def _commit(self, changes: Sequence[Change]) -> None:
+        """Commit, as often as it takes: an action that has been done must not be done again because the disk is full.
+
+        Raises IllegalStateChange, also where a commit that failed had taken place after all.
+        """
+        while True:
+            try:
+                await self._store.commit(changes)
+            except StoreError as error:
+                self._services.log.error(
+                    "the store failed; trying again", execution_id=self._execution_id, error=error.message
+                )
+            else:
+                break
+            try:
+                await self._services.clock.sleep(STORE_RETRY)
+            except asyncio.CancelledError:
+                self._give_back(changes)
+                raise
+        if self._on_begin is not None:
+            self._on_begin()
+            self._on_begin = None
+
+    def _give_back(self, changes: Sequence[Change]) -> None:
+        for change in reversed(changes):
+            if isinstance(change, Record):
+                self._pending[:0] = change.steps
+                self._owing = True
+            elif not isinstance(change, End | Park):
+                self._prelude = (change, *self._prelude)
 
 
 @dataclass(slots=True)

@@ -1,12 +1,14 @@
 """Running one delivery: from its start, or on from its journal, to its end or to where it waits."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 from hookline.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
 from hookline.flows.compiled import CompiledFlow
-from hookline.model.execution import FINAL, ErrorInfo, Outcome, State, StepRecord
+from hookline.jsontypes import decode, encode
+from hookline.model.execution import FINAL, ErrorInfo, Execution, Outcome, State, StepRecord
 from hookline.model.message import Envelope
 from hookline.ports import Change, Delivery, End, Park, Queue, Resume, Start
 from hookline.runtime.blocks import run_steps
@@ -45,7 +47,6 @@ class Runner:
         versions: Versions,
         queue: Queue,
         timers: Timers,
-        vars_of: Callable[[CompiledFlow], Mapping[str, Any]],
         on_start: Callable[[str], None],
     ) -> None:
         """`on_start` is told the flow's id each time a queued execution leaves the queue."""
@@ -53,7 +54,6 @@ class Runner:
         self._versions = versions
         self._queue = queue
         self._timers = timers
-        self._vars_of = vars_of
         self._on_start = on_start
 
     async def run(self, delivery: Delivery) -> None:
@@ -95,13 +95,13 @@ class Runner:
             return
         prelude: tuple[Change, ...] = ()
         if execution is None or execution.state is State.QUEUED:
-            prelude = (Start(envelope.execution_id, flow.version, now),)
+            prelude = (_start(flow, envelope.execution_id, now),)
             started_at, attempt = now, 1
             self._on_start(flow.id)
         else:
             past = await store.journal(execution.id)
             if execution.flow_version is None:
-                prelude = (Start(execution.id, flow.version, now),)
+                prelude = (_start(flow, execution.id, now),)
             elif execution.state is State.WAITING:
                 prelude = (Resume(execution.id, now),)
             started_at, attempt = execution.started_at or now, execution.attempt
@@ -112,7 +112,7 @@ class Runner:
             services=self._services,
             started_at=started_at,
             attempt=attempt,
-            vars=self._vars_of(flow),
+            vars=_vars(flow, execution),
         )
         changes = await self._walk(run, envelope)
         await store.commit((*run.journal.take(), *changes))
@@ -185,3 +185,19 @@ class Runner:
             await delivery.ack()
         else:
             await delivery.ack()
+
+
+def _start(flow: CompiledFlow, execution_id: str, at: datetime) -> Start:
+    """The start of an execution, with its vars where they aren't the document's."""
+    own = None if flow.vars == flow.document.vars else encode(flow.vars)
+    return Start(execution_id, flow.version, at, own)
+
+
+def _vars(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
+    """The vars with which the execution started, whatever the server's settings say by now."""
+    if execution is None or execution.flow_version is None:
+        return dict(flow.vars)
+    if execution.vars is None:
+        return flow.document.vars
+    vars: dict[str, Any] = decode(execution.vars)
+    return vars

@@ -1,8 +1,5 @@
 """The compiled flows that executions run on: the current version of each, and the older ones they are bound to."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from hookline.errors import FlowInvalid, FlowNotFound
 from hookline.flows.catalog import Catalog
 from hookline.flows.compiled import CompiledFlow
@@ -34,7 +31,3 @@ class FlowVersions:
         if document is None:
             raise FlowNotFound(f"version {version} of flow {flow_id!r} is not kept")
         return self._catalog.compile_published(document)
-
-    def vars_of(self, flow: CompiledFlow) -> Mapping[str, Any]:
-        """The flow's `vars`."""
-        return flow.vars

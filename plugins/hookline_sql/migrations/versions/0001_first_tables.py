@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("id", _name, nullable=False),
         sa.Column("flow_id", _name, nullable=False),
         sa.Column("flow_version", sa.Text),
+        sa.Column("vars", sa.LargeBinary),
         sa.Column("state", _name, nullable=False),
         sa.Column("outcome", sa.Text),
         sa.Column("created_at", sa.BigInteger, nullable=False),
