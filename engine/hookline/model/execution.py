@@ -44,6 +44,9 @@ MOVES: Final[dict[State, frozenset[State]]] = {
 
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
+#: What the reason of an execution begins with that waits for a cause outside it; the cause follows.
+BLOCKED: Final = "blocked: "
+
 
 def check_move(execution_id: str, old: State, new: State) -> None:
     """Raise IllegalStateChange unless an execution may go from `old` to `new`."""

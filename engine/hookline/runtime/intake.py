@@ -72,19 +72,27 @@ class Intake:
                 return known
             if rate is not None:
                 rate.spend(self._clock.monotonic())
+            # Counted beforehand: it may be stored although the sender hangs up meanwhile.
+            self._queued[flow.id] = self._queued.get(flow.id, 0) + 1
             result = await self._queue.put(envelope)
         except StoreError as error:
-            if rate is not None and refusal is None:
-                rate.give_back()
+            if refusal is None:
+                self.started(flow.id)
+                if rate is not None:
+                    rate.give_back()
             raise Unavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
         if isinstance(result, Duplicate):
+            self.started(flow.id)
             if rate is not None:
                 rate.give_back()
             self._metrics.duplicate(flow.id)
         else:
-            self._queued[flow.id] = self._queued.get(flow.id, 0) + 1
             self._metrics.accepted(flow.id)
         return result
+
+    def backlog(self, flow_id: str) -> int:
+        """How many executions of a flow are queued."""
+        return self._queued.get(flow_id, 0)
 
     def queued(self, flow_id: str, count: int) -> None:
         """Set how many executions of a flow are queued: known from the store when the engine starts."""
@@ -106,7 +114,7 @@ class Intake:
     def _refusal(self, flow: CompiledFlow, rate: RateLimit | None) -> TooMany | None:
         if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:
             return TooMany(f"flow {flow.id!r} takes {flow.document.rate}", retry_after=wait)
-        if self._queued.get(flow.id, 0) >= self._max_backlog:
+        if self.backlog(flow.id) >= self._max_backlog:
             return TooMany(f"flow {flow.id!r} has {self._max_backlog} messages queued", retry_after=RETRY_AFTER)
         return None
 

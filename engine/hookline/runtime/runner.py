@@ -3,21 +3,19 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Protocol
 
 from hookline.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import decode, encode
-from hookline.model.execution import FINAL, ErrorInfo, Execution, Outcome, State, StepRecord
+from hookline.model.execution import BLOCKED, FINAL, ErrorInfo, Execution, Outcome, State, StepRecord
 from hookline.model.message import Envelope
 from hookline.ports import Change, Delivery, End, Park, Queue, Resume, Start
 from hookline.runtime.blocks import run_steps
-from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, Journal, StepFailed
+from hookline.runtime.execution_run import STORE_RETRY, Blocked, Ending, ExecutionRun, Frame, Journal, StepFailed
 from hookline.runtime.services import Services
 from hookline.runtime.timers import Timers
-
-#: Seconds until a delivery that the store failed is tried again.
-_STORE_RETRY: Final = 5.0
 
 _ENDS: Final = {
     Ending.DONE: Outcome.COMPLETED,
@@ -55,6 +53,11 @@ class Runner:
         self._queue = queue
         self._timers = timers
         self._on_start = on_start
+        self._causes_gone = 0
+
+    def causes_changed(self) -> None:
+        """What executions lack may be there now; to be called as soon as it is."""
+        self._causes_gone += 1
 
     async def run(self, delivery: Delivery) -> None:
         """Run a delivery until it ends or waits, and acknowledge it. Raises only CancelledError."""
@@ -64,19 +67,20 @@ class Runner:
             self._services.log.error(
                 "the store failed; trying again", execution_id=delivery.execution_id, error=error.message
             )
-            await delivery.retry(_STORE_RETRY)
+            await delivery.retry(STORE_RETRY)
         except (IllegalStateChange, ExecutionNotFound) as error:
-            # It was cancelled or ended by somebody else meanwhile: what they wrote stands.
+            # Ended by somebody else meanwhile, or a commit that failed had taken place after all. What is written
+            # stands: another delivery goes on from there, and there is none of what has ended.
             self._services.log.warning(
                 "the execution changed under its run", execution_id=delivery.execution_id, error=error.message
             )
-            await delivery.ack()
+            await delivery.retry(STORE_RETRY)
         except Exception as error:
             self._services.log.error("defect of the engine", execution_id=delivery.execution_id, exc_info=True)
             await self._give_up(delivery, error)
 
     async def _run(self, delivery: Delivery) -> None:
-        store, now = self._services.store, self._services.clock.now()
+        store, now, causes_gone = self._services.store, self._services.clock.now(), self._causes_gone
         envelope = delivery.envelope or await store.envelope(delivery.execution_id)
         execution = None if delivery.fresh else await store.execution(delivery.execution_id)
         if envelope is None or (execution is not None and execution.state in FINAL):
@@ -89,15 +93,14 @@ class Runner:
             else:
                 flow = await self._versions.version(delivery.flow_id, execution.flow_version)
         except (FlowNotFound, FlowInvalid) as error:
-            if execution is None or execution.state is State.QUEUED:
-                self._on_start(delivery.flow_id)
-            await self._park_blocked(delivery, execution is not None and execution.state is State.WAITING, str(error))
+            await self._park_blocked(delivery, execution, str(error))
             return
+        on_begin: Callable[[], None] | None = None
         prelude: tuple[Change, ...] = ()
         if execution is None or execution.state is State.QUEUED:
             prelude = (_start(flow, envelope.execution_id, now),)
             started_at, attempt = now, 1
-            self._on_start(flow.id)
+            on_begin = partial(self._on_start, flow.id)
         else:
             past = await store.journal(execution.id)
             if execution.flow_version is None:
@@ -108,18 +111,22 @@ class Runner:
         run = ExecutionRun(
             flow=flow,
             envelope=envelope,
-            journal=Journal(envelope.execution_id, self._services, past, prelude),
+            journal=Journal(envelope.execution_id, self._services, past, prelude, on_begin),
             services=self._services,
             started_at=started_at,
             attempt=attempt,
             vars=_vars(flow, execution),
         )
-        changes = await self._walk(run, envelope)
-        await store.commit((*run.journal.take(), *changes))
+        last = await self._walk(run, envelope)
+        await run.journal.close(last)
+        if run.blocked and isinstance(last, Park) and causes_gone != self._causes_gone:
+            # What it lacked may have come before it was parked, and nobody would tell it again.
+            await delivery.retry(0)
+            return
         await delivery.ack()
-        await self._after(run, changes)
+        await self._after(run, last)
 
-    async def _walk(self, run: ExecutionRun, envelope: Envelope) -> Sequence[Change]:
+    async def _walk(self, run: ExecutionRun, envelope: Envelope) -> End | Park:
         """Run the flow's steps; gives the change that says how that ended."""
         frame = Frame(envelope.message, {}, run.started_at)
         error: ErrorInfo | None = None
@@ -132,7 +139,12 @@ class Runner:
             ending = Ending.WAITING
         except asyncio.CancelledError:
             # The engine stops. What this execution has finished must not run again at the next start.
-            await asyncio.shield(run.journal.settle())
+            await asyncio.shield(run.journal.rescue())
+            raise
+        except (StoreError, IllegalStateChange, ExecutionNotFound):
+            raise
+        except Exception:
+            await run.journal.rescue()
             raise
         now = self._services.clock.now()
         if error is not None:
@@ -144,29 +156,34 @@ class Runner:
                 code=error.code,
                 error=error.message,
             )
-            return (End(run.id, State.FAILED, Outcome.FAILED, now, error),)
+            return End(run.id, State.FAILED, Outcome.FAILED, now, error)
         if ending is not Ending.WAITING:
-            return (End(run.id, State.SUCCEEDED, _ENDS[ending], now),)
+            return End(run.id, State.SUCCEEDED, _ENDS[ending], now)
         ready_at = min(run.due, default=None)
-        return (Park(run.id, now, ready_at, f"blocked: {run.blocked}" if run.blocked else "retry"),)
+        return Park(run.id, now, ready_at, f"{BLOCKED}{run.blocked}" if run.blocked else "retry")
 
-    async def _after(self, run: ExecutionRun, changes: Sequence[Change]) -> None:
-        for change in changes:
-            if isinstance(change, End):
-                self._services.metrics.ended(run.flow.id, change.state)
-            elif isinstance(change, Park) and change.ready_at is not None:
-                # Its time may have come while the commit was under way; the timers look only forward.
-                if change.ready_at <= self._services.clock.now():
-                    await self._queue.wake(run.flow.id, run.id)
-                else:
-                    self._timers.notice(change.ready_at)
+    async def _after(self, run: ExecutionRun, last: End | Park) -> None:
+        if isinstance(last, End):
+            self._services.metrics.ended(run.flow.id, last.state)
+        elif last.ready_at is not None:
+            # Its time may have come while the commit was under way; the timers look only forward.
+            if last.ready_at <= self._services.clock.now():
+                await self._queue.wake(run.flow.id, run.id)
+            else:
+                self._timers.notice(last.ready_at)
 
-    async def _park_blocked(self, delivery: Delivery, waiting: bool, cause: str) -> None:
-        now = self._services.clock.now()
-        changes: list[Change] = [Resume(delivery.execution_id, now)] if waiting else []
-        changes.append(Park(delivery.execution_id, now, None, f"blocked: {cause}"))
+    async def _park_blocked(self, delivery: Delivery, execution: Execution | None, cause: str) -> None:
+        now, causes_gone = self._services.clock.now(), self._causes_gone
+        state = State.QUEUED if execution is None else execution.state
+        changes: list[Change] = [Resume(delivery.execution_id, now)] if state is State.WAITING else []
+        changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause}"))
         await self._services.store.commit(changes)
-        await delivery.ack()
+        if state is State.QUEUED:
+            self._on_start(delivery.flow_id)
+        if causes_gone != self._causes_gone:
+            await delivery.retry(0)
+        else:
+            await delivery.ack()
 
     async def _give_up(self, delivery: Delivery, error: Exception) -> None:
         """End an execution that the engine itself can't run as failed, so that it is seen and can be retried."""
@@ -176,11 +193,13 @@ class Runner:
             execution = await self._services.store.execution(delivery.execution_id)
             changes: list[Change] = []
             if execution is not None and execution.state is State.QUEUED:
-                changes.append(Start(execution.id, self._versions.current(delivery.flow_id).version, now))
+                changes.append(_start(self._versions.current(delivery.flow_id), execution.id, now))
             changes.append(End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, info))
             await self._services.store.commit(changes)
+            if execution is not None and execution.state is State.QUEUED:
+                self._on_start(delivery.flow_id)
         except (StoreError, FlowNotFound, FlowInvalid):
-            await delivery.retry(_STORE_RETRY)
+            await delivery.retry(STORE_RETRY)
         except (IllegalStateChange, ExecutionNotFound):
             await delivery.ack()
         else:

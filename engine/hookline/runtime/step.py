@@ -9,7 +9,7 @@ import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from hookline.connector import FILTERED, STOPPED, Action, Context, Reply, Signal
-from hookline.errors import CredentialError, ExpressionError, StepError
+from hookline.errors import CredentialError, ExpressionError, StepError, StoreError
 from hookline.flows.compiled import ActionNode
 from hookline.ids import idempotency_key
 from hookline.jsontypes import decode, encode
@@ -40,6 +40,8 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
     if past is not None and not pure:
         if past.state is StepState.FAILED and node.on_error == "continue":
             return _go_on(frame, node, past.error, past.finished_at)
+        if past.state is StepState.FAILED and frame.lenient and past.error is not None:
+            raise StepFailed(past.error)
         if past.state is StepState.WAITING:
             attempt = past.attempt + 1
             if past.due_at is not None and past.due_at > run.services.clock.now():
@@ -57,7 +59,13 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             wait = None if pure else next_wait(node.retry, attempt, error)
             due_at = run.services.clock.now() + wait if wait is not None else None
             info = error_info(error, path)
-            noted_at = _note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
+            if not pure:
+                noted_at = _note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
+            else:
+                # It has no commit of its own: the time that expressions see stays, or resuming would give another.
+                noted_at = frame.now
+                if past is None or past.state is not StepState.FAILED:
+                    _note(run, node, path, attempt, started_at, given, error=info)
             if wait is None or due_at is None:
                 if node.on_error == "continue":
                     return _go_on(frame, node, info, noted_at)
@@ -119,11 +127,19 @@ async def _attempt(run: ExecutionRun, node: ActionNode, frame: Frame, given: _Gi
     except StepError as error:
         result_label = error.error_code
         raise
-    except (Blocked, asyncio.CancelledError):
+    except StoreError as error:
+        # The blob store is all that an action has of ours.
+        result_label = error.code
+        raise StepError(f"{action.name}: {error.message}", code=error.code, retryable=True) from error
+    except Blocked:
         result_label = "interrupted"
         raise
-    except Exception as error:
-        # Whatever else an action raises is a defect of its connector, and must not take the engine down.
+    except (Exception, asyncio.CancelledError, SystemExit) as error:
+        if isinstance(error, asyncio.CancelledError) and _cut_off():
+            result_label = "interrupted"
+            raise
+        # Whatever else an action raises is a defect of its connector, and must not take the engine down: nor must a
+        # cancellation of its own making be taken for the engine's, or nothing would ever become of the execution.
         result_label = "connector.defect"
         StepLog(services.log, run.id, run.flow.id, path).error(
             "connector defect", action=action.name, plugin=services.describe(action), exc_info=True
@@ -135,6 +151,12 @@ async def _attempt(run: ExecutionRun, node: ActionNode, frame: Frame, given: _Gi
     finally:
         if not action.pure:
             services.metrics.attempted(run.flow.id, action.name, result_label, services.clock.monotonic() - began)
+
+
+def _cut_off() -> bool:
+    """Whether it is from outside that the current task is cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _timed(action: Action, arguments: dict[str, Any], limit: timedelta) -> Any:
@@ -225,7 +247,8 @@ def _finish(
         if attachments:
             view["attachments"] = msgspec.to_builtins(attachments)
         view.update(result.extra)
-    if not node.action.pure or run.journal.past(path) is None:
+    past = None if not node.action.pure else run.journal.past(path)
+    if past is None or past.state is not StepState.SUCCEEDED:
         noted_at = _note(run, node, path, attempt, started_at, given, output=view, signal=signal)
         if not node.action.pure:
             frame.now = noted_at

@@ -39,6 +39,7 @@ async def run_foreach(run: ExecutionRun, node: ForeachNode, frame: Frame, run_st
                 frame.now,
                 f"{frame.prefix}{node.id}[{index}]/",
                 {**frame.names, node.as_name: item, "index": index},
+                frame.lenient or node.on_error == "continue",
             )
             try:
                 ending = await run_steps(run, node.steps, inner)
@@ -98,12 +99,10 @@ def _items(run: ExecutionRun, node: ForeachNode, frame: Frame) -> list[Any]:
 
 
 async def _side_by_side(work: Any, cursor: Iterator[tuple[int, Any]], workers: int) -> None:
-    failures: list[StepFailed] = []
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(work(cursor))
-    except* StepFailed as failed:
-        failures.extend(error for error in failed.exceptions if isinstance(error, StepFailed))
-    if failures:
-        raise failures[0]
+    except ExceptionGroup as failed:
+        # Whoever runs the block knows single errors. A step's comes last: it comes again after any other.
+        raise min(failed.exceptions, key=lambda error: isinstance(error, StepFailed)) from failed
