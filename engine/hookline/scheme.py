@@ -1,10 +1,12 @@
 """Schemes: how a provider signs its webhooks, or else says who it is."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
+from urllib.parse import unquote_plus
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +14,9 @@ from hookline.http import HttpClient
 
 C = TypeVar("C", bound=BaseModel)
 S = TypeVar("S", bound=BaseModel)
+
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class NoSettings(BaseModel):
@@ -42,6 +47,51 @@ class SignedRequest:
             raise NotVerified
         return values[0] if values else None
 
+    @property
+    def query(self) -> str:
+        """The query as it was received, without its question mark; empty where there is none."""
+        return self.url.partition("?")[2]
+
+    def parameter(self, name: str) -> str | None:
+        """The one value of a parameter of the query, decoded; None where there is none.
+
+        Raises NotVerified where there are several, or where it isn't UTF-8.
+        """
+        from hookline.errors import NotVerified
+
+        found: list[str] = []
+        try:
+            for pair in self.query.split("&"):
+                key, _, value = pair.partition("=")
+                if unquote_plus(key, errors="strict") == name:
+                    found.append(unquote_plus(value, errors="strict"))
+        except UnicodeDecodeError:
+            raise NotVerified from None
+        if len(found) > 1:
+            raise NotVerified
+        return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a scheme answers itself, where a provider asks whether this is the right place: a handshake.
+
+    Raises ValueError for what HTTP can't carry, so that what a sender wants echoed can't become a header of ours.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    media_type: str | None = None
+    headers: Sequence[tuple[str, str]] = ()
+    """Besides `Content-Type` and `Content-Length`; `X-Content-Type-Options: nosniff` is always sent."""
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.status <= 599:
+            raise ValueError(f"an answer's status is between 200 and 599, not {self.status}")
+        for name, value in (*self.headers, ("content-type", self.media_type or "")):
+            if not _FIELD_NAME.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
+                raise ValueError(f"an answer's header {name!r} can't be sent")
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
@@ -49,6 +99,12 @@ class Verified:
 
     dedupe_key: str | None = None
     """The scheme's own id for the message, from what is signed wherever it has any."""
+    answer: Answer | None = None
+    """Where it is a handshake: given to the sender in place of starting the flow. Nothing is stored, nothing parsed.
+
+    To be answered once the request holds, or where the provider doesn't sign its handshake. What is echoed is then
+    what a sender who knows nothing may choose: it is sent as text, and never as a page.
+    """
 
 
 class Check(Protocol):
@@ -78,6 +134,11 @@ class Scheme(ABC, Generic[C, S]):
     """The model of what `verify` may say besides `scheme` and `credential`."""
     reads_body: ClassVar[bool] = True
     """False: judged by the headers alone, before the body is read."""
+    handshake_methods: ClassVar[frozenset[str]] = frozenset()
+    """Methods with which the provider makes its handshake, such as `GET`, whether or not the flow takes them.
+
+    What comes with one that the flow doesn't take is answered by the scheme; where it gives no answer it is a 405.
+    """
 
     @abstractmethod
     def open(self, request: SignedRequest, credential: C, settings: S) -> Check:

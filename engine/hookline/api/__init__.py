@@ -21,7 +21,7 @@ from hookline.model.durations import Duration
 from hookline.model.message import Attachment, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.resources import Resource, Resources
-from hookline.scheme import Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
 from hookline.trigger import RequestTrigger, Trigger
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "PASS",
     "STOPPED",
     "Action",
+    "Answer",
     "Attachment",
     "CannotVerify",
     "Check",

@@ -1,8 +1,8 @@
 """The hook: what happens to a request to `/hook/<flow id>`, from its framing to its answer.
 
 It knows no web framework. The order of its checks is a promise, since each decides what a later one may cost or tell:
-framing, flow, method, declared size, media type, credentials in headers, counted size, signature, parsing, schema,
-and then what intake decides in one transaction: duplicate, rate and backlog, store.
+framing, flow, method, declared size, media type, credentials in headers, counted size, signature, handshake, parsing,
+schema, and then what intake decides in one transaction: duplicate, rate and backlog, store.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from hookline.jsontypes import canonical
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blobs, Duplicate
-from hookline.scheme import SignedRequest, Verified
+from hookline.scheme import Answer, SignedRequest, Verified
 from hookline.service.bodies.inflate import content_coding
 from hookline.service.bodies.media import QUERY, Media, read_media, takes
 from hookline.service.bodies.properties import lenient_query
@@ -43,7 +43,7 @@ from hookline.service.bodies.reader import BodyReader, Limits
 from hookline.service.bodies.received import Received
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
 from hookline.service.problems import refusal
-from hookline.service.staging import stage
+from hookline.service.staging import Staged, stage
 from hookline.service.uploads import Uploads
 from hookline.service.verification import CredentialSource, Verification, masked
 from hookline.service.wire import Wire
@@ -132,11 +132,11 @@ class Hook:
                 raise FlowUnknown  # noqa: TRY301 - one place answers all refusals
             if request.method == "HEAD":
                 return HookReply(200)
-            if request.method not in webhook.methods:
-                raise MethodNotAllowed(  # noqa: TRY301 - one place answers all refusals
-                    f"the flow takes {', '.join(webhook.methods)}",
-                    headers=[("allow", ", ".join((*webhook.methods, "HEAD")))],
-                )
+            scheme = flow.trigger.scheme
+            if request.method not in webhook.methods and (
+                scheme is None or request.method not in scheme.handshake_methods
+            ):
+                raise _not_taken(webhook)  # noqa: TRY301 - one place answers all refusals
             outcome = await self._accept(request, headers, flow, webhook, path)
         except RequestRefused as error:
             self._metrics.refused(flow_id, error.code)
@@ -152,6 +152,8 @@ class Hook:
             _log.error("hook.defect", flow=flow_id, exc_info=error)
             self._metrics.refused(flow_id, Unavailable.code)
             return refusal(Unavailable(retry_after=_RETRY_AFTER))
+        if isinstance(outcome, Answer):
+            return _answered(outcome)
         execution_id = outcome.execution_id.encode()
         if isinstance(outcome, Accepted):
             status, word = 202, b"queued"
@@ -168,7 +170,7 @@ class Hook:
         flow: CompiledFlow,
         webhook: WebhookSettings,
         path: str,
-    ) -> Accepted | Duplicate:
+    ) -> Accepted | Duplicate | Answer:
         received_at = self._clock.now()
         options = self._options
         limits = Limits(webhook.max_body or options.max_body, webhook.max_file or options.max_file)
@@ -192,12 +194,16 @@ class Hook:
         wire = Wire(request.body, limit, self._clock, options.read_timeout)
         reader = BodyReader(media, coding, limits, webhook.force_list, request.query, joined.get("content-disposition"))
         try:
+            staged: Staged | None = None
             if verification is not None and verified is None:
                 staged = await stage(wire, verification.feed, uploads)
                 verified = await verification.finish()
-                received = await reader.read_staged(staged, uploads)
-            else:
-                received = await reader.read(wire, uploads)
+            if verified is not None and verified.answer is not None:
+                await uploads.discard()
+                return verified.answer
+            if request.method not in webhook.methods:
+                raise _not_taken(webhook)  # noqa: TRY301 - what was stored on the way goes
+            received = await (reader.read(wire, uploads) if staged is None else reader.read_staged(staged, uploads))
             if flow.schema is not None and (problems := flow.schema.problems(received.body)):
                 raise SchemaViolation(problems=problems)  # noqa: TRY301 - what was stored on the way goes
             envelope = self._envelope(flow, webhook, request, headers, path, received, verified, received_at)
@@ -348,6 +354,22 @@ def _check_framing(http_version: str, headers: dict[str, str]) -> None:
         raise _bad_framing("Content-Length is not one number")
     if coding is not None and coding.strip().lower() != "chunked":
         raise _bad_framing("Transfer-Encoding is not chunked")
+
+
+def _not_taken(webhook: WebhookSettings) -> MethodNotAllowed:
+    return MethodNotAllowed(
+        f"the flow takes {', '.join(webhook.methods)}",
+        headers=[("allow", ", ".join((*webhook.methods, "HEAD")))],
+    )
+
+
+def _answered(answer: Answer) -> HookReply:
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+    if answer.media_type is not None:
+        headers.append((b"content-type", answer.media_type.encode("latin-1")))
+    # Much of an answer is what the sender chose: no browser may take it for anything but what we say that it is.
+    headers = [one for one in headers if one[0] != b"x-content-type-options"]
+    return HookReply(answer.status, (*headers, (b"x-content-type-options", b"nosniff")), answer.body)
 
 
 def _bad_framing(message: str) -> Malformed:

@@ -1,0 +1,127 @@
+"""Handshakes: what a scheme answers itself, in the order of SEMANTICS rule 4."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from hookline.errors import NotVerified
+from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.service.staging import IN_MEMORY
+from hookline.testing.hook import HookOverMemory, webhook_flow
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+class Key(BaseModel):
+    secret: str
+
+
+def signed(scheme: Scheme[Any, Any], **settings: Any) -> HookOverMemory:
+    flow = webhook_flow(scheme=scheme, credential="key", **settings)
+    return HookOverMemory(flow, credentials={"key": (scheme.name, Key(secret="}"))})
+
+
+class Greeted(Scheme[Key, NoSettings]):
+    """A POST holds where its body ends with the secret; a GET asks, and names the secret itself."""
+
+    name = "greeted"
+    title = "Greeted"
+    credential = Key
+    handshake_methods = frozenset({"GET"})
+
+    def __init__(self, answer: Answer | None) -> None:
+        self.answer = answer
+
+    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> Check:
+        if request.method == "GET" and request.parameter("token") != credential.secret:
+            raise NotVerified
+        return _Greeting(None if request.method == "GET" else credential.secret.encode(), self.answer)
+
+
+class _Greeting:
+    def __init__(self, last: bytes | None, answer: Answer | None) -> None:
+        self._last = last
+        self._answer = answer
+        self._seen = b""
+
+    def feed(self, chunk: bytes) -> None:
+        self._seen = chunk[-1:]
+
+    async def finish(self) -> Verified:
+        if self._last is not None and self._seen != self._last:
+            raise NotVerified
+        return Verified("evt-1", self._answer)
+
+
+async def test_rule_4_a_handshake_is_answered_once_the_signature_holds_and_before_the_body_is_parsed() -> None:
+    hook = signed(Greeted(Answer(202, b"hello", "text/plain", [("X-Greeting", "yes")])))
+    refused = await hook.send(b"not JSON")
+    assert refused.status == 401
+    reply = await hook.send(b"not JSON}")
+    assert (reply.status, reply.body) == (202, b"hello")
+    assert dict(reply.headers) == {
+        b"x-greeting": b"yes",
+        b"content-type": b"text/plain",
+        b"x-content-type-options": b"nosniff",
+    }
+    assert hook.intake.accepted == []
+
+
+async def test_a_handshake_leaves_no_blob_of_a_large_body() -> None:
+    hook = signed(Greeted(Answer()))
+    assert (await hook.send(b"x" * (IN_MEMORY + 1) + b"}")).status == 200
+    assert (hook.memory_blobs.kept, hook.memory_blobs.open_writers) == ({}, 0)
+
+
+async def test_a_scheme_may_answer_methods_that_the_flow_does_not_take() -> None:
+    hook = signed(Greeted(Answer(200, b"c")))
+    assert (await hook.send(method="GET", query=b"token=%7D", content_type=None)).body == b"c"
+    assert (await hook.send(method="GET", query=b"token=x", content_type=None)).status == 401
+    assert (await hook.send(b"{}", method="PUT")).status == 405
+    silent = signed(Greeted(None))
+    reply = await silent.send(method="GET", query=b"token=%7D", content_type=None)
+    assert (reply.status, dict(reply.headers)[b"allow"]) == (405, b"POST, HEAD")
+    assert silent.intake.accepted == []
+
+
+async def test_a_handshake_method_that_the_flow_takes_too_may_start_it() -> None:
+    hook = signed(Greeted(None), methods=("GET", "POST"))
+    assert (await hook.send(method="GET", query=b"token=%7D", content_type=None)).status == 202
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": 199},
+        {"status": 600},
+        {"media_type": "text/plain\r\nset-cookie: a=b"},
+        {"headers": [("x-echo", "a\nb")]},
+        {"headers": [("x echo", "a")]},
+        {"headers": [("x-echo", "\u20ac")]},
+    ],
+)
+def test_an_answer_that_http_cannot_carry_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="an answer's"):
+        Answer(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [("", None), ("a=1", "1"), ("b=2&a=x%20y+z&c", "x y z"), ("a", ""), ("%61=%C3%A9", "é"), ("A=1", None)],
+)
+def test_a_parameter_of_the_query_is_decoded(query: str, value: str | None) -> None:
+    assert _asked(query).query == query
+    assert _asked(query).parameter("a") == value
+
+
+@pytest.mark.parametrize("query", ["a=1&a=1", "a=1&b&%61=2", "a=%FF", "%FF=1&a=1"])
+def test_a_parameter_that_repeats_or_cannot_be_read_is_not_verified(query: str) -> None:
+    with pytest.raises(NotVerified):
+        _asked(query).parameter("a")
+
+
+def _asked(query: str) -> SignedRequest:
+    url = "https://h.example/hook/a" + (f"?{query}" if query else "")
+    return SignedRequest("GET", url, (), NOW, None)  # type: ignore[arg-type] # fetches nothing
