@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from hookline.api import Duration, NoSettings, NotVerified, Scheme, SignedRequest
+from hookline.api import Check, Duration, NoSettings, NotVerified, Scheme, SignedRequest
 from hookline_signatures.checks import Mac
 from hookline_signatures.header_only import header_name
 from hookline_signatures.header_text import as_received, check_fresh, from_base64, from_hex, required
@@ -100,7 +100,7 @@ class Hmac(Scheme[MacCredential, HmacSettings]):
             message_id = required(request, settings.id_header)
             if not _ID.fullmatch(message_id):
                 raise NotVerified
-        signature = _read(required(request, settings.header), settings.prefix, settings.encoding)
+        signature = read_mac(required(request, settings.header), settings.prefix, settings.encoding)
         before, after = settings.around(as_received(timestamp), as_received(message_id or ""))
         return Mac(
             as_bytes(credential.secret),
@@ -124,7 +124,7 @@ class Hmac(Scheme[MacCredential, HmacSettings]):
             headers.append((settings.id_header, message_id))
         before, after = settings.around(timestamp.encode(), message_id.encode())
         mac = hmac.new(as_bytes(credential.secret)[0], before + body + after, settings.algorithm).digest()
-        return [*headers, (settings.header, settings.prefix + _write(mac, settings.encoding))]
+        return [*headers, (settings.header, settings.prefix + write_mac(mac, settings.encoding))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +139,16 @@ class Layout:
     """Its id for the delivery. It isn't signed, and comes again when the delivery is repeated."""
 
 
-class _BodyMac(Scheme[MacCredential, NoSettings]):
+class BodyMac(Scheme[MacCredential, NoSettings]):
     """A provider's MAC of the body alone."""
 
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     layout: ClassVar[Layout]
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Mac:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:
+        """Read the headers, and begin the MAC."""
         layout = self.layout
-        signature = _read(required(request, layout.header), layout.prefix, layout.encoding)
+        signature = read_mac(required(request, layout.header), layout.prefix, layout.encoding)
         message_id = None if layout.id_header is None else request.header(layout.id_header)
         if message_id is not None and not _ID.fullmatch(message_id):
             raise NotVerified
@@ -156,16 +157,17 @@ class _BodyMac(Scheme[MacCredential, NoSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: NoSettings
     ) -> Sequence[tuple[str, str]]:
+        """With the first secret; the id is the request's, or made of the body."""
         layout = self.layout
         headers = []
         if layout.id_header is not None:
             made = hmac.new(b"id", body, "sha256").hexdigest()[:32]
             headers.append((layout.id_header, request.header(layout.id_header) or made))
         mac = hmac.new(as_bytes(credential.secret)[0], body, layout.algorithm).digest()
-        return [*headers, (layout.header, layout.prefix + _write(mac, layout.encoding))]
+        return [*headers, (layout.header, layout.prefix + write_mac(mac, layout.encoding))]
 
 
-class GitHub(_BodyMac):
+class GitHub(BodyMac):
     """GitHub's `X-Hub-Signature-256`."""
 
     name: ClassVar[str] = "github"
@@ -173,12 +175,14 @@ class GitHub(_BodyMac):
     layout: ClassVar[Layout] = Layout("x-hub-signature-256", prefix="sha256=", id_header="x-github-delivery")
 
 
-def _read(text: str, prefix: str, encoding: Literal["hex", "base64"]) -> bytes:
+def read_mac(text: str, prefix: str, encoding: Literal["hex", "base64"]) -> bytes:
+    """The MAC that a header holds; none where it can't be read. Raises NotVerified where the prefix is another."""
     if not text.startswith(prefix):
         raise NotVerified
     bare = text[len(prefix) :]
     return from_hex(bare) if encoding == "hex" else from_base64(bare)
 
 
-def _write(mac: bytes, encoding: Literal["hex", "base64"]) -> str:
+def write_mac(mac: bytes, encoding: Literal["hex", "base64"]) -> str:
+    """A MAC as a header holds it."""
     return mac.hex() if encoding == "hex" else b64encode(mac).decode()
