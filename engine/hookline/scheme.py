@@ -140,6 +140,11 @@ class Scheme(ABC, Generic[C, S]):
     What comes with one that the flow doesn't take is answered by the scheme; where it gives no answer it is a 405.
     """
 
+    accepted: ClassVar[Answer | None] = None
+    """What the provider insists on where a message was accepted, or came before; 202 or 200 with JSON by default."""
+    bare_refusals: ClassVar[bool] = False
+    """The provider wants no body in the answer to what is refused."""
+
     @abstractmethod
     def open(self, request: SignedRequest, credential: C, settings: S) -> Check:
         """Begin to verify a request. Raises NotVerified where the headers already show that it doesn't hold."""
@@ -148,8 +153,15 @@ class Scheme(ABC, Generic[C, S]):
         """Lower-case names of headers that hold secrets: their values are masked before anything is stored."""
         return frozenset()
 
+    def complete(self, request: SignedRequest, body: bytes, credential: C, settings: S) -> bytes:
+        """The body with what the provider itself puts into it, such as a time or a signature: for trying a flow.
+
+        By default as it is. Raises ValueError where it can't be a body of this provider's.
+        """
+        return body
+
     def sign(self, request: SignedRequest, body: bytes, credential: C, settings: S) -> Sequence[tuple[str, str]]:
-        """The headers with which the provider would send this body: for trying a flow without the provider.
+        """The headers with which the provider would send this body, once it is complete.
 
         Raises NotImplementedError where only the provider can sign.
         """

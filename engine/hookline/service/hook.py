@@ -35,7 +35,7 @@ from hookline.jsontypes import canonical
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blobs, Duplicate
-from hookline.scheme import Answer, SignedRequest, Verified
+from hookline.scheme import Answer, Scheme, SignedRequest, Verified
 from hookline.service.bodies.inflate import content_coding
 from hookline.service.bodies.media import QUERY, Media, read_media, takes
 from hookline.service.bodies.properties import lenient_query
@@ -121,6 +121,7 @@ class Hook:
     async def handle(self, request: HookRequest) -> HookReply:
         """The answer to a request. Raises SenderGone, and never anything else: what is unforeseen is a 503."""
         flow_id = _UNKNOWN_FLOW
+        scheme: Scheme[Any, Any] | None = None
         try:
             headers = _read_headers(request)
             _check_framing(request.http_version, headers.joined)
@@ -140,7 +141,8 @@ class Hook:
             outcome = await self._accept(request, headers, flow, webhook, path)
         except RequestRefused as error:
             self._metrics.refused(flow_id, error.code)
-            return refusal(error)
+            reply = refusal(error)
+            return reply if scheme is None or not scheme.bare_refusals else _bare(reply)
         except SenderGone:
             self._metrics.refused(flow_id, "sender_gone")
             raise
@@ -155,6 +157,9 @@ class Hook:
         if isinstance(outcome, Answer):
             return _answered(outcome)
         execution_id = outcome.execution_id.encode()
+        if scheme is not None and scheme.accepted is not None:
+            reply = _answered(scheme.accepted)
+            return HookReply(reply.status, (*reply.headers, (_EXECUTION_ID, execution_id)), reply.body)
         if isinstance(outcome, Accepted):
             status, word = 202, b"queued"
         else:
@@ -370,6 +375,10 @@ def _answered(answer: Answer) -> HookReply:
     # Much of an answer is what the sender chose: no browser may take it for anything but what we say that it is.
     headers = [one for one in headers if one[0] != b"x-content-type-options"]
     return HookReply(answer.status, (*headers, (b"x-content-type-options", b"nosniff")), answer.body)
+
+
+def _bare(reply: HookReply) -> HookReply:
+    return HookReply(reply.status, tuple(one for one in reply.headers if one[0] != b"content-type"))
 
 
 def _bad_framing(message: str) -> Malformed:
