@@ -5,12 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool
 
-from hookline.api import FILTERED, PASS, STOPPED, Connector, Context, JsonValue, Signal, StepError
+from hookline.api import FILTERED, PASS, STOPPED, CallerReply, Connector, Context, JsonValue, Signal, StepError
 
 generic = Connector("generic", title="Generic", prefix=False)
 
 #: What a logger takes as its own, or the engine already says about the step; a field of that name would replace it.
 _RESERVED = frozenset({"event", "level", "timestamp", "logger", "message", "execution_id", "step_id", "attempt"})
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_TEXT = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "te"})
 _CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 
 
@@ -63,6 +66,42 @@ async def log(
 async def stop() -> Signal:
     """End the execution here, as succeeded."""
     return STOPPED
+
+
+@generic.action
+async def reply(
+    ctx: Context[None],
+    status: Annotated[int, Field(ge=200, le=599, description="The status.")] = 200,
+    headers: Annotated[dict[str, str] | None, Field(description="Headers beside it.")] = None,
+    body: Annotated[
+        JsonValue, Field(description="The body: a text goes out as it is, null as nothing, all else as JSON.")
+    ] = None,
+    attachment: Annotated[
+        str | dict[str, JsonValue] | None,
+        Field(description="Instead of a body: one of the message's attachments, or its name."),
+    ] = None,
+) -> CallerReply:
+    """Answer the caller that waits; the message passes on, and the flow goes on.
+
+    For flows whose trigger says `"respond": "reply"`. An answer that nobody waits for is kept, and whoever sends the
+    same message again gets it.
+    """
+    given = dict(headers or {})
+    if wrong := [name for name, value in given.items() if not _header(name, value)]:
+        raise StepError(f"{wrong[0]!r} is not a header that an answer can have", code="reply.header")
+    if attachment is None:
+        return CallerReply(status, given, body)
+    found = ctx.message.attachments_like(attachment)
+    if body is not None or len(found) != 1:
+        named = ", ".join(repr(one.name) for one in ctx.message.attachments) or "none"
+        cause = "an answer has" if body is not None else "`attachment` names none, or several, of the message's:"
+        raise StepError(f"{cause} either a body or one attachment; the message has {named}", code="reply.attachment")
+    return CallerReply(status, given, None, found[0])
+
+
+def _header(name: str, value: str) -> bool:
+    """Whether an answer can have it: how it is framed is the server's to say."""
+    return bool(_TOKEN.fullmatch(name)) and bool(_TEXT.fullmatch(value)) and name.lower() not in _FRAMING
 
 
 def _readable(code: str) -> str:

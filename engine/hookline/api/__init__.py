@@ -19,6 +19,7 @@ from hookline.jsontypes import JsonObject, JsonValue
 from hookline.mapper import Expression, Mapper, Reference, Scope
 from hookline.model.durations import Duration
 from hookline.model.message import Attachment, Message
+from hookline.model.reply import CallerReply
 from hookline.model.webhook import WebhookSettings
 from hookline.resources import Resource, Resources
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
@@ -31,6 +32,7 @@ __all__ = [
     "Action",
     "Answer",
     "Attachment",
+    "CallerReply",
     "CannotVerify",
     "Check",
     "Connector",

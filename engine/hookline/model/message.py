@@ -29,6 +29,13 @@ class Message(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     attachments: tuple[Attachment, ...] = ()
 
+    def attachments_like(self, wanted: Any) -> list[Attachment]:
+        """Those of its attachments that a step means: by name, or as an expression gave one (`$.attachments[0]`)."""
+        if isinstance(wanted, str):
+            return [attachment for attachment in self.attachments if attachment.name == wanted]
+        given = wanted.get("id") if isinstance(wanted, dict) else None
+        return [attachment for attachment in self.attachments if attachment.id == given]
+
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a finished step gave: `steps.<id>` in expressions, `output` in the API.

@@ -8,6 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from hookline.model.durations import Duration
 
 Method = Literal["GET", "POST", "PUT", "PATCH"]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 
 
 class Verify(BaseModel):
@@ -26,6 +28,30 @@ class Verify(BaseModel):
 
 def _short(value: Any) -> Any:
     return {"scheme": value} if isinstance(value, str) else value
+
+
+class AcceptedAnswer(BaseModel):
+    """What a sender is told once its message is stored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    status: int = Field(default=200, ge=200, le=299, description="The status, for new messages and duplicates alike.")
+    body: Any = Field(default=None, description="A text goes out as it is, null as nothing, all else as JSON.")
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, description="Headers beside it.")
+
+
+class Cors(BaseModel):
+    """Which pages of others may send from a browser."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    origins: tuple[Annotated[str, Field(pattern=r"^(\\*|https?://[^/\\s]+)$")], ...] = Field(
+        min_length=1, description="Origins, such as `https://shop.example.com`; `*` is all of them."
+    )
+    headers: tuple[HeaderName, ...] = Field(
+        default=("Content-Type",), description="Headers that pages may send besides those that they always may."
+    )
+    max_age: Duration = Field(default=timedelta(hours=1), description="How long a browser remembers this.")
 
 
 class WebhookSettings(BaseModel):
@@ -49,5 +75,18 @@ class WebhookSettings(BaseModel):
     force_list: tuple[str, ...] = Field(
         default=(), description="XML elements that are lists also where there is one of them."
     )
+    respond: Literal["accepted", "finished", "reply"] = Field(
+        default="accepted",
+        description="When the sender is answered: once the message is stored, once the flow has ended (with its last "
+        "body), or by its `reply` step.",
+    )
+    respond_timeout: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long the sender waits for `finished` or `reply`; then it gets 504, and the flow goes on.",
+    )
+    accepted: AcceptedAnswer | None = Field(
+        default=None, description="What the sender is told instead of 202 and the execution's id."
+    )
+    cors: Cors | None = Field(default=None, description="Lets pages of other origins send from a browser.")
     max_body: int | None = Field(default=None, gt=0, description="Bytes in a body; the server's bound by default.")
     max_file: int | None = Field(default=None, gt=0, description="Bytes in a file; the server's bound by default.")

@@ -1,9 +1,9 @@
 """The engine: everything that runs, made, started and stopped together. Two can live in one process."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
@@ -21,10 +21,12 @@ from hookline.registry import Registry
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.dispatcher import Dispatcher
 from hookline.runtime.egress import Egress
+from hookline.runtime.execution_run import STORE_RETRY
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.options import EngineOptions
+from hookline.runtime.replies import Replies
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.runner import Runner
 from hookline.runtime.services import Services
@@ -33,6 +35,9 @@ from hookline.runtime.system_clock import SystemClock
 from hookline.runtime.timers import Timers
 from hookline.runtime.versions import FlowVersions
 from hookline.vault import Vault
+
+#: Executions that run side by side of a flow that doesn't say how many, since it isn't there any more.
+_LEFT_BEHIND: Final = 16
 
 
 class Engine:
@@ -78,6 +83,7 @@ class Engine:
             current=self._versions.current,
             max_backlog=options.max_backlog,
         )
+        self.replies = Replies()
         self._timers = Timers(self.store, self.queue, self.clock, self.log)
         services = Services(
             store=self.store,
@@ -85,6 +91,7 @@ class Engine:
             http=self.http,
             resources=self.resources,
             secrets=self.credentials,
+            replies=self.replies,
             clock=self.clock,
             metrics=self.metrics,
             log=self.log,
@@ -92,11 +99,12 @@ class Engine:
             describe=self._describe,
             stub=stub,
         )
-        runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started)
-        self._dispatcher = Dispatcher(self.queue, runner, self.log)
+        self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started)
+        self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
         self._sweeper = Sweeper(self.store, self.blobs, self.clock, self.log)
         self._background: asyncio.Task[None] | None = None
         self._unblock = asyncio.Event()
+        self._published: dict[str, str] = {}
         self.failed = asyncio.Event()
         """Set when a part of the engine died: it must be stopped, and the process with it."""
 
@@ -104,8 +112,9 @@ class Engine:
         await self.start()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Whoever is cancelled has no time left.
+        await self.stop(0 if kind is asyncio.CancelledError else None)
 
     @property
     def ready(self) -> bool:
@@ -121,7 +130,7 @@ class Engine:
         try:
             await self.credentials.load()
             self._report(self.catalog.refresh())
-            await self._publish(self._flows())
+            await self._publish()
             await self._unblock_all()
             for flow_id, (count, _) in (await self.store.backlog()).items():
                 self.intake.queued(flow_id, count)
@@ -132,17 +141,23 @@ class Engine:
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
 
-    async def stop(self) -> None:
-        """Take nothing more, let what runs finish within the grace period, leave the rest for the next start."""
+    async def stop(self, grace: float | None = None) -> None:
+        """Take nothing more, let what runs finish within the grace period, leave the rest for the next start.
+
+        `grace`: seconds, in place of those of the options. Where this is cancelled, the rest is left at once.
+        """
         self.intake.open = False
-        if self._background is not None:
-            self._background.cancel()
-            await asyncio.wait((self._background,))
-            self._background = None
-        left = await self._dispatcher.stop(self.options.grace)
-        if left:
-            self.log.warning("executions were cut off; they go on at the next start", executions=left)
-        await self._close()
+        try:
+            if self._background is not None:
+                self._background.cancel()
+                await asyncio.wait((self._background,))
+                self._background = None
+            left = await self._dispatcher.stop(self.options.grace if grace is None else grace)
+            if left:
+                self.log.warning("executions were cut off; they go on at the next start", executions=left)
+        finally:
+            self.replies.close()
+            await self._close()
 
     async def retry(self, execution_id: str) -> None:
         """Reopen a failed execution: what it has done stays done.
@@ -156,10 +171,10 @@ class Engine:
         await self.queue.wake(execution.flow_id, execution_id)
 
     async def refresh(self) -> None:
-        """Take the flows' files as they are now."""
-        changes = self.catalog.refresh()
-        self._report(changes)
-        await self._publish([entry.flow for entry in (*changes.added, *changes.changed) if entry.flow is not None])
+        """Take the flows' files as they are now. Raises StoreError and OSError; doing it again makes up for both."""
+        self._report(self.catalog.refresh())
+        self._runner.causes_changed()
+        await self._publish()
         await self._open_lanes()
         await self._unblock_all()
 
@@ -181,20 +196,29 @@ class Engine:
     def _flows(self) -> list[CompiledFlow]:
         return [entry.flow for entry in self.catalog.entries.values() if entry.flow is not None]
 
-    async def _publish(self, flows: Sequence[CompiledFlow]) -> None:
+    async def _publish(self) -> None:
+        """Keep the versions that serve, those included that couldn't be kept when they began to."""
+        flows = [flow for flow in self._flows() if self._published.get(flow.id) != flow.version]
         if flows:
             now = self.clock.now()
             changes: list[Change] = [Publish(flow.id, flow.version, flow.source, now) for flow in flows]
             await self.store.commit(changes)
+            self._published.update({flow.id: flow.version for flow in flows})
 
     async def _open_lanes(self) -> None:
         if self.options.role == "webhook":
             return
-        active = {flow.id: flow for flow in self._flows() if flow.document.state == "active"}
-        for flow_id in self._dispatcher.lanes() - active.keys():
+        flows = {flow.id: flow.document for flow in self._flows()}
+        lanes = {flow_id: flow.concurrency for flow_id, flow in flows.items() if flow.state == "active"}
+        for flow_id in await self.store.flows_with_work():
+            # Deleted, or broken since before the start. What has begun goes on with the version that it has; what
+            # hasn't says what it waits for.
+            if flow_id not in flows:
+                lanes[flow_id] = _LEFT_BEHIND
+        for flow_id in self._dispatcher.lanes() - lanes.keys():
             await self._dispatcher.close(flow_id)
-        for flow in active.values():
-            await self._dispatcher.open(flow.id, flow.document.concurrency)
+        for flow_id, concurrency in lanes.items():
+            await self._dispatcher.open(flow_id, concurrency)
 
     async def _unblock_all(self) -> None:
         """Let executions that lacked something try again."""
@@ -207,6 +231,7 @@ class Engine:
             await self.queue.wake(flow_id, "")
 
     def _credential_changed(self, _name: str) -> None:
+        self._runner.causes_changed()
         self._unblock.set()
 
     async def _run_background(self) -> None:
@@ -227,10 +252,14 @@ class Engine:
 
     async def _follow_files(self) -> None:
         async for _ in watch(self.options.flows):
-            try:
-                await self.refresh()
-            except (StoreError, OSError) as error:
-                self.log.error("changed flows can't be taken; what served serves on", error=str(error))
+            while True:
+                try:
+                    await self.refresh()
+                except (StoreError, OSError) as error:
+                    self.log.error("changed flows can't be taken; trying again", error=str(error))
+                    await self.clock.sleep(STORE_RETRY)
+                else:
+                    break
 
     async def _follow_credentials(self) -> None:
         while True:
@@ -239,7 +268,9 @@ class Engine:
             try:
                 await self._unblock_all()
             except StoreError as error:
-                self.log.error("blocked executions can't be woken", error=error.message)
+                self.log.error("blocked executions can't be woken; trying again", error=error.message)
+                await self.clock.sleep(STORE_RETRY)
+                self._unblock.set()
 
     async def _close(self) -> None:
         # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.

@@ -17,8 +17,10 @@ import msgspec
 from pydantic import BaseModel
 
 from hookline.clock import rfc3339
+from hookline.connector import Reply, Signal
 from hookline.jsontypes import MAX_DEPTH
 from hookline.model.message import Attachment
+from hookline.model.reply import CallerReply
 
 _PLAIN: Final = (str, int, type(None))
 
@@ -101,3 +103,24 @@ def _number(value: Decimal, place: str) -> int | float:
     if not math.isfinite(number):
         raise NotJson(f"{place} is {value}, which is too large for a fraction")
     return number
+
+
+def normal(returned: Any) -> Signal | Reply | CallerReply:
+    """What an action returned, its values made JSON. Raises NotJson."""
+    match returned:
+        case Signal():
+            return returned
+        case CallerReply():
+            return msgspec.structs.replace(returned, headers=_headers(returned.headers), body=to_json(returned.body))
+        case Reply():
+            extra = to_json(dict(returned.extra), "extra")
+            return Reply(to_json(returned.body), _headers(returned.headers), extra, returned.attachments)
+        case _:
+            return Reply(to_json(returned))
+
+
+def _headers(headers: Any) -> dict[str, str]:
+    try:
+        return {str(name).lower(): str(value) for name, value in headers.items()}
+    except AttributeError as error:
+        raise NotJson("the reply's headers are not a mapping") from error

@@ -6,14 +6,18 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from hookline.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import decode, encode
-from hookline.model.execution import BLOCKED, FINAL, ErrorInfo, Execution, Outcome, State, StepRecord
+from hookline.model.execution import BLOCKED, FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
 from hookline.model.message import Envelope
+from hookline.model.reply import CallerReply
 from hookline.ports import Change, Delivery, End, Park, Queue, Resume, Start
 from hookline.runtime.blocks import run_steps
 from hookline.runtime.execution_run import STORE_RETRY, Blocked, Ending, ExecutionRun, Frame, Journal, StepFailed
+from hookline.runtime.replies import FINISHED, Ended
 from hookline.runtime.services import Services
 from hookline.runtime.timers import Timers
 
@@ -158,6 +162,7 @@ class Runner:
             )
             return End(run.id, State.FAILED, Outcome.FAILED, now, error)
         if ending is not Ending.WAITING:
+            _answer_finished(run, frame, ending)
             return End(run.id, State.SUCCEEDED, _ENDS[ending], now)
         ready_at = min(run.due, default=None)
         return Park(run.id, now, ready_at, f"{BLOCKED}{run.blocked}" if run.blocked else "retry")
@@ -165,12 +170,23 @@ class Runner:
     async def _after(self, run: ExecutionRun, last: End | Park) -> None:
         if isinstance(last, End):
             self._services.metrics.ended(run.flow.id, last.state)
+            self._answer(run, last)
         elif last.ready_at is not None:
             # Its time may have come while the commit was under way; the timers look only forward.
             if last.ready_at <= self._services.clock.now():
                 await self._queue.wake(run.flow.id, run.id)
             else:
                 self._timers.notice(last.ready_at)
+
+    def _answer(self, run: ExecutionRun, last: End) -> None:
+        """Tell a caller that still waits: with the answer of a flow that answers when it has finished, or without."""
+        replies, finished = self._services.replies, run.journal.past(FINISHED)
+        if not replies.expected(run.id):
+            return
+        if finished is not None and finished.output is not None:
+            replies.deliver(run.id, msgspec.json.decode(finished.output, type=CallerReply))
+        else:
+            replies.deliver(run.id, Ended(last.error))
 
     async def _park_blocked(self, delivery: Delivery, execution: Execution | None, cause: str) -> None:
         now, causes_gone = self._services.clock.now(), self._causes_gone
@@ -204,6 +220,16 @@ class Runner:
             await delivery.ack()
         else:
             await delivery.ack()
+
+
+def _answer_finished(run: ExecutionRun, frame: Frame, ending: Ending) -> None:
+    """Note the answer of a flow that answers when it has finished: its last body, or nothing where it was cut short."""
+    webhook = run.flow.trigger.webhook
+    if webhook is None or webhook.respond != "finished":
+        return
+    body = frame.message.body if ending is Ending.DONE else None
+    reply = CallerReply(200 if body is not None else 204, {}, body, delivered=run.services.replies.expected(run.id))
+    run.pure(Frame(frame.message, {}, frame.now), FINISHED, "reply", StepState.SUCCEEDED, output=reply)
 
 
 def _start(flow: CompiledFlow, execution_id: str, at: datetime) -> Start:

@@ -13,6 +13,7 @@ from hookline.http import HttpClient
 from hookline.ports import Blobs, Store
 from hookline.resources import Resources
 from hookline.runtime.metrics import Metrics
+from hookline.runtime.replies import Replies
 
 
 class Secrets(Protocol):
@@ -32,6 +33,7 @@ class Services:
     http: HttpClient
     resources: Resources
     secrets: Secrets
+    replies: Replies
     clock: Clock
     metrics: Metrics
     log: Log

@@ -2,28 +2,27 @@
 
 import asyncio
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
-from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+from pydantic import ValidationError
 
-from hookline.connector import FILTERED, STOPPED, Action, Context, Reply, Signal
+from hookline.connector import FILTERED, PASS, STOPPED, Action, Context, Reply, Signal
 from hookline.errors import CredentialError, ExpressionError, StepError, StoreError
 from hookline.flows.compiled import ActionNode
 from hookline.ids import idempotency_key
-from hookline.jsontypes import decode, encode
+from hookline.jsontypes import decode
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
 from hookline.model.message import Attachment, Message
+from hookline.model.reply import CallerReply
 from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, StepFailed, error_info
-from hookline.runtime.results import NotJson, to_json
+from hookline.runtime.results import normal
 from hookline.runtime.retry import next_wait
+from hookline.runtime.step_entry import Given, note
 from hookline.runtime.step_log import StepLog
 
 #: A wait that is longer than this is a row in the store; a shorter one is slept through.
 LONGEST_SLEEP: Final = timedelta(seconds=1)
-
-_MASK: Final = "**********"
 
 
 async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Ending:
@@ -51,7 +50,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         if not pure:
             await run.journal.flush()
         started_at = run.services.clock.now()
-        given: _Given | None = None
+        given: Given | None = None
         try:
             given = _settings(run, node, frame)
             result = await _attempt(run, node, frame, given, path, attempt)
@@ -60,12 +59,12 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             due_at = run.services.clock.now() + wait if wait is not None else None
             info = error_info(error, path)
             if not pure:
-                noted_at = _note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
+                noted_at = note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
             else:
                 # It has no commit of its own: the time that expressions see stays, or resuming would give another.
                 noted_at = frame.now
                 if past is None or past.state is not StepState.FAILED:
-                    _note(run, node, path, attempt, started_at, given, error=info)
+                    note(run, node, path, attempt, started_at, given, error=info)
             if wait is None or due_at is None:
                 if node.on_error == "continue":
                     return _go_on(frame, node, info, noted_at)
@@ -76,26 +75,23 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             await run.services.clock.sleep(wait.total_seconds())
             attempt += 1
         else:
-            return _finish(run, node, frame, path, attempt, started_at, given, result)
+            if isinstance(result, CallerReply):
+                result = msgspec.structs.replace(result, delivered=run.services.replies.expected(run.id))
+            ending = _finish(run, node, frame, path, attempt, started_at, given, result)
+            if isinstance(result, CallerReply):
+                # Durable before it is given: who asks again gets the same.
+                await run.journal.flush()
+                run.services.replies.deliver(run.id, result)
+            return ending
 
 
-class _Given:
-    """An action's settings for one attempt: as it takes them, and as they are recorded."""
-
-    __slots__ = ("model", "raw")
-
-    def __init__(self, raw: Any, model: BaseModel) -> None:
-        self.raw = raw
-        self.model = model
-
-
-def _settings(run: ExecutionRun, node: ActionNode, frame: Frame) -> _Given:
+def _settings(run: ExecutionRun, node: ActionNode, frame: Frame) -> Given:
     try:
         raw = node.settings.evaluate(run.scope(frame))
     except ExpressionError as error:
         raise StepError(f"with: {error.message}", code=error.code) from error
     try:
-        return _Given(raw, node.action.settings.model_validate(raw))
+        return Given(raw, node.action.settings.model_validate(raw))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
@@ -104,8 +100,10 @@ def _settings(run: ExecutionRun, node: ActionNode, frame: Frame) -> _Given:
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
 
 
-async def _attempt(run: ExecutionRun, node: ActionNode, frame: Frame, given: _Given, path: str, attempt: int) -> Any:
-    """What the action returned, made JSON: a Signal or a Reply. Raises StepError and Blocked."""
+async def _attempt(
+    run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int
+) -> Signal | Reply | CallerReply:
+    """What the action returned, made JSON. Raises StepError and Blocked."""
     services, action = run.services, node.action
     if action.unavailable is not None:
         raise Blocked(f"{action.name}: {action.unavailable}")
@@ -113,7 +111,7 @@ async def _attempt(run: ExecutionRun, node: ActionNode, frame: Frame, given: _Gi
     result_label = "ok"
     try:
         if services.stub is not None and (stubbed := services.stub(path, action, given.raw)) is not None:
-            return _normal(stubbed)
+            return normal(stubbed)
         arguments = action.arguments(given.model)
         if action.takes_context:
             arguments["ctx"] = _context(run, node, frame, path, attempt)
@@ -123,7 +121,7 @@ async def _attempt(run: ExecutionRun, node: ActionNode, frame: Frame, given: _Gi
             returned = await _timed(action, arguments, node.timeout)
         if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
             returned = await _keep_bytes(run, returned)
-        return _normal(returned)
+        return normal(returned)
     except StepError as error:
         result_label = error.error_code
         raise
@@ -212,18 +210,6 @@ async def _keep_bytes(run: ExecutionRun, returned: bytes | Reply) -> Reply:
     return Reply(None, reply.headers, reply.extra, (*(reply.attachments or ()), kept))
 
 
-def _normal(returned: Any) -> Signal | Reply:
-    if isinstance(returned, Signal):
-        return returned
-    if not isinstance(returned, Reply):
-        return Reply(to_json(returned))
-    try:
-        headers = {str(name).lower(): str(value) for name, value in returned.headers.items()}
-    except AttributeError as error:
-        raise NotJson("the reply's headers are not a mapping") from error
-    return Reply(to_json(returned.body), headers, to_json(dict(returned.extra), "extra"), returned.attachments)
-
-
 def _finish(
     run: ExecutionRun,
     node: ActionNode,
@@ -231,29 +217,38 @@ def _finish(
     path: str,
     attempt: int,
     started_at: datetime,
-    given: _Given | None,
-    result: Signal | Reply,
+    given: Given | None,
+    result: Signal | Reply | CallerReply,
 ) -> Ending:
-    view: dict[str, Any] | None = None
+    output: Any = None
     signal: str | None = None
-    if isinstance(result, Signal):
-        signal = result.name
-    else:
-        attachments = frame.message.attachments if result.attachments is None else result.attachments
-        frame.message = Message(result.body, dict(result.headers), attachments)
-        view = {"body": result.body}
-        if result.headers:
-            view["headers"] = result.headers
-        if attachments:
-            view["attachments"] = msgspec.to_builtins(attachments)
-        view.update(result.extra)
+    match result:
+        case Signal():
+            signal = result.name
+        case CallerReply():
+            signal, output = PASS.name, result
+        case Reply():
+            output = _take(frame, result)
     past = None if not node.action.pure else run.journal.past(path)
     if past is None or past.state is not StepState.SUCCEEDED:
-        noted_at = _note(run, node, path, attempt, started_at, given, output=view, signal=signal)
+        noted_at = note(run, node, path, attempt, started_at, given, output=output, signal=signal)
         if not node.action.pure:
             frame.now = noted_at
-    frame.steps[node.id] = view if view is not None else {"body": frame.message.body}
+    frame.steps[node.id] = output if isinstance(result, Reply) else {"body": frame.message.body}
     return _ending(signal)
+
+
+def _take(frame: Frame, result: Reply) -> dict[str, Any]:
+    """Make a result the current message; gives it as expressions see it."""
+    attachments = frame.message.attachments if result.attachments is None else result.attachments
+    frame.message = Message(result.body, dict(result.headers), attachments)
+    view: dict[str, Any] = {"body": result.body}
+    if result.headers:
+        view["headers"] = result.headers
+    if attachments:
+        view["attachments"] = msgspec.to_builtins(attachments)
+    view.update(result.extra)
+    return view
 
 
 def _ending(signal: str | None) -> Ending:
@@ -262,64 +257,10 @@ def _ending(signal: str | None) -> Ending:
     return Ending.STOPPED if signal == STOPPED.name else Ending.DONE
 
 
-def _note(
-    run: ExecutionRun,
-    node: ActionNode,
-    path: str,
-    attempt: int,
-    started_at: datetime,
-    given: _Given | None,
-    *,
-    output: Any = None,
-    signal: str | None = None,
-    error: ErrorInfo | None = None,
-    due_at: datetime | None = None,
-) -> datetime:
-    finished_at = run.services.clock.now()
-    failed = StepState.FAILED if due_at is None else StepState.WAITING
-    run.journal.add(
-        effect=not node.action.pure,
-        id=node.id,
-        path=path,
-        use=node.action.name,
-        state=StepState.SUCCEEDED if error is None else failed,
-        attempt=attempt,
-        started_at=started_at,
-        finished_at=finished_at,
-        input=_masked(node.action, given.raw) if given is not None else None,
-        output=encode(output) if output is not None else None,
-        error=error,
-        due_at=due_at,
-        signal=signal,
-    )
-    return finished_at
-
-
-def _masked(action: Action, raw: Any) -> bytes:
-    secret = _secret_settings(action.settings)
-    if secret and isinstance(raw, dict):
-        raw = {name: _MASK if name in secret else value for name, value in raw.items()}
-    return encode(raw)
-
-
-@lru_cache(maxsize=4096)
-def _secret_settings(settings: type[BaseModel]) -> frozenset[str]:
-    """Names of the settings whose type says that they are secret."""
-
-    def holds_secret(annotation: Any) -> bool:
-        if annotation in (SecretStr, SecretBytes):
-            return True
-        return any(holds_secret(part) for part in get_args(annotation))
-
-    return frozenset(
-        field.alias or name for name, field in settings.model_fields.items() if holds_secret(field.annotation)
-    )
-
-
 def _replay(frame: Frame, node: ActionNode, past: StepRecord) -> Ending:
     """Go on as if the action had just finished the way its journal entry says."""
     frame.now = past.finished_at
-    if past.output is not None:
+    if past.output is not None and past.signal is None:
         view = decode(past.output)
         attachments = msgspec.convert(view.get("attachments", []), tuple[Attachment, ...])
         frame.message = Message(view.get("body"), view.get("headers", {}), attachments)

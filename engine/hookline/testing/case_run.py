@@ -24,6 +24,7 @@ from hookline.runtime.blocks import run_steps
 from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, Journal, StepFailed
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.metrics import Metrics
+from hookline.runtime.replies import Replies
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.services import Services
 from hookline.testing.cases import Case, ExpectedCall, InputAttachment, Stub, differences
@@ -196,6 +197,7 @@ class CaseRunner:
             http=PooledClient(clock=clock, blobs=self._blobs),
             resources=EngineResources(),
             secrets=_NoSecrets(),
+            replies=Replies(),
             clock=clock,
             metrics=Metrics(),
             log=log,

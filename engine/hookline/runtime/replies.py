@@ -1,0 +1,93 @@
+"""Callers that wait for a flow's answer, by execution. Only who waits is here; the answers are in the journal."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+
+from hookline.errors import Unavailable
+from hookline.model.execution import ErrorInfo
+from hookline.model.reply import CallerReply
+from hookline.ports import Store
+
+#: The step of an answer that the engine gives itself, when a flow with `"respond": "finished"` has ended.
+FINISHED = "$reply"
+_USE = "reply"
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The execution ended without an answer."""
+
+    error: ErrorInfo | None
+    """Why it failed; None where it succeeded."""
+
+
+Heard: TypeAlias = "asyncio.Future[CallerReply | Ended]"
+
+
+class Replies:
+    """Brings answers to those that wait in this process."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[Heard]] = {}
+        self._closed = False
+
+    @contextmanager
+    def expect(self, execution_id: str) -> Iterator[Heard]:
+        """Wait for an execution's answer within the block; to be entered before the execution can have begun.
+
+        Raises Unavailable once the engine stops.
+        """
+        if self._closed:
+            raise _stopping()
+        heard: Heard = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(execution_id, []).append(heard)
+        try:
+            yield heard
+        finally:
+            heard.cancel()
+            left = [one for one in self._waiting.get(execution_id, ()) if one is not heard]
+            if left:
+                self._waiting[execution_id] = left
+            else:
+                self._waiting.pop(execution_id, None)
+
+    def expected(self, execution_id: str) -> bool:
+        """Whether somebody waits for an answer of this execution."""
+        return any(not heard.done() for heard in self._waiting.get(execution_id, ()))
+
+    def deliver(self, execution_id: str, answer: CallerReply | Ended) -> None:
+        """Give all that wait their answer; those that have one keep it."""
+        for heard in self._waiting.get(execution_id, ()):
+            if not heard.done():
+                heard.set_result(answer)
+
+    def close(self) -> None:
+        """Send away all that wait: the engine stops, and their executions go on at the next start."""
+        self._closed = True
+        for waiting in self._waiting.values():
+            for heard in waiting:
+                if not heard.done():
+                    heard.set_exception(_stopping())
+
+
+async def stored_reply(store: Store, execution_id: str) -> CallerReply | None:
+    """The answer that an execution gave; None where it gave none yet. Raises StoreError."""
+    after = 0
+    while True:
+        page = await store.journal(execution_id, after, _PAGE)
+        for record in page:
+            if record.use == _USE and record.output is not None:
+                return msgspec.json.decode(record.output, type=CallerReply)
+        if len(page) < _PAGE:
+            return None
+        after = page[-1].seq
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the server is stopping; the message is stored, and its flow goes on", retry_after=5)

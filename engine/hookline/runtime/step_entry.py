@@ -1,0 +1,80 @@
+"""What the journal is told of an attempt at an action."""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from hookline.connector import Action
+from hookline.flows.compiled import ActionNode
+from hookline.jsontypes import encode
+from hookline.model.execution import ErrorInfo, StepState
+from hookline.runtime.execution_run import ExecutionRun
+
+_MASK: Final = "**********"
+
+
+class Given:
+    """An action's settings for one attempt: as it takes them, and as they are recorded."""
+
+    __slots__ = ("model", "raw")
+
+    def __init__(self, raw: Any, model: BaseModel) -> None:
+        self.raw = raw
+        self.model = model
+
+
+def note(
+    run: ExecutionRun,
+    node: ActionNode,
+    path: str,
+    attempt: int,
+    started_at: datetime,
+    given: Given | None,
+    *,
+    output: Any = None,
+    signal: str | None = None,
+    error: ErrorInfo | None = None,
+    due_at: datetime | None = None,
+) -> datetime:
+    """Note how an attempt ended; gives the time of it. `due_at`: when it is tried again, where it is."""
+    finished_at = run.services.clock.now()
+    failed = StepState.FAILED if due_at is None else StepState.WAITING
+    run.journal.add(
+        effect=not node.action.pure,
+        id=node.id,
+        path=path,
+        use=node.action.name,
+        state=StepState.SUCCEEDED if error is None else failed,
+        attempt=attempt,
+        started_at=started_at,
+        finished_at=finished_at,
+        input=_masked(node.action, given.raw) if given is not None else None,
+        output=encode(output) if output is not None else None,
+        error=error,
+        due_at=due_at,
+        signal=signal,
+    )
+    return finished_at
+
+
+def _masked(action: Action, raw: Any) -> bytes:
+    secret = _secret_settings(action.settings)
+    if secret and isinstance(raw, dict):
+        raw = {name: _MASK if name in secret else value for name, value in raw.items()}
+    return encode(raw)
+
+
+@lru_cache(maxsize=4096)
+def _secret_settings(settings: type[BaseModel]) -> frozenset[str]:
+    """Names of the settings whose type says that they are secret."""
+
+    def holds_secret(annotation: Any) -> bool:
+        if annotation in (SecretStr, SecretBytes):
+            return True
+        return any(holds_secret(part) for part in get_args(annotation))
+
+    return frozenset(
+        field.alias or name for name, field in settings.model_fields.items() if holds_secret(field.annotation)
+    )
