@@ -61,7 +61,10 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Unblock:
-    """Each execution of the flow that waits without a time becomes ready."""
+    """Each execution of the flow that waits without a time, or whose reason begins with `BLOCKED`, becomes ready.
+
+    One that is blocked has a time where some of it waits to be tried again, and some for a cause outside it.
+    """
 
     flow_id: str
     at: datetime

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
 from hookline.api import StoreError
 from hookline.api.storage import Accepted, Duplicate, ExecutionNotFound, IllegalStateChange, fault
@@ -137,7 +137,9 @@ def _alone(connection: Connection, dialect: Dialect, batch: Batch) -> Failure | 
                     _diagnose(connection, batch, operation)
     except (IllegalStateChange, ExecutionNotFound) as error:
         return error
-    except DBAPIError as error:
+    except (IntegrityError, DataError, ProgrammingError, NotSupportedError) as error:
+        # Of these the batch itself is the cause. Others, a full disk for one, may have undone the whole transaction,
+        # and with it what earlier batches did.
         if error.connection_invalidated:
             raise
         return StoreError(f"the database refused a change: {error.orig}")

@@ -140,8 +140,8 @@ class SqlQueue:
             Offer(
                 row.id,
                 fresh=row.state == State.QUEUED,
-                envelope=None if row.payload is None else reads.envelope_of(row),
-                size=0 if row.payload is None else len(row.payload),
+                envelope=(envelope := reads.readable(row)),
+                size=0 if envelope is None else len(row.payload),
             )
             for row in rows
         )

@@ -92,6 +92,17 @@ def envelope_of(row: Any) -> Envelope:
     )
 
 
+def readable(row: Any) -> Envelope | None:
+    """The message of a row that has one; None too where it is spoilt: whoever asks for it by itself hears of that, and
+    the rows beside it are none the worse."""
+    if row.payload is None:
+        return None
+    try:
+        return envelope_of(row)
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
 def execution(connection: Connection, execution_id: str) -> Execution | None:
     row = connection.execute(_ONE, {"id": execution_id}).one_or_none()
     return None if row is None else _execution(row)

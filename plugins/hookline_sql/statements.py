@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection
 
-from hookline.api.storage import MOVES, State
+from hookline.api.storage import BLOCKED, MOVES, State
 
 Row = tuple[Any, ...]
 
@@ -225,7 +225,8 @@ UNBLOCK: Final = Statement(
     "unblock",
     (("flow_id", "text"), ("at", "bigint")),
     "UPDATE executions SET ready_at = v.at FROM {v} WHERE executions.flow_id = v.flow_id"
-    " AND executions.finished_at IS NULL AND executions.state = 'waiting' AND executions.ready_at IS NULL",
+    " AND executions.finished_at IS NULL AND executions.state = 'waiting'"
+    " AND (executions.ready_at IS NULL OR executions.reason LIKE '{blocked}%')".replace("{blocked}", BLOCKED),
     counted=False,
 )
 

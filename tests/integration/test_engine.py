@@ -496,11 +496,15 @@ async def test_a_backlog_over_its_limit_is_refused_and_counted_over_a_restart(ha
 async def test_no_more_executions_of_a_flow_run_at_once_than_it_says(harness: Harness) -> None:
     harness.flow("f", [act("one")], concurrency=2)
     running = peak = 0
+    full = asyncio.Event()
 
     async def count(value: Any) -> Any:
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
+        if running == 2:
+            full.set()
+        await full.wait()
         for _ in range(20):
             await asyncio.sleep(0)
         running -= 1

@@ -4,6 +4,7 @@ from hookline.clock import Clock
 from hookline.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.faults import fault
 from hookline.model.execution import (
+    BLOCKED,
     FINAL,
     MOVES,
     ErrorInfo,
@@ -46,6 +47,7 @@ from hookline.ports import (
 )
 
 __all__ = [
+    "BLOCKED",
     "FINAL",
     "MOVES",
     "Accept",

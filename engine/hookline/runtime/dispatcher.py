@@ -16,6 +16,8 @@ _LANE: Final = 32
 _RUNNING: Final = 1024
 #: Seconds until a lane that the backend failed is read again.
 _AGAIN: Final = 1.0
+#: Seconds until an execution that goes on although it was cut off is cut off again.
+_INSIST: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -73,16 +75,27 @@ class Dispatcher:
         return frozenset(self._lanes)
 
     async def stop(self, grace: float) -> int:
-        """Begin nothing more, wait for what runs, then cut it off; gives the number of executions cut off."""
-        for flow_id in tuple(self._lanes):
-            await self.close(flow_id)
-        if self._running:
-            await asyncio.wait(self._running, timeout=grace)
-        left = [task for task in self._running if not task.done()]
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left)
+        """Begin nothing more, wait for what runs, then cut it off; gives the number of executions cut off.
+
+        Where this is cancelled, what runs is cut off at once.
+        """
+        try:
+            for flow_id in tuple(self._lanes):
+                await self.close(flow_id)
+            if self._running:
+                await asyncio.wait(self._running, timeout=grace)
+        finally:
+            left = await self._cut_off()
+        return left
+
+    async def _cut_off(self) -> int:
+        left = frozenset(self._running)
+        going = set(left)
+        while going:
+            for task in going:
+                task.cancel()
+            # An action may have swallowed it, and then the execution would go on to its end.
+            _, going = await asyncio.wait(going, timeout=_INSIST)
         return len(left)
 
     async def _feed(self, flow_id: str, lane: _Lane) -> None:
@@ -98,6 +111,10 @@ class Dispatcher:
                 return
             except StoreError as error:
                 self._log.error("the queue failed; trying again", flow_id=flow_id, error=error.message)
+                await asyncio.sleep(_AGAIN)
+            except Exception:  # noqa: BLE001 - whatever it is, it is reported, and the next read may do better
+                # A flow that nobody reads any more would look like one that has nothing to do.
+                self._log.error("defect of the queue; trying again", flow_id=flow_id, exc_info=True)
                 await asyncio.sleep(_AGAIN)
 
     async def _drain(self, lane: _Lane) -> None:

@@ -361,16 +361,25 @@ class StoreContract:
             with pytest.raises(ExecutionNotFound, match=nobody):
                 await store.commit([change])
 
-    async def test_unblocking_makes_ready_what_waits_without_a_time(self, store: Store, envelopes: Envelopes) -> None:
+    async def test_unblocking_makes_ready_what_is_blocked_or_waits_without_a_time(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
         now = envelopes.clock.now()
         later = now + timedelta(days=1)
-        blocked, timed, other = envelopes.make(), envelopes.make(), envelopes.make("invoices")
-        for envelope, until in ((blocked, None), (timed, later), (other, None)):
+        parked = (
+            ("orders", None, "blocked: x", now),
+            ("orders", None, "x", now),
+            ("orders", later, "blocked: x, and something else waits for a time", now),
+            ("orders", later, "retry", later),
+            ("invoices", None, "blocked: x", None),
+        )
+        made = [(envelopes.make(flow_id), until, reason) for flow_id, until, reason, _ in parked]
+        for envelope, until, reason in made:
             await self._run(store, envelope)
-            await store.commit([Park(envelope.execution_id, now, until, "blocked: x")])
+            await store.commit([Park(envelope.execution_id, now, until, reason)])
         await store.commit([Unblock("orders", now)])
-        found = [await store.execution(envelope.execution_id) for envelope in (blocked, timed, other)]
-        assert [execution and execution.ready_at for execution in found] == [now, later, None]
+        found = [await store.execution(envelope.execution_id) for envelope, _, _ in made]
+        assert [execution and execution.ready_at for execution in found] == [ready_at for _, _, _, ready_at in parked]
 
     # --- The journal
 
