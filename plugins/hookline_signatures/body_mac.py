@@ -138,6 +138,23 @@ class Layout:
     id_header: str | None = None
     """Its id for the delivery. It isn't signed, and comes again when the delivery is repeated."""
 
+    def open(self, request: SignedRequest, credential: MacCredential) -> Mac:
+        """Read the headers, and begin the MAC. Raises NotVerified."""
+        signature = read_mac(required(request, self.header), self.prefix, self.encoding)
+        message_id = None if self.id_header is None else request.header(self.id_header)
+        if message_id is not None and not _ID.fullmatch(message_id):
+            raise NotVerified
+        return Mac(as_bytes(credential.secret), self.algorithm, [signature], dedupe_key=message_id)
+
+    def sign(self, request: SignedRequest, body: bytes, credential: MacCredential) -> Sequence[tuple[str, str]]:
+        """With the first secret; the id is the request's, or made of the body."""
+        headers = []
+        if self.id_header is not None:
+            made = hmac.new(b"id", body, "sha256").hexdigest()[:32]
+            headers.append((self.id_header, request.header(self.id_header) or made))
+        mac = hmac.new(as_bytes(credential.secret)[0], body, self.algorithm).digest()
+        return [*headers, (self.header, self.prefix + write_mac(mac, self.encoding))]
+
 
 class BodyMac(Scheme[MacCredential, NoSettings]):
     """A provider's MAC of the body alone."""
@@ -147,24 +164,13 @@ class BodyMac(Scheme[MacCredential, NoSettings]):
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:
         """Read the headers, and begin the MAC."""
-        layout = self.layout
-        signature = read_mac(required(request, layout.header), layout.prefix, layout.encoding)
-        message_id = None if layout.id_header is None else request.header(layout.id_header)
-        if message_id is not None and not _ID.fullmatch(message_id):
-            raise NotVerified
-        return Mac(as_bytes(credential.secret), layout.algorithm, [signature], dedupe_key=message_id)
+        return self.layout.open(request, credential)
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: NoSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first secret; the id is the request's, or made of the body."""
-        layout = self.layout
-        headers = []
-        if layout.id_header is not None:
-            made = hmac.new(b"id", body, "sha256").hexdigest()[:32]
-            headers.append((layout.id_header, request.header(layout.id_header) or made))
-        mac = hmac.new(as_bytes(credential.secret)[0], body, layout.algorithm).digest()
-        return [*headers, (layout.header, layout.prefix + write_mac(mac, layout.encoding))]
+        """With the first secret."""
+        return self.layout.sign(request, body, credential)
 
 
 class GitHub(BodyMac):

@@ -24,7 +24,8 @@ def header_name(name: str) -> str:
     return name.lower()
 
 
-def _among(given: bytes, known: Iterable[bytes]) -> bool:
+def among(given: bytes, known: Iterable[bytes]) -> bool:
+    """Whether what was shown is one of the secrets, in constant time."""
     # Hashes have one length, so that the comparison doesn't tell the secret's.
     hashed = hashlib.sha256(given).digest()
     holds = False
@@ -55,7 +56,7 @@ class Basic(Scheme[BasicCredential, NoSettings]):
         kind, _, encoded = required(request, "authorization").partition(" ")
         given = from_base64(encoded.strip(" "))
         # As one text: a password may hold a colon, a name may not, so that only one pair reads like this.
-        if kind.lower() != "basic" or not _among(given, _pairs(credential)):
+        if kind.lower() != "basic" or not among(given, _pairs(credential)):
             raise NotVerified
         return Settled()
 
@@ -106,7 +107,7 @@ class ApiKey(Scheme[ApiKeyCredential, ApiKeySettings]):
         """Compare the key."""
         given = as_received(required(request, settings.header))
         prefix = settings.prefix.encode()
-        if not _among(given, (prefix + key for key in as_bytes(credential.key))):
+        if not among(given, (prefix + key for key in as_bytes(credential.key))):
             raise NotVerified
         return Settled()
 

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -51,12 +51,16 @@ def _readable(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     return secrets
 
 
+StandardSecrets: TypeAlias = Annotated[AnySecrets, AfterValidator(_readable)]
+"""One key, or a list of them, as Standard Webhooks writes them."""
+
+
 class StandardCredential(BaseModel):
     """The keys of one endpoint."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    secret: Annotated[AnySecrets, AfterValidator(_readable)] = Field(
+    secret: StandardSecrets = Field(
         description="`whsec_…`, or a public key `whpk_…`; or a list of which each is taken. "
         "`whsk_…` is a private key, for trying: it signs, and verifies what it signed."
     )

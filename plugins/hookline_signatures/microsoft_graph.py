@@ -1,0 +1,99 @@
+"""Microsoft Graph's change notifications."""
+
+from typing import Annotated, ClassVar
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from hookline.api import Check, NoSettings, NotVerified, Scheme, SignedRequest, Verified
+from hookline_signatures.handshake import echo
+from hookline_signatures.header_only import among
+from hookline_signatures.json_body import JsonBody, read_json, with_member
+from hookline_signatures.secret_values import Secrets, as_bytes
+
+_STATE = "clientState"
+
+
+class _Notification(msgspec.Struct):
+    state: str = msgspec.field(name=_STATE)
+
+
+class _Collection(msgspec.Struct):
+    value: Annotated[list[_Notification], msgspec.Meta(min_length=1)]
+
+
+class _Unsigned(msgspec.Struct):
+    value: list[msgspec.Raw]
+
+
+class MicrosoftGraphCredential(BaseModel):
+    """What was said when the subscription was made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    client_state: Secrets = Field(
+        description="The subscription's `clientState`, of at most 128 characters; or a list of which each is taken."
+    )
+
+
+class MicrosoftGraph(Scheme[MicrosoftGraphCredential, NoSettings]):
+    """Microsoft Graph signs nothing: each notification shows in its body the `clientState` of its subscription.
+
+    Make the subscription (`POST /subscriptions`) with the hook's URL as `notificationUrl`, and a long random text as
+    `clientState`. Graph then sends a `POST` with a `validationToken` in the query, which is answered with the same
+    text; no flow is started. It is sent as `text/plain`: a flow with `media_types` lists that too. The
+    `lifecycleNotificationUrl` may be the same hook.
+
+    Each notification of a request has to show the right state, else all are refused. The tokens that come with
+    encrypted contents (`validationTokens`) are not looked at. Graph has no id for a request: there is no dedupe key.
+    It takes each 2xx, waits 10 seconds for it, and tries again for 4 hours.
+    """
+
+    name: ClassVar[str] = "microsoft-graph"
+    title: ClassVar[str] = "Microsoft Graph"
+    credential: ClassVar[type[BaseModel] | None] = MicrosoftGraphCredential
+
+    def open(self, request: SignedRequest, credential: MicrosoftGraphCredential, settings: NoSettings) -> Check:
+        """Answer the handshake, or wait for the body."""
+        if (token := request.parameter("validationToken")) is not None:
+            # Graph doesn't sign it. Whoever asks gets back what he sent, as text.
+            return echo(token)
+        return _Shown(as_bytes(credential.client_state))
+
+    def complete(
+        self, request: SignedRequest, body: bytes, credential: MicrosoftGraphCredential, settings: NoSettings
+    ) -> bytes:
+        """With the first state in each notification."""
+        collection = read_json(body, _Unsigned)
+        if collection is None:
+            raise ValueError('the body isn\'t a collection of notifications: {"value": [{…}, …]}')
+        state = as_bytes(credential.client_state)[0].decode()
+        shown = [msgspec.Raw(with_member(bytes(one), _STATE, state)) for one in collection.value]
+        return with_member(body, "value", shown)
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: MicrosoftGraphCredential, settings: NoSettings
+    ) -> list[tuple[str, str]]:
+        """Nothing: what tells Graph from others is in the body."""
+        return []
+
+
+class _Shown:
+    def __init__(self, states: list[bytes]) -> None:
+        self._states = states
+        self._body = JsonBody(_Collection)
+
+    def feed(self, chunk: bytes) -> None:
+        self._body.feed(chunk)
+
+    async def finish(self) -> Verified:
+        collection = self._body.read()
+        if collection is None:
+            raise NotVerified
+        holds = True
+        for one in collection.value:
+            # Each is compared, so that the time taken doesn't tell which of them was wrong.
+            holds &= among(one.state.encode(), self._states)
+        if not holds:
+            raise NotVerified
+        return Verified()
