@@ -23,9 +23,10 @@ OPTIONS = HookOptions("https://hooks.example", max_body=100_000, max_file=50_000
 class Served:
     """A server that runs, and the hook behind it."""
 
-    def __init__(self, hook: HookOverMemory, port: int) -> None:
+    def __init__(self, hook: HookOverMemory, port: int, task: asyncio.Task[None]) -> None:
         self.hook = hook
         self.port = port
+        self.task = task
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -58,7 +59,12 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    server: Server, *, options: HookOptions = OPTIONS, head_timeout: float = 1.0, drain_seconds: float = 0.3
+    server: Server,
+    *,
+    options: HookOptions = OPTIONS,
+    head_timeout: float = 1.0,
+    drain_seconds: float = 0.3,
+    graceful_timeout: float = 1.0,
 ) -> AsyncIterator[Served]:
     hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
     pages = create_app(hook, options)
@@ -66,19 +72,19 @@ async def serving(
     shutdown = asyncio.Event()
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(
+        running = tasks.create_task(
             serve(
                 app,
                 shutdown=shutdown,
                 port=0,
                 server=server,
                 bound=lambda _, number: port.set_result(number),
-                graceful_timeout=1.0,
+                graceful_timeout=graceful_timeout,
                 head_timeout=head_timeout,
             )
         )
         try:
-            yield Served(hook, await port)
+            yield Served(hook, await port, running)
         finally:
             shutdown.set()
 
@@ -273,6 +279,41 @@ async def test_a_stop_waits_for_requests_for_a_bounded_time_and_never_answers_50
         await reader.readuntil(b"\r\n\r\n")
     answer = await reader.read()
     assert answer == b"" or status(answer) == 503
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_stop_does_not_wait_for_idle_connections(server: Server) -> None:
+    async with asyncio.timeout(20):
+        async with serving(server, head_timeout=60, graceful_timeout=60) as running:
+            reader, writer = await running.connect()
+            writer.write(post(JSON, "Content-Length: 2", body=b"{}"))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert status(head) == 202
+            assert b"connection: close" not in head.lower()
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def test_hypercorn_cuts_its_connections_when_it_is_cancelled() -> None:
+    options = HookOptions("https://hooks.example", read_timeout=60)
+    before = asyncio.all_tasks()
+    async with serving("hypercorn", options=options, head_timeout=60, graceful_timeout=60) as running:
+        reader, writer = await running.connect()
+        writer.write(post(JSON, "Content-Length: 2", "Expect: 100-continue"))
+        await reader.readuntil(b"\r\n\r\n")
+        running.task.cancel()
+        async with asyncio.timeout(20):
+            await asyncio.wait((running.task,))
+            with contextlib.suppress(ConnectionError):
+                answer = await reader.read()
+                assert answer == b"" or status(answer) == 503
+    assert running.task.cancelled()
+    assert not running.hook.intake.accepted
+    assert asyncio.all_tasks() == before
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()

@@ -70,7 +70,7 @@ async def serve(
         stopping = asyncio.ensure_future(shutdown.wait())
         try:
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-            # Both servers keep the deadline themselves, except while they wait for their sockets to close.
+            # Both servers keep the deadline themselves, except uvicorn while it waits for its sockets to close.
             await asyncio.wait((serving,), timeout=graceful_timeout + _MARGIN)
         finally:
             for task in (serving, stopping):
@@ -83,12 +83,11 @@ async def serve(
 async def _hypercorn(
     app: Application, sock: socket.socket, shutdown: asyncio.Event, graceful_timeout: float, head_timeout: float
 ) -> None:
-    from hypercorn.asyncio import serve as run
     from hypercorn.config import Config
 
+    from hookline.service import hypercorn_server
+
     config = Config()
-    # Hypercorn closes the file descriptor it is given.
-    config.bind = [f"fd://{sock.dup().detach()}"]
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
@@ -98,7 +97,7 @@ async def _hypercorn(
     config.read_timeout = SILENCE_TIMEOUT
     config.h11_max_incomplete_size = MAX_HEAD
     config.graceful_timeout = graceful_timeout
-    await run(app, config, shutdown_trigger=shutdown.wait)  # type: ignore[arg-type]  # our scopes are plain mappings
+    await hypercorn_server.serve(app, config, sock.dup(), shutdown)
 
 
 async def _uvicorn(

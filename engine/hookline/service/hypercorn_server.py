@@ -1,0 +1,111 @@
+"""Hypercorn's connections on a socket of ours, with a stop that keeps its time on every Python.
+
+Hypercorn's own `serve` waits for the sockets of its server to close before its graceful timeout starts. From Python
+3.12 on, that wait lasts until each connection has ended: one open request holds the stop up without a bound, and to
+cancel it leaves the connections running. So what accepts and stops is here, and what speaks HTTP is Hypercorn's.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Final
+
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.lifespan import Lifespan
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.typing import AppWrapper, LifespanState
+
+from hookline.service.asgi import Application
+
+_LAST_WORDS: Final = 1.0
+"""Seconds in which a request that was cut off may still send an answer."""
+
+
+async def serve(app: Application, config: Config, sock: socket.socket, shutdown: asyncio.Event) -> None:
+    """Serve on a listening socket, which is closed here, until `shutdown` is set.
+
+    Requests that run then have the configuration's `graceful_timeout` to end; idle connections are closed at once. When
+    this is cancelled, connections are cut.
+    """
+    wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # our scopes are plain mappings
+    with contextlib.closing(sock):
+        async with _lifespan(wrapped, config) as state:
+            connections = _Connections(wrapped, config, state)
+            try:
+                await connections.accept(sock, shutdown)
+            finally:
+                await connections.cut()
+
+
+class _Connections:
+    """The connections of one server, each a task."""
+
+    def __init__(self, app: AppWrapper, config: Config, state: LifespanState) -> None:
+        self._app = app
+        self._config = config
+        self._state = state
+        self._context = WorkerContext(None)
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def accept(self, sock: socket.socket, shutdown: asyncio.Event) -> None:
+        """Take connections until `shutdown` is set, and then wait for their requests to end, as long as they may."""
+        server = await asyncio.start_server(self._connected, sock=sock, backlog=self._config.backlog)
+        try:
+            await shutdown.wait()
+        finally:
+            server.close()
+            # Idle connections close on this, and the others after the answer that is under way.
+            await self._context.terminated.set()
+        await self._wait(self._config.graceful_timeout)
+        for task in self._open:
+            task.cancel()
+        await self._wait(_LAST_WORDS)
+
+    async def cut(self) -> None:
+        """End what is left, whether or not the other side reads."""
+        for task, writer in self._open.items():
+            writer.transport.abort()
+            task.cancel()
+        await self._wait(None)
+
+    async def _wait(self, seconds: float | None) -> None:
+        if self._open:
+            await asyncio.wait(tuple(self._open), timeout=seconds)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._context.terminated.is_set():
+            # It was accepted in the moment of the stop.
+            writer.transport.abort()
+            return
+        task = asyncio.create_task(self._speak(reader, writer))
+        self._open[task] = writer
+        task.add_done_callback(self._open.pop)
+
+    async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await TCPServer(self._app, loop, self._config, self._context, self._state, reader, writer)
+        except Exception:  # noqa: BLE001 - a defect of one connection is logged, and the others go on
+            await self._config.log.exception("a connection ended with an error")
+        finally:
+            writer.close()
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: AppWrapper, config: Config) -> AsyncIterator[LifespanState]:
+    """The application's own start and end, where it has them."""
+    state: LifespanState = {}
+    lifespan = Lifespan(app, config, asyncio.get_running_loop(), state)
+    running = asyncio.create_task(lifespan.handle_lifespan())
+    try:
+        await lifespan.wait_for_startup()
+        if running.done():
+            running.result()
+        yield state
+        await lifespan.wait_for_shutdown()
+    finally:
+        running.cancel()
+        await asyncio.wait((running,))
