@@ -40,7 +40,7 @@ async def use(name: str, settings: dict[str, Any], log: Lines | None = None) -> 
 
 def test_the_names_are_those_that_flows_use() -> None:
     (connector,) = register_connectors()
-    assert {action.name for action in connector.actions.values()} == {"map", "filter", "log", "stop", "fail"}
+    assert {action.name for action in connector.actions.values()} == {"map", "filter", "log", "stop", "fail", "reply"}
 
 
 def test_what_has_no_effect_is_pure() -> None:

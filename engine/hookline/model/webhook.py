@@ -45,7 +45,7 @@ class Cors(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    origins: tuple[Annotated[str, Field(pattern=r"^(\\*|https?://[^/\\s]+)$")], ...] = Field(
+    origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = Field(
         min_length=1, description="Origins, such as `https://shop.example.com`; `*` is all of them."
     )
     headers: tuple[HeaderName, ...] = Field(

@@ -1,17 +1,16 @@
 """Callers that wait for a flow's answer, by execution. Only who waits is here; the answers are in the journal."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from hookline.errors import Unavailable
-from hookline.model.execution import ErrorInfo
+from hookline.model.execution import ErrorInfo, Execution, StepRecord
 from hookline.model.reply import CallerReply
-from hookline.ports import Store
 
 #: The step of an answer that the engine gives itself, when a flow with `"respond": "finished"` has ended.
 FINISHED = "$reply"
@@ -76,7 +75,15 @@ class Replies:
                     heard.set_exception(_stopping())
 
 
-async def stored_reply(store: Store, execution_id: str) -> CallerReply | None:
+class History(Protocol):
+    """What is asked of a store."""
+
+    async def execution(self, execution_id: str) -> Execution | None: ...
+
+    async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]: ...
+
+
+async def stored_reply(store: History, execution_id: str) -> CallerReply | None:
     """The answer that an execution gave; None where it gave none yet. Raises StoreError."""
     after = 0
     while True:

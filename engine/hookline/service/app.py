@@ -13,10 +13,12 @@ from hookline.errors import ExecutionNotFound, FlowNotFound, HooklineError, Requ
 from hookline.http import HttpClient
 from hookline.ids import Ids
 from hookline.ports import Blobs
+from hookline.runtime.replies import History, Replies
 from hookline.service.asgi import HookFirst, HookMount
 from hookline.service.exchange import HookReply
 from hookline.service.hook import Counts, Hook, HookOptions, Intake
 from hookline.service.problems import MEDIA_TYPE, explain, problem_body, refusal
+from hookline.service.responding import Responder
 from hookline.service.verification import CredentialSource
 
 _log: Final = structlog.get_logger("hookline.service")
@@ -39,6 +41,10 @@ class HookParts(Protocol):
     def ids(self) -> Ids: ...
     @property
     def metrics(self) -> Counts: ...
+    @property
+    def replies(self) -> Replies: ...
+    @property
+    def store(self) -> History: ...
 
 
 def create_hook(engine: HookParts, options: HookOptions) -> Hook:
@@ -52,6 +58,7 @@ def create_hook(engine: HookParts, options: HookOptions) -> Hook:
         ids=engine.ids,
         metrics=engine.metrics,
         options=options,
+        responder=Responder(engine.replies, engine.store, engine.blobs),
     )
 
 

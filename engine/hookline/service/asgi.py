@@ -129,11 +129,17 @@ def _announces_body(request: HookRequest) -> bool:
 
 async def _send_whole(reply: HookReply, send: Send, *, close: bool) -> None:
     await send(_start(reply, close=close))
+    if reply.chunks is not None:
+        async for chunk in reply.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": reply.body})
 
 
 def _start(reply: HookReply, *, close: bool) -> Event:
-    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+    headers = [
+        *reply.headers,
+        (b"content-length", b"%d" % (reply.file.size if reply.file is not None else len(reply.body))),
+    ]
     if close and (b"connection", b"close") not in reply.headers:
         headers.append((b"connection", b"close"))
     return {"type": "http.response.start", "status": reply.status, "headers": headers}

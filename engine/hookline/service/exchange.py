@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from hookline.model.message import Attachment
+
 
 class SenderGone(Exception):
     """The sender closed the connection; nobody waits for an answer."""
@@ -33,3 +35,6 @@ class HookReply(msgspec.Struct, frozen=True):
     status: int
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
+    file: Attachment | None = None
+    """Instead of a body: what `chunks` gives."""
+    chunks: AsyncIterator[bytes] | None = None

@@ -8,6 +8,7 @@ schema, and then what intake decides in one transaction: duplicate, rate and bac
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -36,6 +37,7 @@ from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blobs, Duplicate
 from hookline.scheme import Answer, Scheme, SignedRequest, Verified
+from hookline.service import cors
 from hookline.service.bodies.inflate import content_coding
 from hookline.service.bodies.media import QUERY, Media, read_media, takes
 from hookline.service.bodies.properties import lenient_query
@@ -43,6 +45,7 @@ from hookline.service.bodies.reader import BodyReader, Limits
 from hookline.service.bodies.received import Received
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
 from hookline.service.problems import refusal
+from hookline.service.responding import Responder, accepted_reply
 from hookline.service.staging import Staged, stage
 from hookline.service.uploads import Uploads
 from hookline.service.verification import CredentialSource, Verification, masked
@@ -93,6 +96,16 @@ class HookOptions:
     """Seconds that a sender may be silent within its body."""
 
 
+class _Seen:
+    """What the answer to a request needs of its flow, whatever the answer is."""
+
+    __slots__ = ("origin", "webhook")
+
+    def __init__(self) -> None:
+        self.webhook: WebhookSettings | None = None
+        self.origin: str | None = None
+
+
 class Hook:
     """Answers requests. One for each server; it keeps nothing of them."""
 
@@ -107,6 +120,7 @@ class Hook:
         ids: Ids,
         metrics: Counts,
         options: HookOptions,
+        responder: Responder,
     ) -> None:
         self._intake = intake
         self._credentials = credentials
@@ -116,10 +130,16 @@ class Hook:
         self._ids = ids
         self._metrics = metrics
         self._options = options
+        self._responder = responder
         self._public_url = options.public_url.rstrip("/")
 
     async def handle(self, request: HookRequest) -> HookReply:
         """The answer to a request. Raises SenderGone, and never anything else: what is unforeseen is a 503."""
+        seen = _Seen()
+        reply = await self._handle(request, seen)
+        return reply if seen.webhook is None else cors.allowing(reply, seen.webhook, seen.origin)
+
+    async def _handle(self, request: HookRequest, seen: "_Seen") -> HookReply:
         flow_id = _UNKNOWN_FLOW
         scheme: Scheme[Any, Any] | None = None
         try:
@@ -131,8 +151,12 @@ class Hook:
             webhook = flow.trigger.webhook
             if webhook is None:
                 raise FlowUnknown  # noqa: TRY301 - one place answers all refusals
+            if webhook.cors is not None:
+                seen.webhook, seen.origin = webhook, headers.joined.get("origin")
             if request.method == "HEAD":
                 return HookReply(200)
+            if request.method == "OPTIONS":
+                return cors.options(webhook, headers.joined)
             scheme = flow.trigger.scheme
             if request.method not in webhook.methods and (
                 scheme is None or request.method not in scheme.handshake_methods
@@ -156,6 +180,10 @@ class Hook:
             return refusal(Unavailable(retry_after=_RETRY_AFTER))
         if isinstance(outcome, Answer):
             return _answered(outcome)
+        if isinstance(outcome, HookReply):
+            return outcome
+        if webhook.accepted is not None:
+            return accepted_reply(webhook.accepted, outcome.execution_id)
         execution_id = outcome.execution_id.encode()
         if scheme is not None and scheme.accepted is not None:
             reply = _answered(scheme.accepted)
@@ -175,7 +203,7 @@ class Hook:
         flow: CompiledFlow,
         webhook: WebhookSettings,
         path: str,
-    ) -> Accepted | Duplicate | Answer:
+    ) -> Accepted | Duplicate | Answer | HookReply:
         received_at = self._clock.now()
         options = self._options
         limits = Limits(webhook.max_body or options.max_body, webhook.max_file or options.max_file)
@@ -215,7 +243,10 @@ class Hook:
         except BaseException:  # cancelled or refused, what was stored on the way goes
             await uploads.discard()
             raise
-        return await self._commit(flow, envelope, uploads)
+        commit = partial(self._commit, flow, envelope, uploads)
+        if webhook.respond == "accepted":
+            return await commit()
+        return await self._responder.answer(envelope.execution_id, webhook, commit)
 
     async def _commit(self, flow: CompiledFlow, envelope: Envelope, uploads: Uploads) -> Accepted | Duplicate:
         try:

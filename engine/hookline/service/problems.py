@@ -5,7 +5,7 @@ each code there. Codes are those of `hookline.errors`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hookline.errors import HooklineError, Problem, RequestRefused
@@ -29,15 +29,22 @@ def _entry(problem: Problem) -> dict[str, str]:
 
 
 def problem_body(
-    status: int, code: str, title: str, detail: str | None = None, problems: Sequence[Problem] = ()
+    status: int,
+    code: str,
+    title: str,
+    detail: str | None = None,
+    problems: Sequence[Problem] = (),
+    *,
+    extra: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """A problem document, encoded."""
+    """A problem document, encoded; `extra` are further members."""
     document: dict[str, Any] = {
         "type": f"/problems/{code}",
         "title": title,
         "status": status,
         "detail": detail or title,
         "code": code,
+        **(extra or {}),
     }
     if problems:
         document["problems"] = [_entry(problem) for problem in problems[:MAX_PROBLEMS]]

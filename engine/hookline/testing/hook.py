@@ -12,13 +12,16 @@ from hookline.errors import CredentialError, FlowUnknown, StoreError
 from hookline.flows.body_schema import BodySchema
 from hookline.flows.compiled import CompiledFlow, CompiledTrigger
 from hookline.ids import Ids
+from hookline.model.execution import Execution, StepRecord
 from hookline.model.flow import FlowDocument
 from hookline.model.message import Envelope
 from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blob, Blobs, Duplicate
+from hookline.runtime.replies import Replies
 from hookline.scheme import Scheme
 from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.hook import Hook, HookOptions
+from hookline.service.responding import Responder
 
 
 class StillClock:
@@ -61,6 +64,18 @@ class _MemoryWriter:
 
     async def abort(self) -> None:
         self._blobs.open_writers -= 1
+
+
+class NoHistory:
+    """A store in which nothing has run."""
+
+    async def execution(self, execution_id: str) -> Execution | None:
+        """None."""
+        return None
+
+    async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
+        """No entries."""
+        return ()
 
 
 class MemoryBlobs:
@@ -190,6 +205,8 @@ class HookOverMemory:
         self.credentials = MemoryCredentials(credentials or {})
         self.http = http
         self.options = options or HookOptions("https://hooks.example")
+        self.replies = Replies()
+        self.store = NoHistory()
         self.hook = Hook(
             intake=self.intake,
             credentials=self.credentials,
@@ -199,6 +216,7 @@ class HookOverMemory:
             ids=self.ids,
             metrics=self.metrics,
             options=self.options,
+            responder=Responder(self.replies, self.store, self.blobs),
         )
 
     async def send(

@@ -1,0 +1,145 @@
+"""Answering a sender that waits for its flow."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from hookline.errors import HooklineError
+from hookline.jsontypes import encode
+from hookline.model.execution import FINAL, State
+from hookline.model.message import Attachment
+from hookline.model.reply import CallerReply
+from hookline.model.webhook import AcceptedAnswer, WebhookSettings
+from hookline.ports import Accepted, Blobs, Duplicate
+from hookline.runtime.replies import Ended, Heard, History, Replies, stored_reply
+from hookline.service.exchange import HookReply
+from hookline.service.problems import MEDIA_TYPE, problem_body
+
+EXECUTION_ID: Final = b"hookline-execution-id"
+_JSON: Final = b"application/json"
+_TEXT: Final = b"text/plain; charset=utf-8"
+_BODYLESS: Final = frozenset({204, 205, 304})
+
+
+class NoReplyYet(HooklineError):
+    """The flow goes on, and has not answered in time."""
+
+    code = "reply.timeout"
+
+
+class NoReply(HooklineError):
+    """The flow ended without an answer."""
+
+    code = "reply.none"
+
+
+class Responder:
+    """Gives the flow's answer as the answer to a request."""
+
+    def __init__(self, replies: Replies, store: History, blobs: Blobs) -> None:
+        self._replies = replies
+        self._store = store
+        self._blobs = blobs
+
+    async def answer(
+        self, execution_id: str, webhook: WebhookSettings, commit: Callable[[], Awaitable[Accepted | Duplicate]]
+    ) -> HookReply:
+        """Accept a message, and give what its flow answers; a duplicate gets, or waits for, the answer of the first.
+
+        Raises what `commit` raises, and Unavailable where the engine stops meanwhile.
+        """
+        timeout = webhook.respond_timeout.total_seconds()
+        with self._replies.expect(execution_id) as heard:
+            outcome = await commit()
+            if isinstance(outcome, Accepted):
+                return await self._heard(heard, execution_id, timeout)
+        with self._replies.expect(outcome.execution_id) as heard:
+            # Asked for only now: what was given before is in the store, and what comes later is heard.
+            stored = await self._stored(outcome.execution_id)
+            if stored is not None:
+                return self._reply(stored, outcome.execution_id)
+            return await self._heard(heard, outcome.execution_id, timeout)
+
+    async def _stored(self, execution_id: str) -> CallerReply | Ended | None:
+        reply = await stored_reply(self._store, execution_id)
+        if reply is not None:
+            return reply
+        execution = await self._store.execution(execution_id)
+        if execution is None or execution.state not in FINAL:
+            return None
+        return Ended(execution.error if execution.state is State.FAILED else None)
+
+    async def _heard(self, heard: Heard, execution_id: str, timeout: float) -> HookReply:
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await heard
+        except TimeoutError:
+            title, detail = _title(NoReplyYet), f"execution {execution_id} has not answered within {timeout:g} s"
+            return _problem(504, NoReplyYet.code, title, detail, execution_id)
+        return self._reply(answer, execution_id)
+
+    def _reply(self, answer: CallerReply | Ended, execution_id: str) -> HookReply:
+        if isinstance(answer, CallerReply):
+            return self._given(answer, execution_id)
+        if answer.error is None:
+            return HookReply(204, ((EXECUTION_ID, execution_id.encode()),))
+        # The flow's own cause isn't for the sender: it may hold what only the operator should see.
+        detail = f"execution {execution_id} failed; its history says why"
+        return _problem(502, NoReply.code, _title(NoReply), detail, execution_id)
+
+    def _given(self, answer: CallerReply, execution_id: str) -> HookReply:
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+        headers.append((EXECUTION_ID, execution_id.encode()))
+        file = answer.attachment
+        if answer.status in _BODYLESS or (file is None and answer.body is None):
+            return HookReply(answer.status, tuple(headers))
+        if file is not None:
+            _default(headers, b"content-type", _safe(file.type))
+            if file.filename:
+                _default(headers, b"content-disposition", _disposition(file))
+            return HookReply(answer.status, tuple(headers), file=file, chunks=self._blobs.open(file.id))
+        kind, body = _encoded(answer.body)
+        _default(headers, b"content-type", kind)
+        return HookReply(answer.status, tuple(headers), body)
+
+
+def accepted_reply(answer: AcceptedAnswer, execution_id: str) -> HookReply:
+    """What a sender is told that wants its own answer."""
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
+    headers.append((EXECUTION_ID, execution_id.encode()))
+    if answer.body is None or answer.status in _BODYLESS:
+        return HookReply(answer.status, tuple(headers))
+    kind, body = _encoded(answer.body)
+    _default(headers, b"content-type", kind)
+    return HookReply(answer.status, tuple(headers), body)
+
+
+def _encoded(body: Any) -> tuple[bytes, bytes]:
+    return (_TEXT, body.encode()) if isinstance(body, str) else (_JSON, encode(body))
+
+
+def _default(headers: list[tuple[bytes, bytes]], name: bytes, value: bytes) -> None:
+    if not any(given == name for given, _ in headers):
+        headers.append((name, value))
+
+
+def _safe(text: str) -> bytes:
+    """A header's value, of what a sender declared: a type that is none becomes that of any bytes."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return b"application/octet-stream"
+
+
+def _disposition(file: Attachment) -> bytes:
+    return b"attachment; filename*=UTF-8''" + quote(file.filename or "", safe="").encode()
+
+
+def _title(kind: type[HooklineError]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
+def _problem(status: int, code: str, title: str, detail: str, execution_id: str) -> HookReply:
+    extra: Mapping[str, Any] = {"execution_id": execution_id}
+    headers = ((b"content-type", MEDIA_TYPE), (EXECUTION_ID, execution_id.encode()))
+    return HookReply(status, headers, problem_body(status, code, title, detail, extra=extra))
