@@ -93,6 +93,14 @@ def test_every_page_is_reached_from_the_first_one() -> None:
     assert lost == set(), "link them from docs/README.md"
 
 
+def test_the_whole_check_is_the_command_that_the_first_page_gives() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    (python3 -m venv .+)$", page, re.MULTILINE)
+    assert len(commands) == 2
+    last = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1]
+    assert last == f'{commands[1]} "$@"'
+
+
 def hook_signatures() -> list[str]:
     tree = ast.parse(inspect.getsource(hookspecs))
     return [
