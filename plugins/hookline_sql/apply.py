@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from hookline.api import StoreError
 from hookline.api.storage import Accepted, Duplicate, ExecutionNotFound, IllegalStateChange, fault
@@ -137,10 +137,9 @@ def _alone(connection: Connection, dialect: Dialect, batch: Batch) -> Failure | 
                     _diagnose(connection, batch, operation)
     except (IllegalStateChange, ExecutionNotFound) as error:
         return error
-    except (IntegrityError, DataError, ProgrammingError, NotSupportedError) as error:
-        # Of these the batch itself is the cause. Others, a full disk for one, may have undone the whole transaction,
-        # and with it what earlier batches did.
-        if error.connection_invalidated:
+    except DBAPIError as error:
+        # Where the whole transaction is undone, what earlier batches did is too, and committing wouldn't say so.
+        if error.connection_invalidated or not dialect.in_transaction(connection):
             raise
         return StoreError(f"the database refused a change: {error.orig}")
     return None

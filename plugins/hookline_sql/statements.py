@@ -69,6 +69,10 @@ class Dialect(Protocol):
         """Run it over rows; give what it selects."""
         ...
 
+    def in_transaction(self, connection: Connection) -> bool:
+        """Whether the transaction that was begun is still there after an error."""
+        ...
+
 
 class SqliteDialect:
     """Statements with VALUES lists."""
@@ -87,6 +91,11 @@ class SqliteDialect:
             for found in connection.exec_driver_sql(*filled(statement, rows[start : start + LARGEST]))
         ]
 
+    def in_transaction(self, connection: Connection) -> bool:
+        # A full disk, a failing one or a lack of memory may end it; the driver's `commit` then does nothing, silently.
+        driver = connection.connection.driver_connection
+        return driver is not None and bool(driver.in_transaction)
+
 
 def filled(statement: Statement, rows: Sequence[Row]) -> tuple[str, Row]:
     """The text and the values for so many rows, up to the next power of two filled with nulls."""
@@ -104,6 +113,9 @@ class PostgresDialect:
 
     def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
         return list(connection.exec_driver_sql(statement.for_postgres, _arrays(rows)))
+
+    def in_transaction(self, connection: Connection) -> bool:
+        return True  # an error undoes what came after the savepoint, and no more
 
 
 def _arrays(rows: Sequence[Row]) -> Row:

@@ -1,14 +1,17 @@
 """Batches of many callers at once, against a model that is a dict."""
 
 import asyncio
+import sqlite3
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hookline.errors import ExecutionNotFound, IllegalStateChange
+from hookline.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.model.execution import MOVES, Outcome, State
 from hookline.model.message import Envelope
 from hookline.ports import Accept, Accepted, Change, Duplicate, End, Park, Record, Reopen, Resume, Start
@@ -128,3 +131,27 @@ async def _compare(rounds: list[list[list[Change]]]) -> None:
 @given(st.lists(st.lists(st.lists(_changes, max_size=4), max_size=6), max_size=4))
 def test_commits_do_what_a_dict_does(rounds: list[list[list[Change]]]) -> None:
     asyncio.run(_compare(rounds))
+
+
+async def test_what_the_database_undid_together_with_another_batch_is_not_reported_as_durable(tmp_path: Path) -> None:
+    """A full disk, for one, may undo the whole transaction, and not only the statement that it met."""
+    backend = sqlite(f"sqlite:///{tmp_path}/hookline.db", clock=CLOCK)
+    await backend.open()
+    envelopes = [ENVELOPES.make() for _ in range(9)]
+    fatal = envelopes[4].execution_id
+    with closing(sqlite3.connect(tmp_path / "hookline.db")) as raw:
+        raw.execute(
+            f"create trigger undo before insert on executions when new.id = '{fatal}'"
+            " begin select raise(rollback, 'undone'); end"
+        )
+    try:
+        results = await asyncio.gather(
+            *(backend.store.commit([Accept(envelope)]) for envelope in envelopes), return_exceptions=True
+        )
+        for envelope, result in zip(envelopes, results, strict=True):
+            stored = await backend.store.execution(envelope.execution_id)
+            assert (stored is not None) == isinstance(result, list), "durable is what is said to be, and nothing else"
+        assert isinstance(results[4], StoreError)
+        assert isinstance(await backend.store.commit([Accept(ENVELOPES.make())]), list)
+    finally:
+        await backend.close()
