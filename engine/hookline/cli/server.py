@@ -22,6 +22,8 @@ from hookline.service.app import create_app
 
 #: Running requests end, or are cut off after so many seconds; executions have the setting `grace`.
 _REQUESTS_GRACE: Final = 10.0
+#: Of these, callers that wait for a flow's answer have so many: then they are told to come again.
+_ANSWERS_GRACE: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +73,19 @@ async def run_server(
         _report_flows(engine)
         collector.settle()
         with announced(settings, url, token_file):
-            watcher = asyncio.create_task(_stop_on_failure(engine, shutdown))
+            watchers = (
+                asyncio.create_task(_stop_on_failure(engine, shutdown)),
+                asyncio.create_task(_send_callers_away(engine, shutdown)),
+            )
             beside = asyncio.create_task(_beside(ready, RunningServer(engine, url, token, token_file, shutdown)))
             try:
                 await serving.serve(
                     app, shutdown=shutdown, sock=sock, server=settings.server, graceful_timeout=_REQUESTS_GRACE
                 )
             finally:
-                for task in (watcher, beside):
+                for task in (*watchers, beside):
                     task.cancel()
-                await asyncio.wait((watcher, beside))
+                await asyncio.wait((*watchers, beside))
             if not beside.cancelled():
                 beside.result()
     return not engine.failed.is_set()
@@ -111,6 +116,12 @@ def _stop_on_signals(engine: Engine, shutdown: asyncio.Event) -> None:
 
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop, one.name)
+
+
+async def _send_callers_away(engine: Engine, shutdown: asyncio.Event) -> None:
+    await shutdown.wait()
+    await asyncio.sleep(_ANSWERS_GRACE)
+    engine.replies.close()
 
 
 async def _stop_on_failure(engine: Engine, shutdown: asyncio.Event) -> None:
