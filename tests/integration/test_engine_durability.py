@@ -330,6 +330,19 @@ async def test_a_flow_whose_file_is_broken_at_a_start_finishes_what_it_had_begun
     assert harness.probe.steps() == ["wait", "wait", "end"]
 
 
+async def test_a_failed_execution_of_a_flow_that_was_deleted_can_be_retried(harness: Harness) -> None:
+    harness.flow("f", [act("done"), act("broken")])
+    harness.probe.does["broken"] = fails(1, retryable=False)
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", 1)
+        await harness.until(engine, execution_id)
+        (harness.folder / "flows" / "f.json").unlink()
+        await engine.refresh()
+        await engine.retry(execution_id)
+        assert (await harness.until(engine, execution_id, State.SUCCEEDED)).attempt == 2
+    assert harness.probe.steps() == ["done", "broken", "broken"]
+
+
 # --- Going on ----------------------------------------------------------------------------------------------------
 
 
@@ -478,3 +491,77 @@ async def test_a_message_that_cant_be_read_fails_and_stops_no_other(harness: Har
         execution = await harness.until(engine, spoilt)
     assert execution.state is State.FAILED
     assert json.dumps([call[3] for call in harness.probe.calls]) == "[2]"
+
+
+async def test_a_stop_that_is_cut_short_keeps_what_was_done(harness: Harness) -> None:
+    """A second signal: at once, and no worse than the end of the grace period."""
+    harness.flow("f", [each(act("one", "$.item"), act("two", "$.item"), concurrency=2)])
+    both, hang = asyncio.Event(), asyncio.Event()
+
+    async def wait(value: Any) -> Any:
+        if len(harness.probe.steps()) == 4:
+            both.set()
+        await hang.wait()
+
+    harness.probe.does["two"] = wait
+    engine = harness.engine(grace=600)
+    await engine.start()
+    execution_id = await harness.send(engine, "f", [1, 2])
+    await both.wait()
+    stopping = asyncio.create_task(engine.stop())
+    await asyncio.sleep(0)
+    assert not stopping.done()
+    stopping.cancel()
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+    del harness.probe.does["two"]
+    async with harness.engine() as engine:
+        assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
+    assert sorted(harness.probe.steps()) == ["one"] * 2 + ["two"] * 4
+
+
+async def test_leaving_an_engine_by_cancellation_waits_for_nothing(harness: Harness) -> None:
+    harness.flow("f", [act("one")])
+    reached = asyncio.Event()
+
+    async def hang(value: Any) -> Any:
+        reached.set()
+        await asyncio.Event().wait()
+
+    harness.probe.does["one"] = hang
+
+    async def serve() -> None:
+        async with harness.engine(grace=600) as engine:
+            await harness.send(engine, "f", 1)
+            await asyncio.Event().wait()
+
+    serving = asyncio.create_task(serve())
+    await reached.wait()
+    serving.cancel()
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+
+async def test_what_was_done_while_the_store_failed_is_kept_by_a_stop_if_it_can_be(harness: Harness) -> None:
+    harness.flow("f", [act("one")])
+    async with harness.engine(grace=0) as engine:
+        trouble = Trouble(engine, holds(End))
+        execution_id = await harness.send(engine, "f", 1)
+        await trouble.until_refused()
+        trouble.refuses = holds(End)
+    async with harness.engine() as engine:
+        assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
+    assert harness.probe.steps() == ["one"]
+
+
+async def test_a_stop_while_the_store_fails_ends(harness: Harness) -> None:
+    harness.flow("f", [act("one"), act("two")])
+    async with harness.engine(grace=0) as engine:
+        trouble = Trouble(engine, holds(Record))
+        execution_id = await harness.send(engine, "f", 1)
+        await trouble.until_refused()
+    async with harness.engine() as engine:
+        assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
+    assert harness.probe.steps() == ["one", "one", "two"]

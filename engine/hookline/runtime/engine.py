@@ -168,6 +168,9 @@ class Engine:
         if execution is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
         await self.store.commit((Reopen(execution_id, self.clock.now()),))
+        if execution.flow_id not in self._dispatcher.lanes():
+            # A flow that isn't there any more may have had nothing left to do.
+            await self._open_lanes()
         await self.queue.wake(execution.flow_id, execution_id)
 
     async def refresh(self) -> None:

@@ -122,7 +122,11 @@ class Runner:
             vars=_vars(flow, execution),
         )
         last = await self._walk(run, envelope)
-        await run.journal.close(last)
+        try:
+            await run.journal.close(last)
+        except asyncio.CancelledError:
+            await asyncio.shield(run.journal.rescue())
+            raise
         if run.blocked and isinstance(last, Park) and causes_gone != self._causes_gone:
             # What it lacked may have come before it was parked, and nobody would tell it again.
             await delivery.retry(0)
