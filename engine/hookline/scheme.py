@@ -153,6 +153,18 @@ class Scheme(ABC, Generic[C, S]):
         """Lower-case names of headers that hold secrets: their values are masked before anything is stored."""
         return frozenset()
 
+    def secret_query(self, settings: S) -> frozenset[str]:
+        """Names of parameters of the query that hold secrets: masked likewise, also where the query is the body."""
+        return frozenset()
+
+    def secret_fields(self, settings: S) -> tuple[str, ...]:
+        """JSON pointers to the fields of the body that hold secrets: masked likewise, in whatever form the body came.
+
+        `*` in a pointer is each item of a list and each member of an object. Where something was masked the raw bytes
+        are not kept; a body that has no fields, such as a file, is refused with 415.
+        """
+        return ()
+
     def complete(self, request: SignedRequest, body: bytes, credential: C, settings: S) -> bytes:
         """The body with what the provider itself puts into it, such as a time or a signature: for trying a flow.
 

@@ -60,6 +60,10 @@ class MicrosoftGraph(Scheme[MicrosoftGraphCredential, NoSettings]):
             return echo(token)
         return _Shown(as_bytes(credential.client_state))
 
+    def secret_fields(self, settings: NoSettings) -> tuple[str, ...]:
+        """Each notification's state."""
+        return (f"/value/*/{_STATE}",)
+
     def complete(
         self, request: SignedRequest, body: bytes, credential: MicrosoftGraphCredential, settings: NoSettings
     ) -> bytes:

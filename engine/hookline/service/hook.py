@@ -44,11 +44,12 @@ from hookline.service.bodies.properties import lenient_query
 from hookline.service.bodies.reader import BodyReader, Limits
 from hookline.service.bodies.received import Received
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
+from hookline.service.masking import Masks, masked
 from hookline.service.problems import refusal
 from hookline.service.responding import Responder, accepted_reply
 from hookline.service.staging import Staged, stage
 from hookline.service.uploads import Uploads
-from hookline.service.verification import CredentialSource, Verification, masked
+from hookline.service.verification import CredentialSource, Verification
 from hookline.service.wire import Wire
 
 __all__ = ["Hook", "HookOptions", "HookReply", "HookRequest", "Intake", "SenderGone"]
@@ -60,6 +61,7 @@ _MAX_KEY: Final = 200
 _HTTP_VERSIONS: Final = ("1.1", "2", "1.0", "3")
 _UNKNOWN_FLOW: Final = "-"
 _RETRY_AFTER: Final = 5.0
+_NO_MASKS: Final = Masks()
 
 
 class Intake(Protocol):
@@ -219,13 +221,15 @@ class Hook:
         verification = self._open(flow, request, headers, received_at)
         verified: Verified | None = None
         if verification is not None:
-            headers = headers.without(verification.secret_headers)
+            headers = headers.without(verification.masks.headers)
             if not verification.reads_body:
                 verified = await verification.finish()
 
+        masks = verification.masks if verification is not None else _NO_MASKS
+        query = masks.in_query(request.query, is_body=media is QUERY)
         uploads = Uploads(self._blobs)
         wire = Wire(request.body, limit, self._clock, options.read_timeout)
-        reader = BodyReader(media, coding, limits, webhook.force_list, request.query, joined.get("content-disposition"))
+        reader = BodyReader(media, coding, limits, webhook.force_list, query, joined.get("content-disposition"))
         try:
             staged: Staged | None = None
             if verification is not None and verified is None:
@@ -239,7 +243,8 @@ class Hook:
             received = await (reader.read(wire, uploads) if staged is None else reader.read_staged(staged, uploads))
             if flow.schema is not None and (problems := flow.schema.problems(received.body)):
                 raise SchemaViolation(problems=problems)  # noqa: TRY301 - what was stored on the way goes
-            envelope = self._envelope(flow, webhook, request, headers, path, received, verified, received_at)
+            received = masks.in_body(received)
+            envelope = self._envelope(flow, webhook, request, headers, path, query, received, verified, received_at)
         except BaseException:  # cancelled or refused, what was stored on the way goes
             await uploads.discard()
             raise
@@ -279,6 +284,7 @@ class Hook:
         request: HookRequest,
         headers: "_Headers",
         path: str,
+        query: bytes,
         received: Received,
         verified: Verified | None,
         received_at: datetime,
@@ -289,7 +295,7 @@ class Hook:
             use=trigger.use,
             method=request.method,
             path=path,
-            query=lenient_query(request.query) if request.query else {},
+            query=lenient_query(query) if query else {},
             received_at=received_at,
             verified_by=trigger.scheme.name if trigger.scheme is not None else None,
             client=request.client,

@@ -1,6 +1,6 @@
 """One request's verification, with all that a scheme may do turned into the three things that it may mean."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import structlog
@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from hookline.errors import CannotVerify, CredentialError, NotVerified
 from hookline.flows.compiled import CompiledTrigger
 from hookline.scheme import Scheme, SignedRequest, Verified
+from hookline.service.masking import Masks
 
 _log: Final = structlog.get_logger("hookline.service")
 _RETRY_AFTER: Final = 60.0
@@ -28,7 +29,7 @@ class CredentialSource(Protocol):
 class Verification:
     """Judges one request. Every way of failing to hold gives the same NotVerified, so that it tells nothing."""
 
-    __slots__ = ("_check", "_flow_id", "_scheme", "reads_body", "secret_headers")
+    __slots__ = ("_check", "_flow_id", "_scheme", "masks", "reads_body")
 
     def __init__(
         self,
@@ -43,8 +44,11 @@ class Verification:
         self._scheme = scheme
         credential = self._credential(trigger, credentials)
         self.reads_body = scheme.reads_body
-        self.secret_headers: frozenset[str] = self._guard(lambda: scheme.secret_headers(trigger.scheme_settings))
-        self._check = self._guard(lambda: scheme.open(request, credential, trigger.scheme_settings))
+        chosen = trigger.scheme_settings
+        self.masks = self._guard(
+            lambda: Masks(scheme.secret_headers(chosen), scheme.secret_query(chosen), scheme.secret_fields(chosen))
+        )
+        self._check = self._guard(lambda: scheme.open(request, credential, chosen))
 
     def feed(self, chunk: bytes) -> None:
         """The next bytes of the body, as on the wire."""
@@ -94,10 +98,3 @@ class Verification:
         plugin = type(self._scheme).__module__.partition(".")[0]
         _log.error("hook.scheme_defect", plugin=plugin, exc_info=error, **where)
         raise CannotVerify(retry_after=_RETRY_AFTER) from None
-
-
-def masked(
-    headers: Sequence[tuple[str, str]], secret: frozenset[str], mask: str = "***"
-) -> tuple[tuple[str, str], ...]:
-    """Headers, without the values of those that hold secrets."""
-    return tuple((name, mask if name in secret else value) for name, value in headers)
