@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from hookline.model.durations import Duration
 
 Method = Literal["GET", "POST", "PUT", "PATCH"]
+BodyMode = Literal["auto", "json", "raw"]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 
@@ -72,6 +73,21 @@ class WebhookSettings(BaseModel):
         default=None,
         description="The media types that it takes, such as `application/json` or `text/*`; all by default.",
     )
+    file_types: tuple[str, ...] | None = Field(
+        default=None,
+        description="The types of files that it takes, such as `application/pdf` or `image/*`, in multipart forms too; "
+        "a file whose first bytes show another type than it says is refused. By default those of `media_types`, where "
+        "the body is the file.",
+    )
+    body: BodyMode = Field(
+        default="auto",
+        description="How the body is read: as its type says; as `json`, whatever its type; or not at all: `raw` keeps "
+        "its bytes, as one attachment.",
+    )
+    nested: bool = Field(
+        default=False,
+        description="Whether names such as `order[lines][][sku]` in forms and queries stand for lists and objects.",
+    )
     force_list: tuple[str, ...] = Field(
         default=(), description="XML elements that are lists also where there is one of them."
     )
@@ -90,3 +106,8 @@ class WebhookSettings(BaseModel):
     cors: Cors | None = Field(default=None, description="Lets pages of other origins send from a browser.")
     max_body: int | None = Field(default=None, gt=0, description="Bytes in a body; the server's bound by default.")
     max_file: int | None = Field(default=None, gt=0, description="Bytes in a file; the server's bound by default.")
+    max_ratio: int = Field(
+        default=200,
+        gt=0,
+        description="How many times as large a compressed body may become, once it is larger than 1 MB.",
+    )

@@ -38,8 +38,8 @@ from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blobs, Duplicate
 from hookline.scheme import Answer, Scheme, SignedRequest, Verified
 from hookline.service import cors
-from hookline.service.bodies.inflate import content_coding
-from hookline.service.bodies.media import QUERY, Media, read_media, takes
+from hookline.service.bodies.codings import content_codings
+from hookline.service.bodies.media import OCTET_STREAM, QUERY, Media, read_media, takes
 from hookline.service.bodies.properties import lenient_query
 from hookline.service.bodies.reader import BodyReader, Limits
 from hookline.service.bodies.received import Received
@@ -210,14 +210,13 @@ class Hook:
         options = self._options
         limits = Limits(webhook.max_body or options.max_body, webhook.max_file or options.max_file)
         joined = headers.joined
-        media = QUERY if request.method == "GET" else read_media(joined.get("content-type"))
+        media = QUERY if request.method == "GET" else read_media(joined.get("content-type"), webhook.body)
         limit = limits.wire(media.kind)
         declared = joined.get("content-length")
         if declared is not None and int(declared) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
-        coding = content_coding(joined.get("content-encoding"))
-        if webhook.media_types is not None:
-            _check_media(webhook.media_types, media, joined)
+        codings = content_codings(joined.get("content-encoding"))
+        _check_media(webhook, media, joined)
         verification = self._open(flow, request, headers, received_at)
         verified: Verified | None = None
         if verification is not None:
@@ -229,7 +228,7 @@ class Hook:
         query = masks.in_query(request.query, is_body=media is QUERY)
         uploads = Uploads(self._blobs)
         wire = Wire(request.body, limit, self._clock, options.read_timeout)
-        reader = BodyReader(media, coding, limits, webhook.force_list, query, joined.get("content-disposition"))
+        reader = BodyReader(media, codings, limits, webhook, query, joined.get("content-disposition"))
         try:
             staged: Staged | None = None
             if verification is not None and verified is None:
@@ -422,10 +421,19 @@ def _bad_framing(message: str) -> Malformed:
     return Malformed(message, headers=[("connection", "close")])
 
 
-def _check_media(media_types: tuple[str, ...], media: Media, headers: dict[str, str]) -> None:
-    if media is QUERY or takes(media_types, media.type):
+def _check_media(webhook: WebhookSettings, media: Media, headers: dict[str, str]) -> None:
+    if media is QUERY:
         return
-    # Who sends nothing needn't say of what type it is.
-    if not media.said and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+    if webhook.media_types is not None and not takes(webhook.media_types, media.type):
+        # Who sends nothing needn't say of what type it is.
+        if media.said or headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            raise _type_not_taken(webhook.media_types, media)
         return
-    raise UnsupportedMedia(f"the flow takes {', '.join(media_types)}, not {media.type[:100]}")
+    # A file that says no type is judged by its bytes once they come.
+    files = webhook.file_types
+    if files is not None and media.kind == "file" and media.type != OCTET_STREAM and not takes(files, media.type):
+        raise _type_not_taken(files, media)
+
+
+def _type_not_taken(taken: tuple[str, ...], media: Media) -> UnsupportedMedia:
+    return UnsupportedMedia(f"the flow takes {', '.join(taken)}, not {media.type[:100]}")

@@ -1,12 +1,14 @@
 """Bodies that are files: one attachment, streamed to the blob store as it arrives."""
 
 from collections.abc import AsyncIterable
+from email.message import Message as HeaderMessage
 from pathlib import PureWindowsPath
 
 from python_multipart.multipart import parse_options_header
 
 from hookline.model.message import Attachment
-from hookline.ports import Blob
+from hookline.ports import Blob, BlobWriter
+from hookline.service.bodies.file_types import HEAD, FileTypes
 from hookline.service.bodies.received import Received
 from hookline.service.uploads import Uploads
 
@@ -20,17 +22,81 @@ def clean_filename(name: bytes | None) -> str | None:
     return PureWindowsPath(text).name[:255] or None
 
 
-async def store(chunks: AsyncIterable[bytes], uploads: Uploads, *, keep_empty: bool) -> Blob | None:
+def read_disposition(header: str | None) -> tuple[bytes, dict[bytes, bytes]]:
+    """A Content-Disposition with its options.
+
+    RFC 7578 has no `filename*=UTF-8''…`, and some libraries send a name that isn't ASCII in no other way: it counts
+    where there is no plain one.
+    """
+    kind, options = parse_options_header(header)
+    if header is not None and b"filename" not in options and "filename*" in header.lower():
+        message = HeaderMessage()
+        message["content-disposition"] = header
+        if (name := message.get_filename()) is not None:
+            options[b"filename"] = name.encode("utf-8", "replace")
+    return kind, options
+
+
+class IncomingFile:
+    """One file as it arrives: nothing of it is stored before its first bytes have been judged."""
+
+    def __init__(self, uploads: Uploads, media_type: str, types: FileTypes | None, what: str = "the file") -> None:
+        """`types`: those that are taken; None takes all. Raises UnsupportedMedia."""
+        self.media_type = media_type
+        self._uploads = uploads
+        self._types = types
+        self._what = what
+        self._head = b""
+        self._writer: BlobWriter | None = None
+        if types is not None:
+            types.check_declared(media_type, what)
+
+    async def write(self, chunk: bytes) -> None:
+        """Add bytes. Raises UnsupportedMedia."""
+        if self._types is not None:
+            self._head += chunk
+            if len(self._head) < HEAD:
+                return
+            chunk = self._judged(self._types)
+        await self._write(chunk)
+
+    async def commit(self) -> Blob:
+        """Make it durable, empty or not. Raises UnsupportedMedia."""
+        if self._types is not None:
+            await self._write(self._judged(self._types))
+        return await self._uploads.commit(self._writer or await self._uploads.create())
+
+    def _judged(self, types: FileTypes) -> bytes:
+        head, self._head, self._types = self._head, b"", None
+        self.media_type = types.judge(self.media_type, head[:HEAD], self._what)
+        return head
+
+    async def _write(self, chunk: bytes) -> None:
+        self._writer = self._writer or await self._uploads.create()
+        await self._writer.write(chunk)
+
+
+async def store(chunks: AsyncIterable[bytes], file: IncomingFile, *, keep_empty: bool) -> Blob | None:
     """Keep the bytes as a durable blob; None where there are none, unless an empty file is one too."""
-    writer = await uploads.create() if keep_empty else None
+    empty = True
     async for chunk in chunks:
-        writer = writer or await uploads.create()
-        await writer.write(chunk)
-    return await uploads.commit(writer) if writer else None
+        empty = False
+        await file.write(chunk)
+    return await file.commit() if keep_empty or not empty else None
+
+
+async def judge_stored(blob: Blob, uploads: Uploads, media_type: str, types: FileTypes) -> str:
+    """The type of a file that is stored already. Raises UnsupportedMedia."""
+    head = b""
+    async for chunk in uploads.blobs.open(blob.id, HEAD):
+        head += chunk
+        if len(head) >= HEAD:
+            break
+    return types.judge(media_type, head[:HEAD], "the body")
 
 
 def one_attachment(blob: Blob, media_type: str, disposition: str | None) -> Received:
     """A body that is one file; its body proper is null."""
-    _, options = parse_options_header(disposition)
+    _, options = read_disposition(disposition)
     filename = clean_filename(options.get(b"filename"))
     return Received(None, attachments=(Attachment(blob.id, "body", filename, media_type, blob.size, blob.sha256),))

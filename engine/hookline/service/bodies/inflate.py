@@ -1,66 +1,82 @@
-"""Compressed bodies, inflated under a limit as they arrive."""
+"""Compressed bodies, inflated under a limit and a ratio as they arrive."""
 
-import zlib
-from collections.abc import AsyncIterable, AsyncIterator
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from typing import Final
 
-from hookline.errors import Malformed, TooLarge, UnsupportedMedia
+from hookline.errors import Malformed, TooLarge
+from hookline.service.bodies.codings import ERRORS, Unpacker, unpacker
 
-_PIECE: Final = 64 * 1024
-_GZIP: Final = 16 + zlib.MAX_WBITS
-#: With `deflate` some senders mean zlib, as the RFC says, and others the bare stream.
-_ZLIB: Final = zlib.MAX_WBITS
-_BARE: Final = -zlib.MAX_WBITS
-
-
-def content_coding(header: str | None) -> str | None:
-    """`gzip` or `deflate`, or None where a body isn't compressed. Raises UnsupportedMedia."""
-    if header is None:
-        return None
-    codings = [name for part in header.lower().split(",") if (name := part.strip()) not in ("", "identity")]
-    if not codings:
-        return None
-    if len(codings) == 1 and codings[0] in ("gzip", "x-gzip", "deflate"):
-        return codings[0].removeprefix("x-")
-    raise UnsupportedMedia(
-        f"Content-Encoding {header[:60]!r} is not taken; send gzip, deflate, or the plain body",
-        headers=[("accept-encoding", "gzip, deflate")],
-    )
+ANY_RATIO: Final = 1_000_000
+"""Bytes that may come out whatever the ratio: little data that repeats itself packs well without any ill will."""
+_BREATH: Final = 1_000_000
+"""Bytes after which other requests get their turn."""
 
 
-def _begin(coding: str, first: bytes) -> "zlib._Decompress":
-    if coding == "gzip":
-        return zlib.decompressobj(_GZIP)
-    # A zlib header: method 8 in the low bits, and a multiple of 31 with the byte that follows.
-    zlib_header = first[0] & 0x0F == 8 and (len(first) < 2 or int.from_bytes(first[:2]) % 31 == 0)
-    return zlib.decompressobj(_ZLIB if zlib_header else _BARE)
+class _Stage:
+    """One coding, and what has come out of it."""
+
+    def __init__(self, coding: str) -> None:
+        self.coding = coding
+        self.unpacker: Unpacker = unpacker(coding)
+        self.size = 0
 
 
-async def inflate(chunks: AsyncIterable[bytes], coding: str, limit: int) -> AsyncIterator[bytes]:
-    """Inflate. Raises TooLarge above `limit` bytes, and Malformed for what isn't compressed, or is cut off."""
-    stream: zlib._Decompress | None = None
-    size = 0
-    try:
-        async for chunk in chunks:
-            data = chunk
-            while data:
-                # gzip files may be several, one after the other.
-                if stream is None or stream.eof:
-                    stream = _begin(coding, data)
-                piece = stream.decompress(data, _PIECE)
-                data = stream.unconsumed_tail or stream.unused_data
-                size += len(piece)
-                if size > limit:
-                    raise TooLarge(f"the body is larger than {limit} bytes once inflated")
-                if piece:
-                    yield piece
-            # What the window still holds comes out before the next chunk goes in.
-            while stream is not None and not stream.eof and (piece := stream.decompress(b"", _PIECE)):
-                size += len(piece)
-                if size > limit:
-                    raise TooLarge(f"the body is larger than {limit} bytes once inflated")
-                yield piece
-    except zlib.error as error:
-        raise Malformed(f"the body is not {coding}: {error}") from None
-    if stream is not None and not stream.eof:
-        raise Malformed(f"the body's {coding} ends too early")
+class _Inflation:
+    """All codings of a body, the last that was applied first."""
+
+    def __init__(self, codings: Sequence[str], limit: int, max_ratio: int) -> None:
+        self._stages = [_Stage(coding) for coding in reversed(codings)]
+        self._limit = limit
+        self._max_ratio = max_ratio
+        self._wire = 0
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        self._wire += len(chunk)
+        return self._through(0, chunk)
+
+    def _through(self, index: int, data: bytes) -> Iterator[bytes]:
+        if index == len(self._stages):
+            yield data
+            return
+        stage = self._stages[index]
+        pieces = stage.unpacker.unpack(data)
+        while True:
+            try:
+                piece = next(pieces, None)
+            except ERRORS as error:
+                raise Malformed(f"the body is not {stage.coding}: {error}") from None
+            if piece is None:
+                return
+            stage.size += len(piece)
+            # What is between two codings is bounded too: it may be large where both ends are small.
+            if stage.size > self._limit:
+                raise TooLarge(f"the body is larger than {self._limit} bytes once inflated")
+            if stage.size > ANY_RATIO and stage.size > self._wire * self._max_ratio:
+                raise TooLarge(f"the body is more than {self._max_ratio} times as large once inflated")
+            yield from self._through(index + 1, piece)
+
+    def end(self) -> None:
+        for stage in self._stages:
+            if not stage.unpacker.at_end():
+                raise Malformed(f"the body's {stage.coding} ends too early")
+
+
+async def inflate(
+    chunks: AsyncIterable[bytes], codings: Sequence[str], limit: int, max_ratio: int
+) -> AsyncIterator[bytes]:
+    """Inflate. `codings` in the order in which they were applied.
+
+    Raises TooLarge above `limit` bytes, or `max_ratio` times what came, and Malformed for what isn't compressed, or
+    is cut off.
+    """
+    inflation = _Inflation(codings, limit, max_ratio)
+    since = 0
+    async for chunk in chunks:
+        for piece in inflation.feed(chunk):
+            yield piece
+            since += len(piece)
+            if since > _BREATH:
+                since = 0
+                await asyncio.sleep(0)
+    inflation.end()

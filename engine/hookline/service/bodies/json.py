@@ -1,5 +1,6 @@
 """JSON bodies: integers are exact, nesting is bounded, and what JSON doesn't allow isn't there."""
 
+import codecs
 from typing import Any, Final
 
 import msgspec
@@ -7,27 +8,55 @@ import msgspec
 from hookline.errors import Malformed
 from hookline.jsontypes import MAX_DEPTH
 from hookline.service.bodies.received import Received
+from hookline.service.bodies.text import decode_text, known_charset
 
-_BOM: Final = b"\xef\xbb\xbf"
+_BOM: Final = codecs.BOM_UTF8
+#: UTF-32 comes first: its little-endian mark begins with that of UTF-16.
+_WIDE_BOMS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _decode: Final = msgspec.json.Decoder().decode
 
 
-def read_json(data: bytes) -> Received:
-    """The value of a JSON text; an empty one is null. Raises Malformed."""
-    if data.startswith(_BOM):
-        data = data[3:]
-    if not data:
-        return Received(None, json=b"null")
+def read_json(data: bytes, charset: str | None = None, what: str = "the body") -> Received:
+    """The value of a JSON text; an empty one is null. Raises Malformed.
+
+    A byte order mark says the charset, then `charset`, that of the Content-Type; otherwise it is UTF-8.
+    """
+    text = _utf8(data, charset, what)
+    if not text:
+        return Received(None, json=b"null", raw=data or None)
     try:
-        value = _decode(data)
+        value = _decode(text)
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(what) from None
     except ValueError as error:
-        raise Malformed(f"the body is not JSON: {error}") from None
+        raise Malformed(f"{what} is not JSON: {error}") from None
     # Only a text with that many opening brackets can be that deep: counting them is all that most bodies cost.
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
-        raise _too_deep()
-    return Received(value, json=data)
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
+        raise _too_deep(what)
+    return Received(value, json=text, raw=None if text is data else data)
+
+
+def _utf8(data: bytes, charset: str | None, what: str) -> bytes:
+    if data.startswith(_BOM):
+        return data[3:]
+    if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
+        named = next(name for mark, name in _WIDE_BOMS if data.startswith(mark))
+        return decode_text(data, named, what).encode()
+    if charset is None:
+        return data
+    # JSON defines no charset parameter: one that isn't known says nothing.
+    codec = known_charset(charset)
+    if codec in (None, "utf-8", "ascii"):
+        return data
+    if codec in ("utf-16", "utf-32"):
+        # A JSON text begins with a character of ASCII, so that a leading zero byte says that the high end comes first.
+        codec += "-be" if data.startswith(b"\0") else "-le"
+    return decode_text(data, codec, what).encode()
 
 
 def deeper_than(value: Any, limit: int) -> bool:
@@ -47,5 +76,5 @@ def deeper_than(value: Any, limit: int) -> bool:
     return False
 
 
-def _too_deep() -> Malformed:
-    return Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
+def _too_deep(what: str) -> Malformed:
+    return Malformed(f"{what} is nested deeper than {MAX_DEPTH} levels")

@@ -6,6 +6,8 @@ from typing import Final, Literal
 import msgspec
 from python_multipart.multipart import parse_options_header
 
+from hookline.model.webhook import BodyMode
+
 Kind = Literal["json", "xml", "properties", "multipart", "text", "file", "query"]
 
 OCTET_STREAM: Final = "application/octet-stream"
@@ -45,15 +47,19 @@ def _kind(media_type: str) -> Kind:
     return "text" if media_type.startswith("text/") else "file"
 
 
+#: How a body is read where its flow says so, whatever its type.
+_SAID_BY_FLOW: Final[dict[BodyMode, Kind]] = {"json": "json", "raw": "file"}
+
+
 @lru_cache(256)
-def read_media(content_type: str | None) -> Media:
+def read_media(content_type: str | None, mode: BodyMode = "auto") -> Media:
     """The media type of a Content-Type header; a body that says nothing is a file. Never fails."""
     name, options = parse_options_header(content_type)
     media_type = name.decode("latin-1").strip() or OCTET_STREAM
     charset = options.get(b"charset")
     return Media(
         type=media_type,
-        kind=_kind(media_type),
+        kind=_SAID_BY_FLOW.get(mode) or _kind(media_type),
         charset=charset.decode("latin-1").strip() if charset else None,
         boundary=options.get(b"boundary"),
         said=bool(name),

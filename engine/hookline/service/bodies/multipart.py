@@ -5,13 +5,15 @@ from collections.abc import AsyncIterable, Callable
 from typing import Any, Final
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 
 from hookline.errors import Malformed, TooLarge
+from hookline.jsontypes import MAX_DEPTH
 from hookline.model.message import Attachment
-from hookline.ports import BlobWriter
-from hookline.service.bodies.files import clean_filename
-from hookline.service.bodies.media import OCTET_STREAM, read_media
+from hookline.service.bodies.file_types import FileTypes
+from hookline.service.bodies.files import IncomingFile, clean_filename, read_disposition
+from hookline.service.bodies.json import deeper_than, read_json
+from hookline.service.bodies.media import OCTET_STREAM, Media, read_media
 from hookline.service.bodies.properties import collect
 from hookline.service.bodies.received import Received
 from hookline.service.bodies.text import decode_text
@@ -63,15 +65,14 @@ class _Part:
         self.headers: dict[bytes, bytes] = {}
         self.name = ""
         self.filename: bytes | None = None
-        self.media_type: str | None = None
-        self.charset: str | None = None
+        self.media: Media | None = None
         self.data: list[bytes] = []
         self.size = 0
-        self.writer: BlobWriter | None = None
+        self.file: IncomingFile | None = None
 
     def begin(self) -> None:
         """All headers are there. Raises Malformed."""
-        kind, options = parse_options_header(self.headers.get(b"content-disposition", b"").decode("latin-1"))
+        kind, options = read_disposition(self.headers.get(b"content-disposition", b"").decode("latin-1"))
         if kind != b"form-data" or b"name" not in options:
             raise Malformed("a part of the multipart body has no `Content-Disposition: form-data` with a name")
         if self.headers.get(b"content-transfer-encoding", b"binary").lower() not in (b"binary", b"8bit", b"7bit"):
@@ -79,24 +80,40 @@ class _Part:
         self.name = decode_text(options[b"name"], None, "a part's name")
         self.filename = options.get(b"filename")
         if (content_type := self.headers.get(b"content-type")) is not None:
-            media = read_media(content_type.decode("latin-1"))
-            self.media_type, self.charset = media.type, media.charset
+            self.media = read_media(content_type.decode("latin-1"))
 
     @property
     def is_file(self) -> bool:
-        return self.filename is not None
+        """A part with a file's name, or of a type that has no text."""
+        return self.filename is not None or (
+            self.media is not None and self.media.said and self.media.kind in ("file", "multipart")
+        )
+
+    def value(self, charset: str | None) -> Any:
+        """The value of a field: of JSON where it says so, otherwise text. Raises Malformed."""
+        data, what = b"".join(self.data), f"the field {self.name[:80]!r}"
+        if self.media is None:
+            return decode_text(data, charset, what)
+        if self.media.kind == "json":
+            return read_json(data, self.media.charset, what).body
+        return decode_text(data, self.media.charset or charset, what)
 
 
 class MultipartReader:
     """Reads one body."""
 
-    def __init__(self, uploads: Uploads, max_body: int, max_file: int) -> None:
-        """`max_body`: bytes in all fields together; `max_file`: bytes in each file."""
+    def __init__(
+        self, uploads: Uploads, max_body: int, max_file: int, *, types: FileTypes | None = None, nested: bool = False
+    ) -> None:
+        """`max_body`: bytes in all fields together; `max_file`: bytes in each file; `types`: those of the files."""
         self._uploads = uploads
         self._max_body = max_body
         self._max_file = max_file
-        self._fields: list[tuple[str, str]] = []
+        self._types = types
+        self._nested = nested
+        self._fields: list[tuple[str, Any]] = []
         self._fields_size = 0
+        self._charset: str | None = None
         self._attachments: list[Attachment] = []
         self._parts = 0
         self._ended = False
@@ -104,7 +121,7 @@ class MultipartReader:
         self._header = [b"", b""]
 
     async def read(self, chunks: AsyncIterable[bytes], boundary: bytes | None) -> Received:
-        """The fields as the body, the files as attachments. Raises Malformed and TooLarge."""
+        """The fields as the body, the files as attachments. Raises Malformed, TooLarge and UnsupportedMedia."""
         if not boundary:
             raise Malformed("the Content-Type multipart/form-data names no boundary")
         events = _Events(boundary)
@@ -113,7 +130,11 @@ class MultipartReader:
                 await self._take(name, data)
         if not self._ended:
             raise Malformed("the multipart body ends before its last boundary")
-        return Received(collect(self._fields), attachments=tuple(self._attachments))
+        body = collect(self._fields, nested=self._nested)
+        # Fields of JSON come on top of what the names nest.
+        if deeper_than(body, MAX_DEPTH):
+            raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
+        return Received(body, attachments=tuple(self._attachments))
 
     async def _take(self, event: str, data: bytes) -> None:
         match event:
@@ -143,32 +164,34 @@ class MultipartReader:
         part.size += len(data)
         if part.is_file:
             if part.size > self._max_file:
-                raise TooLarge(f"the file {part.name!r} is larger than {self._max_file} bytes")
-            if part.writer is None:
-                part.writer = await self._uploads.create()
-            await part.writer.write(data)
+                raise TooLarge(f"the file {part.name[:80]!r} is larger than {self._max_file} bytes")
+            await self._file(part).write(data)
             return
         self._fields_size += len(data)
         if self._fields_size > self._max_body:
             raise TooLarge(f"the fields of the multipart body are larger than {self._max_body} bytes")
         part.data.append(data)
 
+    def _file(self, part: _Part) -> IncomingFile:
+        if part.file is None:
+            media_type = part.media.type if part.media is not None else OCTET_STREAM
+            part.file = IncomingFile(self._uploads, media_type, self._types, f"the file {part.name[:80]!r}")
+        return part.file
+
     async def _end(self) -> None:
         part = self._part
         if not part.is_file:
-            self._fields.append((part.name, decode_text(b"".join(part.data), part.charset, f"the field {part.name!r}")))
+            value = part.value(self._charset)
+            # RFC 7578, 4.6: a form can say so in which charset those of its fields are that name none.
+            if part.name == "_charset_" and isinstance(value, str):
+                self._charset = value
+            self._fields.append((part.name, value))
             return
         # Browsers send a file without a name where none was chosen.
-        if not part.filename and not part.size:
+        if part.filename == b"" and not part.size:
             return
-        blob = await self._uploads.commit(part.writer or await self._uploads.create())
+        file = self._file(part)
+        blob = await file.commit()
         self._attachments.append(
-            Attachment(
-                blob.id,
-                part.name,
-                clean_filename(part.filename),
-                part.media_type or OCTET_STREAM,
-                blob.size,
-                blob.sha256,
-            )
+            Attachment(blob.id, part.name, clean_filename(part.filename), file.media_type, blob.size, blob.sha256)
         )

@@ -7,7 +7,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from hookline.errors import Malformed
-from hookline.service.bodies.files import one_attachment, store
+from hookline.model.webhook import WebhookSettings
+from hookline.service.bodies.file_types import FileTypes
+from hookline.service.bodies.files import IncomingFile, judge_stored, one_attachment, store
 from hookline.service.bodies.inflate import inflate
 from hookline.service.bodies.json import read_json
 from hookline.service.bodies.media import Kind, Media
@@ -42,23 +44,28 @@ class BodyReader(msgspec.Struct, frozen=True):
     """Reads one request's body."""
 
     media: Media
-    coding: str | None
+    codings: tuple[str, ...]
     limits: Limits
-    force_list: tuple[str, ...]
+    webhook: WebhookSettings
     query: bytes
     disposition: str | None
 
     async def read(self, chunks: AsyncIterator[bytes], uploads: Uploads) -> Received:
-        """Read from the wire, or from where it waited. Raises Malformed and TooLarge."""
+        """Read from the wire, or from where it waited. Raises Malformed, TooLarge and UnsupportedMedia."""
         media = self.media
         kind = media.kind
         if kind == "file":
-            blob = await store(self._plain(chunks), uploads, keep_empty=media.said)
-            return one_attachment(blob, media.type, self.disposition) if blob else Received()
+            file = IncomingFile(uploads, media.type, self._types(), "the body")
+            # Where it says that it is a file, or the flow does, an empty one is one too.
+            keep_empty = media.said or self.webhook.body == "raw"
+            blob = await store(self._plain(chunks), file, keep_empty=keep_empty)
+            return one_attachment(blob, file.media_type, self.disposition) if blob else Received()
         if kind == "multipart":
-            reader = MultipartReader(uploads, self.limits.body, self.limits.file)
+            reader = MultipartReader(
+                uploads, self.limits.body, self.limits.file, types=self._types(), nested=self.webhook.nested
+            )
             return await reader.read(self._plain(chunks), media.boundary)
-        if self.coding is None:
+        if not self.codings:
             return await self._inline(b"".join([chunk async for chunk in chunks]))
         wire: list[bytes] = []
         data = b"".join([chunk async for chunk in self._plain(_noting(chunks, wire))])
@@ -67,27 +74,42 @@ class BodyReader(msgspec.Struct, frozen=True):
 
     async def read_staged(self, staged: Staged, uploads: Uploads) -> Received:
         """Read what waited for its signature; a large file is where it should be already."""
-        if self.media.kind == "file" and self.coding is None and (blob := await staged.blob()) is not None:
-            return one_attachment(blob, self.media.type, self.disposition)
+        media = self.media
+        if media.kind == "file" and not self.codings and (blob := await staged.blob()) is not None:
+            types = self._types()
+            media_type = media.type if types is None else await judge_stored(blob, uploads, media.type, types)
+            return one_attachment(blob, media_type, self.disposition)
         return await self.read(aiter(staged), uploads)
 
+    def _types(self) -> FileTypes | None:
+        """The types that files are held to: the flow's, or those of its bodies where the body is the file."""
+        taken = self.webhook.file_types
+        if taken is None and self.media.kind == "file":
+            taken = self.webhook.media_types
+        return None if taken is None else FileTypes(taken)
+
     def _plain(self, chunks: AsyncIterator[bytes]) -> AsyncIterable[bytes]:
-        return inflate(chunks, self.coding, self.limits.wire(self.media.kind)) if self.coding else chunks
+        if not self.codings:
+            return chunks
+        return inflate(chunks, self.codings, self.limits.wire(self.media.kind), self.webhook.max_ratio)
 
     async def _inline(self, data: bytes) -> Received:
         charset = self.media.charset
+        webhook = self.webhook
         match self.media.kind:
             case "json":
-                return read_json(data)
+                return read_json(data, charset)
             case "xml":
-                return await _run(len(data), lambda: read_xml(data, charset, self.force_list))
+                return await _run(len(data), lambda: read_xml(data, charset, webhook.force_list))
             case "properties":
-                return await _run(len(data), lambda: read_form(data, charset))
+                return await _run(len(data), lambda: read_form(data, charset, nested=webhook.nested))
             case "query":
                 if data:
                     raise Malformed("a GET request has no body here: its query is the body")
                 query = self.query
-                return await _run(len(query), lambda: Received(read_properties(query, None, "the query")))
+                return await _run(
+                    len(query), lambda: Received(read_properties(query, None, "the query", nested=webhook.nested))
+                )
             case _:
                 return Received(decode_text(data, charset), raw=data)
 

@@ -1,7 +1,8 @@
 """XML bodies by xmltodict: attributes are `@name`, text is `#text`. No DTD, so no entities; nesting is bounded."""
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from xml.parsers import expat
 
 import xmltodict
@@ -9,7 +10,11 @@ import xmltodict
 from hookline.errors import Malformed
 from hookline.jsontypes import MAX_DEPTH
 from hookline.service.bodies.received import Received
-from hookline.service.bodies.text import decode_text
+from hookline.service.bodies.text import decode_text, known_charset
+
+#: The document's own declaration, where its bytes are those of ASCII: then they are no UTF-16.
+_DECLARED: Final = re.compile(rb"""\s*<\?xml\s[^>]{0,100}?\bencoding\s*=\s*["']([A-Za-z0-9._:-]{1,60})["']""")
+_READ_BY_EXPAT: Final = ("utf-8", "ascii", "iso8859-1")
 
 
 class _GuardedParser:
@@ -66,12 +71,29 @@ def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> R
     """
     if not data:
         return Received(None, raw=data)
-    # expat knows few encodings itself: a charset from outside is decoded here.
-    text = data if charset is None else decode_text(data, charset).encode()
+    text, encoding = _readable(data, charset)
     try:
-        value = xmltodict.parse(
-            text, encoding=None if charset is None else "utf-8", expat=_GuardedExpat, force_list=force_list
-        )
+        value = xmltodict.parse(text, encoding=encoding, expat=_GuardedExpat, force_list=force_list)
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise Malformed(f"the body is not XML: {error}") from None
     return Received(value, raw=data)
+
+
+def _readable(data: bytes, charset: str | None) -> tuple[bytes, str | None]:
+    """The text, and the encoding that counts whatever the document declares.
+
+    expat knows few encodings itself, and none of several bytes but Unicode's: others are decoded here.
+    """
+    if charset is not None:
+        return decode_text(data, charset).encode(), "utf-8"
+    declared = _DECLARED.match(data)
+    if declared is None:
+        return data, None
+    name = declared[1].decode("ascii")
+    codec = known_charset(name)
+    if codec in _READ_BY_EXPAT:
+        return data, None
+    # Senders that write to a string of UTF-16 declare it, and then send UTF-8: else the declaration couldn't be read.
+    if codec is not None and codec.startswith(("utf-16", "utf-32")):
+        return data, "utf-8"
+    return decode_text(data, name).encode(), "utf-8"
