@@ -3,24 +3,16 @@
 from base64 import b64encode
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr
+from pydantic import SecretBytes, SecretStr
 
 from hookline.api import StepError
-
-
-class Bearer(BaseModel):
-    """A token that is sent as `Authorization: Bearer …`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    token: SecretStr = Field(min_length=1, description="The token.")
 
 
 def authorization(credential_type: str | None, credential: Any, key_header: str) -> dict[str, str]:
     """The headers for a credential of type `bearer`, `basic` or `api-key`; `key_header` is where a key goes.
 
-    The models of `basic` (`username`, `password`) and `api-key` (`key`) are other plugins': they are known by the
-    name of their type, and where several secrets stand side by side the first one is the current one.
+    The models of `bearer` (`token`), `basic` (`username`, `password`) and `api-key` (`key`) are another plugin's: they
+    are known by the name of their type, and where several secrets stand side by side the first is the current one.
     """
     match credential_type:
         case None:

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hookline.api import Attachment, Connector, Context, Duration, JsonValue, Reply, StepError
-from hookline_http.authorization import Bearer, authorization
+from hookline_http.authorization import authorization
 from hookline_http.response import reply
 
-http = Connector("http", title="HTTP", credential=Bearer, credential_type="bearer", accepts=("basic", "api-key"))
+http = Connector("http", title="HTTP", accepts=("bearer", "basic", "api-key"))
 
 MAX_FILE = 1_000_000_000
 

@@ -1,4 +1,4 @@
-"""Schemes that know the sender by a header alone: `basic` and `api-key`."""
+"""Schemes that know the sender by a header alone: `basic`, `bearer` and `api-key`."""
 
 import hashlib
 import hmac
@@ -73,6 +73,44 @@ class Basic(Scheme[BasicCredential, NoSettings]):
 
 def _pairs(credential: BasicCredential) -> list[bytes]:
     return [f"{credential.username}:".encode() + password for password in as_bytes(credential.password)]
+
+
+class BearerCredential(BaseModel):
+    """A token that is sent as `Authorization: Bearer …`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: Secrets = Field(description="One, or a list of which each is taken; what we send ourselves is the first.")
+
+
+class Bearer(Scheme[BearerCredential, NoSettings]):
+    """`Authorization: Bearer …` (RFC 6750) with a token that the sender was given.
+
+    At the sender, give the flow's URL and the token. The token says who sends, and nothing of what is sent: there is
+    no dedupe key but what the flow says, and no time. Who catches a request can send others: use it over TLS alone.
+    """
+
+    name: ClassVar[str] = "bearer"
+    title: ClassVar[str] = "Bearer token"
+    credential: ClassVar[type[BaseModel] | None] = BearerCredential
+    reads_body: ClassVar[bool] = False
+
+    def open(self, request: SignedRequest, credential: BearerCredential, settings: NoSettings) -> Settled:
+        """Compare the token."""
+        kind, _, token = required(request, "authorization").partition(" ")
+        if kind.lower() != "bearer" or not among(as_received(token.strip(" ")), as_bytes(credential.token)):
+            raise NotVerified
+        return Settled()
+
+    def secret_headers(self, settings: NoSettings) -> frozenset[str]:
+        """The one with the token."""
+        return frozenset({"authorization"})
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: BearerCredential, settings: NoSettings
+    ) -> Sequence[tuple[str, str]]:
+        """With the first token."""
+        return [("authorization", f"Bearer {as_bytes(credential.token)[0].decode('latin-1')}")]
 
 
 class ApiKeyCredential(BaseModel):

@@ -11,12 +11,24 @@ from hookline.api import NotVerified, SignedRequest
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_ID: Final = re.compile(r"[!-~]{1,200}")
+_RFC3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 def required(request: SignedRequest, name: str) -> str:
     """The one value of a header, which isn't empty. Raises NotVerified."""
     value = request.header(name)
     if not value:
+        raise NotVerified
+    return value
+
+
+def message_id(request: SignedRequest, name: str) -> str | None:
+    """The id in a header; None where there is none. Raises NotVerified where it can't be one."""
+    value = request.header(name)
+    if value is not None and not _ID.fullmatch(value):
         raise NotVerified
     return value
 
@@ -52,3 +64,13 @@ def check_fresh(seconds: str, received_at: datetime, tolerance: timedelta) -> No
     """
     if not _SECONDS.fullmatch(seconds) or abs(received_at.timestamp() - int(seconds)) > tolerance.total_seconds():
         raise NotVerified
+
+
+def rfc3339_time(text: str) -> datetime:
+    """A moment as RFC 3339 writes it. Raises NotVerified for any other text."""
+    if not _RFC3339.fullmatch(text):
+        raise NotVerified
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise NotVerified from None

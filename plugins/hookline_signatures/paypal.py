@@ -5,7 +5,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from functools import cached_property
 from hashlib import sha256
 from typing import Annotated, ClassVar, Self
@@ -19,7 +19,7 @@ from cryptography.x509 import Certificate
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import CannotVerify, Duration, NotVerified, Scheme, SignedRequest, Verified
-from hookline_signatures.header_text import as_received, from_base64, required
+from hookline_signatures.header_text import as_received, from_base64, required, rfc3339_time
 from hookline_signatures.paypal_certificates import PayPalCertificates, Signer, is_paypals, read_certificates, signer
 from hookline_signatures.secret_values import listed
 
@@ -27,7 +27,6 @@ _ALGORITHM = "SHA256withRSA"
 #: A bar would leave open where one part of what is signed ends and the next begins.
 _WEBHOOK_ID = r"^[A-Za-z0-9_-]{1,100}$"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
 _TRIAL_URL = "https://api.paypal.com/v1/notifications/certs/CERT-trial"
 
 
@@ -128,7 +127,7 @@ class PayPal(Scheme[PayPalCredential, PayPalSettings]):
             or not signature
             or not _ID.fullmatch(transmission_id)
             or not is_paypals(cert_url)
-            or request.received_at - _time(sent_at) > settings.oldest
+            or request.received_at - rfc3339_time(sent_at) > settings.oldest
         ):
             raise NotVerified
         return _PayPalCheck(
@@ -190,12 +189,3 @@ class _PayPalCheck:
 
 def _signed(transmission_id: bytes, sent_at: bytes, webhook_id: str, crc: int) -> bytes:
     return b"|".join((transmission_id, sent_at, webhook_id.encode(), str(crc).encode()))
-
-
-def _time(text: str) -> datetime:
-    if not _TIME.fullmatch(text):
-        raise NotVerified
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise NotVerified from None

@@ -1,12 +1,10 @@
 """PayPal's certificates: where they may come from, whether they are PayPal's, and those that were fetched before."""
 
-import asyncio
 import re
 import ssl
-from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Final
 
@@ -14,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import Certificate, DNSName, load_der_x509_certificate, load_pem_x509_certificates
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from hookline.api import CannotVerify, HttpClient, NotVerified, StepError
+from hookline.api import CannotVerify, HttpClient
+from hookline_signatures.fetched import Fetched
 
 #: A pattern and not a URL parser: without users, ports, queries, dots or escapes nothing can be read in two ways.
 _CERT_URL: Final = re.compile(r"https://api(-m)?(\.sandbox)?\.paypal\.com/v1/notifications/certs/[A-Za-z0-9_-]{1,100}")
@@ -22,13 +21,6 @@ _CERT_URL: Final = re.compile(r"https://api(-m)?(\.sandbox)?\.paypal\.com/v1/not
 _NAMES: Final = ("messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com")
 
 _SHORTEST_KEY: Final = 2048
-_FETCH_TIMEOUT: Final = 5.0
-_LONGEST_FILE: Final = 64 * 1024
-_KEPT: Final = 32
-_KEPT_FOR: Final = timedelta(days=1)
-#: Anybody can send URLs of certificates that don't exist: so few are fetched side by side, and few wait for it.
-_FETCHES: Final = 4
-_WAITING: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,46 +65,14 @@ class PayPalCertificates:
     def __init__(self, roots: tuple[Certificate, ...] | None = None) -> None:
         """`roots`: whom to trust; by default those whom this machine trusts for TLS."""
         self._given = roots
-        self._kept: OrderedDict[str, tuple[datetime, Signer]] = OrderedDict()
-        self._fetches = asyncio.Semaphore(_FETCHES)
-        self._waiting = 0
+        self._fetched = Fetched("PayPal's certificate", self._check, valid=Signer.valid_at)
 
     async def signer(self, url: str, at: datetime, http: HttpClient) -> Signer:
         """Who signs with the certificate under a URL of PayPal's.
 
         Raises NotVerified where PayPal has no such certificate, and CannotVerify where that can't be known now.
         """
-        if (known := self._recent(url, at)) is not None:
-            return known
-        if self._waiting >= _WAITING:
-            raise CannotVerify("too many of PayPal's certificates are being fetched at once")
-        self._waiting += 1
-        try:
-            async with self._fetches:
-                # Another request may have fetched it meanwhile.
-                if (known := self._recent(url, at)) is not None:
-                    return known
-                fetched = await asyncio.to_thread(self._check, url, await _fetch(url, http), at)
-        except CannotVerify:
-            # A certificate that was good yesterday is still good while PayPal can't be reached.
-            stale = self._kept.get(url)
-            if stale is not None and stale[1].valid_at(at):
-                return stale[1]
-            raise
-        finally:
-            self._waiting -= 1
-        self._kept[url] = (at, fetched)
-        self._kept.move_to_end(url)
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return fetched
-
-    def _recent(self, url: str, at: datetime) -> Signer | None:
-        kept = self._kept.get(url)
-        if kept is None or at - kept[0] > _KEPT_FOR or not kept[1].valid_at(at):
-            return None
-        self._kept.move_to_end(url)
-        return kept[1]
+        return await self._fetched.get(url, at, http)
 
     @cached_property
     def _roots(self) -> Store:
@@ -150,16 +110,3 @@ def _of_this_machine() -> tuple[Certificate, ...]:
             with suppress(ValueError):
                 certificates.append(load_der_x509_certificate(der))
     return tuple(certificates)
-
-
-async def _fetch(url: str, http: HttpClient) -> bytes:
-    try:
-        response = await http.request("GET", url, redirects=0, timeout=_FETCH_TIMEOUT, max_bytes=_LONGEST_FILE)
-    except StepError as error:
-        if error.error_code in ("http.404", "http.410"):
-            # PayPal says that it has no such certificate: the sender's claim is wrong, now and later.
-            raise NotVerified from None
-        raise CannotVerify(f"PayPal's certificate can't be fetched from {url}: {error.message}") from error
-    if response.status != 200:
-        raise CannotVerify(f"PayPal's certificate can't be fetched from {url}: status {response.status}")
-    return response.content
