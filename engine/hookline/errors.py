@@ -16,6 +16,7 @@ HooklineError
 │   ├── ExpressionFailed    it was evaluated, and failed
 │   └── ExpressionLimit     it went over a bound
 ├── CredentialError         a credential is missing, of another type, or can't be decrypted
+├── CannotSign              a message can't be signed as its provider would
 ├── StepError               an action failed; says whether trying again can help
 ├── RequestRefused          a request got no execution; holds the HTTP status
 │   ├── Malformed           400
@@ -170,6 +171,12 @@ class CredentialError(HooklineError):
         """`problems`: what is wrong with its values, each at its pointer; never a value itself."""
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+class CannotSign(HooklineError):
+    """The message can't be signed as its provider would."""
+
+    code = "sign.impossible"
 
 
 class StepError(HooklineError):

@@ -4,23 +4,27 @@ A SQLite file has one writing process (the server), and so has for now a Postgre
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import aiohttp
+import msgspec
 
+from hookline.cli.local_flow import local_flow
 from hookline.cli.server_file import find
 from hookline.clock import Clock
 from hookline.config import Settings
 from hookline.discovery import discover
 from hookline.errors import ConfigError, ExecutionNotFound, HooklineError, Problem, StoreError
+from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import decode, encode
 from hookline.model.execution import State
 from hookline.ports import Reopen, Store
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.system_clock import SystemClock
 from hookline.service import views
+from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
 from hookline.vault import Vault, load_or_create_key, read_keys
 
 
@@ -53,6 +57,13 @@ class Access(Protocol):
         """Encrypt with the first key what is under another; gives how many those were. Raises CredentialError."""
         ...
 
+    async def sign(self, flow_id: str, message: Unsigned) -> Signed:
+        """Sign a message with a flow's own credential; without a server it names its `base_url`.
+
+        Raises FlowNotFound, CredentialError and CannotSign.
+        """
+        ...
+
 
 class ServerRefused(HooklineError):
     """The server refused."""
@@ -82,7 +93,7 @@ async def access(settings: Settings) -> AsyncIterator[Access]:
     await backend.open()
     try:
         credentials = Credentials(backend.store, Vault(secret_keys(settings)), registry.credential_types, clock)
-        yield _Direct(backend.store, credentials, clock)
+        yield _Direct(backend.store, credentials, clock, lambda flow_id: local_flow(settings, registry, flow_id))
     finally:
         await backend.close()
 
@@ -100,10 +111,13 @@ def secret_keys(settings: Settings) -> tuple[bytes, ...]:
 class _Direct:
     """Without a server."""
 
-    def __init__(self, store: Store, credentials: Credentials, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, credentials: Credentials, clock: Clock, flow: Callable[[str], CompiledFlow]
+    ) -> None:
         self._store = store
         self._credentials = credentials
         self._clock = clock
+        self._flow = flow
 
     async def executions(
         self, flow_id: str | None, state: State | None, cursor: str | None, limit: int
@@ -141,6 +155,16 @@ class _Direct:
         await self._credentials.load()
         return await self._credentials.rotate()
 
+    async def sign(self, flow_id: str, message: Unsigned) -> Signed:
+        flow = self._flow(flow_id)
+        scheme, chosen = flow.trigger.scheme, flow.trigger.scheme_settings
+        if scheme is None or chosen is None:
+            return Signed("none", [], message.body)
+        await self._credentials.load()
+        # Whoever can read the database and its key has the secret already.
+        credential = credential_of(flow, self._credentials.get)
+        return sign(scheme, credential, chosen, message, hook_url("", flow_id, message), self._clock.now())
+
 
 class _Remote:
     """Through a running server's admin API."""
@@ -176,6 +200,10 @@ class _Remote:
     async def rotate_credentials(self) -> int:
         rotated: int = (await self._ask("POST", "/credentials/rotate"))["rotated"]
         return rotated
+
+    async def sign(self, flow_id: str, message: Unsigned) -> Signed:
+        path = f"/flows/{quote(flow_id, safe='')}/sign"
+        return msgspec.convert(await self._ask("POST", path, body=message), Signed)
 
     async def _ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}

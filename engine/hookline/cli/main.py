@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "check": ("hookline.cli.check", "Find what is wrong in flows."),
     "run": ("hookline.cli.run", "Run a flow once, on an input."),
     "test": ("hookline.cli.test", "Run the cases of flows."),
+    "send": ("hookline.cli.send", "Send a flow a message, signed as its provider would."),
     "components": ("hookline.cli.components", "What steps and triggers can use, and how."),
     "plugins": ("hookline.cli.plugins", "Which plugins are installed, and whether they work."),
     "schema": ("hookline.cli.schema", "JSON Schema of flows, for editors."),

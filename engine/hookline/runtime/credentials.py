@@ -104,7 +104,7 @@ class Credentials:
                 f"{name!r} can't name a credential: use letters, digits, dots, dashes and underscores, at most 100"
             )
         plain = _plain(values)
-        value = self._validate(name, type, plain)
+        value = validated(self._types, name, type, plain)
         async with self._lock:
             stored = StoredCredential(
                 name, type, self._vault.encrypt(encode(plain), name=name, type=type), self._clock.now()
@@ -146,28 +146,30 @@ class Credentials:
     def _open(self, stored: StoredCredential) -> _Held:
         try:
             plaintext = self._vault.decrypt(stored.ciphertext, name=stored.name, type=stored.type)
-            return _Held(stored, self._validate(stored.name, stored.type, decode(plaintext)), None)
+            return _Held(stored, validated(self._types, stored.name, stored.type, decode(plaintext)), None)
         except CredentialError as error:
             return _Held(stored, None, error.message)
-
-    def _validate(self, name: str, type: str, plain: Mapping[str, Any]) -> BaseModel:
-        model = self._types.get(type)
-        if model is None:
-            raise CredentialError(
-                f"credential {name!r}: no installed plugin has the credential type {type!r}{_near(type, self._types)}"
-            )
-        try:
-            return model.model_validate(plain)
-        except ValidationError as error:
-            problems = _problems(error, model)
-        # Outside the handler: pydantic's error holds the values, and must not travel with ours into a log.
-        said = "; ".join(str(problem) for problem in problems)
-        raise CredentialError(f"credential {name!r} of type {type!r}: {said}", problems=problems)
 
     def _tell(self, names: Iterable[str]) -> None:
         for name in sorted(names):
             for changed in self._changed:
                 changed(name)
+
+
+def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain: Mapping[str, Any]) -> BaseModel:
+    """A credential's value. Raises CredentialError with every problem at once, and without a value in it."""
+    model = types.get(type)
+    if model is None:
+        raise CredentialError(
+            f"credential {name!r}: no installed plugin has the credential type {type!r}{_near(type, types)}"
+        )
+    try:
+        return model.model_validate(plain)
+    except ValidationError as error:
+        problems = _problems(error, model)
+    # Outside the handler: pydantic's error holds the values, and must not travel with ours into a log.
+    said = "; ".join(str(problem) for problem in problems)
+    raise CredentialError(f"credential {name!r} of type {type!r}: {said}", problems=problems)
 
 
 def _problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:

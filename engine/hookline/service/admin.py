@@ -12,6 +12,7 @@ import msgspec
 from quart import Blueprint, Response, current_app, request
 
 from hookline.errors import (
+    CannotSign,
     CredentialError,
     ExecutionNotFound,
     FlowNotFound,
@@ -30,6 +31,7 @@ from hookline.runtime.metrics import CONTENT_TYPE
 from hookline.service import openapi, problems, views
 from hookline.service.components import ComponentView, component_views
 from hookline.service.openapi import operation
+from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
 
 MAX_LIMIT: Final = 200
 
@@ -98,6 +100,21 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         url = engine.options.public_url
         entries = sorted(engine.catalog.entries.items())
         return _json(views.PageView([views.flow_view(entry, url) for _, entry in entries], None))
+
+    @api.post("/flows/<flow_id>/sign")
+    @operation(Signed, request=Unsigned)
+    async def sign_message(flow_id: str) -> Response:
+        """Sign a message as its provider would: what `hookline send` then sends.
+
+        Nothing that it gives shows a secret; schemes whose headers do are refused.
+        """
+        message = _decoded(await request.get_data(as_text=False), Unsigned)
+        entry = engine.catalog.entries.get(flow_id)
+        if entry is None or entry.flow is None:
+            raise FlowNotFound(f"there is no flow {flow_id!r} that serves")
+        credential = credential_of(entry.flow, engine.credentials.get)
+        url = hook_url(engine.options.public_url, flow_id, message)
+        return _json(sign_for_others(entry.flow, credential, message, url, engine.clock.now()))
 
     @api.get("/components")
     @operation(views.PageView[ComponentView])
@@ -260,6 +277,7 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     ExecutionNotFound: 404,
     FlowNotFound: 404,
     IllegalStateChange: 409,
+    CannotSign: 422,
     _CredentialMissing: 404,
     CredentialError: 422,
     StoreError: 503,

@@ -1,0 +1,142 @@
+"""Signing a message as its provider would: so that a flow can be tried without the provider.
+
+A signature may leave the server by the admin API, a secret never: whoever may ask for one could replace the credential
+and the flow as well, but must not come to know what other systems may rely on too. So schemes whose headers show the
+secret itself (`basic`, `api-key`, …) are not signed for through the API, and neither are bodies that would show it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final, NoReturn
+from urllib.parse import quote
+
+import msgspec
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from hookline.errors import CannotSign, CredentialError
+from hookline.flows.compiled import CompiledFlow
+from hookline.http import HttpClient
+from hookline.scheme import Scheme, SignedRequest
+
+_REMEDY: Final = "give the credential's values to `hookline send` itself: --secret key=value"
+
+
+class Unsigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message that is to be signed."""
+
+    body: bytes = b""
+    """Base64 in JSON."""
+    method: str = "POST"
+    base_url: str | None = None
+    """The server that it will be sent to, which some providers sign; this one's public URL by default."""
+    rest: str = ""
+    """What follows the flow's URL: a path that begins with a slash, a query with its question mark."""
+    headers: list[tuple[str, str]] = []
+    """Those that the sender chose, such as the id of a delivery that is repeated."""
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """A message as its provider would send it."""
+
+    scheme: str
+    """`none` where the flow verifies nothing."""
+    headers: list[tuple[str, str]]
+    body: bytes
+    """Base64 in JSON: with what the provider itself puts into it."""
+
+
+class NoNetwork(HttpClient):
+    """For schemes that sign: they fetch nothing."""
+
+    async def request(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse."""
+        raise _nothing()
+
+    def stream(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse."""
+        raise _nothing()
+
+    async def get_json(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse."""
+        raise _nothing()
+
+    async def post_json(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse."""
+        raise _nothing()
+
+
+def _nothing() -> CannotSign:
+    return CannotSign("nothing is fetched to sign a message")
+
+
+def hook_url(public_url: str, flow_id: str, message: Unsigned) -> str:
+    """The URL that the message will be sent to, as its sender knows it."""
+    return f"{(message.base_url or public_url).rstrip('/')}/hook/{quote(flow_id, safe='')}{message.rest}"
+
+
+def sign(
+    scheme: Scheme[Any, Any],
+    credential: BaseModel | None,
+    settings: BaseModel,
+    message: Unsigned,
+    url: str,
+    at: datetime,
+) -> Signed:
+    """The message with all that the provider adds. Raises CannotSign."""
+    headers = tuple((name.lower(), value) for name, value in message.headers)
+    request = SignedRequest(message.method, url, headers, at, NoNetwork())
+    try:
+        body = scheme.complete(request, message.body, credential, settings)
+        made = list(scheme.sign(request, body, credential, settings))
+    except NotImplementedError:
+        raise CannotSign(
+            f"only the provider itself can sign as scheme {scheme.name!r} does with this credential"
+        ) from None
+    except ValueError as error:
+        raise CannotSign(f"scheme {scheme.name!r} can't sign this: {error}") from None
+    return Signed(scheme.name, made, body)
+
+
+def credential_of(flow: CompiledFlow, get: Callable[[str], tuple[str, BaseModel]]) -> BaseModel | None:
+    """The credential with which a flow's sender is verified. Raises CredentialError."""
+    scheme, name = flow.trigger.scheme, flow.trigger.credential
+    if scheme is None or scheme.credential is None or name is None:
+        return None
+    kind, value = get(name)
+    if not isinstance(value, scheme.credential):
+        raise CredentialError(f"credential {name!r} is of type {kind!r}, not {scheme.name!r}")
+    return value
+
+
+def sign_for_others(
+    flow: CompiledFlow, credential: BaseModel | None, message: Unsigned, url: str, at: datetime
+) -> Signed:
+    """The same with a flow's own credential, for whom the credential isn't: nothing that is given shows a secret.
+
+    The scheme is `none` where the flow verifies nothing. Raises CannotSign.
+    """
+    scheme, settings = flow.trigger.scheme, flow.trigger.scheme_settings
+    if scheme is None or settings is None:
+        return Signed("none", [], message.body)
+    if scheme.secret_headers(settings):
+        raise CannotSign(f"what scheme {scheme.name!r} sends shows the secret itself; {_REMEDY}")
+    signed = sign(scheme, credential, settings, message, url, at)
+    shown = [value.encode("utf-8", "surrogateescape") for _, value in signed.headers]
+    if signed.body != message.body:
+        shown.append(signed.body)
+    if any(secret in text for secret in _secrets(credential) for text in shown):
+        raise CannotSign(f"what scheme {scheme.name!r} sends would show the secret itself; {_REMEDY}")
+    return signed
+
+
+def _secrets(value: Any) -> Iterator[bytes]:
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, SecretStr | SecretBytes):
+        secret = value.get_secret_value()
+        if text := secret if isinstance(secret, bytes) else secret.encode():
+            yield text
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for one in value:
+            yield from _secrets(one)
