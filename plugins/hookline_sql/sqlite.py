@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,6 +50,7 @@ class SqliteDatabase:
         self._lock = ProcessLock(self.path.with_name(self.path.name + ".lock"))
         self._requests: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._writer: Thread | None = None
+        self._place = (0, 0)
         self._engines: list[Engine] = []
         self._readers: ThreadPoolExecutor | None = None
         self._read_engine: Engine | None = None
@@ -74,6 +76,8 @@ class SqliteDatabase:
                 reads.recover(connection, self._clock.now())
             self._read_engine = self._engine(size=READERS, query_only=True)
             self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="hookline-sqlite-reader")
+            status = self.path.stat()
+            self._place = (status.st_dev, status.st_ino)
         except BaseException:
             self._release()
             raise
@@ -135,6 +139,7 @@ class SqliteDatabase:
                 if not group:
                     continue
                 try:
+                    self._check_place()
                     failures = apply(connection, dialect, [batch for batch, _ in group])
                 except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
                     failure = StoreError(f"{self.path} can't be written: {_cause(error)}")
@@ -142,6 +147,12 @@ class SqliteDatabase:
                     failures = [failure] * len(group)
                 # Once for a group: each call wakes the loop through its socket.
                 loop.call_soon_threadsafe(self._tell, group, failures)
+
+    def _check_place(self) -> None:
+        """Raise OSError where the file was deleted or replaced: what is written to the old one is lost with it."""
+        status = self.path.stat()
+        if (status.st_dev, status.st_ino) != self._place:
+            raise OSError(errno.ESTALE, "another file has taken its place; restart the server")
 
     def _tell(self, group: list[_Waiting], failures: list[Failure | None]) -> None:
         for (batch, done), failure in zip(group, failures, strict=True):

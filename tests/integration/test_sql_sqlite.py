@@ -144,6 +144,21 @@ async def test_a_full_disk_is_a_store_error_and_ends_when_there_is_room(
     event.remove(Engine, "before_cursor_execute", lift)
 
 
+async def test_nothing_is_accepted_into_a_file_that_was_deleted_or_replaced(
+    backend: Backend, envelopes: Envelopes, tmp_path: Path
+) -> None:
+    file = next(tmp_path.rglob("*.db"))
+    aside = file.rename(file.with_name("aside.db"))
+    with pytest.raises(StoreError, match="No such file"):
+        await backend.queue.put(envelopes.make())
+    file.write_bytes(aside.read_bytes())
+    with pytest.raises(StoreError, match="restart the server"):
+        await backend.queue.put(envelopes.make())
+    aside.rename(file)
+    envelope = envelopes.make()
+    assert await backend.queue.put(envelope) == Accepted(envelope.execution_id)
+
+
 async def test_a_feed_holds_a_bounded_number_however_long_the_backlog(backend: Backend, envelopes: Envelopes) -> None:
     async with consuming(backend) as consumer:
         await backend.store.commit([Accept(envelopes.make(body="x" * 10_000)) for _ in range(1000)])
