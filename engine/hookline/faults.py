@@ -13,6 +13,9 @@ out). A commit that carries changes of several kinds passes the points of each.
 | `unblock.before_commit`, `unblock.after_commit` | the end of what blocked a flow's executions |
 | `end.before_commit`, `end.after_commit` | its end |
 | `reopen.before_commit`, `reopen.after_commit` | an operator's retry |
+| `hold.before_commit`, `hold.after_commit` | its going into the line of its order key |
+| `advance.before_commit`, `advance.after_commit` | the end of one that runs in order, with which the next may run |
+| `release.before_commit`, `release.after_commit` | a failed one's giving its order key back |
 | `publish.before_commit`, `publish.after_commit` | a version of a flow |
 | `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed |
 | `blob.before_commit`, `blob.after_commit` | a file in the blob store |
@@ -38,6 +41,9 @@ POINTS: Final = frozenset(
         "unblock",
         "end",
         "reopen",
+        "hold",
+        "advance",
+        "release",
         "publish",
         "credential",
         "blob",

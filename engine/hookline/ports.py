@@ -17,7 +17,10 @@ from hookline.model.message import Envelope
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """A message is accepted: a queued execution, unless its key was used and its window is still open."""
+    """A message is accepted: a queued execution, unless its key was used and its window is still open.
+
+    It isn't ready while another of the flow with its order key, accepted before, has not ended.
+    """
 
     envelope: Envelope
 
@@ -63,7 +66,7 @@ class Park:
 class Unblock:
     """Each execution of the flow that waits without a time, or whose reason begins with `BLOCKED`, becomes ready.
 
-    One that is blocked has a time where some of it waits to be tried again, and some for a cause outside it.
+    Those that wait for their turn (`ORDER`) stay where they are. One that is blocked has a time where some of it waits to be tried again, and some for a cause outside it.
     """
 
     flow_id: str
@@ -72,7 +75,10 @@ class Unblock:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """→ succeeded, failed or cancelled, from where `MOVES` lets it."""
+    """→ succeeded, failed or cancelled, from where `MOVES` lets it.
+
+    The next execution with its order key becomes ready, unless this one failed and holds the key (`order_holds`).
+    """
 
     execution_id: str
     state: State
@@ -83,7 +89,18 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Reopen:
-    """failed → waiting, ready at once; its attempt counts up. What its journal holds as succeeded stays so."""
+    """failed → waiting, ready at once; its attempt counts up. What its journal holds as succeeded stays so.
+
+    Where it had released its order key, it goes behind those that are there now with the same.
+    """
+
+    execution_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A failed execution that holds its order key makes way for the next. Nothing happens where it holds none."""
 
     execution_id: str
     at: datetime
@@ -117,7 +134,18 @@ class DropCredential:
 
 
 Change: TypeAlias = (
-    Accept | Start | Resume | Record | Park | Unblock | End | Reopen | Publish | PutCredential | DropCredential
+    Accept
+    | Start
+    | Resume
+    | Record
+    | Park
+    | Unblock
+    | End
+    | Reopen
+    | Release
+    | Publish
+    | PutCredential
+    | DropCredential
 )
 
 

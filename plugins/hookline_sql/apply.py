@@ -84,6 +84,11 @@ def _run(
     if statement is statements.ACCEPT:
         _accept(connection, dialect, operations)
         return
+    if statement is statements.ADVANCE:
+        # Told with the first of them: they share the transaction.
+        found = dialect.read(connection, statement, [operation.row for _, operation in operations])
+        operations[0][0].unblocked.extend({flow_id for (flow_id,) in found})
+        return
     changed = dialect.write(connection, statement, [operation.row for _, operation in operations])
     if statement.counted and changed != len(operations):
         raise _Short
@@ -165,6 +170,7 @@ _WANTED: Final = {
     statements.RECORD: "only the journal of a running one is added to",
     statements.PARK: "only one that is queued or running can be parked",
     statements.REOPEN: "only a failed one can be reopened",
+    statements.RELEASE_ORDER: "only a failed one holds its key until it is released",
 }
 
 _STATE: Final = select(executions.c.state).where(executions.c.id == bindparam("id"))

@@ -22,6 +22,7 @@ from hookline.api.storage import (
     Publish,
     PutCredential,
     Record,
+    Release,
     Reopen,
     Resume,
     Start,
@@ -32,6 +33,7 @@ from hookline.api.storage import (
 
 from . import statements
 from .keys import key_hash
+from .lines import Lines
 from .statements import Row, Statement
 from .times import micros
 
@@ -63,7 +65,7 @@ class Batch:
     accepts: list[tuple[int, Envelope, int]] = field(default_factory=list)
     """Change, message, and bytes of its payload."""
     unblocked: list[str] = field(default_factory=list)
-    """Ids of flows."""
+    """Ids of flows of which executions have become ready."""
 
 
 class _Kept(msgspec.Struct):
@@ -76,18 +78,21 @@ _kept = msgspec.json.Decoder(_Kept)
 _error = msgspec.json.Encoder()
 
 
-def batch(changes: Sequence[Change]) -> Batch:
-    """The operations of a batch. Raises ValueError or TypeError for what can't be stored."""
+def batch(changes: Sequence[Change], lines: Lines) -> Batch:
+    """The operations of a batch, to be written before those of any batch that is made later.
+
+    Raises ValueError or TypeError for what can't be stored.
+    """
     made = Batch([], [None] * len(changes))
     for place, change in enumerate(changes):
         if isinstance(change, Accept):
-            row = _accept_row(change.envelope)
+            row = _accept_row(change.envelope, lines)
             made.accepts.append((place, change.envelope, len(row[-1])))
             made.operations.extend(_accept(change.envelope, row, place))
         else:
             if isinstance(change, Unblock):
                 made.unblocked.append(change.flow_id)
-            made.operations.extend(_operations(change, place))
+            made.operations.extend(_operations(change, place, lines))
     return made
 
 
@@ -96,8 +101,8 @@ def ping(at: int) -> Batch:
     return Batch([Operation(statements.PING, "ping", (1, at), 0)], [None])
 
 
-def _accept_row(envelope: Envelope) -> Row:
-    key = envelope.dedupe_key
+def _accept_row(envelope: Envelope, lines: Lines) -> Row:
+    key, order_key = envelope.dedupe_key, envelope.order_key
     return (
         envelope.execution_id,
         envelope.flow_id,
@@ -105,6 +110,9 @@ def _accept_row(envelope: Envelope) -> Row:
         None if key is None else key.encode(),
         None if key is None else key_hash(key),
         micros(envelope.dedupe_until),
+        None if order_key is None else order_key.encode(),
+        None if order_key is None else lines.next(),
+        envelope.order_holds,
         pack(envelope),
     )
 
@@ -116,11 +124,13 @@ def _accept(envelope: Envelope, row: Row, place: int) -> Iterator[Operation]:
     else:
         yield Operation(statements.ACCEPT, key, (*row[:-1], None), place)
         yield Operation(statements.KEEP_PAYLOAD, key, (key, payload), place)
+    if envelope.order_key is not None:
+        yield Operation(statements.HOLD, key, (key,), place)
     for attachment in envelope.message.attachments:
         yield Operation(statements.REFER, key, (key, attachment.id), place)
 
 
-def _operations(change: Change, place: int) -> Iterator[Operation]:
+def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]:
     match change:
         case Start(key, version, at, own):
             yield Operation(statements.START, key, (key, version, own, micros(at)), place)
@@ -143,8 +153,14 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
                 else (error.code, _storable(error.message), _storable(error.step), error.retryable)
             )
             yield Operation(statements.END, key, (key, state.value, outcome.value, micros(at), *about), place)
+            if lines.used:
+                yield Operation(statements.ADVANCE, key, (key,), place)
         case Reopen(key, at):
-            yield Operation(statements.REOPEN, key, (key, micros(at)), place)
+            yield Operation(statements.REOPEN, key, (key, micros(at), lines.next()), place)
+            yield Operation(statements.HOLD, key, (key,), place)
+        case Release(key, _):
+            yield Operation(statements.RELEASE_ORDER, key, (key,), place)
+            yield Operation(statements.ADVANCE, key, (key,), place)
         case Publish(flow_id, version, document, at):
             key = f"version {flow_id} {version}"
             yield Operation(statements.PUBLISH, key, (flow_id, version, micros(at), document), place)

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection
 
 from .changes import Batch
+from .lines import Lines
 
 T = TypeVar("T")
 
@@ -15,6 +16,8 @@ GROUP = 256
 
 class Database(Protocol):
     """A database that one process has."""
+
+    lines: Lines
 
     async def open(self) -> None:
         """Take it for this process and bring it up to date. Raises StoreError."""

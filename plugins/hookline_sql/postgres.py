@@ -19,6 +19,7 @@ from . import reads, schema
 from .apply import Failure, apply
 from .changes import Batch
 from .database import GROUP, Committed
+from .lines import Lines
 from .statements import PostgresDialect
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ class PostgresDatabase:
         self._name = f"the database {self._url.render_as_string(hide_password=True)}"
         self._clock = clock
         self._committed = committed
+        self.lines = Lines(clock)
         self._engine: AsyncEngine | None = None
         self._connection: AsyncConnection | None = None
         self._waiting: deque[tuple[Batch, asyncio.Future[None]]] = deque()
@@ -88,6 +90,7 @@ class PostgresDatabase:
                 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted}")
         schema.upgrade(connection)
         reads.recover(connection, self._clock.now())
+        self.lines.start(reads.last_in_line(connection))
 
     async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
         """The connection that writes. It holds the lock as long as it lives."""

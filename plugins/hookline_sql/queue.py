@@ -70,8 +70,12 @@ class SqlQueue:
         for place, envelope, size in batch.accepts:
             feed = self._feeds.get(envelope.flow_id)
             # Without a feed nobody consumes the flow: the message stays in the table until somebody does.
-            if feed is not None and isinstance(batch.results[place], Accepted):
+            if feed is None or not isinstance(batch.results[place], Accepted):
+                continue
+            if envelope.order_key is None:
                 feed.accepted(envelope, size, INLINE)
+            else:
+                feed.look()  # only the table knows whether it is its turn
         for flow_id in batch.unblocked:
             feed = self._feeds.get(flow_id)
             if feed is not None:

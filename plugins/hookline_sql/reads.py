@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 
 from hookline.api.storage import (
     FINAL,
+    ORDER,
     Due,
     Envelope,
     ErrorInfo,
@@ -35,7 +36,10 @@ from .times import micros, moment
 _error: Final = msgspec.json.Decoder(ErrorInfo)
 
 _ABOUT: Final = tuple(
-    column for column in executions.c if column.key not in {"dedupe_key", "dedupe_hash", "dedupe_until", "payload"}
+    column
+    for column in executions.c
+    if column.key
+    not in {"dedupe_key", "dedupe_hash", "dedupe_until", "order_key", "order_seq", "order_holds", "payload"}
 )
 _OPEN: Final = executions.c.finished_at.is_(None)
 _ENDED: Final = executions.c.finished_at.is_not(None)
@@ -48,6 +52,8 @@ _ENVELOPE: Final = (
         executions.c.created_at,
         executions.c.dedupe_key,
         executions.c.dedupe_until,
+        executions.c.order_key,
+        executions.c.order_holds,
         func.coalesce(executions.c.payload, payloads.c.payload).label("payload"),
     )
     .select_from(executions.outerjoin(payloads, payloads.c.execution_id == executions.c.id))
@@ -81,7 +87,7 @@ def _execution(row: Any) -> Execution:
 
 
 def envelope_of(row: Any) -> Envelope:
-    """The message of a row with `id, flow_id, created_at, dedupe_key, dedupe_until, payload`."""
+    """The message of a row with those columns that aren't packed, and `payload`."""
     return unpack(
         row.payload,
         execution_id=row.id,
@@ -89,6 +95,8 @@ def envelope_of(row: Any) -> Envelope:
         accepted_at=moment(row.created_at),
         dedupe_key=None if row.dedupe_key is None else row.dedupe_key.decode(),
         dedupe_until=moment(row.dedupe_until),
+        order_key=None if row.order_key is None else row.order_key.decode(),
+        order_holds=bool(row.order_holds),
     )
 
 
@@ -294,6 +302,9 @@ _WAITING_TO_RUN: Final = select(
     executions.c.ready_at,
     executions.c.dedupe_key,
     executions.c.dedupe_until,
+    executions.c.order_key,
+    executions.c.order_holds,
+    executions.c.reason,
     executions.c.payload,
 ).where(executions.c.id.in_(bindparam("ids", expanding=True)))
 
@@ -315,7 +326,11 @@ def to_run(connection: Connection, again: Collection[str], ready_ids: Collection
     return [
         row
         for row in (found[execution_id] for execution_id in asked if execution_id in found)
-        if row.state not in FINAL and (row.id in known or (row.ready_at is not None and row.ready_at <= limit))
+        if row.state not in FINAL
+        and (
+            (row.id in known and row.reason != ORDER)  # reopened meanwhile, it may have to wait for its turn
+            or (row.ready_at is not None and row.ready_at <= limit)
+        )
     ]
 
 
@@ -329,3 +344,13 @@ def recover(connection: Connection, now: datetime) -> None:
     """Make ready what ran when the process that had the database died. It goes before what was accepted later."""
     with connection.begin():
         connection.execute(_RECOVER, {"now": micros(now)})
+
+
+_LAST_IN_LINE: Final = text("SELECT max(order_seq) FROM executions WHERE order_seq IS NOT NULL")
+
+
+def last_in_line(connection: Connection) -> int | None:
+    """The greatest place in any line of executions that run in order; None where there is no line."""
+    with connection.begin():
+        found: int | None = connection.scalar(_LAST_IN_LINE)
+    return found

@@ -21,6 +21,7 @@ from . import reads, schema
 from .apply import Failure, apply
 from .changes import Batch
 from .database import GROUP, Committed
+from .lines import Lines
 from .lock import ProcessLock
 from .statements import SqliteDialect
 
@@ -47,6 +48,7 @@ class SqliteDatabase:
         self.path = Path(url.database).absolute()
         self._clock = clock
         self._committed = committed
+        self.lines = Lines(clock)
         self._lock = ProcessLock(self.path.with_name(self.path.name + ".lock"))
         self._requests: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._writer: Thread | None = None
@@ -74,6 +76,7 @@ class SqliteDatabase:
             with failing(f"{self.path} can't be opened"), writer.connect() as connection:
                 schema.upgrade(connection)
                 reads.recover(connection, self._clock.now())
+                self.lines.start(reads.last_in_line(connection))
             self._read_engine = self._engine(size=READERS, query_only=True)
             self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="hookline-sqlite-reader")
             status = self.path.stat()

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection
 
-from hookline.api.storage import BLOCKED, MOVES, State
+from hookline.api.storage import BLOCKED, MOVES, ORDER, State
 
 Row = tuple[Any, ...]
 
@@ -141,11 +141,15 @@ ACCEPT: Final = Statement(
         ("dedupe_key", "bytea"),
         ("dedupe_hash", "bytea"),
         ("dedupe_until", "bigint"),
+        ("order_key", "bytea"),
+        ("order_seq", "bigint"),
+        ("order_holds", "boolean"),
         ("payload", "bytea"),
     ),
-    "INSERT INTO executions"
-    " (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_hash, dedupe_until, payload)"
-    " SELECT v.id, v.flow_id, 'queued', v.at, 1, v.at, v.dedupe_key, v.dedupe_hash, v.dedupe_until, v.payload"
+    "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_hash, dedupe_until,"
+    " order_key, order_seq, order_holds, payload)"
+    " SELECT v.id, v.flow_id, 'queued', v.at, 1, v.at, v.dedupe_key, v.dedupe_hash, v.dedupe_until,"
+    " v.order_key, v.order_seq, v.order_holds, v.payload"
     " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
 )
 
@@ -238,7 +242,8 @@ UNBLOCK: Final = Statement(
     (("flow_id", "text"), ("at", "bigint")),
     "UPDATE executions SET ready_at = v.at FROM {v} WHERE executions.flow_id = v.flow_id"
     " AND executions.finished_at IS NULL AND executions.state = 'waiting'"
-    " AND (executions.ready_at IS NULL OR executions.reason LIKE '{blocked}%')".replace("{blocked}", BLOCKED),
+    " AND ((executions.ready_at IS NULL AND coalesce(executions.reason, '') <> '{order}')"
+    " OR executions.reason LIKE '{blocked}%')".replace("{blocked}", BLOCKED).replace("{order}", ORDER),
     counted=False,
 )
 
@@ -256,16 +261,51 @@ END: Final = Statement(
     ),
     "UPDATE executions SET state = v.state, outcome = v.outcome, finished_at = v.at, ready_at = NULL, reason = NULL,"
     " error_code = v.error_code, error_message = v.error_message, error_step = v.error_step,"
-    " error_retryable = v.error_retryable FROM {v} WHERE executions.id = v.id AND ({ends})".replace("{ends}", _ENDS),
+    " error_retryable = v.error_retryable,"
+    " order_seq = CASE WHEN v.state = 'failed' AND executions.order_holds THEN executions.order_seq END"
+    " FROM {v} WHERE executions.id = v.id AND ({ends})".replace("{ends}", _ENDS),
 )
 
 REOPEN: Final = Statement(
     "reopen",
-    (("id", "text"), ("at", "bigint")),
+    (("id", "text"), ("at", "bigint"), ("order_seq", "bigint")),
     "UPDATE executions SET state = 'waiting', outcome = NULL, finished_at = NULL, ready_at = v.at,"
     " attempt = executions.attempt + 1,"
+    " order_seq = CASE WHEN executions.order_key IS NOT NULL THEN coalesce(executions.order_seq, v.order_seq) END,"
     " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL"
     " FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
+)
+
+#: Whoever isn't the first in line waits for its turn. A statement of its own, since one that inserts doesn't see what
+#: it inserts: of several messages with one key, accepted together, each would be the first.
+HOLD: Final = Statement(
+    "hold",
+    (("id", "text"),),
+    "UPDATE executions SET ready_at = NULL, reason = '{order}' FROM {v}"
+    " WHERE executions.id = v.id AND executions.state IN ('queued', 'waiting') AND executions.order_seq IS NOT NULL"
+    " AND executions.order_seq > (SELECT min(line.order_seq) FROM executions AS line"
+    " WHERE line.flow_id = executions.flow_id AND line.order_key = executions.order_key"
+    " AND line.order_seq IS NOT NULL)".replace("{order}", ORDER),
+    counted=False,
+)
+
+#: The first in the line of an execution that has left it may run, before what was accepted later.
+ADVANCE: Final = Statement(
+    "advance",
+    (("id", "text"),),
+    "UPDATE executions SET ready_at = created_at, reason = NULL WHERE id IN (SELECT"
+    " (SELECT line.id FROM executions AS line WHERE line.flow_id = gone.flow_id AND line.order_key = gone.order_key"
+    " AND line.order_seq IS NOT NULL ORDER BY line.order_seq LIMIT 1)"
+    " FROM {v} CROSS JOIN executions AS gone WHERE gone.id = v.id AND gone.order_key IS NOT NULL)"
+    " AND ready_at IS NULL AND reason = '{order}' RETURNING flow_id".replace("{order}", ORDER),
+    counted=False,
+)
+
+#: A failed execution gives the key back that it holds.
+RELEASE_ORDER: Final = Statement(
+    "release",
+    (("id", "text"),),
+    "UPDATE executions SET order_seq = NULL FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
 )
 
 PUBLISH: Final = Statement(

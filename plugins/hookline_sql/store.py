@@ -30,7 +30,8 @@ class SqlStore:
         self._clock = clock
 
     async def commit(self, changes_: Sequence[Change]) -> Sequence[Accepted | Duplicate | None]:
-        batch = changes.batch(changes_)
+        # The places in line that it gets here are right, since nothing is awaited before it is in the writer's queue.
+        batch = changes.batch(changes_, self._database.lines)
         if batch.operations:
             await self._database.write(batch)
         return batch.results

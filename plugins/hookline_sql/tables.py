@@ -44,12 +44,17 @@ executions: Final = Table(
     Column("error_step", Text),
     Column("error_retryable", Boolean(create_constraint=False)),
     Column("reason", Text),
-    #: When it may be taken: as the visibility time of other queues. None while it runs, is blocked or has ended.
+    #: When it may be taken: as the visibility time of other queues. None while it runs, is blocked, waits for its turn
+    #: or has ended.
     Column("ready_at", BigInteger),
     Column("dedupe_key", LargeBinary),
     #: SHA-256 of the key while its window is open; keys of any length and content fit an index so.
     Column("dedupe_hash", LargeBinary),
     Column("dedupe_until", BigInteger),
+    Column("order_key", LargeBinary),
+    #: Its place in the line of its key, in which the first one may run. None where it is in none.
+    Column("order_seq", BigInteger),
+    Column("order_holds", Boolean(create_constraint=False), nullable=False),
     #: None where it is large: then `payloads` has it.
     Column("payload", LargeBinary),
     PrimaryKeyConstraint("id", name="pk_executions"),
@@ -68,6 +73,7 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
 
 
 _partial("ix_executions_dedupe", "flow_id", "dedupe_hash", where="dedupe_hash IS NOT NULL", unique=True)
+_partial("ix_executions_order", "flow_id", "order_key", "order_seq", where="order_seq IS NOT NULL")
 _partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL")
 _partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
 # What has not ended. By `finished_at` and not by `state`, so that starting and parking don't touch it.

@@ -10,6 +10,7 @@ import pytest
 
 from hookline.ports import Backend
 from hookline.testing.clock import ManualClock
+from hookline.testing.contract_order import OrderContract
 from hookline.testing.contract_queue import QueueContract
 from hookline.testing.contract_store import StoreContract
 from hookline_sql.backend import postgresql, sqlite
@@ -92,6 +93,10 @@ class TestSqliteQueue(_Sqlite, QueueContract):
     pass
 
 
+class TestSqliteOrder(_Sqlite, OrderContract):
+    pass
+
+
 @pytest.mark.postgres
 class TestPostgresStore(_Postgres, StoreContract):
     pass
@@ -99,4 +104,9 @@ class TestPostgresStore(_Postgres, StoreContract):
 
 @pytest.mark.postgres
 class TestPostgresQueue(_Postgres, QueueContract):
+    pass
+
+
+@pytest.mark.postgres
+class TestPostgresOrder(_Postgres, OrderContract):
     pass

@@ -13,11 +13,20 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sql import statements
 from hookline_sql.apply import stages
-from hookline_sql.changes import batch
+from hookline_sql.changes import Batch
+from hookline_sql.changes import batch as made_batch
+from hookline_sql.lines import Lines
 from hookline_sql.times import micros, moment
 
 NOW = ManualClock().now()
 ENVELOPES = Envelopes(ManualClock())
+
+
+def batch(changes: list[Change], *, lines: bool = True) -> Batch:
+    """A batch of a database in which some executions run in order, or none."""
+    made = Lines(ManualClock())
+    made.start(1 if lines else None)
+    return made_batch(changes, made)
 
 
 def test_the_same_changes_of_many_callers_are_one_statement_each() -> None:
@@ -65,6 +74,23 @@ def test_changes_of_one_execution_keep_their_order_and_none_is_lost(batches: lis
             assert at > barrier
             seen[operation.key] = at
         highest = max(highest, at)
+
+
+def test_where_nothing_runs_in_order_what_ends_looks_for_no_successor() -> None:
+    ending: list[Change] = [End("a", State.SUCCEEDED, Outcome.COMPLETED, NOW)]
+    assert [one.statement for one in batch(ending, lines=False).operations] == [statements.END]
+    assert [one.statement for one in batch(ending).operations] == [statements.END, statements.ADVANCE]
+
+
+def test_places_in_line_grow_although_the_clock_is_set_back() -> None:
+    clock = ManualClock()
+    lines = Lines(clock)
+    lines.start(micros(clock.now()) + 1_000_000)
+    places = [lines.next() for _ in range(3)]
+    clock.advance(3600)
+    places.append(lines.next())
+    assert places == sorted(set(places))
+    assert places[0] > micros(NOW) + 1_000_000
 
 
 def test_a_message_that_cant_be_stored_fails_before_anything_is() -> None:

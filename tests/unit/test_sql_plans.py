@@ -19,6 +19,7 @@ from hookline.ports import (
     Publish,
     PutCredential,
     Record,
+    Release,
     Reopen,
     Resume,
     Start,
@@ -78,6 +79,9 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
     await backend.store.commit([Accept(first)])
     await backend.store.commit([Accept(envelopes.make(key="k"))])
     await backend.store.commit([Accept(envelopes.make(key="k"))])
+    ordered = envelopes.make(order_key="o", order_holds=True)
+    await backend.store.commit([Accept(ordered)])
+    await backend.store.commit([Accept(envelopes.make(order_key="o"))])
     for change in (
         Start(id_, "v1", now),
         Record(id_, (envelopes.record(1),)),
@@ -86,6 +90,9 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         Resume(id_, now),
         End(id_, State.FAILED, Outcome.FAILED, now),
         Reopen(id_, now),
+        Start(in_order := ordered.execution_id, "v1", now),
+        End(in_order, State.FAILED, Outcome.FAILED, now),
+        Release(in_order, now),
         Publish("orders", "v1", b"", now),
         PutCredential("a", "b", b"", now),
         DropCredential("a"),

@@ -44,6 +44,9 @@ MOVES: Final[dict[State, frozenset[State]]] = {
 
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
+#: The reason of an execution that is behind another with the same order key.
+ORDER: Final = "order"
+
 #: What the reason of an execution begins with that waits for a cause outside it; the cause follows.
 BLOCKED: Final = "blocked: "
 
@@ -114,7 +117,7 @@ class Execution(msgspec.Struct, frozen=True):
     """Counts an operator's retries; 1 at first."""
     error: ErrorInfo | None = None
     reason: str | None = None
-    """Why it is waiting: `retry`, or `blocked: …` with the cause."""
+    """Why it is waiting: `retry`, or `blocked: …` with the cause; `order` where another with its order key goes first."""
     ready_at: datetime | None = None
     """When it is to be run next; none while it runs, is blocked or has ended."""
     vars: bytes | None = None

@@ -63,6 +63,9 @@ class Arrival(msgspec.Struct, frozen=True):
     received_at: datetime | None = None
     verified_by: str | None = None
     client: str | None = None
+    """The address of the sender, behind the proxies that the server trusts."""
+    scheme_id: str | None = None
+    """The id that the provider itself gave the message."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -75,6 +78,10 @@ class Envelope(msgspec.Struct, frozen=True):
     accepted_at: datetime
     dedupe_key: str | None = None
     dedupe_until: datetime | None = None
+    order_key: str | None = None
+    """Executions of the flow with an equal key run one at a time, in the order in which they were accepted."""
+    order_holds: bool = False
+    """A failure doesn't make way for the next."""
     body_json: bytes | None = None
     """The body as JSON text where that is at hand (as received), so that it is not encoded again."""
     raw: bytes | None = None
@@ -119,6 +126,8 @@ def unpack(
     accepted_at: datetime,
     dedupe_key: str | None = None,
     dedupe_until: datetime | None = None,
+    order_key: str | None = None,
+    order_holds: bool = False,
 ) -> Envelope:
     """The envelope that `pack` packed."""
     kept = _unpack.decode(payload)
@@ -130,6 +139,8 @@ def unpack(
         accepted_at=accepted_at,
         dedupe_key=dedupe_key,
         dedupe_until=dedupe_until,
+        order_key=order_key,
+        order_holds=order_holds,
         body_json=kept.body,
         raw=kept.raw,
         raw_headers=kept.raw_headers,

@@ -24,6 +24,8 @@ class Envelopes:
         *,
         key: str | None = None,
         window: timedelta = timedelta(days=7),
+        order_key: str | None = None,
+        order_holds: bool = False,
         attachments: tuple[Attachment, ...] = (),
     ) -> Envelope:
         """A message; `window` is for how long its dedupe key is taken."""
@@ -36,6 +38,8 @@ class Envelopes:
             accepted_at=now,
             dedupe_key=key,
             dedupe_until=None if key is None else now + window,
+            order_key=order_key,
+            order_holds=order_holds,
             body_json=encode(body),
         )
 

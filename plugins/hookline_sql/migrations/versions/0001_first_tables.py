@@ -40,10 +40,14 @@ def upgrade() -> None:
         sa.Column("dedupe_key", sa.LargeBinary),
         sa.Column("dedupe_hash", sa.LargeBinary),
         sa.Column("dedupe_until", sa.BigInteger),
+        sa.Column("order_key", sa.LargeBinary),
+        sa.Column("order_seq", sa.BigInteger),
+        sa.Column("order_holds", sa.Boolean, nullable=False),
         sa.Column("payload", sa.LargeBinary),
         sa.PrimaryKeyConstraint("id", name="pk_executions"),
     )
     _partial("ix_executions_dedupe", "flow_id", "dedupe_hash", where="dedupe_hash IS NOT NULL", unique=True)
+    _partial("ix_executions_order", "flow_id", "order_key", "order_seq", where="order_seq IS NOT NULL")
     _partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL")
     _partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
     _partial("ix_executions_open", "flow_id", "id", where="finished_at IS NULL")
