@@ -75,13 +75,12 @@ class _Brotli:
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         self._begun = self._begun or bool(data)
-        while True:
-            # Bytes after the end of the stream are an error of the library's too.
-            piece: bytes = self._stream.process(data, output_buffer_limit=PIECE)
-            if piece:
-                yield piece
+        # Bytes after the end of the stream are an error of the library's too. What is held back isn't told: all has come
+        # where nothing more does.
+        while piece := self._stream.process(data, output_buffer_limit=PIECE):
+            yield piece
             data = b""
-            if self._stream.is_finished() or self._stream.can_accept_more_data():
+            if self._stream.is_finished():
                 return
 
     def at_end(self) -> bool:

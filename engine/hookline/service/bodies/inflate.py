@@ -11,6 +11,8 @@ ANY_RATIO: Final = 1_000_000
 """Bytes that may come out whatever the ratio: little data that repeats itself packs well without any ill will."""
 _BREATH: Final = 1_000_000
 """Bytes after which other requests get their turn."""
+_SLICE: Final = 8192
+"""Bytes that are unpacked at a time: what is left of them is copied for each of many small gzip files in a row."""
 
 
 class _Stage:
@@ -32,6 +34,7 @@ class _Inflation:
         self._wire = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """What comes out, in pieces; an empty one for work that gave nothing."""
         self._wire += len(chunk)
         return self._through(0, chunk)
 
@@ -40,6 +43,13 @@ class _Inflation:
             yield data
             return
         stage = self._stages[index]
+        for at in range(0, len(data), _SLICE):
+            for piece in self._unpacked(stage, data[at : at + _SLICE]):
+                yield from self._through(index + 1, piece)
+            # Work that gives nothing counts too.
+            yield b""
+
+    def _unpacked(self, stage: _Stage, data: bytes) -> Iterator[bytes]:
         pieces = stage.unpacker.unpack(data)
         while True:
             try:
@@ -54,7 +64,7 @@ class _Inflation:
                 raise TooLarge(f"the body is larger than {self._limit} bytes once inflated")
             if stage.size > ANY_RATIO and stage.size > self._wire * self._max_ratio:
                 raise TooLarge(f"the body is more than {self._max_ratio} times as large once inflated")
-            yield from self._through(index + 1, piece)
+            yield piece
 
     def end(self) -> None:
         for stage in self._stages:
@@ -74,8 +84,9 @@ async def inflate(
     since = 0
     async for chunk in chunks:
         for piece in inflation.feed(chunk):
-            yield piece
-            since += len(piece)
+            if piece:
+                yield piece
+            since += len(piece) or _SLICE
             if since > _BREATH:
                 since = 0
                 await asyncio.sleep(0)
