@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping.budget import Budget
-from hookline_mapping.values import text
+from hookline_mapping.values import is_whole, text
 
 _MAX_WIDTH: Final = 100
 _PERCENT = re.compile(r"%(?:%|(?:\(\w+\))?[#0\- +]*(\*|\d+)?(?:\.(\*|\d*))?[diouxXeEfFgGcs])")
@@ -34,8 +34,7 @@ def percent_format(budget: Budget, pattern: str, values: tuple[Any, ...] | Mappi
         made: str = pattern % shown
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ExpressionFailed(f"the format {pattern[:60]!r} can't be filled: {error}") from error
-    budget.spend_copy(len(made))
-    return made
+    return _filled(pattern, made, budget)
 
 
 class BraceFormat(Formatter):
@@ -50,8 +49,7 @@ class BraceFormat(Formatter):
             made = self.vformat(pattern, args, kwargs)
         except (TypeError, ValueError, LookupError, OverflowError) as error:
             raise ExpressionFailed(f"the format {pattern[:60]!r} can't be filled: {error}") from error
-        self._budget.spend_copy(len(made))
-        return made
+        return _filled(pattern, made, self._budget)
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """A field of the arguments by its name; nothing inside it."""
@@ -71,6 +69,14 @@ class BraceFormat(Formatter):
         if conversion in (None, "s"):
             return value if conversion is None else text(value, self._budget)
         raise ExpressionFailed(f"!{conversion} isn't known here; leave it out")
+
+
+def _filled(pattern: str, made: str, budget: Budget) -> str:
+    # A message's number can be any character with %c.
+    if not is_whole(made):
+        raise ExpressionFailed(f"the format {pattern[:60]!r} gave half of a surrogate pair, which JSON can't say")
+    budget.spend_copy(len(made))
+    return made
 
 
 def _check_width(size: str | None) -> None:

@@ -13,6 +13,7 @@ from jinja2.visitor import NodeTransformer
 from hookline.api import ExpressionSyntax
 from hookline_mapping import methods, sandbox
 from hookline_mapping.filters import FILTERS, LEFT_OUT, TESTS
+from hookline_mapping.values import is_whole
 
 PATH, METHOD, TURNS, SEARCHED, COMPARED, CONCAT, PART, OMITTED = (
     f"({name})" for name in ("path", "method", "turns", "searched", "compared", "concat", "part", "omitted")
@@ -89,6 +90,12 @@ class Rewrite(NodeTransformer):
         """Names that only whole templates have are refused."""
         if node.name in _TEMPLATE_NAMES:
             _refuse(node, f"{node.name!r} isn't available in expressions")
+        return node
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Node:  # noqa: N802 - as above
+        """A text may write any character as an escape, except half of one."""
+        if isinstance(node.value, str) and not is_whole(node.value):
+            _refuse(node, "half of a surrogate pair stands alone in a text")
         return node
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802 - as above

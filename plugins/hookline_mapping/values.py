@@ -79,6 +79,16 @@ def _listed(value: Iterable[Any], budget: Budget, depth: int) -> list[Any]:
     return items
 
 
+def is_whole(value: str) -> bool:
+    """Whether a text can be encoded: half of a surrogate pair that stands alone can't."""
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+    return True
+
+
 def text(value: Any, budget: Budget) -> str:
     """How a value reads inside text: text as it is, everything else as JSON (`true`, `null`, `[1,2]`)."""
     if isinstance(value, str) or type(value) is int or isinstance(value, Decimal):

@@ -247,3 +247,16 @@ def test_the_bounds_leave_room_for_honest_work() -> None:
     )
     assert len(evaluate("{% for i in body.items %}{{ i.s }}{% endfor %}")) == sum(len(f"x{n}") for n in range(60_000))
     assert len(evaluate("{{ body.words }}")) == 4_000_000
+
+
+@pytest.mark.parametrize("source", ["{{ '%c' % 55296 }}", "{{ '%c' | format(55296) }}", "{{ '{:c}'.format(55296) }}"])
+def test_a_number_of_a_message_becomes_no_text_that_json_cant_say(source: str) -> None:
+    with pytest.raises(ExpressionFailed, match="half of a surrogate pair"):
+        evaluate(source)
+    assert evaluate(source.replace("55296", "128512")) == "😀"
+
+
+@pytest.mark.parametrize("source", [r"{{ '\ud800' }}", r"x {{ body.words == '\udfff' }}", r"{{ {'\ud800': 1} }}"])
+def test_a_text_with_half_of_a_surrogate_pair_is_refused(source: str) -> None:
+    with pytest.raises(ExpressionSyntax, match="half of a surrogate pair"):
+        MAPPER.compile(source)
