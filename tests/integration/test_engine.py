@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
-from hookline.errors import FlowUnknown, IllegalStateChange, TooMany, Unavailable
+from hookline.errors import FlowUnknown, IllegalStateChange, StoreError, TooMany, Unavailable
 from hookline.model.execution import Outcome, State, StepState
 from hookline.ports import Accepted, Duplicate
 from tests.integration.engine_harness import Harness, fails
@@ -318,6 +319,27 @@ async def test_a_stop_drains_what_runs_and_takes_nothing_more(harness: Harness) 
         assert execution is not None
         assert execution.state is State.SUCCEEDED
     assert harness.probe.steps() == ["slow", "next"]
+
+
+async def test_why_a_message_cant_be_stored_is_in_the_log_and_not_in_the_answer(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.flow("f", [act("one")])
+    async with harness.engine() as engine:
+
+        async def put(_envelope: object) -> None:
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(engine.intake._queue, "put", put)
+        with structlog.testing.capture_logs() as logs, pytest.raises(Unavailable) as raised:
+            await harness.send(engine, "f", 1)
+    assert "disk" not in raised.value.message
+    assert {
+        "event": "a message can't be stored",
+        "log_level": "error",
+        "flow_id": "f",
+        "error": "the disk is full",
+    } in logs
 
 
 async def test_a_finished_action_is_remembered_also_where_the_next_was_cut_off_before_it_began(

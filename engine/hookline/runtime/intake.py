@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
 from hookline.clock import Clock
 from hookline.errors import FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany, Unavailable
 from hookline.flows.compiled import CompiledFlow
@@ -13,6 +15,7 @@ from hookline.runtime.rate import RateLimit
 
 #: Seconds after which a sender may try again, where nothing better is known.
 RETRY_AFTER: Final = 30.0
+_log: Final = structlog.get_logger("hookline.runtime")
 
 
 class Intake:
@@ -80,6 +83,8 @@ class Intake:
                 self.started(flow.id)
                 if rate is not None:
                     rate.give_back()
+            # The sender only learns that it may try again; why it has to, the operator reads here.
+            _log.error("a message can't be stored", flow_id=flow.id, error=error.message)
             raise Unavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
         if isinstance(result, Duplicate):
             self.started(flow.id)
