@@ -20,7 +20,7 @@ from hookline_signatures.secret_values import AnySecrets, listed
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _LONGEST_TOKEN: Final = 16 * 1024
-_HTTPS: Final = r"^https://[^\s/?#@]+[^\s#]*$"
+_HTTPS: Final = r"^https://[^\s/?#@]+([/?][^\s#]*)?$"
 #: How old a set of keys may be, and how old where a token names a key that isn't in it: its issuer may have a new one.
 _KEPT_FOR: Final = timedelta(hours=1)
 _LOOKED_AGAIN_AFTER: Final = timedelta(minutes=1)
