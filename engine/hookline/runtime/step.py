@@ -63,7 +63,8 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             else:
                 # It has no commit of its own: the time that expressions see stays, or resuming would give another.
                 noted_at = frame.now
-                if past is None or past.state is not StepState.FAILED:
+                passed_over = node.on_error == "continue" or frame.lenient
+                if past is None or past.state is not StepState.FAILED or not passed_over:
                     note(run, node, path, attempt, started_at, given, error=info)
             if wait is None or due_at is None:
                 if node.on_error == "continue":
