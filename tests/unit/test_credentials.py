@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr
 
 from hookline.errors import CredentialError, StoreError
 from hookline.ports import Change, DropCredential, PutCredential, StoredCredential
-from hookline.runtime.credentials import Credentials
+from hookline.runtime.credentials import Credentials, validated
 from hookline.vault import Vault
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
@@ -189,3 +189,8 @@ async def test_rotation_without_the_old_key_changes_nothing() -> None:
     with pytest.raises(CredentialError, match="HOOKLINE_SECRET_KEY"):
         await new.rotate()
     assert rows.rows == before
+
+
+def test_an_unknown_type_says_that_a_plugin_may_have_come_after_the_server_started() -> None:
+    with pytest.raises(CredentialError, match="'acme'; a server finds plugins when it starts"):
+        validated({}, "prod", "acme", {})

@@ -161,7 +161,8 @@ def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain:
     model = types.get(type)
     if model is None:
         raise CredentialError(
-            f"credential {name!r}: no installed plugin has the credential type {type!r}{_near(type, types)}"
+            f"credential {name!r}: no installed plugin has the credential type {type!r}{_near(type, types)}; "
+            "a server finds plugins when it starts"
         )
     try:
         return model.model_validate(plain)
