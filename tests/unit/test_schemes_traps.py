@@ -19,6 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hookline.api import CannotVerify, NotVerified, Scheme, SignedRequest, StepError, Verified
+from hookline.service.exchange import HookReply
+from hookline.service.hook import HookOptions
+from hookline.testing.hook import HookOverMemory, webhook_flow
 from hookline_signatures import register_schemes
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -318,3 +321,64 @@ def test_rule_5_only_schemes_without_a_body_are_judged_before_it() -> None:
     assert {scheme.name for scheme in SCHEMES.values() if not scheme.reads_body} == {
         *("basic", "bearer", "api-key", "jwt"),
     }
+
+
+#: Those whose secret both sides know: the same case with another secret.
+SHARED_SECRETS = {
+    name: {key: value if key == "username" else "another one" * 3 for key, value in credential.items()}
+    for name, (_, credential, _) in CASES.items()
+    if not {"certificate", "public_key", "signing_token"} & credential.keys() and "whs" not in str(credential)
+} | {
+    "stripe": {"secret": "whsec_another"},
+    "standard-webhooks": {"secret": b64encode(bytes(range(1, 25))).decode()},
+    "svix": {"secret": b64encode(bytes(range(1, 25))).decode()},
+}
+
+
+@pytest.mark.parametrize("name", SHARED_SECRETS)
+async def test_what_another_secret_signs_is_refused(name: str) -> None:
+    scheme, _, chosen = case(name)
+    assert scheme.credential is not None
+    other = scheme.credential.model_validate(SHARED_SECRETS[name])
+    body = scheme.complete(request(), SHAPES.get(scheme.name, bytes)(b"{}"), other, chosen)
+    with pytest.raises(NotVerified):
+        await verify(name, request(scheme.sign(request(), body, other, chosen)), body)
+    # And holds where it is the secret: the case is a right one.
+    check = scheme.open(request(scheme.sign(request(), body, other, chosen)), other, chosen)
+    check.feed(body)
+    assert isinstance(await check.finish(), Verified)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_trap_4_every_refusal_has_the_same_answer_and_stores_nothing(name: str) -> None:
+    scheme, credential, chosen = case(name)
+    flow = webhook_flow("shop", scheme=scheme, credential="key", scheme_settings=chosen)
+    hook = HookOverMemory(
+        flow,
+        credentials={"key": (scheme.name, credential)},
+        http=Unreachable(),
+        options=HookOptions("https://hooks.example"),
+    )
+    hook.clock.at = NOW
+    body = complete(name, b"{}")
+    right = signed(name, body)
+    media_type = "application/x-www-form-urlencoded" if name == "twilio" else "application/json"
+
+    async def send(headers: list[tuple[str, str]], body: bytes = body) -> HookReply:
+        raw = [(key.encode(), value.encode("latin-1")) for key, value in headers]
+        return await hook.send(body, media_type, path="shop", headers=raw)
+
+    refused = [await send([*right, header]) for header in right if header[0] not in OPTIONAL]
+    refused += [await send([one for one in right if one != header]) for header in right if header[0] not in OPTIONAL]
+    refused += [await send([(header, "\xe9, =,") for header, _ in right], b"[")]
+    if name in TIMED:
+        hook.clock.at = NOW + chosen.tolerance + timedelta(seconds=1)
+        refused += [await send(right)]
+        hook.clock.at = NOW
+    assert {(reply.status, reply.headers, reply.body) for reply in refused} == {
+        (401, refused[0].headers, refused[0].body)
+    }
+    assert (hook.intake.accepted, hook.memory_blobs.kept) == ([], {})
+    # No key was used up: the right one is the first.
+    reply = await send(right)
+    assert (reply.status, len(hook.intake.accepted)) == (202 if scheme.accepted is None else scheme.accepted.status, 1)
