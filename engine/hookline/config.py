@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from hookline.errors import ConfigError, Problem
+from hookline.model.webhook import Network
 from hookline.nearest import did_you_mean
 
 PREFIX = "HOOKLINE_"
@@ -90,6 +91,21 @@ class Settings(BaseSettings):
     )
     max_backlog: int = Field(
         default=1_000_000, ge=1, description="How many messages may wait for one flow; more get 429."
+    )
+    max_backlog_total: int = Field(
+        default=5_000_000, ge=1, description="How many messages may wait for all flows together; more get 429."
+    )
+    max_connections: int = Field(
+        default=1000,
+        ge=1,
+        description="How many connections may be open at once; one more is answered with 503 and closed.",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(),
+        description="Networks (CIDR) of the proxies in front of the server: what these say of who called them counts.",
+    )
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        default="x-forwarded-for", description="The header in which trusted proxies say who called them."
     )
     grace: float = Field(
         default=20.0, ge=0, le=3600, description="Seconds that running executions have to finish when the server stops."

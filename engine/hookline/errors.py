@@ -213,11 +213,14 @@ class RequestRefused(HooklineError):
         problems: Sequence[Problem] = (),
         retry_after: float | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        counted_as: str | None = None,
     ) -> None:
+        """`counted_as`: the reason for us, where it is another than what the sender is told."""
         super().__init__(message)
         self.problems = tuple(problems)
         self.retry_after = retry_after
         self.headers = tuple(headers)
+        self.counted_as = counted_as or self.code
 
 
 class Malformed(RequestRefused):

@@ -66,7 +66,8 @@ class Park:
 class Unblock:
     """Each execution of the flow that waits without a time, or whose reason begins with `BLOCKED`, becomes ready.
 
-    Those that wait for their turn (`ORDER`) stay where they are. One that is blocked has a time where some of it waits to be tried again, and some for a cause outside it.
+    Those that wait for their turn (`ORDER`) go on waiting. One that is blocked has a time where some of it waits to be
+    tried again, and some for a cause outside it.
     """
 
     flow_id: str

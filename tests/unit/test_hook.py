@@ -18,9 +18,10 @@ from hookline.errors import (
     Unavailable,
 )
 from hookline.flows.body_schema import compile_schema
+from hookline.flows.keys import key_text
 from hookline.scheme import Check, NoSettings, Scheme, SignedRequest, Verified
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
-from hookline.service.hook import HookOptions, dedupe_text
+from hookline.service.hook import HookOptions
 from hookline.service.staging import IN_MEMORY
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -450,10 +451,10 @@ async def test_the_dedupe_key_sees_the_trigger_and_the_vars() -> None:
 
 def test_dedupe_keys_are_unambiguous_and_bounded() -> None:
     values = ["1", 1, 1.5, True, "true", [1], ["1"], {"a": 1, "b": 2}, "j:1", "s:1", "x" * 300, "x" * 301, "a\0", "a"]
-    keys = [dedupe_text(value) for value in values]
+    keys = [key_text(value) for value in values]
     assert len(set(keys)) == len(values)
     assert all(len(key) <= 200 and "\0" not in key for key in keys)
-    assert dedupe_text({"b": 2, "a": 1}) == dedupe_text({"a": 1, "b": 2})
+    assert key_text({"b": 2, "a": 1}) == key_text({"a": 1, "b": 2})
 
 
 # --- What is left behind -----------------------------------------------------------------------------------------

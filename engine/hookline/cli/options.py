@@ -34,6 +34,7 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
         egress_allow=settings.egress_allow,
         files_root=settings.files,
         max_backlog=settings.max_backlog,
+        max_backlog_total=settings.max_backlog_total,
         grace=settings.grace,
         environment=dict(os.environ),
     )
@@ -42,5 +43,9 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
 def hook_options(settings: Settings, url: str) -> HookOptions:
     """What hooks are told."""
     return HookOptions(
-        public_url=settings.public_url or url, max_body=int(settings.max_body), max_file=int(settings.max_file)
+        public_url=settings.public_url or url,
+        max_body=int(settings.max_body),
+        max_file=int(settings.max_file),
+        trusted_proxies=settings.trusted_proxies,
+        forwarded_header=settings.forwarded_header,
     )

@@ -21,6 +21,7 @@ from hookline.flows.compiled import (
     RetryPolicy,
     SwitchNode,
 )
+from hookline.flows.keys import Key, compile_key
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.overrides import override
 from hookline.flows.read import Document, read
@@ -117,6 +118,7 @@ class _Compiler:
         """The compiled flow; None where that can't be."""
         trigger = self._trigger()
         schema = self._schema()
+        order_by = self._order_by()
         steps, _ = self._steps(
             self._raw.get("steps"), self._model.steps if self._model is not None else None, "/steps", Place()
         )
@@ -132,6 +134,7 @@ class _Compiler:
             steps=steps,
             schema=schema,
             credentials=frozenset(use.name for use in self.credentials),
+            order_by=order_by,
         )
 
     def _mappers(self) -> list[str]:
@@ -160,6 +163,19 @@ class _Compiler:
             self.credentials.append(credential)
         self.problems += problems
         return trigger
+
+    def _order_by(self) -> Key | None:
+        arrival = Place(roots=ON_ARRIVAL)
+        key, problems = compile_key(
+            "order_by",
+            self._raw.get("order_by"),
+            "/order_by",
+            self._expressions,
+            lambda template: list(self._references(template, arrival)),
+            if_constant=("the flow's executions run one at a time", "warning"),
+        )
+        self.problems += problems
+        return key
 
     def _schema(self) -> BodySchema | None:
         raw = self._raw.get("schema")

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from hookline.connector import Action
 from hookline.expressions import Condition, Template
 from hookline.flows.body_schema import BodySchema
+from hookline.flows.keys import Key
 from hookline.model.flow import FlowDocument
 from hookline.model.webhook import WebhookSettings
 from hookline.scheme import Scheme
@@ -92,7 +93,7 @@ class CompiledTrigger:
     """None where nothing is verified, or requests don't start the flow."""
     scheme_settings: BaseModel | None
     credential: str | None
-    dedupe_key: Template | None
+    dedupe_key: Key | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +112,5 @@ class CompiledFlow:
     schema: BodySchema | None
     credentials: frozenset[str]
     """Names of all the credentials that it uses."""
+    order_by: Key | None = None
+    """Executions with an equal key run one at a time."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from hookline.errors import Problem
 from hookline.expressions import Expressions, Template
 from hookline.flows.compiled import CompiledTrigger
+from hookline.flows.keys import compile_key
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.structure import model_problems
 from hookline.model.webhook import WebhookSettings
@@ -52,8 +53,15 @@ def compile_trigger(
     verification, dedupe_key = _Verification(), None
     if isinstance(trigger, RequestTrigger):
         verification = _verification(given.get("verify"), registry, problems)
-        if isinstance(given.get("dedupe_key"), str):
-            dedupe_key = _dedupe_key(given["dedupe_key"], expressions, check_references, problems)
+        dedupe_key, found = compile_key(
+            "dedupe_key",
+            given.get("dedupe_key"),
+            f"{_SETTINGS}/dedupe_key",
+            expressions,
+            check_references,
+            if_constant=("all but the first would be duplicates", "error"),
+        )
+        problems += found
     use_of_credential = verification.credential
     if settings is None or any(problem.severity == "error" for problem in problems):
         return None, use_of_credential, problems
@@ -128,25 +136,3 @@ def _scheme_settings(
         problems += model_problems(scheme.settings, own, _VERIFY, error)
         return None
     return settings
-
-
-def _dedupe_key(
-    source: str,
-    expressions: Expressions,
-    check_references: Callable[[Template], list[Problem]],
-    problems: list[Problem],
-) -> Template:
-    pointer = f"{_SETTINGS}/dedupe_key"
-    template, found = expressions.template(source, pointer)
-    if not found and template.constant:
-        problems.append(
-            Problem(
-                f"{source!r} is the same for every message: all but the first would be duplicates",
-                pointer,
-                "constant_key",
-                f"write an expression, such as $.{source.removeprefix('$').lstrip('.') or 'body.id'}",
-            )
-        )
-    problems += found
-    problems += check_references(template)
-    return template

@@ -117,7 +117,7 @@ class Execution(msgspec.Struct, frozen=True):
     """Counts an operator's retries; 1 at first."""
     error: ErrorInfo | None = None
     reason: str | None = None
-    """Why it is waiting: `retry`, or `blocked: …` with the cause; `order` where another with its order key goes first."""
+    """Why it is waiting: `retry`, or `blocked: …` with the cause; `order` where another of its order key goes first."""
     ready_at: datetime | None = None
     """When it is to be run next; none while it runs, is blocked or has ended."""
     vars: bytes | None = None

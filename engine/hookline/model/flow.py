@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hookline.model.durations import Duration
+from hookline.model.webhook import Rate
 
 FLOW_ID = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 STEP_ID = r"^[a-z][a-z0-9_]*$"
@@ -121,10 +122,21 @@ class FlowDocument(_Document):
     vars: dict[str, Any] = Field(default_factory=dict, description="Constants, `$.vars.<name>` in expressions.")
     steps: tuple[StepDocument, ...] = Field(description="What runs, from top to bottom.")
     concurrency: int = Field(default=64, ge=1, le=10000, description="How many executions run side by side.")
-    rate: str | None = Field(
+    order_by: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         default=None,
-        pattern=r"^[1-9][0-9]*/(s|m|h)$",
-        description="How many messages it accepts, such as `10/s`; more get 429.",
+        description="An expression over the message, or several that are one key together: executions with an equal "
+        "key run one at a time, in the order in which they were accepted.",
+    )
+    order_on_failure: Literal["release", "hold"] = Field(
+        default="release",
+        description="Whether the next execution with the key runs when one has failed, or waits until that was "
+        "retried, or released.",
+    )
+    rate: Rate | None = Field(default=None, description="How many messages it accepts, such as `10/s`; more get 429.")
+    max_queued: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many messages may wait for it; more get 429. The server's `max_backlog` by default.",
     )
     body_schema: dict[str, Any] | None = Field(
         default=None, alias="schema", description="JSON Schema of the body; what doesn't satisfy it gets 422."

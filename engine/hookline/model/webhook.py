@@ -1,9 +1,10 @@
 """The settings of a webhook: which requests it takes, and how it knows their sender."""
 
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from hookline.model.durations import Duration
 
@@ -25,6 +26,21 @@ class Verify(BaseModel):
     def settings(self) -> dict[str, Any]:
         """What the scheme's own settings model is given."""
         return dict(self.model_extra or {})
+
+
+Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]*/(s|m|h)$")]
+
+
+def _network(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; a network is an address, or such as 10.0.0.0/8 or 2001:db8::/32") from None
+
+
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string"})]
 
 
 def _short(value: Any) -> Any:
@@ -64,9 +80,10 @@ class WebhookSettings(BaseModel):
         description='How the sender is verified; "none" has to be said.'
     )
     methods: tuple[Method, ...] = Field(default=("POST",), min_length=1, description="The methods it takes.")
-    dedupe_key: str | None = Field(
+    dedupe_key: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         default=None,
-        description="An expression: a message whose key was seen within the window starts nothing.",
+        description="An expression, or several that are one key together: a message whose key was seen within the "
+        "window starts nothing. `$.trigger.scheme_id` is the id that the provider gave it.",
     )
     dedupe_window: Duration = Field(default=timedelta(days=7), description="How long keys are remembered.")
     media_types: tuple[str, ...] | None = Field(
@@ -104,6 +121,13 @@ class WebhookSettings(BaseModel):
         default=None, description="What the sender is told instead of 202 and the execution's id."
     )
     cors: Cors | None = Field(default=None, description="Lets pages of other origins send from a browser.")
+    allow_from: tuple[Network, ...] | None = Field(
+        default=None,
+        description="The networks from which it takes requests, such as `192.0.2.0/24`; all others get 401.",
+    )
+    client_rate: Rate | None = Field(
+        default=None, description="How many requests it takes from one address, such as `5/s`; more get 429."
+    )
     max_body: int | None = Field(default=None, gt=0, description="Bytes in a body; the server's bound by default.")
     max_file: int | None = Field(default=None, gt=0, description="Bytes in a file; the server's bound by default.")
     max_ratio: int = Field(

@@ -9,11 +9,10 @@ from hookline.connector import Log
 from hookline.errors import StoreError
 from hookline.ports import Delivery, Queue
 from hookline.runtime.runner import Runner
+from hookline.runtime.slots import Slots
 
 #: Deliveries that wait in memory for each flow; what doesn't fit stays in the backend.
 _LANE: Final = 32
-#: Executions that run at once, over all flows.
-_RUNNING: Final = 1024
 #: Seconds until a lane that the backend failed is read again.
 _AGAIN: Final = 1.0
 #: Seconds until an execution that goes on although it was cut off is cut off again.
@@ -37,7 +36,7 @@ class Dispatcher:
         self._log = log
         self._lanes: dict[str, _Lane] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._all = asyncio.Semaphore(_RUNNING)
+        self._slots = Slots()
 
     @property
     def running(self) -> int:
@@ -54,7 +53,7 @@ class Dispatcher:
         lane = _Lane(asyncio.Queue(_LANE), asyncio.Semaphore(concurrency), concurrency)
         lane.tasks = (
             asyncio.create_task(self._feed(flow_id, lane), name=f"feed {flow_id}"),
-            asyncio.create_task(self._drain(lane), name=f"drain {flow_id}"),
+            asyncio.create_task(self._drain(flow_id, lane), name=f"drain {flow_id}"),
         )
         self._lanes[flow_id] = lane
 
@@ -117,23 +116,23 @@ class Dispatcher:
                 self._log.error("defect of the queue; trying again", flow_id=flow_id, exc_info=True)
                 await asyncio.sleep(_AGAIN)
 
-    async def _drain(self, lane: _Lane) -> None:
+    async def _drain(self, flow_id: str, lane: _Lane) -> None:
         while True:
             await lane.slots.acquire()
             delivery = await lane.deliveries.get()
             try:
-                await self._all.acquire()
+                await self._slots.acquire(flow_id)
             except asyncio.CancelledError:
                 await delivery.retry(0)
                 raise
-            self._keep(asyncio.create_task(self._run(lane, delivery)))
+            self._keep(asyncio.create_task(self._run(flow_id, lane, delivery)))
 
-    async def _run(self, lane: _Lane, delivery: Delivery) -> None:
+    async def _run(self, flow_id: str, lane: _Lane, delivery: Delivery) -> None:
         try:
             await self._runner.run(delivery)
         finally:
             lane.slots.release()
-            self._all.release()
+            self._slots.release(flow_id)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._running.add(task)

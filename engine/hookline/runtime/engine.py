@@ -82,6 +82,7 @@ class Engine:
             metrics=self.metrics,
             current=self._versions.current,
             max_backlog=options.max_backlog,
+            max_backlog_total=options.max_backlog_total,
         )
         self.replies = Replies()
         self._timers = Timers(self.store, self.queue, self.clock, self.log)

@@ -199,6 +199,7 @@ class ExecutionRun:
             "query": arrival.query,
             "received_at": rfc3339(arrival.received_at) if arrival.received_at else None,
             "verified_by": arrival.verified_by,
+            "scheme_id": arrival.scheme_id,
         }
 
     @property

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import structlog
 
 from hookline.clock import Clock
 from hookline.errors import FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany, Unavailable
 from hookline.flows.compiled import CompiledFlow
+from hookline.flows.keys import Key, arrival_scope
 from hookline.model.message import Envelope
 from hookline.ports import Accepted, Duplicate, Queue, Store
+from hookline.runtime.drain import DrainRate
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.rate import RateLimit
 
@@ -30,6 +33,7 @@ class Intake:
         metrics: Metrics,
         current: Callable[[str], CompiledFlow],
         max_backlog: int,
+        max_backlog_total: int,
     ) -> None:
         """`current` gives a flow's current version; raises FlowNotFound, and FlowInvalid where it can't run."""
         self._store = store
@@ -38,7 +42,11 @@ class Intake:
         self._metrics = metrics
         self._current = current
         self._max_backlog = max_backlog
+        self._max_backlog_total = max_backlog_total
         self._queued: dict[str, int] = {}
+        self._total = 0
+        self._drains: dict[str, DrainRate] = {}
+        self._drain = DrainRate(clock.monotonic())
         self._rates: dict[str, tuple[str, RateLimit]] = {}
         self.open = False
         """Whether messages are taken: not before the engine has started, and no more once it stops."""
@@ -61,9 +69,15 @@ class Intake:
         return flow
 
     async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
-        """Make a message durable. Raises TooMany over the flow's rate or backlog, and Unavailable."""
+        """Make a message durable.
+
+        Raises SchemaViolation where it has no order key and the flow wants one, TooMany over the flow's rate or a
+        backlog's limit, and Unavailable.
+        """
         if not self.open:
             raise Unavailable("the server is stopping", retry_after=5)
+        if flow.order_by is not None:
+            envelope = _in_order(flow, flow.order_by, envelope)
         rate = self._rate(flow)
         refusal = self._refusal(flow, rate)
         try:
@@ -76,18 +90,18 @@ class Intake:
             if rate is not None:
                 rate.spend(self._clock.monotonic())
             # Counted beforehand: it may be stored although the sender hangs up meanwhile.
-            self._queued[flow.id] = self._queued.get(flow.id, 0) + 1
+            self._count(flow.id, 1)
             result = await self._queue.put(envelope)
         except StoreError as error:
             if refusal is None:
-                self.started(flow.id)
+                self._count(flow.id, -1)
                 if rate is not None:
                     rate.give_back()
             # The sender only learns that it may try again; why it has to, the operator reads here.
             _log.error("a message can't be stored", flow_id=flow.id, error=error.message)
             raise Unavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
         if isinstance(result, Duplicate):
-            self.started(flow.id)
+            self._count(flow.id, -1)
             if rate is not None:
                 rate.give_back()
             self._metrics.duplicate(flow.id)
@@ -101,11 +115,25 @@ class Intake:
 
     def queued(self, flow_id: str, count: int) -> None:
         """Set how many executions of a flow are queued: known from the store when the engine starts."""
-        self._queued[flow_id] = count
+        self._count(flow_id, count - self.backlog(flow_id))
 
     def started(self, flow_id: str) -> None:
         """One of them has left the queue."""
-        self._queued[flow_id] = max(0, self._queued.get(flow_id, 0) - 1)
+        self._count(flow_id, -1)
+        now = self._clock.monotonic()
+        self._drain.left(now)
+        self._drain_of(flow_id, now).left(now)
+
+    def _count(self, flow_id: str, change: int) -> None:
+        before = self.backlog(flow_id)
+        after = self._queued[flow_id] = max(0, before + change)
+        self._total += after - before
+
+    def _drain_of(self, flow_id: str, now: float) -> DrainRate:
+        drain = self._drains.get(flow_id)
+        if drain is None:
+            drain = self._drains[flow_id] = DrainRate(now)
+        return drain
 
     def _rate(self, flow: CompiledFlow) -> RateLimit | None:
         text = flow.document.rate
@@ -117,10 +145,16 @@ class Intake:
         return known[1]
 
     def _refusal(self, flow: CompiledFlow, rate: RateLimit | None) -> TooMany | None:
-        if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:
+        now = self._clock.monotonic()
+        if rate is not None and (wait := rate.wait(now)) > 0:
             return TooMany(f"flow {flow.id!r} takes {flow.document.rate}", retry_after=wait)
-        if self.backlog(flow.id) >= self._max_backlog:
-            return TooMany(f"flow {flow.id!r} has {self._max_backlog} messages queued", retry_after=RETRY_AFTER)
+        limit = flow.document.max_queued or self._max_backlog
+        if (queued := self.backlog(flow.id)) >= limit:
+            wait = self._drain_of(flow.id, now).wait(queued, limit, now)
+            return TooMany(f"flow {flow.id!r} has {limit} messages queued", retry_after=wait)
+        if self._total >= self._max_backlog_total:
+            wait = self._drain.wait(self._total, self._max_backlog_total, now)
+            return TooMany("the server has as many messages queued as it takes", retry_after=wait)
         return None
 
     async def _known(self, envelope: Envelope) -> Duplicate | None:
@@ -131,3 +165,9 @@ class Intake:
             return None
         self._metrics.duplicate(envelope.flow_id)
         return Duplicate(first)
+
+
+def _in_order(flow: CompiledFlow, order_by: Key, envelope: Envelope) -> Envelope:
+    scope = arrival_scope(envelope.message, envelope.arrival, flow.vars)
+    holds = flow.document.order_on_failure == "hold"
+    return msgspec.structs.replace(envelope, order_key=order_by.text(scope), order_holds=holds)

@@ -30,6 +30,8 @@ class EngineOptions:
     """The folder under which actions may read and write files."""
     max_backlog: int = 1_000_000
     """Queued executions of one flow, above which it answers 429."""
+    max_backlog_total: int = 5_000_000
+    """Queued executions of all flows, above which each answers 429."""
     grace: float = 20.0
     """Seconds that running executions have to finish when the engine stops."""
     environment: Mapping[str, str] = field(default_factory=dict)

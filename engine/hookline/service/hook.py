@@ -1,11 +1,11 @@
 """The hook: what happens to a request to `/hook/<flow id>`, from its framing to its answer.
 
 It knows no web framework. The order of its checks is a promise, since each decides what a later one may cost or tell:
-framing, flow, method, declared size, media type, credentials in headers, counted size, signature, handshake, parsing,
-schema, and then what intake decides in one transaction: duplicate, rate and backlog, store.
+framing, flow, method, declared size, client rate, media type, address and credentials in headers, counted size,
+signature, handshake, parsing, schema, and then what intake decides in one transaction: duplicate, rate and backlog,
+store.
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -14,13 +14,11 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 
-from hookline.clock import Clock, rfc3339
+from hookline.clock import Clock
 from hookline.errors import (
-    ExpressionError,
     FlowUnknown,
     Malformed,
     MethodNotAllowed,
-    Problem,
     RequestRefused,
     SchemaViolation,
     StoreError,
@@ -30,9 +28,9 @@ from hookline.errors import (
     UnsupportedMedia,
 )
 from hookline.flows.compiled import CompiledFlow
+from hookline.flows.keys import arrival_scope, bounded
 from hookline.http import HttpClient
 from hookline.ids import Ids
-from hookline.jsontypes import canonical
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blobs, Duplicate
@@ -43,6 +41,7 @@ from hookline.service.bodies.media import OCTET_STREAM, QUERY, Media, read_media
 from hookline.service.bodies.properties import lenient_query
 from hookline.service.bodies.reader import BodyReader, Limits
 from hookline.service.bodies.received import Received
+from hookline.service.clients import Address, Clients, ForwardedHeader, Networks, check_address
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
 from hookline.service.masking import Masks, masked
 from hookline.service.problems import refusal
@@ -57,7 +56,6 @@ __all__ = ["Hook", "HookOptions", "HookReply", "HookRequest", "Intake", "SenderG
 _log: Final = structlog.get_logger("hookline.service")
 _JSON: Final = (b"content-type", b"application/json")
 _EXECUTION_ID: Final = b"hookline-execution-id"
-_MAX_KEY: Final = 200
 _HTTP_VERSIONS: Final = ("1.1", "2", "1.0", "3")
 _UNKNOWN_FLOW: Final = "-"
 _RETRY_AFTER: Final = 5.0
@@ -96,6 +94,10 @@ class HookOptions:
     """Bytes in a file."""
     read_timeout: float = 30.0
     """Seconds that a sender may be silent within its body."""
+    trusted_proxies: Networks = ()
+    """Where the proxies are in front of this server, each of which says who called it."""
+    forwarded_header: ForwardedHeader = "x-forwarded-for"
+    """The header in which they say so."""
 
 
 class _Seen:
@@ -109,7 +111,7 @@ class _Seen:
 
 
 class Hook:
-    """Answers requests. One for each server; it keeps nothing of them."""
+    """Answers requests. One for each server; of them it keeps the rates of clients, a bounded number."""
 
     def __init__(
         self,
@@ -133,6 +135,7 @@ class Hook:
         self._metrics = metrics
         self._options = options
         self._responder = responder
+        self._clients = Clients(options.trusted_proxies, options.forwarded_header)
         self._public_url = options.public_url.rstrip("/")
 
     async def handle(self, request: HookRequest) -> HookReply:
@@ -166,7 +169,7 @@ class Hook:
                 raise _not_taken(webhook)  # noqa: TRY301 - one place answers all refusals
             outcome = await self._accept(request, headers, flow, webhook, path)
         except RequestRefused as error:
-            self._metrics.refused(flow_id, error.code)
+            self._metrics.refused(flow_id, error.counted_as)
             reply = refusal(error)
             return reply if scheme is None or not scheme.bare_refusals else _bare(reply)
         except SenderGone:
@@ -215,8 +218,11 @@ class Hook:
         declared = joined.get("content-length")
         if declared is not None and int(declared) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
+        sender = self._clients.address(request.client, joined)
+        self._clients.check_rate(flow.id, webhook, sender, self._clock.monotonic())
         codings = content_codings(joined.get("content-encoding"))
         _check_media(webhook, media, joined)
+        check_address(webhook, sender)
         verification = self._open(flow, request, headers, received_at)
         verified: Verified | None = None
         if verification is not None:
@@ -243,7 +249,9 @@ class Hook:
             if flow.schema is not None and (problems := flow.schema.problems(received.body)):
                 raise SchemaViolation(problems=problems)  # noqa: TRY301 - what was stored on the way goes
             received = masks.in_body(received)
-            envelope = self._envelope(flow, webhook, request, headers, path, query, received, verified, received_at)
+            envelope = self._envelope(
+                flow, webhook, request, headers, path, query, received, verified, received_at, sender
+            )
         except BaseException:  # cancelled or refused, what was stored on the way goes
             await uploads.discard()
             raise
@@ -255,7 +263,7 @@ class Hook:
     async def _commit(self, flow: CompiledFlow, envelope: Envelope, uploads: Uploads) -> Accepted | Duplicate:
         try:
             outcome = await self._intake.accept(flow, envelope)
-        except TooMany:
+        except (TooMany, SchemaViolation):
             await uploads.discard()
             raise
         # After any other failure it isn't known whether the message was stored. Its blobs stay: the sweeper takes
@@ -287,6 +295,7 @@ class Hook:
         received: Received,
         verified: Verified | None,
         received_at: datetime,
+        sender: Address | None,
     ) -> Envelope:
         trigger = flow.trigger
         message = Message(received.body, headers.joined, received.attachments)
@@ -297,13 +306,14 @@ class Hook:
             query=lenient_query(query) if query else {},
             received_at=received_at,
             verified_by=trigger.scheme.name if trigger.scheme is not None else None,
-            client=request.client,
+            client=str(sender) if sender is not None else None,
+            scheme_id=verified.dedupe_key if verified is not None else None,
         )
         key: str | None = None
         if trigger.dedupe_key is not None:
-            key = dedupe_text(self._dedupe_value(flow, message, arrival))
-        elif verified is not None and verified.dedupe_key is not None:
-            key = _bounded(f"v:{verified.dedupe_key}")
+            key = trigger.dedupe_key.text(arrival_scope(message, arrival, flow.vars))
+        elif arrival.scheme_id is not None:
+            key = bounded(f"v:{arrival.scheme_id}")
         accepted_at = self._clock.now()
         return Envelope(
             execution_id=self._ids.new(),
@@ -317,49 +327,6 @@ class Hook:
             raw=received.raw,
             raw_headers=headers.received,
         )
-
-    def _dedupe_value(self, flow: CompiledFlow, message: Message, arrival: Arrival) -> Any:
-        template = flow.trigger.dedupe_key
-        assert template is not None  # noqa: S101 - asked by the caller
-        seen = {
-            "body": message.body,
-            "headers": message.headers,
-            "attachments": msgspec.to_builtins(list(message.attachments)),
-        }
-        trigger = {
-            **seen,
-            "method": arrival.method,
-            "path": arrival.path,
-            "query": arrival.query,
-            "received_at": rfc3339(arrival.received_at) if arrival.received_at else None,
-            "verified_by": arrival.verified_by,
-        }
-        try:
-            value = template.evaluate({**seen, "trigger": trigger, "vars": flow.vars})
-        except ExpressionError as error:
-            raise _no_key(error.message) from None
-        if value is None:
-            raise _no_key("it is null")
-        return value
-
-
-def dedupe_text(value: Any) -> str:
-    """A dedupe key as text: different values never give the same. Bounded: long ones are hashed."""
-    return _bounded(f"s:{value}" if isinstance(value, str) else f"j:{canonical(value).decode()}")
-
-
-def _bounded(key: str) -> str:
-    # Not every database takes a NUL in a text.
-    if len(key) <= _MAX_KEY and "\0" not in key:
-        return key
-    return "h:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _no_key(reason: str) -> SchemaViolation:
-    return SchemaViolation(
-        "The message has no dedupe_key.",
-        problems=[Problem(f"the flow's dedupe_key has no value here: {reason}", code="dedupe_key")],
-    )
 
 
 class _Headers(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from hookline.errors import CredentialError, FlowUnknown, StoreError
 from hookline.flows.body_schema import BodySchema
 from hookline.flows.compiled import CompiledFlow, CompiledTrigger
+from hookline.flows.keys import Key
 from hookline.ids import Ids
 from hookline.model.execution import Execution, StepRecord
 from hookline.model.flow import FlowDocument
@@ -177,12 +178,16 @@ def webhook_flow(
         version="1",
         document=FlowDocument.model_validate({"id": flow_id, "trigger": {"use": "webhook"}, "steps": []}),
         source=b"{}",
-        trigger=CompiledTrigger("webhook", webhook, webhook, scheme, scheme_settings, credential, dedupe_key),
+        trigger=CompiledTrigger("webhook", webhook, webhook, scheme, scheme_settings, credential, _key(dedupe_key)),
         vars={},
         steps=(),
         schema=schema,
         credentials=frozenset({credential} if credential else ()),
     )
+
+
+def _key(template: Any) -> Key | None:
+    return None if template is None else Key("dedupe_key", (template,))
 
 
 class HookOverMemory:

@@ -1,0 +1,111 @@
+"""Keys of messages, evaluated when one is accepted: what tells a duplicate, and what keeps executions in order."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from hookline.clock import rfc3339
+from hookline.errors import ExpressionError, Problem, SchemaViolation
+from hookline.expressions import Expressions, Template
+from hookline.jsontypes import canonical
+from hookline.model.message import Arrival, Message
+
+_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A compiled key: of one expression, or of several that are one key together."""
+
+    name: str
+    """The setting that it is, `dedupe_key` or `order_by`."""
+    parts: tuple[Template, ...]
+    compound: bool = False
+
+    def text(self, scope: Mapping[str, Any]) -> str:
+        """The key of a message: different values never give the same text, nor does a list and its parts joined.
+
+        Raises SchemaViolation where a part is missing or null.
+        """
+        values = [self._value(part, scope) for part in self.parts]
+        return bounded(f"l:{canonical(values).decode()}") if self.compound else key_text(values[0])
+
+    def _value(self, part: Template, scope: Mapping[str, Any]) -> Any:
+        try:
+            value = part.evaluate(scope)
+        except ExpressionError as error:
+            raise self._missing(error.message) from None
+        if value is None:
+            raise self._missing("it is null" if not self.compound else "a part of it is null")
+        return value
+
+    def _missing(self, reason: str) -> SchemaViolation:
+        problem = Problem(f"the flow's {self.name} has no value here: {reason}", code=self.name)
+        return SchemaViolation(f"The message has no {self.name}.", problems=[problem])
+
+
+def key_text(value: Any) -> str:
+    """A value as a key."""
+    return bounded(f"s:{value}" if isinstance(value, str) else f"j:{canonical(value).decode()}")
+
+
+def bounded(key: str) -> str:
+    """A key of at most 200 characters: long ones are hashed, and those with a NUL, which not every database takes."""
+    if len(key) <= _MAX and "\0" not in key:
+        return key
+    return "h:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def arrival_scope(message: Message, arrival: Arrival, vars: Mapping[str, Any]) -> dict[str, Any]:
+    """What expressions see before there is an execution."""
+    seen = {
+        "body": message.body,
+        "headers": message.headers,
+        "attachments": msgspec.to_builtins(list(message.attachments)),
+    }
+    trigger = {
+        **seen,
+        "method": arrival.method,
+        "path": arrival.path,
+        "query": arrival.query,
+        "received_at": rfc3339(arrival.received_at) if arrival.received_at else None,
+        "verified_by": arrival.verified_by,
+        "scheme_id": arrival.scheme_id,
+    }
+    return {**seen, "trigger": trigger, "vars": vars}
+
+
+def compile_key(
+    name: str,
+    source: Any,
+    pointer: str,
+    expressions: Expressions,
+    check_references: Callable[[Template], Sequence[Problem]],
+    *,
+    if_constant: tuple[str, Literal["error", "warning"]],
+) -> tuple[Key | None, list[Problem]]:
+    """A key from its setting, None where that has no right form, which its model says.
+
+    `if_constant`: what follows from a part that is the same for every message, and how bad that is.
+    """
+    compound = isinstance(source, list)
+    given = source if isinstance(source, list) else [source]
+    if not given or not all(isinstance(each, str) for each in given):
+        return None, []
+    problems: list[Problem] = []
+    parts: list[Template] = []
+    for index, each in enumerate(given):
+        at = f"{pointer}/{index}" if compound else pointer
+        template, found = expressions.template(each, at)
+        if not found and template.constant:
+            effect, severity = if_constant
+            remedy = f"write an expression, such as $.{each.removeprefix('$').lstrip('.') or 'body.id'}"
+            message = f"{each!r} is the same for every message: {effect}"
+            problems.append(Problem(message, at, "constant_key", remedy, severity))
+        problems += found
+        problems += check_references(template)
+        parts.append(template)
+    return Key(name, tuple(parts), compound), problems
