@@ -75,8 +75,8 @@ class _Brotli:
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         self._begun = self._begun or bool(data)
-        # Bytes after the end of the stream are an error of the library's too. What is held back isn't told: all has come
-        # where nothing more does.
+        # Bytes after the end of the stream are an error of the library's too. It doesn't tell what it holds back: all
+        # has come where nothing more does.
         while piece := self._stream.process(data, output_buffer_limit=PIECE):
             yield piece
             data = b""
