@@ -148,6 +148,37 @@ async def test_a_duplicate_gets_the_stored_reply_or_waits_for_it(harness: Harnes
         answers = [await first, await second, await caller.send({"id": "a", "n": 7})]
         assert [decode(answer.body) for answer in answers] == [{"total": 5}] * 3
         assert len({header(answer, "hookline-execution-id") for answer in answers}) == 1
+
+
+async def test_a_duplicate_gets_the_reply_of_a_flow_that_ends_while_it_is_looked_for(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = {"id": "slow", "use": "probe.act", "with": {"value": "$.body"}}
+    flow(harness, [slow, REPLY], respond="reply", dedupe_key="$.body.id")
+    go, reached = asyncio.Event(), asyncio.Event()
+
+    async def wait(value: Any) -> Any:
+        reached.set()
+        await go.wait()
+        return value
+
+    harness.probe.does["slow"] = wait
+    async with calling(harness) as caller:
+        store = caller.engine.store
+        journal = store.journal
+
+        async def before_the_end(execution_id: str, *bounds: Any) -> Any:
+            found = await journal(execution_id, *bounds)
+            go.set()
+            await harness.until(caller.engine, execution_id)
+            return found
+
+        first = asyncio.create_task(caller.send({"id": "a", "n": 5}))
+        await reached.wait()
+        monkeypatch.setattr(store, "journal", before_the_end)
+        second = await caller.send({"id": "a", "n": 6})
+        assert (second.status, decode(second.body)) == (201, {"total": 5})
+        assert (await first).status == 201
     assert len(harness.probe.calls) == 1
     async with calling(harness) as caller:
         assert decode((await caller.send({"id": "a", "n": 8})).body) == {"total": 5}, "after a restart, too"

@@ -62,10 +62,11 @@ class Responder:
             return await self._heard(heard, outcome.execution_id, timeout)
 
     async def _stored(self, execution_id: str) -> CallerReply | Ended | None:
+        # Its state is asked for before its reply: one that ends between the two questions has replied by the second.
+        execution = await self._store.execution(execution_id)
         reply = await stored_reply(self._store, execution_id)
         if reply is not None:
             return reply
-        execution = await self._store.execution(execution_id)
         if execution is None or execution.state not in FINAL:
             return None
         return Ended(execution.error if execution.state is State.FAILED else None)
