@@ -2,15 +2,15 @@
 
 import hmac
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import ClassVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from hookline.api import Answer, Check, Duration, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import Answer, Check, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.body_mac import MacCredential, read_mac
 from hookline_signatures.checks import Mac
+from hookline_signatures.freshness import WithinADay
 from hookline_signatures.header_text import as_received, check_fresh, required
 from hookline_signatures.json_body import JsonBody
 from hookline_signatures.secret_values import as_bytes
@@ -28,35 +28,25 @@ class _Event(msgspec.Struct):
     payload: _Payload | None = None
 
 
-class ZoomSettings(BaseModel):
-    """What may be set of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tolerance: Duration = Field(
-        default=timedelta(seconds=300), description="How far the time of sending may be from the time of receipt."
-    )
-
-
-class Zoom(Scheme[MacCredential, ZoomSettings]):
+class Zoom(Scheme[MacCredential, WithinADay]):
     """Zoom's `x-zm-signature`: HMAC-SHA256 of `v0:`, the time in `x-zm-request-timestamp`, `:` and the body.
 
     In the App Marketplace, under the app's Access, give the hook's URL as event notification endpoint; the secret is
     the Secret Token on the same page. On Validate, and every three days, Zoom sends `endpoint.url_validation`, which
     is answered with the token that proves the secret; no flow is started.
 
-    A time further than `tolerance` from the time of receipt is refused. Zoom's ids aren't the same when it tries
-    again, so that there is no dedupe key but what the flow says. Zoom waits 3 seconds for 200 or 204, and tries three
-    times more within an hour and a half.
+    A time further than `tolerance` from the time of receipt is refused; Zoom doesn't say whether it signs anew when
+    it tries again, so that the default spans all its tries. Zoom's ids differ from try to try: there is no dedupe key
+    but what the flow says. Zoom waits 3 seconds for 200 or 204, and tries three times more within an hour and a half.
     """
 
     name: ClassVar[str] = "zoom"
     title: ClassVar[str] = "Zoom"
     credential: ClassVar[type[BaseModel] | None] = MacCredential
-    settings: ClassVar[type[BaseModel]] = ZoomSettings
+    settings: ClassVar[type[BaseModel]] = WithinADay
     accepted: ClassVar[Answer | None] = Answer(200)
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: ZoomSettings) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: WithinADay) -> Check:
         """Read the headers, and begin the MACs."""
         timestamp = required(request, _TIME)
         check_fresh(timestamp, request.received_at, settings.tolerance)
@@ -65,7 +55,7 @@ class Zoom(Scheme[MacCredential, ZoomSettings]):
         return _ZoomCheck(as_bytes(credential.secret), signature, before)
 
     def sign(
-        self, request: SignedRequest, body: bytes, credential: MacCredential, settings: ZoomSettings
+        self, request: SignedRequest, body: bytes, credential: MacCredential, settings: WithinADay
     ) -> Sequence[tuple[str, str]]:
         """With the first secret, at the request's time."""
         timestamp = str(int(request.received_at.timestamp()))

@@ -274,6 +274,7 @@ async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(
     described = {(path, method) for path, item in document["paths"].items() for method in item}
     assert {
         ("/api/v1/flows", "get"),
+        ("/api/v1/flows/{flow_id}/sign", "post"),
         ("/api/v1/components", "get"),
         ("/api/v1/executions", "get"),
         ("/api/v1/executions/{execution_id}", "get"),

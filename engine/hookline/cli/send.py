@@ -4,6 +4,7 @@ import asyncio
 import mimetypes
 import sys
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -184,12 +185,20 @@ def _sign_here(
 
 async def _send(method: str, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     import aiohttp
+    from yarl import URL
 
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(method, url, headers=headers, data=body or None, allow_redirects=False) as response,
+            session.request(
+                # As it was signed, and not as a client would tidy it.
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=body or None,
+                allow_redirects=False,
+            ) as response,
         ):
             content = await response.read()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -197,10 +206,17 @@ async def _send(method: str, url: str, headers: Mapping[str, str], body: bytes) 
     return {
         "url": url,
         "status": response.status,
-        "reason": response.reason or "",
+        "reason": response.reason or _phrase(response.status),
         "headers": {name.lower(): value for name, value in response.headers.items()},
         "body": _decoded(content),
     }
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 def _decoded(content: bytes) -> Any:
