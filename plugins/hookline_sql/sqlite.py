@@ -69,6 +69,8 @@ class SqliteDatabase:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
+            # Messages are in it; SQLite gives its other files the same mode.
+            self.path.touch(mode=0o600)
         except OSError as error:
             raise StoreError(f"{self.path} can't be opened: {error.strerror}") from error
         try:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -296,3 +297,12 @@ async def test_a_consumer_hears_that_the_table_cant_be_read(backend: Backend, en
     event.remove(Engine, "before_cursor_execute", fail)
     async with consuming(backend) as consumer:
         await consumer.next()
+
+
+async def test_nobody_else_can_read_the_messages(tmp_path: Path) -> None:
+    backend = sqlite(f"sqlite:///{tmp_path}/private.db", clock=ManualClock())
+    await backend.open()
+    try:
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("private.db*")} == {0o600}
+    finally:
+        await backend.close()

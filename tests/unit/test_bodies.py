@@ -446,3 +446,10 @@ async def test_whatever_is_sent_is_answered_and_never_with_500(
 @given(st.text(st.characters(max_codepoint=255)) | st.none())
 def test_reading_a_content_type_never_fails(header: str | None) -> None:
     assert read_media(header).type
+
+
+async def test_json_of_millions_of_values_is_refused_before_they_are_made() -> None:
+    hook = HookOverMemory(webhook_flow())
+    for body in (b"[" + b"[]," * 2_000_000 + b"[]]", b"{" + b'"a":1,' * 600_000 + b'"a":1}'):
+        assert (await hook.send(body)).status == 413
+    assert (await hook.send(b"[" + b"1," * 900_000 + b"1]")).status == 202

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.errors import Malformed
+from hookline.errors import Malformed, TooLarge
 from hookline.jsontypes import MAX_DEPTH
 from hookline.service.bodies.received import Received
 from hookline.service.bodies.text import decode_text, known_charset
@@ -18,17 +18,23 @@ _WIDE_BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+MAX_VALUES: Final = 1_000_000
+"""Values in one body."""
 _decode: Final = msgspec.json.Decoder().decode
 
 
 def read_json(data: bytes, charset: str | None = None, what: str = "the body") -> Received:
-    """The value of a JSON text; an empty one is null. Raises Malformed.
+    """The value of a JSON text; an empty one is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
 
     A byte order mark says the charset, then `charset`, that of the Content-Type; otherwise it is UTF-8.
     """
     text = _utf8(data, charset, what)
     if not text:
         return Received(None, json=b"null", raw=data or None)
+    # Counted before the values are made: millions of empty lists would hold the loop, and memory, for seconds. Commas
+    # within texts count as well, of which no text has so many.
+    if len(text) > MAX_VALUES and text.count(b",") + text.count(b":") >= MAX_VALUES:
+        raise TooLarge(f"{what} has more than {MAX_VALUES:,} values; send it as a file, or in parts")
     try:
         value = _decode(text)
     except RecursionError:
