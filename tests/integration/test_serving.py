@@ -65,6 +65,7 @@ async def serving(
     head_timeout: float = 1.0,
     drain_seconds: float = 0.3,
     graceful_timeout: float = 1.0,
+    max_connections: int = 1000,
 ) -> AsyncIterator[Served]:
     hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
     pages = create_app(hook, options)
@@ -81,6 +82,7 @@ async def serving(
                 bound=lambda _, number: port.set_result(number),
                 graceful_timeout=graceful_timeout,
                 head_timeout=head_timeout,
+                max_connections=max_connections,
             )
         )
         try:
@@ -373,3 +375,39 @@ def test_whatever_comes_over_a_socket_is_never_answered_with_500(server: Server)
             answered()
         finally:
             runner.run(stack.aclose())
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_connection_above_the_bound_gets_503_and_another_may_come_once_one_has_gone(server: Server) -> None:
+    async with serving(server, max_connections=3, head_timeout=20.0) as served:
+        held = [await served.connect() for _ in range(3)]
+        for reader, writer in held:
+            writer.write(post(JSON, "Content-Length: 2", body=b"{}"))
+            assert status(await reader.readuntil(b"\r\n\r\n")) == 202
+        refused = await served.exchange(post(JSON, "Content-Length: 2", body=b"{}"))
+        assert status(refused) == 503
+        assert b"retry-after: 5" in refused.lower()
+        assert json.loads(refused.partition(b"\r\n\r\n")[2])["code"] == "request.unavailable"
+        # Those that are open go on.
+        reader, writer = held[0]
+        writer.write(post(JSON, "Content-Length: 2", body=b"{}"))
+        await reader.readuntil(b"\r\n\r\n")
+        for _, writer in held:
+            writer.close()
+        async with asyncio.timeout(10):
+            again = post(JSON, "Content-Length: 2", body=b"{}", close=True)
+            while not (await served.exchange(again)).startswith(b"HTTP/1.1 202"):  # noqa: ASYNC110 - the server's own
+                await asyncio.sleep(0.05)
+    assert len(served.hook.intake.accepted) == 5
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_flood_of_connections_is_cut_without_holding_any(server: Server) -> None:
+    async with serving(server, max_connections=1, head_timeout=20.0) as served:
+        _, first = await served.connect()
+        first.write(b"POST /hook/orders")
+        await first.drain()
+        answers = await asyncio.gather(*(served.exchange(b"GET / HTTP/1.1\r\n") for _ in range(150)))
+        first.close()
+        assert {status(answer) for answer in answers if answer} <= {503}
+        assert sum(not answer for answer in answers) >= 1

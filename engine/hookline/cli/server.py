@@ -80,7 +80,12 @@ async def run_server(
             beside = asyncio.create_task(_beside(ready, RunningServer(engine, url, token, token_file, shutdown)))
             try:
                 await serving.serve(
-                    app, shutdown=shutdown, sock=sock, server=settings.server, graceful_timeout=_REQUESTS_GRACE
+                    app,
+                    shutdown=shutdown,
+                    sock=sock,
+                    server=settings.server,
+                    graceful_timeout=_REQUESTS_GRACE,
+                    max_connections=settings.max_connections,
                 )
             finally:
                 for task in (*watchers, beside):

@@ -19,12 +19,15 @@ from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, LifespanState
 
 from hookline.service.asgi import Application
+from hookline.service.overflow import Overflow
 
 _LAST_WORDS: Final = 1.0
 """Seconds in which a request that was cut off may still send an answer."""
 
 
-async def serve(app: Application, config: Config, sock: socket.socket, shutdown: asyncio.Event) -> None:
+async def serve(
+    app: Application, config: Config, sock: socket.socket, shutdown: asyncio.Event, max_connections: int
+) -> None:
     """Serve on a listening socket, which is closed here, until `shutdown` is set.
 
     Requests that run then have the configuration's `graceful_timeout` to end; idle connections are closed at once. When
@@ -33,7 +36,7 @@ async def serve(app: Application, config: Config, sock: socket.socket, shutdown:
     wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # our scopes are plain mappings
     with contextlib.closing(sock):
         async with _lifespan(wrapped, config) as state:
-            connections = _Connections(wrapped, config, state)
+            connections = _Connections(wrapped, config, state, max_connections)
             try:
                 await connections.accept(sock, shutdown)
             finally:
@@ -43,12 +46,14 @@ async def serve(app: Application, config: Config, sock: socket.socket, shutdown:
 class _Connections:
     """The connections of one server, each a task."""
 
-    def __init__(self, app: AppWrapper, config: Config, state: LifespanState) -> None:
+    def __init__(self, app: AppWrapper, config: Config, state: LifespanState, most: int) -> None:
         self._app = app
         self._config = config
         self._state = state
         self._context = WorkerContext(None)
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._most = most
+        self._overflow = Overflow()
 
     async def accept(self, sock: socket.socket, shutdown: asyncio.Event) -> None:
         """Take connections until `shutdown` is set, and then wait for their requests to end, as long as they may."""
@@ -66,6 +71,7 @@ class _Connections:
 
     async def cut(self) -> None:
         """End what is left, whether or not the other side reads."""
+        self._overflow.close()
         for task, writer in self._open.items():
             writer.transport.abort()
             task.cancel()
@@ -79,6 +85,9 @@ class _Connections:
         if self._context.terminated.is_set():
             # It was accepted in the moment of the stop.
             writer.transport.abort()
+            return
+        if len(self._open) >= self._most:
+            self._overflow.turn_away(writer.transport)
             return
         task = asyncio.create_task(self._speak(reader, writer))
         self._open[task] = writer

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from hookline.errors import ConfigError
 from hookline.service.asgi import Application
+from hookline.service.overflow import MAX_CONNECTIONS, Overflow
 
 Server: TypeAlias = Literal["hypercorn", "uvicorn"]
 Bound: TypeAlias = Callable[[str, int], None]
@@ -54,19 +55,21 @@ async def serve(
     bound: Bound | None = None,
     graceful_timeout: float = 10.0,
     head_timeout: float = HEAD_TIMEOUT,
+    max_connections: int = MAX_CONNECTIONS,
 ) -> None:
     """Serve until `shutdown` is set, and then until running requests have ended, or `graceful_timeout` seconds.
 
     `sock` is what `listen` gave, for a caller that has to know its port before; it is closed here. `bound` is told
     the address and the port once connections are taken into the queue. `head_timeout`: seconds in which a request's
-    head has to come, on a new connection and between requests. Nothing is printed; signals are the caller's.
+    head has to come, on a new connection and between requests. `max_connections`: a connection above them is told to
+    come later, and closed. Nothing is printed; signals are the caller's.
     """
     listening = sock if sock is not None else listen(host, port)
     with contextlib.closing(listening):
         if bound is not None:
             bound(*listening.getsockname()[:2])
         run = _hypercorn if server == "hypercorn" else _uvicorn
-        serving = asyncio.ensure_future(run(app, listening, shutdown, graceful_timeout, head_timeout))
+        serving = asyncio.ensure_future(run(app, listening, shutdown, graceful_timeout, head_timeout, max_connections))
         stopping = asyncio.ensure_future(shutdown.wait())
         try:
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -81,7 +84,12 @@ async def serve(
 
 
 async def _hypercorn(
-    app: Application, sock: socket.socket, shutdown: asyncio.Event, graceful_timeout: float, head_timeout: float
+    app: Application,
+    sock: socket.socket,
+    shutdown: asyncio.Event,
+    graceful_timeout: float,
+    head_timeout: float,
+    max_connections: int,
 ) -> None:
     from hypercorn.config import Config
 
@@ -97,11 +105,16 @@ async def _hypercorn(
     config.read_timeout = SILENCE_TIMEOUT
     config.h11_max_incomplete_size = MAX_HEAD
     config.graceful_timeout = graceful_timeout
-    await hypercorn_server.serve(app, config, sock.dup(), shutdown)
+    await hypercorn_server.serve(app, config, sock.dup(), shutdown, max_connections)
 
 
 async def _uvicorn(
-    app: Application, sock: socket.socket, shutdown: asyncio.Event, graceful_timeout: float, head_timeout: float
+    app: Application,
+    sock: socket.socket,
+    shutdown: asyncio.Event,
+    graceful_timeout: float,
+    head_timeout: float,
+    max_connections: int,
 ) -> None:
     try:
         import uvicorn
@@ -114,6 +127,8 @@ async def _uvicorn(
         max_head = MAX_HEAD
 
     Protocol.head_timeout = head_timeout
+    Protocol.max_connections = max_connections
+    overflow = Protocol.overflow = Overflow()
 
     class QuietServer(uvicorn.Server):
         @contextlib.contextmanager
@@ -139,5 +154,8 @@ async def _uvicorn(
 
     async with asyncio.TaskGroup() as tasks:
         stopper = tasks.create_task(stop())
-        await running.serve(sockets=[sock.dup()])
+        try:
+            await running.serve(sockets=[sock.dup()])
+        finally:
+            overflow.close()
         stopper.cancel()

@@ -1,0 +1,51 @@
+"""Connections above the bound: each is told to try again later, and closed."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Final
+
+from hookline.errors import Unavailable
+from hookline.service.problems import refusal
+
+MAX_CONNECTIONS: Final = 1000
+_RETRY_AFTER: Final = 5.0
+_LINGER: Final = 1.0
+"""Seconds until such a connection is closed: at once, the reset of what the sender still writes could overtake it."""
+_LINGERING: Final = 100
+"""How many may linger so; more are cut without a word, which senders also take as "try again"."""
+
+
+def _answer() -> bytes:
+    reply = refusal(Unavailable("there are too many connections", retry_after=_RETRY_AFTER))
+    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
+    head = b"".join(b"%b: %b\r\n" % header for header in headers)
+    phrase = HTTPStatus(reply.status).phrase.encode()
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (reply.status, phrase, head, reply.body)
+
+
+class Overflow:
+    """Turns connections away. Reading what they send, and throwing it away, is the caller's."""
+
+    def __init__(self) -> None:
+        self._answer = _answer()
+        self._lingering: dict[asyncio.WriteTransport, asyncio.TimerHandle] = {}
+
+    def turn_away(self, transport: asyncio.WriteTransport) -> None:
+        """Answer 503 and close."""
+        if len(self._lingering) >= _LINGERING:
+            transport.abort()
+            return
+        transport.write(self._answer)
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._lingering[transport] = asyncio.get_running_loop().call_later(_LINGER, self._cut, transport)
+
+    def close(self) -> None:
+        """Cut those that linger."""
+        for transport, timer in tuple(self._lingering.items()):
+            timer.cancel()
+            self._cut(transport)
+
+    def _cut(self, transport: asyncio.WriteTransport) -> None:
+        del self._lingering[transport]
+        transport.abort()
