@@ -4,7 +4,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Final, Generic, Protocol, TypeVar
 from urllib.parse import unquote_plus
 
@@ -145,9 +145,20 @@ class Scheme(ABC, Generic[C, S]):
     bare_refusals: ClassVar[bool] = False
     """The provider wants no body in the answer to what is refused."""
 
+    retries_for: ClassVar[timedelta] = timedelta()
+    """How long the provider tries again to send a message."""
+
     @abstractmethod
     def open(self, request: SignedRequest, credential: C, settings: S) -> Check:
         """Begin to verify a request. Raises NotVerified where the headers already show that it doesn't hold."""
+
+    def remembers(self, settings: S) -> timedelta:
+        """How long dedupe keys are kept at least, whatever the flow says.
+
+        By default as long as the provider tries again. Where one who has caught a message could send another with its
+        signature, it is also as long as that one counts as fresh.
+        """
+        return self.retries_for
 
     def secret_headers(self, settings: S) -> frozenset[str]:
         """Lower-case names of headers that hold secrets: their values are masked before anything is stored."""

@@ -1,6 +1,7 @@
 """Discord's `X-Signature-Ed25519`, and its pings."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, ClassVar, Final, Self
 
@@ -88,6 +89,7 @@ class Discord(Scheme[DiscordCredential, Within15Minutes]):
 
     name: ClassVar[str] = "discord"
     title: ClassVar[str] = "Discord"
+    retries_for: ClassVar[timedelta] = timedelta(minutes=10)
     credential: ClassVar[type[BaseModel] | None] = DiscordCredential
     settings: ClassVar[type[BaseModel]] = Within15Minutes
     accepted: ClassVar[Answer | None] = Answer(204, media_type=_JSON)

@@ -56,6 +56,16 @@ class Fetched(Generic[T]):
         longest = self._kept_for if kept_for is None else kept_for
         if (known := self._recent(url, at, longest)) is not None:
             return known[0]
+        try:
+            return await self._fetch_anew(url, at, http, longest)
+        except CannotVerify:
+            # What was good yesterday is still good while its owner can't be reached.
+            stale = self._kept.get(url)
+            if stale is not None and self._valid(stale[1], at):
+                return stale[1]
+            raise
+
+    async def _fetch_anew(self, url: str, at: datetime, http: HttpClient, longest: timedelta) -> T:
         if self._waiting >= _WAITING:
             raise CannotVerify(f"too many requests wait for {self._what}")
         self._waiting += 1
@@ -65,12 +75,6 @@ class Fetched(Generic[T]):
                 if (known := self._recent(url, at, longest)) is not None:
                     return known[0]
                 fetched = await asyncio.to_thread(self._read, url, await self._fetch(url, http), at)
-        except CannotVerify:
-            # What was good yesterday is still good while its owner can't be reached.
-            stale = self._kept.get(url)
-            if stale is not None and self._valid(stale[1], at):
-                return stale[1]
-            raise
         finally:
             self._waiting -= 1
         self._kept[url] = (at, fetched)

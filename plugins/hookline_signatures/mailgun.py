@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import ClassVar, Final, Protocol
 
 import msgspec
@@ -47,12 +48,17 @@ class Mailgun(Scheme[MacCredential, WithinADay]):
 
     name: ClassVar[str] = "mailgun"
     title: ClassVar[str] = "Mailgun"
+    retries_for: ClassVar[timedelta] = timedelta(hours=8)
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = WithinADay
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: WithinADay) -> Check:
         """Everything is in the body: JSON for events, a form for what a route forwards."""
         return _MailgunCheck(_reader(request), request, as_bytes(credential.secret), settings)
+
+    def remembers(self, settings: WithinADay) -> timedelta:
+        """Long enough for a token to be too old once it is forgotten."""
+        return max(self.retries_for, 2 * settings.tolerance)
 
     def complete(self, request: SignedRequest, body: bytes, credential: MacCredential, settings: WithinADay) -> bytes:
         """The event with a `signature`, by the first secret, at the request's time; the token is made of the body."""

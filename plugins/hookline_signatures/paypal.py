@@ -98,7 +98,11 @@ class PayPalSettings(BaseModel):
 
 
 class PayPal(Scheme[PayPalCredential, PayPalSettings]):
-    """PayPal's `PAYPAL-TRANSMISSION-*` headers.
+    """PayPal's `PAYPAL-TRANSMISSION-*` headers: RSA over an id, a time, the webhook's id and the body's CRC32.
+
+    At PayPal: the Developer Dashboard, the app, Add Webhook, with the flow's URL. The credential's `webhook_id` is
+    shown there afterwards. PayPal's certificates are fetched from its own hosts, checked and kept. It tries again up
+    to 25 times in three days.
 
     The signature covers no more of the body than its CRC32, which whoever holds one signed message can match with a
     body of his own. The transmission's id and time are signed themselves. So the dedupe key is that id and not
@@ -110,6 +114,7 @@ class PayPal(Scheme[PayPalCredential, PayPalSettings]):
 
     name: ClassVar[str] = "paypal"
     title: ClassVar[str] = "PayPal"
+    retries_for: ClassVar[timedelta] = timedelta(days=3)
     credential: ClassVar[type[BaseModel] | None] = PayPalCredential
     settings: ClassVar[type[BaseModel]] = PayPalSettings
 
@@ -133,6 +138,10 @@ class PayPal(Scheme[PayPalCredential, PayPalSettings]):
         return _PayPalCheck(
             self._certificates, request, credential, cert_url, transmission_id, as_received(sent_at), signature
         )
+
+    def remembers(self, settings: PayPalSettings) -> timedelta:
+        """Long enough for a transmission to be too old once it is forgotten."""
+        return max(self.retries_for, settings.oldest)
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: PayPalCredential, settings: PayPalSettings

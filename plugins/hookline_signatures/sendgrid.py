@@ -3,6 +3,7 @@
 import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, ClassVar, Final, Self
 
@@ -98,6 +99,7 @@ class SendGrid(Scheme[SendGridCredential, WithinADay]):
 
     name: ClassVar[str] = "sendgrid"
     title: ClassVar[str] = "SendGrid Event Webhook"
+    retries_for: ClassVar[timedelta] = timedelta(hours=24)
     credential: ClassVar[type[BaseModel] | None] = SendGridCredential
     settings: ClassVar[type[BaseModel]] = WithinADay
 

@@ -4,6 +4,7 @@ import hmac
 import json
 from base64 import b64encode
 from collections.abc import Sequence
+from datetime import timedelta
 from hashlib import sha256
 from typing import ClassVar, Final
 
@@ -33,6 +34,7 @@ class Shopify(Scheme[MacCredential, NoSettings]):
 
     name: ClassVar[str] = "shopify"
     title: ClassVar[str] = "Shopify"
+    retries_for: ClassVar[timedelta] = timedelta(hours=4)
     credential: ClassVar[type[BaseModel] | None] = MacCredential
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import ClassVar, Final
 
 import msgspec
@@ -42,6 +43,7 @@ class Slack(Scheme[MacCredential, Within5Minutes]):
 
     name: ClassVar[str] = "slack"
     title: ClassVar[str] = "Slack"
+    retries_for: ClassVar[timedelta] = timedelta(hours=1)
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = Within5Minutes
     handshake_methods: ClassVar[frozenset[str]] = frozenset({"GET"})

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Final, cast
 
 import msgspec
@@ -49,7 +49,8 @@ class SnsSettings(WithinADay):
         Field(min_length=1, max_length=100),
     ] = Field(
         description="The ARN of the topic, or a list of them. Anybody may have a topic, and Amazon signs what is sent "
-        "to it: the signature alone says nothing."
+        "to it: the signature alone says nothing.",
+        examples=["arn:aws:sns:eu-west-1:123456789012:orders"],
     )
 
 
@@ -118,11 +119,13 @@ class Sns(Scheme[BaseModel, SnsSettings]):
     fetched from `sns.<region>.amazonaws.com` alone.
 
     The signature covers what the message says, its id, time and topic. The dedupe key is `MessageId`. SNS tries again
-    as the topic's delivery policy says, for an hour at most; its body is JSON, sent as `text/plain`.
+    as the topic's delivery policy says, for an hour at most. Its body is JSON, sent as `text/plain`: the flow says
+    `"body": "json"`.
     """
 
     name: ClassVar[str] = "sns"
     title: ClassVar[str] = "Amazon SNS"
+    retries_for: ClassVar[timedelta] = timedelta(hours=1)
     settings: ClassVar[type[BaseModel]] = SnsSettings
 
     def __init__(self) -> None:

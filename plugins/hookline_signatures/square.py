@@ -3,6 +3,7 @@
 import hmac
 from base64 import b64encode
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import ClassVar, Final
 
 import msgspec
@@ -35,6 +36,7 @@ class Square(Scheme[MacCredential, NoSettings]):
 
     name: ClassVar[str] = "square"
     title: ClassVar[str] = "Square"
+    retries_for: ClassVar[timedelta] = timedelta(hours=24)
     credential: ClassVar[type[BaseModel] | None] = MacCredential
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:

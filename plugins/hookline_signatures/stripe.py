@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import ClassVar, Final
 
 import msgspec
@@ -37,6 +38,7 @@ class Stripe(Scheme[MacCredential, Within5Minutes]):
 
     name: ClassVar[str] = "stripe"
     title: ClassVar[str] = "Stripe"
+    retries_for: ClassVar[timedelta] = timedelta(days=3)
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = Within5Minutes
 

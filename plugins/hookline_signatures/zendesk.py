@@ -3,7 +3,7 @@
 import hmac
 from base64 import b64encode
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, timedelta
 from hashlib import sha256
 from typing import ClassVar, Final
 
@@ -34,6 +34,7 @@ class Zendesk(Scheme[MacCredential, Within15Minutes]):
 
     name: ClassVar[str] = "zendesk"
     title: ClassVar[str] = "Zendesk"
+    retries_for: ClassVar[timedelta] = timedelta(hours=1)
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = Within15Minutes
 

@@ -124,6 +124,21 @@ async def test_a_request_is_answered_and_the_connection_goes_on(served: Served) 
     assert served.hook.intake.accepted[0].arrival.client == "127.0.0.1"
 
 
+async def test_a_204_says_nothing_of_a_body_and_the_connection_goes_on(served: Served) -> None:
+    quiet = webhook_flow("quiet", accepted={"status": 204})
+    served.hook.intake.flows = {"quiet": quiet}
+    reader, writer = await served.connect()
+    for _ in range(2):
+        writer.write(post(JSON, "Content-Length: 7", path="/hook/quiet", body=b'{"a":1}'))
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        assert status(head) == 204
+        # What followed would be read as the next answer.
+        assert b"content-length" not in head
+        assert b"transfer-encoding" not in head
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_chunked_bodies_are_read(served: Served) -> None:
     answer = await served.exchange(
         post(JSON, "Transfer-Encoding: chunked", close=True, body=b'3\r\n{"a\r\n4\r\n":1}\r\n0\r\n\r\n')

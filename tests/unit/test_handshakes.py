@@ -1,6 +1,6 @@
 """Handshakes: what a scheme answers itself, in the order of SEMANTICS rule 4."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -125,3 +125,22 @@ def test_a_parameter_that_repeats_or_cannot_be_read_is_not_verified(query: str) 
 def _asked(query: str) -> SignedRequest:
     url = "https://h.example/hook/a" + (f"?{query}" if query else "")
     return SignedRequest("GET", url, (), NOW, None)  # type: ignore[arg-type] # fetches nothing
+
+
+class Persistent(Greeted):
+    """Its provider tries again for ten days."""
+
+    retries_for = timedelta(days=10)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "window", "days"),
+    [(Persistent(None), "1h", 10), (Persistent(None), "11d", 11), (Greeted(None), "1h", 1 / 24)],
+)
+async def test_rule_9_a_key_is_kept_no_shorter_than_the_provider_tries_again(
+    scheme: Greeted, window: str, days: float
+) -> None:
+    hook = signed(scheme, dedupe_window=window)
+    assert (await hook.send(b"{}")).status == 202
+    (envelope,) = hook.intake.accepted
+    assert envelope.dedupe_until == envelope.accepted_at + timedelta(days=days)

@@ -3,6 +3,7 @@
 import hmac
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.scheme_trial import SECONDS, Trial
 
 from hookline.api import CannotVerify, NotVerified, Verified
+from hookline_signatures.freshness import WithinADay
 from hookline_signatures.mailgun import Mailgun
 
 KEY = "key-topsecret"
@@ -161,3 +163,11 @@ async def test_for_a_trial_an_event_is_given_its_signature() -> None:
     assert (await mailgun(mailgun.sign(body), body)).dedupe_key == json.loads(body)["signature"]["token"]
     with pytest.raises(ValueError, match="JSON object"):
         mailgun.complete(b"[]")
+
+
+def test_rule_9_a_token_is_kept_until_it_is_too_old_whatever_the_flow_says() -> None:
+    for tolerance in (timedelta(minutes=1), timedelta(days=20)):
+        kept = Mailgun().remembers(WithinADay(tolerance=tolerance))
+        # From a time of sending that lies ahead by the tolerance to one that lies behind by it.
+        assert kept >= 2 * tolerance
+        assert kept >= timedelta(hours=8)

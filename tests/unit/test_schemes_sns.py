@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from tests.unit.scheme_trial import NOW, Network, Trial
 
 from hookline.api import Answer, CannotVerify, NotVerified, Response, StepError, Verified
+from hookline.testing.hook import HookOverMemory, webhook_flow
 from hookline_signatures.sns import Sns, SnsSettings
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:orders"
@@ -288,3 +289,17 @@ def test_topics_have_to_be_named(topics: Any) -> None:
 def test_only_amazon_can_sign() -> None:
     with pytest.raises(NotImplementedError):
         sns().sign(b"{}")
+
+
+async def test_a_message_arrives_as_json_although_sns_calls_it_text() -> None:
+    scheme = Sns()
+    flow = webhook_flow(scheme=scheme, scheme_settings=SnsSettings(topics=TOPIC), body="json")
+    hook = HookOverMemory(flow, http=Network({CERT: PEM, SUBSCRIBE: b"<ok/>"}))
+    hook.clock.at = NOW
+    assert (await hook.send(body(message()), "text/plain; charset=UTF-8")).status == 202
+    (envelope,) = hook.intake.accepted
+    assert envelope.message.body["Message"] == "Zoë\nsays: hello"
+    assert envelope.dedupe_key == f"v:{message()['MessageId']}"
+    assert (await hook.send(body(confirmation()), "text/plain; charset=UTF-8")).status == 200
+    forged = await hook.send(body(message() | {"Message": "forged"}), "text/plain; charset=UTF-8")
+    assert (forged.status, len(hook.intake.accepted)) == (401, 1)

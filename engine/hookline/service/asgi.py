@@ -136,10 +136,10 @@ async def _send_whole(reply: HookReply, send: Send, *, close: bool) -> None:
 
 
 def _start(reply: HookReply, *, close: bool) -> Event:
-    headers = [
-        *reply.headers,
-        (b"content-length", b"%d" % (reply.file.size if reply.file is not None else len(reply.body))),
-    ]
+    headers = [*reply.headers]
+    if reply.status != 204:  # which has no body, and may not say so (RFC 9110, 8.6)
+        size = reply.file.size if reply.file is not None else len(reply.body)
+        headers.append((b"content-length", b"%d" % size))
     if close and (b"connection", b"close") not in reply.headers:
         headers.append((b"connection", b"close"))
     return {"type": "http.response.start", "status": reply.status, "headers": headers}

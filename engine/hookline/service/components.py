@@ -4,6 +4,7 @@ A component is anything that a flow can name: an action, a trigger, a scheme, a 
 inputs are read from the JSON Schema that pydantic makes of their signatures.
 """
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -53,7 +54,7 @@ def component_views(registry: Registry) -> list[ComponentView]:
     for mapper in registry.mappers.values():
         views.append(_view(registry, "mapper", mapper.name, mapper.title or mapper.name, _doc(mapper), None))
     for name, model in registry.credential_types.items():
-        doc = (model.__doc__ or "").strip()
+        doc = inspect.cleandoc(model.__doc__ or "")
         views.append(_view(registry, "credential type", name, doc.partition("\n")[0] or name, doc, model))
     return sorted(views, key=lambda view: (view.name, view.kind))
 
@@ -117,7 +118,8 @@ def _either(texts: Iterable[str]) -> str:
 
 
 def _doc(thing: object) -> str:
-    return (type(thing).__doc__ or "").strip()
+    # Without the indentation of the source, which Python strips itself from 3.13 on.
+    return inspect.cleandoc(type(thing).__doc__ or "")
 
 
 def _action(registry: Registry, action: Action) -> ComponentView:

@@ -7,7 +7,7 @@ store.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -322,7 +322,7 @@ class Hook:
             arrival=arrival,
             accepted_at=accepted_at,
             dedupe_key=key,
-            dedupe_until=accepted_at + webhook.dedupe_window if key is not None else None,
+            dedupe_until=accepted_at + _window(flow, webhook) if key is not None else None,
             body_json=received.json,
             raw=received.raw,
             raw_headers=headers.received,
@@ -369,6 +369,13 @@ def _not_taken(webhook: WebhookSettings) -> MethodNotAllowed:
         f"the flow takes {', '.join(webhook.methods)}",
         headers=[("allow", ", ".join((*webhook.methods, "HEAD")))],
     )
+
+
+def _window(flow: CompiledFlow, webhook: WebhookSettings) -> timedelta:
+    scheme = flow.trigger.scheme
+    if scheme is None:
+        return webhook.dedupe_window
+    return max(webhook.dedupe_window, scheme.remembers(flow.trigger.scheme_settings))
 
 
 def _answered(answer: Answer) -> HookReply:
