@@ -43,6 +43,22 @@ async def serve(
                 await connections.cut()
 
 
+class _Connection(TCPServer):
+    """One connection, which is over once the other side has closed it.
+
+    Hypercorn's own stays until `keep_alive_timeout` has passed, and would count as open all the while.
+    """
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+    async def _idle_timeout(self) -> None:
+        # The answer to a request that was under way then comes after the end.
+        if not self.reader.at_eof():
+            await super()._idle_timeout()
+
+
 class _Connections:
     """The connections of one server, each a task."""
 
@@ -96,7 +112,7 @@ class _Connections:
     async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await TCPServer(self._app, loop, self._config, self._context, self._state, reader, writer)
+            await _Connection(self._app, loop, self._config, self._context, self._state, reader, writer)
         except Exception:  # noqa: BLE001 - a defect of one connection is logged, and the others go on
             await self._config.log.exception("a connection ended with an error")
         finally:
