@@ -190,6 +190,15 @@ class ServerProcess:
             if cursor is None:
                 return found
 
+    def drained(self) -> bool:
+        """Whether every execution has ended. Asks for one of each state, so that it may be asked often."""
+        for state in ("queued", "running", "waiting"):
+            status, page = self.get(f"/api/v1/executions?state={state}&limit=1")
+            assert status == 200, page
+            if page["items"]:
+                return False
+        return True
+
     def ended(self, execution_id: str, seconds: float = 30.0) -> dict[str, Any]:
         """An execution, once it has ended."""
         found: dict[str, Any] = {}

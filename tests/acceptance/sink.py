@@ -26,6 +26,8 @@ class Sink:
     delay: float = 0.0
     port: int = 0
     received: list[Received] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+    """The different keys that have come."""
     _server: ThreadingHTTPServer | None = None
     _thread: threading.Thread | None = None
 
@@ -47,6 +49,7 @@ class Sink:
                     time.monotonic(), self.headers.get("Idempotency-Key", ""), json.loads(content or b"null")
                 )
                 sink.received.append(received)
+                sink.keys.add(received.key)
                 if sink.delay:
                     time.sleep(sink.delay)
                 self.send_response(200)

@@ -24,6 +24,9 @@ MESSAGE = {"id": "order-7", "kind": "order", "lines": [{"n": n} for n in LINES]}
 AT_ONCE = 4
 SIGKILL = -9
 
+#: Each case starts ten servers and more.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 #: What each kind of commit is called in faults, and at which of its passings the process is to die.
 CASES: Mapping[str, Sequence[int]] = {
     "publish": (1,),
@@ -244,7 +247,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> End:
     return outcome(tmp_path_factory.mktemp("undisturbed") / "run")
 
 
-@pytest.mark.slow
 def test_a_run_without_a_kill_does_everything_once(undisturbed: End) -> None:
     assert (undisturbed.state, undisturbed.outcome, undisturbed.left) == ("succeeded", "completed", 0)
     assert undisturbed.rows == LINES
@@ -258,14 +260,12 @@ def test_a_run_without_a_kill_does_everything_once(undisturbed: End) -> None:
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", CASES)
 def test_a_kill_at_a_commit_changes_nothing_of_the_end(kind: str, tmp_path: Path, undisturbed: End) -> None:
     faults = [f"{kind}.{side}_commit:{n}" for n in CASES[kind] for side in ("before", "after")]
     _all_end_like(undisturbed, {fault.replace(":", "-"): (fault,) for fault in faults}, tmp_path)
 
 
-@pytest.mark.slow
 def test_a_kill_at_the_start_after_a_kill_changes_nothing_of_the_end(tmp_path: Path, undisturbed: End) -> None:
     """What was cut off is unblocked at a start, and resumed; both may be cut off too."""
     runs: dict[str, tuple[str, ...]] = {

@@ -107,10 +107,7 @@ def test_ten_kills_lose_nothing_and_repeat_only_what_was_under_way(
         server.start()
     load.stop()
 
-    def drained() -> bool:
-        return not any(server.executions(state=state) for state in ("queued", "running", "waiting"))
-
-    eventually("every execution ends", drained, 120)
+    eventually("every execution ends", server.drained, 120)
     assert len(load.accepted) > 50
     assert load.refused == []
     states = {execution["id"]: execution["state"] for execution in server.executions()}

@@ -107,6 +107,7 @@ def test_a_second_signal_stops_a_server_that_drains_and_prints_no_traceback(fold
     assert "Traceback" not in log
 
 
+@pytest.mark.timeout(180)  # a dozen processes, one after the other
 def test_other_commands_go_through_the_server_and_give_the_same_as_without(folder: Path) -> None:
     with serving(folder) as (process, said):
         assert (folder / ".hookline" / "server.json").exists()
