@@ -33,7 +33,9 @@ class HmacSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    header: Annotated[str, AfterValidator(header_name)] = Field(description="The header that holds the MAC.")
+    header: Annotated[str, AfterValidator(header_name)] = Field(
+        description="The header that holds the MAC.", examples=["X-Signature"]
+    )
     algorithm: Literal["sha1", "sha256", "sha512"] = Field(default="sha256", description="The hash.")
     encoding: Literal["hex", "base64"] = Field(default="hex", description="How the MAC is written.")
     prefix: str = Field(default="", description="What stands before the MAC, such as `sha256=`.")
@@ -83,7 +85,14 @@ class HmacSettings(BaseModel):
 
 
 class Hmac(Scheme[MacCredential, HmacSettings]):
-    """A MAC of the body in a header of any name."""
+    """A MAC of the body in a header of any name: for senders that have no scheme of their own here.
+
+    At the sender, give the flow's URL and a secret, and find out how it makes its MAC; the settings say that. Header
+    and encoding have to be as the settings say: nothing is guessed.
+
+    There is a dedupe key where `id_header` names the header that holds an id, which should be part of what is signed.
+    A time is judged where `timestamp_header` names one; it then has to be signed too.
+    """
 
     name: ClassVar[str] = "hmac"
     title: ClassVar[str] = "HMAC of the body"
@@ -174,7 +183,14 @@ class BodyMac(Scheme[MacCredential, NoSettings]):
 
 
 class GitHub(BodyMac):
-    """GitHub's `X-Hub-Signature-256`."""
+    """GitHub's `X-Hub-Signature-256`: HMAC-SHA256 of the body.
+
+    At GitHub: a repository's, an organization's or an app's settings, Webhooks, with the flow's URL as payload URL,
+    `application/json` as content type, and a secret.
+
+    The dedupe key is `X-GitHub-Delivery`, which isn't signed; a delivery that somebody sends again has the same.
+    GitHub waits for ten seconds, and doesn't try again by itself.
+    """
 
     name: ClassVar[str] = "github"
     title: ClassVar[str] = "GitHub"

@@ -10,7 +10,7 @@ from hookline_signatures.handshake import echo
 class Dropbox(BodyMac):
     """Dropbox's `X-Dropbox-Signature`: HMAC-SHA256 of the body under the app secret.
 
-    In the App Console, under Webhooks, give the hook's URL. Dropbox then sends a `GET` with a `challenge`, which is
+    In the App Console, under Webhooks, give the flow's URL. Dropbox then sends a `GET` with a `challenge`, which is
     answered with the same; the flow needn't take `GET`, and isn't started. The secret is the app secret.
 
     What Dropbox sends says whose files changed, not what changed, and has no id: there is no dedupe key. Dropbox

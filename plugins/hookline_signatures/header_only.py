@@ -44,7 +44,12 @@ class BasicCredential(BaseModel):
 
 
 class Basic(Scheme[BasicCredential, NoSettings]):
-    """`Authorization: Basic …` (RFC 7617), in UTF-8."""
+    """`Authorization: Basic …` (RFC 7617), in UTF-8.
+
+    At the sender, give the flow's URL, a user's name and a password. They say who sends, and nothing of what is sent:
+    there is no dedupe key but what the flow says, and no time. Who catches a request can send others: use it over TLS
+    alone.
+    """
 
     name: ClassVar[str] = "basic"
     title: ClassVar[str] = "Basic authentication"
@@ -133,7 +138,11 @@ class ApiKeySettings(BaseModel):
 
 
 class ApiKey(Scheme[ApiKeyCredential, ApiKeySettings]):
-    """A header that holds a key."""
+    """A header that holds a key.
+
+    At the sender, give the flow's URL and the key. It says who sends, and nothing of what is sent: there is no dedupe
+    key but what the flow says, and no time. Who catches a request can send others: use it over TLS alone.
+    """
 
     name: ClassVar[str] = "api-key"
     title: ClassVar[str] = "API key"

@@ -12,7 +12,7 @@ from hookline_signatures.json_body import SignedJson
 class Bitbucket(BodyMac):
     """Bitbucket's `X-Hub-Signature`: HMAC-SHA256 of the body.
 
-    In the repository's settings, under Webhooks, give the hook's URL and a secret. Without a secret Bitbucket signs
+    In the repository's settings, under Webhooks, give the flow's URL and a secret. Without a secret Bitbucket signs
     nothing, and everything that it sends is refused.
 
     The dedupe key is `X-Request-UUID`. Bitbucket waits 10 seconds for an answer, and tries twice more where it gets
@@ -32,7 +32,7 @@ class _Notification(msgspec.Struct):
 class Intercom(BodyMac):
     """Intercom's `X-Hub-Signature`: HMAC-SHA1 of the body.
 
-    In the Developer Hub, under Configure, Webhooks, give the hook's URL and choose topics. The secret is the app's
+    In the Developer Hub, under Configure, Webhooks, give the flow's URL and choose topics. The secret is the app's
     client secret, under Basic information.
 
     The dedupe key is the `id` of the notification, which is signed. Intercom waits 5 seconds for an answer, and tries

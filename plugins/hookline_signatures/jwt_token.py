@@ -98,14 +98,19 @@ class JwtSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     algorithms: tuple[Algorithm, ...] = Field(
-        min_length=1, description="The algorithms that a token may be signed with; no other is taken."
+        min_length=1,
+        description="The algorithms that a token may be signed with; no other is taken.",
+        examples=[["RS256"]],
     )
     audience: Annotated[
         tuple[str, ...] | None,
         BeforeValidator(
             lambda value: None if value is None else listed(value), json_schema_input_type=str | list[str] | None
         ),
-    ] = Field(description="For whom a token is (`aud`); or a list of which one has to be named. null asks for none.")
+    ] = Field(
+        description="For whom a token is (`aud`); or a list of which one has to be named. null asks for none.",
+        examples=["https://hooks.example.com"],
+    )
     issuer: str | None = Field(default=None, description="Who made a token (`iss`).")
     leeway: Duration = Field(default=timedelta(seconds=30), description="How far the issuer's clock may be off.")
     header: Annotated[str, AfterValidator(header_name)] = Field(

@@ -31,7 +31,7 @@ class LinearSettings(BaseModel):
 class Linear(Scheme[MacCredential, LinearSettings]):
     """Linear's `Linear-Signature`: HMAC-SHA256 of the body, in which `webhookTimestamp` is the time of sending.
 
-    In Linear's settings, under API, make a webhook with the hook's URL; the secret is shown on its page.
+    In Linear's settings, under API, make a webhook with the flow's URL; the secret is shown on its page.
 
     A body whose time is further than `tolerance` from the time of receipt is refused, and so is one without a time.
     The dedupe key is `Linear-Delivery`. Linear waits 5 seconds for a 200, and tries again after a minute, an hour and

@@ -25,7 +25,7 @@ class MetaCredential(MacCredential):
 class Meta(Scheme[MetaCredential, NoSettings]):
     """Meta's `X-Hub-Signature-256`: HMAC-SHA256 of the body under the app secret.
 
-    In the app's dashboard, under Webhooks, give the hook's URL and the verify token. Meta then sends a `GET` with
+    In the app's dashboard, under Webhooks, give the flow's URL and the verify token. Meta then sends a `GET` with
     `hub.mode=subscribe`, which is answered with its `hub.challenge` where the token is right; the flow needn't take
     `GET`, and isn't started. The app secret is under App settings, Basic.
 

@@ -39,7 +39,7 @@ class MicrosoftGraphCredential(BaseModel):
 class MicrosoftGraph(Scheme[MicrosoftGraphCredential, NoSettings]):
     """Microsoft Graph signs nothing: each notification shows in its body the `clientState` of its subscription.
 
-    Make the subscription (`POST /subscriptions`) with the hook's URL as `notificationUrl`, and a long random text as
+    Make the subscription (`POST /subscriptions`) with the flow's URL as `notificationUrl`, and a long random text as
     `clientState`. Graph then sends a `POST` with a `validationToken` in the query, which is answered with the same
     text; no flow is started. It is sent as `text/plain`: a flow with `media_types` lists that too. The
     `lifecycleNotificationUrl` may be the same hook.

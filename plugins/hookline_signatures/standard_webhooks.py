@@ -98,7 +98,14 @@ class StandardSettings(BaseModel):
 
 
 class StandardWebhooks(Scheme[StandardCredential, StandardSettings]):
-    """`webhook-id`, `webhook-timestamp` and `webhook-signature`; the id is the dedupe key."""
+    """`webhook-id`, `webhook-timestamp` and `webhook-signature`, as many providers sign: HMAC-SHA256, or Ed25519.
+
+    At the provider, give the flow's URL as an endpoint. The credential's `secret` is the endpoint's, `whsec_` and all;
+    where the provider publishes a public key, `whpk_…`, it is that.
+
+    The id, the time and the body are signed. The id is the dedupe key. A time further than `tolerance` from the time
+    of receipt is refused. Providers try again for a day or more, signing anew each time.
+    """
 
     name: ClassVar[str] = "standard-webhooks"
     title: ClassVar[str] = "Standard Webhooks"
@@ -147,7 +154,14 @@ class StandardWebhooks(Scheme[StandardCredential, StandardSettings]):
 
 
 class Svix(StandardWebhooks):
-    """The same under the names that Svix, and what is built on it, uses."""
+    """Standard Webhooks under the names that Svix, and what is built on it, uses: `svix-id` and so on.
+
+    At the provider (Clerk and Resend are among them), give the flow's URL as an endpoint. The credential's `secret`
+    is the endpoint's, `whsec_` and all.
+
+    `svix-id` is the dedupe key. A time further than `tolerance` from the time of receipt is refused. Svix tries again
+    for 28 hours, signing anew each time.
+    """
 
     name: ClassVar[str] = "svix"
     title: ClassVar[str] = "Svix"

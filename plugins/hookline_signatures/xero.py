@@ -18,7 +18,7 @@ class _Payload(msgspec.Struct):
 class Xero(BodyMac):
     """Xero's `x-xero-signature`: HMAC-SHA256 of the body, in base64.
 
-    In the developer portal, under the app's Webhooks, give the hook's URL; the secret is the webhooks key. Xero then
+    In the developer portal, under the app's Webhooks, give the flow's URL; the secret is the webhooks key. Xero then
     sends rightly and wrongly signed bodies without events, the "intent to receive": the right ones are answered with
     200 and the wrong ones with 401, and no flow is started.
 

@@ -31,13 +31,13 @@ class _Event(msgspec.Struct):
 class Zoom(Scheme[MacCredential, WithinADay]):
     """Zoom's `x-zm-signature`: HMAC-SHA256 of `v0:`, the time in `x-zm-request-timestamp`, `:` and the body.
 
-    In the App Marketplace, under the app's Access, give the hook's URL as event notification endpoint; the secret is
+    In the App Marketplace, under the app's Access, give the flow's URL as event notification endpoint; the secret is
     the Secret Token on the same page. On Validate, and every three days, Zoom sends `endpoint.url_validation`, which
     is answered with the token that proves the secret; no flow is started.
 
     A time further than `tolerance` from the time of receipt is refused; Zoom doesn't say whether it signs anew when
-    it tries again, so that the default spans all its tries. Zoom's ids differ from try to try: there is no dedupe key
-    but what the flow says. Zoom waits 3 seconds for 200 or 204, and tries three times more within an hour and a half.
+    it tries again, so that the default spans all its tries. Zoom names no id that all tries share: there is no
+    dedupe key but what the flow says. Zoom waits 3 seconds for 200 or 204, and tries three times more within an hour and a half.
     """
 
     name: ClassVar[str] = "zoom"
