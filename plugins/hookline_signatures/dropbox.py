@@ -1,5 +1,6 @@
 """Dropbox's webhooks."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 from hookline.api import Answer, Check, NoSettings, SignedRequest
@@ -20,6 +21,7 @@ class Dropbox(BodyMac):
     name: ClassVar[str] = "dropbox"
     title: ClassVar[str] = "Dropbox"
     handshake_methods: ClassVar[frozenset[str]] = frozenset({"GET"})
+    retries_for: ClassVar[timedelta] = timedelta(hours=1)
     accepted: ClassVar[Answer | None] = Answer(200)
     layout: ClassVar[Layout] = Layout("x-dropbox-signature")
 

@@ -1,5 +1,6 @@
 """Providers that name their header as PubSubHubbub did, `X-Hub-Signature`, each with a hash of its own."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 import msgspec
@@ -22,6 +23,7 @@ class Bitbucket(BodyMac):
 
     name: ClassVar[str] = "bitbucket"
     title: ClassVar[str] = "Bitbucket"
+    retries_for: ClassVar[timedelta] = timedelta(hours=1)
     layout: ClassVar[Layout] = Layout("x-hub-signature", prefix="sha256=", id_header="x-request-uuid")
 
 
@@ -41,6 +43,7 @@ class Intercom(BodyMac):
 
     name: ClassVar[str] = "intercom"
     title: ClassVar[str] = "Intercom"
+    retries_for: ClassVar[timedelta] = timedelta(hours=1)
     layout: ClassVar[Layout] = Layout("x-hub-signature", algorithm="sha1", prefix="sha1=")
     accepted: ClassVar[Answer | None] = Answer(200)
 

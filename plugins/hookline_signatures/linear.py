@@ -42,6 +42,7 @@ class Linear(Scheme[MacCredential, LinearSettings]):
     title: ClassVar[str] = "Linear"
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = LinearSettings
+    retries_for: ClassVar[timedelta] = timedelta(hours=8)
     accepted: ClassVar[Answer | None] = Answer(200)
     layout: ClassVar[Layout] = Layout("linear-signature", id_header="linear-delivery")
 

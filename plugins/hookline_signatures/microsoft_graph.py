@@ -1,5 +1,6 @@
 """Microsoft Graph's change notifications."""
 
+from datetime import timedelta
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -52,6 +53,7 @@ class MicrosoftGraph(Scheme[MicrosoftGraphCredential, NoSettings]):
     name: ClassVar[str] = "microsoft-graph"
     title: ClassVar[str] = "Microsoft Graph"
     credential: ClassVar[type[BaseModel] | None] = MicrosoftGraphCredential
+    retries_for: ClassVar[timedelta] = timedelta(hours=4)
 
     def open(self, request: SignedRequest, credential: MicrosoftGraphCredential, settings: NoSettings) -> Check:
         """Answer the handshake, or wait for the body."""

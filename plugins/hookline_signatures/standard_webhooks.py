@@ -109,6 +109,8 @@ class StandardWebhooks(Scheme[StandardCredential, StandardSettings]):
 
     name: ClassVar[str] = "standard-webhooks"
     title: ClassVar[str] = "Standard Webhooks"
+    #: Svix's default, which many follow.
+    retries_for: ClassVar[timedelta] = timedelta(hours=28)
     credential: ClassVar[type[BaseModel] | None] = StandardCredential
     settings: ClassVar[type[BaseModel]] = StandardSettings
     family: ClassVar[str] = "webhook"

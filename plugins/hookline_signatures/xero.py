@@ -1,5 +1,6 @@
 """Xero's webhooks."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 import msgspec
@@ -29,6 +30,7 @@ class Xero(BodyMac):
 
     name: ClassVar[str] = "xero"
     title: ClassVar[str] = "Xero"
+    retries_for: ClassVar[timedelta] = timedelta(hours=24)
     accepted: ClassVar[Answer | None] = _NOTHING
     bare_refusals: ClassVar[bool] = True
     layout: ClassVar[Layout] = Layout("x-xero-signature", encoding="base64")

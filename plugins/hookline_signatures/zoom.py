@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import ClassVar
 
 import msgspec
@@ -37,13 +38,15 @@ class Zoom(Scheme[MacCredential, WithinADay]):
 
     A time further than `tolerance` from the time of receipt is refused; Zoom doesn't say whether it signs anew when
     it tries again, so that the default spans all its tries. Zoom names no id that all tries share: there is no
-    dedupe key but what the flow says. Zoom waits 3 seconds for 200 or 204, and tries three times more within an hour and a half.
+    dedupe key but what the flow says. It waits 3 seconds for 200 or 204, and tries three times more within an hour and
+    a half.
     """
 
     name: ClassVar[str] = "zoom"
     title: ClassVar[str] = "Zoom"
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = WithinADay
+    retries_for: ClassVar[timedelta] = timedelta(hours=2)
     accepted: ClassVar[Answer | None] = Answer(200)
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: WithinADay) -> Check:
