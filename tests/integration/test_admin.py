@@ -125,12 +125,15 @@ async def test_a_failed_execution_tells_where_and_why_and_can_be_retried(engine:
     assert [step["path"] for step in attempts["items"]] == ["no", "no"]
 
 
-async def test_only_what_failed_can_be_retried(engine: Engine, client: Client) -> None:
+@pytest.mark.parametrize("what", ["retry", "release"])
+async def test_only_what_failed_can_be_retried_or_released(engine: Engine, client: Client, what: str) -> None:
     execution_id = await accept(engine, "greet", {"name": "Ada"})
     await ended(client, execution_id)
-    response = await client.post(f"/api/v1/executions/{execution_id}/retry", headers=AUTH)
+    response = await client.post(f"/api/v1/executions/{execution_id}/{what}", headers=AUTH)
     assert response.status_code == 409
     assert (await response.get_json(force=True))["code"] == "execution.state"
+    response = await client.post(f"/api/v1/executions/nothing/{what}", headers=AUTH)
+    assert response.status_code == 404
 
 
 async def test_lists_are_paged_by_cursor_newest_first(engine: Engine, client: Client) -> None:
@@ -280,6 +283,7 @@ async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(
         ("/api/v1/executions/{execution_id}", "get"),
         ("/api/v1/executions/{execution_id}/steps", "get"),
         ("/api/v1/executions/{execution_id}/retry", "post"),
+        ("/api/v1/executions/{execution_id}/release", "post"),
         ("/api/v1/credentials", "get"),
         ("/api/v1/credentials/rotate", "post"),
         ("/api/v1/credentials/{name}", "get"),

@@ -515,6 +515,53 @@ async def test_a_backlog_over_its_limit_is_refused_and_counted_over_a_restart(ha
             await harness.send(engine, "f", 3)
 
 
+async def test_a_flow_has_a_backlog_limit_of_its_own_and_the_server_one_for_all(harness: Harness) -> None:
+    harness.flow("small", [act("one")], state="paused", max_queued=1)
+    harness.flow("large", [act("one")], state="paused")
+    async with harness.engine(max_backlog_total=3) as engine:
+        await harness.send(engine, "small", 1)
+        with pytest.raises(TooMany, match="'small' has 1 messages"):
+            await harness.send(engine, "small", 2)
+        for number in range(2):
+            await harness.send(engine, "large", number)
+        for _ in range(2):
+            with pytest.raises(TooMany, match="the server has as many"):
+                await harness.send(engine, "large", 3)
+
+
+async def test_who_is_refused_for_a_backlog_is_told_how_long_it_takes_to_drain(harness: Harness) -> None:
+    harness.flow("f", [act("one")], concurrency=1, max_queued=100)
+    one_more = asyncio.Semaphore(0)
+
+    async def work(value: Any) -> Any:
+        await one_more.acquire()
+        return value
+
+    harness.probe.does["one"] = work
+    async with harness.engine() as engine:
+
+        async def refused() -> float | None:
+            while True:
+                try:
+                    await harness.send(engine, "f", 1)
+                except TooMany as error:
+                    return error.retry_after
+
+        assert await refused() == 30
+        # Two each second leave the queue; a tenth of the hundred is to be free.
+        for _ in range(60):
+            calls = len(harness.probe.calls)
+            one_more.release()
+            await harness.until_calls(calls + 1)
+            harness.clock.advance(0.5)
+            await harness.send(engine, "f", 1)
+        wait = await refused()
+        assert wait is not None
+        assert 4 < wait < 6
+        harness.clock.advance(3600)
+        assert await refused() == 600
+
+
 async def test_no_more_executions_of_a_flow_run_at_once_than_it_says(harness: Harness) -> None:
     harness.flow("f", [act("one")], concurrency=2)
     running = peak = 0

@@ -20,7 +20,7 @@ from hookline.errors import ConfigError, ExecutionNotFound, HooklineError, Probl
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import decode, encode
 from hookline.model.execution import State
-from hookline.ports import Reopen, Store
+from hookline.ports import Release, Reopen, Store
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.system_clock import SystemClock
 from hookline.service import views
@@ -40,6 +40,10 @@ class Access(Protocol):
         ...
 
     async def retry(self, execution_id: str) -> None:
+        """Raises ExecutionNotFound and IllegalStateChange."""
+        ...
+
+    async def release(self, execution_id: str) -> None:
         """Raises ExecutionNotFound and IllegalStateChange."""
         ...
 
@@ -139,6 +143,9 @@ class _Direct:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
         await self._store.commit([Reopen(execution_id, self._clock.now())])
 
+    async def release(self, execution_id: str) -> None:
+        await self._store.commit([Release(execution_id, self._clock.now())])
+
     async def credentials(self) -> list[Mapping[str, Any]]:
         await self._credentials.load()
         return [_json(views.credential_view(info)) for info in self._credentials.list()]
@@ -186,6 +193,9 @@ class _Remote:
 
     async def retry(self, execution_id: str) -> None:
         await self._ask("POST", f"/executions/{quote(execution_id, safe='')}/retry")
+
+    async def release(self, execution_id: str) -> None:
+        await self._ask("POST", f"/executions/{quote(execution_id, safe='')}/release")
 
     async def credentials(self) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = (await self._ask("GET", "/credentials"))["items"]

@@ -1,4 +1,4 @@
-"""`hookline executions list|show|retry`."""
+"""`hookline executions list|show|retry|release`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -55,6 +55,14 @@ def retry_execution(execution_id: str, as_json: bool, settings: Settings) -> Non
     """Run a failed execution again: what it has done stays done."""
     asyncio.run(_retry(settings, execution_id))
     emit({"id": execution_id}, as_json=as_json, text=lambda: f"execution {execution_id} runs again")
+
+
+@executions.command("release", settings=_SETTINGS)
+@click.argument("execution_id", metavar="ID")
+def release_execution(execution_id: str, as_json: bool, settings: Settings) -> None:
+    """Let the next execution with its order key run, although this one has failed."""
+    asyncio.run(_release(settings, execution_id))
+    emit({"id": execution_id}, as_json=as_json, text=lambda: f"execution {execution_id} holds its order key no longer")
 
 
 def describe(execution: Mapping[str, Any]) -> str:
@@ -129,3 +137,10 @@ async def _retry(settings: Settings, execution_id: str) -> None:
 
     async with access(settings) as held:
         await held.retry(execution_id)
+
+
+async def _release(settings: Settings, execution_id: str) -> None:
+    from hookline.cli.access import access
+
+    async with access(settings) as held:
+        await held.release(execution_id)

@@ -16,7 +16,7 @@ from hookline.flows.compiled import CompiledFlow
 from hookline.flows.watch import watch
 from hookline.http import HttpClient
 from hookline.ids import Ids
-from hookline.ports import Backend, Blobs, Change, Publish, Queue, Reopen, Store, Unblock
+from hookline.ports import Backend, Blobs, Change, Publish, Queue, Release, Reopen, Store, Unblock
 from hookline.registry import Registry
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.dispatcher import Dispatcher
@@ -173,6 +173,13 @@ class Engine:
             # A flow that isn't there any more may have had nothing left to do.
             await self._open_lanes()
         await self.queue.wake(execution.flow_id, execution_id)
+
+    async def release(self, execution_id: str) -> None:
+        """Let the next execution with its order key run, although this one has failed and holds the key.
+
+        Raises ExecutionNotFound, IllegalStateChange where it hasn't failed, and StoreError.
+        """
+        await self.store.commit((Release(execution_id, self.clock.now()),))
 
     async def refresh(self) -> None:
         """Take the flows' files as they are now. Raises StoreError and OSError; doing it again makes up for both."""

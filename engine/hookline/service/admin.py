@@ -168,6 +168,13 @@ def _executions(api: Blueprint, engine: Engine) -> None:
         await engine.retry(execution_id)
         return _json(await views.execution_view(engine.store, execution_id), 202)
 
+    @api.post("/executions/<execution_id>/release")
+    @operation(views.ExecutionView)
+    async def release_execution(execution_id: str) -> Response:
+        """Let the next execution with its order key run, although this one has failed and holds the key."""
+        await engine.release(execution_id)
+        return _json(await views.execution_view(engine.store, execution_id))
+
 
 def _credentials(api: Blueprint, engine: Engine) -> None:
     def found(name: str) -> views.CredentialView:
