@@ -13,6 +13,7 @@ from hookline.errors import Malformed, UnsupportedMedia
 from hookline.jsontypes import encode
 from hookline.model.message import Envelope, pack
 from hookline.service.bodies.codings import content_codings
+from hookline.service.bodies.files import clean_filename, read_disposition
 from hookline.service.bodies.json import read_json
 from hookline.service.bodies.media import read_media
 from hookline.service.bodies.properties import lenient_query
@@ -402,6 +403,21 @@ pieces_of = st.one_of(
     ),
     st.text(st.sampled_from("<>/a&;=\"'![]{}:,1.eE-\\u")).map(str.encode),
     st.binary(max_size=60).map(gzip.compress),
+    st.sampled_from(
+        [b"a[b]=1&a[]=2&", b"a[][b]=", b"payload=%7B%7D", b"\x89PNG\r\n\x1a\n", b"MZ", b"\xff\xfe", b"\x28\xb5\x2f\xfd"]
+    ),
+)
+flow_settings = st.fixed_dictionaries(
+    {},
+    optional={
+        "body": st.sampled_from(["auto", "json", "raw"]),
+        "nested": st.just(True),
+        "json_fields": st.just(("payload", "a")),
+        "file_types": st.sampled_from([("image/*",), ("text/csv", "application/octet-stream")]),
+        "media_types": st.sampled_from([("image/*", "text/*"), ("*/*",)]),
+        "force_list": st.just(("a",)),
+        "max_ratio": st.just(1),
+    },
 )
 
 
@@ -414,7 +430,19 @@ pieces_of = st.one_of(
             st.sampled_from(
                 [b"content-encoding", b"content-length", b"transfer-encoding", b"content-disposition", b"x"]
             ),
-            st.sampled_from([b"gzip", b"deflate", b"chunked", b"5", b"form-data; filename=\xff"])
+            st.sampled_from(
+                [
+                    b"gzip",
+                    b"deflate",
+                    b"br",
+                    b"zstd",
+                    b"gzip, br",
+                    b"chunked",
+                    b"5",
+                    b"form-data; filename=\xff",
+                    b"x; filename*=a'b'%ff; filename*0=x",
+                ]
+            )
             | st.binary(max_size=20),
         ),
         max_size=3,
@@ -422,6 +450,7 @@ pieces_of = st.one_of(
     method=st.sampled_from(["POST", "GET", "PUT", "HEAD", "WHAT"]),
     path=st.sampled_from(["orders", "orders/", "orders/a/b"]) | st.text(max_size=20),
     query=st.binary(max_size=40),
+    settings_of_flow=flow_settings,
 )
 async def test_whatever_is_sent_is_answered_and_never_with_500(
     body: list[bytes],
@@ -430,8 +459,9 @@ async def test_whatever_is_sent_is_answered_and_never_with_500(
     method: str,
     path: str,
     query: bytes,
+    settings_of_flow: dict[str, Any],
 ) -> None:
-    hook = HookOverMemory(webhook_flow(methods=("POST", "GET")))
+    hook = HookOverMemory(webhook_flow(methods=("POST", "GET"), **settings_of_flow))
     reply = await hook.send(
         body, content_type, method=method, path=path, query=query, headers=headers, declare=not headers
     )
@@ -446,6 +476,15 @@ async def test_whatever_is_sent_is_answered_and_never_with_500(
 @given(st.text(st.characters(max_codepoint=255)) | st.none())
 def test_reading_a_content_type_never_fails(header: str | None) -> None:
     assert read_media(header).type
+
+
+@given(
+    st.text(st.characters(max_codepoint=255))
+    | st.text(st.sampled_from("filename*=0;'\"%fFutf-8 \\")).map("x; filename*".__add__)
+)
+def test_reading_a_content_disposition_never_fails(header: str) -> None:
+    _, options = read_disposition(header)
+    clean_filename(options.get(b"filename"))
 
 
 async def test_json_of_millions_of_values_is_refused_before_they_are_made() -> None:

@@ -187,3 +187,32 @@ async def test_file_names_are_read_as_senders_write_them(head: str, filename: st
     disposition = f"attachment; {head}".encode()
     await hook.send(b"x", "image/png", headers=[(b"content-disposition", disposition)])
     assert hook.intake.accepted[0].message.attachments[0].filename == attachment.filename
+
+
+# --- Fields that hold JSON ---------------------------------------------------------------------------------------
+
+
+async def test_fields_that_hold_json_are_its_value_where_the_flow_says_so() -> None:
+    for data, content_type in (
+        (b"payload=%7B%22a%22%3A%5B1%5D%7D&b=%7B%7D", "application/x-www-form-urlencoded"),
+        (part('name="payload"', b'{"a":[1]}') + part('name="b"', b"{}") + END, FORM),
+    ):
+        envelope, _ = await received(data, content_type, json_fields=("payload", "absent"))
+        assert envelope.message.body == {"payload": {"a": [1]}, "b": "{}"}
+        assert (await received(data, content_type))[0].message.body == {"payload": '{"a":[1]}', "b": "{}"}
+    assert await status(b"payload=%7B", "application/x-www-form-urlencoded", json_fields=("payload",)) == 400
+    deep = b"payload=" + b"[" * 128 + b"]" * 128
+    assert await status(deep, "application/x-www-form-urlencoded", json_fields=("payload",)) == 400
+
+
+async def test_fields_that_hold_json_may_be_nested_and_in_a_query() -> None:
+    hook = HookOverMemory(webhook_flow(methods=("GET",), nested=True, json_fields=("a[b]",)))
+    assert (await hook.send(method="GET", query=b"a[b]=[1]&a[c]=[1]", content_type=None)).status == 202
+    assert hook.intake.accepted[0].message.body == {"a": {"b": [1], "c": "[1]"}}
+
+
+@pytest.mark.parametrize("setting", ["media_types", "file_types"])
+@pytest.mark.parametrize("wrong", ["png", "image/", "image/png; q=1", "image/png, image/gif", ""])
+def test_what_is_no_media_type_is_refused_when_the_flow_is_read(setting: str, wrong: str) -> None:
+    with pytest.raises(ValueError, match=setting):
+        webhook_flow(**{setting: (wrong,)})

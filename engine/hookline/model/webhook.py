@@ -4,12 +4,14 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from hookline.model.durations import Duration
 
 Method = Literal["GET", "POST", "PUT", "PATCH"]
 BodyMode = Literal["auto", "json", "raw"]
+MediaRange = Annotated[str, StringConstraints(pattern=r"^[^/\s;,]+/[^/\s;,]+$")]
+"""`image/png`, `image/*` or `*/*`."""
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 
@@ -86,11 +88,11 @@ class WebhookSettings(BaseModel):
         "window starts nothing. `$.trigger.scheme_id` is the id that the provider gave it.",
     )
     dedupe_window: Duration = Field(default=timedelta(days=7), description="How long keys are remembered.")
-    media_types: tuple[str, ...] | None = Field(
+    media_types: tuple[MediaRange, ...] | None = Field(
         default=None,
         description="The media types that it takes, such as `application/json` or `text/*`; all by default.",
     )
-    file_types: tuple[str, ...] | None = Field(
+    file_types: tuple[MediaRange, ...] | None = Field(
         default=None,
         description="The types of files that it takes, such as `application/pdf` or `image/*`, in multipart forms too; "
         "a file whose first bytes show another type than it says is refused. By default those of `media_types`, where "
@@ -104,6 +106,9 @@ class WebhookSettings(BaseModel):
     nested: bool = Field(
         default=False,
         description="Whether names such as `order[lines][][sku]` in forms and queries stand for lists and objects.",
+    )
+    json_fields: tuple[str, ...] = Field(
+        default=(), description="Fields of forms and queries that hold JSON, such as `payload`: they are its value."
     )
     force_list: tuple[str, ...] = Field(
         default=(), description="XML elements that are lists also where there is one of them."

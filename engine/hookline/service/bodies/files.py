@@ -1,6 +1,6 @@
 """Bodies that are files: one attachment, streamed to the blob store as it arrives."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable
 from email.message import Message as HeaderMessage
 from pathlib import PureWindowsPath
 
@@ -88,10 +88,12 @@ async def store(chunks: AsyncIterable[bytes], file: IncomingFile, *, keep_empty:
 async def judge_stored(blob: Blob, uploads: Uploads, media_type: str, types: FileTypes) -> str:
     """The type of a file that is stored already. Raises UnsupportedMedia."""
     head = b""
-    async for chunk in uploads.blobs.open(blob.id, HEAD):
+    chunks = uploads.blobs.open(blob.id, HEAD)
+    while len(head) < HEAD and (chunk := await anext(chunks, b"")):
         head += chunk
-        if len(head) >= HEAD:
-            break
+    # What is read in part has to be closed, where it can be.
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()
     return types.judge(media_type, head[:HEAD], "the body")
 
 

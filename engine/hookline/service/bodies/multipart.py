@@ -8,13 +8,12 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from hookline.errors import Malformed, TooLarge
-from hookline.jsontypes import MAX_DEPTH
 from hookline.model.message import Attachment
 from hookline.service.bodies.file_types import FileTypes
 from hookline.service.bodies.files import IncomingFile, clean_filename, read_disposition
-from hookline.service.bodies.json import deeper_than, read_json
+from hookline.service.bodies.json import read_json
 from hookline.service.bodies.media import OCTET_STREAM, Media, read_media
-from hookline.service.bodies.properties import collect
+from hookline.service.bodies.properties import PLAIN, Naming, collect
 from hookline.service.bodies.received import Received
 from hookline.service.bodies.text import decode_text
 from hookline.service.uploads import Uploads
@@ -103,14 +102,14 @@ class MultipartReader:
     """Reads one body."""
 
     def __init__(
-        self, uploads: Uploads, max_body: int, max_file: int, *, types: FileTypes | None = None, nested: bool = False
+        self, uploads: Uploads, max_body: int, max_file: int, *, types: FileTypes | None = None, naming: Naming = PLAIN
     ) -> None:
         """`max_body`: bytes in all fields together; `max_file`: bytes in each file; `types`: those of the files."""
         self._uploads = uploads
         self._max_body = max_body
         self._max_file = max_file
         self._types = types
-        self._nested = nested
+        self._naming = naming
         self._fields: list[tuple[str, Any]] = []
         self._fields_size = 0
         self._charset: str | None = None
@@ -130,10 +129,7 @@ class MultipartReader:
                 await self._take(name, data)
         if not self._ended:
             raise Malformed("the multipart body ends before its last boundary")
-        body = collect(self._fields, nested=self._nested)
-        # Fields of JSON come on top of what the names nest.
-        if deeper_than(body, MAX_DEPTH):
-            raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
+        body = collect(self._fields, self._naming)
         return Received(body, attachments=tuple(self._attachments))
 
     async def _take(self, event: str, data: bytes) -> None:

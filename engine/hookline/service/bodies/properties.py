@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from hookline.errors import Malformed
+from hookline.jsontypes import MAX_DEPTH
+from hookline.service.bodies.json import deeper_than, read_json
 from hookline.service.bodies.nested import collect_nested
 from hookline.service.bodies.received import Received
 from hookline.service.bodies.text import decode_text, known_charset
@@ -12,10 +16,34 @@ from hookline.service.bodies.text import decode_text, known_charset
 MAX_PROPERTIES: Final = 10_000
 
 
-def collect(pairs: Sequence[tuple[str, Any]], *, nested: bool = False) -> dict[str, Any]:
-    """An object of properties; one that comes more than once is a list. Raises Malformed where names are nested."""
-    if nested:
-        return collect_nested(pairs)
+class Naming(msgspec.Struct, frozen=True):
+    """What the names of properties say, besides naming them."""
+
+    nested: bool = False
+    """Brackets in them stand for objects and lists."""
+    json: frozenset[str] = frozenset()
+    """Those whose values are JSON texts."""
+
+
+PLAIN: Final = Naming()
+
+
+def collect(pairs: Sequence[tuple[str, Any]], naming: Naming = PLAIN) -> dict[str, Any]:
+    """An object of properties; one that comes more than once is a list. Raises Malformed, and TooLarge as JSON does."""
+    if naming.json:
+        pairs = [(name, _from_json(name, value) if name in naming.json else value) for name, value in pairs]
+    body = collect_nested(pairs) if naming.nested else _collect_plain(pairs)
+    # JSON in fields comes on top of what the names nest.
+    if deeper_than(body, MAX_DEPTH):
+        raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
+    return body
+
+
+def _from_json(name: str, value: Any) -> Any:
+    return read_json(value.encode(), None, f"the field {name[:80]!r}").body if isinstance(value, str) else value
+
+
+def _collect_plain(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     repeated: set[str] = set()
     for name, value in pairs:
@@ -29,10 +57,8 @@ def collect(pairs: Sequence[tuple[str, Any]], *, nested: bool = False) -> dict[s
     return found
 
 
-def read_properties(
-    data: bytes, charset: str | None, what: str = "the body", *, nested: bool = False
-) -> dict[str, Any]:
-    """The properties of an urlencoded text. Raises Malformed."""
+def read_properties(data: bytes, charset: str | None, what: str = "the body", naming: Naming = PLAIN) -> dict[str, Any]:
+    """The properties of an urlencoded text. Raises Malformed and TooLarge."""
     if data.count(b"&") >= MAX_PROPERTIES:
         raise Malformed(f"{what} has more than {MAX_PROPERTIES} properties")
     text = decode_text(data, charset, what)
@@ -44,12 +70,12 @@ def read_properties(
             "".join(part for pair in pairs for part in pair).encode()
     except (UnicodeError, ValueError) as error:
         raise Malformed(f"{what} is not urlencoded: {error}") from None
-    return collect(pairs, nested=nested)
+    return collect(pairs, naming)
 
 
-def read_form(data: bytes, charset: str | None, *, nested: bool = False) -> Received:
+def read_form(data: bytes, charset: str | None, naming: Naming = PLAIN) -> Received:
     """An urlencoded body."""
-    return Received(read_properties(data, charset, nested=nested), raw=data)
+    return Received(read_properties(data, charset, naming=naming), raw=data)
 
 
 def lenient_query(query: bytes) -> dict[str, Any]:

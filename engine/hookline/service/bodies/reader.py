@@ -14,7 +14,7 @@ from hookline.service.bodies.inflate import inflate
 from hookline.service.bodies.json import read_json
 from hookline.service.bodies.media import Kind, Media
 from hookline.service.bodies.multipart import MultipartReader
-from hookline.service.bodies.properties import read_form, read_properties
+from hookline.service.bodies.properties import PLAIN, Naming, read_form, read_properties
 from hookline.service.bodies.received import Received
 from hookline.service.bodies.text import decode_text
 from hookline.service.bodies.xml import read_xml
@@ -62,7 +62,7 @@ class BodyReader(msgspec.Struct, frozen=True):
             return one_attachment(blob, file.media_type, self.disposition) if blob else Received()
         if kind == "multipart":
             reader = MultipartReader(
-                uploads, self.limits.body, self.limits.file, types=self._types(), nested=self.webhook.nested
+                uploads, self.limits.body, self.limits.file, types=self._types(), naming=self._naming()
             )
             return await reader.read(self._plain(chunks), media.boundary)
         if not self.codings:
@@ -81,6 +81,12 @@ class BodyReader(msgspec.Struct, frozen=True):
             return one_attachment(blob, media_type, self.disposition)
         return await self.read(aiter(staged), uploads)
 
+    def _naming(self) -> Naming:
+        webhook = self.webhook
+        if not webhook.nested and not webhook.json_fields:
+            return PLAIN
+        return Naming(webhook.nested, frozenset(webhook.json_fields))
+
     def _types(self) -> FileTypes | None:
         """The types that files are held to: the flow's, or those of its bodies where the body is the file."""
         taken = self.webhook.file_types
@@ -95,20 +101,19 @@ class BodyReader(msgspec.Struct, frozen=True):
 
     async def _inline(self, data: bytes) -> Received:
         charset = self.media.charset
-        webhook = self.webhook
         match self.media.kind:
             case "json":
                 return read_json(data, charset)
             case "xml":
-                return await _run(len(data), lambda: read_xml(data, charset, webhook.force_list))
+                return await _run(len(data), lambda: read_xml(data, charset, self.webhook.force_list))
             case "properties":
-                return await _run(len(data), lambda: read_form(data, charset, nested=webhook.nested))
+                return await _run(len(data), lambda: read_form(data, charset, self._naming()))
             case "query":
                 if data:
                     raise Malformed("a GET request has no body here: its query is the body")
                 query = self.query
                 return await _run(
-                    len(query), lambda: Received(read_properties(query, None, "the query", nested=webhook.nested))
+                    len(query), lambda: Received(read_properties(query, None, "the query", self._naming()))
                 )
             case _:
                 return Received(decode_text(data, charset), raw=data)
