@@ -92,7 +92,7 @@ def test_json_keeps_the_order_of_keys() -> None:
         b"[" * 129 + b"]" * 129,
         b'{"a":' * 129 + b"1" + b"}" * 129,
         b"[" * 5_000_000,
-        b'{"a":' * 1_000_000,
+        b'{"a":' * 900_000,
     ],
 )
 def test_what_json_does_not_allow_is_malformed(text: bytes) -> None:
