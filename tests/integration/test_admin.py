@@ -304,3 +304,30 @@ def references(value: Any) -> set[str]:
     if isinstance(value, list):
         return set().union(*(references(item) for item in value))
     return set()
+
+
+async def test_the_api_signs_for_a_flow_and_tells_no_secret(engine: Engine, flows: Path, client: Client) -> None:
+    for scheme in ("github", "basic"):
+        verify = {"scheme": scheme, "credential": scheme}
+        flow = GREET | {"id": scheme, "trigger": {"use": "webhook", "with": {"verify": verify}}}
+        (flows / f"{scheme}.json").write_text(json.dumps(flow))
+    engine.catalog.refresh()
+    await engine.credentials.put("github", "github", {"secret": "hunter2-hunter2"})
+    await engine.credentials.put("basic", "basic", {"username": "u", "password": "hunter2-hunter2"})
+
+    async def asked(flow_id: str, headers: dict[str, str] = AUTH, **message: Any) -> tuple[int, Any]:
+        response = await client.post(f"/api/v1/flows/{flow_id}/sign", headers=headers, json=message)
+        return response.status_code, await response.get_json(force=True)
+
+    status, signed = await asked("github", body="e30=")
+    assert (status, signed["scheme"], signed["body"]) == (200, "github", "e30=")
+    assert dict(signed["headers"])["x-hub-signature-256"].startswith("sha256=")
+    status, refused = await asked("basic", body="e30=")
+    assert (status, refused["code"]) == (422, "sign.impossible")
+    assert "hunter2" not in json.dumps([signed, refused])
+    assert (await asked("greet", body="e30="))[1] == {"scheme": "none", "headers": [], "body": "e30="}
+    for flow_id, code in (("nothing", "flow.not_found"), ("broken", "flow.not_found")):
+        status, refused = await asked(flow_id)
+        assert (status, refused["code"]) == (404, code)
+    assert (await asked("github", body="not base64!"))[0] == 400
+    assert (await asked("github", {}, body="e30="))[0] == 401

@@ -227,6 +227,18 @@ async def test_xero_gets_no_body_and_200_where_anything_is_accepted() -> None:
     assert dict(reply.headers)[b"hookline-execution-id"] == hook.intake.accepted[-1].execution_id.encode()
 
 
+@pytest.mark.parametrize("scheme", [Dropbox(), Linear(), Xero(), Zoom()])
+async def test_what_a_flow_answers_itself_goes_before_what_its_provider_wants(scheme: Scheme[Any, Any]) -> None:
+    hook = over_memory(scheme, KEY, accepted={"status": 201, "body": "taken"})
+    assert scheme.credential is not None
+    credential, chosen = scheme.credential.model_validate(KEY), scheme.settings()
+    body = scheme.complete(request(), b'{"a":1}', credential, chosen)
+    headers = raw(scheme.sign(request(), body, credential, chosen))
+    assert ((reply := await hook.send(body, headers=headers)).status, reply.body) == (201, b"taken")
+    without = over_memory(scheme, KEY)
+    assert ((reply := await without.send(body, headers=headers)).status, reply.body) == (200, b"")
+
+
 async def test_xero_gets_no_body_and_401_where_a_signature_is_wrong() -> None:
     hook = over_memory(Xero(), KEY)
     for headers in (xero(b"x"), [], xero(INTENT) * 2):
