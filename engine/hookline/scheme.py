@@ -186,6 +186,6 @@ class Scheme(ABC, Generic[C, S]):
     def sign(self, request: SignedRequest, body: bytes, credential: C, settings: S) -> Sequence[tuple[str, str]]:
         """The headers with which the provider would send this body, once it is complete.
 
-        Raises NotImplementedError where only the provider can sign.
+        Raises NotImplementedError where only the provider can sign, and ValueError where it would never send this.
         """
         raise NotImplementedError

@@ -158,17 +158,28 @@ class Jwt(Scheme[JwtCredential, JwtSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: JwtCredential, settings: JwtSettings
     ) -> Sequence[tuple[str, str]]:
-        """A token with the first algorithm, by the first secret or the `private_key`, for five minutes."""
-        algorithm = settings.algorithms[0]
+        """A token for five minutes, with the first algorithm that fits the first secret or the `private_key`.
+
+        Raises ValueError where none of the flow's fits.
+        """
         now = int(request.received_at.timestamp())
         claims: dict[str, Any] = {"iat": now, "exp": now + int(_TRIAL.total_seconds())}
         if settings.audience is not None:
             claims["aud"] = settings.audience[0]
         if settings.issuer is not None:
             claims["iss"] = settings.issuer
-        ids = [one.id for one in credential.keys if one.id is not None and algorithm in one.algorithms]
-        headers = {"kid": ids[0]} if ids else None
-        return [(settings.header, settings.prefix + jwt.encode(claims, credential.signing_key, algorithm, headers))]
+        key = credential.signing_key
+        for algorithm in settings.algorithms:
+            ids = [one.id for one in credential.keys if one.id is not None and algorithm in one.algorithms]
+            # A secret that is too short for an algorithm would sign, but never verify.
+            if isinstance(key, bytes) and algorithm not in credential.keys[0].algorithms:
+                continue
+            try:
+                token = jwt.encode(claims, key, algorithm, {"kid": ids[0]} if ids else None)
+            except (jwt.PyJWTError, TypeError, ValueError):
+                continue
+            return [(settings.header, settings.prefix + token)]
+        raise ValueError(f"the key signs with none of {', '.join(settings.algorithms)}")
 
 
 def _read_set(url: str, content: bytes, at: datetime) -> Sequence[VerifyingKey]:

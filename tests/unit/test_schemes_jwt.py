@@ -290,6 +290,19 @@ async def test_for_a_trial_a_token_is_made_with_the_key_that_can_sign() -> None:
         trial({"public_key": pem(RSA)}, algorithms=["RS256"]).sign(b"")
 
 
+async def test_a_trial_signs_with_the_first_algorithm_that_fits_its_key() -> None:
+    one = trial(algorithms=["RS256", "HS512", "HS256"])
+    signed = one.sign(b"")
+    await one(signed)
+    assert jwt.get_unverified_header(signed["authorization"].removeprefix("Bearer "))["alg"] == "HS256"
+    two = trial(
+        {"public_key": pem(EC), "private_key": private_pem(EC)}, algorithms=["RS256", "EdDSA", "HS256", "ES256"]
+    )
+    await two(two.sign(b""))
+    with pytest.raises(ValueError, match="none of RS256, HS512"):
+        trial(algorithms=["RS256", "HS512"]).sign(b"")
+
+
 @pytest.mark.parametrize("value", ["Bearer t0ken-1", "bearer t0ken-1", "Bearer  t0ken-1", "BEARER old-token"])
 async def test_a_bearer_token_holds(value: str) -> None:
     assert (await Trial(Bearer(), {"token": ["t0ken-1", "old-token"]})({"authorization": value})).dedupe_key is None
