@@ -4,6 +4,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -18,6 +19,7 @@ from pydantic_settings import (
 )
 
 from hookline.errors import ConfigError, Problem
+from hookline.model.durations import Duration
 from hookline.model.webhook import Network
 from hookline.nearest import did_you_mean
 
@@ -88,6 +90,11 @@ class Settings(BaseSettings):
         default=None,
         description="Where uploaded files are kept: the URL of a blob store; the directory `blobs` beside the "
         "database by default.",
+    )
+    file_retention: Duration = Field(
+        default=timedelta(days=30),
+        ge=timedelta(hours=1),
+        description="How long uploaded files are kept once the executions that use them have ended, such as `30d`.",
     )
     max_backlog: int = Field(
         default=1_000_000, ge=1, description="How many messages may wait for one flow; more get 429."

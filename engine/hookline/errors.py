@@ -31,6 +31,7 @@ HooklineError
 │   └── Unavailable         503
 │       └── CannotVerify    the sender may be right, and we can't tell now
 └── StoreError              the backend can't be read or written now
+    └── BlobGone            a file isn't kept, or not any more
 
 An error's docstring is its default message.
 """
@@ -221,6 +222,8 @@ class RequestRefused(HooklineError):
         self.retry_after = retry_after
         self.headers = tuple(headers)
         self.counted_as = counted_as or self.code
+        self.reason = ""
+        """What an operator may know besides, and the sender may not."""
 
 
 class Malformed(RequestRefused):
@@ -302,3 +305,15 @@ class StoreError(HooklineError):
     """The backend can't be used now."""
 
     code = "store"
+
+
+class BlobGone(StoreError):
+    """The file isn't kept any more."""
+
+    code = "store.blob_gone"
+
+    def __init__(self, blob_id: str) -> None:
+        super().__init__(
+            f"there is no blob {blob_id!r}: it was never kept, or its execution ended longer ago than files are kept "
+            "(the setting file_retention)"
+        )

@@ -7,10 +7,11 @@ acknowledging it are changes in a commit like any other, so that they can't disa
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.model.execution import ErrorInfo, Execution, Outcome, State, StepRecord
 from hookline.model.message import Envelope
+from hookline.model.refused import RefusedRequest
 
 # --- Changes ---------------------------------------------------------------------------------------------------
 
@@ -134,6 +135,25 @@ class DropCredential:
     name: str
 
 
+REFUSED_KEPT: Final = 100
+"""Refused requests that are kept of a flow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Requests were refused. Of each flow the newest `REFUSED_KEPT` stay."""
+
+    requests: tuple[RefusedRequest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetFiles:
+    """The executions refer to their files no more. One that has not ended, or was reopened, keeps them."""
+
+    execution_ids: tuple[str, ...]
+    at: datetime
+
+
 Change: TypeAlias = (
     Accept
     | Start
@@ -147,6 +167,8 @@ Change: TypeAlias = (
     | Publish
     | PutCredential
     | DropCredential
+    | Refuse
+    | ForgetFiles
 )
 
 
@@ -181,6 +203,15 @@ class Page:
     """One page of a list, newest first."""
 
     items: tuple[Summary, ...]
+    next: str | None
+    """What to pass as `cursor` for the next page; None at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPage:
+    """One page of refused requests, newest first."""
+
+    items: tuple[RefusedRequest, ...]
     next: str | None
     """What to pass as `cursor` for the next page; None at the end."""
 
@@ -269,6 +300,17 @@ class Store(Protocol):
 
     async def referenced(self, blob_ids: Collection[str]) -> Collection[str]:
         """Those of these blobs that an execution refers to."""
+        ...
+
+    async def executions_with_files(self, ended_before: datetime, limit: int) -> Sequence[str]:
+        """Ids of executions that ended before a time and refer to files still, oldest first."""
+        ...
+
+    async def refused(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RefusedPage:
+        """Refused requests, newest first; of all flows where none is named.
+
+        Raises ValueError for a cursor that isn't one.
+        """
         ...
 
     async def credentials(self) -> Sequence[StoredCredential]: ...
@@ -376,7 +418,7 @@ class Blobs(Protocol):
     async def create(self) -> BlobWriter: ...
 
     def open(self, blob_id: str, chunk_size: int = 65536) -> AsyncIterator[bytes]:
-        """Its bytes. Raises StoreError where there is no such blob."""
+        """Its bytes. Raises BlobGone where there is no such blob, and StoreError."""
         ...
 
     async def delete(self, blob_id: str) -> None:

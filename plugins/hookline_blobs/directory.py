@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from hookline.api import StoreError
-from hookline.api.storage import Blobs, Clock
+from hookline.api.storage import BlobGone, Blobs, Clock
 
 from .writer import FileWriter, sync
 
@@ -69,7 +69,7 @@ class DirectoryBlobs:
     async def open(self, blob_id: str, chunk_size: int = READ) -> AsyncIterator[bytes]:
         if chunk_size < 1:
             raise ValueError(f"chunks of {chunk_size} bytes can't be read")
-        missing = StoreError(f"there is no blob {blob_id!r}")
+        missing = BlobGone(blob_id)
         if _ID.fullmatch(blob_id) is None:
             raise missing
         with failing("read"):

@@ -18,10 +18,13 @@ from hookline.api.storage import (
     Duplicate,
     End,
     Envelope,
+    ForgetFiles,
     Park,
     Publish,
     PutCredential,
     Record,
+    Refuse,
+    RefusedRequest,
     Release,
     Reopen,
     Resume,
@@ -169,6 +172,15 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             yield Operation(statements.PUT_CREDENTIAL, f"credential {name}", row, place)
         case DropCredential(name):
             yield Operation(statements.DROP_CREDENTIAL, f"credential {name}", (name,), place)
+        case Refuse(requests):
+            for request in requests:
+                yield Operation(statements.REFUSE, f"refused {request.flow_id}", _refused_row(request), place)
+            for flow_id in sorted({request.flow_id for request in requests}):
+                yield Operation(statements.TRIM_REFUSED, f"refused {flow_id}", (flow_id,), place)
+        case ForgetFiles(ids, at):
+            for key in ids:
+                yield Operation(statements.FORGET_FILES, key, (key, micros(at)), place)
+                yield Operation(statements.DROP_REFERENCES, key, (key,), place)
         case Accept():  # `batch` has taken it
             raise AssertionError(change)
         case _:
@@ -195,6 +207,22 @@ def _record_row(execution_id: str, step: StepRecord) -> Row:
         ),
         step.input,
         step.output,
+    )
+
+
+def _refused_row(request: RefusedRequest) -> Row:
+    return (
+        request.id,
+        _storable(request.flow_id),
+        micros(request.at),
+        request.code,
+        request.status,
+        _storable(request.detail),
+        _storable(request.method),
+        _storable(request.path),
+        request.size,
+        _storable(request.client),
+        request.body,
     )
 
 

@@ -20,6 +20,8 @@ from hookline.api.storage import (
     Execution,
     Outcome,
     Page,
+    RefusedPage,
+    RefusedRequest,
     State,
     StepRecord,
     StepState,
@@ -30,8 +32,8 @@ from hookline.api.storage import (
 )
 
 from .keys import key_hash
-from .tables import blob_refs, credentials, executions, flow_versions, journal, payloads
-from .times import micros, moment
+from .tables import blob_refs, credentials, executions, flow_versions, journal, payloads, refused
+from .times import first_id, micros, moment
 
 _error: Final = msgspec.json.Decoder(ErrorInfo)
 
@@ -83,6 +85,7 @@ def _execution(row: Any) -> Execution:
         else ErrorInfo(row.error_code, row.error_message, row.error_step, bool(row.error_retryable)),
         reason=row.reason,
         ready_at=moment(row.ready_at),
+        files_removed_at=moment(row.files_removed_at),
     )
 
 
@@ -275,6 +278,29 @@ def referenced(connection: Connection, blob_ids: Collection[str]) -> frozenset[s
             select(blob_refs.c.blob_id).where(blob_refs.c.blob_id.in_(asked[start : start + 500])).distinct()
         )
     )
+
+
+def executions_with_files(connection: Connection, ended_before: datetime, limit: int) -> Sequence[str]:
+    # What ended before a time was accepted before it, and ids sort by that: so references that are younger aren't read.
+    return connection.scalars(
+        select(blob_refs.c.execution_id)
+        .join(executions, executions.c.id == blob_refs.c.execution_id)
+        .where(blob_refs.c.execution_id < first_id(ended_before), executions.c.finished_at < micros(ended_before))
+        .group_by(blob_refs.c.execution_id)
+        .order_by(blob_refs.c.execution_id)
+        .limit(limit)
+    ).all()
+
+
+def refused_page(connection: Connection, flow_id: str | None, cursor: str | None, limit: int) -> RefusedPage:
+    """One page, newest first. Raises ValueError for a cursor that isn't one."""
+    asked = select(refused).order_by(refused.c.id.desc()).limit(limit + 1)
+    if flow_id is not None:
+        asked = asked.where(refused.c.flow_id == flow_id)
+    if cursor is not None:
+        asked = asked.where(refused.c.id < _cursor(cursor))
+    found = [RefusedRequest(**{**row._mapping, "at": moment(row.at)}) for row in connection.execute(asked)]
+    return RefusedPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 
 
 def stored_credentials(connection: Connection) -> tuple[StoredCredential, ...]:

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection
 
-from hookline.api.storage import BLOCKED, MOVES, ORDER, State
+from hookline.api.storage import BLOCKED, MOVES, ORDER, REFUSED_KEPT, State
 
 Row = tuple[Any, ...]
 
@@ -329,6 +329,55 @@ DROP_CREDENTIAL: Final = Statement(
     "credential",
     (("name", "text"),),
     "DELETE FROM credentials WHERE name IN (SELECT v.name FROM {v} WHERE v.name IS NOT NULL)",
+    counted=False,
+)
+
+FORGET_FILES: Final = Statement(
+    "forget",
+    (("id", "text"), ("at", "bigint")),
+    "UPDATE executions SET files_removed_at = v.at FROM {v}"
+    " WHERE executions.id = v.id AND executions.finished_at IS NOT NULL",
+    counted=False,
+)
+DROP_REFERENCES: Final = Statement(
+    "forget",
+    (("id", "text"),),
+    "DELETE FROM blob_refs WHERE execution_id IN (SELECT executions.id FROM {v} CROSS JOIN executions"
+    " WHERE executions.id = v.id AND executions.finished_at IS NOT NULL)",
+    counted=False,
+)
+
+REFUSE: Final = Statement(
+    "refuse",
+    (
+        ("id", "text"),
+        ("flow_id", "text"),
+        ("at", "bigint"),
+        ("code", "text"),
+        ("status", "bigint"),
+        ("detail", "text"),
+        ("method", "text"),
+        ("path", "text"),
+        ("size", "bigint"),
+        ("client", "text"),
+        ("body", "bytea"),
+    ),
+    "INSERT INTO refused (id, flow_id, at, code, status, detail, method, path, size, client, body)"
+    " SELECT v.id, v.flow_id, v.at, v.code, v.status, v.detail, v.method, v.path, v.size, v.client, v.body"
+    " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
+    counted=False,
+    repeated=True,
+)
+
+#: The newest of each flow stay: what is as old as the first that is too many, or older, goes.
+TRIM_REFUSED: Final = Statement(
+    "refuse",
+    (("flow_id", "text"),),
+    "DELETE FROM refused WHERE id IN (SELECT old.id FROM {v} CROSS JOIN refused AS old"
+    " WHERE old.flow_id = v.flow_id AND old.id <= (SELECT newer.id FROM refused AS newer"
+    " WHERE newer.flow_id = v.flow_id ORDER BY newer.id DESC LIMIT 1 OFFSET {kept}))".replace(
+        "{kept}", str(REFUSED_KEPT)
+    ),
     counted=False,
 )
 

@@ -12,6 +12,7 @@ from hookline.api.storage import (
     Envelope,
     Execution,
     Page,
+    RefusedPage,
     State,
     StepRecord,
     StoredCredential,
@@ -78,6 +79,14 @@ class SqlStore:
 
     async def referenced(self, blob_ids: Collection[str]) -> Collection[str]:
         return await self._database.read(lambda connection: reads.referenced(connection, blob_ids))
+
+    async def executions_with_files(self, ended_before: datetime, limit: int) -> Sequence[str]:
+        return await self._database.read(
+            lambda connection: reads.executions_with_files(connection, ended_before, limit)
+        )
+
+    async def refused(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RefusedPage:
+        return await self._database.read(lambda connection: reads.refused_page(connection, flow_id, cursor, limit))
 
     async def credentials(self) -> Sequence[StoredCredential]:
         return await self._database.read(reads.stored_credentials)

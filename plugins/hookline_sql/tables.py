@@ -55,6 +55,7 @@ executions: Final = Table(
     #: Its place in the line of its key, in which the first one may run. None where it is in none.
     Column("order_seq", BigInteger),
     Column("order_holds", Boolean(create_constraint=False), nullable=False),
+    Column("files_removed_at", BigInteger),
     #: None where it is large: then `payloads` has it.
     Column("payload", LargeBinary),
     PrimaryKeyConstraint("id", name="pk_executions"),
@@ -140,6 +141,26 @@ blob_refs: Final = Table(
     PrimaryKeyConstraint("blob_id", "execution_id", name="pk_blob_refs"),
     sqlite_with_rowid=False,
 )
+Index("ix_blob_refs_execution", blob_refs.c.execution_id)
+
+#: Of each flow the newest `REFUSED_KEPT` requests that were refused.
+refused: Final = Table(
+    "refused",
+    metadata,
+    Column("id", Name, nullable=False),
+    Column("flow_id", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("client", Text),
+    Column("body", LargeBinary),
+    PrimaryKeyConstraint("id", name="pk_refused"),
+)
+Index("ix_refused_flow", refused.c.flow_id, refused.c.id)
 
 #: One row, written by a health check: a full disk shows in nothing less than a write.
 pings: Final = Table(

@@ -1,4 +1,4 @@
-"""Times as the tables hold them: microseconds since 1970, exact."""
+"""Times as the tables hold them: microseconds since 1970, exact; and as ids begin."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final, overload
@@ -23,3 +23,9 @@ def moment(value: int | None) -> datetime | None: ...
 def moment(value: int | None) -> datetime | None:
     """The time, in UTC, of a column's value."""
     return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+def first_id(at: datetime) -> str:
+    """What sorts before each id that was made at a time or later: ids are UUIDs of version 7."""
+    text = f"{micros(at) // 1000:012x}"
+    return f"{text[:8]}-{text[8:]}"

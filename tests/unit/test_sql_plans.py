@@ -10,15 +10,18 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from hookline.model.execution import Outcome, State
+from hookline.model.refused import RefusedRequest
 from hookline.ports import (
     Accept,
     Backend,
     DropCredential,
     End,
+    ForgetFiles,
     Park,
     Publish,
     PutCredential,
     Record,
+    Refuse,
     Release,
     Reopen,
     Resume,
@@ -31,7 +34,17 @@ from hookline_sql import statements
 from hookline_sql.backend import sqlite
 
 #: What walks through more than it gives does so in an index of what has not ended, or in a small table.
-ALLOWED = ("VALUES CLAUSE", "CONSTANT ROW", "SCAN v", "SCAN found", "SCAN credentials", "ix_executions_open")
+ALLOWED = (
+    "VALUES CLAUSE",
+    "CONSTANT ROW",
+    "SCAN v",
+    "SCAN found",
+    "SCAN credentials",
+    "SCAN refused",
+    "ix_executions_open",
+)
+
+CURSOR = "01a20e14-1c21-708f-b502-459830859189"
 
 Said = list[tuple[str, Any]]
 
@@ -89,6 +102,8 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         Unblock("orders", now),
         Resume(id_, now),
         End(id_, State.FAILED, Outcome.FAILED, now),
+        ForgetFiles((id_,), now),
+        Refuse((RefusedRequest(envelopes.ids.new(), "orders", now, "x", 401, "", "POST", "", 0),)),
         Reopen(id_, now),
         Start(in_order := ordered.execution_id, "v1", now),
         End(in_order, State.FAILED, Outcome.FAILED, now),
@@ -122,6 +137,9 @@ ASKED: dict[str, Ask] = {
     "backlog": lambda backend, _: backend.store.backlog(),
     "counts": lambda backend, _: backend.store.counts(),
     "referenced": lambda backend, _: backend.store.referenced(["a", "b"]),
+    "executions_with_files": lambda backend, envelopes: backend.store.executions_with_files(envelopes.clock.now(), 10),
+    "refused": lambda backend, _: backend.store.refused(),
+    "refused by a flow": lambda backend, _: backend.store.refused(flow_id="orders", cursor=CURSOR),
     "credentials": lambda backend, _: backend.store.credentials(),
     "ping": lambda backend, _: backend.store.ping(),
 }
@@ -140,7 +158,7 @@ async def test_nothing_walks_through_the_history(asked: str, backend: Backend, s
 
 @pytest.mark.parametrize("flow_id", [None, "orders"])
 @pytest.mark.parametrize("state", [None, *State])
-@pytest.mark.parametrize("cursor", [None, "01a20e14-1c21-708f-b502-459830859189"])
+@pytest.mark.parametrize("cursor", [None, CURSOR])
 async def test_no_list_walks_through_the_history(
     flow_id: str | None, state: State | None, cursor: str | None, backend: Backend, said: Said, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 """What the plugins that store things may import: the ports, the changes, and the data that they carry."""
 
 from hookline.clock import Clock
-from hookline.errors import ExecutionNotFound, IllegalStateChange, StoreError
+from hookline.errors import BlobGone, ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.faults import fault
 from hookline.model.execution import (
     BLOCKED,
@@ -17,7 +17,9 @@ from hookline.model.execution import (
     check_move,
 )
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack
+from hookline.model.refused import RefusedRequest
 from hookline.ports import (
+    REFUSED_KEPT,
     Accept,
     Accepted,
     Backend,
@@ -32,12 +34,15 @@ from hookline.ports import (
     Due,
     Duplicate,
     End,
+    ForgetFiles,
     Page,
     Park,
     Publish,
     PutCredential,
     Queue,
     Record,
+    Refuse,
+    RefusedPage,
     Release,
     Reopen,
     Resume,
@@ -53,6 +58,7 @@ __all__ = [
     "FINAL",
     "MOVES",
     "ORDER",
+    "REFUSED_KEPT",
     "Accept",
     "Accepted",
     "Arrival",
@@ -60,6 +66,7 @@ __all__ = [
     "Backend",
     "BackendFactory",
     "Blob",
+    "BlobGone",
     "BlobStoreFactory",
     "BlobWriter",
     "Blobs",
@@ -74,6 +81,7 @@ __all__ = [
     "ErrorInfo",
     "Execution",
     "ExecutionNotFound",
+    "ForgetFiles",
     "IllegalStateChange",
     "Message",
     "Outcome",
@@ -83,6 +91,9 @@ __all__ = [
     "PutCredential",
     "Queue",
     "Record",
+    "Refuse",
+    "RefusedPage",
+    "RefusedRequest",
     "Release",
     "Reopen",
     "Result",

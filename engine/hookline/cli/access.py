@@ -47,6 +47,8 @@ class Access(Protocol):
         """Raises ExecutionNotFound and IllegalStateChange."""
         ...
 
+    async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
+
     async def credentials(self) -> list[Mapping[str, Any]]: ...
 
     async def put_credential(self, name: str, type: str, values: Mapping[str, Any]) -> None:
@@ -146,6 +148,13 @@ class _Direct:
     async def release(self, execution_id: str) -> None:
         await self._store.commit([Release(execution_id, self._clock.now())])
 
+    async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
+        try:
+            page = await self._store.refused(flow_id=flow_id, cursor=cursor, limit=limit)
+        except ValueError as error:
+            raise ServerRefused(f"the cursor is wrong: {error}", "request.malformed", ()) from None
+        return _json(views.refused_view(page))
+
     async def credentials(self) -> list[Mapping[str, Any]]:
         await self._credentials.load()
         return [_json(views.credential_view(info)) for info in self._credentials.list()]
@@ -196,6 +205,11 @@ class _Remote:
 
     async def release(self, execution_id: str) -> None:
         await self._ask("POST", f"/executions/{quote(execution_id, safe='')}/release")
+
+    async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
+        path = "/refused" if flow_id is None else f"/flows/{quote(flow_id, safe='')}/refused"
+        found: Mapping[str, Any] = await self._ask("GET", path, {"cursor": cursor, "limit": limit})
+        return found
 
     async def credentials(self) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = (await self._ask("GET", "/credentials"))["items"]

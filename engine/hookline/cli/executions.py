@@ -74,6 +74,8 @@ def describe(execution: Mapping[str, Any]) -> str:
     ]
     if cause := _cause(execution):
         lines.append(cause)
+    if execution["files_removed_at"]:
+        lines.append(f"its files were removed {execution['files_removed_at']} (the setting file_retention)")
     for step in execution["steps"]:
         attempt = "" if step["attempt"] == 1 else f", attempt {step['attempt']}"
         lines += ["", f"{step['path']}  {step['use']}: {step['state']}{_in_brackets(_signal(step))}{attempt}"]

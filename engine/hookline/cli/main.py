@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "plugins": ("hookline.cli.plugins", "Which plugins are installed, and whether they work."),
     "schema": ("hookline.cli.schema", "JSON Schema of flows, for editors."),
     "credentials": ("hookline.cli.credentials", "The secrets that flows use."),
+    "refused": ("hookline.cli.refused", "Which requests were refused, and why."),
     "executions": ("hookline.cli.executions", "What has run, and how it went."),
 }
 

@@ -33,6 +33,7 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
         public_url=settings.public_url or url,
         egress_allow=settings.egress_allow,
         files_root=settings.files,
+        file_retention=settings.file_retention,
         max_backlog=settings.max_backlog,
         max_backlog_total=settings.max_backlog_total,
         grace=settings.grace,

@@ -122,3 +122,5 @@ class Execution(msgspec.Struct, frozen=True):
     """When it is to be run next; none while it runs, is blocked or has ended."""
     vars: bytes | None = None
     """JSON of its vars, where they aren't those of the flow's document."""
+    files_removed_at: datetime | None = None
+    """When its files were given up, since it had ended long before."""

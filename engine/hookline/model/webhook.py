@@ -133,6 +133,10 @@ class WebhookSettings(BaseModel):
     client_rate: Rate | None = Field(
         default=None, description="How many requests it takes from one address, such as `5/s`; more get 429."
     )
+    keep_refused_bodies: bool = Field(
+        default=False,
+        description="Keep the beginning of the body of each refused request, secrets masked, to find a sender's error.",
+    )
     max_body: int | None = Field(default=None, gt=0, description="Bytes in a body; the server's bound by default.")
     max_file: int | None = Field(default=None, gt=0, description="Bytes in a file; the server's bound by default.")
     max_ratio: int = Field(

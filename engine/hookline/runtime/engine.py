@@ -26,6 +26,7 @@ from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.options import EngineOptions
+from hookline.runtime.refusals import Refusals
 from hookline.runtime.replies import Replies
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.runner import Runner
@@ -102,7 +103,8 @@ class Engine:
         )
         self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started)
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
-        self._sweeper = Sweeper(self.store, self.blobs, self.clock, self.log)
+        self._sweeper = Sweeper(self.store, self.blobs, self.clock, self.log, options.file_retention)
+        self.refusals = Refusals(self.store, self.clock, self.ids, self.log)
         self._background: asyncio.Task[None] | None = None
         self._unblock = asyncio.Event()
         self._published: dict[str, str] = {}
@@ -156,6 +158,7 @@ class Engine:
             left = await self._dispatcher.stop(self.options.grace if grace is None else grace)
             if left:
                 self.log.warning("executions were cut off; they go on at the next start", executions=left)
+            await self.refusals.close()
         finally:
             self.replies.close()
             await self._close()
@@ -252,6 +255,7 @@ class Engine:
                     group.create_task(self._timers.run())
                     group.create_task(self._sweeper.run())
                 group.create_task(self._follow_credentials())
+                group.create_task(self.refusals.run())
                 if self.options.watch:
                     group.create_task(self._follow_files())
         except asyncio.CancelledError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,8 @@ class EngineOptions:
     """Networks or hosts that outgoing requests may reach although they are inside addresses."""
     files_root: Path | None = None
     """The folder under which actions may read and write files."""
+    file_retention: timedelta = timedelta(days=30)
+    """For how long files are kept once the executions that refer to them have ended."""
     max_backlog: int = 1_000_000
     """Queued executions of one flow, above which it answers 429."""
     max_backlog_total: int = 5_000_000

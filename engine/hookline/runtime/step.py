@@ -8,7 +8,7 @@ import msgspec
 from pydantic import ValidationError
 
 from hookline.connector import FILTERED, PASS, STOPPED, Action, Context, Reply, Signal
-from hookline.errors import CredentialError, ExpressionError, StepError, StoreError
+from hookline.errors import BlobGone, CredentialError, ExpressionError, StepError, StoreError
 from hookline.flows.compiled import ActionNode
 from hookline.ids import idempotency_key
 from hookline.jsontypes import decode
@@ -126,6 +126,9 @@ async def _attempt(
     except StepError as error:
         result_label = error.error_code
         raise
+    except BlobGone as error:
+        result_label = error.code
+        raise StepError(f"{action.name}: {error.message}", code=error.code) from error
     except StoreError as error:
         # The blob store is all that an action has of ours.
         result_label = error.code

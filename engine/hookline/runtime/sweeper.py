@@ -1,4 +1,5 @@
-"""Removing files that no execution refers to: left by requests that were refused, or by a crash."""
+"""Removing files: of executions that ended long ago, and those that no execution refers to, left by refused requests
+or by a crash."""
 
 from datetime import timedelta
 from typing import Final
@@ -6,7 +7,7 @@ from typing import Final
 from hookline.clock import Clock
 from hookline.connector import Log
 from hookline.errors import StoreError
-from hookline.ports import Blobs, Store
+from hookline.ports import Blobs, ForgetFiles, Store
 
 #: Blobs are on disk before the commit that refers to them; none takes longer than this to be referred to.
 _AGE: Final = timedelta(hours=1)
@@ -17,7 +18,9 @@ _PAGE: Final = 500
 class Sweeper:
     """Sweeps from time to time."""
 
-    def __init__(self, store: Store, blobs: Blobs, clock: Clock, log: Log) -> None:
+    def __init__(self, store: Store, blobs: Blobs, clock: Clock, log: Log, retention: timedelta) -> None:
+        """`retention`: for how long the files of an execution are kept once it has ended."""
+        self._retention = retention
         self._store = store
         self._blobs = blobs
         self._clock = clock
@@ -36,7 +39,11 @@ class Sweeper:
                     self._log.info("swept files that nothing refers to", files=swept)
 
     async def sweep(self) -> int:
-        """Remove every file older than an hour that nothing refers to; gives their number."""
+        """Remove every file older than an hour that nothing refers to; gives their number.
+
+        Files of executions that ended longer ago than they are kept lose what refers to them first.
+        """
+        await self._forget()
         swept = 0
         page: list[str] = []
         async for blob_id in self._blobs.older_than(self._clock.now() - _AGE):
@@ -45,6 +52,15 @@ class Sweeper:
                 swept += await self._remove(page)
                 page = []
         return swept + await self._remove(page)
+
+    async def _forget(self) -> None:
+        """Let the executions go first: a file that is gone and still referred to would be a file that was lost."""
+        now = self._clock.now()
+        ended_before = now - self._retention
+        while ids := tuple(await self._store.executions_with_files(ended_before, _PAGE)):
+            # The store itself sees to it that one that was reopened meanwhile keeps its files.
+            await self._store.commit((ForgetFiles(ids, now),))
+            self._log.info("files of executions that ended long ago are given up", executions=len(ids))
 
     async def _remove(self, page: list[str]) -> int:
         referenced = frozenset(await self._store.referenced(page)) if page else frozenset()

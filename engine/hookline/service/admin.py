@@ -116,6 +116,22 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         url = hook_url(engine.options.public_url, flow_id, message)
         return _json(sign_for_others(entry.flow, credential, message, url, engine.clock.now()))
 
+    @api.get("/flows/<flow_id>/refused")
+    @operation(views.PageView[views.RefusedView], query=_PAGE)
+    async def list_refused_by_flow(flow_id: str) -> Response:
+        """Requests that a flow refused, newest first; `-` is those to flows that there aren't."""
+        given = _query("cursor", "limit")
+        found = engine.store.refused(flow_id=flow_id, cursor=given.get("cursor"), limit=_limit(given.get("limit")))
+        return _json(views.refused_view(await _paged(found)))
+
+    @api.get("/refused")
+    @operation(views.PageView[views.RefusedView], query=_PAGE)
+    async def list_refused() -> Response:
+        """Requests that were refused, of all flows, newest first."""
+        given = _query("cursor", "limit")
+        found = engine.store.refused(cursor=given.get("cursor"), limit=_limit(given.get("limit")))
+        return _json(views.refused_view(await _paged(found)))
+
     @api.get("/components")
     @operation(views.PageView[ComponentView])
     async def list_components() -> Response:

@@ -18,6 +18,7 @@ from hookline.service.asgi import HookFirst, HookMount
 from hookline.service.exchange import HookReply
 from hookline.service.hook import Counts, Hook, HookOptions, Intake
 from hookline.service.problems import MEDIA_TYPE, explain, problem_body, refusal
+from hookline.service.refused import Refusals
 from hookline.service.responding import Responder
 from hookline.service.verification import CredentialSource
 
@@ -42,6 +43,8 @@ class HookParts(Protocol):
     @property
     def metrics(self) -> Counts: ...
     @property
+    def refusals(self) -> Refusals: ...
+    @property
     def replies(self) -> Replies: ...
     @property
     def store(self) -> History: ...
@@ -59,6 +62,7 @@ def create_hook(engine: HookParts, options: HookOptions) -> Hook:
         metrics=engine.metrics,
         options=options,
         responder=Responder(engine.replies, engine.store, engine.blobs),
+        refusals=engine.refusals,
     )
 
 

@@ -45,6 +45,7 @@ from hookline.service.clients import Address, Clients, ForwardedHeader, Networks
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
 from hookline.service.masking import Masks, masked
 from hookline.service.problems import refusal
+from hookline.service.refused import Beginning, Refusals, announced, explained
 from hookline.service.responding import Responder, accepted_reply
 from hookline.service.staging import Staged, stage
 from hookline.service.uploads import Uploads
@@ -103,11 +104,15 @@ class HookOptions:
 class _Seen:
     """What the answer to a request needs of its flow, whatever the answer is."""
 
-    __slots__ = ("origin", "webhook")
+    __slots__ = ("beginning", "client", "masks", "origin", "webhook", "wire")
 
     def __init__(self) -> None:
         self.webhook: WebhookSettings | None = None
         self.origin: str | None = None
+        self.masks = _NO_MASKS
+        self.client: str | None = None
+        self.wire: Wire | None = None
+        self.beginning: Beginning | None = None
 
 
 class Hook:
@@ -125,7 +130,9 @@ class Hook:
         metrics: Counts,
         options: HookOptions,
         responder: Responder,
+        refusals: Refusals,
     ) -> None:
+        self._refusals = refusals
         self._intake = intake
         self._credentials = credentials
         self._blobs = blobs
@@ -167,22 +174,19 @@ class Hook:
                 scheme is None or request.method not in scheme.handshake_methods
             ):
                 raise _not_taken(webhook)  # noqa: TRY301 - one place answers all refusals
-            outcome = await self._accept(request, headers, flow, webhook, path)
+            outcome = await self._accept(request, headers, flow, webhook, path, seen)
         except RequestRefused as error:
-            self._metrics.refused(flow_id, error.counted_as)
-            reply = refusal(error)
+            reply = self._refuse(flow_id, request, seen, error)
             return reply if scheme is None or not scheme.bare_refusals else _bare(reply)
         except SenderGone:
             self._metrics.refused(flow_id, "sender_gone")
             raise
         except StoreError as error:
             _log.warning("hook.store_unavailable", flow=flow_id, error=error.message)
-            self._metrics.refused(flow_id, Unavailable.code)
-            return refusal(Unavailable(retry_after=_RETRY_AFTER))
+            return self._refuse(flow_id, request, seen, Unavailable(retry_after=_RETRY_AFTER))
         except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
             _log.error("hook.defect", flow=flow_id, exc_info=error)
-            self._metrics.refused(flow_id, Unavailable.code)
-            return refusal(Unavailable(retry_after=_RETRY_AFTER))
+            return self._refuse(flow_id, request, seen, Unavailable(retry_after=_RETRY_AFTER))
         if isinstance(outcome, Answer):
             return _answered(outcome)
         if isinstance(outcome, HookReply):
@@ -201,6 +205,23 @@ class Hook:
         body = b'{"execution_id":"%b","flow_id":"%b","status":"%b"}' % (execution_id, flow_id.encode(), word)
         return HookReply(status, (_JSON, (_EXECUTION_ID, execution_id)), body)
 
+    def _refuse(self, flow_id: str, request: HookRequest, seen: "_Seen", error: RequestRefused) -> HookReply:
+        """Count a refusal, record it, and answer it."""
+        self._metrics.refused(flow_id, error.counted_as)
+        came = seen.wire.received if seen.wire is not None else 0
+        self._refusals.add(
+            flow_id,
+            code=error.code,
+            status=error.status,
+            detail=explained(error),
+            method=request.method,
+            path=request.path,
+            size=came or announced(request.headers),
+            client=seen.client or request.client,
+            body=seen.beginning.masked(seen.masks) if seen.beginning is not None else None,
+        )
+        return refusal(error)
+
     async def _accept(
         self,
         request: HookRequest,
@@ -208,6 +229,7 @@ class Hook:
         flow: CompiledFlow,
         webhook: WebhookSettings,
         path: str,
+        seen: "_Seen",
     ) -> Accepted | Duplicate | Answer | HookReply:
         received_at = self._clock.now()
         options = self._options
@@ -219,6 +241,7 @@ class Hook:
         if declared is not None and int(declared) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
         sender = self._clients.address(request.client, joined)
+        seen.client = str(sender) if sender is not None else request.client
         self._clients.check_rate(flow.id, webhook, sender, self._clock.monotonic())
         codings = content_codings(joined.get("content-encoding"))
         _check_media(webhook, media, joined)
@@ -230,10 +253,14 @@ class Hook:
             if not verification.reads_body:
                 verified = await verification.finish()
 
-        masks = verification.masks if verification is not None else _NO_MASKS
+            seen.masks = verification.masks
+        masks = seen.masks
         query = masks.in_query(request.query, is_body=media is QUERY)
         uploads = Uploads(self._blobs)
-        wire = Wire(request.body, limit, self._clock, options.read_timeout)
+        source = request.body
+        if webhook.keep_refused_bodies:
+            source = seen.beginning = Beginning(source)
+        seen.wire = wire = Wire(source, limit, self._clock, options.read_timeout)
         reader = BodyReader(media, codings, limits, webhook, query, joined.get("content-disposition"))
         try:
             staged: Staged | None = None

@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 import structlog
 from pydantic import BaseModel
 
-from hookline.errors import CannotVerify, CredentialError, NotVerified
+from hookline.errors import CannotVerify, CredentialError, NotVerified, RequestRefused
 from hookline.flows.compiled import CompiledTrigger
 from hookline.scheme import Scheme, SignedRequest, Verified
 from hookline.service.masking import Masks
@@ -90,11 +90,18 @@ class Verification:
         where = {"flow": self._flow_id, "scheme": self._scheme.name}
         if isinstance(error, NotVerified):
             _log.debug("hook.not_verified", reason=error.message, **where)
-            raise NotVerified from None
+            raise _because(NotVerified(), error.message) from None
         if isinstance(error, CannotVerify | CredentialError):
             _log.warning("hook.cannot_verify", reason=error.message, **where)
             retry_after = getattr(error, "retry_after", None) or _RETRY_AFTER
-            raise CannotVerify(retry_after=retry_after) from None
+            raise _because(CannotVerify(retry_after=retry_after), error.message) from None
         plugin = type(self._scheme).__module__.partition(".")[0]
         _log.error("hook.scheme_defect", plugin=plugin, exc_info=error, **where)
-        raise CannotVerify(retry_after=_RETRY_AFTER) from None
+        defect = f"the scheme has a defect: {type(error).__name__}"
+        raise _because(CannotVerify(retry_after=_RETRY_AFTER), defect) from None
+
+
+def _because(refused: RequestRefused, reason: str) -> RequestRefused:
+    """An error that tells the sender nothing, and an operator why."""
+    refused.reason = reason
+    return refused

@@ -14,7 +14,7 @@ from hookline.errors import Problem
 from hookline.flows.catalog import Entry
 from hookline.model.execution import ErrorInfo, Execution, StepRecord
 from hookline.model.message import arrival_view, pack
-from hookline.ports import Page, Store
+from hookline.ports import Page, RefusedPage, Store
 from hookline.registry import PluginStatus
 from hookline.runtime.credentials import CredentialInfo
 
@@ -81,6 +81,8 @@ class SummaryView(msgspec.Struct, frozen=True):
     """Why it waits."""
     ready_at: Time | None
     """When it is run next."""
+    files_removed_at: Time | None
+    """When its files were removed, since it had ended long before; null while they are kept."""
 
 
 class ExecutionView(SummaryView, frozen=True):
@@ -89,6 +91,27 @@ class ExecutionView(SummaryView, frozen=True):
     steps: list[StepView]
     more_steps: bool
     """There are more steps than are shown here; `executions/<id>/steps` has all."""
+
+
+class RefusedView(msgspec.Struct, frozen=True):
+    """A request that was refused."""
+
+    id: str
+    flow_id: str
+    """`-` where no flow answers at its path."""
+    at: Time
+    code: str
+    status: int
+    detail: str
+    """What the sender was told, and why, as far as that is known here."""
+    method: str
+    path: str
+    """What followed `/hook/`, without the query."""
+    size: int
+    """Bytes of the body that came, or that were announced where none was read."""
+    client: str | None
+    body: str | None
+    """The beginning of the body, secrets masked, where the flow keeps it."""
 
 
 class FlowView(msgspec.Struct, frozen=True):
@@ -214,6 +237,7 @@ def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]
         "attempt": execution.attempt,
         "reason": execution.reason,
         "ready_at": _time(execution.ready_at),
+        "files_removed_at": _time(execution.files_removed_at),
     }
 
 
@@ -228,6 +252,29 @@ def _error(error: ErrorInfo | None) -> ErrorView | None:
 def credential_view(info: CredentialInfo) -> CredentialView:
     """A credential without its secrets."""
     return CredentialView(info.name, info.type, rfc3339(info.updated_at), info.problem)
+
+
+def refused_view(page: RefusedPage) -> PageView[RefusedView]:
+    """One page of refused requests."""
+    return PageView(
+        [
+            RefusedView(
+                id=one.id,
+                flow_id=one.flow_id,
+                at=rfc3339(one.at),
+                code=one.code,
+                status=one.status,
+                detail=one.detail,
+                method=one.method,
+                path=one.path,
+                size=one.size,
+                client=one.client,
+                body=None if one.body is None else one.body.decode(errors="replace"),
+            )
+            for one in page.items
+        ],
+        page.next,
+    )
 
 
 def plugin_view(status: PluginStatus) -> PluginView:

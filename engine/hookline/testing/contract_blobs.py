@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from hookline.errors import StoreError
+from hookline.errors import BlobGone, StoreError
 from hookline.ports import Blob, Blobs
 from hookline.testing.clock import ManualClock
 
@@ -94,12 +94,12 @@ class BlobsContract:
         blob = await put(blobs, b"x")
         await blobs.delete(blob.id)
         await blobs.delete(blob.id)
-        with pytest.raises(StoreError, match=blob.id):
+        with pytest.raises(BlobGone, match=blob.id):
             await read(blobs, blob.id)
 
     @pytest.mark.parametrize("blob_id", _NOT_OURS)
     async def test_an_id_that_isnt_ours_names_nothing(self, blobs: Blobs, blob_id: str) -> None:
-        with pytest.raises(StoreError, match="no blob"):
+        with pytest.raises(BlobGone, match="no blob"):
             await read(blobs, blob_id)
         await blobs.delete(blob_id)
 

@@ -11,7 +11,9 @@ from hookline.errors import ExecutionNotFound, IllegalStateChange
 from hookline.jsontypes import encode
 from hookline.model.execution import FINAL, MOVES, ErrorInfo, Outcome, State, StepState
 from hookline.model.message import Envelope, Result, arrival_view
+from hookline.model.refused import RefusedRequest
 from hookline.ports import (
+    REFUSED_KEPT,
     Accept,
     Accepted,
     Backend,
@@ -19,10 +21,12 @@ from hookline.ports import (
     DropCredential,
     Duplicate,
     End,
+    ForgetFiles,
     Park,
     Publish,
     PutCredential,
     Record,
+    Refuse,
     Reopen,
     Resume,
     Start,
@@ -517,6 +521,95 @@ class StoreContract:
             ("orders", State.RUNNING): 1,
             ("refunds", State.WAITING): 1,
         }
+
+    # --- Files that are kept for a time
+
+    async def test_executions_that_ended_before_a_time_give_up_their_files(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        old = [envelopes.make(attachments=(attachment(f"old{place}"), attachment("both"))) for place in range(3)]
+        for envelope in old:
+            await self._run(store, envelope)
+        await store.commit(
+            [End(old[place].execution_id, State.FAILED, Outcome.FAILED, clock.now()) for place in range(2)]
+        )
+        clock.advance(10)
+        new = envelopes.make(attachments=(attachment("new"), attachment("both")))
+        await self._run(store, new)
+        await store.commit([End(new.execution_id, State.SUCCEEDED, Outcome.COMPLETED, clock.now())])
+        before = clock.now()
+        assert list(await store.executions_with_files(before, 10)) == [old[0].execution_id, old[1].execution_id]
+        assert list(await store.executions_with_files(before, 1)) == [old[0].execution_id]
+        clock.advance(1)
+        forgotten = tuple(envelope.execution_id for envelope in (*old, new)[:3])
+        await store.commit([ForgetFiles(forgotten, clock.now())])
+        assert list(await store.executions_with_files(before, 10)) == []
+        # The third is running still: it keeps what it has, whoever says that it should not.
+        assert set(await store.referenced(["old0", "old1", "old2", "new", "both"])) == {"old2", "new", "both"}
+        removed = [await store.execution(execution_id) for execution_id in forgotten]
+        assert [one.files_removed_at for one in removed if one] == [clock.now(), clock.now(), None]
+        assert await store.envelope(old[0].execution_id) == old[0]
+
+    async def test_an_execution_that_was_reopened_keeps_its_files(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        envelope = envelopes.make(attachments=(attachment("kept"),))
+        await self._run(store, envelope)
+        await store.commit([End(envelope.execution_id, State.FAILED, Outcome.FAILED, clock.now())])
+        clock.advance(10)
+        await store.commit([Reopen(envelope.execution_id, clock.now())])
+        await store.commit([ForgetFiles((envelope.execution_id,), clock.now())])
+        assert set(await store.referenced(["kept"])) == {"kept"}
+        assert list(await store.executions_with_files(clock.now(), 10)) == []
+
+    # --- What was refused
+
+    def _refused(self, envelopes: Envelopes, flow_id: str = "orders", **fields: Any) -> RefusedRequest:
+        told: dict[str, Any] = {
+            "id": envelopes.ids.new(),
+            "flow_id": flow_id,
+            "at": envelopes.clock.now(),
+            "code": "request.not_verified",
+            "status": 401,
+            "detail": "The sender could not be verified.",
+            "method": "POST",
+            "path": flow_id,
+            "size": 12,
+        }
+        return RefusedRequest(**(told | fields))
+
+    async def test_refused_requests_are_listed_newest_first_in_pages(self, store: Store, envelopes: Envelopes) -> None:
+        made = [self._refused(envelopes, flow_id) for flow_id in ("orders", "-", "orders", "orders")]
+        await store.commit([Refuse(tuple(made[:3])), Refuse(())])
+        await store.commit([Refuse(tuple(made[3:]))])
+        first = await store.refused(flow_id="orders", limit=2)
+        assert (first.items, first.next) == ((made[3], made[2]), made[2].id)
+        second = await store.refused(flow_id="orders", limit=2, cursor=first.next)
+        assert (second.items, second.next) == ((made[0],), None)
+        assert (await store.refused()).items == tuple(reversed(made))
+        assert (await store.refused(flow_id="nobody")).items == ()
+        with pytest.raises(ValueError, match="cursor"):
+            await store.refused(cursor="x")
+
+    async def test_a_refused_request_is_kept_whatever_the_sender_wrote(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        plain = self._refused(envelopes, size=2**62, client="2001:db8::1", body=b"\0\xff")
+        strange = self._refused(envelopes, path="a\0b\ud800", detail="\0", method="\0", client=None)
+        await store.commit([Refuse((plain, strange))])
+        kept = (await store.refused()).items
+        assert kept[1] == plain
+        assert (kept[0].path, kept[0].detail) == ("a\ufffdb?", "\ufffd")
+
+    async def test_of_each_flow_the_newest_refused_requests_are_kept(self, store: Store, envelopes: Envelopes) -> None:
+        quiet = self._refused(envelopes, "quiet")
+        await store.commit([Refuse((quiet,))])
+        made = [self._refused(envelopes) for _ in range(REFUSED_KEPT * 3 + 1)]
+        for start in range(0, len(made), 70):
+            await store.commit([Refuse(tuple(made[start : start + 70]))])
+        kept = (await store.refused(flow_id="orders", limit=len(made))).items
+        assert kept == tuple(reversed(made[-REFUSED_KEPT:]))
+        assert (await store.refused(flow_id="quiet")).items == (quiet,)
 
     # --- Versions and credentials
 

@@ -150,6 +150,14 @@ class MemoryCredentials(dict[str, tuple[str, BaseModel]]):
         return self[name]
 
 
+class RefusedRecord(list[dict[str, Any]]):
+    """Records refused requests in a list."""
+
+    def add(self, flow_id: str, **told: Any) -> None:
+        """One more."""
+        self.append({"flow_id": flow_id, **told})
+
+
 class Refusals(list[tuple[str, str]]):
     """Counts refusals, as pairs of flow and code."""
 
@@ -211,6 +219,7 @@ class HookOverMemory:
         self.http = http
         self.options = options or HookOptions("https://hooks.example")
         self.replies = Replies()
+        self.refused = RefusedRecord()
         self.store = NoHistory()
         self.hook = Hook(
             intake=self.intake,
@@ -222,6 +231,7 @@ class HookOverMemory:
             metrics=self.metrics,
             options=self.options,
             responder=Responder(self.replies, self.store, self.blobs),
+            refusals=self.refused,
         )
 
     async def send(

@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column("order_key", sa.LargeBinary),
         sa.Column("order_seq", sa.BigInteger),
         sa.Column("order_holds", sa.Boolean, nullable=False),
+        sa.Column("files_removed_at", sa.BigInteger),
         sa.Column("payload", sa.LargeBinary),
         sa.PrimaryKeyConstraint("id", name="pk_executions"),
     )
@@ -103,6 +104,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("blob_id", "execution_id", name="pk_blob_refs"),
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_blob_refs_execution", "blob_refs", ["execution_id"])
+    op.create_table(
+        "refused",
+        sa.Column("id", _name, nullable=False),
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("code", sa.Text, nullable=False),
+        sa.Column("status", sa.Integer, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+        sa.Column("method", sa.Text, nullable=False),
+        sa.Column("path", sa.Text, nullable=False),
+        sa.Column("size", sa.BigInteger, nullable=False),
+        sa.Column("client", sa.Text),
+        sa.Column("body", sa.LargeBinary),
+        sa.PrimaryKeyConstraint("id", name="pk_refused"),
+    )
+    op.create_index("ix_refused_flow", "refused", ["flow_id", "id"])
     op.create_table(
         "pings",
         sa.Column("id", sa.Integer, nullable=False, autoincrement=False),

@@ -1,0 +1,246 @@
+"""The record of refused requests: what the hook says of them, and what a flood of them costs."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import structlog
+
+from hookline.api import Check, NoSettings, NotVerified, Scheme, SignedRequest, Verified
+from hookline.errors import StoreError, TooMany
+from hookline.flows.body_schema import compile_schema
+from hookline.ids import Ids
+from hookline.ports import Change, Refuse
+from hookline.runtime.refusals import FLOWS, PER_FLOW, Refusals
+from hookline.service.refused import BEGINNING
+from hookline.testing.clock import ManualClock
+from hookline.testing.hook import HookOverMemory, webhook_flow
+
+
+class Shown(Scheme[Any, NoSettings]):
+    """Reads the body, and takes what says so."""
+
+    name = "shown"
+    title = "Shown"
+
+    def open(self, request: SignedRequest, credential: Any, settings: NoSettings) -> Check:
+        if request.header("x-refuse") is not None:
+            raise NotVerified("the header refuses")
+        return _Shown()
+
+    def secret_fields(self, settings: NoSettings) -> tuple[str, ...]:
+        return ("/token",)
+
+
+class _Shown:
+    def __init__(self) -> None:
+        self._body = b""
+
+    def feed(self, chunk: bytes) -> None:
+        self._body += chunk
+
+    async def finish(self) -> Verified:
+        if b"right" not in self._body:
+            raise NotVerified("the body doesn't show the right token")
+        return Verified()
+
+
+def only(hook: HookOverMemory) -> dict[str, Any]:
+    (one,) = hook.refused
+    return one
+
+
+async def test_a_refused_request_is_recorded_with_what_the_sender_isnt_told() -> None:
+    hook = HookOverMemory(webhook_flow(scheme=Shown()))
+    reply = await hook.send(b'{"token": "wrong"}', path="orders/eu", query=b"secret=1")
+    assert b"right token" not in reply.body
+    assert only(hook) == {
+        "flow_id": "orders",
+        "code": "request.not_verified",
+        "status": 401,
+        "detail": "The sender could not be verified; the body doesn't show the right token",
+        "method": "POST",
+        "path": "orders/eu",
+        "size": 18,
+        "client": "192.0.2.1",
+        "body": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "flow_id", "size"),
+    [
+        ({"path": "nobody/x", "body": b"{}"}, 404, "-", 2),
+        ({"method": "PUT", "body": b"{}"}, 405, "orders", 2),
+        ({"body": b"x" * 101}, 413, "orders", 101),
+        ({"body": [b"x" * 60, b"x" * 60], "declare": False}, 413, "orders", 120),
+        ({"body": b"{"}, 400, "orders", 1),
+        ({"body": b"<a/>", "content_type": "application/xml"}, 415, "orders", 4),
+        ({"body": b"{}", "headers": [(b"content-length", b"x")]}, 400, "-", 2),
+    ],
+)
+async def test_each_refusal_is_recorded_and_unknown_flows_are_one(
+    sent: dict[str, Any], status: int, flow_id: str, size: int
+) -> None:
+    hook = HookOverMemory(webhook_flow(max_body=100, media_types=["application/json"]))
+    reply = await hook.send(**sent)
+    recorded = only(hook)
+    assert (reply.status, recorded["status"], recorded["flow_id"], recorded["size"]) == (status, status, flow_id, size)
+    assert recorded["code"] == json.loads(reply.body)["code"]
+
+
+async def test_what_is_accepted_or_a_duplicate_is_not_recorded() -> None:
+    hook = HookOverMemory(webhook_flow())
+    assert (await hook.send(b"{}")).status == 202
+    assert hook.refused == []
+
+
+async def test_what_the_store_or_the_bounds_refuse_is_recorded() -> None:
+    hook = HookOverMemory(webhook_flow())
+    for failure, status in ((TooMany(), 429), (StoreError(), 503), (KeyError(), 503)):
+        hook.intake.failure = failure
+        assert (await hook.send(b"{}")).status == status
+    assert [one["status"] for one in hook.refused] == [429, 503, 503]
+
+
+async def test_a_body_that_breaks_the_schema_is_recorded_by_its_places_not_its_values() -> None:
+    schema, _ = compile_schema({"properties": {"pin": {"type": "integer"}}})
+    hook = HookOverMemory(webhook_flow(schema=schema))
+    assert (await hook.send(b'{"pin": "s3cr3t"}')).status == 422
+    assert "/pin (schema." in only(hook)["detail"]
+    assert "s3cr3t" not in repr(hook.refused)
+
+
+async def test_no_body_is_kept_unless_the_flow_asks_for_it() -> None:
+    kept = HookOverMemory(webhook_flow(keep_refused_bodies=True))
+    await kept.send(b"{not json")
+    assert only(kept)["body"] == b"{not json"
+    not_kept = HookOverMemory(webhook_flow())
+    await not_kept.send(b"{not json")
+    assert only(not_kept)["body"] is None
+
+
+async def test_of_a_body_the_beginning_is_kept() -> None:
+    hook = HookOverMemory(webhook_flow(keep_refused_bodies=True))
+    pieces = [b"x" * 3000, b"y" * 3000, b"z" * 3000]
+    await hook.send(pieces)
+    assert only(hook)["body"] == b"".join(pieces)[:BEGINNING]
+    assert only(hook)["size"] == 9000
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b'{"token": "s3cr3t", "n": 1}', b'{"token":"***","n":1}'),
+        (b'{"n": 1}', b'{"n":1}'),
+        # What secret is where can't be told: nothing of it is kept.
+        (b'{"token": "s3cr3t"', None),
+        (b"token=s3cr3t", None),
+        (b"[" * 3000, None),
+        (b'{"token": "s3cr3t", "x": "' + b"x" * BEGINNING + b'"}', None),
+        (b"", None),
+    ],
+    ids=["masked", "nothing secret", "half", "a form", "deep", "long", "empty"],
+)
+async def test_rule_33_secret_fields_of_a_refused_body_are_masked_or_it_isnt_kept(
+    body: bytes, kept: bytes | None
+) -> None:
+    hook = HookOverMemory(webhook_flow(scheme=Shown(), keep_refused_bodies=True))
+    assert (await hook.send(body)).status == 401
+    assert only(hook)["body"] == kept
+
+
+class Kept:
+    """A store that counts commits, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.commits: list[Refuse] = []
+        self.asked = 0
+        self.failure: Exception | None = None
+
+    async def commit(self, changes: Sequence[Change]) -> Sequence[None]:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        for change in changes:
+            assert isinstance(change, Refuse)
+            self.commits.append(change)
+        return [None]
+
+
+def recorder(store: Kept, clock: ManualClock) -> Refusals:
+    log: Any = structlog.get_logger()
+    kept: Any = store
+    return Refusals(kept, clock, Ids(clock), log)
+
+
+def refuse(refusals: Refusals, flow_id: str, place: int = 0) -> None:
+    refusals.add(flow_id, code="c", status=401, detail="d", method="POST", path=str(place), size=0)
+
+
+async def test_a_flood_is_written_once_a_second_and_no_more_than_a_bounded_number() -> None:
+    store, clock = Kept(), ManualClock()
+    refusals = recorder(store, clock)
+    running = asyncio.create_task(refusals.run())
+    for second in range(3):
+        for place in range(5000):
+            refuse(refusals, "flooded", second * 5000 + place)
+        refuse(refusals, "quiet")
+        await clock.until_sleeping()
+        assert len(store.commits) == second + 1
+        clock.advance(1.0)
+    running.cancel()
+    await asyncio.wait({running})
+    for second, commit in enumerate(store.commits):
+        flooded = [int(one.path) for one in commit.requests if one.flow_id == "flooded"]
+        assert flooded == list(range((second + 1) * 5000 - PER_FLOW, (second + 1) * 5000))
+        assert [one.flow_id for one in commit.requests].count("quiet") == 1
+
+
+async def test_what_is_held_is_bounded_however_many_flows_there_are() -> None:
+    store, clock = Kept(), ManualClock()
+    refusals = recorder(store, clock)
+    for flow in range(FLOWS * 2):
+        for _ in range(PER_FLOW * 2):
+            refuse(refusals, f"flow-{flow}")
+    await refusals.flush()
+    (commit,) = store.commits
+    assert len(commit.requests) == FLOWS * PER_FLOW
+
+
+async def test_nothing_is_written_where_nothing_was_refused() -> None:
+    store, clock = Kept(), ManualClock()
+    refusals = recorder(store, clock)
+    await refusals.flush()
+    assert store.asked == 0
+
+
+async def test_what_a_store_couldnt_take_is_written_once_it_can() -> None:
+    store, clock = Kept(), ManualClock()
+    refusals = recorder(store, clock)
+    running = asyncio.create_task(refusals.run())
+    store.failure = StoreError()
+    refuse(refusals, "orders", 1)
+    await clock.until_sleeping()
+    refuse(refusals, "orders", 2)
+    store.failure = None
+    clock.advance(1.0)
+    await clock.until_sleeping()
+    running.cancel()
+    await asyncio.wait({running})
+    assert [one.path for commit in store.commits for one in commit.requests] == ["1", "2"]
+
+
+async def test_what_was_refused_last_is_written_when_the_server_stops_and_a_failure_doesnt_keep_it_up() -> None:
+    store, clock = Kept(), ManualClock()
+    refusals = recorder(store, clock)
+    refuse(refusals, "orders", 1)
+    await refusals.close()
+    assert len(store.commits) == 1
+    store.failure = StoreError()
+    refuse(refusals, "orders", 2)
+    await refusals.close()
+    assert store.asked == 2
