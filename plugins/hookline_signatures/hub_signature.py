@@ -43,7 +43,8 @@ class Intercom(BodyMac):
 
     name: ClassVar[str] = "intercom"
     title: ClassVar[str] = "Intercom"
-    retries_for: ClassVar[timedelta] = timedelta(hours=1)
+    #: So long it holds a notification back at most after a 429.
+    retries_for: ClassVar[timedelta] = timedelta(hours=2)
     layout: ClassVar[Layout] = Layout("x-hub-signature", algorithm="sha1", prefix="sha1=")
     accepted: ClassVar[Answer | None] = Answer(200)
 
