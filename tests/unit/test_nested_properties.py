@@ -66,6 +66,13 @@ def test_names_may_be_nested_128_levels_deep() -> None:
         collect_nested([("a" + "[]" * 100_000, "1")])
 
 
+def test_brackets_are_bounded_in_all_names_together() -> None:
+    deep = [(f"a[{number}]" + "[b]" * 99, "1") for number in range(1001)]
+    assert len(collect_nested(deep[:1000])["a"]) == 1000
+    with pytest.raises(Malformed, match="brackets"):
+        collect_nested(deep)
+
+
 def flattened(value: Any, name: str = "") -> list[tuple[str, str]]:
     if isinstance(value, dict):
         return [pair for key, item in value.items() for pair in flattened(item, f"{name}[{key}]" if name else key)]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from hookline.errors import Malformed
@@ -9,10 +10,14 @@ from hookline.jsontypes import MAX_DEPTH
 
 _NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _PART: Final = re.compile(r"\[([^\[\]]*)\]")
+MAX_PARTS: Final = 100_000
+"""Brackets in all names together: each can make an object, which costs more than the bytes that ask for it."""
 
 
 class _Values:
     """What came under one whole name."""
+
+    __slots__ = ("values",)
 
     def __init__(self) -> None:
         self.values: list[Any] = []
@@ -21,12 +26,16 @@ class _Values:
 class _Object:
     """`a[b]`, `a[0]`."""
 
+    __slots__ = ("entries",)
+
     def __init__(self) -> None:
         self.entries: dict[str, _Node] = {}
 
 
 class _List:
     """`a[]`."""
+
+    __slots__ = ("items",)
 
     def __init__(self) -> None:
         self.items: list[_Node] = []
@@ -43,12 +52,16 @@ def collect_nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     a list. Raises Malformed where a name is used in two ways, and for what is nested too deep.
     """
     root = _Object()
+    parts = 0
     for name, value in pairs:
         match = _NAME.fullmatch(name)
         path = [name] if match is None else [match[1], *_PART.findall(match[2])]
         # The object that holds everything is a level too.
         if len(path) > MAX_DEPTH:
             raise Malformed(f"the property {name[:40]!r}… is nested deeper than {MAX_DEPTH} levels")
+        parts += len(path) - 1
+        if parts > MAX_PARTS:
+            raise Malformed(f"the names of the properties have more than {MAX_PARTS:,} pairs of brackets")
         _place(root, path, name).values.append(value)
     collected = _finish(root)
     # Names that are all numbers make a list of anything but the body itself.
@@ -57,36 +70,39 @@ def collect_nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _place(root: _Object, path: list[str], name: str) -> _Values:
     node: _Node = root
-    for depth, part in enumerate(path):
-        node = _child_of(node, part, path[depth + 1 :], name, first=depth == 0)
+    for depth in range(len(path)):
+        node = _child_of(node, path, depth, name)
     if not isinstance(node, _Values):
         raise _conflict(name)
     return node
 
 
-def _child_of(node: _Node, part: str, rest: list[str], name: str, *, first: bool) -> _Node:
-    if part == "" and not first:
+def _child_of(node: _Node, path: list[str], depth: int, name: str) -> _Node:
+    part = path[depth]
+    if part == "" and depth > 0:
         if not isinstance(node, _List):
             raise _conflict(name)
-        last = node.items[-1] if node.items else None
-        if last is not None and rest and _has_room(last, rest):
-            return last
-        node.items.append(_empty(rest))
+        if not node.items or not _has_room(node.items[-1], path, depth + 1):
+            node.items.append(_empty(path, depth + 1))
         return node.items[-1]
     if not isinstance(node, _Object):
         raise _conflict(name)
-    return node.entries.setdefault(part, _empty(rest))
+    child = node.entries.get(part)
+    if child is None:
+        child = node.entries[part] = _empty(path, depth + 1)
+    return child
 
 
-def _empty(rest: list[str]) -> _Node:
-    if not rest:
+def _empty(path: list[str], depth: int) -> _Node:
+    """What the rest of a path begins with."""
+    if depth == len(path):
         return _Values()
-    return _List() if rest[0] == "" else _Object()
+    return _List() if path[depth] == "" else _Object()
 
 
-def _has_room(item: _Node, rest: list[str]) -> bool:
-    """Whether an item of a list lacks what a path names: then the path goes on with it."""
-    for part in rest:
+def _has_room(item: _Node, path: list[str], depth: int) -> bool:
+    """Whether an item of a list lacks what the rest of a path names: then the path goes on with it."""
+    for part in islice(path, depth, None):
         # One more item of an inner list always has room.
         if isinstance(item, _List):
             return part == ""
