@@ -24,6 +24,12 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 PREFIX: Final = "/hook/"
 DRAIN_BYTES: Final = 16_000_000
 DRAIN_SECONDS: Final = 2.0
+HOLD_SECONDS: Final = 0.25
+"""How long the answer 429 is held back: a sender that waits for it sends nothing meanwhile, and so a flood costs the
+other flows no time of the event loop."""
+_MOST_HELD: Final = 250
+"""How many are held back at once; the connections that they keep are those of others, too."""
+_TOO_MANY: Final = 429
 _STOPPING: Final = refusal(Unavailable("the server is stopping", retry_after=5))
 
 
@@ -55,10 +61,19 @@ class _Body:
 class HookMount:
     """Serves `/hook/…`."""
 
-    def __init__(self, hook: Hook, *, drain_bytes: int = DRAIN_BYTES, drain_seconds: float = DRAIN_SECONDS) -> None:
+    def __init__(
+        self,
+        hook: Hook,
+        *,
+        drain_bytes: int = DRAIN_BYTES,
+        drain_seconds: float = DRAIN_SECONDS,
+        hold_seconds: float = HOLD_SECONDS,
+    ) -> None:
         self._hook = hook
         self._drain_bytes = drain_bytes
         self._drain_seconds = drain_seconds
+        self._hold_seconds = hold_seconds
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's request."""
@@ -81,6 +96,8 @@ class HookMount:
         )
         try:
             reply = await self._hook.handle(request)
+            if reply.status == _TOO_MANY:
+                await self._hold_back()
         except SenderGone:
             return
         except asyncio.CancelledError:
@@ -91,6 +108,15 @@ class HookMount:
             await _send_whole(reply, send, close=False)
         else:
             await self._answer_early(reply, request, body, send)
+
+    async def _hold_back(self) -> None:
+        if self._held >= _MOST_HELD:
+            return
+        self._held += 1
+        try:
+            await asyncio.sleep(self._hold_seconds)
+        finally:
+            self._held -= 1
 
     async def _answer_early(self, reply: HookReply, request: HookRequest, body: _Body, send: Send) -> None:
         # HTTP/2 has no Connection header; its streams end without their connection.
