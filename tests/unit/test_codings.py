@@ -217,6 +217,7 @@ async def test_what_is_between_two_codings_is_bounded_too() -> None:
         # Many files that hold nothing.
         (gzip.compress(gzip.compress(b"") * 200_000, 1), ("gzip", "gzip")),
     ],
+    ids=["one large file", "many files of nothing"],
 )
 async def test_others_get_their_turn_while_a_large_body_is_unpacked(packed: bytes, codings: tuple[str, ...]) -> None:
     turns = 0
