@@ -50,7 +50,7 @@ def declared(*extras: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folders", "extras"),
-    [(("engine", "plugins"), ("postgres", "fast", "test")), (("tests",), ("postgres", "fast", "test"))],
+    [(("engine", "plugins"), ("postgres", "s3", "fast", "test")), (("tests",), ("postgres", "s3", "fast", "test"))],
 )
 def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:
     distributions = packages_distributions()

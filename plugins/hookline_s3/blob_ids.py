@@ -1,0 +1,41 @@
+"""Ids of blobs in a bucket: they begin with a time, so that what is old is listed first.
+
+A bucket keeps no time that could be set, and for an upload in parts even Amazon's own is that of its beginning. So an
+id says in which way its blob was written: at once, and then its time is that of the commit; or in parts, and then it
+is that of the beginning, and the commit came within `LONGEST`.
+"""
+
+import re
+import secrets
+from datetime import datetime, timedelta
+from typing import Final
+
+LONGEST: Final = timedelta(hours=24)
+"""What an upload in parts may take; one that took longer is refused, for it could be swept before it is used."""
+
+_ID: Final = re.compile(r"[0-9a-f]{12}[01][0-9a-f]{19}")
+_IN_PARTS: Final = "1"
+
+
+def new_id(at: datetime, *, in_parts: bool) -> str:
+    """An id that nobody can guess."""
+    return f"{_milliseconds(at):012x}{int(in_parts)}{secrets.token_hex(10)[:19]}"
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is the id of a blob."""
+    return _ID.fullmatch(text) is not None
+
+
+def began_before(blob_id: str, at: datetime) -> bool:
+    """Whether a blob was begun before a time. Where one was not, none that is listed after it was."""
+    return int(blob_id[:12], 16) < _milliseconds(at)
+
+
+def committed_before(blob_id: str, at: datetime) -> bool:
+    """Whether a blob was surely committed before a time."""
+    return began_before(blob_id, at - LONGEST if blob_id[12] == _IN_PARTS else at)
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

@@ -1,0 +1,82 @@
+"""A bucket of blobs: an object for each, under the prefix, named by its id."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Final
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from hookline.api import StoreError
+from hookline.api.storage import BlobGone, Clock
+
+from .blob_ids import began_before, committed_before, is_id
+from .upload import Upload
+
+READ: Final = 1024 * 1024
+"""Bytes that are read in one go at least."""
+_PAGE: Final = 1000
+
+
+class BucketBlobs:
+    """Blobs in a bucket of S3."""
+
+    def __init__(self, bucket: S3Store, clock: Clock) -> None:
+        self._bucket = bucket
+        self._clock = clock
+
+    async def create(self) -> Upload:
+        return Upload(self._bucket, self._clock)
+
+    async def open(self, blob_id: str, chunk_size: int = 65536) -> AsyncIterator[bytes]:
+        if chunk_size < 1:
+            raise ValueError(f"chunks of {chunk_size} bytes can't be read")
+        if not is_id(blob_id):
+            raise BlobGone(blob_id)
+        held = bytearray()
+        with failing(f"blob {blob_id} can't be read"):
+            try:
+                found = await obstore.get_async(self._bucket, blob_id)
+            except FileNotFoundError:
+                raise BlobGone(blob_id) from None
+            async for piece in found.stream(min_chunk_size=max(chunk_size, READ)):
+                held += memoryview(piece)
+                whole = len(held) // chunk_size * chunk_size
+                for start in range(0, whole, chunk_size):
+                    yield bytes(held[start : start + chunk_size])
+                del held[:whole]
+        if held:
+            yield bytes(held)
+
+    async def delete(self, blob_id: str) -> None:
+        if is_id(blob_id):
+            with failing(f"blob {blob_id} can't be deleted"), suppress(FileNotFoundError):
+                await obstore.delete_async(self._bucket, blob_id)
+
+    async def older_than(self, at: datetime) -> AsyncIterator[str]:
+        """What was uploaded in parts comes a day later: when it was committed isn't known better."""
+        with failing("blobs can't be listed"):
+            async for page in obstore.list(self._bucket, chunk_size=_PAGE):
+                for found in page:
+                    blob_id = found["path"]
+                    if not is_id(blob_id):
+                        continue  # somebody else's
+                    if not began_before(blob_id, at):
+                        return
+                    if committed_before(blob_id, at):
+                        yield blob_id
+
+    async def close(self) -> None:
+        """The library closes its connections itself."""
+
+
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Give the library's errors as StoreError."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        # After its first line come what was sent and received, at length.
+        raise StoreError(f"{what}: {str(error).partition(chr(10))[0][:300]}") from error
