@@ -13,10 +13,9 @@ def attached(ctx: Context[Any], wanted: str | dict[str, JsonValue] | None) -> At
     there = ctx.message.attachments
     if wanted is None:
         found, what = list(there), "`file` is not given, and there must be one attachment:"
-    elif isinstance(wanted, str):
-        found, what = [one for one in there if one.name == wanted], f"`file` names {wanted!r}:"
     else:
-        found, what = [one for one in there if one.id == wanted.get("id")], "`file` gives what isn't there:"
+        found = ctx.message.attachments_like(wanted)
+        what = f"`file` names {wanted!r}:" if isinstance(wanted, str) else "`file` gives what isn't there:"
     if len(found) == 1:
         return found[0]
     named = ", ".join(repr(one.name) for one in there) or "none"

@@ -95,14 +95,10 @@ def _attachment(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attach
 
     Looked up among the message's own: an id that a message brings along opens no other execution's file.
     """
-    there = ctx.message.attachments
-    if isinstance(wanted, str):
-        found = [attachment for attachment in there if attachment.name == wanted]
-    else:
-        found = [attachment for attachment in there if attachment.id == wanted.get("id")]
+    found = ctx.message.attachments_like(wanted)
     if len(found) == 1:
         return found[0]
-    named = ", ".join(repr(attachment.name) for attachment in there) or "none"
+    named = ", ".join(repr(attachment.name) for attachment in ctx.message.attachments) or "none"
     what = repr(wanted) if isinstance(wanted, str) else "what `file` gives"
     raise StepError(
         f"{what} is {'not an attachment' if not found else 'the name of several attachments'} of the message; "
