@@ -23,6 +23,9 @@ OWN = {
 PARTS = {"pydantic_core": "pydantic", "werkzeug": "quart", "yarl": "aiohttp"}
 FOR_TYPES = {"_typeshed"}
 
+#: Of the standard library of newer Pythons than the oldest.
+NEWER = {"compression"}
+
 
 def imported(*folders: str) -> dict[str, str]:
     """Each package that is imported from elsewhere, with a file that does so."""
@@ -38,7 +41,7 @@ def imported(*folders: str) -> dict[str, str]:
                     )
                 for module in modules:
                     found.setdefault(module.partition(".")[0], str(path.relative_to(ROOT)))
-    return {name: file for name, file in found.items() if name not in sys.stdlib_module_names | OWN | FOR_TYPES}
+    return {name: file for name, file in found.items() if name not in sys.stdlib_module_names | OWN | FOR_TYPES | NEWER}
 
 
 def declared(*extras: str) -> set[str]:
