@@ -48,7 +48,7 @@ class _Shown:
 
 
 def only(hook: HookOverMemory) -> dict[str, Any]:
-    (one,) = hook.refused
+    (one,) = hook.refusals
     return one
 
 
@@ -94,7 +94,7 @@ async def test_each_refusal_is_recorded_and_unknown_flows_are_one(
 async def test_what_is_accepted_or_a_duplicate_is_not_recorded() -> None:
     hook = HookOverMemory(webhook_flow())
     assert (await hook.send(b"{}")).status == 202
-    assert hook.refused == []
+    assert hook.refusals == []
 
 
 async def test_what_the_store_or_the_bounds_refuse_is_recorded() -> None:
@@ -102,7 +102,7 @@ async def test_what_the_store_or_the_bounds_refuse_is_recorded() -> None:
     for failure, status in ((TooMany(), 429), (StoreError(), 503), (KeyError(), 503)):
         hook.intake.failure = failure
         assert (await hook.send(b"{}")).status == status
-    assert [one["status"] for one in hook.refused] == [429, 503, 503]
+    assert [one["status"] for one in hook.refusals] == [429, 503, 503]
 
 
 async def test_a_body_that_breaks_the_schema_is_recorded_by_its_places_not_its_values() -> None:
@@ -110,7 +110,7 @@ async def test_a_body_that_breaks_the_schema_is_recorded_by_its_places_not_its_v
     hook = HookOverMemory(webhook_flow(schema=schema))
     assert (await hook.send(b'{"pin": "s3cr3t"}')).status == 422
     assert "/pin (schema." in only(hook)["detail"]
-    assert "s3cr3t" not in repr(hook.refused)
+    assert "s3cr3t" not in repr(hook.refusals)
 
 
 async def test_no_body_is_kept_unless_the_flow_asks_for_it() -> None:

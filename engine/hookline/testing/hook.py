@@ -219,7 +219,7 @@ class HookOverMemory:
         self.http = http
         self.options = options or HookOptions("https://hooks.example")
         self.replies = Replies()
-        self.refused = RefusedRecord()
+        self.refusals = RefusedRecord()
         self.store = NoHistory()
         self.hook = Hook(
             intake=self.intake,
@@ -231,7 +231,7 @@ class HookOverMemory:
             metrics=self.metrics,
             options=self.options,
             responder=Responder(self.replies, self.store, self.blobs),
-            refusals=self.refused,
+            refusals=self.refusals,
         )
 
     async def send(
