@@ -12,6 +12,7 @@ import structlog
 from hookline.errors import FlowUnknown, IllegalStateChange, StoreError, TooMany, Unavailable
 from hookline.model.execution import Outcome, State, StepState
 from hookline.ports import Accepted, Duplicate
+from hookline.runtime.slots import TOTAL
 from tests.integration.engine_harness import Harness, fails
 
 ACT = {"use": "probe.act"}
@@ -585,6 +586,23 @@ async def test_no_more_executions_of_a_flow_run_at_once_than_it_says(harness: Ha
         for execution_id in sent:
             await harness.until(engine, execution_id)
     assert peak == 2
+
+
+async def test_a_flow_whose_executions_all_hang_leaves_the_others_room_to_run(harness: Harness) -> None:
+    harness.flow("flood", [act("hang")], concurrency=10_000)
+    harness.flow("other", [act("quick")])
+
+    async def hang(value: Any) -> Any:
+        await asyncio.Event().wait()
+
+    harness.probe.does["hang"] = hang
+    async with harness.engine(grace=0) as engine:
+        await asyncio.gather(*(harness.send(engine, "flood", number) for number in range(TOTAL // 2 + 100)))
+        await harness.until_calls(TOTAL // 2)
+        for number in range(3):
+            execution_id = await harness.send(engine, "other", number)
+            assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
+        assert harness.probe.steps().count("hang") == TOTAL // 2
 
 
 async def test_two_engines_live_in_one_process(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ DRAIN_SECONDS: Final = 2.0
 HOLD_SECONDS: Final = 0.25
 """How long the answer 429 is held back: a sender that waits for it sends nothing meanwhile, and so a flood costs the
 other flows no time of the event loop."""
+_APART: Final = 0.004
+"""Seconds between two such answers: senders that were refused together don't come again together."""
 _MOST_HELD: Final = 250
 """How many are held back at once; the connections that they keep are those of others, too."""
 _TOO_MANY: Final = 429
@@ -74,6 +76,7 @@ class HookMount:
         self._drain_seconds = drain_seconds
         self._hold_seconds = hold_seconds
         self._held = 0
+        self._next = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's request."""
@@ -113,8 +116,11 @@ class HookMount:
         if self._held >= _MOST_HELD:
             return
         self._held += 1
+        now = asyncio.get_running_loop().time()
+        turn = max(now + self._hold_seconds, self._next)
+        self._next = turn + _APART
         try:
-            await asyncio.sleep(self._hold_seconds)
+            await asyncio.sleep(turn - now)
         finally:
             self._held -= 1
 

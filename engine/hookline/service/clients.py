@@ -79,7 +79,9 @@ class Clients:
 def check_address(webhook: WebhookSettings, client: Address | None) -> None:
     """Raises NotVerified where the flow doesn't take requests from there: it tells no more than a wrong signature."""
     if webhook.allow_from is not None and (client is None or not _within(client, webhook.allow_from)):
-        raise NotVerified(counted_as="request.address")
+        error = NotVerified(counted_as="request.address")
+        error.reason = f"allow_from doesn't hold {client or 'an address that is not known'}"
+        raise error
 
 
 def _client(address: Address | None) -> str:
