@@ -193,7 +193,7 @@ class ExecutionRun:
         self.trigger = {
             "body": message.body,
             "headers": message.headers,
-            "attachments": msgspec.to_builtins(message.attachments) if message.attachments else [],
+            "attachments": msgspec.to_builtins(list(message.attachments)) if message.attachments else [],
             "method": arrival.method,
             "path": arrival.path,
             "query": arrival.query,
@@ -221,7 +221,7 @@ class ExecutionRun:
         return {
             "body": message.body,
             "headers": message.headers,
-            "attachments": msgspec.to_builtins(message.attachments) if message.attachments else [],
+            "attachments": msgspec.to_builtins(list(message.attachments)) if message.attachments else [],
             "trigger": self.trigger,
             "steps": frame.steps,
             "vars": self.vars,

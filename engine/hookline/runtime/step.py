@@ -250,7 +250,7 @@ def _take(frame: Frame, result: Reply) -> dict[str, Any]:
     if result.headers:
         view["headers"] = result.headers
     if attachments:
-        view["attachments"] = msgspec.to_builtins(attachments)
+        view["attachments"] = msgspec.to_builtins(list(attachments))
     view.update(result.extra)
     return view
 
