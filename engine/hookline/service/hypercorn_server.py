@@ -103,7 +103,7 @@ class _Connections:
             writer.transport.abort()
             return
         if len(self._open) >= self._most:
-            self._overflow.turn_away(writer.transport)
+            self._overflow.turn_away(writer.transport, writer)
             return
         task = asyncio.create_task(self._speak(reader, writer))
         self._open[task] = writer

@@ -28,24 +28,25 @@ class Overflow:
 
     def __init__(self) -> None:
         self._answer = _answer()
-        self._lingering: dict[asyncio.WriteTransport, asyncio.TimerHandle] = {}
+        self._lingering: dict[asyncio.WriteTransport, tuple[asyncio.TimerHandle, object]] = {}
 
-    def turn_away(self, transport: asyncio.WriteTransport) -> None:
-        """Answer 503 and close."""
+    def turn_away(self, transport: asyncio.WriteTransport, owner: object = None) -> None:
+        """Answer 503 and close. `owner` is kept meanwhile: a StreamWriter closes its transport when nobody has it."""
         if len(self._lingering) >= _LINGERING:
             transport.abort()
             return
         transport.write(self._answer)
         if transport.can_write_eof():
             transport.write_eof()
-        self._lingering[transport] = asyncio.get_running_loop().call_later(_LINGER, self._cut, transport)
+        timer = asyncio.get_running_loop().call_later(_LINGER, self._cut, transport)
+        self._lingering[transport] = timer, owner
 
     def close(self) -> None:
         """Cut those that linger."""
-        for transport, timer in tuple(self._lingering.items()):
+        for transport, (timer, _) in tuple(self._lingering.items()):
             timer.cancel()
             self._cut(transport)
 
     def _cut(self, transport: asyncio.WriteTransport) -> None:
-        del self._lingering[transport]
         transport.abort()
+        del self._lingering[transport]
