@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from hookline.errors import StepError
+from hookline.errors import BlobGone, StepError
 from hookline.model.message import Attachment
 from hookline.runtime.egress import Egress
 from hookline.runtime.http_client import PooledClient
@@ -153,6 +153,20 @@ async def test_an_upload_is_sent_with_its_length_and_again_at_a_redirect(serve: 
     assert shown["body"].encode() == blobs.data
     assert shown["headers"]["content-length"] == str(len(blobs.data))
     assert shown["headers"]["content-type"] == "text/csv"
+    await client.close()
+
+
+async def test_an_upload_whose_file_is_gone_says_so_and_blames_nobody_else(serve: Serve) -> None:
+    class Gone(Blobs):
+        async def open(self, blob_id: str, chunk_size: int = 65536) -> AsyncIterator[bytes]:
+            raise BlobGone(blob_id)
+            yield b""
+
+    client = PooledClient(clock=StoppedClock(), egress=HERE, blobs=Gone(b""))  # type: ignore[arg-type]
+    server = await serve({"/": show})
+    file = Attachment("the-blob", "file", None, "text/csv", 10, "")
+    with pytest.raises(BlobGone, match="the-blob"):
+        await client.request("PUT", str(server.make_url("/")), file=file)
     await client.close()
 
 

@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from hookline import __version__
 from hookline.clock import Clock
-from hookline.errors import StepError
+from hookline.errors import StepError, StoreError
 from hookline.http import Response, StreamedResponse
 from hookline.jsontypes import JsonValue
 from hookline.model.message import Attachment
@@ -198,6 +198,9 @@ class PooledClient:
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
                 raise
+            if isinstance(data, _Upload) and data.failure is not None:
+                # It isn't the other side that broke off.
+                raise data.failure from error
             if target.refused and not target.let_through:
                 raise refused(target.host, target.port, target.refused) from error
             raise _broken(error, sent) from error
@@ -317,13 +320,19 @@ class _Upload(aiohttp.Payload):
         self._blobs = blobs
         self._file = file
         self._size = file.size
+        self.failure: StoreError | None = None
+        """Why the bytes can't be read."""
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("an upload is streamed")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        async for chunk in self._blobs.open(self._file.id):
-            await writer.write(chunk)
+        try:
+            async for chunk in self._blobs.open(self._file.id):
+                await writer.write(chunk)
+        except StoreError as error:
+            self.failure = error
+            raise
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         await self.write(writer)
