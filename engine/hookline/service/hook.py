@@ -11,13 +11,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Protocol
 
-import msgspec
 import structlog
 
 from hookline.clock import Clock
 from hookline.errors import (
     FlowUnknown,
-    Malformed,
     MethodNotAllowed,
     RequestRefused,
     SchemaViolation,
@@ -25,7 +23,6 @@ from hookline.errors import (
     TooLarge,
     TooMany,
     Unavailable,
-    UnsupportedMedia,
 )
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.keys import arrival_scope, bounded
@@ -37,15 +34,16 @@ from hookline.ports import Accepted, Blobs, Duplicate
 from hookline.scheme import Answer, Scheme, SignedRequest, Verified
 from hookline.service import cors
 from hookline.service.bodies.codings import content_codings
-from hookline.service.bodies.media import OCTET_STREAM, QUERY, Media, read_media, takes
+from hookline.service.bodies.media import QUERY, check_media, read_media
 from hookline.service.bodies.properties import lenient_query
 from hookline.service.bodies.reader import BodyReader, Limits
 from hookline.service.bodies.received import Received
 from hookline.service.clients import Address, Clients, ForwardedHeader, Networks, check_address
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
-from hookline.service.masking import Masks, masked
+from hookline.service.masking import Masks
 from hookline.service.problems import refusal
 from hookline.service.refused import Beginning, Refusals, announced, explained
+from hookline.service.request_headers import Headers, check_framing, read_headers
 from hookline.service.responding import Responder, accepted_reply
 from hookline.service.staging import Staged, stage
 from hookline.service.uploads import Uploads
@@ -57,7 +55,6 @@ __all__ = ["Hook", "HookOptions", "HookReply", "HookRequest", "Intake", "SenderG
 _log: Final = structlog.get_logger("hookline.service")
 _JSON: Final = (b"content-type", b"application/json")
 _EXECUTION_ID: Final = b"hookline-execution-id"
-_HTTP_VERSIONS: Final = ("1.1", "2", "1.0", "3")
 _UNKNOWN_FLOW: Final = "-"
 _RETRY_AFTER: Final = 5.0
 _NO_MASKS: Final = Masks()
@@ -155,8 +152,8 @@ class Hook:
         flow_id = _UNKNOWN_FLOW
         scheme: Scheme[Any, Any] | None = None
         try:
-            headers = _read_headers(request)
-            _check_framing(request.http_version, headers.joined)
+            headers = read_headers(request)
+            check_framing(request.http_version, headers.joined)
             name, _, path = request.path.partition("/")
             flow = self._intake.flow(name)
             flow_id = flow.id
@@ -225,7 +222,7 @@ class Hook:
     async def _accept(
         self,
         request: HookRequest,
-        headers: "_Headers",
+        headers: Headers,
         flow: CompiledFlow,
         webhook: WebhookSettings,
         path: str,
@@ -244,7 +241,7 @@ class Hook:
         seen.client = str(sender) if sender is not None else request.client
         self._clients.check_rate(flow.id, webhook, sender, self._clock.monotonic())
         codings = content_codings(joined.get("content-encoding"))
-        _check_media(webhook, media, joined)
+        check_media(webhook, media, joined)
         check_address(webhook, sender)
         verification = self._open(flow, request, headers, received_at)
         verified: Verified | None = None
@@ -300,7 +297,7 @@ class Hook:
         return outcome
 
     def _open(
-        self, flow: CompiledFlow, request: HookRequest, headers: "_Headers", received_at: datetime
+        self, flow: CompiledFlow, request: HookRequest, headers: Headers, received_at: datetime
     ) -> Verification | None:
         scheme = flow.trigger.scheme
         if scheme is None:
@@ -316,7 +313,7 @@ class Hook:
         flow: CompiledFlow,
         webhook: WebhookSettings,
         request: HookRequest,
-        headers: "_Headers",
+        headers: Headers,
         path: str,
         query: bytes,
         received: Received,
@@ -356,41 +353,6 @@ class Hook:
         )
 
 
-class _Headers(msgspec.Struct, frozen=True):
-    received: tuple[tuple[str, str], ...]
-    joined: dict[str, str]
-
-    def without(self, secret: frozenset[str]) -> "_Headers":
-        if not any(name in secret for name in self.joined):
-            return self
-        return _join(masked(self.received, secret))
-
-
-def _read_headers(request: HookRequest) -> _Headers:
-    return _join(tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]))
-
-
-def _join(received: tuple[tuple[str, str], ...]) -> _Headers:
-    joined: dict[str, str] = {}
-    for name, value in received:
-        joined[name] = f"{joined[name]}, {value}" if name in joined else value
-    return _Headers(received, joined)
-
-
-def _check_framing(http_version: str, headers: dict[str, str]) -> None:
-    """Where two servers could disagree about where a body ends, a second request could hide in it."""
-    if http_version not in _HTTP_VERSIONS:
-        raise _bad_framing("this version of HTTP is not spoken here")
-    length = headers.get("content-length")
-    coding = headers.get("transfer-encoding")
-    if coding is not None and length is not None:
-        raise _bad_framing("Content-Length and Transfer-Encoding are both given")
-    if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 18):
-        raise _bad_framing("Content-Length is not one number")
-    if coding is not None and coding.strip().lower() != "chunked":
-        raise _bad_framing("Transfer-Encoding is not chunked")
-
-
 def _not_taken(webhook: WebhookSettings) -> MethodNotAllowed:
     return MethodNotAllowed(
         f"the flow takes {', '.join(webhook.methods)}",
@@ -416,25 +378,3 @@ def _answered(answer: Answer) -> HookReply:
 
 def _bare(reply: HookReply) -> HookReply:
     return HookReply(reply.status, tuple(one for one in reply.headers if one[0] != b"content-type"))
-
-
-def _bad_framing(message: str) -> Malformed:
-    return Malformed(message, headers=[("connection", "close")])
-
-
-def _check_media(webhook: WebhookSettings, media: Media, headers: dict[str, str]) -> None:
-    if media is QUERY:
-        return
-    if webhook.media_types is not None and not takes(webhook.media_types, media.type):
-        # Who sends nothing needn't say of what type it is.
-        if media.said or headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            raise _type_not_taken(webhook.media_types, media)
-        return
-    # A file that says no type is judged by its bytes once they come.
-    files = webhook.file_types
-    if files is not None and media.kind == "file" and media.type != OCTET_STREAM and not takes(files, media.type):
-        raise _type_not_taken(files, media)
-
-
-def _type_not_taken(taken: tuple[str, ...], media: Media) -> UnsupportedMedia:
-    return UnsupportedMedia(f"the flow takes {', '.join(taken)}, not {media.type[:100]}")

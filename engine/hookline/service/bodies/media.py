@@ -6,7 +6,8 @@ from typing import Final, Literal
 import msgspec
 from python_multipart.multipart import parse_options_header
 
-from hookline.model.webhook import BodyMode
+from hookline.errors import UnsupportedMedia
+from hookline.model.webhook import BodyMode, WebhookSettings
 
 Kind = Literal["json", "xml", "properties", "multipart", "text", "file", "query"]
 
@@ -70,3 +71,22 @@ def takes(media_types: tuple[str, ...], media_type: str) -> bool:
     """Whether one of `application/json`, `text/*` or `*/*` covers a type."""
     main = media_type.partition("/")[0]
     return any(wanted.lower() in (media_type, f"{main}/*", "*/*") for wanted in media_types)
+
+
+def check_media(webhook: WebhookSettings, media: Media, headers: dict[str, str]) -> None:
+    """Raise UnsupportedMedia for a declared type that a flow doesn't take."""
+    if media is QUERY:
+        return
+    if webhook.media_types is not None and not takes(webhook.media_types, media.type):
+        # Who sends nothing needn't say of what type it is.
+        if media.said or headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            raise _type_not_taken(webhook.media_types, media)
+        return
+    # A file that says no type is judged by its bytes once they come.
+    files = webhook.file_types
+    if files is not None and media.kind == "file" and media.type != OCTET_STREAM and not takes(files, media.type):
+        raise _type_not_taken(files, media)
+
+
+def _type_not_taken(taken: tuple[str, ...], media: Media) -> UnsupportedMedia:
+    return UnsupportedMedia(f"the flow takes {', '.join(taken)}, not {media.type[:100]}")
