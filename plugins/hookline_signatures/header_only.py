@@ -134,6 +134,12 @@ class ApiKeySettings(BaseModel):
     header: Annotated[str, AfterValidator(header_name)] = Field(
         default="x-api-key", description="The header that holds the key."
     )
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The parameter of the query that holds the key, in place of a header: for senders that can't set "
+        "one. It is masked here, and yet may stand in the logs of whatever is in between.",
+    )
     prefix: str = Field(default="", description="What stands before the key, such as `Bearer ` with its space.")
 
 
@@ -152,7 +158,7 @@ class ApiKey(Scheme[ApiKeyCredential, ApiKeySettings]):
 
     def open(self, request: SignedRequest, credential: ApiKeyCredential, settings: ApiKeySettings) -> Settled:
         """Compare the key."""
-        given = as_received(required(request, settings.header))
+        given = _shown(request, settings)
         prefix = settings.prefix.encode()
         if not among(given, (prefix + key for key in as_bytes(credential.key))):
             raise NotVerified
@@ -160,11 +166,26 @@ class ApiKey(Scheme[ApiKeyCredential, ApiKeySettings]):
 
     def secret_headers(self, settings: ApiKeySettings) -> frozenset[str]:
         """The one with the key."""
-        return frozenset({settings.header})
+        return frozenset() if settings.query is not None else frozenset({settings.header})
+
+    def secret_query(self, settings: ApiKeySettings) -> frozenset[str]:
+        """The one with the key, where it isn't in a header."""
+        return frozenset() if settings.query is None else frozenset({settings.query})
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: ApiKeyCredential, settings: ApiKeySettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first key."""
+        """With the first key. Raises ValueError where it is in the query, which only the sender can write."""
+        if settings.query is not None:
+            raise ValueError(f"the key is in the query: send it with ?{settings.query}=…, and sign with `none`")
         value = settings.prefix.encode() + as_bytes(credential.key)[0]
         return [(settings.header, value.decode("latin-1"))]
+
+
+def _shown(request: SignedRequest, settings: ApiKeySettings) -> bytes:
+    if settings.query is None:
+        return as_received(required(request, settings.header))
+    given = request.parameter(settings.query)
+    if given is None:
+        raise NotVerified
+    return given.encode()

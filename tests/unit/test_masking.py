@@ -179,3 +179,17 @@ def test_masking_twice_is_masking_once_and_the_original_stays(body: Any, pointer
     once = masks.in_body(Received(body))
     assert msgspec.json.encode(body) == before
     assert masks.in_body(once).body == once.body
+
+
+async def test_rule_33_a_key_in_the_query_is_judged_and_isnt_stored() -> None:
+    scheme = discover().schemes["api-key"]
+    credential = scheme.credential.model_validate({"key": SECRET})  # type: ignore[union-attr]  # it has one
+    flow = webhook_flow(scheme=scheme, credential="key", scheme_settings=scheme.settings(query="api key"))
+    hook = HookOverMemory(flow, credentials={"key": ("api-key", credential)})
+    shown = f"api%20key={SECRET}".encode()
+    for wrong in (b"", b"api+key=", b"api+key=x", shown + b"&" + shown, shown + b"x", b"api+key=%ff"):
+        assert (await hook.send(b"{}", query=wrong, headers=[(b"x-api-key", SECRET.encode())])).status == 401
+    envelope = await stored(hook, b"{}", query=b"a=1&" + shown)
+    assert envelope.arrival.query == {"a": "1", "api key": MASK}
+    assert_nowhere(envelope)
+    assert SECRET not in repr(hook.refusals)
