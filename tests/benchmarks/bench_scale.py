@@ -22,12 +22,15 @@ from bench_server import BODY, executed, load, served, write_flows
 #: Version 7 ids of the past: the time in milliseconds, then the number.
 _OLD_EXECUTIONS = """
 with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < :count)
-insert into executions
-       (id, flow_id, flow_version, state, outcome, created_at, started_at, finished_at, attempt, payload)
-select printf('01900000-%04x-7000-8000-%012x', n >> 16, n), model.flow_id, model.flow_version, model.state,
-       model.outcome, n * 1000, n * 1000, n * 1000, 1, model.payload
+insert into executions ({columns}) select {values}
 from numbers, (select * from executions where state = 'succeeded' limit 1) as model
 """
+_OF_ITS_OWN = {
+    "id": "printf('01900000-%04x-7000-8000-%012x', n >> 16, n)",
+    "created_at": "n * 1000",
+    "started_at": "n * 1000",
+    "finished_at": "n * 1000",
+}
 _OLD_JOURNAL = """
 insert into journal (execution_id, seq, step_id, path, use, state, attempt, started_at, finished_at, input, output)
 select e.id, j.seq, j.step_id, j.path, j.use, j.state, 1, e.created_at, e.created_at, j.input, j.output
@@ -51,7 +54,10 @@ def fill(folder: Path, count: int) -> None:
     """Add old executions, each a copy of one that really ran."""
     with sqlite3.connect(folder / "bench.db") as connection:
         connection.execute("pragma synchronous = off")
-        connection.execute(_OLD_EXECUTIONS, {"count": count})
+        columns = [row[1] for row in connection.execute("pragma table_info(executions)")]
+        values = [_OF_ITS_OWN.get(column, f"model.{column}") for column in columns]
+        statement = _OLD_EXECUTIONS.format(columns=", ".join(columns), values=", ".join(values))
+        connection.execute(statement, {"count": count})
         connection.execute(_OLD_JOURNAL)
     with sqlite3.connect(folder / "bench.db") as connection:
         connection.execute("pragma wal_checkpoint(truncate)")
