@@ -184,3 +184,28 @@ def test_each_reading_of_a_batch_is_written_and_what_is_hot_raises_an_alarm(
     wrong = json.dumps([{"device": "x", "celsius": "hot"}]).encode()
     status, answer, _ = server.request("POST", "/hook/iot-bulk", wrong, {**headers, "X-Signature": mac(wrong).hex()})
     assert (status, len(answer["problems"])) == (422, 2)
+
+
+def test_a_slack_command_is_answered_within_its_request(make_server: Callable[..., ServerProcess]) -> None:
+    server = serving(
+        make_server,
+        "slack-command",
+        "slack",
+        "slack",
+        "create table order_lines (order_number text, position integer, sku text, quantity integer, price text);"
+        "insert into order_lines values ('PO-1041', 1, 'BOLT-M8', 200, '0.12'), ('PO-1041', 2, 'NUT-M8', 200, '0.08');",
+        "orders.db",
+    )
+    body = b"command=%2Forder&text=PO-1041&user_name=ada&trigger_id=13345224609.738474920.8088930838d88f008e0"
+    at = str(int(time.time()))
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Slack-Request-Timestamp": at,
+        "X-Slack-Signature": "v0=" + mac(b"v0:%b:%b" % (at.encode(), body)).hex(),
+    }
+    for _ in range(2):
+        # Slack's second try gets the first one's answer.
+        status, answer, _ = server.request("POST", "/hook/slack-command", body, headers)
+        assert (status, answer["text"]) == (200, "Order PO-1041: 200 × BOLT-M8, 200 × NUT-M8")
+    assert server.request("POST", "/hook/slack-command", body + b"0", headers)[0] == 401
+    assert len(server.executions(flow_id="slack-command")) == 1

@@ -32,7 +32,7 @@ def test_each_flow_has_its_cases_and_each_case_file_its_flow() -> None:
     cases = {path.name.removesuffix(".test.json") for path in FLOWS.glob("*.test.json")}
     assert flows == cases
     assert flows >= {"paypal-to-accounting", "purchase-order-xml", "signup-form", "csv-upload", "github-push"}
-    assert flows >= {"shopify-order", "stripe-payment", "file-to-directory", "iot-bulk"}
+    assert flows >= {"shopify-order", "stripe-payment", "slack-command", "file-to-directory", "iot-bulk"}
 
 
 @pytest.mark.parametrize(("path", "case"), [pytest.param(p, c, id=f"{p.stem}: {c.name}") for p, c in _cases()])
