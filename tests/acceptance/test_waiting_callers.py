@@ -1,5 +1,6 @@
 """Callers that wait for a flow's answer, over real processes."""
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -40,8 +41,11 @@ def test_a_restart_while_a_caller_waits_answers_it_503_and_the_flow_goes_on(
     caller.join()
     status, problem = answers[0]
     assert (status, problem["code"]) == (503, "request.unavailable")
+    # It is stored, so that it wasn't refused.
+    assert json.loads(server.run("refused", "--json").stdout)["items"] == []
 
     server.start()
+    assert problem["execution_id"] in [execution["id"] for execution in server.executions(flow_id="ask")]
     eventually(
         "the flow goes on", lambda: [e["state"] for e in server.executions(flow_id="ask")] == ["succeeded", "succeeded"]
     )

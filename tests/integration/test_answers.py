@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hookline.errors import StoreError
 from hookline.jsontypes import decode, encode
 from hookline.model.execution import State
 from hookline.runtime.engine import Engine
@@ -200,11 +201,46 @@ async def test_a_stop_while_somebody_waits_answers_503_and_loses_nothing(harness
         reply = await waiting
         assert reply.status == 503
         assert header(reply, "retry-after") == "5"
+        execution_id = header(reply, "hookline-execution-id")
     del harness.probe.does["slow"]
     async with calling(harness) as caller:
         executions = (await caller.engine.store.executions()).items
-        assert len(executions) == 1
+        assert [one.execution.id for one in executions] == [execution_id]
+        assert (await caller.engine.store.refused()).items == (), "it is stored, so that it wasn't refused"
         assert (await harness.until(caller.engine, executions[0].execution.id)).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("cause", ["stopping", "store"])
+async def test_a_duplicate_whose_answer_cant_be_given_now_is_told_503_and_isnt_refused(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    flow(harness, [REPLY], respond="reply", dedupe_key="$.body.id")
+    async with calling(harness) as caller:
+        first = await caller.send({"id": "a", "n": 5})
+        if cause == "store":
+
+            async def unreadable(*_: Any) -> Any:
+                raise StoreError
+
+            monkeypatch.setattr(caller.engine.store, "execution", unreadable)
+        else:
+            caller.engine.replies.close()
+            # It hasn't answered yet.
+            monkeypatch.setattr(caller.engine.store, "journal", empty)
+            monkeypatch.setattr(caller.engine.store, "execution", unknown)
+        again = await caller.send({"id": "a", "n": 5})
+        assert (again.status, header(again, "retry-after")) == (503, "5")
+        assert header(again, "hookline-execution-id") == header(first, "hookline-execution-id")
+        await caller.engine.refusals.flush()
+        assert (await caller.engine.store.refused()).items == ()
+
+
+async def empty(*_: Any) -> tuple[()]:
+    return ()
+
+
+async def unknown(_: str) -> None:
+    return None
 
 
 async def test_an_attachment_is_streamed_back(harness: Harness) -> None:

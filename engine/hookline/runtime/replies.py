@@ -8,7 +8,6 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from hookline.errors import Unavailable
 from hookline.model.execution import ErrorInfo, Execution, StepRecord
 from hookline.model.reply import CallerReply
 
@@ -26,7 +25,12 @@ class Ended:
     """Why it failed; None where it succeeded."""
 
 
-Heard: TypeAlias = "asyncio.Future[CallerReply | Ended]"
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The engine stopped first. Nothing is lost: the message is stored, and its flow goes on at the next start."""
+
+
+Heard: TypeAlias = "asyncio.Future[CallerReply | Ended | Stopped]"
 
 
 class Replies:
@@ -38,13 +42,10 @@ class Replies:
 
     @contextmanager
     def expect(self, execution_id: str) -> Iterator[Heard]:
-        """Wait for an execution's answer within the block; to be entered before the execution can have begun.
-
-        Raises Unavailable once the engine stops.
-        """
-        if self._closed:
-            raise _stopping()
+        """Wait for an execution's answer within the block; to be entered before the execution can have begun."""
         heard: Heard = asyncio.get_running_loop().create_future()
+        if self._closed:
+            heard.set_result(Stopped())
         self._waiting.setdefault(execution_id, []).append(heard)
         try:
             yield heard
@@ -72,7 +73,7 @@ class Replies:
         for waiting in self._waiting.values():
             for heard in waiting:
                 if not heard.done():
-                    heard.set_exception(_stopping())
+                    heard.set_result(Stopped())
 
 
 class History(Protocol):
@@ -94,7 +95,3 @@ async def stored_reply(store: History, execution_id: str) -> CallerReply | None:
         if len(page) < _PAGE:
             return None
         after = page[-1].seq
-
-
-def _stopping() -> Unavailable:
-    return Unavailable("the server is stopping; the message is stored, and its flow goes on", retry_after=5)

@@ -5,20 +5,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from hookline.errors import HooklineError
+import structlog
+
+from hookline.errors import HooklineError, StoreError, Unavailable
 from hookline.jsontypes import encode
 from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
 from hookline.model.webhook import AcceptedAnswer, WebhookSettings
 from hookline.ports import Accepted, Blobs, Duplicate
-from hookline.runtime.replies import Ended, Heard, History, Replies, stored_reply
+from hookline.runtime.replies import Ended, Heard, History, Replies, Stopped, stored_reply
 from hookline.service.exchange import HookReply
 from hookline.service.problems import MEDIA_TYPE, problem_body
 
 EXECUTION_ID: Final = b"hookline-execution-id"
+_log: Final = structlog.get_logger("hookline.service")
 _JSON: Final = b"application/json"
 _TEXT: Final = b"text/plain; charset=utf-8"
+_LATER: Final = (b"retry-after", b"5")
 _BODYLESS: Final = frozenset({204, 205, 304})
 
 
@@ -47,7 +51,8 @@ class Responder:
     ) -> HookReply:
         """Accept a message, and give what its flow answers; a duplicate gets, or waits for, the answer of the first.
 
-        Raises what `commit` raises, and Unavailable where the engine stops meanwhile.
+        Raises what `commit` raises, and nothing else: once the message is stored it isn't refused, whatever happens to
+        its answer.
         """
         timeout = webhook.respond_timeout.total_seconds()
         with self._replies.expect(execution_id) as heard:
@@ -56,7 +61,13 @@ class Responder:
                 return await self._heard(heard, execution_id, timeout)
         with self._replies.expect(outcome.execution_id) as heard:
             # Asked for only now: what was given before is in the store, and what comes later is heard.
-            stored = await self._stored(outcome.execution_id)
+            try:
+                stored = await self._stored(outcome.execution_id)
+            except StoreError as error:
+                _log.warning(
+                    "the answer of a duplicate can't be read", execution_id=outcome.execution_id, error=error.message
+                )
+                return _come_again("the message came before, and its answer can't be read now", outcome.execution_id)
             if stored is not None:
                 return self._reply(stored, outcome.execution_id)
             return await self._heard(heard, outcome.execution_id, timeout)
@@ -80,7 +91,10 @@ class Responder:
             return _problem(504, NoReplyYet.code, title, detail, execution_id)
         return self._reply(answer, execution_id)
 
-    def _reply(self, answer: CallerReply | Ended, execution_id: str) -> HookReply:
+    def _reply(self, answer: CallerReply | Ended | Stopped, execution_id: str) -> HookReply:
+        if isinstance(answer, Stopped):
+            detail = "the server is stopping; the message is stored, and its flow goes on"
+            return _come_again(detail, execution_id)
         if isinstance(answer, CallerReply):
             return self._given(answer, execution_id)
         if answer.error is None:
@@ -140,7 +154,18 @@ def _title(kind: type[HooklineError]) -> str:
     return (kind.__doc__ or "").partition("\n")[0]
 
 
-def _problem(status: int, code: str, title: str, detail: str, execution_id: str) -> HookReply:
+def _come_again(detail: str, execution_id: str) -> HookReply:
+    return _problem(Unavailable.status, Unavailable.code, _title(Unavailable), detail, execution_id, (_LATER,))
+
+
+def _problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    execution_id: str,
+    further: tuple[tuple[bytes, bytes], ...] = (),
+) -> HookReply:
     extra: Mapping[str, Any] = {"execution_id": execution_id}
-    headers = ((b"content-type", MEDIA_TYPE), (EXECUTION_ID, execution_id.encode()))
+    headers = ((b"content-type", MEDIA_TYPE), (EXECUTION_ID, execution_id.encode()), *further)
     return HookReply(status, headers, problem_body(status, code, title, detail, extra=extra))
