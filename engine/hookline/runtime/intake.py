@@ -15,6 +15,7 @@ from hookline.ports import Accepted, Duplicate, Queue, Store
 from hookline.runtime.drain import DrainRate
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.rate import RateLimit
+from hookline.runtime.uninterrupted import uninterrupted
 
 #: Seconds after which a sender may try again, where nothing better is known.
 RETRY_AFTER: Final = 30.0
@@ -87,26 +88,31 @@ class Intake:
                 if known is None:
                     raise refusal
                 return known
-            if rate is not None:
-                rate.spend(self._clock.monotonic())
-            # Counted beforehand: it may be stored although the sender hangs up meanwhile.
-            self._count(flow.id, 1)
-            result = await self._queue.put(envelope)
+            # It may be stored although the sender hangs up meanwhile.
+            return await uninterrupted(self._put(envelope, rate))
         except StoreError as error:
-            if refusal is None:
-                self._count(flow.id, -1)
-                if rate is not None:
-                    rate.give_back()
             # The sender only learns that it may try again; why it has to, the operator reads here.
             _log.error("a message can't be stored", flow_id=flow.id, error=error.message)
             raise Unavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
+
+    async def _put(self, envelope: Envelope, rate: RateLimit | None) -> Accepted | Duplicate:
+        flow_id = envelope.flow_id
+        if rate is not None:
+            rate.spend(self._clock.monotonic())
+        # Counted beforehand: it may begin before this goes on.
+        self._count(flow_id, 1)
+        result: Accepted | Duplicate | None = None
+        try:
+            result = await self._queue.put(envelope)
+        finally:
+            if not isinstance(result, Accepted):
+                self._count(flow_id, -1)
+                if rate is not None:
+                    rate.give_back()
         if isinstance(result, Duplicate):
-            self._count(flow.id, -1)
-            if rate is not None:
-                rate.give_back()
-            self._metrics.duplicate(flow.id)
+            self._metrics.duplicate(flow_id)
         else:
-            self._metrics.accepted(flow.id)
+            self._metrics.accepted(flow_id)
         return result
 
     def backlog(self, flow_id: str) -> int:

@@ -1,0 +1,139 @@
+"""The door: what it counts of what is being stored, whatever becomes of that or of the sender."""
+
+import asyncio
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.errors import StoreError, TooMany, Unavailable
+from hookline.model.message import Arrival, Envelope, Message
+from hookline.ports import Accepted, Duplicate
+from hookline.runtime.intake import Intake
+from hookline.runtime.metrics import Metrics
+from hookline.testing.clock import ManualClock
+from hookline.testing.hook import webhook_flow
+
+FLOW = webhook_flow("f")
+Outcome = Literal["stored", "duplicate", "store fails", "defect"]
+
+
+class Slow:
+    """A queue whose commits take place when the test says so, whether or not somebody waits for them."""
+
+    def __init__(self) -> None:
+        self.under_way: dict[str, asyncio.Future[Accepted | Duplicate]] = {}
+        self.stored = 0
+
+    async def put(self, envelope: Envelope) -> Accepted | Duplicate:
+        result: asyncio.Future[Accepted | Duplicate] = asyncio.get_running_loop().create_future()
+        self.under_way[envelope.execution_id] = result
+        return await result
+
+    def end(self, execution_id: str, outcome: Outcome) -> None:
+        result = self.under_way[execution_id]
+        if outcome == "stored":
+            self.stored += 1
+        if result.done():  # whoever waited for it is gone; what was committed is committed
+            return
+        if outcome == "stored":
+            result.set_result(Accepted(execution_id))
+        elif outcome == "duplicate":
+            result.set_result(Duplicate("first"))
+        else:
+            result.set_exception(StoreError() if outcome == "store fails" else KeyError())
+
+
+def intake(queue: Any, *, max_backlog: int = 1000, store: Any = None) -> Intake:
+    made = Intake(
+        store=store,
+        queue=queue,
+        clock=ManualClock(),
+        metrics=Metrics(),
+        current=lambda _: FLOW,
+        max_backlog=max_backlog,
+        max_backlog_total=1000,
+    )
+    made.open = True
+    return made
+
+
+def envelope(name: str) -> Envelope:
+    now = ManualClock().now()
+    return Envelope(name, "f", Message({}), Arrival("webhook"), now)
+
+
+def sending(door: Intake, name: str) -> "asyncio.Task[Accepted | Duplicate]":
+    return asyncio.ensure_future(door.accept(FLOW, envelope(name)))
+
+
+async def steps() -> None:
+    """Let everything go on that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["stored", "duplicate", "store fails", "defect"]),
+            st.integers(0, 2),
+            st.booleans(),
+        ),
+        max_size=8,
+    )
+)
+def test_the_backlog_is_what_is_stored_whoever_is_cancelled_and_whatever_fails(
+    sent: list[tuple[Outcome, int, bool]],
+) -> None:
+    async def trial() -> None:
+        queue = Slow()
+        door = intake(queue)
+        tasks = [sending(door, str(place)) for place in range(len(sent))]
+        await steps()
+        for place, (_, cancellations, before) in enumerate(sent):
+            for _ in range(cancellations if before else 0):
+                tasks[place].cancel()
+                await steps()
+        for place, (outcome, _, _) in reversed(list(enumerate(sent))):
+            queue.end(str(place), outcome)
+        for place, (_, cancellations, before) in enumerate(sent):
+            for _ in range(0 if before else cancellations):
+                tasks[place].cancel()
+        await steps()
+        assert all(task.done() for task in tasks)
+        assert [task.cancelled() for task in tasks] == [cancellations > 0 for _, cancellations, _ in sent]
+        assert door.backlog("f") == queue.stored
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()
+
+    asyncio.run(trial())
+
+
+async def test_who_is_cancelled_before_its_message_reached_the_queue_counts_nothing() -> None:
+    queue = Slow()
+    door = intake(queue)
+    task = sending(door, "a")
+    task.cancel()
+    await steps()
+    assert task.cancelled()
+    assert (door.backlog("f"), queue.under_way) == (0, {})
+
+
+async def test_a_defect_of_the_queue_neither_counts_nor_uses_the_rate_up() -> None:
+    queue = Slow()
+    door = intake(queue, max_backlog=1)
+    for error, outcome in ((Unavailable, "store fails"), (KeyError, "defect")):
+        task = sending(door, "a")
+        await steps()
+        queue.end("a", outcome)  # type: ignore[arg-type] # one of the outcomes
+        with pytest.raises(error):
+            await task
+    last = sending(door, "a")
+    await steps()
+    queue.end("a", "stored")
+    assert await last == Accepted("a")
+    with pytest.raises(TooMany):
+        await door.accept(FLOW, envelope("b"))
