@@ -1,5 +1,6 @@
 """Credentials: encrypted at rest, validated by their type, and never shown."""
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Sequence
@@ -165,6 +166,53 @@ async def test_what_could_not_be_committed_is_not_in_memory() -> None:
     with pytest.raises(CredentialError):
         credentials.get("a")
     assert told == []
+
+
+class Slow(Rows):
+    """Commits although whoever asked for it is cancelled meanwhile, as a writer in a thread does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def commit(self, changes: Sequence[Change]) -> Sequence[None]:
+        committed = await super().commit(changes)
+        self.begun.set()
+        await self.go_on.wait()
+        return committed
+
+
+@pytest.mark.parametrize("change", ["put", "drop", "rotate"])
+async def test_memory_is_what_was_committed_although_whoever_asked_is_gone(change: str) -> None:
+    rows, told = Slow(), list[str]()
+    rows.go_on.set()
+    await make(rows).put("a", "acme", {"token": "the old one"})
+    credentials = make(rows, keys=[NEW, OLD], changed=[told.append])
+    await credentials.load()
+    told.clear()
+    rows.begun.clear()
+    rows.go_on.clear()
+    calls = {
+        "put": lambda: credentials.put("a", "acme", {"token": SECRET}),
+        "drop": lambda: credentials.drop("a"),
+        "rotate": credentials.rotate,
+    }
+    asking = asyncio.ensure_future(calls[change]())
+    await rows.begun.wait()
+    asking.cancel()
+    await asyncio.sleep(0)
+    rows.go_on.set()
+    await asyncio.wait({asking})
+    assert asking.cancelled()
+    if change == "drop":
+        assert credentials.list() == []
+    else:
+        assert credentials.get("a")[1] == Token(token=SecretStr(SECRET if change == "put" else "the old one"))
+    # Another process's eyes see nothing that memory doesn't.
+    await credentials.load()
+    assert told == ([] if change == "rotate" else ["a"])
+    assert await credentials.rotate() == 0
 
 
 async def test_rule_34_rotation_encrypts_again_with_the_first_key() -> None:

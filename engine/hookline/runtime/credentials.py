@@ -14,6 +14,7 @@ from hookline.errors import CredentialError, Problem
 from hookline.jsontypes import decode, encode
 from hookline.nearest import did_you_mean
 from hookline.ports import DropCredential, PutCredential, Store, StoredCredential
+from hookline.runtime.uninterrupted import uninterrupted
 from hookline.vault import Vault
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -105,6 +106,10 @@ class Credentials:
             )
         plain = _plain(values)
         value = validated(self._types, name, type, plain)
+        # What is committed is what is in memory, although whoever asked for it is gone by then.
+        await uninterrupted(self._put(name, type, plain, value))
+
+    async def _put(self, name: str, type: str, plain: Mapping[str, Any], value: BaseModel) -> None:
         async with self._lock:
             stored = StoredCredential(
                 name, type, self._vault.encrypt(encode(plain), name=name, type=type), self._clock.now()
@@ -115,6 +120,9 @@ class Credentials:
 
     async def drop(self, name: str) -> None:
         """Remove a credential. Raises CredentialError where there is none, and StoreError."""
+        await uninterrupted(self._drop(name))
+
+    async def _drop(self, name: str) -> None:
         async with self._lock:
             if name not in self._held:
                 raise CredentialError(f"there is no credential {name!r}{_near(name, self._held)}")
@@ -127,6 +135,9 @@ class Credentials:
 
         Raises CredentialError where one can't be decrypted, and then changes none; and StoreError.
         """
+        return await uninterrupted(self._rotate())
+
+    async def _rotate(self) -> int:
         async with self._lock:
             renewed = []
             for name, held in self._held.items():
