@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.errors import StepError
-from hookline.flows.compiled import RetryPolicy
+from hookline.flows.blocks.action import RetryPolicy
 from hookline.runtime.retry import LONGEST_ASKED, next_wait
 
 POLICY = RetryPolicy(attempts=5, wait=timedelta(seconds=2), factor=2, cap=timedelta(seconds=10))

@@ -8,14 +8,14 @@ from pydantic import BaseModel
 
 from hookline.connector import Action
 from hookline.expressions import RESERVED
-from hookline.model.flow import FlowDocument
+from hookline.model.flow import BLOCKS, EXPRESSION_SCHEMA, STEPS, ActionStep, FlowDocument
 from hookline.registry import Registry
 from hookline.scheme import Scheme
 from hookline.trigger import RequestTrigger, Trigger
 
 _EXPRESSION: Final = {"$ref": "#/$defs/Expression"}
 _STEP: Final = {"$ref": "#/$defs/Step"}
-_STEPS: Final = ("ActionStep", "SwitchStep", "ForeachStep")
+_STEPS: Final = frozenset(step.__name__ for step in STEPS)
 #: Keys under which a schema holds values and not schemas.
 _VALUES: Final = frozenset({"default", "const", "enum", "examples", "required"})
 #: Keys that say what a value may be; a schema without any takes everything.
@@ -33,7 +33,6 @@ def _document(registry: Registry) -> dict[str, Any]:
     definitions["Expression"] = _expression(registry.mappers)
     definitions["Step"] = _step(definitions)
     definitions["Verify"] = _verify(registry.schemes)
-    _open_step(definitions)
     _offer(definitions["ActionStep"], ((action.name, action.summary) for action in registry.actions.values()))
     definitions["ActionStep"]["allOf"] = [
         _where("use", action.name, _action(action, definitions)) for action in registry.actions.values()
@@ -58,6 +57,8 @@ def _plain(schema: Any) -> Any:
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
+    if schema == EXPRESSION_SCHEMA:
+        return _EXPRESSION
     if isinstance(schema.get("oneOf"), list) and all(
         each.get("$ref", "").rpartition("/")[2] in _STEPS for each in schema["oneOf"]
     ):
@@ -96,31 +97,16 @@ def _expression(mappers: Iterable[str]) -> dict[str, Any]:
 
 
 def _step(definitions: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = {
-        key: definitions[name]["description"] for key, name in zip(("use", "switch", "foreach"), _STEPS, strict=True)
-    }
+    kinds: dict[str, type[BaseModel]] = {"use": ActionStep, **BLOCKS}
+    chosen: dict[str, Any] = {"$ref": f"#/$defs/{ActionStep.__name__}"}
+    for key, block in reversed(BLOCKS.items()):
+        chosen = {"if": {"required": [key]}, "then": {"$ref": f"#/$defs/{block.__name__}"}, "else": chosen}
     return {
         "type": "object",
         # Named here as well, so that editors offer them before one is chosen.
-        "properties": {key: {"description": text} for key, text in kinds.items()},
-        "if": {"required": ["switch"]},
-        "then": {"$ref": "#/$defs/SwitchStep"},
-        "else": {
-            "if": {"required": ["foreach"]},
-            "then": {"$ref": "#/$defs/ForeachStep"},
-            "else": {"$ref": "#/$defs/ActionStep"},
-        },
+        "properties": {key: {"description": definitions[kind.__name__]["description"]} for key, kind in kinds.items()},
+        **chosen,
     }
-
-
-def _open_step(definitions: dict[str, Any]) -> None:
-    """Say what expressions in the steps themselves may be."""
-    condition = {"anyOf": [{"type": "boolean"}, _EXPRESSION]}
-    for name in (*_STEPS, "CaseDocument"):
-        definitions[name]["properties"]["when"] |= condition
-    definitions["CaseDocument"]["oneOf"] = [{"required": ["when"]}, {"required": ["otherwise"]}]
-    definitions["CaseDocument"]["properties"]["when"].pop("default", None)
-    definitions["ForeachStep"]["properties"]["foreach"] |= {"anyOf": [{"type": ["array", "null"]}, _EXPRESSION]}
 
 
 def _offer(definition: dict[str, Any], names: Iterable[tuple[str, str]]) -> None:

@@ -29,9 +29,9 @@ class Place:
         """The place behind a step; `maybe` are the steps in its cases."""
         return replace(self, steps=self.steps | {step}, maybe=self.maybe.union(maybe))
 
-    def within(self, item: str) -> "Place":
-        """The place inside a foreach whose item has this name."""
-        return replace(self, roots=self.roots | {item, "index"})
+    def within(self, *names: str) -> "Place":
+        """The place inside a block that gives its steps these names."""
+        return replace(self, roots=self.roots.union(names))
 
     def besides(self, maybe: Iterable[str]) -> "Place":
         """The place in a case that may run after others."""

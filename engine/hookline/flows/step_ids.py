@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hookline.errors import Problem
+from hookline.flows.blocks import BLOCKS, block_of
 from hookline.model.flow import STEP_ID
 
 _ID: Final = re.compile(STEP_ID)
@@ -20,7 +21,7 @@ class StepIds:
     pointers: dict[str, str] = field(default_factory=dict)
     """From each id to its step's pointer; of a repeated one, the first's."""
     items: set[str] = field(default_factory=set)
-    """What foreach blocks call their items."""
+    """What blocks call the items that their steps run for."""
 
 
 def find_ids(steps: Any) -> tuple[StepIds, list[Problem]]:
@@ -31,8 +32,9 @@ def find_ids(steps: Any) -> tuple[StepIds, list[Problem]]:
     found, problems = StepIds(), list[Problem]()
     walked = list(_walk(steps, "/steps"))
     for pointer, step in walked:
-        if "foreach" in step:
-            found.items.add(str(step.get("as", "item")))
+        name_item = block_of(step).item
+        if name_item is not None:
+            found.items.add(name_item(step))
         given = step.get("id")
         if not isinstance(given, str) or not _ID.match(given):
             continue
@@ -57,16 +59,12 @@ def _walk(steps: Any, pointer: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             continue
         at = f"{pointer}/{index}"
         yield at, step
-        if isinstance(step.get("switch"), list):
-            for number, case in enumerate(step["switch"]):
-                if isinstance(case, dict):
-                    yield from _walk(case.get("steps"), f"{at}/switch/{number}/steps")
-        elif "foreach" in step:
-            yield from _walk(step.get("steps"), f"{at}/steps")
+        for below, inner in block_of(step).lists(step):
+            yield from _walk(inner, at + below)
 
 
 def _stem(step: Mapping[str, Any]) -> str:
-    kind = next((kind for kind in ("switch", "foreach") if kind in step), None)
+    kind = next((kind for kind in BLOCKS if kind in step), None)
     text = re.sub(r"[^a-z0-9]+", "_", str(step.get("use", "step")).lower()).strip("_") if kind is None else kind
     return text if _ID.match(text) else f"step_{text}".rstrip("_")
 

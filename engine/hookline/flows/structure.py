@@ -1,17 +1,16 @@
 """What a pydantic model finds wrong with a part of a document, as problems with their places and remedies."""
 
 import re
-import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import BaseModel, Tag, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hookline.errors import Problem
 from hookline.flows.positions import escape
-from hookline.model.flow import FLOW_ID, STEP_ID, ActionStep, FlowDocument, ForeachStep, SwitchStep
+from hookline.model.flow import BLOCKS, FLOW_ID, STEP_ID, STEPS, FlowDocument
 from hookline.nearest import did_you_mean, nearest
 
 #: What patterns of the document's model mean in words.
@@ -21,12 +20,10 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[1-9][0-9]*/(s|m|h)$": "a rate is a count for a second, minute or hour: 10/s, 600/m or 5000/h",
 }
 
-_KINDS: Final = ("use", "switch", "foreach")
+#: The keys of which a step has one, that says what it does.
+_KINDS: Final = ("use", *BLOCKS)
 _A_STEP: Final = re.compile(r"/steps/[0-9]+\Z")
-_TAGS: Final = frozenset({"action", "switch", "foreach"})
-_STEP_KEYS: Final = frozenset(
-    info.alias or name for model in (ActionStep, SwitchStep, ForeachStep) for name, info in model.model_fields.items()
-)
+_STEP_KEYS: Final = frozenset(info.alias or name for model in STEPS for name, info in model.model_fields.items())
 
 
 def model_problems(
@@ -37,7 +34,7 @@ def model_problems(
     Errors at, or below, the pointers in `unknown` are left out: what will stand there isn't known yet.
     """
     faults = [
-        (details, _place(model, value, details["loc"], pointer))
+        (details, _place(value, details["loc"], pointer))
         for details in error.errors(include_url=False)
         if not _is_echo(details)
     ]
@@ -83,11 +80,16 @@ def _follows_from(problem: Problem, vague: Collection[str]) -> bool:
 def _kindless(pointer: str, step: Mapping[str, Any]) -> Problem:
     near = [f"instead of {key!r}, {text}" for key in step if (text := did_you_mean(key, _KINDS))]
     return Problem(
-        "this step says neither use, switch nor foreach",
+        f"this step says neither {', '.join(_KINDS[:-1])} nor {_KINDS[-1]}",
         pointer,
         "missing_key",
-        near[0] if near else 'add what it does: "use" with an action\'s name, "switch" with cases, or "foreach"',
+        near[0] if near else f'add what it does: "use" with an action\'s name, or a block: {_listed(BLOCKS)}',
     )
+
+
+def _listed(keys: Iterable[str]) -> str:
+    *others, last = (f'"{key}"' for key in keys)
+    return f"{', '.join(others)} or {last}"
 
 
 def _at(value: Any, pointer: str) -> Any:
@@ -97,15 +99,12 @@ def _at(value: Any, pointer: str) -> Any:
     return value
 
 
-def _place(model: type[BaseModel], value: Any, loc: Sequence[str | int], pointer: str) -> str:
+def _place(value: Any, loc: Sequence[str | int], pointer: str) -> str:
     """The pointer of the innermost value on an error's path.
 
     A path also names alternatives of unions, which the document doesn't, and keys that are missing: neither counts.
     """
-    for position, part in enumerate(loc):
-        if model is FlowDocument and position > 1 and part in _TAGS and loc[position - 2] == "steps":
-            # Behind each step's index stands its kind, which is also the name of one of the step's keys.
-            continue
+    for part in loc:
         if isinstance(value, dict) and part in value:
             value, pointer = value[part], f"{pointer}/{escape(part)}"
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):
@@ -181,16 +180,15 @@ def _known(model: type[BaseModel], details: ErrorDetails) -> list[str]:
 
 def _keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[str, str | None]]:
     """The keys, with their descriptions, that an object at an error's path may have."""
-    models: list[tuple[str | None, type[BaseModel]]] = [(None, model)]
+    models = [model]
     for part in loc:
         if isinstance(part, int):
             continue
-        # Tags first: a switch's tag is also the name of its field.
-        chosen = [each for each in models if each[0] == part]
-        inner = [found for _, each in models for found in _models(_field(each, part))]
-        named = [each for each in models if each[1].__name__ == part]
-        models = [(None, each) for _, each in chosen] or inner or named or models
-    for _, each in models:
+        inner = [found for each in models for found in _models(_field(each, part))]
+        # A union's alternative is named after its model.
+        named = [each for each in models if each.__name__ == part]
+        models = inner or named or models
+    for each in models:
         for name, info in each.model_fields.items():
             yield info.alias or name, info.description
 
@@ -202,15 +200,9 @@ def _field(model: type[BaseModel], key: str) -> Any:
     return None
 
 
-def _models(annotation: Any, tag: str | None = None) -> Iterator[tuple[str | None, type[BaseModel]]]:
-    """The models within an annotation, each with the tag that chooses it from a union."""
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        inner, *metadata = typing.get_args(annotation)
-        tag = next((mark.tag for mark in metadata if isinstance(mark, Tag)), tag)
-        yield from _models(inner, tag)
-    elif origin is not None or isinstance(annotation, types.UnionType):
-        for argument in typing.get_args(annotation):
-            yield from _models(argument, tag)
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield tag, annotation
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models within an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models(argument)

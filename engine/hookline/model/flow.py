@@ -1,9 +1,12 @@
-"""A flow's document: what its JSON file may say."""
+"""A flow's document: what its JSON file may say.
+
+A step is an action, or one of `BLOCKS`.
+"""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Final, Literal, TypeAlias, Union
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from hookline.model.durations import Duration
 from hookline.model.webhook import Rate
@@ -11,8 +14,13 @@ from hookline.model.webhook import Rate
 FLOW_ID = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 STEP_ID = r"^[a-z][a-z0-9_]*$"
 
-Expression = Any
-"""A JSON value in which strings may be expressions."""
+EXPRESSION_SCHEMA: Final = {"x-hookline": "expression"}
+"""Stands in these models' JSON Schema for that of an expression, which depends on the mappers that are installed."""
+
+Condition: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, EXPRESSION_SCHEMA]})]
+"""True, false, or an expression that gives one of them."""
+ListExpression: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": ["array", "null"]}, EXPRESSION_SCHEMA]})]
+"""A list, null, or an expression that gives one of them."""
 
 
 class _Document(BaseModel):
@@ -39,7 +47,7 @@ class RetryDocument(_Document):
 
 class _Step(_Document):
     id: str | None = Field(default=None, pattern=STEP_ID, description="Names the step's result: `$.steps.<id>`.")
-    when: Expression = Field(default=True, description="The step runs only where this is true.")
+    when: Condition = Field(default=True, description="The step runs only where this is true.")
 
 
 class ActionStep(_Step):
@@ -57,10 +65,18 @@ class ActionStep(_Step):
     )
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
 class CaseDocument(_Document):
     """One case of a switch."""
 
-    when: Expression = Field(default=None, description="The case runs where this is true.")
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["when"]}, {"required": ["otherwise"]}]})
+
+    when: Condition = Field(
+        default=None, description="The case runs where this is true.", json_schema_extra=_without_default
+    )
     otherwise: Literal[True] | None = Field(default=None, description="The case runs where no other did.")
     steps: tuple["StepDocument", ...] = Field(description="What runs in this case.")
 
@@ -75,7 +91,7 @@ class SwitchStep(_Step):
 class ForeachStep(_Step):
     """Run steps for each item of a list; the body becomes the list of results."""
 
-    foreach: Expression = Field(description="An expression that gives the list.")
+    foreach: ListExpression = Field(description="An expression that gives the list.")
     steps: tuple["StepDocument", ...] = Field(min_length=1, description="What runs for each item.")
     concurrency: int = Field(default=1, ge=1, le=1000, description="How many items run side by side.")
     as_: str = Field(
@@ -89,18 +105,26 @@ class ForeachStep(_Step):
     )
 
 
+BLOCKS: Final[dict[str, type[_Step]]] = {"switch": SwitchStep, "foreach": ForeachStep}
+"""The kinds of steps besides actions, each by the key that tells it from the others."""
+
+STEPS: Final[tuple[type[_Step], ...]] = (ActionStep, *BLOCKS.values())
+"""Every kind of step."""
+
+
 def _kind(step: Any) -> str:
-    for kind in ("switch", "foreach"):
-        if (kind in step) if isinstance(step, dict) else hasattr(step, kind):
-            return kind
-    return "action"
+    for key, block in BLOCKS.items():
+        if (key in step) if isinstance(step, dict) else isinstance(step, block):
+            return block.__name__
+    return ActionStep.__name__
 
 
+# Each tag is its model's name: pydantic puts them into the paths of errors, where a key's name would pass for the key.
 StepDocument = Annotated[
     Union[  # noqa: UP007 - a forward reference can't be joined by |
-        Annotated[ActionStep, Tag("action")],
-        Annotated[SwitchStep, Tag("switch")],
-        Annotated[ForeachStep, Tag("foreach")],
+        Annotated[ActionStep, Tag("ActionStep")],
+        Annotated[SwitchStep, Tag("SwitchStep")],
+        Annotated[ForeachStep, Tag("ForeachStep")],
     ],
     Discriminator(_kind),
 ]

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from hookline.errors import StepError
-from hookline.flows.compiled import RetryPolicy
+from hookline.flows.blocks.action import RetryPolicy
 
 #: What a provider may ask for with Retry-After; more than that is taken as this.
 LONGEST_ASKED: Final = timedelta(days=1)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from hookline.connector import FILTERED, PASS, STOPPED, Action, Context, Reply, Signal
 from hookline.errors import BlobGone, CredentialError, ExpressionError, StepError, StoreError
-from hookline.flows.compiled import ActionNode
+from hookline.flows.blocks.action import ActionNode
 from hookline.ids import idempotency_key
 from hookline.jsontypes import decode
 from hookline.model.execution import ErrorInfo, StepRecord, StepState

@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.connector import Action
-from hookline.flows.compiled import ActionNode
+from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import encode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.runtime.execution_run import ExecutionRun

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.errors import FlowInvalid
+from hookline.flows.blocks.action import ActionNode, RetryPolicy
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.compile import compile_flow, examine
-from hookline.flows.compiled import ActionNode, CompiledFlow, ForeachNode, RetryPolicy, SwitchNode
+from hookline.flows.compiled import CompiledFlow
 from hookline.flows.overrides import override
 from hookline.flows.read import read
 from hookline.flows.version import version_of

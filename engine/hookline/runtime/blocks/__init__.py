@@ -1,51 +1,44 @@
-"""The blocks of the flow language: one file for each, and the table that finds them.
+"""The blocks of the flow language while a flow runs: one file for each, and the table that finds them."""
 
-A block takes the run, its node and the frame it stands in, moves the frame on, and says how it ended. To add one:
-a document in `model.flow`, a node in `flows.compiled`, and its function here.
-"""
+from collections.abc import Sequence
+from typing import Final
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
-
-from hookline.errors import ExpressionError, StepError
-from hookline.flows.compiled import ActionNode, ForeachNode, Node, SwitchNode
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.switch import SwitchNode
 from hookline.model.execution import StepState
+from hookline.runtime.blocks.block import Run, evaluate
 from hookline.runtime.blocks.foreach import run_foreach
 from hookline.runtime.blocks.switch import run_switch
-from hookline.runtime.execution_run import Ending, ExecutionRun, Frame, StepFailed, error_info
+from hookline.runtime.execution_run import Ending, ExecutionRun, Frame
 from hookline.runtime.step import run_action
 
-_BLOCKS: Final[dict[type, Callable[..., Awaitable[Ending]]]] = {
-    ActionNode: run_action,
-}
-
-_NESTING: Final[dict[type, Callable[..., Awaitable[Ending]]]] = {
+BLOCKS: Final[dict[type[Node], Run]] = {
     SwitchNode: run_switch,
     ForeachNode: run_foreach,
 }
+"""What runs each block."""
 
 
 async def run_steps(run: ExecutionRun, nodes: Sequence[Node], frame: Frame) -> Ending:
     """Run steps from top to bottom, until one of them ends the branch. Raises StepFailed."""
     for node in nodes:
-        if node.when is not None and not _holds(run, node, frame):
+        if not _holds(run, node, frame):
             continue
-        block = _BLOCKS.get(type(node))
-        if block is not None:
-            ending = await block(run, node, frame)
+        if isinstance(node, ActionNode):
+            ending = await run_action(run, node, frame)
         else:
-            ending = await _NESTING[type(node)](run, node, frame, run_steps)
+            ending = await BLOCKS[type(node)](run, node, frame, run_steps)
         if ending is not Ending.DONE:
             return ending
     return Ending.DONE
 
 
-def _holds(run: ExecutionRun, node: Any, frame: Frame) -> bool:
-    try:
-        holds: bool = node.when.evaluate(run.scope(frame))
-    except ExpressionError as error:
-        failure = StepError(f"when: {error.message}", code=error.code)
-        raise StepFailed(error_info(failure, frame.prefix + node.id)) from error
+def _holds(run: ExecutionRun, node: Node, frame: Frame) -> bool:
+    if node.when is None:
+        return True
+    holds: bool = evaluate(node.when, run.scope(frame), "when", frame.prefix + node.id)
     if not holds:
         use = node.action.name if isinstance(node, ActionNode) else "block"
         run.pure(frame, node.id, use, StepState.SKIPPED)

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any, Final
 
-from hookline.errors import ExpressionError, StepError
-from hookline.flows.compiled import ForeachNode
+from hookline.errors import StepError
+from hookline.flows.blocks.foreach import ForeachNode
 from hookline.model.execution import StepState
 from hookline.model.message import Message
-from hookline.runtime.blocks.switch import RunSteps
+from hookline.runtime.blocks.block import RunSteps, evaluate
 from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, StepFailed, error_info
 
 #: How many items run before the event loop gets its turn, where no item has anything to wait for.
@@ -82,10 +82,7 @@ async def run_foreach(run: ExecutionRun, node: ForeachNode, frame: Frame, run_st
 
 def _items(run: ExecutionRun, node: ForeachNode, frame: Frame) -> list[Any]:
     path = frame.prefix + node.id
-    try:
-        items = node.items.evaluate(run.scope(frame))
-    except ExpressionError as error:
-        raise StepFailed(error_info(StepError(f"foreach: {error.message}", code=error.code), path)) from error
+    items = evaluate(node.items, run.scope(frame), "foreach", path)
     if items is None:
         return []
     if not isinstance(items, list):

@@ -1,14 +1,9 @@
 """The content-based router."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
-
-from hookline.errors import ExpressionError, StepError
-from hookline.flows.compiled import Case, Node, SwitchNode
+from hookline.flows.blocks.switch import SwitchNode
 from hookline.model.execution import StepState
-from hookline.runtime.execution_run import Ending, ExecutionRun, Frame, StepFailed, error_info
-
-RunSteps: TypeAlias = Callable[[ExecutionRun, Sequence[Node], Frame], Awaitable[Ending]]
+from hookline.runtime.blocks.block import RunSteps, evaluate
+from hookline.runtime.execution_run import Ending, ExecutionRun, Frame
 
 
 async def run_switch(run: ExecutionRun, node: SwitchNode, frame: Frame, run_steps: RunSteps) -> Ending:
@@ -33,26 +28,16 @@ async def run_switch(run: ExecutionRun, node: SwitchNode, frame: Frame, run_step
 
 
 def _choose(run: ExecutionRun, node: SwitchNode, frame: Frame) -> list[int]:
-    scope = run.scope(frame)
+    scope, path = run.scope(frame), frame.prefix + node.id
     chosen: list[int] = []
     otherwise: int | None = None
     for number, case in enumerate(node.cases):
         if case.when is None:
             otherwise = number
-        elif _holds(case, scope, f"{frame.prefix}{node.id}", number):
+        elif evaluate(case.when, scope, f"switch[{number}].when", path):
             chosen.append(number)
             if node.match == "first":
                 break
     if not chosen and otherwise is not None:
         chosen.append(otherwise)
     return chosen
-
-
-def _holds(case: Case, scope: dict[str, object], path: str, number: int) -> bool:
-    if case.when is None:
-        return False
-    try:
-        return case.when.evaluate(scope)
-    except ExpressionError as error:
-        failure = StepError(f"switch[{number}].when: {error.message}", code=error.code)
-        raise StepFailed(error_info(failure, path)) from error

@@ -1,0 +1,47 @@
+"""The splitter and aggregator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from hookline.expressions import Template
+from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.scope import RESERVED, Place
+from hookline.model.flow import ForeachStep
+
+
+@dataclass(frozen=True, slots=True)
+class ForeachNode(Node):
+    """A step that runs others for each item."""
+
+    items: Template
+    steps: tuple[Node, ...]
+    concurrency: int
+    as_name: str
+    on_error: Literal["fail", "continue"]
+
+
+def _compile(step: RawStep, compiling: Compiling) -> tuple[ForeachNode | None, Place]:
+    document, pointer, behind = step.typed(ForeachStep), step.pointer, step.place.after(step.id)
+    items = compiling.template(step.raw["foreach"], f"{pointer}/foreach", step.place)
+    if items.gives not in (None, list, type(None)):
+        remedy = "write an expression that gives a list, such as $.body.lines"
+        compiling.problem("this gives no list to go through", f"{pointer}/foreach", "wrong_type", remedy)
+    name = _item(step.raw)
+    if name in RESERVED:
+        message = f"an item can't be called {name!r}, which is a name of its own"
+        compiling.problem(message, f"{pointer}/as", "reserved_name", "choose another")
+    documents = document.steps if document is not None else None
+    inner = step.place.within(name, "index")
+    steps, _ = compiling.steps(step.raw.get("steps"), documents, f"{pointer}/steps", inner)
+    if document is None:
+        return None, behind
+    node = ForeachNode(step.id, pointer, step.when, items, steps, document.concurrency, document.as_, document.on_error)
+    return node, behind
+
+
+def _item(raw: Mapping[str, Any]) -> str:
+    return str(raw.get("as", "item"))
+
+
+FOREACH: Final = Block(_compile, lambda raw: [("/steps", raw.get("steps"))], _item)

@@ -1,0 +1,73 @@
+"""The content-based router."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from hookline.expressions import Condition
+from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.scope import Place
+from hookline.model.flow import SwitchStep
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of a switch."""
+
+    when: Condition | None
+    """None for `otherwise`."""
+    steps: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchNode(Node):
+    """A step that chooses."""
+
+    cases: tuple[Case, ...]
+    match: Literal["first", "all"]
+
+
+def _compile(step: RawStep, compiling: Compiling) -> tuple[SwitchNode | None, Place]:
+    document, place = step.typed(SwitchStep), step.place
+    cases: list[Case] = []
+    inside: set[str] = set()
+    every = step.raw.get("match") == "all"
+    otherwise = False
+    for number, case in _cases(step.raw):
+        at = f"{step.pointer}/switch/{number}"
+        _check(case, at, otherwise, compiling)
+        otherwise = otherwise or "otherwise" in case
+        here = place.besides(inside) if every else place
+        condition = compiling.condition(case["when"], f"{at}/when", here) if "when" in case else None
+        documents = document.switch[number].steps if document is not None else None
+        steps, behind = compiling.steps(case.get("steps"), documents, f"{at}/steps", here)
+        inside |= (behind.steps | behind.maybe) - (place.steps | place.maybe)
+        cases.append(Case(condition, steps))
+    node = None
+    if document is not None:
+        node = SwitchNode(step.id, step.pointer, step.when, tuple(cases), document.match)
+    return node, place.after(step.id, inside)
+
+
+def _cases(raw: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, case in enumerate(raw["switch"] if isinstance(raw["switch"], list) else ()):
+        if isinstance(case, dict):
+            yield number, case
+
+
+def _check(case: Mapping[str, Any], pointer: str, otherwise: bool, compiling: Compiling) -> None:
+    if ("when" in case) == ("otherwise" in case):
+        has = "both" if "when" in case else "neither"
+        message = f"a case has one of 'when' and 'otherwise'; this one has {has}"
+        compiling.problem(message, pointer, "invalid_case", 'write "when": an expression, or "otherwise": true')
+    if "otherwise" in case and otherwise:
+        message = "there is an 'otherwise' already"
+        compiling.problem(message, f"{pointer}/otherwise", "invalid_case", "join the two cases")
+
+
+def _lists(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for number, case in _cases(raw):
+        yield f"/switch/{number}/steps", case.get("steps")
+
+
+SWITCH: Final = Block(_compile, _lists)

@@ -1,0 +1,24 @@
+"""What the blocks have in common while they run."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from hookline.errors import ExpressionError, StepError
+from hookline.expressions import Condition, Template
+from hookline.flows.blocks.block import Node
+from hookline.runtime.execution_run import Ending, ExecutionRun, Frame, StepFailed, error_info
+
+RunSteps: TypeAlias = Callable[[ExecutionRun, Sequence[Node], Frame], Awaitable[Ending]]
+"""Runs a list of steps: a block runs those inside it by this."""
+
+Run: TypeAlias = Callable[[ExecutionRun, Any, Frame, RunSteps], Awaitable[Ending]]
+"""A block: it takes the run, its node and the frame it stands in, moves the frame on, and says how it ended."""
+
+
+def evaluate(expression: Template | Condition, scope: Mapping[str, Any], key: str, path: str) -> Any:
+    """What the expression under a step's key gives; `path` is the step's. Raises StepFailed."""
+    try:
+        return expression.evaluate(scope)
+    except ExpressionError as error:
+        failure = StepError(f"{key}: {error.message}", code=error.code)
+        raise StepFailed(error_info(failure, path)) from error

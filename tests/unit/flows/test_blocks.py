@@ -1,0 +1,24 @@
+"""A block of the flow language has a part on each floor, and the parts know of each other."""
+
+from hookline.flows import blocks as compiling
+from hookline.flows.blocks.block import Node
+from hookline.model import flow as document
+from hookline.runtime import blocks as running
+
+
+def test_each_block_has_a_document_a_compiler_and_a_runner() -> None:
+    assert list(document.BLOCKS) == list(compiling.BLOCKS)
+    kinds = {node.__name__ for node in Node.__subclasses__()} - {"ActionNode"}
+    assert {node.__name__ for node in running.BLOCKS} == kinds
+    assert len(kinds) == len(compiling.BLOCKS)
+
+
+def test_each_block_is_among_the_steps_that_a_document_takes() -> None:
+    """The union is written out, for type checkers; a block that is missing there would be refused by its own name."""
+    taken = {reference["$ref"].rpartition("/")[2] for reference in _steps()["items"]["oneOf"]}
+    assert taken == {step.__name__ for step in document.STEPS}
+
+
+def _steps() -> dict[str, dict[str, list[dict[str, str]]]]:
+    steps: dict[str, dict[str, list[dict[str, str]]]] = document.FlowDocument.model_json_schema()["properties"]["steps"]
+    return steps
