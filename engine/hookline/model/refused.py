@@ -1,11 +1,14 @@
 """What is kept of a request that was refused, so that a sender's wrong setting is found."""
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
-TEXT_KEPT = 500
+TEXT_KEPT: Final = 500
 """Characters of a path or a detail."""
+BODY_KEPT: Final = 4096
+"""Bytes of a body."""
 
 
 class RefusedRequest(msgspec.Struct, frozen=True):

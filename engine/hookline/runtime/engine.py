@@ -26,7 +26,7 @@ from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.options import EngineOptions
-from hookline.runtime.refusals import Refusals
+from hookline.runtime.refusal_record import RefusalRecord
 from hookline.runtime.replies import Replies
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.runner import Runner
@@ -104,7 +104,7 @@ class Engine:
         self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started)
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
         self._sweeper = Sweeper(self.store, self.blobs, self.clock, self.log, options.file_retention)
-        self.refusals = Refusals(self.store, self.clock, self.ids, self.log)
+        self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
         self._background: asyncio.Task[None] | None = None
         self._unblock = asyncio.Event()
         self._published: dict[str, str] = {}

@@ -16,9 +16,9 @@ from hookline.ports import Blobs
 from hookline.runtime.replies import History, Replies
 from hookline.service.asgi import HookFirst, HookMount
 from hookline.service.exchange import HookReply
-from hookline.service.hook import Counts, Hook, HookOptions, Intake
+from hookline.service.hook import Hook, HookOptions, Intake
 from hookline.service.problems import MEDIA_TYPE, explain, problem_body, refusal
-from hookline.service.refused import Refusals
+from hookline.service.refusing import Counts, Record, Refuser
 from hookline.service.responding import Responder
 from hookline.service.verification import CredentialSource
 
@@ -43,7 +43,7 @@ class HookParts(Protocol):
     @property
     def metrics(self) -> Counts: ...
     @property
-    def refusals(self) -> Refusals: ...
+    def refusals(self) -> Record: ...
     @property
     def replies(self) -> Replies: ...
     @property
@@ -59,10 +59,9 @@ def create_hook(engine: HookParts, options: HookOptions) -> Hook:
         http=engine.http,
         clock=engine.clock,
         ids=engine.ids,
-        metrics=engine.metrics,
         options=options,
         responder=Responder(engine.replies, engine.store, engine.blobs),
-        refusals=engine.refusals,
+        refuser=Refuser(engine.metrics, engine.refusals),
     )
 
 

@@ -7,7 +7,7 @@ store.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -25,26 +25,22 @@ from hookline.errors import (
     Unavailable,
 )
 from hookline.flows.compiled import CompiledFlow
-from hookline.flows.keys import arrival_scope, bounded
 from hookline.http import HttpClient
 from hookline.ids import Ids
-from hookline.model.message import Arrival, Envelope, Message
+from hookline.model.message import Envelope
 from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blobs, Duplicate
 from hookline.scheme import Answer, Scheme, SignedRequest, Verified
-from hookline.service import cors
+from hookline.service import answers, cors
 from hookline.service.bodies.codings import content_codings
 from hookline.service.bodies.media import QUERY, check_media, read_media
-from hookline.service.bodies.properties import lenient_query
 from hookline.service.bodies.reader import BodyReader, Limits
-from hookline.service.bodies.received import Received
-from hookline.service.clients import Address, Clients, ForwardedHeader, Networks, check_address
+from hookline.service.clients import Clients, ForwardedHeader, Networks, check_address
+from hookline.service.envelopes import Envelopes
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
-from hookline.service.masking import Masks
-from hookline.service.problems import refusal
-from hookline.service.refused import Beginning, Refusals, announced, explained
+from hookline.service.refusing import Beginning, Refuser, Seen
 from hookline.service.request_headers import Headers, check_framing, read_headers
-from hookline.service.responding import Responder, accepted_reply
+from hookline.service.responding import Responder
 from hookline.service.staging import Staged, stage
 from hookline.service.uploads import Uploads
 from hookline.service.verification import CredentialSource, Verification
@@ -53,11 +49,7 @@ from hookline.service.wire import Wire
 __all__ = ["Hook", "HookOptions", "HookReply", "HookRequest", "Intake", "SenderGone"]
 
 _log: Final = structlog.get_logger("hookline.service")
-_JSON: Final = (b"content-type", b"application/json")
-_EXECUTION_ID: Final = b"hookline-execution-id"
-_UNKNOWN_FLOW: Final = "-"
 _RETRY_AFTER: Final = 5.0
-_NO_MASKS: Final = Masks()
 
 
 class Intake(Protocol):
@@ -69,14 +61,6 @@ class Intake(Protocol):
 
     async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
         """Return when the message is durable. Raises TooMany and Unavailable."""
-        ...
-
-
-class Counts(Protocol):
-    """Where refusals are counted: `hookline.runtime.metrics`. Intake counts the rest."""
-
-    def refused(self, flow_id: str, reason: str) -> None:
-        """`reason` is the error's code; unknown flows count under one name."""
         ...
 
 
@@ -98,20 +82,6 @@ class HookOptions:
     """The header in which they say so."""
 
 
-class _Seen:
-    """What the answer to a request needs of its flow, whatever the answer is."""
-
-    __slots__ = ("beginning", "client", "masks", "origin", "webhook", "wire")
-
-    def __init__(self) -> None:
-        self.webhook: WebhookSettings | None = None
-        self.origin: str | None = None
-        self.masks = _NO_MASKS
-        self.client: str | None = None
-        self.wire: Wire | None = None
-        self.beginning: Beginning | None = None
-
-
 class Hook:
     """Answers requests. One for each server; of them it keeps the rates of clients, a bounded number."""
 
@@ -124,19 +94,17 @@ class Hook:
         http: HttpClient,
         clock: Clock,
         ids: Ids,
-        metrics: Counts,
         options: HookOptions,
         responder: Responder,
-        refusals: Refusals,
+        refuser: Refuser,
     ) -> None:
-        self._refusals = refusals
+        self._refuser = refuser
         self._intake = intake
         self._credentials = credentials
         self._blobs = blobs
         self._http = http
         self._clock = clock
-        self._ids = ids
-        self._metrics = metrics
+        self._envelopes = Envelopes(clock, ids)
         self._options = options
         self._responder = responder
         self._clients = Clients(options.trusted_proxies, options.forwarded_header)
@@ -144,19 +112,18 @@ class Hook:
 
     async def handle(self, request: HookRequest) -> HookReply:
         """The answer to a request. Raises SenderGone, and never anything else: what is unforeseen is a 503."""
-        seen = _Seen()
+        seen = Seen()
         reply = await self._handle(request, seen)
         return reply if seen.webhook is None else cors.allowing(reply, seen.webhook, seen.origin)
 
-    async def _handle(self, request: HookRequest, seen: "_Seen") -> HookReply:
-        flow_id = _UNKNOWN_FLOW
+    async def _handle(self, request: HookRequest, seen: Seen) -> HookReply:
         scheme: Scheme[Any, Any] | None = None
         try:
             headers = read_headers(request)
             check_framing(request.http_version, headers.joined)
             name, _, path = request.path.partition("/")
             flow = self._intake.flow(name)
-            flow_id = flow.id
+            seen.flow_id = flow.id
             webhook = flow.trigger.webhook
             if webhook is None:
                 raise FlowUnknown  # noqa: TRY301 - one place answers all refusals
@@ -173,51 +140,22 @@ class Hook:
                 raise _not_taken(webhook)  # noqa: TRY301 - one place answers all refusals
             outcome = await self._accept(request, headers, flow, webhook, path, seen)
         except RequestRefused as error:
-            reply = self._refuse(flow_id, request, seen, error)
-            return reply if scheme is None or not scheme.bare_refusals else _bare(reply)
+            reply = self._refuser.refuse(request, seen, error)
+            return reply if scheme is None or not scheme.bare_refusals else answers.bare(reply)
         except SenderGone:
-            self._metrics.refused(flow_id, "sender_gone")
+            self._refuser.gone(seen)
             raise
         except StoreError as error:
-            _log.warning("hook.store_unavailable", flow=flow_id, error=error.message)
-            return self._refuse(flow_id, request, seen, Unavailable(retry_after=_RETRY_AFTER))
+            _log.warning("hook.store_unavailable", flow=seen.flow_id, error=error.message)
+            return self._refuser.refuse(request, seen, Unavailable(retry_after=_RETRY_AFTER))
         except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
-            _log.error("hook.defect", flow=flow_id, exc_info=error)
-            return self._refuse(flow_id, request, seen, Unavailable(retry_after=_RETRY_AFTER))
+            _log.error("hook.defect", flow=seen.flow_id, exc_info=error)
+            return self._refuser.refuse(request, seen, Unavailable(retry_after=_RETRY_AFTER))
         if isinstance(outcome, Answer):
-            return _answered(outcome)
+            return answers.answered(outcome)
         if isinstance(outcome, HookReply):
             return outcome
-        if webhook.accepted is not None:
-            return accepted_reply(webhook.accepted, outcome.execution_id)
-        execution_id = outcome.execution_id.encode()
-        if scheme is not None and scheme.accepted is not None:
-            reply = _answered(scheme.accepted)
-            return HookReply(reply.status, (*reply.headers, (_EXECUTION_ID, execution_id)), reply.body)
-        if isinstance(outcome, Accepted):
-            status, word = 202, b"queued"
-        else:
-            status, word = 200, b"duplicate"
-        # Ids hold nothing that JSON would have to escape.
-        body = b'{"execution_id":"%b","flow_id":"%b","status":"%b"}' % (execution_id, flow_id.encode(), word)
-        return HookReply(status, (_JSON, (_EXECUTION_ID, execution_id)), body)
-
-    def _refuse(self, flow_id: str, request: HookRequest, seen: "_Seen", error: RequestRefused) -> HookReply:
-        """Count a refusal, record it, and answer it."""
-        self._metrics.refused(flow_id, error.counted_as)
-        came = seen.wire.received if seen.wire is not None else 0
-        self._refusals.add(
-            flow_id,
-            code=error.code,
-            status=error.status,
-            detail=explained(error),
-            method=request.method,
-            path=request.path,
-            size=came or announced(request.headers),
-            client=seen.client or request.client,
-            body=seen.beginning.masked(seen.masks) if seen.beginning is not None else None,
-        )
-        return refusal(error)
+        return answers.accepted(flow, webhook, outcome)
 
     async def _accept(
         self,
@@ -226,7 +164,7 @@ class Hook:
         flow: CompiledFlow,
         webhook: WebhookSettings,
         path: str,
-        seen: "_Seen",
+        seen: Seen,
     ) -> Accepted | Duplicate | Answer | HookReply:
         received_at = self._clock.now()
         options = self._options
@@ -249,7 +187,6 @@ class Hook:
             headers = headers.without(verification.masks.headers)
             if not verification.reads_body:
                 verified = await verification.finish()
-
             seen.masks = verification.masks
         masks = seen.masks
         query = masks.in_query(request.query, is_body=media is QUERY)
@@ -273,8 +210,17 @@ class Hook:
             if flow.schema is not None and (problems := flow.schema.problems(received.body)):
                 raise SchemaViolation(problems=problems)  # noqa: TRY301 - what was stored on the way goes
             received = masks.in_body(received)
-            envelope = self._envelope(
-                flow, webhook, request, headers, path, query, received, verified, received_at, sender
+            envelope = self._envelopes.of(
+                flow,
+                webhook,
+                headers,
+                received,
+                verified,
+                method=request.method,
+                path=path,
+                query=query,
+                received_at=received_at,
+                sender=sender,
             )
         except BaseException:  # cancelled or refused, what was stored on the way goes
             await uploads.discard()
@@ -308,73 +254,9 @@ class Hook:
         signed = SignedRequest(request.method, url, headers.received, received_at, self._http)
         return Verification(flow.id, scheme, flow.trigger, signed, self._credentials)
 
-    def _envelope(
-        self,
-        flow: CompiledFlow,
-        webhook: WebhookSettings,
-        request: HookRequest,
-        headers: Headers,
-        path: str,
-        query: bytes,
-        received: Received,
-        verified: Verified | None,
-        received_at: datetime,
-        sender: Address | None,
-    ) -> Envelope:
-        trigger = flow.trigger
-        message = Message(received.body, headers.joined, received.attachments)
-        arrival = Arrival(
-            use=trigger.use,
-            method=request.method,
-            path=path,
-            query=lenient_query(query) if query else {},
-            received_at=received_at,
-            verified_by=trigger.scheme.name if trigger.scheme is not None else None,
-            client=str(sender) if sender is not None else None,
-            scheme_id=verified.dedupe_key if verified is not None else None,
-        )
-        key: str | None = None
-        if trigger.dedupe_key is not None:
-            key = trigger.dedupe_key.text(arrival_scope(message, arrival, flow.vars))
-        elif arrival.scheme_id is not None:
-            key = bounded(f"v:{arrival.scheme_id}")
-        accepted_at = self._clock.now()
-        return Envelope(
-            execution_id=self._ids.new(),
-            flow_id=flow.id,
-            message=message,
-            arrival=arrival,
-            accepted_at=accepted_at,
-            dedupe_key=key,
-            dedupe_until=accepted_at + _window(flow, webhook) if key is not None else None,
-            body_json=received.json,
-            raw=received.raw,
-            raw_headers=headers.received,
-        )
-
 
 def _not_taken(webhook: WebhookSettings) -> MethodNotAllowed:
     return MethodNotAllowed(
         f"the flow takes {', '.join(webhook.methods)}",
         headers=[("allow", ", ".join((*webhook.methods, "HEAD")))],
     )
-
-
-def _window(flow: CompiledFlow, webhook: WebhookSettings) -> timedelta:
-    scheme = flow.trigger.scheme
-    if scheme is None:
-        return webhook.dedupe_window
-    return max(webhook.dedupe_window, scheme.remembers(flow.trigger.scheme_settings))
-
-
-def _answered(answer: Answer) -> HookReply:
-    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
-    if answer.media_type is not None:
-        headers.append((b"content-type", answer.media_type.encode("latin-1")))
-    # Much of an answer is what the sender chose: no browser may take it for anything but what we say that it is.
-    headers = [one for one in headers if one[0] != b"x-content-type-options"]
-    return HookReply(answer.status, (*headers, (b"x-content-type-options", b"nosniff")), answer.body)
-
-
-def _bare(reply: HookReply) -> HookReply:
-    return HookReply(reply.status, tuple(one for one in reply.headers if one[0] != b"content-type"))

@@ -8,22 +8,18 @@ from urllib.parse import quote
 import structlog
 
 from hookline.errors import HooklineError, StoreError, Unavailable
-from hookline.jsontypes import encode
 from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
-from hookline.model.webhook import AcceptedAnswer, WebhookSettings
+from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blobs, Duplicate
 from hookline.runtime.replies import Ended, Heard, History, Replies, Stopped, stored_reply
+from hookline.service.answers import BODYLESS, EXECUTION_ID, add_default, encoded
 from hookline.service.exchange import HookReply
 from hookline.service.problems import MEDIA_TYPE, problem_body
 
-EXECUTION_ID: Final = b"hookline-execution-id"
 _log: Final = structlog.get_logger("hookline.service")
-_JSON: Final = b"application/json"
-_TEXT: Final = b"text/plain; charset=utf-8"
 _LATER: Final = (b"retry-after", b"5")
-_BODYLESS: Final = frozenset({204, 205, 304})
 
 
 class NoReplyYet(HooklineError):
@@ -62,7 +58,7 @@ class Responder:
         with self._replies.expect(outcome.execution_id) as heard:
             # Asked for only now: what was given before is in the store, and what comes later is heard.
             try:
-                stored = await self._stored(outcome.execution_id)
+                stored = await self._stored(outcome.execution_id, webhook)
             except StoreError as error:
                 _log.warning(
                     "the answer of a duplicate can't be read", execution_id=outcome.execution_id, error=error.message
@@ -72,10 +68,10 @@ class Responder:
                 return self._reply(stored, outcome.execution_id)
             return await self._heard(heard, outcome.execution_id, timeout)
 
-    async def _stored(self, execution_id: str) -> CallerReply | Ended | None:
+    async def _stored(self, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | None:
         # Its state is asked for before its reply: one that ends between the two questions has replied by the second.
         execution = await self._store.execution(execution_id)
-        reply = await stored_reply(self._store, execution_id)
+        reply = await stored_reply(self._store, execution_id, exact=webhook.numbers == "exact")
         if reply is not None:
             return reply
         if execution is None or execution.state not in FINAL:
@@ -107,36 +103,16 @@ class Responder:
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
         headers.append((EXECUTION_ID, execution_id.encode()))
         file = answer.attachment
-        if answer.status in _BODYLESS or (file is None and answer.body is None):
+        if answer.status in BODYLESS or (file is None and answer.body is None):
             return HookReply(answer.status, tuple(headers))
         if file is not None:
-            _default(headers, b"content-type", _safe(file.type))
+            add_default(headers, b"content-type", _safe(file.type))
             if file.filename:
-                _default(headers, b"content-disposition", _disposition(file))
+                add_default(headers, b"content-disposition", _disposition(file))
             return HookReply(answer.status, tuple(headers), file=file, chunks=self._blobs.open(file.id))
-        kind, body = _encoded(answer.body)
-        _default(headers, b"content-type", kind)
+        kind, body = encoded(answer.body)
+        add_default(headers, b"content-type", kind)
         return HookReply(answer.status, tuple(headers), body)
-
-
-def accepted_reply(answer: AcceptedAnswer, execution_id: str) -> HookReply:
-    """What a sender is told that wants its own answer."""
-    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
-    headers.append((EXECUTION_ID, execution_id.encode()))
-    if answer.body is None or answer.status in _BODYLESS:
-        return HookReply(answer.status, tuple(headers))
-    kind, body = _encoded(answer.body)
-    _default(headers, b"content-type", kind)
-    return HookReply(answer.status, tuple(headers), body)
-
-
-def _encoded(body: Any) -> tuple[bytes, bytes]:
-    return (_TEXT, body.encode()) if isinstance(body, str) else (_JSON, encode(body))
-
-
-def _default(headers: list[tuple[bytes, bytes]], name: bytes, value: bytes) -> None:
-    if not any(given == name for given, _ in headers):
-        headers.append((name, value))
 
 
 def _safe(text: str) -> bytes:

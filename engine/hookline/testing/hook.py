@@ -22,6 +22,7 @@ from hookline.runtime.replies import Replies
 from hookline.scheme import Scheme
 from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.hook import Hook, HookOptions
+from hookline.service.refusing import Refuser
 from hookline.service.responding import Responder
 
 
@@ -150,15 +151,15 @@ class MemoryCredentials(dict[str, tuple[str, BaseModel]]):
         return self[name]
 
 
-class RefusedRecord(list[dict[str, Any]]):
-    """Records refused requests in a list."""
+class ListedRefusals(list[dict[str, Any]]):
+    """A record of refused requests that is a list."""
 
     def add(self, flow_id: str, **told: Any) -> None:
         """One more."""
         self.append({"flow_id": flow_id, **told})
 
 
-class Refusals(list[tuple[str, str]]):
+class CountedRefusals(list[tuple[str, str]]):
     """Counts refusals, as pairs of flow and code."""
 
     def refused(self, flow_id: str, reason: str) -> None:
@@ -214,12 +215,12 @@ class HookOverMemory:
         self.blobs: Blobs = blobs or self.memory_blobs
         self.clock = StillClock()
         self.ids = Ids(self.clock)
-        self.metrics = Refusals()
+        self.metrics = CountedRefusals()
         self.credentials = MemoryCredentials(credentials or {})
         self.http = http
         self.options = options or HookOptions("https://hooks.example")
         self.replies = Replies()
-        self.refusals = RefusedRecord()
+        self.refusals = ListedRefusals()
         self.store = NoHistory()
         self.hook = Hook(
             intake=self.intake,
@@ -228,10 +229,9 @@ class HookOverMemory:
             http=self.http,
             clock=self.clock,
             ids=self.ids,
-            metrics=self.metrics,
             options=self.options,
             responder=Responder(self.replies, self.store, self.blobs),
-            refusals=self.refusals,
+            refuser=Refuser(self.metrics, self.refusals),
         )
 
     async def send(

@@ -12,7 +12,7 @@ from hookline.clock import Clock
 from hookline.connector import Log
 from hookline.errors import StoreError
 from hookline.ids import Ids
-from hookline.model.refused import TEXT_KEPT, RefusedRequest
+from hookline.model.refused import BODY_KEPT, TEXT_KEPT, RefusedRequest
 from hookline.ports import Refuse, Store
 
 EVERY: Final = 1.0
@@ -21,11 +21,9 @@ PER_FLOW: Final = 20
 """Requests of one flow that are kept of those between two commits: the newest."""
 FLOWS: Final = 100
 """Flows of which any are kept between two commits."""
-BODY_KEPT: Final = 4096
-"""Bytes of a body."""
 
 
-class Refusals:
+class RefusalRecord:
     """Takes what was refused, and keeps it in the store."""
 
     def __init__(self, store: Store, clock: Clock, ids: Ids, log: Log) -> None:

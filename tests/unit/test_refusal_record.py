@@ -12,9 +12,9 @@ from hookline.api import Check, NoSettings, NotVerified, Scheme, SignedRequest, 
 from hookline.errors import StoreError, TooMany
 from hookline.flows.body_schema import compile_schema
 from hookline.ids import Ids
+from hookline.model.refused import BODY_KEPT
 from hookline.ports import Change, Refuse
-from hookline.runtime.refusals import FLOWS, PER_FLOW, Refusals
-from hookline.service.refused import BEGINNING
+from hookline.runtime.refusal_record import FLOWS, PER_FLOW, RefusalRecord
 from hookline.testing.clock import ManualClock
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -126,7 +126,7 @@ async def test_of_a_body_the_beginning_is_kept() -> None:
     hook = HookOverMemory(webhook_flow(keep_refused_bodies=True))
     pieces = [b"x" * 3000, b"y" * 3000, b"z" * 3000]
     await hook.send(pieces)
-    assert only(hook)["body"] == b"".join(pieces)[:BEGINNING]
+    assert only(hook)["body"] == b"".join(pieces)[:BODY_KEPT]
     assert only(hook)["size"] == 9000
 
 
@@ -139,7 +139,7 @@ async def test_of_a_body_the_beginning_is_kept() -> None:
         (b'{"token": "s3cr3t"', None),
         (b"token=s3cr3t", None),
         (b"[" * 3000, None),
-        (b'{"token": "s3cr3t", "x": "' + b"x" * BEGINNING + b'"}', None),
+        (b'{"token": "s3cr3t", "x": "' + b"x" * BODY_KEPT + b'"}', None),
         (b"", None),
     ],
     ids=["masked", "nothing secret", "half", "a form", "deep", "long", "empty"],
@@ -171,24 +171,24 @@ class Kept:
         return [None]
 
 
-def recorder(store: Kept, clock: ManualClock) -> Refusals:
+def recorder(store: Kept, clock: ManualClock) -> RefusalRecord:
     log: Any = structlog.get_logger()
     kept: Any = store
-    return Refusals(kept, clock, Ids(clock), log)
+    return RefusalRecord(kept, clock, Ids(clock), log)
 
 
-def refuse(refusals: Refusals, flow_id: str, place: int = 0) -> None:
-    refusals.add(flow_id, code="c", status=401, detail="d", method="POST", path=str(place), size=0)
+def refuse(record: RefusalRecord, flow_id: str, place: int = 0) -> None:
+    record.add(flow_id, code="c", status=401, detail="d", method="POST", path=str(place), size=0)
 
 
 async def test_a_flood_is_written_once_a_second_and_no_more_than_a_bounded_number() -> None:
     store, clock = Kept(), ManualClock()
-    refusals = recorder(store, clock)
-    running = asyncio.create_task(refusals.run())
+    record = recorder(store, clock)
+    running = asyncio.create_task(record.run())
     for second in range(3):
         for place in range(5000):
-            refuse(refusals, "flooded", second * 5000 + place)
-        refuse(refusals, "quiet")
+            refuse(record, "flooded", second * 5000 + place)
+        refuse(record, "quiet")
         await clock.until_sleeping()
         assert len(store.commits) == second + 1
         clock.advance(1.0)
@@ -202,30 +202,30 @@ async def test_a_flood_is_written_once_a_second_and_no_more_than_a_bounded_numbe
 
 async def test_what_is_held_is_bounded_however_many_flows_there_are() -> None:
     store, clock = Kept(), ManualClock()
-    refusals = recorder(store, clock)
+    record = recorder(store, clock)
     for flow in range(FLOWS * 2):
         for _ in range(PER_FLOW * 2):
-            refuse(refusals, f"flow-{flow}")
-    await refusals.flush()
+            refuse(record, f"flow-{flow}")
+    await record.flush()
     (commit,) = store.commits
     assert len(commit.requests) == FLOWS * PER_FLOW
 
 
 async def test_nothing_is_written_where_nothing_was_refused() -> None:
     store, clock = Kept(), ManualClock()
-    refusals = recorder(store, clock)
-    await refusals.flush()
+    record = recorder(store, clock)
+    await record.flush()
     assert store.asked == 0
 
 
 async def test_what_a_store_couldnt_take_is_written_once_it_can() -> None:
     store, clock = Kept(), ManualClock()
-    refusals = recorder(store, clock)
-    running = asyncio.create_task(refusals.run())
+    record = recorder(store, clock)
+    running = asyncio.create_task(record.run())
     store.failure = StoreError()
-    refuse(refusals, "orders", 1)
+    refuse(record, "orders", 1)
     await clock.until_sleeping()
-    refuse(refusals, "orders", 2)
+    refuse(record, "orders", 2)
     store.failure = None
     clock.advance(1.0)
     await clock.until_sleeping()
@@ -236,11 +236,11 @@ async def test_what_a_store_couldnt_take_is_written_once_it_can() -> None:
 
 async def test_what_was_refused_last_is_written_when_the_server_stops_and_a_failure_doesnt_keep_it_up() -> None:
     store, clock = Kept(), ManualClock()
-    refusals = recorder(store, clock)
-    refuse(refusals, "orders", 1)
-    await refusals.close()
+    record = recorder(store, clock)
+    refuse(record, "orders", 1)
+    await record.close()
     assert len(store.commits) == 1
     store.failure = StoreError()
-    refuse(refusals, "orders", 2)
-    await refusals.close()
+    refuse(record, "orders", 2)
+    await record.close()
     assert store.asked == 2

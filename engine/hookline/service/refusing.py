@@ -1,0 +1,144 @@
+"""Refusing a request: it is counted and recorded, and its sender is told."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, Protocol
+
+from hookline.errors import RequestRefused
+from hookline.jsontypes import decode, encode
+from hookline.model.refused import BODY_KEPT
+from hookline.model.webhook import WebhookSettings
+from hookline.service.bodies.received import Received
+from hookline.service.exchange import HookReply, HookRequest
+from hookline.service.masking import Masks
+from hookline.service.problems import refusal
+from hookline.service.wire import Wire
+
+UNKNOWN_FLOW: Final = "-"
+"""Under this are the requests to flows that there aren't."""
+_PROBLEMS: Final = 5
+_NO_MASKS: Final = Masks()
+
+
+class Counts(Protocol):
+    """Where refusals are counted: `hookline.runtime.metrics`. Intake counts the rest."""
+
+    def refused(self, flow_id: str, reason: str) -> None:
+        """`reason` is the error's code; unknown flows count under one name."""
+        ...
+
+
+class Record(Protocol):
+    """Where refused requests are recorded: `hookline.runtime.refusal_record`."""
+
+    def add(
+        self,
+        flow_id: str,
+        *,
+        code: str,
+        status: int,
+        detail: str,
+        method: str,
+        path: str,
+        size: int,
+        client: str | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        """One more; returns at once."""
+        ...
+
+
+class Seen:
+    """What is known of a request by the time that it is answered, whatever the answer is."""
+
+    __slots__ = ("beginning", "client", "flow_id", "masks", "origin", "webhook", "wire")
+
+    def __init__(self) -> None:
+        self.flow_id = UNKNOWN_FLOW
+        self.webhook: WebhookSettings | None = None
+        """Where pages of other origins may read the answer."""
+        self.origin: str | None = None
+        self.masks = _NO_MASKS
+        self.client: str | None = None
+        self.wire: Wire | None = None
+        self.beginning: Beginning | None = None
+
+
+class Refuser:
+    """Refuses requests of one server."""
+
+    def __init__(self, counts: Counts, record: Record) -> None:
+        self._counts = counts
+        self._record = record
+
+    def refuse(self, request: HookRequest, seen: Seen, error: RequestRefused) -> HookReply:
+        """Count a refusal, record it, and answer it."""
+        self._counts.refused(seen.flow_id, error.counted_as)
+        came = seen.wire.received if seen.wire is not None else 0
+        self._record.add(
+            seen.flow_id,
+            code=error.code,
+            status=error.status,
+            detail=explained(error),
+            method=request.method,
+            path=request.path,
+            size=came or announced(request.headers),
+            client=seen.client or request.client,
+            body=seen.beginning.masked(seen.masks) if seen.beginning is not None else None,
+        )
+        return refusal(error)
+
+    def gone(self, seen: Seen) -> None:
+        """Count a sender that closed the connection before it was answered."""
+        self._counts.refused(seen.flow_id, "sender_gone")
+
+
+class Beginning:
+    """A body's chunks, of which the first bytes are noted as they pass, where a flow asks for it."""
+
+    def __init__(self, source: AsyncIterator[bytes]) -> None:
+        self._source = source
+        self.noted = b""
+        self.whole = True
+        """All that has come is noted."""
+
+    def __aiter__(self) -> "Beginning":
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._source)
+        room = BODY_KEPT - len(self.noted)
+        self.noted += chunk[:room]
+        self.whole = self.whole and len(chunk) <= room
+        return chunk
+
+    def masked(self, masks: Masks) -> bytes | None:
+        """What may be kept. Where fields are secret, that is a body that they can be found in, and no part of one."""
+        if not masks.fields or not self.noted:
+            return self.noted or None
+        if not self.whole:
+            return None
+        try:
+            # With the digits as they came, whatever the flow makes of them.
+            body: Any = decode(self.noted)
+        except (ValueError, RecursionError):
+            return None
+        return encode(masks.in_body(Received(body)).body) if isinstance(body, dict | list) else None
+
+
+def explained(error: RequestRefused) -> str:
+    """A refusal's message with what the sender isn't told, and where the body is wrong: by pointers, not by values."""
+    parts = [error.message.rstrip(".")]
+    if error.reason and error.reason != error.message:
+        parts.append(error.reason)
+    parts += [f"{problem.pointer or '/'} ({problem.code})" for problem in error.problems[:_PROBLEMS]]
+    if len(error.problems) > _PROBLEMS:
+        parts.append(f"and {len(error.problems) - _PROBLEMS} more")
+    return "; ".join(parts)
+
+
+def announced(headers: Sequence[tuple[bytes, bytes]]) -> int:
+    """Bytes that a request's `Content-Length` announces; 0 where it announces none, or no number."""
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit() and len(value) <= 18:
+            return int(value)
+    return 0
