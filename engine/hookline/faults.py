@@ -16,6 +16,12 @@ out). A commit that carries changes of several kinds passes the points of each.
 | `hold.before_commit`, `hold.after_commit` | its going into the line of its order key |
 | `advance.before_commit`, `advance.after_commit` | the end of one that runs in order, with which the next may run |
 | `release.before_commit`, `release.after_commit` | a failed one's giving its order key back |
+| `await.before_commit`, `await.after_commit` | a step that begins to wait for a callback |
+| `callback.before_commit`, `callback.after_commit` | a callback, or the end of the time for one |
+| `settle.before_commit`, `settle.after_commit` | the end of a step's wait |
+| `cancel.before_commit`, `cancel.after_commit` | an operator's wish to cancel an execution |
+| `state.before_commit`, `state.after_commit` | what a flow keeps |
+| `cursor.before_commit`, `cursor.after_commit` | how far a trigger has got |
 | `publish.before_commit`, `publish.after_commit` | a version of a flow |
 | `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed |
 | `blob.before_commit`, `blob.after_commit` | a file in the blob store |
@@ -44,6 +50,12 @@ POINTS: Final = frozenset(
         "hold",
         "advance",
         "release",
+        "await",
+        "callback",
+        "settle",
+        "cancel",
+        "state",
+        "cursor",
         "publish",
         "credential",
         "blob",

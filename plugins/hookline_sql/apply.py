@@ -84,6 +84,10 @@ def _run(
     if statement is statements.ACCEPT:
         _accept(connection, dialect, operations)
         return
+    if statement.procedure is not None:
+        for batch, operation in operations:
+            batch.results[operation.change] = statement.procedure(connection, operation.row)
+        return
     if statement is statements.ADVANCE:
         # Told with the first of them: they share the transaction.
         found = dialect.read(connection, statement, [operation.row for _, operation in operations])
@@ -169,6 +173,7 @@ _WANTED: Final = {
     statements.RESUME: "only one that waits can be resumed",
     statements.RECORD: "only the journal of a running one is added to",
     statements.PARK: "only one that is queued or running can be parked",
+    statements.CANCEL: "it has ended",
     statements.REOPEN: "only a failed one can be reopened",
     statements.RELEASE_ORDER: "only a failed one holds its key until it is released",
 }

@@ -11,11 +11,13 @@ import msgspec
 
 from hookline.api.storage import (
     Accept,
-    Accepted,
     Attachment,
+    Await,
+    CallBack,
+    Cancel,
     Change,
+    CommitResult,
     DropCredential,
-    Duplicate,
     End,
     Envelope,
     ForgetFiles,
@@ -28,13 +30,18 @@ from hookline.api.storage import (
     Release,
     Reopen,
     Resume,
+    SetCursor,
+    SetState,
+    Settle,
     Start,
     StepRecord,
+    TimeOut,
     Unblock,
     pack,
 )
 
 from . import statements
+from .callbacks import CallbackRow, ClaimRow, TimeoutRow
 from .keys import key_hash
 from .lines import Lines
 from .statements import Row, Statement
@@ -64,7 +71,7 @@ class Batch:
     """What one caller commits, and what came of it."""
 
     operations: list[Operation]
-    results: list[Accepted | Duplicate | None]
+    results: list[CommitResult]
     accepts: list[tuple[int, Envelope, int]] = field(default_factory=list)
     """Change, message, and bytes of its payload."""
     unblocked: list[str] = field(default_factory=list)
@@ -145,17 +152,45 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             for step in steps:
                 for blob_id in _blobs(key, step):
                     yield Operation(statements.REFER, key, (key, blob_id), place)
-        case Park(key, _, ready_at, reason):
-            yield Operation(statements.PARK, key, (key, micros(ready_at), _storable(reason)), place)
+        case Park(key, at, ready_at, reason):
+            yield Operation(statements.PARK, key, (key, micros(at), micros(ready_at), _storable(reason)), place)
+        case Await(key, path, flow_id, step_id, sought, at):
+            hashed = None if sought is None else key_hash(sought)
+            yield Operation(statements.FORGET_TIMEOUT, key, (key, path), place)
+            yield Operation(statements.AWAIT, key, (key, path, flow_id, step_id, hashed, micros(at)), place)
+            if hashed is not None:
+                claimed = ClaimRow(key, path, flow_id, step_id, hashed, micros(at))
+                yield Operation(statements.CLAIM, key, claimed, place)
+        case CallBack():
+            yield Operation(statements.CALL_BACK, change.execution_id or change.id, _callback_row(change), place)
+        case TimeOut(id_, key, path, flow_id, step_id, at):
+            waited_for = TimeoutRow(id_, key, path, flow_id, step_id, micros(at))
+            yield Operation(statements.TIME_OUT, key, waited_for, place)
+        case Settle(key, path):
+            yield Operation(statements.SETTLE, key, (key, path), place)
+        case Cancel(key, at):
+            yield Operation(statements.CANCEL, key, (key, micros(at)), place)
+            if lines.used:
+                yield Operation(statements.ADVANCE, key, (key,), place)
+        case SetState(flow_id, name, value, at):
+            about = f"state {flow_id} {name}"
+            if value is None:
+                yield Operation(statements.DROP_STATE, about, (flow_id, name), place)
+            else:
+                yield Operation(statements.SET_STATE, about, (flow_id, name, micros(at), value), place)
+        case SetCursor(flow_id, value, at):
+            yield Operation(statements.SET_CURSOR, f"cursor {flow_id}", (flow_id, micros(at), value), place)
         case Unblock(flow_id, at):
             yield Operation(statements.UNBLOCK, "", (flow_id, micros(at)), place)
-        case End(key, state, outcome, at, error):
-            about = (
+        case End(key, state, outcome, at, error, waited):
+            cause = (
                 (None, None, None, None)
                 if error is None
                 else (error.code, _storable(error.message), _storable(error.step), error.retryable)
             )
-            yield Operation(statements.END, key, (key, state.value, outcome.value, micros(at), *about), place)
+            yield Operation(statements.END, key, (key, state.value, outcome.value, micros(at), *cause), place)
+            if waited:
+                yield Operation(statements.DROP_WAITS, key, (key,), place)
             if lines.used:
                 yield Operation(statements.ADVANCE, key, (key,), place)
         case Reopen(key, at):
@@ -207,6 +242,22 @@ def _record_row(execution_id: str, step: StepRecord) -> Row:
         ),
         step.input,
         step.output,
+    )
+
+
+def _callback_row(change: CallBack) -> CallbackRow:
+    return CallbackRow(
+        id=change.id,
+        execution_id=change.execution_id,
+        path=change.path,
+        flow_id=change.flow_id,
+        step_id=change.step_id,
+        key_hash=None if change.key is None else key_hash(change.key),
+        digest=change.digest,
+        at=micros(change.at),
+        until=micros(change.until),
+        payload=change.payload,
+        blob_ids=change.blob_ids,
     )
 
 

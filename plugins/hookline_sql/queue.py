@@ -62,7 +62,7 @@ class SqlQueue:
         if self._closed:
             raise StoreError("the queue is closed")
         (result,) = await self._store.commit([Accept(envelope)])
-        assert result is not None  # noqa: S101 - an Accept always gives one
+        assert isinstance(result, Accepted | Duplicate)  # noqa: S101 - an Accept gives no other
         return result
 
     def committed(self, batch: Batch) -> None:

@@ -32,7 +32,19 @@ from hookline.api.storage import (
 )
 
 from .keys import key_hash
-from .tables import blob_refs, credentials, executions, flow_versions, journal, payloads, refused
+from .tables import (
+    blob_refs,
+    callbacks,
+    credentials,
+    cursors,
+    executions,
+    flow_versions,
+    journal,
+    payloads,
+    refused,
+    waits,
+)
+from .tables import state as state_
 from .times import first_id, micros, moment
 
 _error: Final = msgspec.json.Decoder(ErrorInfo)
@@ -86,6 +98,7 @@ def _execution(row: Any) -> Execution:
         reason=row.reason,
         ready_at=moment(row.ready_at),
         files_removed_at=moment(row.files_removed_at),
+        cancel_asked_at=moment(row.cancel_asked_at),
     )
 
 
@@ -159,6 +172,34 @@ def journal_of(connection: Connection, execution_id: str, after: int, limit: int
         )
         for row in rows
     )
+
+
+_CALLBACK: Final = select(callbacks.c.payload).where(
+    callbacks.c.execution_id == bindparam("execution_id"), callbacks.c.path == bindparam("path")
+)
+
+
+def callback(connection: Connection, execution_id: str, path: str) -> bytes | None:
+    payload: bytes | None = connection.scalar(_CALLBACK, {"execution_id": execution_id, "path": path})
+    return payload
+
+
+def waits_of(connection: Connection, execution_id: str) -> tuple[str, ...]:
+    return tuple(
+        connection.scalars(select(waits.c.path).where(waits.c.execution_id == execution_id).order_by(waits.c.path))
+    )
+
+
+def state_of(connection: Connection, flow_id: str, key: str) -> bytes | None:
+    value: bytes | None = connection.scalar(
+        select(state_.c.value).where(state_.c.flow_id == flow_id, state_.c.key == key)
+    )
+    return value
+
+
+def cursor_of(connection: Connection, flow_id: str) -> bytes | None:
+    value: bytes | None = connection.scalar(select(cursors.c.value).where(cursors.c.flow_id == flow_id))
+    return value
 
 
 def page(connection: Connection, flow_id: str | None, state: State | None, cursor: str | None, limit: int) -> Page:

@@ -8,7 +8,7 @@ event loop takes up to 5 ms, which `executemany` would pay for each row.
 Joins are written as CROSS JOIN because SQLite keeps the order of one: from the few rows to the many.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Protocol
@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection
 
 from hookline.api.storage import BLOCKED, MOVES, ORDER, REFUSED_KEPT, State
+
+from .callbacks import call_back, claim, time_out
 
 Row = tuple[Any, ...]
 
@@ -29,10 +31,12 @@ class Statement:
 
     name: str
     """The kind of change. Where the name of a fault point begins with it, running the statement passes the point."""
-    columns: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, str], ...] = ()
     """Names and PostgreSQL types of the columns of `v`; the first is never null."""
-    text: str
+    text: str = ""
     """SQL, in which `{v}` stands where a table may stand."""
+    procedure: Callable[[Connection, Any], Any] | None = None
+    """Instead of a text: takes each row by itself, and gives the result of its change, or None."""
     counted: bool = True
     """Each row has to change one row; otherwise the change was illegal."""
     repeated: bool = False
@@ -230,11 +234,107 @@ RECORD: Final = Statement(
     repeated=True,
 )
 
+#: Where what one of its steps waits for has come meanwhile, or it is to be cancelled, it is ready at once.
 PARK: Final = Statement(
     "park",
-    (("id", "text"), ("ready_at", "bigint"), ("reason", "text")),
-    "UPDATE executions SET state = 'waiting', ready_at = v.ready_at, reason = v.reason FROM {v}"
+    (("id", "text"), ("at", "bigint"), ("ready_at", "bigint"), ("reason", "text")),
+    "UPDATE executions SET state = 'waiting', reason = v.reason,"
+    " ready_at = CASE WHEN executions.cancel_asked_at IS NOT NULL OR EXISTS (SELECT 1 FROM waits, callbacks"
+    " WHERE waits.execution_id = v.id AND callbacks.execution_id = waits.execution_id"
+    " AND callbacks.path = waits.path) THEN v.at ELSE v.ready_at END FROM {v}"
     " WHERE executions.id = v.id AND executions.state IN ('queued', 'running')",
+)
+
+#: One that never ran ends here; all others end themselves, since blocks may have something to do then.
+CANCEL: Final = Statement(
+    "cancel",
+    (("id", "text"), ("at", "bigint")),
+    "UPDATE executions SET cancel_asked_at = coalesce(executions.cancel_asked_at, v.at),"
+    " state = CASE WHEN executions.state = 'queued' THEN 'cancelled' ELSE executions.state END,"
+    " outcome = CASE WHEN executions.state = 'queued' THEN 'cancelled' END,"
+    " finished_at = CASE WHEN executions.state = 'queued' THEN v.at END,"
+    " order_seq = CASE WHEN executions.state <> 'queued' THEN executions.order_seq END,"
+    " reason = CASE WHEN executions.state <> 'queued' THEN executions.reason END,"
+    " ready_at = CASE WHEN executions.state = 'waiting' THEN v.at"
+    " WHEN executions.state <> 'queued' THEN executions.ready_at END"
+    " FROM {v} WHERE executions.id = v.id AND executions.finished_at IS NULL",
+)
+
+# --- Waiting steps ---------------------------------------------------------------------------------------------------
+
+AWAIT: Final = Statement(
+    "await",
+    (
+        ("execution_id", "text"),
+        ("path", "text"),
+        ("flow_id", "text"),
+        ("step_id", "text"),
+        ("key_hash", "bytea"),
+        ("at", "bigint"),
+    ),
+    "INSERT INTO waits (execution_id, path, flow_id, step_id, key_hash, opened_at)"
+    " SELECT v.execution_id, v.path, v.flow_id, v.step_id, v.key_hash, v.at"
+    " FROM {v} WHERE v.execution_id IS NOT NULL ON CONFLICT DO NOTHING",
+    counted=False,
+    repeated=True,
+)
+
+#: It waits anew: that nothing came in time before is past.
+FORGET_TIMEOUT: Final = Statement(
+    "await",
+    (("execution_id", "text"), ("path", "text")),
+    "DELETE FROM callbacks WHERE payload IS NULL AND (execution_id, path) IN"
+    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
+    counted=False,
+    repeated=True,
+)
+
+SETTLE: Final = Statement(
+    "settle",
+    (("execution_id", "text"), ("path", "text")),
+    "DELETE FROM waits WHERE (execution_id, path) IN"
+    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
+    counted=False,
+    repeated=True,
+)
+
+#: An execution that has ended waits for nothing.
+DROP_WAITS: Final = Statement(
+    "end",
+    (("execution_id", "text"),),
+    "DELETE FROM waits WHERE execution_id IN (SELECT v.execution_id FROM {v} WHERE v.execution_id IS NOT NULL)",
+    counted=False,
+)
+
+CLAIM: Final = Statement("await", procedure=claim)
+CALL_BACK: Final = Statement("callback", procedure=call_back)
+TIME_OUT: Final = Statement("callback", procedure=time_out)
+
+# --- What flows and triggers keep ------------------------------------------------------------------------------------
+
+SET_STATE: Final = Statement(
+    "state",
+    (("flow_id", "text"), ("key", "text"), ("at", "bigint"), ("value", "bytea")),
+    "INSERT INTO state (flow_id, key, updated_at, value) SELECT v.flow_id, v.key, v.at, v.value"
+    " FROM {v} WHERE v.flow_id IS NOT NULL"
+    " ON CONFLICT (flow_id, key) DO UPDATE SET updated_at = excluded.updated_at, value = excluded.value",
+    counted=False,
+)
+
+DROP_STATE: Final = Statement(
+    "state",
+    (("flow_id", "text"), ("key", "text")),
+    "DELETE FROM state WHERE (flow_id, key) IN (SELECT v.flow_id, v.key FROM {v} WHERE v.flow_id IS NOT NULL)",
+    counted=False,
+)
+
+SET_CURSOR: Final = Statement(
+    "cursor",
+    (("flow_id", "text"), ("at", "bigint"), ("value", "bytea")),
+    "INSERT INTO cursors (flow_id, updated_at, value) SELECT v.flow_id, v.at, v.value"
+    " FROM {v} WHERE v.flow_id IS NOT NULL"
+    " ON CONFLICT (flow_id) DO UPDATE SET updated_at = excluded.updated_at, value = excluded.value",
+    counted=False,
 )
 
 UNBLOCK: Final = Statement(

@@ -4,11 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from hookline.api.storage import (
-    Accepted,
     Change,
     Clock,
+    CommitResult,
     Due,
-    Duplicate,
     Envelope,
     Execution,
     Page,
@@ -30,7 +29,7 @@ class SqlStore:
         self._database = database
         self._clock = clock
 
-    async def commit(self, changes_: Sequence[Change]) -> Sequence[Accepted | Duplicate | None]:
+    async def commit(self, changes_: Sequence[Change]) -> Sequence[CommitResult]:
         # The places in line that it gets here are right, since nothing is awaited before it is in the writer's queue.
         batch = changes.batch(changes_, self._database.lines)
         if batch.operations:
@@ -48,6 +47,18 @@ class SqlStore:
 
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
         return await self._database.read(lambda connection: reads.journal_of(connection, execution_id, after, limit))
+
+    async def callback(self, execution_id: str, path: str) -> bytes | None:
+        return await self._database.read(lambda connection: reads.callback(connection, execution_id, path))
+
+    async def waits(self, execution_id: str) -> Sequence[str]:
+        return await self._database.read(lambda connection: reads.waits_of(connection, execution_id))
+
+    async def state(self, flow_id: str, key: str) -> bytes | None:
+        return await self._database.read(lambda connection: reads.state_of(connection, flow_id, key))
+
+    async def cursor(self, flow_id: str) -> bytes | None:
+        return await self._database.read(lambda connection: reads.cursor_of(connection, flow_id))
 
     async def executions(
         self,

@@ -56,6 +56,8 @@ executions: Final = Table(
     Column("order_seq", BigInteger),
     Column("order_holds", Boolean(create_constraint=False), nullable=False),
     Column("files_removed_at", BigInteger),
+    #: When somebody asked that it ends as cancelled.
+    Column("cancel_asked_at", BigInteger),
     #: None where it is large: then `payloads` has it.
     Column("payload", LargeBinary),
     PrimaryKeyConstraint("id", name="pk_executions"),
@@ -142,6 +144,86 @@ blob_refs: Final = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_blob_refs_execution", blob_refs.c.execution_id)
+
+#: Steps that wait for what comes from outside, of executions that have not ended.
+waits: Final = Table(
+    "waits",
+    metadata,
+    Column("execution_id", Name, nullable=False),
+    Column("path", Name, nullable=False),
+    Column("flow_id", Name, nullable=False),
+    Column("step_id", Name, nullable=False),
+    #: SHA-256 of the key by which a call finds it; none where only its own URL does.
+    Column("key_hash", LargeBinary),
+    Column("opened_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("execution_id", "path", name="pk_waits"),
+    sqlite_with_rowid=False,
+)
+Index(
+    "ix_waits_key",
+    waits.c.flow_id,
+    waits.c.step_id,
+    waits.c.key_hash,
+    sqlite_where=text("key_hash IS NOT NULL"),
+    postgresql_where=text("key_hash IS NOT NULL"),
+)
+
+#: What came for steps that wait, at most one for each; and what came before anybody waited.
+callbacks: Final = Table(
+    "callbacks",
+    metadata,
+    Column("id", Name, nullable=False),
+    #: None while it waits for an execution that asks for its key.
+    Column("execution_id", Name),
+    Column("path", Name),
+    Column("flow_id", Name, nullable=False),
+    Column("step_id", Name, nullable=False),
+    Column("key_hash", LargeBinary),
+    #: Of what it says, so that a repeated one is known.
+    Column("digest", LargeBinary),
+    Column("at", BigInteger, nullable=False),
+    #: Until when it is kept for somebody who asks for its key.
+    Column("until", BigInteger),
+    #: None where nothing came in time: then nothing may come any more.
+    Column("payload", LargeBinary),
+    PrimaryKeyConstraint("id", name="pk_callbacks"),
+)
+Index("ix_callbacks_step", callbacks.c.execution_id, callbacks.c.path, unique=True)
+Index(
+    "ix_callbacks_key",
+    callbacks.c.flow_id,
+    callbacks.c.step_id,
+    callbacks.c.key_hash,
+    sqlite_where=text("key_hash IS NOT NULL"),
+    postgresql_where=text("key_hash IS NOT NULL"),
+)
+Index(
+    "ix_callbacks_until",
+    callbacks.c.until,
+    sqlite_where=text("until IS NOT NULL"),
+    postgresql_where=text("until IS NOT NULL"),
+)
+
+#: What flows keep from one execution to the next.
+state: Final = Table(
+    "state",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("key", Name, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("flow_id", "key", name="pk_state"),
+)
+
+#: How far the triggers that look for themselves have got.
+cursors: Final = Table(
+    "cursors",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("flow_id", name="pk_cursors"),
+)
 
 #: Of each flow the newest `REFUSED_KEPT` requests that were refused.
 refused: Final = Table(

@@ -77,7 +77,7 @@ def test_changes_of_one_execution_keep_their_order_and_none_is_lost(batches: lis
 
 
 def test_where_nothing_runs_in_order_what_ends_looks_for_no_successor() -> None:
-    ending: list[Change] = [End("a", State.SUCCEEDED, Outcome.COMPLETED, NOW)]
+    ending: list[Change] = [End("a", State.SUCCEEDED, Outcome.COMPLETED, NOW, waited=False)]
     assert [one.statement for one in batch(ending, lines=False).operations] == [statements.END]
     assert [one.statement for one in batch(ending).operations] == [statements.END, statements.ADVANCE]
 

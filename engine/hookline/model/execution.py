@@ -73,7 +73,9 @@ class StepState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     WAITING = "waiting"
-    """It failed, and is tried again at `due_at`."""
+    """It failed and is tried again at `due_at`, or waits for a callback until then."""
+    STARTED = "started"
+    """It is about to run, and must not run twice."""
     SKIPPED = "skipped"
     """Its `when` was false."""
 
@@ -124,3 +126,5 @@ class Execution(msgspec.Struct, frozen=True):
     """JSON of its vars, where they aren't those of the flow's document."""
     files_removed_at: datetime | None = None
     """When its files were given up, since it had ended long before."""
+    cancel_asked_at: datetime | None = None
+    """When somebody asked that it ends as cancelled."""

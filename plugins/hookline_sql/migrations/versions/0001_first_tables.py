@@ -11,11 +11,9 @@ depends_on = None
 _name = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> None:
+def _partial(name: str, *columns: str, where: str, table: str = "executions", unique: bool = False) -> None:
     condition = sa.text(where)
-    op.create_index(
-        name, "executions", list(columns), unique=unique, sqlite_where=condition, postgresql_where=condition
-    )
+    op.create_index(name, table, list(columns), unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 def upgrade() -> None:
@@ -44,6 +42,7 @@ def upgrade() -> None:
         sa.Column("order_seq", sa.BigInteger),
         sa.Column("order_holds", sa.Boolean, nullable=False),
         sa.Column("files_removed_at", sa.BigInteger),
+        sa.Column("cancel_asked_at", sa.BigInteger),
         sa.Column("payload", sa.LargeBinary),
         sa.PrimaryKeyConstraint("id", name="pk_executions"),
     )
@@ -105,6 +104,50 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_blob_refs_execution", "blob_refs", ["execution_id"])
+    op.create_table(
+        "waits",
+        sa.Column("execution_id", _name, nullable=False),
+        sa.Column("path", _name, nullable=False),
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("step_id", _name, nullable=False),
+        sa.Column("key_hash", sa.LargeBinary),
+        sa.Column("opened_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "path", name="pk_waits"),
+        sqlite_with_rowid=False,
+    )
+    _partial("ix_waits_key", "flow_id", "step_id", "key_hash", table="waits", where="key_hash IS NOT NULL")
+    op.create_table(
+        "callbacks",
+        sa.Column("id", _name, nullable=False),
+        sa.Column("execution_id", _name),
+        sa.Column("path", _name),
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("step_id", _name, nullable=False),
+        sa.Column("key_hash", sa.LargeBinary),
+        sa.Column("digest", sa.LargeBinary),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("until", sa.BigInteger),
+        sa.Column("payload", sa.LargeBinary),
+        sa.PrimaryKeyConstraint("id", name="pk_callbacks"),
+    )
+    op.create_index("ix_callbacks_step", "callbacks", ["execution_id", "path"], unique=True)
+    _partial("ix_callbacks_key", "flow_id", "step_id", "key_hash", table="callbacks", where="key_hash IS NOT NULL")
+    _partial("ix_callbacks_until", "until", table="callbacks", where="until IS NOT NULL")
+    op.create_table(
+        "state",
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("key", _name, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.Column("value", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("flow_id", "key", name="pk_state"),
+    )
+    op.create_table(
+        "cursors",
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.Column("value", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("flow_id", name="pk_cursors"),
+    )
     op.create_table(
         "refused",
         sa.Column("id", _name, nullable=False),

@@ -1,0 +1,170 @@
+"""What takes more than one statement: a callback finds the step that waits for it, or waits for that step."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
+
+from hookline.api.storage import EARLY_KEPT, CallbackOutcome, Called, CalledBefore, NotAwaited, TimedOut, TooManyEarly
+
+from .tables import blob_refs, callbacks, executions, waits
+
+
+class CallbackRow(NamedTuple):
+    """A callback, as `changes` gives it. With a path it is for one step, otherwise for whichever asks for its key."""
+
+    id: str
+    execution_id: str | None
+    path: str | None
+    flow_id: str
+    step_id: str
+    key_hash: bytes | None
+    digest: bytes
+    at: int
+    until: int | None
+    payload: bytes
+    blob_ids: tuple[str, ...]
+
+
+class ClaimRow(NamedTuple):
+    """A step that waits for a callback with a key."""
+
+    execution_id: str
+    path: str
+    flow_id: str
+    step_id: str
+    key_hash: bytes
+    at: int
+
+
+class TimeoutRow(NamedTuple):
+    """A step that has waited long enough."""
+
+    id: str
+    execution_id: str
+    path: str
+    flow_id: str
+    step_id: str
+    at: int
+
+
+def call_back(connection: Connection, row: CallbackRow) -> CallbackOutcome:
+    """Keep a callback for its step and make the execution ready; what came before it decides otherwise."""
+    if row.execution_id is not None and row.path is not None:
+        return _to_step(connection, row, row.execution_id, row.path)
+    asked = _asking(connection, row)
+    if asked is not None:
+        return _to_step(connection, row, *asked)
+    return _repeated_by_key(connection, row) or _early(connection, row)
+
+
+def claim(connection: Connection, row: ClaimRow) -> None:
+    """Give a step that begins to wait what came for its key before."""
+    early = _with_key(row) & callbacks.c.execution_id.is_(None) & (callbacks.c.until > row.at)
+    callback_id = connection.scalar(select(callbacks.c.id).where(early))
+    if callback_id is None:
+        return
+    taken = update(callbacks).where(callbacks.c.id == callback_id)
+    connection.execute(taken.values(execution_id=row.execution_id, path=row.path, until=None))
+    references = update(blob_refs).where(blob_refs.c.execution_id == callback_id)
+    connection.execute(references.values(execution_id=row.execution_id))
+
+
+def time_out(connection: Connection, row: TimeoutRow) -> TimedOut | Called:
+    """Let nothing come any more; unless something has come."""
+    known = select(callbacks.c.id).where(callbacks.c.execution_id == row.execution_id, callbacks.c.path == row.path)
+    if connection.scalar(known) is not None:
+        return Called(row.execution_id)
+    connection.execute(insert(callbacks).values(**row._asdict()))
+    return TimedOut()
+
+
+def _to_step(connection: Connection, row: CallbackRow, execution_id: str, path: str) -> CallbackOutcome:
+    at_step = and_(callbacks.c.execution_id == execution_id, callbacks.c.path == path)
+    known = connection.execute(select(callbacks.c.digest, callbacks.c.payload.is_(None)).where(at_step)).one_or_none()
+    if known is not None:
+        digest, timed_out = known
+        return NotAwaited() if timed_out else CalledBefore(execution_id, identical=digest == row.digest)
+    is_open = select(executions.c.id).where(executions.c.id == execution_id, executions.c.finished_at.is_(None))
+    if connection.scalar(is_open) is None:
+        return NotAwaited()
+    _keep(connection, row, owner=execution_id, execution_id=execution_id, path=path, until=None)
+    waiting = exists().where(waits.c.execution_id == execution_id, waits.c.path == path)
+    ready = update(executions).where(executions.c.id == execution_id, executions.c.state == "waiting", waiting)
+    connection.execute(ready.values(ready_at=row.at))
+    return Called(execution_id)
+
+
+def _asking(connection: Connection, row: CallbackRow) -> tuple[str, str] | None:
+    """The step that has asked longest for the callback's key, and got nothing yet."""
+    answered = exists().where(callbacks.c.execution_id == waits.c.execution_id, callbacks.c.path == waits.c.path)
+    found = connection.execute(
+        select(waits.c.execution_id, waits.c.path)
+        .where(
+            waits.c.flow_id == row.flow_id,
+            waits.c.step_id == row.step_id,
+            waits.c.key_hash == row.key_hash,
+            ~answered,
+        )
+        .order_by(waits.c.opened_at, waits.c.execution_id)
+        .limit(1)
+    ).one_or_none()
+    return None if found is None else (found.execution_id, found.path)
+
+
+def _repeated_by_key(connection: Connection, row: CallbackRow) -> CalledBefore | None:
+    """Whether the key was called before: identically, or for an execution that has not ended."""
+    before = connection.execute(
+        select(callbacks.c.execution_id, callbacks.c.digest, executions.c.finished_at)
+        .outerjoin(executions, executions.c.id == callbacks.c.execution_id)
+        .where(_with_key(row), callbacks.c.payload.is_not(None), func.coalesce(callbacks.c.until, row.at + 1) > row.at)
+        .order_by(callbacks.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if before is None:
+        return None
+    if before.digest == row.digest:
+        return CalledBefore(before.execution_id, identical=True)
+    ended = before.execution_id is not None and before.finished_at is not None
+    return None if ended else CalledBefore(before.execution_id, identical=False)
+
+
+def _early(connection: Connection, row: CallbackRow) -> CallbackOutcome:
+    """Keep what nobody asks for yet."""
+    mine = and_(callbacks.c.flow_id == row.flow_id, callbacks.c.step_id == row.step_id)
+    over = connection.scalars(
+        select(callbacks.c.id).where(mine, callbacks.c.execution_id.is_(None), callbacks.c.until <= row.at)
+    ).all()
+    if over:
+        connection.execute(delete(callbacks).where(callbacks.c.id.in_(over)))
+        connection.execute(delete(blob_refs).where(blob_refs.c.execution_id.in_(over)))
+    kept = connection.scalar(select(func.count()).where(mine, callbacks.c.until.is_not(None)))
+    if kept is not None and kept >= EARLY_KEPT:
+        return TooManyEarly()
+    _keep(connection, row, owner=row.id, execution_id=None, path=None, until=row.until)
+    return Called(None)
+
+
+def _keep(
+    connection: Connection,
+    row: CallbackRow,
+    *,
+    owner: str,
+    execution_id: str | None,
+    path: str | None,
+    until: int | None,
+) -> None:
+    values = {**row._asdict(), "execution_id": execution_id, "path": path, "until": until}
+    values.pop("blob_ids")
+    connection.execute(insert(callbacks).values(**values))
+    if row.blob_ids:
+        connection.execute(
+            insert(blob_refs), [{"blob_id": blob_id, "execution_id": owner} for blob_id in dict.fromkeys(row.blob_ids)]
+        )
+
+
+def _with_key(row: CallbackRow | ClaimRow) -> Any:
+    return and_(
+        callbacks.c.flow_id == row.flow_id,
+        callbacks.c.step_id == row.step_id,
+        callbacks.c.key_hash == row.key_hash,
+    )
