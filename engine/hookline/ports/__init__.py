@@ -1,0 +1,56 @@
+"""Ports: what the engine asks of a backend, and the changes that a store commits.
+
+`Store.commit` is the only write. Where a backend is queue and store in one (SQL), accepting a message and
+acknowledging it are changes in a commit like any other, so that they can't disagree with the journal.
+"""
+
+from hookline.ports.backend import Backend, BackendFactory
+from hookline.ports.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
+from hookline.ports.changes import Change, CommitResult
+from hookline.ports.changes.accept import Accept, Accepted, Duplicate
+from hookline.ports.changes.credentials import DropCredential, PutCredential
+from hookline.ports.changes.executions import End, ForgetFiles, Park, Record, Release, Reopen, Resume, Start, Unblock
+from hookline.ports.changes.flows import Publish
+from hookline.ports.changes.refused import REFUSED_KEPT, Refuse
+from hookline.ports.queries.credentials import StoredCredential
+from hookline.ports.queries.executions import Page, Summary
+from hookline.ports.queries.refused import RefusedPage
+from hookline.ports.queries.work import Due
+from hookline.ports.queue import Delivery, Queue
+from hookline.ports.store import Store
+
+__all__ = [
+    "REFUSED_KEPT",
+    "Accept",
+    "Accepted",
+    "Backend",
+    "BackendFactory",
+    "Blob",
+    "BlobStoreFactory",
+    "BlobWriter",
+    "Blobs",
+    "Change",
+    "CommitResult",
+    "Delivery",
+    "DropCredential",
+    "Due",
+    "Duplicate",
+    "End",
+    "ForgetFiles",
+    "Page",
+    "Park",
+    "Publish",
+    "PutCredential",
+    "Queue",
+    "Record",
+    "Refuse",
+    "RefusedPage",
+    "Release",
+    "Reopen",
+    "Resume",
+    "Start",
+    "Store",
+    "StoredCredential",
+    "Summary",
+    "Unblock",
+]

@@ -1,0 +1,30 @@
+"""The changes that a store commits, one file for each subject, and what comes of them."""
+
+from typing import TypeAlias
+
+from hookline.ports.changes.accept import Accept, Accepted, Duplicate
+from hookline.ports.changes.credentials import DropCredential, PutCredential
+from hookline.ports.changes.executions import End, ForgetFiles, Park, Record, Release, Reopen, Resume, Start, Unblock
+from hookline.ports.changes.flows import Publish
+from hookline.ports.changes.refused import Refuse
+
+Change: TypeAlias = (
+    Accept
+    | Start
+    | Resume
+    | Record
+    | Park
+    | Unblock
+    | End
+    | Reopen
+    | Release
+    | Publish
+    | PutCredential
+    | DropCredential
+    | Refuse
+    | ForgetFiles
+)
+"""One thing that is to be made durable."""
+
+CommitResult: TypeAlias = Accepted | Duplicate | None
+"""What came of a change: None for those that have nothing to say."""

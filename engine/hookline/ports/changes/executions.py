@@ -1,0 +1,96 @@
+"""What becomes of an execution."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """queued, or parked before its first step, → running; the version of the flow is bound."""
+
+    execution_id: str
+    flow_version: str
+    at: datetime
+    vars: bytes | None = None
+    """JSON of the flow's vars, where they aren't those of its document: they stay the execution's until it ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """waiting → running. Harmless where it runs already, as what ran when the process died does."""
+
+    execution_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Entries are added to the journal of a running execution."""
+
+    execution_id: str
+    steps: tuple[StepRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """queued or running → waiting; it becomes ready again at `ready_at`, or where that is None when it is unblocked."""
+
+    execution_id: str
+    at: datetime
+    ready_at: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unblock:
+    """Each execution of the flow that waits without a time, or whose reason begins with `BLOCKED`, becomes ready.
+
+    Those that wait for their turn (`ORDER`) go on waiting. One that is blocked has a time where some of it waits to be
+    tried again, and some for a cause outside it.
+    """
+
+    flow_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """→ succeeded, failed or cancelled, from where `MOVES` lets it.
+
+    The next execution with its order key becomes ready, unless this one failed and holds the key (`order_holds`).
+    """
+
+    execution_id: str
+    state: State
+    outcome: Outcome
+    at: datetime
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """failed → waiting, ready at once; its attempt counts up. What its journal holds as succeeded stays so.
+
+    Where it had released its order key, it goes behind those that are there now with the same.
+    """
+
+    execution_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A failed execution that holds its order key makes way for the next. Nothing happens where it holds none."""
+
+    execution_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetFiles:
+    """The executions refer to their files no more. One that has not ended, or was reopened, keeps them."""
+
+    execution_ids: tuple[str, ...]
+    at: datetime

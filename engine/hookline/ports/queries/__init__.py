@@ -1,0 +1,1 @@
+"""What a store is asked, one file for each subject."""
