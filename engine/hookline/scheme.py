@@ -140,6 +140,9 @@ class Scheme(ABC, Generic[C, S]):
     What comes with one that the flow doesn't take is answered by the scheme; where it gives no answer it is a 405.
     """
 
+    json_as: ClassVar[str | None] = None
+    """The media type as which the provider sends its JSON, where that is no type of JSON's: a flow that takes it says
+    `"body": "json"`, and `hookline check` remarks where it doesn't."""
     accepted: ClassVar[Answer | None] = None
     """What the provider insists on where a message was accepted, or came before; 202 or 200 with JSON by default."""
     bare_refusals: ClassVar[bool] = False

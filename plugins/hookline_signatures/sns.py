@@ -125,6 +125,7 @@ class Sns(Scheme[BaseModel, SnsSettings]):
 
     name: ClassVar[str] = "sns"
     title: ClassVar[str] = "Amazon SNS"
+    json_as: ClassVar[str | None] = "text/plain"
     retries_for: ClassVar[timedelta] = timedelta(hours=1)
     settings: ClassVar[type[BaseModel]] = SnsSettings
 

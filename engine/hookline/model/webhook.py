@@ -12,6 +12,14 @@ Method = Literal["GET", "POST", "PUT", "PATCH"]
 BodyMode = Literal["auto", "json", "raw"]
 MediaRange = Annotated[str, StringConstraints(pattern=r"^[^/\s;,]+/[^/\s;,]+$")]
 """`image/png`, `image/*` or `*/*`."""
+
+
+def takes(media_types: tuple[str, ...], media_type: str) -> bool:
+    """Whether one of `application/json`, `text/*` or `*/*` covers a type."""
+    main = media_type.partition("/")[0]
+    return any(wanted.lower() in (media_type, f"{main}/*", "*/*") for wanted in media_types)
+
+
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 

@@ -85,6 +85,12 @@ class Open(Scheme[Any, NoSettings]):
         raise NotImplementedError
 
 
+class Mislabelled(Open):
+    name = "mislabelled"
+    title = "Mislabelled"
+    json_as = "text/plain"
+
+
 class Plugin:
     @hookimpl
     def register_connectors(self) -> list[Connector]:
@@ -92,7 +98,7 @@ class Plugin:
 
     @hookimpl
     def register_schemes(self) -> list[Scheme[Any, Any]]:
-        return [Signed(), Open()]
+        return [Signed(), Open(), Mislabelled()]
 
 
 @pytest.fixture(scope="session")

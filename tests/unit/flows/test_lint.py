@@ -351,6 +351,25 @@ def test_what_verify_says_is_checked_against_the_scheme(check: Check, verify: An
 
 
 @pytest.mark.parametrize(
+    ("settings", "codes"),
+    [
+        ({}, ["json_not_read"]),
+        ({"body": "auto", "media_types": ["application/json"]}, ["json_not_read", "media_type_refused"]),
+        ({"body": "json", "media_types": ["application/json"]}, ["media_type_refused"]),
+        ({"body": "json"}, []),
+        ({"body": "json", "media_types": ["text/*"]}, []),
+        ({"body": "raw"}, []),
+    ],
+)
+def test_a_sender_that_calls_its_json_a_text_is_remarked_on(
+    check: Check, settings: dict[str, Any], codes: list[str]
+) -> None:
+    problems = check(trigger=hook("mislabelled", **settings))
+    assert [(problem.code, problem.severity) for problem in problems] == [(code, "warning") for code in codes]
+    assert not check(trigger=hook("open"))
+
+
+@pytest.mark.parametrize(
     ("key", "code"),
     [
         ("body.id", "constant_key"),

@@ -7,7 +7,7 @@ import msgspec
 from python_multipart.multipart import parse_options_header
 
 from hookline.errors import UnsupportedMedia
-from hookline.model.webhook import BodyMode, WebhookSettings
+from hookline.model.webhook import BodyMode, WebhookSettings, takes
 
 Kind = Literal["json", "xml", "properties", "multipart", "text", "file", "query"]
 
@@ -65,12 +65,6 @@ def read_media(content_type: str | None, mode: BodyMode = "auto") -> Media:
         boundary=options.get(b"boundary"),
         said=bool(name),
     )
-
-
-def takes(media_types: tuple[str, ...], media_type: str) -> bool:
-    """Whether one of `application/json`, `text/*` or `*/*` covers a type."""
-    main = media_type.partition("/")[0]
-    return any(wanted.lower() in (media_type, f"{main}/*", "*/*") for wanted in media_types)
 
 
 def check_media(webhook: WebhookSettings, media: Media, headers: dict[str, str]) -> None:
