@@ -1,0 +1,27 @@
+"""What every store has to do. A backend's tests subclass `StoreContract` and give the fixtures that it names."""
+
+from hookline.testing.contract_store.accepting import AcceptingContract
+from hookline.testing.contract_store.commits import CommitsContract
+from hookline.testing.contract_store.credentials import CredentialsContract
+from hookline.testing.contract_store.files import FilesContract
+from hookline.testing.contract_store.flows import FlowsContract
+from hookline.testing.contract_store.journal import JournalContract
+from hookline.testing.contract_store.lists import ListsContract
+from hookline.testing.contract_store.refused import RefusedContract
+from hookline.testing.contract_store.states import StatesContract
+from hookline.testing.contract_store.work import WorkContract
+
+
+class StoreContract(
+    AcceptingContract,
+    CommitsContract,
+    StatesContract,
+    JournalContract,
+    ListsContract,
+    WorkContract,
+    FilesContract,
+    RefusedContract,
+    FlowsContract,
+    CredentialsContract,
+):
+    """Fixtures to give: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""

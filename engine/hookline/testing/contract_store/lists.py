@@ -1,0 +1,61 @@
+"""Executions are listed in pages."""
+
+from typing import Any
+
+import pytest
+
+from hookline.model.execution import Outcome, State
+from hookline.model.message import arrival_view
+from hookline.ports import End, Start, Store
+from hookline.testing.contract_store.store_fixtures import StoreFixtures
+from hookline.testing.envelopes import Envelopes
+
+
+class ListsContract(StoreFixtures):
+    """Executions are listed in pages."""
+
+    async def _ids(self, store: Store, **chosen: Any) -> list[str]:
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = await store.executions(cursor=cursor, limit=3, **chosen)
+            assert len(page.items) <= 3
+            found += [item.execution.id for item in page.items]
+            if (cursor := page.next) is None:
+                return found
+
+    async def test_lists_are_newest_first_in_pages(self, store: Store, envelopes: Envelopes) -> None:
+        made = []
+        for number in range(10):
+            envelope = envelopes.make("orders" if number % 2 else "invoices", body=number)
+            made.append(envelope)
+            await self._accept(store, envelope)
+            if number % 3 == 0:
+                now = envelope.accepted_at
+                await store.commit([Start(envelope.execution_id, "v1", now)])
+                if number % 2 == 0:
+                    await store.commit([End(envelope.execution_id, State.SUCCEEDED, Outcome.COMPLETED, now)])
+        newest = [(number, made[number].execution_id) for number in reversed(range(10))]
+        assert await self._ids(store) == [id_ for _, id_ in newest]
+        assert await self._ids(store, flow_id="orders") == [id_ for number, id_ in newest if number % 2]
+        assert await self._ids(store, state=State.SUCCEEDED) == [id_ for number, id_ in newest if number % 6 == 0]
+        assert await self._ids(store, state=State.RUNNING) == [id_ for number, id_ in newest if number in (3, 9)]
+        assert await self._ids(store, state=State.QUEUED) == [id_ for number, id_ in newest if number % 3]
+        assert await self._ids(store, flow_id="invoices", state=State.QUEUED) == [
+            id_ for number, id_ in newest if number % 3 and number % 2 == 0
+        ]
+        assert await self._ids(store, flow_id="invoices", state=State.SUCCEEDED) == [
+            id_ for number, id_ in newest if number % 6 == 0
+        ]
+        assert await self._ids(store, flow_id="nobody") == []
+
+    async def test_a_page_doesnt_carry_large_bodies(self, store: Store, envelopes: Envelopes) -> None:
+        await self._accept(store, envelopes.make(body="x" * 1_000_000), envelopes.make(body=1))
+        page = await store.executions()
+        assert all(len(item.payload) < 100_000 for item in page.items)
+        assert [arrival_view(item.payload)["method"] for item in page.items] == ["POST", "POST"]
+
+    @pytest.mark.parametrize("cursor", ["", "x", "%", "01A20E14-1C21-708F-B502-459830859189"])
+    async def test_a_cursor_that_isnt_one_is_refused(self, store: Store, cursor: str) -> None:
+        with pytest.raises(ValueError, match="not a cursor"):
+            await store.executions(cursor=cursor)

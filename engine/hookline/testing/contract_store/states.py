@@ -1,0 +1,152 @@
+"""Executions move only where they may."""
+
+from datetime import timedelta
+
+import pytest
+
+from hookline.errors import ExecutionNotFound, IllegalStateChange
+from hookline.model.execution import FINAL, MOVES, ErrorInfo, Outcome, State
+from hookline.ports import Accept, Change, End, Park, Record, Reopen, Resume, Start, Store, Unblock
+from hookline.testing.clock import ManualClock
+from hookline.testing.contract_store.store_fixtures import OUTCOMES, StoreFixtures
+from hookline.testing.envelopes import Envelopes
+
+
+class StatesContract(StoreFixtures):
+    """Executions move only where they may."""
+
+    async def test_a_life_from_queued_to_succeeded(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        envelope = envelopes.make()
+        id_, accepted = envelope.execution_id, clock.now()
+        await self._accept(store, envelope)
+        clock.advance(1)
+        started = clock.now()
+        await store.commit([Start(id_, "v1", started)])
+        running = await store.execution(id_)
+        assert running is not None
+        assert (running.state, running.flow_version, running.ready_at) == (State.RUNNING, "v1", None)
+        clock.advance(1)
+        wake = clock.now() + timedelta(minutes=5)
+        await store.commit([Park(id_, clock.now(), wake, "retry")])
+        waiting = await store.execution(id_)
+        assert waiting is not None
+        assert (waiting.state, waiting.ready_at, waiting.reason) == (State.WAITING, wake, "retry")
+        await store.commit([Resume(id_, wake)])
+        await store.commit([End(id_, State.SUCCEEDED, Outcome.FILTERED, wake)])
+        ended = await store.execution(id_)
+        assert ended is not None
+        assert (ended.state, ended.outcome, ended.reason, ended.ready_at) == (
+            State.SUCCEEDED,
+            Outcome.FILTERED,
+            None,
+            None,
+        )
+        assert (ended.created_at, ended.started_at, ended.finished_at) == (accepted, started, wake)
+
+    async def test_an_error_is_kept_until_the_execution_is_reopened(self, store: Store, envelopes: Envelopes) -> None:
+        envelope = envelopes.make()
+        id_, now = envelope.execution_id, envelope.accepted_at
+        await self._run(store, envelope)
+        error = ErrorInfo("http.500", "no \ufffd luck", "lines[3]/post", retryable=True)
+        bad = ErrorInfo("http.500", "no \0 luck", "lines[3]/post", retryable=True)
+        await store.commit([End(id_, State.FAILED, Outcome.FAILED, now, bad)])
+        failed = await store.execution(id_)
+        assert failed is not None
+        assert failed.error in (error, bad)
+        await store.commit([Reopen(id_, now)])
+        reopened = await store.execution(id_)
+        assert reopened is not None
+        assert (reopened.state, reopened.error, reopened.outcome) == (State.WAITING, None, None)
+        assert (reopened.attempt, reopened.ready_at, reopened.finished_at) == (2, now, None)
+        assert reopened.flow_version == "v1"
+
+    @pytest.mark.parametrize("state", list(State))
+    @pytest.mark.parametrize("end", sorted(FINAL))
+    async def test_an_end_follows_only_where_moves_let_it(
+        self, store: Store, envelopes: Envelopes, state: State, end: State
+    ) -> None:
+        id_ = await self._bring(store, envelopes, state)
+        change = End(id_, end, OUTCOMES[end], envelopes.clock.now())
+        if end in MOVES[state]:
+            await store.commit([change])
+        else:
+            with pytest.raises(IllegalStateChange, match=f"is {state}"):
+                await store.commit([change])
+            state_now = await store.execution(id_)
+            assert state_now is not None
+            assert state_now.state is state
+
+    @pytest.mark.parametrize("state", list(State))
+    async def test_other_moves_follow_only_where_they_are_legal(
+        self, store: Store, envelopes: Envelopes, state: State
+    ) -> None:
+        now = envelopes.clock.now()
+        legal = {
+            "start": {State.QUEUED},
+            "resume": {State.WAITING, State.RUNNING},
+            "park": {State.QUEUED, State.RUNNING},
+            "record": {State.RUNNING},
+            "reopen": {State.FAILED},
+        }
+        for name, states in legal.items():
+            id_ = await self._bring(store, envelopes, state)
+            changes: dict[str, Change] = {
+                "start": Start(id_, "v2", now),
+                "resume": Resume(id_, now),
+                "park": Park(id_, now, now, "retry"),
+                "record": Record(id_, (envelopes.record(1),)),
+                "reopen": Reopen(id_, now),
+            }
+            change = changes[name]
+            if state in states:
+                assert await store.commit([change]) == [None], name
+            else:
+                with pytest.raises(IllegalStateChange, match=f"is {state}"):
+                    await store.commit([change])
+
+    async def test_what_was_parked_before_its_first_step_can_still_start(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        envelope = envelopes.make()
+        id_, now = envelope.execution_id, envelope.accepted_at
+        await store.commit([Accept(envelope), Park(id_, now, None, "blocked: no credential")])
+        await store.commit([Resume(id_, now), Park(id_, now, None, "blocked: still none")])
+        await store.commit([Start(id_, "v1", now)])
+        started = await store.execution(id_)
+        assert started is not None
+        assert (started.state, started.flow_version, started.started_at) == (State.RUNNING, "v1", now)
+
+    async def test_a_change_of_no_execution_says_so(self, store: Store, envelopes: Envelopes) -> None:
+        nobody, now = envelopes.ids.new(), envelopes.clock.now()
+        for change in (
+            Start(nobody, "v1", now),
+            Resume(nobody, now),
+            Park(nobody, now, None, "x"),
+            Record(nobody, (envelopes.record(1),)),
+            End(nobody, State.FAILED, Outcome.FAILED, now),
+            Reopen(nobody, now),
+        ):
+            with pytest.raises(ExecutionNotFound, match=nobody):
+                await store.commit([change])
+
+    async def test_unblocking_makes_ready_what_is_blocked_or_waits_without_a_time(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        later = now + timedelta(days=1)
+        parked = (
+            ("orders", None, "blocked: x", now),
+            ("orders", None, "x", now),
+            ("orders", later, "blocked: x, and something else waits for a time", now),
+            ("orders", later, "retry", later),
+            ("invoices", None, "blocked: x", None),
+        )
+        made = [(envelopes.make(flow_id), until, reason) for flow_id, until, reason, _ in parked]
+        for envelope, until, reason in made:
+            await self._run(store, envelope)
+            await store.commit([Park(envelope.execution_id, now, until, reason)])
+        await store.commit([Unblock("orders", now)])
+        found = [await store.execution(envelope.execution_id) for envelope, _, _ in made]
+        assert [execution and execution.ready_at for execution in found] == [ready_at for _, _, _, ready_at in parked]
