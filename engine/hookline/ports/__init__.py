@@ -8,9 +8,33 @@ from hookline.ports.backend import Backend, BackendFactory
 from hookline.ports.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.ports.changes import Change, CommitResult
 from hookline.ports.changes.accept import Accept, Accepted, Duplicate
+from hookline.ports.changes.callbacks import (
+    EARLY_KEPT,
+    Await,
+    CallBack,
+    CallbackOutcome,
+    Called,
+    CalledBefore,
+    NotAwaited,
+    Settle,
+    TimedOut,
+    TimeOut,
+    TooManyEarly,
+)
 from hookline.ports.changes.credentials import DropCredential, PutCredential
-from hookline.ports.changes.executions import End, ForgetFiles, Park, Record, Release, Reopen, Resume, Start, Unblock
-from hookline.ports.changes.flows import Publish
+from hookline.ports.changes.executions import (
+    Cancel,
+    End,
+    ForgetFiles,
+    Park,
+    Record,
+    Release,
+    Reopen,
+    Resume,
+    Start,
+    Unblock,
+)
+from hookline.ports.changes.flows import Publish, SetCursor, SetState
 from hookline.ports.changes.refused import REFUSED_KEPT, Refuse
 from hookline.ports.queries.credentials import StoredCredential
 from hookline.ports.queries.executions import Page, Summary
@@ -20,15 +44,22 @@ from hookline.ports.queue import Delivery, Queue
 from hookline.ports.store import Store
 
 __all__ = [
+    "EARLY_KEPT",
     "REFUSED_KEPT",
     "Accept",
     "Accepted",
+    "Await",
     "Backend",
     "BackendFactory",
     "Blob",
     "BlobStoreFactory",
     "BlobWriter",
     "Blobs",
+    "CallBack",
+    "CallbackOutcome",
+    "Called",
+    "CalledBefore",
+    "Cancel",
     "Change",
     "CommitResult",
     "Delivery",
@@ -37,6 +68,7 @@ __all__ = [
     "Duplicate",
     "End",
     "ForgetFiles",
+    "NotAwaited",
     "Page",
     "Park",
     "Publish",
@@ -48,9 +80,15 @@ __all__ = [
     "Release",
     "Reopen",
     "Resume",
+    "SetCursor",
+    "SetState",
+    "Settle",
     "Start",
     "Store",
     "StoredCredential",
     "Summary",
+    "TimeOut",
+    "TimedOut",
+    "TooManyEarly",
     "Unblock",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hookline.ports.changes import Change, CommitResult
+from hookline.ports.queries.callbacks import CallbackQueries
 from hookline.ports.queries.credentials import CredentialQueries
 from hookline.ports.queries.executions import ExecutionQueries
 from hookline.ports.queries.files import FileQueries
@@ -14,6 +15,7 @@ from hookline.ports.queries.work import WorkQueries
 
 class Store(
     ExecutionQueries,
+    CallbackQueries,
     WorkQueries,
     FlowQueries,
     FileQueries,
@@ -26,8 +28,9 @@ class Store(
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         """Make a batch durable, whole or not at all; gives one result for each change, in order.
 
-        Accept gives Accepted or Duplicate, all others None. Raises IllegalStateChange, or ExecutionNotFound, and
-        then nothing of this batch is written; batches of other callers that share the transaction are.
+        Accept gives Accepted or Duplicate, CallBack and TimeOut what they say, all others None. Raises
+        IllegalStateChange, or ExecutionNotFound, and then nothing of this batch is written; batches of other callers
+        that share the transaction are.
         """
         ...
 

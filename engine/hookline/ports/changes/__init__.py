@@ -3,9 +3,21 @@
 from typing import TypeAlias
 
 from hookline.ports.changes.accept import Accept, Accepted, Duplicate
+from hookline.ports.changes.callbacks import Await, CallBack, CallbackOutcome, Settle, TimedOut, TimeOut
 from hookline.ports.changes.credentials import DropCredential, PutCredential
-from hookline.ports.changes.executions import End, ForgetFiles, Park, Record, Release, Reopen, Resume, Start, Unblock
-from hookline.ports.changes.flows import Publish
+from hookline.ports.changes.executions import (
+    Cancel,
+    End,
+    ForgetFiles,
+    Park,
+    Record,
+    Release,
+    Reopen,
+    Resume,
+    Start,
+    Unblock,
+)
+from hookline.ports.changes.flows import Publish, SetCursor, SetState
 from hookline.ports.changes.refused import Refuse
 
 Change: TypeAlias = (
@@ -23,8 +35,15 @@ Change: TypeAlias = (
     | DropCredential
     | Refuse
     | ForgetFiles
+    | Cancel
+    | Await
+    | CallBack
+    | TimeOut
+    | Settle
+    | SetState
+    | SetCursor
 )
 """One thing that is to be made durable."""
 
-CommitResult: TypeAlias = Accepted | Duplicate | None
+CommitResult: TypeAlias = Accepted | Duplicate | CallbackOutcome | TimedOut | None
 """What came of a change: None for those that have nothing to say."""

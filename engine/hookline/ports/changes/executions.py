@@ -67,6 +67,8 @@ class End:
     outcome: Outcome
     at: datetime
     error: ErrorInfo | None = None
+    waited: bool = True
+    """Whether any of its steps may have waited for a callback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,14 @@ class Reopen:
 @dataclass(frozen=True, slots=True)
 class Release:
     """A failed execution that holds its order key makes way for the next. Nothing happens where it holds none."""
+
+    execution_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Somebody asks that it ends as cancelled: one that never ran does so at once, one that waits becomes ready."""
 
     execution_id: str
     at: datetime

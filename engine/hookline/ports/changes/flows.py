@@ -12,3 +12,24 @@ class Publish:
     version: str
     document: bytes
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """A flow keeps a value under a key; None removes it."""
+
+    flow_id: str
+    key: str
+    value: bytes | None
+    """JSON."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SetCursor:
+    """A flow's trigger has got so far."""
+
+    flow_id: str
+    value: bytes
+    """JSON."""
+    at: datetime
