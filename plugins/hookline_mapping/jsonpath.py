@@ -14,7 +14,8 @@ from jsonpath_ng.ext.string import DefintionInvalid
 from hookline.api import Expression, ExpressionSyntax, Mapper, MissingValue, Reference, Scope
 from hookline_mapping.missing import first_missing, missing_value, path_text
 from hookline_mapping.plain_path import PlainPath, plain_keys
-from hookline_mapping.query import Query, Run, compile_query
+from hookline_mapping.query import compile_query
+from hookline_mapping.query.query import Query, Run
 
 
 class JsonPath(Mapper):

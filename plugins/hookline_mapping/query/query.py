@@ -1,0 +1,37 @@
+"""A compiled query, and one evaluation of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from hookline.api import Scope
+from hookline_mapping.budget import Budget
+
+
+class Run:
+    """One evaluation: its root, and what it may still visit."""
+
+    __slots__ = ("budget", "root")
+
+    def __init__(self, scope: Scope) -> None:
+        self.root = scope
+        self.budget = Budget()
+
+
+Find: TypeAlias = Callable[[Any, Run], list[Any]]
+"""From a value to the values that match, in order."""
+Holds: TypeAlias = Callable[[Any, Run], bool]
+"""Whether a value satisfies a condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A compiled query."""
+
+    find: Find
+    single: bool
+    """It can match at most once."""
+
+
+CompileQuery: TypeAlias = Callable[[Any], Query]
+"""Compiles a tree of the library's: what has others inside is given it, and compiles them by it."""
