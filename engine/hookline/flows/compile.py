@@ -14,6 +14,7 @@ from hookline.flows.blocks.block import Compiling
 from hookline.flows.body_schema import BodySchema, compile_schema
 from hookline.flows.compiled import CompiledFlow, CompiledTrigger
 from hookline.flows.keys import Key, compile_key
+from hookline.flows.masked import NOTHING, masked_by
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.overrides import override
 from hookline.flows.read import Document, read
@@ -112,7 +113,7 @@ class _Compiler:
         """The compiled flow; None where that can't be."""
         trigger = self._trigger()
         schema = self._schema()
-        order_by = self._order_by()
+        order_by = self._order_by(trigger)
         documents = self._model.steps if self._model is not None else None
         steps, _ = self._compiling.steps(self._raw.get("steps"), documents, "/steps", Place())
         if self._model is None or trigger is None or any(problem.severity == "error" for problem in self.problems):
@@ -156,13 +157,17 @@ class _Compiler:
         self.problems += problems
         return trigger
 
-    def _order_by(self) -> Key | None:
+    def _order_by(self, trigger: CompiledTrigger | None) -> Key | None:
+        scheme = trigger.scheme if trigger is not None else None
         key, problems = compile_key(
             "order_by",
             self._raw.get("order_by"),
             "/order_by",
             self._compiling.expressions,
             self._on_arrival,
+            masked=masked_by(scheme, trigger.scheme_settings)
+            if scheme is not None and trigger is not None
+            else NOTHING,
             if_constant=("the flow's executions run one at a time", "warning"),
         )
         self.problems += problems

@@ -10,6 +10,7 @@ import msgspec
 from hookline.clock import rfc3339
 from hookline.errors import ExpressionError, Problem, SchemaViolation
 from hookline.expressions import Expressions, Template
+from hookline.flows.masked import Masked
 from hookline.jsontypes import canonical
 from hookline.model.message import Arrival, Message
 
@@ -85,10 +86,12 @@ def compile_key(
     expressions: Expressions,
     check_references: Callable[[Template], Sequence[Problem]],
     *,
+    masked: Masked,
     if_constant: tuple[str, Literal["error", "warning"]],
 ) -> tuple[Key | None, list[Problem]]:
     """A key from its setting, None where that has no right form, which its model says.
 
+    `masked`: what no key can be made of.
     `if_constant`: what follows from a part that is the same for every message, and how bad that is.
     """
     compound = isinstance(source, list)
@@ -105,6 +108,19 @@ def compile_key(
             remedy = f"write an expression, such as $.{each.removeprefix('$').lstrip('.') or 'body.id'}"
             message = f"{each!r} is the same for every message: {effect}"
             problems.append(Problem(message, at, "constant_key", remedy, severity))
+        elif not found and (secret := masked.read_by(template)) is not None:
+            effect, severity = if_constant
+            problems.append(
+                Problem(
+                    f"{secret} is a secret of scheme {masked.scheme!r}, and masked before keys are made: it is the same "
+                    f"in every message, so that {'it tells none from another' if compound else effect}",
+                    at,
+                    "masked_key",
+                    "make the key of what tells messages apart and is no secret, such as $.body.id"
+                    + (" or $.trigger.scheme_id" if name == "dedupe_key" else ""),
+                    severity,
+                )
+            )
         problems += found
         problems += check_references(template)
         parts.append(template)

@@ -10,6 +10,7 @@ from hookline.errors import Problem
 from hookline.expressions import Expressions, Template
 from hookline.flows.compiled import CompiledTrigger
 from hookline.flows.keys import compile_key
+from hookline.flows.masked import NOTHING, Masked, masked_by
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.structure import model_problems
 from hookline.model.webhook import WebhookSettings, takes
@@ -26,6 +27,10 @@ class _Verification:
     scheme: Scheme[Any, Any] | None = None
     settings: BaseModel | None = None
     credential: CredentialUse | None = None
+
+    @property
+    def masked(self) -> Masked:
+        return NOTHING if self.scheme is None else masked_by(self.scheme, self.settings)
 
 
 def compile_trigger(
@@ -59,6 +64,7 @@ def compile_trigger(
             f"{_SETTINGS}/dedupe_key",
             expressions,
             check_references,
+            masked=verification.masked,
             if_constant=("all but the first would be duplicates", "error"),
         )
         problems += found

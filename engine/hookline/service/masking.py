@@ -7,6 +7,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from hookline.errors import UnsupportedMedia
+from hookline.model.pointer import parts_of
 from hookline.service.bodies.received import Received
 
 MASK: Final = "***"
@@ -28,7 +29,7 @@ class Masks(msgspec.Struct, frozen=True):
         Where the query is the body, too, that is also what the body's secret fields are made of, whole.
         """
         secret = self.query
-        fields = frozenset((_parts_of(pointer) or ["*"])[0] for pointer in self.fields) if is_body else frozenset[str]()
+        fields = frozenset((parts_of(pointer) or ["*"])[0] for pointer in self.fields) if is_body else frozenset[str]()
         if not query or not (secret or fields):
             return query
         masked_pairs = []
@@ -53,7 +54,7 @@ class Masks(msgspec.Struct, frozen=True):
                 raise UnsupportedMedia("a body of this type may hold secrets that can't be masked; send JSON")
             return received
         for pointer in self.fields:
-            body = _without(body, _parts_of(pointer))
+            body = _without(body, parts_of(pointer))
         if body is received.body:
             return received
         return msgspec.structs.replace(received, body=body, json=None, raw=None)
@@ -62,10 +63,6 @@ class Masks(msgspec.Struct, frozen=True):
 def masked(headers: Sequence[tuple[str, str]], secret: frozenset[str]) -> tuple[tuple[str, str], ...]:
     """Headers, without the values of those that hold secrets."""
     return tuple((name, MASK if name in secret else value) for name, value in headers)
-
-
-def _parts_of(pointer: str) -> list[str]:
-    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
 
 
 def _without(value: Any, parts: Sequence[str]) -> Any:

@@ -91,6 +91,30 @@ class Mislabelled(Open):
     json_as = "text/plain"
 
 
+class SecretSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    header: str = "X-Key"
+
+
+class Secretive(Scheme[Any, SecretSettings]):
+    name = "secretive"
+    title = "Secretive"
+    settings = SecretSettings
+
+    def secret_headers(self, settings: SecretSettings) -> frozenset[str]:
+        return frozenset({settings.header})
+
+    def secret_query(self, settings: SecretSettings) -> frozenset[str]:
+        return frozenset({"key"})
+
+    def secret_fields(self, settings: SecretSettings) -> tuple[str, ...]:
+        return ("/auth/token", "/value/*/state", "/a~1b")
+
+    def open(self, request: Any, credential: Any, settings: SecretSettings) -> Any:
+        raise NotImplementedError
+
+
 class Plugin:
     @hookimpl
     def register_connectors(self) -> list[Connector]:
@@ -98,7 +122,7 @@ class Plugin:
 
     @hookimpl
     def register_schemes(self) -> list[Scheme[Any, Any]]:
-        return [Signed(), Open(), Mislabelled()]
+        return [Signed(), Open(), Mislabelled(), Secretive()]
 
 
 @pytest.fixture(scope="session")

@@ -382,6 +382,51 @@ def test_a_dedupe_key_is_an_expression_over_the_message(check: Check, key: str, 
     assert one(check(trigger=hook("open", dedupe_key=key)), code).pointer == "/trigger/with/dedupe_key"
 
 
+@pytest.mark.parametrize(
+    ("key", "secret"),
+    [
+        ("$.headers['x-key']", "headers.x-key"),
+        ("{{ trigger.headers['x-key'] }}", "trigger.headers.x-key"),
+        ("{{ trigger.query.key }}", "trigger.query.key"),
+        ("$.body.key", "body.key"),
+        ("$.body.auth.token", "body.auth.token"),
+        ("{{ trigger.body.auth.token[:8] }}", "trigger.body.auth.token"),
+        ("$.body.value[0].state", "body.value.*.state"),
+        ("$.body.value[*].state", "body.value.*.state"),
+        ("{{ body.value | map(attribute='state') | join }}", "body.value.*.state"),
+        ("$.body['a/b'].c", "body.a/b"),
+        ("$.body.id", None),
+        ("$.body.auth.user", None),
+        ("$.body.value[*].id", None),
+        ("$.body.value[0].id", None),
+        ("$.headers['x-id']", None),
+        ("$.trigger.scheme_id", None),
+        ("{{ body.tokens }}", None),
+    ],
+)
+@pytest.mark.parametrize("compound", [False, True])
+def test_rule_33_no_key_is_made_of_what_is_masked(check: Check, key: str, secret: str | None, compound: bool) -> None:
+    """Every message would be a duplicate of the first, or wait for the one before."""
+    given: Any = ["$.body.other", key] if compound else key
+    problems = [
+        *check(trigger=hook("secretive", dedupe_key=given)),
+        *check(trigger=hook("secretive"), order_by=given),
+    ]
+    place = "/1" if compound else ""
+    expected = [("error", f"/trigger/with/dedupe_key{place}"), ("warning", f"/order_by{place}")]
+    assert [(problem.severity, problem.pointer) for problem in problems] == (expected if secret else [])
+    for problem in problems:
+        assert problem.code == "masked_key"
+        assert problem.message.startswith(f"{secret} is a secret of scheme 'secretive'")
+        assert "such as $.body.id" in problem.remedy
+
+
+def test_a_key_is_checked_against_the_secrets_that_the_schemes_settings_name(check: Check) -> None:
+    verify = {"scheme": "secretive", "header": "x-other"}
+    assert not check(trigger=hook(verify, dedupe_key="$.headers['x-key']"))
+    one(check(trigger=hook(verify, dedupe_key="$.headers['x-other']")), "masked_key")
+
+
 # --- Credentials -----------------------------------------------------------------------------------------------
 
 
