@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,7 +51,7 @@ class SqliteDatabase:
         self._lock = ProcessLock(self.path.with_name(self.path.name + ".lock"))
         self._requests: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._writer: Thread | None = None
-        self._place = (0, 0)
+        self._places: dict[Path, tuple[int, int]] = {}
         self._engines: list[Engine] = []
         self._readers: ThreadPoolExecutor | None = None
         self._read_engine: Engine | None = None
@@ -81,8 +80,8 @@ class SqliteDatabase:
                 self.lines.start(reads.last_in_line(connection))
             self._read_engine = self._engine(size=READERS, query_only=True)
             self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="hookline-sqlite-reader")
-            status = self.path.stat()
-            self._place = (status.st_dev, status.st_ino)
+            wal = self.path.with_name(self.path.name + "-wal")
+            self._places = {path: _place(path) for path in (self.path, wal)}
         except BaseException:
             self._release()
             raise
@@ -144,20 +143,36 @@ class SqliteDatabase:
                 if not group:
                     continue
                 try:
-                    self._check_place()
                     failures = apply(connection, dialect, [batch for batch, _ in group])
+                    # Afterwards: what is told to be stored was in its place when it had been.
+                    self._check_places()
                 except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
-                    failure = StoreError(f"{self.path} can't be written: {_cause(error)}")
-                    failure.__cause__ = error
+                    failure = self._failure(error)
                     failures = [failure] * len(group)
                 # Once for a group: each call wakes the loop through its socket.
                 loop.call_soon_threadsafe(self._tell, group, failures)
 
-    def _check_place(self) -> None:
-        """Raise OSError where the file was deleted or replaced: what is written to the old one is lost with it."""
-        status = self.path.stat()
-        if (status.st_dev, status.st_ino) != self._place:
-            raise OSError(errno.ESTALE, "another file has taken its place; restart the server")
+    def _failure(self, error: Exception) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        failure = StoreError(f"{self.path} can't be written: {_cause(error)}")
+        failure.__cause__ = error
+        return failure
+
+    def _check_places(self) -> None:
+        """Raise StoreError where a file was deleted or replaced: what is written to the old one is lost with it.
+
+        SQLite itself goes on, with files that nobody can open any more.
+        """
+        for path, place in self._places.items():
+            try:
+                now = _place(path)
+            except FileNotFoundError:
+                raise StoreError(
+                    f"{path} was deleted while the server ran; put it back, or restart the server"
+                ) from None
+            if now != place:
+                raise StoreError(f"another file has taken the place of {path}; restart the server")
 
     def _tell(self, group: list[_Waiting], failures: list[Failure | None]) -> None:
         for (batch, done), failure in zip(group, failures, strict=True):
@@ -206,6 +221,11 @@ def failing(what: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise StoreError(f"{what}: {_cause(error)}") from error
+
+
+def _place(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _cause(error: BaseException) -> str:

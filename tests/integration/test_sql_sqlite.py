@@ -145,12 +145,13 @@ async def test_a_full_disk_is_a_store_error_and_ends_when_there_is_room(
     event.remove(Engine, "before_cursor_execute", lift)
 
 
+@pytest.mark.parametrize("name", ["*.db", "*.db-wal"])
 async def test_nothing_is_accepted_into_a_file_that_was_deleted_or_replaced(
-    backend: Backend, envelopes: Envelopes, tmp_path: Path
+    backend: Backend, envelopes: Envelopes, tmp_path: Path, name: str
 ) -> None:
-    file = next(tmp_path.rglob("*.db"))
-    aside = file.rename(file.with_name("aside.db"))
-    with pytest.raises(StoreError, match="No such file"):
+    file = next(tmp_path.rglob(name))
+    aside = file.rename(file.with_name("aside"))
+    with pytest.raises(StoreError, match=f"{file.name} was deleted"):
         await backend.queue.put(envelopes.make())
     file.write_bytes(aside.read_bytes())
     with pytest.raises(StoreError, match="restart the server"):

@@ -55,10 +55,12 @@ class Rotated(msgspec.Struct, frozen=True):
     rotated: int
 
 
-class Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the server is."""
 
     status: str
+    reason: str | None = None
+    """What is wrong, for those who send the admin token: it may name files and servers."""
 
 
 class _CredentialMissing(CredentialError):
@@ -67,12 +69,11 @@ class _CredentialMissing(CredentialError):
 
 def blueprints(engine: Engine, token: str) -> tuple[Blueprint, ...]:
     """The admin API of an engine. `token`: the one bearer token that it takes."""
-    return _api(engine, token), _watch(engine)
+    return _api(engine, token), _watch(engine, token)
 
 
 def _api(engine: Engine, token: str) -> Blueprint:
     api = Blueprint("api", __name__, url_prefix="/api/v1")
-    expected = token.encode()
 
     @api.errorhandler(HooklineError)
     async def refused(error: HooklineError) -> Response:
@@ -80,10 +81,7 @@ def _api(engine: Engine, token: str) -> Blueprint:
 
     @api.before_request
     async def authorise() -> None:
-        kind, _, given = request.headers.get("Authorization", "").partition(" ")
-        # Compared also where the kind is wrong, so that every refusal takes as long.
-        right = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), expected)
-        if kind.lower() != "bearer" or not right:
+        if not _bears(token):
             raise NotVerified("Send the admin token: Authorization: Bearer <token>.")
 
     _flows(api, engine)
@@ -234,8 +232,9 @@ def _credentials(api: Blueprint, engine: Engine) -> None:
         return Response(status=204)
 
 
-def _watch(engine: Engine) -> Blueprint:
+def _watch(engine: Engine, token: str) -> Blueprint:
     watch = Blueprint("watch", __name__)
+    trouble: str | None = None
 
     @watch.get("/healthz")
     @operation(Status, open=True)
@@ -246,13 +245,21 @@ def _watch(engine: Engine) -> Blueprint:
     @watch.get("/readyz")
     @operation(Status, open=True)
     async def readyz() -> Response:
-        """Whether requests should come here: not before the start is done, nor once the server stops."""
+        """Whether requests should come here: not before the start is done, nor once the server stops.
+
+        Nor while nothing can be stored; with the admin token it says why.
+        """
+        nonlocal trouble
         if not engine.ready:
             return _json(Status("not ready"), 503)
         try:
             await engine.store.ping()
-        except StoreError:
-            return _json(Status("the store can't be used"), 503)
+        except StoreError as error:
+            if error.message != trouble:
+                engine.log.error("the store can't be used", error=error.message)
+            trouble = error.message
+            return _json(Status("the store can't be used", trouble if _bears(token) else None), 503)
+        trouble = None
         return _json(Status("ready"))
 
     @watch.get("/api/v1/openapi.json")
@@ -305,6 +312,14 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     CredentialError: 422,
     StoreError: 503,
 }
+
+
+def _bears(token: str) -> bool:
+    """Whether the request has the admin token."""
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    # Compared also where the kind is wrong, so that every refusal takes as long.
+    right = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
+    return right and kind.lower() == "bearer"
 
 
 def _query(*names: str) -> dict[str, str]:
