@@ -112,8 +112,8 @@ def compile_key(
             effect, severity = if_constant
             problems.append(
                 Problem(
-                    f"{secret} is a secret of scheme {masked.scheme!r}, and masked before keys are made: it is the same "
-                    f"in every message, so that {'it tells none from another' if compound else effect}",
+                    f"{secret} is a secret of scheme {masked.scheme!r}, and masked before keys are made: it is the "
+                    f"same in every message, so that {'it tells none from another' if compound else effect}",
                     at,
                     "masked_key",
                     "make the key of what tells messages apart and is no secret, such as $.body.id"
