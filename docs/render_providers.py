@@ -15,6 +15,21 @@ from hookline.service.components import inputs
 #: Ways of verifying that are nobody's own.
 GENERAL = ("api-key", "basic", "bearer", "hmac", "jwt", "standard-webhooks", "svix")
 
+_CERTIFICATE = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=trial -days 30 -keyout trial.key -out trial.pem"
+#: Where only the provider can sign: how to make a key of one's own, and what the credential then holds.
+OWN_KEYS = {
+    "discord": ("openssl rand -hex 32 > trial.key", "private_key=@trial.key"),
+    "paypal": (_CERTIFICATE, "webhook_id=trial certificate=@trial.pem private_key=@trial.key"),
+    "sendgrid": ("openssl ecparam -name prime256v1 -genkey -noout -out trial.key", "private_key=@trial.key"),
+    "sns": (_CERTIFICATE, "certificate=@trial.pem private_key=@trial.key"),
+}
+#: Bodies that have to have a shape, with the file's name and what the command says besides.
+BODIES = {
+    "microsoft-graph": ('{"value": [{"changeType": "created", "resource": "me/messages/1"}]}', "event.json"),
+    "sns": ("Hello", "event.txt"),
+    "twilio": ("From=%2B15550100&Body=Hello", "event.txt --type application/x-www-form-urlencoded"),
+}
+
 
 def sections() -> str:
     """What is on the page, and then each provider, and each scheme that many senders use."""
@@ -39,32 +54,40 @@ def _links(schemes: Iterable[Scheme[Any, Any]]) -> str:
 
 def _section(scheme: Scheme[Any, Any]) -> str:
     flow = f"from-{scheme.name}"
-    verify: dict[str, Any] = {"scheme": scheme.name}
-    if scheme.credential is not None:
-        verify["credential"] = f"my-{scheme.name}"
-    verify |= {
-        name: _example(scheme, name) for name, field in scheme.settings.model_fields.items() if field.is_required()
-    }
+    needs = scheme.credential is not None and scheme.credential_required
     parts = [f"## {scheme.title}", inspect.cleandoc(type(scheme).__doc__ or "")]
     if scheme.credential is not None:
-        parts.append(f"The credential, of type `{scheme.name}`:")
+        trial = "" if needs else ", which only a trial needs"
+        parts.append(f"The credential, of type `{scheme.name}`{trial}:")
         parts.append(_table(scheme.credential, "value"))
+    if scheme.credential is not None and needs:
         parts.append(f"    hookline credentials set my-{scheme.name} --type {scheme.name} {_values(scheme.credential)}")
     if scheme.settings.model_fields:
         parts.append("Settings of `verify`:")
         parts.append(_table(scheme.settings, "setting"))
-    parts.append(
-        "```json\n"
-        "{\n"
-        f'  "id": "{flow}",\n'
-        '  "trigger": {"use": "webhook", "with": {"verify": ' + _spaced(verify) + "}},\n"
-        '  "steps": [{"id": "seen", "use": "log", "with": {"message": "{{ body }}"}}]\n'
-        "}\n"
-        "```"
-    )
+    parts.append(_flow(scheme, flow, with_credential=needs))
     if scheme.credential is not None:
         parts.append(_trial(scheme, scheme.credential, flow))
     return "\n\n".join(parts)
+
+
+def _flow(scheme: Scheme[Any, Any], flow: str, *, with_credential: bool) -> str:
+    verify: dict[str, Any] = {"scheme": scheme.name}
+    if with_credential:
+        verify["credential"] = f"my-{scheme.name}"
+    verify |= {
+        name: _example(scheme, name) for name, field in scheme.settings.model_fields.items() if field.is_required()
+    }
+    settings = _spaced({"verify": verify} | ({} if scheme.json_as is None else {"body": "json"}))
+    return (
+        "```json\n"
+        "{\n"
+        f'  "id": "{flow}",\n'
+        f'  "trigger": {{"use": "webhook", "with": {settings}}},\n'
+        '  "steps": [{"id": "seen", "use": "log", "with": {"message": "received", "fields": {"body": "$.body"}}}]\n'
+        "}\n"
+        "```"
+    )
 
 
 def _trial(scheme: Scheme[Any, Any], credential: type[BaseModel], flow: str) -> str:
@@ -75,16 +98,46 @@ def _trial(scheme: Scheme[Any, Any], credential: type[BaseModel], flow: str) -> 
         }
     )
     shows = scheme.secret_headers(chosen) or scheme.secret_query(chosen) or scheme.secret_fields(chosen)
-    command = f"    hookline send {flow} event.json"
+    body, file = BODIES.get(scheme.name, ("", "event.json"))
+    command = f"    hookline send {flow} {file}"
+    with_body = f" with a body such as `{body}`" if body else ""
+    if scheme.name in OWN_KEYS:
+        return _trial_with_own_key(scheme, flow, file, with_body)
     if shows:
         values = " ".join(f"--secret {value}" for value in _values(credential).split(" "))
+        given = " and" if body else ""
         return (
-            "Try it without the sender, with the secret at hand, since a server doesn't give it back:\n\n"
-            f"{command} {values}"
+            f"Try it without the sender,{with_body}{given} with the secret at hand, since a server doesn't give it "
+            f"back:\n\n{command} {values}"
         )
-    if "private_key" in credential.model_fields:
-        return f"Try it without the sender, where the credential has a `private_key`:\n\n{command}"
-    return f"Try it without the sender:\n\n{command}"
+    with_body = f",{with_body}" if body else ""
+    return f"Try it without the sender{with_body}:\n\n{command}"
+
+
+def _trial_with_own_key(scheme: Scheme[Any, Any], flow: str, file: str, with_body: str) -> str:
+    make, values = OWN_KEYS[scheme.name]
+    given = " and" if with_body else ""
+    parts = [
+        f"Nobody else can sign as the sender does. Try it without the sender,{with_body}{given} with a key of your own:"
+    ]
+    commands = [make, f"hookline credentials set my-{scheme.name} --type {scheme.name} {values}"]
+    if scheme.credential_required:
+        parts.append(_commands(*commands, f"hookline send {flow} {file}"))
+        parts.append(
+            "What the sender itself signs is refused meanwhile. Then set the credential again, as further above, and "
+            "delete the key."
+        )
+    else:
+        parts.append(_commands(*commands))
+        parts.append("A second flow names that credential:")
+        parts.append(_flow(scheme, f"{flow}-trial", with_credential=True))
+        parts.append(_commands(f"hookline send {flow}-trial {file}"))
+        parts.append("Then remove this second flow, its credential and the key.")
+    return "\n\n".join(parts)
+
+
+def _commands(*lines: str) -> str:
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def _values(credential: type[BaseModel]) -> str:

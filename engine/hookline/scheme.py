@@ -130,6 +130,8 @@ class Scheme(ABC, Generic[C, S]):
     title: ClassVar[str]
     credential: ClassVar[type[BaseModel] | None] = None
     """The model of its credential, keys of which may be `SecretStr`; it refuses keys that are empty or short."""
+    credential_required: ClassVar[bool] = True
+    """False: a flow may name no credential. `open` and `sign` are then given None."""
     settings: ClassVar[type[BaseModel]] = NoSettings
     """The model of what `verify` may say besides `scheme` and `credential`."""
     reads_body: ClassVar[bool] = True
@@ -189,6 +191,7 @@ class Scheme(ABC, Generic[C, S]):
     def sign(self, request: SignedRequest, body: bytes, credential: C, settings: S) -> Sequence[tuple[str, str]]:
         """The headers with which the provider would send this body, once it is complete.
 
-        Raises NotImplementedError where only the provider can sign, and ValueError where it would never send this.
+        Raises NotImplementedError where only the provider can sign; its text, where it has one, says what a user may
+        do instead. Raises ValueError where the provider would never send this.
         """
         raise NotImplementedError

@@ -14,7 +14,7 @@ from hookline.api import Answer, Check, NotVerified, Scheme, SignedRequest, Veri
 from hookline_signatures.freshness import Within15Minutes
 from hookline_signatures.header_text import as_received, check_fresh, from_hex, required
 from hookline_signatures.json_body import read_json
-from hookline_signatures.secret_values import listed
+from hookline_signatures.secret_values import OWN_KEY_REMEDY, listed
 
 _SIGNATURE: Final = "x-signature-ed25519"
 _TIMESTAMP: Final = "x-signature-timestamp"
@@ -38,33 +38,34 @@ class DiscordCredential(BaseModel):
     public_key: Annotated[
         tuple[Annotated[str, AfterValidator(_ed25519)], ...],
         BeforeValidator(listed, json_schema_input_type=str | list[str]),
-        Field(min_length=1, max_length=10),
-    ] = Field(description="The application's public key, in hex; or a list of which each is taken.")
+        Field(max_length=10),
+    ] = Field(default=(), description="The application's public key, in hex; or a list of which each is taken.")
     private_key: SecretStr | None = Field(
         default=None,
-        description="In hex, for trying: signs as Discord would. Its public key is one of the `public_key`s.",
+        description="In hex, for trying, in place of a `public_key`: signs as Discord would, and what it signed holds.",
     )
 
     @model_validator(mode="after")
-    def _keys_belong_together(self) -> Self:
-        if self.private_key is not None:
-            if len(from_hex(self.private_key.get_secret_value().strip())) != _KEY:
-                raise ValueError(f"private_key: it is the hex of {_KEY} bytes")
-            if self.signing_key.public_key() not in self.public:
-                raise ValueError("private_key: give the public key that belongs to it too")
+    def _has_one_key(self) -> Self:
+        if bool(self.public_key) == (self.private_key is not None):
+            # Who can sign for trials must not be let in beside Discord, and be forgotten there.
+            raise ValueError("give the public_key, or for trying a private_key in its place")
+        if self.private_key is not None and len(from_hex(self.private_key.get_secret_value().strip())) != _KEY:
+            raise ValueError(f"private_key: it is the hex of {_KEY} bytes")
         return self
 
     @cached_property
     def public(self) -> list[Ed25519PublicKey]:
         """The public keys."""
+        if self.private_key is not None:
+            return [self.signing_key.public_key()]
         return [Ed25519PublicKey.from_public_bytes(from_hex(key)) for key in self.public_key]
 
     @cached_property
     def signing_key(self) -> Ed25519PrivateKey:
         """The key for trying. Raises NotImplementedError where there is none."""
         if self.private_key is None:
-            # Only Discord can sign.
-            raise NotImplementedError
+            raise NotImplementedError(OWN_KEY_REMEDY)
         return Ed25519PrivateKey.from_private_bytes(from_hex(self.private_key.get_secret_value().strip()))
 
 

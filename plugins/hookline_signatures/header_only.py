@@ -177,7 +177,7 @@ class ApiKey(Scheme[ApiKeyCredential, ApiKeySettings]):
     ) -> Sequence[tuple[str, str]]:
         """With the first key. Raises ValueError where it is in the query, which only the sender can write."""
         if settings.query is not None:
-            raise ValueError(f"the key is in the query: send it with ?{settings.query}=…, and sign with `none`")
+            raise ValueError(f"the key is in the query: send it there, with --query {settings.query}=… and --sign none")
         value = settings.prefix.encode() + as_bytes(credential.key)[0]
         return [(settings.header, value.decode("latin-1"))]
 

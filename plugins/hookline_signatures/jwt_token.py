@@ -74,8 +74,10 @@ class JwtCredential(BaseModel):
         if self.secret is not None:
             return self.secret[0].get_secret_value().encode()
         if self.private_key is None:
-            # Only the issuer can sign.
-            raise NotImplementedError
+            raise NotImplementedError(
+                "make a key of your own, and a credential for trying that holds it as `private_key`, beside the "
+                "`public_key` that belongs to it; or one with a `secret`, where the flow takes HS256"
+            )
         try:
             return load_pem_private_key(self.private_key.get_secret_value().encode(), password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -100,7 +102,7 @@ class JwtSettings(BaseModel):
     algorithms: tuple[Algorithm, ...] = Field(
         min_length=1,
         description="The algorithms that a token may be signed with; no other is taken.",
-        examples=[["RS256"]],
+        examples=[["HS256"]],
     )
     audience: Annotated[
         tuple[str, ...] | None,
@@ -123,8 +125,9 @@ class Jwt(Scheme[JwtCredential, JwtSettings]):
     """A JSON Web Token (RFC 7519) in `Authorization: Bearer …`, or in another header.
 
     At the sender, give the flow's URL, and find out which algorithm signs its tokens, for which audience, and where
-    its keys are published. The flow's `verify` names `algorithms` and `audience`; the credential holds a `secret`, a
-    `public_key`, a set of keys (`jwks`), or the URL of one (`jwks_url`), which is kept for an hour.
+    its keys are published. The flow's `verify` names `algorithms` and `audience`; the credential holds a `secret` (of
+    32 bytes at least) where the algorithm is HS256 or its kin, and otherwise, as for RS256, a `public_key`, a set of
+    keys (`jwks`), or the URL of one (`jwks_url`), which is kept for an hour.
 
     A token has to expire (`exp`); `nbf` and `iat` are held to where they are there, by the time of receipt. It says who
     sends, and nothing of what is sent; it may serve for many requests, so that there is no dedupe key but what the

@@ -6,21 +6,18 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from functools import cached_property
 from hashlib import sha256
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import Certificate
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from hookline.api import CannotVerify, Duration, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import Duration, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.header_text import as_received, from_base64, required, rfc3339_time
-from hookline_signatures.paypal_certificates import PayPalCertificates, Signer, is_paypals, read_certificates, signer
+from hookline_signatures.paypal_certificates import PayPalCertificates, is_paypals
+from hookline_signatures.rsa_certificates import PinnedCertificates, Signer
 from hookline_signatures.secret_values import listed
 
 _ALGORITHM = "SHA256withRSA"
@@ -30,60 +27,14 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _TRIAL_URL = "https://api.paypal.com/v1/notifications/certs/CERT-trial"
 
 
-class PayPalCredential(BaseModel):
+class PayPalCredential(PinnedCertificates):
     """What is known of one webhook of a PayPal app."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     webhook_id: Annotated[
         tuple[Annotated[str, Field(pattern=_WEBHOOK_ID)], ...],
         BeforeValidator(listed, json_schema_input_type=str | list[str]),
         Field(min_length=1, max_length=10),
     ] = Field(description="The webhook's id in PayPal's developer portal; or a list of which each is taken.")
-    certificate: str | None = Field(
-        default=None,
-        description="PEM: the only certificates that may sign. By default the one that a message names is fetched "
-        "from PayPal, and its chain is checked.",
-    )
-    private_key: SecretStr | None = Field(
-        default=None, description="PEM, for trying: signs as PayPal would. Needs the `certificate` that belongs to it."
-    )
-
-    @model_validator(mode="after")
-    def _keys_can_be_read(self) -> Self:
-        if self.certificate is not None:
-            try:
-                _ = self.pinned
-            except ValueError as error:
-                raise ValueError(f"certificate: {error}") from None
-        if self.private_key is not None:
-            key = self.signing_key
-            if key.public_key() not in [one.key for one in self.pinned]:
-                raise ValueError("private_key: give the certificate that belongs to it too")
-        return self
-
-    @cached_property
-    def pinned(self) -> list[Signer]:
-        """Those who may sign; none where any of PayPal's certificates may. Raises ValueError."""
-        if self.certificate is None:
-            return []
-        certificates: list[Certificate] = read_certificates(self.certificate.encode())
-        return [signer(certificate) for certificate in certificates]
-
-    @cached_property
-    def signing_key(self) -> RSAPrivateKey:
-        """The key for trying. Raises ValueError, and NotImplementedError where there is none."""
-        if self.private_key is None:
-            # Only PayPal can sign.
-            raise NotImplementedError
-        try:
-            key = load_pem_private_key(self.private_key.get_secret_value().encode(), password=None)
-        except (ValueError, TypeError):
-            # The library's error may quote the key.
-            raise ValueError("private_key: it is not an unencrypted private key in PEM") from None
-        if not isinstance(key, RSAPrivateKey):
-            raise ValueError("private_key: it is not an RSA key")  # noqa: TRY004 - a wrong value, as pydantic asks for
-        return key
 
 
 class PayPalSettings(BaseModel):
@@ -187,13 +138,8 @@ class _PayPalCheck:
 
     async def _signers(self) -> list[Signer]:
         at = self.request.received_at
-        pinned = self.credential.pinned
-        if not pinned:
-            return [await self.certificates.signer(self.cert_url, at, self.request.http)]
-        valid = [one for one in pinned if one.valid_at(at)]
-        if not valid:
-            raise CannotVerify("no certificate of the credential is valid now; give it PayPal's new one, or none")
-        return valid
+        pinned = self.credential.signers_at(at)
+        return pinned or [await self.certificates.signer(self.cert_url, at, self.request.http)]
 
 
 def _signed(transmission_id: bytes, sent_at: bytes, webhook_id: str, crc: int) -> bytes:

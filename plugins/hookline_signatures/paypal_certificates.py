@@ -3,60 +3,26 @@
 import re
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import Certificate, DNSName, load_der_x509_certificate, load_pem_x509_certificates
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from hookline.api import CannotVerify, HttpClient
 from hookline_signatures.fetched import Fetched
+from hookline_signatures.rsa_certificates import Signer, signer
 
 #: A pattern and not a URL parser: without users, ports, queries, dots or escapes nothing can be read in two ways.
 _CERT_URL: Final = re.compile(r"https://api(-m)?(\.sandbox)?\.paypal\.com/v1/notifications/certs/[A-Za-z0-9_-]{1,100}")
 #: Whom a certificate must be for: the names that PayPal's own SDKs ask for, live and sandbox.
 _NAMES: Final = ("messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com")
 
-_SHORTEST_KEY: Final = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """A key that signs, and when it may."""
-
-    key: RSAPublicKey
-    not_before: datetime
-    not_after: datetime
-
-    def valid_at(self, at: datetime) -> bool:
-        """Whether its certificate, and those above it, are valid then."""
-        return self.not_before <= at <= self.not_after
-
 
 def is_paypals(url: str) -> bool:
     """Whether a URL is one under which PayPal publishes certificates."""
     return _CERT_URL.fullmatch(url) is not None
-
-
-def read_certificates(pem: bytes) -> list[Certificate]:
-    """The certificates of a PEM file. Raises ValueError."""
-    return load_pem_x509_certificates(pem)
-
-
-def signer(certificate: Certificate, above: tuple[Certificate, ...] = ()) -> Signer:
-    """The signer that a certificate speaks of. Raises ValueError where its key isn't RSA, or is short."""
-    key = certificate.public_key()
-    if not isinstance(key, RSAPublicKey) or key.key_size < _SHORTEST_KEY:
-        raise ValueError(f"PayPal signs with RSA keys of {_SHORTEST_KEY} bits and more; this certificate has another")
-    chain = (certificate, *above)
-    return Signer(
-        key,
-        max(one.not_valid_before_utc for one in chain),
-        min(one.not_valid_after_utc for one in chain),
-    )
 
 
 class PayPalCertificates:
@@ -87,7 +53,7 @@ class PayPalCertificates:
 
     def _check(self, url: str, pem: bytes, at: datetime) -> Signer:
         try:
-            certificate, *rest = read_certificates(pem)
+            certificate, *rest = load_pem_x509_certificates(pem)
         except ValueError as error:
             raise CannotVerify(f"what is under {url} is not a certificate: {error}") from error
         said = ""

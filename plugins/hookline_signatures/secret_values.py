@@ -8,6 +8,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 #: Providers choose many of these secrets, so that a stricter bound would shut senders out that can't do better.
 #: What is shorter is no key but a slip: an unset variable, a paste that was cut off.
 SHORTEST: Final = 5
+#: Where only the provider can sign.
+OWN_KEY_REMEDY: Final = (
+    "make a key of your own, and a credential for trying that holds it as `private_key` in place of the provider's "
+    "(docs/how-to/receive-from-providers.md)"
+)
 
 
 def listed(value: Any) -> Any:
@@ -16,7 +21,9 @@ def listed(value: Any) -> Any:
 
 
 def _long_enough(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    if any(len(secret.get_secret_value().strip().encode()) < SHORTEST for secret in secrets):
+    # What many providers' secrets begin with says nothing.
+    bare = [secret.get_secret_value().strip().removeprefix("whsec_") for secret in secrets]
+    if any(len(text.encode()) < SHORTEST for text in bare):
         raise ValueError(f"a secret has at least {SHORTEST} bytes; this one is empty or cut off")
     return secrets
 

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from hookline.api import Check, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.freshness import WithinADay
 from hookline_signatures.header_text import as_received, check_fresh, from_base64, required
-from hookline_signatures.secret_values import listed
+from hookline_signatures.secret_values import OWN_KEY_REMEDY, listed
 
 _SIGNATURE: Final = "x-twilio-email-event-webhook-signature"
 _TIMESTAMP: Final = "x-twilio-email-event-webhook-timestamp"
@@ -51,39 +51,41 @@ class SendGridCredential(BaseModel):
     public_key: Annotated[
         tuple[Annotated[str, AfterValidator(_readable)], ...],
         BeforeValidator(listed, json_schema_input_type=str | list[str]),
-        Field(min_length=1, max_length=10),
-    ] = Field(description="The Verification Key, in base64; or a list of which each is taken.")
+        Field(max_length=10),
+    ] = Field(default=(), description="The Verification Key, in base64; or a list of which each is taken.")
     private_key: SecretStr | None = Field(
         default=None,
-        description="PEM, for trying: signs as SendGrid would. Its public key is one of the `public_key`s.",
+        description="PEM, for trying, in place of a `public_key`: signs as SendGrid would, and what it signed holds.",
     )
 
     @model_validator(mode="after")
-    def _keys_belong_together(self) -> Self:
+    def _has_one_key(self) -> Self:
+        if bool(self.public_key) == (self.private_key is not None):
+            # Who can sign for trials must not be let in beside SendGrid, and be forgotten there.
+            raise ValueError("give the public_key, or for trying a private_key in its place")
         if self.private_key is not None:
-            numbers = self.signing_key.public_key().public_numbers()
-            if numbers not in [key.public_numbers() for key in self.public]:
-                raise ValueError("private_key: give the public key that belongs to it too")
+            _ = self.signing_key
         return self
 
     @cached_property
     def public(self) -> list[EllipticCurvePublicKey]:
         """The public keys."""
+        if self.private_key is not None:
+            return [self.signing_key.public_key()]
         return [_read_key(text) for text in self.public_key]
 
     @cached_property
     def signing_key(self) -> EllipticCurvePrivateKey:
         """The key for trying. Raises ValueError, and NotImplementedError where there is none."""
         if self.private_key is None:
-            # Only SendGrid can sign.
-            raise NotImplementedError
+            raise NotImplementedError(OWN_KEY_REMEDY)
         try:
             key = load_pem_private_key(self.private_key.get_secret_value().encode(), password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             # The library's error may quote the key.
             raise ValueError("private_key: it is not an unencrypted private key in PEM") from None
-        if not isinstance(key, EllipticCurvePrivateKey):
-            raise ValueError("private_key: it is not an ECDSA key")  # noqa: TRY004 - a wrong value, as pydantic asks for
+        if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+            raise ValueError("private_key: it is not one of ECDSA over P-256")  # noqa: TRY004 - a wrong value, as pydantic asks for
         return key
 
 

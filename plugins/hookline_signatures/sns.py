@@ -1,16 +1,18 @@
 """Amazon SNS: messages that hold their signature themselves, and confirmations of subscriptions."""
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated, ClassVar, Final, cast
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Annotated, Any, ClassVar, Final
+from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 from pydantic import BaseModel, BeforeValidator, Field
 
@@ -18,7 +20,8 @@ from hookline.api import Answer, CannotVerify, Check, NotVerified, Scheme, Signe
 from hookline_signatures.fetched import Fetched
 from hookline_signatures.freshness import WithinADay
 from hookline_signatures.header_text import from_base64, rfc3339_time
-from hookline_signatures.json_body import JsonBody
+from hookline_signatures.json_body import JsonBody, read_json
+from hookline_signatures.rsa_certificates import TRIAL_REMEDY, PinnedCertificates, Signer, signer
 from hookline_signatures.secret_values import listed
 
 #: Patterns and not a URL parser: without users, ports, dots or escapes nothing can be read in two ways.
@@ -35,9 +38,9 @@ _SIGNED: Final = {
     "SubscriptionConfirmation": _CONFIRMATION,
     "UnsubscribeConfirmation": _CONFIRMATION,
 }
-_SHORTEST_KEY: Final = 2048
 _CONFIRM_TIMEOUT: Final = 5.0
 _LONGEST_ANSWER: Final = 64 * 1024
+_TRIAL_URL: Final = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-trial.pem"
 
 
 class SnsSettings(WithinADay):
@@ -85,38 +88,28 @@ class _Message(msgspec.Struct, frozen=True, rename="pascal"):
         return "".join(f"{name}\n{values[name]}\n" for name in names if values[name] is not None).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class _SignerCertificate:
-    key: RSAPublicKey
-    not_before: datetime
-    not_after: datetime
-
-    def valid_at(self, at: datetime) -> bool:
-        return self.not_before <= at <= self.not_after
+class SnsCredential(PinnedCertificates):
+    """A certificate in place of Amazon's: for trying a flow, which otherwise needs no credential."""
 
 
-def _read(url: str, pem: bytes, at: datetime) -> _SignerCertificate:
+def _read(url: str, pem: bytes, at: datetime) -> Signer:
     # That it is Amazon's is known by where it came from, over TLS; the file doesn't hold the certificates above it.
     try:
-        certificate = load_pem_x509_certificate(pem)
-        key = certificate.public_key()
+        found = signer(load_pem_x509_certificate(pem))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise CannotVerify(f"what is under {url} is not a certificate: {error}") from error
-    signer = _SignerCertificate(
-        cast(RSAPublicKey, key), certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    )
-    if not isinstance(key, RSAPublicKey) or key.key_size < _SHORTEST_KEY or not signer.valid_at(at):
-        raise CannotVerify(f"the certificate under {url} is not a valid one for an RSA key of {_SHORTEST_KEY} bits")
-    return signer
+        raise CannotVerify(f"what is under {url} is not a certificate of Amazon's: {error}") from error
+    if not found.valid_at(at):
+        raise CannotVerify(f"the certificate under {url} is not valid now")
+    return found
 
 
-class Sns(Scheme[BaseModel, SnsSettings]):
+class Sns(Scheme[Any, SnsSettings]):
     """Amazon SNS: RSA signatures within the body, of versions 1 and 2.
 
     At Amazon: subscribe the flow's URL to the topic, protocol HTTPS, without raw message delivery, which isn't signed.
-    There is no secret; `topics` names the topics whose messages are taken. SNS asks for the subscription to be
-    confirmed: the scheme does so by fetching the URL that SNS names, and no flow starts. Certificates and that URL are
-    fetched from `sns.<region>.amazonaws.com` alone.
+    There is no secret, and no credential but for trying; `topics` names the topics whose messages are taken. SNS asks
+    for the subscription to be confirmed: the scheme does so by fetching the URL that SNS names, and no flow starts.
+    Certificates and that URL are fetched from `sns.<region>.amazonaws.com` alone.
 
     The signature covers what the message says, its id, time and topic. The dedupe key is `MessageId`. SNS tries again
     as the topic's delivery policy says, for an hour at most. Its body is JSON, sent as `text/plain`: the flow says
@@ -127,27 +120,86 @@ class Sns(Scheme[BaseModel, SnsSettings]):
     title: ClassVar[str] = "Amazon SNS"
     json_as: ClassVar[str | None] = "text/plain"
     retries_for: ClassVar[timedelta] = timedelta(hours=1)
+    credential: ClassVar[type[BaseModel] | None] = SnsCredential
+    credential_required: ClassVar[bool] = False
     settings: ClassVar[type[BaseModel]] = SnsSettings
 
     def __init__(self) -> None:
-        self._certificates = Fetched("Amazon's certificate", _read, valid=_SignerCertificate.valid_at)
+        self._certificates = Fetched("Amazon's certificate", _read, valid=Signer.valid_at)
 
-    def open(self, request: SignedRequest, credential: BaseModel, settings: SnsSettings) -> Check:
+    def open(self, request: SignedRequest, credential: SnsCredential | None, settings: SnsSettings) -> Check:
         """Everything is in the body."""
-        return _SnsCheck(self._certificates, request, settings)
+        return _SnsCheck(self._certificates, request, credential, settings)
+
+    def complete(
+        self, request: SignedRequest, body: bytes, credential: SnsCredential | None, settings: SnsSettings
+    ) -> bytes:
+        """The body as a notification's message, or, where it has a `Type`, as what SNS sends; signed, and of now.
+
+        With the credential's `private_key`. Raises ValueError where it says of itself what SNS never would.
+        """
+        if credential is None:
+            raise NotImplementedError(TRIAL_REMEDY)
+        given = read_json(body, _Given) or _Given()
+        members = read_json(body, dict[str, msgspec.Raw]) if given.type else {"Message": _raw(_text(body))}
+        at = request.received_at.astimezone(UTC)
+        made = {
+            "Type": "Notification",
+            "MessageId": str(UUID(bytes=sha256(body).digest()[:16])),
+            "TopicArn": settings.topics[0],
+            "Timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "SignatureVersion": "2",
+            "Signature": "",
+            "SigningCertURL": _TRIAL_URL,
+        }
+        anew = ("Timestamp", "SignatureVersion", "Signature", "SigningCertURL")
+        members = {name: _raw(value) for name, value in made.items()} | {
+            name: value for name, value in (members or {}).items() if name not in anew
+        }
+        message = read_json(msgspec.json.encode(members), _Message)
+        try:
+            signed = b"" if message is None else message.signed()
+        except NotVerified:
+            signed = b""
+        if message is None or not signed:
+            raise ValueError(f"a body with a Type is one of {', '.join(_SIGNED)}, with all members that SNS signs")
+        if message.topic_arn not in settings.topics:
+            raise ValueError(f"its TopicArn {message.topic_arn!r} is none of the flow's topics")
+        signature = credential.signing_key.sign(signed, PKCS1v15(), hashes.SHA256())
+        return msgspec.json.encode(members | {"Signature": _raw(b64encode(signature).decode())})
 
     def sign(
-        self, request: SignedRequest, body: bytes, credential: BaseModel, settings: SnsSettings
+        self, request: SignedRequest, body: bytes, credential: SnsCredential | None, settings: SnsSettings
     ) -> Sequence[tuple[str, str]]:
-        """Only Amazon can."""
-        raise NotImplementedError
+        """The signature is in the body; SNS calls its JSON a text."""
+        return [("content-type", "text/plain; charset=UTF-8")]
+
+
+class _Given(msgspec.Struct, frozen=True):
+    type: str = msgspec.field(name="Type", default="")
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a notification's message is text in UTF-8") from None
+
+
+def _raw(value: str) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
 
 
 class _SnsCheck:
     def __init__(
-        self, certificates: Fetched[_SignerCertificate], request: SignedRequest, settings: SnsSettings
+        self,
+        certificates: Fetched[Signer],
+        request: SignedRequest,
+        credential: SnsCredential | None,
+        settings: SnsSettings,
     ) -> None:
         self._certificates = certificates
+        self._credential = credential
         self._request = request
         self._settings = settings
         self._body = JsonBody(_Message)
@@ -181,11 +233,13 @@ class _SnsCheck:
         ):
             raise NotVerified
         signed = message.signed()
-        signer = await self._certificates.get(message.signing_cert_url, at, self._request.http)
-        try:
-            signer.key.verify(signature, signed, PKCS1v15(), algorithm)
-        except InvalidSignature:
-            raise NotVerified from None
+        signers = self._credential.signers_at(at) if self._credential is not None else []
+        signers = signers or [await self._certificates.get(message.signing_cert_url, at, self._request.http)]
+        for one in signers:
+            with suppress(InvalidSignature):
+                one.key.verify(signature, signed, PKCS1v15(), algorithm)
+                return
+        raise NotVerified
 
     async def _confirm(self, message: _Message) -> None:
         url = message.subscribe_url or ""

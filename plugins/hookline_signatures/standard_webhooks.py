@@ -146,8 +146,10 @@ class StandardWebhooks(Scheme[StandardCredential, StandardSettings]):
         made = [("v1", hmac.new(key, signed, "sha256").digest()) for key in credential.shared()]
         made += [("v1a", key.sign(signed)) for key in credential.private()]
         if not made:
-            # Only the owner of the private key can.
-            raise NotImplementedError
+            raise NotImplementedError(
+                "for trying give the credential a secret `whsec_…`, or a private key `whsk_…` of your own, in place of "
+                "the public one"
+            )
         return [
             (f"{self.family}-id", message_id),
             (f"{self.family}-timestamp", timestamp),

@@ -106,7 +106,7 @@ def test_a_header_of_ones_own_is_sent_and_may_name_the_delivery(server: ServerPr
 )
 def test_a_secret_that_would_be_shown_has_to_be_given(server: ServerProcess, id: str, values: list[str]) -> None:
     done = hookline(server, "send", id, "event.json")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "--secret" in done.stderr
     assert SECRET not in done.stdout + done.stderr
     options = [part for value in values for part in ("--secret", value)]
@@ -117,7 +117,7 @@ def test_a_secret_that_would_be_shown_has_to_be_given(server: ServerProcess, id:
 
 def test_another_scheme_than_the_flows_needs_a_secret(server: ServerProcess) -> None:
     done = hookline(server, "send", "push", "event.json", "--sign", "zoom")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "--secret" in done.stderr
     answer = sent(server, "push", "event.json", "--sign", "zoom", "--secret", f"secret={SECRET}")
     assert (answer["status"], answer["scheme"]) == (401, "zoom")
@@ -138,7 +138,8 @@ def test_the_media_type_is_the_files_or_the_one_that_is_given(server: ServerProc
         (["push", "missing.json"], 2, "can't be read"),
         (["push", "event.json", "-H", "wrong"], 2, "NAME:VALUE"),
         (["push", "event.json", "--url", "localhost"], 2, "--url is an address"),
-        (["push", "event.json", "--sign", "githb", "--secret", "secret=12345"], 1, "did you mean 'github'?"),
+        (["push", "event.json", "--sign", "githb", "--secret", "secret=12345"], 2, "did you mean 'github'?"),
+        (["push", "event.json", "-H", "X-GitHub-Delivery: 1", "-H", "x-github-delivery: 2"], 2, "send it once"),
         (["push", "event.json", "--secret", "sekret=12345"], 1, "did you mean 'secret'?"),
         (["push", "event.json", "--url", "http://127.0.0.1:1", "--sign", "none"], 1, "no server answers"),
     ],

@@ -142,7 +142,7 @@ def chain() -> bytes:
     return paypals().pem + intermediate().pem
 
 
-async def test_a_message_of_paypals_holds_and_its_transmission_is_the_dedupe_key() -> None:
+async def test_trap_9_a_message_of_paypals_holds_and_its_signed_transmission_is_the_dedupe_key() -> None:
     assert zlib.crc32(BODY) > 2**31
     network = Network(chain())
     assert await verify(headers(paypals()), network) == Verified(TRANSMISSION)
@@ -260,7 +260,7 @@ async def test_rule_4_a_certificate_that_cannot_be_fetched_is_no_verdict(answer:
         await verify(headers(paypals()), Network(answer))
 
 
-async def test_a_certificate_is_fetched_once_a_day() -> None:
+async def test_trap_10_a_certificate_is_fetched_once_a_day() -> None:
     scheme, network = PayPal(PayPalCertificates((root().certificate,))), Network(chain())
     for hours in (0, 1, 23):
         await verify(headers(paypals()), network, scheme=scheme, at=NOW + timedelta(hours=hours))
@@ -343,7 +343,7 @@ async def test_a_pinned_certificate_is_judged_at_the_time_of_receipt() -> None:
 @pytest.mark.parametrize(
     ("age", "holds"), [(timedelta(days=3), True), (timedelta(days=7), True), (timedelta(days=7, seconds=1), False)]
 )
-async def test_paypals_own_retries_are_fresh_and_older_copies_are_not(age: timedelta, holds: bool) -> None:
+async def test_trap_11_paypals_own_retries_are_fresh_and_older_copies_are_not(age: timedelta, holds: bool) -> None:
     own = certify("pinned")
     sent = headers(own, sent=(NOW - age).strftime("%Y-%m-%dT%H:%M:%SZ"))
     if holds:
@@ -354,12 +354,12 @@ async def test_paypals_own_retries_are_fresh_and_older_copies_are_not(age: timed
 
 
 @pytest.mark.parametrize("sent", ["2026-01-31T11:59:58.123Z", "2026-01-31T13:59:58+02:00"])
-async def test_a_time_is_signed_as_received(sent: str) -> None:
+async def test_trap_2_a_time_is_signed_as_received(sent: str) -> None:
     await verify(headers(certify("pinned"), sent=sent), certificate=certify("pinned").pem.decode())
 
 
 @pytest.mark.parametrize("sent", ["1769860798", "2026-01-31", "2026-01-31T11:59:58", "2026-13-01T00:00:00Z", "now"])
-async def test_a_time_that_cannot_be_read_is_refused(sent: str) -> None:
+async def test_trap_2_a_time_that_cannot_be_read_is_refused(sent: str) -> None:
     with pytest.raises(NotVerified):
         await verify(headers(certify("pinned"), sent=sent), certificate=certify("pinned").pem.decode())
 

@@ -33,14 +33,14 @@ def pem(key: Any) -> str:
     return str(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
 
 
-sendgrid = Trial(SendGrid(), {"public_key": spki(ECDSA), "private_key": pem(ECDSA)})
+sendgrid = Trial(SendGrid(), {"private_key": pem(ECDSA)})
 
 
 def interaction(body: bytes, at: str = SECONDS) -> dict[str, str]:
     return {"x-signature-timestamp": at, "x-signature-ed25519": ED25519.sign(at.encode() + body).hex()}
 
 
-async def test_discords_signature_holds_under_any_key_of_the_credential() -> None:
+async def test_trap_12_discords_signature_holds_under_any_key_of_the_credential() -> None:
     body = b'{"type": 2, "id": "846462639134605312", "data": {}}'
     for keys in (PUBLIC, [OTHER, PUBLIC], [PUBLIC, OTHER], PUBLIC.upper()):
         verified = await Trial(Discord(), {"public_key": keys})(interaction(body), body)
@@ -52,7 +52,7 @@ async def test_discords_signature_holds_under_any_key_of_the_credential() -> Non
 def test_discords_own_library_takes_what_the_scheme_signs() -> None:
     library = pytest.importorskip("discord_interactions")
     private = ED25519.private_bytes_raw().hex()
-    signed = Trial(Discord(), {"public_key": PUBLIC, "private_key": private}).sign(b'{"type":1}')
+    signed = Trial(Discord(), {"private_key": private}).sign(b'{"type":1}')
     at, signature = signed["x-signature-timestamp"], signed["x-signature-ed25519"]
     assert library.verify_key(b'{"type":1}', signature, at, PUBLIC)
 
@@ -84,17 +84,37 @@ def test_trap_7_a_key_of_discords_that_is_none_is_refused_when_stored(key: Any) 
         DiscordCredential.model_validate({"public_key": key})
 
 
-def test_a_private_key_that_belongs_to_no_public_one_is_refused() -> None:
-    with pytest.raises(ValidationError, match="belongs to it"):
-        DiscordCredential.model_validate({"public_key": OTHER, "private_key": bytes(range(32)).hex()})
-    other = pem(ec.generate_private_key(ec.SECP256R1()))
-    with pytest.raises(ValidationError, match="belongs to it"):
-        SendGridCredential.model_validate({"public_key": spki(ECDSA), "private_key": other})
+@pytest.mark.parametrize(
+    ("model", "public", "private"),
+    [(DiscordCredential, PUBLIC, bytes(range(32)).hex()), (SendGridCredential, spki(ECDSA), pem(ECDSA))],
+)
+def test_a_key_for_trying_stands_in_place_of_the_providers_and_never_beside_it(
+    model: Any, public: str, private: str
+) -> None:
+    with pytest.raises(ValidationError, match="in its place"):
+        model.model_validate({"public_key": public, "private_key": private})
+    with pytest.raises(ValidationError, match="give the public_key"):
+        model.model_validate({})
+
+
+@pytest.mark.parametrize(
+    ("model", "private"),
+    [
+        *((DiscordCredential, text) for text in ("", "00", "zz" * 32)),
+        *((SendGridCredential, text) for text in ("", "text", pem(ec.generate_private_key(ec.SECP384R1())))),
+        (SendGridCredential, pem(rsa.generate_private_key(65537, 2048))),
+    ],
+)
+def test_trap_7_a_private_key_that_is_none_is_refused_when_stored_and_not_shown(model: Any, private: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate({"private_key": private})
+    assert [one["msg"] for one in caught.value.errors() if "private_key" in one["msg"]]
+    assert len(private) < 3 or private not in str(caught.value.errors(include_input=False))
 
 
 @pytest.mark.parametrize("trial", [discord, Trial(SendGrid(), {"public_key": spki(ECDSA)})])
 def test_only_who_has_the_private_key_can_sign(trial: Trial) -> None:
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError, match="make a key of your own"):
         trial.sign(b"{}")
 
 
@@ -133,7 +153,7 @@ def test_sendgrids_own_library_takes_what_the_scheme_signs() -> None:
     assert library.EventWebhook(spki(ECDSA)).verify_signature(EVENTS.decode(), signature, at)
 
 
-async def test_trap_12_old_and_new_key_are_both_taken() -> None:
+async def test_trap_12_sendgrids_old_and_new_key_are_both_taken() -> None:
     signature = ECDSA.sign(SECONDS.encode() + EVENTS, ec.ECDSA(hashes.SHA256()))
     sent = {
         "x-twilio-email-event-webhook-signature": b64encode(signature).decode(),

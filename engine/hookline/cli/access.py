@@ -16,7 +16,7 @@ from hookline.cli.server_file import find
 from hookline.clock import Clock
 from hookline.config import Settings
 from hookline.discovery import discover
-from hookline.errors import ConfigError, ExecutionNotFound, HooklineError, Problem, StoreError
+from hookline.errors import CannotSign, ConfigError, ExecutionNotFound, HooklineError, Problem, StoreError
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import decode, encode
 from hookline.model.execution import State
@@ -227,7 +227,12 @@ class _Remote:
 
     async def sign(self, flow_id: str, message: Unsigned) -> Signed:
         path = f"/flows/{quote(flow_id, safe='')}/sign"
-        return msgspec.convert(await self._ask("POST", path, body=message), Signed)
+        try:
+            return msgspec.convert(await self._ask("POST", path, body=message), Signed)
+        except ServerRefused as refused:
+            if refused.error_code == CannotSign.code:
+                raise CannotSign(refused.message) from None
+            raise
 
     async def _ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}

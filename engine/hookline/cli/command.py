@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 
 from hookline.config import Settings, load
-from hookline.errors import ConfigError, HooklineError, Problem
+from hookline.errors import CannotSign, ConfigError, HooklineError, Problem
 from hookline.jsontypes import encode
 
 
@@ -37,8 +37,8 @@ class Failed(click.ClickException):
             click.echo(f"hookline: {self.message}", file=target)
 
 
-class WronglySet(Failed):
-    """An error in the settings."""
+class WronglyUsed(Failed):
+    """An error that another setting or option puts right."""
 
     exit_code = 2
 
@@ -64,7 +64,7 @@ class Command(click.Command):
                 ctx.params["settings"] = load(options, Path(config) if config else None)
             return super().invoke(ctx)
         except HooklineError as error:
-            kind = WronglySet if isinstance(error, ConfigError) else Failed
+            kind = WronglyUsed if isinstance(error, ConfigError | CannotSign) else Failed
             raise kind(error, as_json=ctx.params["as_json"]) from error
 
 

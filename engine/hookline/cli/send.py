@@ -64,7 +64,8 @@ def send(
 
     The flow's own credential signs: a running server does it, and gives back nothing that shows the secret. For
     schemes that send the secret itself (basic, api-key, …), and for other servers' credentials, give --secret. What a
-    provider writes into the body, such as a time, is written there. Exit code 1 where the answer is 400 or above.
+    provider writes into the body, such as a time, is written there. Exit code 1 where the answer is 400 or above, and
+    2 where the message can't be signed.
     """
     from hookline.service.signing import Unsigned, hook_url
 
@@ -74,11 +75,14 @@ def send(
     flow_id, _, path = flow.partition("/")
     rest = (f"/{quote(path)}" if path else "") + (f"?{query}" if query else "")
     method = method.upper()
+    kind = media_type or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    if not any(name.lower() == "content-type" for name, _ in given):
+        # What is signed may depend on it.
+        given.insert(0, ("content-type", kind))
     message = Unsigned(body, method, public, rest, given)
     signed = asyncio.run(_sign(settings, flow_id, scheme, read_values(secrets), message, base))
-    kind = media_type or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     # A later header of one name takes the place of an earlier one: those that are signed come last.
-    sent = {name.lower(): _on_the_wire(value) for name, value in [("content-type", kind), *given, *signed.headers]}
+    sent = {name.lower(): _on_the_wire(value) for name, value in [*given, *signed.headers]}
     answer = asyncio.run(_send(method, hook_url(base, flow_id, message), sent, b"" if method == "GET" else signed.body))
     answer = {"scheme": signed.scheme, **answer}
     emit(answer, as_json=as_json, text=lambda: _text(answer))

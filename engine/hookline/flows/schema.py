@@ -154,7 +154,7 @@ def _verify(schemes: Mapping[str, Scheme[Any, Any]]) -> dict[str, Any]:
             *({"const": name, "description": each.title} for name, each in schemes.items()),
         ]
     }
-    short = ["none", *(name for name, each in schemes.items() if each.credential is None)]
+    short = ["none", *(name for name, each in schemes.items() if not _needs_credential(each))]
     cases = [_where("scheme", "none", {"properties": {"scheme": True}, "additionalProperties": False})]
     cases += [_where("scheme", name, _scheme(each)) for name, each in schemes.items()]
     # One form or the other, and not `anyOf`: so a mistake is reported within the form that was chosen.
@@ -173,12 +173,17 @@ def _verify(schemes: Mapping[str, Scheme[Any, Any]]) -> dict[str, Any]:
     }
 
 
+def _needs_credential(scheme: Scheme[Any, Any]) -> bool:
+    return scheme.credential is not None and scheme.credential_required
+
+
 def _scheme(scheme: Scheme[Any, Any]) -> dict[str, Any]:
     settings = _inline(_plain(scheme.settings.model_json_schema(by_alias=True)))
     allowed: dict[str, Any] = {"scheme": True, **settings.get("properties", {})}
     required = list(settings.get("required", ()))
     if scheme.credential is not None:
         allowed["credential"] = True
+    if _needs_credential(scheme):
         required.append("credential")
     then: dict[str, Any] = {"properties": allowed, "additionalProperties": False}
     return then | {"required": required} if required else then

@@ -143,7 +143,7 @@ def _verification(verify: Any, registry: Registry, problems: list[Problem]) -> _
         problems.append(
             Problem(f"scheme {name!r} takes no credential", f"{_VERIFY}/credential", "credential_unwanted", "remove it")
         )
-    if takes is not None and credential is None:
+    if takes is not None and credential is None and scheme is not None and scheme.credential_required:
         problems.append(
             Problem(
                 f"scheme {name!r} needs a credential",

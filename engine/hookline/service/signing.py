@@ -13,12 +13,13 @@ from urllib.parse import quote
 import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.errors import CannotSign, CredentialError
+from hookline.errors import CannotSign, CredentialError, NotVerified
 from hookline.flows.compiled import CompiledFlow
 from hookline.http import HttpClient
 from hookline.scheme import Scheme, SignedRequest
 
 _REMEDY: Final = "give the credential's values to `hookline send` itself: --secret key=value"
+_NO_KEY: Final = "`hookline run` tries the flow's steps without a sender"
 
 
 class Unsigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,12 +89,18 @@ def sign(
     try:
         body = scheme.complete(request, message.body, credential, settings)
         made = list(scheme.sign(request, body, credential, settings))
-    except NotImplementedError:
+    except NotImplementedError as error:
         raise CannotSign(
-            f"only the provider itself can sign as scheme {scheme.name!r} does with this credential"
+            f"only the provider itself can sign as scheme {scheme.name!r} does with this credential; "
+            + (str(error) or _NO_KEY)
         ) from None
     except ValueError as error:
         raise CannotSign(f"scheme {scheme.name!r} can't sign this: {error}") from None
+    except NotVerified:
+        raise CannotSign(
+            f"scheme {scheme.name!r} can't sign this: a header or a parameter of the query is there twice, or can't "
+            "be read; send it once"
+        ) from None
     return Signed(scheme.name, made, body)
 
 

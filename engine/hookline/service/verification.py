@@ -69,6 +69,8 @@ class Verification:
         if expected is None:
             return None
         if trigger.credential is None:
+            if not self._scheme.credential_required:
+                return None
             self._fail(CredentialError(f"the trigger names no credential for {self._scheme.name!r}"))
         try:
             kind, value = credentials.get(trigger.credential)

@@ -326,13 +326,13 @@ def hook(verify: Any, **settings: Any) -> dict[str, Any]:
     return {"use": "webhook", "with": {"verify": verify, **settings}}
 
 
-def test_leaving_verify_out_is_an_error(check: Check) -> None:
+def test_trap_8_leaving_verify_out_is_an_error(check: Check) -> None:
     problem = one(check(trigger={"use": "webhook"}), "missing_key")
     assert problem.severity == "error"
     assert '"none" has to be said' in problem.remedy
 
 
-def test_a_trigger_that_verifies_nothing_is_remarked_on(check: Check) -> None:
+def test_trap_8_a_trigger_that_verifies_nothing_is_remarked_on(check: Check) -> None:
     assert one(check(trigger=hook("none")), "not_verified").severity == "warning"
 
 

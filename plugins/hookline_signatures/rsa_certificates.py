@@ -1,0 +1,102 @@
+"""Certificates of RSA keys that sign: read, and pinned in a credential, with a key of one's own for trying."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import Certificate, load_pem_x509_certificates
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from hookline.api import CannotVerify
+
+SHORTEST_KEY: Final = 2048
+"""Bits."""
+TRIAL_REMEDY: Final = (
+    "make a key and a certificate of your own, and a credential for trying that holds them as `private_key` and "
+    "`certificate` (docs/how-to/receive-from-providers.md)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A key that signs, and when it may."""
+
+    key: RSAPublicKey
+    not_before: datetime
+    not_after: datetime
+
+    def valid_at(self, at: datetime) -> bool:
+        """Whether its certificate, and those above it, are valid then."""
+        return self.not_before <= at <= self.not_after
+
+
+def signer(certificate: Certificate, above: tuple[Certificate, ...] = ()) -> Signer:
+    """The signer that a certificate speaks of. Raises ValueError where its key isn't RSA, or is short."""
+    key = certificate.public_key()
+    if not isinstance(key, RSAPublicKey) or key.key_size < SHORTEST_KEY:
+        raise ValueError(f"what signs is an RSA key of {SHORTEST_KEY} bits or more; this certificate has another")
+    chain = (certificate, *above)
+    return Signer(
+        key,
+        max(one.not_valid_before_utc for one in chain),
+        min(one.not_valid_after_utc for one in chain),
+    )
+
+
+class PinnedCertificates(BaseModel):
+    """The only certificates that may sign, where some are named, and a key for trying that belongs to one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    certificate: str | None = Field(
+        default=None,
+        description="PEM: the only certificates that may sign. By default those that the provider publishes may.",
+    )
+    private_key: SecretStr | None = Field(
+        default=None,
+        description="PEM, for trying: signs as the provider would. Needs the `certificate` that belongs to it.",
+    )
+
+    @model_validator(mode="after")
+    def _keys_can_be_read(self) -> Self:
+        if self.certificate is not None:
+            try:
+                _ = self.pinned
+            except ValueError as error:
+                raise ValueError(f"certificate: {error}") from None
+        if self.private_key is not None:
+            key = self.signing_key
+            if key.public_key() not in [one.key for one in self.pinned]:
+                raise ValueError("private_key: give the certificate that belongs to it too")
+        return self
+
+    @cached_property
+    def pinned(self) -> list[Signer]:
+        """Those who may sign; none where any of the provider's certificates may. Raises ValueError."""
+        if self.certificate is None:
+            return []
+        return [signer(one) for one in load_pem_x509_certificates(self.certificate.encode())]
+
+    def signers_at(self, at: datetime) -> list[Signer]:
+        """Those who may sign then; none where nothing is pinned. Raises CannotVerify where none of the pinned may."""
+        valid = [one for one in self.pinned if one.valid_at(at)]
+        if self.pinned and not valid:
+            raise CannotVerify("no certificate of the credential is valid now; give it a new one, or none")
+        return valid
+
+    @cached_property
+    def signing_key(self) -> RSAPrivateKey:
+        """The key for trying. Raises ValueError, and NotImplementedError where there is none."""
+        if self.private_key is None:
+            raise NotImplementedError(TRIAL_REMEDY)
+        try:
+            key = load_pem_private_key(self.private_key.get_secret_value().encode(), password=None)
+        except (ValueError, TypeError):
+            # The library's error may quote the key.
+            raise ValueError("private_key: it is not an unencrypted private key in PEM") from None
+        if not isinstance(key, RSAPrivateKey):
+            raise ValueError("private_key: it is not an RSA key")  # noqa: TRY004 - a wrong value, as pydantic asks for
+        return key
