@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 from hookline.errors import StepError
 from hookline.jsontypes import JsonValue, decode
@@ -51,32 +51,37 @@ class StreamedResponse(Protocol):
         ...
 
 
+class RequestOptions(TypedDict, total=False):
+    """What is said of a request besides its method and URL. It has one body at most."""
+
+    headers: Mapping[str, str] | None
+    params: Mapping[str, Any] | None
+    """Added to the URL's query. Here and in `form` a list repeats its key, and null is left out."""
+    json: JsonValue
+    """A body; so is null."""
+    form: Mapping[str, Any] | None
+    """A body."""
+    content: bytes | str | None
+    """A body."""
+    file: Attachment | None
+    """A body, streamed from the blob store."""
+    auth: tuple[str, str] | None
+    """A user name and a password."""
+    timeout: float | None
+    """Seconds from the call to the last byte; the server's setting by default."""
+    redirects: int
+    """How many are followed, 5 by default. With none, a response that redirects is returned as it is."""
+    max_bytes: int | None
+    """The largest response that is read into memory; the server's setting by default."""
+    raise_for_status: bool
+    """Whether a status of 400 and above is an error, as it is by default."""
+
+
 class HttpClient(Protocol):
     """Pooled, timed and guarded: it reaches no inside address unless the server's settings allow it."""
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        params: Mapping[str, Any] | None = None,
-        json: JsonValue = ...,
-        form: Mapping[str, Any] | None = None,
-        content: bytes | str | None = None,
-        file: Attachment | None = None,
-        auth: tuple[str, str] | None = None,
-        timeout: float | None = None,
-        redirects: int = 5,
-        max_bytes: int | None = None,
-        raise_for_status: bool = True,
-    ) -> Response:
+    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a request and read its response.
-
-        `params` are added to the URL's query; in `params` and `form` a list repeats its key and null is left out.
-        `file` is streamed from the blob store. `auth` is a user name and a password. `timeout` is in seconds and
-        counts from the call to the last byte; it and `max_bytes` have the server's defaults. With no redirects, a
-        response that redirects is returned as it is.
 
         A redirect to another origin keeps no header but those that describe content (`Accept`, `Content-Type`, …):
         credentials and `Idempotency-Key` go no further than where they were meant for.
@@ -89,21 +94,7 @@ class HttpClient(Protocol):
         ...
 
     def stream(
-        self,
-        method: str,
-        url: str,
-        *,
-        max_bytes: int | None = None,
-        timeout: float | None = None,
-        redirects: int = 5,
-        raise_for_status: bool = True,
-        headers: Mapping[str, str] | None = None,
-        params: Mapping[str, Any] | None = None,
-        json: JsonValue = ...,
-        form: Mapping[str, Any] | None = None,
-        content: bytes | str | None = None,
-        file: Attachment | None = None,
-        auth: tuple[str, str] | None = None,
+        self, method: str, url: str, **options: Unpack[RequestOptions]
     ) -> AbstractAsyncContextManager[StreamedResponse]:
         """The same, for responses of any length; a status of 400 and above raises here too."""
         ...

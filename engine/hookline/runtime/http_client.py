@@ -6,9 +6,10 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -16,7 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from hookline import __version__
 from hookline.clock import Clock
 from hookline.errors import StepError, StoreError
-from hookline.http import Response, StreamedResponse
+from hookline.http import RequestOptions, Response, StreamedResponse
 from hookline.jsontypes import JsonValue
 from hookline.model.message import Attachment
 from hookline.ports import Blobs
@@ -30,6 +31,18 @@ _LONGEST_RETRY_AFTER: Final = 86400.0
 _EXCERPT: Final = 500
 """Characters of an error's body in its message."""
 _ERROR_BYTES: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as its caller wants it."""
+
+    sent: Outgoing
+    seconds: float
+    redirects: int
+    limit: int
+    """Bytes of the response."""
+    raise_for_status: bool
 
 
 class _Target:
@@ -76,80 +89,37 @@ class PooledClient:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        max_bytes: int | None = None,
-        timeout: float | None = None,
-        redirects: int = 5,
-        raise_for_status: bool = True,
-        headers: Mapping[str, str] | None = None,
-        params: Mapping[str, Any] | None = None,
-        json: JsonValue = ...,  # type: ignore[assignment]  # null is a body, so another value says that there is none
-        form: Mapping[str, Any] | None = None,
-        content: bytes | str | None = None,
-        file: Attachment | None = None,
-        auth: tuple[str, str] | None = None,
-    ) -> Response:
+    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """See `HttpClient`."""
-        sent = outgoing(
-            method, url, headers=headers, params=params, json=json, form=form, content=content, file=file, auth=auth
-        )
-        limit = self._max_bytes if max_bytes is None else max_bytes
-        seconds = self._timeout if timeout is None else timeout
+        asked = self._asked(method, url, **options)
+        sent = asked.sent
         try:
-            async with asyncio.timeout(seconds):
-                response, sent = await self._send(sent, redirects)
+            async with asyncio.timeout(asked.seconds):
+                response, sent = await self._send(sent, asked.redirects)
                 try:
-                    if raise_for_status and response.status >= 400:
-                        raise await self._failure(response, sent)
-                    return await _Streamed(response, sent, limit).read()
+                    return await (await self._accepted(response, sent, asked)).read()
                 finally:
                     response.release()
         except TimeoutError:
-            raise _timed_out(sent, seconds) from None
+            raise _timed_out(sent, asked.seconds) from None
 
     @asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        url: str,
-        *,
-        max_bytes: int | None = None,
-        timeout: float | None = None,
-        redirects: int = 5,
-        raise_for_status: bool = True,
-        headers: Mapping[str, str] | None = None,
-        params: Mapping[str, Any] | None = None,
-        json: JsonValue = ...,  # type: ignore[assignment]  # as above
-        form: Mapping[str, Any] | None = None,
-        content: bytes | str | None = None,
-        file: Attachment | None = None,
-        auth: tuple[str, str] | None = None,
-    ) -> AsyncIterator[StreamedResponse]:
+    async def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> AsyncIterator[StreamedResponse]:
         """See `HttpClient`."""
-        sent = outgoing(
-            method, url, headers=headers, params=params, json=json, form=form, content=content, file=file, auth=auth
-        )
-        limit = self._max_bytes if max_bytes is None else max_bytes
-        seconds = self._timeout if timeout is None else timeout
-        deadline = asyncio.timeout(seconds)
+        asked = self._asked(method, url, **options)
+        sent, deadline = asked.sent, asyncio.timeout(asked.seconds)
         try:
             async with deadline:
-                response, sent = await self._send(sent, redirects)
+                response, sent = await self._send(sent, asked.redirects)
                 try:
-                    if raise_for_status and response.status >= 400:
-                        raise await self._failure(response, sent)
-                    yield _Streamed(response, sent, limit)
+                    yield await self._accepted(response, sent, asked)
                 finally:
                     response.release()
         except TimeoutError:
             # A timeout of the caller's own, inside the block, is the caller's.
             if not deadline.expired():
                 raise
-            raise _timed_out(sent, seconds) from None
+            raise _timed_out(sent, asked.seconds) from None
 
     async def get_json(self, url: str, **options: Any) -> Any:
         """See `HttpClient`."""
@@ -165,6 +135,27 @@ class PooledClient:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def _asked(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: float | None = None,
+        redirects: int = 5,
+        max_bytes: int | None = None,
+        raise_for_status: bool = True,
+        **said: Any,
+    ) -> "_Asked":
+        seconds = self._timeout if timeout is None else timeout
+        limit = self._max_bytes if max_bytes is None else max_bytes
+        return _Asked(outgoing(method, url, **said), seconds, redirects, limit, raise_for_status)
+
+    async def _accepted(self, response: aiohttp.ClientResponse, sent: Outgoing, asked: "_Asked") -> "_Streamed":
+        """The response, to be read. Raises StepError where its status is an error, and that matters."""
+        if asked.raise_for_status and response.status >= 400:
+            raise await self._failure(response, sent)
+        return _Streamed(response, sent, asked.limit)
 
     async def _send(self, sent: Outgoing, redirects: int) -> tuple[aiohttp.ClientResponse, Outgoing]:
         """Send a request and follow its redirects; gives the last response and the request that it answers."""

@@ -88,15 +88,15 @@ def outgoing(
     method: str,
     url: str,
     *,
-    headers: Mapping[str, str] | None,
-    params: Mapping[str, Any] | None,
-    json: Any,
-    form: Mapping[str, Any] | None,
-    content: bytes | str | None,
-    file: Attachment | None,
-    auth: tuple[str, str] | None,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, Any] | None = None,
+    json: Any = ...,
+    form: Mapping[str, Any] | None = None,
+    content: bytes | str | None = None,
+    file: Attachment | None = None,
+    auth: tuple[str, str] | None = None,
 ) -> Outgoing:
-    """Check and assemble a request; `json` is `...` where there is none.
+    """Check and assemble a request; `json` is `...` where there is none, since null is a body.
 
     Raises StepError (`http.url`, `http.header`), and ValueError where it is given two bodies.
     """
