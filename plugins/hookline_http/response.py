@@ -64,5 +64,8 @@ def _filename(disposition: str | None) -> str | None:
         return None
     header = Header()
     header["content-disposition"] = disposition
-    name = header.get_filename()
+    try:
+        name = header.get_filename()
+    except (TypeError, ValueError):  # the standard library's, for parts that are numbered and not, and for odd charsets
+        return None
     return name.replace("\\", "/").rpartition("/")[2] or None if name else None

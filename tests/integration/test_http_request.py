@@ -122,6 +122,9 @@ async def room() -> AsyncIterator[Room]:
             headers={"Content-Disposition": 'attachment; filename="../../etc/passwd"'},
         )
 
+    async def nameless(_: web.Request) -> web.Response:
+        return web.Response(body=b"%PDF", headers={"Content-Disposition": "x; filename*=a'b'%ff; filename*0=x"})
+
     async def nothing(_: web.Request) -> web.Response:
         return web.Response(status=204)
 
@@ -135,7 +138,7 @@ async def room() -> AsyncIterator[Room]:
         return web.Response(text=json.dumps({"id": 2**70}), content_type="application/vnd.acme+json")
 
     for path, handler in {
-        "/text": text, "/pdf": pdf, "/nothing": nothing, "/broken": broken, "/deep": deep, "/big": big,
+        "/text": text, "/pdf": pdf, "/nameless": nameless, "/nothing": nothing, "/broken": broken, "/deep": deep, "/big": big,
     }.items():  # fmt: skip
         app.router.add_get(path, handler)
     blobs = MemoryBlobs()
@@ -290,6 +293,12 @@ async def test_another_type_becomes_an_attachment_beside_the_messages_own(room: 
     assert own is mine
     assert (made.name, made.filename, made.type, made.size) == ("response", "passwd", "application/pdf", 300_004)
     assert room.blobs.kept[made.id].startswith(b"%PDF")
+
+
+async def test_a_file_whose_name_nobody_can_read_has_none(room: Room) -> None:
+    reply = await room("/nameless")
+    assert reply.attachments is not None
+    assert [made.filename for made in reply.attachments] == [None]
 
 
 async def test_a_file_that_is_too_large_leaves_nothing(room: Room) -> None:

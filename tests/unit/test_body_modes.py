@@ -189,6 +189,14 @@ async def test_file_names_are_read_as_senders_write_them(head: str, filename: st
     assert hook.intake.accepted[0].message.attachments[0].filename == attachment.filename
 
 
+@pytest.mark.parametrize("name", ["filename*=a'b'%ff; filename*0=x", "filename*=idna''%ff", "filename*=a\x00''x"])
+async def test_a_file_whose_name_nobody_can_read_has_none(name: str) -> None:
+    hook = HookOverMemory(webhook_flow())
+    disposition = f"attachment; {name}".encode()
+    assert (await hook.send(b"x", "image/png", headers=[(b"content-disposition", disposition)])).status == 202
+    assert hook.intake.accepted[0].message.attachments[0].filename is None
+
+
 # --- Fields that hold JSON ---------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Bodies that are files: one attachment, streamed to the blob store as it arrives."""
 
 from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import suppress
 from email.message import Message as HeaderMessage
 from pathlib import PureWindowsPath
 
@@ -26,14 +27,16 @@ def read_disposition(header: str | None) -> tuple[bytes, dict[bytes, bytes]]:
     """A Content-Disposition with its options.
 
     RFC 7578 has no `filename*=UTF-8''…`, and some libraries send a name that isn't ASCII in no other way: it counts
-    where there is no plain one.
+    where there is no plain one. One that nobody can read is no name.
     """
     kind, options = parse_options_header(header)
     if header is not None and b"filename" not in options and "filename*" in header.lower():
         message = HeaderMessage()
         message["content-disposition"] = header
-        if (name := message.get_filename()) is not None:
-            options[b"filename"] = name.encode("utf-8", "replace")
+        # The standard library fails on parts that are numbered and not, and on charsets that aren't for text.
+        with suppress(TypeError, ValueError):
+            if (name := message.get_filename()) is not None:
+                options[b"filename"] = name.encode("utf-8", "replace")
     return kind, options
 
 
