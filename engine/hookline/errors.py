@@ -28,6 +28,8 @@ HooklineError
 │   ├── UnsupportedMedia    415
 │   ├── SchemaViolation     422
 │   ├── TooMany             429
+│   ├── HeadTooLarge        431
+│   ├── MethodUnknown       501
 │   └── Unavailable         503
 │       └── CannotVerify    the sender may be right, and we can't tell now
 └── StoreError              the backend can't be read or written now
@@ -286,6 +288,20 @@ class TooMany(RequestRefused):
 
     code = "request.too_many"
     status = 429
+
+
+class HeadTooLarge(RequestRefused):
+    """The request's head is too large."""
+
+    code = "request.head_too_large"
+    status = 431
+
+
+class MethodUnknown(RequestRefused):
+    """The server doesn't know this method."""
+
+    code = "request.method_unknown"
+    status = 501
 
 
 class Unavailable(RequestRefused):

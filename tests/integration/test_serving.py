@@ -10,103 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hookline.errors import ConfigError, TooMany
-from hookline.service.app import create_app
-from hookline.service.asgi import HookFirst, HookMount
 from hookline.service.hook import HookOptions
-from hookline.service.serving import Server, listen, serve
-from hookline.testing.hook import HookOverMemory, webhook_flow
-
-SERVERS: tuple[Server, ...] = ("hypercorn", "uvicorn")
-OPTIONS = HookOptions("https://hooks.example", max_body=100_000, max_file=50_000_000, read_timeout=0.3)
-
-
-class Served:
-    """A server that runs, and the hook behind it."""
-
-    def __init__(self, hook: HookOverMemory, port: int, task: asyncio.Task[None]) -> None:
-        self.hook = hook
-        self.port = port
-        self.task = task
-
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
-
-    async def exchange(self, *pieces: bytes, end: bool = False) -> bytes:
-        """Send bytes, and read until the server closes the connection."""
-        reader, writer = await self.connect()
-        answer = b""
-
-        async def write() -> None:
-            with contextlib.suppress(ConnectionError):
-                for piece in pieces:
-                    writer.write(piece)
-                    await writer.drain()
-                if end:
-                    writer.write_eof()
-
-        # Reading goes on meanwhile: a connection that is reset takes what asyncio has not handed on yet with it.
-        writing = asyncio.ensure_future(write())
-        with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(20):
-                while part := await reader.read(65536):
-                    answer += part
-        await writing
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        return answer
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    server: Server,
-    *,
-    options: HookOptions = OPTIONS,
-    head_timeout: float = 1.0,
-    drain_seconds: float = 0.3,
-    graceful_timeout: float = 1.0,
-    max_connections: int = 1000,
-) -> AsyncIterator[Served]:
-    hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
-    pages = create_app(hook, options)
-    app = HookFirst(HookMount(hook.hook, drain_bytes=2_000_000, drain_seconds=drain_seconds), pages)  # type: ignore[arg-type]  # Quart's own types
-    shutdown = asyncio.Event()
-    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(
-            serve(
-                app,
-                shutdown=shutdown,
-                port=0,
-                server=server,
-                bound=lambda _, number: port.set_result(number),
-                graceful_timeout=graceful_timeout,
-                head_timeout=head_timeout,
-                max_connections=max_connections,
-            )
-        )
-        try:
-            yield Served(hook, await port, running)
-        finally:
-            shutdown.set()
+from hookline.service.serving import Server, listen
+from hookline.testing.hook import webhook_flow
+from tests.integration.served_hook import JSON, SERVERS, Served, post, serving, status
 
 
 @pytest.fixture(params=SERVERS)
 async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     async with serving(request.param) as running:
         yield running
-
-
-def post(*headers: str, body: bytes = b"", path: str = "/hook/orders", close: bool = False) -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "Host: x", *headers, *(["Connection: close"] if close else []), "", ""]
-    return "\r\n".join(lines).encode("latin-1") + body
-
-
-def status(answer: bytes) -> int:
-    return int(answer.split(b" ", 2)[1])
-
-
-JSON = "Content-Type: application/json"
 
 
 async def test_a_request_is_answered_and_the_connection_goes_on(served: Served) -> None:
@@ -121,6 +34,16 @@ async def test_a_request_is_answered_and_the_connection_goes_on(served: Served) 
     writer.close()
     await writer.wait_closed()
     assert [envelope.message.body for envelope in served.hook.intake.accepted] == [{"a": 1}] * 3
+    assert served.hook.intake.accepted[0].arrival.client == "127.0.0.1"
+
+
+async def test_a_sender_is_who_it_is_whatever_it_says_to_the_server(served: Served) -> None:
+    answer = await served.exchange(
+        post(
+            JSON, "Content-Length: 2", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https", close=True, body=b"{}"
+        )
+    )
+    assert status(answer) == 202
     assert served.hook.intake.accepted[0].arrival.client == "127.0.0.1"
 
 

@@ -11,18 +11,27 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Final
 
+import h11
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import AppWrapper, LifespanState
 
+from hookline.errors import RequestRefused
 from hookline.service.asgi import Application
+from hookline.service.framing import Framing
+from hookline.service.hypercorn_http2 import Http2
 from hookline.service.overflow import Overflow
+from hookline.service.raw_answer import raw_answer
 
 _LAST_WORDS: Final = 1.0
-"""Seconds in which a request that was cut off may still send an answer."""
+"""Seconds in which a request that was cut off may still send an answer, and a sender that was refused still writes."""
+_READ: Final = 2**16
+"""Bytes that are read at once."""
 
 
 async def serve(
@@ -44,14 +53,82 @@ async def serve(
 
 
 class _Connection(TCPServer):
-    """One connection, which is over once the other side has closed it.
+    """One connection, which reads one request at a time, and none that isn't plain.
 
-    Hypercorn's own stays until `keep_alive_timeout` has passed, and would count as open all the while.
+    It is over once the other side has closed it. Hypercorn's own stays until `keep_alive_timeout` has passed, and would
+    count as open all the while.
     """
 
+    framing: Framing
+    answered: asyncio.Event
+    """No request is under way, or the connection has ended."""
+    _ended = False
+
+    async def run(self) -> None:
+        self.framing = Framing(self.config.h11_max_incomplete_size, http2=True)
+        self.answered = asyncio.Event()
+        self.answered.set()
+        await super().run()
+
+    async def protocol_send(self, event: Event) -> None:
+        """What Hypercorn's protocol wants."""
+        if self._ended and isinstance(event, RawData):
+            return
+        if isinstance(event, Updated) and not event.idle:
+            self.answered.clear()
+        else:
+            self._ended = self._ended or isinstance(event, Closed)
+            if self._ended or isinstance(event, Updated):
+                self.answered.set()
+        await super().protocol_send(event)
+
     async def _read_data(self) -> None:
-        await super()._read_data()
+        while not self._ended and not self.reader.at_eof():
+            try:
+                data = await asyncio.wait_for(self.reader.read(_READ), self.config.read_timeout)
+            except (OSError, TimeoutError):
+                break
+            try:
+                await self._pass_on(data)
+            except RequestRefused as error:
+                await self._refuse(error)
+        await self.protocol.handle(Closed())
         await self.idle_task.stop()
+
+    async def _pass_on(self, data: bytes) -> None:
+        """Give the protocol what it may read; nothing at all tells it the end."""
+        if not data:
+            await self.protocol.handle(RawData(data))
+        while data:
+            if not self.framing.under_way and not self.framing.http2:
+                await self.answered.wait()
+            if self._ended:
+                return
+            passed = self.framing.feed(data)
+            data = self.framing.rest
+            if self.framing.http2 and isinstance(self.protocol.protocol, H11Protocol):
+                self.protocol.protocol = Http2.after(self.protocol.protocol)
+                await self.protocol.initiate()
+            if passed:
+                await self.protocol.handle(RawData(passed))
+
+    async def _refuse(self, error: RequestRefused) -> None:
+        """Answer what can still be answered, and let the answer arrive before the connection closes."""
+        protocol = self.protocol.protocol
+        unanswered = isinstance(protocol, H11Protocol) and protocol.connection.our_state in (
+            h11.IDLE,
+            h11.SEND_RESPONSE,
+        )
+        if unanswered:
+            await self.protocol_send(RawData(raw_answer(error)))
+        self._ended = True
+        # The application may wait for the rest of what was refused.
+        await self.protocol.handle(Closed())
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+            self.writer.write_eof()
+            async with asyncio.timeout(_LAST_WORDS):
+                while await self.reader.read(_READ):
+                    pass
 
     async def _idle_timeout(self) -> None:
         # The answer to a request that was under way then comes after the end.

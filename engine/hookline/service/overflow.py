@@ -1,11 +1,10 @@
 """Connections above the bound: each is told to try again later, and closed."""
 
 import asyncio
-from http import HTTPStatus
 from typing import Final
 
 from hookline.errors import Unavailable
-from hookline.service.problems import refusal
+from hookline.service.raw_answer import raw_answer
 
 MAX_CONNECTIONS: Final = 1000
 _RETRY_AFTER: Final = 5.0
@@ -15,19 +14,11 @@ _LINGERING: Final = 100
 """How many may linger so; more are cut without a word, which senders also take as "try again"."""
 
 
-def _answer() -> bytes:
-    reply = refusal(Unavailable("there are too many connections", retry_after=_RETRY_AFTER))
-    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
-    head = b"".join(b"%b: %b\r\n" % header for header in headers)
-    phrase = HTTPStatus(reply.status).phrase.encode()
-    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (reply.status, phrase, head, reply.body)
-
-
 class Overflow:
     """Turns connections away. Reading what they send, and throwing it away, is the caller's."""
 
     def __init__(self) -> None:
-        self._answer = _answer()
+        self._answer = raw_answer(Unavailable("there are too many connections", retry_after=_RETRY_AFTER))
         self._lingering: dict[asyncio.WriteTransport, tuple[asyncio.TimerHandle, object]] = {}
 
     def turn_away(self, transport: asyncio.WriteTransport, owner: object = None) -> None:

@@ -119,11 +119,11 @@ async def _uvicorn(
     try:
         import uvicorn
 
-        from hookline.service.uvicorn_protocol import BoundedHeadProtocol
+        from hookline.service.uvicorn_protocol import FramedProtocol
     except ImportError as error:
         raise ConfigError("uvicorn is not installed; pip install 'hookline[fast]'") from error
 
-    class Protocol(BoundedHeadProtocol):
+    class Protocol(FramedProtocol):
         max_head = MAX_HEAD
 
     Protocol.head_timeout = head_timeout
@@ -142,6 +142,8 @@ async def _uvicorn(
         log_config=None,
         access_log=False,
         server_header=False,
+        # Whom to believe about a sender's address is the hook's to judge; uvicorn believes what comes from 127.0.0.1.
+        proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=max(1, int(head_timeout)),
         timeout_graceful_shutdown=max(1, int(graceful_timeout)),

@@ -1,0 +1,97 @@
+"""The hook over memory behind a real server, and raw sockets to speak to it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from hookline.service.app import create_app
+from hookline.service.asgi import HookFirst, HookMount
+from hookline.service.hook import HookOptions
+from hookline.service.serving import Server, serve
+from hookline.testing.hook import HookOverMemory, webhook_flow
+
+SERVERS: tuple[Server, ...] = ("hypercorn", "uvicorn")
+OPTIONS = HookOptions("https://hooks.example", max_body=100_000, max_file=50_000_000, read_timeout=0.3)
+
+
+class Served:
+    """A server that runs, and the hook behind it."""
+
+    def __init__(self, hook: HookOverMemory, port: int, task: asyncio.Task[None]) -> None:
+        self.hook = hook
+        self.port = port
+        self.task = task
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def exchange(self, *pieces: bytes, end: bool = False) -> bytes:
+        """Send bytes, and read until the server closes the connection."""
+        reader, writer = await self.connect()
+        answer = b""
+
+        async def write() -> None:
+            with contextlib.suppress(ConnectionError):
+                for piece in pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                if end:
+                    writer.write_eof()
+
+        # Reading goes on meanwhile: a connection that is reset takes what asyncio has not handed on yet with it.
+        writing = asyncio.ensure_future(write())
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                while part := await reader.read(65536):
+                    answer += part
+        await writing
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    server: Server,
+    *,
+    options: HookOptions = OPTIONS,
+    head_timeout: float = 1.0,
+    drain_seconds: float = 0.3,
+    graceful_timeout: float = 1.0,
+    max_connections: int = 1000,
+) -> AsyncIterator[Served]:
+    hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
+    pages = create_app(hook, options)
+    app = HookFirst(HookMount(hook.hook, drain_bytes=2_000_000, drain_seconds=drain_seconds), pages)  # type: ignore[arg-type]  # Quart's own types
+    shutdown = asyncio.Event()
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(
+            serve(
+                app,
+                shutdown=shutdown,
+                port=0,
+                server=server,
+                bound=lambda _, number: port.set_result(number),
+                graceful_timeout=graceful_timeout,
+                head_timeout=head_timeout,
+                max_connections=max_connections,
+            )
+        )
+        try:
+            yield Served(hook, await port, running)
+        finally:
+            shutdown.set()
+
+
+def post(*headers: str, body: bytes = b"", path: str = "/hook/orders", close: bool = False) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: x", *headers, *(["Connection: close"] if close else []), "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+JSON = "Content-Type: application/json"
