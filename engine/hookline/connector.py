@@ -5,9 +5,11 @@ validation, the linter and the reference docs all ask that model.
 """
 
 import inspect
+import keyword
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -62,6 +64,11 @@ class Context(Generic[C]):
     """The name of the credential's type: which of those the action takes it is."""
     files_root: Path | None = None
     """The folder under which actions may read and write files; None where the server allows none."""
+    exact: bool = False
+    """The flow's numbers are exact: fractions in its values are Decimals, and so are those of `http`'s responses.
+
+    What else an action reads should come with Decimals too.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,15 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, JsonValue] = field(default_factory=dict)
     attachments: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What an action returns to let the execution wait, durably, before its message passes on. One of both is given."""
+
+    seconds: float | None = None
+    until: datetime | None = None
+    """With a time zone."""
 
 
 class FromVars:
@@ -251,8 +267,14 @@ def _metadata(hint: Any) -> tuple[Any, ...]:
     return hint.__metadata__ if typing.get_origin(hint) is typing.Annotated else ()
 
 
+def _setting(parameter: str) -> str:
+    """The name of a parameter's setting: one that Python keeps for itself is written with an underscore, as `for_`."""
+    plain = parameter.removesuffix("_")
+    return plain if keyword.iskeyword(plain) else parameter
+
+
 def _field(parameter: inspect.Parameter) -> FieldInfo:
-    name, default = parameter.name, parameter.default
+    name, default = _setting(parameter.name), parameter.default
     if default is parameter.empty:
         made: FieldInfo = Field(alias=name)
     elif isinstance(default, FieldInfo):

@@ -3,9 +3,21 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StrictBool
+from pydantic import AfterValidator, AwareDatetime, Field, StrictBool
 
-from hookline.api import FILTERED, PASS, STOPPED, CallerReply, Connector, Context, JsonValue, Signal, StepError
+from hookline.api import (
+    FILTERED,
+    PASS,
+    STOPPED,
+    CallerReply,
+    Connector,
+    Context,
+    Duration,
+    JsonValue,
+    Pause,
+    Signal,
+    StepError,
+)
 
 generic = Connector("generic", title="Generic", prefix=False)
 
@@ -60,6 +72,17 @@ async def log(
     write = {"debug": ctx.log.debug, "info": ctx.log.info, "warning": ctx.log.warning, "error": ctx.log.error}[level]
     write(message, **(fields or {}))
     return PASS
+
+
+@generic.action
+async def sleep(
+    for_: Annotated[Duration | None, Field(description="How long, such as `10m`.")] = None,
+    until: Annotated[AwareDatetime | None, Field(description="Until when: RFC 3339, with its time zone.")] = None,
+) -> Pause:
+    """Wait; the message passes on. An execution that sleeps is a row in the database, and outlives restarts."""
+    if (for_ is None) == (until is None):
+        raise StepError("sleep needs one of `for` and `until`", code="sleep.settings")
+    return Pause(until=until) if for_ is None else Pause(for_.total_seconds())
 
 
 @generic.action(pure=True)

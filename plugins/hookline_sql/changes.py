@@ -142,8 +142,8 @@ def _accept(envelope: Envelope, row: Row, place: int) -> Iterator[Operation]:
 
 def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]:
     match change:
-        case Start(key, version, at, own):
-            yield Operation(statements.START, key, (key, version, own, micros(at)), place)
+        case Start(key, version, at, own, deadline):
+            yield Operation(statements.START, key, (key, version, own, micros(at), micros(deadline)), place)
         case Resume(key, _):
             yield Operation(statements.RESUME, key, (key,), place)
         case Record(key, steps):
@@ -193,8 +193,8 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
                 yield Operation(statements.DROP_WAITS, key, (key,), place)
             if lines.used:
                 yield Operation(statements.ADVANCE, key, (key,), place)
-        case Reopen(key, at):
-            yield Operation(statements.REOPEN, key, (key, micros(at), lines.next()), place)
+        case Reopen(key, at, deadline):
+            yield Operation(statements.REOPEN, key, (key, micros(at), lines.next(), micros(deadline)), place)
             yield Operation(statements.HOLD, key, (key,), place)
         case Release(key, _):
             yield Operation(statements.RELEASE_ORDER, key, (key,), place)

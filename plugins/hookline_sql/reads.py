@@ -98,6 +98,7 @@ def _execution(row: Any) -> Execution:
         reason=row.reason,
         ready_at=moment(row.ready_at),
         files_removed_at=moment(row.files_removed_at),
+        deadline_at=moment(row.deadline_at),
         cancel_asked_at=moment(row.cancel_asked_at),
     )
 
@@ -174,14 +175,16 @@ def journal_of(connection: Connection, execution_id: str, after: int, limit: int
     )
 
 
-_CALLBACK: Final = select(callbacks.c.payload).where(
-    callbacks.c.execution_id == bindparam("execution_id"), callbacks.c.path == bindparam("path")
+_CALLBACKS: Final = (
+    select(callbacks.c.path, callbacks.c.payload)
+    .join(waits, and_(waits.c.execution_id == callbacks.c.execution_id, waits.c.path == callbacks.c.path))
+    .where(callbacks.c.execution_id == bindparam("execution_id"), callbacks.c.payload.is_not(None))
 )
 
 
-def callback(connection: Connection, execution_id: str, path: str) -> bytes | None:
-    payload: bytes | None = connection.scalar(_CALLBACK, {"execution_id": execution_id, "path": path})
-    return payload
+def callbacks_of(connection: Connection, execution_id: str) -> dict[str, bytes]:
+    rows = connection.execute(_CALLBACKS, {"execution_id": execution_id})
+    return {row.path: row.payload for row in rows}
 
 
 def waits_of(connection: Connection, execution_id: str) -> tuple[str, ...]:

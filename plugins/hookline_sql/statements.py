@@ -193,8 +193,9 @@ REFER: Final = Statement(
 #: From waiting too where it was parked before its first step: only a start binds the version of the flow.
 START: Final = Statement(
     "start",
-    (("id", "text"), ("flow_version", "text"), ("vars", "bytea"), ("at", "bigint")),
+    (("id", "text"), ("flow_version", "text"), ("vars", "bytea"), ("at", "bigint"), ("deadline_at", "bigint")),
     "UPDATE executions SET state = 'running', flow_version = v.flow_version, vars = v.vars, started_at = v.at,"
+    " deadline_at = v.deadline_at,"
     " ready_at = NULL, reason = NULL FROM {v} WHERE executions.id = v.id"
     " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL",
 )
@@ -342,8 +343,7 @@ UNBLOCK: Final = Statement(
     (("flow_id", "text"), ("at", "bigint")),
     "UPDATE executions SET ready_at = v.at FROM {v} WHERE executions.flow_id = v.flow_id"
     " AND executions.finished_at IS NULL AND executions.state = 'waiting'"
-    " AND ((executions.ready_at IS NULL AND coalesce(executions.reason, '') <> '{order}')"
-    " OR executions.reason LIKE '{blocked}%')".replace("{blocked}", BLOCKED).replace("{order}", ORDER),
+    " AND executions.reason LIKE '{blocked}%'".replace("{blocked}", BLOCKED),
     counted=False,
 )
 
@@ -368,8 +368,9 @@ END: Final = Statement(
 
 REOPEN: Final = Statement(
     "reopen",
-    (("id", "text"), ("at", "bigint"), ("order_seq", "bigint")),
+    (("id", "text"), ("at", "bigint"), ("order_seq", "bigint"), ("deadline_at", "bigint")),
     "UPDATE executions SET state = 'waiting', outcome = NULL, finished_at = NULL, ready_at = v.at,"
+    " deadline_at = v.deadline_at,"
     " attempt = executions.attempt + 1,"
     " order_seq = CASE WHEN executions.order_key IS NOT NULL THEN coalesce(executions.order_seq, v.order_seq) END,"
     " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL"

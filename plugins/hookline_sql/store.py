@@ -48,8 +48,8 @@ class SqlStore:
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
         return await self._database.read(lambda connection: reads.journal_of(connection, execution_id, after, limit))
 
-    async def callback(self, execution_id: str, path: str) -> bytes | None:
-        return await self._database.read(lambda connection: reads.callback(connection, execution_id, path))
+    async def callbacks(self, execution_id: str) -> Mapping[str, bytes]:
+        return await self._database.read(lambda connection: reads.callbacks_of(connection, execution_id))
 
     async def waits(self, execution_id: str) -> Sequence[str]:
         return await self._database.read(lambda connection: reads.waits_of(connection, execution_id))

@@ -56,6 +56,8 @@ executions: Final = Table(
     Column("order_seq", BigInteger),
     Column("order_holds", Boolean(create_constraint=False), nullable=False),
     Column("files_removed_at", BigInteger),
+    #: When its time is up.
+    Column("deadline_at", BigInteger),
     #: When somebody asked that it ends as cancelled.
     Column("cancel_asked_at", BigInteger),
     #: None where it is large: then `payloads` has it.

@@ -1,6 +1,6 @@
 """All that a plugin may import; backends and blob stores find what they need in `hookline.api.storage`."""
 
-from hookline.connector import FILTERED, PASS, STOPPED, Action, Connector, Context, FromVars, Log, Reply, Signal
+from hookline.connector import FILTERED, PASS, STOPPED, Action, Connector, Context, FromVars, Log, Pause, Reply, Signal
 from hookline.errors import (
     CannotVerify,
     ExpressionError,
@@ -15,7 +15,9 @@ from hookline.errors import (
 )
 from hookline.hookspecs import hookimpl
 from hookline.http import HttpClient, Response, StreamedResponse
-from hookline.jsontypes import JsonObject, JsonValue
+from hookline.jsontypes import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, fits
+from hookline.jsontypes import decode as decode_json
+from hookline.jsontypes import encode as encode_json
 from hookline.mapper import Expression, Mapper, Reference, Scope
 from hookline.model.durations import Duration
 from hookline.model.message import Attachment, Message
@@ -27,6 +29,8 @@ from hookline.trigger import RequestTrigger, Trigger
 
 __all__ = [
     "FILTERED",
+    "MAX_DIGITS",
+    "MAX_EXPONENT",
     "PASS",
     "STOPPED",
     "Action",
@@ -54,6 +58,7 @@ __all__ = [
     "MissingValue",
     "NoSettings",
     "NotVerified",
+    "Pause",
     "Reference",
     "Reply",
     "RequestTrigger",
@@ -70,5 +75,8 @@ __all__ = [
     "Trigger",
     "Verified",
     "WebhookSettings",
+    "decode_json",
+    "encode_json",
+    "fits",
     "hookimpl",
 ]

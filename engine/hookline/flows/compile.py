@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from hookline.errors import FlowInvalid, Problem
 from hookline.expressions import Expressions, Template
 from hookline.flows.blocks import block_of
-from hookline.flows.blocks.block import Compiling
+from hookline.flows.blocks.block import Compiling, Node
+from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.body_schema import BodySchema, compile_schema
 from hookline.flows.compiled import CompiledFlow, CompiledTrigger
 from hookline.flows.keys import Key, compile_key
@@ -23,10 +24,13 @@ from hookline.flows.step_ids import find_ids
 from hookline.flows.structure import document_problems
 from hookline.flows.trigger import compile_trigger
 from hookline.flows.version import version_of
-from hookline.jsontypes import canonical
+from hookline.flows.waits import wait_places
+from hookline.jsontypes import canonical, exactly
 from hookline.model.flow import FlowDocument
 from hookline.registry import Registry
 
+ON_ERROR: Final = "on_error/"
+"""What the paths of the steps in a flow's `on_error` begin with."""
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -93,13 +97,16 @@ class _Compiler:
             self._model = FlowDocument.model_validate(document.value)
         except ValidationError as error:
             self.problems += document_problems(document.value, error)
-        expressions = Expressions(registry.mappers, self._mappers())
+        exact = self._exact()
+        expressions = Expressions(registry.mappers, self._mappers(), exact=exact)
         declared, flow_id = self._raw.get("vars"), self._raw.get("id")
         self._vars, problems = override(
             flow_id if isinstance(flow_id, str) else "", declared if isinstance(declared, dict) else {}, environment
         )
         self.problems += problems
-        found, problems = find_ids(self._raw.get("steps"))
+        if exact:
+            self._vars = exactly(self._vars)
+        found, problems = find_ids(self._raw)
         self.problems += problems
         names = Names(found.pointers, self._vars.keys(), found.items)
         self._compiling = Compiling(registry, expressions, self._vars, names, found.of, block_of, self.problems)
@@ -115,7 +122,8 @@ class _Compiler:
         schema = self._schema()
         order_by = self._order_by(trigger)
         documents = self._model.steps if self._model is not None else None
-        steps, _ = self._compiling.steps(self._raw.get("steps"), documents, "/steps", Place())
+        steps, behind = self._compiling.steps(self._raw.get("steps"), documents, "/steps", Place())
+        on_error_steps = self._on_error(behind)
         if self._model is None or trigger is None or any(problem.severity == "error" for problem in self.problems):
             return None
         return CompiledFlow(
@@ -129,7 +137,28 @@ class _Compiler:
             schema=schema,
             credentials=frozenset(use.name for use in self.credentials),
             order_by=order_by,
+            on_error_steps=on_error_steps,
+            on_error_flow=self._model.on_error if isinstance(self._model.on_error, str) else None,
+            waits={node.id: node for node in self._compiling.nodes.values() if isinstance(node, WaitNode)},
+            wait_places=(
+                *wait_places(self._raw.get("steps"), "/steps", self._compiling.ids),
+                *wait_places(self._raw.get("on_error"), "/on_error", self._compiling.ids, ON_ERROR),
+            ),
         )
+
+    def _on_error(self, behind: Place) -> tuple[Node, ...]:
+        """The steps that run where an execution fails: any of its own may have run before."""
+        given = self._raw.get("on_error")
+        model = self._model.on_error if self._model is not None else None
+        place = Place().within("error").besides(behind.steps | behind.maybe)
+        steps, _ = self._compiling.steps(given, model if isinstance(model, tuple) else None, "/on_error", place)
+        return steps
+
+    def _exact(self) -> bool:
+        """Whether the trigger says that numbers are exact."""
+        trigger = self._raw.get("trigger")
+        settings = trigger.get("with") if isinstance(trigger, dict) else None
+        return isinstance(settings, dict) and settings.get("numbers") == "exact"
 
     def _mappers(self) -> list[str]:
         """The mappers that the flow lists, as far as they exist."""

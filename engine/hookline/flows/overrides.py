@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from hookline.errors import Problem
 from hookline.flows.positions import escape
+from hookline.jsontypes import fraction
 from hookline.nearest import did_you_mean
 
 PREFIX: Final = "HOOKLINE_VARS_"
@@ -35,7 +36,7 @@ def override(
             result[name] = text
         else:
             try:
-                result[name] = json.loads(text)
+                result[name] = json.loads(text, parse_float=fraction)
             except ValueError:
                 message = f"the environment's {variable} is not JSON, and the var it replaces is not text"
                 remedy = "set it to JSON, such as 5, true or [1, 2]"

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final, NoReturn
 
 from hookline.errors import FlowInvalid, Problem
 from hookline.flows.positions import lines
-from hookline.jsontypes import MAX_DEPTH, encode
+from hookline.jsontypes import MAX_DEPTH, encode, fraction
 
 _REMEDIES: Final = {
     "Expecting property name enclosed in double quotes": "a key stands in double quotes, and no comma after the last",
@@ -81,7 +82,7 @@ def read(data: bytes, file: str | None = None) -> Document:
         return value
 
     try:
-        value = json.loads(text, object_pairs_hook=members, parse_constant=_constant, parse_float=_float)
+        value = json.loads(text, object_pairs_hook=members, parse_constant=_constant, parse_float=_fraction)
         _check(text, value)
     except json.JSONDecodeError as error:
         message = f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
@@ -100,9 +101,9 @@ def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _float(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
+def _fraction(text: str) -> float | Decimal:
+    number = fraction(text)
+    if float(number) in (float("inf"), float("-inf")):
         raise ValueError(f"the number {text} is too large")
     return number
 

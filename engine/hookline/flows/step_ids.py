@@ -24,13 +24,13 @@ class StepIds:
     """What blocks call the items that their steps run for."""
 
 
-def find_ids(steps: Any) -> tuple[StepIds, list[Problem]]:
-    """The ids of steps and of those in their blocks, and the ids that are given twice.
+def find_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
+    """The ids of a flow's steps and of those in their blocks, and the ids that are given twice.
 
     A step without an id gets one from what it uses: `stop`, then `stop_2`.
     """
     found, problems = StepIds(), list[Problem]()
-    walked = list(_walk(steps, "/steps"))
+    walked = [*_walk(flow.get("steps"), "/steps"), *_walk(flow.get("on_error"), "/on_error")]
     for pointer, step in walked:
         name_item = block_of(step).item
         if name_item is not None:

@@ -23,10 +23,9 @@ class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
     verified_by: str | None = None
     client: str | None = None
 
-    @property
-    def message(self) -> Message:
-        """The request as a message."""
-        return Message(decode(bytes(self.body)), self.headers, self.attachments)
+    def message(self, *, exact: bool) -> Message:
+        """The request as a message, for a flow whose numbers are exact or aren't."""
+        return Message(decode(bytes(self.body), exact=exact), self.headers, self.attachments)
 
 
 class FlowEnded(msgspec.Struct, frozen=True, tag="flow_ended", omit_defaults=True):

@@ -47,6 +47,11 @@ FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 #: The reason of an execution that is behind another with the same order key.
 ORDER: Final = "order"
 
+#: The reasons of one that waits for the next attempt at a step, for a time, and for a callback.
+RETRY: Final = "retry"
+SLEEP: Final = "sleep"
+CALLBACK: Final = "callback"
+
 #: What the reason of an execution begins with that waits for a cause outside it; the cause follows.
 BLOCKED: Final = "blocked: "
 
@@ -119,12 +124,15 @@ class Execution(msgspec.Struct, frozen=True):
     """Counts an operator's retries; 1 at first."""
     error: ErrorInfo | None = None
     reason: str | None = None
-    """Why it is waiting: `retry`, or `blocked: …` with the cause; `order` where another of its order key goes first."""
+    """Why it is waiting: `retry`, `sleep`, `callback`, or `blocked: …` with the cause; `order` where another of its
+    order key goes first."""
     ready_at: datetime | None = None
     """When it is to be run next; none while it runs, is blocked or has ended."""
     vars: bytes | None = None
     """JSON of its vars, where they aren't those of the flow's document."""
     files_removed_at: datetime | None = None
     """When its files were given up, since it had ended long before."""
+    deadline_at: datetime | None = None
+    """When its time is up, where its flow has a timeout."""
     cancel_asked_at: datetime | None = None
     """When somebody asked that it ends as cancelled."""

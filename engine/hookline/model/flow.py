@@ -6,7 +6,7 @@ A step is an action, or one of `BLOCKS`.
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, TypeAlias, Union
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, WithJsonSchema
 
 from hookline.model.durations import Duration
 from hookline.model.webhook import Rate
@@ -105,7 +105,41 @@ class ForeachStep(_Step):
     )
 
 
-BLOCKS: Final[dict[str, type[_Step]]] = {"switch": SwitchStep, "foreach": ForeachStep}
+class ParallelStep(_Step):
+    """Run branches side by side; the body becomes an object with each branch's result."""
+
+    parallel: dict[Annotated[str, StringConstraints(pattern=STEP_ID)], tuple["StepDocument", ...]] = Field(
+        min_length=1, description="The branches: a name, and the steps that run in it."
+    )
+    on_error: Literal["fail", "continue"] = Field(
+        default="fail",
+        description="`fail`: the first failure cancels the other branches. `continue` lets them go on, and sets "
+        "`steps.<id>.errors.<branch>`.",
+    )
+
+
+class TryStep(_Step):
+    """Run steps, and others where they fail."""
+
+    try_: tuple["StepDocument", ...] = Field(alias="try", min_length=1, description="What runs.")
+    catch: tuple["StepDocument", ...] | None = Field(
+        default=None,
+        description="What runs where a step of `try` has failed, with the message that reached the block and `error` "
+        "in scope. Then the flow goes on.",
+    )
+    finally_: tuple["StepDocument", ...] | None = Field(
+        default=None,
+        alias="finally",
+        description="What runs at the end in any case, also where the execution is stopped or cancelled.",
+    )
+
+
+BLOCKS: Final[dict[str, type[_Step]]] = {
+    "switch": SwitchStep,
+    "foreach": ForeachStep,
+    "parallel": ParallelStep,
+    "try": TryStep,
+}
 """The kinds of steps besides actions, each by the key that tells it from the others."""
 
 STEPS: Final[tuple[type[_Step], ...]] = (ActionStep, *BLOCKS.values())
@@ -125,6 +159,8 @@ StepDocument = Annotated[
         Annotated[ActionStep, Tag("ActionStep")],
         Annotated[SwitchStep, Tag("SwitchStep")],
         Annotated[ForeachStep, Tag("ForeachStep")],
+        Annotated[ParallelStep, Tag("ParallelStep")],
+        Annotated[TryStep, Tag("TryStep")],
     ],
     Discriminator(_kind),
 ]
@@ -156,6 +192,14 @@ class FlowDocument(_Document):
         description="Whether the next execution with the key runs when one has failed, or waits until that was "
         "retried, or released.",
     )
+    timeout: Duration | None = Field(
+        default=None, description="The longest time for an execution, waits included; then it fails as `timed_out`."
+    )
+    on_error: str | Annotated[tuple[StepDocument, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="What happens when an execution fails: steps that run with `error` in scope before it ends, or the "
+        "id of a flow that is started with the error and the message.",
+    )
     rate: Rate | None = Field(default=None, description="How many messages it accepts, such as `10/s`; more get 429.")
     max_queued: int | None = Field(
         default=None,
@@ -170,4 +214,6 @@ class FlowDocument(_Document):
 CaseDocument.model_rebuild()
 SwitchStep.model_rebuild()
 ForeachStep.model_rebuild()
+ParallelStep.model_rebuild()
+TryStep.model_rebuild()
 FlowDocument.model_rebuild()

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from hookline.jsontypes import JsonObject, decode, encode
+from hookline.jsontypes import JsonObject, decode, encode, exactly, nearest, reader
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -88,6 +88,8 @@ class Envelope(msgspec.Struct, frozen=True):
     """The body's bytes as received, where they are neither `body_json` nor an attachment's."""
     raw_headers: tuple[tuple[str, str], ...] = ()
     """The headers as received, secrets masked."""
+    exact: bool = False
+    """Fractions in its body are Decimals."""
 
 
 class _Payload(msgspec.Struct, frozen=True, array_like=True):
@@ -97,10 +99,12 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True):
     arrival: Arrival
     raw: bytes | None
     raw_headers: tuple[tuple[str, str], ...]
+    exact: bool = False
 
 
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(_Payload)
+_decode_exact = reader(Any, exact=True).decode
 
 
 def pack(envelope: Envelope) -> bytes:
@@ -114,6 +118,7 @@ def pack(envelope: Envelope) -> bytes:
             arrival=envelope.arrival,
             raw=envelope.raw,
             raw_headers=envelope.raw_headers,
+            exact=envelope.exact,
         )
     )
 
@@ -134,7 +139,7 @@ def unpack(
     return Envelope(
         execution_id=execution_id,
         flow_id=flow_id,
-        message=Message(decode(kept.body), kept.headers, kept.attachments),
+        message=Message(_decode_exact(kept.body) if kept.exact else decode(kept.body), kept.headers, kept.attachments),
         arrival=kept.arrival,
         accepted_at=accepted_at,
         dedupe_key=dedupe_key,
@@ -144,7 +149,27 @@ def unpack(
         body_json=kept.body,
         raw=kept.raw,
         raw_headers=kept.raw_headers,
+        exact=kept.exact,
     )
+
+
+def with_numbers(envelope: Envelope, *, exact: bool) -> Envelope:
+    """The message for a flow whose numbers are exact or aren't, which may have changed since it was accepted.
+
+    Where they are, its fractions have the digits of the text as it came, if that is kept.
+    """
+    if envelope.exact is exact:
+        return envelope
+    message = envelope.message
+    if exact:
+        try:
+            body = decode(envelope.body_json or b"", exact=True)
+        except ValueError:
+            # It didn't come as JSON, or has longer numbers than are exact anywhere.
+            body = exactly(message.body)
+    else:
+        body = nearest(message.body)
+    return msgspec.structs.replace(envelope, message=msgspec.structs.replace(message, body=body), exact=exact)
 
 
 def arrival_view(payload: bytes) -> JsonObject:

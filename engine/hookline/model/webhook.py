@@ -10,6 +10,7 @@ from hookline.model.durations import Duration
 
 Method = Literal["GET", "POST", "PUT", "PATCH"]
 BodyMode = Literal["auto", "json", "raw"]
+Numbers = Literal["binary", "exact"]
 MediaRange = Annotated[str, StringConstraints(pattern=r"^[^/\s;,]+/[^/\s;,]+$")]
 """`image/png`, `image/*` or `*/*`."""
 
@@ -81,8 +82,8 @@ class Cors(BaseModel):
     max_age: Duration = Field(default=timedelta(hours=1), description="How long a browser remembers this.")
 
 
-class WebhookSettings(BaseModel):
-    """What a webhook takes."""
+class RequestSettings(BaseModel):
+    """Which requests are taken, and how they are read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,12 +91,6 @@ class WebhookSettings(BaseModel):
         description='How the sender is verified; "none" has to be said.'
     )
     methods: tuple[Method, ...] = Field(default=("POST",), min_length=1, description="The methods it takes.")
-    dedupe_key: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
-        default=None,
-        description="An expression, or several that are one key together: a message whose key was seen within the "
-        "window starts nothing. `$.trigger.scheme_id` is the id that the provider gave it.",
-    )
-    dedupe_window: Duration = Field(default=timedelta(days=7), description="How long keys are remembered.")
     media_types: tuple[MediaRange, ...] | None = Field(
         default=None,
         description="The media types that it takes, such as `application/json` or `text/*`; all by default.",
@@ -121,15 +116,6 @@ class WebhookSettings(BaseModel):
     force_list: tuple[str, ...] = Field(
         default=(), description="XML elements that are lists also where there is one of them."
     )
-    respond: Literal["accepted", "finished", "reply"] = Field(
-        default="accepted",
-        description="When the sender is answered: once the message is stored, once the flow has ended (with its last "
-        "body), or by its `reply` step.",
-    )
-    respond_timeout: Duration = Field(
-        default=timedelta(seconds=30),
-        description="How long the sender waits for `finished` or `reply`; then it gets 504, and the flow goes on.",
-    )
     accepted: AcceptedAnswer | None = Field(
         default=None, description="What the sender is told instead of 202 and the execution's id."
     )
@@ -151,4 +137,59 @@ class WebhookSettings(BaseModel):
         default=200,
         gt=0,
         description="How many times as large a compressed body may become, once it is larger than 1 MB.",
+    )
+
+
+class WebhookSettings(RequestSettings):
+    """What a webhook takes."""
+
+    dedupe_key: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="An expression, or several that are one key together: a message whose key was seen within the "
+        "window starts nothing. `$.trigger.scheme_id` is the id that the provider gave it.",
+    )
+    dedupe_window: Duration = Field(default=timedelta(days=7), description="How long keys are remembered.")
+    numbers: Numbers = Field(
+        default="binary",
+        description="What fractions in JSON are, in messages and in the flow: `binary` has some 16 digits, as in most "
+        "languages; `exact` keeps every digit as it was sent, in calculations too.",
+    )
+    respond: Literal["accepted", "finished", "reply"] = Field(
+        default="accepted",
+        description="When the sender is answered: once the message is stored, once the flow has ended (with its last "
+        "body), or by its `reply` step.",
+    )
+    respond_timeout: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long the sender waits for `finished` or `reply`; then it gets 504, and the flow goes on.",
+    )
+
+
+class Correlate(BaseModel):
+    """By what a call finds the execution that waits for it, where it doesn't come to that one's own URL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: Any = Field(description="An expression that gives the key of this execution when the step begins to wait.")
+    from_: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        alias="from", description="An expression over the call, or several, that gives the key it is for."
+    )
+
+
+class WaitSettings(RequestSettings):
+    """What a webhook takes that stands in the middle of a flow."""
+
+    verify: Annotated[Verify, BeforeValidator(_short, json_schema_input_type=Verify | str)] = Field(
+        default=Verify(scheme="none"),
+        description="How the caller is verified. Who calls the step's own URL knows a secret by that; where calls are "
+        'correlated it has to be said, and be it "none".',
+    )
+    timeout: Duration | None = Field(
+        default=None, description="How long the step waits; then it fails with code `wait_timed_out`."
+    )
+    correlate: Correlate | None = Field(
+        default=None, description="Lets calls to `/hook/<flow id>/<step id>` find the execution by a key."
+    )
+    early: Duration = Field(
+        default=timedelta(hours=1), description="How long a correlated call is kept that comes before its step waits."
     )

@@ -16,8 +16,24 @@ from hookline.flows.compiled import CompiledFlow
 from hookline.flows.watch import watch
 from hookline.http import HttpClient
 from hookline.ids import Ids
-from hookline.ports import Backend, Blobs, Change, Publish, Queue, Release, Reopen, Store, Unblock
+from hookline.model.execution import State
+from hookline.ports import (
+    Backend,
+    Blobs,
+    CallBack,
+    CallbackOutcome,
+    Called,
+    Cancel,
+    Change,
+    Publish,
+    Queue,
+    Release,
+    Reopen,
+    Store,
+    Unblock,
+)
 from hookline.registry import Registry
+from hookline.resume_token import ResumeTokens
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.dispatcher import Dispatcher
 from hookline.runtime.egress import Egress
@@ -99,9 +115,11 @@ class Engine:
             log=self.log,
             files_root=options.files_root,
             describe=self._describe,
+            new_id=self.ids.new,
             stub=stub,
         )
-        self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started)
+        self.resume_tokens = ResumeTokens(options.secret_keys)
+        self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started, self._resume_url)
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
         self._sweeper = Sweeper(self.store, self.blobs, self.clock, self.log, options.file_retention)
         self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
@@ -171,11 +189,37 @@ class Engine:
         execution = await self.store.execution(execution_id)
         if execution is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        await self.store.commit((Reopen(execution_id, self.clock.now()),))
+        now = self.clock.now()
+        deadline = None
+        if execution.deadline_at is not None and execution.started_at is not None:
+            deadline = now + (execution.deadline_at - execution.started_at)
+        await self.store.commit((Reopen(execution_id, now, deadline),))
         if execution.flow_id not in self._dispatcher.lanes():
             # A flow that isn't there any more may have had nothing left to do.
             await self._open_lanes()
         await self.queue.wake(execution.flow_id, execution_id)
+
+    async def cancel(self, execution_id: str) -> None:
+        """Let an execution end as cancelled: what runs of it is cut off, and each `finally` on the way out runs.
+
+        Raises ExecutionNotFound, IllegalStateChange where it has ended, and StoreError.
+        """
+        execution = await self.store.execution(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        await self.store.commit((Cancel(execution_id, self.clock.now()),))
+        if execution.state is State.QUEUED:
+            self.intake.started(execution.flow_id)
+        self._runner.cancel(execution_id)
+        await self.queue.wake(execution.flow_id, execution_id)
+
+    async def call_back(self, callback: CallBack) -> CallbackOutcome:
+        """Make what came for a step that waits durable, and let its execution go on. Raises StoreError."""
+        (outcome,) = await self.store.commit((callback,))
+        assert isinstance(outcome, CallbackOutcome)  # noqa: S101 - a CallBack gives no other
+        if isinstance(outcome, Called) and outcome.execution_id is not None:
+            await self.queue.wake(callback.flow_id, outcome.execution_id)
+        return outcome
 
     async def release(self, execution_id: str) -> None:
         """Let the next execution with its order key run, although this one has failed and holds the key.
@@ -292,6 +336,9 @@ class Engine:
         async with AsyncExitStack() as stack:
             for part in (self._backend, self.blobs, self._http, self.resources):
                 stack.push_async_callback(part.close)
+
+    def _resume_url(self, execution_id: str, path: str) -> str:
+        return f"{self.options.public_url.rstrip('/')}/resume/{self.resume_tokens.make(execution_id, path)}"
 
     def _describe(self, action: Action) -> str:
         return str(self.registry.origin("action", action.name))

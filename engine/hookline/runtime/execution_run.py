@@ -2,20 +2,25 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from hookline.clock import rfc3339
 from hookline.errors import StepError, StoreError
 from hookline.flows.compiled import CompiledFlow
-from hookline.model.execution import ErrorInfo, StepRecord, StepState
+from hookline.jsontypes import encode
+from hookline.model.execution import CALLBACK, RETRY, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Envelope, Message
-from hookline.ports import Change, End, Park, Record
+from hookline.ports import Change, CommitResult, Record
+from hookline.runtime.interruption import Interruption
 from hookline.runtime.services import Services
+
+HookUrls: TypeAlias = Callable[[str, str], str]
+"""Gives the URL of a step that waits, of an execution and the step's path."""
 
 #: Seconds until what the store refused is tried again.
 STORE_RETRY: Final = 5.0
@@ -33,8 +38,10 @@ class Ending(Enum):
 class StepFailed(Exception):
     """A step failed and nothing in the flow took the error."""
 
-    def __init__(self, error: ErrorInfo) -> None:
+    def __init__(self, error: ErrorInfo, at: datetime | None = None) -> None:
+        """`at`: when that was journalled; None where it is recomputed."""
         self.error = error
+        self.at = at
         super().__init__(error.message)
 
 
@@ -56,16 +63,32 @@ class Frame:
     names: Mapping[str, Any] = field(default_factory=dict)
     """`item`, `index` and their like."""
     lenient: bool = False
-    """A block around this passes failures over: one that is journalled stands, and is no reason to try again."""
+    """A block around this takes failures: one that is journalled stands, and is no reason to try again."""
+    interruption: Interruption = field(default_factory=Interruption)
+    """What may tell it to end."""
+    items: Mapping[str, str] = field(default_factory=dict)
+    """From the pointer of each foreach around this to the prefix of the item's steps."""
 
-    def branch(self, part: str) -> "Frame":
-        """The same place, under a longer path."""
-        return Frame(self.message, self.steps, self.now, f"{self.prefix}{part}/", self.names, self.lenient)
+    def branch(self, part: str, **changes: Any) -> "Frame":
+        """A list of steps inside this one, under a longer path; `changes` are to the other fields."""
+        return replace(self, prefix=f"{self.prefix}{part}/", **changes)
 
     def adopt(self, other: "Frame") -> None:
         """Go on from where a branch ended."""
         self.message = other.message
         self.now = max(self.now, other.now)
+
+
+class _Owed(NamedTuple):
+    """What an execution has done that is not durable yet."""
+
+    prelude: tuple[Change, ...]
+    entries: tuple[StepRecord, ...]
+    beside: tuple[Change, ...]
+
+    def changes(self, execution_id: str) -> tuple[Change, ...]:
+        records = (Record(execution_id, self.entries),) if self.entries else ()
+        return (*self.prelude, *records, *self.beside)
 
 
 class Journal:
@@ -91,6 +114,7 @@ class Journal:
         self._next = past[-1].seq + 1 if past else 1
         self._prelude: tuple[Change, ...] = tuple(prelude)
         self._pending: list[StepRecord] = []
+        self._beside: list[Change] = []
         self._owing = False
         self._lock = asyncio.Lock()
 
@@ -98,28 +122,33 @@ class Journal:
         """The last entry of a step."""
         return self._past.get(path)
 
-    def add(self, *, effect: bool, **entry: Any) -> None:
-        """Note an entry; it takes the next place. `effect`: it can't be recomputed, and must soon be durable."""
+    def add(self, *, effect: bool, **entry: Any) -> StepRecord:
+        """Note an entry, which takes the next place; `effect`: it can't be recomputed, and must soon be durable."""
         self._owing = self._owing or effect
         record = StepRecord(seq=self._next, **entry)
         self._next += 1
         self._past[record.path] = record
         self._pending.append(record)
+        return record
 
-    def _take(self) -> tuple[Change, ...]:
-        """What is not durable yet, as changes."""
-        changes, self._prelude, self._owing = self._prelude, (), False
-        if self._pending:
-            changes += (Record(self._execution_id, tuple(self._pending)),)
-            self._pending = []
-        return changes
+    def beside(self, *changes: Change) -> None:
+        """Let changes become durable with the entries noted so far."""
+        self._beside.extend(changes)
+        self._owing = True
+
+    def _take(self) -> _Owed:
+        """What is not durable yet."""
+        owed = _Owed(self._prelude, tuple(self._pending), tuple(self._beside))
+        self._prelude, self._pending, self._beside, self._owing = (), [], [], False
+        return owed
 
     async def flush(self) -> None:
         """Return when every entry noted so far is durable."""
         # The lock makes each caller wait for a commit under way that may hold its entries.
         async with self._lock:
-            if changes := self._take():
-                await self._commit(changes)
+            taken = self._take()
+            if any(taken):
+                await self._commit(taken)
 
     async def settle(self) -> None:
         """Return when everything that can't be recomputed is durable."""
@@ -130,21 +159,27 @@ class Journal:
         """Try once to make durable what can't be recomputed. Raises StoreError."""
         async with self._lock:
             if self._owing:
-                await self._store.commit(self._take())
+                await self._store.commit(self._take().changes(self._execution_id))
 
-    async def close(self, change: Change) -> None:
-        """Return when everything is durable, and with it the change that ends the run."""
+    async def close(self, *changes: Change) -> None:
+        """Return when everything is durable, and with it the changes that end the run."""
         async with self._lock:
-            await self._commit((*self._take(), change))
+            await self._commit(self._take(), changes)
 
-    async def _commit(self, changes: Sequence[Change]) -> None:
+    async def ask(self, change: Change) -> CommitResult:
+        """Return when everything is durable, and with it a change; gives what came of that."""
+        async with self._lock:
+            return (await self._commit(self._take(), (change,)))[-1]
+
+    async def _commit(self, taken: _Owed, more: tuple[Change, ...] = ()) -> Sequence[CommitResult]:
         """Commit, as often as it takes: an action that has been done must not be done again because the disk is full.
 
         Raises IllegalStateChange, also where a commit that failed had taken place after all.
         """
+        changes = (*taken.changes(self._execution_id), *more)
         while True:
             try:
-                await self._store.commit(changes)
+                results = await self._store.commit(changes)
             except StoreError as error:
                 self._services.log.error(
                     "the store failed; trying again", execution_id=self._execution_id, error=error.message
@@ -154,19 +189,18 @@ class Journal:
             try:
                 await self._services.clock.sleep(STORE_RETRY)
             except asyncio.CancelledError:
-                self._give_back(changes)
+                self._give_back(taken)
                 raise
         if self._on_begin is not None:
             self._on_begin()
             self._on_begin = None
+        return results
 
-    def _give_back(self, changes: Sequence[Change]) -> None:
-        for change in reversed(changes):
-            if isinstance(change, Record):
-                self._pending[:0] = change.steps
-                self._owing = True
-            elif not isinstance(change, End | Park):
-                self._prelude = (change, *self._prelude)
+    def _give_back(self, taken: _Owed) -> None:
+        self._prelude = (*taken.prelude, *self._prelude)
+        self._pending[:0] = taken.entries
+        self._beside[:0] = taken.beside
+        self._owing = self._owing or bool(taken.entries or taken.beside)
 
 
 @dataclass(slots=True)
@@ -181,8 +215,22 @@ class ExecutionRun:
     attempt: int
     vars: Mapping[str, Any]
     trigger: Mapping[str, Any] = field(init=False)
-    due: list[datetime] = field(default_factory=list)
-    """When steps that wait are to be tried again."""
+    interruption: Interruption = field(default_factory=Interruption)
+    """Tells the whole of it to end."""
+    deadline: datetime | None = None
+    """When its time is up."""
+    reopened_at_seq: int = 0
+    """The journal's entry with which an operator's last retry began: failures before it are tried again."""
+    waited: bool = False
+    """Whether any of its steps has waited for a callback."""
+    ready_at: datetime | None = None
+    """When the first of the steps that wait for a time goes on."""
+    waits_for: str = RETRY
+    """What its steps wait for: the reason that is shown."""
+    hook_urls: HookUrls | None = None
+    """Gives the URLs of steps that wait; None where the flow has none."""
+    arrived: Mapping[str, bytes] | None = None
+    """What has come for steps that wait, by path, as far as the store was asked."""
     blocked: str | None = None
     """What it lacks, where it can't go on."""
     _now: datetime | None = None
@@ -218,6 +266,8 @@ class ExecutionRun:
                 "started_at": rfc3339(self.started_at),
                 "now": rfc3339(frame.now),
             }
+        if self.hook_urls is not None:
+            self._execution = {**self._execution, "hooks": self._hooks(self.hook_urls, frame)}
         return {
             "body": message.body,
             "headers": message.headers,
@@ -229,6 +279,25 @@ class ExecutionRun:
             **frame.names,
         }
 
+    def _hooks(self, urls: HookUrls, frame: Frame) -> dict[str, Any]:
+        """The URLs of the waiting steps whose path is known here: not those in a foreach that is not around this."""
+        return {
+            place.id: {"url": urls(self.id, frame.items.get(place.item_of or "", "") + place.tail)}
+            for place in self.flow.wait_places
+            if place.item_of is None or place.item_of in frame.items
+        }
+
+    def wait_until(self, at: datetime | None, reason: str) -> None:
+        """A step waits: until a time, or with None for a callback that may come at any."""
+        if at is not None and (self.ready_at is None or at < self.ready_at):
+            self.ready_at = at
+        if self.waits_for != CALLBACK:
+            self.waits_for = reason
+
+    def stands(self, frame: Frame, past: StepRecord) -> bool:
+        """Whether a failure that is journalled is no reason to try again: something takes it."""
+        return frame.lenient or (bool(self.flow.on_error_steps) and past.seq > self.reopened_at_seq)
+
     def pure(
         self,
         frame: Frame,
@@ -239,8 +308,10 @@ class ExecutionRun:
         input: Any = None,
         output: Any = None,
         signal: str | None = None,
+        error: ErrorInfo | None = None,
+        at: datetime | None = None,
     ) -> None:
-        """Note a step without effects; what is known of it from before stays as it is."""
+        """Note a step without effects; what is known of it from before stays as it is. `at` is now by default."""
         path = frame.prefix + step_id
         past = self.journal.past(path)
         if past is not None and past.state is state:
@@ -252,11 +323,12 @@ class ExecutionRun:
             use=use,
             state=state,
             attempt=1,
-            started_at=(at := self.services.clock.now()),
+            started_at=(at := at or self.services.clock.now()),
             finished_at=at,
-            input=msgspec.json.encode(input) if input is not None else None,
-            output=msgspec.json.encode(output) if output is not None else None,
+            input=encode(input) if input is not None else None,
+            output=encode(output) if output is not None else None,
             signal=signal,
+            error=error,
         )
 
 

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-import msgspec
-
+from hookline.jsontypes import reader
 from hookline.model.execution import ErrorInfo, Execution, StepRecord
 from hookline.model.reply import CallerReply
 
@@ -84,14 +83,23 @@ class History(Protocol):
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]: ...
 
 
-async def stored_reply(store: History, execution_id: str) -> CallerReply | None:
+_READERS: Final = {exact: reader(CallerReply, exact=exact) for exact in (False, True)}
+
+
+def read_reply(output: bytes, *, exact: bool) -> CallerReply:
+    """An answer as the journal keeps it, of a flow whose numbers are exact or aren't."""
+    reply: CallerReply = _READERS[exact].decode(output)
+    return reply
+
+
+async def stored_reply(store: History, execution_id: str, *, exact: bool) -> CallerReply | None:
     """The answer that an execution gave; None where it gave none yet. Raises StoreError."""
     after = 0
     while True:
         page = await store.journal(execution_id, after, _PAGE)
         for record in page:
             if record.use == _USE and record.output is not None:
-                return msgspec.json.decode(record.output, type=CallerReply)
+                return read_reply(record.output, exact=exact)
         if len(page) < _PAGE:
             return None
         after = page[-1].seq

@@ -1,7 +1,9 @@
 """What an action returned, made into JSON values once, before anything reads it.
 
 So an execution that is resumed from its journal sees just what it saw before: a tuple is a list, a datetime is
-text, a model is an object, and what can't be any of these is a defect of the connector.
+text, a model is an object, and what can't be any of these is a defect of the connector. A Decimal is an exact number:
+in a flow whose numbers are exact it stays as it is, and fractions become Decimals; in any other it becomes an integer
+or a fraction where one of these says the same, and stays otherwise.
 """
 
 import dataclasses
@@ -17,8 +19,8 @@ import msgspec
 from pydantic import BaseModel
 
 from hookline.clock import rfc3339
-from hookline.connector import Reply, Signal
-from hookline.jsontypes import MAX_DEPTH
+from hookline.connector import Pause, Reply, Signal
+from hookline.jsontypes import MAX_DEPTH, MAX_DIGITS, exactly, fits
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
 
@@ -29,8 +31,11 @@ class NotJson(TypeError):
     """A result holds a value that has no JSON form."""
 
 
-def to_json(value: Any, place: str = "result", depth: int = 0) -> Any:
-    """The JSON value of what an action returned. Raises NotJson, which names the place."""
+def to_json(value: Any, place: str = "result", depth: int = 0, exact: bool = False) -> Any:
+    """The JSON value of what an action returned, for a flow whose numbers are exact or aren't.
+
+    Raises NotJson, which names the place.
+    """
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
         return value
@@ -40,15 +45,15 @@ def to_json(value: Any, place: str = "result", depth: int = 0) -> Any:
         return {
             _key(key, place): item
             if type(item) is str or type(item) is int
-            else to_json(item, f"{place}.{key}", depth + 1)
+            else to_json(item, f"{place}.{key}", depth + 1, exact)
             for key, item in value.items()
         }
     if kind is list or kind is tuple:
         return [
-            item if type(item) is str or type(item) is int else to_json(item, f"{place}[{index}]", depth + 1)
+            item if type(item) is str or type(item) is int else to_json(item, f"{place}[{index}]", depth + 1, exact)
             for index, item in enumerate(value)
         ]
-    return _unusual(value, place, depth)
+    return _unusual(value, place, depth, exact)
 
 
 def _key(key: Any, place: str) -> str:
@@ -57,20 +62,20 @@ def _key(key: Any, place: str) -> str:
     raise NotJson(f"{place} has the key {key!r}; keys must be text")
 
 
-def _unusual(value: Any, place: str, depth: int) -> Any:
+def _unusual(value: Any, place: str, depth: int, exact: bool) -> Any:
     match value:
         case float():
             if not math.isfinite(value):
                 raise NotJson(f"{place} is {value}, which JSON can't say")
-            return float(value)
+            return exactly(float(value)) if exact else float(value)
         case Decimal():
-            return _number(value, place)
+            return _number(value, place, exact)
         case datetime():
             return rfc3339(value) if value.tzinfo else value.isoformat()
         case date() | time():
             return value.isoformat()
         case Enum():
-            return to_json(value.value, place, depth + 1)
+            return to_json(value.value, place, depth + 1, exact)
         case UUID():
             return str(value)
         case str():
@@ -78,45 +83,70 @@ def _unusual(value: Any, place: str, depth: int) -> Any:
         case int():
             return int(value)
         case BaseModel():
-            return to_json(value.model_dump(mode="json", by_alias=True), place, depth + 1)
+            return to_json(_dumped(value), place, depth + 1, exact)
         case Attachment() | msgspec.Struct():
-            return to_json(msgspec.to_builtins(value), place, depth + 1)
+            return to_json(msgspec.to_builtins(value, builtin_types=(Decimal,)), place, depth + 1, exact)
         case Mapping():
-            return to_json(dict(value), place, depth + 1)
+            return to_json(dict(value), place, depth + 1, exact)
         case list() | tuple() | set() | frozenset():
-            return to_json(list(value), place, depth + 1)
+            return to_json(list(value), place, depth + 1, exact)
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return to_json(
-                {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, place, depth + 1
+                {field.name: getattr(value, field.name) for field in dataclasses.fields(value)},
+                place,
+                depth + 1,
+                exact,
             )
         case _:
             raise NotJson(f"{place} is of type {type(value).__qualname__}, which has no JSON form")
 
 
-def _number(value: Decimal, place: str) -> int | float:
+def _dumped(model: BaseModel) -> Any:
+    """A model's values as pydantic has them in JSON, but for its Decimals, of which that makes text."""
+    return _with_decimals(model.model_dump(mode="json", by_alias=True), model.model_dump(by_alias=True))
+
+
+def _with_decimals(dumped: Any, plain: Any) -> Any:
+    if isinstance(plain, Decimal):
+        # A serializer of the model's own may have made something else of it.
+        return plain if dumped == str(plain) else dumped
+    if isinstance(plain, dict) and isinstance(dumped, dict) and len(plain) == len(dumped):
+        pairs = zip(dumped.items(), plain.values(), strict=True)
+        return {key: _with_decimals(item, of) for (key, item), of in pairs}
+    if isinstance(plain, list | tuple) and isinstance(dumped, list) and len(plain) == len(dumped):
+        return [_with_decimals(item, of) for item, of in zip(dumped, plain, strict=True)]
+    return dumped
+
+
+def _number(value: Decimal, place: str, exact: bool) -> int | float | Decimal:
     if not value.is_finite():
         raise NotJson(f"{place} is {value}, which JSON can't say")
-    number = float(value)
+    if not fits(value):
+        raise NotJson(f"{place} is a number of more than {MAX_DIGITS:,} digits")
+    if exact:
+        # Without a point or an exponent it is written as an integer, and comes back as one.
+        return int(value) if value.as_tuple().exponent == 0 else value
     if value == value.to_integral_value():
         # Whole numbers stay exact however long they are.
         return int(value)
-    if not math.isfinite(number):
-        raise NotJson(f"{place} is {value}, which is too large for a fraction")
-    return number
+    number = float(value)
+    return number if math.isfinite(number) and Decimal(repr(number)) == value else value
 
 
-def normal(returned: Any) -> Signal | Reply | CallerReply:
-    """What an action returned, its values made JSON. Raises NotJson."""
+def normal(returned: Any, *, exact: bool = False) -> Signal | Pause | Reply | CallerReply:
+    """What an action returned, its values made JSON, for a flow whose numbers are exact or aren't. Raises NotJson."""
     match returned:
-        case Signal():
+        case Signal() | Pause():
             return returned
         case CallerReply():
-            return msgspec.structs.replace(returned, headers=_headers(returned.headers), body=to_json(returned.body))
+            body = to_json(returned.body, exact=exact)
+            return msgspec.structs.replace(returned, headers=_headers(returned.headers), body=body)
         case Reply():
-            extra = to_json(dict(returned.extra), "extra")
-            return Reply(to_json(returned.body), _headers(returned.headers), extra, returned.attachments)
+            extra = to_json(dict(returned.extra), "extra", exact=exact)
+            body = to_json(returned.body, exact=exact)
+            return Reply(body, _headers(returned.headers), extra, returned.attachments)
         case _:
-            return Reply(to_json(returned))
+            return Reply(to_json(returned, exact=exact))
 
 
 def _headers(headers: Any) -> dict[str, str]:

@@ -6,21 +6,34 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, Protocol
 
-import msgspec
-
 from hookline.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
 from hookline.flows.compiled import CompiledFlow
-from hookline.jsontypes import decode, encode
+from hookline.jsontypes import encode, exactly, reader
 from hookline.model.execution import BLOCKED, FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
-from hookline.model.message import Envelope
+from hookline.model.message import with_numbers
 from hookline.model.reply import CallerReply
 from hookline.ports import Change, Delivery, End, Park, Queue, Resume, Start
 from hookline.runtime.blocks import run_steps
-from hookline.runtime.execution_run import STORE_RETRY, Blocked, Ending, ExecutionRun, Frame, Journal, StepFailed
-from hookline.runtime.replies import FINISHED, Ended
+from hookline.runtime.deadline import in_time
+from hookline.runtime.execution_run import (
+    STORE_RETRY,
+    Blocked,
+    Ending,
+    ExecutionRun,
+    Frame,
+    HookUrls,
+    Journal,
+    StepFailed,
+)
+from hookline.runtime.interruption import CANCELLED, Interrupted
+from hookline.runtime.on_error import run_on_error
+from hookline.runtime.replies import FINISHED, Ended, read_reply
 from hookline.runtime.services import Services
 from hookline.runtime.timers import Timers
 
+#: The step that says in a journal where an operator's retry begins.
+RETRIED: Final = "$retry"
+_VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 _ENDS: Final = {
     Ending.DONE: Outcome.COMPLETED,
     Ending.FILTERED: Outcome.FILTERED,
@@ -50,6 +63,7 @@ class Runner:
         queue: Queue,
         timers: Timers,
         on_start: Callable[[str], None],
+        hook_urls: HookUrls,
     ) -> None:
         """`on_start` is told the flow's id each time a queued execution leaves the queue."""
         self._services = services
@@ -57,11 +71,19 @@ class Runner:
         self._queue = queue
         self._timers = timers
         self._on_start = on_start
+        self._hook_urls = hook_urls
         self._causes_gone = 0
+        self._running: dict[str, ExecutionRun] = {}
 
     def causes_changed(self) -> None:
         """What executions lack may be there now; to be called as soon as it is."""
         self._causes_gone += 1
+
+    def cancel(self, execution_id: str) -> None:
+        """Let an execution that runs here end as cancelled; that somebody asked for it is durable."""
+        run = self._running.get(execution_id)
+        if run is not None:
+            run.interruption.interrupt(CANCELLED)
 
     async def run(self, delivery: Delivery) -> None:
         """Run a delivery until it ends or waits, and acknowledge it. Raises only CancelledError."""
@@ -99,18 +121,22 @@ class Runner:
         except (FlowNotFound, FlowInvalid) as error:
             await self._park_blocked(delivery, execution, str(error))
             return
+        envelope = with_numbers(envelope, exact=flow.exact)
         on_begin: Callable[[], None] | None = None
         prelude: tuple[Change, ...] = ()
+        deadline = _deadline(flow, now)
         if execution is None or execution.state is State.QUEUED:
-            prelude = (_start(flow, envelope.execution_id, now),)
+            prelude = (_start(flow, envelope.execution_id, now, deadline),)
             started_at, attempt = now, 1
             on_begin = partial(self._on_start, flow.id)
         else:
             past = await store.journal(execution.id)
             if execution.flow_version is None:
-                prelude = (_start(flow, execution.id, now),)
-            elif execution.state is State.WAITING:
-                prelude = (Resume(execution.id, now),)
+                prelude = (_start(flow, execution.id, now, deadline),)
+            else:
+                deadline = execution.deadline_at
+                if execution.state is State.WAITING:
+                    prelude = (Resume(execution.id, now),)
             started_at, attempt = execution.started_at or now, execution.attempt
         run = ExecutionRun(
             flow=flow,
@@ -120,8 +146,19 @@ class Runner:
             started_at=started_at,
             attempt=attempt,
             vars=_vars(flow, execution),
+            deadline=deadline,
+            hook_urls=self._hook_urls if flow.wait_places else None,
         )
-        last = await self._walk(run, envelope)
+        if past:
+            _mark_retry(run, past)
+        if execution is not None and execution.cancel_asked_at is not None:
+            run.interruption.interrupt(CANCELLED)
+        self._running[run.id] = run
+        try:
+            async with in_time(run):
+                last = await self._walk(run)
+        finally:
+            del self._running[run.id]
         try:
             await run.journal.close(last)
         except asyncio.CancelledError:
@@ -134,14 +171,16 @@ class Runner:
         await delivery.ack()
         await self._after(run, last)
 
-    async def _walk(self, run: ExecutionRun, envelope: Envelope) -> End | Park:
+    async def _walk(self, run: ExecutionRun) -> End | Park:
         """Run the flow's steps; gives the change that says how that ended."""
-        frame = Frame(envelope.message, {}, run.started_at)
-        error: ErrorInfo | None = None
+        frame = Frame(run.envelope.message, {}, run.started_at, interruption=run.interruption)
+        failed: StepFailed | Interrupted | None = None
         try:
-            ending = await run_steps(run, run.flow.steps, frame)
-        except StepFailed as failed:
-            ending, error = Ending.DONE, failed.error
+            try:
+                ending = await run_steps(run, run.flow.steps, frame)
+            except (StepFailed, Interrupted) as error:
+                failed = error
+                ending = await run_on_error(run, frame, error, run_steps)
         except Blocked as cause:
             run.blocked = str(cause)
             ending = Ending.WAITING
@@ -155,21 +194,30 @@ class Runner:
             await run.journal.rescue()
             raise
         now = self._services.clock.now()
-        if error is not None:
-            self._services.log.warning(
-                "execution failed",
-                execution_id=run.id,
-                flow_id=run.flow.id,
-                step=error.step,
-                code=error.code,
-                error=error.message,
-            )
-            return End(run.id, State.FAILED, Outcome.FAILED, now, error)
-        if ending is not Ending.WAITING:
-            _answer_finished(run, frame, ending)
-            return End(run.id, State.SUCCEEDED, _ENDS[ending], now)
-        ready_at = min(run.due, default=None)
-        return Park(run.id, now, ready_at, f"{BLOCKED}{run.blocked}" if run.blocked else "retry")
+        if ending is Ending.WAITING:
+            run.wait_until(run.deadline, run.waits_for)
+            return Park(run.id, now, run.ready_at, f"{BLOCKED}{run.blocked}" if run.blocked else run.waits_for)
+        if failed is not None:
+            return self._failed(run, failed, now)
+        _answer_finished(run, frame, ending)
+        return End(run.id, State.SUCCEEDED, _ENDS[ending], now, waited=run.waited)
+
+    def _failed(self, run: ExecutionRun, failed: StepFailed | Interrupted, now: datetime) -> End:
+        if isinstance(failed, Interrupted):
+            outcome, error = failed.cause.outcome, failed.cause.error
+        else:
+            outcome, error = Outcome.FAILED, failed.error
+        if error is None:
+            return End(run.id, State.CANCELLED, Outcome.CANCELLED, now, waited=run.waited)
+        self._services.log.warning(
+            "execution failed",
+            execution_id=run.id,
+            flow_id=run.flow.id,
+            step=error.step,
+            code=error.code,
+            error=error.message,
+        )
+        return End(run.id, State.FAILED, outcome, now, error, waited=run.waited)
 
     async def _after(self, run: ExecutionRun, last: End | Park) -> None:
         if isinstance(last, End):
@@ -188,7 +236,7 @@ class Runner:
         if not replies.expected(run.id):
             return
         if finished is not None and finished.output is not None:
-            replies.deliver(run.id, msgspec.json.decode(finished.output, type=CallerReply))
+            replies.deliver(run.id, read_reply(finished.output, exact=run.flow.exact))
         else:
             replies.deliver(run.id, Ended(last.error))
 
@@ -196,7 +244,10 @@ class Runner:
         now, causes_gone = self._services.clock.now(), self._causes_gone
         state = State.QUEUED if execution is None else execution.state
         changes: list[Change] = [Resume(delivery.execution_id, now)] if state is State.WAITING else []
-        changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause}"))
+        if execution is not None and execution.cancel_asked_at is not None:
+            changes.append(End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now))
+        else:
+            changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause}"))
         await self._services.store.commit(changes)
         if state is State.QUEUED:
             self._on_start(delivery.flow_id)
@@ -236,10 +287,34 @@ def _answer_finished(run: ExecutionRun, frame: Frame, ending: Ending) -> None:
     run.pure(Frame(frame.message, {}, frame.now), FINISHED, "reply", StepState.SUCCEEDED, output=reply)
 
 
-def _start(flow: CompiledFlow, execution_id: str, at: datetime) -> Start:
+def _deadline(flow: CompiledFlow, at: datetime) -> datetime | None:
+    return at + flow.document.timeout if flow.document.timeout is not None else None
+
+
+def _mark_retry(run: ExecutionRun, past: Sequence[StepRecord]) -> None:
+    """Note in the journal where an operator's retry begins, since failures before it are no more."""
+    marks = [record for record in past if record.id == RETRIED]
+    if run.attempt > 1 + len(marks):
+        at = run.services.clock.now()
+        mark = run.journal.add(
+            effect=False,
+            id=RETRIED,
+            path=f"{RETRIED}[{run.attempt}]",
+            use="retry",
+            state=StepState.SUCCEEDED,
+            attempt=run.attempt,
+            started_at=at,
+            finished_at=at,
+        )
+        marks.append(mark)
+    if marks:
+        run.reopened_at_seq = marks[-1].seq
+
+
+def _start(flow: CompiledFlow, execution_id: str, at: datetime, deadline: datetime | None = None) -> Start:
     """The start of an execution, with its vars where they aren't the document's."""
-    own = None if flow.vars == flow.document.vars else encode(flow.vars)
-    return Start(execution_id, flow.version, at, own)
+    own = None if flow.vars == _declared(flow) else encode(flow.vars)
+    return Start(execution_id, flow.version, at, own, deadline)
 
 
 def _vars(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
@@ -247,6 +322,11 @@ def _vars(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
     if execution is None or execution.flow_version is None:
         return dict(flow.vars)
     if execution.vars is None:
-        return flow.document.vars
-    vars: dict[str, Any] = decode(execution.vars)
+        return _declared(flow)
+    vars: dict[str, Any] = _VARS[flow.exact].decode(execution.vars)
     return vars
+
+
+def _declared(flow: CompiledFlow) -> dict[str, Any]:
+    declared: dict[str, Any] = exactly(flow.document.vars) if flow.exact else flow.document.vars
+    return declared

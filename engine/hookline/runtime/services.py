@@ -40,6 +40,8 @@ class Services:
     files_root: Path | None
     describe: Callable[[Action], str]
     """The plugin that gave an action, with distribution and version: for reports of its defects."""
+    new_id: Callable[[], str]
+    """Makes an id for what becomes durable."""
     stub: Callable[[str, Action, Any], Any] | None = None
     """Answers in an action's place where flows are tested: given the step's path, the action and its settings, it
     returns what the action might, raises StepError, or gives None for the action itself to run."""

@@ -1,20 +1,22 @@
 """Running one action step: settings, credential, attempts, result, and the journal's entry."""
 
 import asyncio
-from datetime import datetime, timedelta
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 from pydantic import ValidationError
 
-from hookline.connector import FILTERED, PASS, STOPPED, Action, Context, Reply, Signal
+from hookline.connector import FILTERED, PASS, STOPPED, Action, Context, Pause, Reply, Signal
 from hookline.errors import BlobGone, CredentialError, ExpressionError, StepError, StoreError
 from hookline.flows.blocks.action import ActionNode
 from hookline.ids import idempotency_key
-from hookline.jsontypes import decode
-from hookline.model.execution import ErrorInfo, StepRecord, StepState
+from hookline.jsontypes import reader
+from hookline.model.execution import RETRY, SLEEP, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
+from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, StepFailed, error_info
 from hookline.runtime.results import normal
 from hookline.runtime.retry import next_wait
@@ -23,6 +25,8 @@ from hookline.runtime.step_log import StepLog
 
 #: A wait that is longer than this is a row in the store; a shorter one is slept through.
 LONGEST_SLEEP: Final = timedelta(seconds=1)
+#: Of an output in the journal: the flow's version says which one wrote it.
+_OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 
 
 async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Ending:
@@ -34,26 +38,32 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
     past = run.journal.past(path)
     pure = node.action.pure
     if past is not None and not pure and past.state is StepState.SUCCEEDED:
-        return _replay(frame, node, past)
+        return replay(run, frame, node.id, past)
     attempt = 1
     if past is not None and not pure:
         if past.state is StepState.FAILED and node.on_error == "continue":
-            return _go_on(frame, node, past.error, past.finished_at)
-        if past.state is StepState.FAILED and frame.lenient and past.error is not None:
-            raise StepFailed(past.error)
+            return go_on(frame, node.id, past.error, past.finished_at)
+        if past.state is StepState.FAILED and past.error is not None and run.stands(frame, past):
+            raise StepFailed(past.error, past.finished_at)
         if past.state is StepState.WAITING:
-            attempt = past.attempt + 1
+            paused = past.error is None
             if past.due_at is not None and past.due_at > run.services.clock.now():
-                run.due.append(past.due_at)
+                frame.interruption.check()
+                run.wait_until(past.due_at, SLEEP if paused else RETRY)
                 return Ending.WAITING
+            if paused:
+                return _finish(run, node, frame, path, past.attempt, past.started_at, None, PASS)
+            attempt = past.attempt + 1
     while True:
         if not pure:
+            frame.interruption.check()
             await run.journal.flush()
         started_at = run.services.clock.now()
         given: Given | None = None
         try:
             given = _settings(run, node, frame)
-            result = await _attempt(run, node, frame, given, path, attempt)
+            with nullcontext() if pure else frame.interruption.interruptible():
+                result = await _attempt(run, node, frame, given, path, attempt)
         except StepError as error:
             wait = None if pure else next_wait(node.retry, attempt, error)
             due_at = run.services.clock.now() + wait if wait is not None else None
@@ -63,19 +73,28 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             else:
                 # It has no commit of its own: the time that expressions see stays, or resuming would give another.
                 noted_at = frame.now
-                passed_over = node.on_error == "continue" or frame.lenient
-                if past is None or past.state is not StepState.FAILED or not passed_over:
+                known = past is not None and past.state is StepState.FAILED
+                if past is None or not known or not (node.on_error == "continue" or run.stands(frame, past)):
                     note(run, node, path, attempt, started_at, given, error=info)
             if wait is None or due_at is None:
                 if node.on_error == "continue":
-                    return _go_on(frame, node, info, noted_at)
-                raise StepFailed(info) from error
+                    return go_on(frame, node.id, info, noted_at)
+                raise StepFailed(info, None if pure else noted_at) from error
             if wait > LONGEST_SLEEP:
-                run.due.append(due_at)
+                run.wait_until(due_at, RETRY)
                 return Ending.WAITING
             await run.services.clock.sleep(wait.total_seconds())
             attempt += 1
         else:
+            if isinstance(result, Pause):
+                until = _until(result, started_at)
+                left = until - run.services.clock.now()
+                if left > LONGEST_SLEEP:
+                    note(run, node, path, attempt, started_at, given, due_at=until)
+                    run.wait_until(until, SLEEP)
+                    return Ending.WAITING
+                await run.services.clock.sleep(max(0.0, left.total_seconds()))
+                result = PASS
             if isinstance(result, CallerReply):
                 result = msgspec.structs.replace(result, delivered=run.services.replies.expected(run.id))
             ending = _finish(run, node, frame, path, attempt, started_at, given, result)
@@ -84,6 +103,15 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
                 await run.journal.flush()
                 run.services.replies.deliver(run.id, result)
             return ending
+
+
+def _until(pause: Pause, started_at: datetime) -> datetime:
+    if pause.until is not None:
+        return pause.until
+    try:
+        return started_at + timedelta(seconds=pause.seconds or 0)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _settings(run: ExecutionRun, node: ActionNode, frame: Frame) -> Given:
@@ -103,7 +131,7 @@ def _settings(run: ExecutionRun, node: ActionNode, frame: Frame) -> Given:
 
 async def _attempt(
     run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int
-) -> Signal | Reply | CallerReply:
+) -> Signal | Pause | Reply | CallerReply:
     """What the action returned, made JSON. Raises StepError and Blocked."""
     services, action = run.services, node.action
     if action.unavailable is not None:
@@ -112,7 +140,7 @@ async def _attempt(
     result_label = "ok"
     try:
         if services.stub is not None and (stubbed := services.stub(path, action, given.raw)) is not None:
-            return normal(stubbed)
+            return normal(stubbed, exact=run.flow.exact)
         arguments = action.arguments(given.model)
         if action.takes_context:
             arguments["ctx"] = _context(run, node, frame, path, attempt)
@@ -122,7 +150,7 @@ async def _attempt(
             returned = await _timed(action, arguments, node.timeout)
         if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
             returned = await _keep_bytes(run, returned)
-        return normal(returned)
+        return normal(returned, exact=run.flow.exact)
     except StepError as error:
         result_label = error.error_code
         raise
@@ -189,7 +217,7 @@ def _context(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, attem
         credential=credential,
         credential_type=credential_type,
         message=frame.message,
-        http=services.http,
+        http=ExactClient(services.http) if run.flow.exact else services.http,
         blobs=services.blobs,
         resources=services.resources,
         files_root=services.files_root,
@@ -198,6 +226,7 @@ def _context(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, attem
         step_id=node.id,
         attempt=attempt,
         idempotency_key=idempotency_key(run.id, path),
+        exact=run.flow.exact,
     )
 
 
@@ -232,7 +261,7 @@ def _finish(
         case CallerReply():
             signal, output = PASS.name, result
         case Reply():
-            output = _take(frame, result)
+            output = take(frame, result)
     past = None if not node.action.pure else run.journal.past(path)
     if past is None or past.state is not StepState.SUCCEEDED:
         noted_at = note(run, node, path, attempt, started_at, given, output=output, signal=signal)
@@ -242,7 +271,7 @@ def _finish(
     return _ending(signal)
 
 
-def _take(frame: Frame, result: Reply) -> dict[str, Any]:
+def take(frame: Frame, result: Reply) -> dict[str, Any]:
     """Make a result the current message; gives it as expressions see it."""
     attachments = frame.message.attachments if result.attachments is None else result.attachments
     frame.message = Message(result.body, dict(result.headers), attachments)
@@ -261,21 +290,21 @@ def _ending(signal: str | None) -> Ending:
     return Ending.STOPPED if signal == STOPPED.name else Ending.DONE
 
 
-def _replay(frame: Frame, node: ActionNode, past: StepRecord) -> Ending:
-    """Go on as if the action had just finished the way its journal entry says."""
+def replay(run: ExecutionRun, frame: Frame, step_id: str, past: StepRecord) -> Ending:
+    """Go on as if the step had just finished the way its journal entry says."""
     frame.now = past.finished_at
     if past.output is not None and past.signal is None:
-        view = decode(past.output)
+        view = _OUTPUTS[run.flow.exact].decode(past.output)
         attachments = msgspec.convert(view.get("attachments", []), tuple[Attachment, ...])
         frame.message = Message(view.get("body"), view.get("headers", {}), attachments)
-        frame.steps[node.id] = view
+        frame.steps[step_id] = view
     else:
-        frame.steps[node.id] = {"body": frame.message.body}
+        frame.steps[step_id] = {"body": frame.message.body}
     return _ending(past.signal)
 
 
-def _go_on(frame: Frame, node: ActionNode, error: ErrorInfo | None, at: datetime) -> Ending:
+def go_on(frame: Frame, step_id: str, error: ErrorInfo | None, at: datetime) -> Ending:
     """The step failed, and the flow goes on with the message it had."""
-    frame.steps[node.id] = {"body": frame.message.body, "error": msgspec.to_builtins(error)}
+    frame.steps[step_id] = {"body": frame.message.body, "error": msgspec.to_builtins(error)}
     frame.now = at
     return Ending.DONE

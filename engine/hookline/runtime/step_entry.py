@@ -38,7 +38,7 @@ def note(
     error: ErrorInfo | None = None,
     due_at: datetime | None = None,
 ) -> datetime:
-    """Note how an attempt ended; gives the time of it. `due_at`: when it is tried again, where it is."""
+    """Note how an attempt ended; gives the time of it. `due_at`: when it is tried again, or has waited long enough."""
     finished_at = run.services.clock.now()
     failed = StepState.FAILED if due_at is None else StepState.WAITING
     run.journal.add(
@@ -46,7 +46,7 @@ def note(
         id=node.id,
         path=path,
         use=node.action.name,
-        state=StepState.SUCCEEDED if error is None else failed,
+        state=StepState.SUCCEEDED if error is None and due_at is None else failed,
         attempt=attempt,
         started_at=started_at,
         finished_at=finished_at,

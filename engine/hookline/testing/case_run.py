@@ -15,7 +15,7 @@ from hookline.connector import Action, Reply
 from hookline.errors import HooklineError, StepError
 from hookline.flows.compiled import CompiledFlow
 from hookline.ids import Ids
-from hookline.jsontypes import decode
+from hookline.jsontypes import reader
 from hookline.model.execution import ErrorInfo, Outcome, StepRecord
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.ports import Blobs, Change, Record
@@ -159,6 +159,7 @@ class CaseRunner:
             message=await self._message(case, folder),
             arrival=Arrival(use=flow.trigger.use, method="POST", received_at=clock.now(), verified_by="test case"),
             accepted_at=clock.now(),
+            exact=flow.exact,
         )
         started_at = clock.now()
         outcome: Outcome | None = None
@@ -184,9 +185,9 @@ class CaseRunner:
             else:
                 outcome = _OUTCOMES.get(ending)
             await run.journal.flush()
-            if outcome is not None or not run.due:
+            if outcome is not None or run.ready_at is None:
                 break
-            clock.leap_to(min(run.due))
+            clock.leap_to(run.ready_at)
         return self._result(flow, case, outcome, error, frame, store, stubs)
 
     def _services(self, clock: Clock, store: Any, stubs: _Stubs) -> Services:
@@ -203,6 +204,7 @@ class CaseRunner:
             log=log,
             files_root=None,
             describe=lambda action: str(self._registry.origin("action", action.name)),
+            new_id=Ids(clock).new,
             stub=stubs,
         )
 
@@ -252,7 +254,7 @@ class CaseRunner:
             if record is None:
                 found.append(f"step {path} should have run, and did not")
             else:
-                output = decode(record.output) if record.output is not None else None
+                output = None if record.output is None else reader(Any, exact=flow.exact).decode(record.output)
                 found += differences(expected, output, f"steps.{path}")
         if case.expect.calls is not None:
             found += _call_differences(case.expect.calls, stubs.calls)

@@ -4,14 +4,24 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hookline.flows.blocks.action import ACTION
+from hookline.flows.blocks.attempt import TRY
 from hookline.flows.blocks.block import Block
 from hookline.flows.blocks.foreach import FOREACH
+from hookline.flows.blocks.parallel import PARALLEL
 from hookline.flows.blocks.switch import SWITCH
+from hookline.flows.blocks.wait import USE, WAIT
 
-BLOCKS: Final[dict[str, Block]] = {"switch": SWITCH, "foreach": FOREACH}
+BLOCKS: Final[dict[str, Block]] = {"switch": SWITCH, "foreach": FOREACH, "parallel": PARALLEL, "try": TRY}
 """Each block by the key that tells its steps from others, as in `model.flow.BLOCKS`."""
+
+USES: Final[dict[str, Block]] = {USE: WAIT}
+"""Blocks whose steps say `use`, as an action's do."""
 
 
 def block_of(step: Mapping[str, Any]) -> Block:
-    """The block that a step's JSON is: an action, where no key says otherwise."""
-    return next((block for key, block in BLOCKS.items() if key in step), ACTION)
+    """The block that a step's JSON is: an action, where neither a key nor what it uses says otherwise."""
+    for key, block in BLOCKS.items():
+        if key in step:
+            return block
+    use = step.get("use")
+    return USES.get(use, ACTION) if isinstance(use, str) else ACTION

@@ -72,6 +72,8 @@ class Compiling:
     """The block that a step's JSON is."""
     problems: list[Problem] = field(default_factory=list)
     credentials: list[CredentialUse] = field(default_factory=list)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    """Every step that was compiled, by id."""
 
     def problem(
         self, message: str, pointer: str, code: str, remedy: str, severity: Literal["error", "warning"] = "error"
@@ -123,4 +125,5 @@ class Compiling:
             node, place = self.choose(step).compile(RawStep(step, document, self.ids[at], at, place, when), self)
             if node is not None:
                 nodes.append(node)
+                self.nodes[node.id] = node
         return tuple(nodes), place

@@ -15,6 +15,8 @@ class Start:
     at: datetime
     vars: bytes | None = None
     """JSON of the flow's vars, where they aren't those of its document: they stay the execution's until it ends."""
+    deadline: datetime | None = None
+    """When its time is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,9 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Unblock:
-    """Each execution of the flow that waits without a time, or whose reason begins with `BLOCKED`, becomes ready.
+    """Each execution of the flow that waits for a cause outside it (`BLOCKED`) becomes ready.
 
-    Those that wait for their turn (`ORDER`) go on waiting. One that is blocked has a time where some of it waits to be
-    tried again, and some for a cause outside it.
+    One that is blocked has a time where some of it waits to be tried again besides.
     """
 
     flow_id: str
@@ -80,6 +81,7 @@ class Reopen:
 
     execution_id: str
     at: datetime
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,28 @@ from collections.abc import Sequence
 from typing import Final
 
 from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.attempt import TryNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.parallel import ParallelNode
 from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.blocks.wait import WaitNode
 from hookline.model.execution import StepState
+from hookline.runtime.blocks.attempt import run_try
 from hookline.runtime.blocks.block import Run, evaluate
 from hookline.runtime.blocks.foreach import run_foreach
+from hookline.runtime.blocks.parallel import run_parallel
 from hookline.runtime.blocks.switch import run_switch
+from hookline.runtime.blocks.wait import run_wait
 from hookline.runtime.execution_run import Ending, ExecutionRun, Frame
 from hookline.runtime.step import run_action
 
 BLOCKS: Final[dict[type[Node], Run]] = {
     SwitchNode: run_switch,
+    WaitNode: run_wait,
     ForeachNode: run_foreach,
+    ParallelNode: run_parallel,
+    TryNode: run_try,
 }
 """What runs each block."""
 

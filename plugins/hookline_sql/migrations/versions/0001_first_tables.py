@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("order_seq", sa.BigInteger),
         sa.Column("order_holds", sa.Boolean, nullable=False),
         sa.Column("files_removed_at", sa.BigInteger),
+        sa.Column("deadline_at", sa.BigInteger),
         sa.Column("cancel_asked_at", sa.BigInteger),
         sa.Column("payload", sa.LargeBinary),
         sa.PrimaryKeyConstraint("id", name="pk_executions"),

@@ -1,0 +1,42 @@
+"""Branches side by side."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.scope import Place
+from hookline.model.flow import ParallelStep
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelNode(Node):
+    """A step that runs branches side by side."""
+
+    branches: Mapping[str, tuple[Node, ...]]
+    on_error: Literal["fail", "continue"]
+
+
+def _compile(step: RawStep, compiling: Compiling) -> tuple[ParallelNode | None, Place]:
+    document = step.typed(ParallelStep)
+    branches: dict[str, tuple[Node, ...]] = {}
+    for name, steps in _branches(step.raw):
+        documents = document.parallel.get(name) if document is not None else None
+        branches[name], _ = compiling.steps(steps, documents, f"{step.pointer}/parallel/{name}", step.place)
+    node = None
+    if document is not None:
+        node = ParallelNode(step.id, step.pointer, step.when, branches, document.on_error)
+    return node, step.place.after(step.id)
+
+
+def _branches(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    given = raw["parallel"]
+    yield from given.items() if isinstance(given, dict) else ()
+
+
+def _lists(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, steps in _branches(raw):
+        yield f"/parallel/{name}", steps
+
+
+PARALLEL: Final = Block(_compile, _lists)

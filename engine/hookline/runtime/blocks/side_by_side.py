@@ -1,0 +1,53 @@
+"""Parts of a block that run side by side: the first failure ends the others."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from hookline.model.execution import StepState
+from hookline.runtime.execution_run import ExecutionRun, Frame, StepFailed
+from hookline.runtime.interruption import SUPERSEDED, Interrupted, Interruption
+
+
+async def side_by_side(
+    parts: Iterable[Callable[[], Awaitable[None]]], together: Interruption
+) -> StepFailed | Interrupted | None:
+    """Run parts, all under `together`, which the first that fails interrupts: each then runs its `finally`, and ends.
+
+    Gives the first failure once all have ended, or else what told one of them to end. Raises what the engine is to see.
+    """
+    failed: StepFailed | None = None
+    interrupted: Interrupted | None = None
+
+    async def one(part: Callable[[], Awaitable[None]]) -> None:
+        nonlocal failed, interrupted
+        try:
+            await part()
+        except StepFailed as error:
+            failed = failed or error
+            together.interrupt(SUPERSEDED)
+        except Interrupted as error:
+            interrupted = interrupted or error
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(one(part))
+    except ExceptionGroup as several:
+        # Whoever runs the block knows single errors.
+        raise several.exceptions[0] from several
+    return failed or interrupted
+
+
+def known_failure(run: ExecutionRun, frame: Frame, block_id: str) -> StepFailed | None:
+    """The failure with which a block has ended, where something around it has taken that."""
+    past = run.journal.past(frame.prefix + block_id)
+    if past is None or past.state is not StepState.FAILED or past.error is None or not run.stands(frame, past):
+        return None
+    return StepFailed(past.error, past.finished_at)
+
+
+def block_failed(run: ExecutionRun, frame: Frame, block_id: str, use: str, failure: StepFailed) -> StepFailed:
+    """Note that a block has failed, so that it doesn't begin again when the execution is resumed; gives its failure."""
+    at = failure.at or frame.now
+    run.pure(frame, block_id, use, StepState.FAILED, error=failure.error, at=at)
+    return StepFailed(failure.error, at)
