@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,18 @@ from hookline.testing.clock import ManualClock
 from hookline.vault import generate_key, read_keys
 
 KEYS = read_keys(generate_key())
+SLEEPERS = 2
+"""What sleeps in an idle engine: the timers and the sweeper."""
+
+
+def act(step_id: str, value: Any = "$.body", **settings: Any) -> dict[str, Any]:
+    """A step that calls the probe."""
+    return {"id": step_id, "use": "probe.act", "with": {"value": value}, **settings}
+
+
+def each(*steps: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """A foreach over the body."""
+    return {"id": "each", "foreach": "$.body", "steps": list(steps), **settings}
 
 
 class ProbeKey(BaseModel):
@@ -74,6 +86,18 @@ def fails(times: int, *, retryable: bool = True, retry_after: float | None = Non
     return run
 
 
+class Hang:
+    """What an action does that never ends by itself."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+
+    async def __call__(self, value: Any) -> Any:
+        """Set `reached`, and hang."""
+        self.reached.set()
+        await asyncio.Event().wait()
+
+
 class Harness:
     """Engines over one folder, one after the other."""
 
@@ -83,7 +107,7 @@ class Harness:
         self.probe = Probe()
         (folder / "flows").mkdir(exist_ok=True)
 
-    def flow(self, flow_id: str, steps: list[Mapping[str, Any]], **settings: Any) -> None:
+    def flow(self, flow_id: str, steps: Sequence[Mapping[str, Any]], **settings: Any) -> None:
         """Write a flow's file."""
         document = {
             "id": flow_id,
@@ -135,6 +159,14 @@ class Harness:
                 if execution is not None and execution.state in wanted:
                     return execution
                 await asyncio.sleep(0.002)
+
+    async def advance_until(self, engine: Engine, execution_id: str, *states: State) -> Execution:
+        """The same, while time passes."""
+        task = asyncio.ensure_future(self.until(engine, execution_id, *states))
+        while not task.done():
+            await asyncio.wait((task,), timeout=0.02)
+            self.clock.advance(1)
+        return await task
 
     async def until_calls(self, count: int) -> None:
         """Return once the probe was called so often."""

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,11 +50,6 @@ class Caller:
 
 def header(reply: HookReply, name: str) -> str | None:
     return next((value.decode("latin-1") for key, value in reply.headers if key == name.encode()), None)
-
-
-@pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    return Harness(tmp_path)
 
 
 def flow(harness: Harness, steps: list[Any], **webhook: Any) -> None:

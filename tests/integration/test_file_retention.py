@@ -2,10 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from hookline.api import Context, StepError
 from hookline.model.execution import State
@@ -17,11 +14,6 @@ from hookline.testing.contract_blobs import put, read
 from tests.integration.engine_harness import Harness
 
 RETENTION = timedelta(days=30)
-
-
-@pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    return Harness(tmp_path)
 
 
 def sweeper(engine: Engine) -> Sweeper:

@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,11 +21,6 @@ from hookline.testing.hook import HookOverMemory, webhook_flow
 from tests.integration.engine_harness import Harness
 
 OPTIONS = HookOptions("https://hooks.example")
-
-
-@pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    return Harness(tmp_path)
 
 
 @contextlib.asynccontextmanager

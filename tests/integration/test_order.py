@@ -1,7 +1,6 @@
 """Executions in order, over the engine: one of a key at a time, waits included (SEMANTICS rule 28)."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,6 @@ KEY = "$.body.customer"
 
 def act(**settings: Any) -> dict[str, Any]:
     return {"id": "act", "use": "probe.act", "with": {"value": "$.body"}, **settings}
-
-
-@pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    return Harness(tmp_path)
 
 
 async def send(harness: Harness, engine: Engine, *numbers: int, customer: str = "acme") -> list[str]:

@@ -1,0 +1,34 @@
+"""A store whose commits fail when a test says so."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from hookline.errors import StoreError
+from hookline.ports import Change, CommitResult
+from hookline.runtime.engine import Engine
+
+
+class Trouble:
+    """Stands between an engine and its store: `refuses` says which commits fail."""
+
+    def __init__(self, engine: Engine, refuses: Callable[[Sequence[Change]], bool]) -> None:
+        self.refuses = refuses
+        self.refused = 0
+        self._commit = engine.store.commit
+        engine.store.commit = self.commit  # type: ignore[method-assign]  # in its place, for everybody who has the store
+
+    async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        if self.refuses(changes):
+            self.refused += 1
+            raise StoreError("the disk is full")
+        return await self._commit(changes)
+
+    async def until_refused(self, count: int = 1) -> None:
+        async with asyncio.timeout(20):
+            while self.refused < count:  # noqa: ASYNC110 - what is waited for is several tasks away
+                await asyncio.sleep(0.002)
+
+
+def holds(*kinds: type) -> Callable[[Sequence[Change]], bool]:
+    """Commits that hold changes of some kinds."""
+    return lambda changes: any(isinstance(change, kinds) for change in changes)
