@@ -1,13 +1,44 @@
 """What several modules of these tests need."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from hookline.runtime.http_client import PooledClient
 from tests.integration.engine_harness import Harness
+from tests.integration.http_servers import HERE, Handler, Serve, StoppedClock
 
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Harness:
     """Engines over an empty folder."""
     return Harness(tmp_path)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[PooledClient]:
+    """A client that may reach this machine."""
+    made = PooledClient(clock=StoppedClock(), egress=HERE)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Starts servers: each is given its handlers by their paths."""
+    async with AsyncExitStack() as stack:
+
+        async def start(handlers: dict[str, Handler]) -> TestServer:
+            app = web.Application()
+            for path, handler in handlers.items():
+                app.router.add_route("*", path, handler)
+            server = TestServer(app)
+            await server.start_server()
+            stack.push_async_callback(server.close)
+            return server
+
+        yield start
