@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hookline.cli.main import main
 from hookline.discovery import discover
 from hookline.jsontypes import decode, encode
-from tests.acceptance.server_process import TOKEN, ServerProcess
+from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "receive-from-providers.md"
 SCHEMES = discover().schemes
@@ -75,6 +75,12 @@ IN_QUERY = {
     "steps": [{"id": "seen", "use": "log", "with": {"message": "received"}}],
 }
 
+FAILING: dict[str, Any] = {
+    "id": "fails",
+    "trigger": {"use": "webhook", "with": {"verify": {"scheme": "stripe", "credential": "gone"}}},
+    "steps": [{"id": "no", "use": "fail", "with": {"message": "not today", "code": "closed"}}],
+}
+
 
 def secret(scheme: str) -> str:
     return SECRET.get(scheme, f"the secret of {scheme}, long enough for a token")
@@ -85,7 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     server = ServerProcess(tmp_path_factory.mktemp("providers"))
     for name, text in FILES.items():
         (server.folder / name).write_text(text)
-    for flow in (IN_QUERY, *(flow for section in SECTIONS.values() for flow in section.flows)):
+    for flow in (IN_QUERY, FAILING, *(flow for section in SECTIONS.values() for flow in section.flows)):
         server.flow(flow)
     server.start()
     yield server
@@ -177,7 +183,7 @@ def test_what_is_sent_as_the_page_says_is_accepted_and_what_another_secret_signs
 
     plain = shlex.split(send.partition(" --secret ")[0])
     wrong = [part for value in others(server, scheme) for part in ("--secret", value)]
-    done = hookline(server, *plain[1:], *wrong, "--json")
+    done = hookline(server, *plain[1:], "--sign", scheme, *wrong, "--json")
     answer = json.loads(done.stdout)
     assert (done.exit_code, answer["status"], answer["scheme"]) == (1, 401, scheme), answer
     done = hookline(server, *plain[1:], "--sign", "none", "--json")
@@ -221,11 +227,25 @@ def test_a_key_in_the_query_is_sent_there(server: ServerProcess) -> None:
     assert hookline(server, "credentials", "set", "query-key", "--type", "api-key", "key=k-1234567890").exit_code == 0
     done = hookline(server, "send", "query-key", "event.json")
     assert done.exit_code == 2
-    assert "--query key=… --sign none" not in done.stdout
-    assert "--query key=…" in done.stderr
+    assert "--query key=… and --sign none" in done.stderr
     for key, code in (("k-1234567890", 0), ("k-1234567891", 1)):
         done = hookline(server, "send", "query-key", "event.json", "--query", f"key={key}", "--sign", "none")
         assert done.exit_code == code, done.output
+
+
+def test_trap_11_what_was_accepted_runs_again_without_its_sender_being_judged_again(server: ServerProcess) -> None:
+    assert hookline(server, "credentials", "set", "gone", "--type", "stripe", "secret=whsec_topsecret").exit_code == 0
+    sent = json.loads(hookline(server, "send", FAILING["id"], "event.json", "--json").stdout)
+    execution = server.ended(sent["headers"]["hookline-execution-id"])
+    assert (execution["state"], execution["attempt"]) == ("failed", 1)
+    assert hookline(server, "credentials", "rm", "gone").exit_code == 0
+    # Who sends it now can't be verified; what came before doesn't care.
+    status, _ = server.post(FAILING["id"], {})
+    assert status == 503
+    assert hookline(server, "executions", "retry", execution["id"]).exit_code == 0
+    eventually("it has run again", lambda: server.get(f"/api/v1/executions/{execution['id']}")[1]["attempt"] == 2)
+    again = server.ended(execution["id"])
+    assert (again["error"]["code"], again["trigger"]["verified_by"]) == ("closed", "stripe")
 
 
 def ask(server: ServerProcess, method: str, scheme: str, query: str, **headers: str) -> tuple[int, Any, str | None]:

@@ -166,6 +166,12 @@ async def test_trap_8_where_the_credential_is_missing_or_of_another_type_nothing
         assert (reply.status, hook.intake.accepted, hook.memory_blobs.kept) == (503, [], {})
 
 
+@pytest.mark.parametrize(("name", "query"), [("dropbox", b"challenge=x"), ("slack", b"ssl_check=1")])
+async def test_trap_8_no_handshake_is_answered_without_a_credential(name: str, query: bytes) -> None:
+    hook = HookOverMemory(webhook_flow(scheme=SCHEMES[name]))
+    assert (await hook.send(method="GET", content_type=None, query=query)).status == 503
+
+
 @pytest.mark.parametrize("name", SHARED_SECRETS)
 async def test_trap_12_old_and_new_secret_are_both_taken_in_either_order(name: str) -> None:
     scheme, _, chosen = case(name)
