@@ -138,7 +138,8 @@ async def room() -> AsyncIterator[Room]:
         return web.Response(text=json.dumps({"id": 2**70}), content_type="application/vnd.acme+json")
 
     for path, handler in {
-        "/text": text, "/pdf": pdf, "/nameless": nameless, "/nothing": nothing, "/broken": broken, "/deep": deep, "/big": big,
+        "/text": text, "/pdf": pdf, "/nameless": nameless, "/nothing": nothing,
+        "/broken": broken, "/deep": deep, "/big": big,
     }.items():  # fmt: skip
         app.router.add_get(path, handler)
     blobs = MemoryBlobs()
