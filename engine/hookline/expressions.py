@@ -6,6 +6,7 @@ beside it, a missing value gives that instead. Other mappers' names mean somethi
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -18,7 +19,7 @@ from hookline.errors import (
     MissingValue,
     Problem,
 )
-from hookline.jsontypes import JsonValue
+from hookline.jsontypes import JsonValue, exactly
 from hookline.mapper import Expression, Mapper, Reference, Scope
 
 RESERVED: Final = ("literal", "jsonpath", "jinja")
@@ -126,10 +127,12 @@ class Expressions:
     """Compiles expressions with the mappers that are installed.
 
     `enabled` names the mappers, besides JSONPath and Jinja, that the flow lists in `"mappers"`: only those count.
+    `exact`: the flow's numbers are, and so are the constants in its settings.
     """
 
-    def __init__(self, mappers: Mapping[str, Mapper], enabled: Collection[str] = ()) -> None:
+    def __init__(self, mappers: Mapping[str, Mapper], enabled: Collection[str] = (), *, exact: bool = False) -> None:
         self._mappers = mappers
+        self._exact = exact
         self._names = frozenset({*RESERVED[1:], *enabled})
 
     def template(self, value: JsonValue, pointer: str = "") -> tuple[Template, list[Problem]]:
@@ -138,6 +141,8 @@ class Expressions:
         Where something is wrong, evaluating the template raises ExpressionSyntax.
         """
         problems: list[Problem] = []
+        if self._exact:
+            value = exactly(value)
         return self._compile(value, pointer, len(pointer), problems), problems
 
     def condition(self, value: JsonValue, pointer: str = "") -> tuple[Condition, list[Problem]]:
@@ -210,7 +215,7 @@ class Expressions:
             )
         else:
             try:
-                expression = mapper.compile(source)
+                expression = mapper.compile_exact(source) if self._exact else mapper.compile(source)
             except ExpressionError as error:
                 problem = Problem(f"{source}: {error.message}", pointer, error.code, _remedy(name))
             except Exception as error:  # noqa: BLE001 - a mapper is a plugin: its defect is this expression's problem
@@ -227,7 +232,13 @@ class Expressions:
 
 
 _KINDS: Final[Mapping[Any, str]] = MappingProxyType(
-    {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object", type(None): "null"}
+    {
+        str: "text",
+        list: "a list",
+        dict: "an object",
+        type(None): "null",
+        **dict.fromkeys((int, float, Decimal), "a number"),
+    }
 )
 
 

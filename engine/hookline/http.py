@@ -17,11 +17,13 @@ class Response:
     status: int
     headers: Mapping[str, str]
     content: bytes
+    exact: bool = False
+    """Whether `json` gives Decimals: it was asked for by a flow whose numbers are exact."""
 
     def json(self) -> Any:
         """The content as a JSON value. Raises StepError (`http.body`) where it isn't JSON."""
         try:
-            return decode(self.content)
+            return decode(self.content, exact=self.exact)
         except (ValueError, RecursionError) as error:
             raise StepError(f"the response is not JSON: {error}", code="http.body") from error
 

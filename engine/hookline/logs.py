@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from decimal import Decimal
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -68,6 +69,8 @@ def _masked(key: str, value: Any) -> Any:
         return MASK
     if isinstance(value, str):
         return _PASSWORD_IN_URL.sub(rf"\1:{MASK}@", value) if "://" in value else value
+    if isinstance(value, Decimal):
+        return str(value)
     if isinstance(value, Mapping):
         return {inner: _masked(str(inner), item) for inner, item in value.items()}
     if isinstance(value, list | tuple):

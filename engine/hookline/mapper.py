@@ -46,3 +46,10 @@ class Mapper(ABC):
     @abstractmethod
     def compile(self, source: str) -> Expression:
         """Compile an expression, once. Raises ExpressionSyntax."""
+
+    def compile_exact(self, source: str) -> Expression:
+        """The same for a flow whose numbers are exact: fractions in its scope are Decimals, and so should be its own.
+
+        By default it is compiled as any other.
+        """
+        return self.compile(source)

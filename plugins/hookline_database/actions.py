@@ -92,7 +92,7 @@ async def query(
     """Read rows.
 
     The result is a list of objects, by column. It can change nothing: `sql.execute` does. Times are RFC 3339, bytes
-    base64; a decimal is a number where a number is as exact, otherwise text.
+    base64; decimals are exact numbers.
     """
     where = address(ctx, url)
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hookline.api import StepError
 from hookline_database.failures import translated
+from hookline_database.values import to_json_text
 
 R = TypeVar("R")
 
@@ -121,6 +122,8 @@ def _engine(url: URL) -> Engine | AsyncEngine:
         # A database that was restarted must not fail the first step that comes along.
         "pool_pre_ping": True,
         "pool_recycle": 1800,
+        # Python's own knows no Decimals.
+        "json_serializer": to_json_text,
     }
     try:
         if url.get_dialect().is_async:

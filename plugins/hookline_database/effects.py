@@ -5,7 +5,6 @@ and before anything else. So of two attempts one waits for the other, and the la
 """
 
 from collections.abc import Callable
-from json import dumps, loads
 from typing import Final, TypeAlias, cast
 
 from sqlalchemy import (
@@ -25,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.schema import CreateTable
 
-from hookline.api import JsonValue, StepError
+from hookline.api import JsonValue, StepError, decode_json, encode_json
 from hookline_database.address import shown
 from hookline_database.databases import Database
 from hookline_database.failures import kind, said
@@ -46,9 +45,9 @@ def once(database: Database, connection: Connection, key: str, work: Callable[[]
     _make_table(database, connection)
     with connection.begin() as transaction:
         if _claim(database, connection, key):
-            result = work()
-            connection.execute(update(EFFECTS).where(EFFECTS.c.key == key).values(result=dumps(result)))
-            return result
+            made = encode_json(work()).decode()
+            connection.execute(update(EFFECTS).where(EFFECTS.c.key == key).values(result=made))
+            return _read(made)
         transaction.rollback()
     with connection.begin():
         recorded = connection.execute(select(EFFECTS.c.result).where(EFFECTS.c.key == key)).scalar_one_or_none()
@@ -58,7 +57,12 @@ def once(database: Database, connection: Connection, key: str, work: Callable[[]
             code="sql.unavailable",
             retryable=True,
         )
-    return cast(Result, loads(recorded))
+    return _read(recorded)
+
+
+def _read(recorded: str) -> Result:
+    # The first time too, so that a fraction is the same the second time.
+    return cast(Result, decode_json(recorded.encode(), exact=True))
 
 
 def _claim(database: Database, connection: Connection, key: str) -> bool:

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 from difflib import get_close_matches
-from json import dumps
 from typing import Any, Final
 
 from sqlalchemy import Connection, CursorResult, TextClause, bindparam, text
@@ -12,7 +12,7 @@ from sqlalchemy.util import await_only
 
 from hookline.api import JsonValue, StepError
 from hookline_database.databases import Database
-from hookline_database.values import Unfit, for_parameter, to_json
+from hookline_database.values import Unfit, for_parameter, to_json, to_json_text, to_sqlite
 
 _REMEMBERED: Final = 256
 
@@ -32,10 +32,11 @@ def bound(
             sql = after_in.sub(f"IN :{name}", sql)
             single = after_in.sub(f"IN (:{name})", single)
     kinds = _kinds(database, connection, single, needed)
+    sqlite = connection.dialect.name == "sqlite"
     values: dict[str, Any] = {}
     for name in needed:
         try:
-            values[name] = _value(params[name], kinds.get(name), in_list=name in lists)
+            values[name] = _value(params[name], kinds.get(name), sqlite, in_list=name in lists)
         except Unfit as error:
             raise StepError(f"parameter {name!r} ({kinds.get(name, 'value')}): {error}", code="sql.value") from None
     return _untyped(sql, needed, lists), values
@@ -71,14 +72,16 @@ def _check_names(needed: list[str], params: Mapping[str, JsonValue]) -> None:
         raise StepError(f"the statement has no parameter :{extra[0]}", code="sql.params")
 
 
-def _value(value: JsonValue, kind: str | None, *, in_list: bool) -> Any:
+def _value(value: JsonValue, kind: str | None, sqlite: bool, *, in_list: bool) -> Any:
     if in_list and isinstance(value, list):
-        return [_value(item, kind, in_list=False) for item in value]
+        return [_value(item, kind, sqlite, in_list=False) for item in value]
     if kind is not None:
         return for_parameter(value, kind)
     if isinstance(value, list):
         raise Unfit("a list can stand after IN, as in `id IN :ids`, and nowhere else here")
-    return dumps(value) if isinstance(value, dict) else value
+    if sqlite and isinstance(value, Decimal):
+        return to_sqlite(value)
+    return to_json_text(value) if isinstance(value, dict) else value
 
 
 def _kinds(database: Database, connection: Connection, sql: str, names: list[str]) -> dict[str, str]:

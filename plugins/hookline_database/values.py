@@ -5,12 +5,13 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
-from json import dumps
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Dialect, types
 from sqlalchemy.types import TypeEngine
+
+from hookline.api import encode_json, fits
 
 
 class Unfit(ValueError):
@@ -22,14 +23,18 @@ def to_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool | int | float | Decimal):
-        return dumps(value) if not isinstance(value, Decimal) else str(value)
+        return to_json_text(value)
     raise Unfit("text is needed; `tojson` makes text of an object or a list")
+
+
+def to_json_text(value: Any) -> str:
+    return encode_json(value).decode()
 
 
 def to_integer(value: Any) -> int:
     if isinstance(value, int):
         return int(value)
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float | Decimal) and value == int(value):
         return int(value)
     if isinstance(value, str):
         try:
@@ -56,9 +61,15 @@ def to_digits(value: Any) -> Decimal:
     """A decimal that a numeric column of SQLite gives back as it was: others it would round silently."""
     number = to_decimal(value)
     whole = number == number.to_integral_value() and abs(number) < 2**63
-    if not whole and len(number.normalize().as_tuple().digits) > 15:
+    if not whole and len("".join(map(str, number.as_tuple().digits)).strip("0")) > 15:
         raise Unfit("SQLite keeps 15 digits of a fraction; a column of type TEXT keeps all")
     return number
+
+
+def to_sqlite(value: Decimal) -> int | float:
+    """A parameter of a statement, which has no column that says what it becomes."""
+    number = to_digits(value)
+    return int(number) if number == number.to_integral_value() else float(number)
 
 
 def to_fraction(value: Any) -> float:
@@ -69,9 +80,9 @@ def to_fraction(value: Any) -> float:
 
 
 def to_boolean(value: Any) -> bool:
-    known: dict[str | float, bool] = {"true": True, "false": False, 1: True, 0: False}
+    known: dict[str | float | Decimal, bool] = {"true": True, "false": False, 1: True, 0: False}
     key = value.lower() if isinstance(value, str) else value
-    if isinstance(key, str | int | float) and key in known:
+    if isinstance(key, str | int | float | Decimal) and key in known:
         return known[key]
     raise Unfit("true or false is needed")
 
@@ -187,8 +198,8 @@ _BY_NAME: Final[dict[str, Callable[[Any], Any]]] = {
     "text": to_text,
     "varchar": to_text,
     "bpchar": to_text,
-    "json": dumps,
-    "jsonb": dumps,
+    "json": to_json_text,
+    "jsonb": to_json_text,
 }
 
 
@@ -233,8 +244,8 @@ def for_parameter(value: Any, kind: str) -> Any:
 def to_json(value: Any) -> Any:
     """What a database gave, as a JSON value.
 
-    A decimal is a number where a number is as exact, otherwise text; bytes are text in base64; what has no form of
-    its own is the text that the database's driver makes of it.
+    A decimal is a number, or text where JSON has no such number; bytes are text in base64; what has no form of its own
+    is the text that the database's driver makes of it.
     """
     match value:
         case None | str() | bool() | int():
@@ -242,7 +253,7 @@ def to_json(value: Any) -> Any:
         case float():
             return value if math.isfinite(value) else str(value)
         case Decimal():
-            return _number(value)
+            return value if fits(value) else str(value)
         case datetime():
             text = value.isoformat()
             return f"{text[:-6]}Z" if value.tzinfo and text.endswith("+00:00") else text
@@ -258,12 +269,3 @@ def to_json(value: Any) -> Any:
             return [to_json(item) for item in value]
         case _:
             return str(value)
-
-
-def _number(value: Decimal) -> int | float | str:
-    if not value.is_finite():
-        return str(value)
-    if value == value.to_integral_value():
-        return int(value)
-    number = float(value)
-    return number if math.isfinite(number) and Decimal(repr(number)) == value else str(value)

@@ -3,12 +3,12 @@
 import csv
 import io
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-import msgspec
 from pydantic import Field
 
-from hookline.api import JsonValue, StepError
+from hookline.api import JsonValue, StepError, encode_json
 from hookline_files.connectors import csv as csv_connector
 from hookline_files.csv_parse import Character
 
@@ -65,7 +65,7 @@ def _text(value: JsonValue, number: int) -> str:
             return ""
         case str():
             return value
-        case bool() | int() | float():
-            return msgspec.json.encode(value).decode()
+        case bool() | int() | float() | Decimal():
+            return encode_json(value).decode()
         case _:
             raise StepError(f"row {number} holds a list or an object; map it to a text first", code="csv.value")

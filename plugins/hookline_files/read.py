@@ -5,10 +5,9 @@ import mimetypes
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Reply, StepError
+from hookline.api import Attachment, Context, Reply, StepError, decode_json
 from hookline_files.connectors import file as file_connector
 from hookline_files.encodings import Encoding
 from hookline_files.root import inside, refused
@@ -46,7 +45,7 @@ async def read(
         data = await asyncio.to_thread(_content, place, most)
     except OSError as error:
         raise refused(path, error) from error
-    body = _decoded(data, path, "text" if format == "text" else "json", encoding)
+    body = _text(data, path, encoding) if format == "text" else _value(data, path, exact=ctx.exact)
     return Reply(body, extra={"path": path, "size": len(data)})
 
 
@@ -75,10 +74,15 @@ async def _keep(ctx: Context[Any], place: Path, most: int) -> Attachment:
     return Attachment(blob.id, place.name, place.name, media_type, blob.size, blob.sha256)
 
 
-def _decoded(data: bytes, path: str, format: Literal["text", "json"], encoding: str) -> Any:
+def _text(data: bytes, path: str, encoding: str) -> str:
     try:
-        return msgspec.json.decode(data) if format == "json" else data.decode(encoding)
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         raise StepError(f"{path!r}: byte {error.start + 1} is not {encoding}", code="file.encoding") from error
+
+
+def _value(data: bytes, path: str, *, exact: bool) -> Any:
+    try:
+        return decode_json(data, exact=exact)
     except (ValueError, RecursionError) as error:
         raise StepError(f"{path!r} is not JSON: {error}", code="file.content") from error

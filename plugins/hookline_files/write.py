@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, StepError
+from hookline.api import Context, JsonValue, StepError, encode_json
 from hookline_files.attached import attached
 from hookline_files.connectors import file as file_connector
 from hookline_files.encodings import Encoding
@@ -65,7 +64,7 @@ async def write(
 
 def _encoded(content: Any, encoding: str) -> bytes:
     if not isinstance(content, str):
-        return msgspec.json.encode(content)
+        return encode_json(content)
     try:
         return content.encode(encoding)
     except UnicodeEncodeError as error:

@@ -2,11 +2,13 @@
 
 import operator
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final
 
 from hookline.api import ExpressionFailed
 from hookline_mapping.budget import Budget
 from hookline_mapping.comparison import is_number
+from hookline_mapping.decimals import calculate as calculate_exactly
 
 _ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "+": operator.add,
@@ -17,8 +19,11 @@ _ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
 _MAX_BITS: Final = 14_000
 
 
-def calculate(symbol: str, left: Any, right: Any, budget: Budget) -> Any:
-    """The result. Raises ExpressionFailed for what can't be calculated, and ExpressionLimit."""
+def calculate(symbol: str, left: Any, right: Any, budget: Budget, *, exact: bool) -> Any:
+    """The result. Raises ExpressionFailed for what can't be calculated, and ExpressionLimit.
+
+    `exact`: the quotient of two integers is a Decimal.
+    """
     if symbol == "+" and isinstance(left, str) and isinstance(right, str):
         budget.spend_text(len(left) + len(right))
         return left + right
@@ -30,6 +35,8 @@ def calculate(symbol: str, left: Any, right: Any, budget: Budget) -> Any:
     for value in (left, right):
         if isinstance(value, int) and value.bit_length() > _MAX_BITS:
             raise ExpressionFailed(f"`{symbol}` takes numbers of at most {_MAX_BITS} bits")
+    if isinstance(left, Decimal) or isinstance(right, Decimal) or (exact and symbol == "/"):
+        return calculate_exactly(symbol, left, right)
     try:
         return _ARITHMETIC[symbol](left, right)
     except (ArithmeticError, TypeError) as error:

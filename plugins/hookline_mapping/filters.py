@@ -14,6 +14,7 @@ from jinja2.utils import pass_context
 
 from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping import methods
+from hookline_mapping.decimals import decimal_of, read, rounded
 from hookline_mapping.formats import percent_format
 from hookline_mapping.sandbox import BudgetedContext, Missing, refuse_missing, spend_comparing, spend_size
 from hookline_mapping.values import json_text, text, to_json
@@ -163,15 +164,36 @@ def _in_pieces(name: str) -> Callable[..., Any]:
 def _int(context: BudgetedContext, value: Any, default: int = 0, base: int = 10) -> int:
     if isinstance(value, str) and len(value) > _MAX_DIGITS * 100:
         raise ExpressionLimit(f"`int` reads at most {_MAX_DIGITS * 100:,} digits")
+    if isinstance(value, str) and base == 10 and _is_exact(context) and (number := read(value)) is not None:
+        return int(number)
     made: int = JINJA_FILTERS["int"](value, default, base)
     return made
+
+
+def _float(context: BudgetedContext, value: Any, default: Any = 0.0) -> Any:
+    if not _is_exact(context):
+        return JINJA_FILTERS["float"](value, default)
+    if isinstance(value, bool | int | float | Decimal):
+        return decimal_of(value)
+    number = read(value) if isinstance(value, str) else None
+    return number if number is not None else decimal_of(default) if isinstance(default, float) else default
+
+
+def _abs(context: BudgetedContext, value: Any) -> Any:
+    # Python's own would round.
+    return value.copy_abs() if isinstance(value, Decimal) else JINJA_FILTERS["abs"](value)
+
+
+def _is_exact(context: BudgetedContext) -> bool:
+    environment: Any = context.environment
+    return bool(environment.exact)
 
 
 def _round(context: BudgetedContext, value: Any, precision: int = 0, method: str = "common") -> Any:
     if not -_MAX_DIGITS <= precision <= _MAX_DIGITS:
         raise ExpressionLimit(f"`round` takes at most {_MAX_DIGITS} digits")
-    if isinstance(value, Decimal) and method == "common":
-        return round(value, precision)
+    if isinstance(value, Decimal) or (method != "common" and isinstance(value, int) and _is_exact(context)):
+        return rounded(decimal_of(value), precision, method)
     return JINJA_FILTERS["round"](value, precision, method)
 
 
@@ -226,9 +248,9 @@ _STRICT: Final[Mapping[str, Callable[..., Any]]] = {
     "string": lambda context, value: _text(context, value),
     "format": _format,
     "tojson": _tojson,
-    "abs": _plain("abs"),
+    "abs": _abs,
     "int": _int,
-    "float": _plain("float"),
+    "float": _float,
     "round": _round,
     "filesizeformat": _plain("filesizeformat"),
     "sum": _sum,
@@ -289,6 +311,12 @@ def _test(function: Any) -> Callable[..., Any]:
 
 
 @pass_context
+def _is_float(context: BudgetedContext, value: Any) -> bool:
+    refuse_missing((value,))
+    return isinstance(value, float | Decimal)
+
+
+@pass_context
 def _is_in(context: BudgetedContext, value: Any, container: Any) -> bool:
     refuse_missing((value, container))
     spend_comparing(context.budget, container)
@@ -296,7 +324,7 @@ def _is_in(context: BudgetedContext, value: Any, container: Any) -> bool:
 
 
 _TEST_NAMES: Final = (
-    *("odd", "even", "divisibleby", "none", "boolean", "false", "true", "integer", "float", "lower", "upper"),
+    *("odd", "even", "divisibleby", "none", "boolean", "false", "true", "integer", "lower", "upper"),
     *("string", "mapping", "number", "sequence", "iterable"),
     *("==", "eq", "equalto", "!=", "ne", ">", "gt", "greaterthan", "ge", ">=", "<", "lt", "lessthan", "<=", "le"),
 )
@@ -304,5 +332,6 @@ TESTS: Final[Mapping[str, Callable[..., Any]]] = {
     **{name: _test(JINJA_TESTS[name]) for name in _TEST_NAMES},
     "defined": lambda value: not isinstance(value, Missing),
     "undefined": lambda value: isinstance(value, Missing),
+    "float": _is_float,
     "in": _is_in,
 }

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from string import Formatter
 from typing import Any, Final
 
@@ -10,7 +11,10 @@ from hookline_mapping.budget import Budget
 from hookline_mapping.values import is_whole, text
 
 _MAX_WIDTH: Final = 100
-_PERCENT = re.compile(r"%(?:%|(?:\(\w+\))?[#0\- +]*(\*|\d+)?(?:\.(\*|\d*))?[diouxXeEfFgGcs])")
+_PERCENT = re.compile(
+    r"%(?:%|(?:\((?P<key>\w+)\))?(?P<flags>[#0\- +]*)(?P<width>\*|\d+)?"
+    r"(?:\.(?P<places>\*|\d*))?(?P<kind>[diouxXeEfFgGcs]))"
+)
 _NUMBER = re.compile(r"\d+")
 
 
@@ -21,10 +25,11 @@ def percent_format(budget: Budget, pattern: str, values: tuple[Any, ...] | Mappi
     if "%" in _PERCENT.sub("", pattern):
         raise ExpressionFailed(f"{pattern[:60]!r} isn't a format: a % in it begins no field that is known here")
     for field in _PERCENT.finditer(pattern):
-        for size in (field[1], field[2]):
+        for size in (field["width"], field["places"]):
             if size == "*":
                 raise ExpressionLimit("a format's width can't be a value; write it as a number")
             _check_width(size)
+    pattern = _with_decimals(pattern, values)
     shown: Any
     if isinstance(values, Mapping):
         shown = {key: _shown(value, budget) for key, value in values.items()}
@@ -35,6 +40,39 @@ def percent_format(budget: Budget, pattern: str, values: tuple[Any, ...] | Mappi
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ExpressionFailed(f"the format {pattern[:60]!r} can't be filled: {error}") from error
     return _filled(pattern, made, budget)
+
+
+def _with_decimals(pattern: str, values: tuple[Any, ...] | Mapping[str, Any]) -> str:
+    """The pattern with the Decimals of its fields filled in: Python's own would make binary fractions of them.
+
+    Their values stay where they are, and nothing is shown of them.
+    """
+    given = values.values() if isinstance(values, Mapping) else values
+    if not any(isinstance(value, Decimal) for value in given):
+        return pattern
+    places = iter(range(len(values)))
+
+    def filled(field: re.Match[str]) -> str:
+        if field["kind"] is None:
+            return field[0]
+        try:
+            value = values[field["key"]] if isinstance(values, Mapping) else values[next(places)]
+        except (LookupError, StopIteration):
+            return field[0]
+        if not isinstance(value, Decimal) or field["kind"] not in "eEfFgG":
+            return field[0]
+        flags, width = field["flags"], field["width"] or ""
+        sign = "+" if "+" in flags else " " if " " in flags else ""
+        filling = "<" if "-" in flags else ""
+        zeros = "0" if "0" in flags and "-" not in flags and width else ""
+        number = format(
+            value,
+            f"{filling}{sign}{zeros}{width}.{field['places'] or (6 if field['places'] is None else 0)}{field['kind']}",
+        )
+        # The value is taken, and makes no text.
+        return f"{number}%({field['key']}).0s" if field["key"] else f"{number}%.0s"
+
+    return _PERCENT.sub(filled, pattern)
 
 
 class BraceFormat(Formatter):

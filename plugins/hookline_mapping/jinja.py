@@ -1,6 +1,8 @@
 """The mapper `jinja`: one lone `{{ … }}` gives a value, anything else text."""
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import cached_property
 from itertools import chain
 from typing import Any, Final
 
@@ -42,53 +44,73 @@ class Jinja(Mapper):
     title = "Jinja"
 
     def __init__(self) -> None:
-        self._environment = Sandbox()
-        self._environment.filters = {**FILTERS, **INTERNAL}
-        self._environment.tests = dict(TESTS)
+        self._binary = _sandbox(exact=False)
+
+    @cached_property
+    def _exact(self) -> Sandbox:
+        # Most servers have no flow that needs it.
+        return _sandbox(exact=True)
 
     def compile(self, source: str) -> Expression:
         """Raises ExpressionSyntax, which says on which line where there are several."""
-        try:
-            parsed = self._environment.parse(source)
-            lone = _lone(parsed)
-            path = path_of(lone) if lone is not None else None
-            if path is not None and all(isinstance(key, str) for key in path[1]):
-                return PlainPath(source, (path[0], *path[1]), root="")
-            found = references(parsed)
-            if lone is None:
-                return Text(source, self._environment, self._render(parsed), found)
-            assign = nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), lone, lineno=1)
-            run = self._render(nodes.Template([assign], lineno=1))
-            return Value(source, self._environment, run, found, _gives(lone))
-        except TemplateSyntaxError as error:
-            line = f" on line {error.lineno}" if error.lineno > 1 else ""
-            raise ExpressionSyntax(f"this isn't Jinja{line}: {error.message}") from error
-        except RecursionError as error:
-            raise ExpressionSyntax("it is nested too deeply") from error
+        return _compile(source, self._binary)
 
-    def _render(self, parsed: nodes.Template) -> "_Render":
-        tree = Rewrite().visit(parsed)
-        tree.set_environment(self._environment)
-        render = _Render(self._environment, tree)
-        if all(isinstance(part, nodes.Output | nodes.Assign) for part in tree.body):
-            self._check_names(tree)
-        else:
-            render.prepare()
-        return render
+    def compile_exact(self, source: str) -> Expression:
+        """The same with exact constants, quotients and filters."""
+        return _compile(source, self._exact)
 
-    def _check_names(self, tree: nodes.Template) -> None:
-        """Raise what making the function of a template without blocks could raise."""
-        named: Iterator[nodes.Filter | nodes.Test | nodes.Call] = chain(
-            tree.find_all(nodes.Filter), tree.find_all(nodes.Test), tree.find_all(nodes.Call)
-        )
-        for node in named:
-            if isinstance(node, nodes.Filter) and node.name not in self._environment.filters:
-                raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno)
-            if isinstance(node, nodes.Test) and node.name not in self._environment.tests:
-                raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno)
-            given = [argument.key for argument in node.kwargs]
-            if len(given) != len(set(given)):
-                raise TemplateSyntaxError("an argument is given twice", node.lineno)
+
+def _sandbox(*, exact: bool) -> Sandbox:
+    environment = Sandbox(exact=exact)
+    environment.filters = {**FILTERS, **INTERNAL}
+    environment.tests = dict(TESTS)
+    return environment
+
+
+def _compile(source: str, environment: Sandbox) -> Expression:
+    try:
+        parsed = environment.parse(source)
+        lone = _lone(parsed)
+        path = path_of(lone) if lone is not None else None
+        if path is not None and all(isinstance(key, str) for key in path[1]):
+            return PlainPath(source, (path[0], *path[1]), root="")
+        found = references(parsed)
+        if lone is None:
+            return Text(source, environment, _render(parsed, environment), found)
+        assign = nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), lone, lineno=1)
+        run = _render(nodes.Template([assign], lineno=1), environment)
+        return Value(source, environment, run, found, _gives(lone))
+    except TemplateSyntaxError as error:
+        line = f" on line {error.lineno}" if error.lineno > 1 else ""
+        raise ExpressionSyntax(f"this isn't Jinja{line}: {error.message}") from error
+    except RecursionError as error:
+        raise ExpressionSyntax("it is nested too deeply") from error
+
+
+def _render(parsed: nodes.Template, environment: Sandbox) -> "_Render":
+    tree = Rewrite().visit(parsed)
+    tree.set_environment(environment)
+    render = _Render(environment, tree)
+    if all(isinstance(part, nodes.Output | nodes.Assign) for part in tree.body):
+        _check_names(tree, environment)
+    else:
+        render.prepare()
+    return render
+
+
+def _check_names(tree: nodes.Template, environment: Sandbox) -> None:
+    """Raise what making the function of a template without blocks could raise."""
+    named: Iterator[nodes.Filter | nodes.Test | nodes.Call] = chain(
+        tree.find_all(nodes.Filter), tree.find_all(nodes.Test), tree.find_all(nodes.Call)
+    )
+    for node in named:
+        if isinstance(node, nodes.Filter) and node.name not in environment.filters:
+            raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno)
+        if isinstance(node, nodes.Test) and node.name not in environment.tests:
+            raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno)
+        given = [argument.key for argument in node.kwargs]
+        if len(given) != len(set(given)):
+            raise TemplateSyntaxError("an argument is given twice", node.lineno)
 
 
 class _Render:
@@ -191,7 +213,7 @@ def _gives(node: nodes.Expr) -> type | None:
     if isinstance(node, nodes.Dict):
         return dict
     if isinstance(node, nodes.Const):
-        return type(node.value)
+        return float if isinstance(node.value, Decimal) else type(node.value)
     if isinstance(node, nodes.Filter):
         return _GIVES.get(node.name)
     return None

@@ -2,13 +2,14 @@
 
 import re
 import warnings
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from jsonpath_ng import jsonpath as tree
 from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext import arithmetic
 from jsonpath_ng.ext import filter as filters
-from jsonpath_ng.ext.parser import ExtendedJsonPathParser
+from jsonpath_ng.ext.parser import ExtendedJsonPathLexer, ExtendedJsonPathParser
 from jsonpath_ng.ext.string import DefintionInvalid
 
 from hookline.api import Expression, ExpressionSyntax, Mapper, MissingValue, Reference, Scope
@@ -26,27 +27,45 @@ class JsonPath(Mapper):
 
     def compile(self, source: str) -> Expression:
         """Raises ExpressionSyntax, which says where."""
-        keys = plain_keys(source)
-        if keys is None:
-            parsed = _parse(source)
-            keys = _plain(parsed)
-        if keys is not None:
-            return PlainPath(source, keys)
-        return QueryExpression(source, compile_query(parsed), _references(parsed))
+        return _compile(source, ExtendedJsonPathLexer, exact=False)
+
+    def compile_exact(self, source: str) -> Expression:
+        """The same with exact constants."""
+        return _compile(source, _ExactLexer, exact=True)
+
+
+class _ExactLexer(ExtendedJsonPathLexer):
+    """Fractions in a query are Decimals."""
+
+    def t_FLOAT(self, t: Any) -> Any:  # noqa: N802 - the library's own way of naming
+        r"-?\d+\.\d+"
+        t.value = Decimal(t.value)
+        return t
+
+
+def _compile(source: str, lexer: type[ExtendedJsonPathLexer], *, exact: bool) -> Expression:
+    keys = plain_keys(source)
+    if keys is None:
+        parsed = _parse(source, lexer)
+        keys = _plain(parsed)
+    if keys is not None:
+        return PlainPath(source, keys)
+    return QueryExpression(source, compile_query(parsed), _references(parsed), exact=exact)
 
 
 class QueryExpression(Expression):
     """A JSONPath with more in it than keys and indexes."""
 
-    def __init__(self, source: str, query: Query, references: tuple[Reference, ...]) -> None:
+    def __init__(self, source: str, query: Query, references: tuple[Reference, ...], *, exact: bool) -> None:
         self.source = source
         self.references = references
         self.gives = None if query.single else list
         self._query = query
+        self._exact = exact
 
     def evaluate(self, scope: Scope) -> Any:
         """The value, or the list of all matches. Raises MissingValue where a single match isn't there."""
-        run = Run(scope if isinstance(scope, dict) else dict(scope))
+        run = Run(scope if isinstance(scope, dict) else dict(scope), self._exact)
         found = self._query.find(run.root, run)
         if not self._query.single:
             # A wildcard gives the scope's own list: nobody changes either.
@@ -60,12 +79,12 @@ class QueryExpression(Expression):
         raise MissingValue(f"{self.source}: nothing matches")
 
 
-def _parse(source: str) -> Any:
+def _parse(source: str, lexer: type[ExtendedJsonPathLexer]) -> Any:
     try:
         with warnings.catch_warnings():
             # Syntax that the library will drop in its next major version is still its dialect.
             warnings.simplefilter("ignore", DeprecationWarning)
-            return ExtendedJsonPathParser().parse(source)
+            return ExtendedJsonPathParser(lexer_class=lexer).parse(source)
     except (JSONPathError, DefintionInvalid, re.error) as error:
         raise ExpressionSyntax(f"this isn't JSONPath: {error}") from error
     except Exception as error:

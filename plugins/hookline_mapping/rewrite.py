@@ -5,6 +5,7 @@ they are called; loops, searches, comparisons and joins go through functions tha
 """
 
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any, Final, NoReturn
 
 from jinja2 import nodes
@@ -93,9 +94,11 @@ class Rewrite(NodeTransformer):
         return node
 
     def visit_Const(self, node: nodes.Const) -> nodes.Node:  # noqa: N802 - as above
-        """A text may write any character as an escape, except half of one."""
+        """A text may write any character as an escape, except half of one; a number is finite."""
         if isinstance(node.value, str) and not is_whole(node.value):
             _refuse(node, "half of a surrogate pair stands alone in a text")
+        if isinstance(node.value, float) and not isfinite(node.value):
+            _refuse(node, "a number is too large")
         return node
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802 - as above

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
+from jinja2.lexer import Lexer
 from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, missing, pass_context
 
 from hookline.api import ExpressionFailed, MissingValue, Scope
 from hookline_mapping.budget import Budget
+from hookline_mapping.decimals import ExactLexer, calculate, constant
 from hookline_mapping.formats import percent_format
 from hookline_mapping.missing import missing_value, path_text
 from hookline_mapping.values import text
@@ -133,15 +135,24 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """Evaluates what `rewrite` has made of an expression."""
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%"})
+    intercepted_unops = frozenset({"+", "-"})
     context_class = BudgetedContext
 
-    def __init__(self) -> None:
+    def __init__(self, *, exact: bool = False) -> None:
+        """`exact`: fractions are Decimals, those in the expressions and those that integers give too."""
+        self.exact = exact
+        self.constant = constant
         super().__init__(undefined=Missing, autoescape=False, keep_trailing_newline=True, finalize=_finalize)
         self.globals = {
             "range": Function("range", _range),
             "dict": Function("dict", lambda budget, *args, **kwargs: dict(*args, **kwargs)),
             "namespace": Function("namespace", lambda budget, **kwargs: Namespace(**kwargs)),
         }
+
+    @property
+    def lexer(self) -> Lexer:
+        """What reads expressions: Jinja's own, or one by which fractions are Decimals."""
+        return ExactLexer(self) if self.exact else super().lexer
 
     def context(self, scope: Scope) -> BudgetedContext:
         """A context for one evaluation."""
@@ -191,10 +202,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
         else:
             for side in (left, right):
                 _check_number(operator, side)
+            if isinstance(left, Decimal) or isinstance(right, Decimal) or (self.exact and operator == "/"):
+                return calculate(operator, left, right)
         try:
             return self.binop_table[operator](left, right)
         except (ArithmeticError, TypeError) as error:
             raise ExpressionFailed(f"`{operator}`: {error}") from error
+
+    def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
+        """A sign. Python's own would round a Decimal."""
+        refuse_missing((arg,))
+        if isinstance(arg, Decimal):
+            return arg.copy_negate() if operator == "-" else arg
+        return super().call_unop(context, operator, arg)
 
 
 def _check_number(operator: str, value: Any) -> None:

@@ -17,6 +17,8 @@ class Received:
     key: str
     """Its `Idempotency-Key`."""
     body: Any
+    content: bytes
+    """The body as it came."""
 
 
 @dataclass
@@ -45,9 +47,8 @@ class Sink:
 
             def do_POST(self) -> None:
                 content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                received = Received(
-                    time.monotonic(), self.headers.get("Idempotency-Key", ""), json.loads(content or b"null")
-                )
+                key = self.headers.get("Idempotency-Key", "")
+                received = Received(time.monotonic(), key, json.loads(content or b"null"), content)
                 sink.received.append(received)
                 sink.keys.add(received.key)
                 if sink.delay:

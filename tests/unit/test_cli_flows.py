@@ -41,6 +41,42 @@ def test_a_good_flow_passes_and_that_it_verifies_nothing_is_remarked() -> None:
     assert checked("--strict")[0] == 1
 
 
+EXACT = {
+    "id": "bill",
+    "trigger": {"use": "webhook", "with": {"verify": "none", "numbers": "exact"}},
+    "steps": [
+        {"id": "sum", "use": "map", "with": {"body": {"gross": "{{ body.net * 1.19 }}", "net": "$.body.net"}}},
+    ],
+}
+
+
+def test_a_flow_whose_numbers_are_exact_runs_on_the_digits_of_its_input(flows: Path) -> None:
+    (flows / "bill.json").write_text(json.dumps(EXACT))
+    result = hookline("run", "bill", "--json", "--input", "-", input='{"net": 1.10}')
+    assert result.exit_code == 0
+    assert '"output":{"body":{"gross":1.3090,"net":1.10}}' in result.stdout
+    result = hookline("run", "bill", "--input", "-", input='{"net": 1.10}')
+    assert "1.3090" in result.stdout
+
+
+CASES = """{"cases": [
+  {"name": "right", "input": {"body": {"net": 1.10}},
+   "expect": {"outcome": "completed", "body": {"gross": 1.309, "net": 1.1},
+              "steps": {"sum": {"body": {"net": 1.100}}}}},
+  {"name": "wrong", "input": {"body": {"net": 0.10}},
+   "expect": {"outcome": "completed", "body": {"gross": 0.11900000000000000001}}}
+]}"""
+
+
+def test_cases_compare_exact_numbers_by_their_value(flows: Path) -> None:
+    (flows / "bill.json").write_text(json.dumps(EXACT))
+    (flows / "bill.test.json").write_text(CASES)
+    result = hookline("test", "--json", "flows/bill.json")
+    right, wrong = json.loads(result.stdout)
+    assert right["differences"] == []
+    assert wrong["differences"] == ["body.gross should be 0.11900000000000000001, and is 0.1190"]
+
+
 def test_six_mistakes_are_six_problems_each_with_file_line_pointer_and_remedy(flows: Path) -> None:
     (flows / "six.json").write_text(
         """{

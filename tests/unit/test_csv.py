@@ -6,6 +6,7 @@ import hashlib
 import io
 import tracemalloc
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -51,6 +52,11 @@ async def parse(content: bytes | str, size: int = 3, **settings: Any) -> Any:
 
 def attachment(content: bytes, name: str = "list", id: str = "b1") -> Attachment:
     return Attachment(id, name, f"{name}.csv", "text/csv", len(content), hashlib.sha256(content).hexdigest())
+
+
+async def test_exact_numbers_are_written_with_their_digits() -> None:
+    rows = [{"net": Decimal("1.10"), "rate": Decimal("0E-7")}, {"net": 2.5, "rate": 3}]
+    assert await use("csv.render", {"rows": rows}) == "net,rate\r\n1.10,0E-7\r\n2.5,3\r\n"
 
 
 async def failure(code: str, content: bytes | str, **settings: Any) -> str:

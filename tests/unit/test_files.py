@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Writer:
         self.data = b""
 
 
-async def use(name: str, root: Path | None, blobs: Memory | None = None, **values: Any) -> Any:
+async def use(name: str, root: Path | None, blobs: Memory | None = None, exact: bool = False, **values: Any) -> Any:
     action = ACTIONS[name]
     fields: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
     context: Context[Any] = Context(
@@ -69,6 +70,7 @@ async def use(name: str, root: Path | None, blobs: Memory | None = None, **value
             "blobs": blobs or Memory(),
             "files_root": root,
             "idempotency_key": "k1",
+            "exact": exact,
         }
     )
     return await action.run(context, **action.arguments(action.settings.model_validate(values)))
@@ -100,6 +102,15 @@ async def test_texts_json_and_attachments_are_written(tmp_path: Path) -> None:
         "order.json": '{"id":9007199254740993,"lines":[null,"ü"]}'.encode(),
         "scan.pdf": b"%PDF-1",
     }
+
+
+async def test_exact_numbers_are_written_and_read_with_their_digits(tmp_path: Path) -> None:
+    await use("file.write", tmp_path, path="order.json", content={"net": Decimal("1.10"), "parts": [Decimal("0.30")]})
+    assert everything(tmp_path) == {"order.json": b'{"net":1.10,"parts":[0.30]}'}
+    read = await use("file.read", tmp_path, path="order.json", format="json", exact=True)
+    assert repr(read.body) == "{'net': Decimal('1.10'), 'parts': [Decimal('0.30')]}"
+    read = await use("file.read", tmp_path, path="order.json", format="json")
+    assert repr(read.body) == "{'net': 1.1, 'parts': [0.3]}"
 
 
 PATHS_OUT = [

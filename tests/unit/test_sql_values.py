@@ -93,9 +93,9 @@ def test_null_is_null_in_each_column() -> None:
 @pytest.mark.parametrize(
     ("value", "json"),
     [
-        (Decimal("10.10"), 10.1),
-        (Decimal("5.00"), 5),
-        (Decimal("0.12345678901234567890123"), "0.12345678901234567890123"),
+        (Decimal("10.10"), Decimal("10.10")),
+        (Decimal("0.12345678901234567890123"), Decimal("0.12345678901234567890123")),
+        (Decimal("1E+5000"), "1E+5000"),
         (Decimal("NaN"), "NaN"),
         (float("inf"), "inf"),
         (datetime(2026, 1, 31, 8, tzinfo=UTC), "2026-01-31T08:00:00Z"),
@@ -109,3 +109,20 @@ def test_null_is_null_in_each_column() -> None:
 )
 def test_what_a_database_gives_becomes_json(value: object, json: object) -> None:
     assert to_json(value) == json
+
+
+@pytest.mark.parametrize(
+    ("number", "whole"), [("3.00", 3), ("1E+3", 1000), ("-0.0", 0), ("3.5", None), ("1E-900", None)]
+)
+def test_an_exact_number_is_a_whole_one_where_it_has_no_fraction(number: str, whole: int | None) -> None:
+    if whole is not None:
+        assert for_column(Decimal(number), types.Integer()) == whole
+        return
+    with pytest.raises(Unfit, match="whole number"):
+        for_column(Decimal(number), types.Integer())
+
+
+def test_an_exact_number_is_text_true_or_json_where_that_is_asked_for() -> None:
+    assert for_column(Decimal("1.10"), types.Text()) == "1.10"
+    assert for_column(Decimal("1.0"), types.Boolean()) is True
+    assert for_parameter({"a": Decimal("1.10")}, "jsonb") == '{"a":1.10}'

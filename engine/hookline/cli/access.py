@@ -243,7 +243,8 @@ class _Remote:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise StoreError(f"the server at {self._api} doesn't answer: {error}") from error
         if response.status < 400:
-            return decode(content) if content else None
+            # What executions hold is shown with the digits that it has there.
+            return decode(content, exact=True) if content else None
         raise _refusal(response.status, content)
 
 
@@ -261,5 +262,5 @@ def _refusal(status: int, content: bytes) -> ServerRefused:
 
 def _json(view: Any) -> Mapping[str, Any]:
     """A view as the JSON values that the admin API would give."""
-    value: Mapping[str, Any] = decode(encode(view))
+    value: Mapping[str, Any] = decode(encode(view), exact=True)
     return value

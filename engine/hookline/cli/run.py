@@ -60,13 +60,13 @@ def run(
     from hookline.cli.executions import describe
 
     logs.set_up(settings.log_level, settings.log_format)
-    execution = asyncio.run(_run(settings, flow, _body(input_), _headers(headers), attachments))
+    execution = asyncio.run(_run(settings, flow, input_, _headers(headers), attachments))
     emit(execution, as_json=as_json, text=lambda: describe(execution))
     if execution["state"] != "succeeded":
         ctx.exit(1)
 
 
-def _body(path: Path | None) -> Any:
+def _body(path: Path | None, *, exact: bool) -> Any:
     if path is None:
         return None
     try:
@@ -74,7 +74,7 @@ def _body(path: Path | None) -> Any:
     except OSError as error:
         raise ConfigError(f"the input {path} can't be read: {error.strerror}") from error
     try:
-        return decode(data)
+        return decode(data, exact=exact)
     except ValueError as error:
         if path.suffix == ".json":
             raise ConfigError(f"the input {path} is not JSON: {error}") from error
@@ -95,7 +95,7 @@ def _headers(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 async def _run(
-    settings: Settings, flow: str, body: Any, headers: dict[str, str], attachments: tuple[Path, ...]
+    settings: Settings, flow: str, input_: Path | None, headers: dict[str, str], attachments: tuple[Path, ...]
 ) -> Mapping[str, Any]:
     from hookline.model.message import Arrival, Envelope, Message
 
@@ -107,12 +107,14 @@ async def _run(
         entry = next((entry for entry in engine.catalog.entries.values() if entry.file == path), None)
         if entry is None or entry.flow is None:
             raise FlowInvalid([] if entry is None else entry.errors)
+        body = _body(input_, exact=entry.flow.exact)
         envelope = Envelope(
             execution_id=engine.ids.new(),
             flow_id=entry.id,
             message=Message(body, headers, tuple([await _attached(engine, file) for file in attachments])),
             arrival=Arrival(use=entry.flow.trigger.use, received_at=engine.clock.now(), verified_by="hookline run"),
             accepted_at=engine.clock.now(),
+            exact=entry.flow.exact,
         )
         await engine.intake.accept(entry.flow, envelope)
         return await _ended(engine, envelope.execution_id)
@@ -189,6 +191,6 @@ async def _ended(engine: "Engine", execution_id: str) -> Mapping[str, Any]:
             raise HooklineError("the engine failed; the log says why")
         blocked = execution.reason is not None and execution.reason.startswith("blocked")
         if execution.state in FINAL or blocked:
-            view: Mapping[str, Any] = decode(encode(await execution_view(engine.store, execution_id)))
+            view: Mapping[str, Any] = decode(encode(await execution_view(engine.store, execution_id)), exact=True)
             return view
         await engine.clock.sleep(_LOOK)

@@ -227,7 +227,7 @@ def _decoded(content: bytes) -> Any:
     from hookline.jsontypes import decode
 
     try:
-        return decode(content) if content else None
+        return decode(content, exact=True) if content else None
     except ValueError:
         return content.decode("utf-8", "replace")
 

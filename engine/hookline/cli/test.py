@@ -97,7 +97,8 @@ async def _run(files: Sequence[Path]) -> list["CaseResult"]:
                 except OSError as error:
                     raise FlowInvalid([Problem(f"its flow can't be read: {error}", file=str(file))]) from error
                 flow = compile_flow(read(data, str(path)), registry, environment=os.environ)
-                results += [await runner.run(flow, case, file.parent) for case in read_cases(file).cases]
+                cases = read_cases(file, exact=flow.exact).cases
+                results += [await runner.run(flow, case, file.parent) for case in cases]
         finally:
             await blobs.close()
     return results

@@ -69,6 +69,7 @@ class Envelopes:
             body_json=received.json,
             raw=received.raw,
             raw_headers=headers.received,
+            exact=flow.exact,
         )
 
 

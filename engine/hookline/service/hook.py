@@ -195,7 +195,7 @@ class Hook:
         if webhook.keep_refused_bodies:
             source = seen.beginning = Beginning(source)
         seen.wire = wire = Wire(source, limit, self._clock, options.read_timeout)
-        reader = BodyReader(media, codings, limits, webhook, query, joined.get("content-disposition"))
+        reader = BodyReader(media, codings, limits, webhook, query, joined.get("content-disposition"), flow.exact)
         try:
             staged: Staged | None = None
             if verification is not None and verified is None:

@@ -119,7 +119,7 @@ class Beginning:
             return None
         try:
             # With the digits as they came, whatever the flow makes of them.
-            body: Any = decode(self.noted)
+            body: Any = decode(self.noted, exact=True)
         except (ValueError, RecursionError):
             return None
         return encode(masks.in_body(Received(body)).body) if isinstance(body, dict | list) else None

@@ -58,7 +58,7 @@ class Responder:
         with self._replies.expect(outcome.execution_id) as heard:
             # Asked for only now: what was given before is in the store, and what comes later is heard.
             try:
-                stored = await self._stored(outcome.execution_id)
+                stored = await self._stored(outcome.execution_id, webhook)
             except StoreError as error:
                 _log.warning(
                     "the answer of a duplicate can't be read", execution_id=outcome.execution_id, error=error.message
@@ -68,10 +68,10 @@ class Responder:
                 return self._reply(stored, outcome.execution_id)
             return await self._heard(heard, outcome.execution_id, timeout)
 
-    async def _stored(self, execution_id: str) -> CallerReply | Ended | None:
+    async def _stored(self, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | None:
         # Its state is asked for before its reply: one that ends between the two questions has replied by the second.
         execution = await self._store.execution(execution_id)
-        reply = await stored_reply(self._store, execution_id)
+        reply = await stored_reply(self._store, execution_id, exact=webhook.numbers == "exact")
         if reply is not None:
             return reply
         if execution is None or execution.state not in FINAL:

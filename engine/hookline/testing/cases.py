@@ -1,5 +1,6 @@
 """Case files: `<id>.test.json` beside `<id>.json` says what a flow does with an input, its effects stubbed."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,10 @@ class CaseFile(_CaseDocument):
     cases: tuple[Case, ...] = Field(min_length=1)
 
 
-def read_cases(path: Path) -> CaseFile:
-    """The cases in a file. Raises FlowInvalid, with every problem in it."""
+def read_cases(path: Path, *, exact: bool = False) -> CaseFile:
+    """The cases in a file, for a flow whose numbers are exact or aren't. Raises FlowInvalid, with every problem."""
     try:
-        document = decode(path.read_bytes())
+        document = decode(path.read_bytes(), exact=exact)
     except (OSError, ValueError) as error:
         raise FlowInvalid([Problem(f"it can't be read: {error}", file=str(path))]) from error
     try:
@@ -128,6 +129,9 @@ def differences(expected: Any, actual: Any, place: str = "") -> list[str]:
             for index, (left, right) in enumerate(zip(expected, actual, strict=True))
             for text in differences(left, right, f"{place}[{index}]")
         ]
+    if isinstance(expected, float) and isinstance(actual, Decimal):
+        # A result that is exact in a flow whose numbers aren't: as near as can be said here is right.
+        actual = float(actual)
     # 1 and True are equal to Python, and not to JSON.
     if isinstance(expected, bool) is not isinstance(actual, bool) or expected != actual:
         return [f"{place or 'value'} should be {_short(expected)}, and is {_short(actual)}"]
@@ -135,5 +139,5 @@ def differences(expected: Any, actual: Any, place: str = "") -> list[str]:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = str(value) if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= 200 else f"{text[:200]}…"

@@ -16,7 +16,7 @@ def operation(node: arithmetic.Operation, compile_query: CompileQuery) -> Query:
     def find(at: Any, run: Run) -> list[Any]:
         one, two = left.find(at, run), right.find(at, run)
         if left.single and right.single:
-            return [calculate(symbol, one[0], two[0], run.budget)] if one and two else []
+            return [calculate(symbol, one[0], two[0], run.budget, exact=run.exact)] if one and two else []
         # A constant goes with each match of the other side; two lists of matches go side by side.
         if not isinstance(node.left, tree.JSONPath):
             one = one * len(two)
@@ -24,7 +24,7 @@ def operation(node: arithmetic.Operation, compile_query: CompileQuery) -> Query:
             two = two * len(one)
         if len(one) != len(two):
             return []
-        return [calculate(symbol, a, b, run.budget) for a, b in zip(one, two, strict=True)]
+        return [calculate(symbol, a, b, run.budget, exact=run.exact) for a, b in zip(one, two, strict=True)]
 
     return Query(find, left.single and right.single)
 

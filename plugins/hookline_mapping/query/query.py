@@ -9,12 +9,13 @@ from hookline_mapping.budget import Budget
 
 
 class Run:
-    """One evaluation: its root, and what it may still visit."""
+    """One evaluation: its root, what it may still visit, and whether its flow's numbers are exact."""
 
-    __slots__ = ("budget", "root")
+    __slots__ = ("budget", "exact", "root")
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, exact: bool = False) -> None:
         self.root = scope
+        self.exact = exact
         self.budget = Budget()
 
 

@@ -3,10 +3,8 @@
 import codecs
 from typing import Any, Final
 
-import msgspec
-
 from hookline.errors import Malformed, TooLarge
-from hookline.jsontypes import MAX_DEPTH
+from hookline.jsontypes import MAX_DEPTH, decode
 from hookline.service.bodies.received import Received
 from hookline.service.bodies.text import decode_text, known_charset
 
@@ -20,13 +18,13 @@ _WIDE_BOMS: Final = (
 )
 MAX_VALUES: Final = 1_000_000
 """Values in one body."""
-_decode: Final = msgspec.json.Decoder().decode
 
 
-def read_json(data: bytes, charset: str | None = None, what: str = "the body") -> Received:
+def read_json(data: bytes, charset: str | None = None, what: str = "the body", *, exact: bool = False) -> Received:
     """The value of a JSON text; an empty one is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
 
-    A byte order mark says the charset, then `charset`, that of the Content-Type; otherwise it is UTF-8.
+    A byte order mark says the charset, then `charset`, that of the Content-Type; otherwise it is UTF-8. `exact`:
+    fractions are Decimals.
     """
     text = _utf8(data, charset, what)
     if not text:
@@ -36,7 +34,7 @@ def read_json(data: bytes, charset: str | None = None, what: str = "the body") -
     if len(text) > MAX_VALUES and text.count(b",") + text.count(b":") >= MAX_VALUES:
         raise TooLarge(f"{what} has more than {MAX_VALUES:,} values; send it as a file, or in parts")
     try:
-        value = _decode(text)
+        value = decode(text, exact=exact)
     except RecursionError:
         raise _too_deep(what) from None
     except ValueError as error:

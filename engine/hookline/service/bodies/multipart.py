@@ -88,13 +88,13 @@ class _Part:
             self.media is not None and self.media.said and self.media.kind in ("file", "multipart")
         )
 
-    def value(self, charset: str | None) -> Any:
+    def value(self, charset: str | None, *, exact: bool) -> Any:
         """The value of a field: of JSON where it says so, otherwise text. Raises Malformed."""
         data, what = b"".join(self.data), f"the field {self.name[:80]!r}"
         if self.media is None:
             return decode_text(data, charset, what)
         if self.media.kind == "json":
-            return read_json(data, self.media.charset, what).body
+            return read_json(data, self.media.charset, what, exact=exact).body
         return decode_text(data, self.media.charset or charset, what)
 
 
@@ -177,7 +177,7 @@ class MultipartReader:
     async def _end(self) -> None:
         part = self._part
         if not part.is_file:
-            value = part.value(self._charset)
+            value = part.value(self._charset, exact=self._naming.exact)
             # RFC 7578, 4.6: a form can say so in which charset those of its fields are that name none.
             if part.name == "_charset_" and isinstance(value, str):
                 self._charset = value

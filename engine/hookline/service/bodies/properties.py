@@ -23,6 +23,8 @@ class Naming(msgspec.Struct, frozen=True):
     """Brackets in them stand for objects and lists."""
     json: frozenset[str] = frozenset()
     """Those whose values are JSON texts."""
+    exact: bool = False
+    """Fractions in those are Decimals."""
 
 
 PLAIN: Final = Naming()
@@ -31,7 +33,8 @@ PLAIN: Final = Naming()
 def collect(pairs: Sequence[tuple[str, Any]], naming: Naming = PLAIN) -> dict[str, Any]:
     """An object of properties; one that comes more than once is a list. Raises Malformed, and TooLarge as JSON does."""
     if naming.json:
-        pairs = [(name, _from_json(name, value) if name in naming.json else value) for name, value in pairs]
+        exact = naming.exact
+        pairs = [(name, _from_json(name, value, exact) if name in naming.json else value) for name, value in pairs]
     body = collect_nested(pairs) if naming.nested else _collect_plain(pairs)
     # JSON in fields comes on top of what the names nest.
     if deeper_than(body, MAX_DEPTH):
@@ -39,8 +42,10 @@ def collect(pairs: Sequence[tuple[str, Any]], naming: Naming = PLAIN) -> dict[st
     return body
 
 
-def _from_json(name: str, value: Any) -> Any:
-    return read_json(value.encode(), None, f"the field {name[:80]!r}").body if isinstance(value, str) else value
+def _from_json(name: str, value: Any, exact: bool) -> Any:
+    if not isinstance(value, str):
+        return value
+    return read_json(value.encode(), None, f"the field {name[:80]!r}", exact=exact).body
 
 
 def _collect_plain(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class BodyReader(msgspec.Struct, frozen=True):
     webhook: WebhookSettings
     query: bytes
     disposition: str | None
+    exact: bool
+    """Fractions in JSON are Decimals."""
 
     async def read(self, chunks: AsyncIterator[bytes], uploads: Uploads) -> Received:
         """Read from the wire, or from where it waited. Raises Malformed, TooLarge and UnsupportedMedia."""
@@ -83,9 +85,9 @@ class BodyReader(msgspec.Struct, frozen=True):
 
     def _naming(self) -> Naming:
         webhook = self.webhook
-        if not webhook.nested and not webhook.json_fields:
+        if not webhook.nested and not webhook.json_fields and not self.exact:
             return PLAIN
-        return Naming(webhook.nested, frozenset(webhook.json_fields))
+        return Naming(webhook.nested, frozenset(webhook.json_fields), self.exact)
 
     def _types(self) -> FileTypes | None:
         """The types that files are held to: the flow's, or those of its bodies where the body is the file."""
@@ -103,6 +105,9 @@ class BodyReader(msgspec.Struct, frozen=True):
         charset = self.media.charset
         match self.media.kind:
             case "json":
+                if self.exact:
+                    # Each fraction is then read in Python.
+                    return await _run(len(data), lambda: read_json(data, charset, exact=True))
                 return read_json(data, charset)
             case "xml":
                 return await _run(len(data), lambda: read_xml(data, charset, self.webhook.force_list))
