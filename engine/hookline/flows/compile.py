@@ -93,10 +93,11 @@ class _Compiler:
         self._raw: Mapping[str, Any] = document.value if isinstance(document.value, dict) else {}
         self._model: FlowDocument | None = None
         self.problems: list[Problem] = []
+        found, repeated = find_ids(self._raw)
         try:
             self._model = FlowDocument.model_validate(document.value)
         except ValidationError as error:
-            self.problems += document_problems(document.value, error)
+            self.problems += document_problems(document.value, error, found.of)
         exact = self._exact()
         expressions = Expressions(registry.mappers, self._mappers(), exact=exact)
         declared, flow_id = self._raw.get("vars"), self._raw.get("id")
@@ -106,8 +107,7 @@ class _Compiler:
         self.problems += problems
         if exact:
             self._vars = exactly(self._vars)
-        found, problems = find_ids(self._raw)
-        self.problems += problems
+        self.problems += repeated
         names = Names(found.pointers, self._vars.keys(), found.items)
         self._compiling = Compiling(registry, expressions, self._vars, names, found.of, block_of, self.problems)
 

@@ -1,6 +1,6 @@
 """What a pydantic model finds wrong with a part of a document, as problems with their places and remedies."""
 
-import re
+import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -22,7 +22,6 @@ _PATTERNS: Final[Mapping[str, str]] = {
 
 #: The keys of which a step has one, that says what it does.
 _KINDS: Final = ("use", *BLOCKS)
-_A_STEP: Final = re.compile(r"/steps/[0-9]+\Z")
 _STEP_KEYS: Final = frozenset(info.alias or name for model in STEPS for name, info in model.model_fields.items())
 
 
@@ -34,7 +33,7 @@ def model_problems(
     Errors at, or below, the pointers in `unknown` are left out: what will stand there isn't known yet.
     """
     faults = [
-        (details, _place(value, details["loc"], pointer))
+        (details, _place(model, value, details["loc"], pointer))
         for details in error.errors(include_url=False)
         if not _is_echo(details)
     ]
@@ -57,16 +56,16 @@ def model_problems(
     return [_joined(problems) for problems in grouped.values()]
 
 
-def document_problems(value: Any, error: ValidationError) -> list[Problem]:
-    """The problems of a whole flow document."""
+def document_problems(value: Any, error: ValidationError, steps: Collection[str]) -> list[Problem]:
+    """The problems of a whole flow document, whose steps stand at these pointers."""
     problems = model_problems(FlowDocument, value, "", error)
-    vague = {problem.pointer: problem for problem in problems if _lacks_its_kind(problem, value)}
+    vague = {problem.pointer: problem for problem in problems if _lacks_its_kind(problem, value, steps)}
     kept = [problem for problem in problems if problem.pointer not in vague and not _follows_from(problem, vague)]
     return kept + [_kindless(pointer, _at(value, pointer)) for pointer in vague]
 
 
-def _lacks_its_kind(problem: Problem, value: Any) -> bool:
-    if problem.code != "missing_key" or not _A_STEP.search(problem.pointer):
+def _lacks_its_kind(problem: Problem, value: Any, steps: Collection[str]) -> bool:
+    if problem.code != "missing_key" or problem.pointer not in steps:
         return False
     step = _at(value, problem.pointer)
     return isinstance(step, dict) and not any(kind in step for kind in _KINDS)
@@ -99,14 +98,16 @@ def _at(value: Any, pointer: str) -> Any:
     return value
 
 
-def _place(value: Any, loc: Sequence[str | int], pointer: str) -> str:
+def _place(model: type[BaseModel], value: Any, loc: Sequence[str | int], pointer: str) -> str:
     """The pointer of the innermost value on an error's path.
 
     A path also names alternatives of unions, which the document doesn't, and keys that are missing: neither counts.
     """
-    for part in loc:
+    for part, names_alternative, _ in _walk(model, loc):
+        if names_alternative:
+            continue
         if isinstance(value, dict) and part in value:
-            value, pointer = value[part], f"{pointer}/{escape(part)}"
+            value, pointer = value[str(part)], f"{pointer}/{escape(str(part))}"
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):
             value, pointer = value[part], f"{pointer}/{part}"
     return pointer
@@ -180,29 +181,51 @@ def _known(model: type[BaseModel], details: ErrorDetails) -> list[str]:
 
 def _keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[str, str | None]]:
     """The keys, with their descriptions, that an object at an error's path may have."""
-    models = [model]
+    here: list[Any] = [model]
+    for _, _, inner in _walk(model, loc):
+        here = inner
+    for option in here:
+        if _is_model(option):
+            for name, info in option.model_fields.items():
+                yield info.alias or name, info.description
+
+
+def _walk(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[str | int, bool, list[Any]]]:
+    """Each part of an error's path, whether it names an alternative of a union, and what may stand there."""
+    here: list[Any] = [model]
     for part in loc:
-        if isinstance(part, int):
-            continue
-        inner = [found for each in models for found in _models(_field(each, part))]
-        # A union's alternative is named after its model.
-        named = [each for each in models if each.__name__ == part]
-        models = inner or named or models
-    for each in models:
-        for name, info in each.model_fields.items():
-            yield info.alias or name, info.description
+        named = [option for option in here if len(here) > 1 and _is_model(option) and option.__name__ == part]
+        inner = named or [each for option in here for found in _within(option, part) for each in _alternatives(found)]
+        # What pydantic calls a type or a validator leads nowhere.
+        here = inner or here
+        yield part, bool(named), here
 
 
-def _field(model: type[BaseModel], key: str) -> Any:
-    for name, info in model.model_fields.items():
-        if key == (info.alias or name):
-            return typing.Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-    return None
+def _within(annotation: Any, part: str | int) -> Iterator[Any]:
+    """The annotations of what stands under a key or an index."""
+    if _is_model(annotation):
+        for name, info in annotation.model_fields.items():
+            if part == (info.alias or name):
+                yield info.annotation
+        return
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if isinstance(part, int) and origin in (list, tuple):
+        yield from (argument for argument in arguments if argument is not Ellipsis)
+    elif isinstance(part, str) and origin is dict:
+        yield arguments[1]
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models within an annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """What an annotation allows, where it is a union each of its alternatives."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        yield from _alternatives(typing.get_args(annotation)[0])
+    elif origin in (typing.Union, types.UnionType):
+        for argument in typing.get_args(annotation):
+            yield from _alternatives(argument)
+    else:
         yield annotation
-    for argument in typing.get_args(annotation):
-        yield from _models(argument)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

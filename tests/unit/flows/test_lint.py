@@ -296,6 +296,21 @@ def test_ids_are_unique_in_blocks_too(check: Check) -> None:
         ({"switch": [{"when": True, "steps": []}], "mach": 1}, "/steps/0/mach", "unknown_key", "did you mean 'match'?"),
         ({"foreach": "$.body", "steps": [{"use": "stop"}], "concurency": 2}, "/steps/0/concurency", "unknown_key", "?"),
         ({"foreach": "$.body", "steps": [5]}, "/steps/0/steps/0", "invalid_value", "write an object"),
+        ({"parallel": {"a": [{"swich": []}]}}, "/steps/0/parallel/a/0", "missing_key", "did you mean 'switch'?"),
+        ({"try": [{}], "catch": []}, "/steps/0/try/0", "missing_key", "add what it does"),
+        (
+            {"parallel": {"retry": [{"use": "stop", "wiht": {}}]}},
+            "/steps/0/parallel/retry/0/wiht",
+            "unknown_key",
+            "did you mean 'with'?",
+        ),
+        (
+            {"parallel": {"foreach": [{"foreach": "$.body", "steps": [{"use": "stop"}], "as": "A"}]}},
+            "/steps/0/parallel/foreach/0/as",
+            "invalid_value",
+            "a letter first",
+        ),
+        ({"use": "stop", "ActionStep": {"use": 1}}, "/steps/0/ActionStep", "unknown_key", "the keys here are"),
     ],
 )
 def test_a_wrong_form_is_one_problem_in_plain_words(
