@@ -20,6 +20,7 @@ __all__ = [
     "MAX_EXPONENT",
     "JsonObject",
     "JsonValue",
+    "by_value",
     "canonical",
     "decode",
     "encode",
@@ -138,8 +139,11 @@ def encode(value: Any) -> bytes:
 
 
 def canonical(value: JsonValue) -> bytes:
-    """The same bytes for equal values, whatever the order of their keys, and the zeros of Decimals: for hashing."""
-    return _canonical.encode(_shortest(value))
+    """The same bytes for equal values, whatever the order of their keys: for hashing.
+
+    Of Decimals that are equal, each keeps its zeros: `by_value` makes them one.
+    """
+    return _canonical.encode(value)
 
 
 def decode(data: bytes, *, exact: bool = False) -> Any:
@@ -173,6 +177,11 @@ def nearest(value: Any) -> Any:
     return _changed(value, Decimal, _binary)
 
 
+def by_value(value: Any) -> Any:
+    """A JSON value whose Decimals have one form for each number: `1.10` is `1.1`, and `5.0` is 5."""
+    return _changed(value, Decimal, _without_zeros)
+
+
 def _decimal(number: float) -> Decimal:
     made = Decimal(repr(number))
     # One without a point or an exponent would be written as an integer.
@@ -182,10 +191,6 @@ def _decimal(number: float) -> Decimal:
 def _binary(number: Decimal) -> float | Decimal:
     made = float(number)
     return made if isfinite(made) else number
-
-
-def _shortest(value: Any) -> Any:
-    return _changed(value, Decimal, _without_zeros)
 
 
 def _without_zeros(number: Decimal) -> int | Decimal:

@@ -13,10 +13,12 @@ from pydantic import BaseModel, PlainSerializer, TypeAdapter, ValidationError
 
 from hookline.flows.body_schema import compile_schema
 from hookline.flows.keys import key_text
+from hookline.flows.read import read
 from hookline.jsontypes import (
     MAX_DIGITS,
     MAX_EXPONENT,
     JsonValue,
+    by_value,
     canonical,
     decode,
     encode,
@@ -119,12 +121,19 @@ def test_what_has_no_fraction_is_not_copied() -> None:
 def test_equal_numbers_are_one_key(left: str, right: str) -> None:
     one, two = (decode(f'{{"a": [{text}]}}'.encode(), exact=True) for text in (left, right))
     assert one == two
-    assert canonical(one) == canonical(two)
+    assert canonical(by_value(one)) == canonical(by_value(two))
     assert key_text(one["a"][0]) == key_text(two["a"][0])
 
 
 def test_numbers_that_differ_far_behind_the_point_are_two_keys() -> None:
     assert key_text(Decimal("0.30000000000000000000000001")) != key_text(Decimal("0.30000000000000000000000002"))
+
+
+def test_a_published_flow_has_the_constants_of_its_file() -> None:
+    text = b'{"a": 0.12345678901234567890, "b": 12345678901234567890123.0, "c": 1.10, "d": 1e22, "e": -0.0}'
+    first = read(text).value
+    assert same(read(canonical(first)).value, dict(sorted(first.items())))
+    assert same(exactly(first["a"]), Decimal("0.12345678901234567890"))
 
 
 # --- The definition of a JSON value, for settings --------------------------------------------------------------------

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 import structlog
@@ -25,6 +26,14 @@ def written(format: str, level: str = "info") -> io.StringIO:
     stream = io.StringIO()
     logs.set_up(level, format, stream)  # type: ignore[arg-type] - parametrised
     return stream
+
+
+@pytest.mark.parametrize(("format", "shown"), [("json", '{"net": "1.10", "all": ["0.30"]}'), ("console", "1.10")])
+def test_an_exact_number_is_shown_with_its_digits(format: str, shown: str) -> None:
+    stream = written(format)
+    structlog.get_logger("hookline").info("booked", order={"net": Decimal("1.10"), "all": [Decimal("0.30")]})
+    assert shown in stream.getvalue()
+    assert "Decimal" not in stream.getvalue()
 
 
 def test_json_is_one_object_a_line_with_the_bound_ids() -> None:

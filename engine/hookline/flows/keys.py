@@ -11,7 +11,7 @@ from hookline.clock import rfc3339
 from hookline.errors import ExpressionError, Problem, SchemaViolation
 from hookline.expressions import Expressions, Template
 from hookline.flows.masked import Masked
-from hookline.jsontypes import canonical
+from hookline.jsontypes import by_value, canonical
 from hookline.model.message import Arrival, Message
 
 _MAX: Final = 200
@@ -32,7 +32,7 @@ class Key:
         Raises SchemaViolation where a part is missing or null.
         """
         values = [self._value(part, scope) for part in self.parts]
-        return bounded(f"l:{canonical(values).decode()}") if self.compound else key_text(values[0])
+        return bounded(f"l:{canonical(by_value(values)).decode()}") if self.compound else key_text(values[0])
 
     def _value(self, part: Template, scope: Mapping[str, Any]) -> Any:
         try:
@@ -50,7 +50,7 @@ class Key:
 
 def key_text(value: Any) -> str:
     """A value as a key."""
-    return bounded(f"s:{value}" if isinstance(value, str) else f"j:{canonical(value).decode()}")
+    return bounded(f"s:{value}" if isinstance(value, str) else f"j:{canonical(by_value(value)).decode()}")
 
 
 def bounded(key: str) -> str:
