@@ -1,0 +1,80 @@
+"""The actions `sql.…` over a database of a test's own."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from sqlalchemy.engine import make_url
+
+from hookline.api import Context, Message, StepError
+from hookline.runtime.resources import EngineResources
+from hookline.runtime.results import to_json
+from hookline_database import register_connectors
+
+POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
+
+
+class Room:
+    """One engine's resources, and the actions."""
+
+    def __init__(self, url: str, own: tuple[str, ...] = ()) -> None:
+        self.url = url
+        self.resources = EngineResources(own)
+        self.exact = False
+        """Results are those of a flow whose numbers are exact."""
+        (self.connector,) = register_connectors()
+
+    async def __call__(
+        self, use: str, *, key: str | None = None, credential: BaseModel | None = None, **settings: Any
+    ) -> Any:
+        action = self.connector.actions[f"sql.{use}"]
+        if credential is None or "url" in settings:
+            settings = {"url": self.url, **settings}
+        read = action.settings.model_validate(settings)
+        context: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
+        context.update(
+            message=Message(),
+            credential=credential,
+            resources=self.resources,
+            idempotency_key=key or uuid.uuid4().hex,
+        )
+        returned = await action.run(ctx=Context(**context), **action.arguments(read))
+        return to_json(returned, exact=self.exact)
+
+    async def error(self, use: str, **settings: Any) -> StepError:
+        with pytest.raises(StepError) as caught:
+            await self(use, **settings)
+        return caught.value
+
+
+@asynccontextmanager
+async def postgres_schema() -> AsyncIterator[str]:
+    """The URL of a schema and a user of their own in the test database."""
+    asyncpg = pytest.importorskip("asyncpg")
+    try:
+        connection = await asyncpg.connect(POSTGRES, timeout=5)
+    except (OSError, asyncpg.PostgresError) as error:
+        if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
+            raise
+        pytest.skip(f"no PostgreSQL at {POSTGRES}: {error}")
+    schema = f"steps_{uuid.uuid4().hex}"
+    role = f"role_{uuid.uuid4().hex[:8]}"
+    await connection.execute(f"CREATE SCHEMA \"{schema}\"; CREATE ROLE {role} LOGIN PASSWORD 'pass-word'")
+    await connection.execute(
+        f'ALTER ROLE {role} SET search_path = "{schema}"; GRANT ALL ON SCHEMA "{schema}" TO {role}'
+    )
+    try:
+        yield str(make_url(POSTGRES).set(username=role).render_as_string(hide_password=False))
+    finally:
+        await connection.execute(f'DROP SCHEMA "{schema}" CASCADE; DROP OWNED BY {role}; DROP ROLE {role}')
+        await connection.close()
+
+
+async def count(room: Room, table: str = "invoices") -> int:
+    ((row),) = await room("query", sql=f"SELECT count(*) AS n FROM {table}")
+    number: int = row["n"]
+    return number
