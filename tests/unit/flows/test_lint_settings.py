@@ -1,0 +1,74 @@
+"""Settings are checked before a flow runs, as far as they are known."""
+
+from typing import Any
+
+import pytest
+from tests.unit.flows.lint_trial import KEY, Check, one, order
+
+
+@pytest.mark.parametrize(
+    ("settings", "pointer", "remedy"),
+    [
+        ({"quantity": 0}, "quantity", "greater than or equal to 1"),
+        ({"quantity": "x"}, "quantity", "valid integer"),
+        ({"kind": "rsh"}, "kind", "did you mean 'rush'?"),
+        ({"tags": "one"}, "tags", "write a list"),
+        ({"tags": ["a", None]}, "tags/1", "valid string"),
+        ({"sku": {"a": 1}}, "sku", "valid string"),
+    ],
+)
+def test_constant_settings_are_checked_against_the_signature(
+    check: Check, settings: dict[str, Any], pointer: str, remedy: str
+) -> None:
+    problem = one(check(order(**settings)), "invalid_value")
+    assert problem.pointer == f"/steps/0/with/{pointer}"
+    assert remedy in problem.remedy
+
+
+def test_numbers_may_stand_where_text_is_wanted(check: Check) -> None:
+    """SEMANTICS 24."""
+    assert not check(order(sku=4711))
+
+
+def test_a_missing_setting_is_named_with_its_description(check: Check) -> None:
+    problem = one(check({"use": "acme.create_order", **KEY}), "missing_key")
+    assert "'sku'" in problem.message
+    assert problem.remedy == "add it: What is ordered."
+
+
+def test_a_misspelt_setting_is_one_mistake_also_where_it_is_required(check: Check) -> None:
+    problem = one(check({"use": "acme.create_order", "with": {"skuu": "$.body.sku"}, **KEY}), "unknown_key")
+    assert (problem.pointer, problem.remedy) == ("/steps/0/with/skuu", "did you mean 'sku'?")
+
+
+def test_all_settings_are_checked_at_once(check: Check) -> None:
+    problems = check(order(quantity=-1, kind="x", gift="maybe", colour="red"))
+    assert sorted(problem.pointer.rpartition("/")[2] for problem in problems) == ["colour", "gift", "kind", "quantity"]
+
+
+def test_expressions_are_left_to_the_run_where_their_type_is_not_known(check: Check) -> None:
+    assert not check(order(quantity="$.body.n", kind="$.body.kind", tags="$.body.tags"))
+
+
+def test_an_expression_of_a_known_type_is_checked_by_it(check: Check) -> None:
+    """SEMANTICS 24: an expression's type is checked where it is known."""
+    problem = one(check(order(quantity="$.body.lines[*].n")), "wrong_type")
+    assert problem.pointer == "/steps/0/with/quantity"
+    assert "a list" in problem.message
+
+
+def test_an_expression_that_reads_only_vars_is_checked_by_its_value(check: Check) -> None:
+    assert not check(order(quantity="$.vars.n"), vars={"n": 5})
+    assert one(check(order(quantity="$.vars.n"), vars={"n": 0}), "invalid_value").pointer == "/steps/0/with/quantity"
+
+
+def test_a_literal_is_checked_as_what_it_stands_for(check: Check) -> None:
+    assert not check(order(sku={"literal": "$.not.a.path"}))
+    one(check(order(quantity={"literal": "$.x"})), "invalid_value")
+
+
+def test_a_setting_that_no_message_may_choose_reads_vars_alone(check: Check) -> None:
+    """SEMANTICS 35."""
+    assert not check({"use": "lake.read", "with": {"url": "$.vars.url", "where": "$.body.w"}}, vars={"url": "x"})
+    for source in ("$.body.url", "$..url", "$['body', 'vars'].url"):
+        assert one(check({"use": "lake.read", "with": {"url": source}}), "not_from_vars").pointer.endswith("/url")
