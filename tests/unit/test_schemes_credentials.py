@@ -122,11 +122,9 @@ def _model(name: str) -> type[BaseModel]:
     return model
 
 
-@pytest.mark.parametrize("name", SCHEMES)
+#: Amazon SNS has no secret: its published certificate verifies where the credential names none.
+@pytest.mark.parametrize("name", sorted(SCHEMES.keys() - {"sns"}))
 def test_trap_8_a_credential_without_a_secret_is_refused_when_stored(name: str) -> None:
-    if name == "sns":
-        # It has none: what signs is Amazon's certificate then.
-        return
     for values in ({}, {"secret": []}, {"secret": None}):
         with pytest.raises(ValidationError):
             _model(name).model_validate(values)
