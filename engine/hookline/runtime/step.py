@@ -1,6 +1,5 @@
 """Running one action step: settings, credential, attempts, result, and the journal's entry."""
 
-import asyncio
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -8,20 +7,17 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from hookline.connector import FILTERED, PASS, STOPPED, Action, Context, Pause, Reply, Signal
-from hookline.errors import BlobGone, CredentialError, ExpressionError, StepError, StoreError
+from hookline.connector import FILTERED, PASS, STOPPED, Pause, Reply, Signal
+from hookline.errors import ExpressionError, StepError
 from hookline.flows.blocks.action import ActionNode
-from hookline.ids import idempotency_key
 from hookline.jsontypes import reader
 from hookline.model.execution import RETRY, SLEEP, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
-from hookline.runtime.exact_client import ExactClient
-from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, StepFailed, error_info
-from hookline.runtime.results import normal
+from hookline.runtime.action_call import call_action
+from hookline.runtime.execution_run import Ending, ExecutionRun, Frame, StepFailed, error_info
 from hookline.runtime.retry import next_wait
 from hookline.runtime.step_entry import Given, note
-from hookline.runtime.step_log import StepLog
 
 #: A wait that is longer than this is a row in the store; a shorter one is slept through.
 LONGEST_SLEEP: Final = timedelta(seconds=1)
@@ -63,7 +59,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         try:
             given = _settings(run, node, frame)
             with nullcontext() if pure else frame.interruption.interruptible():
-                result = await _attempt(run, node, frame, given, path, attempt)
+                result = await call_action(run, node, frame, given, path, attempt)
         except StepError as error:
             wait = None if pure else next_wait(node.retry, attempt, error)
             due_at = run.services.clock.now() + wait if wait is not None else None
@@ -127,120 +123,6 @@ def _settings(run: ExecutionRun, node: ActionNode, frame: Frame) -> Given:
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
-
-
-async def _attempt(
-    run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int
-) -> Signal | Pause | Reply | CallerReply:
-    """What the action returned, made JSON. Raises StepError and Blocked."""
-    services, action = run.services, node.action
-    if action.unavailable is not None:
-        raise Blocked(f"{action.name}: {action.unavailable}")
-    began = services.clock.monotonic()
-    result_label = "ok"
-    try:
-        if services.stub is not None and (stubbed := services.stub(path, action, given.raw)) is not None:
-            return normal(stubbed, exact=run.flow.exact)
-        arguments = action.arguments(given.model)
-        if action.takes_context:
-            arguments["ctx"] = _context(run, node, frame, path, attempt)
-        if node.timeout is None:
-            returned = await action.run(**arguments)
-        else:
-            returned = await _timed(action, arguments, node.timeout)
-        if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
-            returned = await _keep_bytes(run, returned)
-        return normal(returned, exact=run.flow.exact)
-    except StepError as error:
-        result_label = error.error_code
-        raise
-    except BlobGone as error:
-        result_label = error.code
-        raise StepError(f"{action.name}: {error.message}", code=error.code) from error
-    except StoreError as error:
-        # The blob store is all that an action has of ours.
-        result_label = error.code
-        raise StepError(f"{action.name}: {error.message}", code=error.code, retryable=True) from error
-    except Blocked:
-        result_label = "interrupted"
-        raise
-    except (Exception, asyncio.CancelledError, SystemExit) as error:
-        if isinstance(error, asyncio.CancelledError) and _cut_off():
-            result_label = "interrupted"
-            raise
-        # Whatever else an action raises is a defect of its connector, and must not take the engine down: nor must a
-        # cancellation of its own making be taken for the engine's, or nothing would ever become of the execution.
-        result_label = "connector.defect"
-        StepLog(services.log, run.id, run.flow.id, path).error(
-            "connector defect", action=action.name, plugin=services.describe(action), exc_info=True
-        )
-        raise StepError(
-            f"{action.name} of {services.describe(action)} has a defect: {type(error).__name__}: {error}",
-            code="connector.defect",
-        ) from error
-    finally:
-        if not action.pure:
-            services.metrics.attempted(run.flow.id, action.name, result_label, services.clock.monotonic() - began)
-
-
-def _cut_off() -> bool:
-    """Whether it is from outside that the current task is cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-async def _timed(action: Action, arguments: dict[str, Any], limit: timedelta) -> Any:
-    try:
-        async with asyncio.timeout(limit.total_seconds()) as deadline:
-            return await action.run(**arguments)
-    except TimeoutError as error:
-        if not deadline.expired():
-            raise
-        raise StepError(
-            f"{action.name} took longer than {limit.total_seconds():g} s", code="timed_out", retryable=True
-        ) from error
-
-
-def _context(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, attempt: int) -> Context[Any]:
-    services, credential, credential_type = run.services, None, None
-    if node.credential is not None:
-        try:
-            credential_type, credential = services.secrets.get(node.credential)
-        except CredentialError as error:
-            raise Blocked(error.message) from error
-        if credential_type not in node.action.credential_types:
-            wanted = " or ".join(node.action.credential_types) or "none"
-            raise Blocked(
-                f"credential {node.credential!r} is of type {credential_type}; {node.action.name} takes {wanted}"
-            )
-    return Context(
-        credential=credential,
-        credential_type=credential_type,
-        message=frame.message,
-        http=ExactClient(services.http) if run.flow.exact else services.http,
-        blobs=services.blobs,
-        resources=services.resources,
-        files_root=services.files_root,
-        log=StepLog(services.log, run.id, run.flow.id, path),
-        execution_id=run.id,
-        step_id=node.id,
-        attempt=attempt,
-        idempotency_key=idempotency_key(run.id, path),
-        exact=run.flow.exact,
-    )
-
-
-async def _keep_bytes(run: ExecutionRun, returned: bytes | Reply) -> Reply:
-    """Bytes become an attachment."""
-    reply = Reply(returned) if isinstance(returned, bytes) else returned
-    writer = await run.services.blobs.create()
-    try:
-        await writer.write(reply.body)
-        blob = await writer.commit()
-    finally:
-        await writer.abort()
-    kept = Attachment(blob.id, "body", None, "application/octet-stream", blob.size, blob.sha256)
-    return Reply(None, reply.headers, reply.extra, (*(reply.attachments or ()), kept))
 
 
 def _finish(
