@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 import pytest
 
 from hookline.service.hook import HookOptions
@@ -65,9 +66,9 @@ class Sender:
         async with asyncio.timeout(10):
             while not self.closed and not self.over >= set(streams):
                 with contextlib.suppress(ConnectionError):
-                    self._take(await self.reader.read(65536))
+                    self.take(await self.reader.read(65536))
 
-    def _take(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         if not data:
             self.closed = True
             return
@@ -230,6 +231,21 @@ async def test_streams_that_are_reset_at_once_leave_the_connection_usable(served
         good = one.ask(headers())
         await one.wait(good)
         assert one.statuses.get(good) == 202
+
+
+async def test_a_sender_that_reads_no_answer_and_goes_leaves_nothing_behind(served: Served) -> None:
+    before = asyncio.all_tasks()
+    async with sender(served) as one:
+        # It makes no room for the answer's body.
+        one.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        stream = one.ask(headers())
+        one.flush()
+        async with asyncio.timeout(10):
+            while stream not in one.statuses:
+                one.take(await one.reader.read(65536))
+    async with asyncio.timeout(10):
+        while not asyncio.all_tasks() <= before:  # noqa: ASYNC110 - bounded polling: nothing tells when
+            await asyncio.sleep(0.01)
 
 
 async def test_priorities_are_passed_over(served: Served) -> None:

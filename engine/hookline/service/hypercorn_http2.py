@@ -10,7 +10,7 @@ import contextlib
 import h2.errors
 import h2.events
 import h2.exceptions
-from hypercorn.events import Closed
+from hypercorn.events import Closed, Event
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 
@@ -36,6 +36,14 @@ class Http2(H2Protocol):
             first.server,
             first.send,
         )
+
+    async def handle(self, event: Event) -> None:
+        """What comes from the connection."""
+        if isinstance(event, Closed):
+            # The sender will not make room for what is left, and each answer would wait for it.
+            for buffer in tuple(self.stream_buffers.values()):
+                await buffer.close()
+        await super().handle(event)
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         try:

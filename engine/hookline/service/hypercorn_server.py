@@ -72,7 +72,7 @@ class _Connection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         """What Hypercorn's protocol wants."""
-        if self._ended and isinstance(event, RawData):
+        if isinstance(event, RawData) and (self._ended or self.writer.is_closing()):
             return
         if isinstance(event, Updated) and not event.idle:
             self.answered.clear()
