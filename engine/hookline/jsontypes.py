@@ -52,7 +52,7 @@ else:
             return kind.__name__
         return next((each.__name__ for each in _KINDS if isinstance(value, each)), kind.__name__)
 
-    _KINDS = (str, bool, int, float, list, dict, type(None), Decimal)
+    _KINDS = frozenset({str, bool, int, float, list, dict, type(None), Decimal})
 
     class _AnyInJson:
         """Whatever JSON says is a JSON value: so its own JSON Schema allows everything."""
