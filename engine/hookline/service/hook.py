@@ -6,6 +6,7 @@ signature, handshake, parsing, schema, and then what intake decides in one trans
 store.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -107,6 +108,7 @@ class Hook:
         self._envelopes = Envelopes(clock, ids)
         self._options = options
         self._responder = responder
+        self._turn = asyncio.Semaphore(1)
         self._clients = Clients(options.trusted_proxies, options.forwarded_header)
         self._public_url = options.public_url.rstrip("/")
 
@@ -195,7 +197,9 @@ class Hook:
         if webhook.keep_refused_bodies:
             source = seen.beginning = Beginning(source)
         seen.wire = wire = Wire(source, limit, self._clock, options.read_timeout)
-        reader = BodyReader(media, codings, limits, webhook, query, joined.get("content-disposition"), flow.exact)
+        reader = BodyReader(
+            media, codings, limits, webhook, query, joined.get("content-disposition"), flow.exact, self._turn
+        )
         try:
             staged: Staged | None = None
             if verification is not None and verified is None:

@@ -20,19 +20,42 @@ MAX_VALUES: Final = 1_000_000
 """Values in one body."""
 
 
-def read_json(data: bytes, charset: str | None = None, what: str = "the body", *, exact: bool = False) -> Received:
+class Room:
+    """How many values there is room for in a body whose parts are JSON."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def take(self, text: bytes, what: str) -> None:
+        """Take the room for a JSON text before its values are made. Raises TooLarge where there isn't so much.
+
+        Millions of empty lists would hold the loop, and memory, for seconds. Commas within texts count as well, of
+        which no text has so many.
+        """
+        self._left -= text.count(b",") + text.count(b":") + 1
+        if self._left < 0:
+            raise TooLarge(f"{what} has more than {MAX_VALUES:,} values; send it as a file, or in parts")
+
+
+def read_json(
+    data: bytes,
+    charset: str | None = None,
+    what: str = "the body",
+    *,
+    exact: bool = False,
+    room: Room | None = None,
+) -> Received:
     """The value of a JSON text; an empty one is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
 
     A byte order mark says the charset, then `charset`, that of the Content-Type; otherwise it is UTF-8. `exact`:
-    fractions are Decimals.
+    fractions are Decimals. `room`: what the parts of one body have together.
     """
     text = _utf8(data, charset, what)
     if not text:
         return Received(None, json=b"null", raw=data or None)
-    # Counted before the values are made: millions of empty lists would hold the loop, and memory, for seconds. Commas
-    # within texts count as well, of which no text has so many.
-    if len(text) > MAX_VALUES and text.count(b",") + text.count(b":") >= MAX_VALUES:
-        raise TooLarge(f"{what} has more than {MAX_VALUES:,} values; send it as a file, or in parts")
+    (Room() if room is None else room).take(text, what)
     try:
         value = decode(text, exact=exact)
     except RecursionError:

@@ -11,7 +11,7 @@ from hookline.errors import Malformed, TooLarge
 from hookline.model.message import Attachment
 from hookline.service.bodies.file_types import FileTypes
 from hookline.service.bodies.files import IncomingFile, clean_filename, read_disposition
-from hookline.service.bodies.json import read_json
+from hookline.service.bodies.json import Room, read_json
 from hookline.service.bodies.media import OCTET_STREAM, Media, read_media
 from hookline.service.bodies.properties import PLAIN, Naming, collect
 from hookline.service.bodies.received import Received
@@ -88,13 +88,13 @@ class _Part:
             self.media is not None and self.media.said and self.media.kind in ("file", "multipart")
         )
 
-    def value(self, charset: str | None, *, exact: bool) -> Any:
-        """The value of a field: of JSON where it says so, otherwise text. Raises Malformed."""
+    def value(self, charset: str | None, room: Room, *, exact: bool) -> Any:
+        """The value of a field: of JSON where it says so, otherwise text. Raises Malformed and TooLarge."""
         data, what = b"".join(self.data), f"the field {self.name[:80]!r}"
         if self.media is None:
             return decode_text(data, charset, what)
         if self.media.kind == "json":
-            return read_json(data, self.media.charset, what, exact=exact).body
+            return read_json(data, self.media.charset, what, exact=exact, room=room).body
         return decode_text(data, self.media.charset or charset, what)
 
 
@@ -112,6 +112,7 @@ class MultipartReader:
         self._naming = naming
         self._fields: list[tuple[str, Any]] = []
         self._fields_size = 0
+        self._room = Room()
         self._charset: str | None = None
         self._attachments: list[Attachment] = []
         self._parts = 0
@@ -177,7 +178,7 @@ class MultipartReader:
     async def _end(self) -> None:
         part = self._part
         if not part.is_file:
-            value = part.value(self._charset, exact=self._naming.exact)
+            value = part.value(self._charset, self._room, exact=self._naming.exact)
             # RFC 7578, 4.6: a form can say so in which charset those of its fields are that name none.
             if part.name == "_charset_" and isinstance(value, str):
                 self._charset = value

@@ -8,7 +8,7 @@ import msgspec
 
 from hookline.errors import Malformed
 from hookline.jsontypes import MAX_DEPTH
-from hookline.service.bodies.json import deeper_than, read_json
+from hookline.service.bodies.json import Room, deeper_than, read_json
 from hookline.service.bodies.nested import collect_nested
 from hookline.service.bodies.received import Received
 from hookline.service.bodies.text import decode_text, known_charset
@@ -33,8 +33,10 @@ PLAIN: Final = Naming()
 def collect(pairs: Sequence[tuple[str, Any]], naming: Naming = PLAIN) -> dict[str, Any]:
     """An object of properties; one that comes more than once is a list. Raises Malformed, and TooLarge as JSON does."""
     if naming.json:
-        exact = naming.exact
-        pairs = [(name, _from_json(name, value, exact) if name in naming.json else value) for name, value in pairs]
+        exact, room = naming.exact, Room()
+        pairs = [
+            (name, _from_json(name, value, exact, room) if name in naming.json else value) for name, value in pairs
+        ]
     body = collect_nested(pairs) if naming.nested else _collect_plain(pairs)
     # JSON in fields comes on top of what the names nest.
     if deeper_than(body, MAX_DEPTH):
@@ -42,10 +44,10 @@ def collect(pairs: Sequence[tuple[str, Any]], naming: Naming = PLAIN) -> dict[st
     return body
 
 
-def _from_json(name: str, value: Any, exact: bool) -> Any:
+def _from_json(name: str, value: Any, exact: bool, room: Room) -> Any:
     if not isinstance(value, str):
         return value
-    return read_json(value.encode(), None, f"the field {name[:80]!r}", exact=exact).body
+    return read_json(value.encode(), None, f"the field {name[:80]!r}", exact=exact, room=room).body
 
 
 def _collect_plain(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

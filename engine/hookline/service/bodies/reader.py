@@ -8,6 +8,7 @@ import msgspec
 
 from hookline.errors import Malformed
 from hookline.model.webhook import WebhookSettings
+from hookline.runtime.uninterrupted import uninterrupted
 from hookline.service.bodies.file_types import FileTypes
 from hookline.service.bodies.files import IncomingFile, judge_stored, one_attachment, store
 from hookline.service.bodies.inflate import inflate
@@ -51,6 +52,9 @@ class BodyReader(msgspec.Struct, frozen=True):
     disposition: str | None
     exact: bool
     """Fractions in JSON are Decimals."""
+    turn: asyncio.Semaphore
+    """What is read in a thread waits for its turn. To do so side by side would take no less time, since Python runs in
+    one thread at once, and more memory."""
 
     async def read(self, chunks: AsyncIterator[bytes], uploads: Uploads) -> Received:
         """Read from the wire, or from where it waited. Raises Malformed, TooLarge and UnsupportedMedia."""
@@ -107,25 +111,28 @@ class BodyReader(msgspec.Struct, frozen=True):
             case "json":
                 if self.exact:
                     # Each fraction is then read in Python.
-                    return await _run(len(data), lambda: read_json(data, charset, exact=True))
+                    return await self._run(len(data), lambda: read_json(data, charset, exact=True))
                 return read_json(data, charset)
             case "xml":
-                return await _run(len(data), lambda: read_xml(data, charset, self.webhook.force_list))
+                return await self._run(len(data), lambda: read_xml(data, charset, self.webhook.force_list))
             case "properties":
-                return await _run(len(data), lambda: read_form(data, charset, self._naming()))
+                return await self._run(len(data), lambda: read_form(data, charset, self._naming()))
             case "query":
                 if data:
                     raise Malformed("a GET request has no body here: its query is the body")
                 query = self.query
-                return await _run(
+                return await self._run(
                     len(query), lambda: Received(read_properties(query, None, "the query", self._naming()))
                 )
             case _:
                 return Received(decode_text(data, charset), raw=data)
 
-
-async def _run(size: int, read: Callable[[], T]) -> T:
-    return read() if size <= _OFF_THE_LOOP else await asyncio.to_thread(read)
+    async def _run(self, size: int, read: Callable[[], T]) -> T:
+        if size <= _OFF_THE_LOOP:
+            return read()
+        async with self.turn:
+            # A thread can't be cancelled: the turn is over once it has ended.
+            return await uninterrupted(asyncio.to_thread(read))
 
 
 async def _noting(chunks: AsyncIterator[bytes], into: list[bytes]) -> AsyncIterator[bytes]:

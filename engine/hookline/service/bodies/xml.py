@@ -1,61 +1,93 @@
 """XML bodies by xmltodict: attributes are `@name`, text is `#text`. No DTD, so no entities; nesting is bounded."""
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any, Final
 from xml.parsers import expat
 
 import xmltodict
 
-from hookline.errors import Malformed
+from hookline.errors import Malformed, TooLarge
 from hookline.jsontypes import MAX_DEPTH
 from hookline.service.bodies.received import Received
 from hookline.service.bodies.text import decode_text, known_charset
 
 #: The document's own declaration, where its bytes are those of ASCII: then they are no UTF-16.
 _DECLARED: Final = re.compile(rb"""\s*<\?xml\s[^>]{0,100}?\bencoding\s*=\s*["']([A-Za-z0-9._:-]{1,60})["']""")
+MAX_VALUES: Final = 500_000
+"""Elements and attributes in one body. xmltodict takes two to four microseconds for each."""
+_INLINE: Final = 20_000
+"""So many are read without a pause: more than there can be in a body that is read in the event loop."""
+_BETWEEN_PAUSES: Final = 1000
+_PAUSE: Final = 0.00005
+"""Seconds. Else the event loop would get the interpreter's lock back only every 5 ms, and it gives it away at each read
+and write of a socket."""
+#: What expat reads at once, holding that lock: a tag, and the text behind it.
+_LONG_TAG: Final = re.compile(rb"<[^<]{500000,}")
+_MAX_ATTRIBUTES: Final = 100_000
+"""In one tag."""
 _READ_BY_EXPAT: Final = ("utf-8", "ascii", "iso8859-1")
 
 
 class _GuardedParser:
-    """An expat parser that refuses a DOCTYPE and deep nesting as soon as it meets them.
+    """An expat parser that refuses a DOCTYPE, deep nesting and too many values as soon as it meets them.
 
     xmltodict sets its handlers as attributes; those of elements are wrapped on their way to expat.
     """
 
+    __slots__ = ("Parse", "_depth", "_parser", "_rest", "_values")
+
+    _OWN: Final = frozenset(__slots__)
+
     def __init__(self, encoding: str | None, namespace_separator: str | None) -> None:
-        parser = expat.ParserCreate(encoding, namespace_separator)
-        parser.StartDoctypeDeclHandler = self._refuse_doctype
-        self.__dict__["_parser"] = parser
-        self.__dict__["_depth"] = 0
-        self.Parse = parser.Parse
+        self._parser = expat.ParserCreate(encoding, namespace_separator)
+        self._parser.StartDoctypeDeclHandler = _refuse_doctype
+        self.Parse = self._parser.Parse
+        self._depth = 0
+        self._values = 0
+        self._rest = min(_INLINE, MAX_VALUES)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "Parse":
-            self.__dict__[name] = value
+        if name in self._OWN:
+            object.__setattr__(self, name, value)
             return
         wrap = {"StartElementHandler": self._deeper, "EndElementHandler": self._back}.get(name)
-        setattr(self.__dict__["_parser"], name, wrap(value) if wrap else value)
+        setattr(self._parser, name, wrap(value) if wrap else value)
 
     def _deeper(self, handler: Callable[..., None]) -> Callable[..., None]:
-        def start(name: str, attributes: Any) -> None:
-            self.__dict__["_depth"] += 1
-            if self.__dict__["_depth"] > MAX_DEPTH:
+        def start(name: str, attributes: list[str]) -> None:
+            self._depth += 1
+            if self._depth > MAX_DEPTH:
                 raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
+            # Each attribute is a name and a value.
+            self._values += 1 + len(attributes) // 2
+            if self._values > self._rest:
+                self._pause()
             handler(name, attributes)
 
         return start
 
+    def _pause(self) -> None:
+        if self._values > MAX_VALUES:
+            raise _too_many()
+        time.sleep(_PAUSE)
+        self._rest = min(self._values + _BETWEEN_PAUSES, MAX_VALUES)
+
     def _back(self, handler: Callable[..., None]) -> Callable[..., None]:
         def end(name: str) -> None:
-            self.__dict__["_depth"] -= 1
+            self._depth -= 1
             handler(name)
 
         return end
 
-    @staticmethod
-    def _refuse_doctype(*_: object) -> None:
-        raise Malformed("the body has a DOCTYPE; XML is taken without one")
+
+def _refuse_doctype(*_: object) -> None:
+    raise Malformed("the body has a DOCTYPE; XML is taken without one")
+
+
+def _too_many() -> TooLarge:
+    return TooLarge(f"the body has more than {MAX_VALUES:,} elements and attributes; send it as a file, or in parts")
 
 
 class _GuardedExpat:
@@ -65,12 +97,15 @@ class _GuardedExpat:
 
 
 def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> Received:
-    """The value of an XML text; an empty one is null. Raises Malformed.
+    """The value of an XML text; an empty one is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
 
     `charset`: that of the Content-Type, which counts more than the document's own declaration.
     """
     if not data:
         return Received(None, raw=data)
+    # Whatever is refused here isn't XML that anybody writes by the tag; texts and CDATA hold brackets, or no signs.
+    if any(tag[0].count(b"=") > _MAX_ATTRIBUTES for tag in _LONG_TAG.finditer(data)):
+        raise _too_many()
     text, encoding = _readable(data, charset)
     try:
         value = xmltodict.parse(text, encoding=encoding, expat=_GuardedExpat, force_list=force_list)
