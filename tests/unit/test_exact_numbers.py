@@ -228,6 +228,22 @@ async def test_a_large_body_is_exact_too() -> None:
     assert set(map(str, hook.intake.accepted[0].message.body)) == {"1.10"}
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"[" + b",".join([b"1e1000"] * 10_000) + b"]", "application/json", 202),
+        (b"[" + b",".join([b"1e1000"] * 10_001) + b"]", "application/json", 413),
+        (b"[" + b",".join([b"1.5E-900"] * 11_112) + b"]", "application/json", 413),
+        (b"&".join([b"n=[" + b",".join([b"1e1000"] * 1000) + b"]"] * 11), "application/x-www-form-urlencoded", 413),
+        (b"[" + b",".join([b"1.5e3"] * 100_000) + b"]", "application/json", 202),
+    ],
+)
+async def test_few_bytes_cant_stand_for_work_without_end(body: bytes, content_type: str, status: int) -> None:
+    """A schema's `multipleOf` takes 60 µs for `1e1000`."""
+    hook = HookOverMemory(webhook_flow(numbers="exact", json_fields=["n"]))
+    assert (await hook.send(body, content_type)).status == status
+
+
 @pytest.mark.parametrize("numbers", ["exact", "binary"])
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e1001", b"-1e99999999999999999999", b"01.5", b"1.", b".5"])
 async def test_what_is_no_number_or_has_no_end_is_400_with_either_kind(numbers: str, number: bytes) -> None:

@@ -1,6 +1,7 @@
 """JSON bodies: integers are exact, nesting is bounded, and what JSON doesn't allow isn't there."""
 
 import codecs
+import re
 from typing import Any, Final
 
 from hookline.errors import Malformed, TooLarge
@@ -18,15 +19,19 @@ _WIDE_BOMS: Final = (
 )
 MAX_VALUES: Final = 1_000_000
 """Values in one body."""
+MAX_ZEROS: Final = 10_000_000
+"""What the exponents of exact fractions in one body add up to."""
+_EXPONENT: Final = re.compile(rb"[0-9][eE][+-]?([0-9]+)")
 
 
 class Room:
     """How many values there is room for in a body whose parts are JSON."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_zeros")
 
     def __init__(self) -> None:
         self._left = MAX_VALUES
+        self._zeros = MAX_ZEROS
 
     def take(self, text: bytes, what: str) -> None:
         """Take the room for a JSON text before its values are made. Raises TooLarge where there isn't so much.
@@ -37,6 +42,17 @@ class Room:
         self._left -= text.count(b",") + text.count(b":") + 1
         if self._left < 0:
             raise TooLarge(f"{what} has more than {MAX_VALUES:,} values; send it as a file, or in parts")
+
+    def take_zeros(self, text: bytes, what: str) -> None:
+        """Take the room for what exponents stand for. Raises TooLarge where there isn't so much.
+
+        `1e1000` takes six bytes, and a schema's `multipleOf` as long as for a thousand digits.
+        """
+        for exponent in _EXPONENT.finditer(text):
+            # One that has more digits is refused when it is read.
+            self._zeros -= int(exponent[1][-4:])
+            if self._zeros < 0:
+                raise TooLarge(f"{what} has too many numbers with large exponents; write them out, or send it in parts")
 
 
 def read_json(
@@ -55,7 +71,10 @@ def read_json(
     text = _utf8(data, charset, what)
     if not text:
         return Received(None, json=b"null", raw=data or None)
-    (Room() if room is None else room).take(text, what)
+    room = room or Room()
+    room.take(text, what)
+    if exact:
+        room.take_zeros(text, what)
     try:
         value = decode(text, exact=exact)
     except RecursionError:
