@@ -15,10 +15,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from hookline.api import StepError
 from hookline.jsontypes import decode, encode, fits
+from hookline.model.callback import Call, pack_callback
 from hookline.model.execution import State
+from hookline.ports import CallBack
 from hookline.runtime.engine import Engine
 from hookline.service.app import create_hook
 from hookline.service.exchange import HookReply, HookRequest
@@ -166,7 +169,7 @@ def test_rule_7_any_json_goes_out_with_the_very_digits_that_came_stopped_in_betw
         beside.harness.probe.does["wait"] = _away(1_000_000)
         waiting: dict[str, bytes] = {}
 
-        @settings(max_examples=12, deadline=None, database=None)
+        @settings(max_examples=8, deadline=None, database=None)
         @given(st.lists(json_values, min_size=1, max_size=4))
         def goes_through(values: list[Any]) -> None:
             sent = [encode(value) for value in values]
@@ -349,3 +352,36 @@ async def test_numbers_written_in_other_ways_keep_digits_and_exponent(harness: H
         Decimal(number.decode()).as_tuple() for number in _numbers(text)
     ]
     assert decode(sink.bodies[0], exact=True) == decode(text, exact=True)
+
+
+async def test_what_comes_in_the_middle_of_a_flow_and_beside_it_is_exact_too(harness: Harness) -> None:
+    def act(step_id: str, value: Any, **settings: Any) -> dict[str, Any]:
+        return {"id": step_id, "use": "probe.act", "with": {"value": value}, **settings}
+
+    both = {"one": [act("a", "{{ body.net * 2 }}")], "two": [act("b", "$.trigger.body")]}
+    steps = [
+        act("ask", "$.execution.hooks.approve.url"),
+        {"id": "approve", "use": "webhook"},
+        {"id": "both", "parallel": both},
+        act("last", ["$.body", "$.steps.approve.body"], retry={"wait": "1m"}),
+    ]
+    harness.flow("f", steps, trigger=EXACT)
+    harness.probe.does["last"] = _away(1)
+    async with engine(harness) as running:
+        execution_id = execution_of(await send(running, b"1.10"))
+        await harness.until(running, execution_id, State.WAITING)
+        url = harness.probe.calls[0][3]
+    async with engine(harness) as running:
+        named = running.resume_tokens.read(url.rpartition("/")[2])
+        assert named is not None
+        payload = pack_callback(Call(body=Raw(b'{"net":2.50}')))
+        now = harness.clock.now()
+        await running.call_back(CallBack(running.ids.new(), *named, "f", "approve", None, payload, now, None, payload))
+        await harness.until_calls(4)
+        await harness.until(running, execution_id, State.WAITING)
+    harness.clock.advance(61)
+    async with engine(harness) as running:
+        assert (await harness.until(running, execution_id)).state is State.SUCCEEDED
+    before, after = (call[3] for call in harness.probe.calls if call[0] == "last")
+    expected = [{"one": Decimal("5.00"), "two": Decimal("1.10")}, {"net": Decimal("2.50")}]
+    assert repr(before) == repr(after) == repr(expected)
