@@ -1,15 +1,17 @@
 """Killed just before a commit, nothing of it is there; killed just after, all of it is."""
 
 import asyncio
-import os
+import multiprocessing
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
+from hookline.faults import Fault, fault
 from hookline.model.execution import Outcome, State
 from hookline.ports import (
     Accept,
@@ -82,18 +84,31 @@ async def _look(url: str) -> object:
     return state
 
 
+def _die(url: str, point: str) -> None:
+    """Live up to a point, as if the process had been started with it."""
+    assert fault.__kwdefaults__ is not None
+    fault.__kwdefaults__["armed"] = Fault(point)
+    asyncio.run(_live(url, len(_life())))
+
+
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    """Makes processes that have imported already what they need: to import takes longer than to live."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("kind", [kind for kind, _ in _life()])
-async def test_a_commit_is_there_whole_or_not_at_all(kind: str, side: str, tmp_path: Path) -> None:
+async def test_a_commit_is_there_whole_or_not_at_all(
+    kind: str, side: str, tmp_path: Path, processes: ForkServerContext
+) -> None:
     url = f"sqlite:///{tmp_path}/killed.db"
-    killed = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, __file__, url],
-        env=os.environ | {"HOOKLINE_FAULT": f"{kind}.{side}_commit"},
-        timeout=60,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    killed = processes.Process(target=_die, args=(url, f"{kind}.{side}_commit"))
+    killed.start()
+    await asyncio.to_thread(killed.join, 60)
+    assert killed.exitcode == -signal.SIGKILL
     kinds = [name for name, _ in _life()].index(kind) + (side == "after")
     same = f"sqlite:///{tmp_path}/same.db"
     await _live(same, kinds)
