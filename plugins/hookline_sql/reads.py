@@ -92,6 +92,7 @@ def _execution(row: Any) -> Execution:
         started_at=moment(row.started_at),
         finished_at=moment(row.finished_at),
         attempt=row.attempt,
+        reopened_after=row.reopened_after,
         error=None
         if row.error_code is None
         else ErrorInfo(row.error_code, row.error_message, row.error_step, bool(row.error_retryable)),
@@ -416,7 +417,23 @@ def recover(connection: Connection, now: datetime) -> None:
         connection.execute(_RECOVER, {"now": micros(now)})
 
 
+_LINE_LENGTH: Final = select(func.count()).select_from(
+    select(executions.c.id)
+    .where(
+        executions.c.flow_id == bindparam("flow_id"),
+        executions.c.order_key == bindparam("order_key"),
+        executions.c.order_seq.is_not(None),
+    )
+    .limit(bindparam("limit"))
+    .subquery("found")
+)
 _LAST_IN_LINE: Final = text("SELECT max(order_seq) FROM executions WHERE order_seq IS NOT NULL")
+
+
+def line_length(connection: Connection, flow_id: str, order_key: str, limit: int) -> int:
+    """How many executions are in the line of a key, counted as far as `limit`."""
+    asked = {"flow_id": flow_id, "order_key": order_key.encode(), "limit": limit}
+    return connection.scalar(_LINE_LENGTH, asked) or 0
 
 
 def last_in_line(connection: Connection) -> int | None:

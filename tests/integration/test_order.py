@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import SchemaViolation
+from hookline.errors import SchemaViolation, TooMany
 from hookline.model.execution import State
 from hookline.runtime.engine import Engine
 from tests.integration.engine_harness import Harness, fails
@@ -116,6 +116,50 @@ async def test_a_failure_that_holds_its_key_lets_the_next_run_after_a_retry_or_a
         await engine.release(other)
         await harness.until(engine, behind, State.SUCCEEDED)
     assert done(harness) == [1, 9, 1, 2, 3, 10]
+
+
+async def test_rule_28_a_key_that_is_held_leaves_room_for_others(harness: Harness) -> None:
+    refused: list[tuple[str, float | None]] = []
+    harness.flow("f", [act()], order_by=KEY, order_on_failure="hold", max_queued=40)
+    harness.probe.does["act"] = fails(1, retryable=False)
+    async with harness.engine() as engine:
+
+        async def fill(customer: str) -> int:
+            """How many of a customer's messages are taken, a second apart, until one is refused."""
+            for sent in range(100):
+                try:
+                    await send(harness, engine, sent, customer=customer)
+                except TooMany as error:
+                    refused.append((error.message.partition(" has ")[2], error.retry_after))
+                    return sent
+                harness.clock.advance(1)
+            raise AssertionError("it never fills")
+
+        (first,) = await send(harness, engine, 0, customer="held")
+        await harness.until(engine, first, State.FAILED)
+        assert await fill("held") == 20, "the failed one and 19 more are as many as there is room for"
+        (other,) = await send(harness, engine, 1, customer="other")
+        await harness.until(engine, other, State.SUCCEEDED)
+
+    # However many hold it up, some room is left; and it is known after a restart.
+    harness.flow("f", [act()], order_by=KEY, max_queued=40, state="paused")
+    async with harness.engine() as engine:
+        assert await fill("held") == 0
+        assert await fill("second") == 10
+        assert await fill("third") == 5
+        assert engine.intake.backlog("f") < 40
+        await send(harness, engine, 1, customer="last")
+    assert set(refused) == {("as many messages of this order key queued as it has room left for others", 30)}
+
+
+async def test_rule_28_many_at_once_of_a_key_leave_room_too(harness: Harness) -> None:
+    harness.flow("f", [act()], order_by=KEY, max_queued=40, state="paused")
+    async with harness.engine() as engine:
+        sent = await asyncio.gather(*(send(harness, engine, number) for number in range(100)), return_exceptions=True)
+        accepted = [one for one in sent if isinstance(one, list)]
+        assert all(isinstance(one, list | TooMany) for one in sent)
+        assert 15 <= len(accepted) <= 20
+        await send(harness, engine, 1, customer="other")
 
 
 async def test_a_message_without_an_order_key_is_refused(harness: Harness) -> None:

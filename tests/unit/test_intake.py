@@ -122,6 +122,17 @@ async def test_who_is_cancelled_before_its_message_reached_the_queue_counts_noth
     assert (door.backlog("f"), queue.under_way) == (0, {})
 
 
+async def test_messages_that_come_at_once_are_counted_before_they_are_stored() -> None:
+    queue = Slow()
+    door = intake(queue, max_backlog=3)
+    sent = [sending(door, str(place)) for place in range(10)]
+    await steps()
+    for execution_id in queue.under_way:
+        queue.end(execution_id, "stored")
+    results = await asyncio.gather(*sent, return_exceptions=True)
+    assert [type(result) for result in results] == [Accepted] * 3 + [TooMany] * 7
+
+
 async def test_a_defect_of_the_queue_neither_counts_nor_uses_the_rate_up() -> None:
     queue = Slow()
     door = intake(queue, max_backlog=1)

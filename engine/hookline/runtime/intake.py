@@ -13,6 +13,7 @@ from hookline.flows.keys import Key, arrival_scope
 from hookline.model.message import Envelope
 from hookline.ports import Accepted, Duplicate, Queue, Store
 from hookline.runtime.drain import DrainRate
+from hookline.runtime.line_lengths import LineLengths
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.rate import RateLimit
 from hookline.runtime.uninterrupted import uninterrupted
@@ -48,6 +49,7 @@ class Intake:
         self._total = 0
         self._drains: dict[str, DrainRate] = {}
         self._drain = DrainRate(clock.monotonic())
+        self._lines = LineLengths(store, clock)
         self._rates: dict[str, tuple[str, RateLimit]] = {}
         self.open = False
         """Whether messages are taken: not before the engine has started, and no more once it stops."""
@@ -80,32 +82,40 @@ class Intake:
         if flow.order_by is not None:
             envelope = _in_order(flow, flow.order_by, envelope)
         rate = self._rate(flow)
-        refusal = self._refusal(flow, rate)
         try:
+            refusal = await self._line_is_full(flow, envelope.order_key) or self._refusal(flow, rate)
             if refusal is not None:
                 # A sender that repeats itself is told so, however busy the flow is.
                 known = await self._known(envelope)
                 if known is None:
                     raise refusal
                 return known
-            # It may be stored although the sender hangs up meanwhile.
+            # Counted before anybody else is asked about; and it may be stored although the sender hangs up meanwhile.
+            self._reserve(envelope, rate)
             return await uninterrupted(self._put(envelope, rate))
         except StoreError as error:
             # The sender only learns that it may try again; why it has to, the operator reads here.
             _log.error("a message can't be stored", flow_id=flow.id, error=error.message)
             raise Unavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
 
-    async def _put(self, envelope: Envelope, rate: RateLimit | None) -> Accepted | Duplicate:
-        flow_id = envelope.flow_id
+    def _reserve(self, envelope: Envelope, rate: RateLimit | None) -> None:
         if rate is not None:
             rate.spend(self._clock.monotonic())
-        # Counted beforehand: it may begin before this goes on.
-        self._count(flow_id, 1)
+        self._count(envelope.flow_id, 1)
+        if envelope.order_key is not None:
+            self._lines.join(envelope.flow_id, envelope.order_key)
+
+    async def _put(self, envelope: Envelope, rate: RateLimit | None) -> Accepted | Duplicate:
+        """Store what is counted already; what isn't stored after all is no longer counted."""
+        flow_id = envelope.flow_id
         result: Accepted | Duplicate | None = None
         try:
             result = await self._queue.put(envelope)
         finally:
-            if not isinstance(result, Accepted):
+            stored = isinstance(result, Accepted)
+            if envelope.order_key is not None:
+                self._lines.joined(flow_id, envelope.order_key, stored=stored)
+            if not stored:
                 self._count(flow_id, -1)
                 if rate is not None:
                     rate.give_back()
@@ -150,11 +160,31 @@ class Intake:
             known = self._rates[flow.id] = (text, RateLimit(text))
         return known[1]
 
+    def _limit(self, flow: CompiledFlow) -> int:
+        return flow.document.max_queued or self._max_backlog
+
+    async def _line_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooMany | None:
+        """Refuse the key that has as many executions in its line as the flow has room left.
+
+        So no key takes the last of it from the others: one that is held up takes half the room at most, and each
+        further one half of the rest. Raises StoreError.
+        """
+        if order_key is None:
+            return None
+        queued = self.backlog(flow.id)
+        room = self._limit(flow) - queued
+        if not 0 < room <= queued or not await self._lines.reaches(flow.id, order_key, room):
+            return None
+        return TooMany(
+            f"flow {flow.id!r} has as many messages of this order key queued as it has room left for others",
+            retry_after=RETRY_AFTER,
+        )
+
     def _refusal(self, flow: CompiledFlow, rate: RateLimit | None) -> TooMany | None:
         now = self._clock.monotonic()
         if rate is not None and (wait := rate.wait(now)) > 0:
             return TooMany(f"flow {flow.id!r} takes {flow.document.rate}", retry_after=wait)
-        limit = flow.document.max_queued or self._max_backlog
+        limit = self._limit(flow)
         if (queued := self.backlog(flow.id)) >= limit:
             wait = self._drain_of(flow.id, now).wait(queued, limit, now)
             return TooMany(f"flow {flow.id!r} has {limit} messages queued", retry_after=wait)
