@@ -370,8 +370,8 @@ REOPEN: Final = Statement(
     "reopen",
     (("id", "text"), ("at", "bigint"), ("order_seq", "bigint"), ("deadline_at", "bigint")),
     "UPDATE executions SET state = 'waiting', outcome = NULL, finished_at = NULL, ready_at = v.at,"
-    " deadline_at = v.deadline_at,"
-    " attempt = executions.attempt + 1,"
+    " deadline_at = v.deadline_at, attempt = executions.attempt + 1, reopened_after ="
+    " (SELECT coalesce(max(journal.seq), 0) FROM journal WHERE journal.execution_id = v.id),"
     " order_seq = CASE WHEN executions.order_key IS NOT NULL THEN coalesce(executions.order_seq, v.order_seq) END,"
     " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL"
     " FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",

@@ -39,6 +39,8 @@ executions: Final = Table(
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
     Column("attempt", Integer, nullable=False),
+    #: The last entry of its journal when it was last reopened.
+    Column("reopened_after", Integer, nullable=False, server_default="0"),
     Column("error_code", Text),
     Column("error_message", Text),
     Column("error_step", Text),

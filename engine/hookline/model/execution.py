@@ -52,6 +52,12 @@ RETRY: Final = "retry"
 SLEEP: Final = "sleep"
 CALLBACK: Final = "callback"
 
+#: The reason of one that waits for its turn at a step that has a rate; also the signal of that step's entry.
+RATE: Final = "rate"
+
+#: The code of a step that may have run or not, and isn't run again.
+OUTCOME_UNKNOWN: Final = "outcome_unknown"
+
 #: What the reason of an execution begins with that waits for a cause outside it; the cause follows.
 BLOCKED: Final = "blocked: "
 
@@ -105,7 +111,7 @@ class StepRecord(msgspec.Struct, frozen=True):
     error: ErrorInfo | None = None
     due_at: datetime | None = None
     signal: str | None = None
-    """What it gave instead of a result: `pass`, `filtered` or `stopped`."""
+    """What it gave instead of a result: `pass`, `filtered` or `stopped`; `rate` where it waits for its turn."""
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -122,10 +128,12 @@ class Execution(msgspec.Struct, frozen=True):
     finished_at: datetime | None
     attempt: int
     """Counts an operator's retries; 1 at first."""
+    reopened_after: int = 0
+    """The last entry that its journal had when an operator last retried it."""
     error: ErrorInfo | None = None
     reason: str | None = None
-    """Why it is waiting: `retry`, `sleep`, `callback`, or `blocked: …` with the cause; `order` where another of its
-    order key goes first."""
+    """Why it is waiting: `retry`, `sleep`, `callback`, `rate`, or `blocked: …` with the cause; `order` where another of
+    its order key goes first."""
     ready_at: datetime | None = None
     """When it is to be run next; none while it runs, is blocked or has ended."""
     vars: bytes | None = None

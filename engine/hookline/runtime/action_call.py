@@ -1,6 +1,7 @@
 """Calling an action: what it is given, the time that it has, and what may come of it."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,31 +12,49 @@ from hookline.ids import idempotency_key
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
 from hookline.runtime.exact_client import ExactClient
-from hookline.runtime.execution_run import Blocked, ExecutionRun, Frame
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Blocked, Frame
 from hookline.runtime.results import normal
 from hookline.runtime.step_entry import Given
 from hookline.runtime.step_log import StepLog
 
 
-async def call_action(
-    run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int
-) -> Signal | Pause | Reply | CallerReply:
-    """What the action returned, made JSON. Raises StepError and Blocked."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An action about to be called."""
+
+    arguments: dict[str, Any]
+    stubbed: Any = None
+    """What is taken for its result where flows are tested."""
+
+
+def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
+    """Gather what a call takes. Raises Blocked where some of it is missing, and a stub's StepError."""
     services, action = run.services, node.action
     if action.unavailable is not None:
         raise Blocked(f"{action.name}: {action.unavailable}")
+    if services.stub is not None and (stubbed := services.stub(path, action, given.raw)) is not None:
+        return Call({}, stubbed)
+    arguments = action.arguments(given.model)
+    if action.takes_context:
+        arguments["ctx"] = _context(run, node, frame, path, attempt)
+    return Call(arguments)
+
+
+async def call_action(
+    run: ExecutionRun, node: ActionNode, call: Call, path: str
+) -> Signal | Pause | Reply | CallerReply:
+    """What the action returned, made JSON. Raises StepError and Blocked."""
+    services, action = run.services, node.action
     began = services.clock.monotonic()
     result_label = "ok"
     try:
-        if services.stub is not None and (stubbed := services.stub(path, action, given.raw)) is not None:
-            return normal(stubbed, exact=run.flow.exact)
-        arguments = action.arguments(given.model)
-        if action.takes_context:
-            arguments["ctx"] = _context(run, node, frame, path, attempt)
+        if call.stubbed is not None:
+            return normal(call.stubbed, exact=run.flow.exact)
         if node.timeout is None:
-            returned = await action.run(**arguments)
+            returned = await action.run(**call.arguments)
         else:
-            returned = await _timed(action, arguments, node.timeout)
+            returned = await _timed(action, call.arguments, node.timeout)
         if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
             returned = await _keep_bytes(run, returned)
         return normal(returned, exact=run.flow.exact)
@@ -65,6 +84,7 @@ async def call_action(
         raise StepError(
             f"{action.name} of {services.describe(action)} has a defect: {type(error).__name__}: {error}",
             code="connector.defect",
+            outcome_unknown=True,
         ) from error
     finally:
         if not action.pure:
@@ -85,7 +105,10 @@ async def _timed(action: Action, arguments: dict[str, Any], limit: timedelta) ->
         if not deadline.expired():
             raise
         raise StepError(
-            f"{action.name} took longer than {limit.total_seconds():g} s", code="timed_out", retryable=True
+            f"{action.name} took longer than {limit.total_seconds():g} s",
+            code="timed_out",
+            retryable=True,
+            outcome_unknown=True,
         ) from error
 
 

@@ -37,9 +37,9 @@ from hookline.resume_token import ResumeTokens
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.dispatcher import Dispatcher
 from hookline.runtime.egress import Egress
-from hookline.runtime.execution_run import STORE_RETRY
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
+from hookline.runtime.journal import STORE_RETRY
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.options import EngineOptions
 from hookline.runtime.refusal_record import RefusalRecord
@@ -208,7 +208,9 @@ class Engine:
         if execution is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
         await self.store.commit((Cancel(execution_id, self.clock.now()),))
-        if execution.state is State.QUEUED:
+        ended = await self.store.execution(execution_id)
+        if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
+            # It left the queue without ever running.
             self.intake.started(execution.flow_id)
         self._runner.cancel(execution_id)
         await self.queue.wake(execution.flow_id, execution_id)

@@ -357,7 +357,10 @@ def _excerpt(data: bytes, response: aiohttp.ClientResponse, sent: Outgoing) -> s
 
 def _timed_out(sent: Outgoing, seconds: float) -> StepError:
     return StepError(
-        f"{sent.method} {origin(sent.url)} took longer than {seconds:g} s", code="http.timeout", retryable=True
+        f"{sent.method} {origin(sent.url)} took longer than {seconds:g} s",
+        code="http.timeout",
+        retryable=True,
+        outcome_unknown=True,
     )
 
 
@@ -371,7 +374,10 @@ def _broken(error: Exception, sent: Outgoing) -> StepError:
     if isinstance(error, aiohttp.ClientConnectorError):
         return StepError(f"can't connect to {where}: {_reason(error.os_error)}", code="http.connect", retryable=True)
     return StepError(
-        f"{where} broke the connection off: {type(error).__name__}", code="http.disconnected", retryable=True
+        f"{where} broke the connection off: {type(error).__name__}",
+        code="http.disconnected",
+        retryable=True,
+        outcome_unknown=True,
     )
 
 

@@ -4,7 +4,8 @@ import msgspec
 
 from hookline.flows.compile import ON_ERROR
 from hookline.runtime.blocks.block import RunSteps
-from hookline.runtime.execution_run import Ending, ExecutionRun, Frame, StepFailed
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Ending, Frame, StepFailed
 from hookline.runtime.interruption import Interrupted, Interruption
 
 

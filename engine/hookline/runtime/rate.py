@@ -5,13 +5,18 @@ from typing import Final
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+def seconds_each(rate: str) -> float:
+    """Seconds from one to the next: `5/s` gives 0.2."""
+    count, _, unit = rate.partition("/")
+    return _SECONDS[unit] / int(count)
+
+
 class RateLimit:
     """`10/s`: ten at once, then one each tenth of a second."""
 
     def __init__(self, text: str) -> None:
-        count, _, unit = text.partition("/")
-        self._interval = _SECONDS[unit] / int(count)
-        self._burst = _SECONDS[unit]
+        self._interval = seconds_each(text)
+        self._burst = _SECONDS[text.partition("/")[2]]
         self._next = 0.0
 
     def wait(self, now: float) -> float:

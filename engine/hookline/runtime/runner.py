@@ -9,30 +9,31 @@ from typing import Any, Final, Protocol
 from hookline.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import encode, exactly, reader
-from hookline.model.execution import BLOCKED, FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
+from hookline.model.execution import (
+    BLOCKED,
+    FINAL,
+    OUTCOME_UNKNOWN,
+    ErrorInfo,
+    Execution,
+    Outcome,
+    State,
+    StepRecord,
+    StepState,
+)
 from hookline.model.message import with_numbers
 from hookline.model.reply import CallerReply
 from hookline.ports import Change, Delivery, End, Park, Queue, Resume, Start
 from hookline.runtime.blocks import run_steps
 from hookline.runtime.deadline import in_time
-from hookline.runtime.execution_run import (
-    STORE_RETRY,
-    Blocked,
-    Ending,
-    ExecutionRun,
-    Frame,
-    HookUrls,
-    Journal,
-    StepFailed,
-)
+from hookline.runtime.execution_run import ExecutionRun, HookUrls
+from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.interruption import CANCELLED, Interrupted
+from hookline.runtime.journal import STORE_RETRY, Journal
 from hookline.runtime.on_error import run_on_error
 from hookline.runtime.replies import FINISHED, Ended, read_reply
 from hookline.runtime.services import Services
 from hookline.runtime.timers import Timers
 
-#: The step that says in a journal where an operator's retry begins.
-RETRIED: Final = "$retry"
 _VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 _ENDS: Final = {
     Ending.DONE: Outcome.COMPLETED,
@@ -147,10 +148,9 @@ class Runner:
             attempt=attempt,
             vars=_vars(flow, execution),
             deadline=deadline,
+            reopened_after=0 if execution is None else execution.reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
         )
-        if past:
-            _mark_retry(run, past)
         if execution is not None and execution.cancel_asked_at is not None:
             run.interruption.interrupt(CANCELLED)
         self._running[run.id] = run
@@ -206,9 +206,12 @@ class Runner:
         if isinstance(failed, Interrupted):
             outcome, error = failed.cause.outcome, failed.cause.error
         else:
-            outcome, error = Outcome.FAILED, failed.error
+            unknown = failed.error.code == OUTCOME_UNKNOWN
+            outcome, error = Outcome.OUTCOME_UNKNOWN if unknown else Outcome.FAILED, failed.error
         if error is None:
-            return End(run.id, State.CANCELLED, Outcome.CANCELLED, now, waited=run.waited)
+            # What it did last may have been cut off, and whether that took effect isn't known.
+            outcome = Outcome.CANCELLED if run.unknown is None else Outcome.OUTCOME_UNKNOWN
+            return End(run.id, State.CANCELLED, outcome, now, run.unknown, waited=run.waited)
         self._services.log.warning(
             "execution failed",
             execution_id=run.id,
@@ -264,7 +267,8 @@ class Runner:
             execution = await self._services.store.execution(delivery.execution_id)
             changes: list[Change] = []
             if execution is not None and execution.state is State.QUEUED:
-                changes.append(_start(self._versions.current(delivery.flow_id), execution.id, now))
+                flow = self._versions.current(delivery.flow_id)
+                changes.append(_start(flow, execution.id, now, _deadline(flow, now)))
             changes.append(End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, info))
             await self._services.store.commit(changes)
             if execution is not None and execution.state is State.QUEUED:
@@ -289,26 +293,6 @@ def _answer_finished(run: ExecutionRun, frame: Frame, ending: Ending) -> None:
 
 def _deadline(flow: CompiledFlow, at: datetime) -> datetime | None:
     return at + flow.document.timeout if flow.document.timeout is not None else None
-
-
-def _mark_retry(run: ExecutionRun, past: Sequence[StepRecord]) -> None:
-    """Note in the journal where an operator's retry begins, since failures before it are no more."""
-    marks = [record for record in past if record.id == RETRIED]
-    if run.attempt > 1 + len(marks):
-        at = run.services.clock.now()
-        mark = run.journal.add(
-            effect=False,
-            id=RETRIED,
-            path=f"{RETRIED}[{run.attempt}]",
-            use="retry",
-            state=StepState.SUCCEEDED,
-            attempt=run.attempt,
-            started_at=at,
-            finished_at=at,
-        )
-        marks.append(mark)
-    if marks:
-        run.reopened_at_seq = marks[-1].seq
 
 
 def _start(flow: CompiledFlow, execution_id: str, at: datetime, deadline: datetime | None = None) -> Start:

@@ -1,7 +1,7 @@
 """What running steps need of the engine, handed down as one frozen record."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from hookline.ports import Blobs, Store
 from hookline.resources import Resources
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.replies import Replies
+from hookline.runtime.step_rates import StepRates
 
 
 class Secrets(Protocol):
@@ -42,6 +43,8 @@ class Services:
     """The plugin that gave an action, with distribution and version: for reports of its defects."""
     new_id: Callable[[], str]
     """Makes an id for what becomes durable."""
+    rates: StepRates = field(default_factory=StepRates)
+    """Whose turn it is at steps that have a rate."""
     stub: Callable[[str, Action, Any], Any] | None = None
     """Answers in an action's place where flows are tested: given the step's path, the action and its settings, it
     returns what the action might, raises StepError, or gives None for the action itself to run."""

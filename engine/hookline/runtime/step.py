@@ -11,16 +11,17 @@ from hookline.connector import FILTERED, PASS, STOPPED, Pause, Reply, Signal
 from hookline.errors import ExpressionError, StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import reader
-from hookline.model.execution import RETRY, SLEEP, ErrorInfo, StepRecord, StepState
+from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
-from hookline.runtime.action_call import call_action
-from hookline.runtime.execution_run import Ending, ExecutionRun, Frame, StepFailed, error_info
+from hookline.runtime.action_call import call_action, prepare_call
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
+from hookline.runtime.interruption import Interrupted
 from hookline.runtime.retry import next_wait
-from hookline.runtime.step_entry import Given, note
+from hookline.runtime.step_entry import Given, note, note_started
+from hookline.runtime.step_rates import LONGEST_SLEEP
 
-#: A wait that is longer than this is a row in the store; a shorter one is slept through.
-LONGEST_SLEEP: Final = timedelta(seconds=1)
 #: Of an output in the journal: the flow's version says which one wrote it.
 _OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 
@@ -35,33 +36,54 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
     pure = node.action.pure
     if past is not None and not pure and past.state is StepState.SUCCEEDED:
         return replay(run, frame, node.id, past)
-    attempt = 1
+    attempt, had_turn = 1, False
     if past is not None and not pure:
         if past.state is StepState.FAILED and node.on_error == "continue":
             return go_on(frame, node.id, past.error, past.finished_at)
-        if past.state is StepState.FAILED and past.error is not None and run.stands(frame, past):
+        if (
+            past.state is StepState.FAILED
+            and past.error is not None
+            and (run.stands(frame, past) or _unknown(node, past))
+        ):
             raise StepFailed(past.error, past.finished_at)
+        if past.state is StepState.STARTED:
+            return _cut_off(run, node, frame, path, past)
         if past.state is StepState.WAITING:
-            paused = past.error is None
+            had_turn = past.signal == RATE
+            paused = past.error is None and not had_turn
             if past.due_at is not None and past.due_at > run.services.clock.now():
                 frame.interruption.check()
-                run.wait_until(past.due_at, SLEEP if paused else RETRY)
+                run.wait_until(past.due_at, RATE if had_turn else SLEEP if paused else RETRY)
                 return Ending.WAITING
             if paused:
                 return _finish(run, node, frame, path, past.attempt, past.started_at, None, PASS)
-            attempt = past.attempt + 1
+            attempt = past.attempt if had_turn else past.attempt + 1
     while True:
         if not pure:
             frame.interruption.check()
+            if node.rate is not None and not await _its_turn(run, node, node.rate, path, attempt, had_one=had_turn):
+                return Ending.WAITING
+            had_turn = False
             await run.journal.flush()
         started_at = run.services.clock.now()
         given: Given | None = None
+        begun = False
         try:
             given = _settings(run, node, frame)
+            call = prepare_call(run, node, frame, given, path, attempt)
+            if node.once:
+                note_started(run, node, path, attempt, started_at, given)
+                await run.journal.flush()
             with nullcontext() if pure else frame.interruption.interruptible():
-                result = await call_action(run, node, frame, given, path, attempt)
-        except StepError as error:
-            wait = None if pure else next_wait(node.retry, attempt, error)
+                begun = True
+                result = await call_action(run, node, call, path)
+        except Interrupted:
+            if node.once:
+                _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
+            raise
+        except StepError as failure:
+            error = _not_known(node, failure.message) if node.once and failure.outcome_unknown else failure
+            wait = None if pure else next_wait(node.retry, attempt, error, f"{run.id}\n{path}")
             due_at = run.services.clock.now() + wait if wait is not None else None
             info = error_info(error, path)
             if not pure:
@@ -75,7 +97,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             if wait is None or due_at is None:
                 if node.on_error == "continue":
                     return go_on(frame, node.id, info, noted_at)
-                raise StepFailed(info, None if pure else noted_at) from error
+                raise StepFailed(info, None if pure else noted_at) from failure
             if wait > LONGEST_SLEEP:
                 run.wait_until(due_at, RETRY)
                 return Ending.WAITING
@@ -99,6 +121,57 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
                 await run.journal.flush()
                 run.services.replies.deliver(run.id, result)
             return ending
+
+
+def _unknown(node: ActionNode, past: StepRecord) -> bool:
+    """Nothing, an operator's retry neither, runs a step again that may have taken effect and must not do so twice."""
+    return node.once and past.error is not None and past.error.code == OUTCOME_UNKNOWN
+
+
+def _not_known(node: ActionNode, why: str) -> StepError:
+    return StepError(f"it isn't known whether {node.action.name} took effect: {why}", code=OUTCOME_UNKNOWN)
+
+
+def _cut_off(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+    """The step was under way when the engine died or was stopped, and must not run twice. Raises StepFailed."""
+    info = error_info(_not_known(node, "the engine was stopped while it ran"), path)
+    noted_at = note(run, node, path, past.attempt, past.started_at, None, error=info)
+    run.unknown = run.unknown or info
+    if node.on_error == "continue":
+        return go_on(frame, node.id, info, noted_at)
+    raise StepFailed(info, noted_at)
+
+
+def _note_interrupted(
+    run: ExecutionRun,
+    node: ActionNode,
+    path: str,
+    attempt: int,
+    started_at: datetime,
+    given: Given | None,
+    *,
+    begun: bool,
+) -> None:
+    """The step was told to end while it ran, or, which is known then, just before."""
+    if begun:
+        info = error_info(_not_known(node, "it was cut off while it ran"), path)
+        run.unknown = run.unknown or info
+    else:
+        info = ErrorInfo("interrupted", "it was told to end before it began", path)
+    note(run, node, path, attempt, started_at, given, error=info)
+
+
+async def _its_turn(run: ExecutionRun, node: ActionNode, rate: str, path: str, attempt: int, *, had_one: bool) -> bool:
+    """Wait for the step's turn; false where that is a row's to do."""
+    now = run.services.clock.now()
+    at = run.services.rates.turn(run.flow.id, node.id, rate, now, had_one=had_one)
+    if at - now > LONGEST_SLEEP:
+        note(run, node, path, attempt, now, None, due_at=at, signal=RATE)
+        run.wait_until(at, RATE)
+        return False
+    if at > now:
+        await run.services.clock.sleep((at - now).total_seconds())
+    return True
 
 
 def _until(pause: Pause, started_at: datetime) -> datetime:

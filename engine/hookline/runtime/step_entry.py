@@ -59,6 +59,23 @@ def note(
     return finished_at
 
 
+def note_started(
+    run: ExecutionRun, node: ActionNode, path: str, attempt: int, started_at: datetime, given: Given
+) -> None:
+    """Note that an action which must not run twice is about to run."""
+    run.journal.add(
+        effect=True,
+        id=node.id,
+        path=path,
+        use=node.action.name,
+        state=StepState.STARTED,
+        attempt=attempt,
+        started_at=started_at,
+        finished_at=started_at,
+        input=_masked(node.action, given.raw),
+    )
+
+
 def _masked(action: Action, raw: Any) -> bytes:
     secret = _secret_settings(action.settings)
     if secret and isinstance(raw, dict):

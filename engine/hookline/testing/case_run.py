@@ -21,8 +21,10 @@ from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.ports import Blobs, Change, Record
 from hookline.registry import Registry
 from hookline.runtime.blocks import run_steps
-from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, Journal, StepFailed
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.http_client import PooledClient
+from hookline.runtime.journal import Journal
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.replies import Replies
 from hookline.runtime.resources import EngineResources

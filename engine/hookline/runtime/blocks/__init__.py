@@ -17,7 +17,8 @@ from hookline.runtime.blocks.foreach import run_foreach
 from hookline.runtime.blocks.parallel import run_parallel
 from hookline.runtime.blocks.switch import run_switch
 from hookline.runtime.blocks.wait import run_wait
-from hookline.runtime.execution_run import Ending, ExecutionRun, Frame
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Ending, Frame
 from hookline.runtime.step import run_action
 
 BLOCKS: Final[dict[type[Node], Run]] = {

@@ -7,7 +7,8 @@ import msgspec
 from hookline.flows.blocks.attempt import TryNode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.runtime.blocks.block import RunSteps
-from hookline.runtime.execution_run import Ending, ExecutionRun, Frame, StepFailed
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Ending, Frame, StepFailed
 from hookline.runtime.interruption import Interrupted, Interruption
 
 

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 from hookline.errors import ExpressionError, StepError
 from hookline.expressions import Condition, Template
 from hookline.flows.blocks.block import Node
-from hookline.runtime.execution_run import Ending, ExecutionRun, Frame, StepFailed, error_info
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
 
 RunSteps: TypeAlias = Callable[[ExecutionRun, Sequence[Node], Frame], Awaitable[Ending]]
 """Runs a list of steps: a block runs those inside it by this."""

@@ -11,7 +11,8 @@ from hookline.model.execution import StepState
 from hookline.model.message import Message
 from hookline.runtime.blocks.block import RunSteps, evaluate
 from hookline.runtime.blocks.side_by_side import block_failed, known_failure, side_by_side
-from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, StepFailed, error_info
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed, error_info
 from hookline.runtime.interruption import SUPERSEDED, Interrupted, Interruption
 
 #: How many items run before the event loop gets its turn, where no item has anything to wait for.

@@ -10,7 +10,8 @@ from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.message import Message
 from hookline.runtime.blocks.block import RunSteps
 from hookline.runtime.blocks.side_by_side import block_failed, known_failure, side_by_side
-from hookline.runtime.execution_run import Blocked, Ending, ExecutionRun, Frame, StepFailed
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.interruption import SUPERSEDED, Interrupted, Interruption
 
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from hookline.model.execution import StepState
-from hookline.runtime.execution_run import ExecutionRun, Frame, StepFailed
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Frame, StepFailed
 from hookline.runtime.interruption import SUPERSEDED, Interrupted, Interruption
 
 

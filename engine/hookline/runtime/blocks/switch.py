@@ -3,7 +3,8 @@
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.model.execution import StepState
 from hookline.runtime.blocks.block import RunSteps, evaluate
-from hookline.runtime.execution_run import Ending, ExecutionRun, Frame
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Ending, Frame
 
 
 async def run_switch(run: ExecutionRun, node: SwitchNode, frame: Frame, run_steps: RunSteps) -> Ending:

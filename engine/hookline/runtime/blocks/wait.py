@@ -12,7 +12,8 @@ from hookline.model.callback import Call, unpack_callback
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.ports import Await, Settle, TimedOut, TimeOut
 from hookline.runtime.blocks.block import RunSteps, evaluate
-from hookline.runtime.execution_run import Ending, ExecutionRun, Frame, StepFailed, error_info
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
 from hookline.runtime.step import go_on, replay, take
 
 TIMED_OUT = "wait_timed_out"

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.BigInteger),
         sa.Column("finished_at", sa.BigInteger),
         sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("reopened_after", sa.Integer, nullable=False, server_default="0"),
         sa.Column("error_code", sa.Text),
         sa.Column("error_message", sa.Text),
         sa.Column("error_step", sa.Text),
