@@ -22,8 +22,11 @@ HooklineError
 │   ├── Malformed           400
 │   ├── NotVerified         401
 │   ├── FlowUnknown         404
+│   ├── TokenUnknown        404
 │   ├── MethodNotAllowed    405
 │   ├── RequestTimeout      408
+│   ├── CalledAlready       409
+│   ├── WaitOver            410
 │   ├── TooLarge            413
 │   ├── UnsupportedMedia    415
 │   ├── SchemaViolation     422
@@ -194,13 +197,18 @@ class StepError(HooklineError):
         code: str | None = None,
         retryable: bool = False,
         retry_after: float | None = None,
+        outcome_unknown: bool = False,
     ) -> None:
-        """`retry_after`: seconds the other side asks us to wait before trying again."""
+        """`retry_after`: seconds the other side asks us to wait before trying again.
+
+        `outcome_unknown`: what was asked for may have been done all the same, as after an answer that never came.
+        """
         super().__init__(message)
         # An instance's code hides the class's: an action names its own failures, `http.404` for one.
         self.error_code = code or type(self).code
         self.retryable = retryable
         self.retry_after = retry_after
+        self.outcome_unknown = outcome_unknown
 
 
 class RequestRefused(HooklineError):
@@ -248,6 +256,13 @@ class FlowUnknown(RequestRefused):
     status = 404
 
 
+class TokenUnknown(RequestRefused):
+    """No step waits at this URL."""
+
+    code = "request.token_unknown"
+    status = 404
+
+
 class MethodNotAllowed(RequestRefused):
     """The flow doesn't take this method."""
 
@@ -260,6 +275,20 @@ class RequestTimeout(RequestRefused):
 
     code = "request.timeout"
     status = 408
+
+
+class CalledAlready(RequestRefused):
+    """Another call came first."""
+
+    code = "request.called_already"
+    status = 409
+
+
+class WaitOver(RequestRefused):
+    """Nothing waits for this call any more."""
+
+    code = "request.wait_over"
+    status = 410
 
 
 class TooLarge(RequestRefused):

@@ -1,7 +1,9 @@
 """When failures are tried again."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,3 +44,37 @@ def test_no_wait_is_longer_than_the_cap(attempt: int, factor: float, wait: timed
     found = next_wait(policy, attempt, AGAIN)
     assert found is not None
     assert timedelta(0) <= found <= timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("code", "retryable", "again"),
+    [
+        ("http.503", False, True),
+        ("probe.away", False, True),
+        ("probe.away.far", True, True),
+        ("probe", True, False),
+        ("http.502", True, False),
+        ("probes.x", True, False),
+    ],
+)
+def test_listed_codes_decide_which_errors_are_tried_again(code: str, retryable: bool, again: bool) -> None:
+    policy = RetryPolicy(on=("http.503", "probe.*"))
+    assert (next_wait(policy, 1, StepError("x", code=code, retryable=retryable)) is not None) == again
+
+
+@given(jitter=st.floats(0, 1), seed=st.text(max_size=20), attempt=st.integers(1, 4))
+def test_jitter_shortens_waits_by_its_part_at_most_and_the_same_way_each_time(
+    jitter: float, seed: str, attempt: int
+) -> None:
+    whole = next_wait(POLICY, attempt, AGAIN)
+    policy = replace(POLICY, jitter=jitter)
+    found = next_wait(policy, attempt, AGAIN, seed)
+    assert whole is not None
+    assert found is not None
+    assert whole * (1 - jitter) - timedelta(milliseconds=1) <= found <= whole
+    assert next_wait(policy, attempt, AGAIN, seed) == found
+
+
+def test_jitter_sets_executions_apart() -> None:
+    policy = replace(POLICY, jitter=0.5)
+    assert len({next_wait(policy, 1, AGAIN, f"execution {number}") for number in range(50)}) == 50

@@ -10,13 +10,14 @@ from pydantic_core import ErrorDetails
 
 from hookline.errors import Problem
 from hookline.flows.positions import escape
-from hookline.model.flow import BLOCKS, FLOW_ID, STEP_ID, STEPS, FlowDocument
+from hookline.model.flow import BLOCKS, ERROR_CODE, FLOW_ID, STEP_ID, STEPS, FlowDocument
 from hookline.nearest import did_you_mean, nearest
 
 #: What patterns of the document's model mean in words.
 _PATTERNS: Final[Mapping[str, str]] = {
     FLOW_ID: "a flow's id is small letters, digits and dashes, as in paypal-to-accounting",
     STEP_ID: "this name is small letters, digits and underscores, a letter first, as in order_lines",
+    ERROR_CODE: "a code of errors is as in http.503, or http.* for all that begin so",
     r"^[1-9][0-9]*/(s|m|h)$": "a rate is a count for a second, minute or hour: 10/s, 600/m or 5000/h",
 }
 

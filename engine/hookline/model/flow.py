@@ -13,6 +13,8 @@ from hookline.model.webhook import Rate
 
 FLOW_ID = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 STEP_ID = r"^[a-z][a-z0-9_]*$"
+ERROR_CODE = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$"
+"""The code of an error, or with `*` as its last part all that begin like it."""
 
 EXPRESSION_SCHEMA: Final = {"x-hookline": "expression"}
 """Stands in these models' JSON Schema for that of an expression, which depends on the mappers that are installed."""
@@ -43,6 +45,19 @@ class RetryDocument(_Document):
     wait: Duration = Field(default=timedelta(seconds=1), description="The wait before the second attempt.")
     factor: float = Field(default=2.0, ge=1, description="By how much the wait grows each time.")
     cap: Duration = Field(default=timedelta(minutes=5), description="The longest wait.")
+    jitter: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="By which part of it a wait may be shorter, at random, so that what failed together doesn't come "
+        "back together.",
+    )
+    on: tuple[Annotated[str, StringConstraints(pattern=ERROR_CODE)], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The codes of the errors after which it is tried again, such as `http.503` or `http.*`; by default "
+        "those that the action calls retryable.",
+    )
 
 
 class _Step(_Document):
@@ -60,6 +75,16 @@ class ActionStep(_Step):
     credential: str | None = Field(default=None, description="The name of the credential that it uses.")
     retry: RetryDocument | None = Field(default=None, description="How failures are tried again.")
     timeout: Duration | None = Field(default=None, description="The longest time for one attempt.")
+    rate: Rate | None = Field(
+        default=None,
+        description="How often it runs at most, over all executions of the flow on a server, such as `5/s`: evenly "
+        "spaced; the others wait for their turn.",
+    )
+    delivery: Literal["at_least_once", "at_most_once"] = Field(
+        default="at_least_once",
+        description="`at_most_once`: where it isn't known whether it took effect, it isn't run again, but fails with "
+        "code `outcome_unknown`.",
+    )
     on_error: Literal["fail", "continue"] = Field(
         default="fail", description="`continue` keeps the message and sets `steps.<id>.error`."
     )

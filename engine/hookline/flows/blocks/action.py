@@ -1,5 +1,6 @@
 """The step that runs an action."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
@@ -10,7 +11,7 @@ from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.scope import Place
 from hookline.flows.settings import settings_problems
-from hookline.model.flow import ActionStep
+from hookline.model.flow import ActionStep, RetryDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,27 @@ class RetryPolicy:
     wait: timedelta = timedelta(seconds=1)
     factor: float = 2.0
     cap: timedelta = timedelta(minutes=5)
+    jitter: float = 0.0
+    """By which part of it a wait may be shorter."""
+    on: tuple[str, ...] | None = None
+    """The codes after which it is tried again, `http.*` for many; None for what actions call retryable."""
+
+    def takes(self, code: str, *, retryable: bool) -> bool:
+        """Whether it is tried again after such an error."""
+        if self.on is None:
+            return retryable
+        return any(code == one or (one.endswith("*") and code.startswith(one[:-1])) for one in self.on)
+
+
+def retry_policy(document: RetryDocument | None) -> RetryPolicy:
+    """What a step says of it."""
+    if document is None:
+        return RetryPolicy()
+    return RetryPolicy(document.attempts, document.wait, document.factor, document.cap, document.jitter, document.on)
+
+
+ONCE: Final = RetryPolicy(attempts=1)
+"""No second attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +56,10 @@ class ActionNode(Node):
     retry: RetryPolicy
     timeout: timedelta | None
     on_error: Literal["fail", "continue"]
+    rate: str | None = None
+    """How often it runs at most, over all executions: `5/s`."""
+    once: bool = False
+    """It is run at most once: where its outcome isn't known, it fails."""
 
 
 def _compile(step: RawStep, compiling: Compiling) -> tuple[ActionNode | None, Place]:
@@ -62,7 +88,7 @@ def _node(step: RawStep, compiling: Compiling) -> ActionNode | None:
     if document.timeout is not None and document.timeout <= timedelta():
         message, remedy = "a timeout of nothing lets no attempt finish", "leave it out, or give it some time"
         compiling.problem(message, f"{pointer}/timeout", "invalid_value", remedy)
-    retry = document.retry
+    _runs(document, action, raw, pointer, compiling)
     return ActionNode(
         id=step.id,
         pointer=pointer,
@@ -70,10 +96,24 @@ def _node(step: RawStep, compiling: Compiling) -> ActionNode | None:
         action=action,
         settings=settings,
         credential=document.credential,
-        retry=RetryPolicy() if retry is None else RetryPolicy(retry.attempts, retry.wait, retry.factor, retry.cap),
+        retry=ONCE if document.delivery == "at_most_once" else retry_policy(document.retry),
         timeout=document.timeout,
         on_error=document.on_error,
+        rate=document.rate,
+        once=document.delivery == "at_most_once",
     )
+
+
+def _runs(document: ActionStep, action: Action, raw: Mapping[str, Any], pointer: str, compiling: Compiling) -> None:
+    """What is wrong with how often it runs."""
+    once = document.delivery == "at_most_once"
+    if once and document.retry is not None:
+        message = "what runs at most once is never tried again"
+        compiling.problem(message, f"{pointer}/retry", "retry_at_most_once", 'remove "retry", or "delivery"')
+    for key in ("rate", "delivery"):
+        if key in raw and action.pure:
+            message = f"action {action.name!r} has no effects: {key!r} changes nothing"
+            compiling.problem(message, f"{pointer}/{key}", "without_effect", "remove it", "warning")
 
 
 def _credential(name: Any, action: Action, pointer: str, compiling: Compiling) -> None:
