@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import errno
 import json
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -349,3 +352,19 @@ async def test_a_flood_of_connections_is_cut_without_holding_any(server: Server)
         first.close()
         assert {status(answer) for answer in answers if answer} <= {503}
         assert sum(not answer for answer in answers) >= 1
+
+
+async def test_a_connection_that_is_reset_while_it_closes_is_no_error_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """uvloop says so, asyncio's own loop does not."""
+    close = TCPServer._close
+
+    async def reset(connection: TCPServer) -> None:
+        await close(connection)
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(TCPServer, "_close", reset)
+    async with serving("hypercorn") as served:
+        assert status(await served.exchange(post(JSON, "Content-Length: 2", close=True, body=b"{}"))) == 202
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -130,6 +130,11 @@ class _Connection(TCPServer):
                 while await self.reader.read(_READ):
                     pass
 
+    async def _close(self) -> None:
+        # uvloop may find out only now that the other side has gone.
+        with contextlib.suppress(OSError):
+            await super()._close()
+
     async def _idle_timeout(self) -> None:
         # The answer to a request that was under way then comes after the end.
         if not self.reader.at_eof():
