@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from hookline.model.durations import Duration
 
 Method = Literal["GET", "POST", "PUT", "PATCH"]
+CallMethod = Literal["POST", "PUT", "PATCH"]
+"""Without GET, since what only follows links must not resume a flow."""
 BodyMode = Literal["auto", "json", "raw"]
 Numbers = Literal["binary", "exact"]
 MediaRange = Annotated[str, StringConstraints(pattern=r"^[^/\s;,]+/[^/\s;,]+$")]
@@ -42,13 +44,22 @@ class Verify(BaseModel):
 Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]*/(s|m|h)$")]
 
 
+_MAPPED = 96
+"""Bits before the IPv4 address in `::ffff:192.0.2.1`."""
+
+
 def _network(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return ip_network(value)
+        network = ip_network(value)
     except ValueError as error:
         raise ValueError(f"{error}; a network is an address, or such as 10.0.0.0/8 or 2001:db8::/32") from None
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED:
+        return network
+    # Addresses are compared as what they map to.
+    return IPv4Network((mapped, network.prefixlen - _MAPPED))
 
 
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string"})]
@@ -183,6 +194,11 @@ class WaitSettings(RequestSettings):
         default=Verify(scheme="none"),
         description="How the caller is verified. Who calls the step's own URL knows a secret by that; where calls are "
         'correlated it has to be said, and be it "none".',
+    )
+    methods: tuple[CallMethod, ...] = Field(
+        default=("POST",),
+        min_length=1,
+        description="The methods it takes; a GET shows a page that asks, and runs nothing.",
     )
     timeout: Duration | None = Field(
         default=None, description="How long the step waits; then it fails with code `wait_timed_out`."

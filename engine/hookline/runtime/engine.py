@@ -22,7 +22,6 @@ from hookline.ports import (
     Blobs,
     CallBack,
     CallbackOutcome,
-    Called,
     Cancel,
     Change,
     Publish,
@@ -51,6 +50,7 @@ from hookline.runtime.sweeper import Sweeper
 from hookline.runtime.system_clock import SystemClock
 from hookline.runtime.timers import Timers
 from hookline.runtime.versions import FlowVersions
+from hookline.runtime.waiting_steps import WaitingSteps
 from hookline.vault import Vault
 
 #: Executions that run side by side of a flow that doesn't say how many, since it isn't there any more.
@@ -119,6 +119,9 @@ class Engine:
             stub=stub,
         )
         self.resume_tokens = ResumeTokens(options.secret_keys)
+        self.waiting = WaitingSteps(
+            self.store, self.queue, self._versions, self.resume_tokens, lambda: self.intake.open
+        )
         self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started, self._resume_url)
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
         self._sweeper = Sweeper(self.store, self.blobs, self.clock, self.log, options.file_retention)
@@ -217,11 +220,7 @@ class Engine:
 
     async def call_back(self, callback: CallBack) -> CallbackOutcome:
         """Make what came for a step that waits durable, and let its execution go on. Raises StoreError."""
-        (outcome,) = await self.store.commit((callback,))
-        assert isinstance(outcome, CallbackOutcome)  # noqa: S101 - a CallBack gives no other
-        if isinstance(outcome, Called) and outcome.execution_id is not None:
-            await self.queue.wake(callback.flow_id, outcome.execution_id)
-        return outcome
+        return await self.waiting.call_back(callback)
 
     async def release(self, execution_id: str) -> None:
         """Let the next execution with its order key run, although this one has failed and holds the key.

@@ -2,11 +2,12 @@
 
 from typing import Any, Final
 
+from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import encode
-from hookline.model.webhook import AcceptedAnswer, WebhookSettings
-from hookline.ports import Accepted, Duplicate
-from hookline.scheme import Answer
+from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings
+from hookline.ports import Accepted, Called, CalledBefore, Duplicate
+from hookline.scheme import Answer, Scheme
 from hookline.service.exchange import HookReply
 
 EXECUTION_ID: Final = b"hookline-execution-id"
@@ -18,13 +19,10 @@ _TEXT: Final = b"text/plain; charset=utf-8"
 
 def accepted(flow: CompiledFlow, webhook: WebhookSettings, outcome: Accepted | Duplicate) -> HookReply:
     """The answer where nobody waits for the flow: the trigger's own, or else the scheme's, or else ours."""
-    if webhook.accepted is not None:
-        return _own(webhook.accepted, outcome.execution_id)
+    chosen = _chosen(webhook, flow.trigger.scheme, outcome.execution_id)
+    if chosen is not None:
+        return chosen
     execution_id = outcome.execution_id.encode()
-    scheme = flow.trigger.scheme
-    if scheme is not None and scheme.accepted is not None:
-        reply = answered(scheme.accepted)
-        return HookReply(reply.status, (*reply.headers, (EXECUTION_ID, execution_id)), reply.body)
     if isinstance(outcome, Accepted):
         status, word = 202, b"queued"
     else:
@@ -32,6 +30,29 @@ def accepted(flow: CompiledFlow, webhook: WebhookSettings, outcome: Accepted | D
     # Ids hold nothing that JSON would have to escape.
     body = b'{"execution_id":"%b","flow_id":"%b","status":"%b"}' % (execution_id, flow.id.encode(), word)
     return HookReply(status, ((b"content-type", _JSON), (EXECUTION_ID, execution_id)), body)
+
+
+def called(flow: CompiledFlow, step: WaitNode, outcome: Called | CalledBefore) -> HookReply:
+    """The answer to a call to a step that waits: the step's own, or else the scheme's, or else ours."""
+    chosen = _chosen(step.settings, step.scheme, outcome.execution_id)
+    if chosen is not None:
+        return chosen
+    status, word = (202, "accepted") if isinstance(outcome, Called) else (200, "duplicate")
+    body = {"execution_id": outcome.execution_id, "flow_id": flow.id, "step": step.id, "status": word}
+    return HookReply(status, ((b"content-type", _JSON), *_execution(outcome.execution_id)), encode(body))
+
+
+def _chosen(settings: RequestSettings, scheme: Scheme[Any, Any] | None, execution_id: str | None) -> HookReply | None:
+    if settings.accepted is not None:
+        return _own(settings.accepted, execution_id)
+    if scheme is None or scheme.accepted is None:
+        return None
+    reply = answered(scheme.accepted)
+    return HookReply(reply.status, (*reply.headers, *_execution(execution_id)), reply.body)
+
+
+def _execution(execution_id: str | None) -> tuple[tuple[bytes, bytes], ...]:
+    return () if execution_id is None else ((EXECUTION_ID, execution_id.encode()),)
 
 
 def answered(answer: Answer) -> HookReply:
@@ -49,9 +70,9 @@ def bare(reply: HookReply) -> HookReply:
     return HookReply(reply.status, tuple(one for one in reply.headers if one[0] != b"content-type"))
 
 
-def _own(answer: AcceptedAnswer, execution_id: str) -> HookReply:
+def _own(answer: AcceptedAnswer, execution_id: str | None) -> HookReply:
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
-    headers.append((EXECUTION_ID, execution_id.encode()))
+    headers += _execution(execution_id)
     if answer.body is None or answer.status in BODYLESS:
         return HookReply(answer.status, tuple(headers))
     kind, body = encoded(answer.body)

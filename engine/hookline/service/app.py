@@ -1,8 +1,8 @@
 """The web application: Quart for the API and the console, and the hook in front of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 from quart import Blueprint, Quart, Response
@@ -14,12 +14,15 @@ from hookline.http import HttpClient
 from hookline.ids import Ids
 from hookline.ports import Blobs
 from hookline.runtime.replies import History, Replies
-from hookline.service.asgi import HookFirst, HookMount
+from hookline.service.asgi import HOOK, RESUME, Door, HookFirst, HookMount
+from hookline.service.calls import Calls, Waiting
 from hookline.service.exchange import HookReply
 from hookline.service.hook import Hook, HookOptions, Intake
 from hookline.service.problems import MEDIA_TYPE, explain, problem_body, refusal
+from hookline.service.receiving import Receiver
 from hookline.service.refusing import Counts, Record, Refuser
 from hookline.service.responding import Responder
+from hookline.service.resume import Resume
 from hookline.service.verification import CredentialSource
 
 _log: Final = structlog.get_logger("hookline.service")
@@ -30,6 +33,8 @@ class HookParts(Protocol):
 
     @property
     def intake(self) -> Intake: ...
+    @property
+    def waiting(self) -> Waiting: ...
     @property
     def credentials(self) -> CredentialSource: ...
     @property
@@ -50,30 +55,45 @@ class HookParts(Protocol):
     def store(self) -> History: ...
 
 
-def create_hook(engine: HookParts, options: HookOptions) -> Hook:
-    """The hook of an engine."""
-    return Hook(
+class Doors(NamedTuple):
+    """Where requests from outside come in."""
+
+    hook: Hook
+    resume: Resume
+
+    def mounted(self) -> Mapping[str, Door]:
+        """Each by the prefix of its paths."""
+        return {HOOK: self.hook, RESUME: self.resume}
+
+
+def create_doors(engine: HookParts, options: HookOptions) -> Doors:
+    """The doors of an engine."""
+    refuser = Refuser(engine.metrics, engine.refusals)
+    receiver = Receiver(
+        credentials=engine.credentials, blobs=engine.blobs, http=engine.http, clock=engine.clock, options=options
+    )
+    calls = Calls(waiting=engine.waiting, receiver=receiver, clock=engine.clock, ids=engine.ids)
+    hook = Hook(
         intake=engine.intake,
-        credentials=engine.credentials,
-        blobs=engine.blobs,
-        http=engine.http,
+        receiver=receiver,
+        calls=calls,
         clock=engine.clock,
         ids=engine.ids,
-        options=options,
         responder=Responder(engine.replies, engine.store, engine.blobs),
-        refuser=Refuser(engine.metrics, engine.refusals),
+        refuser=refuser,
     )
+    return Doors(hook, Resume(waiting=engine.waiting, calls=calls, receiver=receiver, refuser=refuser))
 
 
 def create_app(engine: HookParts, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:
     """The application of an engine that is started and stopped elsewhere.
 
-    `/hook/…` never reaches Quart: a route of it costs as much as all the rest of accepting a message.
+    `/hook/…` and `/resume/…` never reach Quart: a route of it costs as much as all the rest of accepting a message.
     """
     app = create_pages(blueprints)
     # Quart documents this way of wrapping it; its types are those of one framework, and ours of none.
     rest: Any = app.asgi_app
-    app.asgi_app = HookFirst(HookMount(create_hook(engine, options)), rest)  # type: ignore[method-assign,assignment]  # as said above
+    app.asgi_app = HookFirst(HookMount(create_doors(engine, options).mounted()), rest)  # type: ignore[method-assign,assignment]  # as said above
     return app
 
 

@@ -1,4 +1,4 @@
-"""The hook as a plain ASGI application: no framework between the server and it.
+"""The doors for requests from outside as a plain ASGI application: no framework between the server and it.
 
 An answer that is given before the whole body has come needs care: a server that stops reading leaves a sender that is
 still writing hanging, and one that closes at once may take the answer with it. So the answer goes out, what still
@@ -7,12 +7,11 @@ comes is thrown away for a bounded time, and only then the response ends and the
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.errors import Unavailable
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
-from hookline.service.hook import Hook
 from hookline.service.problems import refusal
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -21,7 +20,9 @@ Receive: TypeAlias = Callable[[], Awaitable[Event]]
 Send: TypeAlias = Callable[[Event], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-PREFIX: Final = "/hook/"
+HOOK: Final = "/hook/"
+RESUME: Final = "/resume/"
+PREFIXES: Final = (HOOK, RESUME)
 DRAIN_BYTES: Final = 16_000_000
 DRAIN_SECONDS: Final = 2.0
 HOLD_SECONDS: Final = 0.25
@@ -60,18 +61,27 @@ class _Body:
         raise StopAsyncIteration
 
 
+class Door(Protocol):
+    """What answers the requests to one prefix."""
+
+    async def handle(self, request: HookRequest) -> HookReply:
+        """The answer. Raises SenderGone."""
+        ...
+
+
 class HookMount:
-    """Serves `/hook/…`."""
+    """Serves `/hook/…` and `/resume/…`."""
 
     def __init__(
         self,
-        hook: Hook,
+        doors: Mapping[str, Door],
         *,
         drain_bytes: int = DRAIN_BYTES,
         drain_seconds: float = DRAIN_SECONDS,
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
-        self._hook = hook
+        """`doors`: by the prefix of their paths, one of `PREFIXES`."""
+        self._doors = doors
         self._drain_bytes = drain_bytes
         self._drain_seconds = drain_seconds
         self._hold_seconds = hold_seconds
@@ -87,9 +97,10 @@ class HookMount:
         body = _Body(receive)
         client = scope.get("client")
         path: str = scope["path"]
+        prefix = HOOK if path.startswith(HOOK) else RESUME
         request = HookRequest(
             method=scope["method"],
-            path=path[len(PREFIX) :],
+            path=path[len(prefix) :],
             raw_path=scope.get("raw_path") or path.encode(),
             query=scope["query_string"],
             headers=scope["headers"],
@@ -98,7 +109,7 @@ class HookMount:
             http_version=scope["http_version"],
         )
         try:
-            reply = await self._hook.handle(request)
+            reply = await self._doors[prefix].handle(request)
             if reply.status == _TOO_MANY:
                 await self._hold_back()
         except SenderGone:
@@ -178,7 +189,7 @@ def _start(reply: HookReply, *, close: bool) -> Event:
 
 
 class HookFirst:
-    """Sends `/hook/…` to the hook, and all else to the application behind it."""
+    """Sends what comes from outside to the doors, and all else to the application behind them."""
 
     def __init__(self, hook: Application, rest: Application) -> None:
         self._hook = hook
@@ -186,7 +197,7 @@ class HookFirst:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's request."""
-        if scope["type"] != "lifespan" and scope["path"].startswith(PREFIX):
+        if scope["type"] != "lifespan" and scope["path"].startswith(PREFIXES):
             await self._hook(scope, receive, send)
         else:
             await self._rest(scope, receive, send)

@@ -1,5 +1,6 @@
 """Who sends: the address behind the proxies that the server trusts, whether it may, and how often."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -7,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final, Literal, TypeAlias
 
 from hookline.errors import NotVerified, TooMany
-from hookline.model.webhook import WebhookSettings
+from hookline.model.webhook import RequestSettings
 from hookline.runtime.rate import RateLimit
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -19,6 +20,9 @@ CLIENTS: Final = 10_000
 _HOPS: Final = 64
 _LONGEST: Final = 8192
 """Characters of a `Forwarded` header that are read, from the right."""
+_PAIR: Final = re.compile(r"""([!#$%&'*+.^_`|~\w-]++)=("(?:[^"\\]|\\.)*+"|[^\s",;=\\]++)""", re.ASCII)
+"""Addresses stand unquoted too, although their colons and brackets aren't a token's."""
+_ELEMENT: Final = re.compile(rf"[ \t]*+(?:{_PAIR.pattern}[ \t]*+(?:;[ \t]*+|\Z))++", re.ASCII)
 _SITE: Final = 64
 """Bits of an IPv6 address that are one client's: a single host has the rest of them to itself."""
 
@@ -57,11 +61,11 @@ class Clients:
                 return client
         return client
 
-    def check_rate(self, flow_id: str, webhook: WebhookSettings, client: Address | None, now: float) -> None:
-        """Count a request. Raises TooMany over the client's rate. `now` is monotonic time."""
+    def check_rate(self, name: str, webhook: RequestSettings, client: Address | None, now: float) -> None:
+        """Count a request to what has this name. Raises TooMany over the client's rate. `now` is monotonic time."""
         if webhook.client_rate is None:
             return
-        key = (flow_id, webhook.client_rate, _client(client))
+        key = (name, webhook.client_rate, _client(client))
         rate = self._rates.get(key)
         if rate is None:
             if len(self._rates) >= self._remembered:
@@ -72,11 +76,11 @@ class Clients:
             self._rates.move_to_end(key)
         wait = rate.wait(now)
         if wait > 0:
-            raise TooMany(f"flow {flow_id!r} takes {webhook.client_rate} from one address", retry_after=wait)
+            raise TooMany(f"{name!r} takes {webhook.client_rate} from one address", retry_after=wait)
         rate.spend(now)
 
 
-def check_address(webhook: WebhookSettings, client: Address | None) -> None:
+def check_address(webhook: RequestSettings, client: Address | None) -> None:
     """Raises NotVerified where the flow doesn't take requests from there: it tells no more than a wrong signature."""
     if webhook.allow_from is not None and (client is None or not _within(client, webhook.allow_from)):
         error = NotVerified(counted_as="request.address")
@@ -112,20 +116,24 @@ def _without_port(hop: str) -> str:
 
 
 def _forwarded(value: str) -> list[str]:
-    """Who called each proxy, of a `Forwarded` header (RFC 7239); empty for one that doesn't say."""
-    return [_for(element) for element in _split(value[-_LONGEST:], ",")]
+    """Who called each proxy, of a `Forwarded` header (RFC 7239); empty for one that doesn't say.
+
+    Where a quote is left open nobody is known: it may be the sender's, and hold what the proxies have written.
+    """
+    elements = _elements(value[-_LONGEST:])
+    return [""] if elements is None else [_for(element) for element in elements]
 
 
 def _for(element: str) -> str:
-    for pair in _split(element, ";"):
-        name, _, given = pair.partition("=")
-        if name.strip().lower() == "for":
-            return given.strip().strip('"')
-    return ""
+    """Who is named. Nobody by what isn't plain: a sender's open quote may end at a quote of the proxy's."""
+    if _ELEMENT.fullmatch(element) is None:
+        return ""
+    named = [given for name, given in _PAIR.findall(element) if name.lower() == "for"]
+    return named[0].strip('"') if len(named) == 1 else ""
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """Parts, where what is quoted isn't divided."""
+def _elements(text: str) -> list[str] | None:
+    """The elements, where what is quoted isn't divided; None where a quote is left open."""
     parts: list[str] = []
     start, quoted, escaped = 0, False, False
     for place, character in enumerate(text):
@@ -135,7 +143,7 @@ def _split(text: str, separator: str) -> list[str]:
             escaped = True
         elif character == '"':
             quoted = not quoted
-        elif character == separator and not quoted:
+        elif character == "," and not quoted:
             parts.append(text[start:place])
             start = place + 1
-    return [*parts, text[start:]]
+    return None if quoted else [*parts, text[start:]]

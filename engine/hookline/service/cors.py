@@ -1,12 +1,15 @@
 """Letting pages of other origins send from a browser (the Fetch standard's CORS protocol)."""
 
 from collections.abc import Mapping
+from typing import Final
 
-from hookline.model.webhook import Cors, WebhookSettings
+from hookline.model.webhook import Cors, RequestSettings
 from hookline.service.exchange import HookReply
 
+_OURS: Final = (b"vary", b"access-control-allow-origin", b"access-control-expose-headers")
 
-def options(webhook: WebhookSettings, headers: Mapping[str, str]) -> HookReply:
+
+def options(webhook: RequestSettings, headers: Mapping[str, str]) -> HookReply:
     """The answer to OPTIONS: a browser's preflight, or somebody's question what the hook takes."""
     methods = ", ".join(("HEAD", "OPTIONS", *webhook.methods)).encode()
     cors, origin = webhook.cors, headers.get("origin")
@@ -25,20 +28,28 @@ def options(webhook: WebhookSettings, headers: Mapping[str, str]) -> HookReply:
     )
 
 
-def allowing(reply: HookReply, webhook: WebhookSettings, origin: str | None) -> HookReply:
+def allowing(reply: HookReply, webhook: RequestSettings, origin: str | None) -> HookReply:
     """An answer that a page of that origin may read, where the hook lets it: refusals too, which it has to show."""
     cors = webhook.cors
     if cors is None or origin is None:
         return reply
     allowed = _allowed(cors, origin)
-    headers = reply.headers if (b"vary", b"Origin") in reply.headers else (*reply.headers, (b"vary", b"Origin"))
+    # A flow's reply may have set them: a browser refuses an answer that allows two origins.
+    headers = [header for header in reply.headers if header[0] not in _OURS]
+    varies = [value for name, value in reply.headers if name == b"vary"]
+    if b"*" not in varies and not any(b"origin" in _listed(value) for value in varies):
+        varies.append(b"Origin")
+    headers.append((b"vary", b", ".join(varies)))
     if allowed is not None:
-        headers = (
-            *headers,
+        headers += [
             (b"access-control-allow-origin", allowed),
             (b"access-control-expose-headers", b"Hookline-Execution-Id, Retry-After"),
-        )
-    return HookReply(reply.status, headers, reply.body, reply.file, reply.chunks)
+        ]
+    return HookReply(reply.status, tuple(headers), reply.body, reply.file, reply.chunks)
+
+
+def _listed(value: bytes) -> list[bytes]:
+    return [one.strip() for one in value.lower().split(b",")]
 
 
 def _allowed(cors: Cors, origin: str) -> bytes | None:

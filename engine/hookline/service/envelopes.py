@@ -1,6 +1,6 @@
 """What a request becomes: the envelope of its message, with the key that tells whether it came before."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from hookline.clock import Clock
 from hookline.flows.compiled import CompiledFlow
@@ -8,11 +8,8 @@ from hookline.flows.keys import arrival_scope, bounded
 from hookline.ids import Ids
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
-from hookline.scheme import Verified
 from hookline.service.bodies.properties import lenient_query
-from hookline.service.bodies.received import Received
-from hookline.service.clients import Address
-from hookline.service.request_headers import Headers
+from hookline.service.receiving import Taken
 
 
 class Envelopes:
@@ -22,34 +19,22 @@ class Envelopes:
         self._clock = clock
         self._ids = ids
 
-    def of(
-        self,
-        flow: CompiledFlow,
-        webhook: WebhookSettings,
-        headers: Headers,
-        received: Received,
-        verified: Verified | None,
-        *,
-        method: str,
-        path: str,
-        query: bytes,
-        received_at: datetime,
-        sender: Address | None,
-    ) -> Envelope:
-        """The envelope of what was received, in all of which secrets are masked.
+    def of(self, flow: CompiledFlow, webhook: WebhookSettings, taken: Taken, path: str) -> Envelope:
+        """The envelope of a request to start a flow; `path` is what follows the flow's id in its URL.
 
         Raises SchemaViolation where the flow has a dedupe key and the message gives none.
         """
         trigger = flow.trigger
+        headers, received, verified = taken.headers, taken.received, taken.verified
         message = Message(received.body, headers.joined, received.attachments)
         arrival = Arrival(
             use=trigger.use,
-            method=method,
+            method=taken.method,
             path=path,
-            query=lenient_query(query) if query else {},
-            received_at=received_at,
-            verified_by=trigger.scheme.name if trigger.scheme is not None else None,
-            client=str(sender) if sender is not None else None,
+            query=lenient_query(taken.query) if taken.query else {},
+            received_at=taken.received_at,
+            verified_by=taken.verified_by,
+            client=str(taken.sender) if taken.sender is not None else None,
             scheme_id=verified.dedupe_key if verified is not None else None,
         )
         key: str | None = None

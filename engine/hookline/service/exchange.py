@@ -12,11 +12,11 @@ class SenderGone(Exception):
 
 
 class HookRequest(msgspec.Struct, frozen=True):
-    """One request to `/hook/…`."""
+    """One request to `/hook/…` or `/resume/…`."""
 
     method: str
     path: str
-    """What follows `/hook/`, decoded."""
+    """What follows the prefix, decoded."""
     raw_path: bytes
     """The whole path as it was received, without the query."""
     query: bytes

@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 from hookline.errors import RequestRefused
 from hookline.jsontypes import decode, encode
 from hookline.model.refused import BODY_KEPT
-from hookline.model.webhook import WebhookSettings
+from hookline.model.webhook import RequestSettings
 from hookline.service.bodies.received import Received
 from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.masking import Masks
@@ -50,13 +50,17 @@ class Record(Protocol):
 class Seen:
     """What is known of a request by the time that it is answered, whatever the answer is."""
 
-    __slots__ = ("beginning", "client", "flow_id", "masks", "origin", "webhook", "wire")
+    __slots__ = ("bare", "beginning", "client", "flow_id", "masks", "origin", "path", "webhook", "wire")
 
     def __init__(self) -> None:
         self.flow_id = UNKNOWN_FLOW
-        self.webhook: WebhookSettings | None = None
+        self.webhook: RequestSettings | None = None
         """Where pages of other origins may read the answer."""
+        self.bare = False
+        """A refusal has no body."""
         self.origin: str | None = None
+        self.path: str | None = None
+        """What is recorded in place of the path, where that is a secret."""
         self.masks = _NO_MASKS
         self.client: str | None = None
         self.wire: Wire | None = None
@@ -80,7 +84,7 @@ class Refuser:
             status=error.status,
             detail=explained(error),
             method=request.method,
-            path=request.path,
+            path=request.path if seen.path is None else seen.path,
             size=came or announced(request.headers),
             client=seen.client or request.client,
             body=seen.beginning.masked(seen.masks) if seen.beginning is not None else None,

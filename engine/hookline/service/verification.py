@@ -7,7 +7,6 @@ import structlog
 from pydantic import BaseModel
 
 from hookline.errors import CannotVerify, CredentialError, NotVerified, RequestRefused
-from hookline.flows.compiled import CompiledTrigger
 from hookline.scheme import Scheme, SignedRequest, Verified
 from hookline.service.masking import Masks
 
@@ -26,6 +25,17 @@ class CredentialSource(Protocol):
         ...
 
 
+class Verifier(Protocol):
+    """What says how a sender is verified: a trigger, or a step that waits."""
+
+    @property
+    def scheme(self) -> Scheme[Any, Any] | None: ...
+    @property
+    def scheme_settings(self) -> BaseModel | None: ...
+    @property
+    def credential(self) -> str | None: ...
+
+
 class Verification:
     """Judges one request. Every way of failing to hold gives the same NotVerified, so that it tells nothing."""
 
@@ -35,16 +45,16 @@ class Verification:
         self,
         flow_id: str,
         scheme: Scheme[Any, Any],
-        trigger: CompiledTrigger,
+        verifier: Verifier,
         request: SignedRequest,
         credentials: CredentialSource,
     ) -> None:
         """Raises NotVerified where the headers show it already, and CannotVerify."""
         self._flow_id = flow_id
         self._scheme = scheme
-        credential = self._credential(trigger, credentials)
+        credential = self._credential(verifier.credential, credentials)
         self.reads_body = scheme.reads_body
-        chosen = trigger.scheme_settings
+        chosen = verifier.scheme_settings
         self.masks = self._guard(
             lambda: Masks(scheme.secret_headers(chosen), scheme.secret_query(chosen), scheme.secret_fields(chosen))
         )
@@ -64,22 +74,20 @@ class Verification:
         except Exception as error:  # noqa: BLE001 - a plugin's defect must not become ours
             self._fail(error)
 
-    def _credential(self, trigger: CompiledTrigger, credentials: CredentialSource) -> BaseModel | None:
+    def _credential(self, name: str | None, credentials: CredentialSource) -> BaseModel | None:
         expected = self._scheme.credential
         if expected is None:
             return None
-        if trigger.credential is None:
+        if name is None:
             if not self._scheme.credential_required:
                 return None
-            self._fail(CredentialError(f"the trigger names no credential for {self._scheme.name!r}"))
+            self._fail(CredentialError(f"no credential is named for {self._scheme.name!r}"))
         try:
-            kind, value = credentials.get(trigger.credential)
+            kind, value = credentials.get(name)
         except CredentialError as error:
             self._fail(error)
         if not isinstance(value, expected):
-            self._fail(
-                CredentialError(f"credential {trigger.credential!r} is of type {kind!r}, not {self._scheme.name!r}")
-            )
+            self._fail(CredentialError(f"credential {name!r} is of type {kind!r}, not {self._scheme.name!r}"))
         return value
 
     def _guard(self, call: Callable[[], T]) -> T:

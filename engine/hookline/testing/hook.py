@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookline.errors import CredentialError, FlowUnknown, StoreError
+from hookline.errors import CredentialError, FlowUnknown, StoreError, TokenUnknown
 from hookline.flows.body_schema import BodySchema
 from hookline.flows.compiled import CompiledFlow, CompiledTrigger
 from hookline.flows.keys import Key
@@ -17,13 +17,13 @@ from hookline.model.execution import Execution, StepRecord
 from hookline.model.flow import FlowDocument
 from hookline.model.message import Envelope
 from hookline.model.webhook import WebhookSettings
-from hookline.ports import Accepted, Blob, Blobs, Duplicate
+from hookline.ports import Accepted, Blob, Blobs, CallBack, CallbackOutcome, Called, CalledBefore, Duplicate
 from hookline.runtime.replies import Replies
+from hookline.runtime.waiting_steps import WaitingStep
 from hookline.scheme import Scheme
+from hookline.service.app import create_doors
 from hookline.service.exchange import HookReply, HookRequest
-from hookline.service.hook import Hook, HookOptions
-from hookline.service.refusing import Refuser
-from hookline.service.responding import Responder
+from hookline.service.receiving import HookOptions
 
 
 class StillClock:
@@ -141,6 +141,36 @@ class MemoryIntake:
         return Accepted(envelope.execution_id)
 
 
+class MemoryWaiting:
+    """Steps that wait, by their tokens, and what came for them."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, WaitingStep] = {}
+        self.called: list[CallBack] = []
+        self.outcome: CallbackOutcome | None = None
+        """What a call gets, whatever was called before."""
+        self.failure: Exception | None = None
+        """Raised instead of taking a call."""
+
+    async def named(self, token: str) -> WaitingStep:
+        """The step of a token."""
+        if token not in self.steps:
+            raise TokenUnknown
+        return self.steps[token]
+
+    async def call_back(self, callback: CallBack) -> CallbackOutcome:
+        """Keep the first call for each step, and for each key."""
+        if self.failure is not None:
+            raise self.failure
+        if self.outcome is not None:
+            return self.outcome
+        for known in self.called:
+            if (known.execution_id, known.path, known.key) == (callback.execution_id, callback.path, callback.key):
+                return CalledBefore(known.execution_id, identical=known.digest == callback.digest)
+        self.called.append(callback)
+        return Called(callback.execution_id)
+
+
 class MemoryCredentials(dict[str, tuple[str, BaseModel]]):
     """Credentials in a dictionary: each name's type and value."""
 
@@ -222,17 +252,9 @@ class HookOverMemory:
         self.replies = Replies()
         self.refusals = ListedRefusals()
         self.store = NoHistory()
-        self.hook = Hook(
-            intake=self.intake,
-            credentials=self.credentials,
-            blobs=self.blobs,
-            http=self.http,
-            clock=self.clock,
-            ids=self.ids,
-            options=self.options,
-            responder=Responder(self.replies, self.store, self.blobs),
-            refuser=Refuser(self.metrics, self.refusals),
-        )
+        self.waiting = MemoryWaiting()
+        self.doors = create_doors(self, self.options)
+        self.hook = self.doors.hook
 
     async def send(
         self,
@@ -244,18 +266,21 @@ class HookOverMemory:
         query: bytes = b"",
         headers: Sequence[tuple[bytes, bytes]] = (),
         declare: bool = True,
+        resume: bool = False,
     ) -> HookReply:
-        """Send one request; a body of several pieces comes as so many chunks. `declare`: say its length."""
+        """Send one request; a body of several pieces comes as so many chunks.
+
+        `declare`: say its length. `resume`: send it to `/resume/`, where `path` is the token.
+        """
         chunks = [body] if isinstance(body, bytes) else list(body)
         all_headers = list(headers)
         if content_type is not None:
             all_headers.append((b"content-type", content_type.encode("latin-1")))
         if declare and (body or method != "GET"):
             all_headers.append((b"content-length", b"%d" % sum(map(len, chunks))))
-        request = HookRequest(
-            method, path, b"/hook/" + path.encode(), query, all_headers, _arriving(chunks), "192.0.2.1"
-        )
-        return await self.hook.handle(request)
+        raw_path = ("/resume/" if resume else "/hook/") + path
+        request = HookRequest(method, path, raw_path.encode(), query, all_headers, _arriving(chunks), "192.0.2.1")
+        return await (self.doors.resume if resume else self.hook).handle(request)
 
 
 async def _arriving(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:

@@ -7,7 +7,7 @@ import msgspec
 from python_multipart.multipart import parse_options_header
 
 from hookline.errors import UnsupportedMedia
-from hookline.model.webhook import BodyMode, WebhookSettings, takes
+from hookline.model.webhook import BodyMode, RequestSettings, takes
 
 Kind = Literal["json", "xml", "properties", "multipart", "text", "file", "query"]
 
@@ -67,7 +67,7 @@ def read_media(content_type: str | None, mode: BodyMode = "auto") -> Media:
     )
 
 
-def check_media(webhook: WebhookSettings, media: Media, headers: dict[str, str]) -> None:
+def check_media(webhook: RequestSettings, media: Media, headers: dict[str, str]) -> None:
     """Raise UnsupportedMedia for a declared type that a flow doesn't take."""
     if media is QUERY:
         return

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from hookline.errors import Malformed
-from hookline.model.webhook import WebhookSettings
+from hookline.model.webhook import RequestSettings
 from hookline.runtime.uninterrupted import uninterrupted
 from hookline.service.bodies.file_types import FileTypes
 from hookline.service.bodies.files import IncomingFile, judge_stored, one_attachment, store
@@ -47,7 +47,7 @@ class BodyReader(msgspec.Struct, frozen=True):
     media: Media
     codings: tuple[str, ...]
     limits: Limits
-    webhook: WebhookSettings
+    webhook: RequestSettings
     query: bytes
     disposition: str | None
     exact: bool

@@ -1,0 +1,187 @@
+"""Receiving a request, whatever it is for: from its declared size to what its body became, verified and masked.
+
+The order of the checks is a promise, since each decides what a later one may cost or tell: declared size, client rate,
+media type, address and credentials in headers, counted size, signature, handshake, parsing, schema.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from hookline.clock import Clock
+from hookline.errors import MethodNotAllowed, SchemaViolation, TooLarge
+from hookline.flows.body_schema import BodySchema
+from hookline.flows.compiled import CompiledFlow
+from hookline.http import HttpClient
+from hookline.model.webhook import RequestSettings
+from hookline.ports import Blobs
+from hookline.scheme import Answer, SignedRequest, Verified
+from hookline.service.bodies.codings import content_codings
+from hookline.service.bodies.media import QUERY, check_media, read_media
+from hookline.service.bodies.reader import BodyReader, Limits
+from hookline.service.bodies.received import Received
+from hookline.service.clients import Address, Clients, ForwardedHeader, Networks, check_address
+from hookline.service.exchange import HookRequest
+from hookline.service.refusing import Beginning, Seen
+from hookline.service.request_headers import Headers
+from hookline.service.staging import Staged, stage
+from hookline.service.uploads import Uploads
+from hookline.service.verification import CredentialSource, Verification, Verifier
+from hookline.service.wire import Wire
+
+
+@dataclass(frozen=True, slots=True)
+class HookOptions:
+    """The server's settings for hooks."""
+
+    public_url: str
+    """Where the world reaches this server: what schemes sign begins with it."""
+    max_body: int = 10_000_000
+    """Bytes in a body that is held in memory, on the wire and inflated."""
+    max_file: int = 1_000_000_000
+    """Bytes in a file."""
+    read_timeout: float = 30.0
+    """Seconds that a sender may be silent within its body."""
+    trusted_proxies: Networks = ()
+    """Where the proxies are in front of this server, each of which says who called it."""
+    forwarded_header: ForwardedHeader = "x-forwarded-for"
+    """The header in which they say so."""
+
+
+class Purpose(msgspec.Struct, frozen=True):
+    """What a request is for, and how it is taken."""
+
+    name: str
+    """Under which the rates of its clients are counted."""
+    flow: CompiledFlow
+    settings: RequestSettings
+    verifier: Verifier
+    schema: BodySchema | None = None
+
+    def takes(self, method: str) -> bool:
+        """Whether a request of this method may bring a message, or may shake hands."""
+        scheme = self.verifier.scheme
+        return method in self.settings.methods or (scheme is not None and method in scheme.handshake_methods)
+
+    def not_taken(self) -> MethodNotAllowed:
+        """What a request of another method gets."""
+        methods = self.settings.methods
+        return MethodNotAllowed(
+            f"{self.name!r} takes {', '.join(methods)}", headers=[("allow", ", ".join((*methods, "HEAD")))]
+        )
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A request that was verified and read; what is secret in it is masked."""
+
+    method: str
+    headers: Headers
+    query: bytes
+    received: Received
+    received_at: datetime
+    verified: Verified | None
+    verified_by: str | None
+    sender: Address | None
+
+
+class Receiver:
+    """Receives requests. One for each server; it keeps the rates of clients, a bounded number."""
+
+    def __init__(
+        self, *, credentials: CredentialSource, blobs: Blobs, http: HttpClient, clock: Clock, options: HookOptions
+    ) -> None:
+        self._credentials = credentials
+        self.blobs: Final = blobs
+        self._http = http
+        self._clock = clock
+        self._options = options
+        self._turn = asyncio.Semaphore(1)
+        self._clients = Clients(options.trusted_proxies, options.forwarded_header)
+        self._public_url = options.public_url.rstrip("/")
+
+    def check_sender(self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen) -> None:
+        """What is asked of the sender of a request that brings nothing. Raises TooMany and NotVerified."""
+        check_address(purpose.settings, self._sender(request, headers, purpose, seen))
+
+    async def receive(
+        self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen, uploads: Uploads
+    ) -> Taken | Answer:
+        """What a request brings, or what its scheme answers to it.
+
+        Raises RequestRefused, SenderGone and StoreError; then, and with an Answer, what `uploads` holds is thrown away
+        by the caller.
+        """
+        received_at = self._clock.now()
+        options, settings = self._options, purpose.settings
+        limits = Limits(settings.max_body or options.max_body, settings.max_file or options.max_file)
+        joined = headers.joined
+        # Nothing but a handshake comes by GET to what doesn't take it.
+        by_query = request.method == "GET"
+        media = QUERY if by_query else read_media(joined.get("content-type"), settings.body)
+        limit = limits.wire(media.kind)
+        declared = joined.get("content-length")
+        if declared is not None and int(declared) > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes")
+        sender = self._sender(request, headers, purpose, seen)
+        codings = content_codings(joined.get("content-encoding"))
+        check_media(settings, media, joined)
+        check_address(settings, sender)
+        verification = self._open(purpose, request, headers, received_at)
+        verified: Verified | None = None
+        if verification is not None:
+            headers = headers.without(verification.masks.headers)
+            if not verification.reads_body:
+                verified = await verification.finish()
+            seen.masks = verification.masks
+        masks = seen.masks
+        query = masks.in_query(request.query, is_body=by_query)
+        source = request.body
+        if settings.keep_refused_bodies:
+            source = seen.beginning = Beginning(source)
+        seen.wire = wire = Wire(source, limit, self._clock, options.read_timeout)
+        disposition = joined.get("content-disposition")
+        reader = BodyReader(media, codings, limits, settings, query, disposition, purpose.flow.exact, self._turn)
+        staged: Staged | None = None
+        if verification is not None and verified is None:
+            staged = await stage(wire, verification.feed, uploads)
+            verified = await verification.finish()
+        if verified is not None and verified.answer is not None:
+            return verified.answer
+        if request.method not in settings.methods:
+            raise purpose.not_taken()
+        received = await (reader.read(wire, uploads) if staged is None else reader.read_staged(staged, uploads))
+        if purpose.schema is not None and (problems := purpose.schema.problems(received.body)):
+            raise SchemaViolation(problems=problems)
+        scheme = purpose.verifier.scheme
+        return Taken(
+            request.method,
+            headers,
+            query,
+            masks.in_body(received),
+            received_at,
+            verified,
+            scheme.name if scheme is not None else None,
+            sender,
+        )
+
+    def _sender(self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen) -> Address | None:
+        """Who sends. Raises TooMany over the rate of that one."""
+        sender = self._clients.address(request.client, headers.joined)
+        seen.client = str(sender) if sender is not None else request.client
+        self._clients.check_rate(purpose.name, purpose.settings, sender, self._clock.monotonic())
+        return sender
+
+    def _open(
+        self, purpose: Purpose, request: HookRequest, headers: Headers, received_at: datetime
+    ) -> Verification | None:
+        scheme = purpose.verifier.scheme
+        if scheme is None:
+            return None
+        url = self._public_url + request.raw_path.decode("latin-1")
+        if request.query:
+            url += "?" + request.query.decode("latin-1")
+        signed = SignedRequest(request.method, url, headers.received, received_at, self._http)
+        return Verification(purpose.flow.id, scheme, purpose.verifier, signed, self._credentials)
