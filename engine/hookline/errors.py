@@ -24,6 +24,7 @@ HooklineError
 │   ├── FlowUnknown         404
 │   ├── TokenUnknown        404
 │   ├── MethodNotAllowed    405
+│   │   └── MethodUnknown
 │   ├── RequestTimeout      408
 │   ├── CalledAlready       409
 │   ├── WaitOver            410
@@ -32,7 +33,6 @@ HooklineError
 │   ├── SchemaViolation     422
 │   ├── TooMany             429
 │   ├── HeadTooLarge        431
-│   ├── MethodUnknown       501
 │   └── Unavailable         503
 │       └── CannotVerify    the sender may be right, and we can't tell now
 └── StoreError              the backend can't be read or written now
@@ -270,6 +270,15 @@ class MethodNotAllowed(RequestRefused):
     status = 405
 
 
+class MethodUnknown(MethodNotAllowed):
+    """No method of that name is known here."""
+
+    code = "request.method_unknown"
+
+    def __init__(self) -> None:
+        super().__init__(headers=[("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")])
+
+
 class RequestTimeout(RequestRefused):
     """The body came too slowly."""
 
@@ -324,13 +333,6 @@ class HeadTooLarge(RequestRefused):
 
     code = "request.head_too_large"
     status = 431
-
-
-class MethodUnknown(RequestRefused):
-    """The server doesn't know this method."""
-
-    code = "request.method_unknown"
-    status = 501
 
 
 class Unavailable(RequestRefused):

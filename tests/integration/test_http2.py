@@ -163,10 +163,10 @@ REFUSED: dict[str, tuple[Headers, int]] = {
     "a fragment": (headers(path="/hook/orders#x"), 400),
     "a space in the path": (headers(path="/hook/orders HTTP/1.1"), 400),
     "a byte above 127 in the path": (headers(path="/hook/\xe9"), 400),
-    "a method in lower case": (headers(method="post"), 501),
-    "a method of other letters": (headers(method="P\xd6ST"), 501),
-    "connect": ([(":method", "CONNECT"), (":authority", "x:80")], 501),
-    "a websocket": ([*headers(method="CONNECT")[:4], (":protocol", "websocket")], 501),
+    "a method in lower case": (headers(method="post"), 405),
+    "a method of other letters": (headers(method="P\xd6ST"), 405),
+    "connect": ([(":method", "CONNECT"), (":authority", "x:80")], 405),
+    "a websocket": ([*headers(method="CONNECT")[:4], (":protocol", "websocket")], 405),
 }
 
 

@@ -264,11 +264,11 @@ async def test_a_request_before_it_is_answered_first(server: Server) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_methods_that_are_unknown_are_501(server: Server) -> None:
+async def test_methods_that_are_unknown_are_405(server: Server) -> None:
     async with serving(server) as served:
         answers = await ask_all(served, {name: data + NEXT for name, data in UNKNOWN_METHODS.items()})
         assert {name: refusal(answer) for name, answer in answers.items()} == dict.fromkeys(
-            UNKNOWN_METHODS, (501, True, "request.method_unknown")
+            UNKNOWN_METHODS, (405, True, "request.method_unknown")
         )
         assert accepted(served) == []
 
