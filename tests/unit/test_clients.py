@@ -63,12 +63,35 @@ def test_addresses_are_read_from_the_right_through_trusted_proxies_only(
         ('for=198.51.100.7;host="a,b;for=203.0.113.9", for=10.0.0.2', "198.51.100.7"),
         ("for=203.0.113.9, for=_hidden", "None"),
         ("for=203.0.113.9, proto=https", "None"),
-        # A quote that a sender leaves open takes no more than its own word with it.
-        ('for="203.0.113.9, for=198.51.100.7', "None"),
+        # Addresses that aren't quoted, as some proxies write them.
+        ("for=[2001:db8::1]:4711", "2001:db8::1"),
+        ("for=198.51.100.7:80 ; proto=https;", "198.51.100.7"),
+        # What two readers could read as two addresses is none.
+        ("for=203.0.113.9;for=198.51.100.7", "None"),
+        ("for=203.0.113.9 for=198.51.100.7", "None"),
+        ("nonsense, for=198.51.100.7", "198.51.100.7"),
     ],
 )
 def test_forwarded_is_read_as_rfc_7239_says(value: str, client: str) -> None:
     assert seen("10.0.0.1", value, "forwarded") == client
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "for=198.51.100.7",
+        'for="198.51.100.7:80"',
+        'for="[2001:db8::1]:80";host="a"',
+        # The Host header is the sender's as well, and a proxy may quote it.
+        r'for=198.51.100.7;host="\",for=203.0.113.9;x="',
+        r'for=198.51.100.7;host=",for=203.0.113.9;x=\""',
+        r'for=198.51.100.7;host=",x=\",for=203.0.113.9"',
+        r'for=198.51.100.7;host=",for=203.0.113.9,a=\"\"\""',
+    ],
+)
+@pytest.mark.parametrize("left_open", ['for=203.0.113.9;x="', 'for=203.0.113.9;x="\\', '"', 'for="203.0.113.9'])
+def test_a_quote_that_a_sender_leaves_open_hides_nothing_that_a_proxy_writes(left_open: str, own: str) -> None:
+    assert seen("10.0.0.1", f"{left_open}, {own}", "forwarded") == "None"
 
 
 def test_a_header_that_the_proxies_dont_write_is_not_read() -> None:
@@ -124,6 +147,11 @@ def test_so_many_clients_are_remembered_and_no_more() -> None:
         with pytest.raises(TooMany):
             clients.check_rate("orders", settings, ip_address(number), 0.0)
     clients.check_rate("orders", settings, ip_address(96), 0.0)
+
+
+def test_networks_of_ipv4_addresses_within_ipv6_hold_those_addresses() -> None:
+    networks = webhook(allow_from=["::ffff:192.0.2.0/120", "::ffff:10.0.0.1", "::/0"]).allow_from
+    assert networks == (ip_network("192.0.2.0/24"), ip_network("10.0.0.1"), ip_network("::/0"))
 
 
 @pytest.mark.parametrize("given", [["10.0.0.1/8"], ["here"], ["10.0.0.0/40"], "10.0.0.0/8"])
