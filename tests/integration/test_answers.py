@@ -295,6 +295,23 @@ async def test_pages_of_allowed_origins_may_send_and_read_refusals(harness: Harn
         assert header(await caller.send({}), "vary") is None
 
 
+@pytest.mark.parametrize(
+    ("own", "varies"), [("Accept", "Accept, Origin"), ("Accept, origin", "Accept, origin"), ("*", "*")]
+)
+async def test_what_a_reply_says_of_origins_gives_way_to_what_the_hook_lets(
+    harness: Harness, own: str, varies: str
+) -> None:
+    headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-Total", "Vary": own}
+    reply = {"use": "reply", "with": {"headers": headers, "body": 1}}
+    flow(harness, [reply], respond="reply", cors={"origins": ["https://shop.example"]})
+    async with calling(harness) as caller:
+        for origin, allowed in (("https://shop.example", [b"https://shop.example"]), ("https://evil.example", [])):
+            answer = await caller.send({}, headers={"origin": origin})
+            assert [value for name, value in answer.headers if name == b"access-control-allow-origin"] == allowed
+            assert [value for name, value in answer.headers if name == b"vary"] == [varies.encode()]
+            assert header(answer, "access-control-expose-headers") == "X-Total"
+
+
 async def test_options_says_what_the_hook_takes(harness: Harness) -> None:
     flow(harness, [], methods=["POST", "PUT"])
     async with calling(harness) as caller:

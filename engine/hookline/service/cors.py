@@ -6,7 +6,7 @@ from typing import Final
 from hookline.model.webhook import Cors, RequestSettings
 from hookline.service.exchange import HookReply
 
-_OURS: Final = (b"vary", b"access-control-allow-origin", b"access-control-expose-headers")
+_OURS: Final = (b"vary", b"access-control-allow-origin")
 
 
 def options(webhook: RequestSettings, headers: Mapping[str, str]) -> HookReply:
@@ -34,7 +34,7 @@ def allowing(reply: HookReply, webhook: RequestSettings, origin: str | None) -> 
     if cors is None or origin is None:
         return reply
     allowed = _allowed(cors, origin)
-    # A flow's reply may have set them: a browser refuses an answer that allows two origins.
+    # A flow's reply may have set one: a browser refuses an answer that allows two origins.
     headers = [header for header in reply.headers if header[0] not in _OURS]
     varies = [value for name, value in reply.headers if name == b"vary"]
     if b"*" not in varies and not any(b"origin" in _listed(value) for value in varies):
