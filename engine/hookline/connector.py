@@ -4,22 +4,23 @@ An action's signature is its schema. `Connector.action` reads it once, makes a p
 validation, the linter and the reference docs all ask that model.
 """
 
-import inspect
-import keyword
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, Field, create_model
 
 from hookline.errors import PluginError
 from hookline.jsontypes import JsonValue
-from hookline.model.durations import FlowJsonSchema
+from hookline.logger import Log as Log
+from hookline.model.durations import FlowJsonSchema, parse_duration
 from hookline.model.message import Message
+from hookline.model.poll import Interval, PollSettings
+from hookline.poll import Identity, Polled, PollTrigger
+from hookline.signature import read_signature, setting_name
 
 if TYPE_CHECKING:
     from hookline.http import HttpClient
@@ -28,15 +29,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
-
-
-class Log(Protocol):
-    """A structured logger that knows the execution and the step."""
-
-    def debug(self, event: str, **fields: Any) -> Any: ...
-    def info(self, event: str, **fields: Any) -> Any: ...
-    def warning(self, event: str, **fields: Any) -> Any: ...
-    def error(self, event: str, **fields: Any) -> Any: ...
+P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +150,8 @@ class Action:
         return self.settings.model_json_schema(by_alias=True, schema_generator=FlowJsonSchema)
 
 
-#: Numbers become text where text is asked for, since identifiers often travel as numbers.
-_CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, arbitrary_types_allowed=True, protected_namespaces=())
-
-
 class Connector:
-    """Groups the actions of one service, with its credential type.
+    """Groups the actions and the triggers of one service, with its credential type.
 
     `name` is the first part of its actions' names; the generic components alone have the empty prefix.
     `credential_type` is the name of its credential's type, by default the connector's own name.
@@ -190,6 +179,7 @@ class Connector:
         self.prefix = prefix
         self.unavailable = unavailable
         self.actions: dict[str, Action] = {}
+        self.polls: dict[str, PollTrigger] = {}
 
     @typing.overload
     def action(self, function: F, /) -> F: ...
@@ -214,72 +204,82 @@ class Connector:
 
         return add if function is None else add(function)
 
-    def _read(self, function: Callable[..., Awaitable[Any]], short: str, pure: bool) -> Action:
-        where = f"{function.__module__}.{function.__qualname__}"
-        if not inspect.iscoroutinefunction(function):
-            raise PluginError(f"{where} must be an async function to be an action")
-        try:
-            hints = typing.get_type_hints(function, include_extras=True)
-        except NameError as error:
-            raise PluginError(f"{where}: an annotation can't be resolved: {error}") from error
-        parameters = list(inspect.signature(function).parameters.values())
-        takes_context = bool(parameters) and parameters[0].name == "ctx"
-        fields: dict[str, Any] = {}
-        names: dict[str, str] = {}
-        for position, parameter in enumerate(parameters[1:] if takes_context else parameters):
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-                raise PluginError(f"{where}: parameter {parameter.name!r} can't be a setting; name each one")
-            if parameter.name not in hints:
-                raise PluginError(f"{where}: parameter {parameter.name!r} needs a type annotation")
-            # A neutral field name, so that a parameter may be called `json`, `copy` or `schema`.
-            field_name = f"setting_{position}"
-            names[field_name] = parameter.name
-            fields[field_name] = (hints[parameter.name], _field(parameter))
-        full = f"{self.name}.{short}" if self.prefix else short
-        doc = inspect.getdoc(function) or ""
+    def poll(self, *, every: str, name: str | None = None, timeout: str = "5m") -> Callable[[P], P]:
+        """Make an async function a trigger that looks for what is new; used as `@acme.poll(every="1m")`.
+
+        Its first parameters may be `ctx`, a `PollContext`, and `cursor`, what it gave last time; the others are the
+        trigger's settings. It gives a `Polled`. `every` and `timeout` are what a flow gets that says nothing else.
+        Raises PluginError for a function that can't be one, naming it.
+        """
+
+        def add(function: P) -> P:
+            trigger = self._read_poll(function, name or function.__name__, every, timeout)
+            if trigger.name in self.polls:
+                raise PluginError(f"connector {self.name!r} has two triggers named {trigger.name!r}")
+            self.polls[trigger.name] = trigger
+            return function
+
+        return add
+
+    def _read_poll(
+        self, function: Callable[..., Awaitable[Polled]], short: str, every: str, timeout: str
+    ) -> PollTrigger:
+        full = self._full(short)
+        read = read_signature(function, "a trigger that polls", ("ctx", "cursor"))
+        taken = sorted(PollSettings.model_fields.keys() & {setting_name(name) for name in read.parameters.values()})
+        if taken:
+            raise PluginError(f"trigger {full!r}: a setting can't be named {taken[0]!r}: every poll has one already")
+        return PollTrigger(
+            name=full,
+            title=read.summary or full,
+            settings=read.settings_besides(full, _poll_settings(full, every, timeout)),
+            summary=read.summary,
+            description=read.description,
+            run=function,
+            leading=read.leading,
+            parameters=read.parameters,
+            credential=self.credential,
+            credential_types=self._credential_types(),
+            needs_credential=read.needs_credential(),
+            unavailable=self.unavailable,
+            identity=read.marked(Identity),
+        )
+
+    def _full(self, short: str) -> str:
+        return f"{self.name}.{short}" if self.prefix else short
+
+    def _credential_types(self) -> tuple[str, ...]:
         own = (self.credential_type,) if self.credential is not None else ()
+        return own + self.accepts
+
+    def _read(self, function: Callable[..., Awaitable[Any]], short: str, pure: bool) -> Action:
+        read = read_signature(function, "an action", ("ctx",))
+        full = self._full(short)
         return Action(
             name=full,
             run=function,
-            settings=create_model(f"{full} settings", __config__=_CONFIG, **fields),
-            takes_context=takes_context,
+            settings=read.settings(full),
+            takes_context=bool(read.leading),
             credential=self.credential,
-            credential_types=own + self.accepts,
-            summary=doc.partition("\n")[0],
-            description=doc,
-            returns=hints.get("return", Any),
+            credential_types=self._credential_types(),
+            summary=read.summary,
+            description=read.description,
+            returns=read.hints.get("return", Any),
             pure=pure,
             unavailable=self.unavailable,
-            parameters=names,
-            from_vars=frozenset(
-                name for name, hint in hints.items() if any(isinstance(m, FromVars) for m in _metadata(hint))
-            ),
-            needs_credential=takes_context and _always_a_model(hints.get("ctx")),
+            parameters=read.parameters,
+            from_vars=read.marked(FromVars),
+            needs_credential=read.needs_credential(),
         )
 
 
-def _always_a_model(context: Any) -> bool:
-    of = next(iter(typing.get_args(context)), None)
-    return inspect.isclass(of) and issubclass(of, BaseModel)
-
-
-def _metadata(hint: Any) -> tuple[Any, ...]:
-    return hint.__metadata__ if typing.get_origin(hint) is typing.Annotated else ()
-
-
-def _setting(parameter: str) -> str:
-    """The name of a parameter's setting: one that Python keeps for itself is written with an underscore, as `for_`."""
-    plain = parameter.removesuffix("_")
-    return plain if keyword.iskeyword(plain) else parameter
-
-
-def _field(parameter: inspect.Parameter) -> FieldInfo:
-    name, default = _setting(parameter.name), parameter.default
-    if default is parameter.empty:
-        made: FieldInfo = Field(alias=name)
-    elif isinstance(default, FieldInfo):
-        # `quantity: int = Field(1, ge=1)`: the author's constraints stay, under the parameter's own name.
-        made = FieldInfo.merge_field_infos(default, alias=name, validation_alias=name, serialization_alias=name)
-    else:
-        made = Field(default=default, alias=name)
-    return made
+def _poll_settings(name: str, every: str, timeout: str) -> type[PollSettings]:
+    """The settings that every poll has, with a trigger's own defaults."""
+    made: dict[str, Any] = {}
+    for field_name, default in (("every", every), ("timeout", timeout)):
+        info = PollSettings.model_fields[field_name]
+        try:
+            made[field_name] = (Interval, Field(default=parse_duration(default), description=info.description))
+        except ValueError as error:
+            raise PluginError(f"trigger {name!r}: {field_name}={default!r}: {error}") from error
+    return create_model(f"{name} poll settings", __base__=PollSettings, **made)

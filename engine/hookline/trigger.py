@@ -1,9 +1,16 @@
-"""Triggers: what starts an execution."""
+"""Triggers: what starts an execution.
 
+Each kind says who looks after it: requests come to the Webhook Service, schedules and polls (`hookline.poll`) are run
+by the engine. A trigger of no such kind starts nothing by itself: its flows are started by hand and by other flows.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
+from hookline.model.schedule import Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
 
 
@@ -16,6 +23,8 @@ class Trigger:
     settings: type[BaseModel]
     """The model of the flow's `trigger.with`."""
     summary: str = ""
+    description: str = ""
+    """More than the summary, which it begins with; the summary where that says all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +32,16 @@ class RequestTrigger(Trigger):
     """Started by HTTP requests to `/hook/<flow id>`; its settings are, or extend, those of the webhook."""
 
     settings: type[WebhookSettings] = WebhookSettings
+
+
+def _no_schedule(_settings: Any) -> Schedule:
+    raise NotImplementedError("a ScheduleTrigger needs `schedule`")
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleTrigger(Trigger):
+    """Started by the clock. Each message's body is `scheduled_at, fired_at, previous_at`."""
+
+    settings: type[ScheduleSettings] = ScheduleSettings
+    schedule: Callable[[Any], Schedule] = _no_schedule
+    """The times that some settings mean. What is wrong with settings their model has said before."""

@@ -22,10 +22,14 @@ from hookline.mapper import Expression, Mapper, Reference, Scope
 from hookline.model.durations import Duration
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
+from hookline.model.schedule import Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
+from hookline.nearest import did_you_mean
+from hookline.new_items import changed_items, items_above
+from hookline.poll import Identity, Item, PollContext, Polled, PollTrigger
 from hookline.resources import Resource, Resources
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
-from hookline.trigger import RequestTrigger, Trigger
+from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
 
 __all__ = [
     "FILTERED",
@@ -50,6 +54,8 @@ __all__ = [
     "FromVars",
     "HooklineError",
     "HttpClient",
+    "Identity",
+    "Item",
     "JsonObject",
     "JsonValue",
     "Log",
@@ -59,12 +65,18 @@ __all__ = [
     "NoSettings",
     "NotVerified",
     "Pause",
+    "PollContext",
+    "PollTrigger",
+    "Polled",
     "Reference",
     "Reply",
     "RequestTrigger",
     "Resource",
     "Resources",
     "Response",
+    "Schedule",
+    "ScheduleSettings",
+    "ScheduleTrigger",
     "Scheme",
     "Scope",
     "Signal",
@@ -75,8 +87,11 @@ __all__ = [
     "Trigger",
     "Verified",
     "WebhookSettings",
+    "changed_items",
     "decode_json",
+    "did_you_mean",
     "encode_json",
     "fits",
     "hookimpl",
+    "items_above",
 ]
