@@ -51,7 +51,8 @@ def _missing(name: str, known: Sequence[str], failure: object) -> str:
 
 
 def _described(view: "ComponentView") -> str:
-    lines = [f"{view.name}  ({view.kind}, from plugin {view.plugin})"]
+    source = view.plugin if view.kind == "block" else f"plugin {view.plugin}"
+    lines = [f"{view.name}  ({view.kind}, from {source})"]
     if view.unavailable:
         lines += ["", f"Unavailable: {view.unavailable}"]
     if view.description or view.title:

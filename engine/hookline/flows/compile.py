@@ -124,6 +124,7 @@ class _Compiler:
         documents = self._model.steps if self._model is not None else None
         steps, behind = self._compiling.steps(self._raw.get("steps"), documents, "/steps", Place())
         on_error_steps = self._on_error(behind)
+        self._shadowing()
         if self._model is None or trigger is None or any(problem.severity == "error" for problem in self.problems):
             return None
         return CompiledFlow(
@@ -153,6 +154,21 @@ class _Compiler:
         place = Place().within("error").besides(behind.steps | behind.maybe)
         steps, _ = self._compiling.steps(given, model if isinstance(model, tuple) else None, "/on_error", place)
         return steps
+
+    def _shadowing(self) -> None:
+        """A correlating step has a path of the trigger's to itself: say so where the flow asks for paths."""
+        if not self._compiling.reads_path:
+            return
+        for node in self._compiling.nodes.values():
+            if isinstance(node, WaitNode) and node.key_of_call is not None:
+                self._compiling.problem(
+                    f"calls to this step come to the URL's path {node.id!r}: a message with that path never starts the "
+                    "flow, whose expressions read $.trigger.path",
+                    f"{node.pointer}/with/correlate",
+                    "path_taken",
+                    "give the step an id that is no path of a message",
+                    "warning",
+                )
 
     def _exact(self) -> bool:
         """Whether the trigger says that numbers are exact."""

@@ -32,7 +32,14 @@ class Key:
         Raises SchemaViolation where a part is missing or null.
         """
         values = [self._value(part, scope) for part in self.parts]
-        return bounded(f"l:{canonical(by_value(values)).decode()}") if self.compound else key_text(values[0])
+        return _joined(values) if self.compound else key_text(values[0])
+
+    def text_of(self, value: Any) -> str | None:
+        """The key that a message has which gives this value, or these values for its parts; None where none can."""
+        if not self.compound:
+            return None if value is None else key_text(value)
+        whole = isinstance(value, list) and len(value) == len(self.parts) and None not in value
+        return _joined(value) if whole else None
 
     def _value(self, part: Template, scope: Mapping[str, Any]) -> Any:
         try:
@@ -46,6 +53,10 @@ class Key:
     def _missing(self, reason: str) -> SchemaViolation:
         problem = Problem(f"the flow's {self.name} has no value here: {reason}", code=self.name)
         return SchemaViolation(f"The message has no {self.name}.", problems=[problem])
+
+
+def _joined(values: list[Any]) -> str:
+    return bounded(f"l:{canonical(by_value(values)).decode()}")
 
 
 def key_text(value: Any) -> str:

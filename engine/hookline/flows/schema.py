@@ -8,6 +8,8 @@ from pydantic import BaseModel
 
 from hookline.connector import Action
 from hookline.expressions import RESERVED
+from hookline.flows.blocks import USES
+from hookline.flows.blocks.block import Block
 from hookline.model.flow import BLOCKS, EXPRESSION_SCHEMA, STEPS, ActionStep, FlowDocument
 from hookline.registry import Registry
 from hookline.scheme import Scheme
@@ -33,10 +35,11 @@ def _document(registry: Registry) -> dict[str, Any]:
     definitions["Expression"] = _expression(registry.mappers)
     definitions["Step"] = _step(definitions)
     definitions["Verify"] = _verify(registry.schemes)
-    _offer(definitions["ActionStep"], ((action.name, action.summary) for action in registry.actions.values()))
+    offered = [(action.name, action.summary) for action in registry.actions.values()]
+    _offer(definitions["ActionStep"], sorted([*offered, *((use, block.summary) for use, block in USES.items())]))
     definitions["ActionStep"]["allOf"] = [
         _where("use", action.name, _action(action, definitions)) for action in registry.actions.values()
-    ]
+    ] + [_where("use", use, _block(use, block, definitions)) for use, block in USES.items()]
     _offer(definitions["TriggerDocument"], ((each.name, each.summary) for each in registry.triggers.values()))
     definitions["TriggerDocument"]["allOf"] = [
         _where("use", trigger.name, _trigger(trigger, definitions)) for trigger in registry.triggers.values()
@@ -135,12 +138,30 @@ def _action(action: Action, definitions: dict[str, Any]) -> dict[str, Any]:
     return then
 
 
+def _block(use: str, block: Block, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Of a block whose steps say `use`: its settings aren't expressions, but where they say so."""
+    properties: dict[str, Any] = dict.fromkeys(block.own, False)
+    if block.settings is None:
+        return {"properties": properties}
+    settings = _settings(block.settings, f"{use}-step", definitions)
+    _refer_to_verify(settings, f"{use}-step", definitions)
+    then: dict[str, Any] = {"properties": {"with": settings, **properties}}
+    if settings.get("required"):
+        then["required"] = ["with"]
+    return then
+
+
+def _refer_to_verify(settings: dict[str, Any], name: str, definitions: dict[str, Any]) -> None:
+    """Settings of a request name their scheme as all others do."""
+    if definitions.pop(f"{name}.Verify", None) is not None:
+        described = settings["properties"]["verify"].get("description", "")
+        settings["properties"]["verify"] = {"$ref": "#/$defs/Verify", "description": described}
+
+
 def _trigger(trigger: Trigger, definitions: dict[str, Any]) -> dict[str, Any]:
     settings = _settings(trigger.settings, trigger.name, definitions)
     if isinstance(trigger, RequestTrigger):
-        description = settings["properties"]["verify"].get("description", "")
-        settings["properties"]["verify"] = {"$ref": "#/$defs/Verify", "description": description}
-        definitions.pop(f"{trigger.name}.Verify", None)
+        _refer_to_verify(settings, trigger.name, definitions)
     then: dict[str, Any] = {"properties": {"with": settings}}
     if settings.get("required"):
         then["required"] = ["with"]

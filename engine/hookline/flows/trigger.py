@@ -11,10 +11,9 @@ from hookline.flows.compiled import CompiledTrigger
 from hookline.flows.keys import compile_key
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.structure import model_problems
-from hookline.flows.verify import Verification, compile_verify
-from hookline.model.webhook import WebhookSettings, takes
+from hookline.flows.verify import Verification, compile_verify, mislabelled
+from hookline.model.webhook import WebhookSettings
 from hookline.registry import Registry
-from hookline.scheme import Scheme
 from hookline.trigger import RequestTrigger
 
 _SETTINGS: Final = "/trigger/with"
@@ -57,7 +56,7 @@ def compile_trigger(
         )
         problems += found
     if isinstance(settings, WebhookSettings) and verification.scheme is not None:
-        problems += _mislabelled(verification.scheme, settings)
+        problems += mislabelled(verification.scheme, settings, _SETTINGS)
     use_of_credential = verification.credential
     if settings is None or any(problem.severity == "error" for problem in problems):
         return None, use_of_credential, problems
@@ -71,32 +70,3 @@ def compile_trigger(
         dedupe_key=dedupe_key,
     )
     return compiled, use_of_credential, problems
-
-
-def _mislabelled(scheme: Scheme[Any, Any], webhook: WebhookSettings) -> list[Problem]:
-    """What is wrong where a provider sends JSON, and calls it something else."""
-    sent = scheme.json_as
-    if sent is None:
-        return []
-    problems = []
-    if webhook.body == "auto":
-        problems.append(
-            Problem(
-                f"scheme {scheme.name!r} is of a sender whose JSON comes as {sent}: it would not be read as JSON",
-                f"{_SETTINGS}/body",
-                "json_not_read",
-                'write "body": "json" beside "verify"',
-                "warning",
-            )
-        )
-    if webhook.media_types is not None and not takes(webhook.media_types, sent):
-        problems.append(
-            Problem(
-                f"scheme {scheme.name!r} is of a sender whose JSON comes as {sent}, which is refused here",
-                f"{_SETTINGS}/media_types",
-                "media_type_refused",
-                f'add "{sent}"',
-                "warning",
-            )
-        )
-    return problems

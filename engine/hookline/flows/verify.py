@@ -10,6 +10,7 @@ from hookline.errors import Problem
 from hookline.flows.masked import NOTHING, Masked, masked_by
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.structure import model_problems
+from hookline.model.webhook import RequestSettings, takes
 from hookline.registry import Registry
 from hookline.scheme import Scheme
 
@@ -88,3 +89,32 @@ def _scheme_settings(
         problems += model_problems(scheme.settings, own, pointer, error)
         return None
     return settings
+
+
+def mislabelled(scheme: Scheme[Any, Any], webhook: RequestSettings, pointer: str) -> list[Problem]:
+    """What is wrong where a provider sends JSON, and calls it something else. `pointer` is that of the settings."""
+    sent = scheme.json_as
+    if sent is None:
+        return []
+    problems = []
+    if webhook.body == "auto":
+        problems.append(
+            Problem(
+                f"scheme {scheme.name!r} is of a sender whose JSON comes as {sent}: it would not be read as JSON",
+                f"{pointer}/body",
+                "json_not_read",
+                'write "body": "json" beside "verify"',
+                "warning",
+            )
+        )
+    if webhook.media_types is not None and not takes(webhook.media_types, sent):
+        problems.append(
+            Problem(
+                f"scheme {scheme.name!r} is of a sender whose JSON comes as {sent}, which is refused here",
+                f"{pointer}/media_types",
+                "media_type_refused",
+                f'add "{sent}"',
+                "warning",
+            )
+        )
+    return problems

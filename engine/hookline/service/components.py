@@ -12,6 +12,8 @@ import msgspec
 from pydantic import BaseModel
 
 from hookline.connector import Action
+from hookline.flows.blocks import USES
+from hookline.flows.blocks.block import Block
 from hookline.jsontypes import encode
 from hookline.model import durations
 from hookline.registry import Kind, Registry
@@ -32,11 +34,11 @@ class ComponentView(msgspec.Struct, frozen=True):
 
     name: str
     kind: str
-    """`action`, `trigger`, `scheme`, `mapper` or `credential type`."""
+    """`action`, `block`, `trigger`, `scheme`, `mapper` or `credential type`."""
     title: str
     description: str
     plugin: str
-    """The plugin that gives it, with its distribution and version."""
+    """The plugin that gives it, with its distribution and version; `the engine` where it is no plugin's."""
     inputs: list[InputView]
     credential_types: list[str]
     unavailable: str | None
@@ -46,6 +48,7 @@ class ComponentView(msgspec.Struct, frozen=True):
 def component_views(registry: Registry) -> list[ComponentView]:
     """Everything that flows can name, sorted by name."""
     views = [_action(registry, action) for action in registry.actions.values()]
+    views += [_block(use, block) for use, block in USES.items()]
     for trigger in registry.triggers.values():
         views.append(_view(registry, "trigger", trigger.name, trigger.title, trigger.summary, trigger.settings))
     for scheme in registry.schemes.values():
@@ -132,6 +135,20 @@ def _action(registry: Registry, action: Action) -> ComponentView:
         action.settings,
         action.credential_types,
         action.unavailable,
+    )
+
+
+def _block(use: str, block: Block) -> ComponentView:
+    """A block of the flow language whose steps say `use`, as those of actions do."""
+    return ComponentView(
+        name=use,
+        kind="block",
+        title=block.summary,
+        description=block.summary,
+        plugin="the engine",
+        inputs=[] if block.settings is None else inputs(block.settings),
+        credential_types=[],
+        unavailable=None,
     )
 
 

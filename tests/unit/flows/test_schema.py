@@ -10,6 +10,7 @@ import jsonschema_rs
 import pytest
 
 from hookline.discovery import GROUP, discover
+from hookline.flows.blocks import USES
 from hookline.flows.files import SCHEMA_FILE, scan
 from hookline.flows.schema import flow_schema
 from hookline.registry import Registry
@@ -81,6 +82,12 @@ ORDER = {"use": "acme.create_order", "credential": "acme-prod"}
         {"use": "map", "with": {"body": {"anything": ["$.x", {"a": None}]}}},
         {"foreach": "$.body", "as": "line", "steps": [{"use": "stop"}]},
         {"switch": [{"when": "$.body.a", "steps": []}, {"otherwise": True, "steps": [{"use": "stop"}]}]},
+        {"use": "webhook", "with": {"timeout": "2d"}},
+        {
+            "use": "webhook",
+            "with": {"verify": "none", "correlate": {"key": ["$.vars.a", 5], "from": ["$.body.a", "b"]}},
+        },
+        {"use": "webhook", "when": "$.body.a", "on_error": "continue"},
     ],
 )
 def test_right_steps_satisfy_it(valid: Valid, flow: Flow, step: dict[str, Any]) -> None:
@@ -103,6 +110,10 @@ def test_right_steps_satisfy_it(valid: Valid, flow: Flow, step: dict[str, Any]) 
         {"use": "stop", "timeout": 5},
         {"use": "stop", "timeot": "5s"},
         {"use": "stop", "when": "yes"},
+        {"use": "webhook", "timeout": "2d"},
+        {"use": "webhook", "with": {"methods": ["GET"]}},
+        {"use": "webhook", "with": {"correlate": {"key": "$.vars.a"}}},
+        {"use": "webhook", "with": {"respond": "reply"}},
         {"foreach": "$.body", "steps": [{"use": "stp"}]},
         {"switch": [{"steps": []}]},
         {"switch": [{"when": True, "steps": [{"use": "stp"}]}]},
@@ -141,5 +152,5 @@ def test_wrong_triggers_do_not(valid: Valid, flow: Flow, trigger: Any) -> None:
 
 def test_every_action_is_offered_with_what_it_does(registry: Registry) -> None:
     offered = json.loads(flow_schema(registry))["$defs"]["ActionStep"]["properties"]["use"]["oneOf"]
-    assert [each["const"] for each in offered] == list(registry.actions)
+    assert [each["const"] for each in offered] == sorted([*registry.actions, *USES])
     assert {"const": "acme.create_order", "description": "Create an order."} in offered

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from pydantic import BaseModel
+
 from hookline.errors import Problem
 from hookline.expressions import Condition, Expressions, Template
 from hookline.flows.names import CredentialUse
@@ -56,6 +58,11 @@ class Block:
     """
     item: Callable[[Mapping[str, Any]], str] | None = None
     """What the steps inside call the item that they run for, if they do."""
+    settings: type[BaseModel] | None = None
+    """Of a block whose steps say `use`: what stands in their `with`."""
+    summary: str = ""
+    own: tuple[str, ...] = ()
+    """Of such a block: what its steps don't take of the keys of actions."""
 
 
 @dataclass(slots=True)
@@ -74,6 +81,8 @@ class Compiling:
     credentials: list[CredentialUse] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
     """Every step that was compiled, by id."""
+    reads_path: bool = False
+    """An expression reads what follows the flow's id in the URL."""
 
     def problem(
         self, message: str, pointer: str, code: str, remedy: str, severity: Literal["error", "warning"] = "error"
@@ -101,6 +110,7 @@ class Compiling:
         for pointer, expression in compiled.parts():
             for reference in expression.references:
                 # An expression doesn't know of a default that stands beside it; what it is compiled into does.
+                self.reads_path = self.reads_path or reference.path[:2] == ("trigger", "path")
                 if reference not in reads:
                     reference = Reference(reference.path, optional=True)
                 problem = self.names.problem(reference, place, pointer)

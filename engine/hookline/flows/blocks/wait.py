@@ -12,13 +12,13 @@ from hookline.flows.keys import Key, compile_key
 from hookline.flows.masked import Masked
 from hookline.flows.scope import ON_ARRIVAL, Place
 from hookline.flows.structure import model_problems
-from hookline.flows.verify import compile_verify
+from hookline.flows.verify import compile_verify, mislabelled
 from hookline.model.flow import ActionStep
 from hookline.model.webhook import WaitSettings
 from hookline.scheme import Scheme
 
 USE: Final = "webhook"
-_NOT_HERE: Final = ("credential", "retry", "timeout")
+_NOT_HERE: Final = ("credential", "retry", "timeout", "rate", "delivery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ def _compile(step: RawStep, compiling: Compiling) -> tuple[WaitNode | None, Plac
         compiling.problem(message, at, "missing_key", 'add "verify": …, and be it "none"')
     if verification.credential is not None:
         compiling.credentials.append(verification.credential)
+    if settings is not None and verification.scheme is not None:
+        compiling.problems += mislabelled(verification.scheme, settings, at)
     key, key_of_call = _keys(correlate, f"{at}/correlate", step.place, verification.masked, compiling)
     if document is None or settings is None:
         return None, behind
@@ -87,9 +89,17 @@ def _keys(
     if not isinstance(correlate, Mapping) or "key" not in correlate or "from" not in correlate:
         return None, None
     key = compiling.template(correlate["key"], f"{pointer}/key", place)
+    if key.constant:
+        message = "every execution would wait for the same key: a call goes to the one that has waited longest"
+        remedy = "write an expression, such as $.body.order_id"
+        compiling.problem(message, f"{pointer}/key", "constant_key", remedy, "warning")
+    ours, theirs = correlate["key"], correlate["from"]
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) != len(theirs):
+        message = f"`from` has {len(theirs)} parts, and `key` has {len(ours)}: no call would fit"
+        compiling.problem(message, f"{pointer}/key", "invalid_value", "give both as many, in the same order")
     arrival = Place(roots=ON_ARRIVAL)
     key_of_call, problems = compile_key(
-        "from",
+        "correlate.from",
         correlate["from"],
         f"{pointer}/from",
         compiling.expressions,
@@ -101,4 +111,9 @@ def _keys(
     return key, key_of_call
 
 
-WAIT: Final = Block(_compile)
+WAIT: Final = Block(
+    _compile,
+    settings=WaitSettings,
+    summary="Wait for a call from outside, holding nothing; what it brings becomes the message.",
+    own=_NOT_HERE,
+)

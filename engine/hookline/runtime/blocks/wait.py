@@ -6,7 +6,6 @@ from hookline.clock import rfc3339
 from hookline.connector import Reply
 from hookline.errors import StepError
 from hookline.flows.blocks.wait import USE, WaitNode
-from hookline.flows.keys import key_text
 from hookline.jsontypes import encode
 from hookline.model.callback import Call, unpack_callback
 from hookline.model.execution import CALLBACK, StepRecord, StepState
@@ -61,10 +60,11 @@ async def _begin(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, att
     key: str | None = None
     if node.key is not None:
         value = evaluate(node.key, run.scope(frame), "correlate.key", path)
-        if value is None:
-            failure = StepError("correlate.key is null; a call can't be found by it", code="wait_key_missing")
+        key = node.key_of_call.text_of(value) if node.key_of_call is not None else None
+        if key is None:
+            message = "correlate.key is null, or hasn't as many parts as correlate.from; no call can be for it"
+            failure = StepError(message, code="wait_key_missing")
             raise StepFailed(error_info(failure, path))
-        key = key_text(value)
     due_at = now + node.settings.timeout if node.settings.timeout is not None else None
     entry = run.journal.add(
         effect=True,

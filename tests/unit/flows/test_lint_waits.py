@@ -1,0 +1,63 @@
+"""What is said of steps that wait for calls."""
+
+from typing import Any
+
+import pytest
+from tests.unit.flows.lint_trial import Check, one
+
+
+def waiting(**settings: Any) -> dict[str, Any]:
+    return {"id": "paid", "use": "webhook", "with": settings}
+
+
+def correlated(key: Any, call: Any) -> dict[str, Any]:
+    return waiting(verify="none", correlate={"key": key, "from": call})
+
+
+def codes(problems: list[Any]) -> list[str]:
+    # That nothing verifies who calls is said wherever it is so.
+    return [problem.code for problem in problems if problem.code != "not_verified"]
+
+
+def test_a_step_that_waits_needs_no_settings(check: Check) -> None:
+    assert check(waiting()) == []
+
+
+def test_a_get_never_resumes_so_that_none_can_be_asked_for(check: Check) -> None:
+    problem = one(check(waiting(methods=["POST", "GET"])), "invalid_value")
+    assert problem.pointer == "/steps/0/with/methods/1"
+    assert problem.remedy == "it is one of POST, PUT, PATCH"
+
+
+@pytest.mark.parametrize("key", ["credential", "retry", "timeout", "rate", "delivery"])
+def test_what_is_an_actions_is_refused(check: Check, key: str) -> None:
+    value = {"retry": {}, "timeout": "2d", "rate": "5/s", "delivery": "at_most_once"}.get(key, "x")
+    problem = one(check({**waiting(), key: value}), "unknown_key")
+    assert problem.pointer == f"/steps/0/{key}"
+
+
+def test_who_is_found_by_a_key_says_how_the_caller_is_verified(check: Check) -> None:
+    problem = one(check(waiting(correlate={"key": "$.body.id", "from": "$.body.id"})), "missing_key")
+    assert problem.pointer == "/steps/0/with"
+
+
+def test_a_key_of_several_parts_has_as_many_on_both_sides(check: Check) -> None:
+    assert codes(check(correlated(["$.body.a", "$.body.b"], ["$.body.x", "$.body.y"]))) == []
+    assert codes(check(correlated(["$.body.a"], ["$.body.x", "$.body.y"]))) == ["invalid_value"]
+
+
+def test_a_key_that_is_the_same_for_all_is_noticed_on_either_side(check: Check) -> None:
+    assert codes(check(correlated("a", "$.body.x"))) == ["constant_key"]
+    assert codes(check(correlated("$.body.a", "x"))) == ["constant_key"]
+
+
+def test_a_call_knows_of_no_step(check: Check) -> None:
+    assert codes(check(correlated("$.body.a", "$.steps.paid.body"))) == ["out_of_scope"]
+
+
+def test_a_path_that_a_step_takes_from_the_trigger_is_named_once(check: Check) -> None:
+    reads = {"use": "map", "with": {"body": ["$.trigger.path", "{{ trigger.path }}"]}}
+    problems = [problem for problem in check(correlated("$.body.a", "$.body.a"), reads) if problem.code == "path_taken"]
+    assert [(problem.pointer, problem.severity) for problem in problems] == [("/steps/0/with/correlate", "warning")]
+    assert codes(check(correlated("$.body.a", "$.body.a"))) == [], "no expression asks for paths"
+    assert codes(check(waiting(), reads)) == [], "its URL is a token"
