@@ -140,7 +140,7 @@ def _action(action: Action, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _block(use: str, block: Block, definitions: dict[str, Any]) -> dict[str, Any]:
     """Of a block whose steps say `use`: its settings aren't expressions, but where they say so."""
-    properties: dict[str, Any] = dict.fromkeys(block.own, False)
+    properties: dict[str, Any] = dict.fromkeys(block.refuses, False)
     if block.settings is None:
         return {"properties": properties}
     settings = _settings(block.settings, f"{use}-step", definitions)

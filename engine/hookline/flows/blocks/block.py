@@ -61,7 +61,7 @@ class Block:
     settings: type[BaseModel] | None = None
     """Of a block whose steps say `use`: what stands in their `with`."""
     summary: str = ""
-    own: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
     """Of such a block: what its steps don't take of the keys of actions."""
 
 

@@ -115,5 +115,5 @@ WAIT: Final = Block(
     _compile,
     settings=WaitSettings,
     summary="Wait for a call from outside, holding nothing; what it brings becomes the message.",
-    own=_NOT_HERE,
+    refuses=_NOT_HERE,
 )
