@@ -83,6 +83,19 @@ class Settings(BaseSettings):
     max_file: ByteSize = Field(
         default=ByteSize(1_000_000_000), gt=0, description="The largest uploaded file, in bytes or as `1GB`."
     )
+    max_uploads: ByteSize | None = Field(
+        default=None,
+        gt=0,
+        description="How much all requests under way may have stored together, such as `20GB`; more get 503. Ten times "
+        "`max_file` by default.",
+    )
+    max_request_time: Duration = Field(
+        default=timedelta(minutes=30),
+        ge=timedelta(minutes=1),
+        le=timedelta(hours=12),
+        description="How long a request may take to come; then it gets 408. Files that nothing refers to are removed "
+        "at twice that age, and after an hour at the earliest.",
+    )
     files: Path | None = Field(
         default=None, description="The directory that `file.*` steps stay in; without one they fail."
     )
@@ -124,7 +137,7 @@ class Settings(BaseSettings):
         default="console", description="One JSON object a line, or text for people."
     )
 
-    @field_validator("queue", "public_url", "blobs", "files", "admin_token", "secret_key", mode="before")
+    @field_validator("queue", "public_url", "blobs", "files", "admin_token", "secret_key", "max_uploads", mode="before")
     @classmethod
     def _unset(cls, value: Any) -> Any:
         # `HOOKLINE_QUEUE=` in a unit file or a compose file means that it isn't set.

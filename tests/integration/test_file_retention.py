@@ -1,14 +1,23 @@
 """Files go when the executions that use them ended long ago, and never before."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hookline.api import Context, StepError
+from hookline.cli.options import engine_options, hook_options
+from hookline.config import Settings
 from hookline.model.execution import State
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.runtime.engine import Engine
 from hookline.runtime.sweeper import Sweeper
+from hookline.service.app import create_doors
+from hookline.service.exchange import HookRequest
+from hookline.service.hook import HookOptions
 from hookline.service.views import execution_view
 from hookline.testing.contract_blobs import put, read
 from tests.integration.engine_harness import Harness
@@ -17,7 +26,8 @@ RETENTION = timedelta(days=30)
 
 
 def sweeper(engine: Engine) -> Sweeper:
-    return Sweeper(engine.store, engine.blobs, engine.clock, engine.log, RETENTION)
+    longest = engine.options.max_request_time
+    return Sweeper(engine.store, engine.blobs, engine.clock, engine.log, RETENTION, longest)
 
 
 async def upload(harness: Harness, engine: Engine, flow_id: str, data: bytes) -> tuple[str, str]:
@@ -148,3 +158,38 @@ async def test_the_engine_sweeps_by_its_setting(harness: Harness) -> None:
         async with asyncio.timeout(20):
             while await kept(engine, blob_id):  # noqa: ASYNC110 - what is waited for is several tasks away
                 await asyncio.sleep(0.002)
+
+
+BOUNDARY = b"--x\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\n"
+
+
+@pytest.mark.parametrize("longest", [timedelta(minutes=30), timedelta(hours=12)])
+async def test_a_file_that_came_first_outlives_the_sweeps_until_its_request_has_come_or_is_refused(
+    harness: Harness, longest: timedelta
+) -> None:
+    harness.flow("forms", [], trigger={"use": "webhook", "with": {"verify": "none"}})
+    async with harness.engine(max_request_time=longest, file_retention=RETENTION) as engine:
+        hook = create_doors(engine, HookOptions("http://x", max_request_time=longest.total_seconds())).hook
+
+        async def send(seconds: float) -> int:
+            async def chunks() -> AsyncIterator[bytes]:
+                yield BOUNDARY + b"one\r\n" + BOUNDARY
+                harness.clock.advance(seconds)
+                yield b"tw"
+                await engine._sweeper.sweep()
+                yield b"o\r\n--x--"
+
+            headers = [(b"content-type", b"multipart/form-data; boundary=x")]
+            request = HookRequest("POST", "forms", b"/hook/forms", b"", headers, chunks())
+            return (await hook.handle(request)).status
+
+        assert await send(longest.total_seconds() - 1) == 202
+        blobs = [blob_id async for blob_id in engine.blobs.older_than(harness.clock.now() + timedelta(days=1))]
+        assert [await read(engine.blobs, blob_id) for blob_id in sorted(blobs)] in ([b"one", b"two"], [b"two", b"one"])
+        assert await send(longest.total_seconds() + 1) == 408
+
+
+def test_what_a_request_may_take_is_the_same_to_the_hook_and_to_the_sweep(tmp_path: Path) -> None:
+    settings = Settings(db=f"sqlite:///{tmp_path}/hookline.db", max_request_time="2h", secret_key="A" * 43)
+    assert hook_options(settings, "http://x").max_request_time == 7200
+    assert engine_options(settings, "http://x").max_request_time == timedelta(hours=2)

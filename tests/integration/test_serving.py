@@ -161,6 +161,29 @@ async def test_an_early_answer_without_a_body_keeps_the_connection(served: Serve
     assert answer.count(b"HTTP/1.1 404") == 2
 
 
+async def test_a_small_body_that_is_refused_is_read_and_the_connection_goes_on(served: Served) -> None:
+    gif = "Content-Type: image/gif"
+    for path, kind, code in (("/hook/nope", JSON, 404), ("/hook/orders", JSON + "\r\nContent-Encoding: odd", 415)):
+        for length, body in (("Content-Length: 2", b"{}"), ("Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n")):
+            reader, writer = await served.connect()
+            writer.write(post(kind, length, path=path))
+            # The body comes when the request has long been refused.
+            await asyncio.sleep(0.05)
+            writer.write(body + post(gif, "Content-Length: 1", body=b"x", close=True))
+            answer = await reader.read()
+            assert status(answer) == code
+            assert b"connection: close" not in answer.partition(b"\r\n\r\n")[0].lower()
+            assert b"HTTP/1.1 202" in answer
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_a_small_body_that_is_refused_is_not_waited_for_long(served: Served) -> None:
+    answer = await served.exchange(post(JSON, "Content-Length: 2", path="/hook/nope", body=b"{"))
+    assert status(answer) == 404
+    assert b"connection: close" in answer.lower()
+
+
 async def test_a_sender_that_goes_silent_is_answered_and_the_connection_closed(served: Served) -> None:
     answer = await served.exchange(post(JSON, "Content-Length: 1000", body=b'{"a'))
     assert status(answer) == 408

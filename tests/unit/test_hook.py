@@ -186,13 +186,79 @@ async def test_a_silent_sender_is_408() -> None:
 async def test_a_trickle_is_408_although_it_never_stops() -> None:
     hook = HookOverMemory(webhook_flow())
 
+    late = 0
+
     async def chunks() -> AsyncIterator[bytes]:
+        nonlocal late
+        yield b"x" * 1_000_000
         while True:
+            await asyncio.sleep(0)
             await hook.clock.sleep(20)
+            late += 1
             yield b" "
 
-    request = HookRequest("POST", "orders", b"/hook/orders", b"", [(b"content-type", b"application/json")], chunks())
-    assert document(await hook.hook.handle(request))["status"] == 408
+    assert document(await hook.hook.handle(png(chunks())))["status"] == 408
+    # What it has sent before doesn't let it be slow for as long.
+    assert late == 2
+    assert not hook.memory_blobs.kept
+
+
+async def test_a_sender_that_is_always_just_fast_enough_has_half_an_hour() -> None:
+    hook = HookOverMemory(webhook_flow())
+
+    async def chunks(count: int) -> AsyncIterator[bytes]:
+        for _ in range(count):
+            await asyncio.sleep(0)
+            await hook.clock.sleep(25)
+            yield b"x" * 30_000
+
+    assert (await hook.hook.handle(png(chunks(70)))).status == 202
+    refused = document(await hook.hook.handle(png(chunks(80))))
+    assert (refused["code"], refused["detail"]) == (
+        "request.timeout",
+        "the request took longer than 1800 s; send less at once, or faster",
+    )
+
+
+async def test_time_that_storing_takes_is_not_the_senders_but_counts_for_the_whole() -> None:
+    """A file that took longer could be swept before its message is stored."""
+    hook = HookOverMemory(webhook_flow())
+
+    async def chunks(seconds: float) -> AsyncIterator[bytes]:
+        for _ in range(3):
+            await hook.clock.sleep(seconds)
+            yield b"x"
+
+    assert (await hook.hook.handle(png(chunks(599)))).status == 202
+    assert document(await hook.hook.handle(png(chunks(601))))["status"] == 408
+    assert len(hook.memory_blobs.kept) == 1
+
+
+async def test_all_requests_together_store_so_much_and_no_more() -> None:
+    options = HookOptions("https://hooks.example", max_file=1000, max_uploads=100)
+    hook = HookOverMemory(webhook_flow(), options=options)
+    go_on = asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"x" * 70
+        await go_on.wait()
+
+    first = asyncio.create_task(hook.hook.handle(png(chunks())))
+    await asyncio.sleep(0)
+    refused = await hook.send(b"x" * 31, "image/png")
+    assert document(refused)["code"] == "request.unavailable"
+    assert dict(refused.headers)[b"retry-after"] == b"60"
+    assert (await hook.send(b"x" * 30, "image/png")).status == 202
+    go_on.set()
+    assert (await first).status == 202
+    # What has come leaves its room to others, and so does what was refused.
+    for _ in range(2):
+        assert (await hook.send([b"x" * 90, b"x" * 11], "image/png")).status == 413
+    assert (await hook.send(b"x" * 100, "image/png")).status == 202
+
+
+def png(chunks: AsyncIterator[bytes]) -> HookRequest:
+    return HookRequest("POST", "orders", b"/hook/orders", b"", [(b"content-type", b"image/png")], chunks)
 
 
 def test_problems_name_their_remedy_and_are_bounded() -> None:

@@ -1,5 +1,7 @@
 """How the hook has senders verified."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 from tests.unit.hook_trial import HeaderOnly, Key, LastByte, Unread, document, signed
 
@@ -58,6 +60,27 @@ async def test_every_way_of_not_being_verified_gives_the_same_answer() -> None:
     assert document(replies[0])["status"] == 401
     assert all(reply == replies[0] for reply in replies)
     assert not hook.intake.accepted
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+async def test_what_is_refused_before_its_body_is_answered_no_sooner_than_what_is_refused_by_it(size: int) -> None:
+    hook = signed(LastByte(), allow_from=["192.0.2.0/24"])
+    answers = []
+    for headers, client in (([], "192.0.2.1"), ([(b"x-refuse", b"1")], "192.0.2.1"), ([], "198.51.100.7")):
+        came = 0
+
+        async def chunks() -> AsyncIterator[bytes]:
+            nonlocal came
+            for _ in range(10):
+                came += size
+                yield b"x" * size
+
+        request = HookRequest("POST", "orders", b"/hook/orders", b"", list(headers), chunks(), client)
+        answers.append((await hook.hook.handle(request), came))
+    assert answers[0][0].status == 401
+    assert answers == [(answers[0][0], 10 * size)] * 3
+    assert hook.memory_blobs.open_writers == 0
+    assert not hook.memory_blobs.kept
 
 
 @pytest.mark.parametrize("where", ["open", "feed", "finish", "cannot"])

@@ -34,6 +34,7 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
         egress_allow=settings.egress_allow,
         files_root=settings.files,
         file_retention=settings.file_retention,
+        max_request_time=settings.max_request_time,
         max_backlog=settings.max_backlog,
         max_backlog_total=settings.max_backlog_total,
         grace=settings.grace,
@@ -47,6 +48,8 @@ def hook_options(settings: Settings, url: str) -> HookOptions:
         public_url=settings.public_url or url,
         max_body=int(settings.max_body),
         max_file=int(settings.max_file),
+        max_uploads=None if settings.max_uploads is None else int(settings.max_uploads),
+        max_request_time=settings.max_request_time.total_seconds(),
         trusted_proxies=settings.trusted_proxies,
         forwarded_header=settings.forwarded_header,
     )

@@ -124,7 +124,9 @@ class Engine:
         )
         self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started, self._resume_url)
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
-        self._sweeper = Sweeper(self.store, self.blobs, self.clock, self.log, options.file_retention)
+        self._sweeper = Sweeper(
+            self.store, self.blobs, self.clock, self.log, options.file_retention, options.max_request_time
+        )
         self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
         self._background: asyncio.Task[None] | None = None
         self._unblock = asyncio.Event()

@@ -31,6 +31,8 @@ class EngineOptions:
     """The folder under which actions may read and write files."""
     file_retention: timedelta = timedelta(days=30)
     """For how long files are kept once the executions that refer to them have ended."""
+    max_request_time: timedelta = timedelta(minutes=30)
+    """What a request may take; files that nothing refers to are swept from twice that age on, and an hour at least."""
     max_backlog: int = 1_000_000
     """Queued executions of one flow, above which it answers 429."""
     max_backlog_total: int = 5_000_000

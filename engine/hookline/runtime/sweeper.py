@@ -1,5 +1,5 @@
-"""Removing files: of executions that ended long ago, and those that no execution refers to, left by refused requests
-or by a crash."""
+"""Removing what nobody needs: files of executions that ended long ago, and those that no execution refers to, left by
+refused requests or by a crash; calls that came for executions long ago, or for none in time."""
 
 from datetime import timedelta
 from typing import Final
@@ -7,10 +7,9 @@ from typing import Final
 from hookline.clock import Clock
 from hookline.connector import Log
 from hookline.errors import StoreError
-from hookline.ports import Blobs, ForgetFiles, Store
+from hookline.ports import Blobs, ForgetCallbacks, ForgetEarly, ForgetFiles, Store
 
-#: Blobs are on disk before the commit that refers to them; none takes longer than this to be referred to.
-_AGE: Final = timedelta(hours=1)
+_YOUNGEST: Final = timedelta(hours=1)
 _EVERY: Final = timedelta(minutes=15)
 _PAGE: Final = 500
 
@@ -18,9 +17,16 @@ _PAGE: Final = 500
 class Sweeper:
     """Sweeps from time to time."""
 
-    def __init__(self, store: Store, blobs: Blobs, clock: Clock, log: Log, retention: timedelta) -> None:
-        """`retention`: for how long the files of an execution are kept once it has ended."""
+    def __init__(
+        self, store: Store, blobs: Blobs, clock: Clock, log: Log, retention: timedelta, longest_request: timedelta
+    ) -> None:
+        """`retention`: for how long the files of an execution, and what was called, are kept once it has ended.
+
+        `longest_request`: what a request may take. Files are on disk before the commit that refers to them, and other
+        processes may be receiving them: what is younger than twice that may be about to be referred to.
+        """
         self._retention = retention
+        self._age = max(_YOUNGEST, 2 * longest_request)
         self._store = store
         self._blobs = blobs
         self._clock = clock
@@ -39,14 +45,15 @@ class Sweeper:
                     self._log.info("swept files that nothing refers to", files=swept)
 
     async def sweep(self) -> int:
-        """Remove every file older than an hour that nothing refers to; gives their number.
+        """Remove every file that nothing refers to and no request can be bringing; gives their number.
 
         Files of executions that ended longer ago than they are kept lose what refers to them first.
         """
+        await self._forget_calls()
         await self._forget()
         swept = 0
         page: list[str] = []
-        async for blob_id in self._blobs.older_than(self._clock.now() - _AGE):
+        async for blob_id in self._blobs.older_than(self._clock.now() - self._age):
             page.append(blob_id)
             if len(page) == _PAGE:
                 swept += await self._remove(page)
@@ -61,6 +68,12 @@ class Sweeper:
             # The store itself sees to it that one that was reopened meanwhile keeps its files.
             await self._store.commit((ForgetFiles(ids, now),))
             self._log.info("files of executions that ended long ago are given up", executions=len(ids))
+
+    async def _forget_calls(self) -> None:
+        now = self._clock.now()
+        await self._store.commit((ForgetEarly(now),))
+        while ids := tuple(await self._store.executions_with_callbacks(now - self._retention, _PAGE)):
+            await self._store.commit((ForgetCallbacks(ids),))
 
     async def _remove(self, page: list[str]) -> int:
         referenced = frozenset(await self._store.referenced(page)) if page else frozenset()

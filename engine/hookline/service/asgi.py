@@ -1,8 +1,9 @@
 """The doors for requests from outside as a plain ASGI application: no framework between the server and it.
 
 An answer that is given before the whole body has come needs care: a server that stops reading leaves a sender that is
-still writing hanging, and one that closes at once may take the answer with it. So the answer goes out, what still
-comes is thrown away for a bounded time, and only then the response ends and the connection closes.
+still writing hanging, and one that closes at once may take the answer with it. So what is left of a small body is read
+first, and the connection goes on. Otherwise the answer goes out, what still comes is thrown away for a bounded time,
+and only then the response ends and the connection closes.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ RESUME: Final = "/resume/"
 PREFIXES: Final = (HOOK, RESUME)
 DRAIN_BYTES: Final = 16_000_000
 DRAIN_SECONDS: Final = 2.0
+SMALL: Final = 256 * 1024
+"""Bytes that a refused request may still bring, within `DRAIN_SECONDS`, before it is answered."""
 HOLD_SECONDS: Final = 0.25
 """How long the answer 429 is held back: a sender that waits for it sends nothing meanwhile, and so a flood costs the
 other flows no time of the event loop."""
@@ -33,6 +36,7 @@ _APART: Final = 0.004
 _MOST_HELD: Final = 250
 """How many are held back at once; the connections that they keep are those of others, too."""
 _TOO_MANY: Final = 429
+_TOO_SLOW: Final = 408
 _STOPPING: Final = refusal(Unavailable("the server is stopping", retry_after=5))
 
 
@@ -112,6 +116,8 @@ class HookMount:
             reply = await self._doors[prefix].handle(request)
             if reply.status == _TOO_MANY:
                 await self._hold_back()
+            if not body.complete and reply.status != _TOO_SLOW and _is_small(request):
+                await self._take_rest(body)
         except SenderGone:
             return
         except asyncio.CancelledError:
@@ -134,6 +140,15 @@ class HookMount:
             await asyncio.sleep(turn - now)
         finally:
             self._held -= 1
+
+    async def _take_rest(self, body: _Body) -> None:
+        left = SMALL
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_seconds):
+                async for chunk in body:
+                    left -= len(chunk)
+                    if left < 0:
+                        return
 
     async def _answer_early(self, reply: HookReply, request: HookRequest, body: _Body, send: Send) -> None:
         # HTTP/2 has no Connection header; its streams end without their connection.
@@ -168,6 +183,14 @@ def _announces_body(request: HookRequest) -> bool:
     return any(
         name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in request.headers
     )
+
+
+def _is_small(request: HookRequest) -> bool:
+    """Whether a body may be small, and comes unasked: who expects `100 Continue` sends nothing when it is refused."""
+    declared = [value for name, value in request.headers if name == b"content-length"]
+    if any(not value.isdigit() or int(value) > SMALL for value in declared):
+        return False
+    return not any(name == b"expect" for name, _ in request.headers)
 
 
 async def _send_whole(reply: HookReply, send: Send, *, close: bool) -> None:

@@ -23,7 +23,6 @@ from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.receiving import Purpose, Receiver, Taken
 from hookline.service.refusing import Seen
 from hookline.service.request_headers import Headers
-from hookline.service.uploads import Uploads
 
 _EARLY_RETRY_AFTER: Final = 60.0
 """Seconds. As many calls as are kept wait for steps that have not asked for them."""
@@ -79,7 +78,7 @@ class Calls:
         purpose = purpose_of(flow, node)
         if not purpose.takes(request.method):
             raise purpose.not_taken()
-        uploads = Uploads(self._receiver.blobs)
+        uploads = self._receiver.uploads()
         try:
             taken = await self._receiver.receive(request, headers, purpose, seen, uploads)
             if isinstance(taken, Answer):
@@ -89,6 +88,7 @@ class Calls:
         except BaseException:  # cancelled or refused, what was stored on the way goes
             await uploads.discard()
             raise
+        uploads.release()
         # Where this fails it isn't known whether the call was stored. Its blobs stay: the sweeper takes those that
         # nothing refers to.
         outcome = await self._waiting.call_back(callback)

@@ -94,7 +94,7 @@ class Hook:
         self, request: HookRequest, headers: Headers, purpose: Purpose, webhook: WebhookSettings, path: str, seen: Seen
     ) -> HookReply:
         flow = purpose.flow
-        uploads = Uploads(self._receiver.blobs)
+        uploads = self._receiver.uploads()
         try:
             taken = await self._receiver.receive(request, headers, purpose, seen, uploads)
             if isinstance(taken, Answer):
@@ -110,6 +110,7 @@ class Hook:
         return await self._responder.answer(envelope.execution_id, webhook, commit)
 
     async def _commit(self, flow: CompiledFlow, envelope: Envelope, uploads: Uploads) -> Accepted | Duplicate:
+        uploads.release()
         try:
             outcome = await self._intake.accept(flow, envelope)
         except (TooMany, SchemaViolation):

@@ -4,20 +4,21 @@ The order of the checks is a promise, since each decides what a later one may co
 media type, address and credentials in headers, counted size, signature, handshake, parsing, schema.
 """
 
-import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 import msgspec
 
 from hookline.clock import Clock
-from hookline.errors import MethodNotAllowed, SchemaViolation, TooLarge
+from hookline.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge
 from hookline.flows.body_schema import BodySchema
 from hookline.flows.compiled import CompiledFlow
 from hookline.http import HttpClient
 from hookline.model.webhook import RequestSettings
 from hookline.ports import Blobs
+from hookline.runtime.aside import Aside
 from hookline.scheme import Answer, SignedRequest, Verified
 from hookline.service.bodies.codings import content_codings
 from hookline.service.bodies.media import QUERY, check_media, read_media
@@ -28,7 +29,7 @@ from hookline.service.exchange import HookRequest
 from hookline.service.refusing import Beginning, Seen
 from hookline.service.request_headers import Headers
 from hookline.service.staging import Staged, stage
-from hookline.service.uploads import Uploads
+from hookline.service.uploads import Room, Uploads
 from hookline.service.verification import CredentialSource, Verification, Verifier
 from hookline.service.wire import Wire
 
@@ -43,8 +44,12 @@ class HookOptions:
     """Bytes in a body that is held in memory, on the wire and inflated."""
     max_file: int = 1_000_000_000
     """Bytes in a file."""
+    max_uploads: int | None = None
+    """Bytes of files that all requests under way may have stored together; ten times `max_file` by default."""
     read_timeout: float = 30.0
     """Seconds that a sender may be silent within its body."""
+    max_request_time: float = 1800.0
+    """Seconds until a request has come and is read. The sweeper leaves files alone for twice as long."""
     trusted_proxies: Networks = ()
     """Where the proxies are in front of this server, each of which says who called it."""
     forwarded_header: ForwardedHeader = "x-forwarded-for"
@@ -94,13 +99,18 @@ class Receiver:
         self, *, credentials: CredentialSource, blobs: Blobs, http: HttpClient, clock: Clock, options: HookOptions
     ) -> None:
         self._credentials = credentials
-        self.blobs: Final = blobs
+        self._blobs = blobs
+        self._room = Room(options.max_uploads or 10 * options.max_file)
         self._http = http
         self._clock = clock
         self._options = options
-        self._turn = asyncio.Semaphore(1)
+        self._aside = Aside()
         self._clients = Clients(options.trusted_proxies, options.forwarded_header)
         self._public_url = options.public_url.rstrip("/")
+
+    def uploads(self) -> Uploads:
+        """Where the files of one request go."""
+        return Uploads(self._blobs, self._room)
 
     def check_sender(self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen) -> None:
         """What is asked of the sender of a request that brings nothing. Raises TooMany and NotVerified."""
@@ -128,8 +138,13 @@ class Receiver:
         sender = self._sender(request, headers, purpose, seen)
         codings = content_codings(joined.get("content-encoding"))
         check_media(settings, media, joined)
-        check_address(settings, sender)
-        verification = self._open(purpose, request, headers, received_at)
+        seen.wire = wire = Wire(request.body, limit, self._clock, options.read_timeout, options.max_request_time)
+        try:
+            check_address(settings, sender)
+            verification = self._open(purpose, request, headers, received_at)
+        except NotVerified:
+            await _hear_out(wire, purpose.verifier)
+            raise
         verified: Verified | None = None
         if verification is not None:
             headers = headers.without(verification.masks.headers)
@@ -138,23 +153,24 @@ class Receiver:
             seen.masks = verification.masks
         masks = seen.masks
         query = masks.in_query(request.query, is_body=by_query)
-        source = request.body
+        chunks: AsyncIterator[bytes] = wire
         if settings.keep_refused_bodies:
-            source = seen.beginning = Beginning(source)
-        seen.wire = wire = Wire(source, limit, self._clock, options.read_timeout)
+            chunks = seen.beginning = Beginning(wire)
         disposition = joined.get("content-disposition")
-        reader = BodyReader(media, codings, limits, settings, query, disposition, purpose.flow.exact, self._turn)
+        reader = BodyReader(media, codings, limits, settings, query, disposition, purpose.flow.exact, self._aside)
         staged: Staged | None = None
         if verification is not None and verified is None:
-            staged = await stage(wire, verification.feed, uploads)
+            staged = await stage(chunks, verification.feed, uploads)
             verified = await verification.finish()
         if verified is not None and verified.answer is not None:
             return verified.answer
         if request.method not in settings.methods:
             raise purpose.not_taken()
-        received = await (reader.read(wire, uploads) if staged is None else reader.read_staged(staged, uploads))
+        received = await (reader.read(chunks, uploads) if staged is None else reader.read_staged(staged, uploads))
         if purpose.schema is not None and (problems := purpose.schema.problems(received.body)):
             raise SchemaViolation(problems=problems)
+        # Files that came first must not be swept before the commit that refers to them.
+        wire.check_time()
         scheme = purpose.verifier.scheme
         return Taken(
             request.method,
@@ -185,3 +201,14 @@ class Receiver:
             url += "?" + request.query.decode("latin-1")
         signed = SignedRequest(request.method, url, headers.received, received_at, self._http)
         return Verification(purpose.flow.id, scheme, purpose.verifier, signed, self._credentials)
+
+
+async def _hear_out(wire: Wire, verifier: Verifier) -> None:
+    """Read a body that is refused already where another is refused by what its body says.
+
+    Else the moment of the answer would tell which of the two a request is.
+    """
+    if verifier.scheme is not None and verifier.scheme.reads_body:
+        with suppress(TooLarge):
+            async for _ in wire:
+                pass

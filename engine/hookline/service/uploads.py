@@ -1,28 +1,57 @@
 """The blobs of one request: thrown away together, unless its message is accepted."""
 
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-from hookline.errors import StoreError
+from hookline.errors import StoreError, TooLarge, Unavailable
 from hookline.ports import Blob, Blobs, BlobWriter
 
 _log: Final = structlog.get_logger("hookline.service")
+_RETRY_AFTER: Final = 60.0
+
+
+class Room:
+    """How many bytes all requests under way may have stored together. One for each server."""
+
+    __slots__ = ("_left", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._left = most
+
+    def take(self, size: int, before: int) -> None:
+        """Take room for one more chunk of a request that has taken some before.
+
+        Raises Unavailable where others have taken it, and TooLarge where there would never be enough.
+        """
+        if size > self._left:
+            if before + size > self._most:
+                raise TooLarge(f"the files are larger than {self._most} bytes together")
+            raise Unavailable("too many files are being received", retry_after=_RETRY_AFTER)
+        self._left -= size
+
+    def give(self, size: int) -> None:
+        """Give room back."""
+        self._left += size
 
 
 class Uploads:
     """Makes blobs, and remembers those that nobody has claimed yet."""
 
-    __slots__ = ("_committed", "_writers", "blobs")
+    __slots__ = ("_committed", "_room", "_taken", "_writers", "blobs")
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, room: Room) -> None:
         self.blobs = blobs
+        self._room = room
+        self._taken = 0
         self._writers: list[BlobWriter] = []
         self._committed: list[str] = []
 
     async def create(self) -> BlobWriter:
-        """A new blob, empty."""
-        writer = await self.blobs.create()
+        """A new blob, empty. Writing to it raises Unavailable and TooLarge where there is no room."""
+        writer = _Counted(await self.blobs.create(), self.take)
         self._writers.append(writer)
         return writer
 
@@ -37,6 +66,20 @@ class Uploads:
         """Remove a blob that was only needed on the way."""
         self._committed.remove(blob.id)
         await self._delete(blob.id)
+        self._give(min(blob.size, self._taken))
+
+    def take(self, size: int) -> None:
+        """Take room for bytes. Raises Unavailable and TooLarge."""
+        self._room.take(size, self._taken)
+        self._taken += size
+
+    def release(self) -> None:
+        """The request has come, and what it brought takes no more of the room that others need to come."""
+        self._give(self._taken)
+
+    def _give(self, size: int) -> None:
+        self._taken -= size
+        self._room.give(size)
 
     async def discard(self) -> None:
         """Throw everything away. What can't be removed now is swept later."""
@@ -47,9 +90,32 @@ class Uploads:
                 _log.warning("blob.abort_failed", error=str(error))
         while self._committed:
             await self._delete(self._committed.pop())
+        self.release()
 
     async def _delete(self, blob_id: str) -> None:
         try:
             await self.blobs.delete(blob_id)
         except (StoreError, OSError) as error:
             _log.warning("blob.delete_failed", blob=blob_id, error=str(error))
+
+
+class _Counted:
+    """A blob in the making, whose bytes take room."""
+
+    __slots__ = ("_take", "_writer", "size")
+
+    def __init__(self, writer: BlobWriter, take: Callable[[int], None]) -> None:
+        self._writer = writer
+        self._take = take
+        self.size = 0
+
+    async def write(self, chunk: bytes) -> None:
+        self._take(len(chunk))
+        self.size += len(chunk)
+        await self._writer.write(chunk)
+
+    async def commit(self) -> Blob:
+        return await self._writer.commit()
+
+    async def abort(self) -> None:
+        await self._writer.abort()
