@@ -20,6 +20,8 @@ from hookline.api.storage import (
     DropCredential,
     End,
     Envelope,
+    ForgetCallbacks,
+    ForgetEarly,
     ForgetFiles,
     Park,
     Publish,
@@ -212,6 +214,12 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
                 yield Operation(statements.REFUSE, f"refused {request.flow_id}", _refused_row(request), place)
             for flow_id in sorted({request.flow_id for request in requests}):
                 yield Operation(statements.TRIM_REFUSED, f"refused {flow_id}", (flow_id,), place)
+        case ForgetCallbacks(ids):
+            for key in ids:
+                yield Operation(statements.FORGET_CALLBACKS, key, (key,), place)
+        case ForgetEarly(at):
+            yield Operation(statements.DROP_EARLY_REFERENCES, "", (micros(at),), place)
+            yield Operation(statements.FORGET_EARLY, "", (micros(at),), place)
         case ForgetFiles(ids, at):
             for key in ids:
                 yield Operation(statements.FORGET_FILES, key, (key, micros(at)), place)

@@ -337,6 +337,17 @@ def executions_with_files(connection: Connection, ended_before: datetime, limit:
     ).all()
 
 
+def executions_with_callbacks(connection: Connection, ended_before: datetime, limit: int) -> Sequence[str]:
+    return connection.scalars(
+        select(callbacks.c.execution_id)
+        .join(executions, executions.c.id == callbacks.c.execution_id)
+        .where(callbacks.c.execution_id < first_id(ended_before), executions.c.finished_at < micros(ended_before))
+        .group_by(callbacks.c.execution_id)
+        .order_by(callbacks.c.execution_id)
+        .limit(limit)
+    ).all()
+
+
 def refused_page(connection: Connection, flow_id: str | None, cursor: str | None, limit: int) -> RefusedPage:
     """One page, newest first. Raises ValueError for a cursor that isn't one."""
     asked = select(refused).order_by(refused.c.id.desc()).limit(limit + 1)

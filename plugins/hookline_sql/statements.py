@@ -307,6 +307,30 @@ DROP_WAITS: Final = Statement(
     counted=False,
 )
 
+FORGET_CALLBACKS: Final = Statement(
+    "forget",
+    (("execution_id", "text"),),
+    "DELETE FROM callbacks WHERE execution_id IN (SELECT executions.id FROM {v} CROSS JOIN executions"
+    " WHERE executions.id = v.execution_id AND executions.finished_at IS NOT NULL)",
+    counted=False,
+)
+
+#: What came early refers to its files by its own id.
+DROP_EARLY_REFERENCES: Final = Statement(
+    "forget",
+    (("at", "bigint"),),
+    "DELETE FROM blob_refs WHERE execution_id IN (SELECT callbacks.id FROM {v} CROSS JOIN callbacks"
+    " WHERE callbacks.until IS NOT NULL AND callbacks.until <= v.at)",
+    counted=False,
+)
+FORGET_EARLY: Final = Statement(
+    "forget",
+    (("at", "bigint"),),
+    "DELETE FROM callbacks WHERE id IN (SELECT early.id FROM {v} CROSS JOIN callbacks AS early"
+    " WHERE early.until IS NOT NULL AND early.until <= v.at)",
+    counted=False,
+)
+
 CLAIM: Final = Statement("await", procedure=claim)
 CALL_BACK: Final = Statement("callback", procedure=call_back)
 TIME_OUT: Final = Statement("callback", procedure=time_out)

@@ -51,6 +51,11 @@ class SqlStore:
     async def callbacks(self, execution_id: str) -> Mapping[str, bytes]:
         return await self._database.read(lambda connection: reads.callbacks_of(connection, execution_id))
 
+    async def executions_with_callbacks(self, ended_before: datetime, limit: int) -> Sequence[str]:
+        return await self._database.read(
+            lambda connection: reads.executions_with_callbacks(connection, ended_before, limit)
+        )
+
     async def waits(self, execution_id: str) -> Sequence[str]:
         return await self._database.read(lambda connection: reads.waits_of(connection, execution_id))
 

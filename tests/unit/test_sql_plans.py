@@ -1,7 +1,7 @@
 """No statement walks through the history: a million executions that have ended cost a request nothing."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,14 @@ from hookline.model.execution import Outcome, State
 from hookline.model.refused import RefusedRequest
 from hookline.ports import (
     Accept,
+    Await,
     Backend,
+    CallBack,
+    Change,
     DropCredential,
     End,
+    ForgetCallbacks,
+    ForgetEarly,
     ForgetFiles,
     Park,
     Publish,
@@ -25,7 +30,9 @@ from hookline.ports import (
     Release,
     Reopen,
     Resume,
+    Settle,
     Start,
+    TimeOut,
     Unblock,
 )
 from hookline.testing.clock import ManualClock
@@ -103,6 +110,9 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         Resume(id_, now),
         End(id_, State.FAILED, Outcome.FAILED, now),
         ForgetFiles((id_,), now),
+        ForgetCallbacks((id_,)),
+        ForgetEarly(now),
+        *_waiting(envelopes, id_),
         Refuse((RefusedRequest(envelopes.ids.new(), "orders", now, "x", 401, "", "POST", "", 0),)),
         Reopen(id_, now),
         Start(in_order := ordered.execution_id, "v1", now),
@@ -113,6 +123,23 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         DropCredential("a"),
     ):
         await backend.store.commit([change])
+
+
+def _waiting(envelopes: Envelopes, execution_id: str) -> Iterator[Change]:
+    """A step waits, and calls come: for it, for its key, for a key that nobody has, and too late."""
+    now, later = envelopes.clock.now(), envelopes.clock.now() + timedelta(hours=1)
+
+    def call(execution: str | None, path: str | None, key: str | None) -> CallBack:
+        return CallBack(envelopes.ids.new(), execution, path, "orders", "paid", key, b"x", now, later, b"{}", ("b",))
+
+    yield Await(execution_id, "paid", "orders", "paid", "key", now)
+    yield call(None, None, "key")
+    yield call(None, None, "key")
+    yield call(execution_id, "other", None)
+    yield call(None, None, "nobody's")
+    yield Await(execution_id, "late", "orders", "late", "nobody's", now)
+    yield TimeOut(envelopes.ids.new(), execution_id, "late", "orders", "late", now)
+    yield Settle(execution_id, "paid")
 
 
 async def _queue(backend: Backend, envelopes: Envelopes) -> None:
@@ -139,6 +166,11 @@ ASKED: dict[str, Ask] = {
     "counts": lambda backend, _: backend.store.counts(),
     "referenced": lambda backend, _: backend.store.referenced(["a", "b"]),
     "executions_with_files": lambda backend, envelopes: backend.store.executions_with_files(envelopes.clock.now(), 10),
+    "executions_with_callbacks": lambda backend, envelopes: backend.store.executions_with_callbacks(
+        envelopes.clock.now(), 10
+    ),
+    "callbacks": lambda backend, _: backend.store.callbacks("x"),
+    "waits": lambda backend, _: backend.store.waits("x"),
     "refused": lambda backend, _: backend.store.refused(),
     "refused by a flow": lambda backend, _: backend.store.refused(flow_id="orders", cursor=CURSOR),
     "credentials": lambda backend, _: backend.store.credentials(),

@@ -3,7 +3,16 @@
 from typing import TypeAlias
 
 from hookline.ports.changes.accept import Accept, Accepted, Duplicate
-from hookline.ports.changes.callbacks import Await, CallBack, CallbackOutcome, Settle, TimedOut, TimeOut
+from hookline.ports.changes.callbacks import (
+    Await,
+    CallBack,
+    CallbackOutcome,
+    ForgetCallbacks,
+    ForgetEarly,
+    Settle,
+    TimedOut,
+    TimeOut,
+)
 from hookline.ports.changes.credentials import DropCredential, PutCredential
 from hookline.ports.changes.executions import (
     Cancel,
@@ -40,6 +49,8 @@ Change: TypeAlias = (
     | CallBack
     | TimeOut
     | Settle
+    | ForgetCallbacks
+    | ForgetEarly
     | SetState
     | SetCursor
 )

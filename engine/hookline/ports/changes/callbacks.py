@@ -66,6 +66,20 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetCallbacks:
+    """What came for the executions is given up. One that has not ended, or was reopened, keeps it."""
+
+    execution_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetEarly:
+    """What came before anybody asked for its key, and was kept until now, is given up, and its files with it."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Called:
     """The callback is durable, and is this execution's; None where it waits for one that asks for its key."""
 

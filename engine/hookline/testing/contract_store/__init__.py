@@ -1,6 +1,7 @@
 """What every store has to do. A backend's tests subclass `StoreContract` and give the fixtures that it names."""
 
 from hookline.testing.contract_store.accepting import AcceptingContract
+from hookline.testing.contract_store.callbacks import CallbacksContract
 from hookline.testing.contract_store.commits import CommitsContract
 from hookline.testing.contract_store.credentials import CredentialsContract
 from hookline.testing.contract_store.files import FilesContract
@@ -19,6 +20,7 @@ class StoreContract(
     JournalContract,
     ListsContract,
     WorkContract,
+    CallbacksContract,
     FilesContract,
     RefusedContract,
     FlowsContract,
