@@ -28,7 +28,9 @@ __all__ = [
     "exactly",
     "fits",
     "fraction",
+    "many",
     "nearest",
+    "plain",
     "reader",
 ]
 
@@ -55,20 +57,28 @@ else:
     _KINDS = frozenset({str, bool, int, float, list, dict, type(None), Decimal})
 
     class _AnyInJson:
-        """Whatever JSON says is a JSON value: so its own JSON Schema allows everything."""
+        """Whatever JSON says is a JSON value: so its own JSON Schema allows everything.
+
+        What is plainly one is taken as it is: pydantic would ask of each value inside which of the types it has, which
+        takes seconds for a large message.
+        """
 
         @classmethod
         def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
             return core_schema.json_or_python_schema(
-                json_schema=core_schema.any_schema(), python_schema=handler(source)
+                json_schema=core_schema.any_schema(),
+                python_schema=core_schema.no_info_wrap_validator_function(_unless_plain, handler(source)),
             )
 
+    def _unless_plain(value: Any, judge: Any) -> Any:
+        return value if plain(value, decimals=True) else judge(value)
+
     # As pydantic's own, with Decimals besides.
-    JsonValue = TypeAliasType(
-        "JsonValue",
+    _Judged = TypeAliasType(
+        "_Judged",
         Annotated[
-            Annotated[list["JsonValue"], Tag("list")]
-            | Annotated[dict[str, "JsonValue"], Tag("dict")]
+            Annotated[list["_Judged"], Tag("list")]
+            | Annotated[dict[str, "_Judged"], Tag("dict")]
             | Annotated[str, Tag("str")]
             | Annotated[bool, Tag("bool")]
             | Annotated[int, Tag("int")]
@@ -80,11 +90,56 @@ else:
                 custom_error_type="invalid-json-value",
                 custom_error_message="input was not a valid JSON value",
             ),
-            _AnyInJson,
         ],
     )
+    JsonValue = TypeAliasType("JsonValue", Annotated[_Judged, _AnyInJson])
 
 JsonObject: TypeAlias = Mapping[str, JsonValue]
+
+
+def plain(value: Any, *, decimals: bool, depth: int = 2 * MAX_DEPTH) -> bool:
+    """Whether a value is JSON just as it would be decoded: no subclass, no tuple, nothing nested deeper than `depth`.
+
+    `decimals`: Decimals are, too. It takes no longer than decoding does.
+    """
+    kind = type(value)
+    if kind is dict:
+        if not depth:
+            return False
+        for key, item in value.items():
+            if type(key) is not str or not (type(item) in _SAME or plain(item, decimals=decimals, depth=depth - 1)):
+                return False
+        return True
+    if kind is list:
+        if not depth:
+            return False
+        for item in value:  # noqa: SIM110 - `all` would take twice as long
+            if not (type(item) in _SAME or plain(item, decimals=decimals, depth=depth - 1)):
+                return False
+        return True
+    if kind is float:
+        return isfinite(value)
+    return kind in _SAME or (decimals and kind is Decimal and value.is_finite())
+
+
+def many(value: Any, limit: int = 10_000) -> bool:
+    """Whether a JSON value has so many values in it that going through them in Python takes milliseconds."""
+    if type(value) not in _CONTAINERS:
+        return False
+    containers = [value]
+    while containers:
+        container = containers.pop()
+        limit -= len(container)
+        if limit < 0:
+            return True
+        for item in container.values() if type(container) is dict else container:
+            if type(item) in _CONTAINERS:
+                containers.append(item)
+    return False
+
+
+_SAME: Final = frozenset({str, int, bool, type(None)})
+_CONTAINERS: Final = frozenset({dict, list})
 
 
 def fits(number: Decimal) -> bool:

@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from hookline.jsontypes import decode, encode
+from hookline.jsontypes import JsonValue, decode, encode, many
 from hookline.runtime.results import NotJson, to_json
 
 
@@ -84,3 +84,31 @@ _JSON = st.recursive(
 def test_json_stays_as_it_is_and_reads_back_from_the_journal_as_it_was(value: Any) -> None:
     assert to_json(value) == value
     assert decode(encode(to_json(value))) == value
+
+
+@given(_JSON)
+def test_a_result_is_a_copy_that_its_connector_cannot_change_unless_it_was_given_it(value: Any) -> None:
+    found = to_json({"a": value})
+    if isinstance(value, dict | list):
+        assert found["a"] is not value
+    assert to_json(value, shared=True) is value
+
+
+def test_a_large_value_that_is_json_is_taken_as_a_setting_without_being_gone_through_by_pydantic() -> None:
+    """pydantic asks each value inside for its type: 12 s for a body of 2 MB."""
+    taken: TypeAdapter[Any] = TypeAdapter(JsonValue)
+    value = {"a": [[1, 1.5, None, True, "x"], {"b": Decimal("1.10")}]}
+    assert taken.validate_python(value) is value
+    for nearly in ({"a": [object()]}, {"a": {1: 2}}, {"a": [Decimal("NaN")]}, {"a": [b"x"]}):
+        with pytest.raises(ValidationError):
+            taken.validate_python(nearly)
+
+
+@given(_JSON)
+def test_a_value_has_many_values_where_there_are_more_in_its_lists_and_objects_than_the_limit(value: Any) -> None:
+    def count(value: Any) -> int:
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return len(inside) + sum(map(count, inside))
+
+    assert many(value, count(value)) is False
+    assert many(value, count(value) - 1) is isinstance(value, dict | list)

@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from hookline.connector import Action, Context, Pause, Reply, Signal
 from hookline.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.flows.blocks.action import ActionNode
 from hookline.ids import idempotency_key
+from hookline.jsontypes import many
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
 from hookline.runtime.exact_client import ExactClient
@@ -57,7 +59,8 @@ async def call_action(
             returned = await _timed(action, call.arguments, node.timeout)
         if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
             returned = await _keep_bytes(run, returned)
-        return normal(returned, exact=run.flow.exact)
+        judge = partial(normal, returned, exact=run.flow.exact, shared=action.pure)
+        return await services.aside.run(judge, large=many(returned.body if isinstance(returned, Reply) else returned))
     except StepError as error:
         result_label = error.error_code
         raise

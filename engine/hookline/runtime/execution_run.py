@@ -9,7 +9,7 @@ import msgspec
 
 from hookline.clock import rfc3339
 from hookline.flows.compiled import CompiledFlow
-from hookline.jsontypes import encode
+from hookline.jsontypes import encode, many
 from hookline.model.execution import CALLBACK, RETRY, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Envelope
 from hookline.runtime.frame import Frame
@@ -53,6 +53,9 @@ class ExecutionRun:
     """The error of the first step of which isn't known whether it took effect, found while this ran."""
     blocked: str | None = None
     """What it lacks, where it can't go on."""
+    large: bool = False
+    """Going through what its expressions see takes long: one of its messages so far has many values."""
+    _weighed: Any = None
     _now: datetime | None = None
     _execution: dict[str, Any] = field(default_factory=dict)
 
@@ -78,6 +81,9 @@ class ExecutionRun:
     def scope(self, frame: Frame) -> dict[str, Any]:
         """What expressions see from here."""
         message = frame.message
+        if message.body is not self._weighed:
+            self._weighed = message.body
+            self.large = self.large or many(message.body)
         if self._now is not frame.now:
             self._now = frame.now
             self._execution = {

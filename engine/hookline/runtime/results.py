@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -20,22 +20,27 @@ from pydantic import BaseModel
 
 from hookline.clock import rfc3339
 from hookline.connector import Pause, Reply, Signal
-from hookline.jsontypes import MAX_DEPTH, MAX_DIGITS, exactly, fits
+from hookline.jsontypes import MAX_DEPTH, MAX_DIGITS, exactly, fits, plain
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
-
-_PLAIN: Final = (str, int, type(None))
 
 
 class NotJson(TypeError):
     """A result holds a value that has no JSON form."""
 
 
-def to_json(value: Any, place: str = "result", depth: int = 0, exact: bool = False) -> Any:
+def to_json(value: Any, place: str = "result", *, exact: bool = False, shared: bool = False) -> Any:
     """The JSON value of what an action returned, for a flow whose numbers are exact or aren't.
 
-    Raises NotJson, which names the place.
+    It is a copy, unless the value may be `shared` since nobody changes it. Raises NotJson, which names the place.
     """
+    if plain(value, decimals=False):
+        same = value if shared else msgspec.to_builtins(value)
+        return exactly(same) if exact else same
+    return _to_json(value, place, 0, exact)
+
+
+def _to_json(value: Any, place: str, depth: int, exact: bool) -> Any:
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
         return value
@@ -45,12 +50,12 @@ def to_json(value: Any, place: str = "result", depth: int = 0, exact: bool = Fal
         return {
             _key(key, place): item
             if type(item) is str or type(item) is int
-            else to_json(item, f"{place}.{key}", depth + 1, exact)
+            else _to_json(item, f"{place}.{key}", depth + 1, exact)
             for key, item in value.items()
         }
     if kind is list or kind is tuple:
         return [
-            item if type(item) is str or type(item) is int else to_json(item, f"{place}[{index}]", depth + 1, exact)
+            item if type(item) is str or type(item) is int else _to_json(item, f"{place}[{index}]", depth + 1, exact)
             for index, item in enumerate(value)
         ]
     return _unusual(value, place, depth, exact)
@@ -75,7 +80,7 @@ def _unusual(value: Any, place: str, depth: int, exact: bool) -> Any:
         case date() | time():
             return value.isoformat()
         case Enum():
-            return to_json(value.value, place, depth + 1, exact)
+            return _to_json(value.value, place, depth + 1, exact)
         case UUID():
             return str(value)
         case str():
@@ -83,15 +88,15 @@ def _unusual(value: Any, place: str, depth: int, exact: bool) -> Any:
         case int():
             return int(value)
         case BaseModel():
-            return to_json(_dumped(value), place, depth + 1, exact)
+            return _to_json(_dumped(value), place, depth + 1, exact)
         case Attachment() | msgspec.Struct():
-            return to_json(msgspec.to_builtins(value, builtin_types=(Decimal,)), place, depth + 1, exact)
+            return _to_json(msgspec.to_builtins(value, builtin_types=(Decimal,)), place, depth + 1, exact)
         case Mapping():
-            return to_json(dict(value), place, depth + 1, exact)
+            return _to_json(dict(value), place, depth + 1, exact)
         case list() | tuple() | set() | frozenset():
-            return to_json(list(value), place, depth + 1, exact)
+            return _to_json(list(value), place, depth + 1, exact)
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return to_json(
+            return _to_json(
                 {field.name: getattr(value, field.name) for field in dataclasses.fields(value)},
                 place,
                 depth + 1,
@@ -133,20 +138,23 @@ def _number(value: Decimal, place: str, exact: bool) -> int | float | Decimal:
     return number if math.isfinite(number) and Decimal(repr(number)) == value else value
 
 
-def normal(returned: Any, *, exact: bool = False) -> Signal | Pause | Reply | CallerReply:
-    """What an action returned, its values made JSON, for a flow whose numbers are exact or aren't. Raises NotJson."""
+def normal(returned: Any, *, exact: bool = False, shared: bool = False) -> Signal | Pause | Reply | CallerReply:
+    """What an action returned, its values made JSON, for a flow whose numbers are exact or aren't. Raises NotJson.
+
+    `shared`: the action has made its values of those that it was given, none of which anybody changes.
+    """
     match returned:
         case Signal() | Pause():
             return returned
         case CallerReply():
-            body = to_json(returned.body, exact=exact)
+            body = to_json(returned.body, exact=exact, shared=shared)
             return msgspec.structs.replace(returned, headers=_headers(returned.headers), body=body)
         case Reply():
             extra = to_json(dict(returned.extra), "extra", exact=exact)
-            body = to_json(returned.body, exact=exact)
+            body = to_json(returned.body, exact=exact, shared=shared)
             return Reply(body, _headers(returned.headers), extra, returned.attachments)
         case _:
-            return Reply(to_json(returned, exact=exact))
+            return Reply(to_json(returned, exact=exact, shared=shared))
 
 
 def _headers(headers: Any) -> dict[str, str]:

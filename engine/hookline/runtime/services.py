@@ -12,6 +12,7 @@ from hookline.connector import Action, Log
 from hookline.http import HttpClient
 from hookline.ports import Blobs, Store
 from hookline.resources import Resources
+from hookline.runtime.aside import Aside
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.replies import Replies
 from hookline.runtime.step_rates import StepRates
@@ -43,6 +44,8 @@ class Services:
     """The plugin that gave an action, with distribution and version: for reports of its defects."""
     new_id: Callable[[], str]
     """Makes an id for what becomes durable."""
+    aside: Aside = field(default_factory=Aside)
+    """Where what goes through large messages is done."""
     rates: StepRates = field(default_factory=StepRates)
     """Whose turn it is at steps that have a rate."""
     stub: Callable[[str, Action, Any], Any] | None = None

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from hookline.connector import FILTERED, PASS, STOPPED, Pause, Reply, Signal
 from hookline.errors import ExpressionError, StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import reader
+from hookline.mapper import Scope
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
@@ -69,7 +71,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         given: Given | None = None
         begun = False
         try:
-            given = _settings(run, node, frame)
+            given = await run.services.aside.run(partial(_settings, node, run.scope(frame)), large=run.large)
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once:
                 note_started(run, node, path, attempt, started_at, given)
@@ -183,9 +185,9 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(run: ExecutionRun, node: ActionNode, frame: Frame) -> Given:
+def _settings(node: ActionNode, scope: Scope) -> Given:
     try:
-        raw = node.settings.evaluate(run.scope(frame))
+        raw = node.settings.evaluate(scope)
     except ExpressionError as error:
         raise StepError(f"with: {error.message}", code=error.code) from error
     try:

@@ -1,6 +1,7 @@
 """What the blocks have in common while they run."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from hookline.errors import ExpressionError, StepError
@@ -17,9 +18,18 @@ Run: TypeAlias = Callable[[ExecutionRun, Any, Frame, RunSteps], Awaitable[Ending
 
 
 def evaluate(expression: Template | Condition, scope: Mapping[str, Any], key: str, path: str) -> Any:
-    """What the expression under a step's key gives; `path` is the step's. Raises StepFailed."""
+    """What the expression under a step's key gives; `path` is the step's. Raises StepFailed.
+
+    For what may go through a large message there is `evaluate_aside`.
+    """
     try:
         return expression.evaluate(scope)
     except ExpressionError as error:
         failure = StepError(f"{key}: {error.message}", code=error.code)
         raise StepFailed(error_info(failure, path)) from error
+
+
+async def evaluate_aside(run: ExecutionRun, expression: Template | Condition, frame: Frame, key: str, path: str) -> Any:
+    """The same for a frame; what other executions do goes on meanwhile where messages are large."""
+    work = partial(evaluate, expression, run.scope(frame), key, path)
+    return await run.services.aside.run(work, large=run.large)

@@ -9,7 +9,7 @@ from hookline.errors import StepError
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.model.execution import StepState
 from hookline.model.message import Message
-from hookline.runtime.blocks.block import RunSteps, evaluate
+from hookline.runtime.blocks.block import RunSteps, evaluate_aside
 from hookline.runtime.blocks.side_by_side import block_failed, known_failure, side_by_side
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed, error_info
@@ -28,7 +28,7 @@ async def run_foreach(run: ExecutionRun, node: ForeachNode, frame: Frame, run_st
     unless it says `"on_error": "continue"`: then failed items give no result. Items that wait let others go on; the
     block waits when only they are left.
     """
-    items = _items(run, node, frame)
+    items = await _items(run, node, frame)
     with frame.interruption.narrower() as together:
         return await _Items(run, node, frame, run_steps, items, together).run()
 
@@ -144,9 +144,9 @@ class _Items:
         return Ending.DONE
 
 
-def _items(run: ExecutionRun, node: ForeachNode, frame: Frame) -> list[Any]:
+async def _items(run: ExecutionRun, node: ForeachNode, frame: Frame) -> list[Any]:
     path = frame.prefix + node.id
-    items = evaluate(node.items, run.scope(frame), "foreach", path)
+    items = await evaluate_aside(run, node.items, frame, "foreach", path)
     if items is None:
         return []
     if not isinstance(items, list):

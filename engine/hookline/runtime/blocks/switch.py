@@ -2,7 +2,7 @@
 
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.model.execution import StepState
-from hookline.runtime.blocks.block import RunSteps, evaluate
+from hookline.runtime.blocks.block import RunSteps, evaluate_aside
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame
 
@@ -13,7 +13,7 @@ async def run_switch(run: ExecutionRun, node: SwitchNode, frame: Frame, run_step
     With `all`, each case gets the message that reached the switch, and that message goes on after it: the cases
     are recipients, one after the other.
     """
-    chosen = _choose(run, node, frame)
+    chosen = await _choose(run, node, frame)
     run.pure(frame, node.id, "switch", StepState.SUCCEEDED, input={"cases": chosen})
     for number in chosen:
         branch = frame.branch(node.id)
@@ -28,14 +28,14 @@ async def run_switch(run: ExecutionRun, node: SwitchNode, frame: Frame, run_step
     return Ending.DONE
 
 
-def _choose(run: ExecutionRun, node: SwitchNode, frame: Frame) -> list[int]:
-    scope, path = run.scope(frame), frame.prefix + node.id
+async def _choose(run: ExecutionRun, node: SwitchNode, frame: Frame) -> list[int]:
+    path = frame.prefix + node.id
     chosen: list[int] = []
     otherwise: int | None = None
     for number, case in enumerate(node.cases):
         if case.when is None:
             otherwise = number
-        elif evaluate(case.when, scope, f"switch[{number}].when", path):
+        elif await evaluate_aside(run, case.when, frame, f"switch[{number}].when", path):
             chosen.append(number)
             if node.match == "first":
                 break

@@ -18,7 +18,7 @@ _WIDE_BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 MAX_VALUES: Final = 1_000_000
-"""Values in one body."""
+"""Values in one body, and keys, of which an object holds as many again."""
 MAX_ZEROS: Final = 10_000_000
 """What the exponents of exact fractions in one body add up to."""
 _EXPONENT: Final = re.compile(rb"[0-9][eE][+-]?([0-9]+)")
@@ -33,15 +33,20 @@ class Room:
         self._left = MAX_VALUES
         self._zeros = MAX_ZEROS
 
-    def take(self, text: bytes, what: str) -> None:
-        """Take the room for a JSON text before its values are made. Raises TooLarge where there isn't so much.
+    def take(self, text: bytes, what: str) -> int:
+        """Take the room for a JSON text before its values are made; gives how many brackets it opens at most.
 
-        Millions of empty lists would hold the loop, and memory, for seconds. Commas within texts count as well, of
-        which no text has so many.
+        Raises TooLarge where there isn't so much.
+
+        Millions of empty lists would hold the loop, and memory, for seconds. Commas, colons and brackets within
+        texts count as well, of which no text has so many.
         """
-        self._left -= text.count(b",") + text.count(b":") + 1
+        # Each value is the whole, or the first in its list or object, or comes after a comma; after each key is a colon.
+        brackets = text.count(b"[") + text.count(b"{")
+        self._left -= brackets + text.count(b",") + text.count(b":") + 1
         if self._left < 0:
-            raise TooLarge(f"{what} has more than {MAX_VALUES:,} values; send it as a file, or in parts")
+            raise TooLarge(f"{what} has more than {MAX_VALUES:,} values and keys; send it as a file, or in parts")
+        return brackets
 
     def take_zeros(self, text: bytes, what: str) -> None:
         """Take the room for what exponents stand for. Raises TooLarge where there isn't so much.
@@ -72,7 +77,7 @@ def read_json(
     if not text:
         return Received(None, json=b"null", raw=data or None)
     room = room or Room()
-    room.take(text, what)
+    brackets = room.take(text, what)
     if exact:
         room.take_zeros(text, what)
     try:
@@ -82,7 +87,7 @@ def read_json(
     except ValueError as error:
         raise Malformed(f"{what} is not JSON: {error}") from None
     # Only a text with that many opening brackets can be that deep: counting them is all that most bodies cost.
-    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
+    if brackets > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
         raise _too_deep(what)
     return Received(value, json=text, raw=None if text is data else data)
 

@@ -1,6 +1,5 @@
 """From bytes to a message's body: which reader a media type asks for, and how much it may read."""
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Final, TypeVar
 
@@ -8,7 +7,7 @@ import msgspec
 
 from hookline.errors import Malformed
 from hookline.model.webhook import RequestSettings
-from hookline.runtime.uninterrupted import uninterrupted
+from hookline.runtime.aside import Aside
 from hookline.service.bodies.file_types import FileTypes
 from hookline.service.bodies.files import IncomingFile, judge_stored, one_attachment, store
 from hookline.service.bodies.inflate import inflate
@@ -23,7 +22,7 @@ from hookline.service.staging import Staged
 from hookline.service.uploads import Uploads
 
 _OFF_THE_LOOP: Final = 64 * 1024
-"""Bytes above which readers written in Python run in a thread, so that other requests go on meanwhile."""
+"""Bytes above which a body is read in a thread, so that other requests go on meanwhile."""
 
 T = TypeVar("T")
 
@@ -52,9 +51,8 @@ class BodyReader(msgspec.Struct, frozen=True):
     disposition: str | None
     exact: bool
     """Fractions in JSON are Decimals."""
-    turn: asyncio.Semaphore
-    """What is read in a thread waits for its turn. To do so side by side would take no less time, since Python runs in
-    one thread at once, and more memory."""
+    aside: Aside
+    """Where large bodies are read."""
 
     async def read(self, chunks: AsyncIterator[bytes], uploads: Uploads) -> Received:
         """Read from the wire, or from where it waited. Raises Malformed, TooLarge and UnsupportedMedia."""
@@ -109,10 +107,7 @@ class BodyReader(msgspec.Struct, frozen=True):
         charset = self.media.charset
         match self.media.kind:
             case "json":
-                if self.exact:
-                    # Each fraction is then read in Python.
-                    return await self._run(len(data), lambda: read_json(data, charset, exact=True))
-                return read_json(data, charset)
+                return await self._run(len(data), lambda: read_json(data, charset, exact=self.exact))
             case "xml":
                 return await self._run(len(data), lambda: read_xml(data, charset, self.webhook.force_list))
             case "properties":
@@ -128,11 +123,7 @@ class BodyReader(msgspec.Struct, frozen=True):
                 return Received(decode_text(data, charset), raw=data)
 
     async def _run(self, size: int, read: Callable[[], T]) -> T:
-        if size <= _OFF_THE_LOOP:
-            return read()
-        async with self.turn:
-            # A thread can't be cancelled: the turn is over once it has ended.
-            return await uninterrupted(asyncio.to_thread(read))
+        return await self.aside.run(read, large=size > _OFF_THE_LOOP)
 
 
 async def _noting(chunks: AsyncIterator[bytes], into: list[bytes]) -> AsyncIterator[bytes]:

@@ -1,0 +1,103 @@
+"""What goes through a large message in Python runs in a thread, so that it holds nobody up."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import pytest
+from pydantic import AfterValidator
+
+from hookline.expressions import Condition
+from hookline.jsontypes import JsonValue
+from hookline.model.execution import FINAL
+from hookline.runtime import action_call
+from tests.integration.engine_harness import Harness, act, each
+
+LARGE = [[number, {"sku": "A1"}] for number in range(3000)]
+SMALL = LARGE[:3]
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[bool]]]:
+    """For each kind of work, whether it was done beside the event loop."""
+    loop, found = threading.get_ident(), dict[str, set[bool]]()
+
+    def watch(owner: Any, name: str, kind: str) -> None:
+        work = getattr(owner, name)
+
+        def watched(*args: Any, **settings: Any) -> Any:
+            found.setdefault(kind, set()).add(threading.get_ident() != loop)
+            return work(*args, **settings)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(action_call, "normal", "results")
+    watch(Condition, "evaluate", "conditions")
+    yield found
+
+
+async def run(harness: Harness, body: Any, steps: Sequence[dict[str, Any]]) -> None:
+    harness.flow("f", steps)
+    async with harness.engine() as engine:
+        execution = await harness.send(engine, "f", body)
+        assert (await harness.until(engine, execution, *FINAL)).error is None
+
+
+def settings_seen(harness: Harness) -> list[bool]:
+    """Add an action whose settings note whether they were validated beside the event loop."""
+    loop, seen = threading.get_ident(), list[bool]()
+
+    def note(value: Any) -> Any:
+        seen.append(threading.get_ident() != loop)
+        return value
+
+    @harness.probe.connector.action
+    async def noted(value: Annotated[JsonValue, AfterValidator(note)] = None) -> Any:
+        """Give the value back."""
+        return value
+
+    return seen
+
+
+@pytest.mark.parametrize(("body", "aside"), [(LARGE, True), (SMALL, False)])
+async def test_settings_conditions_and_results_of_a_large_message_are_made_in_a_thread(
+    harness: Harness, beside: dict[str, set[bool]], body: Any, aside: bool
+) -> None:
+    validated = settings_seen(harness)
+    cases = [{"when": "{{ body | length > 100000 }}", "steps": []}, {"otherwise": True, "steps": []}]
+    step = {"id": "one", "use": "probe.noted", "with": {"value": "$.body"}, "when": "{{ body | length > 1 }}"}
+    await run(harness, body, [step, {"id": "choose", "switch": cases}])
+    # The flow is checked by a value when it is read.
+    assert validated[-1] is aside
+    assert beside == {"results": {aside}, "conditions": {aside}}
+
+
+async def test_a_message_that_a_step_made_large_is_large_from_then_on(
+    harness: Harness, beside: dict[str, set[bool]]
+) -> None:
+    async def grow(_: Any) -> Any:
+        return LARGE
+
+    harness.probe.does["grow"] = grow
+    validated = settings_seen(harness)
+    await run(
+        harness,
+        SMALL,
+        [
+            {"id": "before", "use": "probe.noted", "with": {"value": "$.body"}},
+            act("grow"),
+            {"id": "small", "use": "map", "with": {"body": {"a": 1}}},
+            {"id": "after", "use": "probe.noted", "with": {"value": "$.steps.grow.body"}},
+        ],
+    )
+    assert validated[-2:] == [False, True]
+    assert beside == {"results": {False, True}}
+
+
+async def test_items_of_a_large_list_see_what_they_would_see_of_a_small_one(harness: Harness) -> None:
+    numbers = list(range(12_000))
+    harness.flow("f", [{"id": "m", "use": "map", "with": {"body": "{{ body[:3] }}"}}, each(act("one", "$.item"))])
+    async with harness.engine() as engine:
+        execution = await harness.send(engine, "f", numbers)
+        await harness.until(engine, execution, *FINAL)
+    assert [call[3] for call in harness.probe.calls] == [0, 1, 2]
