@@ -25,6 +25,13 @@ class CallbackRow(NamedTuple):
     blob_ids: tuple[str, ...]
 
 
+class EndRow(NamedTuple):
+    """A callback that tells of an execution's end."""
+
+    ended_id: str
+    callback: CallbackRow
+
+
 class ClaimRow(NamedTuple):
     """A step that waits for a callback with a key."""
 
@@ -69,11 +76,22 @@ def claim(connection: Connection, row: ClaimRow) -> None:
     connection.execute(references.values(execution_id=row.execution_id))
 
 
+def tell_cancelled(connection: Connection, row: EndRow) -> CallbackOutcome | None:
+    """Keep a callback that tells of an execution's end, where it has ended as cancelled without ever running."""
+    never_ran = select(executions.c.id).where(
+        executions.c.id == row.ended_id, executions.c.state == "cancelled", executions.c.started_at.is_(None)
+    )
+    return call_back(connection, row.callback) if connection.scalar(never_ran) is not None else None
+
+
 def time_out(connection: Connection, row: TimeoutRow) -> TimedOut | Called:
     """Let nothing come any more; unless something has come."""
-    known = select(callbacks.c.id).where(callbacks.c.execution_id == row.execution_id, callbacks.c.path == row.path)
-    if connection.scalar(known) is not None:
-        return Called(row.execution_id)
+    known = select(callbacks.c.payload.is_(None)).where(
+        callbacks.c.execution_id == row.execution_id, callbacks.c.path == row.path
+    )
+    timed_out = connection.scalar(known)
+    if timed_out is not None:
+        return TimedOut() if timed_out else Called(row.execution_id)
     connection.execute(insert(callbacks).values(**row._asdict()))
     return TimedOut()
 

@@ -43,7 +43,7 @@ from hookline.api.storage import (
 )
 
 from . import statements
-from .callbacks import CallbackRow, ClaimRow, TimeoutRow
+from .callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
 from .keys import key_hash
 from .lines import Lines
 from .statements import Row, Statement
@@ -170,8 +170,10 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             yield Operation(statements.TIME_OUT, key, waited_for, place)
         case Settle(key, path):
             yield Operation(statements.SETTLE, key, (key, path), place)
-        case Cancel(key, at):
+        case Cancel(key, at, tells):
             yield Operation(statements.CANCEL, key, (key, micros(at)), place)
+            if tells is not None:
+                yield Operation(statements.TELL_CANCELLED, key, EndRow(key, _callback_row(tells)), place)
             if lines.used:
                 yield Operation(statements.ADVANCE, key, (key,), place)
         case SetState(flow_id, name, value, at):

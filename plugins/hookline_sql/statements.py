@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from hookline.api.storage import BLOCKED, MOVES, ORDER, REFUSED_KEPT, State
 
-from .callbacks import call_back, claim, time_out
+from .callbacks import call_back, claim, tell_cancelled, time_out
 
 Row = tuple[Any, ...]
 
@@ -333,6 +333,7 @@ FORGET_EARLY: Final = Statement(
 
 CLAIM: Final = Statement("await", procedure=claim)
 CALL_BACK: Final = Statement("callback", procedure=call_back)
+TELL_CANCELLED: Final = Statement("callback", procedure=tell_cancelled)
 TIME_OUT: Final = Statement("callback", procedure=time_out)
 
 # --- What flows and triggers keep ------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """Ids sort by time, and keep their order when the clock doesn't help."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.ids import Ids, idempotency_key
+from hookline.ids import Ids, derived_id, idempotency_key
 
 
 class _Clock:
@@ -46,3 +46,15 @@ def test_the_idempotency_key_depends_on_execution_and_path_and_nothing_else() ->
     key = idempotency_key("e1", "lines[3]/post")
     assert key == idempotency_key("e1", "lines[3]/post")
     assert len({key, idempotency_key("e2", "lines[3]/post"), idempotency_key("e1", "lines[4]/post")}) == 3
+
+
+@given(st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1)), st.lists(st.text(max_size=10), min_size=1, max_size=3))
+def test_a_derived_id_is_the_same_for_the_same_and_sorts_by_its_time(at: datetime, parts: list[str]) -> None:
+    at = at.replace(tzinfo=UTC)
+    made = derived_id(at, *parts)
+    assert made == derived_id(at, *parts)
+    assert made == str(UUID(made))
+    assert (UUID(made).version, UUID(made).variant) == (7, RFC_4122)
+    assert int(made.replace("-", "")[:12], 16) == int(at.timestamp() * 1000)
+    assert made != derived_id(at, *parts, "more")
+    assert made < derived_id(at + timedelta(milliseconds=1), "other")

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,21 +46,21 @@ def check(
     fresh = settings.sqlite_file is not None and not settings.sqlite_file.exists()
     problems: list[Problem] = []
     files = list(_files(paths or (settings.flows,)))
-    for file in files:
+    for file, among in files:
         try:
             data = file.read_bytes()
         except OSError as error:
             # One file must not hide what is wrong with the others.
             problems.append(unreadable(file, error))
             continue
-        found = lint(data, registry, credentials, file=str(file), environment=os.environ)
+        found = lint(data, registry, credentials, file=str(file), flows=among, environment=os.environ)
         problems += [_remarked(problem) if fresh else problem for problem in found]
     # What only shows between files: names that don't fit, ids that two files have.
-    for folder in sorted({file.parent for file in files}):
+    for folder in sorted({file.parent for file, _ in files}):
         catalog = Catalog(folder, registry, environment=os.environ)
         catalog.refresh()
         known = set(problems)
-        shown = {str(file) for file in files}
+        shown = {str(file) for file, _ in files}
         problems += [
             problem
             for entry in catalog.entries.values()
@@ -78,14 +78,19 @@ def check(
         ctx.exit(1)
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
+def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Collection[str] | None]]:
+    """The files, each with the ids of the flows that it may name; None where those aren't known."""
     from hookline.flows.files import scan
 
     for path in paths:
         if path.is_dir():
-            yield from scan(path)
+            found = scan(path)
+            # A flow is in the file of its name.
+            ids = {file.stem for file in found}
+            for file in found:
+                yield file, ids
         elif path.exists():
-            yield path
+            yield path, None
         else:
             raise ConfigError(f"there is no file or directory {path}")
 

@@ -16,7 +16,7 @@ from hookline.flows.body_schema import BodySchema, compile_schema
 from hookline.flows.compiled import CompiledFlow, CompiledTrigger
 from hookline.flows.keys import Key, compile_key
 from hookline.flows.masked import NOTHING, masked_by
-from hookline.flows.names import CredentialUse, unknown_component
+from hookline.flows.names import CredentialUse, FlowUse, unknown_component
 from hookline.flows.overrides import override
 from hookline.flows.read import Document, read
 from hookline.flows.scope import ON_ARRIVAL, Names, Place
@@ -44,6 +44,8 @@ class Examined:
     """In the order of the text, warnings included; each with its file and line."""
     credentials: tuple[CredentialUse, ...]
     """Every place that names a credential; whether there is one isn't looked at."""
+    flows: tuple[FlowUse, ...]
+    """Every place that names another flow, likewise."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -77,7 +79,7 @@ def examine(document: Document, registry: Registry, *, environment: Mapping[str,
     problems = (*document.problems, *compiler.problems)
     if any(problem.severity == "error" for problem in problems):
         flow = None
-    return Examined(flow, tuple(document.place(problems)), tuple(compiler.credentials))
+    return Examined(flow, tuple(document.place(problems)), tuple(compiler.credentials), tuple(compiler.flows))
 
 
 class _Compiler:
@@ -115,6 +117,13 @@ class _Compiler:
     def credentials(self) -> list[CredentialUse]:
         """Every place that names a credential, as far as they were met."""
         return self._compiling.credentials
+
+    @property
+    def flows(self) -> list[FlowUse]:
+        """Every place that names another flow, as far as they were met."""
+        named = self._model.on_error if self._model is not None else None
+        uses = [FlowUse(named, "/on_error")] if isinstance(named, str) else []
+        return [*self._compiling.flows, *uses]
 
     def flow(self) -> CompiledFlow | None:
         """The compiled flow; None where that can't be."""

@@ -1,12 +1,12 @@
 """Checking a flow before it runs: `hookline check`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from hookline.errors import FlowInvalid, Problem
 from hookline.flows.compile import examine
-from hookline.flows.names import CredentialUse
+from hookline.flows.names import CredentialUse, FlowUse
 from hookline.flows.read import Document, read
 from hookline.nearest import did_you_mean
 from hookline.registry import Registry
@@ -19,13 +19,15 @@ def check(
     registry: Registry,
     credentials: Mapping[str, str] | None = None,
     *,
+    flows: Collection[str] | None = None,
     file: str | None = None,
     environment: Mapping[str, str] = _NOTHING,
 ) -> list[Problem]:
     """Everything that is wrong with a flow, warnings included, in the order of the text.
 
     `credentials`: the type of each credential there is, by its name; None where that isn't known, and then names of
-    credentials aren't checked. `environment` holds the variables that may override vars.
+    credentials aren't checked. `flows`: the ids of all flows there are, likewise. `environment` holds the variables
+    that may override vars.
     """
     try:
         document = read(source, file) if isinstance(source, bytes) else source
@@ -36,7 +38,15 @@ def check(
     if credentials is not None:
         found = [_credential_problem(use, credentials) for use in examined.credentials]
         problems += [problem for problem in found if problem is not None]
+    if flows is not None:
+        problems += [_flow_problem(use, flows) for use in examined.flows if use.id not in flows]
     return document.place(problems)
+
+
+def _flow_problem(use: FlowUse, flows: Collection[str]) -> Problem:
+    listed = f"there are {', '.join(sorted(flows))}" if flows else "there is no flow besides"
+    near = did_you_mean(use.id, flows, listed)
+    return Problem(f"there is no flow {use.id!r}", use.pointer, "unknown_flow", near)
 
 
 def _credential_problem(use: CredentialUse, credentials: Mapping[str, str]) -> Problem | None:

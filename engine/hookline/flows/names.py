@@ -18,6 +18,14 @@ class CredentialUse:
     """Names of the types that will do."""
 
 
+@dataclass(frozen=True, slots=True)
+class FlowUse:
+    """A place where a flow names another."""
+
+    id: str
+    pointer: str
+
+
 def unknown_component(kind: str, name: str, known: Iterable[str], registry: Registry, pointer: str) -> Problem:
     """The problem with a name that nothing is registered under.
 

@@ -52,6 +52,9 @@ RETRY: Final = "retry"
 SLEEP: Final = "sleep"
 CALLBACK: Final = "callback"
 
+#: The reason of one that waits for the end of a flow that it called.
+FLOW: Final = "flow"
+
 #: The reason of one that waits for its turn at a step that has a rate; also the signal of that step's entry.
 RATE: Final = "rate"
 
@@ -132,8 +135,8 @@ class Execution(msgspec.Struct, frozen=True):
     """The last entry that its journal had when an operator last retried it."""
     error: ErrorInfo | None = None
     reason: str | None = None
-    """Why it is waiting: `retry`, `sleep`, `callback`, `rate`, or `blocked: …` with the cause; `order` where another of
-    its order key goes first."""
+    """Why it is waiting: `retry`, `sleep`, `callback`, `flow`, `rate`, or `blocked: …` with the cause; `order` where
+    another of its order key goes first."""
     ready_at: datetime | None = None
     """When it is to be run next; none while it runs, is blocked or has ended."""
     vars: bytes | None = None

@@ -220,7 +220,11 @@ class FlowDocument(_Document):
     timeout: Duration | None = Field(
         default=None, description="The longest time for an execution, waits included; then it fails as `timed_out`."
     )
-    on_error: str | Annotated[tuple[StepDocument, ...], Field(min_length=1)] | None = Field(
+    on_error: (
+        Annotated[str, StringConstraints(pattern=FLOW_ID)]
+        | Annotated[tuple[StepDocument, ...], Field(min_length=1)]
+        | None
+    ) = Field(
         default=None,
         description="What happens when an execution fails: steps that run with `error` in scope before it ends, or the "
         "id of a flow that is started with the error and the message.",

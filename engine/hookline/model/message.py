@@ -51,6 +51,19 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     """Set where the step failed and the flow went on: `code, message, step, retryable`."""
 
 
+class Parent(msgspec.Struct, frozen=True):
+    """The execution that started another, and the step by which it did."""
+
+    execution_id: str
+    flow_id: str
+    path: str
+    step_id: str
+    depth: int
+    """How many executions stand above: 1 where the parent has none itself."""
+    waits_at: str | None = None
+    """The path under which the step waits for the end; None where it doesn't."""
+
+
 class Arrival(msgspec.Struct, frozen=True):
     """How the first message came in."""
 
@@ -66,6 +79,8 @@ class Arrival(msgspec.Struct, frozen=True):
     """The address of the sender, behind the proxies that the server trusts."""
     scheme_id: str | None = None
     """The id that the provider itself gave the message."""
+    parent: Parent | None = None
+    """The execution that gave the message, where it came from none outside."""
 
 
 class Envelope(msgspec.Struct, frozen=True):

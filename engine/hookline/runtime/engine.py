@@ -16,7 +16,7 @@ from hookline.flows.compiled import CompiledFlow
 from hookline.flows.watch import watch
 from hookline.http import HttpClient
 from hookline.ids import Ids
-from hookline.model.execution import State
+from hookline.model.execution import Outcome, State
 from hookline.ports import (
     Backend,
     Blobs,
@@ -24,6 +24,7 @@ from hookline.ports import (
     CallbackOutcome,
     Cancel,
     Change,
+    End,
     Publish,
     Queue,
     Release,
@@ -33,6 +34,8 @@ from hookline.ports import (
 )
 from hookline.registry import Registry
 from hookline.resume_token import ResumeTokens
+from hookline.runtime.aftermath import told_of_end
+from hookline.runtime.callable_flows import CallableFlows
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.dispatcher import Dispatcher
 from hookline.runtime.egress import Egress
@@ -110,6 +113,7 @@ class Engine:
             resources=self.resources,
             secrets=self.credentials,
             replies=self.replies,
+            flows=CallableFlows(self._versions.current, self.intake, self.cancel),
             clock=self.clock,
             metrics=self.metrics,
             log=self.log,
@@ -212,13 +216,18 @@ class Engine:
         execution = await self.store.execution(execution_id)
         if execution is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        await self.store.commit((Cancel(execution_id, self.clock.now()),))
+        envelope = await self.store.envelope(execution_id)
+        end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self.clock.now())
+        tells = None if envelope is None else told_of_end(envelope, end, None, self.ids.new())
+        await self.store.commit((Cancel(execution_id, end.at, tells),))
         ended = await self.store.execution(execution_id)
         if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
             # It left the queue without ever running.
             self.intake.started(execution.flow_id)
         self._runner.cancel(execution_id)
         await self.queue.wake(execution.flow_id, execution_id)
+        if tells is not None and tells.execution_id is not None:
+            await self.queue.wake(tells.flow_id, tells.execution_id)
 
     async def call_back(self, callback: CallBack) -> CallbackOutcome:
         """Make what came for a step that waits durable, and let its execution go on. Raises StoreError."""

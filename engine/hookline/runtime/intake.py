@@ -11,7 +11,7 @@ from hookline.errors import FlowInvalid, FlowNotFound, FlowUnknown, StoreError, 
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.keys import Key, arrival_scope
 from hookline.model.message import Envelope
-from hookline.ports import Accepted, Duplicate, Queue, Store
+from hookline.ports import Accept, Accepted, Duplicate, Queue, Store
 from hookline.runtime.drain import DrainRate
 from hookline.runtime.line_lengths import LineLengths
 from hookline.runtime.metrics import Metrics
@@ -124,6 +124,18 @@ class Intake:
         else:
             self._metrics.accepted(flow_id)
         return result
+
+    def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
+        """The change that accepts a message of the engine's own, which is committed with what it comes from.
+
+        It counts as queued from now on, and is never refused for how many there are: nobody could be told to come
+        again. Raises SchemaViolation where it has no order key and the flow wants one.
+        """
+        if flow.order_by is not None:
+            envelope = _in_order(flow, flow.order_by, envelope)
+        self._count(flow.id, 1)
+        self._metrics.accepted(flow.id)
+        return Accept(envelope)
 
     def backlog(self, flow_id: str) -> int:
         """How many executions of a flow are queued."""

@@ -20,9 +20,10 @@ from hookline.model.execution import (
     StepRecord,
     StepState,
 )
-from hookline.model.message import with_numbers
+from hookline.model.message import Envelope, with_numbers
 from hookline.model.reply import CallerReply
 from hookline.ports import Change, Delivery, End, Park, Queue, Resume, Start
+from hookline.runtime.aftermath import Begun, aftermath
 from hookline.runtime.blocks import run_steps
 from hookline.runtime.deadline import in_time
 from hookline.runtime.execution_run import ExecutionRun, HookUrls
@@ -120,7 +121,7 @@ class Runner:
             else:
                 flow = await self._versions.version(delivery.flow_id, execution.flow_version)
         except (FlowNotFound, FlowInvalid) as error:
-            await self._park_blocked(delivery, execution, str(error))
+            await self._park_blocked(delivery, execution, envelope, str(error))
             return
         envelope = with_numbers(envelope, exact=flow.exact)
         on_begin: Callable[[], None] | None = None
@@ -156,11 +157,11 @@ class Runner:
         self._running[run.id] = run
         try:
             async with in_time(run):
-                last = await self._walk(run)
+                last, follows = await self._walk(run)
         finally:
             del self._running[run.id]
         try:
-            await run.journal.close(last)
+            await run.journal.close(last, *follows)
         except asyncio.CancelledError:
             await asyncio.shield(run.journal.rescue())
             raise
@@ -171,8 +172,8 @@ class Runner:
         await delivery.ack()
         await self._after(run, last)
 
-    async def _walk(self, run: ExecutionRun) -> End | Park:
-        """Run the flow's steps; gives the change that says how that ended."""
+    async def _walk(self, run: ExecutionRun) -> tuple[End | Park, tuple[Change, ...]]:
+        """Run the flow's steps; gives the change that says how that ended, and those that follow from it."""
         frame = Frame(run.envelope.message, {}, run.started_at, interruption=run.interruption)
         failed: StepFailed | Interrupted | None = None
         try:
@@ -196,11 +197,15 @@ class Runner:
         now = self._services.clock.now()
         if ending is Ending.WAITING:
             run.wait_until(run.deadline, run.waits_for)
-            return Park(run.id, now, run.ready_at, f"{BLOCKED}{run.blocked}" if run.blocked else run.waits_for)
+            reason = f"{BLOCKED}{run.blocked}" if run.blocked else run.waits_for
+            return Park(run.id, now, run.ready_at, reason), ()
         if failed is not None:
-            return self._failed(run, failed, now)
-        _answer_finished(run, frame, ending)
-        return End(run.id, State.SUCCEEDED, _ENDS[ending], now, waited=run.waited)
+            end = self._failed(run, failed, now)
+        else:
+            _answer_finished(run, frame, ending)
+            end = End(run.id, State.SUCCEEDED, _ENDS[ending], now, waited=run.waited)
+        begun = Begun(run.started_at, run.attempt)
+        return end, aftermath(self._services, end, run.envelope, run.flow, frame.message, begun)
 
     def _failed(self, run: ExecutionRun, failed: StepFailed | Interrupted, now: datetime) -> End:
         if isinstance(failed, Interrupted):
@@ -226,12 +231,19 @@ class Runner:
         if isinstance(last, End):
             self._services.metrics.ended(run.flow.id, last.state)
             self._answer(run, last)
+            await self._wake_parent(run.envelope)
         elif last.ready_at is not None:
             # Its time may have come while the commit was under way; the timers look only forward.
             if last.ready_at <= self._services.clock.now():
                 await self._queue.wake(run.flow.id, run.id)
             else:
                 self._timers.notice(last.ready_at)
+
+    async def _wake_parent(self, envelope: Envelope) -> None:
+        """Let the execution go on whose step waits for the end of this one."""
+        parent = envelope.arrival.parent
+        if parent is not None and parent.waits_at is not None:
+            await self._queue.wake(parent.flow_id, parent.execution_id)
 
     def _answer(self, run: ExecutionRun, last: End) -> None:
         """Tell a caller that still waits: with the answer of a flow that answers when it has finished, or without."""
@@ -243,17 +255,22 @@ class Runner:
         else:
             replies.deliver(run.id, Ended(last.error))
 
-    async def _park_blocked(self, delivery: Delivery, execution: Execution | None, cause: str) -> None:
+    async def _park_blocked(
+        self, delivery: Delivery, execution: Execution | None, envelope: Envelope, cause: str
+    ) -> None:
         now, causes_gone = self._services.clock.now(), self._causes_gone
         state = State.QUEUED if execution is None else execution.state
         changes: list[Change] = [Resume(delivery.execution_id, now)] if state is State.WAITING else []
         if execution is not None and execution.cancel_asked_at is not None:
-            changes.append(End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now))
+            end = End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now)
+            begun = Begun(execution.started_at, execution.attempt)
+            changes += [end, *aftermath(self._services, end, envelope, None, None, begun)]
         else:
             changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause}"))
         await self._services.store.commit(changes)
         if state is State.QUEUED:
             self._on_start(delivery.flow_id)
+        await self._wake_parent(envelope)
         if causes_gone != self._causes_gone:
             await delivery.retry(0)
         else:
@@ -265,12 +282,19 @@ class Runner:
         now = self._services.clock.now()
         try:
             execution = await self._services.store.execution(delivery.execution_id)
+            envelope = delivery.envelope or await self._services.store.envelope(delivery.execution_id)
             changes: list[Change] = []
             if execution is not None and execution.state is State.QUEUED:
                 flow = self._versions.current(delivery.flow_id)
                 changes.append(_start(flow, execution.id, now, _deadline(flow, now)))
-            changes.append(End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, info))
+            end = End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, info)
+            changes.append(end)
+            if envelope is not None:
+                begun = Begun(None, 1) if execution is None else Begun(execution.started_at, execution.attempt)
+                changes += aftermath(self._services, end, envelope, await self._flow_of(execution), None, begun)
             await self._services.store.commit(changes)
+            if envelope is not None:
+                await self._wake_parent(envelope)
             if execution is not None and execution.state is State.QUEUED:
                 self._on_start(delivery.flow_id)
         except (StoreError, FlowNotFound, FlowInvalid):
@@ -279,6 +303,15 @@ class Runner:
             await delivery.ack()
         else:
             await delivery.ack()
+
+    async def _flow_of(self, execution: Execution | None) -> CompiledFlow | None:
+        """The version that an execution has run on, as far as there is one."""
+        if execution is None or execution.flow_version is None:
+            return None
+        try:
+            return await self._versions.version(execution.flow_id, execution.flow_version)
+        except (FlowNotFound, FlowInvalid):
+            return None
 
 
 def _answer_finished(run: ExecutionRun, frame: Frame, ending: Ending) -> None:

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 
 from hookline.clock import Clock
 from hookline.connector import Action, Log
+from hookline.flows.compiled import CompiledFlow
 from hookline.http import HttpClient
-from hookline.ports import Blobs, Store
+from hookline.model.message import Envelope
+from hookline.ports import Accept, Blobs, Store
 from hookline.resources import Resources
 from hookline.runtime.aside import Aside
 from hookline.runtime.metrics import Metrics
@@ -26,6 +28,22 @@ class Secrets(Protocol):
         ...
 
 
+class Flows(Protocol):
+    """The other flows, as a step may call them."""
+
+    def flow(self, flow_id: str) -> CompiledFlow:
+        """Raises FlowNotFound where there is none or it is stopped, and FlowInvalid where it can't run."""
+        ...
+
+    def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
+        """The change that starts an execution, to be committed with what starts it. Raises SchemaViolation."""
+        ...
+
+    async def cancel(self, execution_id: str) -> None:
+        """Let an execution end as cancelled, unless it has ended. Raises StoreError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The engine, as far as a step may see it."""
@@ -36,6 +54,7 @@ class Services:
     resources: Resources
     secrets: Secrets
     replies: Replies
+    flows: Flows
     clock: Clock
     metrics: Metrics
     log: Log

@@ -114,6 +114,19 @@ class _NoSecrets:
         raise StepError(f"credential {name!r}: actions that use credentials are stubbed in cases", code="case.stub")
 
 
+class _NoFlows:
+    """A case runs one flow: those that it calls aren't there."""
+
+    def flow(self, flow_id: str) -> Any:
+        raise StepError(f"flow {flow_id!r} is another; a case runs one flow", code="case.stub")
+
+    def emit(self, flow: Any, envelope: Any) -> Any:
+        raise NotImplementedError
+
+    async def cancel(self, execution_id: str) -> None:
+        raise NotImplementedError
+
+
 class _Stubs:
     """Answers for actions: by the step's whole path, or by its path without the items' numbers."""
 
@@ -201,6 +214,7 @@ class CaseRunner:
             resources=EngineResources(),
             secrets=_NoSecrets(),
             replies=Replies(),
+            flows=_NoFlows(),
             clock=clock,
             metrics=Metrics(),
             log=log,

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from hookline.errors import Problem
 from hookline.expressions import Condition, Expressions, Template
-from hookline.flows.names import CredentialUse
+from hookline.flows.names import CredentialUse, FlowUse
 from hookline.flows.scope import Names, Place
 from hookline.mapper import Reference
 from hookline.model.flow import StepDocument
@@ -79,6 +79,8 @@ class Compiling:
     """The block that a step's JSON is."""
     problems: list[Problem] = field(default_factory=list)
     credentials: list[CredentialUse] = field(default_factory=list)
+    flows: list[FlowUse] = field(default_factory=list)
+    """Every place that names another flow."""
     nodes: dict[str, Node] = field(default_factory=dict)
     """Every step that was compiled, by id."""
     reads_path: bool = False

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
+from hookline.ports.changes.callbacks import CallBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class Cancel:
 
     execution_id: str
     at: datetime
+    tells: CallBack | None = None
+    """For the step that waits for its end: committed where it ends at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ from typing import Final
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.attempt import TryNode
 from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.call import CallNode
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.wait import WaitNode
 from hookline.model.execution import StepState
 from hookline.runtime.blocks.attempt import run_try
-from hookline.runtime.blocks.block import Run, evaluate_aside
+from hookline.runtime.blocks.block import Run, evaluate
+from hookline.runtime.blocks.call import run_call
 from hookline.runtime.blocks.foreach import run_foreach
 from hookline.runtime.blocks.parallel import run_parallel
 from hookline.runtime.blocks.switch import run_switch
@@ -24,6 +26,7 @@ from hookline.runtime.step import run_action
 BLOCKS: Final[dict[type[Node], Run]] = {
     SwitchNode: run_switch,
     WaitNode: run_wait,
+    CallNode: run_call,
     ForeachNode: run_foreach,
     ParallelNode: run_parallel,
     TryNode: run_try,
@@ -34,7 +37,7 @@ BLOCKS: Final[dict[type[Node], Run]] = {
 async def run_steps(run: ExecutionRun, nodes: Sequence[Node], frame: Frame) -> Ending:
     """Run steps from top to bottom, until one of them ends the branch. Raises StepFailed."""
     for node in nodes:
-        if not await _holds(run, node, frame):
+        if not _holds(run, node, frame):
             continue
         if isinstance(node, ActionNode):
             ending = await run_action(run, node, frame)
@@ -45,10 +48,10 @@ async def run_steps(run: ExecutionRun, nodes: Sequence[Node], frame: Frame) -> E
     return Ending.DONE
 
 
-async def _holds(run: ExecutionRun, node: Node, frame: Frame) -> bool:
+def _holds(run: ExecutionRun, node: Node, frame: Frame) -> bool:
     if node.when is None:
         return True
-    holds: bool = await evaluate_aside(run, node.when, frame, "when", frame.prefix + node.id)
+    holds: bool = evaluate(node.when, run.scope(frame), "when", frame.prefix + node.id)
     if not holds:
         use = node.action.name if isinstance(node, ActionNode) else "block"
         run.pure(frame, node.id, use, StepState.SKIPPED)

@@ -4,6 +4,7 @@ from hookline.testing.contract_store.accepting import AcceptingContract
 from hookline.testing.contract_store.callbacks import CallbacksContract
 from hookline.testing.contract_store.commits import CommitsContract
 from hookline.testing.contract_store.credentials import CredentialsContract
+from hookline.testing.contract_store.ends import EndsContract
 from hookline.testing.contract_store.files import FilesContract
 from hookline.testing.contract_store.flows import FlowsContract
 from hookline.testing.contract_store.journal import JournalContract
@@ -21,6 +22,7 @@ class StoreContract(
     ListsContract,
     WorkContract,
     CallbacksContract,
+    EndsContract,
     FilesContract,
     RefusedContract,
     FlowsContract,

@@ -131,14 +131,14 @@ class StatesContract(StoreFixtures):
             with pytest.raises(ExecutionNotFound, match=nobody):
                 await store.commit([change])
 
-    async def test_unblocking_makes_ready_what_is_blocked_or_waits_without_a_time(
+    async def test_unblocking_makes_ready_what_is_blocked_and_nothing_else(
         self, store: Store, envelopes: Envelopes
     ) -> None:
         now = envelopes.clock.now()
         later = now + timedelta(days=1)
         parked = (
             ("orders", None, "blocked: x", now),
-            ("orders", None, "x", now),
+            ("orders", None, "callback", None),
             ("orders", later, "blocked: x, and something else waits for a time", now),
             ("orders", later, "retry", later),
             ("invoices", None, "blocked: x", None),
