@@ -152,7 +152,8 @@ class Settings(BaseSettings):
     @classmethod
     def _is_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and not urlsplit(value).scheme:
-            raise ValueError(f"{info.field_name} is a URL, such as sqlite:///hookline.db")
+            example = "file:///srv/blobs or s3://bucket" if info.field_name == "blobs" else "sqlite:///hookline.db"
+            raise ValueError(f"{info.field_name} is a URL, such as {example}")
         return value
 
     @field_validator("workers")

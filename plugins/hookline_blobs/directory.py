@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -39,6 +40,17 @@ class DirectoryBlobs:
         #: Directories that are durable; at most 65,536 of four letters.
         self._made: set[str] = set()
         self._making = Lock()
+
+    async def ping(self) -> None:
+        await asyncio.to_thread(self._prove)
+
+    def _prove(self) -> None:
+        try:
+            self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with TemporaryFile(dir=self._incoming):
+                pass
+        except OSError as error:
+            raise StoreError(f"no file can be kept in {self._root}: {error.strerror}") from error
 
     async def create(self) -> FileWriter:
         blob_id = uuid.uuid4().hex

@@ -1,5 +1,6 @@
 """The URL of a bucket: `s3://bucket/prefix?region=…&endpoint=…`."""
 
+import re
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -9,6 +10,13 @@ from hookline.api.storage import Blobs, Clock
 
 _SETTINGS: Final = ("endpoint", "region")
 _FORM: Final = "write s3://bucket/prefix?region=eu-central-1, and &endpoint=https://… where it isn't Amazon's"
+
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
+_REGION: Final = re.compile(r"[A-Za-z0-9-]+")
+_SILENCE: Final = timedelta(seconds=60)
+"""How long the server may send nothing. A part of an upload has to be sent within it, and a download as a whole has
+none: it takes as long as whoever reads it."""
+_LONGEST: Final = timedelta(days=1)
 
 #: A sender waits meanwhile, and tries again where it gets a 503.
 _RETRIES: Final[Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
@@ -26,7 +34,7 @@ def s3_blobs(url: str, *, clock: Clock) -> Blobs:
         )
     given = parse_qsl(parts.query, keep_blank_values=True)
     settings = dict(given)
-    if not parts.netloc or ":" in parts.netloc or parts.fragment:
+    if _BUCKET.fullmatch(parts.netloc) is None or parts.fragment:
         raise StoreError(f"the URL of the blob store names no bucket: {_FORM}")
     if len(settings) < len(given) or not settings.keys() <= set(_SETTINGS) or "" in settings.values():
         # Only names are shown: a value may be a secret that somebody has put there.
@@ -34,6 +42,11 @@ def s3_blobs(url: str, *, clock: Clock) -> Blobs:
     endpoint = settings.get("endpoint", "")
     if endpoint and urlsplit(endpoint).scheme not in ("http", "https"):
         raise StoreError(f"the endpoint of a blob store is an http:// or https:// URL: {_FORM}")
+    prefix = unquote(parts.path).strip("/")
+    if prefix and any(part in ("", ".", "..") or not part.isprintable() for part in prefix.split("/")):
+        raise StoreError(f"the prefix in a blob store's URL is names, with one slash between: {_FORM}")
+    if _REGION.fullmatch(settings.get("region", "-")) is None:
+        raise StoreError(f"the region of a blob store is letters, digits and dashes: {_FORM}")
     try:
         from obstore.store import S3Store
 
@@ -42,11 +55,12 @@ def s3_blobs(url: str, *, clock: Clock) -> Blobs:
         raise StoreError("S3 needs obstore: pip install 'hookline[s3]'") from error
     bucket = S3Store(
         parts.netloc,
-        prefix=unquote(parts.path).strip("/") or None,
+        prefix=prefix or None,
         client_options={
             "allow_http": endpoint.startswith("http:"),
             "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(seconds=60),
+            "read_timeout": _SILENCE,
+            "timeout": _LONGEST,
         },
         retry_config=_RETRIES,
         **settings,  # type: ignore[arg-type]  # its names are those above

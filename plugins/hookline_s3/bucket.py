@@ -27,6 +27,11 @@ class BucketBlobs:
         self._bucket = bucket
         self._clock = clock
 
+    async def ping(self) -> None:
+        with failing("the bucket can't be used"):
+            # No id of ours comes after this, so that the answer is short.
+            await obstore.list(self._bucket, offset="g", chunk_size=1).collect_async()
+
     async def create(self) -> Upload:
         return Upload(self._bucket, self._clock)
 
@@ -36,19 +41,41 @@ class BucketBlobs:
         if not is_id(blob_id):
             raise BlobGone(blob_id)
         held = bytearray()
-        with failing(f"blob {blob_id} can't be read"):
-            try:
-                found = await obstore.get_async(self._bucket, blob_id)
-            except FileNotFoundError:
-                raise BlobGone(blob_id) from None
-            async for piece in found.stream(min_chunk_size=max(chunk_size, READ)):
-                held += memoryview(piece)
-                whole = len(held) // chunk_size * chunk_size
-                for start in range(0, whole, chunk_size):
-                    yield bytes(held[start : start + chunk_size])
-                del held[:whole]
+        async for piece in self._pieces(blob_id, max(chunk_size, READ)):
+            held += piece
+            whole = len(held) // chunk_size * chunk_size
+            for start in range(0, whole, chunk_size):
+                yield bytes(held[start : start + chunk_size])
+            del held[:whole]
         if held:
             yield bytes(held)
+
+    async def _pieces(self, blob_id: str, size: int) -> AsyncIterator[memoryview]:
+        """What is in an object. A server may cut off whoever reads slowly: then the rest is asked for."""
+        at, whole, cut_at = 0, -1, -1
+        while at != whole:
+            with failing(f"blob {blob_id} can't be read"):
+                try:
+                    found = await obstore.get_async(
+                        self._bucket, blob_id, options={"range": {"offset": at}} if at else {}
+                    )
+                except FileNotFoundError:
+                    raise BlobGone(blob_id) from None
+                whole = found.meta["size"]
+                pieces = aiter(found.stream(min_chunk_size=size))
+            while True:
+                try:
+                    piece = await anext(pieces, None)
+                except (BaseError, OSError) as error:
+                    if at == cut_at:  # and nothing has come since
+                        raise _failed(f"blob {blob_id} can't be read", error) from error
+                    cut_at = at
+                    break
+                if piece is None:
+                    break
+                view = memoryview(piece)
+                at += len(view)
+                yield view
 
     async def delete(self, blob_id: str) -> None:
         if is_id(blob_id):
@@ -78,5 +105,9 @@ def failing(what: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        # After its first line come what was sent and received, at length.
-        raise StoreError(f"{what}: {str(error).partition(chr(10))[0][:300]}") from error
+        raise _failed(what, error) from error
+
+
+def _failed(what: str, error: Exception) -> StoreError:
+    # After its first line come what was sent and received, at length.
+    return StoreError(f"{what}: {str(error).partition(chr(10))[0][:300]}")

@@ -1,6 +1,7 @@
 """The admin API over a running engine: what it shows, what it does, and whom it lets in."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from hookline.discovery import discover
+from hookline.errors import StoreError
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.runtime.engine import Engine
 from hookline.runtime.options import EngineOptions
@@ -262,6 +264,26 @@ async def test_probes_need_no_token_and_readiness_goes_when_the_engine_stops(eng
     assert (await client.get("/healthz")).status_code == 200
     engine.failed.set()
     assert (await client.get("/healthz")).status_code == 503
+
+
+async def test_it_isnt_ready_while_no_files_can_be_kept_and_says_why_to_operators(
+    engine: Engine, tmp_path: Path
+) -> None:
+    client = create_pages(blueprints(engine, TOKEN)).test_client()
+    (tmp_path / "blobs").rename(tmp_path / "aside")
+    (tmp_path / "blobs").write_bytes(b"")
+    response = await client.get("/readyz")
+    assert (response.status_code, await response.get_json()) == (503, {"status": "files can't be kept"})
+    said = await (await client.get("/readyz", headers=AUTH)).get_json()
+    assert said["reason"].startswith(f"no file can be kept in {tmp_path}/blobs: ")
+
+
+async def test_an_engine_whose_files_cant_be_kept_does_not_start(engine: Engine, tmp_path: Path) -> None:
+    options = dataclasses.replace(
+        engine.options, db=f"sqlite:///{tmp_path}/other.db", blobs=f"file://{tmp_path}/hookline.db"
+    )
+    with pytest.raises(StoreError, match="no file can be kept"):
+        await Engine(discover(), options).start()
 
 
 async def test_metrics_count_what_was_accepted_and_how_it_ended(engine: Engine, client: Client) -> None:

@@ -33,6 +33,12 @@ class TestDirectoryBlobs(BlobsContract):
     pass
 
 
+async def test_a_directory_that_cant_hold_files_says_so(tmp_path: Path, clock: ManualClock) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"no file can be kept in .*/file: "):
+        await file_blobs(f"file://{tmp_path}/file", clock=clock).ping()
+
+
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 

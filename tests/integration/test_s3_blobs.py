@@ -1,6 +1,7 @@
 """The contract of blob stores, over a bucket of a server that speaks S3, and what is special to it."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import tracemalloc
@@ -15,6 +16,7 @@ from hookline.errors import BlobGone, StoreError
 from hookline.ports import Blobs
 from hookline.testing.clock import ManualClock
 from hookline.testing.contract_blobs import BlobsContract, put, read
+from hookline_s3 import address
 from hookline_s3.address import s3_blobs
 from hookline_s3.blob_ids import LONGEST, new_id
 from hookline_s3.upload import PART
@@ -173,6 +175,89 @@ async def test_a_bucket_that_isnt_there_is_a_store_error(server: str, bucket: st
         await put(blobs, bytes(PART), bytes(PART), bytes(PART), bytes(PART))
 
 
+async def test_a_bucket_that_isnt_there_or_whose_server_is_away_can_hold_no_files(
+    server: str, bucket: str, clock: ManualClock
+) -> None:
+    for url in (f"s3://nobodys?endpoint={server}", f"s3://{bucket}?endpoint=http://127.0.0.1:{free_port()}"):
+        with pytest.raises(StoreError, match="the bucket can't be used"):
+            await s3_blobs(f"{url}&region=us-east-1", clock=clock).ping()
+
+
+class Cutting:
+    """Stands before the S3 server, and ends connections after so many bytes of answers."""
+
+    def __init__(self, server: str, cuts: list[int]) -> None:
+        self._port = int(server.rpartition(":")[2])
+        self._cuts = cuts
+        self.url = ""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> "Cutting":
+        self._listening = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listening.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.append(asyncio.create_task(self._speak(reader, writer)))
+
+    async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, before = await asyncio.open_connection("127.0.0.1", self._port)
+        asking = asyncio.create_task(self._pass(reader, before, None))
+        try:
+            await self._pass(behind, writer, self._cuts.pop(0) if self._cuts else None)
+        finally:
+            asking.cancel()
+            await asyncio.wait((asking,))
+            for one in (before, writer):
+                one.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
+        with contextlib.suppress(ConnectionError):
+            while part := await reader.read(65536):
+                writer.write(part if left is None else part[:left])
+                await writer.drain()
+                if left is not None and (left := left - len(part)) <= 0:
+                    return
+
+
+@pytest.mark.parametrize(
+    ("cuts", "whole"), [([3_000_000, 2_000_000, 1_500_000], True), ([3_000_000, *[100] * 30], False)]
+)
+async def test_a_download_that_is_cut_off_goes_on_where_it_was_as_long_as_something_comes(
+    server: str, bucket: str, clock: ManualClock, cuts: list[int], whole: bool
+) -> None:
+    data = bytes(range(256)) * 32_000
+    blob = await put(s3_blobs(f"s3://{bucket}?region=us-east-1&endpoint={server}", clock=clock), data)
+    async with Cutting(server, cuts) as cutting:
+        blobs = s3_blobs(f"s3://{bucket}?region=us-east-1&endpoint={cutting.url}", clock=clock)
+        if whole:
+            assert await read(blobs, blob.id) == data
+            assert not cuts
+        else:
+            with pytest.raises(StoreError, match="can't be read"):
+                await read(blobs, blob.id)
+
+
+async def test_who_reads_slowly_gets_all_of_a_blob(
+    server: str, bucket: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "_SILENCE", timedelta(seconds=0.3))
+    url = f"s3://{bucket}?region=us-east-1&endpoint={server}"
+    data = bytes(12_000_000)
+    blob = await put(s3_blobs(url, clock=clock), data)
+    size = 0
+    async for chunk in s3_blobs(url, clock=clock).open(blob.id, 4_000_000):
+        size += len(chunk)
+        await asyncio.sleep(0.35)
+    assert size == len(data)
+
+
 async def test_a_server_that_is_away_is_a_store_error_soon(bucket: str, clock: ManualClock) -> None:
     blobs = s3_blobs(f"s3://{bucket}?region=us-east-1&endpoint=http://127.0.0.1:{free_port()}", clock=clock)
     with pytest.raises(StoreError, match="can't be read") as caught:
@@ -187,6 +272,13 @@ async def test_a_server_that_is_away_is_a_store_error_soon(bucket: str, clock: M
         "s3:///prefix",
         "s3://bucket:9000/x",
         "s3://bucket#x",
+        "s3://b",
+        "s3://bucket/../x",
+        "s3://bucket/a//b",
+        "s3://bucket/a/%2e",
+        "s3://bucket/a%0ab",
+        "s3://bucket?region=eu central",
+        "s3://bucket?region=eu%0acentral",
         "s3://bucket?regio=x",
         "s3://bucket?region=",
         "s3://bucket?region=a&region=b",

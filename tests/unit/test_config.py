@@ -131,6 +131,17 @@ def test_uploads_are_in_a_directory_beside_the_database_unless_a_url_says_otherw
     assert load({"blobs": "file:///srv/blobs"}).blobs_url == "file:///srv/blobs"
 
 
+def test_a_path_where_a_url_is_due_is_told_with_an_example_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOKLINE_BLOBS", "/srv/files")
+    monkeypatch.setenv("HOOKLINE_DB", "/srv/db")
+    with pytest.raises(ConfigError) as refused:
+        load()
+    assert [problem.message for problem in refused.value.problems] == [
+        "HOOKLINE_DB: db is a URL, such as sqlite:///hookline.db",
+        "HOOKLINE_BLOBS: blobs is a URL, such as file:///srv/blobs or s3://bucket",
+    ]
+
+
 def test_sizes_may_have_units() -> None:
     assert load({"max_body": "5MB"}).max_body == 5_000_000
 

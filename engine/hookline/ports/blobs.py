@@ -34,6 +34,10 @@ class BlobWriter(Protocol):
 class Blobs(Protocol):
     """Where attachments' bytes are kept."""
 
+    async def ping(self) -> None:
+        """Whether files can be kept now. Raises StoreError."""
+        ...
+
     async def create(self) -> BlobWriter: ...
 
     def open(self, blob_id: str, chunk_size: int = 65536) -> AsyncIterator[bytes]:

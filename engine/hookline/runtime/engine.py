@@ -154,10 +154,12 @@ class Engine:
     async def start(self) -> None:
         """Open the backend, load credentials and flows, and go on with what a previous process left.
 
-        Raises StoreError where the backend can't be opened.
+        Raises StoreError where the backend can't be opened, or no files can be kept.
         """
         await self._backend.open()
         try:
+            # A bucket that isn't there is better found now than by the first file that comes.
+            await self.blobs.ping()
             await self.credentials.load()
             self._report(self.catalog.refresh())
             await self._publish()

@@ -31,6 +31,7 @@ from hookline.runtime.metrics import CONTENT_TYPE
 from hookline.service import openapi, problems, views
 from hookline.service.components import ComponentView, component_views
 from hookline.service.openapi import operation
+from hookline.service.readiness import Readiness
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
 
 MAX_LIMIT: Final = 200
@@ -234,7 +235,7 @@ def _credentials(api: Blueprint, engine: Engine) -> None:
 
 def _watch(engine: Engine, token: str) -> Blueprint:
     watch = Blueprint("watch", __name__)
-    trouble: str | None = None
+    readiness = Readiness(engine.store, engine.blobs, engine.clock, engine.log)
 
     @watch.get("/healthz")
     @operation(Status, open=True)
@@ -247,19 +248,13 @@ def _watch(engine: Engine, token: str) -> Blueprint:
     async def readyz() -> Response:
         """Whether requests should come here: not before the start is done, nor once the server stops.
 
-        Nor while nothing can be stored; with the admin token it says why.
+        Nor while messages or their files can't be stored; with the admin token it says why.
         """
-        nonlocal trouble
         if not engine.ready:
             return _json(Status("not ready"), 503)
-        try:
-            await engine.store.ping()
-        except StoreError as error:
-            if error.message != trouble:
-                engine.log.error("the store can't be used", error=error.message)
-            trouble = error.message
-            return _json(Status("the store can't be used", trouble if _bears(token) else None), 503)
-        trouble = None
+        trouble = await readiness.trouble()
+        if trouble is not None:
+            return _json(Status(trouble.status, trouble.reason if _bears(token) else None), 503)
         return _json(Status("ready"))
 
     @watch.get("/api/v1/openapi.json")

@@ -28,6 +28,13 @@ async def read(blobs: Blobs, blob_id: str, chunk_size: int = 65536) -> bytes:
 class BlobsContract:
     """Fixtures to give: `clock`, a ManualClock, and `blobs`, empty, and on that clock."""
 
+    async def test_it_says_that_files_can_be_kept_and_keeps_none_to_find_out(
+        self, blobs: Blobs, clock: ManualClock
+    ) -> None:
+        await blobs.ping()
+        clock.advance(1)
+        assert [one async for one in blobs.older_than(clock.now())] == []
+
     @pytest.mark.parametrize(
         "chunks",
         [[], [b""], [b"a"], [b"ab", b"", b"c" * 70_000], [b"x" * 65536] * 5, [b"y" * 1_000_001]],

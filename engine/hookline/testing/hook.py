@@ -88,6 +88,9 @@ class MemoryBlobs:
         self.open_writers = 0
         self.made = 0
 
+    async def ping(self) -> None:
+        """They can always be kept."""
+
     async def create(self) -> _MemoryWriter:
         """A new blob."""
         return _MemoryWriter(self)

@@ -1,0 +1,73 @@
+"""What `/readyz` says of where messages and their files are kept."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import structlog
+
+from hookline.errors import StoreError
+from hookline.service.readiness import FILES_EVERY, Readiness, Trouble
+from hookline.testing.hook import StillClock
+
+BAD: Any = StoreError("the bucket is away")
+
+
+class Pinged:
+    """What answers pings, or fails."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.pings = 0
+        self.hangs = False
+
+    async def ping(self) -> None:
+        self.pings += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.failure is not None:
+            raise self.failure
+
+
+class Trial:
+    def __init__(self) -> None:
+        self.store, self.blobs, self.clock = Pinged(), Pinged(), StillClock()
+        parts: Any = (self.store, self.blobs, self.clock, structlog.get_logger())
+        self.readiness = Readiness(*parts)
+
+    async def trouble(self) -> Trouble | None:
+        return await self.readiness.trouble()
+
+
+async def test_trouble_with_either_is_told_with_its_reason_and_logged_once() -> None:
+    trial = Trial()
+    assert await trial.trouble() is None
+    await trial.clock.sleep(FILES_EVERY)
+    with structlog.testing.capture_logs() as logs:
+        trial.blobs.failure = BAD
+        assert await trial.trouble() == Trouble("files can't be kept", "the bucket is away")
+        assert await trial.trouble() == Trouble("files can't be kept", "the bucket is away")
+        trial.store.failure = StoreError("the disk is full")
+        assert await trial.trouble() == Trouble("the store can't be used", "the disk is full")
+    assert [(log["log_level"], log["event"], log["error"]) for log in logs] == [
+        ("error", "files can't be kept", "the bucket is away"),
+        ("error", "the store can't be used", "the disk is full"),
+    ]
+    trial.store.failure = trial.blobs.failure = None
+    await trial.clock.sleep(FILES_EVERY)
+    assert await trial.trouble() is None
+
+
+async def test_a_bucket_is_asked_twice_a_minute_however_often_somebody_asks() -> None:
+    trial = Trial()
+    for _ in range(60):
+        await trial.trouble()
+        await trial.clock.sleep(1)
+    assert (trial.store.pings, trial.blobs.pings) == (60, 2)
+
+
+async def test_a_bucket_that_gives_no_answer_is_trouble_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hookline.service.readiness._FILES_TIMEOUT", 0.01)
+    trial = Trial()
+    trial.blobs.hangs = True
+    assert await trial.trouble() == Trouble("files can't be kept", "no answer in 0.01 s")
