@@ -23,6 +23,10 @@ class ResumeTokens:
         about = uuid.UUID(execution_id).bytes + path.encode()
         return _text(_mac(self._keys[0], about) + about)
 
+    def url(self, public_url: str, execution_id: str, path: str) -> str:
+        """Where a step of an execution is called."""
+        return f"{public_url.rstrip('/')}/resume/{self.make(execution_id, path)}"
+
     def read(self, token: str) -> tuple[str, str] | None:
         """The execution and the step's path; None where it isn't a token that was made here."""
         if len(token) > _MAX or not token.isascii():

@@ -308,6 +308,7 @@ async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(
         ("/api/v1/executions/{execution_id}/steps", "get"),
         ("/api/v1/executions/{execution_id}/retry", "post"),
         ("/api/v1/executions/{execution_id}/release", "post"),
+        ("/api/v1/executions/{execution_id}/resume", "post"),
         ("/api/v1/credentials", "get"),
         ("/api/v1/credentials/rotate", "post"),
         ("/api/v1/credentials/{name}", "get"),

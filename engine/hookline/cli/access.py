@@ -5,6 +5,7 @@ A SQLite file has one writing process (the server), and so has for now a Postgre
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -18,10 +19,14 @@ from hookline.config import Settings
 from hookline.discovery import discover
 from hookline.errors import CannotSign, ConfigError, ExecutionNotFound, HooklineError, Problem, StoreError
 from hookline.flows.compiled import CompiledFlow
+from hookline.ids import Ids
 from hookline.jsontypes import decode, encode
 from hookline.model.execution import State
 from hookline.ports import Release, Reopen, Store
+from hookline.resume_token import ResumeTokens
 from hookline.runtime.credentials import Credentials
+from hookline.runtime.execution_run import HookUrls
+from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.system_clock import SystemClock
 from hookline.service import views
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
@@ -45,6 +50,10 @@ class Access(Protocol):
 
     async def release(self, execution_id: str) -> None:
         """Raises ExecutionNotFound and IllegalStateChange."""
+        ...
+
+    async def resume(self, execution_id: str, step: str, body: bytes) -> None:
+        """Call a step that waits; `body` is JSON. Raises ExecutionNotFound and IllegalStateChange."""
         ...
 
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
@@ -98,8 +107,11 @@ async def access(settings: Settings) -> AsyncIterator[Access]:
     backend = factory(settings.db, clock=clock)
     await backend.open()
     try:
-        credentials = Credentials(backend.store, Vault(secret_keys(settings)), registry.credential_types, clock)
-        yield _Direct(backend.store, credentials, clock, lambda flow_id: local_flow(settings, registry, flow_id))
+        keys = secret_keys(settings)
+        credentials = Credentials(backend.store, Vault(keys), registry.credential_types, clock)
+        # Without a server there is no URL, unless the settings say which one it has.
+        urls = None if settings.public_url is None else partial(ResumeTokens(keys).url, settings.public_url)
+        yield _Direct(backend.store, credentials, clock, lambda flow_id: local_flow(settings, registry, flow_id), urls)
     finally:
         await backend.close()
 
@@ -118,8 +130,14 @@ class _Direct:
     """Without a server."""
 
     def __init__(
-        self, store: Store, credentials: Credentials, clock: Clock, flow: Callable[[str], CompiledFlow]
+        self,
+        store: Store,
+        credentials: Credentials,
+        clock: Clock,
+        flow: Callable[[str], CompiledFlow],
+        urls: HookUrls | None,
     ) -> None:
+        self._urls = urls
         self._store = store
         self._credentials = credentials
         self._clock = clock
@@ -135,7 +153,7 @@ class _Direct:
         return _json(views.page_view(page))
 
     async def execution(self, execution_id: str) -> Mapping[str, Any]:
-        view = await views.execution_view(self._store, execution_id)
+        view = await views.execution_view(self._store, execution_id, self._urls)
         if view is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
         return _json(view)
@@ -147,6 +165,12 @@ class _Direct:
 
     async def release(self, execution_id: str) -> None:
         await self._store.commit([Release(execution_id, self._clock.now())])
+
+    async def resume(self, execution_id: str, step: str, body: bytes) -> None:
+        call_id, now = Ids(self._clock).new(), self._clock.now()
+        call = await operator_call(self._store, execution_id, step, body, call_id=call_id, at=now)
+        (outcome,) = await self._store.commit([call])
+        check_taken(outcome, call)
 
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         try:
@@ -205,6 +229,10 @@ class _Remote:
 
     async def release(self, execution_id: str) -> None:
         await self._ask("POST", f"/executions/{quote(execution_id, safe='')}/release")
+
+    async def resume(self, execution_id: str, step: str, body: bytes) -> None:
+        request = {"step": step, "body": msgspec.Raw(body)}
+        await self._ask("POST", f"/executions/{quote(execution_id, safe='')}/resume", body=request)
 
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         path = "/refused" if flow_id is None else f"/flows/{quote(flow_id, safe='')}/refused"

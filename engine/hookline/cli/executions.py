@@ -1,14 +1,15 @@
-"""`hookline executions list|show|retry|release`."""
+"""`hookline executions list|show|retry|resume|release`."""
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import click
 
 from hookline.cli.command import CommandGroup, emit, table
 from hookline.config import Settings
-from hookline.jsontypes import encode
+from hookline.errors import ConfigError
+from hookline.jsontypes import decode, encode
 from hookline.model.execution import State
 
 _SETTINGS: Final = ("db",)
@@ -57,6 +58,25 @@ def retry_execution(execution_id: str, as_json: bool, settings: Settings) -> Non
     emit({"id": execution_id}, as_json=as_json, text=lambda: f"execution {execution_id} runs again")
 
 
+@executions.command("resume", settings=_SETTINGS)
+@click.argument("execution_id", metavar="ID")
+@click.argument("step")
+@click.option(
+    "--input",
+    "-i",
+    "input_",
+    type=click.File("rb"),
+    help="What the call brings: a file with JSON; - is standard input. Without it the body is null.",
+)
+def resume_execution(execution_id: str, step: str, input_: BinaryIO | None, as_json: bool, settings: Settings) -> None:
+    """Call STEP, which waits, in place of whoever doesn't call it.
+
+    STEP is its path, as `hookline executions show ID` gives it, or its id where only one of that id waits.
+    """
+    asyncio.run(_resume(settings, execution_id, step, b"null" if input_ is None else _body(input_)))
+    emit({"id": execution_id, "step": step}, as_json=as_json, text=lambda: f"execution {execution_id} goes on")
+
+
 @executions.command("release", settings=_SETTINGS)
 @click.argument("execution_id", metavar="ID")
 def release_execution(execution_id: str, as_json: bool, settings: Settings) -> None:
@@ -76,6 +96,8 @@ def describe(execution: Mapping[str, Any]) -> str:
         lines.append(cause)
     if execution["files_removed_at"]:
         lines.append(f"its files were removed {execution['files_removed_at']} (the setting file_retention)")
+    for wait in execution["waits"]:
+        lines.append(f"waits at {wait['path']} since {wait['since']}{_until(wait)} for a call{_url(wait)}")
     for step in execution["steps"]:
         attempt = "" if step["attempt"] == 1 else f", attempt {step['attempt']}"
         lines += ["", f"{step['path']}  {step['use']}: {step['state']}{_in_brackets(_signal(step))}{attempt}"]
@@ -87,6 +109,23 @@ def describe(execution: Mapping[str, Any]) -> str:
     if execution["more_steps"]:
         lines += ["", "there are more steps; the admin API's executions/<id>/steps has all"]
     return "\n".join(lines)
+
+
+def _until(wait: Mapping[str, Any]) -> str:
+    return f", until {wait['until']}," if wait["until"] else ""
+
+
+def _url(wait: Mapping[str, Any]) -> str:
+    return f" to {wait['url']}" if wait["url"] else ""
+
+
+def _body(file: BinaryIO) -> bytes:
+    data = file.read()
+    try:
+        decode(data)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"what the call brings is not JSON: {error}") from None
+    return data
 
 
 def _json(value: Any) -> str:
@@ -139,6 +178,13 @@ async def _retry(settings: Settings, execution_id: str) -> None:
 
     async with access(settings) as held:
         await held.retry(execution_id)
+
+
+async def _resume(settings: Settings, execution_id: str, step: str, body: bytes) -> None:
+    from hookline.cli.access import access
+
+    async with access(settings) as held:
+        await held.resume(execution_id, step, body)
 
 
 async def _release(settings: Settings, execution_id: str) -> None:

@@ -43,6 +43,7 @@ from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
 from hookline.runtime.journal import STORE_RETRY
 from hookline.runtime.metrics import Metrics
+from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.options import EngineOptions
 from hookline.runtime.refusal_record import RefusalRecord
 from hookline.runtime.replies import Replies
@@ -126,7 +127,7 @@ class Engine:
         self.waiting = WaitingSteps(
             self.store, self.queue, self._versions, self.resume_tokens, lambda: self.intake.open
         )
-        self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started, self._resume_url)
+        self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started, self.resume_url)
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
         self._sweeper = Sweeper(
             self.store, self.blobs, self.clock, self.log, options.file_retention, options.max_request_time
@@ -234,6 +235,15 @@ class Engine:
     async def call_back(self, callback: CallBack) -> CallbackOutcome:
         """Make what came for a step that waits durable, and let its execution go on. Raises StoreError."""
         return await self.waiting.call_back(callback)
+
+    async def resume(self, execution_id: str, step: str, body: bytes) -> None:
+        """Call a step that waits in place of whoever doesn't; `step` is its path, or its id, `body` JSON.
+
+        Raises ExecutionNotFound, IllegalStateChange where no such step waits, and StoreError.
+        """
+        call_id, now = self.ids.new(), self.clock.now()
+        call = await operator_call(self.store, execution_id, step, body, call_id=call_id, at=now)
+        check_taken(await self.waiting.call_back(call), call)
 
     async def release(self, execution_id: str) -> None:
         """Let the next execution with its order key run, although this one has failed and holds the key.
@@ -351,8 +361,9 @@ class Engine:
             for part in (self._backend, self.blobs, self._http, self.resources):
                 stack.push_async_callback(part.close)
 
-    def _resume_url(self, execution_id: str, path: str) -> str:
-        return f"{self.options.public_url.rstrip('/')}/resume/{self.resume_tokens.make(execution_id, path)}"
+    def resume_url(self, execution_id: str, path: str) -> str:
+        """The URL of a step that waits, of an execution and the step's path."""
+        return self.resume_tokens.url(self.options.public_url, execution_id, path)
 
     def _describe(self, action: Action) -> str:
         return str(self.registry.origin("action", action.name))

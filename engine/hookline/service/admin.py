@@ -50,6 +50,15 @@ class PutCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     values: dict[str, Any]
 
 
+class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call in place of one that doesn't come."""
+
+    step: str
+    """The path of the step that waits, or its id where only one of that id waits."""
+    body: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
+    """Any JSON value: what the call brings."""
+
+
 class Rotated(msgspec.Struct, frozen=True):
     """How many credentials were encrypted anew."""
 
@@ -161,7 +170,7 @@ def _executions(api: Blueprint, engine: Engine) -> None:
     @operation(views.ExecutionView)
     async def get_execution(execution_id: str) -> Response:
         """An execution with the latest attempt at each of its steps."""
-        view = await views.execution_view(engine.store, execution_id)
+        view = await views.execution_view(engine.store, execution_id, engine.resume_url)
         if view is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
         return _json(view)
@@ -181,14 +190,22 @@ def _executions(api: Blueprint, engine: Engine) -> None:
     async def retry_execution(execution_id: str) -> Response:
         """Run a failed execution again: what it has done stays done."""
         await engine.retry(execution_id)
-        return _json(await views.execution_view(engine.store, execution_id), 202)
+        return _json(await views.execution_view(engine.store, execution_id, engine.resume_url), 202)
+
+    @api.post("/executions/<execution_id>/resume")
+    @operation(views.ExecutionView, request=ResumeRequest, status=202)
+    async def resume_execution(execution_id: str) -> Response:
+        """Call a step that waits, in place of whoever doesn't call it."""
+        given = _decoded(await request.get_data(as_text=False), ResumeRequest)
+        await engine.resume(execution_id, given.step, bytes(given.body))
+        return _json(await views.execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/release")
     @operation(views.ExecutionView)
     async def release_execution(execution_id: str) -> Response:
         """Let the next execution with its order key run, although this one has failed and holds the key."""
         await engine.release(execution_id)
-        return _json(await views.execution_view(engine.store, execution_id))
+        return _json(await views.execution_view(engine.store, execution_id, engine.resume_url))
 
 
 def _credentials(api: Blueprint, engine: Engine) -> None:

@@ -12,11 +12,13 @@ import msgspec
 from hookline.clock import rfc3339
 from hookline.errors import Problem
 from hookline.flows.catalog import Entry
-from hookline.model.execution import ErrorInfo, Execution, StepRecord
+from hookline.model.execution import FINAL, ErrorInfo, Execution, StepRecord
 from hookline.model.message import arrival_view, pack
 from hookline.ports import Page, RefusedPage, Store
 from hookline.registry import PluginStatus
 from hookline.runtime.credentials import CredentialInfo
+from hookline.runtime.execution_run import HookUrls
+from hookline.runtime.waiting_now import waiting_now
 
 STEPS_SHOWN = 1000
 """How many steps an execution's view holds at most; `steps` of the API pages through all."""
@@ -85,9 +87,23 @@ class SummaryView(msgspec.Struct, frozen=True):
     """When its files were removed, since it had ended long before; null while they are kept."""
 
 
+class WaitView(msgspec.Struct, frozen=True):
+    """A step that waits for a call."""
+
+    step: str
+    path: str
+    since: Time
+    until: Time | None
+    """When it waits no more; null where it waits as long as the execution."""
+    url: str | None
+    """Where it is called; null for those who may only read, since whoever knows it may call."""
+
+
 class ExecutionView(SummaryView, frozen=True):
     """An execution with the latest attempt at each of its steps."""
 
+    waits: list[WaitView]
+    """The calls that it waits for."""
     steps: list[StepView]
     more_steps: bool
     """There are more steps than are shown here; `executions/<id>/steps` has all."""
@@ -184,8 +200,11 @@ def page_view(page: Page) -> PageView[SummaryView]:
     )
 
 
-async def execution_view(store: Store, execution_id: str) -> ExecutionView | None:
-    """An execution with its steps; None where there is none."""
+async def execution_view(store: Store, execution_id: str, urls: HookUrls | None = None) -> ExecutionView | None:
+    """An execution with its steps; None where there is none.
+
+    `urls` gives the URLs of steps that wait, for those who may call them.
+    """
     execution = await store.execution(execution_id)
     if execution is None:
         return None
@@ -201,9 +220,17 @@ async def execution_view(store: Store, execution_id: str) -> ExecutionView | Non
                 latest[record.path] = record
             else:
                 more = True
+    waits = [] if execution.state in FINAL else await waiting_now(store, execution_id)
     return ExecutionView(
-        **_summary(execution, trigger), steps=[step_view(record) for record in latest.values()], more_steps=more
+        **_summary(execution, trigger),
+        waits=[_wait_view(record, None if urls is None else urls(execution_id, record.path)) for record in waits],
+        steps=[step_view(record) for record in latest.values()],
+        more_steps=more,
     )
+
+
+def _wait_view(record: StepRecord, url: str | None) -> WaitView:
+    return WaitView(record.id, record.path, rfc3339(record.started_at), _time(record.due_at), url)
 
 
 async def steps_view(store: Store, execution_id: str, cursor: str | None, limit: int) -> PageView[StepView]:
