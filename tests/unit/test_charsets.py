@@ -218,4 +218,28 @@ async def test_xml_of_mixed_text_keeps_the_text_beside_the_elements() -> None:
     assert await body_of(b"<p>One <b>two</b> three<br/></p>", "text/xml") == {
         "p": {"b": "two", "br": None, "#text": "One  three"}
     }
-    assert await body_of(b"<p> <![CDATA[a < b]]> </p>", "text/xml") == {"p": "a < b"}
+    assert await body_of(b"<p> <![CDATA[a < b]]> </p>", "text/xml") == {"p": " a < b "}
+
+
+async def test_the_text_of_an_xml_element_is_kept_to_the_last_space() -> None:
+    text = b"""<?xml version="1.0"?>
+        <o>
+            <name> Ada </name><line>a
+  b</line>
+            <empty></empty><blank>  </blank><code n="1"> x</code><code n="2">\t</code>
+            <cdata><![CDATA[ ]]></cdata>
+            <mixed> one <b> two </b>
+            </mixed>
+        </o>
+    """
+    assert await body_of(text, "text/xml") == {
+        "o": {
+            "name": " Ada ",
+            "line": "a\n  b",
+            "empty": None,
+            "blank": "  ",
+            "code": [{"@n": "1", "#text": " x"}, {"@n": "2", "#text": "\t"}],
+            "cdata": " ",
+            "mixed": {"b": " two ", "#text": "one"},
+        }
+    }

@@ -108,10 +108,28 @@ def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> R
         raise _too_many()
     text, encoding = _readable(data, charset)
     try:
-        value = xmltodict.parse(text, encoding=encoding, expat=_GuardedExpat, force_list=force_list)
+        value = xmltodict.parse(
+            text,
+            encoding=encoding,
+            expat=_GuardedExpat,
+            force_list=force_list,
+            strip_whitespace=False,
+            postprocessor=_without_layout,
+        )
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise Malformed(f"the body is not XML: {error}") from None
     return Received(value, raw=data)
+
+
+def _without_layout(_: object, name: str, value: Any) -> tuple[str, Any]:
+    """An element without the space around the text beside its elements, which lays them out; other text is kept whole."""
+    if type(value) is dict and "#text" in value and any(key[0] not in "@#" for key in value):
+        text = value["#text"].strip(" \t\r\n")
+        if text:
+            value["#text"] = text
+        else:
+            del value["#text"]
+    return name, value
 
 
 def _readable(data: bytes, charset: str | None) -> tuple[bytes, str | None]:
