@@ -44,7 +44,7 @@ class SignedRequest:
 
         values = [value for key, value in self.headers if key == name]
         if len(values) > 1:
-            raise NotVerified
+            raise NotVerified(f"the header {name} is there {len(values)} times")
         return values[0] if values else None
 
     @property
@@ -66,9 +66,9 @@ class SignedRequest:
                 if unquote_plus(key, errors="strict") == name:
                     found.append(unquote_plus(value, errors="strict"))
         except UnicodeDecodeError:
-            raise NotVerified from None
+            raise NotVerified("the query isn't UTF-8") from None
         if len(found) > 1:
-            raise NotVerified
+            raise NotVerified(f"the query has {name} {len(found)} times")
         return found[0] if found else None
 
 
@@ -115,7 +115,11 @@ class Check(Protocol):
         ...
 
     async def finish(self) -> Verified:
-        """Judge. Raises NotVerified, or CannotVerify where it can't be known now."""
+        """Judge. Raises NotVerified, or CannotVerify where it can't be known now.
+
+        Either says why, in words for an operator and never for the sender; without a secret, or what it is compared
+        with.
+        """
         ...
 
 

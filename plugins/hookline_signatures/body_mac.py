@@ -13,11 +13,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from hookline.api import Check, Duration, NoSettings, NotVerified, Scheme, SignedRequest
 from hookline_signatures.checks import Mac
 from hookline_signatures.header_only import header_name
-from hookline_signatures.header_text import as_received, check_fresh, from_base64, from_hex, required
+from hookline_signatures.header_text import (
+    as_received,
+    check_fresh,
+    check_id,
+    from_base64,
+    from_hex,
+    message_id,
+    required,
+)
 from hookline_signatures.secret_values import Secrets, as_bytes
 
 _PLACEHOLDER = re.compile(r"(\{[a-z]+\})")
-_ID = re.compile(r"[!-~]{1,200}")
 
 
 class MacCredential(BaseModel):
@@ -101,23 +108,22 @@ class Hmac(Scheme[MacCredential, HmacSettings]):
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: HmacSettings) -> Mac:
         """Read the headers, and begin the MAC."""
-        timestamp, message_id = "", None
+        timestamp, known_as = "", None
         if settings.timestamp_header is not None:
             timestamp = required(request, settings.timestamp_header)
             check_fresh(timestamp, request.received_at, settings.tolerance)
         if settings.id_header is not None:
-            message_id = required(request, settings.id_header)
-            if not _ID.fullmatch(message_id):
-                raise NotVerified
+            known_as = required(request, settings.id_header)
+            check_id(known_as, settings.id_header)
         signature = read_mac(required(request, settings.header), settings.prefix, settings.encoding)
-        before, after = settings.around(as_received(timestamp), as_received(message_id or ""))
+        before, after = settings.around(as_received(timestamp), as_received(known_as or ""))
         return Mac(
             as_bytes(credential.secret),
             settings.algorithm,
             [signature],
             before=before,
             after=after,
-            dedupe_key=message_id,
+            dedupe_key=known_as,
         )
 
     def sign(
@@ -125,13 +131,13 @@ class Hmac(Scheme[MacCredential, HmacSettings]):
     ) -> Sequence[tuple[str, str]]:
         """With the first secret, at the request's time; the id is the request's, or made of the body."""
         headers = []
-        timestamp, message_id = str(int(request.received_at.timestamp())), ""
+        timestamp, made = str(int(request.received_at.timestamp())), ""
         if settings.timestamp_header is not None:
             headers.append((settings.timestamp_header, timestamp))
         if settings.id_header is not None:
-            message_id = request.header(settings.id_header) or hmac.new(b"id", body, "sha256").hexdigest()[:32]
-            headers.append((settings.id_header, message_id))
-        before, after = settings.around(timestamp.encode(), message_id.encode())
+            made = request.header(settings.id_header) or hmac.new(b"id", body, "sha256").hexdigest()[:32]
+            headers.append((settings.id_header, made))
+        before, after = settings.around(timestamp.encode(), made.encode())
         mac = hmac.new(as_bytes(credential.secret)[0], before + body + after, settings.algorithm).digest()
         return [*headers, (settings.header, settings.prefix + write_mac(mac, settings.encoding))]
 
@@ -150,10 +156,8 @@ class Layout:
     def open(self, request: SignedRequest, credential: MacCredential) -> Mac:
         """Read the headers, and begin the MAC. Raises NotVerified."""
         signature = read_mac(required(request, self.header), self.prefix, self.encoding)
-        message_id = None if self.id_header is None else request.header(self.id_header)
-        if message_id is not None and not _ID.fullmatch(message_id):
-            raise NotVerified
-        return Mac(as_bytes(credential.secret), self.algorithm, [signature], dedupe_key=message_id)
+        known_as = None if self.id_header is None else message_id(request, self.id_header)
+        return Mac(as_bytes(credential.secret), self.algorithm, [signature], dedupe_key=known_as)
 
     def sign(self, request: SignedRequest, body: bytes, credential: MacCredential) -> Sequence[tuple[str, str]]:
         """With the first secret; the id is the request's, or made of the body."""
@@ -200,7 +204,7 @@ class GitHub(BodyMac):
 def read_mac(text: str, prefix: str, encoding: Literal["hex", "base64"]) -> bytes:
     """The MAC that a header holds; none where it can't be read. Raises NotVerified where the prefix is another."""
     if not text.startswith(prefix):
-        raise NotVerified
+        raise NotVerified(f"the signature doesn't begin with {prefix!r}")
     bare = text[len(prefix) :]
     return from_hex(bare) if encoding == "hex" else from_base64(bare)
 

@@ -2,8 +2,13 @@
 
 import hmac
 from collections.abc import Sequence
+from typing import Final
 
 from hookline.api import NotVerified, Verified
+
+MISMATCH: Final = "the signature doesn't match: it was made with another key, or of other bytes"
+"""What is said of a signature that can be read; never what it should have been."""
+UNREADABLE: Final = "the signature can't be read: it isn't written as the provider, or the settings, say"
 
 
 class Settled:
@@ -49,5 +54,5 @@ class Mac:
             for signature in self._signatures:
                 holds |= hmac.compare_digest(digest, signature)
         if not holds:
-            raise NotVerified
+            raise NotVerified(MISMATCH if any(self._signatures) else UNREADABLE)
         return Verified(self._dedupe_key)

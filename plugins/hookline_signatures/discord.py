@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import Answer, Check, NotVerified, Scheme, SignedRequest, Verified
+from hookline_signatures.checks import MISMATCH, UNREADABLE
 from hookline_signatures.freshness import Within15Minutes
 from hookline_signatures.header_text import as_received, check_fresh, from_hex, required
 from hookline_signatures.json_body import read_json
@@ -123,8 +124,10 @@ class _DiscordCheck:
 
     async def finish(self) -> Verified:
         body = bytes(self._body)
-        if len(body) > _LONGEST_BODY or not any(self._signed(key, body) for key in self._keys):
-            raise NotVerified
+        if len(body) > _LONGEST_BODY:
+            raise NotVerified(f"a body of more than {_LONGEST_BODY} bytes can't be verified")
+        if not any(self._signed(key, body) for key in self._keys):
+            raise NotVerified(MISMATCH if self._signature else UNREADABLE)
         event = read_json(body, _Event)
         if event is None:
             return Verified()

@@ -96,7 +96,7 @@ class Fetched(Generic[T]):
         except StepError as error:
             if self._named_by_sender and error.error_code in ("http.404", "http.410"):
                 # Its owner says that there is no such thing: the sender's claim is wrong, now and later.
-                raise NotVerified from None
+                raise NotVerified(f"{self._what} isn't there: the server that the sender names has none") from None
             raise CannotVerify(f"{self._what} can't be fetched from {url}: {error.message}") from error
         if response.status != 200:
             raise CannotVerify(f"{self._what} can't be fetched from {url}: status {response.status}")

@@ -1,7 +1,6 @@
 """GitLab's webhooks: a token that is shown, or a signature by Standard Webhooks."""
 
 import hmac
-import re
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hookline.api import Check, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.header_only import among
-from hookline_signatures.header_text import as_received, required
+from hookline_signatures.header_text import as_received, message_id, required
 from hookline_signatures.secret_values import Secrets, as_bytes
 from hookline_signatures.standard_webhooks import (
     StandardCredential,
@@ -19,7 +18,6 @@ from hookline_signatures.standard_webhooks import (
 )
 
 _TOKEN, _ID_HEADER = "x-gitlab-token", "idempotency-key"
-_ID = re.compile(r"[!-~]{1,200}")
 
 
 class GitLabCredential(BaseModel):
@@ -62,16 +60,14 @@ class GitLab(Scheme[GitLabCredential, StandardSettings]):
 
     def open(self, request: SignedRequest, credential: GitLabCredential, settings: StandardSettings) -> Check:
         """Compare the token, and begin the MAC."""
-        message_id = request.header(_ID_HEADER)
-        if message_id is not None and not _ID.fullmatch(message_id):
-            raise NotVerified
+        known_as = message_id(request, _ID_HEADER)
         if credential.token is not None:
             given = as_received(required(request, _TOKEN))
             if not among(given, as_bytes(credential.token)):
-                raise NotVerified
+                raise NotVerified("the token is another")
         if credential.signing_token is not None:
             return self.signatures.open(request, StandardCredential(secret=credential.signing_token), settings)
-        return _Shown(message_id)
+        return _Shown(known_as)
 
     def secret_headers(self, settings: StandardSettings) -> frozenset[str]:
         """The one with the token."""

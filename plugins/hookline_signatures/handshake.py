@@ -25,5 +25,5 @@ class Answered:
 def echo(text: str | None) -> Answered:
     """The answer that says what was asked for, as plain text. Raises NotVerified where that is nothing, or too much."""
     if not text or len(text) > _LONGEST:
-        raise NotVerified
+        raise NotVerified("there is nothing to echo, or too much of it")
     return Answered(Answer(200, text.encode(), "text/plain; charset=utf-8"))

@@ -61,8 +61,10 @@ class Basic(Scheme[BasicCredential, NoSettings]):
         kind, _, encoded = required(request, "authorization").partition(" ")
         given = from_base64(encoded.strip(" "))
         # As one text: a password may hold a colon, a name may not, so that only one pair reads like this.
-        if kind.lower() != "basic" or not among(given, _pairs(credential)):
-            raise NotVerified
+        if kind.lower() != "basic":
+            raise NotVerified("the header authorization isn't Basic")
+        if not among(given, _pairs(credential)):
+            raise NotVerified("user or password is another")
         return Settled()
 
     def secret_headers(self, settings: NoSettings) -> frozenset[str]:
@@ -103,8 +105,10 @@ class Bearer(Scheme[BearerCredential, NoSettings]):
     def open(self, request: SignedRequest, credential: BearerCredential, settings: NoSettings) -> Settled:
         """Compare the token."""
         kind, _, token = required(request, "authorization").partition(" ")
-        if kind.lower() != "bearer" or not among(as_received(token.strip(" ")), as_bytes(credential.token)):
-            raise NotVerified
+        if kind.lower() != "bearer":
+            raise NotVerified("the header authorization isn't Bearer")
+        if not among(as_received(token.strip(" ")), as_bytes(credential.token)):
+            raise NotVerified("the token is another")
         return Settled()
 
     def secret_headers(self, settings: NoSettings) -> frozenset[str]:
@@ -161,7 +165,7 @@ class ApiKey(Scheme[ApiKeyCredential, ApiKeySettings]):
         given = _shown(request, settings)
         prefix = settings.prefix.encode()
         if not among(given, (prefix + key for key in as_bytes(credential.key))):
-            raise NotVerified
+            raise NotVerified("the key is another, or has another prefix")
         return Settled()
 
     def secret_headers(self, settings: ApiKeySettings) -> frozenset[str]:
@@ -187,5 +191,5 @@ def _shown(request: SignedRequest, settings: ApiKeySettings) -> bytes:
         return as_received(required(request, settings.header))
     given = request.parameter(settings.query)
     if given is None:
-        raise NotVerified
+        raise NotVerified(f"the query has no {settings.query}")
     return given.encode()

@@ -21,16 +21,22 @@ def required(request: SignedRequest, name: str) -> str:
     """The one value of a header, which isn't empty. Raises NotVerified."""
     value = request.header(name)
     if not value:
-        raise NotVerified
+        raise NotVerified(f"the header {name} is empty" if value == "" else f"there is no header {name}")
     return value
 
 
 def message_id(request: SignedRequest, name: str) -> str | None:
     """The id in a header; None where there is none. Raises NotVerified where it can't be one."""
     value = request.header(name)
-    if value is not None and not _ID.fullmatch(value):
-        raise NotVerified
+    if value is not None:
+        check_id(value, name)
     return value
+
+
+def check_id(value: str, what: str) -> None:
+    """Raise NotVerified unless a text can be a message's id."""
+    if not _ID.fullmatch(value):
+        raise NotVerified(f"{what} isn't an id of at most 200 visible characters of ASCII")
 
 
 def as_received(text: str) -> bytes:
@@ -38,7 +44,7 @@ def as_received(text: str) -> bytes:
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
-        raise NotVerified from None
+        raise NotVerified("a header has characters that no header can have") from None
 
 
 def from_hex(text: str) -> bytes:
@@ -62,15 +68,27 @@ def check_fresh(seconds: str, received_at: datetime, tolerance: timedelta) -> No
 
     By the time of receipt, so that judging it later gives the same.
     """
-    if not _SECONDS.fullmatch(seconds) or abs(received_at.timestamp() - int(seconds)) > tolerance.total_seconds():
-        raise NotVerified
+    if not _SECONDS.fullmatch(seconds):
+        raise NotVerified("the time of sending isn't whole seconds since 1970")
+    check_near(timedelta(seconds=received_at.timestamp() - int(seconds)), tolerance)
+
+
+def check_near(passed: timedelta, tolerance: timedelta) -> None:
+    """Raise NotVerified unless the time that has passed since sending is no more, nor less than nothing by more."""
+    if abs(passed) > tolerance:
+        off, side = abs(passed).total_seconds(), "before" if passed > timedelta() else "after"
+        raise NotVerified(
+            f"the time of sending is {off:.0f} s {side} that of receipt, and {tolerance.total_seconds():.0f} s are "
+            "allowed: it was held up or sent again, or a clock is wrong"
+        )
 
 
 def rfc3339_time(text: str) -> datetime:
     """A moment as RFC 3339 writes it. Raises NotVerified for any other text."""
+    wrong = NotVerified("the time of sending isn't one of RFC 3339 with its time zone")
     if not _RFC3339.fullmatch(text):
-        raise NotVerified
+        raise wrong
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        raise NotVerified from None
+        raise wrong from None

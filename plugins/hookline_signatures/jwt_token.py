@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import CannotVerify, Check, Duration, NotVerified, Scheme, SignedRequest, Verified
+from hookline_signatures.checks import MISMATCH
 from hookline_signatures.fetched import Fetched
 from hookline_signatures.header_only import header_name
 from hookline_signatures.header_text import required
@@ -148,10 +149,10 @@ class Jwt(Scheme[JwtCredential, JwtSettings]):
         value = required(request, settings.header)
         # The name of a way to authenticate has no case (RFC 9110).
         if value[: len(settings.prefix)].lower() != settings.prefix.lower():
-            raise NotVerified
+            raise NotVerified(f"the header {settings.header} doesn't begin with {settings.prefix!r}")
         token = value[len(settings.prefix) :]
         if len(token) > _LONGEST_TOKEN or not _TOKEN.fullmatch(token):
-            raise NotVerified
+            raise NotVerified("what the header holds isn't a token, or is too long for one")
         return _JwtCheck(self._sets, request, credential, settings, token)
 
     def secret_headers(self, settings: JwtSettings) -> frozenset[str]:
@@ -206,6 +207,8 @@ class _JwtCheck:
         self._credential = credential
         self._settings = settings
         self._token = token
+        self._why = ""
+        """Why no key has shown it to hold."""
 
     def feed(self, chunk: bytes) -> None:
         """Nothing depends on it."""
@@ -214,25 +217,24 @@ class _JwtCheck:
         header = self._header()
         algorithm, key_id = header.get("alg"), header.get("kid")
         # What a token says is critical, and we don't know, makes it another token than we would take it for.
-        if (
-            not isinstance(algorithm, str)
-            or algorithm not in self._settings.algorithms
-            or "crit" in header
-            or not isinstance(key_id, str | None)
-        ):
-            raise NotVerified
+        if not isinstance(algorithm, str) or algorithm not in self._settings.algorithms:
+            raise NotVerified(f"the token's alg {str(algorithm)[:20]!r} isn't one of the flow's algorithms")
+        if "crit" in header or not isinstance(key_id, str | None):
+            raise NotVerified("the token's header has a crit, or a kid that is no text")
+        found = False
         for one in await self._keys(algorithm, key_id):
+            found = True
             claims = self._claims(one, algorithm)
             if claims is not None:
                 self._check_times(claims)
                 return Verified()
-        raise NotVerified
+        raise NotVerified(self._why if found else "no key fits the token's alg and kid")
 
     def _header(self) -> dict[str, Any]:
         try:
             return dict(jwt.get_unverified_header(self._token))
         except Exception:  # noqa: BLE001 - however a library fails at what a sender wrote, it doesn't hold
-            raise NotVerified from None
+            raise NotVerified("the token's header can't be read") from None
 
     async def _keys(self, algorithm: str, key_id: str | None) -> list[VerifyingKey]:
         url = self._credential.jwks_url
@@ -267,17 +269,26 @@ class _JwtCheck:
                     "verify_jti": False,
                 },
             )
+        except jwt.InvalidAudienceError:
+            self._why = "the token's aud isn't the flow's audience"
+        except jwt.InvalidIssuerError:
+            self._why = "the token's iss isn't the flow's issuer"
+        except jwt.MissingRequiredClaimError as error:
+            self._why = f"the token has no {error.claim}"
         except Exception:  # noqa: BLE001 - as above
-            return None
+            self._why = self._why or MISMATCH
+        return None
 
     def _check_times(self, claims: dict[str, Any]) -> None:
         now, leeway = self._request.received_at.timestamp(), self._settings.leeway.total_seconds()
         times = {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in times.values()):
-            raise NotVerified
+            raise NotVerified("a time of the token isn't a number")
         begun = all(times[name] <= now + leeway for name in ("nbf", "iat") if name in times)
-        if not begun or not now < times["exp"] + leeway:
-            raise NotVerified
+        if not begun:
+            raise NotVerified("the token isn't valid yet, by its nbf or iat")
+        if not now < times["exp"] + leeway:
+            raise NotVerified(f"the token expired {now - times['exp']:.0f} s before receipt")
 
 
 def _fitting(keys: Sequence[VerifyingKey], algorithm: str, key_id: str | None) -> list[VerifyingKey]:

@@ -52,8 +52,10 @@ class Linear(Scheme[MacCredential, LinearSettings]):
 
         def fresh(payload: _Payload | None, verified: Verified) -> Verified:
             # In whole milliseconds, since a number may be too large for a float.
-            if payload is None or payload.time is None or abs(round(received * 1000) - payload.time) > tolerance * 1000:
-                raise NotVerified
+            if payload is None or payload.time is None:
+                raise NotVerified("the body has no webhookTimestamp")
+            if abs(round(received * 1000) - payload.time) > tolerance * 1000:
+                raise NotVerified(f"webhookTimestamp is more than {tolerance:.0f} s from the time of receipt")
             return verified
 
         return SignedJson(self.layout.open(request, credential), _Payload, fresh)

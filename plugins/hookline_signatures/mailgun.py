@@ -13,6 +13,7 @@ from python_multipart.multipart import MultipartParser, QuerystringParser, parse
 
 from hookline.api import Check, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.body_mac import MacCredential
+from hookline_signatures.checks import MISMATCH, UNREADABLE
 from hookline_signatures.freshness import WithinADay
 from hookline_signatures.header_text import check_fresh, from_hex
 from hookline_signatures.json_body import JsonBody, with_member
@@ -84,7 +85,7 @@ def _reader(request: SignedRequest) -> _Reader:
     try:
         kind, options = parse_options_header(request.header("content-type"))
     except ValueError:
-        raise NotVerified from None
+        raise NotVerified("the content-type can't be read") from None
     if kind == b"application/x-www-form-urlencoded":
         return _FormFields()
     if kind == b"multipart/form-data":
@@ -220,12 +221,12 @@ class _MailgunCheck:
     async def finish(self) -> Verified:
         said = self._reader.read()
         if said is None or not (said.token.isascii() and said.token.isalnum()):
-            raise NotVerified
+            raise NotVerified("the body has no signature with timestamp, token and signature, or has them twice")
         timestamp = str(said.timestamp)
         # Nothing stands between time and token: were a digit taken from one for the other, a token that came before
         # would pass for a new one.
         if len(timestamp) != _DIGITS:
-            raise NotVerified
+            raise NotVerified(f"the signature's timestamp hasn't {_DIGITS} digits")
         check_fresh(timestamp, self._received_at, self._tolerance)
         signed = f"{timestamp}{said.token}".encode()
         signature = from_hex(said.signature)
@@ -233,5 +234,5 @@ class _MailgunCheck:
         for key in self._keys:
             holds |= hmac.compare_digest(hmac.new(key, signed, "sha256").digest(), signature)
         if not holds:
-            raise NotVerified
+            raise NotVerified(MISMATCH if signature else UNREADABLE)
         return Verified(said.token)

@@ -58,6 +58,8 @@ class Meta(Scheme[MetaCredential, NoSettings]):
 
 def _handshake(request: SignedRequest, credential: MetaCredential, mode: str) -> Answered:
     token = (request.parameter("hub.verify_token") or "").encode()
-    if not among(token, as_bytes(credential.verify_token)) or mode != "subscribe":
-        raise NotVerified
+    if not among(token, as_bytes(credential.verify_token)):
+        raise NotVerified("hub.verify_token is another")
+    if mode != "subscribe":
+        raise NotVerified("hub.mode isn't subscribe")
     return echo(request.parameter("hub.challenge"))

@@ -95,11 +95,11 @@ class _Shown:
     async def finish(self) -> Verified:
         collection = self._body.read()
         if collection is None:
-            raise NotVerified
+            raise NotVerified("the body isn't a collection of notifications with a clientState each")
         holds = True
         for one in collection.value:
             # Each is compared, so that the time taken doesn't tell which of them was wrong.
             holds &= among(one.state.encode(), self._states)
         if not holds:
-            raise NotVerified
+            raise NotVerified("the clientState of a notification is another")
         return Verified()

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hookline.api import Duration, NotVerified, Scheme, SignedRequest, Verified
+from hookline_signatures.checks import MISMATCH, UNREADABLE
 from hookline_signatures.header_text import as_received, from_base64, required, rfc3339_time
 from hookline_signatures.paypal_certificates import PayPalCertificates, is_paypals
 from hookline_signatures.rsa_certificates import PinnedCertificates, Signer
@@ -78,14 +79,17 @@ class PayPal(Scheme[PayPalCredential, PayPalSettings]):
         sent_at = required(request, "paypal-transmission-time")
         signature = from_base64(required(request, "paypal-transmission-sig"))
         cert_url = required(request, "paypal-cert-url")
-        if (
-            required(request, "paypal-auth-algo") != _ALGORITHM
-            or not signature
-            or not _ID.fullmatch(transmission_id)
-            or not is_paypals(cert_url)
-            or request.received_at - rfc3339_time(sent_at) > settings.oldest
-        ):
-            raise NotVerified
+        if required(request, "paypal-auth-algo") != _ALGORITHM:
+            raise NotVerified(f"paypal-auth-algo isn't {_ALGORITHM}")
+        if not signature:
+            raise NotVerified(UNREADABLE)
+        if not _ID.fullmatch(transmission_id):
+            raise NotVerified("paypal-transmission-id isn't an id of PayPal's")
+        if not is_paypals(cert_url):
+            raise NotVerified("paypal-cert-url isn't a URL of PayPal's certificates")
+        passed = request.received_at - rfc3339_time(sent_at)
+        if passed > settings.oldest:
+            raise NotVerified(f"it was sent {passed} before receipt, and `oldest` allows {settings.oldest}")
         return _PayPalCheck(
             self._certificates, request, credential, cert_url, transmission_id, as_received(sent_at), signature
         )
@@ -134,7 +138,7 @@ class _PayPalCheck:
                 except InvalidSignature:
                     continue
                 return Verified(self.transmission_id)
-        raise NotVerified
+        raise NotVerified(f"{MISMATCH}; or it is for another webhook than the credential's webhook_id")
 
     async def _signers(self) -> list[Signer]:
         at = self.request.received_at

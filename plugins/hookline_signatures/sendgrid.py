@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key, lo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import Check, NotVerified, Scheme, SignedRequest, Verified
+from hookline_signatures.checks import MISMATCH, UNREADABLE
 from hookline_signatures.freshness import WithinADay
 from hookline_signatures.header_text import as_received, check_fresh, from_base64, required
 from hookline_signatures.secret_values import OWN_KEY_REMEDY, listed
@@ -138,4 +139,4 @@ class _SendGridCheck:
             except InvalidSignature:
                 continue
             return Verified(self._body.hexdigest())
-        raise NotVerified
+        raise NotVerified(MISMATCH if self._signature else UNREADABLE)

@@ -17,9 +17,10 @@ from cryptography.x509 import load_pem_x509_certificate
 from pydantic import BaseModel, BeforeValidator, Field
 
 from hookline.api import Answer, CannotVerify, Check, NotVerified, Scheme, SignedRequest, StepError, Verified
+from hookline_signatures.checks import MISMATCH, UNREADABLE
 from hookline_signatures.fetched import Fetched
 from hookline_signatures.freshness import WithinADay
-from hookline_signatures.header_text import from_base64, rfc3339_time
+from hookline_signatures.header_text import check_near, from_base64, rfc3339_time
 from hookline_signatures.json_body import JsonBody, read_json
 from hookline_signatures.rsa_certificates import TRIAL_REMEDY, PinnedCertificates, Signer, signer
 from hookline_signatures.secret_values import listed
@@ -84,7 +85,7 @@ class _Message(msgspec.Struct, frozen=True, rename="pascal"):
         }
         names = _SIGNED.get(self.type)
         if names is None or any(values[name] is None for name in names if name != "Subject"):
-            raise NotVerified
+            raise NotVerified(f"the Type is none of {', '.join(_SIGNED)}, or a member that is signed is missing")
         return "".join(f"{name}\n{values[name]}\n" for name in names if values[name] is not None).encode()
 
 
@@ -210,7 +211,7 @@ class _SnsCheck:
     async def finish(self) -> Verified:
         message = self._body.read()
         if message is None:
-            raise NotVerified
+            raise NotVerified("the body isn't a message of SNS; is raw message delivery off?")
         await self._judge(message)
         if message.type == "Notification":
             return Verified(message.message_id or None)
@@ -224,14 +225,15 @@ class _SnsCheck:
         algorithm = _HASHES.get(message.signature_version)
         signature = from_base64(message.signature)
         # The topic comes before the certificate: others' messages needn't cost a fetch.
-        if (
-            message.topic_arn not in self._settings.topics
-            or algorithm is None
-            or not signature
-            or not _CERT_URL.fullmatch(message.signing_cert_url)
-            or abs(at - rfc3339_time(message.timestamp)) > self._settings.tolerance
-        ):
-            raise NotVerified
+        if message.topic_arn not in self._settings.topics:
+            raise NotVerified(f"the topic {message.topic_arn[:300]} isn't in `topics`")
+        if algorithm is None:
+            raise NotVerified(f"the SignatureVersion is none of {', '.join(_HASHES)}")
+        if not signature:
+            raise NotVerified(UNREADABLE)
+        if not _CERT_URL.fullmatch(message.signing_cert_url):
+            raise NotVerified("the SigningCertURL isn't one of Amazon SNS")
+        check_near(at - rfc3339_time(message.timestamp), self._settings.tolerance)
         signed = message.signed()
         signers = self._credential.signers_at(at) if self._credential is not None else []
         signers = signers or [await self._certificates.get(message.signing_cert_url, at, self._request.http)]
@@ -239,12 +241,12 @@ class _SnsCheck:
             with suppress(InvalidSignature):
                 one.key.verify(signature, signed, PKCS1v15(), algorithm)
                 return
-        raise NotVerified
+        raise NotVerified(MISMATCH)
 
     async def _confirm(self, message: _Message) -> None:
         url = message.subscribe_url or ""
         if not _SUBSCRIBE_URL.fullmatch(url):
-            raise NotVerified
+            raise NotVerified("the SubscribeURL isn't one of Amazon SNS")
         try:
             response = await self._request.http.request(
                 "GET", url, redirects=0, timeout=_CONFIRM_TIMEOUT, max_bytes=_LONGEST_ANSWER

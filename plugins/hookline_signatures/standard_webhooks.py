@@ -123,8 +123,10 @@ class StandardWebhooks(Scheme[StandardCredential, StandardSettings]):
         timestamp = required(request, f"{self.family}-timestamp")
         entries = required(request, f"{self.family}-signature").split(" ")
         check_fresh(timestamp, request.received_at, settings.tolerance)
-        if not _ID.fullmatch(message_id) or len(entries) > _MOST_ENTRIES:
-            raise NotVerified
+        if not _ID.fullmatch(message_id):
+            raise NotVerified(f"{self.family}-id isn't an id of at most 200 characters without a full stop")
+        if len(entries) > _MOST_ENTRIES:
+            raise NotVerified(f"{self.family}-signature has more than {_MOST_ENTRIES} entries")
         signatures: dict[str, list[bytes]] = {"v1": [], "v1a": []}
         for entry in entries:
             # Versions that we don't know, and entries that can't be read, may stand beside one that is right.

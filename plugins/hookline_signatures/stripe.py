@@ -47,7 +47,7 @@ class Stripe(Scheme[MacCredential, Within5Minutes]):
         entries = [entry.partition("=") for entry in required(request, _HEADER).split(",", _MOST_ENTRIES)]
         times = [value for name, _, value in entries if name.strip(" ") == "t"]
         if len(entries) > _MOST_ENTRIES or len(times) != 1:
-            raise NotVerified
+            raise NotVerified(f"{_HEADER} hasn't one `t`, or has more than {_MOST_ENTRIES} entries")
         check_fresh(times[0], request.received_at, settings.tolerance)
         # Entries that can't be read, and versions that we don't know, may stand beside one that is right.
         signatures = [from_hex(value) for name, _, value in entries if name.strip(" ") == "v1"]

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from hookline.api import Answer, Check, NoSettings, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.body_mac import MacCredential
+from hookline_signatures.checks import MISMATCH
 from hookline_signatures.header_text import as_received, from_base64, from_hex, message_id, required
 from hookline_signatures.secret_values import as_bytes
 
@@ -80,7 +81,7 @@ def _algorithm(settings: str | None) -> str:
     parts = [part.strip(" ").partition("=") for part in (settings or "").split(",")]
     named = [value for name, _, value in parts if name == "algorithm"] or ["HMAC_SHA1"]
     if len(named) != 1 or named[0].upper() not in _ALGORITHMS:
-        raise NotVerified
+        raise NotVerified(f"the request asks for an algorithm that is none of {', '.join(_ALGORITHMS)}")
     return _ALGORITHMS[named[0].upper()]
 
 
@@ -88,7 +89,7 @@ def _urls(request: SignedRequest) -> list[bytes]:
     # Twilio itself isn't of one mind whether the port is part of it.
     parts = _ORIGIN.fullmatch(request.url)
     if parts is None:
-        raise NotVerified
+        raise NotVerified("the server's public URL has another form than Twilio signs")
     protocol, host, port, rest = parts.group(1, 2, 3, 4)
     ports = ("", port or _PORTS[protocol])
     return [as_received(f"{protocol}://{host}{one}{rest or ''}") for one in ports]
@@ -110,13 +111,13 @@ class _Form:
         if not self._body:
             return b""
         if not self._is_form or len(self._body) > _LONGEST_FORM:
-            raise NotVerified
+            raise NotVerified("the body isn't a form, or too large for one, and the URL holds no hash of it")
         try:
             fields = parse_qsl(
                 self._body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
             )
         except ValueError:  # bytes that are no ASCII, escapes that are no UTF-8, too many fields
-            raise NotVerified from None
+            raise NotVerified("the body isn't a form that can be read") from None
         return "".join(name + value for name, value in sorted(set(fields))).encode()
 
 
@@ -132,7 +133,7 @@ class _Hashed:
 
     def finish(self) -> bytes:
         if not hmac.compare_digest(self._hash.digest(), self._expected):
-            raise NotVerified
+            raise NotVerified(f"the body hasn't the hash that the URL's {_BODY_HASH} says")
         return b""
 
 
@@ -164,5 +165,5 @@ class _TwilioCheck:
                 mac = hmac.new(key, url + signed, self._algorithm).digest()
                 holds |= hmac.compare_digest(mac, self._signature)
         if not holds:
-            raise NotVerified
+            raise NotVerified(f"{MISMATCH}; the URL is signed, too: is public_url the one that Twilio calls?")
         return Verified(self._dedupe_key)

@@ -9,11 +9,11 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel
 
-from hookline.api import Check, NotVerified, Scheme, SignedRequest
+from hookline.api import Check, Scheme, SignedRequest
 from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.checks import Mac
 from hookline_signatures.freshness import Within15Minutes
-from hookline_signatures.header_text import as_received, from_base64, message_id, required, rfc3339_time
+from hookline_signatures.header_text import as_received, check_near, from_base64, message_id, required, rfc3339_time
 from hookline_signatures.secret_values import as_bytes
 
 _SIGNATURE: Final = "x-zendesk-webhook-signature"
@@ -41,8 +41,7 @@ class Zendesk(Scheme[MacCredential, Within15Minutes]):
     def open(self, request: SignedRequest, credential: MacCredential, settings: Within15Minutes) -> Check:
         """Read the headers, and begin the MAC."""
         timestamp = required(request, _TIMESTAMP)
-        if abs(request.received_at - rfc3339_time(timestamp)) > settings.tolerance:
-            raise NotVerified
+        check_near(request.received_at - rfc3339_time(timestamp), settings.tolerance)
         signature = from_base64(required(request, _SIGNATURE))
         return Mac(
             as_bytes(credential.secret),

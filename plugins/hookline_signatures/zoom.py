@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from hookline.api import Answer, Check, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.body_mac import MacCredential, read_mac
-from hookline_signatures.checks import Mac
+from hookline_signatures.checks import MISMATCH, Mac
 from hookline_signatures.freshness import WithinADay
 from hookline_signatures.header_text import as_received, check_fresh, required
 from hookline_signatures.json_body import JsonBody
@@ -86,7 +86,7 @@ class _ZoomCheck:
                 continue
             held = key
         if held is None:
-            raise NotVerified
+            raise NotVerified(MISMATCH)
         event = self._body.read()
         if event is None or event.event != _VALIDATION or event.payload is None:
             return Verified()
