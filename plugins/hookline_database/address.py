@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from hookline.api import Context, StepError
+from hookline.api import Context, PollContext, StepError
 
 #: The driver that is meant where a URL names none.
 _DRIVERS = {
@@ -34,7 +34,7 @@ class SqlCredential(BaseModel):
         return self
 
 
-def address(ctx: Context[Any], text: str | None) -> URL:
+def address(ctx: Context[Any] | PollContext[Any], text: str | None) -> URL:
     """The URL of a step's database. Raises StepError (`sql.url`) where it can't or mustn't be used."""
     credential: SqlCredential | None = ctx.credential
     if credential is not None and credential.url is not None:

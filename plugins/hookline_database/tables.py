@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Connection, Inspector, MetaData, Table, inspect, types
+from sqlalchemy import Column, Connection, Inspector, MetaData, Table, inspect, types
 from sqlalchemy.exc import NoSuchTableError
 
 from hookline.api import JsonValue, StepError
@@ -58,6 +58,15 @@ def converted(
         del database.tables[name]
         target = table(database, connection, name)
     return target, [_converted(target, row, index if len(rows) > 1 else None) for index, row in enumerate(rows)]
+
+
+def column_of(target: Table, name: str) -> Column[Any]:
+    """A column by its name. Raises StepError (`sql.column`)."""
+    column = target.c.get(name)
+    if column is None:
+        message = f"table {target.fullname!r} has no column {name!r}{_near(name, target.c.keys())}"
+        raise StepError(message, code="sql.column")
+    return column
 
 
 def _converted(target: Table, row: Mapping[str, JsonValue], index: int | None) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Files and CSV: `file.read`, `file.write`, `csv.parse`, `csv.render`."""
+"""Files and CSV: `file.read`, `file.write`, `csv.parse`, `csv.render`, and the trigger `file.new`."""
 
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_files import csv_parse, csv_render, read, write  # noqa: F401 - each adds its action to a connector
+from hookline_files import csv_parse, csv_render, new, read, write  # noqa: F401 - each adds what it has to a connector
 from hookline_files.connectors import csv, file
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 from unicodedata import category
 
-from hookline.api import Context, StepError
+from hookline.api import Context, PollContext, StepError
 
 #: What may be over when the step is tried again: a full disk, a volume that isn't mounted, too many open files.
 _PASSING: Final = frozenset(
@@ -13,7 +13,7 @@ _PASSING: Final = frozenset(
 )
 
 
-def inside(ctx: Context[Any], path: str) -> Path:
+def inside(ctx: Context[Any] | PollContext[Any], path: str) -> Path:
     """The place of a path under the folder for files, links resolved. Raises StepError where it isn't under it.
 
     Somebody who can make links in that folder while a step runs is trusted: he has the files already.

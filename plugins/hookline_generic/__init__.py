@@ -1,16 +1,12 @@
-"""The components that no service owns: `map`, `filter`, `log`, `stop`, `fail`, and the `webhook` trigger."""
+"""The components that no service owns: `map`, `filter`, `log`, `stop`, `fail`, and the triggers `webhook`, `schedule`
+and `manual`."""
 
 from collections.abc import Sequence
 
-from hookline.api import Connector, RequestTrigger, Trigger, WebhookSettings, hookimpl
+from hookline.api import Connector, Trigger, hookimpl
 from hookline_generic.actions import generic
-
-webhook = RequestTrigger(
-    name="webhook",
-    title="Webhook",
-    settings=WebhookSettings,
-    summary="Starts an execution for each request to `/hook/<flow id>`.",
-)
+from hookline_generic.schedule import schedule
+from hookline_generic.triggers import manual, webhook
 
 
 @hookimpl
@@ -21,5 +17,5 @@ def register_connectors() -> Sequence[Connector]:
 
 @hookimpl
 def register_triggers() -> Sequence[Trigger]:
-    """The webhook."""
-    return [webhook]
+    """The triggers."""
+    return [webhook, schedule, manual]

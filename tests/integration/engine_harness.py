@@ -15,6 +15,7 @@ from hookline.model.message import Arrival, Envelope, Message
 from hookline.ports import Accepted, Duplicate
 from hookline.runtime.engine import Engine
 from hookline.runtime.options import EngineOptions
+from hookline.runtime.source import SourceStatus
 from hookline.testing.clock import ManualClock
 from hookline.vault import generate_key, read_keys
 
@@ -105,6 +106,8 @@ class Harness:
         self.folder = folder
         self.clock = clock or ManualClock()
         self.probe = Probe()
+        self.plugins: list[object] = []
+        """Others that engines have besides it."""
         (folder / "flows").mkdir(exist_ok=True)
 
     def flow(self, flow_id: str, steps: Sequence[Mapping[str, Any]], **settings: Any) -> None:
@@ -128,7 +131,7 @@ class Harness:
             "grace": 0.2,
             **options,
         }
-        return Engine(discover(extra_plugins=[self.probe]), EngineOptions(**given), clock=self.clock)
+        return Engine(discover(extra_plugins=[self.probe, *self.plugins]), EngineOptions(**given), clock=self.clock)
 
     async def send(self, engine: Engine, flow_id: str, body: Any, dedupe_key: str | None = None) -> str:
         """Accept a message; gives the execution's id."""
@@ -172,6 +175,32 @@ class Harness:
         """Return once the probe was called so often."""
         async with asyncio.timeout(20):
             while len(self.probe.calls) < count:  # noqa: ASYNC110 - what is waited for is several tasks away
+                await asyncio.sleep(0.002)
+
+    async def bodies(self, engine: Engine, flow_id: str, count: int = 0) -> list[Any]:
+        """What the messages of a flow's executions hold, in the order of their ids, once there are so many."""
+        async with asyncio.timeout(20):
+            while True:
+                page = (await engine.store.executions(flow_id=flow_id, limit=200)).items
+                if len(page) >= count:
+                    break
+                await asyncio.sleep(0.002)
+        envelopes = [await engine.store.envelope(one.execution.id) for one in reversed(page)]
+        return [envelope.message.body for envelope in envelopes if envelope is not None]
+
+    async def looked(self, engine: Engine, flow_id: str) -> SourceStatus:
+        """How a flow's schedule or poll is doing, once it waits for its next time."""
+        async with asyncio.timeout(20):
+            while True:
+                status = engine.sources.status(flow_id)
+                if status is not None and status.next_at is not None and status.next_at > self.clock.now():
+                    return status
+                await asyncio.sleep(0.002)
+
+    async def without_source(self, engine: Engine, flow_id: str) -> None:
+        """Return once no schedule or poll runs for a flow."""
+        async with asyncio.timeout(20):
+            while engine.sources.status(flow_id) is not None:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
 
     async def journal(self, engine: Engine, execution_id: str) -> dict[str, StepRecord]:

@@ -189,6 +189,64 @@ async def test_flows_are_shown_with_their_url_and_broken_ones_with_their_problem
     assert {"pointer", "message", "remedy", "line"} <= found["broken"]["problems"][0].keys()
 
 
+async def test_any_flow_is_started_by_hand(engine: Engine, client: Client) -> None:
+    message = {"body": {"name": "Ada"}, "headers": {"X-From": "me"}, "dedupe_key": "once"}
+    answers = [await client.post("/api/v1/flows/greet/start", json=message, headers=AUTH) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 200]
+    first, second = [await answer.get_json(force=True) for answer in answers]
+    assert first == {"execution_id": first["execution_id"], "flow_id": "greet", "status": "queued"}
+    assert second == {**first, "status": "duplicate"}
+    execution = await ended(client, first["execution_id"])
+    assert execution["steps"][0]["output"]["body"] == {"hello": "Ada"}
+    assert (execution["trigger"]["use"], execution["trigger"]["verified_by"]) == ("manual", "admin token")
+    envelope = await engine.store.envelope(first["execution_id"])
+    assert envelope is not None
+    assert envelope.message.headers == {"x-from": "me"}
+
+
+@pytest.mark.parametrize(
+    ("flow_id", "body", "status"),
+    [
+        ("nothing", b"{}", 404),
+        ("broken", b"{}", 503),
+        ("greet", b'{"body": NaN}', 400),
+        ("greet", b'{"bdoy": 1}', 400),
+        ("greet", b"", 400),
+    ],
+)
+async def test_a_start_that_is_wrong_says_so(client: Client, flow_id: str, body: bytes, status: int) -> None:
+    answer = await client.post(f"/api/v1/flows/{flow_id}/start", data=body, headers=AUTH)
+    assert answer.status_code == status
+
+
+async def test_a_start_whose_body_breaks_the_flows_schema_gets_every_problem(
+    engine: Engine, flows: Path, client: Client
+) -> None:
+    schema = {"type": "object", "required": ["name"], "properties": {"age": {"type": "integer"}}}
+    (flows / "greet.json").write_text(json.dumps({**GREET, "schema": schema}))
+    await engine.refresh()
+    answer = await client.post("/api/v1/flows/greet/start", json={"body": {"age": "x"}}, headers=AUTH)
+    assert answer.status_code == 422
+    assert len((await answer.get_json(force=True))["problems"]) == 2
+
+
+async def test_a_flow_shows_how_its_schedule_is_doing(engine: Engine, flows: Path, client: Client) -> None:
+    trigger = {"use": "schedule", "with": {"cron": "0 0 1 1 *"}}
+    (flows / "yearly.json").write_text(json.dumps({**GREET, "id": "yearly", "trigger": trigger}))
+    await engine.refresh()
+    async with asyncio.timeout(10):
+        while True:
+            shown = {flow["id"]: flow for flow in (await get(client, "/api/v1/flows"))["items"]}
+            if (shown["yearly"]["source"] or {}).get("next_at"):
+                break
+            await asyncio.sleep(0.01)
+    source = shown["yearly"]["source"]
+    assert source["next_at"].endswith("-01-01T00:00:00.000000Z")
+    assert (source["last_at"], source["error"], source["failures"]) == (None, None, 0)
+    assert shown["yearly"]["url"] is None
+    assert shown["greet"]["source"] is None
+
+
 async def test_components_are_shown_with_their_inputs(client: Client) -> None:
     found = {(one["name"], one["kind"]): one for one in (await get(client, "/api/v1/components"))["items"]}
     (keep,) = found["filter", "action"]["inputs"]
@@ -299,6 +357,7 @@ async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(
     described = {(path, method) for path, item in document["paths"].items() for method in item}
     assert {
         ("/api/v1/flows", "get"),
+        ("/api/v1/flows/{flow_id}/start", "post"),
         ("/api/v1/flows/{flow_id}/sign", "post"),
         ("/api/v1/flows/{flow_id}/refused", "get"),
         ("/api/v1/refused", "get"),

@@ -40,7 +40,8 @@ async def use(name: str, settings: dict[str, Any], log: Lines | None = None) -> 
 
 def test_the_names_are_those_that_flows_use() -> None:
     (connector,) = register_connectors()
-    assert {action.name for action in connector.actions.values()} == {"map", "filter", "log", "stop", "fail", "reply"}
+    names = {action.name for action in connector.actions.values()}
+    assert names >= {"map", "filter", "log", "stop", "fail", "reply", "sleep"}
 
 
 def test_what_has_no_effect_is_pure() -> None:
@@ -109,8 +110,9 @@ async def test_fail_refuses_a_code_that_no_one_could_match() -> None:
 
 
 def test_the_webhook_is_a_trigger_of_requests() -> None:
-    (trigger,) = register_triggers()
+    trigger, *others = register_triggers()
     assert isinstance(trigger, RequestTrigger)
     assert trigger.name == "webhook"
+    assert [other.name for other in others] == ["schedule", "manual"]
     with pytest.raises(ValidationError, match="verify"):
         trigger.settings.model_validate({})

@@ -56,6 +56,10 @@ class Access(Protocol):
         """Call a step that waits; `body` is JSON. Raises ExecutionNotFound and IllegalStateChange."""
         ...
 
+    async def start(self, flow_id: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Start a flow with a message: `body, headers, dedupe_key`. Raises ConfigError where no server runs."""
+        ...
+
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
 
     async def credentials(self) -> list[Mapping[str, Any]]: ...
@@ -172,6 +176,12 @@ class _Direct:
         (outcome,) = await self._store.commit([call])
         check_taken(outcome, call)
 
+    async def start(self, flow_id: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise ConfigError(
+            f"no server runs over this database: start one with `hookline serve`, or run the flow once by itself with "
+            f"`hookline run {flow_id}`"
+        )
+
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         try:
             page = await self._store.refused(flow_id=flow_id, cursor=cursor, limit=limit)
@@ -233,6 +243,10 @@ class _Remote:
     async def resume(self, execution_id: str, step: str, body: bytes) -> None:
         request = {"step": step, "body": msgspec.Raw(body)}
         await self._ask("POST", f"/executions/{quote(execution_id, safe='')}/resume", body=request)
+
+    async def start(self, flow_id: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        started: Mapping[str, Any] = await self._ask("POST", f"/flows/{quote(flow_id, safe='')}/start", body=message)
+        return started
 
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         path = "/refused" if flow_id is None else f"/flows/{quote(flow_id, safe='')}/refused"

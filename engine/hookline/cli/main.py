@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "serve": ("hookline.cli.serve", "Accept webhooks and run flows."),
     "check": ("hookline.cli.check", "Find what is wrong in flows."),
     "run": ("hookline.cli.run", "Run a flow once, on an input."),
+    "start": ("hookline.cli.start", "Start a flow on the running server."),
     "test": ("hookline.cli.test", "Run the cases of flows."),
     "send": ("hookline.cli.send", "Send a flow a message, signed as its provider would."),
     "components": ("hookline.cli.components", "What steps and triggers can use, and how."),

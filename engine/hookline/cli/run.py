@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import mimetypes
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hookline.cli.command import Command, emit
+from hookline.cli.message_input import body_of, headers_of
 from hookline.config import Settings
-from hookline.errors import ConfigError, FlowInvalid, FlowNotFound, HooklineError
+from hookline.errors import FlowInvalid, FlowNotFound, HooklineError
 from hookline.jsontypes import decode
 
 if TYPE_CHECKING:
@@ -60,38 +60,10 @@ def run(
     from hookline.cli.executions import describe
 
     logs.set_up(settings.log_level, settings.log_format)
-    execution = asyncio.run(_run(settings, flow, input_, _headers(headers), attachments))
+    execution = asyncio.run(_run(settings, flow, input_, headers_of(headers), attachments))
     emit(execution, as_json=as_json, text=lambda: describe(execution))
     if execution["state"] != "succeeded":
         ctx.exit(1)
-
-
-def _body(path: Path | None, *, exact: bool) -> Any:
-    if path is None:
-        return None
-    try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"the input {path} can't be read: {error.strerror}") from error
-    try:
-        return decode(data, exact=exact)
-    except ValueError as error:
-        if path.suffix == ".json":
-            raise ConfigError(f"the input {path} is not JSON: {error}") from error
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise ConfigError(f"the input {path} is neither JSON nor text; attach it: --attach {path}") from None
-
-
-def _headers(pairs: tuple[str, ...]) -> dict[str, str]:
-    headers = {}
-    for pair in pairs:
-        name, colon, value = pair.partition(":")
-        if not colon or not name.strip():
-            raise click.UsageError(f"a header is written as NAME:VALUE, and not as {pair!r}")
-        headers[name.strip().lower()] = value.strip()
-    return headers
 
 
 async def _run(
@@ -107,7 +79,7 @@ async def _run(
         entry = next((entry for entry in engine.catalog.entries.values() if entry.file == path), None)
         if entry is None or entry.flow is None:
             raise FlowInvalid([] if entry is None else entry.errors)
-        body = _body(input_, exact=entry.flow.exact)
+        body = body_of(input_, exact=entry.flow.exact, otherwise=f"; attach it: --attach {input_}")
         envelope = Envelope(
             execution_id=engine.ids.new(),
             flow_id=entry.id,
@@ -156,7 +128,14 @@ async def _scratch_engine(
     with tempfile.TemporaryDirectory(prefix="hookline-run-") as folder:
         engine = Engine(
             discover(),
-            replace(options, db=f"sqlite:///{folder}/run.db", blobs=f"file://{folder}/blobs", flows=flows, watch=False),
+            replace(
+                options,
+                db=f"sqlite:///{folder}/run.db",
+                blobs=f"file://{folder}/blobs",
+                flows=flows,
+                watch=False,
+                triggers=False,
+            ),
         )
         async with engine:
             await engine.store.commit([PutCredential(c.name, c.type, c.ciphertext, c.updated_at) for c in credentials])

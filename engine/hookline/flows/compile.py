@@ -204,7 +204,7 @@ class _Compiler:
         if not isinstance(raw, dict):
             return None
         trigger, credential, problems = compile_trigger(
-            raw, self._registry, self._compiling.expressions, self._on_arrival
+            raw, self._registry, self._compiling.expressions, self._on_arrival, self._vars
         )
         if credential is not None:
             self.credentials.append(credential)
@@ -212,6 +212,16 @@ class _Compiler:
         return trigger
 
     def _order_by(self, trigger: CompiledTrigger | None) -> Key | None:
+        if trigger is not None and trigger.one_at_a_time and "order_by" in self._raw:
+            self.problems.append(
+                Problem(
+                    "the flow's schedule lets its executions run one at a time already",
+                    "/order_by",
+                    "order_of_schedule",
+                    'remove it, or add "overlap": true to the trigger',
+                )
+            )
+            return None
         scheme = trigger.scheme if trigger is not None else None
         key, problems = compile_key(
             "order_by",

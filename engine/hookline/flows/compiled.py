@@ -6,13 +6,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hookline.errors import SchemaViolation
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.body_schema import BodySchema
 from hookline.flows.keys import Key
 from hookline.flows.waits import WaitPlace
 from hookline.model.flow import FlowDocument
+from hookline.model.poll import PollSettings
+from hookline.model.schedule import Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
+from hookline.poll import PollTrigger
 from hookline.scheme import Scheme
 
 
@@ -28,7 +32,17 @@ class CompiledTrigger:
     """None where nothing is verified, or requests don't start the flow."""
     scheme_settings: BaseModel | None
     credential: str | None
+    """The name of the one that verifies, or that a poll uses."""
     dedupe_key: Key | None
+    schedule: Schedule | None = None
+    """When it fires, where the clock starts the flow."""
+    poll: PollTrigger | None = None
+    """What looks, where what it finds starts the flow."""
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Its flow's executions run one at a time, since its schedule doesn't let them overlap."""
+        return isinstance(self.settings, ScheduleSettings) and not self.settings.overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +71,13 @@ class CompiledFlow:
     """Its steps that wait for calls, by id."""
     wait_places: tuple[WaitPlace, ...] = ()
 
+    def check_body(self, body: Any) -> None:
+        """Raise SchemaViolation, with every problem, where a body doesn't satisfy the flow's schema."""
+        if self.schema is not None and (problems := self.schema.problems(body)):
+            raise SchemaViolation(problems=problems)
+
     @property
     def exact(self) -> bool:
         """Fractions are Decimals wherever its executions see one."""
-        webhook = self.trigger.webhook
-        return webhook is not None and webhook.numbers == "exact"
+        settings = self.trigger.settings
+        return isinstance(settings, WebhookSettings | PollSettings) and settings.numbers == "exact"

@@ -11,6 +11,7 @@ from hookline.expressions import RESERVED
 from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import Block
 from hookline.model.flow import BLOCKS, EXPRESSION_SCHEMA, STEPS, ActionStep, FlowDocument
+from hookline.poll import PollTrigger
 from hookline.registry import Registry
 from hookline.scheme import Scheme
 from hookline.trigger import RequestTrigger, Trigger
@@ -162,10 +163,16 @@ def _trigger(trigger: Trigger, definitions: dict[str, Any]) -> dict[str, Any]:
     settings = _settings(trigger.settings, trigger.name, definitions)
     if isinstance(trigger, RequestTrigger):
         _refer_to_verify(settings, trigger.name, definitions)
-    then: dict[str, Any] = {"properties": {"with": settings}}
-    if settings.get("required"):
-        then["required"] = ["with"]
-    return then
+    else:
+        # They may read vars.
+        settings = _open(settings)
+        for name in [each for each in definitions if each.startswith(f"{trigger.name}.")]:
+            definitions[name] = _open(definitions[name])
+    takes = isinstance(trigger, PollTrigger) and bool(trigger.credential_types)
+    then: dict[str, Any] = {"properties": {"with": settings} | ({} if takes else {"credential": {"type": "null"}})}
+    required = ["with"] if settings.get("required") else []
+    required += ["credential"] if isinstance(trigger, PollTrigger) and trigger.needs_credential else []
+    return then | {"required": required} if required else then
 
 
 def _verify(schemes: Mapping[str, Scheme[Any, Any]]) -> dict[str, Any]:

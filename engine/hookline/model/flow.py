@@ -34,6 +34,9 @@ class TriggerDocument(_Document):
 
     use: str = Field(description="The trigger's name, such as `webhook`.")
     with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="The trigger's settings.")
+    credential: str | None = Field(
+        default=None, description="The name of the credential with which a trigger looks for what is new."
+    )
 
 
 class RetryDocument(_Document):

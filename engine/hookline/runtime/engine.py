@@ -50,6 +50,9 @@ from hookline.runtime.replies import Replies
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.runner import Runner
 from hookline.runtime.services import Services
+from hookline.runtime.source import SourceServices
+from hookline.runtime.sources import Sources
+from hookline.runtime.starting import Starting
 from hookline.runtime.sweeper import Sweeper
 from hookline.runtime.system_clock import SystemClock
 from hookline.runtime.timers import Timers
@@ -123,6 +126,9 @@ class Engine:
             new_id=self.ids.new,
             stub=stub,
         )
+        self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
+        self.sources = Sources(SourceServices(services, self.intake, self.refusals, self._describe_trigger))
+        self.starting = Starting(self.intake, self.ids, self.clock)
         self.resume_tokens = ResumeTokens(options.secret_keys)
         self.waiting = WaitingSteps(
             self.store, self.queue, self._versions, self.resume_tokens, lambda: self.intake.open
@@ -132,7 +138,6 @@ class Engine:
         self._sweeper = Sweeper(
             self.store, self.blobs, self.clock, self.log, options.file_retention, options.max_request_time
         )
-        self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
         self._background: asyncio.Task[None] | None = None
         self._unblock = asyncio.Event()
         self._published: dict[str, str] = {}
@@ -301,6 +306,8 @@ class Engine:
             await self._dispatcher.close(flow_id)
         for flow_id, concurrency in lanes.items():
             await self._dispatcher.open(flow_id, concurrency)
+        if self.options.triggers:
+            self.sources.adopt(flow for flow in self._flows() if flow.document.state == "active")
 
     async def _unblock_all(self) -> None:
         """Let executions that lacked something try again."""
@@ -314,6 +321,7 @@ class Engine:
 
     def _credential_changed(self, _name: str) -> None:
         self._runner.causes_changed()
+        self.sources.try_again()
         self._unblock.set()
 
     async def _run_background(self) -> None:
@@ -322,6 +330,7 @@ class Engine:
                 if self.options.role != "webhook":
                     group.create_task(self._timers.run())
                     group.create_task(self._sweeper.run())
+                    group.create_task(self.sources.run())
                 group.create_task(self._follow_credentials())
                 group.create_task(self.refusals.run())
                 if self.options.watch:
@@ -364,6 +373,9 @@ class Engine:
     def resume_url(self, execution_id: str, path: str) -> str:
         """The URL of a step that waits, of an execution and the step's path."""
         return self.resume_tokens.url(self.options.public_url, execution_id, path)
+
+    def _describe_trigger(self, name: str) -> str:
+        return str(self.registry.origin("trigger", name))
 
     def _describe(self, action: Action) -> str:
         return str(self.registry.origin("action", action.name))

@@ -1,6 +1,6 @@
 """Accepting messages: is there such a flow, may it take one more, and is it durable?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -9,9 +9,10 @@ import structlog
 from hookline.clock import Clock
 from hookline.errors import FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany, Unavailable
 from hookline.flows.compiled import CompiledFlow
-from hookline.flows.keys import Key, arrival_scope
+from hookline.flows.keys import arrival_scope
 from hookline.model.message import Envelope
-from hookline.ports import Accept, Accepted, Duplicate, Queue, Store
+from hookline.model.schedule import ONE_AT_A_TIME
+from hookline.ports import Accept, Accepted, Change, Duplicate, Queue, Store
 from hookline.runtime.drain import DrainRate
 from hookline.runtime.line_lengths import LineLengths
 from hookline.runtime.metrics import Metrics
@@ -79,8 +80,7 @@ class Intake:
         """
         if not self.open:
             raise Unavailable("the server is stopping", retry_after=5)
-        if flow.order_by is not None:
-            envelope = _in_order(flow, flow.order_by, envelope)
+        envelope = in_order(flow, envelope)
         rate = self._rate(flow)
         try:
             refusal = await self._line_is_full(flow, envelope.order_key) or self._refusal(flow, rate)
@@ -107,23 +107,62 @@ class Intake:
 
     async def _put(self, envelope: Envelope, rate: RateLimit | None) -> Accepted | Duplicate:
         """Store what is counted already; what isn't stored after all is no longer counted."""
-        flow_id = envelope.flow_id
         result: Accepted | Duplicate | None = None
         try:
             result = await self._queue.put(envelope)
         finally:
-            stored = isinstance(result, Accepted)
-            if envelope.order_key is not None:
-                self._lines.joined(flow_id, envelope.order_key, stored=stored)
-            if not stored:
-                self._count(flow_id, -1)
-                if rate is not None:
-                    rate.give_back()
+            self._settle(envelope, rate, result)
+        return result
+
+    def _settle(self, envelope: Envelope, rate: RateLimit | None, result: object) -> None:
+        """Count what became of a message: `result` is neither Accepted nor Duplicate where it couldn't be stored."""
+        flow_id, stored = envelope.flow_id, isinstance(result, Accepted)
+        if envelope.order_key is not None:
+            self._lines.joined(flow_id, envelope.order_key, stored=stored)
+        if stored:
+            self._metrics.accepted(flow_id)
+            return
+        self._count(flow_id, -1)
+        if rate is not None:
+            rate.give_back()
         if isinstance(result, Duplicate):
             self._metrics.duplicate(flow_id)
-        else:
-            self._metrics.accepted(flow_id)
-        return result
+
+    def room_in(self, flow: CompiledFlow, count: int) -> float:
+        """Seconds after which so many messages of the flow's own trigger may be tried; 0 where they may come now.
+
+        Where more come at once than the flow has room for at all, they come when nothing else is queued.
+        """
+        now = self._clock.monotonic()
+        rate = self._rate(flow)
+        if rate is not None and (wait := rate.wait(now)) > 0:
+            return wait
+        queued, limit = self.backlog(flow.id), self._limit(flow)
+        if queued and queued + count > limit:
+            return self._drain_of(flow.id, now).wait(queued, limit, now)
+        if self._total and self._total + count > self._max_backlog_total:
+            return self._drain.wait(self._total, self._max_backlog_total, now)
+        return 0.0
+
+    async def take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change) -> int:
+        """Make what a flow's own trigger found durable, with how far it got; gives how many messages were new.
+
+        The messages are `in_order`, and no two have one id. Nothing is refused: `room_in` is asked before. Raises
+        StoreError, and then the same may be done again: what was stored after all are duplicates.
+        """
+        return await uninterrupted(self._take_in(flow, envelopes, progress))
+
+    async def _take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change) -> int:
+        rate = self._rate(flow)
+        for envelope in envelopes:
+            self._reserve(envelope, rate)
+        results: Sequence[object] = [None] * len(envelopes)
+        try:
+            results = await self._store.commit([*map(Accept, envelopes), progress])
+        finally:
+            for envelope, result in zip(envelopes, results, strict=False):
+                self._settle(envelope, rate, result)
+        return sum(isinstance(result, Accepted) for result in results)
 
     def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
         """The change that accepts a message of the engine's own, which is committed with what it comes from.
@@ -131,8 +170,7 @@ class Intake:
         It counts as queued from now on, and is never refused for how many there are: nobody could be told to come
         again. Raises SchemaViolation where it has no order key and the flow wants one.
         """
-        if flow.order_by is not None:
-            envelope = _in_order(flow, flow.order_by, envelope)
+        envelope = in_order(flow, envelope)
         self._count(flow.id, 1)
         self._metrics.accepted(flow.id)
         return Accept(envelope)
@@ -215,7 +253,13 @@ class Intake:
         return Duplicate(first)
 
 
-def _in_order(flow: CompiledFlow, order_by: Key, envelope: Envelope) -> Envelope:
-    scope = arrival_scope(envelope.message, envelope.arrival, flow.vars)
-    holds = flow.document.order_on_failure == "hold"
-    return msgspec.structs.replace(envelope, order_key=order_by.text(scope), order_holds=holds)
+def in_order(flow: CompiledFlow, envelope: Envelope) -> Envelope:
+    """A message with the order key that its flow gives it. Raises SchemaViolation where it has none to give."""
+    if flow.order_by is not None:
+        scope = arrival_scope(envelope.message, envelope.arrival, flow.vars)
+        holds = flow.document.order_on_failure == "hold"
+        return msgspec.structs.replace(envelope, order_key=flow.order_by.text(scope), order_holds=holds)
+    if flow.trigger.one_at_a_time:
+        # Those that are started by hand, too: a second run is what must not be.
+        return msgspec.structs.replace(envelope, order_key=ONE_AT_A_TIME)
+    return envelope

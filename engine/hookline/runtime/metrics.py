@@ -27,6 +27,9 @@ class Metrics:
         ended = Counter(
             "hookline_executions_ended", "Executions ended, by state.", ["flow", "state"], registry=self.registry
         )
+        polls = Counter(
+            "hookline_polls", "Looks of triggers, by flow and result.", ["flow", "result"], registry=self.registry
+        )
         step_seconds = Histogram(
             "hookline_step_seconds",
             "How long attempts at actions took.",
@@ -51,6 +54,7 @@ class Metrics:
         self._duplicates: Callable[[str], Counter] = lru_cache(4096)(duplicates.labels)
         self._refused: Callable[[str, str], Counter] = lru_cache(4096)(refused.labels)
         self._ended: Callable[[str, State], Counter] = lru_cache(4096)(ended.labels)
+        self._polls: Callable[[str, str], Counter] = lru_cache(4096)(polls.labels)
         self._step_seconds: Callable[[str, str, str], Histogram] = lru_cache(4096)(step_seconds.labels)
 
     def accepted(self, flow_id: str) -> None:
@@ -68,6 +72,10 @@ class Metrics:
     def ended(self, flow_id: str, state: State) -> None:
         """An execution ended."""
         self._ended(flow_id, state).inc()
+
+    def polled(self, flow_id: str, result: str) -> None:
+        """A flow's trigger looked for what is new; `result` is `ok` or `failed`."""
+        self._polls(flow_id, result).inc()
 
     def attempted(self, flow_id: str, action: str, result: str, seconds: float) -> None:
         """An attempt at an action took so long; `result` is `ok` or the error's code."""

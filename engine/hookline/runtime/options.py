@@ -24,6 +24,8 @@ class EngineOptions:
     role: Role = "all"
     watch: bool = True
     """Take changes of the flows' files up while running."""
+    triggers: bool = True
+    """Let schedules and polls start flows."""
     public_url: str = "http://127.0.0.1:8080"
     egress_allow: tuple[str, ...] = ()
     """Networks or hosts that outgoing requests may reach although they are inside addresses."""

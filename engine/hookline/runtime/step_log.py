@@ -1,4 +1,4 @@
-"""The logger that a step is given (`ctx.log`): each line says which execution and step it is of."""
+"""The loggers that plugins are given (`ctx.log`): each line says which step, or which trigger, it is of."""
 
 from typing import Any
 
@@ -35,3 +35,15 @@ class StepLog:
     def _with(self, fields: dict[str, Any]) -> dict[str, Any]:
         # The author's fields can't pass for another execution's.
         return {**fields, "execution_id": self._execution_id, "flow_id": self._flow_id, "step": self._step}
+
+
+class TriggerLog(StepLog):
+    """The same for a trigger that looks, for which there is no execution yet."""
+
+    __slots__ = ()
+
+    def __init__(self, log: Log, flow_id: str, trigger: str) -> None:
+        super().__init__(log, "", flow_id, trigger)
+
+    def _with(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "flow_id": self._flow_id, "trigger": self._step}

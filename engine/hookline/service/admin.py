@@ -24,8 +24,10 @@ from hookline.errors import (
     RequestRefused,
     StoreError,
 )
-from hookline.jsontypes import encode
+from hookline.jsontypes import decode, encode
 from hookline.model.execution import State
+from hookline.model.message import Message
+from hookline.ports import Duplicate
 from hookline.runtime.engine import Engine
 from hookline.runtime.metrics import CONTENT_TYPE
 from hookline.service import openapi, problems, views
@@ -48,6 +50,25 @@ class PutCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
     type: str
     values: dict[str, Any]
+
+
+class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The message that starts a flow."""
+
+    body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Any JSON value; null where it is left out."""
+    headers: dict[str, str] = {}
+    dedupe_key: str | None = None
+    """A message with the same key starts nothing within 7 days."""
+
+
+class Started(msgspec.Struct, frozen=True):
+    """An execution that a message has started, or had started before."""
+
+    execution_id: str
+    flow_id: str
+    status: str
+    """`queued`, or `duplicate`."""
 
 
 class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,7 +128,26 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         """The flows, sorted by id, broken ones with what is wrong."""
         url = engine.options.public_url
         entries = sorted(engine.catalog.entries.items())
-        return _json(views.PageView([views.flow_view(entry, url) for _, entry in entries], None))
+        return _json(
+            views.PageView([views.flow_view(entry, url, engine.sources.status(entry.id)) for _, entry in entries], None)
+        )
+
+    @api.post("/flows/<flow_id>/start")
+    @operation(Started, request=StartRequest, status=202)
+    async def start_flow(flow_id: str) -> Response:
+        """Start a flow by hand, whatever its trigger."""
+        given = _decoded(await request.get_data(as_text=False), StartRequest)
+        flow = engine.intake.flow(flow_id)
+        headers = {name.lower(): value for name, value in given.headers.items()}
+        try:
+            body = None if given.body is msgspec.UNSET else decode(bytes(given.body), exact=flow.exact)
+        except ValueError as error:
+            raise Malformed(f"The message's body is wrong: {error}.") from None
+        message = Message(body, headers)
+        result = await engine.starting.start(flow, message, by="admin token", dedupe_key=given.dedupe_key)
+        if isinstance(result, Duplicate):
+            return _json(Started(result.execution_id, flow_id, "duplicate"))
+        return _json(Started(result.execution_id, flow_id, "queued"), 202)
 
     @api.post("/flows/<flow_id>/sign")
     @operation(Signed, request=Unsigned)

@@ -16,7 +16,9 @@ from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import Block
 from hookline.jsontypes import encode
 from hookline.model import durations
+from hookline.poll import PollTrigger
 from hookline.registry import Kind, Registry
+from hookline.trigger import Trigger
 
 
 class InputView(msgspec.Struct, frozen=True):
@@ -49,8 +51,7 @@ def component_views(registry: Registry) -> list[ComponentView]:
     """Everything that flows can name, sorted by name."""
     views = [_action(registry, action) for action in registry.actions.values()]
     views += [_block(use, block) for use, block in USES.items()]
-    for trigger in registry.triggers.values():
-        views.append(_view(registry, "trigger", trigger.name, trigger.title, trigger.summary, trigger.settings))
+    views += [_trigger(registry, trigger) for trigger in registry.triggers.values()]
     for scheme in registry.schemes.values():
         takes = (scheme.name,) if scheme.credential is not None else ()
         views.append(_view(registry, "scheme", scheme.name, scheme.title, _doc(scheme), scheme.settings, takes))
@@ -66,6 +67,8 @@ def inputs(model: type[BaseModel]) -> list[InputView]:
     """The fields of a model, as whoever writes JSON sees them."""
     schema = model.model_json_schema(by_alias=True, schema_generator=durations.FlowJsonSchema)
     definitions = schema.get("$defs", {})
+    if "$ref" in schema:  # it is among its own definitions, since some of these hold it
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
     required = set(schema.get("required", ()))
     return [
         InputView(
@@ -149,6 +152,20 @@ def _block(use: str, block: Block) -> ComponentView:
         inputs=[] if block.settings is None else inputs(block.settings),
         credential_types=[],
         unavailable=None,
+    )
+
+
+def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
+    poll = trigger if isinstance(trigger, PollTrigger) else None
+    return _view(
+        registry,
+        "trigger",
+        trigger.name,
+        trigger.title,
+        trigger.description or trigger.summary,
+        trigger.settings,
+        () if poll is None else poll.credential_types,
+        None if poll is None else poll.unavailable,
     )
 
 

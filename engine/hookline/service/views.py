@@ -19,6 +19,7 @@ from hookline.registry import PluginStatus
 from hookline.runtime.credentials import CredentialInfo
 from hookline.runtime.execution_run import HookUrls
 from hookline.runtime.waiting_now import waiting_now
+from hookline.runtime.source import SourceStatus
 
 STEPS_SHOWN = 1000
 """How many steps an execution's view holds at most; `steps` of the API pages through all."""
@@ -130,6 +131,19 @@ class RefusedView(msgspec.Struct, frozen=True):
     """The beginning of the body, secrets masked, where the flow keeps it."""
 
 
+class SourceView(msgspec.Struct, frozen=True):
+    """A trigger that starts its flow by itself: a schedule, or a poll."""
+
+    last_at: Time | None
+    """When it last fired, or looked."""
+    next_at: Time | None
+    """When it does next; null where it never does again."""
+    error: str | None
+    """Why it failed when it last looked."""
+    failures: int
+    """How often it has failed in a row."""
+
+
 class FlowView(msgspec.Struct, frozen=True):
     """A flow."""
 
@@ -142,6 +156,8 @@ class FlowView(msgspec.Struct, frozen=True):
     trigger: str | None
     url: str | None
     """Where its webhook is; null where requests don't start it."""
+    source: SourceView | None
+    """How its schedule or its poll is doing; null where it has none, or none that runs here now."""
     file: str
     problems: tuple[Problem, ...]
     """What is wrong with the file as it is now."""
@@ -309,7 +325,7 @@ def plugin_view(status: PluginStatus) -> PluginView:
     return PluginView(status.name, status.module, status.distribution, status.version, status.error)
 
 
-def flow_view(entry: Entry, public_url: str) -> FlowView:
+def flow_view(entry: Entry, public_url: str, source: SourceStatus | None) -> FlowView:
     """A flow of the catalog."""
     flow = entry.flow
     hook = flow is not None and flow.trigger.webhook is not None
@@ -320,6 +336,9 @@ def flow_view(entry: Entry, public_url: str) -> FlowView:
         version=None if flow is None else flow.version,
         trigger=None if flow is None else flow.trigger.use,
         url=f"{public_url}/hook/{entry.id}" if hook else None,
+        source=None
+        if source is None
+        else SourceView(_time(source.last_at), _time(source.next_at), source.error, source.failures),
         file=str(entry.file),
         problems=entry.problems,
     )

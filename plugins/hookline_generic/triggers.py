@@ -1,0 +1,28 @@
+"""The triggers that no service owns, but for the schedule: `webhook` and `manual`."""
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from hookline.api import RequestTrigger, Trigger, WebhookSettings
+
+
+class NoSettings(BaseModel):
+    """There is nothing to set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+webhook: Final = RequestTrigger(
+    name="webhook",
+    title="Webhook",
+    settings=WebhookSettings,
+    summary="Starts an execution for each request to `/hook/<flow id>`.",
+)
+
+manual: Final = Trigger(
+    name="manual",
+    title="By hand",
+    settings=NoSettings,
+    summary="Starts nothing by itself: `hookline start`, the admin API and other flows do.",
+)
