@@ -88,7 +88,7 @@ def test_json_keeps_the_order_of_keys() -> None:
         b"01",
         b'"a\nb"',
         b"[",
-        b" ",
+        b"\x0c",
         b"[" * 129 + b"]" * 129,
         b'{"a":' * 129 + b"1" + b"}" * 129,
         b"[" * 900_000,
@@ -249,6 +249,15 @@ async def test_any_other_type_is_one_attachment() -> None:
             4,
         )
         assert hook.memory_blobs.kept[attachment.id] == b"data"
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b"\r\n\t ", b"\xef\xbb\xbf \n"])
+async def test_json_and_xml_of_nothing_but_space_are_null_as_if_they_were_empty(body: bytes) -> None:
+    for kind in ("application/json", "text/xml"):
+        if kind == "application/json" or not body.startswith(b"\xef"):
+            envelope = await received(body, kind)
+            assert envelope.message.body is None
+            assert (envelope.raw or b"") == body
 
 
 async def test_an_empty_file_is_one_where_its_type_is_said_and_nothing_otherwise() -> None:

@@ -68,13 +68,13 @@ def read_json(
     exact: bool = False,
     room: Room | None = None,
 ) -> Received:
-    """The value of a JSON text; an empty one is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
+    """The value of a JSON text; one of nothing but space is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
 
     A byte order mark says the charset, then `charset`, that of the Content-Type; otherwise it is UTF-8. `exact`:
     fractions are Decimals. `room`: what the parts of one body have together.
     """
     text = _utf8(data, charset, what)
-    if not text:
+    if not text.lstrip(b" \t\r\n"):
         return Received(None, json=b"null", raw=data or None)
     room = room or Room()
     brackets = room.take(text, what)

@@ -97,11 +97,11 @@ class _GuardedExpat:
 
 
 def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> Received:
-    """The value of an XML text; an empty one is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
+    """The value of an XML text; one of nothing but space is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
 
     `charset`: that of the Content-Type, which counts more than the document's own declaration.
     """
-    if not data:
+    if not data.lstrip(b" \t\r\n"):
         return Received(None, raw=data)
     # Whatever is refused here isn't XML that anybody writes by the tag; texts and CDATA hold brackets, or no signs.
     if any(tag[0].count(b"=") > _MAX_ATTRIBUTES for tag in _LONG_TAG.finditer(data)):
@@ -122,7 +122,7 @@ def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> R
 
 
 def _without_layout(_: object, name: str, value: Any) -> tuple[str, Any]:
-    """An element without the space around the text beside its elements, which lays them out; other text is kept whole."""
+    """An element without the space around text that stands beside elements; other text is kept whole."""
     if type(value) is dict and "#text" in value and any(key[0] not in "@#" for key in value):
         text = value["#text"].strip(" \t\r\n")
         if text:
