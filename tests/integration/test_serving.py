@@ -206,6 +206,18 @@ async def test_expecting_100_continue_is_answered(served: Served) -> None:
     await writer.wait_closed()
 
 
+async def test_who_expects_100_continue_and_is_refused_is_not_asked_for_the_body(served: Served) -> None:
+    for length in ("Content-Length: 2", "Content-Length: 400000", "Transfer-Encoding: chunked"):
+        reader, writer = await served.connect()
+        writer.write(post(JSON, length, "Expect: 100-continue", path="/hook/nope"))
+        answer = await reader.read()
+        assert status(answer) == 404
+        assert b"HTTP/1.1 100" not in answer
+        assert b"connection: close" in answer.lower()
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_pipelined_requests_are_each_answered(served: Served) -> None:
     request = post(JSON, "Content-Length: 2", body=b"{}")
     answer = await served.exchange(request, request, post(JSON, "Content-Length: 2", body=b"{}", close=True))

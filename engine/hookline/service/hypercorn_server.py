@@ -24,6 +24,7 @@ from hypercorn.typing import AppWrapper, LifespanState
 from hookline.errors import RequestRefused
 from hookline.service.asgi import Application
 from hookline.service.framing import Framing
+from hookline.service.hypercorn_http1 import Http1
 from hookline.service.hypercorn_http2 import Http2
 from hookline.service.overflow import Overflow
 from hookline.service.raw_answer import raw_answer
@@ -83,6 +84,8 @@ class _Connection(TCPServer):
         await super().protocol_send(event)
 
     async def _read_data(self) -> None:
+        if isinstance(self.protocol.protocol, H11Protocol):
+            self.protocol.protocol = Http1.after(self.protocol.protocol)
         while not self._ended and not self.reader.at_eof():
             try:
                 data = await asyncio.wait_for(self.reader.read(_READ), self.config.read_timeout)
