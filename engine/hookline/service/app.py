@@ -56,10 +56,12 @@ class HookParts(Protocol):
 
 
 class Doors(NamedTuple):
-    """Where requests from outside come in."""
+    """Where requests from outside come in, and what they share."""
 
     hook: Hook
     resume: Resume
+    receiver: Receiver
+    refuser: Refuser
 
     def mounted(self) -> Mapping[str, Door]:
         """Each by the prefix of its paths."""
@@ -82,7 +84,8 @@ def create_doors(engine: HookParts, options: HookOptions) -> Doors:
         responder=Responder(engine.replies, engine.store, engine.blobs),
         refuser=refuser,
     )
-    return Doors(hook, Resume(waiting=engine.waiting, calls=calls, receiver=receiver, refuser=refuser))
+    resume = Resume(waiting=engine.waiting, calls=calls, receiver=receiver, refuser=refuser)
+    return Doors(hook, resume, receiver, refuser)
 
 
 def create_app(engine: HookParts, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:
