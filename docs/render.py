@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from hookline import errors, hookspecs
 from hookline.cli.main import COMMANDS, main
@@ -14,7 +15,8 @@ from hookline.config import PREFIX, Settings
 from hookline.discovery import discover
 from hookline.errors import HooklineError, RequestRefused
 from hookline.jsontypes import encode
-from hookline.service.components import ComponentView, component_views
+from hookline.model.flow import BLOCKS, ActionStep, CaseDocument, FlowDocument, RetryDocument
+from hookline.service.components import ComponentView, component_views, inputs
 
 
 def settings() -> str:
@@ -89,6 +91,24 @@ def _component(view: ComponentView) -> str:
             lines.append(f"| `{one.name}` | {_cell(one.type)} | {_cell(default)} | {_cell(one.description)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def language() -> str:
+    """The keys of a flow and of each kind of step, with what they mean."""
+    parts = [_keys("A flow", FlowDocument), _keys("A step that runs an action: `use`", ActionStep)]
+    parts.append(_keys("`retry`", RetryDocument))
+    parts += [_keys(f"A step with `{key}`", block) for key, block in BLOCKS.items()]
+    parts.append(_keys("A case of a switch", CaseDocument))
+    return "\n\n".join(parts)
+
+
+def _keys(title: str, model: type[BaseModel]) -> str:
+    lines = [f"## {title}", "", _first_line(model), ""]
+    lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for one in inputs(model):
+        default = "required" if one.required else f"`{encode(one.default).decode()}`"
+        lines.append(f"| `{one.name}` | {_cell(one.type)} | {_cell(default)} | {_cell(one.description)} |")
+    return "\n".join(lines)
 
 
 def error_codes() -> str:

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from hookline.jsontypes import decode
+from hookline.cli.executions import describe
+from hookline.jsontypes import decode, encode
 from hookline.model.execution import Execution, Outcome, State, StepState
 from hookline.model.message import Envelope
 from hookline.ports import Cancel
 from hookline.runtime.engine import Engine
+from hookline.service.views import execution_view
 from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
 
@@ -429,3 +431,14 @@ async def test_the_journal_names_the_execution_that_a_step_waits_for(harness: Ha
         assert (record.state, record.use) == (StepState.WAITING, "flow")
         assert json.loads(record.output or b"") == {"execution_id": (await one_of(engine)).id}
         assert json.loads(record.input or b"") == {"id": "child", "wait": True, "body": {"n": 1}, "headers": {}}
+
+
+async def test_an_execution_shows_by_which_it_was_started(harness: Harness) -> None:
+    harness.flow("child", [act("work")])
+    harness.flow("f", [call()])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        await harness.until(engine, execution_id)
+        shown = decode(encode(await execution_view(engine.store, (await one_of(engine)).id)))
+        assert shown["trigger"]["parent"]["execution_id"] == execution_id
+        assert f"started by execution {execution_id} of f, at call" in describe(shown)

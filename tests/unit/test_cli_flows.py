@@ -231,3 +231,30 @@ def test_plugins_lists_each_with_its_distribution_and_version() -> None:
         "error": None,
     }
     assert found["generic"]["version"]
+
+
+CALLS = {
+    "id": "caller",
+    "trigger": {"use": "webhook", "with": {"verify": "none"}},
+    "steps": [{"id": "call", "use": "flow", "with": {"id": "greeet", "body": {"name": "Ada"}}}],
+}
+
+
+def test_a_folder_tells_which_flows_there_are_to_call_and_a_single_file_does_not(flows: Path) -> None:
+    (flows / "caller.json").write_text(json.dumps(CALLS))
+    code, problems = checked()
+    errors = [problem for problem in problems if problem["severity"] == "error"]
+    assert [(error["pointer"], error["code"], error["remedy"]) for error in errors] == [
+        ("/steps/0/with/id", "unknown_flow", "did you mean 'greet'?")
+    ]
+    assert code == 1
+    assert checked(str(flows / "caller.json"))[0] == 0
+
+
+def test_a_run_calls_the_other_flows_of_its_folder_and_shows_what_it_called(flows: Path) -> None:
+    step = {"id": "call", "use": "flow", "with": {"id": "greet", "body": {"name": "Ada"}}}
+    (flows / "caller.json").write_text(json.dumps({**CALLS, "steps": [step]}))
+    result = hookline("run", "caller", "--json")
+    (ran,) = json.loads(result.stdout)["steps"]
+    assert ran["output"]["body"] == {"hello": "Ada"}
+    assert ran["output"]["execution_id"] != json.loads(result.stdout)["id"]

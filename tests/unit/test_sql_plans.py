@@ -16,6 +16,7 @@ from hookline.ports import (
     Await,
     Backend,
     CallBack,
+    Cancel,
     Change,
     DropCredential,
     End,
@@ -102,6 +103,10 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
     ordered = envelopes.make(order_key="o", order_holds=True)
     await backend.store.commit([Accept(ordered)])
     await backend.store.commit([Accept(envelopes.make(order_key="o"))])
+    told = CallBack(envelopes.ids.new(), id_, "call", "orders", "call", None, b"x", now, None, b"{}")
+    await backend.store.commit([Cancel(ordered.execution_id, now, told)])
+    ordered = envelopes.make(order_key="p", order_holds=True)
+    await backend.store.commit([Accept(ordered)])
     for change in (
         Start(id_, "v1", now),
         Record(id_, (envelopes.record(1),)),

@@ -92,6 +92,8 @@ def describe(execution: Mapping[str, Any]) -> str:
         f"{execution['state']}{_in_brackets(execution['outcome'])}, accepted {execution['created_at']}"
         f"{_finished(execution)}",
     ]
+    if parent := execution["trigger"].get("parent"):
+        lines.append(f"started by execution {parent['execution_id']} of {parent['flow_id']}, at {parent['path']}")
     if cause := _cause(execution):
         lines.append(cause)
     if execution["files_removed_at"]:

@@ -91,4 +91,9 @@ def _waits_for_nothing(raw: Any, pointer: str, compiling: Compiling) -> None:
             compiling.problem(message, f"{pointer}/{name}", "unknown_key", 'remove it, or let it wait: "wait": true')
 
 
-CALL: Final = Block(_compile)
+CALL: Final = Block(
+    _compile,
+    summary="Call another flow, and wait for its end, holding nothing; its last body becomes the message.",
+    settings=CallSettings,
+    refuses=_NOT_HERE,
+)

@@ -7,7 +7,6 @@ from hookline.connector import Reply
 from hookline.errors import FlowInvalid, FlowNotFound, SchemaViolation, StepError
 from hookline.flows.blocks.call import USE, CallNode
 from hookline.flows.compiled import CompiledFlow
-from hookline.flows.keys import arrival_scope
 from hookline.ids import derived_id
 from hookline.jsontypes import decode, encode
 from hookline.model.callback import FlowEnded, unpack_callback
@@ -18,6 +17,7 @@ from hookline.runtime.aftermath import DEEPEST, depth_below
 from hookline.runtime.blocks.block import RunSteps, evaluate
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed, error_info
+from hookline.runtime.intake import in_order
 from hookline.runtime.retry import next_wait
 from hookline.runtime.step import go_on, replay, take
 
@@ -173,9 +173,9 @@ class _Call:
             exact=run.flow.exact,
         )
         try:
-            if node.wait and flow.order_by is not None:
-                key = flow.order_by.text(arrival_scope(message, envelope.arrival, flow.vars))
-                await self._check_order(flow.id, key)
+            envelope = in_order(flow, envelope)
+            if node.wait and envelope.order_key is not None:
+                await self._check_order(flow.id, envelope.order_key)
             return run.services.flows.emit(flow, envelope)
         except SchemaViolation as error:
             raise StepError(f"flow {flow.id!r}: {error.message}", code="flow.schema") from error
