@@ -145,6 +145,8 @@ class Scheme(ABC, Generic[C, S]):
 
     What comes with one that the flow doesn't take is answered by the scheme; where it gives no answer it is a 405.
     """
+    handshake_parameter: ClassVar[str | None] = None
+    """The parameter of the query that each of these handshakes has: what comes without it is a 405 as well."""
 
     json_as: ClassVar[str | None] = None
     """The media type as which the provider sends its JSON, where that is no type of JSON's: a flow that takes it says

@@ -21,6 +21,7 @@ class Dropbox(BodyMac):
     name: ClassVar[str] = "dropbox"
     title: ClassVar[str] = "Dropbox"
     handshake_methods: ClassVar[frozenset[str]] = frozenset({"GET"})
+    handshake_parameter: ClassVar[str | None] = "challenge"
     retries_for: ClassVar[timedelta] = timedelta(hours=1)
     accepted: ClassVar[Answer | None] = Answer(200)
     layout: ClassVar[Layout] = Layout("x-dropbox-signature")

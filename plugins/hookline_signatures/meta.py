@@ -39,6 +39,7 @@ class Meta(Scheme[MetaCredential, NoSettings]):
     title: ClassVar[str] = "Meta"
     credential: ClassVar[type[BaseModel] | None] = MetaCredential
     handshake_methods: ClassVar[frozenset[str]] = frozenset({"GET"})
+    handshake_parameter: ClassVar[str | None] = "hub.mode"
     retries_for: ClassVar[timedelta] = timedelta(days=7)
     accepted: ClassVar[Answer | None] = Answer(200)
     layout: ClassVar[Layout] = Layout("x-hub-signature-256", prefix="sha256=")

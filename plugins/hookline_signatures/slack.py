@@ -47,6 +47,7 @@ class Slack(Scheme[MacCredential, Within5Minutes]):
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = Within5Minutes
     handshake_methods: ClassVar[frozenset[str]] = frozenset({"GET"})
+    handshake_parameter: ClassVar[str | None] = "ssl_check"
     accepted: ClassVar[Answer | None] = Answer()
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: Within5Minutes) -> Check:

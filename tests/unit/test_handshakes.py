@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from hookline.discovery import discover
 from hookline.errors import NotVerified
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
 from hookline.service.staging import IN_MEMORY
@@ -84,6 +85,34 @@ async def test_a_scheme_may_answer_methods_that_the_flow_does_not_take() -> None
     reply = await silent.send(method="GET", query=b"token=%7D", content_type=None)
     assert (reply.status, dict(reply.headers)[b"allow"]) == (405, b"POST, HEAD")
     assert silent.intake.accepted == []
+
+
+async def test_rule_4_what_is_no_handshake_is_405_before_anything_is_verified() -> None:
+    class Named(Greeted):
+        handshake_parameter = "token"
+
+    hook = signed(Named(Answer(200, b"c")), client_rate="1/h")
+    for query in (b"", b"tokens=%7D", b"a=token", b"%FF&b"):
+        reply = await hook.send(method="GET", query=query, content_type=None)
+        assert (reply.status, dict(reply.headers)[b"allow"]) == (405, b"POST, HEAD")
+    assert (await hook.send(method="GET", query=b"a&%74oken=%7D", content_type=None)).body == b"c"
+    taking = signed(Named(None), methods=("GET", "POST"))
+    assert (await taking.send(method="GET", query=b"a=1", content_type=None)).status == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "query"), [("meta", b"hub.mode=subscribe"), ("dropbox", b"challenge="), ("slack", b"ssl_check=0")]
+)
+async def test_who_opens_the_hook_of_a_provider_in_a_browser_learns_which_methods_it_takes(
+    name: str, query: bytes
+) -> None:
+    scheme = discover().schemes[name]
+    assert scheme.credential is not None
+    secrets = {"secret": "s" * 32} | ({"verify_token": "t" * 16} if name == "meta" else {})
+    flow = webhook_flow(scheme=scheme, credential="key")
+    hook = HookOverMemory(flow, credentials={"key": (name, scheme.credential.model_validate(secrets))})
+    assert (await hook.send(method="GET", query=b"utm=x", content_type=None)).status == 405
+    assert (await hook.send(method="GET", query=query, content_type=None)).status == 401
 
 
 async def test_a_handshake_method_that_the_flow_takes_too_may_start_it() -> None:

@@ -76,7 +76,7 @@ class Calls:
             return cors.options(node.settings, headers.joined)
         seen.bare = node.scheme is not None and node.scheme.bare_refusals
         purpose = purpose_of(flow, node)
-        if not purpose.takes(request.method):
+        if not purpose.takes(request):
             raise purpose.not_taken()
         uploads = self._receiver.uploads()
         try:

@@ -86,7 +86,7 @@ class Hook:
         scheme = flow.trigger.scheme
         seen.bare = scheme is not None and scheme.bare_refusals
         purpose = Purpose(flow.id, flow, webhook, flow.trigger, flow.schema)
-        if not purpose.takes(request.method):
+        if not purpose.takes(request):
             raise purpose.not_taken()
         return await self._accept(request, headers, purpose, webhook, path, seen)
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import unquote_plus
 
 import msgspec
 
@@ -66,10 +67,15 @@ class Purpose(msgspec.Struct, frozen=True):
     verifier: Verifier
     schema: BodySchema | None = None
 
-    def takes(self, method: str) -> bool:
-        """Whether a request of this method may bring a message, or may shake hands."""
+    def takes(self, request: HookRequest) -> bool:
+        """Whether a request may bring a message, or may shake hands, by its method."""
+        if request.method in self.settings.methods:
+            return True
         scheme = self.verifier.scheme
-        return method in self.settings.methods or (scheme is not None and method in scheme.handshake_methods)
+        if scheme is None or request.method not in scheme.handshake_methods:
+            return False
+        name = scheme.handshake_parameter
+        return name is None or name in _parameters(request.query)
 
     def not_taken(self) -> MethodNotAllowed:
         """What a request of another method gets."""
@@ -201,6 +207,11 @@ class Receiver:
             url += "?" + request.query.decode("latin-1")
         signed = SignedRequest(request.method, url, headers.received, received_at, self._http)
         return Verification(purpose.flow.id, scheme, purpose.verifier, signed, self._credentials)
+
+
+def _parameters(query: bytes) -> set[str]:
+    """The names in a query."""
+    return {unquote_plus(pair.partition("=")[0]) for pair in query.decode("latin-1").split("&")}
 
 
 async def _hear_out(wire: Wire, verifier: Verifier) -> None:

@@ -33,7 +33,7 @@ class Resume:
         step = await self._waiting.named(request.path)
         seen.flow_id = step.flow.id
         seen.path = f"/resume/… ({step.path})"
-        if request.method == "GET" and not (request.query and purpose_of(step.flow, step.node).takes("GET")):
+        if request.method == "GET" and not (request.query and purpose_of(step.flow, step.node).takes(request)):
             if step.over:
                 raise WaitOver
             self._receiver.check_sender(request, headers, purpose_of(step.flow, step.node), seen)
