@@ -225,14 +225,18 @@ class RequestRefused(HooklineError):
         retry_after: float | None = None,
         headers: Sequence[tuple[str, str]] = (),
         counted_as: str | None = None,
+        flow_id: str | None = None,
+        reason: str = "",
     ) -> None:
-        """`counted_as`: the reason for us, where it is another than what the sender is told."""
+        """`counted_as`: the code for us, where it is another than what the sender is told."""
         super().__init__(message)
         self.problems = tuple(problems)
         self.retry_after = retry_after
         self.headers = tuple(headers)
         self.counted_as = counted_as or self.code
-        self.reason = ""
+        self.flow_id = flow_id
+        """The flow that was asked for, where there is one although nothing answers for it."""
+        self.reason = reason
         """What an operator may know besides, and the sender may not."""
 
 

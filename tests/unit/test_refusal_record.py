@@ -2,19 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import structlog
 
 from hookline.api import Check, NoSettings, NotVerified, Scheme, SignedRequest, Verified
-from hookline.errors import StoreError, TooMany
+from hookline.errors import FlowInvalid, FlowNotFound, StoreError, TooMany
 from hookline.flows.body_schema import compile_schema
+from hookline.flows.compiled import CompiledFlow
 from hookline.ids import Ids
 from hookline.model.refused import BODY_KEPT
 from hookline.ports import Change, Refuse
+from hookline.runtime.intake import Intake
+from hookline.runtime.metrics import Metrics
 from hookline.runtime.refusal_record import FLOWS, PER_FLOW, RefusalRecord
+from hookline.service import refusing
+from hookline.service.exchange import HookRequest
 from hookline.testing.clock import ManualClock
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -32,6 +38,22 @@ class Shown(Scheme[Any, NoSettings]):
 
     def secret_fields(self, settings: NoSettings) -> tuple[str, ...]:
         return ("/token",)
+
+
+class Unseen(Scheme[Any, NoSettings]):
+    """Judges by the headers alone, and takes none."""
+
+    name = "unseen"
+    title = "Unseen"
+    reads_body = False
+
+    def open(self, request: SignedRequest, credential: Any, settings: NoSettings) -> Check:
+        raise NotVerified("no header will do")
+
+
+class Confused(Shown):
+    def secret_fields(self, settings: NoSettings) -> tuple[str, ...]:
+        raise KeyError("defect")
 
 
 class _Shown:
@@ -150,6 +172,94 @@ async def test_rule_33_secret_fields_of_a_refused_body_are_masked_or_it_isnt_kep
     hook = HookOverMemory(webhook_flow(scheme=Shown(), keep_refused_bodies=True))
     assert (await hook.send(body)).status == 401
     assert only(hook)["body"] == kept
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({"headers": [(b"x-refuse", b"1")]}, 401),
+        ({"content_type": "application/xml"}, 415),
+        ({"body": b'{"token": "s3cr3t", "n": "' + b"x" * 200 + b'"}'}, 413),
+        ({"headers": [(b"content-encoding", b"rot13")]}, 415),
+    ],
+    ids=["no signature", "type", "announced size", "coding"],
+)
+async def test_the_beginning_is_kept_also_of_what_is_refused_before_it_is_read(
+    sent: dict[str, Any], status: int
+) -> None:
+    scheme = Shown()
+    flow = webhook_flow(scheme=scheme, keep_refused_bodies=True, media_types=["application/json"], max_body=100)
+    hook = HookOverMemory(flow)
+    whole = sent.pop("body", b'{"token": "s3cr3t", "n": 1}')
+    assert (await hook.send(whole, **sent)).status == status
+    kept = only(hook)["body"]
+    assert kept is not None
+    assert kept == whole.replace(b"s3cr3t", b"***").replace(b": ", b":").replace(b", ", b",")
+
+
+async def test_the_beginning_is_kept_of_what_a_header_alone_or_the_rate_of_its_sender_refuses() -> None:
+    hook = HookOverMemory(webhook_flow(scheme=Unseen(), keep_refused_bodies=True, client_rate="1/h"))
+    assert (await hook.send(b"one")).status == 401
+    assert (await hook.send([b"two", b"x" * 5000, b"never read"])).status == 429
+    assert [one["body"] for one in hook.refusals] == [b"one", (b"two" + b"x" * 5000)[:BODY_KEPT]]
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_long_nor_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusing, "HEAR_SECONDS", 0.01)
+    asked = 0
+
+    async def silent() -> AsyncIterator[bytes]:
+        nonlocal asked
+        asked += 1
+        yield b"be"
+        await asyncio.Event().wait()
+
+    hook = HookOverMemory(webhook_flow(keep_refused_bodies=True, media_types=["text/csv"]))
+    plain = [(b"content-type", b"application/json")]
+    for headers in (plain, [*plain, (b"expect", b"100-continue")]):
+        request = HookRequest("POST", "orders", b"/hook/orders", b"", headers, silent(), "192.0.2.1")
+        assert (await hook.hook.handle(request)).status == 415
+    assert [one["body"] for one in hook.refusals] == [b"be", None]
+    assert asked == 1
+
+
+async def test_of_a_scheme_that_cannot_say_what_is_secret_nothing_is_kept() -> None:
+    hook = HookOverMemory(webhook_flow(scheme=Confused(), keep_refused_bodies=True))
+    assert (await hook.send(b'{"token": "s3cr3t"}')).status == 503
+    assert only(hook)["body"] is None
+
+
+@pytest.mark.parametrize(("state", "status", "why"), [("stopped", 404, "; the flow is stopped"), ("broken", 503, "")])
+async def test_a_refusal_of_a_flow_that_is_stopped_or_cannot_run_is_recorded_under_its_name(
+    state: str, status: int, why: str
+) -> None:
+    def current(flow_id: str) -> CompiledFlow:
+        if flow_id != "orders":
+            raise FlowNotFound(flow_id)
+        if state == "broken":
+            raise FlowInvalid([], "it is broken")
+        flow = webhook_flow()
+        return replace(flow, document=flow.document.model_copy(update={"state": "stopped"}))
+
+    nothing: Any = None
+    real = Intake(
+        store=nothing,
+        queue=nothing,
+        clock=ManualClock(),
+        metrics=Metrics(),
+        current=current,
+        max_backlog=1,
+        max_backlog_total=1,
+    )
+    real.open = True
+    hook = HookOverMemory()
+    hook.intake.flow = real.flow  # type: ignore[method-assign] # the door's own, over nothing
+    replies = [await hook.send(b"{}"), await hook.send(b"{}", path="nobody")]
+    assert [reply.status for reply in replies] == [status, 404]
+    assert [one["flow_id"] for one in hook.refusals] == ["orders", "-"]
+    assert [flow_id for flow_id, _ in hook.metrics] == ["orders", "-"]
+    assert hook.refusals[0]["detail"].endswith(why)
+    assert b"stopped" not in replies[0].body
 
 
 class Kept:

@@ -67,9 +67,11 @@ class Intake:
         except FlowNotFound as error:
             raise FlowUnknown(f"no flow {flow_id!r} takes messages here") from error
         except FlowInvalid as error:
-            raise Unavailable(f"flow {flow_id!r} can't run now; the server's log says why", retry_after=60) from error
+            raise Unavailable(
+                f"flow {flow_id!r} can't run now; the server's log says why", retry_after=60, flow_id=flow_id
+            ) from error
         if flow.document.state == "stopped":
-            raise FlowUnknown(f"no flow {flow_id!r} takes messages here")
+            raise FlowUnknown(f"no flow {flow_id!r} takes messages here", flow_id=flow_id, reason="the flow is stopped")
         return flow
 
     async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:

@@ -81,5 +81,7 @@ class WaitingSteps:
             if execution.state in FINAL:
                 raise WaitOver from error
             raise Unavailable(
-                f"flow {execution.flow_id!r} can't run now; the server's log says why", retry_after=60
+                f"flow {execution.flow_id!r} can't run now; the server's log says why",
+                retry_after=60,
+                flow_id=execution.flow_id,
             ) from error

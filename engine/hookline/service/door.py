@@ -30,6 +30,8 @@ async def _admit(request: HookRequest, seen: Seen, refuser: Refuser, handle: Han
         check_framing(request.http_version, headers.joined)
         return await handle(request, headers, seen)
     except RequestRefused as error:
+        if seen.beginning is not None:
+            await seen.beginning.hear()
         reply = refuser.refuse(request, seen, error)
         return answers.bare(reply) if seen.bare else reply
     except SenderGone:

@@ -31,7 +31,7 @@ from hookline.service.refusing import Beginning, Seen
 from hookline.service.request_headers import Headers
 from hookline.service.staging import Staged, stage
 from hookline.service.uploads import Room, Uploads
-from hookline.service.verification import CredentialSource, Verification, Verifier
+from hookline.service.verification import CredentialSource, Verification, Verifier, masks_of
 from hookline.service.wire import Wire
 
 
@@ -134,6 +134,9 @@ class Receiver:
         options, settings = self._options, purpose.settings
         limits = Limits(settings.max_body or options.max_body, settings.max_file or options.max_file)
         joined = headers.joined
+        source = request.body
+        if settings.keep_refused_bodies:
+            source = self._noting(source, purpose, seen, unasked="expect" not in joined)
         # Nothing but a handshake comes by GET to what doesn't take it.
         by_query = request.method == "GET"
         media = QUERY if by_query else read_media(joined.get("content-type"), settings.body)
@@ -144,7 +147,7 @@ class Receiver:
         sender = self._sender(request, headers, purpose, seen)
         codings = content_codings(joined.get("content-encoding"))
         check_media(settings, media, joined)
-        seen.wire = wire = Wire(request.body, limit, self._clock, options.read_timeout, options.max_request_time)
+        seen.wire = wire = Wire(source, limit, self._clock, options.read_timeout, options.max_request_time)
         try:
             check_address(settings, sender)
             verification = self._open(purpose, request, headers, received_at)
@@ -159,20 +162,17 @@ class Receiver:
             seen.masks = verification.masks
         masks = seen.masks
         query = masks.in_query(request.query, is_body=by_query)
-        chunks: AsyncIterator[bytes] = wire
-        if settings.keep_refused_bodies:
-            chunks = seen.beginning = Beginning(wire)
         disposition = joined.get("content-disposition")
         reader = BodyReader(media, codings, limits, settings, query, disposition, purpose.flow.exact, self._aside)
         staged: Staged | None = None
         if verification is not None and verified is None:
-            staged = await stage(chunks, verification.feed, uploads)
+            staged = await stage(wire, verification.feed, uploads)
             verified = await verification.finish()
         if verified is not None and verified.answer is not None:
             return verified.answer
         if request.method not in settings.methods:
             raise purpose.not_taken()
-        received = await (reader.read(chunks, uploads) if staged is None else reader.read_staged(staged, uploads))
+        received = await (reader.read(wire, uploads) if staged is None else reader.read_staged(staged, uploads))
         if purpose.schema is not None and (problems := purpose.schema.problems(received.body)):
             raise SchemaViolation(problems=problems)
         # Files that came first must not be swept before the commit that refers to them.
@@ -188,6 +188,16 @@ class Receiver:
             scheme.name if scheme is not None else None,
             sender,
         )
+
+    def _noting(
+        self, source: AsyncIterator[bytes], purpose: Purpose, seen: Seen, *, unasked: bool
+    ) -> AsyncIterator[bytes]:
+        """The chunks of a body whose beginning is kept if it is refused, for whatever reason."""
+        # Of a scheme that can't say what is secret nothing may be kept; verifying tells what is wrong with it.
+        with suppress(Exception):
+            seen.masks = masks_of(purpose.verifier)
+            source = seen.beginning = Beginning(source, unasked=unasked)
+        return source
 
     def _sender(self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen) -> Address | None:
         """Who sends. Raises TooMany over the rate of that one."""

@@ -1,6 +1,8 @@
 """Refusing a request: it is counted and recorded, and its sender is told."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from hookline.errors import RequestRefused
@@ -8,13 +10,15 @@ from hookline.jsontypes import decode, encode
 from hookline.model.refused import BODY_KEPT
 from hookline.model.webhook import RequestSettings
 from hookline.service.bodies.received import Received
-from hookline.service.exchange import HookReply, HookRequest
+from hookline.service.exchange import HookReply, HookRequest, SenderGone
 from hookline.service.masking import Masks
 from hookline.service.problems import refusal
 from hookline.service.wire import Wire
 
 UNKNOWN_FLOW: Final = "-"
 """Under this are the requests to flows that there aren't."""
+HEAR_SECONDS: Final = 2.0
+"""How long a refused request may take to bring the beginning of its body."""
 _PROBLEMS: Final = 5
 _NO_MASKS: Final = Masks()
 
@@ -76,10 +80,11 @@ class Refuser:
 
     def refuse(self, request: HookRequest, seen: Seen, error: RequestRefused) -> HookReply:
         """Count a refusal, record it, and answer it."""
-        self._counts.refused(seen.flow_id, error.counted_as)
+        flow_id = error.flow_id or seen.flow_id
+        self._counts.refused(flow_id, error.counted_as)
         came = seen.wire.received if seen.wire is not None else 0
         self._record.add(
-            seen.flow_id,
+            flow_id,
             code=error.code,
             status=error.status,
             detail=explained(error),
@@ -97,18 +102,36 @@ class Refuser:
 
 
 class Beginning:
-    """A body's chunks, of which the first bytes are noted as they pass, where a flow asks for it."""
+    """A body's chunks, of which the first bytes are noted as they pass, where a flow asks for it.
 
-    def __init__(self, source: AsyncIterator[bytes]) -> None:
+    Their size is for others to bound.
+    """
+
+    def __init__(self, source: AsyncIterator[bytes], *, unasked: bool) -> None:
+        """`unasked`: it comes whether or not it is read; not so where `100 Continue` is expected first."""
         self._source = source
+        self._unasked = unasked
         self.noted = b""
         self.whole = True
         """All that has come is noted."""
+        self._asked = False
 
     def __aiter__(self) -> "Beginning":
         return self
 
+    async def hear(self) -> None:
+        """Let the beginning come of a body that nobody has asked for, since its request was refused before."""
+        if self._asked or not self._unasked:
+            return
+        # A sender that has gone has sent what it has.
+        with suppress(TimeoutError, SenderGone):
+            async with asyncio.timeout(HEAR_SECONDS):
+                async for _ in self:
+                    if len(self.noted) >= BODY_KEPT:
+                        return
+
     async def __anext__(self) -> bytes:
+        self._asked = True
         chunk = await anext(self._source)
         room = BODY_KEPT - len(self.noted)
         self.noted += chunk[:room]

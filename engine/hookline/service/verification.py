@@ -36,6 +36,14 @@ class Verifier(Protocol):
     def credential(self) -> str | None: ...
 
 
+def masks_of(verifier: Verifier) -> Masks:
+    """What is secret in the requests that it verifies. Raises whatever its scheme does."""
+    scheme, chosen = verifier.scheme, verifier.scheme_settings
+    if scheme is None:
+        return Masks()
+    return Masks(scheme.secret_headers(chosen), scheme.secret_query(chosen), scheme.secret_fields(chosen))
+
+
 class Verification:
     """Judges one request. Every way of failing to hold gives the same NotVerified, so that it tells nothing."""
 
@@ -54,11 +62,8 @@ class Verification:
         self._scheme = scheme
         credential = self._credential(verifier.credential, credentials)
         self.reads_body = scheme.reads_body
-        chosen = verifier.scheme_settings
-        self.masks = self._guard(
-            lambda: Masks(scheme.secret_headers(chosen), scheme.secret_query(chosen), scheme.secret_fields(chosen))
-        )
-        self._check = self._guard(lambda: scheme.open(request, credential, chosen))
+        self.masks = self._guard(lambda: masks_of(verifier))
+        self._check = self._guard(lambda: scheme.open(request, credential, verifier.scheme_settings))
 
     def feed(self, chunk: bytes) -> None:
         """The next bytes of the body, as on the wire."""

@@ -41,7 +41,7 @@ class Room:
         Millions of empty lists would hold the loop, and memory, for seconds. Commas, colons and brackets within
         texts count as well, of which no text has so many.
         """
-        # Each value is the whole, or the first in its list or object, or comes after a comma; after each key is a colon.
+        # Each value is the whole, or the first in a list or object, or comes after a comma; each key has a colon.
         brackets = text.count(b"[") + text.count(b"{")
         self._left -= brackets + text.count(b",") + text.count(b":") + 1
         if self._left < 0:
