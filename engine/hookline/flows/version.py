@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from hookline.jsontypes import canonical
 
-_SILENT: Final = frozenset({"$schema", "title"})
+SILENT: Final = frozenset({"$schema", "title"})
 """What a document may say without being another version."""
 
 LENGTH: Final = 16
@@ -15,5 +15,5 @@ LENGTH: Final = 16
 
 def version_of(document: Mapping[str, Any]) -> str:
     """The version of a document; the same whatever the order of its keys and its layout."""
-    telling = {key: value for key, value in document.items() if key not in _SILENT}
+    telling = {key: value for key, value in document.items() if key not in SILENT}
     return hashlib.sha256(canonical(telling)).hexdigest()[:LENGTH]
