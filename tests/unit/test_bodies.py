@@ -297,6 +297,22 @@ async def test_multipart_files_are_attachments_and_fields_the_body(size: int) ->
     assert hook.memory_blobs.kept[file.id] == data[6 * 3 :]
     assert (empty.name, empty.filename, empty.size) == ("empty", "passwd", 0)
     assert hook.memory_blobs.open_writers == 0
+    assert hook.intake.accepted[0].raw is None
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+async def test_the_bytes_of_a_form_are_kept_where_it_brings_no_file(size: int) -> None:
+    field = ('Content-Disposition: form-data; name="a"', b"1")
+    body = form(field, ('Content-Disposition: form-data; name="none"; filename=""', b""), end=b"--b--\r\nepilogue")
+    for coding, sent in (("identity", body), ("gzip", gzip.compress(body))):
+        hook = HookOverMemory(webhook_flow())
+        pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
+        assert (await hook.send(pieces, FORM, headers=[(b"content-encoding", coding.encode())])).status == 202
+        assert hook.intake.accepted[0].raw == sent
+    # What stands after the parts may be as large as files, and is not held in memory.
+    hook = HookOverMemory(webhook_flow(), options=SMALL)
+    assert (await hook.send([form(field), b"x" * 200_000], FORM)).status == 202
+    assert (hook.intake.accepted[0].message.body, hook.intake.accepted[0].raw) == ({"a": "1"}, None)
 
 
 FILE = ('Content-Disposition: form-data; name="f"; filename="f"', b"x" * 100)

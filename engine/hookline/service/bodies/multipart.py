@@ -117,6 +117,8 @@ class MultipartReader:
         self._attachments: list[Attachment] = []
         self._parts = 0
         self._ended = False
+        self.brings_files = False
+        """A file has begun."""
         self._part = _Part()
         self._header = [b"", b""]
 
@@ -171,6 +173,7 @@ class MultipartReader:
 
     def _file(self, part: _Part) -> IncomingFile:
         if part.file is None:
+            self.brings_files = True
             media_type = part.media.type if part.media is not None else OCTET_STREAM
             part.file = IncomingFile(self._uploads, media_type, self._types, f"the file {part.name[:80]!r}")
         return part.file

@@ -68,7 +68,9 @@ class BodyReader(msgspec.Struct, frozen=True):
             reader = MultipartReader(
                 uploads, self.limits.body, self.limits.file, types=self._types(), naming=self._naming()
             )
-            return await reader.read(self._plain(chunks), media.boundary)
+            noted = _Form(chunks, reader, self.limits.body)
+            received = await reader.read(self._plain(noted), media.boundary)
+            return msgspec.structs.replace(received, raw=noted.raw)
         if not self.codings:
             return await self._inline(b"".join([chunk async for chunk in chunks]))
         wire: list[bytes] = []
@@ -130,3 +132,31 @@ async def _noting(chunks: AsyncIterator[bytes], into: list[bytes]) -> AsyncItera
     async for chunk in chunks:
         into.append(chunk)
         yield chunk
+
+
+class _Form:
+    """The chunks of a form, which are noted as long as it brings no file: files are kept as files, and not twice."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], reader: MultipartReader, most: int) -> None:
+        """`most`: bytes that are noted, for what stands outside of all parts is bounded as files are."""
+        self._chunks = chunks
+        self._reader = reader
+        self._left = most
+        self._noted: list[bytes] | None = []
+
+    def __aiter__(self) -> "_Form":
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._chunks)
+        self._left -= len(chunk)
+        if self._noted is not None:
+            self._noted.append(chunk)
+            if self._left < 0 or self._reader.brings_files:
+                self._noted = None
+        return chunk
+
+    @property
+    def raw(self) -> bytes | None:
+        """All of it, once it is read; None where it brought a file."""
+        return None if self._noted is None or self._reader.brings_files else b"".join(self._noted)
