@@ -192,3 +192,15 @@ async def test_a_message_that_cant_be_read_fails_and_stops_no_other(harness: Har
         execution = await harness.until(engine, spoilt)
     assert execution.state is State.FAILED
     assert json.dumps([call[3] for call in harness.probe.calls]) == "[2]"
+
+
+async def test_a_message_that_cant_be_read_can_be_cancelled(harness: Harness) -> None:
+    harness.flow("f", [act("one")], state="paused")
+    async with harness.engine() as engine:
+        spoilt = await harness.send(engine, "f", 1)
+    with sqlite3.connect(harness.folder / "hookline.db") as connection:
+        connection.execute("update executions set payload = x'ff' where id = ?", (spoilt,))
+    connection.close()
+    async with harness.engine() as engine:
+        await engine.cancel(spoilt)
+        assert (await harness.until(engine, spoilt)).state is State.CANCELLED

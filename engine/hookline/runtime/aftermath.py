@@ -11,7 +11,7 @@ from hookline.ids import derived_id
 from hookline.model.callback import FlowEnded, pack_callback, raw_json
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Arrival, Envelope, Message, Parent
-from hookline.ports import CallBack, Change, End
+from hookline.ports import CallBack, Change, End, Store
 from hookline.runtime.services import Services
 
 ON_ERROR = "on_error"
@@ -34,6 +34,17 @@ def aftermath(
     if end.state is State.FAILED and flow is not None and flow.on_error_flow is not None:
         changes += _taken_care_of(services, end, envelope, flow, flow.on_error_flow, begun)
     return tuple(changes)
+
+
+async def readable(store: Store, execution_id: str) -> Envelope | None:
+    """The message of an execution; None too where it is spoilt: that must not keep the execution from ending.
+
+    Raises StoreError.
+    """
+    try:
+        return await store.envelope(execution_id)
+    except (msgspec.DecodeError, ValueError):
+        return None
 
 
 class Begun(msgspec.Struct, frozen=True):

@@ -34,7 +34,7 @@ from hookline.ports import (
 )
 from hookline.registry import Registry
 from hookline.resume_token import ResumeTokens
-from hookline.runtime.aftermath import told_of_end
+from hookline.runtime.aftermath import readable, told_of_end
 from hookline.runtime.callable_flows import CallableFlows
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.dispatcher import Dispatcher
@@ -224,7 +224,7 @@ class Engine:
         execution = await self.store.execution(execution_id)
         if execution is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        envelope = await self.store.envelope(execution_id)
+        envelope = await readable(self.store, execution_id)
         end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self.clock.now())
         tells = None if envelope is None else told_of_end(envelope, end, None, self.ids.new())
         await self.store.commit((Cancel(execution_id, end.at, tells),))

@@ -23,7 +23,7 @@ from hookline.model.execution import (
 from hookline.model.message import Envelope, with_numbers
 from hookline.model.reply import CallerReply
 from hookline.ports import Change, Delivery, End, Park, Queue, Resume, Start
-from hookline.runtime.aftermath import Begun, aftermath
+from hookline.runtime.aftermath import Begun, aftermath, readable
 from hookline.runtime.blocks import run_steps
 from hookline.runtime.deadline import in_time
 from hookline.runtime.execution_run import ExecutionRun, HookUrls
@@ -282,7 +282,7 @@ class Runner:
         now = self._services.clock.now()
         try:
             execution = await self._services.store.execution(delivery.execution_id)
-            envelope = delivery.envelope or await self._services.store.envelope(delivery.execution_id)
+            envelope = delivery.envelope or await readable(self._services.store, delivery.execution_id)
             changes: list[Change] = []
             if execution is not None and execution.state is State.QUEUED:
                 flow = self._versions.current(delivery.flow_id)
