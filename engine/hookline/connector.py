@@ -5,7 +5,7 @@ validation, the linter and the reference docs all ask that model.
 """
 
 import typing
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hookline.resources import Resources
 
 C = TypeVar("C")
-F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
 P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
 
 
@@ -118,7 +118,7 @@ class Action:
 
     name: str
     """As a step says it: `acme.create_order`."""
-    run: Callable[..., Awaitable[Any]]
+    run: Callable[..., Awaitable[Any] | AsyncIterator[Any]]
     settings: type[BaseModel]
     """The model of its parameters; each field's alias is the parameter's name."""
     takes_context: bool
@@ -191,8 +191,9 @@ class Connector:
     ) -> F | Callable[[F], F]:
         """Make an async function an action; used as `@acme.action` or `@acme.action(name="send")`.
 
-        Its first parameter may be `ctx`, a `Context`; the others are the step's settings. Raises PluginError for a
-        function that can't be one, naming it.
+        One that gives many items is an async generator, or returns an async iterator: they are kept as they come, and
+        a foreach goes through them however many there are. Its first parameter may be `ctx`, a `Context`; the others
+        are the step's settings. Raises PluginError for a function that can't be one, naming it.
         """
 
         def add(function: F) -> F:
@@ -252,8 +253,8 @@ class Connector:
         own = (self.credential_type,) if self.credential is not None else ()
         return own + self.accepts
 
-    def _read(self, function: Callable[..., Awaitable[Any]], short: str, pure: bool) -> Action:
-        read = read_signature(function, "an action", ("ctx",))
+    def _read(self, function: Callable[..., Awaitable[Any] | AsyncIterator[Any]], short: str, pure: bool) -> Action:
+        read = read_signature(function, "an action", ("ctx",), generators=True)
         full = self._full(short)
         return Action(
             name=full,

@@ -9,6 +9,8 @@ out). A commit that carries changes of several kinds passes the points of each.
 | `start.before_commit`, `start.after_commit` | the start of an execution |
 | `resume.before_commit`, `resume.after_commit` | its going on after a wait |
 | `record.before_commit`, `record.after_commit` | entries of its journal |
+| `proceed.before_commit`, `proceed.after_commit` | items of a foreach that are done, and not kept one by one |
+| `conclude.before_commit`, `conclude.after_commit` | the end of such a foreach |
 | `park.before_commit`, `park.after_commit` | its going to wait |
 | `unblock.before_commit`, `unblock.after_commit` | the end of what blocked a flow's executions |
 | `end.before_commit`, `end.after_commit` | its end |
@@ -43,6 +45,8 @@ POINTS: Final = frozenset(
         "start",
         "resume",
         "record",
+        "proceed",
+        "conclude",
         "park",
         "unblock",
         "end",

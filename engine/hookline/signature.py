@@ -59,14 +59,16 @@ class Signature:
         return "ctx" in self.leading and inspect.isclass(of) and issubclass(of, BaseModel)
 
 
-def read_signature(function: Callable[..., Any], kind: str, leading: tuple[str, ...]) -> Signature:
+def read_signature(
+    function: Callable[..., Any], kind: str, leading: tuple[str, ...], *, generators: bool = False
+) -> Signature:
     """The signature of an async function that is to be an action, or what `kind` says.
 
-    `leading`: names that its first parameters may have, in this order, which are no settings. Raises PluginError,
-    naming the function.
+    `leading`: names that its first parameters may have, in this order, which are no settings. `generators`: it may be
+    an async generator, too. Raises PluginError, naming the function.
     """
     where = f"{function.__module__}.{function.__qualname__}"
-    if not inspect.iscoroutinefunction(function):
+    if not (inspect.iscoroutinefunction(function) or (generators and inspect.isasyncgenfunction(function))):
         raise PluginError(f"{where} must be an async function to be {kind}")
     try:
         hints = typing.get_type_hints(function, include_extras=True)

@@ -3,7 +3,8 @@
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _CHUNK: Final = 256 * 1024
+_ROWS: Final = 100_000
+_BYTES: Final = 50_000_000
+#: Rows of a stream that are read in one go.
+_AT_ONCE: Final = 1000
 
 Character = Annotated[str, Field(pattern=r"^[^\r\n]$")]
 """One character."""
@@ -52,23 +57,33 @@ async def parse(
         Literal["fail", "fill"],
         Field(description="What becomes of a row with fewer values than columns: it fails, or gets nulls."),
     ] = "fail",
-    max_rows: Annotated[int, Field(gt=0, le=1_000_000, description="More rows are an error.")] = 100_000,
-    max_bytes: Annotated[int, Field(gt=0, description="More bytes are an error.")] = 50_000_000,
-) -> list[JsonValue]:
+    max_rows: Annotated[
+        int | None, Field(gt=0, description="More rows are an error; by default 100,000, and any number as a stream.")
+    ] = None,
+    max_bytes: Annotated[
+        int | None, Field(gt=0, description="More bytes are an error; by default 50 MB, and any number as a stream.")
+    ] = None,
+    stream: Annotated[
+        bool,
+        Field(description="The result is a stream, which `foreach` goes through row by row however long the file is."),
+    ] = False,
+) -> list[JsonValue] | AsyncIterator[JsonValue]:
     """Read the rows of a CSV file.
 
     Values are texts. Rows that are empty are left out; one with more values than there are columns is an error.
     """
+    if not stream:
+        max_rows, max_bytes = max_rows or _ROWS, max_bytes or _BYTES
     if file is not None and text is not None:
         raise StepError("give either `file` or `text`", code="csv.input")
     if file is None and text is None and not ctx.message.attachments and isinstance(ctx.message.body, str):
         text = ctx.message.body
     attachment = None if text is not None else attached(ctx, file)
-    if attachment is not None and attachment.size > max_bytes:
+    if attachment is not None and max_bytes is not None and attachment.size > max_bytes:
         raise StepError(
             f"{attachment.name!r} has {attachment.size} bytes; `max_bytes` allows {max_bytes}", code="csv.too_large"
         )
-    if text is not None and len(text) > max_bytes:
+    if text is not None and max_bytes is not None and len(text) > max_bytes:
         raise StepError(f"the text has {len(text)} characters; `max_bytes` allows {max_bytes}", code="csv.too_large")
     marks = [mark for mark in (delimiter, quote, escape) if mark is not None]
     if len(set(marks)) < len(marks):
@@ -82,7 +97,6 @@ async def parse(
         "skipinitialspace": skip_spaces,
         "strict": True,
     }
-    rows = _Rows(header, columns, ragged == "fill", max_rows)
     stopped = Event()
     if attachment is None:
         lines: io.TextIOBase = io.StringIO((text or "").removeprefix("\ufeff"), newline="")
@@ -92,25 +106,38 @@ async def parse(
         lines = io.TextIOWrapper(
             io.BufferedReader(raw, _CHUNK), "utf-8-sig" if encoding == "utf-8" else encoding, newline=""
         )
+    rows = _Rows(header, columns, ragged == "fill", max_rows).read(lines, options)
+    if stream:
+        return _streamed(rows, stopped)
     try:
         # In a thread, which asks for the file chunk by chunk: so neither is the file in memory, nor the loop held up.
-        return await asyncio.to_thread(rows.read, lines, options)
+        return await asyncio.to_thread(list, rows)
     finally:
         # A thread can't be cancelled: it comes to the end of its file instead.
+        stopped.set()
+
+
+async def _streamed(rows: Iterator[JsonValue], stopped: Event) -> AsyncIterator[JsonValue]:
+    """The rows, read in a thread some at a time."""
+    try:
+        while some := await asyncio.to_thread(list, islice(rows, _AT_ONCE)):
+            for row in some:
+                yield row
+    finally:
         stopped.set()
 
 
 class _Rows:
     """Makes objects or lists of the rows, and says in which one something is wrong."""
 
-    def __init__(self, header: bool, columns: list[str] | None, fill: bool, most: int) -> None:
+    def __init__(self, header: bool, columns: list[str] | None, fill: bool, most: int | None) -> None:
         self._header = header
         self._columns = columns
         self._fill = fill
         self._most = most
-        self._made: list[JsonValue] = []
+        self._made = 0
 
-    def read(self, lines: Iterable[str], options: dict[str, Any]) -> list[JsonValue]:
+    def read(self, lines: Iterable[str], options: dict[str, Any]) -> Iterator[JsonValue]:
         reader = csv.reader(lines, **options)
         if self._columns is not None:
             self._check_names(self._columns)
@@ -120,7 +147,7 @@ class _Rows:
                 if not row:
                     continue
                 if headed:
-                    self._add(row, reader.line_num)
+                    yield self._row(row, reader.line_num)
                 else:
                     headed = True
                     if self._columns is None:
@@ -134,15 +161,14 @@ class _Rows:
                 f"{error.encoding}; say the file's `encoding`, windows-1252 perhaps",
                 code="csv.encoding",
             ) from error
-        return self._made
 
-    def _add(self, row: list[str], line: int) -> None:
-        if len(self._made) >= self._most:
+    def _row(self, row: list[str], line: int) -> JsonValue:
+        if self._made == self._most:
             raise StepError(f"there are more than {self._most} rows, which `max_rows` allows", code="csv.too_large")
         columns = self._columns
         if columns is None:
-            self._made.append([*row])
-            return
+            self._made += 1
+            return [*row]
         if len(row) > len(columns) or (len(row) < len(columns) and not self._fill):
             raise StepError(
                 f"{self._place(line)} has {len(row)} values, and there are {len(columns)} columns"
@@ -150,7 +176,8 @@ class _Rows:
                 code="csv.ragged",
             )
         values: list[JsonValue] = [*row, *([None] * (len(columns) - len(row)))]
-        self._made.append(dict(zip(columns, values, strict=True)))
+        self._made += 1
+        return dict(zip(columns, values, strict=True))
 
     def _check_names(self, names: list[str]) -> None:
         empty = [str(number) for number, name in enumerate(names, start=1) if not name]
@@ -167,7 +194,7 @@ class _Rows:
             )
 
     def _place(self, line: int) -> str:
-        return f"row {len(self._made) + 1} (line {line})"
+        return f"row {self._made + 1} (line {line})"
 
 
 class _Pulled(io.RawIOBase):

@@ -172,6 +172,7 @@ _WANTED: Final = {
     statements.START: "only one that never ran can start",
     statements.RESUME: "only one that waits can be resumed",
     statements.RECORD: "only the journal of a running one is added to",
+    statements.PROCEED: "only one that runs gets on",
     statements.PARK: "only one that is queued or running can be parked",
     statements.CANCEL: "it has ended",
     statements.REOPEN: "only a failed one can be reopened",

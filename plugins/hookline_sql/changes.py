@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, assert_never
 import msgspec
 
 from hookline.api.storage import (
+    STREAM,
     Accept,
     Attachment,
     Await,
@@ -17,13 +18,16 @@ from hookline.api.storage import (
     Cancel,
     Change,
     CommitResult,
+    Conclude,
     DropCredential,
+    DropEntries,
     End,
     Envelope,
     ForgetCallbacks,
     ForgetEarly,
     ForgetFiles,
     Park,
+    Proceed,
     Publish,
     PutCredential,
     Record,
@@ -86,8 +90,21 @@ class _Kept(msgspec.Struct):
     attachments: tuple[Attachment, ...] = ()
 
 
+class _KeptStream(msgspec.Struct):
+    stream: str
+
+
+class _KeptItems(msgspec.Struct):
+    """The part of a result that says in which blob its items are."""
+
+    body: _KeptStream
+    attachments: tuple[Attachment, ...] = ()
+
+
 _kept = msgspec.json.Decoder(_Kept)
+_kept_items = msgspec.json.Decoder(_KeptItems)
 _error = msgspec.json.Encoder()
+_ranges = msgspec.json.Encoder()
 
 
 def batch(changes: Sequence[Change], lines: Lines) -> Batch:
@@ -154,6 +171,18 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             for step in steps:
                 for blob_id in _blobs(key, step):
                     yield Operation(statements.REFER, key, (key, blob_id), place)
+        case Proceed(key, progress, results):
+            ranges = _ranges.encode(progress.done)
+            got = (key, progress.path, progress.total, ranges, progress.failed, micros(progress.at))
+            yield Operation(statements.PROCEED, key, got, place)
+            for at_place, result in results:
+                yield Operation(statements.KEEP_RESULT, key, (key, progress.path, at_place, result), place)
+        case DropEntries(key, seqs):
+            for seq in seqs:
+                yield Operation(statements.DROP_ENTRIES, key, (key, seq), place)
+        case Conclude(key, path):
+            yield Operation(statements.CONCLUDE, key, (key, path), place)
+            yield Operation(statements.DROP_RESULTS, key, (key, path), place)
         case Park(key, at, ready_at, reason):
             yield Operation(statements.PARK, key, (key, micros(at), micros(ready_at), _storable(reason)), place)
         case Await(key, path, flow_id, step_id, sought, at):
@@ -291,6 +320,9 @@ def _blobs(execution_id: str, step: StepRecord) -> list[str]:
     if step.output is None:
         return []
     try:
+        if step.signal == STREAM:
+            items = _kept_items.decode(step.output)
+            return [items.body.stream, *(attachment.id for attachment in items.attachments)]
         kept = _kept.decode(step.output)
     except msgspec.DecodeError as error:
         raise ValueError(

@@ -20,6 +20,7 @@ from hookline.api.storage import (
     Execution,
     Outcome,
     Page,
+    Progress,
     RefusedPage,
     RefusedRequest,
     State,
@@ -39,8 +40,10 @@ from .tables import (
     cursors,
     executions,
     flow_versions,
+    item_results,
     journal,
     payloads,
+    progress,
     refused,
     waits,
 )
@@ -174,6 +177,30 @@ def journal_of(connection: Connection, execution_id: str, after: int, limit: int
         )
         for row in rows
     )
+
+
+_ranges: Final = msgspec.json.Decoder(tuple[tuple[int, int], ...])
+
+
+def progress_of(connection: Connection, execution_id: str) -> tuple[Progress, ...]:
+    found = select(progress).where(progress.c.execution_id == execution_id).order_by(progress.c.path)
+    return tuple(
+        Progress(row.path, row.total, _ranges.decode(row.done), row.failed, moment(row.at))
+        for row in connection.execute(found)
+    )
+
+
+def item_results_of(
+    connection: Connection, execution_id: str, path: str, after: int, limit: int
+) -> tuple[tuple[int, bytes], ...]:
+    results = item_results.c
+    found = (
+        select(results.place, results.result)
+        .where(results.execution_id == execution_id, results.path == path, results.place > after)
+        .order_by(results.place)
+        .limit(limit)
+    )
+    return tuple((row.place, row.result) for row in connection.execute(found))
 
 
 _CALLBACKS: Final = (

@@ -235,6 +235,57 @@ RECORD: Final = Statement(
     repeated=True,
 )
 
+PROCEED: Final = Statement(
+    "proceed",
+    (
+        ("execution_id", "text"),
+        ("path", "text"),
+        ("total", "bigint"),
+        ("done", "bytea"),
+        ("failed", "bigint"),
+        ("at", "bigint"),
+    ),
+    "INSERT INTO progress (execution_id, path, total, done, failed, at)"
+    " SELECT v.execution_id, v.path, v.total, v.done, v.failed, v.at"
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state = 'running'"
+    " ON CONFLICT (execution_id, path) DO UPDATE SET total = excluded.total, done = excluded.done,"
+    " failed = excluded.failed, at = excluded.at",
+    repeated=True,
+)
+KEEP_RESULT: Final = Statement(
+    "proceed",
+    (("execution_id", "text"), ("path", "text"), ("place", "bigint"), ("result", "bytea")),
+    "INSERT INTO item_results (execution_id, path, place, result)"
+    " SELECT v.execution_id, v.path, v.place, v.result FROM {v} WHERE v.execution_id IS NOT NULL"
+    " ON CONFLICT DO NOTHING",
+    counted=False,
+    repeated=True,
+)
+DROP_ENTRIES: Final = Statement(
+    "proceed",
+    (("execution_id", "text"), ("seq", "bigint")),
+    "DELETE FROM journal WHERE (execution_id, seq) IN"
+    " (SELECT v.execution_id, v.seq FROM {v} WHERE v.execution_id IS NOT NULL)",
+    counted=False,
+    repeated=True,
+)
+CONCLUDE: Final = Statement(
+    "conclude",
+    (("execution_id", "text"), ("path", "text")),
+    "DELETE FROM progress WHERE (execution_id, path) IN"
+    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
+    counted=False,
+    repeated=True,
+)
+DROP_RESULTS: Final = Statement(
+    "conclude",
+    (("execution_id", "text"), ("path", "text")),
+    "DELETE FROM item_results WHERE (execution_id, path) IN"
+    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
+    counted=False,
+    repeated=True,
+)
+
 #: Where what one of its steps waits for has come meanwhile, or it is to be cancelled, it is ready at once.
 PARK: Final = Statement(
     "park",

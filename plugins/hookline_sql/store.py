@@ -11,6 +11,7 @@ from hookline.api.storage import (
     Envelope,
     Execution,
     Page,
+    Progress,
     RefusedPage,
     State,
     StepRecord,
@@ -47,6 +48,16 @@ class SqlStore:
 
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
         return await self._database.read(lambda connection: reads.journal_of(connection, execution_id, after, limit))
+
+    async def progress(self, execution_id: str) -> Sequence[Progress]:
+        return await self._database.read(lambda connection: reads.progress_of(connection, execution_id))
+
+    async def item_results(
+        self, execution_id: str, path: str, after: int = -1, limit: int = 1000
+    ) -> Sequence[tuple[int, bytes]]:
+        return await self._database.read(
+            lambda connection: reads.item_results_of(connection, execution_id, path, after, limit)
+        )
 
     async def callbacks(self, execution_id: str) -> Mapping[str, bytes]:
         return await self._database.read(lambda connection: reads.callbacks_of(connection, execution_id))

@@ -119,6 +119,33 @@ journal: Final = Table(
     sqlite_with_rowid=False,
 )
 
+#: How far foreach blocks have got whose items are not kept one by one, and that have not come to their end.
+progress: Final = Table(
+    "progress",
+    metadata,
+    Column("execution_id", Name, nullable=False),
+    Column("path", Name, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    #: JSON: the ranges of the items that are done.
+    Column("done", LargeBinary, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("execution_id", "path", name="pk_progress"),
+    sqlite_with_rowid=False,
+)
+
+#: What the items of these gave, where it is collected.
+item_results: Final = Table(
+    "item_results",
+    metadata,
+    Column("execution_id", Name, nullable=False),
+    Column("path", Name, nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Column("result", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("execution_id", "path", "place", name="pk_item_results"),
+    sqlite_with_rowid=False,
+)
+
 flow_versions: Final = Table(
     "flow_versions",
     metadata,

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from hookline.model.execution import Outcome, State
+from hookline.model.progress import Progress
 from hookline.model.refused import RefusedRequest
 from hookline.ports import (
     Accept,
@@ -18,12 +19,15 @@ from hookline.ports import (
     CallBack,
     Cancel,
     Change,
+    Conclude,
     DropCredential,
+    DropEntries,
     End,
     ForgetCallbacks,
     ForgetEarly,
     ForgetFiles,
     Park,
+    Proceed,
     Publish,
     PutCredential,
     Record,
@@ -110,6 +114,9 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
     for change in (
         Start(id_, "v1", now),
         Record(id_, (envelopes.record(1),)),
+        Proceed(id_, Progress("a", 2, ((0, 1),), 0, now), ((0, b"1"),)),
+        DropEntries(id_, (1,)),
+        Conclude(id_, "a"),
         Park(id_, now, None, "x"),
         Unblock("orders", now),
         Resume(id_, now),
@@ -161,6 +168,8 @@ ASKED: dict[str, Ask] = {
     "envelope": lambda backend, _: backend.store.envelope("x"),
     "accepted_as": lambda backend, envelopes: backend.store.accepted_as("orders", "k", envelopes.clock.now()),
     "journal": lambda backend, _: backend.store.journal("x", limit=5),
+    "progress": lambda backend, _: backend.store.progress("x"),
+    "item_results": lambda backend, _: backend.store.item_results("x", "a"),
     "due": lambda backend, envelopes: backend.store.due(envelopes.clock.now(), envelopes.clock.now(), 10),
     "due at first": lambda backend, envelopes: backend.store.due(None, envelopes.clock.now(), 10),
     "next_due": lambda backend, envelopes: backend.store.next_due(envelopes.clock.now()),

@@ -38,7 +38,13 @@ def test_migrations_and_tables_say_the_same(engine: Engine, tmp_path: Path) -> N
     kept = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql LIKE '%WITHOUT ROWID%'"
     for made in (engine, direct):
         with made.connect() as connection:
-            assert {row.name for row in connection.execute(text(kept))} == {"journal", "blob_refs", "waits"}
+            assert {row.name for row in connection.execute(text(kept))} == {
+                "journal",
+                "progress",
+                "item_results",
+                "blob_refs",
+                "waits",
+            }
     direct.dispose()
 
 

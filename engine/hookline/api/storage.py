@@ -17,7 +17,9 @@ from hookline.model.execution import (
     check_move,
 )
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack
+from hookline.model.progress import Progress
 from hookline.model.refused import RefusedRequest
+from hookline.model.stream import STREAM
 from hookline.ports import (
     EARLY_KEPT,
     REFUSED_KEPT,
@@ -37,8 +39,10 @@ from hookline.ports import (
     Cancel,
     Change,
     CommitResult,
+    Conclude,
     Delivery,
     DropCredential,
+    DropEntries,
     Due,
     Duplicate,
     End,
@@ -48,6 +52,7 @@ from hookline.ports import (
     NotAwaited,
     Page,
     Park,
+    Proceed,
     Publish,
     PutCredential,
     Queue,
@@ -77,6 +82,7 @@ __all__ = [
     "MOVES",
     "ORDER",
     "REFUSED_KEPT",
+    "STREAM",
     "Accept",
     "Accepted",
     "Arrival",
@@ -97,8 +103,10 @@ __all__ = [
     "Change",
     "Clock",
     "CommitResult",
+    "Conclude",
     "Delivery",
     "DropCredential",
+    "DropEntries",
     "Due",
     "Duplicate",
     "End",
@@ -115,6 +123,8 @@ __all__ = [
     "Outcome",
     "Page",
     "Park",
+    "Proceed",
+    "Progress",
     "Publish",
     "PutCredential",
     "Queue",

@@ -131,6 +131,11 @@ class ForeachStep(_Step):
     on_error: Literal["fail", "continue"] = Field(
         default="fail", description="`continue` leaves out the items that fail and goes on."
     )
+    collect: Literal["results", "count"] | None = Field(
+        default=None,
+        description="What the body becomes: `results`, the items' results in order, or `count`, which is "
+        '`{"count": …, "failed": …}`. The results of a list are collected by default, those of a stream counted.',
+    )
 
 
 class ParallelStep(_Step):

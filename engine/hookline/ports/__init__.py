@@ -37,6 +37,7 @@ from hookline.ports.changes.executions import (
     Unblock,
 )
 from hookline.ports.changes.flows import Publish, SetCursor, SetState
+from hookline.ports.changes.items import Conclude, DropEntries, Proceed
 from hookline.ports.changes.refused import REFUSED_KEPT, Refuse
 from hookline.ports.queries.credentials import StoredCredential
 from hookline.ports.queries.executions import Page, Summary
@@ -64,8 +65,10 @@ __all__ = [
     "Cancel",
     "Change",
     "CommitResult",
+    "Conclude",
     "Delivery",
     "DropCredential",
+    "DropEntries",
     "Due",
     "Duplicate",
     "End",
@@ -75,6 +78,7 @@ __all__ = [
     "NotAwaited",
     "Page",
     "Park",
+    "Proceed",
     "Publish",
     "PutCredential",
     "Queue",

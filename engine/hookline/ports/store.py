@@ -9,12 +9,14 @@ from hookline.ports.queries.credentials import CredentialQueries
 from hookline.ports.queries.executions import ExecutionQueries
 from hookline.ports.queries.files import FileQueries
 from hookline.ports.queries.flows import FlowQueries
+from hookline.ports.queries.items import ItemQueries
 from hookline.ports.queries.refused import RefusedQueries
 from hookline.ports.queries.work import WorkQueries
 
 
 class Store(
     ExecutionQueries,
+    ItemQueries,
     CallbackQueries,
     WorkQueries,
     FlowQueries,

@@ -1,7 +1,8 @@
 """Calling an action: what it is given, the time that it has, and what may come of it."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Frame
 from hookline.runtime.results import normal
+from hookline.runtime.spool import spooled
 from hookline.runtime.step_entry import Given
 from hookline.runtime.step_log import StepLog
 
@@ -54,9 +56,9 @@ async def call_action(
         if call.stubbed is not None:
             return normal(call.stubbed, exact=run.flow.exact)
         if node.timeout is None:
-            returned = await action.run(**call.arguments)
+            returned = await _run(run, action, call.arguments)
         else:
-            returned = await _timed(action, call.arguments, node.timeout)
+            returned = await _timed(run, action, call.arguments, node.timeout)
         if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
             returned = await _keep_bytes(run, returned)
         judge = partial(normal, returned, exact=run.flow.exact, shared=action.pure)
@@ -100,10 +102,22 @@ def _cut_off() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _timed(action: Action, arguments: dict[str, Any], limit: timedelta) -> Any:
+async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any]) -> Any:
+    """What an action returned. Items that it gives one by one are kept until there are no more: a stream."""
+    returned = action.run(**arguments)
+    if not isinstance(returned, AsyncIterator):
+        returned = await returned
+    items = returned.body if isinstance(returned, Reply) else returned
+    if not isinstance(items, AsyncIterator):
+        return returned
+    stream = await spooled(run.services.blobs, items, exact=run.flow.exact)
+    return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
+
+
+async def _timed(run: ExecutionRun, action: Action, arguments: dict[str, Any], limit: timedelta) -> Any:
     try:
         async with asyncio.timeout(limit.total_seconds()) as deadline:
-            return await action.run(**arguments)
+            return await _run(run, action, arguments)
     except TimeoutError as error:
         if not deadline.expired():
             raise

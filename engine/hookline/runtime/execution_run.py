@@ -53,6 +53,8 @@ class ExecutionRun:
     """The error of the first step of which isn't known whether it took effect, found while this ran."""
     blocked: str | None = None
     """What it lacks, where it can't go on."""
+    streams: bool = False
+    """Expressions may come upon a stream."""
     large: bool = False
     """Going through what its expressions see takes long: one of its messages so far has many values."""
     _weighed: Any = None

@@ -54,6 +54,8 @@ class Frame:
     """What may tell it to end."""
     items: Mapping[str, str] = field(default_factory=dict)
     """From the pointer of each foreach around this to the prefix of the item's steps."""
+    room: int = 1000
+    """How many items a foreach here may have whose entries stay in the journal one by one."""
 
     def branch(self, part: str, **changes: Any) -> "Frame":
         """A list of steps inside this one, under a longer path; `changes` are to the other fields."""

@@ -1,16 +1,23 @@
 """An execution's journal while it runs."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from hookline.errors import StoreError
 from hookline.model.execution import StepRecord
-from hookline.ports import Change, CommitResult, Record
+from hookline.model.progress import Progress
+from hookline.ports import Change, CommitResult, Conclude, DropEntries, Proceed, Record
+from hookline.runtime.block_progress import BlockProgress
+from hookline.runtime.item_entries import ItemEntries
 from hookline.runtime.services import Services
 
 #: Seconds until what the store refused is tried again.
 STORE_RETRY: Final = 5.0
+#: Of how many items that failed the entry of the step that did stays.
+FAILED_KEPT: Final = 100
 
 
 class _Owed(NamedTuple):
@@ -19,16 +26,22 @@ class _Owed(NamedTuple):
     prelude: tuple[Change, ...]
     entries: tuple[StepRecord, ...]
     beside: tuple[Change, ...]
+    proceeds: tuple[Proceed, ...]
+    dropped: tuple[int, ...]
 
     def changes(self, execution_id: str) -> tuple[Change, ...]:
         records = (Record(execution_id, self.entries),) if self.entries else ()
-        return (*self.prelude, *records, *self.beside)
+        drops = (DropEntries(execution_id, self.dropped),) if self.dropped else ()
+        return (*self.prelude, *records, *self.beside, *self.proceeds, *drops)
 
 
 class Journal:
     """What an execution has done: the entries of its past, and those that the next commit makes durable.
 
     Pure steps and finished actions wait here for the next commit; `flush` is awaited before any action starts.
+
+    Of a foreach with many items only those have entries that are under way: when one is done, the block's progress
+    takes their place, here and in the store.
     """
 
     def __init__(
@@ -47,10 +60,19 @@ class Journal:
         self._past = {record.path: record for record in past}
         self._next = past[-1].seq + 1 if past else 1
         self._prelude: tuple[Change, ...] = tuple(prelude)
-        self._pending: list[StepRecord] = []
+        self._pending: dict[int, StepRecord] = {}
         self._beside: list[Change] = []
+        self._items = ItemEntries(past)
+        self._stored: dict[str, Progress] | None = None
+        self._blocks: dict[str, BlockProgress] = {}
+        self._moved: dict[str, BlockProgress] = {}
+        self._dropped: list[int] = []
         self._owing = False
         self._lock = asyncio.Lock()
+        self._joined: asyncio.Future[bool] | None = None
+        """The next flush, which will take what is noted until then; gives whether that is durable."""
+        self._under_way: asyncio.Future[bool] | None = None
+        """The flush that has taken what it commits."""
 
     def past(self, path: str) -> StepRecord | None:
         """The last entry of a step."""
@@ -62,47 +84,141 @@ class Journal:
         record = StepRecord(seq=self._next, **entry)
         self._next += 1
         self._past[record.path] = record
-        self._pending.append(record)
+        self._pending[record.seq] = record
+        self._items.note(record)
         return record
+
+    async def block(self, path: str, total: int, at: datetime) -> BlockProgress:
+        """How far a foreach has got whose items are not kept one by one; `at` is when it began, where it begins now."""
+        if self._stored is None:
+            self._stored = {one.path: one for one in await self._store.progress(self._execution_id)}
+        block = self._blocks[path] = BlockProgress(path, total, at, self._stored.pop(path, None))
+        around = self._items.around(path)
+        if around is not None:
+            around.blocks.append(path)
+        return block
+
+    def open_item(self, prefix: str) -> None:
+        """An item of such a block begins, or goes on."""
+        self._items.open(prefix)
+
+    def close_item(
+        self, block: BlockProgress, prefix: str, index: int, at: datetime, *, result: bytes | None, failed: str | None
+    ) -> None:
+        """An item of such a block is done: its entries go, but for that of the step that failed, of the first ones.
+
+        `result`: JSON of what it gave, where that is collected. `failed`: the path of what failed.
+        """
+        kept = self._past.get(failed) if failed is not None and block.failed < FAILED_KEPT else None
+        for item in self._items.close(prefix):
+            for path in item.paths:
+                self._past.pop(path, None)
+            for seq in item.seqs:
+                if kept is not None and seq == kept.seq:
+                    continue
+                if self._pending.pop(seq, None) is None:
+                    self._dropped.append(seq)
+            for path in item.blocks:
+                self._forget(path)
+        if kept is not None:
+            # It goes with the item around this, where there is one.
+            self._items.note(kept)
+        block.finish(index, at, result=result, failed=failed is not None)
+        self._moved[block.path] = block
+        self._owing = self._owing or block.full
+
+    def conclude(self, block: BlockProgress) -> None:
+        """Such a block has come to its end: with the entries noted so far its progress and its results go."""
+        self._forget(block.path)
+
+    def _forget(self, path: str) -> None:
+        block = self._blocks.pop(path, None)
+        self._moved.pop(path, None)
+        if block is not None and block.stored:
+            self.beside(Conclude(self._execution_id, path))
 
     def beside(self, *changes: Change) -> None:
         """Let changes become durable with the entries noted so far."""
         self._beside.extend(changes)
         self._owing = True
 
+    def _anything(self) -> bool:
+        """Whether there is anything that is not durable yet, and that no commit under way has."""
+        return bool(self._prelude or self._pending or self._beside or self._moved or self._dropped)
+
     def _take(self) -> _Owed:
         """What is not durable yet."""
-        owed = _Owed(self._prelude, tuple(self._pending), tuple(self._beside))
-        self._prelude, self._pending, self._beside, self._owing = (), [], [], False
+        proceeds = tuple(Proceed(self._execution_id, *block.take()) for block in self._moved.values())
+        entries, beside, dropped = tuple(self._pending.values()), tuple(self._beside), tuple(self._dropped)
+        owed = _Owed(self._prelude, entries, beside, proceeds, dropped)
+        self._prelude, self._pending, self._beside, self._owing = (), {}, [], False
+        self._moved, self._dropped = {}, []
         return owed
 
     async def flush(self) -> None:
-        """Return when every entry noted so far is durable."""
-        # The lock makes each caller wait for a commit under way that may hold its entries.
-        async with self._lock:
-            taken = self._take()
-            if any(taken):
-                await self._commit(taken)
+        """Return when every entry noted so far is durable. What several ask for at one time is one commit."""
+        while True:
+            if self._joined is not None:
+                # It has yet to take what it commits.
+                if await asyncio.shield(self._joined):
+                    return
+            elif self._anything():
+                await self._lead()
+                return
+            elif self._under_way is not None:
+                # It may hold the caller's entries.
+                if await asyncio.shield(self._under_way):
+                    return
+            else:
+                return
+
+    async def _lead(self) -> None:
+        self._joined = joined = asyncio.get_running_loop().create_future()
+        durable = False
+        try:
+            if self._blocks:
+                # Items side by side, and those that end now are to share the commit.
+                await asyncio.sleep(0)
+            async with self._lock, self._taking():
+                self._joined = None
+                await self._commit(self._take())
+            durable = True
+        finally:
+            if self._joined is joined:
+                self._joined = None
+            joined.set_result(durable)
+
+    @asynccontextmanager
+    async def _taking(self) -> AsyncIterator[None]:
+        """While what was taken is committed: who has noted some of it may wait for that."""
+        self._under_way = under_way = asyncio.get_running_loop().create_future()
+        durable = False
+        try:
+            yield
+            durable = True
+        finally:
+            self._under_way = None
+            under_way.set_result(durable)
 
     async def settle(self) -> None:
         """Return when everything that can't be recomputed is durable."""
-        if self._owing or self._lock.locked():
+        if self._owing or self._under_way is not None:
             await self.flush()
 
     async def rescue(self) -> None:
         """Try once to make durable what can't be recomputed. Raises StoreError."""
-        async with self._lock:
+        async with self._lock, self._taking():
             if self._owing:
                 await self._store.commit(self._take().changes(self._execution_id))
 
     async def close(self, *changes: Change) -> None:
         """Return when everything is durable, and with it the changes that end the run."""
-        async with self._lock:
+        async with self._lock, self._taking():
             await self._commit(self._take(), changes)
 
     async def ask(self, change: Change) -> CommitResult:
         """Return when everything is durable, and with it a change; gives what came of that."""
-        async with self._lock:
+        async with self._lock, self._taking():
             return (await self._commit(self._take(), (change,)))[-1]
 
     async def _commit(self, taken: _Owed, more: tuple[Change, ...] = ()) -> Sequence[CommitResult]:
@@ -132,6 +248,12 @@ class Journal:
 
     def _give_back(self, taken: _Owed) -> None:
         self._prelude = (*taken.prelude, *self._prelude)
-        self._pending[:0] = taken.entries
+        self._pending = {record.seq: record for record in taken.entries} | self._pending
         self._beside[:0] = taken.beside
-        self._owing = self._owing or bool(taken.entries or taken.beside)
+        for proceed in taken.proceeds:
+            block = self._blocks.get(proceed.progress.path)
+            if block is not None:
+                block.give_back(proceed.results)
+                self._moved[block.path] = block
+        self._dropped[:0] = taken.dropped
+        self._owing = self._owing or bool(taken.entries or taken.beside or taken.proceeds)

@@ -23,6 +23,7 @@ from hookline.connector import Pause, Reply, Signal
 from hookline.jsontypes import MAX_DEPTH, MAX_DIGITS, exactly, fits, plain
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
+from hookline.model.stream import Stream
 
 
 class NotJson(TypeError):
@@ -151,8 +152,12 @@ def normal(returned: Any, *, exact: bool = False, shared: bool = False) -> Signa
             return msgspec.structs.replace(returned, headers=_headers(returned.headers), body=body)
         case Reply():
             extra = to_json(dict(returned.extra), "extra", exact=exact)
-            body = to_json(returned.body, exact=exact, shared=shared)
+            body = (
+                returned.body if type(returned.body) is Stream else to_json(returned.body, exact=exact, shared=shared)
+            )
             return Reply(body, _headers(returned.headers), extra, returned.attachments)
+        case Stream():
+            return Reply(returned)
         case _:
             return Reply(to_json(returned, exact=exact, shared=shared))
 

@@ -16,6 +16,7 @@ from hookline.mapper import Scope
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
+from hookline.model.stream import REMEDY, STREAM, Stream, stream_in
 from hookline.runtime.action_call import call_action, prepare_call
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
@@ -36,7 +37,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
     path = frame.prefix + node.id
     past = run.journal.past(path)
     pure = node.action.pure
-    if past is not None and not pure and past.state is StepState.SUCCEEDED:
+    if past is not None and (not pure or past.signal == STREAM) and past.state is StepState.SUCCEEDED:
         return replay(run, frame, node.id, past)
     attempt, had_turn = 1, False
     if past is not None and not pure:
@@ -71,7 +72,8 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         given: Given | None = None
         begun = False
         try:
-            given = await run.services.aside.run(partial(_settings, node, run.scope(frame)), large=run.large)
+            judge = partial(_settings, node, run.scope(frame), streams=run.streams)
+            given = await run.services.aside.run(judge, large=run.large)
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once:
                 note_started(run, node, path, attempt, started_at, given)
@@ -185,11 +187,14 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(node: ActionNode, scope: Scope) -> Given:
+def _settings(node: ActionNode, scope: Scope, *, streams: bool) -> Given:
     try:
         raw = node.settings.evaluate(scope)
     except ExpressionError as error:
         raise StepError(f"with: {error.message}", code=error.code) from error
+    stream = stream_in(raw) if streams else None
+    if stream is not None:
+        raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
         return Given(raw, node.action.settings.model_validate(raw))
     except ValidationError as error:
@@ -219,10 +224,12 @@ def _finish(
             signal, output = PASS.name, result
         case Reply():
             output = take(frame, result)
+            if type(result.body) is Stream:
+                signal, run.streams = STREAM, True
     past = None if not node.action.pure else run.journal.past(path)
     if past is None or past.state is not StepState.SUCCEEDED:
         noted_at = note(run, node, path, attempt, started_at, given, output=output, signal=signal)
-        if not node.action.pure:
+        if not node.action.pure or signal == STREAM:
             frame.now = noted_at
     frame.steps[node.id] = output if isinstance(result, Reply) else {"body": frame.message.body}
     return _ending(signal)
@@ -250,8 +257,10 @@ def _ending(signal: str | None) -> Ending:
 def replay(run: ExecutionRun, frame: Frame, step_id: str, past: StepRecord) -> Ending:
     """Go on as if the step had just finished the way its journal entry says."""
     frame.now = past.finished_at
-    if past.output is not None and past.signal is None:
+    if past.output is not None and past.signal in (None, STREAM):
         view = _OUTPUTS[run.flow.exact].decode(past.output)
+        if past.signal == STREAM:
+            view["body"], run.streams = Stream(view["body"]["stream"], view["body"]["count"]), True
         attachments = msgspec.convert(view.get("attachments", []), tuple[Attachment, ...])
         frame.message = Message(view.get("body"), view.get("headers", {}), attachments)
         frame.steps[step_id] = view

@@ -10,6 +10,7 @@ from hookline.connector import Action
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import encode
 from hookline.model.execution import ErrorInfo, StepState
+from hookline.model.stream import STREAM
 from hookline.runtime.execution_run import ExecutionRun
 
 _MASK: Final = "**********"
@@ -42,7 +43,7 @@ def note(
     finished_at = run.services.clock.now()
     failed = StepState.FAILED if due_at is None else StepState.WAITING
     run.journal.add(
-        effect=not node.action.pure,
+        effect=not node.action.pure or signal == STREAM,
         id=node.id,
         path=path,
         use=node.action.name,

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,8 @@ from hookline.ids import Ids
 from hookline.jsontypes import reader
 from hookline.model.execution import ErrorInfo, Outcome, StepRecord
 from hookline.model.message import Arrival, Attachment, Envelope, Message
-from hookline.ports import Blobs, Change, Record
+from hookline.model.stream import Stream
+from hookline.ports import Blobs
 from hookline.registry import Registry
 from hookline.runtime.blocks import run_steps
 from hookline.runtime.execution_run import ExecutionRun
@@ -29,6 +30,7 @@ from hookline.runtime.metrics import Metrics
 from hookline.runtime.replies import Replies
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.services import Services
+from hookline.testing.case_store import CaseStore
 from hookline.testing.cases import Case, ExpectedCall, InputAttachment, Stub, differences
 
 _INDEX: Final = re.compile(r"\[\d+\]")
@@ -96,19 +98,6 @@ class CaseResult:
         return not self.differences
 
 
-@dataclass(slots=True)
-class _MemoryStore:
-    """The one thing that a case asks of a store: keep the journal."""
-
-    records: list[StepRecord] = field(default_factory=list)
-
-    async def commit(self, changes: Sequence[Change]) -> Sequence[None]:
-        for change in changes:
-            if isinstance(change, Record):
-                self.records.extend(change.steps)
-        return [None] * len(changes)
-
-
 class _NoSecrets:
     def get(self, name: str) -> Any:
         raise StepError(f"credential {name!r}: actions that use credentials are stubbed in cases", code="case.stub")
@@ -165,7 +154,7 @@ class CaseRunner:
     async def run(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
         """Run a case; `folder` is what the paths of its files are relative to."""
         clock = LeapingClock()
-        store = _MemoryStore()
+        store = CaseStore()
         stubs = _Stubs(case.stubs, self._registry)
         services = self._services(clock, store, stubs)
         envelope = Envelope(
@@ -252,7 +241,7 @@ class CaseRunner:
         outcome: Outcome | None,
         error: ErrorInfo | None,
         frame: Frame,
-        store: _MemoryStore,
+        store: CaseStore,
         stubs: _Stubs,
     ) -> CaseResult:
         found: list[str] = []
@@ -260,7 +249,8 @@ class CaseRunner:
             why = f": {error.step or 'flow'}: {error.message}" if error is not None else ""
             found.append(f"outcome should be {case.expect.outcome}, and is {outcome or 'waiting'}{why}")
         if "body" in case.expect.model_fields_set:
-            found += differences(case.expect.body, frame.message.body, "body")
+            body = frame.message.body
+            found += differences(case.expect.body, body.shown if isinstance(body, Stream) else body, "body")
         if case.expect.error is not None:
             actual = None if error is None else {"code": error.code, "message": error.message, "step": error.step}
             found += differences(case.expect.error, actual, "error")

@@ -19,6 +19,7 @@ class ForeachNode(Node):
     concurrency: int
     as_name: str
     on_error: Literal["fail", "continue"]
+    collect: Literal["results", "count"] | None
 
 
 def _compile(step: RawStep, compiling: Compiling) -> tuple[ForeachNode | None, Place]:
@@ -36,7 +37,17 @@ def _compile(step: RawStep, compiling: Compiling) -> tuple[ForeachNode | None, P
     steps, _ = compiling.steps(step.raw.get("steps"), documents, f"{pointer}/steps", inner)
     if document is None:
         return None, behind
-    node = ForeachNode(step.id, pointer, step.when, items, steps, document.concurrency, document.as_, document.on_error)
+    node = ForeachNode(
+        step.id,
+        pointer,
+        step.when,
+        items,
+        steps,
+        document.concurrency,
+        document.as_,
+        document.on_error,
+        document.collect,
+    )
     return node, behind
 
 

@@ -27,6 +27,7 @@ from hookline.ports.changes.executions import (
     Unblock,
 )
 from hookline.ports.changes.flows import Publish, SetCursor, SetState
+from hookline.ports.changes.items import Conclude, DropEntries, Proceed
 from hookline.ports.changes.refused import Refuse
 
 Change: TypeAlias = (
@@ -51,6 +52,9 @@ Change: TypeAlias = (
     | Settle
     | ForgetCallbacks
     | ForgetEarly
+    | Proceed
+    | DropEntries
+    | Conclude
     | SetState
     | SetCursor
 )

@@ -7,6 +7,7 @@ from hookline.testing.contract_store.credentials import CredentialsContract
 from hookline.testing.contract_store.ends import EndsContract
 from hookline.testing.contract_store.files import FilesContract
 from hookline.testing.contract_store.flows import FlowsContract
+from hookline.testing.contract_store.items import ItemsContract
 from hookline.testing.contract_store.journal import JournalContract
 from hookline.testing.contract_store.lists import ListsContract
 from hookline.testing.contract_store.refused import RefusedContract
@@ -19,6 +20,7 @@ class StoreContract(
     CommitsContract,
     StatesContract,
     JournalContract,
+    ItemsContract,
     ListsContract,
     WorkContract,
     CallbacksContract,

@@ -83,6 +83,26 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "progress",
+        sa.Column("execution_id", _name, nullable=False),
+        sa.Column("path", _name, nullable=False),
+        sa.Column("total", sa.BigInteger, nullable=False),
+        sa.Column("done", sa.LargeBinary, nullable=False),
+        sa.Column("failed", sa.BigInteger, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "path", name="pk_progress"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "item_results",
+        sa.Column("execution_id", _name, nullable=False),
+        sa.Column("path", _name, nullable=False),
+        sa.Column("place", sa.BigInteger, nullable=False),
+        sa.Column("result", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "path", "place", name="pk_item_results"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "flow_versions",
         sa.Column("flow_id", _name, nullable=False),
         sa.Column("version", _name, nullable=False),

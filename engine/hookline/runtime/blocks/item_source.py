@@ -1,0 +1,59 @@
+"""Where a foreach gets its items from: a list, or a stream."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from hookline.errors import BlobGone, StepError
+from hookline.model.progress import Done
+from hookline.model.stream import Stream
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import StepFailed, error_info
+from hookline.runtime.spool import StreamReader
+
+
+class ItemSource(Protocol):
+    """Gives items, each once, to several who ask."""
+
+    async def take(self) -> tuple[int, Any] | None:
+        """An item with its place; None where all were taken. Raises StepFailed and StoreError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class ListItems:
+    """The items of a list."""
+
+    def __init__(self, items: list[Any], done: Done) -> None:
+        self._items = items
+        self._places = _places(done, len(items))
+
+    async def take(self) -> tuple[int, Any] | None:
+        place = next(self._places, None)
+        return None if place is None else (place, self._items[place])
+
+    async def close(self) -> None:
+        pass
+
+
+class StreamItems:
+    """The items of a stream, read as they are asked for."""
+
+    def __init__(self, run: ExecutionRun, stream: Stream, done: Done, path: str) -> None:
+        """`path`: the block's."""
+        self._reader = StreamReader(run.services.blobs, stream, _places(done, stream.count), exact=run.flow.exact)
+        self._path = path
+
+    async def take(self) -> tuple[int, Any] | None:
+        try:
+            return await self._reader.take()
+        except BlobGone as error:
+            raise StepFailed(error_info(StepError(error.message, code=error.code), self._path)) from error
+
+    async def close(self) -> None:
+        await self._reader.close()
+
+
+def _places(done: Done, total: int) -> Iterator[int]:
+    for places in done.left(total):
+        yield from places

@@ -1,0 +1,127 @@
+"""Keeping items that are too many for memory: as lines of JSON in a blob."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+from hookline.errors import StoreError
+from hookline.jsontypes import decode, encode
+from hookline.model.stream import Stream
+from hookline.ports import Blobs, BlobWriter
+from hookline.runtime.results import to_json
+
+_CHUNK: Final = 128 * 1024
+
+
+class Spool:
+    """A stream in the making. Leaving without `finish` leaves nothing."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._writer: BlobWriter | None = None
+        self._buffer = bytearray()
+        self._count = 0
+
+    async def add(self, item: bytes) -> None:
+        """Add an item, as JSON. Raises StoreError."""
+        self._buffer += item
+        self._buffer += b"\n"
+        self._count += 1
+        if len(self._buffer) >= _CHUNK:
+            await self._write()
+
+    async def finish(self) -> Stream:
+        """Make it durable. Raises StoreError."""
+        await self._write()
+        writer = await self._open()
+        return Stream((await writer.commit()).id, self._count)
+
+    async def abort(self) -> None:
+        """Throw it away; harmless after `finish`."""
+        if self._writer is not None:
+            await self._writer.abort()
+
+    async def _open(self) -> BlobWriter:
+        if self._writer is None:
+            self._writer = await self._blobs.create()
+        return self._writer
+
+    async def _write(self) -> None:
+        writer = await self._open()
+        await writer.write(bytes(self._buffer))
+        self._buffer.clear()
+        # The items may have come without anything to wait for.
+        await asyncio.sleep(0)
+
+
+async def spooled(blobs: Blobs, items: AsyncIterator[Any], *, exact: bool) -> Stream:
+    """Keep all items that an action gives. Raises NotJson, which names the item, StoreError, and what it raises."""
+    spool = Spool(blobs)
+    number = 0
+    try:
+        async for item in items:
+            await spool.add(encode(to_json(item, f"result[{number}]", exact=exact)))
+            number += 1
+        return await spool.finish()
+    finally:
+        await spool.abort()
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class StreamReader:
+    """Reads some of a stream's items, in order, for several who take one at a time."""
+
+    def __init__(self, blobs: Blobs, stream: Stream, wanted: Iterator[int], *, exact: bool) -> None:
+        """`wanted`: the places of the items that are read, in order."""
+        self._stream = stream
+        self._exact = exact
+        self._chunks = blobs.open(stream.blob_id, _CHUNK)
+        self._wanted = wanted
+        self._next = next(wanted, None)
+        self._lines: deque[bytes] = deque()
+        self._at = 0
+        """The place of the first of the lines."""
+        self._rest = b""
+        self._reading = asyncio.Lock()
+
+    async def take(self) -> tuple[int, Any] | None:
+        """An item with its place; None where all were taken. Raises StoreError, and BlobGone."""
+        while self._next is not None:
+            place = self._next
+            if place < self._at + len(self._lines):
+                self._skip(place - self._at)
+                line = self._lines.popleft()
+                self._at += 1
+                self._next = next(self._wanted, None)
+                return place, decode(line, exact=self._exact)
+            async with self._reading:
+                # Whoever waited for its turn to read may find that there is something to take.
+                if self._next is not None and self._next >= self._at + len(self._lines):
+                    await self._read()
+        return None
+
+    async def close(self) -> None:
+        """Read no more."""
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _skip(self, lines: int) -> None:
+        if lines >= len(self._lines):
+            self._at += len(self._lines)
+            self._lines.clear()
+            return
+        for _ in range(lines):
+            self._lines.popleft()
+        self._at += lines
+
+    async def _read(self) -> None:
+        self._skip(len(self._lines))
+        chunk = await anext(self._chunks, None)
+        if chunk is None:
+            raise StoreError(f"blob {self._stream.blob_id} ends before item {self._next} of {self._stream.count}")
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._lines.extend(lines)
