@@ -189,6 +189,7 @@ async def test_those_that_wait_for_their_turn_outlive_a_restart_and_stay_spaced(
     # Both turns pass while nothing runs: they don't come together afterwards.
     harness.clock.advance(3600)
     async with harness.engine() as engine:
+        await harness.until_calls(2)
         for execution_id in ids:
             await harness.advance_until(engine, execution_id)
     assert len(ran) == 3
