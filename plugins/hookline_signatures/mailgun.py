@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, QuerystringParser, parse_options_header
 
-from hookline.api import Check, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import Answer, Check, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.checks import MISMATCH, UNREADABLE
 from hookline_signatures.freshness import WithinADay
@@ -44,7 +44,7 @@ class Mailgun(Scheme[MacCredential, WithinADay]):
 
     The rest of the body isn't signed. So the token, which is used once, is the dedupe key: whoever caught a message
     can't send another one with its signature. A flow that names a `dedupe_key` of its own gives that up. Mailgun tries
-    again for eight hours, and takes a 406 for final.
+    again for eight hours, and takes nothing but a 200 for taken, which is what it gets, and a 406 for final.
     """
 
     name: ClassVar[str] = "mailgun"
@@ -52,6 +52,7 @@ class Mailgun(Scheme[MacCredential, WithinADay]):
     retries_for: ClassVar[timedelta] = timedelta(hours=8)
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = WithinADay
+    accepted: ClassVar[Answer | None] = Answer()
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: WithinADay) -> Check:
         """Everything is in the body: JSON for events, a form for what a route forwards."""

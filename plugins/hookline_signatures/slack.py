@@ -4,11 +4,12 @@ import hmac
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 from pydantic import BaseModel
 
-from hookline.api import Answer, Check, Scheme, SignedRequest, Verified
+from hookline.api import Answer, Check, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.body_mac import MacCredential, read_mac
 from hookline_signatures.checks import Mac
 from hookline_signatures.freshness import Within5Minutes
@@ -20,6 +21,9 @@ from hookline_signatures.secret_values import as_bytes
 _SIGNATURE: Final = "x-slack-signature"
 _TIMESTAMP: Final = "x-slack-request-timestamp"
 _PREFIX: Final = "v0="
+_FORM: Final = "application/x-www-form-urlencoded"
+_LONGEST_CHECK: Final = 1000
+"""Bytes. A check of the certificate has two fields; what is longer is something else."""
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -33,7 +37,8 @@ class Slack(Scheme[MacCredential, Within5Minutes]):
 
     At Slack: Your Apps, the app; the flow's URL goes to Event Subscriptions, Slash Commands or Interactivity. The
     credential's `secret` is the Signing Secret under Basic Information. Slack asks whether the URL is right
-    (`url_verification`, `ssl_check`): the scheme answers, and no flow starts.
+    (`url_verification`), and from time to time whether its certificate is good (`ssl_check`, by GET or as a form, which
+    it doesn't sign): the scheme answers, and no flow starts.
 
     `X-Slack-Signature` signs the time of sending and the body. The dedupe key is `event_id`, which commands and
     interactions don't have: Slack sends those once. It waits for three seconds; an event that isn't taken is tried
@@ -55,6 +60,14 @@ class Slack(Scheme[MacCredential, Within5Minutes]):
         # Its check of our TLS certificate isn't signed, and asks for nothing but a 200.
         if request.method == "GET" and request.parameter("ssl_check") == "1":
             return Answered(Answer())
+        if not _is_form(request):
+            return self._signed(request, credential, settings)
+        try:
+            return _FormCheck(self._signed(request, credential, settings))
+        except NotVerified as refused:
+            return _FormCheck(refused)
+
+    def _signed(self, request: SignedRequest, credential: MacCredential, settings: Within5Minutes) -> Check:
         timestamp = required(request, _TIMESTAMP)
         check_fresh(timestamp, request.received_at, settings.tolerance)
         signature = read_mac(required(request, _SIGNATURE), _PREFIX, "hex")
@@ -69,6 +82,39 @@ class Slack(Scheme[MacCredential, Within5Minutes]):
         timestamp = str(int(request.received_at.timestamp()))
         mac = hmac.new(as_bytes(credential.secret)[0], f"v0:{timestamp}:".encode() + body, "sha256").hexdigest()
         return [(_TIMESTAMP, timestamp), (_SIGNATURE, _PREFIX + mac)]
+
+
+def _is_form(request: SignedRequest) -> bool:
+    return (request.header("content-type") or "").partition(";")[0].strip().lower() == _FORM
+
+
+class _FormCheck:
+    """A form: the check of the certificate, or else what its signature says of it."""
+
+    def __init__(self, signature: Check | NotVerified) -> None:
+        self._signature = signature
+        self._beginning = b""
+
+    def feed(self, chunk: bytes) -> None:
+        if not isinstance(self._signature, NotVerified):
+            self._signature.feed(chunk)
+        self._beginning += chunk[: _LONGEST_CHECK + 1 - len(self._beginning)]
+
+    async def finish(self) -> Verified:
+        if self._asks():
+            return Verified(answer=Answer())
+        if isinstance(self._signature, NotVerified):
+            raise self._signature
+        return await self._signature.finish()
+
+    def _asks(self) -> bool:
+        if len(self._beginning) > _LONGEST_CHECK:
+            return False
+        try:
+            fields = parse_qsl(self._beginning.decode("ascii"), max_num_fields=10)
+        except ValueError:
+            return False
+        return [value for name, value in fields if name == "ssl_check"] == ["1"]
 
 
 def _answered(event: _Event | None, verified: Verified) -> Verified:

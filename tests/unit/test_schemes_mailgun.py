@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from tests.unit.scheme_trial import SECONDS, Trial
 
 from hookline.api import CannotVerify, NotVerified, Verified
+from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.freshness import WithinADay
 from hookline_signatures.mailgun import Mailgun
 
@@ -171,3 +173,11 @@ def test_rule_9_a_token_is_kept_until_it_is_too_old_whatever_the_flow_says() -> 
         # From a time of sending that lies ahead by the tolerance to one that lies behind by it.
         assert kept >= 2 * tolerance
         assert kept >= timedelta(hours=8)
+
+
+async def test_what_is_accepted_and_what_came_before_gets_the_200_without_which_mailgun_tries_again() -> None:
+    flow = webhook_flow(scheme=Mailgun(), credential="mailgun", scheme_settings=WithinADay())
+    hook = HookOverMemory(flow, credentials={"mailgun": ("mailgun", MacCredential.model_validate({"secret": KEY}))})
+    body = mailgun.complete(b'{"event-data": {}}', at=hook.clock.at)
+    assert [(await hook.send(body)).status for _ in range(2)] == [200, 200]
+    assert len(hook.intake.accepted) == 1

@@ -7,6 +7,8 @@ import pytest
 from tests.unit.scheme_trial import SECONDS, Trial
 
 from hookline.api import Answer, NotVerified
+from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.slack import Slack
 
 #: From Slack's documentation of its signatures.
@@ -72,6 +74,41 @@ async def test_its_check_of_the_certificate_gets_a_200_and_any_other_get_is_judg
             await slack({}, method="GET", url=f"https://hooks.example/hook/shop{query}")
     with pytest.raises(NotVerified):
         await slack({}, method="POST", url="https://hooks.example/hook/shop?ssl_check=1")
+
+
+FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+
+async def test_its_check_of_the_certificate_by_a_form_gets_a_200_and_starts_nothing_signed_or_not() -> None:
+    """Slack's own Bolt answers it before it verifies anything."""
+    for body in (b"ssl_check=1&token=t", b"token=t&ssl_check=1"):
+        for headers in (FORM, {**FORM, **slack.sign(body)}, {**FORM, "x-slack-signature": "v0=00"}):
+            assert (await slack(headers, body)).answer == Answer()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (FORM, b"ssl_check=0&token=t"),
+        (FORM, b"ssl_check=1&ssl_check=1"),
+        (FORM, b"text=ssl_check%3D1"),
+        (FORM, b"ssl_check=1&text=" + b"x" * 1000),
+        (FORM, b"\xffssl_check=1"),
+        ({}, b"ssl_check=1&token=t"),
+        ({"content-type": "application/json"}, b"ssl_check=1&token=t"),
+    ],
+)
+async def test_no_other_form_passes_for_a_check_of_the_certificate(headers: dict[str, str], body: bytes) -> None:
+    with pytest.raises(NotVerified):
+        await slack(headers, body)
+    assert (await slack({**headers, **slack.sign(body)}, body)).answer is None
+
+
+async def test_a_check_of_the_certificate_is_answered_by_the_hook_and_no_execution_starts() -> None:
+    flow = webhook_flow(scheme=Slack(), credential="slack")
+    hook = HookOverMemory(flow, credentials={"slack": ("slack", MacCredential.model_validate({"secret": SECRET}))})
+    reply = await hook.send(b"ssl_check=1&token=t", FORM["content-type"])
+    assert (reply.status, reply.body, hook.intake.accepted) == (200, b"", [])
 
 
 def test_what_is_accepted_is_answered_with_an_empty_200() -> None:
