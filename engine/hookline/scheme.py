@@ -151,8 +151,12 @@ class Scheme(ABC, Generic[C, S]):
     json_as: ClassVar[str | None] = None
     """The media type as which the provider sends its JSON, where that is no type of JSON's: a flow that takes it says
     `"body": "json"`, and `hookline check` remarks where it doesn't."""
+    signs_url: ClassVar[bool] = False
+    """The URL is among what is signed: `hookline check` remarks where the server has no `public_url`."""
     accepted: ClassVar[Answer | None] = None
     """What the provider insists on where a message was accepted, or came before; 202 or 200 with JSON by default."""
+    challenge: ClassVar[str | None] = None
+    """The `WWW-Authenticate` of each 401, where it verifies by a way to authenticate that HTTP has (RFC 9110)."""
     bare_refusals: ClassVar[bool] = False
     """The provider wants no body in the answer to what is refused."""
 

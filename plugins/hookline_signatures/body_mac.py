@@ -44,7 +44,9 @@ class HmacSettings(BaseModel):
         description="The header that holds the MAC.", examples=["X-Signature"]
     )
     algorithm: Literal["sha1", "sha256", "sha512"] = Field(default="sha256", description="The hash.")
-    encoding: Literal["hex", "base64"] = Field(default="hex", description="How the MAC is written.")
+    encoding: Literal["hex", "base64", "any"] = Field(
+        default="hex", description="How the MAC is written; `any`: either is taken."
+    )
     prefix: str = Field(default="", description="What stands before the MAC, such as `sha256=`.")
     timestamp_header: Annotated[str, AfterValidator(header_name)] | None = Field(
         default=None, description="The header that holds the time of sending, in whole seconds since 1970."
@@ -82,6 +84,11 @@ class HmacSettings(BaseModel):
         """What is signed, with the default filled in."""
         return self.signed or ("{body}" if self.timestamp_header is None else "{timestamp}.{body}")
 
+    @property
+    def encodings(self) -> Sequence[Literal["hex", "base64"]]:
+        """Those that are taken; we write the first."""
+        return ("hex", "base64") if self.encoding == "any" else (self.encoding,)
+
     def around(self, timestamp: bytes, message_id: bytes) -> tuple[bytes, bytes]:
         """What is signed before the body, and after it."""
         known = {"{timestamp}": timestamp, "{id}": message_id}
@@ -95,7 +102,8 @@ class Hmac(Scheme[MacCredential, HmacSettings]):
     """A MAC of the body in a header of any name: for senders that have no scheme of their own here.
 
     At the sender, give the flow's URL and a secret, and find out how it makes its MAC; the settings say that. Header
-    and encoding have to be as the settings say: nothing is guessed.
+    and encoding have to be as the settings say: nothing is guessed, but between hex and base64 where `encoding` is
+    `any`.
 
     There is a dedupe key where `id_header` names the header that holds an id, which should be part of what is signed.
     A time is judged where `timestamp_header` names one; it then has to be signed too.
@@ -115,12 +123,13 @@ class Hmac(Scheme[MacCredential, HmacSettings]):
         if settings.id_header is not None:
             known_as = required(request, settings.id_header)
             check_id(known_as, settings.id_header)
-        signature = read_mac(required(request, settings.header), settings.prefix, settings.encoding)
+        text = required(request, settings.header)
+        signatures = [read_mac(text, settings.prefix, encoding) for encoding in settings.encodings]
         before, after = settings.around(as_received(timestamp), as_received(known_as or ""))
         return Mac(
             as_bytes(credential.secret),
             settings.algorithm,
-            [signature],
+            signatures,
             before=before,
             after=after,
             dedupe_key=known_as,
@@ -139,7 +148,7 @@ class Hmac(Scheme[MacCredential, HmacSettings]):
             headers.append((settings.id_header, made))
         before, after = settings.around(timestamp.encode(), made.encode())
         mac = hmac.new(as_bytes(credential.secret)[0], before + body + after, settings.algorithm).digest()
-        return [*headers, (settings.header, settings.prefix + write_mac(mac, settings.encoding))]
+        return [*headers, (settings.header, settings.prefix + write_mac(mac, settings.encodings[0]))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import hmac
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -14,6 +14,8 @@ from hookline_signatures.checks import Settled
 from hookline_signatures.header_text import as_received, from_base64, required
 from hookline_signatures.secret_values import Secrets, as_bytes
 
+BEARER: Final = 'Bearer realm="hookline"'
+"""The challenge to who has no good token (RFC 6750)."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -55,6 +57,7 @@ class Basic(Scheme[BasicCredential, NoSettings]):
     title: ClassVar[str] = "Basic authentication"
     credential: ClassVar[type[BaseModel] | None] = BasicCredential
     reads_body: ClassVar[bool] = False
+    challenge: ClassVar[str | None] = 'Basic realm="hookline", charset="UTF-8"'
 
     def open(self, request: SignedRequest, credential: BasicCredential, settings: NoSettings) -> Settled:
         """Compare user and password."""
@@ -101,6 +104,7 @@ class Bearer(Scheme[BearerCredential, NoSettings]):
     title: ClassVar[str] = "Bearer token"
     credential: ClassVar[type[BaseModel] | None] = BearerCredential
     reads_body: ClassVar[bool] = False
+    challenge: ClassVar[str | None] = BEARER
 
     def open(self, request: SignedRequest, credential: BearerCredential, settings: NoSettings) -> Settled:
         """Compare the token."""

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from hookline.api import CannotVerify, Check, Duration, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.checks import MISMATCH
 from hookline_signatures.fetched import Fetched
-from hookline_signatures.header_only import header_name
+from hookline_signatures.header_only import BEARER, header_name
 from hookline_signatures.header_text import required
 from hookline_signatures.jwt_keys import SHORTEST_SECRET, Algorithm, VerifyingKey, key_set, public, shared
 from hookline_signatures.secret_values import AnySecrets, listed
@@ -140,6 +140,7 @@ class Jwt(Scheme[JwtCredential, JwtSettings]):
     credential: ClassVar[type[BaseModel] | None] = JwtCredential
     settings: ClassVar[type[BaseModel]] = JwtSettings
     reads_body: ClassVar[bool] = False
+    challenge: ClassVar[str | None] = BEARER
 
     def __init__(self) -> None:
         self._sets = Fetched("the set of keys", _read_set, kept_for=_KEPT_FOR, named_by_sender=False)

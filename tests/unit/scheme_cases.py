@@ -73,6 +73,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
             "signed": "v0:{timestamp}:{body}:{id}",
         },
     ),
+    "hmac, any encoding": ("hmac", {"secret": "topsecret"}, {"header": "X-Sig", "encoding": "any"}),
     "github": ("github", {"secret": "topsecret"}, {}),
     "bitbucket": ("bitbucket", {"secret": "topsecret"}, {}),
     "dropbox": ("dropbox", {"secret": "topsecret"}, {}),

@@ -49,6 +49,22 @@ async def test_each_algorithm_and_encoding(algorithm: str, encoding: str) -> Non
             await verify(Hmac(), "schlüssel", settings, {"x-sig": wrong})
 
 
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
+async def test_either_encoding_is_taken_where_the_settings_say_any(algorithm: str) -> None:
+    mac = hmac.new(b"topsecret", BODY, algorithm)
+    settings = {"header": "X-Sig", "algorithm": algorithm, "encoding": "any", "prefix": "s="}
+    for written in (mac.hexdigest(), b64encode(mac.digest()).decode(), b64encode(mac.digest()).decode().rstrip("=")):
+        await verify(Hmac(), "topsecret", settings, {"x-sig": f"s={written}"})
+    for wrong in (
+        "s=",
+        "s=" + mac.hexdigest()[:-1],
+        "s=" + b64encode(mac.hexdigest().encode()).decode(),
+        mac.hexdigest(),
+    ):
+        with pytest.raises(NotVerified):
+            await verify(Hmac(), "topsecret", settings, {"x-sig": wrong})
+
+
 @pytest.mark.parametrize(
     ("signed", "message"),
     [

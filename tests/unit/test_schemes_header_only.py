@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.unit.scheme_cases import case
 
 from hookline.api import NotVerified, Scheme, SignedRequest, Verified
+from hookline.testing.hook import HookOverMemory, webhook_flow
 from hookline_signatures.header_only import ApiKey, Basic
 
 
@@ -83,3 +85,27 @@ def test_a_credential_without_its_secret_is_refused() -> None:
         assert model is not None
         with pytest.raises(ValidationError):
             model.model_validate({})
+
+
+@pytest.mark.parametrize(
+    ("name", "challenge"),
+    [
+        ("basic", b'Basic realm="hookline", charset="UTF-8"'),
+        ("bearer", b'Bearer realm="hookline"'),
+        ("jwt, secret", b'Bearer realm="hookline"'),
+        ("api-key", None),
+        ("github", None),
+    ],
+)
+async def test_a_401_says_how_to_authenticate_where_http_has_a_name_for_it(name: str, challenge: bytes | None) -> None:
+    """RFC 9110, 11.6.1: a 401 has a challenge; the same one whatever was wrong."""
+    scheme, credential, chosen = case(name)
+    flow = webhook_flow(
+        scheme=scheme, credential="c", scheme_settings=chosen, allow_from=["192.0.2.0/24"], client_rate="3/h"
+    )
+    hook = HookOverMemory(flow, credentials={"c": (scheme.name, credential)})
+    replies = [await hook.send(b"{}"), await hook.send(b"{}", headers=[(b"authorization", b"Basic x")])]
+    hook.credentials.clear()
+    unknown = await hook.send(b"{}")
+    assert [(reply.status, dict(reply.headers).get(b"www-authenticate")) for reply in replies] == [(401, challenge)] * 2
+    assert (unknown.status, b"www-authenticate" in dict(unknown.headers)) == (503, False)

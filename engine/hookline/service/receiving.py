@@ -45,8 +45,10 @@ class HookOptions:
     """Bytes in a body that is held in memory, on the wire and inflated."""
     max_file: int = 1_000_000_000
     """Bytes in a file."""
-    max_uploads: int | None = None
+    max_file_total: int | None = None
     """Bytes of files that all requests under way may have stored together; ten times `max_file` by default."""
+    max_body_total: int | None = None
+    """Bytes of bodies that all requests under way may hold in memory together; fifty times `max_body` by default."""
     read_timeout: float = 30.0
     """Seconds that a sender may be silent within its body."""
     max_request_time: float = 1800.0
@@ -106,7 +108,8 @@ class Receiver:
     ) -> None:
         self._credentials = credentials
         self._blobs = blobs
-        self._room = Room(options.max_uploads or 10 * options.max_file)
+        self._stored = Room(options.max_file_total or 10 * options.max_file)
+        self._held = Room(options.max_body_total or 50 * options.max_body)
         self._http = http
         self._clock = clock
         self._options = options
@@ -116,7 +119,7 @@ class Receiver:
 
     def uploads(self) -> Uploads:
         """Where the files of one request go."""
-        return Uploads(self._blobs, self._room)
+        return Uploads(self._blobs, self._stored, self._held)
 
     def check_sender(self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen) -> None:
         """What is asked of the sender of a request that brings nothing. Raises TooMany and NotVerified."""
@@ -201,6 +204,8 @@ class Receiver:
 
     def _sender(self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen) -> Address | None:
         """Who sends. Raises TooMany over the rate of that one."""
+        scheme = purpose.verifier.scheme
+        seen.challenge = None if scheme is None else scheme.challenge
         sender = self._clients.address(request.client, headers.joined)
         seen.client = str(sender) if sender is not None else request.client
         self._clients.check_rate(purpose.name, purpose.settings, sender, self._clock.monotonic())

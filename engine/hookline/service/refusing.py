@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from hookline.errors import RequestRefused
+from hookline.errors import NotVerified, RequestRefused
 from hookline.jsontypes import decode, encode
 from hookline.model.refused import BODY_KEPT
 from hookline.model.webhook import RequestSettings
@@ -54,7 +54,7 @@ class Record(Protocol):
 class Seen:
     """What is known of a request by the time that it is answered, whatever the answer is."""
 
-    __slots__ = ("bare", "beginning", "client", "flow_id", "masks", "origin", "path", "webhook", "wire")
+    __slots__ = ("bare", "beginning", "challenge", "client", "flow_id", "masks", "origin", "path", "webhook", "wire")
 
     def __init__(self) -> None:
         self.flow_id = UNKNOWN_FLOW
@@ -67,6 +67,8 @@ class Seen:
         """What is recorded in place of the path, where that is a secret."""
         self.masks = _NO_MASKS
         self.client: str | None = None
+        self.challenge: str | None = None
+        """How a sender that couldn't be verified may authenticate, as HTTP has it."""
         self.wire: Wire | None = None
         self.beginning: Beginning | None = None
 
@@ -94,6 +96,8 @@ class Refuser:
             client=seen.client or request.client,
             body=seen.beginning.masked(seen.masks) if seen.beginning is not None else None,
         )
+        if seen.challenge is not None and isinstance(error, NotVerified):
+            error.headers = (*error.headers, ("www-authenticate", seen.challenge))
         return refusal(error)
 
     def gone(self, seen: Seen) -> None:
