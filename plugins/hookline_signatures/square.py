@@ -38,6 +38,7 @@ class Square(Scheme[MacCredential, NoSettings]):
     title: ClassVar[str] = "Square"
     retries_for: ClassVar[timedelta] = timedelta(hours=24)
     credential: ClassVar[type[BaseModel] | None] = MacCredential
+    signs_url: ClassVar[bool] = True
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:
         """Read the header, and begin the MAC."""

@@ -45,6 +45,7 @@ class Twilio(Scheme[MacCredential, NoSettings]):
     name: ClassVar[str] = "twilio"
     title: ClassVar[str] = "Twilio"
     credential: ClassVar[type[BaseModel] | None] = MacCredential
+    signs_url: ClassVar[bool] = True
     accepted: ClassVar[Answer | None] = Answer(204)
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:

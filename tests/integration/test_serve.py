@@ -90,15 +90,22 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("server", ["hypercorn", "uvicorn"])
-def test_it_says_where_it_listens_serves_and_ends_well_on_sigterm(folder: Path, server: str) -> None:
+def test_it_says_where_it_listens_and_what_is_wrong_serves_and_ends_well_on_sigterm(folder: Path, server: str) -> None:
+    verify = {"scheme": "square", "credential": "square"}
+    signs_url = {"id": "pay", "trigger": {"use": "webhook", "with": {"verify": verify}}, "steps": []}
+    (folder / "flows" / "pay.json").write_text(json.dumps(signs_url))
     with serving(folder, "--server", server) as (process, said):
         assert get(f"{said['url']}/readyz")[0] == 200
         token = Path(said["token_file"])
         assert token.stat().st_mode & 0o777 == 0o600
         headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
         flows = json.loads(get(f"{said['url']}/api/v1/flows", **headers)[1])["items"]
-        assert [flow["url"] for flow in flows] == [f"{said['url']}/hook/greet"]
+        assert [flow["url"] for flow in flows] == [f"{said['url']}/hook/{name}" for name in ("greet", "pay")]
         assert stopped(process) == 0
+    assert (
+        "scheme 'square' signs the URL that is called, and this server has no public_url"
+        in (folder / "log").read_text()
+    )
     assert not (folder / ".hookline" / "server.json").exists()
 
 

@@ -41,6 +41,29 @@ def test_a_good_flow_passes_and_that_it_verifies_nothing_is_remarked() -> None:
     assert checked("--strict")[0] == 1
 
 
+def test_a_scheme_that_signs_the_url_is_remarked_where_there_is_no_public_url(
+    flows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def verified(scheme: str) -> dict[str, Any]:
+        return {"verify": {"scheme": scheme, "credential": scheme}}
+
+    wait = {"id": "sms", "use": "webhook", "with": verified("twilio")}
+    flow = {"id": "greet", "trigger": {"use": "webhook", "with": verified("square")}, "steps": [wait]}
+    (flows / "greet.json").write_text(json.dumps(flow))
+
+    def remarked() -> list[tuple[str, str]]:
+        code, problems = checked("--no-credentials")
+        assert code == 0
+        return [(one["pointer"], one["severity"]) for one in problems if one["code"] == "public_url_missing"]
+
+    assert remarked() == [("/trigger/with/verify", "warning"), ("/steps/0/with/verify", "warning")]
+    monkeypatch.setenv("HOOKLINE_PUBLIC_URL", "https://hooks.example")
+    assert remarked() == []
+    monkeypatch.delenv("HOOKLINE_PUBLIC_URL")
+    (flows / "greet.json").write_text(json.dumps({**flow, "trigger": GOOD["trigger"], "steps": []}))
+    assert remarked() == []
+
+
 EXACT = {
     "id": "bill",
     "trigger": {"use": "webhook", "with": {"verify": "none", "numbers": "exact"}},

@@ -53,7 +53,15 @@ def check(
             # One file must not hide what is wrong with the others.
             problems.append(unreadable(file, error))
             continue
-        found = lint(data, registry, credentials, file=str(file), flows=among, environment=os.environ)
+        found = lint(
+            data,
+            registry,
+            credentials,
+            file=str(file),
+            flows=among,
+            environment=os.environ,
+            public_url=settings.public_url is not None,
+        )
         problems += [_remarked(problem) if fresh else problem for problem in found]
     # What only shows between files: names that don't fit, ids that two files have.
     for folder in sorted({file.parent for file, _ in files}):

@@ -15,6 +15,7 @@ from hookline.cli.options import engine_options, hook_options, local_url
 from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
 from hookline.discovery import discover
+from hookline.flows.signed_urls import unknown_urls
 from hookline.runtime.engine import Engine
 from hookline.service import serving
 from hookline.service.admin import blueprints
@@ -70,7 +71,7 @@ async def run_server(
     shutdown = asyncio.Event()
     async with engine:
         _stop_on_signals(engine, shutdown)
-        _report_flows(engine)
+        _report_flows(engine, settings)
         collector.settle()
         with announced(settings, url, token_file):
             watchers = (
@@ -134,12 +135,13 @@ async def _stop_on_failure(engine: Engine, shutdown: asyncio.Event) -> None:
     shutdown.set()
 
 
-def _report_flows(engine: Engine) -> None:
+def _report_flows(engine: Engine, settings: Settings) -> None:
     folder = engine.catalog.directory
     if not folder.is_dir():
         engine.log.warning("there is no such folder, so no flow is served until it is made", flows=str(folder))
     for entry in engine.catalog.entries.values():
-        for problem in entry.problems:
+        unknown = unknown_urls(entry.flow) if settings.public_url is None and entry.flow is not None else []
+        for problem in (*entry.problems, *unknown):
             if problem.severity == "warning":
                 engine.log.warning("a flow has a problem", flow=entry.id, problem=str(problem))
     engine.log.info("started", flows=len(engine.catalog.entries), pid=os.getpid())

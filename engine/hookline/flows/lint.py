@@ -8,6 +8,7 @@ from hookline.errors import FlowInvalid, Problem
 from hookline.flows.compile import examine
 from hookline.flows.names import CredentialUse, FlowUse
 from hookline.flows.read import Document, read
+from hookline.flows.signed_urls import unknown_urls
 from hookline.nearest import did_you_mean
 from hookline.registry import Registry
 
@@ -22,12 +23,13 @@ def check(
     flows: Collection[str] | None = None,
     file: str | None = None,
     environment: Mapping[str, str] = _NOTHING,
+    public_url: bool = True,
 ) -> list[Problem]:
     """Everything that is wrong with a flow, warnings included, in the order of the text.
 
     `credentials`: the type of each credential there is, by its name; None where that isn't known, and then names of
     credentials aren't checked. `flows`: the ids of all flows there are, likewise. `environment` holds the variables
-    that may override vars.
+    that may override vars. `public_url`: whether the server has one.
     """
     try:
         document = read(source, file) if isinstance(source, bytes) else source
@@ -40,6 +42,8 @@ def check(
         problems += [problem for problem in found if problem is not None]
     if flows is not None:
         problems += [_flow_problem(use, flows) for use in examined.flows if use.id not in flows]
+    if not public_url and examined.flow is not None:
+        problems += unknown_urls(examined.flow)
     return document.place(problems)
 
 
