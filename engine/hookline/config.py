@@ -83,11 +83,17 @@ class Settings(BaseSettings):
     max_file: ByteSize = Field(
         default=ByteSize(1_000_000_000), gt=0, description="The largest uploaded file, in bytes or as `1GB`."
     )
-    max_uploads: ByteSize | None = Field(
+    max_file_total: ByteSize | None = Field(
         default=None,
         gt=0,
         description="How much all requests under way may have stored together, such as `20GB`; more get 503. Ten times "
         "`max_file` by default.",
+    )
+    max_body_total: ByteSize | None = Field(
+        default=None,
+        gt=0,
+        description="How much of bodies all requests under way may hold in memory together, such as `1GB`; more get "
+        "503. Fifty times `max_body` by default.",
     )
     max_request_time: Duration = Field(
         default=timedelta(minutes=30),
@@ -137,7 +143,17 @@ class Settings(BaseSettings):
         default="console", description="One JSON object a line, or text for people."
     )
 
-    @field_validator("queue", "public_url", "blobs", "files", "admin_token", "secret_key", "max_uploads", mode="before")
+    @field_validator(
+        "queue",
+        "public_url",
+        "blobs",
+        "files",
+        "admin_token",
+        "secret_key",
+        "max_file_total",
+        "max_body_total",
+        mode="before",
+    )
     @classmethod
     def _unset(cls, value: Any) -> Any:
         # `HOOKLINE_QUEUE=` in a unit file or a compose file means that it isn't set.

@@ -1,6 +1,7 @@
 """The hook's answers: SEMANTICS rules 4, 5, 8, 9 and 10, and the table of statuses."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -235,7 +236,7 @@ async def test_time_that_storing_takes_is_not_the_senders_but_counts_for_the_who
 
 
 async def test_all_requests_together_store_so_much_and_no_more() -> None:
-    options = HookOptions("https://hooks.example", max_file=1000, max_uploads=100)
+    options = HookOptions("https://hooks.example", max_file=1000, max_file_total=100)
     hook = HookOverMemory(webhook_flow(), options=options)
     go_on = asyncio.Event()
 
@@ -255,6 +256,47 @@ async def test_all_requests_together_store_so_much_and_no_more() -> None:
     for _ in range(2):
         assert (await hook.send([b"x" * 90, b"x" * 11], "image/png")).status == 413
     assert (await hook.send(b"x" * 100, "image/png")).status == 202
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=b"])
+async def test_bodies_of_all_requests_together_take_so_much_memory_and_no_more(kind: str) -> None:
+    options = HookOptions("https://hooks.example", max_body=300_000, max_body_total=400_000)
+    hook = HookOverMemory(webhook_flow(), options=options)
+    go_on = asyncio.Event()
+
+    def whole(size: int) -> list[bytes]:
+        text = [b"x" * size]
+        if kind == "text/plain":
+            return text
+        return [b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n", *text, b"\r\n--b--"]
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in whole(250_000)[:2]:
+            yield chunk
+        await go_on.wait()
+        for chunk in whole(1)[2:]:
+            yield chunk
+
+    request = HookRequest("POST", "orders", b"/hook/orders", b"", [(b"content-type", kind.encode())], chunks())
+    first = asyncio.create_task(hook.hook.handle(request))
+    await asyncio.sleep(0)
+    refused = await hook.send(whole(200_000), kind)
+    assert (document(refused)["code"], document(refused)["status"]) == ("request.unavailable", 503)
+    # Small ones always have room.
+    assert (await hook.send(whole(60_000), kind)).status == 202
+    assert (await hook.send(whole(140_000), kind)).status == 202
+    go_on.set()
+    assert (await first).status == 202
+    for _ in range(3):
+        assert (await hook.send(whole(300_000), kind)).status == 202
+
+
+async def test_what_a_body_inflates_to_takes_memory_too() -> None:
+    hook = HookOverMemory(
+        webhook_flow(max_body=500_000), options=HookOptions("https://h.example", max_body_total=400_000)
+    )
+    body = gzip.compress(b"x" * 450_000)
+    assert (await hook.send(body, "text/plain", headers=[(b"content-encoding", b"gzip")])).status == 413
 
 
 def png(chunks: AsyncIterator[bytes]) -> HookRequest:

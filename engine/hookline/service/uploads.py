@@ -1,4 +1,4 @@
-"""The blobs of one request: thrown away together, unless its message is accepted."""
+"""What one request brings: the room that it takes, and its blobs, thrown away together unless it is accepted."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,10 +10,12 @@ from hookline.ports import Blob, Blobs, BlobWriter
 
 _log: Final = structlog.get_logger("hookline.service")
 _RETRY_AFTER: Final = 60.0
+SMALL: Final = 64 * 1024
+"""Bytes of a body that aren't counted: as many for each connection are not much."""
 
 
 class Room:
-    """How many bytes all requests under way may have stored together. One for each server."""
+    """How many bytes all requests under way may have brought together. One for each kind of place, in each server."""
 
     __slots__ = ("_left", "_most")
 
@@ -28,8 +30,8 @@ class Room:
         """
         if size > self._left:
             if before + size > self._most:
-                raise TooLarge(f"the files are larger than {self._most} bytes together")
-            raise Unavailable("too many files are being received", retry_after=_RETRY_AFTER)
+                raise TooLarge(f"what the request brings is larger than {self._most} bytes together")
+            raise Unavailable("too much is being received at once", retry_after=_RETRY_AFTER)
         self._left -= size
 
     def give(self, size: int) -> None:
@@ -40,12 +42,15 @@ class Room:
 class Uploads:
     """Makes blobs, and remembers those that nobody has claimed yet."""
 
-    __slots__ = ("_committed", "_room", "_taken", "_writers", "blobs")
+    __slots__ = ("_committed", "_held", "_held_room", "_room", "_taken", "_writers", "blobs")
 
-    def __init__(self, blobs: Blobs, room: Room) -> None:
+    def __init__(self, blobs: Blobs, room: Room, held_room: Room) -> None:
+        """`room` is that of files, and `held_room` that of bodies, which are held in memory."""
         self.blobs = blobs
         self._room = room
         self._taken = 0
+        self._held_room = held_room
+        self._held = 0
         self._writers: list[BlobWriter] = []
         self._committed: list[str] = []
 
@@ -73,9 +78,20 @@ class Uploads:
         self._room.take(size, self._taken)
         self._taken += size
 
+    def hold(self, size: int) -> None:
+        """Take room in memory for so many bytes of the body in all. Raises Unavailable and TooLarge."""
+        if size > SMALL:
+            more = size - self._held
+            self._held_room.take(more, self._held)
+            self._held += more
+
     def release(self) -> None:
         """The request has come, and what it brought takes no more of the room that others need to come."""
-        self._give(self._taken)
+        if self._taken:
+            self._give(self._taken)
+        if self._held:
+            self._held_room.give(self._held)
+            self._held = 0
 
     def _give(self, size: int) -> None:
         self._taken -= size

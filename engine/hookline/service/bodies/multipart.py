@@ -169,6 +169,7 @@ class MultipartReader:
         self._fields_size += len(data)
         if self._fields_size > self._max_body:
             raise TooLarge(f"the fields of the multipart body are larger than {self._max_body} bytes")
+        self._uploads.hold(self._fields_size)
         part.data.append(data)
 
     def _file(self, part: _Part) -> IncomingFile:

@@ -72,9 +72,9 @@ class BodyReader(msgspec.Struct, frozen=True):
             received = await reader.read(self._plain(noted), media.boundary)
             return msgspec.structs.replace(received, raw=noted.raw)
         if not self.codings:
-            return await self._inline(b"".join([chunk async for chunk in chunks]))
+            return await self._inline(await _joined(chunks, uploads))
         wire: list[bytes] = []
-        data = b"".join([chunk async for chunk in self._plain(_noting(chunks, wire))])
+        data = await _joined(self._plain(_noting(chunks, wire)), uploads)
         received = await self._inline(data)
         return msgspec.structs.replace(received, raw=b"".join(wire))
 
@@ -126,6 +126,16 @@ class BodyReader(msgspec.Struct, frozen=True):
 
     async def _run(self, size: int, read: Callable[[], T]) -> T:
         return await self.aside.run(read, large=size > _OFF_THE_LOOP)
+
+
+async def _joined(chunks: AsyncIterable[bytes], uploads: Uploads) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        uploads.hold(size)
+        parts.append(chunk)
+    return b"".join(parts)
 
 
 async def _noting(chunks: AsyncIterator[bytes], into: list[bytes]) -> AsyncIterator[bytes]:
