@@ -15,6 +15,8 @@ out). A commit that carries changes of several kinds passes the points of each.
 | `unblock.before_commit`, `unblock.after_commit` | the end of what blocked a flow's executions |
 | `end.before_commit`, `end.after_commit` | its end |
 | `reopen.before_commit`, `reopen.after_commit` | an operator's retry |
+| `discard.before_commit`, `discard.after_commit` | an operator's word that a failure needs no more care |
+| `replay.before_commit`, `replay.after_commit` | an execution that does another again |
 | `hold.before_commit`, `hold.after_commit` | its going into the line of its order key |
 | `advance.before_commit`, `advance.after_commit` | the end of one that runs in order, with which the next may run |
 | `release.before_commit`, `release.after_commit` | a failed one's giving its order key back |
@@ -51,6 +53,8 @@ POINTS: Final = frozenset(
         "unblock",
         "end",
         "reopen",
+        "discard",
+        "replay",
         "hold",
         "advance",
         "release",

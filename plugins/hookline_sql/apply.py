@@ -176,6 +176,7 @@ _WANTED: Final = {
     statements.PARK: "only one that is queued or running can be parked",
     statements.CANCEL: "it has ended",
     statements.REOPEN: "only a failed one can be reopened",
+    statements.DISCARD: "only a failed one that was not discarded before can be",
     statements.RELEASE_ORDER: "only a failed one holds its key until it is released",
 }
 

@@ -19,6 +19,7 @@ from hookline.api.storage import (
     Change,
     CommitResult,
     Conclude,
+    Discard,
     DropCredential,
     DropEntries,
     End,
@@ -40,9 +41,11 @@ from hookline.api.storage import (
     SetState,
     Settle,
     Start,
+    State,
     StepRecord,
     TimeOut,
     Unblock,
+    cause_of,
     pack,
 )
 
@@ -113,15 +116,22 @@ def batch(changes: Sequence[Change], lines: Lines) -> Batch:
     Raises ValueError or TypeError for what can't be stored.
     """
     made = Batch([], [None] * len(changes))
+    begun: list[tuple[int, str]] = []
     for place, change in enumerate(changes):
         if isinstance(change, Accept):
             row = _accept_row(change.envelope, lines)
-            made.accepts.append((place, change.envelope, len(row[-1])))
             made.operations.extend(_accept(change.envelope, row, place))
+            if change.begun:
+                made.unblocked.append(change.envelope.flow_id)
+                begun.append((place, change.envelope.execution_id))
+            else:
+                made.accepts.append((place, change.envelope, len(row[-1])))
         else:
             if isinstance(change, Unblock):
                 made.unblocked.append(change.flow_id)
             made.operations.extend(_operations(change, place, lines))
+    # The changes that made them ready know nothing of lines.
+    made.operations.extend(Operation(statements.HOLD, id_, (id_,), place) for place, id_ in begun)
     return made
 
 
@@ -157,6 +167,8 @@ def _accept(envelope: Envelope, row: Row, place: int) -> Iterator[Operation]:
         yield Operation(statements.HOLD, key, (key,), place)
     for attachment in envelope.message.attachments:
         yield Operation(statements.REFER, key, (key, attachment.id), place)
+    if envelope.arrival.replay_of is not None:
+        yield Operation(statements.REPLAYS, key, (key, envelope.arrival.replay_of), place)
 
 
 def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]:
@@ -221,7 +233,8 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
                 if error is None
                 else (error.code, _storable(error.message), _storable(error.step), error.retryable)
             )
-            yield Operation(statements.END, key, (key, state.value, outcome.value, micros(at), *cause), place)
+            alike = cause_of(error) if error is not None and state is State.FAILED else None
+            yield Operation(statements.END, key, (key, state.value, outcome.value, micros(at), *cause, alike), place)
             if waited:
                 yield Operation(statements.DROP_WAITS, key, (key,), place)
             if lines.used:
@@ -229,6 +242,8 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
         case Reopen(key, at, deadline):
             yield Operation(statements.REOPEN, key, (key, micros(at), lines.next(), micros(deadline)), place)
             yield Operation(statements.HOLD, key, (key,), place)
+        case Discard(key, at):
+            yield Operation(statements.DISCARD, key, (key, micros(at)), place)
         case Release(key, _):
             yield Operation(statements.RELEASE_ORDER, key, (key,), place)
             yield Operation(statements.ADVANCE, key, (key,), place)

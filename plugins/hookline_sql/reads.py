@@ -3,17 +3,17 @@
 None of them may cost more where there are more executions that have ended; a test holds this against SQLite's plans.
 """
 
-import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, select, text
+from sqlalchemy import Connection, and_, bindparam, func, select, text
 
 from hookline.api.storage import (
     FINAL,
     ORDER,
+    DeadLetterPage,
     Due,
     Envelope,
     ErrorInfo,
@@ -32,6 +32,7 @@ from hookline.api.storage import (
     unpack,
 )
 
+from . import lists
 from .keys import key_hash
 from .tables import (
     blob_refs,
@@ -83,6 +84,12 @@ _JOURNAL: Final = (
 )
 
 
+def _error_of(row: Any) -> ErrorInfo | None:
+    if row.error_code is None:
+        return None
+    return ErrorInfo(row.error_code, row.error_message, row.error_step, bool(row.error_retryable))
+
+
 def _execution(row: Any) -> Execution:
     return Execution(
         id=row.id,
@@ -96,14 +103,15 @@ def _execution(row: Any) -> Execution:
         finished_at=moment(row.finished_at),
         attempt=row.attempt,
         reopened_after=row.reopened_after,
-        error=None
-        if row.error_code is None
-        else ErrorInfo(row.error_code, row.error_message, row.error_step, bool(row.error_retryable)),
+        error=_error_of(row),
         reason=row.reason,
         ready_at=moment(row.ready_at),
         files_removed_at=moment(row.files_removed_at),
         deadline_at=moment(row.deadline_at),
         cancel_asked_at=moment(row.cancel_asked_at),
+        replay_of=row.replay_of,
+        error_cause=row.error_cause,
+        discarded_at=moment(row.discarded_at),
     )
 
 
@@ -233,9 +241,9 @@ def cursor_of(connection: Connection, flow_id: str) -> bytes | None:
     return value
 
 
-def page(connection: Connection, flow_id: str | None, state: State | None, cursor: str | None, limit: int) -> Page:
+def page(connection: Connection, asked: lists.Asked, cursor: str | None, limit: int) -> Page:
     """One page, newest first. Raises ValueError for a cursor that isn't one."""
-    ids: list[str] = list(connection.scalars(listing(flow_id, state, cursor).limit(limit + 1)))
+    ids = lists.ids(connection, asked, cursor, limit + 1)
     wanted = ids[:limit]
     rows = connection.execute(select(*_ABOUT, executions.c.payload).where(executions.c.id.in_(wanted)))
     found = {row.id: row for row in rows}
@@ -248,32 +256,6 @@ def page(connection: Connection, flow_id: str | None, state: State | None, curso
     )
 
 
-def listing(flow_id: str | None, state: State | None, cursor: str | None) -> Select[tuple[str]]:
-    """The ids of a list, newest first."""
-    chosen: list[ColumnElement[bool]] = []
-    newest: ColumnElement[str] = executions.c.id
-    if flow_id is not None:
-        chosen.append(executions.c.flow_id == flow_id)
-    if state is not None:
-        chosen += [executions.c.state == state.value, _ENDED if state in FINAL else _OPEN]
-        if flow_id is None and state not in FINAL:
-            # Sorted, not walked in order: the primary key would lead through all that has ended to find what hasn't.
-            newest = executions.c.id.concat(literal(""))
-    if cursor is not None:
-        chosen.append(newest < _cursor(cursor))
-    return select(executions.c.id).where(*chosen).order_by(newest.desc())
-
-
-def _cursor(text_: str) -> str:
-    try:
-        valid = str(uuid.UUID(text_)) == text_
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ValueError(f"{text_!r} is not a cursor: pass the `next` of the page before")
-    return text_
-
-
 def _without_body(connection: Connection, execution_id: str) -> bytes:
     """The payload of a large message as a list needs it: how it came in, and not what it brought."""
     whole = envelope(connection, execution_id)
@@ -281,6 +263,13 @@ def _without_body(connection: Connection, execution_id: str) -> bytes:
         return b""
     message = msgspec.structs.replace(whole.message, body=None)
     return pack(msgspec.structs.replace(whole, message=message, body_json=b"null", raw=None))
+
+
+def dead_letters(
+    connection: Connection, flow_id: str | None, cause: str | None, cursor: str | None, limit: int
+) -> DeadLetterPage:
+    """One page of groups. Raises ValueError for a cursor that isn't one."""
+    return lists.dead_letters(connection, flow_id, cause, cursor, limit, _error_of)
 
 
 def due(connection: Connection, after: datetime | None, until: datetime, limit: int) -> tuple[Due, ...]:
@@ -381,7 +370,7 @@ def refused_page(connection: Connection, flow_id: str | None, cursor: str | None
     if flow_id is not None:
         asked = asked.where(refused.c.flow_id == flow_id)
     if cursor is not None:
-        asked = asked.where(refused.c.id < _cursor(cursor))
+        asked = asked.where(refused.c.id < lists.id_of(cursor))
     found = [RefusedRequest(**{**row._mapping, "at": moment(row.at)}) for row in connection.execute(asked)]
     return RefusedPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 

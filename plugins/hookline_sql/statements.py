@@ -166,6 +166,13 @@ CLASHES: Final = Statement(
     " AND executions.dedupe_hash IS NOT NULL AND executions.id <> v.id",
 )
 
+#: A statement of its own, so that messages which come from outside don't pay for it.
+REPLAYS: Final = Statement(
+    "replay",
+    (("id", "text"), ("replay_of", "text")),
+    "UPDATE executions SET replay_of = v.replay_of FROM {v} WHERE executions.id = v.id",
+)
+
 #: The window of their keys is over.
 RELEASE: Final = Statement(
     "accept",
@@ -434,8 +441,10 @@ END: Final = Statement(
         ("error_message", "text"),
         ("error_step", "text"),
         ("error_retryable", "boolean"),
+        ("error_cause", "text"),
     ),
     "UPDATE executions SET state = v.state, outcome = v.outcome, finished_at = v.at, ready_at = NULL, reason = NULL,"
+    " error_cause = v.error_cause,"
     " error_code = v.error_code, error_message = v.error_message, error_step = v.error_step,"
     " error_retryable = v.error_retryable,"
     " order_seq = CASE WHEN v.state = 'failed' AND executions.order_holds THEN executions.order_seq END"
@@ -449,8 +458,17 @@ REOPEN: Final = Statement(
     " deadline_at = v.deadline_at, attempt = executions.attempt + 1, reopened_after ="
     " (SELECT coalesce(max(journal.seq), 0) FROM journal WHERE journal.execution_id = v.id),"
     " order_seq = CASE WHEN executions.order_key IS NOT NULL THEN coalesce(executions.order_seq, v.order_seq) END,"
-    " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL"
+    " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL,"
+    " error_cause = NULL, discarded_at = NULL"
     " FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
+)
+
+#: Whatever it is that failed, it is done with.
+DISCARD: Final = Statement(
+    "discard",
+    (("id", "text"), ("at", "bigint")),
+    "UPDATE executions SET discarded_at = v.at FROM {v}"
+    " WHERE executions.id = v.id AND executions.state = 'failed' AND executions.discarded_at IS NULL",
 )
 
 #: Whoever isn't the first in line waits for its turn. A statement of its own, since one that inserts doesn't see what

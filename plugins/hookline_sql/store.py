@@ -7,9 +7,11 @@ from hookline.api.storage import (
     Change,
     Clock,
     CommitResult,
+    DeadLetterPage,
     Due,
     Envelope,
     Execution,
+    Outcome,
     Page,
     Progress,
     RefusedPage,
@@ -18,7 +20,7 @@ from hookline.api.storage import (
     StoredCredential,
 )
 
-from . import changes, reads
+from . import changes, lists, reads
 from .database import Database
 from .times import micros
 
@@ -81,10 +83,24 @@ class SqlStore:
         *,
         flow_id: str | None = None,
         state: State | None = None,
+        outcome: Outcome | None = None,
+        error_code: str | None = None,
+        cause: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        replay_of: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page:
-        return await self._database.read(lambda connection: reads.page(connection, flow_id, state, cursor, limit))
+        asked = lists.Asked(flow_id, state, outcome, error_code, cause, since, until, replay_of)
+        return await self._database.read(lambda connection: reads.page(connection, asked, cursor, limit))
+
+    async def dead_letters(
+        self, *, flow_id: str | None = None, cause: str | None = None, cursor: str | None = None, limit: int = 50
+    ) -> DeadLetterPage:
+        return await self._database.read(
+            lambda connection: reads.dead_letters(connection, flow_id, cause, cursor, limit)
+        )
 
     async def due(self, after: datetime | None, until: datetime, limit: int) -> Sequence[Due]:
         return await self._database.read(lambda connection: reads.due(connection, after, until, limit))

@@ -62,10 +62,20 @@ executions: Final = Table(
     Column("deadline_at", BigInteger),
     #: When somebody asked that it ends as cancelled.
     Column("cancel_asked_at", BigInteger),
+    #: The execution that it does again.
+    Column("replay_of", Name),
+    #: Of one that failed: what it has in common with others that failed for the same reason.
+    Column("error_cause", Name),
+    #: When somebody said that a failed one needs no more care.
+    Column("discarded_at", BigInteger),
     #: None where it is large: then `payloads` has it.
     Column("payload", LargeBinary),
     PrimaryKeyConstraint("id", name="pk_executions"),
 )
+
+
+#: Says of an execution that it is a dead letter.
+DEAD: Final = "error_cause IS NOT NULL AND discarded_at IS NULL"
 
 
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
@@ -85,8 +95,15 @@ _partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS 
 _partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
 # What has not ended. By `finished_at` and not by `state`, so that starting and parking don't touch it.
 _partial("ix_executions_open", "flow_id", "id", where="finished_at IS NULL")
-_partial("ix_executions_ended", "state", "id", where="finished_at IS NOT NULL")
-_partial("ix_executions_flow_ended", "flow_id", "state", "id", where="finished_at IS NOT NULL")
+# A state has few outcomes, so that its executions are found in order in as many parts of the index.
+_partial("ix_executions_ended", "state", "outcome", "id", where="finished_at IS NOT NULL")
+_partial("ix_executions_flow_ended", "flow_id", "state", "outcome", "id", where="finished_at IS NOT NULL")
+# What went wrong, which is little of what ends.
+_partial("ix_executions_error", "error_code", "id", where="error_code IS NOT NULL")
+_partial("ix_executions_flow_error", "flow_id", "error_code", "id", where="error_code IS NOT NULL")
+# Dead letters, with all that their groups are made of.
+_partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=DEAD)
+_partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
 Index("ix_executions_flow", executions.c.flow_id, executions.c.id)
 
 payloads: Final = Table(

@@ -20,6 +20,7 @@ from hookline.ports import (
     Cancel,
     Change,
     Conclude,
+    Discard,
     DropCredential,
     DropEntries,
     End,
@@ -40,7 +41,7 @@ from hookline.ports import (
     TimeOut,
     Unblock,
 )
-from hookline.testing.clock import ManualClock
+from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
 from hookline_sql import statements
 from hookline_sql.backend import sqlite
@@ -54,6 +55,8 @@ ALLOWED = (
     "SCAN credentials",
     "SCAN refused",
     "ix_executions_open",
+    "SCAN part",
+    "ix_executions_dead",
 )
 
 CURSOR = "01a20e14-1c21-708f-b502-459830859189"
@@ -130,6 +133,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         Start(in_order := ordered.execution_id, "v1", now),
         End(in_order, State.FAILED, Outcome.FAILED, now),
         Release(in_order, now),
+        Discard(in_order, now),
         Publish("orders", "v1", b"", now),
         PutCredential("a", "b", b"", now),
         DropCredential("a"),
@@ -183,6 +187,9 @@ ASKED: dict[str, Ask] = {
     "executions_with_callbacks": lambda backend, envelopes: backend.store.executions_with_callbacks(
         envelopes.clock.now(), 10
     ),
+    "dead_letters": lambda backend, _: backend.store.dead_letters(),
+    "dead letters of a flow": lambda backend, _: backend.store.dead_letters(flow_id="orders", cursor=CURSOR),
+    "dead letters of a cause": lambda backend, _: backend.store.dead_letters(flow_id="orders", cause="x"),
     "callbacks": lambda backend, _: backend.store.callbacks("x"),
     "waits": lambda backend, _: backend.store.waits("x"),
     "refused": lambda backend, _: backend.store.refused(),
@@ -216,6 +223,55 @@ async def test_no_list_walks_through_the_history(
     whole = [walk for walk in found if "sqlite_autoindex_executions_1" in walk and " WHERE" not in walk]
     assert found == whole
     assert bool(whole) == (flow_id is state is cursor is None)
+
+
+FILTERS: dict[str, dict[str, Any]] = {
+    "outcome": {"outcome": Outcome.FILTERED},
+    "outcome of a flow": {"outcome": Outcome.FILTERED, "flow_id": "orders"},
+    "outcome in a state": {"outcome": Outcome.FAILED, "state": State.FAILED},
+    "code": {"error_code": "http.503"},
+    "code of a flow": {"error_code": "http.503", "flow_id": "orders"},
+    "code in a state": {"error_code": "http.503", "state": State.FAILED, "outcome": Outcome.FAILED},
+    "cause": {"cause": "x", "flow_id": "orders"},
+    "cause in a state": {"cause": "x", "flow_id": "orders", "state": State.FAILED, "error_code": "http.503"},
+    "replays": {"replay_of": "x"},
+    "replays in a state": {"replay_of": "x", "state": State.SUCCEEDED, "flow_id": "orders"},
+    "since": {"since": START, "until": START},
+    "since, in a state": {"since": START, "until": START, "state": State.FAILED},
+}
+"""What is asked for by more than a flow and a state, and the index that has to lead to it."""
+
+LED = {
+    "outcome": "ix_executions_ended (state=? AND outcome=?",
+    "outcome of a flow": "ix_executions_flow_ended (flow_id=? AND state=? AND outcome=?",
+    "outcome in a state": "ix_executions_ended (state=? AND outcome=?",
+    "code": "ix_executions_error (error_code=?",
+    "code of a flow": "ix_executions_flow_error (flow_id=? AND error_code=?",
+    "code in a state": "ix_executions_error (error_code=?",
+    "cause": "ix_executions_dead (flow_id=? AND error_cause=?",
+    "cause in a state": "ix_executions_dead (flow_id=? AND error_cause=?",
+    "replays": "ix_executions_replay (replay_of=?",
+    "replays in a state": "ix_executions_replay (replay_of=?",
+    "since": "sqlite_autoindex_executions_1 (id>? AND id<?",
+    "since, in a state": "ix_executions_ended (state=? AND outcome=? AND id>? AND id<?",
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("cursor", [None, CURSOR])
+async def test_each_filter_has_an_index_that_leads_to_it(
+    name: str, cursor: str | None, backend: Backend, said: Said, tmp_path: Path
+) -> None:
+    said.clear()
+    await backend.store.executions(**FILTERS[name], cursor=cursor)
+    assert walks(tmp_path / "x.db", said) == []
+    statement, parameters = said[0]
+    connection = sqlite3.connect(tmp_path / "x.db")
+    steps = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()]
+    connection.close()
+    searches = [step for step in steps if step.startswith("SEARCH")]
+    assert searches
+    assert all(LED[name] in step for step in searches), searches
 
 
 @pytest.mark.parametrize("statement", sorted(WRITTEN))

@@ -3,6 +3,7 @@
 from hookline.clock import Clock
 from hookline.errors import BlobGone, ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.faults import fault
+from hookline.model.cause import cause_of
 from hookline.model.execution import (
     BLOCKED,
     FINAL,
@@ -40,7 +41,10 @@ from hookline.ports import (
     Change,
     CommitResult,
     Conclude,
+    DeadLetterPage,
+    DeadLetters,
     Delivery,
+    Discard,
     DropCredential,
     DropEntries,
     Due,
@@ -104,7 +108,10 @@ __all__ = [
     "Clock",
     "CommitResult",
     "Conclude",
+    "DeadLetterPage",
+    "DeadLetters",
     "Delivery",
+    "Discard",
     "DropCredential",
     "DropEntries",
     "Due",
@@ -151,6 +158,7 @@ __all__ = [
     "TimedOut",
     "TooManyEarly",
     "Unblock",
+    "cause_of",
     "check_move",
     "fault",
     "pack",

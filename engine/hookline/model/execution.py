@@ -147,3 +147,9 @@ class Execution(msgspec.Struct, frozen=True):
     """When its time is up, where its flow has a timeout."""
     cancel_asked_at: datetime | None = None
     """When somebody asked that it ends as cancelled."""
+    replay_of: str | None = None
+    """The execution that it does again."""
+    error_cause: str | None = None
+    """Of one that failed: what others that failed for the same reason have too."""
+    discarded_at: datetime | None = None
+    """When somebody said that it needs no more care, although it has failed."""

@@ -81,6 +81,8 @@ class Arrival(msgspec.Struct, frozen=True):
     """The id that the provider itself gave the message."""
     parent: Parent | None = None
     """The execution that gave the message, where it came from none outside."""
+    replay_of: str | None = None
+    """The execution that this one does again."""
 
 
 class Envelope(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ from hookline.ports.changes.callbacks import (
 from hookline.ports.changes.credentials import DropCredential, PutCredential
 from hookline.ports.changes.executions import (
     Cancel,
+    Discard,
     End,
     ForgetFiles,
     Park,
@@ -40,6 +41,7 @@ from hookline.ports.changes.flows import Publish, SetCursor, SetState
 from hookline.ports.changes.items import Conclude, DropEntries, Proceed
 from hookline.ports.changes.refused import REFUSED_KEPT, Refuse
 from hookline.ports.queries.credentials import StoredCredential
+from hookline.ports.queries.dead_letters import DeadLetterPage, DeadLetters
 from hookline.ports.queries.executions import Page, Summary
 from hookline.ports.queries.refused import RefusedPage
 from hookline.ports.queries.work import Due
@@ -66,7 +68,10 @@ __all__ = [
     "Change",
     "CommitResult",
     "Conclude",
+    "DeadLetterPage",
+    "DeadLetters",
     "Delivery",
+    "Discard",
     "DropCredential",
     "DropEntries",
     "Due",

@@ -6,6 +6,7 @@ from typing import Protocol
 from hookline.ports.changes import Change, CommitResult
 from hookline.ports.queries.callbacks import CallbackQueries
 from hookline.ports.queries.credentials import CredentialQueries
+from hookline.ports.queries.dead_letters import DeadLetterQueries
 from hookline.ports.queries.executions import ExecutionQueries
 from hookline.ports.queries.files import FileQueries
 from hookline.ports.queries.flows import FlowQueries
@@ -17,6 +18,7 @@ from hookline.ports.queries.work import WorkQueries
 class Store(
     ExecutionQueries,
     ItemQueries,
+    DeadLetterQueries,
     CallbackQueries,
     WorkQueries,
     FlowQueries,

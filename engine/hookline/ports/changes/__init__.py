@@ -16,6 +16,7 @@ from hookline.ports.changes.callbacks import (
 from hookline.ports.changes.credentials import DropCredential, PutCredential
 from hookline.ports.changes.executions import (
     Cancel,
+    Discard,
     End,
     ForgetFiles,
     Park,
@@ -39,6 +40,7 @@ Change: TypeAlias = (
     | Unblock
     | End
     | Reopen
+    | Discard
     | Release
     | Publish
     | PutCredential

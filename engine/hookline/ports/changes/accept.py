@@ -13,6 +13,8 @@ class Accept:
     """
 
     envelope: Envelope
+    begun: bool = False
+    """Other changes of the same commit say how far it has got already: it isn't handed out as one that never ran."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,14 @@ class Reopen:
 
 
 @dataclass(frozen=True, slots=True)
+class Discard:
+    """A failed execution needs no more care: it is a dead letter no longer, and stays in the history."""
+
+    execution_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A failed execution that holds its order key makes way for the next. Nothing happens where it holds none."""
 

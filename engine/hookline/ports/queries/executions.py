@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from hookline.model.execution import Execution, State, StepRecord
+from hookline.model.execution import Execution, Outcome, State, StepRecord
 from hookline.model.message import Envelope
 
 
@@ -49,11 +49,18 @@ class ExecutionQueries(Protocol):
         *,
         flow_id: str | None = None,
         state: State | None = None,
+        outcome: Outcome | None = None,
+        error_code: str | None = None,
+        cause: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        replay_of: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page:
         """Newest first, paged by key: a page costs the same however long the history is.
 
-        Raises ValueError for a cursor that isn't one.
+        `cause`: only dead letters that have it. `since` and `until` are about when messages were accepted; the one
+        counts, the other doesn't. Raises ValueError for a cursor that isn't one.
         """
         ...

@@ -4,6 +4,7 @@ from hookline.testing.contract_store.accepting import AcceptingContract
 from hookline.testing.contract_store.callbacks import CallbacksContract
 from hookline.testing.contract_store.commits import CommitsContract
 from hookline.testing.contract_store.credentials import CredentialsContract
+from hookline.testing.contract_store.dead_letters import DeadLettersContract
 from hookline.testing.contract_store.ends import EndsContract
 from hookline.testing.contract_store.files import FilesContract
 from hookline.testing.contract_store.flows import FlowsContract
@@ -11,6 +12,7 @@ from hookline.testing.contract_store.items import ItemsContract
 from hookline.testing.contract_store.journal import JournalContract
 from hookline.testing.contract_store.lists import ListsContract
 from hookline.testing.contract_store.refused import RefusedContract
+from hookline.testing.contract_store.replays import ReplaysContract
 from hookline.testing.contract_store.states import StatesContract
 from hookline.testing.contract_store.work import WorkContract
 
@@ -25,6 +27,8 @@ class StoreContract(
     WorkContract,
     CallbacksContract,
     EndsContract,
+    DeadLettersContract,
+    ReplaysContract,
     FilesContract,
     RefusedContract,
     FlowsContract,

@@ -45,6 +45,9 @@ def upgrade() -> None:
         sa.Column("files_removed_at", sa.BigInteger),
         sa.Column("deadline_at", sa.BigInteger),
         sa.Column("cancel_asked_at", sa.BigInteger),
+        sa.Column("replay_of", _name),
+        sa.Column("error_cause", _name),
+        sa.Column("discarded_at", sa.BigInteger),
         sa.Column("payload", sa.LargeBinary),
         sa.PrimaryKeyConstraint("id", name="pk_executions"),
     )
@@ -53,8 +56,13 @@ def upgrade() -> None:
     _partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL")
     _partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
     _partial("ix_executions_open", "flow_id", "id", where="finished_at IS NULL")
-    _partial("ix_executions_ended", "state", "id", where="finished_at IS NOT NULL")
-    _partial("ix_executions_flow_ended", "flow_id", "state", "id", where="finished_at IS NOT NULL")
+    _partial("ix_executions_ended", "state", "outcome", "id", where="finished_at IS NOT NULL")
+    _partial("ix_executions_flow_ended", "flow_id", "state", "outcome", "id", where="finished_at IS NOT NULL")
+    _partial("ix_executions_error", "error_code", "id", where="error_code IS NOT NULL")
+    _partial("ix_executions_flow_error", "flow_id", "error_code", "id", where="error_code IS NOT NULL")
+    dead = "error_cause IS NOT NULL AND discarded_at IS NULL"
+    _partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=dead)
+    _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
     op.create_index("ix_executions_flow", "executions", ["flow_id", "id"])
 
     op.create_table(

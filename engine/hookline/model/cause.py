@@ -1,0 +1,38 @@
+"""What failures have in common: the causes by which dead letters are grouped."""
+
+import hashlib
+import re
+from typing import Final
+
+from hookline.model.execution import ErrorInfo
+
+_SHOWN: Final = 500
+"""Characters of a message that count."""
+
+#: What differs from one failure to the next although the cause is one, and what stands for it. The order counts.
+_VARYING: Final = (
+    (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<uuid>"),
+    (re.compile(r"""(?<!\w)(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')(?!\w)"""), "<text>"),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,}\b"), "<hex>"),
+    (re.compile(r"(?<![A-Za-z_])[-+]?\d+(?:[.,:]\d+)*"), "<n>"),
+)
+_PLACE: Final = re.compile(r"\[\d+\]")
+
+
+def normalised(message: str) -> str:
+    """A message without what differs between failures of one cause: numbers, ids, hex, and what stands in quotes."""
+    text = message[:_SHOWN]
+    for pattern, mark in _VARYING:
+        text = pattern.sub(mark, text)
+    return text
+
+
+def step_of(error: ErrorInfo) -> str | None:
+    """The step that failed, whichever item of a foreach it was: `lines[*]/post`."""
+    return None if error.step is None else _PLACE.sub("[*]", error.step)
+
+
+def cause_of(error: ErrorInfo) -> str:
+    """The same for failures of one flow whose code, step and normalised message are equal."""
+    told = "\n".join((error.code, step_of(error) or "", normalised(error.message)))
+    return hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:16]

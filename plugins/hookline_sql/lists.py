@@ -1,0 +1,181 @@
+"""Lists of executions, page by page, and the groups of dead letters.
+
+Each way of choosing is led by an index that has it in the order of ids. What is asked besides is looked at row by row,
+which is written so that no database takes it for a lead.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, text, union_all
+
+from hookline.api.storage import FINAL, DeadLetterPage, DeadLetters, ErrorInfo, Outcome, State
+
+from .tables import DEAD, executions
+from .times import first_id, moment
+
+_OPEN: Final = executions.c.finished_at.is_(None)
+_ENDED: Final = executions.c.finished_at.is_not(None)
+_DEAD: Final = text(DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a list."""
+
+    flow_id: str | None = None
+    state: State | None = None
+    outcome: Outcome | None = None
+    error_code: str | None = None
+    cause: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    replay_of: str | None = None
+
+
+def ids(connection: Connection, asked: Asked, cursor: str | None, limit: int) -> list[str]:
+    """Ids, newest first. Raises ValueError for a cursor that isn't one."""
+    return list(connection.scalars(listing(asked, cursor, limit)))
+
+
+def listing(asked: Asked, cursor: str | None, limit: int) -> Select[tuple[str]]:
+    """The statement that gives them."""
+    parts = [list(part) for part in _parts(asked)]
+    sorts = asked.flow_id is None and asked.state is not None and asked.state not in FINAL
+    # Sorted, not walked in order: the primary key would lead through all that has ended to find what hasn't.
+    newest: ColumnElement[str] = executions.c.id.concat(literal("")) if sorts else executions.c.id
+    selected = [_page(part, newest, asked, cursor, limit) for part in parts]
+    if len(selected) == 1:
+        return selected[0]
+    found = union_all(*(select(one.subquery("part").c.id) for one in selected)).subquery("found")
+    return select(found.c.id).order_by(found.c.id.desc()).limit(limit)
+
+
+def _page(
+    chosen: list[ColumnElement[bool]], newest: ColumnElement[str], asked: Asked, cursor: str | None, limit: int
+) -> Select[tuple[str]]:
+    if cursor is not None:
+        chosen = [*chosen, newest < id_of(cursor)]
+    if asked.since is not None:
+        chosen = [*chosen, newest >= first_id(asked.since)]
+    if asked.until is not None:
+        chosen = [*chosen, newest < first_id(asked.until)]
+    return select(executions.c.id).where(*chosen).order_by(newest.desc()).limit(limit)
+
+
+def _parts(asked: Asked) -> Iterator[Iterator[ColumnElement[bool]]]:
+    """The conditions of each part of the list: of one, unless a state or an outcome stands for several."""
+    if asked.cause is not None:
+        if asked.flow_id is None:
+            raise ValueError("a cause is one of a flow: say which flow")
+        yield _conditions(asked, "flow_id", "cause")
+    elif asked.replay_of is not None:
+        yield _conditions(asked, "replay_of")
+    elif asked.error_code is not None:
+        yield _conditions(asked, "flow_id", "error_code")
+    elif asked.state in FINAL or asked.outcome is not None:
+        states = sorted(FINAL) if asked.state is None else [asked.state]
+        outcomes = list(Outcome) if asked.outcome is None else [asked.outcome]
+        for state in states:
+            for outcome in outcomes:
+                yield _conditions(
+                    Asked(asked.flow_id, state, outcome, since=asked.since, until=asked.until),
+                    "flow_id",
+                    "state",
+                    "outcome",
+                )
+    else:
+        yield _conditions(asked, "flow_id", "state")
+
+
+def _conditions(asked: Asked, *led: str) -> Iterator[ColumnElement[bool]]:
+    """Those of what is asked; `led` names what an index finds."""
+    given: dict[str, tuple[ColumnElement[Any], str | None]] = {
+        "flow_id": (executions.c.flow_id, asked.flow_id),
+        "cause": (executions.c.error_cause, asked.cause),
+        "replay_of": (executions.c.replay_of, asked.replay_of),
+        "error_code": (executions.c.error_code, asked.error_code),
+        "state": (executions.c.state, asked.state),
+        "outcome": (executions.c.outcome, asked.outcome),
+    }
+    if asked.cause is not None:
+        yield _DEAD  # type: ignore[misc]  # a text is a condition
+    elif asked.error_code is not None or asked.replay_of is not None:
+        yield (executions.c.error_code if asked.replay_of is None else executions.c.replay_of).is_not(None)
+    elif asked.state is not None:
+        yield _ENDED if asked.state in FINAL else _OPEN
+    for name, (column, value) in given.items():
+        if value is not None:
+            yield (column if name in led else func.coalesce(column, "")) == str(value)
+
+
+def id_of(cursor: str) -> str:
+    """A cursor that is an id. Raises ValueError where it isn't one."""
+    try:
+        valid = str(uuid.UUID(cursor)) == cursor
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError(f"{cursor!r} is not a cursor: pass the `next` of the page before")
+    return cursor
+
+
+def dead_letters(
+    connection: Connection,
+    flow_id: str | None,
+    cause: str | None,
+    cursor: str | None,
+    limit: int,
+    error: Callable[[Any], ErrorInfo | None],
+) -> DeadLetterPage:
+    """One page of groups. `error` gives that of a row. Raises ValueError for a cursor that isn't one."""
+    newest = func.max(executions.c.id)
+    groups = (
+        select(
+            executions.c.flow_id,
+            executions.c.error_cause,
+            func.count().label("amount"),
+            func.min(executions.c.finished_at).label("first_at"),
+            func.max(executions.c.finished_at).label("last_at"),
+            newest.label("newest"),
+        )
+        .where(_DEAD)
+        .group_by(executions.c.flow_id, executions.c.error_cause)
+        .order_by(newest.desc())
+        .limit(limit + 1)
+    )
+    if flow_id is not None:
+        groups = groups.where(executions.c.flow_id == flow_id)
+    if cause is not None:
+        groups = groups.where(executions.c.error_cause == cause)
+    if cursor is not None:
+        groups = groups.having(newest < id_of(cursor))
+    found = connection.execute(groups).all()
+    shown = found[:limit]
+    errors = select(
+        executions.c.id,
+        executions.c.error_code,
+        executions.c.error_message,
+        executions.c.error_step,
+        executions.c.error_retryable,
+    ).where(executions.c.id.in_([row.newest for row in shown]))
+    told = {row.id: error(row) for row in connection.execute(errors)}
+    return DeadLetterPage(
+        tuple(
+            DeadLetters(
+                row.flow_id,
+                row.error_cause,
+                known,
+                row.amount,
+                moment(row.first_at),
+                moment(row.last_at),
+                row.newest,
+            )
+            for row in shown
+            if (known := told.get(row.newest)) is not None
+        ),
+        shown[-1].newest if len(found) > limit else None,
+    )
