@@ -25,6 +25,8 @@ out). A commit that carries changes of several kinds passes the points of each.
 | `settle.before_commit`, `settle.after_commit` | the end of a step's wait |
 | `cancel.before_commit`, `cancel.after_commit` | an operator's wish to cancel an execution |
 | `state.before_commit`, `state.after_commit` | what a flow keeps |
+| `rebind.before_commit`, `rebind.after_commit` | an execution's move to another version of its flow |
+| `override.before_commit`, `override.after_commit` | what an operator decides a flow's state to be |
 | `cursor.before_commit`, `cursor.after_commit` | how far a trigger has got |
 | `publish.before_commit`, `publish.after_commit` | a version of a flow |
 | `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed |
@@ -63,6 +65,8 @@ POINTS: Final = frozenset(
         "settle",
         "cancel",
         "state",
+        "rebind",
+        "override",
         "cursor",
         "publish",
         "credential",

@@ -170,7 +170,8 @@ def _diagnose(connection: Connection, batch: Batch, operation: Operation) -> Non
 
 _WANTED: Final = {
     statements.START: "only one that never ran can start",
-    statements.RESUME: "only one that waits can be resumed",
+    statements.RESUME: "only one that waits, and wasn't moved to another version meanwhile, can be resumed",
+    statements.REBIND: "only one that waits, and hasn't gone on meanwhile, can be moved to another version",
     statements.RECORD: "only the journal of a running one is added to",
     statements.PROCEED: "only one that runs gets on",
     statements.PARK: "only one that is queued or running can be parked",

@@ -27,10 +27,12 @@ from hookline.api.storage import (
     ForgetCallbacks,
     ForgetEarly,
     ForgetFiles,
+    OverrideState,
     Park,
     Proceed,
     Publish,
     PutCredential,
+    Rebind,
     Record,
     Refuse,
     RefusedRequest,
@@ -175,8 +177,10 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
     match change:
         case Start(key, version, at, own, deadline):
             yield Operation(statements.START, key, (key, version, own, micros(at), micros(deadline)), place)
-        case Resume(key, _):
-            yield Operation(statements.RESUME, key, (key,), place)
+        case Resume(key, _, version):
+            yield Operation(statements.RESUME, key, (key, version), place)
+        case Rebind(key, version, at, last_seq, own):
+            yield Operation(statements.REBIND, key, (key, version, micros(at), last_seq, own), place)
         case Record(key, steps):
             for step in steps:
                 yield Operation(statements.RECORD, key, _record_row(key, step), place)
@@ -250,6 +254,12 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
         case Publish(flow_id, version, document, at):
             key = f"version {flow_id} {version}"
             yield Operation(statements.PUBLISH, key, (flow_id, version, micros(at), document), place)
+        case OverrideState(flow_id, state, file_state, at):
+            about = f"override {flow_id}"
+            if state is None:
+                yield Operation(statements.DROP_OVERRIDE, about, (flow_id,), place)
+            else:
+                yield Operation(statements.OVERRIDE, about, (flow_id, state, file_state, micros(at)), place)
         case PutCredential(name, type_, ciphertext, at):
             row = (name, type_, ciphertext, micros(at))
             yield Operation(statements.PUT_CREDENTIAL, f"credential {name}", row, place)

@@ -56,6 +56,8 @@ class Feed:
         self.reading = False
         self.returned: list[str] = []
         """Executions to deliver again, whose time has come."""
+        self.begun_only = False
+        """Only what has started before is handed out."""
         self.signal = asyncio.Event()
         """Something has changed that the consumer may wait for."""
         self._budget = budget

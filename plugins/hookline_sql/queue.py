@@ -70,7 +70,7 @@ class SqlQueue:
         for place, envelope, size in batch.accepts:
             feed = self._feeds.get(envelope.flow_id)
             # Without a feed nobody consumes the flow: the message stays in the table until somebody does.
-            if feed is None or not isinstance(batch.results[place], Accepted):
+            if feed is None or feed.begun_only or not isinstance(batch.results[place], Accepted):
                 continue
             if envelope.order_key is None:
                 feed.accepted(envelope, size, INLINE)
@@ -86,7 +86,7 @@ class SqlQueue:
         if feed is not None:
             feed.wake(execution_id)
 
-    async def deliveries(self, flow_id: str) -> AsyncGenerator[Delivery, None]:
+    async def deliveries(self, flow_id: str, *, begun_only: bool = False) -> AsyncGenerator[Delivery, None]:
         """A flow has one consumer; a second one takes over, and the first one's iteration ends.
 
         Raises StoreError where the table can't be read; what was read ahead then goes to the next consumer.
@@ -95,6 +95,7 @@ class SqlQueue:
         feed = self._feeds.get(flow_id)
         if feed is None:
             feed = self._feeds[flow_id] = Feed(flow_id, self._budget)
+        feed.begun_only = begun_only
         feed.look()  # also tells the consumer before this one
         try:
             while not self._closed and self._consumers.get(flow_id) is me:
@@ -118,17 +119,21 @@ class SqlQueue:
     async def _read(self, feed: Feed) -> None:
         """Read a page of the table. Whatever happens meanwhile makes the feed be behind again."""
         now, room, again = self._clock.now(), feed.room, feed.returned[: feed.room]
-        limit = room + feed.holding
+        limit, begun_only = room + feed.holding, feed.begun_only
         feed.behind, feed.reading = False, True
         try:
-            ids = await self._database.read(lambda connection: reads.ready(connection, feed.flow_id, now, limit))
+            ids = await self._database.read(
+                lambda connection: reads.ready(connection, feed.flow_id, now, limit, begun_only=begun_only)
+            )
             returned = frozenset(feed.returned)
             new = [execution_id for execution_id in feed.new(ids) if execution_id not in returned]
             if len(ids) == limit or len(again) + len(new) > room:
                 feed.behind = True
                 del new[room - len(again) :]
             rows = (
-                await self._database.read(lambda connection: reads.to_run(connection, again, new, now))
+                await self._database.read(
+                    lambda connection: reads.to_run(connection, again, new, now, begun_only=begun_only)
+                )
                 if again or new
                 else []
             )

@@ -18,12 +18,14 @@ from hookline.api.storage import (
     Envelope,
     ErrorInfo,
     Execution,
+    FlowVersion,
     Outcome,
     Page,
     Progress,
     RefusedPage,
     RefusedRequest,
     State,
+    StateOverride,
     StepRecord,
     StepState,
     StoredCredential,
@@ -40,6 +42,7 @@ from .tables import (
     credentials,
     cursors,
     executions,
+    flow_overrides,
     flow_versions,
     item_results,
     journal,
@@ -298,6 +301,35 @@ def flow_document(connection: Connection, flow_id: str, version: str) -> bytes |
     return document
 
 
+def flow_versions_of(connection: Connection, flow_id: str) -> tuple[FlowVersion, ...]:
+    """Newest first: of two that began to serve at one time, the later one by its version."""
+    versions = flow_versions.c
+    found = (
+        select(versions.version, versions.created_at, versions.served_at)
+        .where(versions.flow_id == flow_id)
+        .order_by(versions.served_at.desc(), versions.created_at.desc(), versions.version.desc())
+    )
+    return tuple(
+        FlowVersion(row.version, moment(row.created_at), moment(row.served_at)) for row in connection.execute(found)
+    )
+
+
+def executions_by_version(connection: Connection, flow_id: str) -> dict[tuple[str | None, State], int]:
+    rows = connection.execute(
+        select(executions.c.flow_version, executions.c.state, func.count())
+        .where(_OPEN, executions.c.flow_id == flow_id)
+        .group_by(executions.c.flow_version, executions.c.state)
+    )
+    return {(version, State(state)): count for version, state, count in rows}
+
+
+def state_overrides(connection: Connection) -> dict[str, StateOverride]:
+    return {
+        row.flow_id: StateOverride(row.state, row.file_state, moment(row.at))
+        for row in connection.execute(select(flow_overrides))
+    }
+
+
 #: From one flow to the next by the index, however many executions each has.
 _FLOWS_WITH_WORK: Final = text(
     "WITH RECURSIVE found(flow_id) AS ("
@@ -392,9 +424,11 @@ _READY: Final = (
     .order_by(executions.c.ready_at, executions.c.id)
     .limit(bindparam("limit"))
 )
+_BEGUN: Final = text("executions.flow_version IS NOT NULL")
 _WAITING_TO_RUN: Final = select(
     executions.c.id,
     executions.c.flow_id,
+    executions.c.flow_version,
     executions.c.state,
     executions.c.created_at,
     executions.c.ready_at,
@@ -407,12 +441,22 @@ _WAITING_TO_RUN: Final = select(
 ).where(executions.c.id.in_(bindparam("ids", expanding=True)))
 
 
-def ready(connection: Connection, flow_id: str, now: datetime, limit: int) -> Sequence[str]:
-    """Ids of the executions of a flow that may be taken now, oldest first."""
-    return connection.scalars(_READY, {"flow_id": flow_id, "now": micros(now), "limit": limit}).all()
+def ready(
+    connection: Connection, flow_id: str, now: datetime, limit: int, *, begun_only: bool = False
+) -> Sequence[str]:
+    """Ids of the executions of a flow that may be taken now, oldest first; `begun_only`: of those that have started."""
+    asked = _READY.where(_BEGUN) if begun_only else _READY
+    return connection.scalars(asked, {"flow_id": flow_id, "now": micros(now), "limit": limit}).all()
 
 
-def to_run(connection: Connection, again: Collection[str], ready_ids: Collection[str], now: datetime) -> list[Any]:
+def to_run(
+    connection: Connection,
+    again: Collection[str],
+    ready_ids: Collection[str],
+    now: datetime,
+    *,
+    begun_only: bool = False,
+) -> list[Any]:
     """Rows of executions to deliver: `again` unless they have ended, then those of `ready_ids` that are ready still.
 
     What `ready` has found may have been run, acknowledged and parked before the caller looked at it.
@@ -425,6 +469,7 @@ def to_run(connection: Connection, again: Collection[str], ready_ids: Collection
         row
         for row in (found[execution_id] for execution_id in asked if execution_id in found)
         if row.state not in FINAL
+        and not (begun_only and row.flow_version is None)
         and (
             (row.id in known and row.reason != ORDER)  # reopened meanwhile, it may have to wait for its turn
             or (row.ready_at is not None and row.ready_at <= limit)

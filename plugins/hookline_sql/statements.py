@@ -210,9 +210,21 @@ START: Final = Statement(
 #: From running too: what ran when the process died is resumed, and is still running.
 RESUME: Final = Statement(
     "resume",
-    (("id", "text"),),
+    (("id", "text"), ("flow_version", "text")),
     "UPDATE executions SET state = 'running', ready_at = NULL, reason = NULL FROM {v}"
-    " WHERE executions.id = v.id AND executions.state IN ('waiting', 'running')",
+    " WHERE executions.id = v.id AND executions.state IN ('waiting', 'running')"
+    " AND (v.flow_version IS NULL OR executions.flow_version = v.flow_version)",
+)
+
+#: Ready at once, unless another goes first: what it waits for may be something else now.
+REBIND: Final = Statement(
+    "rebind",
+    (("id", "text"), ("flow_version", "text"), ("at", "bigint"), ("last_seq", "bigint"), ("vars", "bytea")),
+    "UPDATE executions SET flow_version = v.flow_version, vars = v.vars,"
+    " ready_at = CASE WHEN executions.reason = '{order}' THEN executions.ready_at ELSE v.at END FROM {v}"
+    " WHERE executions.id = v.id AND executions.state = 'waiting' AND executions.flow_version IS NOT NULL"
+    " AND executions.cancel_asked_at IS NULL AND v.last_seq ="
+    " (SELECT coalesce(max(journal.seq), 0) FROM journal WHERE journal.execution_id = v.id)".replace("{order}", ORDER),
 )
 
 RECORD: Final = Statement(
@@ -506,8 +518,26 @@ RELEASE_ORDER: Final = Statement(
 PUBLISH: Final = Statement(
     "publish",
     (("flow_id", "text"), ("version", "text"), ("at", "bigint"), ("document", "bytea")),
-    "INSERT INTO flow_versions (flow_id, version, created_at, document)"
-    " SELECT v.flow_id, v.version, v.at, v.document FROM {v} WHERE v.flow_id IS NOT NULL ON CONFLICT DO NOTHING",
+    "INSERT INTO flow_versions (flow_id, version, created_at, served_at, document)"
+    " SELECT v.flow_id, v.version, v.at, v.at, v.document FROM {v} WHERE v.flow_id IS NOT NULL"
+    " ON CONFLICT (flow_id, version) DO UPDATE SET served_at = excluded.served_at WHERE flow_versions.served_at <"
+    " (SELECT max(other.served_at) FROM flow_versions AS other WHERE other.flow_id = excluded.flow_id)",
+    counted=False,
+)
+
+OVERRIDE: Final = Statement(
+    "override",
+    (("flow_id", "text"), ("state", "text"), ("file_state", "text"), ("at", "bigint")),
+    "INSERT INTO flow_overrides (flow_id, state, file_state, at) SELECT v.flow_id, v.state, v.file_state, v.at"
+    " FROM {v} WHERE v.flow_id IS NOT NULL ON CONFLICT (flow_id) DO UPDATE"
+    " SET state = excluded.state, file_state = excluded.file_state, at = excluded.at",
+    counted=False,
+)
+
+DROP_OVERRIDE: Final = Statement(
+    "override",
+    (("flow_id", "text"),),
+    "DELETE FROM flow_overrides WHERE flow_id IN (SELECT v.flow_id FROM {v} WHERE v.flow_id IS NOT NULL)",
     counted=False,
 )
 

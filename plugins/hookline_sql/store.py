@@ -11,11 +11,13 @@ from hookline.api.storage import (
     Due,
     Envelope,
     Execution,
+    FlowVersion,
     Outcome,
     Page,
     Progress,
     RefusedPage,
     State,
+    StateOverride,
     StepRecord,
     StoredCredential,
 )
@@ -110,6 +112,15 @@ class SqlStore:
 
     async def flow_document(self, flow_id: str, version: str) -> bytes | None:
         return await self._database.read(lambda connection: reads.flow_document(connection, flow_id, version))
+
+    async def flow_versions(self, flow_id: str) -> Sequence[FlowVersion]:
+        return await self._database.read(lambda connection: reads.flow_versions_of(connection, flow_id))
+
+    async def executions_by_version(self, flow_id: str) -> Mapping[tuple[str | None, State], int]:
+        return await self._database.read(lambda connection: reads.executions_by_version(connection, flow_id))
+
+    async def state_overrides(self) -> Mapping[str, StateOverride]:
+        return await self._database.read(reads.state_overrides)
 
     async def flows_with_work(self) -> Collection[str]:
         return await self._database.read(reads.flows_with_work)

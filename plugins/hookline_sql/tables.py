@@ -92,6 +92,8 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
 _partial("ix_executions_dedupe", "flow_id", "dedupe_hash", where="dedupe_hash IS NOT NULL", unique=True)
 _partial("ix_executions_order", "flow_id", "order_key", "order_seq", where="order_seq IS NOT NULL")
 _partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL")
+# Of a flow that begins nothing new; a queued execution is never in it.
+_partial("ix_executions_begun", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL AND flow_version IS NOT NULL")
 _partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
 # What has not ended. By `finished_at` and not by `state`, so that starting and parking don't touch it.
 _partial("ix_executions_open", "flow_id", "id", where="finished_at IS NULL")
@@ -169,8 +171,21 @@ flow_versions: Final = Table(
     Column("flow_id", Name, nullable=False),
     Column("version", Name, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    #: When it last began to serve.
+    Column("served_at", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),
     PrimaryKeyConstraint("flow_id", "version", name="pk_flow_versions"),
+)
+
+#: What operators have decided about flows, whatever their files say.
+flow_overrides: Final = Table(
+    "flow_overrides",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("file_state", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("flow_id", name="pk_flow_overrides"),
 )
 
 credentials: Final = Table(

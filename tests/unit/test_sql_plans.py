@@ -29,8 +29,10 @@ from hookline.ports import (
     ForgetFiles,
     Park,
     Proceed,
+    OverrideState,
     Publish,
     PutCredential,
+    Rebind,
     Record,
     Refuse,
     Release,
@@ -53,6 +55,7 @@ ALLOWED = (
     "SCAN v",
     "SCAN found",
     "SCAN credentials",
+    "SCAN flow_overrides",
     "SCAN refused",
     "ix_executions_open",
     "SCAN part",
@@ -165,9 +168,36 @@ async def _queue(backend: Backend, envelopes: Envelopes) -> None:
     await deliveries.aclose()
 
 
+async def _deploys(backend: Backend, envelopes: Envelopes) -> None:
+    envelope, now = envelopes.make(), envelopes.clock.now()
+    await backend.store.commit([Accept(envelope), Start(envelope.execution_id, "v1", now)])
+    for change in (
+        Park(envelope.execution_id, now, now, "retry"),
+        Rebind(envelope.execution_id, "v2", now, 0),
+        OverrideState("orders", "paused", "active", now),
+        OverrideState("orders", None, "active", now),
+        Publish("orders", "v2", b"", now),
+    ):
+        await backend.store.commit([change])
+
+
+async def _begun(backend: Backend, envelopes: Envelopes) -> None:
+    envelope, now = envelopes.make(), envelopes.clock.now()
+    await backend.store.commit([Accept(envelope), Start(envelope.execution_id, "v1", now)])
+    await backend.store.commit([Park(envelope.execution_id, now, now, "retry")])
+    deliveries = backend.queue.deliveries("orders", begun_only=True)
+    await anext(deliveries)
+    await deliveries.aclose()
+
+
 ASKED: dict[str, Ask] = {
     "writes": _writes,
     "deliveries": _queue,
+    "deliveries of what has begun": _begun,
+    "deploys": _deploys,
+    "flow_versions": lambda backend, _: backend.store.flow_versions("orders"),
+    "executions_by_version": lambda backend, _: backend.store.executions_by_version("orders"),
+    "state_overrides": lambda backend, _: backend.store.state_overrides(),
     "execution": lambda backend, _: backend.store.execution("x"),
     "envelope": lambda backend, _: backend.store.envelope("x"),
     "accepted_as": lambda backend, envelopes: backend.store.accepted_as("orders", "k", envelopes.clock.now()),

@@ -25,6 +25,10 @@ ListExpression: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": ["
 """A list, null, or an expression that gives one of them."""
 
 
+FlowState: TypeAlias = Literal["active", "paused", "stopped"]
+"""Whether a flow takes messages and runs them."""
+
+
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
@@ -205,8 +209,9 @@ class FlowDocument(_Document):
     schema_url: str | None = Field(default=None, alias="$schema", description="For editors: where the JSON Schema is.")
     id: str = Field(pattern=FLOW_ID, max_length=100, description="Names the flow, in its URL too.")
     title: str = Field(default="", description="What it does, in a line.")
-    state: Literal["active", "paused", "stopped"] = Field(
-        default="active", description="A paused flow accepts and keeps messages; a stopped one answers 404."
+    state: FlowState = Field(
+        default="active",
+        description="A paused flow accepts and keeps messages, a stopped one answers 404; what has begun goes on.",
     )
     trigger: TriggerDocument
     mappers: tuple[str, ...] = Field(

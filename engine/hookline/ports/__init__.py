@@ -30,6 +30,7 @@ from hookline.ports.changes.executions import (
     End,
     ForgetFiles,
     Park,
+    Rebind,
     Record,
     Release,
     Reopen,
@@ -37,12 +38,13 @@ from hookline.ports.changes.executions import (
     Start,
     Unblock,
 )
-from hookline.ports.changes.flows import Publish, SetCursor, SetState
+from hookline.ports.changes.flows import OverrideState, Publish, SetCursor, SetState
 from hookline.ports.changes.items import Conclude, DropEntries, Proceed
 from hookline.ports.changes.refused import REFUSED_KEPT, Refuse
 from hookline.ports.queries.credentials import StoredCredential
 from hookline.ports.queries.dead_letters import DeadLetterPage, DeadLetters
 from hookline.ports.queries.executions import Page, Summary
+from hookline.ports.queries.flows import FlowVersion, StateOverride
 from hookline.ports.queries.refused import RefusedPage
 from hookline.ports.queries.work import Due
 from hookline.ports.queue import Delivery, Queue
@@ -77,16 +79,19 @@ __all__ = [
     "Due",
     "Duplicate",
     "End",
+    "FlowVersion",
     "ForgetCallbacks",
     "ForgetEarly",
     "ForgetFiles",
     "NotAwaited",
+    "OverrideState",
     "Page",
     "Park",
     "Proceed",
     "Publish",
     "PutCredential",
     "Queue",
+    "Rebind",
     "Record",
     "Refuse",
     "RefusedPage",
@@ -97,6 +102,7 @@ __all__ = [
     "SetState",
     "Settle",
     "Start",
+    "StateOverride",
     "Store",
     "StoredCredential",
     "Summary",

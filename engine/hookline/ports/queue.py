@@ -33,8 +33,10 @@ class Queue(Protocol):
         """Return when the message is durable. Raises StoreError."""
         ...
 
-    def deliveries(self, flow_id: str) -> AsyncGenerator[Delivery, None]:
+    def deliveries(self, flow_id: str, *, begun_only: bool = False) -> AsyncGenerator[Delivery, None]:
         """Endless: what a flow has to run, oldest first; reads ahead by a bounded number.
+
+        With `begun_only` only what has started before; what hasn't stays where it is.
 
         A delivery that is neither acknowledged nor retried isn't given again while the process lives; after a
         crash it is.

@@ -55,9 +55,9 @@ class Consumer:
 
 
 @asynccontextmanager
-async def consuming(backend: Backend, flow_id: str = "orders") -> AsyncIterator[Consumer]:
+async def consuming(backend: Backend, flow_id: str = "orders", *, begun_only: bool = False) -> AsyncIterator[Consumer]:
     """A consumer of a flow, while the block runs."""
-    deliveries = backend.queue.deliveries(flow_id)
+    deliveries = backend.queue.deliveries(flow_id, begun_only=begun_only)
     consumer = Consumer(deliveries)
     try:
         yield consumer
@@ -76,6 +76,42 @@ class QueueContract:
     def envelopes(self, clock: ManualClock) -> Envelopes:
         """Where messages come from."""
         return Envelopes(clock)
+
+    async def test_of_a_flow_that_begins_nothing_only_what_has_begun_is_delivered(
+        self, backend: Backend, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        queued, begun, blocked, later = await self._put(backend, envelopes, 4)
+        now = clock.now()
+        for envelope in (begun, later):
+            await backend.store.commit([Start(envelope.execution_id, "v1", now)])
+        await backend.store.commit([Park(later.execution_id, now, None, "callback")])
+        await backend.store.commit([Park(blocked.execution_id, now, now, "blocked: x")])
+        await backend.store.commit([Park(begun.execution_id, now, now, "retry")])
+        async with consuming(backend, begun_only=True) as consumer:
+            assert (await consumer.next()).execution_id == begun.execution_id
+            await self._put(backend, envelopes)
+            await consumer.nothing(backend)
+            await backend.store.commit([Unblock("orders", now)])
+            await consumer.nothing(backend)
+            await backend.store.commit([Resume(later.execution_id, now), Park(later.execution_id, now, now, "retry")])
+            await backend.queue.wake("orders", later.execution_id)
+            assert (await consumer.next()).execution_id == later.execution_id
+        async with consuming(backend) as consumer:
+            given = {delivery.execution_id for delivery in await consumer.take(3)}
+            assert {queued.execution_id, blocked.execution_id} < given
+
+    async def test_what_was_read_ahead_stays_where_it_is_once_nothing_more_begins(
+        self, backend: Backend, envelopes: Envelopes
+    ) -> None:
+        messages = await self._put(backend, envelopes, 3)
+        async with consuming(backend) as consumer:
+            first = await consumer.next()
+            await first.retry(0)
+        async with consuming(backend, begun_only=True) as consumer:
+            await consumer.nothing(backend)
+        async with consuming(backend) as consumer:
+            given = [delivery.execution_id for delivery in await consumer.take(3)]
+            assert sorted(given) == sorted(message.execution_id for message in messages)
 
     async def _put(self, backend: Backend, envelopes: Envelopes, count: int = 1, **fields: Any) -> list[Envelope]:
         made = [envelopes.make(body=number, **fields) for number in range(count)]

@@ -20,6 +20,7 @@ from hookline.ports.changes.executions import (
     End,
     ForgetFiles,
     Park,
+    Rebind,
     Record,
     Release,
     Reopen,
@@ -27,7 +28,7 @@ from hookline.ports.changes.executions import (
     Start,
     Unblock,
 )
-from hookline.ports.changes.flows import Publish, SetCursor, SetState
+from hookline.ports.changes.flows import OverrideState, Publish, SetCursor, SetState
 from hookline.ports.changes.items import Conclude, DropEntries, Proceed
 from hookline.ports.changes.refused import Refuse
 
@@ -59,6 +60,8 @@ Change: TypeAlias = (
     | Conclude
     | SetState
     | SetCursor
+    | Rebind
+    | OverrideState
 )
 """One thing that is to be made durable."""
 

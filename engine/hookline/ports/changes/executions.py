@@ -26,6 +26,8 @@ class Resume:
 
     execution_id: str
     at: datetime
+    flow_version: str | None = None
+    """The version on which it goes on, where one is bound: it goes on only if it hasn't been moved to another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,23 @@ class Reopen:
     execution_id: str
     at: datetime
     deadline: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rebind:
+    """A waiting execution is bound to another version of its flow, and is ready at once: what it waits for is seen
+    again.
+
+    It isn't ready where another with its order key goes first. Illegal where it doesn't wait, never ran, is to be
+    cancelled, or has gone on since its journal ended with `last_seq`.
+    """
+
+    execution_id: str
+    flow_version: str
+    at: datetime
+    last_seq: int
+    vars: bytes | None = None
+    """JSON of its vars from now on, where they aren't those of that version's document."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,31 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from hookline.model.flow import FlowState
+
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """A version of a flow is kept, so that executions bound to it can go on with it. Known versions stay."""
+    """A version of a flow is kept, so that executions bound to it can go on with it, and serves from now on.
+
+    Known versions stay as they are; one that serves already stays the one that serves since it began to.
+    """
 
     flow_id: str
     version: str
     document: bytes
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideState:
+    """An operator decides whether a flow is active, paused or stopped, whatever its file says."""
+
+    flow_id: str
+    state: FlowState | None
+    """None: what its file says holds."""
+    file_state: FlowState
+    """What its file says now: once it says something else, that holds."""
     at: datetime
 
 

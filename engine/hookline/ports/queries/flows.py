@@ -1,6 +1,33 @@
 """What is kept of a flow."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
+
+from hookline.model.execution import State
+from hookline.model.flow import FlowState
+
+
+@dataclass(frozen=True, slots=True)
+class FlowVersion:
+    """A version of a flow that is kept."""
+
+    version: str
+    created_at: datetime
+    """When it was first published."""
+    served_at: datetime
+    """When it last began to serve: of two versions, the one that began later."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateOverride:
+    """What an operator has decided a flow's state to be."""
+
+    state: FlowState
+    file_state: FlowState
+    """What its file said then."""
+    at: datetime
 
 
 class FlowQueries(Protocol):
@@ -8,6 +35,19 @@ class FlowQueries(Protocol):
 
     async def flow_document(self, flow_id: str, version: str) -> bytes | None:
         """The document of a published version."""
+        ...
+
+    async def flow_versions(self, flow_id: str) -> Sequence[FlowVersion]:
+        """The versions of a flow that are kept; the one that began to serve last comes first."""
+        ...
+
+    async def executions_by_version(self, flow_id: str) -> Mapping[tuple[str | None, State], int]:
+        """For each version, None where none is bound yet, and each state that is not final: how many executions of a
+        flow are in it."""
+        ...
+
+    async def state_overrides(self) -> Mapping[str, StateOverride]:
+        """What operators have decided, by flow."""
         ...
 
     async def state(self, flow_id: str, key: str) -> bytes | None:

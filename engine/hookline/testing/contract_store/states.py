@@ -6,7 +6,7 @@ import pytest
 
 from hookline.errors import ExecutionNotFound, IllegalStateChange
 from hookline.model.execution import FINAL, MOVES, ErrorInfo, Outcome, State
-from hookline.ports import Accept, Change, End, Park, Record, Reopen, Resume, Start, Store, Unblock
+from hookline.ports import Accept, Cancel, Change, End, Park, Rebind, Record, Reopen, Resume, Start, Store, Unblock
 from hookline.testing.clock import ManualClock
 from hookline.testing.contract_store.store_fixtures import OUTCOMES, StoreFixtures
 from hookline.testing.envelopes import Envelopes
@@ -118,6 +118,60 @@ class StatesContract(StoreFixtures):
         assert started is not None
         assert (started.state, started.flow_version, started.started_at) == (State.RUNNING, "v1", now)
 
+    async def test_an_execution_is_moved_to_another_version_only_where_it_waits(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        for state in State:
+            id_ = await self._bring(store, envelopes, state)
+            change = Rebind(id_, "v2", now, 0, b'{"n":1}')
+            if state is State.WAITING:
+                assert await store.commit([change]) == [None]
+                moved = await store.execution(id_)
+                assert moved is not None
+                assert (moved.state, moved.flow_version, moved.vars, moved.ready_at) == (state, "v2", b'{"n":1}', now)
+            else:
+                with pytest.raises(IllegalStateChange, match=f"is {state}"):
+                    await store.commit([change])
+
+    async def test_an_execution_that_has_gone_on_or_never_ran_or_is_to_be_cancelled_is_not_moved(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        gone_on = await self._bring(store, envelopes, State.RUNNING)
+        await store.commit([Record(gone_on, (envelopes.record(1),)), Park(gone_on, now, None, "callback")])
+        never_ran = envelopes.make()
+        await store.commit([Accept(never_ran), Park(never_ran.execution_id, now, None, "blocked: x")])
+        cancelled = await self._bring(store, envelopes, State.WAITING)
+        await store.commit([Cancel(cancelled, now)])
+        for id_ in (gone_on, never_ran.execution_id, cancelled):
+            with pytest.raises(IllegalStateChange, match="can be moved"):
+                await store.commit([Rebind(id_, "v2", now, 0)])
+        await store.commit([Rebind(gone_on, "v2", now, 1)])
+
+    async def test_what_was_moved_meanwhile_does_not_go_on_as_what_it_was(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        id_ = await self._bring(store, envelopes, State.WAITING)
+        await store.commit([Rebind(id_, "v2", now, 0)])
+        with pytest.raises(IllegalStateChange, match="moved to another version"):
+            await store.commit([Resume(id_, now, "v1")])
+        await store.commit([Resume(id_, now, "v2")])
+
+    async def test_a_failed_execution_is_moved_as_it_is_reopened_and_keeps_its_turn(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now, later = envelopes.clock.now(), envelopes.clock.now() + timedelta(hours=1)
+        first, second = envelopes.make(order_key="k"), envelopes.make(order_key="k")
+        await store.commit([Accept(first), Accept(second), Start(first.execution_id, "v1", now)])
+        await store.commit([End(first.execution_id, State.FAILED, Outcome.FAILED, now)])
+        await store.commit([Reopen(first.execution_id, later), Rebind(first.execution_id, "v2", later, 0)])
+        reopened = await store.execution(first.execution_id)
+        assert reopened is not None
+        # Another of its key goes first by now.
+        assert (reopened.flow_version, reopened.reason, reopened.ready_at) == ("v2", "order", None)
+
     async def test_a_change_of_no_execution_says_so(self, store: Store, envelopes: Envelopes) -> None:
         nobody, now = envelopes.ids.new(), envelopes.clock.now()
         for change in (
@@ -127,6 +181,7 @@ class StatesContract(StoreFixtures):
             Record(nobody, (envelopes.record(1),)),
             End(nobody, State.FAILED, Outcome.FAILED, now),
             Reopen(nobody, now),
+            Rebind(nobody, "v2", now, 0),
         ):
             with pytest.raises(ExecutionNotFound, match=nobody):
                 await store.commit([change])

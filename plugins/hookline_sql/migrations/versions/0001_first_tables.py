@@ -55,6 +55,9 @@ def upgrade() -> None:
     _partial("ix_executions_order", "flow_id", "order_key", "order_seq", where="order_seq IS NOT NULL")
     _partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL")
     _partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
+    _partial(
+        "ix_executions_begun", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL AND flow_version IS NOT NULL"
+    )
     _partial("ix_executions_open", "flow_id", "id", where="finished_at IS NULL")
     _partial("ix_executions_ended", "state", "outcome", "id", where="finished_at IS NOT NULL")
     _partial("ix_executions_flow_ended", "flow_id", "state", "outcome", "id", where="finished_at IS NOT NULL")
@@ -115,8 +118,17 @@ def upgrade() -> None:
         sa.Column("flow_id", _name, nullable=False),
         sa.Column("version", _name, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("served_at", sa.BigInteger, nullable=False),
         sa.Column("document", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("flow_id", "version", name="pk_flow_versions"),
+    )
+    op.create_table(
+        "flow_overrides",
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("file_state", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("flow_id", name="pk_flow_overrides"),
     )
     op.create_table(
         "credentials",
