@@ -251,6 +251,30 @@ async def test_an_attachment_is_streamed_back(harness: Harness) -> None:
         content = b"".join([chunk async for chunk in reply.chunks])
         assert content == encode("x" * 10)
         assert reply.file.size == len(content)
+        assert header(reply, "content-disposition") is None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({}, "attachment; filename*=UTF-8''Z%C3%B6%22.pdf"), ({"Content-Disposition": "inline"}, "inline")],
+    ids=["its name", "the flow's own"],
+)
+async def test_an_attachment_with_a_name_is_given_back_under_it(
+    harness: Harness, given: dict[str, str], said: str
+) -> None:
+    flow(
+        harness,
+        [{"use": "reply", "with": {"attachment": "$.attachments[0]", "headers": given}}],
+        respond="reply",
+    )
+    sent = {
+        "content-type": "application/pdf",
+        "content-disposition": "attachment; filename*=UTF-8''Z%C3%B6%22%0D%0A.pdf",
+    }
+    async with calling(harness) as caller:
+        reply = await caller.send("x", headers=sent)
+        assert reply.file is not None
+        assert header(reply, "content-disposition") == said
 
 
 @pytest.mark.parametrize(

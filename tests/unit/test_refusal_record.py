@@ -14,7 +14,7 @@ from hookline.errors import FlowInvalid, FlowNotFound, StoreError, TooMany
 from hookline.flows.body_schema import compile_schema
 from hookline.flows.compiled import CompiledFlow
 from hookline.ids import Ids
-from hookline.model.refused import BODY_KEPT
+from hookline.model.refused import BODY_KEPT, TEXT_KEPT
 from hookline.ports import Change, Refuse
 from hookline.runtime.intake import Intake
 from hookline.runtime.metrics import Metrics
@@ -289,6 +289,18 @@ def recorder(store: Kept, clock: ManualClock) -> RefusalRecord:
 
 def refuse(record: RefusalRecord, flow_id: str, place: int = 0) -> None:
     record.add(flow_id, code="c", status=401, detail="d", method="POST", path=str(place), size=0)
+
+
+async def test_of_long_texts_the_beginning_is_kept() -> None:
+    store = Kept()
+    record = recorder(store, ManualClock())
+    for place in range(2):
+        long = str(place) * (TEXT_KEPT + 1)
+        record.add("f", code="c", status=401, detail=long, method=long, path=long, size=0, body=b"x" * (BODY_KEPT + 1))
+    await record.flush()
+    for place, one in enumerate(store.commits[0].requests):
+        assert [one.detail, one.method, one.path] == [str(place) * TEXT_KEPT] * 3
+        assert one.body == b"x" * BODY_KEPT
 
 
 async def test_a_flood_is_written_once_a_second_and_no_more_than_a_bounded_number() -> None:

@@ -405,3 +405,11 @@ def _elliptic() -> str:
 def test_trap_7_a_credential_that_cannot_verify_is_refused_when_stored(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         PayPalCredential.model_validate(values)
+
+
+def test_rule_9_a_transmission_is_kept_until_it_is_too_old_or_paypal_stops_trying_whichever_is_later() -> None:
+    scheme = PayPal()
+    assert scheme.retries_for >= timedelta(days=3)
+    for oldest in (timedelta(hours=1), 2 * scheme.retries_for):
+        kept = scheme.remembers(PayPalSettings(oldest=oldest))
+        assert kept == max(oldest, scheme.retries_for)

@@ -1,6 +1,8 @@
 """`twilio`: the URL, with and without its port, and the fields of a form or a hash of the body."""
 
 import hashlib
+import hmac
+from base64 import b64encode
 from urllib.parse import urlencode
 
 import pytest
@@ -52,6 +54,20 @@ async def test_what_twilios_own_library_signs_holds_with_and_without_the_port(pu
     fields = {"Body": "Zoë & Co + 1", "From": "+1", "Empty": "", "a": "B", "A": "b"}
     signature = library.RequestValidator("12345").compute_signature(signed_for, fields)
     await twilio(form(signature), urlencode(fields).encode(), url=public)
+
+
+@pytest.mark.parametrize("public", ["https://h.example/hook/a?x=1", "https://h.example:443/hook/a?x=1"])
+@pytest.mark.parametrize("signed_for", ["https://h.example/hook/a?x=1", "https://h.example:443/hook/a?x=1"])
+async def test_the_url_is_taken_with_and_without_its_port_and_no_other(public: str, signed_for: str) -> None:
+    """As Twilio's libraries do: this needs none of them."""
+
+    def signature(url: str) -> str:
+        return b64encode(hmac.new(b"12345", f"{url}Body1".encode(), "sha1").digest()).decode()
+
+    await twilio(form(signature(signed_for)), b"Body=1", url=public)
+    for other in ("https://h.example:8443/hook/a?x=1", "http://h.example:80/hook/a?x=1"):
+        with pytest.raises(NotVerified):
+            await twilio(form(signature(other)), b"Body=1", url=public)
 
 
 async def test_values_of_one_field_are_sorted_and_those_that_are_equal_count_once() -> None:
