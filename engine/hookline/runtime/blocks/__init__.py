@@ -13,7 +13,7 @@ from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.wait import WaitNode
 from hookline.model.execution import StepState
 from hookline.runtime.blocks.attempt import run_try
-from hookline.runtime.blocks.block import Run, evaluate
+from hookline.runtime.blocks.block import Run, evaluate_aside
 from hookline.runtime.blocks.call import run_call
 from hookline.runtime.blocks.foreach import run_foreach
 from hookline.runtime.blocks.parallel import run_parallel
@@ -37,7 +37,7 @@ BLOCKS: Final[dict[type[Node], Run]] = {
 async def run_steps(run: ExecutionRun, nodes: Sequence[Node], frame: Frame) -> Ending:
     """Run steps from top to bottom, until one of them ends the branch. Raises StepFailed."""
     for node in nodes:
-        if not _holds(run, node, frame):
+        if not await _holds(run, node, frame):
             continue
         if isinstance(node, ActionNode):
             ending = await run_action(run, node, frame)
@@ -48,10 +48,10 @@ async def run_steps(run: ExecutionRun, nodes: Sequence[Node], frame: Frame) -> E
     return Ending.DONE
 
 
-def _holds(run: ExecutionRun, node: Node, frame: Frame) -> bool:
+async def _holds(run: ExecutionRun, node: Node, frame: Frame) -> bool:
     if node.when is None:
         return True
-    holds: bool = evaluate(node.when, run.scope(frame), "when", frame.prefix + node.id)
+    holds: bool = await evaluate_aside(run, node.when, frame, "when", frame.prefix + node.id)
     if not holds:
         use = node.action.name if isinstance(node, ActionNode) else "block"
         run.pure(frame, node.id, use, StepState.SKIPPED)
