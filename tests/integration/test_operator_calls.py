@@ -112,7 +112,8 @@ def test_without_a_server_the_command_line_calls_as_well(harness: Harness, monke
     assert "waits at approve since" in shown.output
     assert "to https://hooks.example/resume/" in shown.output
     (harness.folder / "call.json").write_text('{"by": "cli"}', encoding="utf-8")
-    spoilt = executions("resume", execution_id, "approve", "--input", "-", input="{")
+    (harness.folder / "spoilt.json").write_text("{", encoding="utf-8")
+    spoilt = executions("resume", execution_id, "approve", "--input", "spoilt.json")
     assert spoilt.exit_code == 2
     assert "is not JSON" in spoilt.output
     missing = executions("resume", execution_id, "later")

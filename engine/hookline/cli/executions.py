@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Final
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
 from hookline.cli.command import CommandGroup, emit, table
+from hookline.cli.message_input import body_of
 from hookline.config import Settings
-from hookline.errors import ConfigError
-from hookline.jsontypes import decode, encode
+from hookline.jsontypes import encode
 from hookline.model.execution import State
 
 _SETTINGS: Final = ("db",)
@@ -65,15 +66,15 @@ def retry_execution(execution_id: str, as_json: bool, settings: Settings) -> Non
     "--input",
     "-i",
     "input_",
-    type=click.File("rb"),
-    help="What the call brings: a file with JSON; - is standard input. Without it the body is null.",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="What the call brings: a file with JSON, or else text; - is standard input. Without it the body is null.",
 )
-def resume_execution(execution_id: str, step: str, input_: BinaryIO | None, as_json: bool, settings: Settings) -> None:
+def resume_execution(execution_id: str, step: str, input_: Path | None, as_json: bool, settings: Settings) -> None:
     """Call STEP, which waits, in place of whoever doesn't call it.
 
     STEP is its path, as `hookline executions show ID` gives it, or its id where only one of that id waits.
     """
-    asyncio.run(_resume(settings, execution_id, step, b"null" if input_ is None else _body(input_)))
+    asyncio.run(_resume(settings, execution_id, step, encode(body_of(input_, exact=True))))
     emit({"id": execution_id, "step": step}, as_json=as_json, text=lambda: f"execution {execution_id} goes on")
 
 
@@ -119,15 +120,6 @@ def _until(wait: Mapping[str, Any]) -> str:
 
 def _url(wait: Mapping[str, Any]) -> str:
     return f" to {wait['url']}" if wait["url"] else ""
-
-
-def _body(file: BinaryIO) -> bytes:
-    data = file.read()
-    try:
-        decode(data)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"what the call brings is not JSON: {error}") from None
-    return data
 
 
 def _json(value: Any) -> str:
