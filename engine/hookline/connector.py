@@ -16,9 +16,9 @@ from pydantic import BaseModel, Field, create_model
 from hookline.errors import PluginError
 from hookline.jsontypes import JsonValue
 from hookline.logger import Log as Log
-from hookline.model.durations import FlowJsonSchema, parse_duration
+from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
-from hookline.model.poll import Interval, PollSettings
+from hookline.model.poll import PollSettings
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.signature import read_signature, setting_name
 

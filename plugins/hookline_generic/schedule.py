@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
-from hookline.api import Duration, Schedule, ScheduleSettings, ScheduleTrigger, did_you_mean
+from hookline.api import Interval, Schedule, ScheduleSettings, ScheduleTrigger, did_you_mean
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FORM: Final = "minute hour day month weekday, as in `0 6 * * 1-5`: at 6:00 from Monday to Friday"
@@ -63,7 +63,7 @@ class Settings(ScheduleSettings):
     time_zone: Annotated[str, AfterValidator(_zone)] = Field(
         default="UTC", description="The IANA time zone that `cron` is read in, such as `Europe/Berlin`."
     )
-    every: Annotated[Duration, Field(ge=timedelta(seconds=1))] | None = Field(
+    every: Interval | None = Field(
         default=None,
         description="How often, instead: at each multiple of it since 1970 in UTC, so that `15m` is on the quarter "
         "hour.",

@@ -19,7 +19,7 @@ from hookline.jsontypes import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, 
 from hookline.jsontypes import decode as decode_json
 from hookline.jsontypes import encode as encode_json
 from hookline.mapper import Expression, Mapper, Reference, Scope
-from hookline.model.durations import Duration
+from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
 from hookline.model.schedule import Schedule, ScheduleSettings
@@ -55,6 +55,7 @@ __all__ = [
     "HooklineError",
     "HttpClient",
     "Identity",
+    "Interval",
     "Item",
     "JsonObject",
     "JsonValue",

@@ -57,7 +57,7 @@ class Access(Protocol):
         ...
 
     async def start(self, flow_id: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Start a flow with a message: `body, headers, dedupe_key`. Raises ConfigError where no server runs."""
+        """Start a flow with a message: `body, headers, dedupe_key`. Raises NoServer."""
         ...
 
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
@@ -82,6 +82,12 @@ class Access(Protocol):
         Raises FlowNotFound, CredentialError and CannotSign.
         """
         ...
+
+
+class NoServer(HooklineError):
+    """What was asked for takes a running server."""
+
+    code = "server.missing"
 
 
 class ServerRefused(HooklineError):
@@ -177,7 +183,7 @@ class _Direct:
         check_taken(outcome, call)
 
     async def start(self, flow_id: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        raise ConfigError(
+        raise NoServer(
             f"no server runs over this database: start one with `hookline serve`, or run the flow once by itself with "
             f"`hookline run {flow_id}`"
         )

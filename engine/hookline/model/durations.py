@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 
 #: Milliseconds in each unit.
@@ -46,6 +46,16 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": PATTERN}),
 ]
+
+
+def _at_least_a_second(interval: timedelta) -> timedelta:
+    if interval < timedelta(seconds=1):
+        raise ValueError("it is 1s at least")
+    return interval
+
+
+Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
+"""How often something is done."""
 
 
 class FlowJsonSchema(GenerateJsonSchema):

@@ -1,19 +1,17 @@
 """What every trigger that polls can be told, whatever it polls."""
 
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hookline.model.durations import Duration
+from hookline.model.durations import Duration, Interval
 from hookline.model.webhook import Numbers
 
 ITEMS: Final = 1000
 """Items that one poll may give; where there are more, it says so and is asked again."""
 CURSOR_BYTES: Final = 4 * 1024 * 1024
 """The largest cursor, as JSON."""
-
-Interval = Annotated[Duration, Field(ge=timedelta(seconds=1))]
 
 
 class PollSettings(BaseModel):

@@ -174,15 +174,19 @@ class PollSource:
             )
         try:
             cursor = msgspec.Raw(canonical(to_json(polled.cursor, "cursor", exact=self._flow.exact)))
-            # Of two with one id the second says nothing new.
-            messages = {item.id: self._envelope(item, now) for item in reversed(polled.items)}
+            messages: dict[str, Envelope] = {}
+            for place, item in enumerate(polled.items):
+                # Each a microsecond after the one before, so that they are run in this order.
+                envelope = self._envelope(item, now, now - (len(polled.items) - place) * datetime.resolution)
+                # Of two with one id the second says nothing new.
+                messages.setdefault(item.id, envelope)
         except (NotJson, AttributeError, TypeError) as error:
             raise self._defect(str(error)) from error
         if len(bytes(cursor)) > CURSOR_BYTES:
             raise self._defect(f"its cursor has {len(bytes(cursor))} bytes; at most {CURSOR_BYTES}")
-        return list(reversed(messages.values())), cursor
+        return list(messages.values()), cursor
 
-    def _envelope(self, item: Item, now: datetime) -> Envelope:
+    def _envelope(self, item: Item, now: datetime, accepted_at: datetime) -> Envelope:
         if not isinstance(item, Item) or not isinstance(item.id, str):
             raise NotJson(f"{item!r:.60} is no Item whose id is text")
         body = to_json(item.body, f"the body of item {item.id!r:.60}", exact=self._flow.exact)
@@ -192,7 +196,7 @@ class PollSource:
             flow_id=self._flow.id,
             message=Message(body, headers, tuple(item.attachments)),
             arrival=Arrival(self._trigger.name, received_at=now),
-            accepted_at=now,
+            accepted_at=accepted_at,
             dedupe_key=key_text(item.id),
             dedupe_until=now + self._settings.dedupe_window,
             body_json=encode(body),

@@ -18,8 +18,8 @@ from hookline.ports import Page, RefusedPage, Store
 from hookline.registry import PluginStatus
 from hookline.runtime.credentials import CredentialInfo
 from hookline.runtime.execution_run import HookUrls
-from hookline.runtime.waiting_now import waiting_now
 from hookline.runtime.source import SourceStatus
+from hookline.runtime.waiting_now import waiting_now
 
 STEPS_SHOWN = 1000
 """How many steps an execution's view holds at most; `steps` of the API pages through all."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 import hookline_generic
 import hookline_mapping
-from hookline.api import Connector, Context, FromVars, NoSettings, Scheme, hookimpl
+from hookline.api import Connector, Context, FromVars, NoSettings, PollContext, Polled, Scheme, hookimpl
 from hookline.discovery import discover
 from hookline.errors import Problem
 from hookline.flows.lint import check as check_flow
@@ -44,6 +44,12 @@ async def ping(ctx: Context[AcmeKey | None]) -> str:
     raise NotImplementedError
 
 
+@acme.poll(every="1m")
+async def new_orders(ctx: PollContext[AcmeKey], cursor: Any, status: str = "open") -> Polled:
+    """Starts an execution for each new order."""
+    raise NotImplementedError
+
+
 @lake.action
 async def read(url: Annotated[str, FromVars()], where: str = "") -> list[dict[str, Any]]:
     """Read rows."""
@@ -52,6 +58,12 @@ async def read(url: Annotated[str, FromVars()], where: str = "") -> list[dict[st
 
 @gone.action
 async def away() -> None:
+    """Nothing that works here."""
+    raise NotImplementedError
+
+
+@gone.poll(every="1m")
+async def news(cursor: Any) -> Polled:
     """Nothing that works here."""
     raise NotImplementedError
 
