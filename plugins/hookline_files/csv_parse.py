@@ -67,11 +67,19 @@ async def parse(
         bool,
         Field(description="The result is a stream, which `foreach` goes through row by row however long the file is."),
     ] = False,
+    batch: Annotated[
+        int | None,
+        Field(
+            gt=0, le=10_000, description="The items of the stream are lists of so many rows; the last may be shorter."
+        ),
+    ] = None,
 ) -> list[JsonValue] | AsyncIterator[JsonValue]:
     """Read the rows of a CSV file.
 
     Values are texts. Rows that are empty are left out; one with more values than there are columns is an error.
     """
+    if batch is not None and not stream:
+        raise StepError('`batch` is for a stream: `"stream": true`', code="csv.settings")
     if not stream:
         max_rows, max_bytes = max_rows or _ROWS, max_bytes or _BYTES
     if file is not None and text is not None:
@@ -108,7 +116,7 @@ async def parse(
         )
     rows = _Rows(header, columns, ragged == "fill", max_rows).read(lines, options)
     if stream:
-        return _streamed(rows, stopped)
+        return _streamed(rows, stopped) if batch is None else _batched(rows, batch, stopped)
     try:
         # In a thread, which asks for the file chunk by chunk: so neither is the file in memory, nor the loop held up.
         return await asyncio.to_thread(list, rows)
@@ -123,6 +131,15 @@ async def _streamed(rows: Iterator[JsonValue], stopped: Event) -> AsyncIterator[
         while some := await asyncio.to_thread(list, islice(rows, _AT_ONCE)):
             for row in some:
                 yield row
+    finally:
+        stopped.set()
+
+
+async def _batched(rows: Iterator[JsonValue], size: int, stopped: Event) -> AsyncIterator[JsonValue]:
+    """The same, in lists."""
+    try:
+        while some := await asyncio.to_thread(list, islice(rows, size)):
+            yield some
     finally:
         stopped.set()
 

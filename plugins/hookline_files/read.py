@@ -10,6 +10,7 @@ from pydantic import Field
 from hookline.api import Attachment, Context, Reply, StepError, decode_json
 from hookline_files.connectors import file as file_connector
 from hookline_files.encodings import Encoding
+from hookline_files.lines import lines_of
 from hookline_files.root import inside, refused
 
 _CHUNK = 1024 * 1024
@@ -20,13 +21,16 @@ async def read(
     ctx: Context[None],
     path: Annotated[str, Field(description="Which file, under the server's HOOKLINE_FILES.")],
     format: Annotated[
-        Literal["attachment", "text", "json"],
-        Field(description="What it becomes: an attachment beside the message's own, a text, or a JSON value."),
+        Literal["attachment", "text", "json", "lines", "json_lines"],
+        Field(
+            description="What it becomes: an attachment beside the message's own, a text, or a JSON value; as `lines` "
+            "and `json_lines`, a stream of texts or of JSON values, one for each line, which `foreach` goes through."
+        ),
     ] = "attachment",
     encoding: Annotated[Encoding, Field(description="How a text is read.")] = "utf-8",
     max_bytes: Annotated[
         int | None,
-        Field(gt=0, description="The largest file; by default 1 GB as an attachment, and 10 MB otherwise."),
+        Field(gt=0, description="The largest file; by default 1 GB as an attachment or a stream, and 10 MB otherwise."),
     ] = None,
 ) -> Reply:
     """Read a file.
@@ -34,7 +38,7 @@ async def read(
     `path` and `size` stand beside the result's body, which is null where the file becomes an attachment.
     """
     place = inside(ctx, path)
-    most = max_bytes or (1_000_000_000 if format == "attachment" else 10_000_000)
+    most = max_bytes or (10_000_000 if format in ("text", "json") else 1_000_000_000)
     try:
         size = await asyncio.to_thread(_size, place)
         if size > most:
@@ -42,6 +46,9 @@ async def read(
         if format == "attachment":
             kept = await _keep(ctx, place, most)
             return Reply(None, extra={"path": path, "size": kept.size}, attachments=(*ctx.message.attachments, kept))
+        if format in ("lines", "json_lines"):
+            items = lines_of(place, path, encoding, as_json=format == "json_lines", exact=ctx.exact)
+            return Reply(items, extra={"path": path, "size": size})
         data = await asyncio.to_thread(_content, place, most)
     except OSError as error:
         raise refused(path, error) from error

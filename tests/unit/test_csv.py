@@ -249,3 +249,32 @@ async def test_values_are_written_as_in_json() -> None:
         await use("csv.render", {"rows": [{"a": []}]})
     with pytest.raises(StepError, match="row 2 has 1 values"):
         await use("csv.render", {"rows": [["1", "2"], ["3"]], "columns": ["a", "b"]})
+
+
+async def test_a_stream_gives_its_rows_one_by_one_or_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hookline_files.csv_parse._ROWS", 3)
+    content = b"n\n" + b"".join(b"%d\n" % number for number in range(2500))
+    rows = await parse(content, 1000, stream=True)
+    assert [int(row["n"]) async for row in rows] == list(range(2500))
+    batches = await parse(content, 1000, stream=True, batch=1000)
+    assert [len(batch) async for batch in batches] == [1000, 1000, 500]
+    with pytest.raises(StepError, match="3 rows"):
+        await parse(content, 1000)
+
+
+async def test_a_row_that_is_wrong_breaks_a_stream_off_and_bounds_count_where_they_are_given() -> None:
+    rows = await parse(b"a,b\n1,2\n3\n", stream=True)
+    with pytest.raises(StepError, match=r"row 2 \(line 3\) has 1 values"):
+        [row async for row in rows]
+    rows = await parse("a\n1\n2\n", stream=True, max_rows=1)
+    with pytest.raises(StepError, match="more than 1 rows"):
+        [row async for row in rows]
+    assert "batch" in await failure("csv.settings", "a\n1\n", batch=10)
+
+
+async def test_a_stream_that_nobody_reads_to_its_end_stops_reading_the_file() -> None:
+    blobs = Chunks(b"n\n" + b"1\n" * 1_000_000, 100_000)
+    rows = await use("csv.parse", {"stream": True}, blobs, (attachment(blobs.content),))
+    assert await anext(rows) == {"n": "1"}
+    await rows.aclose()
+    assert blobs.given < 10

@@ -308,3 +308,39 @@ async def test_a_pipe_is_no_file(tmp_path: Path) -> None:
 async def test_a_codec_that_is_not_of_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="no text encoding"):
         await use("file.write", tmp_path, path="x", content="x", encoding="rot13")
+
+
+async def lines(root: Path, **values: Any) -> list[Any]:
+    return [line async for line in (await use("file.read", root, **values)).body]
+
+
+async def test_lines_are_a_stream_of_texts_or_of_json_values(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_bytes("\ufeffone\r\n\r\nthree\n last ".encode())
+    (tmp_path / "x.jsonl").write_bytes(b'{"net": 1.10}\n\n[1]\nnull')
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    assert await lines(tmp_path, path="x.txt", format="lines") == ["one", "", "three", " last "]
+    assert await lines(tmp_path, path="x.jsonl", format="json_lines") == [{"net": 1.1}, [1], None]
+    exact = await lines(tmp_path, path="x.jsonl", format="json_lines", exact=True)
+    assert str(exact[0]["net"]) == "1.10"
+    assert await lines(tmp_path, path="latin.txt", format="lines", encoding="latin-1") == ["caf\u00e9"]
+    assert (await use("file.read", tmp_path, path="x.jsonl", format="json_lines")).extra["size"] == 23
+
+
+async def test_many_lines_are_read_some_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("".join(f"{number}\n" for number in range(200_000)), encoding="utf-8")
+    assert await lines(tmp_path, path="x.txt", format="lines") == [str(number) for number in range(200_000)]
+
+
+async def test_a_line_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hookline_files.lines.LONGEST", 100)
+    (tmp_path / "x").write_bytes(b"{}\n{]\n")
+    with pytest.raises(StepError, match="line 2 is not JSON"):
+        await lines(tmp_path, path="x", format="json_lines")
+    (tmp_path / "x").write_bytes(b"{}\n\xff\n")
+    with pytest.raises(StepError, match="line 1, or one soon after it, is not utf-8"):
+        await lines(tmp_path, path="x", format="lines")
+    (tmp_path / "x").write_bytes(b"1\n" + b"2" * 101)
+    with pytest.raises(StepError, match="line 2 is longer than 100 characters"):
+        await lines(tmp_path, path="x", format="lines")
+    error = await failure("file.read", tmp_path, path="x", format="lines", max_bytes=10)
+    assert error.error_code == "file.too_large"

@@ -101,6 +101,9 @@ def describe(execution: Mapping[str, Any]) -> str:
         lines.append(f"its files were removed {execution['files_removed_at']} (the setting file_retention)")
     for wait in execution["waits"]:
         lines.append(f"waits at {wait['path']} since {wait['since']}{_until(wait)} for a call{_url(wait)}")
+    for block in execution["items"]:
+        failed = f", {block['failed']:,} of them failed" if block["failed"] else ""
+        lines += ["", f"{block['path']}  foreach: {block['done']:,} of {block['total']:,} items done{failed}"]
     for step in execution["steps"]:
         attempt = "" if step["attempt"] == 1 else f", attempt {step['attempt']}"
         lines += ["", f"{step['path']}  {step['use']}: {step['state']}{_in_brackets(_signal(step))}{attempt}"]

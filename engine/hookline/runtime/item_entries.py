@@ -8,9 +8,11 @@ from hookline.model.execution import StepRecord
 class Item:
     """An item under way of a foreach whose items are not kept one by one."""
 
-    __slots__ = ("blocks", "inner", "paths", "seqs")
+    __slots__ = ("blocks", "group", "inner", "paths", "seqs")
 
     def __init__(self) -> None:
+        self.group = 0
+        """The last group of what is committed together that has an entry of it."""
         self.seqs: list[int] = []
         self.paths: list[str] = []
         self.inner: set[str] = set()
@@ -44,9 +46,10 @@ class ItemEntries:
         if around is not None:
             around.inner.add(prefix)
 
-    def note(self, record: StepRecord) -> None:
-        """An entry is added."""
+    def note(self, record: StepRecord, group: int) -> None:
+        """An entry is added, in a group of what is committed together."""
         if self._open and (item := self.around(record.path)) is not None:
+            item.group = group
             item.seqs.append(record.seq)
             item.paths.append(record.path)
 

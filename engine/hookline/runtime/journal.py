@@ -68,6 +68,10 @@ class Journal:
         self._moved: dict[str, BlockProgress] = {}
         self._dropped: list[int] = []
         self._owing = False
+        self._group = 1
+        """What is noted now is of this group: of what the next commit takes."""
+        self._durable = 0
+        """The last group that is durable."""
         self._lock = asyncio.Lock()
         self._joined: asyncio.Future[bool] | None = None
         """The next flush, which will take what is noted until then; gives whether that is durable."""
@@ -85,11 +89,12 @@ class Journal:
         self._next += 1
         self._past[record.path] = record
         self._pending[record.seq] = record
-        self._items.note(record)
+        self._items.note(record, self._group)
         return record
 
     async def block(self, path: str, total: int, at: datetime) -> BlockProgress:
         """How far a foreach has got whose items are not kept one by one; `at` is when it began, where it begins now."""
+        await self.flush()
         if self._stored is None:
             self._stored = {one.path: one for one in await self._store.progress(self._execution_id)}
         block = self._blocks[path] = BlockProgress(path, total, at, self._stored.pop(path, None))
@@ -122,7 +127,7 @@ class Journal:
                 self._forget(path)
         if kept is not None:
             # It goes with the item around this, where there is one.
-            self._items.note(kept)
+            self._items.note(kept, self._group)
         block.finish(index, at, result=result, failed=failed is not None)
         self._moved[block.path] = block
         self._owing = self._owing or block.full
@@ -151,12 +156,19 @@ class Journal:
         proceeds = tuple(Proceed(self._execution_id, *block.take()) for block in self._moved.values())
         entries, beside, dropped = tuple(self._pending.values()), tuple(self._beside), tuple(self._dropped)
         owed = _Owed(self._prelude, entries, beside, proceeds, dropped)
+        self._group += 1
         self._prelude, self._pending, self._beside, self._owing = (), {}, [], False
         self._moved, self._dropped = {}, []
         return owed
 
-    async def flush(self) -> None:
-        """Return when every entry noted so far is durable. What several ask for at one time is one commit."""
+    async def flush(self, path: str | None = None) -> None:
+        """Return when every entry noted so far is durable. What several ask for at one time is one commit.
+
+        `path`: that of a step which is to begin. In an item of a foreach with many, only the item's own entries count:
+        what was noted before the block is durable since that began.
+        """
+        if path is not None and (item := self._items.around(path)) is not None and item.group <= self._durable:
+            return
         while True:
             if self._joined is not None:
                 # It has yet to take what it commits.
@@ -196,6 +208,7 @@ class Journal:
         try:
             yield
             durable = True
+            self._durable = self._group - 1
         finally:
             self._under_way = None
             under_way.set_result(durable)

@@ -67,7 +67,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             if node.rate is not None and not await _its_turn(run, node, node.rate, path, attempt, had_one=had_turn):
                 return Ending.WAITING
             had_turn = False
-            await run.journal.flush()
+            await run.journal.flush(path)
         started_at = run.services.clock.now()
         given: Given | None = None
         begun = False

@@ -100,6 +100,16 @@ class WaitView(msgspec.Struct, frozen=True):
     """Where it is called; null for those who may only read, since whoever knows it may call."""
 
 
+class ItemsView(msgspec.Struct, frozen=True):
+    """How far a foreach has got of whose items only those under way are among the steps."""
+
+    path: str
+    total: int
+    done: int
+    failed: int
+    """How many of those that are done failed; the first of them are among the steps."""
+
+
 class ExecutionView(SummaryView, frozen=True):
     """An execution with the latest attempt at each of its steps."""
 
@@ -108,6 +118,8 @@ class ExecutionView(SummaryView, frozen=True):
     steps: list[StepView]
     more_steps: bool
     """There are more steps than are shown here; `executions/<id>/steps` has all."""
+    items: list[ItemsView]
+    """Each foreach with many items, or with those of a stream, that has not come to its end."""
 
 
 class RefusedView(msgspec.Struct, frozen=True):
@@ -242,6 +254,7 @@ async def execution_view(store: Store, execution_id: str, urls: HookUrls | None 
         waits=[_wait_view(record, None if urls is None else urls(execution_id, record.path)) for record in waits],
         steps=[step_view(record) for record in latest.values()],
         more_steps=more,
+        items=[ItemsView(one.path, one.total, one.finished, one.failed) for one in await store.progress(execution_id)],
     )
 
 
