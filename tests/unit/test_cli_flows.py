@@ -100,6 +100,29 @@ def test_cases_compare_exact_numbers_by_their_value(flows: Path) -> None:
     assert wrong["differences"] == ["body.gross should be 0.11900000000000000001, and is 0.1190"]
 
 
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {"use": "schedule", "with": {"cron": "0 6 * * *"}},
+        {"use": "file.new", "with": {"folder": "in"}},
+        {"use": "manual"},
+    ],
+)
+def test_cases_give_flows_that_no_request_starts_their_body(flows: Path, trigger: dict[str, Any]) -> None:
+    steps = [{"use": "map", "with": {"body": ["$.body.scheduled_at", "$.trigger.method"]}}]
+    (flows / "own.json").write_text(json.dumps({"id": "own", "trigger": trigger, "steps": steps}))
+    body = {"scheduled_at": "2026-01-31T06:00:00Z"}
+    case = {
+        "name": "one",
+        "input": {"body": body},
+        "expect": {"outcome": "completed", "body": [body["scheduled_at"], None]},
+    }
+    (flows / "own.test.json").write_text(json.dumps({"cases": [case]}))
+    (result,) = json.loads(hookline("test", "--json", "flows/own.json").stdout)
+    assert result["differences"] == []
+    assert hookline("check", "flows/own.json").exit_code == 0
+
+
 def test_six_mistakes_are_six_problems_each_with_file_line_pointer_and_remedy(flows: Path) -> None:
     (flows / "six.json").write_text(
         """{

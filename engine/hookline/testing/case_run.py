@@ -161,7 +161,12 @@ class CaseRunner:
             execution_id=Ids(clock).new(),
             flow_id=flow.id,
             message=await self._message(case, folder),
-            arrival=Arrival(use=flow.trigger.use, method="POST", received_at=clock.now(), verified_by="test case"),
+            arrival=Arrival(
+                use=flow.trigger.use,
+                method="POST" if flow.trigger.webhook is not None else None,
+                received_at=clock.now(),
+                verified_by="test case",
+            ),
             accepted_at=clock.now(),
             exact=flow.exact,
         )
