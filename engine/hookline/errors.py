@@ -9,7 +9,9 @@ HooklineError
 ├── FlowInvalid             a flow's document is wrong; holds every problem
 ├── FlowNotFound            there is no such flow, or no such version of it
 ├── ExecutionNotFound
+├── UnpublishedChanges      a flow's file says what never served
 ├── IllegalStateChange      an execution can't go from here to there
+│   └── DoesNotFit          its journal doesn't fit a version of its flow
 ├── ExpressionError
 │   ├── ExpressionSyntax    it can't be compiled
 │   ├── MissingValue        it names what isn't there
@@ -136,6 +138,18 @@ class IllegalStateChange(HooklineError):
     """The execution's state doesn't allow this."""
 
     code = "execution.state"
+
+
+class DoesNotFit(IllegalStateChange):
+    """What the execution has done doesn't fit that version of its flow."""
+
+    code = "execution.does_not_fit"
+
+
+class UnpublishedChanges(HooklineError):
+    """The flow's file has changes that never served."""
+
+    code = "flow.unpublished_changes"
 
 
 class ExpressionError(HooklineError):

@@ -25,7 +25,7 @@ from hookline.flows.structure import document_problems
 from hookline.flows.trigger import compile_trigger
 from hookline.flows.version import version_of
 from hookline.flows.waits import wait_places
-from hookline.jsontypes import canonical, exactly
+from hookline.jsontypes import encode, exactly
 from hookline.model.flow import FlowDocument
 from hookline.registry import Registry
 
@@ -140,7 +140,7 @@ class _Compiler:
             id=self._model.id,
             version=version_of(self._raw),
             document=self._model,
-            source=canonical(self._value),
+            source=encode(self._value),
             trigger=trigger,
             vars=self._vars,
             steps=steps,

@@ -54,7 +54,8 @@ class CompiledFlow:
     """Hash of the document's canonical JSON without `$schema`, `title` and layout."""
     document: FlowDocument
     source: bytes
-    """The document's canonical JSON, as it is published."""
+    """The document's JSON, as it is published: its keys in the order in which they were written, which is that of what
+    a mapping gives."""
     trigger: CompiledTrigger
     vars: Mapping[str, Any]
     steps: tuple[Node, ...]

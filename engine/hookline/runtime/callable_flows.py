@@ -23,7 +23,7 @@ class CallableFlows:
     def flow(self, flow_id: str) -> CompiledFlow:
         """Raises FlowNotFound where there is none or it is stopped, and FlowInvalid where it can't run."""
         flow = self._current(flow_id)
-        if flow.document.state == "stopped":
+        if self._intake.is_stopped(flow):
             raise FlowNotFound(f"flow {flow_id!r} is stopped")
         return flow
 

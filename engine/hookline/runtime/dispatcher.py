@@ -24,6 +24,7 @@ class _Lane:
     deliveries: asyncio.Queue[Delivery]
     slots: asyncio.Semaphore
     concurrency: int
+    begun_only: bool
     tasks: tuple[asyncio.Task[None], ...] = ()
 
 
@@ -43,14 +44,14 @@ class Dispatcher:
         """How many executions are under way."""
         return len(self._running)
 
-    async def open(self, flow_id: str, concurrency: int) -> None:
-        """Run what comes for a flow, so many executions side by side."""
+    async def open(self, flow_id: str, concurrency: int, *, begun_only: bool = False) -> None:
+        """Run what comes for a flow, so many executions side by side; `begun_only`: of what has begun already."""
         lane = self._lanes.get(flow_id)
-        if lane is not None and lane.concurrency == concurrency:
+        if lane is not None and (lane.concurrency, lane.begun_only) == (concurrency, begun_only):
             return
         # Those that run keep the old lane's slots until they end.
         await self.close(flow_id)
-        lane = _Lane(asyncio.Queue(_LANE), asyncio.Semaphore(concurrency), concurrency)
+        lane = _Lane(asyncio.Queue(_LANE), asyncio.Semaphore(concurrency), concurrency, begun_only)
         lane.tasks = (
             asyncio.create_task(self._feed(flow_id, lane), name=f"feed {flow_id}"),
             asyncio.create_task(self._drain(flow_id, lane), name=f"drain {flow_id}"),
@@ -100,7 +101,7 @@ class Dispatcher:
     async def _feed(self, flow_id: str, lane: _Lane) -> None:
         while True:
             try:
-                async with aclosing(self._queue.deliveries(flow_id)) as deliveries:
+                async with aclosing(self._queue.deliveries(flow_id, begun_only=lane.begun_only)) as deliveries:
                     async for delivery in deliveries:
                         try:
                             await lane.deliveries.put(delivery)

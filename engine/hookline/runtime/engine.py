@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -10,13 +11,14 @@ import structlog
 
 from hookline.clock import Clock
 from hookline.connector import Action
-from hookline.errors import ConfigError, ExecutionNotFound, StoreError
+from hookline.errors import ConfigError, ExecutionNotFound, FlowNotFound, StoreError
 from hookline.flows.catalog import Catalog, CatalogChanges
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.watch import watch
 from hookline.http import HttpClient
 from hookline.ids import Ids
 from hookline.model.execution import Outcome, State
+from hookline.model.flow import FlowState
 from hookline.ports import (
     Backend,
     Blobs,
@@ -39,10 +41,14 @@ from hookline.runtime.callable_flows import CallableFlows
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.dispatcher import Dispatcher
 from hookline.runtime.egress import Egress
+from hookline.runtime.fit import Fitting
+from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
 from hookline.runtime.journal import STORE_RETRY
+from hookline.runtime.kept_versions import KeptVersions
 from hookline.runtime.metrics import Metrics
+from hookline.runtime.moves import Moves
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.options import EngineOptions
 from hookline.runtime.refusal_record import RefusalRecord
@@ -99,6 +105,8 @@ class Engine:
         )
         self.catalog = Catalog(options.flows, registry, environment=options.environment)
         self._versions = FlowVersions(self.catalog, self.store)
+        self.states = FlowStates(self.store, self.clock)
+        self.versions = KeptVersions(self.store, self.catalog)
         self.intake = Intake(
             store=self.store,
             queue=self.queue,
@@ -107,6 +115,7 @@ class Engine:
             current=self._versions.current,
             max_backlog=options.max_backlog,
             max_backlog_total=options.max_backlog_total,
+            state_of=self.states.of,
         )
         self.replies = Replies()
         self._timers = Timers(self.store, self.queue, self.clock, self.log)
@@ -133,6 +142,8 @@ class Engine:
         self.waiting = WaitingSteps(
             self.store, self.queue, self._versions, self.resume_tokens, lambda: self.intake.open
         )
+        fitting = Fitting(services, registry.actions, self.resume_url)
+        self.moves = Moves(self.store, self.queue, self._versions, self.versions, fitting, self.clock)
         self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started, self.resume_url)
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
         self._sweeper = Sweeper(
@@ -140,7 +151,7 @@ class Engine:
         )
         self._background: asyncio.Task[None] | None = None
         self._unblock = asyncio.Event()
-        self._published: dict[str, str] = {}
+        self._opening = asyncio.Lock()
         self.failed = asyncio.Event()
         """Set when a part of the engine died: it must be stopped, and the process with it."""
 
@@ -168,6 +179,7 @@ class Engine:
             await self.blobs.ping()
             await self.credentials.load()
             self._report(self.catalog.refresh())
+            await self.states.load(self._flows())
             await self._publish()
             await self._unblock_all()
             for flow_id, (count, _) in (await self.store.backlog()).items():
@@ -201,6 +213,8 @@ class Engine:
     async def retry(self, execution_id: str) -> None:
         """Reopen a failed execution: what it has done stays done.
 
+        It goes on with the version that serves where its journal fits that, and else with its own.
+
         Raises ExecutionNotFound, IllegalStateChange where it hasn't failed, and StoreError.
         """
         execution = await self.store.execution(execution_id)
@@ -210,7 +224,13 @@ class Engine:
         deadline = None
         if execution.deadline_at is not None and execution.started_at is not None:
             deadline = now + (execution.deadline_at - execution.started_at)
-        await self.store.commit((Reopen(execution_id, now, deadline),))
+        changes: list[Change] = [Reopen(execution_id, now, deadline)]
+        newest = await self.moves.for_retry(execution, now)
+        if newest is not None:
+            flow, rebind = newest
+            limit = flow.document.timeout
+            changes = [Reopen(execution_id, now, None if limit is None else now + limit), rebind]
+        await self.store.commit(changes)
         if execution.flow_id not in self._dispatcher.lanes():
             # A flow that isn't there any more may have had nothing left to do.
             await self._open_lanes()
@@ -261,9 +281,29 @@ class Engine:
         """Take the flows' files as they are now. Raises StoreError and OSError; doing it again makes up for both."""
         self._report(self.catalog.refresh())
         self._runner.causes_changed()
+        await self.states.load(self._flows())
         await self._publish()
         await self._open_lanes()
         await self._unblock_all()
+
+    async def set_state(self, flow_id: str, state: FlowState | None) -> None:
+        """Let a flow be active, paused or stopped until somebody decides otherwise, or its file says something else.
+
+        None: what its file says holds. Raises FlowNotFound where no version of it serves, and StoreError.
+        """
+        entry = self.catalog.entries.get(flow_id)
+        if entry is None or entry.flow is None:
+            raise FlowNotFound(f"there is no flow {flow_id!r} that serves")
+        await self.states.decide(entry.flow, state)
+        self._runner.causes_changed()
+        await self._open_lanes()
+        await self._unblock_all()
+
+    async def roll_back(self, flow_id: str, version: str | None, *, force: bool = False) -> tuple[str, Path]:
+        """Let an earlier version of a flow serve: see `KeptVersions.roll_back`, which also says what it raises."""
+        done = await self.versions.roll_back(flow_id, version, force=force)
+        await self.refresh()
+        return done
 
     async def update_gauges(self) -> None:
         """Bring the metrics that are read from the store up to date. Raises StoreError."""
@@ -285,29 +325,32 @@ class Engine:
 
     async def _publish(self) -> None:
         """Keep the versions that serve, those included that couldn't be kept when they began to."""
-        flows = [flow for flow in self._flows() if self._published.get(flow.id) != flow.version]
+        flows = [flow for flow in self._flows() if self._versions.published.get(flow.id) != flow.version]
         if flows:
             now = self.clock.now()
             changes: list[Change] = [Publish(flow.id, flow.version, flow.source, now) for flow in flows]
             await self.store.commit(changes)
-            self._published.update({flow.id: flow.version for flow in flows})
+            self._versions.published.update({flow.id: flow.version for flow in flows})
 
     async def _open_lanes(self) -> None:
         if self.options.role == "webhook":
             return
-        flows = {flow.id: flow.document for flow in self._flows()}
-        lanes = {flow_id: flow.concurrency for flow_id, flow in flows.items() if flow.state == "active"}
-        for flow_id in await self.store.flows_with_work():
-            # Deleted, or broken since before the start. What has begun goes on with the version that it has; what
-            # hasn't says what it waits for.
-            if flow_id not in flows:
-                lanes[flow_id] = _LEFT_BEHIND
-        for flow_id in self._dispatcher.lanes() - lanes.keys():
-            await self._dispatcher.close(flow_id)
-        for flow_id, concurrency in lanes.items():
-            await self._dispatcher.open(flow_id, concurrency)
-        if self.options.triggers:
-            self.sources.adopt(flow for flow in self._flows() if flow.document.state == "active")
+        async with self._opening:
+            with_work = await self.store.flows_with_work()
+            flows = self._flows()
+            # Paused and stopped ones begin nothing, and what has begun goes on.
+            idle = {flow.id for flow in flows if self.states.of(flow) != "active"}
+            lanes = {flow.id: (flow.document.concurrency, flow.id in idle) for flow in flows}
+            for flow_id in with_work:
+                # Deleted, or broken since before the start. What has begun goes on with the version that it has; what
+                # hasn't says what it waits for.
+                lanes.setdefault(flow_id, (_LEFT_BEHIND, False))
+            for flow_id in self._dispatcher.lanes() - lanes.keys():
+                await self._dispatcher.close(flow_id)
+            for flow_id, (concurrency, begun_only) in lanes.items():
+                await self._dispatcher.open(flow_id, concurrency, begun_only=begun_only)
+            if self.options.triggers:
+                self.sources.adopt(flow for flow in flows if flow.id not in idle)
 
     async def _unblock_all(self) -> None:
         """Let executions that lacked something try again."""

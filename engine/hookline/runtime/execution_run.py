@@ -12,6 +12,7 @@ from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import encode, many
 from hookline.model.execution import CALLBACK, RETRY, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Envelope
+from hookline.runtime.dry_walk import DryWalk
 from hookline.runtime.frame import Frame
 from hookline.runtime.interruption import Interruption
 from hookline.runtime.journal import Journal
@@ -55,6 +56,8 @@ class ExecutionRun:
     """What it lacks, where it can't go on."""
     streams: bool = False
     """Expressions may come upon a stream."""
+    dry: DryWalk | None = None
+    """Where nothing is to be done, but only to be seen whether the journal fits the flow."""
     large: bool = False
     """Going through what its expressions see takes long: one of its messages so far has many values."""
     _weighed: Any = None

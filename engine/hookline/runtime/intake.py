@@ -10,10 +10,12 @@ from hookline.clock import Clock
 from hookline.errors import FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany, Unavailable
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.keys import arrival_scope
+from hookline.model.flow import FlowState
 from hookline.model.message import Envelope
 from hookline.model.schedule import ONE_AT_A_TIME
 from hookline.ports import Accept, Accepted, Change, Duplicate, Queue, Store
 from hookline.runtime.drain import DrainRate
+from hookline.runtime.flow_states import said_by_file
 from hookline.runtime.line_lengths import LineLengths
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.rate import RateLimit
@@ -37,8 +39,10 @@ class Intake:
         current: Callable[[str], CompiledFlow],
         max_backlog: int,
         max_backlog_total: int,
+        state_of: Callable[[CompiledFlow], FlowState] = said_by_file,
     ) -> None:
         """`current` gives a flow's current version; raises FlowNotFound, and FlowInvalid where it can't run."""
+        self._state_of = state_of
         self._store = store
         self._queue = queue
         self._clock = clock
@@ -70,9 +74,13 @@ class Intake:
             raise Unavailable(
                 f"flow {flow_id!r} can't run now; the server's log says why", retry_after=60, flow_id=flow_id
             ) from error
-        if flow.document.state == "stopped":
+        if self.is_stopped(flow):
             raise FlowUnknown(f"no flow {flow_id!r} takes messages here", flow_id=flow_id, reason="the flow is stopped")
         return flow
+
+    def is_stopped(self, flow: CompiledFlow) -> bool:
+        """Whether a flow takes nothing, for now."""
+        return self._state_of(flow) == "stopped"
 
     async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
         """Make a message durable.

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from hookline.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
 from hookline.flows.compiled import CompiledFlow
-from hookline.jsontypes import encode, exactly, reader
 from hookline.model.execution import (
     BLOCKED,
     FINAL,
@@ -22,11 +21,12 @@ from hookline.model.execution import (
 )
 from hookline.model.message import Envelope, with_numbers
 from hookline.model.reply import CallerReply
-from hookline.ports import Change, Delivery, End, Park, Queue, Resume, Start
+from hookline.ports import Change, Delivery, End, Park, Publish, Queue, Resume, Start
 from hookline.runtime.aftermath import Begun, aftermath, readable
 from hookline.runtime.blocks import run_steps
 from hookline.runtime.deadline import in_time
 from hookline.runtime.execution_run import ExecutionRun, HookUrls
+from hookline.runtime.execution_vars import own_vars, vars_of
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.interruption import CANCELLED, Interrupted
 from hookline.runtime.journal import STORE_RETRY, Journal
@@ -35,7 +35,6 @@ from hookline.runtime.replies import FINISHED, Ended, read_reply
 from hookline.runtime.services import Services
 from hookline.runtime.timers import Timers
 
-_VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 _ENDS: Final = {
     Ending.DONE: Outcome.COMPLETED,
     Ending.FILTERED: Outcome.FILTERED,
@@ -52,6 +51,10 @@ class Versions(Protocol):
 
     async def version(self, flow_id: str, version: str) -> CompiledFlow:
         """A version that executions are bound to. Raises FlowNotFound, FlowInvalid and StoreError."""
+        ...
+
+    def keeping(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
+        """What is committed with the start of an execution on a version that serves, and may not be kept yet."""
         ...
 
 
@@ -128,17 +131,17 @@ class Runner:
         prelude: tuple[Change, ...] = ()
         deadline = _deadline(flow, now)
         if execution is None or execution.state is State.QUEUED:
-            prelude = (_start(flow, envelope.execution_id, now, deadline),)
+            prelude = (*self._versions.keeping(flow, now), _start(flow, envelope.execution_id, now, deadline))
             started_at, attempt = now, 1
             on_begin = partial(self._on_start, flow.id)
         else:
             past = await store.journal(execution.id)
             if execution.flow_version is None:
-                prelude = (_start(flow, execution.id, now, deadline),)
+                prelude = (*self._versions.keeping(flow, now), _start(flow, execution.id, now, deadline))
             else:
                 deadline = execution.deadline_at
                 if execution.state is State.WAITING:
-                    prelude = (Resume(execution.id, now),)
+                    prelude = (Resume(execution.id, now, execution.flow_version),)
             started_at, attempt = execution.started_at or now, execution.attempt
         run = ExecutionRun(
             flow=flow,
@@ -147,7 +150,7 @@ class Runner:
             services=self._services,
             started_at=started_at,
             attempt=attempt,
-            vars=_vars(flow, execution),
+            vars=vars_of(flow, execution),
             deadline=deadline,
             reopened_after=0 if execution is None else execution.reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
@@ -286,7 +289,7 @@ class Runner:
             changes: list[Change] = []
             if execution is not None and execution.state is State.QUEUED:
                 flow = self._versions.current(delivery.flow_id)
-                changes.append(_start(flow, execution.id, now, _deadline(flow, now)))
+                changes += [*self._versions.keeping(flow, now), _start(flow, execution.id, now, _deadline(flow, now))]
             end = End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, info)
             changes.append(end)
             if envelope is not None:
@@ -330,20 +333,4 @@ def _deadline(flow: CompiledFlow, at: datetime) -> datetime | None:
 
 def _start(flow: CompiledFlow, execution_id: str, at: datetime, deadline: datetime | None = None) -> Start:
     """The start of an execution, with its vars where they aren't the document's."""
-    own = None if flow.vars == _declared(flow) else encode(flow.vars)
-    return Start(execution_id, flow.version, at, own, deadline)
-
-
-def _vars(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
-    """The vars with which the execution started, whatever the server's settings say by now."""
-    if execution is None or execution.flow_version is None:
-        return dict(flow.vars)
-    if execution.vars is None:
-        return _declared(flow)
-    vars: dict[str, Any] = _VARS[flow.exact].decode(execution.vars)
-    return vars
-
-
-def _declared(flow: CompiledFlow) -> dict[str, Any]:
-    declared: dict[str, Any] = exactly(flow.document.vars) if flow.exact else flow.document.vars
-    return declared
+    return Start(execution_id, flow.version, at, own_vars(flow), deadline)

@@ -40,15 +40,14 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
     if past is not None and (not pure or past.signal == STREAM) and past.state is StepState.SUCCEEDED:
         return replay(run, frame, node.id, past)
     attempt, had_turn = 1, False
-    if past is not None and not pure:
-        if past.state is StepState.FAILED and node.on_error == "continue":
+    if past is not None and not pure and past.state is StepState.FAILED:
+        if node.on_error == "continue":
             return go_on(frame, node.id, past.error, past.finished_at)
-        if (
-            past.state is StepState.FAILED
-            and past.error is not None
-            and (run.stands(frame, past) or _unknown(node, past))
-        ):
+        if past.error is not None and (run.stands(frame, past) or _unknown(node, past)):
             raise StepFailed(past.error, past.finished_at)
+    if run.dry is not None and not pure:
+        return run.dry.lands(path)
+    if past is not None and not pure:
         if past.state is StepState.STARTED:
             return _cut_off(run, node, frame, path, past)
         if past.state is StepState.WAITING:

@@ -1,9 +1,11 @@
 """The compiled flows that executions run on: the current version of each, and the older ones they are bound to."""
 
+from datetime import datetime
+
 from hookline.errors import FlowInvalid, FlowNotFound
 from hookline.flows.catalog import Catalog
 from hookline.flows.compiled import CompiledFlow
-from hookline.ports import Store
+from hookline.ports import Publish, Store
 
 
 class FlowVersions:
@@ -12,6 +14,8 @@ class FlowVersions:
     def __init__(self, catalog: Catalog, store: Store) -> None:
         self._catalog = catalog
         self._store = store
+        self.published: dict[str, str] = {}
+        """The version of each flow that serves, as far as the store keeps it."""
 
     def current(self, flow_id: str) -> CompiledFlow:
         """The version that new executions run on. Raises FlowNotFound, and FlowInvalid where it can't run."""
@@ -21,6 +25,12 @@ class FlowVersions:
         if entry.flow is None:
             raise FlowInvalid(entry.errors)
         return entry.flow
+
+    def keeping(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
+        """What is committed with the start of an execution on a version that serves, and may not be kept yet."""
+        if self.published.get(flow.id) == flow.version:
+            return ()
+        return (Publish(flow.id, flow.version, flow.source, at),)
 
     async def version(self, flow_id: str, version: str) -> CompiledFlow:
         """A version that executions are bound to. Raises FlowNotFound, FlowInvalid and StoreError."""

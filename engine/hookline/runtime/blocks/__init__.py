@@ -39,6 +39,8 @@ async def run_steps(run: ExecutionRun, nodes: Sequence[Node], frame: Frame) -> E
     for node in nodes:
         if not await _holds(run, node, frame):
             continue
+        if run.dry is not None and not run.dry.meets(frame.prefix + node.id, node):
+            return Ending.WAITING
         if isinstance(node, ActionNode):
             ending = await run_action(run, node, frame)
         else:

@@ -40,6 +40,8 @@ async def run_try(run: ExecutionRun, node: TryNode, frame: Frame, run_steps: Run
             except (StepFailed, Interrupted) as again:
                 left = again
     if ending is Ending.WAITING:
+        if run.dry is not None:
+            run.dry.comes_later(f"{frame.prefix}{node.id}/", node.last)
         return ending
     if node.last:
         # Whatever wanted the execution to end, this is still to be done.

@@ -33,15 +33,18 @@ async def run_call(run: ExecutionRun, node: CallNode, frame: Frame, _: RunSteps)
     call = _Call(run, node, frame)
     past = run.journal.past(call.path)
     run.waited = run.waited or node.wait
-    if past is None:
-        return await call.begin(1, frame.now)
-    if past.state is StepState.SUCCEEDED:
+    if past is not None and past.state is StepState.SUCCEEDED:
         return replay(run, frame, node.id, past)
-    if past.state is StepState.FAILED:
+    if past is not None and past.state is StepState.FAILED:
         if node.on_error == "continue":
             return go_on(frame, node.id, past.error, past.finished_at)
         if past.error is not None and run.stands(frame, past):
             raise StepFailed(past.error, past.finished_at)
+    if run.dry is not None:
+        return run.dry.lands(call.path)
+    if past is None:
+        return await call.begin(1, frame.now)
+    if past.state is StepState.FAILED:
         return await call.begin(past.attempt + 1, past.finished_at)
     if past.error is None:
         return await call.hear(past)

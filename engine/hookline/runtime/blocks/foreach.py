@@ -41,14 +41,16 @@ async def run_foreach(run: ExecutionRun, node: ForeachNode, frame: Frame, run_st
     Of many items, and of those of a stream, the journal keeps only what is under way, and how far the block has got.
     """
     items = await _items(run, node, frame)
-    many = isinstance(items, Stream) or len(items) > frame.room
+    path, total = frame.prefix + node.id, items.count if isinstance(items, Stream) else len(items)
+    many = isinstance(items, Stream) or total > frame.room
+    if run.dry is not None and not run.dry.goes_through(path, total, many=many):
+        return Ending.WAITING
     block: BlockProgress | None = None
     if many:
-        path = frame.prefix + node.id
         past = run.journal.past(path)
         if past is not None and past.state is StepState.SUCCEEDED:
             return replay(run, frame, node.id, past)
-        block = await run.journal.block(path, items.count if isinstance(items, Stream) else len(items), frame.now)
+        block = await run.journal.block(path, total, frame.now)
     with frame.interruption.narrower() as together:
         return await _Items(run, node, frame, run_steps, items, together, block).run()
 
@@ -213,6 +215,8 @@ class _Items:
     async def _conclude(self, block: BlockProgress) -> Ending:
         """The entry of the block takes the place of its progress: what it gave isn't computed again."""
         run, frame, node = self._run, self._frame, self._node
+        if run.dry is not None:
+            return run.dry.lands(block.path)
         counts = {"count": self._total, "failed": block.failed}
         body: Any = counts
         if not self._counts:

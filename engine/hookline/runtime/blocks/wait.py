@@ -30,6 +30,8 @@ async def run_wait(run: ExecutionRun, node: WaitNode, frame: Frame, _: RunSteps)
             return go_on(frame, node.id, past.error, past.finished_at)
         if past.error is not None and run.stands(frame, past):
             raise StepFailed(past.error, past.finished_at)
+    if run.dry is not None:
+        return run.dry.lands(path)
     run.waited = True
     if past is None or past.state is not StepState.WAITING:
         frame.interruption.check()

@@ -1,0 +1,144 @@
+"""Whether a version of a flow can go on from where an execution is: whether its journal fits that version.
+
+It fits where the version, walked from the top, comes to each thing that has been done at the same path and with the
+same `use`, before it would do anything that hasn't. Nothing is done meanwhile, and nothing is written: what was done
+is replayed, what is pure is computed again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hookline.connector import Action
+from hookline.errors import IllegalStateChange
+from hookline.flows.compile import ON_ERROR
+from hookline.flows.compiled import CompiledFlow
+from hookline.model.execution import ErrorInfo, Execution, StepRecord
+from hookline.model.message import Envelope, with_numbers
+from hookline.ports import Change, CommitResult
+from hookline.runtime.blocks import run_steps
+from hookline.runtime.dry_walk import DryWalk, step_at
+from hookline.runtime.execution_run import ExecutionRun, HookUrls
+from hookline.runtime.frame import Blocked, Frame, StepFailed
+from hookline.runtime.interruption import Interrupted
+from hookline.runtime.journal import Journal
+from hookline.runtime.on_error import run_on_error
+from hookline.runtime.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Whether a journal fits a version."""
+
+    step: str | None = None
+    """The path of the first step that doesn't; None where all do."""
+    reason: str | None = None
+    """What is said against it."""
+    lands: tuple[str, ...] = ()
+    """Where the execution goes on there, or goes on waiting: paths. None where it comes to its end."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it does."""
+        return self.reason is None
+
+
+class Fitting:
+    """Walks flows along journals."""
+
+    def __init__(self, services: Services, actions: Mapping[str, Action], hook_urls: HookUrls) -> None:
+        """`actions`: all that are installed."""
+        self._services = services
+        self._actions = actions
+        self._hook_urls = hook_urls
+
+    async def fits(
+        self,
+        flow: CompiledFlow,
+        execution: Execution,
+        envelope: Envelope,
+        past: Sequence[StepRecord],
+        *,
+        retried: bool = False,
+    ) -> Fit:
+        """Whether the journal of an execution that has started fits a version.
+
+        `retried`: as it will be once an operator has retried it. Raises StoreError.
+        """
+        reopened_after = past[-1].seq if retried and past else execution.reopened_after
+        under_way = await self._services.store.progress(execution.id)
+        walk = DryWalk(past, under_way, self._is_pure, reopened_after)
+        started_at = execution.started_at or execution.created_at
+        run = ExecutionRun(
+            flow=flow,
+            envelope=with_numbers(envelope, exact=flow.exact),
+            journal=_DryJournal(execution.id, self._services, past, ()),
+            services=self._services,
+            started_at=started_at,
+            attempt=execution.attempt + retried,
+            vars=flow.vars,
+            reopened_after=reopened_after,
+            hook_urls=self._hook_urls if flow.wait_places else None,
+            dry=walk,
+        )
+        return _judge(flow, walk, await _walk(run, started_at))
+
+    def _is_pure(self, use: str) -> bool:
+        action = self._actions.get(use)
+        return action is not None and action.pure
+
+
+async def _walk(run: ExecutionRun, started_at: datetime) -> ErrorInfo | str | None:
+    """Go as far as it goes; gives what it failed with, or what it lacks."""
+    frame = Frame(run.envelope.message, {}, started_at, interruption=run.interruption)
+    try:
+        await run_steps(run, run.flow.steps, frame)
+    except Blocked as cause:
+        return str(cause)
+    except (StepFailed, Interrupted) as failure:
+        try:
+            await run_on_error(run, frame, failure, run_steps)
+        except Blocked as cause:
+            return str(cause)
+        return failure.error if isinstance(failure, StepFailed) else None
+    return run.blocked
+
+
+def _judge(flow: CompiledFlow, walk: DryWalk, failed: ErrorInfo | str | None) -> Fit:
+    lands = tuple(walk.landed)
+    for path, against in walk.clashes.items():
+        return Fit(path, f"step {path!r} doesn't fit version {flow.version}: {against}", lands)
+    if not walk.missed:
+        return Fit(lands=lands)
+    path = walk.missed[0]
+    nodes = flow.on_error_steps if path.startswith(ON_ERROR) else flow.steps
+    if step_at(nodes, path.removeprefix(ON_ERROR)) is None:
+        why = "has no such step there"
+    elif lands:
+        why = f"comes to {lands[0]!r} first, which hasn't been done"
+    elif isinstance(failed, ErrorInfo):
+        why = f"fails before it comes to it, at {failed.step!r}: {failed.message}"
+    elif failed is not None:
+        why = f"can't be computed here: {failed}"
+    else:
+        why = "doesn't come to it: a condition on the way there doesn't hold"
+    return Fit(path, f"step {path!r} has been done, and version {flow.version} {why}", lands)
+
+
+class _DryJournal(Journal):
+    """A journal that nothing is added to for good."""
+
+    async def flush(self, path: str | None = None) -> None:
+        pass
+
+    async def settle(self) -> None:
+        pass
+
+    async def rescue(self) -> None:
+        pass
+
+    async def close(self, *changes: Change) -> None:
+        pass
+
+    async def ask(self, change: Change) -> CommitResult:
+        raise IllegalStateChange("a walk in which nothing is done has asked for a change")
