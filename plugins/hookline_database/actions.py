@@ -1,7 +1,7 @@
 """The actions `sql.insert`, `sql.query` and `sql.execute`."""
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 from sqlalchemy import Connection
@@ -10,10 +10,13 @@ from hookline.api import Connector, Context, FromVars, JsonValue, StepError
 from hookline_database.address import SqlCredential, address
 from hookline_database.databases import Database, Databases
 from hookline_database.effects import once as exactly_once
-from hookline_database.reading import read_only
-from hookline_database.statements import bound, rows
+from hookline_database.reading import fetching, read_only
+from hookline_database.statements import bound, pages, rows
+from hookline_database.streaming import streamed
 from hookline_database.tables import converted
 from hookline_database.tables import insert as insert_rows
+
+_ROWS: Final = 10_000
 
 connector = Connector("sql", title="SQL databases", credential=SqlCredential)
 
@@ -87,8 +90,14 @@ async def query(
     sql: Statement,
     params: Params = None,
     url: Url = None,
-    max_rows: Annotated[int, Field(ge=1, description="More rows than this are an error.")] = 10_000,
-) -> list[dict[str, JsonValue]]:
+    max_rows: Annotated[
+        int | None, Field(ge=1, description="More rows are an error; by default 10,000, and any number as a stream.")
+    ] = None,
+    stream: Annotated[
+        bool,
+        Field(description="The result is a stream, which `foreach` goes through row by row however many there are."),
+    ] = False,
+) -> list[dict[str, JsonValue]] | AsyncIterator[dict[str, JsonValue]]:
     """Read rows.
 
     The result is a list of objects, by column. It can change nothing: `sql.execute` does. Times are RFC 3339, bytes
@@ -96,15 +105,26 @@ async def query(
     """
     where = address(ctx, url)
 
-    def work(database: Database, connection: Connection) -> list[dict[str, JsonValue]]:
+    databases = ctx.resources.get(Databases)
+
+    def read(database: Database, connection: Connection) -> Iterator[list[dict[str, JsonValue]]]:
         clause, values = bound(database, connection, sql, params or {})
-        with read_only(connection):
-            result = connection.execute(clause, values)
+        with read_only(connection), fetching(connection):
+            # A driver of a server would otherwise fetch all rows before it gives the first.
+            options = {"stream_results": True} if stream else {}
+            result = connection.execute(clause, values, execution_options=options)
             if not result.returns_rows:
                 raise StepError("the statement gives no rows; sql.execute runs those", code="sql.read_only")
-            return rows(result, max_rows)
+            if stream:
+                yield from pages(result, max_rows)
+            else:
+                yield rows(result, max_rows or _ROWS)
 
-    return await ctx.resources.get(Databases).run(where, work)
+    if stream:
+        return streamed(databases, where, read)
+    return await databases.run(
+        where, lambda database, connection: [row for page in read(database, connection) for row in page]
+    )
 
 
 def _effect(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError
 
 from hookline.api import StepError
 
@@ -32,6 +32,23 @@ def read_only(connection: Connection) -> Iterator[None]:
             if sqlite and not connection.invalidated:
                 connection.exec_driver_sql("PRAGMA query_only = OFF")
         transaction.rollback()
+
+
+@contextmanager
+def fetching(connection: Connection) -> Iterator[None]:
+    """Give the errors of asyncpg's cursors, which SQLAlchemy lets through, as its own."""
+    if connection.dialect.driver != "asyncpg":
+        yield
+        return
+    # An extra, installed where there is a connection; it has no type hints.
+    import asyncpg  # type: ignore[import-untyped]
+
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise DBAPIError(None, None, error) from error
+    except asyncpg.InterfaceError as error:
+        raise InterfaceError(None, None, error) from error
 
 
 def _refused_to_write(error: DBAPIError) -> bool:

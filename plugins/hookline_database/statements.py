@@ -1,7 +1,7 @@
 """Authors' own statements: their parameters are bound, never written into the text."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final
@@ -15,6 +15,8 @@ from hookline_database.databases import Database
 from hookline_database.values import Unfit, for_parameter, to_json, to_json_text, to_sqlite
 
 _REMEMBERED: Final = 256
+#: Rows of a stream that are fetched in one go.
+_PAGE: Final = 1000
 
 
 def bound(
@@ -49,16 +51,36 @@ def _untyped(sql: str, names: list[str], lists: Collection[str] = ()) -> TextCla
 
 def rows(result: CursorResult[Any], limit: int) -> list[dict[str, JsonValue]]:
     """The rows of a result. Raises StepError: `sql.rows` above the limit, `sql.columns` where two have one name."""
+    names = _names(result)
+    found = result.fetchmany(limit + 1)
+    if len(found) > limit:
+        raise _too_many(limit)
+    return [{name: to_json(value) for name, value in zip(names, row, strict=True)} for row in found]
+
+
+def pages(result: CursorResult[Any], limit: int | None) -> Iterator[list[dict[str, JsonValue]]]:
+    """The same, some rows at a time; with no limit, any number of them."""
+    names = _names(result)
+    given = 0
+    while found := result.fetchmany(_PAGE):
+        given += len(found)
+        if limit is not None and given > limit:
+            raise _too_many(limit)
+        yield [{name: to_json(value) for name, value in zip(names, row, strict=True)} for row in found]
+
+
+def _names(result: CursorResult[Any]) -> list[str]:
     names = list(result.keys())
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise StepError(f"two columns are named {twice[0]!r}; tell them apart with AS", code="sql.columns")
-    found = result.fetchmany(limit + 1)
-    if len(found) > limit:
-        raise StepError(
-            f"the query gives more than {limit} rows; narrow it down with LIMIT, or raise `max_rows`", code="sql.rows"
-        )
-    return [{name: to_json(value) for name, value in zip(names, row, strict=True)} for row in found]
+    return names
+
+
+def _too_many(limit: int) -> StepError:
+    return StepError(
+        f"the query gives more than {limit} rows; narrow it down with LIMIT, or raise `max_rows`", code="sql.rows"
+    )
 
 
 def _check_names(needed: list[str], params: Mapping[str, JsonValue]) -> None:

@@ -52,6 +52,16 @@ def _upload(server: ServerProcess, rows: int) -> str:
     return found
 
 
+def _flow(**settings: object) -> dict[str, object]:
+    add = {"id": "add", "use": "tally.add", "with": {"number": "$.item.id"}}
+    each = {"id": "each", "foreach": "$.body", "concurrency": CONCURRENCY, "steps": [add], **settings}
+    return {
+        "id": "import",
+        "trigger": {"use": "webhook", "with": {"verify": "none"}},
+        "steps": [{"id": "rows", "use": "csv.parse", "with": {"stream": True}}, each],
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_server_goes_on_with_a_long_file_in_little_memory(
@@ -60,21 +70,7 @@ def test_a_killed_server_goes_on_with_a_long_file_in_little_memory(
     written = tmp_path / "tally.txt"
     _install(tmp_path)
     server = make_server(environment={"PYTHONPATH": str(tmp_path), "TALLY": str(written)})
-    server.flow(
-        {
-            "id": "import",
-            "trigger": {"use": "webhook", "with": {"verify": "none"}},
-            "steps": [
-                {"id": "rows", "use": "csv.parse", "with": {"stream": True}},
-                {
-                    "id": "each",
-                    "foreach": "$.body",
-                    "concurrency": CONCURRENCY,
-                    "steps": [{"id": "add", "use": "tally.add", "with": {"number": "$.item.id"}}],
-                },
-            ],
-        }
-    )
+    server.flow(_flow())
     server.start()
     server.ended(_upload(server, 10))
     lines = 10
@@ -125,3 +121,28 @@ def test_a_killed_server_goes_on_with_a_long_file_in_little_memory(
     grown = (peak - idle) / MB
     print(f"{ITEMS:,} items, killed after {before:,}: {sum(times.values()) - ITEMS} ran again, {grown:.0f} MB more")
     assert grown < 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["proceed.before_commit:2", "proceed.after_commit:2", "conclude.before_commit"])
+def test_killed_where_items_are_done_or_all_are_the_results_are_the_same(
+    point: str, tmp_path: Path, make_server: Callable[..., ServerProcess]
+) -> None:
+    written = tmp_path / "tally.txt"
+    _install(tmp_path)
+    environment = {"PYTHONPATH": str(tmp_path), "TALLY": str(written)}
+    server = make_server(environment={**environment, "HOOKLINE_FAULT": point})
+    server.flow(_flow(collect="results"))
+    server.start()
+    execution_id = _upload(server, 100)
+    assert server.died() == -9
+    server = make_server(environment=environment)
+    server.start()
+    ended = server.ended(execution_id)
+    assert ended["outcome"] == "completed"
+    output = ended["steps"][-1]["output"]
+    assert (output["body"]["count"], output["count"], output["failed"]) == (100, 100, 0)
+    calls = [line.split() for line in written.read_text(encoding="utf-8").splitlines()]
+    assert {number for number, _ in calls} == {str(number) for number in range(100)}
+    assert len({key for _, key in calls}) == 100
+    assert len(calls) - 100 <= (0 if point.startswith("conclude") else CONCURRENCY)

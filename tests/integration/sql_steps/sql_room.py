@@ -42,7 +42,10 @@ class Room:
             resources=self.resources,
             idempotency_key=key or uuid.uuid4().hex,
         )
-        returned = await action.run(ctx=Context(**context), **action.arguments(read))
+        made: Any = action.run(ctx=Context(**context), **action.arguments(read))
+        returned = await made
+        if isinstance(returned, AsyncIterator):
+            returned = [row async for row in returned]
         return to_json(returned, exact=self.exact)
 
     async def error(self, use: str, **settings: Any) -> StepError:
