@@ -33,7 +33,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[bool]]]:
 
     watch(action_call, "normal", "results")
     watch(Condition, "evaluate", "conditions")
-    yield found
+    return found
 
 
 async def run(harness: Harness, body: Any, steps: Sequence[dict[str, Any]]) -> None:
