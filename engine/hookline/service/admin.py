@@ -6,7 +6,7 @@ nothing but counts and the names of flows, and are for probes that have no token
 
 import hmac
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from quart import Blueprint, Response, current_app, request
@@ -24,25 +24,18 @@ from hookline.errors import (
     RequestRefused,
     StoreError,
 )
-from hookline.jsontypes import decode, encode
+from hookline.jsontypes import decode
 from hookline.model.execution import State
 from hookline.model.message import Message
 from hookline.ports import Duplicate
 from hookline.runtime.engine import Engine
 from hookline.runtime.metrics import CONTENT_TYPE
 from hookline.service import openapi, problems, views
+from hookline.service.api_messages import PAGE, answer, decoded, limit_of, paged, query
 from hookline.service.components import ComponentView, component_views
 from hookline.service.openapi import operation
 from hookline.service.readiness import Readiness
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
-
-MAX_LIMIT: Final = 200
-
-_T = TypeVar("_T")
-_PAGE: Final = {
-    "cursor": "Where the page starts: the `next` of the page before.",
-    "limit": f"How many items, from 1 to {MAX_LIMIT}; 50 by default.",
-}
 
 
 class PutCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,7 +121,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         """The flows, sorted by id, broken ones with what is wrong."""
         url = engine.options.public_url
         entries = sorted(engine.catalog.entries.items())
-        return _json(
+        return answer(
             views.PageView([views.flow_view(entry, url, engine.sources.status(entry.id)) for _, entry in entries], None)
         )
 
@@ -136,7 +129,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
     @operation(Started, request=StartRequest, status=202)
     async def start_flow(flow_id: str) -> Response:
         """Start a flow by hand, whatever its trigger."""
-        given = _decoded(await request.get_data(as_text=False), StartRequest)
+        given = decoded(await request.get_data(as_text=False), StartRequest)
         flow = engine.intake.flow(flow_id)
         headers = {name.lower(): value for name, value in given.headers.items()}
         try:
@@ -146,8 +139,8 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         message = Message(body, headers)
         result = await engine.starting.start(flow, message, by="admin token", dedupe_key=given.dedupe_key)
         if isinstance(result, Duplicate):
-            return _json(Started(result.execution_id, flow_id, "duplicate"))
-        return _json(Started(result.execution_id, flow_id, "queued"), 202)
+            return answer(Started(result.execution_id, flow_id, "duplicate"))
+        return answer(Started(result.execution_id, flow_id, "queued"), 202)
 
     @api.post("/flows/<flow_id>/sign")
     @operation(Signed, request=Unsigned)
@@ -156,55 +149,55 @@ def _flows(api: Blueprint, engine: Engine) -> None:
 
         Nothing that it gives shows a secret; schemes whose headers do are refused.
         """
-        message = _decoded(await request.get_data(as_text=False), Unsigned)
+        message = decoded(await request.get_data(as_text=False), Unsigned)
         entry = engine.catalog.entries.get(flow_id)
         if entry is None or entry.flow is None:
             raise FlowNotFound(f"there is no flow {flow_id!r} that serves")
         credential = credential_of(entry.flow, engine.credentials.get)
         url = hook_url(engine.options.public_url, flow_id, message)
-        return _json(sign_for_others(entry.flow, credential, message, url, engine.clock.now()))
+        return answer(sign_for_others(entry.flow, credential, message, url, engine.clock.now()))
 
     @api.get("/flows/<flow_id>/refused")
-    @operation(views.PageView[views.RefusedView], query=_PAGE)
+    @operation(views.PageView[views.RefusedView], query=PAGE)
     async def list_refused_by_flow(flow_id: str) -> Response:
         """Requests that a flow refused, newest first; `-` is those to flows that there aren't."""
-        given = _query("cursor", "limit")
-        found = engine.store.refused(flow_id=flow_id, cursor=given.get("cursor"), limit=_limit(given.get("limit")))
-        return _json(views.refused_view(await _paged(found)))
+        given = query("cursor", "limit")
+        found = engine.store.refused(flow_id=flow_id, cursor=given.get("cursor"), limit=limit_of(given.get("limit")))
+        return answer(views.refused_view(await paged(found)))
 
     @api.get("/refused")
-    @operation(views.PageView[views.RefusedView], query=_PAGE)
+    @operation(views.PageView[views.RefusedView], query=PAGE)
     async def list_refused() -> Response:
         """Requests that were refused, of all flows, newest first."""
-        given = _query("cursor", "limit")
-        found = engine.store.refused(cursor=given.get("cursor"), limit=_limit(given.get("limit")))
-        return _json(views.refused_view(await _paged(found)))
+        given = query("cursor", "limit")
+        found = engine.store.refused(cursor=given.get("cursor"), limit=limit_of(given.get("limit")))
+        return answer(views.refused_view(await paged(found)))
 
     @api.get("/components")
     @operation(views.PageView[ComponentView])
     async def list_components() -> Response:
         """What flows can use: actions, triggers, schemes, mappers, types of credentials."""
-        return _json(views.PageView(component_views(engine.registry), None))
+        return answer(views.PageView(component_views(engine.registry), None))
 
 
 def _executions(api: Blueprint, engine: Engine) -> None:
     @api.get("/executions")
     @operation(
         views.PageView[views.SummaryView],
-        query={"flow_id": "Only those of this flow.", "state": "Only those in this state.", **_PAGE},
+        query={"flow_id": "Only those of this flow.", "state": "Only those in this state.", **PAGE},
     )
     async def list_executions() -> Response:
         """Executions, newest first."""
-        given = _query("flow_id", "state", "cursor", "limit")
-        page = await _paged(
+        given = query("flow_id", "state", "cursor", "limit")
+        page = await paged(
             engine.store.executions(
                 flow_id=given.get("flow_id"),
                 state=_state(given.get("state")),
                 cursor=given.get("cursor"),
-                limit=_limit(given.get("limit")),
+                limit=limit_of(given.get("limit")),
             )
         )
-        return _json(views.page_view(page))
+        return answer(views.page_view(page))
 
     @api.get("/executions/<execution_id>")
     @operation(views.ExecutionView)
@@ -213,39 +206,39 @@ def _executions(api: Blueprint, engine: Engine) -> None:
         view = await views.execution_view(engine.store, execution_id, engine.resume_url)
         if view is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        return _json(view)
+        return answer(view)
 
     @api.get("/executions/<execution_id>/steps")
-    @operation(views.PageView[views.StepView], query=_PAGE)
+    @operation(views.PageView[views.StepView], query=PAGE)
     async def list_steps(execution_id: str) -> Response:
         """Each attempt at each step of an execution, in order."""
-        given = _query("cursor", "limit")
+        given = query("cursor", "limit")
         if await engine.store.execution(execution_id) is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        limit = _limit(given.get("limit"))
-        return _json(await _paged(views.steps_view(engine.store, execution_id, given.get("cursor"), limit)))
+        limit = limit_of(given.get("limit"))
+        return answer(await paged(views.steps_view(engine.store, execution_id, given.get("cursor"), limit)))
 
     @api.post("/executions/<execution_id>/retry")
     @operation(views.ExecutionView, status=202)
     async def retry_execution(execution_id: str) -> Response:
         """Run a failed execution again: what it has done stays done."""
         await engine.retry(execution_id)
-        return _json(await views.execution_view(engine.store, execution_id, engine.resume_url), 202)
+        return answer(await views.execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/resume")
     @operation(views.ExecutionView, request=ResumeRequest, status=202)
     async def resume_execution(execution_id: str) -> Response:
         """Call a step that waits, in place of whoever doesn't call it."""
-        given = _decoded(await request.get_data(as_text=False), ResumeRequest)
+        given = decoded(await request.get_data(as_text=False), ResumeRequest)
         await engine.resume(execution_id, given.step, bytes(given.body))
-        return _json(await views.execution_view(engine.store, execution_id, engine.resume_url), 202)
+        return answer(await views.execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/release")
     @operation(views.ExecutionView)
     async def release_execution(execution_id: str) -> Response:
         """Let the next execution with its order key run, although this one has failed and holds the key."""
         await engine.release(execution_id)
-        return _json(await views.execution_view(engine.store, execution_id, engine.resume_url))
+        return answer(await views.execution_view(engine.store, execution_id, engine.resume_url))
 
 
 def _credentials(api: Blueprint, engine: Engine) -> None:
@@ -259,27 +252,27 @@ def _credentials(api: Blueprint, engine: Engine) -> None:
     @operation(views.PageView[views.CredentialView])
     async def list_credentials() -> Response:
         """The credentials, without their secrets."""
-        return _json(views.PageView([views.credential_view(info) for info in engine.credentials.list()], None))
+        return answer(views.PageView([views.credential_view(info) for info in engine.credentials.list()], None))
 
     @api.get("/credentials/<name>")
     @operation(views.CredentialView)
     async def get_credential(name: str) -> Response:
         """A credential, without its secrets."""
-        return _json(found(name))
+        return answer(found(name))
 
     @api.put("/credentials/<name>")
     @operation(views.CredentialView, request=PutCredentialRequest)
     async def put_credential(name: str) -> Response:
         """Make or replace a credential."""
-        given = _decoded(await request.get_data(as_text=False), PutCredentialRequest)
+        given = decoded(await request.get_data(as_text=False), PutCredentialRequest)
         await engine.credentials.put(name, given.type, given.values)
-        return _json(found(name))
+        return answer(found(name))
 
     @api.post("/credentials/rotate")
     @operation(Rotated)
     async def rotate_credentials() -> Response:
         """Encrypt with the first key what is under another."""
-        return _json(Rotated(await engine.credentials.rotate()))
+        return answer(Rotated(await engine.credentials.rotate()))
 
     @api.delete("/credentials/<name>")
     @operation(status=204)
@@ -298,7 +291,7 @@ def _watch(engine: Engine, token: str) -> Blueprint:
     @operation(Status, open=True)
     async def healthz() -> Response:
         """Whether the process works; where it doesn't, it is to be started anew."""
-        return _json(Status("failed"), 503) if engine.failed.is_set() else _json(Status("ok"))
+        return answer(Status("failed"), 503) if engine.failed.is_set() else answer(Status("ok"))
 
     @watch.get("/readyz")
     @operation(Status, open=True)
@@ -308,15 +301,15 @@ def _watch(engine: Engine, token: str) -> Blueprint:
         Nor while messages or their files can't be stored; with the admin token it says why.
         """
         if not engine.ready:
-            return _json(Status("not ready"), 503)
+            return answer(Status("not ready"), 503)
         trouble = await readiness.trouble()
         if trouble is not None:
-            return _json(Status(trouble.status, trouble.reason if _bears(token) else None), 503)
-        return _json(Status("ready"))
+            return answer(Status(trouble.status, trouble.reason if _bears(token) else None), 503)
+        return answer(Status("ready"))
 
     @watch.get("/api/v1/openapi.json")
     async def description() -> Response:
-        return _json(openapi.document(current_app))
+        return answer(openapi.document(current_app))
 
     @watch.get("/metrics")
     @operation(str, open=True, media_type="text/plain")
@@ -330,10 +323,6 @@ def _watch(engine: Engine, token: str) -> Blueprint:
         return Response(engine.metrics.exposition(), content_type=CONTENT_TYPE)
 
     return watch
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(encode(value), status, content_type="application/json")
 
 
 def _problem(error: HooklineError) -> Response:
@@ -374,14 +363,6 @@ def _bears(token: str) -> bool:
     return right and kind.lower() == "bearer"
 
 
-def _query(*names: str) -> dict[str, str]:
-    """The query's parameters; those that aren't asked for are refused, since a misspelt filter would show too much."""
-    unknown = sorted(set(request.args) - set(names))
-    if unknown:
-        raise Malformed(f"There is no parameter {unknown[0]!r}; there are {', '.join(names)}.")
-    return {name: value for name in names if (value := request.args.get(name)) is not None}
-
-
 def _state(text: str | None) -> State | None:
     if text is None:
         return None
@@ -390,25 +371,3 @@ def _state(text: str | None) -> State | None:
     except ValueError:
         states = ", ".join(state.value for state in State)
         raise Malformed(f"There is no state {text!r}; there are {states}.") from None
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return 50
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
-        raise Malformed(f"limit is a number from 1 to {MAX_LIMIT}.")
-    return int(text)
-
-
-async def _paged(page: Any) -> Any:
-    try:
-        return await page
-    except ValueError as error:
-        raise Malformed(f"The cursor is wrong: {error}.") from None
-
-
-def _decoded(data: str | bytes, kind: type[_T]) -> _T:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"The body is wrong: {error}.") from None
