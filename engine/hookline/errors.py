@@ -12,6 +12,7 @@ HooklineError
 ├── UnpublishedChanges      a flow's file says what never served
 ├── IllegalStateChange      an execution can't go from here to there
 │   └── DoesNotFit          its journal doesn't fit a version of its flow
+├── NotReplayable           an execution can't be done again like this
 ├── ExpressionError
 │   ├── ExpressionSyntax    it can't be compiled
 │   ├── MissingValue        it names what isn't there
@@ -150,6 +151,10 @@ class UnpublishedChanges(HooklineError):
     """The flow's file has changes that never served."""
 
     code = "flow.unpublished_changes"
+class NotReplayable(HooklineError):
+    """The execution can't be done again like this."""
+
+    code = "execution.not_replayable"
 
 
 class ExpressionError(HooklineError):

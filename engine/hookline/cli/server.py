@@ -126,6 +126,8 @@ def _stop_on_signals(engine: Engine, shutdown: asyncio.Event) -> None:
 
 async def _send_callers_away(engine: Engine, shutdown: asyncio.Event) -> None:
     await shutdown.wait()
+    # Those who listen would do so for ever.
+    engine.events.close()
     await asyncio.sleep(_ANSWERS_GRACE)
     engine.replies.close()
 

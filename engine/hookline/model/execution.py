@@ -58,6 +58,10 @@ FLOW: Final = "flow"
 #: The reason of one that waits for its turn at a step that has a rate; also the signal of that step's entry.
 RATE: Final = "rate"
 
+#: The reason of one that does another again from a step on, until it is taken; also the `use` of an entry that says
+#: what reaches that step.
+REPLAY: Final = "replay"
+
 #: The code of a step that may have run or not, and isn't run again.
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
 

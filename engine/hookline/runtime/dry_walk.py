@@ -16,7 +16,7 @@ from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.wait import USE as WEBHOOK
 from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.compile import ON_ERROR
-from hookline.model.execution import OUTCOME_UNKNOWN, RATE, StepRecord, StepState
+from hookline.model.execution import OUTCOME_UNKNOWN, RATE, REPLAY, StepRecord, StepState
 from hookline.model.progress import Progress
 from hookline.model.stream import STREAM
 from hookline.runtime.frame import Ending
@@ -32,7 +32,7 @@ _BLOCKS: Final[dict[type[Node], str]] = {
     WaitNode: WEBHOOK,
     CallNode: FLOW,
 }
-_RECOMPUTED: Final = frozenset({"switch", "parallel", "try"})
+_RECOMPUTED: Final = frozenset({"switch", "parallel", "try", REPLAY})
 
 
 class _Items(msgspec.Struct):

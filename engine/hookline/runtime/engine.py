@@ -26,6 +26,7 @@ from hookline.ports import (
     CallbackOutcome,
     Cancel,
     Change,
+    Discard,
     End,
     Publish,
     Queue,
@@ -37,12 +38,14 @@ from hookline.ports import (
 from hookline.registry import Registry
 from hookline.resume_token import ResumeTokens
 from hookline.runtime.aftermath import readable, told_of_end
+from hookline.runtime.bulk import Chosen, Deed, Done, one_page
 from hookline.runtime.callable_flows import CallableFlows
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.dispatcher import Dispatcher
 from hookline.runtime.egress import Egress
 from hookline.runtime.fit import Fitting
 from hookline.runtime.flow_states import FlowStates
+from hookline.runtime.events import Events
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
 from hookline.runtime.journal import STORE_RETRY
@@ -52,6 +55,7 @@ from hookline.runtime.moves import Moves
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.options import EngineOptions
 from hookline.runtime.refusal_record import RefusalRecord
+from hookline.runtime.replaying import Edit, Replaying, Which
 from hookline.runtime.replies import Replies
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.runner import Runner
@@ -107,6 +111,7 @@ class Engine:
         self._versions = FlowVersions(self.catalog, self.store)
         self.states = FlowStates(self.store, self.clock)
         self.versions = KeptVersions(self.store, self.catalog)
+        self.events = Events(self.clock)
         self.intake = Intake(
             store=self.store,
             queue=self.queue,
@@ -116,6 +121,7 @@ class Engine:
             max_backlog=options.max_backlog,
             max_backlog_total=options.max_backlog_total,
             state_of=self.states.of,
+            events=self.events,
         )
         self.replies = Replies()
         self._timers = Timers(self.store, self.queue, self.clock, self.log)
@@ -134,6 +140,7 @@ class Engine:
             describe=self._describe,
             new_id=self.ids.new,
             stub=stub,
+            events=self.events,
         )
         self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
         self.sources = Sources(SourceServices(services, self.intake, self.refusals, self._describe_trigger))
@@ -145,6 +152,14 @@ class Engine:
         fitting = Fitting(services, registry.actions, self.resume_url)
         self.moves = Moves(self.store, self.queue, self._versions, self.versions, fitting, self.clock)
         self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started, self.resume_url)
+        self._replaying = Replaying(
+            store=self.store,
+            versions=self._versions,
+            intake=self.intake,
+            wake=self._look_at,
+            clock=self.clock,
+            ids=self.ids,
+        )
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
         self._sweeper = Sweeper(
             self.store, self.blobs, self.clock, self.log, options.file_retention, options.max_request_time
@@ -197,6 +212,7 @@ class Engine:
         `grace`: seconds, in place of those of the options. Where this is cancelled, the rest is left at once.
         """
         self.intake.open = False
+        self.events.close()
         try:
             if self._background is not None:
                 self._background.cancel()
@@ -235,6 +251,64 @@ class Engine:
             # A flow that isn't there any more may have had nothing left to do.
             await self._open_lanes()
         await self.queue.wake(execution.flow_id, execution_id)
+        self.events.reopened(execution.flow_id, execution_id)
+
+    async def _look_at(self, flow_id: str, execution_id: str) -> None:
+        """Let an execution be taken that is ready."""
+        if flow_id not in self._dispatcher.lanes():
+            await self._open_lanes()
+        await self.queue.wake(flow_id, execution_id)
+
+    async def replay(
+        self,
+        execution_id: str,
+        *,
+        step: str | None = None,
+        version: Which = "current",
+        edit: Edit | None = None,
+        discard: bool = False,
+    ) -> str:
+        """Do an execution again; gives the id of the new one. See `Replaying.replay`."""
+        return await self._replaying.replay(execution_id, step=step, version=version, edit=edit, discard=discard)
+
+    async def discard(self, execution_id: str) -> None:
+        """Let a failed execution be a dead letter no longer.
+
+        Raises ExecutionNotFound, IllegalStateChange where it hasn't failed or was discarded before, and StoreError.
+        """
+        await self.store.commit((Discard(execution_id, self.clock.now()),))
+
+    async def many(
+        self,
+        deed: Deed,
+        chosen: Chosen,
+        *,
+        version: Which = "current",
+        step: str | None = None,
+        edit: Edit | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Done:
+        """Do something with a page of executions. Replays of those that have a cause discard what they do again.
+
+        Raises StoreError, and ValueError for a cursor that isn't one.
+        """
+        # So whoever goes on with the dead letters of a cause, after it was stopped, does none twice.
+        discard = chosen.cause is not None
+
+        async def one(execution_id: str) -> str | None:
+            match deed:
+                case "retry":
+                    await self.retry(execution_id)
+                case "cancel":
+                    await self.cancel(execution_id)
+                case "discard":
+                    await self.discard(execution_id)
+                case "replay":
+                    return await self.replay(execution_id, step=step, version=version, edit=edit, discard=discard)
+            return None
+
+        return await one_page(self.store, chosen, one, cursor=cursor, limit=limit)
 
     async def cancel(self, execution_id: str) -> None:
         """Let an execution end as cancelled: what runs of it is cut off, and each `finally` on the way out runs.
@@ -252,6 +326,7 @@ class Engine:
         if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
             # It left the queue without ever running.
             self.intake.started(execution.flow_id)
+            self.events.ended(execution.flow_id, execution_id, State.CANCELLED, Outcome.CANCELLED)
         self._runner.cancel(execution_id)
         await self.queue.wake(execution.flow_id, execution_id)
         if tells is not None and tells.execution_id is not None:

@@ -54,6 +54,8 @@ class ExecutionRun:
     """The error of the first step of which isn't known whether it took effect, found while this ran."""
     blocked: str | None = None
     """What it lacks, where it can't go on."""
+    edited: Mapping[str, StepRecord] = field(default_factory=dict)
+    """What takes the place of the messages that reach steps, by their paths."""
     streams: bool = False
     """Expressions may come upon a stream."""
     dry: DryWalk | None = None

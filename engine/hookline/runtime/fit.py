@@ -18,6 +18,7 @@ from hookline.model.message import Envelope, with_numbers
 from hookline.ports import Change, CommitResult
 from hookline.runtime.blocks import run_steps
 from hookline.runtime.dry_walk import DryWalk, step_at
+from hookline.runtime.edited_input import edited_steps
 from hookline.runtime.execution_run import ExecutionRun, HookUrls
 from hookline.runtime.frame import Blocked, Frame, StepFailed
 from hookline.runtime.interruption import Interrupted
@@ -80,6 +81,7 @@ class Fitting:
             reopened_after=reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
             dry=walk,
+            edited=edited_steps(past),
         )
         return _judge(flow, walk, await _walk(run, started_at))
 

@@ -16,6 +16,7 @@ from hookline.model.schedule import ONE_AT_A_TIME
 from hookline.ports import Accept, Accepted, Change, Duplicate, Queue, Store
 from hookline.runtime.drain import DrainRate
 from hookline.runtime.flow_states import said_by_file
+from hookline.runtime.events import Events
 from hookline.runtime.line_lengths import LineLengths
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.rate import RateLimit
@@ -40,9 +41,11 @@ class Intake:
         max_backlog: int,
         max_backlog_total: int,
         state_of: Callable[[CompiledFlow], FlowState] = said_by_file,
+        events: Events | None = None,
     ) -> None:
         """`current` gives a flow's current version; raises FlowNotFound, and FlowInvalid where it can't run."""
         self._state_of = state_of
+        self._events = events
         self._store = store
         self._queue = queue
         self._clock = clock
@@ -131,6 +134,8 @@ class Intake:
             self._lines.joined(flow_id, envelope.order_key, stored=stored)
         if stored:
             self._metrics.accepted(flow_id)
+            if self._events is not None and self._events.listening:
+                self._events.accepted(flow_id, envelope.execution_id)
             return
         self._count(flow_id, -1)
         if rate is not None:

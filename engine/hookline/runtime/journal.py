@@ -51,9 +51,11 @@ class Journal:
         past: Sequence[StepRecord],
         prelude: Sequence[Change],
         on_begin: Callable[[], None] | None = None,
+        flow_id: str = "",
     ) -> None:
         """`prelude` goes with the first commit; `on_begin` is called when that is durable."""
         self._execution_id = execution_id
+        self._flow_id = flow_id
         self._services = services
         self._store = services.store
         self._on_begin = on_begin
@@ -257,6 +259,8 @@ class Journal:
         if self._on_begin is not None:
             self._on_begin()
             self._on_begin = None
+        if self._services.events.listening:
+            self._services.events.committed(self._flow_id, self._execution_id, changes)
         return results
 
     def _give_back(self, taken: _Owed) -> None:

@@ -25,6 +25,7 @@ from hookline.ports import Change, Delivery, End, Park, Publish, Queue, Resume, 
 from hookline.runtime.aftermath import Begun, aftermath, readable
 from hookline.runtime.blocks import run_steps
 from hookline.runtime.deadline import in_time
+from hookline.runtime.edited_input import edited_steps
 from hookline.runtime.execution_run import ExecutionRun, HookUrls
 from hookline.runtime.execution_vars import own_vars, vars_of
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
@@ -146,7 +147,7 @@ class Runner:
         run = ExecutionRun(
             flow=flow,
             envelope=envelope,
-            journal=Journal(envelope.execution_id, self._services, past, prelude, on_begin),
+            journal=Journal(envelope.execution_id, self._services, past, prelude, on_begin, flow.id),
             services=self._services,
             started_at=started_at,
             attempt=attempt,
@@ -155,6 +156,8 @@ class Runner:
             reopened_after=0 if execution is None else execution.reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
         )
+        if envelope.arrival.replay_of is not None:
+            run.edited = edited_steps(past)
         if execution is not None and execution.cancel_asked_at is not None:
             run.interruption.interrupt(CANCELLED)
         self._running[run.id] = run
@@ -271,6 +274,7 @@ class Runner:
         else:
             changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause}"))
         await self._services.store.commit(changes)
+        self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
         if state is State.QUEUED:
             self._on_start(delivery.flow_id)
         await self._wake_parent(envelope)
@@ -296,6 +300,7 @@ class Runner:
                 begun = Begun(None, 1) if execution is None else Begun(execution.started_at, execution.attempt)
                 changes += aftermath(self._services, end, envelope, await self._flow_of(execution), None, begun)
             await self._services.store.commit(changes)
+            self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
             if envelope is not None:
                 await self._wake_parent(envelope)
             if execution is not None and execution.state is State.QUEUED:

@@ -15,6 +15,7 @@ from hookline.model.message import Envelope
 from hookline.ports import Accept, Blobs, Store
 from hookline.resources import Resources
 from hookline.runtime.aside import Aside
+from hookline.runtime.events import Events
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.replies import Replies
 from hookline.runtime.step_rates import StepRates
@@ -65,6 +66,8 @@ class Services:
     """Makes an id for what becomes durable."""
     aside: Aside = field(default_factory=Aside)
     """Where what goes through large messages is done."""
+    events: Events = field(default_factory=Events)
+    """Who hears of what becomes durable."""
     rates: StepRates = field(default_factory=StepRates)
     """Whose turn it is at steps that have a rate."""
     stub: Callable[[str, Action, Any], Any] | None = None

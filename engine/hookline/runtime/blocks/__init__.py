@@ -19,6 +19,7 @@ from hookline.runtime.blocks.foreach import run_foreach
 from hookline.runtime.blocks.parallel import run_parallel
 from hookline.runtime.blocks.switch import run_switch
 from hookline.runtime.blocks.wait import run_wait
+from hookline.runtime.edited_input import take_edited
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame
 from hookline.runtime.step import run_action
@@ -37,6 +38,8 @@ BLOCKS: Final[dict[type[Node], Run]] = {
 async def run_steps(run: ExecutionRun, nodes: Sequence[Node], frame: Frame) -> Ending:
     """Run steps from top to bottom, until one of them ends the branch. Raises StepFailed."""
     for node in nodes:
+        if run.edited and (edited := run.edited.get(frame.prefix + node.id)) is not None:
+            take_edited(run, edited, frame)
         if not await _holds(run, node, frame):
             continue
         if run.dry is not None and not run.dry.meets(frame.prefix + node.id, node):
