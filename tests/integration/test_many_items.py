@@ -12,6 +12,7 @@ from hookline.api import Context, Reply, StepError
 from hookline.model.execution import Outcome, State
 from hookline.runtime.blocks import foreach
 from hookline.runtime.engine import Engine
+from hookline.runtime.replies import FINISHED
 from tests.integration.engine_harness import Harness, act, each, fails
 
 N = 1500
@@ -340,3 +341,22 @@ async def test_a_list_inside_the_items_of_a_stream_goes_with_the_item(
         assert len(values(harness, "a")) == 30 * 29 // 2
         assert list(await harness.journal(engine, execution_id)) == ["rows", "each", "last"]
         assert list(await engine.store.progress(execution_id)) == []
+
+
+async def test_a_stream_stays_in_its_execution(harness: Harness) -> None:
+    harness.flow("g", [act("never")])
+    harness.flow("f", [rows(3), {"id": "call", "use": "flow", "with": {"id": "g"}}])
+    async with harness.engine() as engine:
+        done = await harness.until(engine, await harness.send(engine, "f", {}))
+        assert done.error is not None
+        assert (done.error.code, done.error.step) == ("step.stream", "call")
+        assert harness.probe.steps() == ["rows"]
+
+
+async def test_who_waits_for_the_flows_end_gets_the_count_of_a_stream(harness: Harness) -> None:
+    trigger = {"use": "webhook", "with": {"verify": "none", "respond": "finished"}}
+    harness.flow("f", [rows(3)], trigger=trigger)
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
+        assert (await output(engine, execution_id, FINISHED))["body"] == {"count": 3}

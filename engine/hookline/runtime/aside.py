@@ -1,12 +1,33 @@
 """Work in Python that goes through a whole message: done in a thread where the message is large."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
+from hookline.errors import ExpressionError
+from hookline.jsontypes import many
+from hookline.mapper import Reference, Scope
 from hookline.runtime.uninterrupted import uninterrupted
 
 T = TypeVar("T")
+
+
+def takes_long(references: Iterable[Reference], scope: Scope) -> bool:
+    """Whether any of what an expression reads has so many values that going through them takes milliseconds.
+
+    One that reads an item of a list doesn't, however long the list is.
+    """
+    for reference in references:
+        value: Any = scope
+        try:
+            for key in reference.path:
+                value = value[key]
+        except (LookupError, TypeError, ExpressionError):
+            # It isn't there, and evaluating says so.
+            continue
+        if value is scope or many(value):
+            return True
+    return False
 
 
 class Aside:

@@ -21,6 +21,7 @@ from hookline.model.execution import (
 )
 from hookline.model.message import Envelope, with_numbers
 from hookline.model.reply import CallerReply
+from hookline.model.stream import Stream
 from hookline.ports import Change, Delivery, End, Park, Publish, Queue, Resume, Start
 from hookline.runtime.aftermath import Begun, aftermath, readable
 from hookline.runtime.blocks import run_steps
@@ -328,6 +329,9 @@ def _answer_finished(run: ExecutionRun, frame: Frame, ending: Ending) -> None:
     if webhook is None or webhook.respond != "finished":
         return
     body = frame.message.body if ending is Ending.DONE else None
+    if isinstance(body, Stream):
+        # Its items stay here, and so does the name of the file that they are in.
+        body = {"count": body.count}
     reply = CallerReply(200 if body is not None else 204, {}, body, delivered=run.services.replies.expected(run.id))
     run.pure(Frame(frame.message, {}, frame.now), FINISHED, "reply", StepState.SUCCEEDED, output=reply)
 

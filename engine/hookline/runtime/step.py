@@ -18,6 +18,7 @@ from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
 from hookline.model.stream import REMEDY, STREAM, Stream, stream_in
 from hookline.runtime.action_call import call_action, prepare_call
+from hookline.runtime.aside import takes_long
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
 from hookline.runtime.interruption import Interrupted
@@ -71,8 +72,9 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         given: Given | None = None
         begun = False
         try:
-            judge = partial(_settings, node, run.scope(frame), streams=run.streams)
-            given = await run.services.aside.run(judge, large=run.large)
+            scope = run.scope(frame)
+            judge = partial(_settings, node, scope, streams=run.streams)
+            given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once:
                 note_started(run, node, path, attempt, started_at, given)

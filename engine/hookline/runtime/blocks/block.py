@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from hookline.errors import ExpressionError, StepError
 from hookline.expressions import Condition, Template
 from hookline.flows.blocks.block import Node
+from hookline.runtime.aside import takes_long
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
 
@@ -31,5 +32,6 @@ def evaluate(expression: Template | Condition, scope: Mapping[str, Any], key: st
 
 async def evaluate_aside(run: ExecutionRun, expression: Template | Condition, frame: Frame, key: str, path: str) -> Any:
     """The same for a frame; what other executions do goes on meanwhile where messages are large."""
-    work = partial(evaluate, expression, run.scope(frame), key, path)
-    return await run.services.aside.run(work, large=run.large)
+    scope = run.scope(frame)
+    work = partial(evaluate, expression, scope, key, path)
+    return await run.services.aside.run(work, large=run.large and takes_long(expression.references, scope))

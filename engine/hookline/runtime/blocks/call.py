@@ -12,6 +12,7 @@ from hookline.jsontypes import decode, encode
 from hookline.model.callback import FlowEnded, unpack_callback
 from hookline.model.execution import FLOW, RETRY, ErrorInfo, Outcome, StepRecord, StepState
 from hookline.model.message import Arrival, Envelope, Message, Parent
+from hookline.model.stream import REMEDY, stream_in
 from hookline.ports import Accept, Await, Settle, TimedOut, TimeOut
 from hookline.runtime.aftermath import DEEPEST, depth_below
 from hookline.runtime.blocks.block import RunSteps, evaluate
@@ -136,6 +137,10 @@ class _Call:
         run, node, message = self._run, self._node, self._frame.message
         scope = run.scope(self._frame)
         body = message.body if node.body is None else evaluate(node.body, scope, "body", self.path)
+        stream = stream_in(body) if run.streams else None
+        if stream is not None:
+            failure = StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
+            raise StepFailed(error_info(failure, self.path))
         headers: Any = message.headers
         if node.headers is not None:
             headers = evaluate(node.headers, scope, "headers", self.path)
