@@ -1,8 +1,8 @@
 """An execution's journal while it runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -193,17 +193,18 @@ class Journal:
             if self._blocks:
                 # Items side by side, and those that end now are to share the commit.
                 await asyncio.sleep(0)
-            async with self._lock, self._taking():
-                self._joined = None
-                await self._commit(self._take())
+            async with self._lock:
+                with self._taking():
+                    self._joined = None
+                    await self._commit(self._take())
             durable = True
         finally:
             if self._joined is joined:
                 self._joined = None
             joined.set_result(durable)
 
-    @asynccontextmanager
-    async def _taking(self) -> AsyncIterator[None]:
+    @contextmanager
+    def _taking(self) -> Iterator[None]:
         """While what was taken is committed: who has noted some of it may wait for that."""
         self._under_way = under_way = asyncio.get_running_loop().create_future()
         durable = False
@@ -222,19 +223,22 @@ class Journal:
 
     async def rescue(self) -> None:
         """Try once to make durable what can't be recomputed. Raises StoreError."""
-        async with self._lock, self._taking():
-            if self._owing:
-                await self._store.commit(self._take().changes(self._execution_id))
+        async with self._lock:
+            with self._taking():
+                if self._owing:
+                    await self._store.commit(self._take().changes(self._execution_id))
 
     async def close(self, *changes: Change) -> None:
         """Return when everything is durable, and with it the changes that end the run."""
-        async with self._lock, self._taking():
-            await self._commit(self._take(), changes)
+        async with self._lock:
+            with self._taking():
+                await self._commit(self._take(), changes)
 
     async def ask(self, change: Change) -> CommitResult:
         """Return when everything is durable, and with it a change; gives what came of that."""
-        async with self._lock, self._taking():
-            return (await self._commit(self._take(), (change,)))[-1]
+        async with self._lock:
+            with self._taking():
+                return (await self._commit(self._take(), (change,)))[-1]
 
     async def _commit(self, taken: _Owed, more: tuple[Change, ...] = ()) -> Sequence[CommitResult]:
         """Commit, as often as it takes: an action that has been done must not be done again because the disk is full.
