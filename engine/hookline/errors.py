@@ -58,7 +58,8 @@ class Problem:
     """JSON pointer (RFC 6901) into the document; the empty string is its root."""
     code: str = "invalid"
     remedy: str = ""
-    severity: Literal["error", "warning"] = "error"
+    severity: Literal["error", "warning", "note"] = "error"
+    """A note is no mistake, however strict one is."""
     file: str | None = None
     line: int | None = None
     """Counted from 1."""

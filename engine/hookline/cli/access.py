@@ -4,6 +4,7 @@ A SQLite file has one writing process (the server), and so has for now a Postgre
 """
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -12,12 +13,14 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from hookline.cli.flow_access import DirectFlows, FlowAccess, RemoteFlows
 from hookline.cli.local_flow import local_flow
 from hookline.cli.server_file import find
 from hookline.clock import Clock
 from hookline.config import Settings
 from hookline.discovery import discover
 from hookline.errors import CannotSign, ConfigError, ExecutionNotFound, HooklineError, Problem, StoreError
+from hookline.flows.catalog import Catalog
 from hookline.flows.compiled import CompiledFlow
 from hookline.ids import Ids
 from hookline.jsontypes import decode, encode
@@ -26,6 +29,7 @@ from hookline.ports import Release, Reopen, Store
 from hookline.resume_token import ResumeTokens
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.execution_run import HookUrls
+from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.system_clock import SystemClock
 from hookline.service import views
@@ -33,7 +37,7 @@ from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, 
 from hookline.vault import Vault, load_or_create_key, read_keys
 
 
-class Access(Protocol):
+class Access(FlowAccess, Protocol):
     """What a server holds. Values are JSON, shaped as the admin API shapes them."""
 
     async def executions(
@@ -121,7 +125,15 @@ async def access(settings: Settings) -> AsyncIterator[Access]:
         credentials = Credentials(backend.store, Vault(keys), registry.credential_types, clock)
         # Without a server there is no URL, unless the settings say which one it has.
         urls = None if settings.public_url is None else partial(ResumeTokens(keys).url, settings.public_url)
-        yield _Direct(backend.store, credentials, clock, lambda flow_id: local_flow(settings, registry, flow_id), urls)
+        yield _Direct(
+            backend.store,
+            credentials,
+            clock,
+            lambda flow_id: local_flow(settings, registry, flow_id),
+            urls,
+            Catalog(settings.flows, registry, environment=os.environ),
+            settings.public_url or "",
+        )
     finally:
         await backend.close()
 
@@ -136,7 +148,7 @@ def secret_keys(settings: Settings) -> tuple[bytes, ...]:
     return load_or_create_key(settings.data_dir / "secret.key")
 
 
-class _Direct:
+class _Direct(DirectFlows):
     """Without a server."""
 
     def __init__(
@@ -146,7 +158,10 @@ class _Direct:
         clock: Clock,
         flow: Callable[[str], CompiledFlow],
         urls: HookUrls | None,
+        catalog: Catalog,
+        public_url: str,
     ) -> None:
+        super().__init__(catalog, FlowStates(store, clock), public_url)
         self._urls = urls
         self._store = store
         self._credentials = credentials
@@ -222,7 +237,7 @@ class _Direct:
         return sign(scheme, credential, chosen, message, hook_url("", flow_id, message), self._clock.now())
 
 
-class _Remote:
+class _Remote(RemoteFlows):
     """Through a running server's admin API."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:

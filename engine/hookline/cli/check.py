@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import click
 
 from hookline.cli.command import Command, emit, problem_line
 from hookline.config import Settings
-from hookline.errors import ConfigError, HooklineError, Problem
+from hookline.errors import ConfigError, FlowInvalid, HooklineError, Problem
 
 
 @click.command(cls=Command, settings=("flows", "db"))
@@ -75,7 +75,8 @@ def check(
             for problem in entry.problems
             if problem not in known and problem.file in shown
         ]
-    failed = any(problem.severity == "error" or strict for problem in problems)
+    problems += _not_canonical(file for file, _ in files)
+    failed = any(problem.severity == "error" or (strict and problem.severity == "warning") for problem in problems)
 
     def text() -> str:
         lines = [problem_line(problem) for problem in problems]
@@ -103,6 +104,19 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Collection[str] | None
             raise ConfigError(f"there is no file or directory {path}")
 
 
+def _not_canonical(files: Iterable[Path]) -> Iterator[Problem]:
+    from hookline.cli.fmt import canonical_text
+
+    for file in files:
+        try:
+            before, after = canonical_text(file)
+        except (FlowInvalid, OSError):
+            continue  # that is said already
+        if before != after.encode():
+            message, remedy = "it isn't in canonical form", f"run hookline fmt {file}"
+            yield Problem(message, code="not_canonical", remedy=remedy, severity="note", file=str(file))
+
+
 def _remarked(problem: Problem) -> Problem:
     return replace(problem, severity="warning") if problem.code == "credential_missing" else problem
 
@@ -125,6 +139,9 @@ async def _credential_types(settings: Settings) -> Mapping[str, str] | None:
 
 def _summary(files: int, problems: Sequence[Problem]) -> str:
     errors = sum(problem.severity == "error" for problem in problems)
-    remarks = len(problems) - errors
+    remarks = sum(problem.severity == "warning" for problem in problems)
+    notes = len(problems) - errors - remarks
     what = f"{files} flow{'' if files == 1 else 's'}"
-    return f"{what}: {errors} error{'' if errors == 1 else 's'}, {remarks} remark{'' if remarks == 1 else 's'}"
+    return f"{what}: {errors} error{'' if errors == 1 else 's'}, {remarks} remark{'' if remarks == 1 else 's'}" + (
+        f", {notes} note{'' if notes == 1 else 's'}" if notes else ""
+    )

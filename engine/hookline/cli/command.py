@@ -88,8 +88,8 @@ def problem_line(problem: Problem) -> str:
     """`flows/a.json:3: /steps/0/use: there is no action x (did you mean y?)`."""
     place = ":".join(str(part) for part in (problem.file, problem.line) if part is not None)
     text = ": ".join(part for part in (place, problem.pointer, problem.message) if part)
-    if problem.severity == "warning":
-        text = f"warning: {text}"
+    if problem.severity != "error":
+        text = f"{problem.severity}: {text}"
     return f"{text} ({problem.remedy})" if problem.remedy else text
 
 

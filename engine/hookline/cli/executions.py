@@ -1,7 +1,7 @@
-"""`hookline executions list|show|retry|resume|release`."""
+"""`hookline executions list|show|retry|resume|move|release`."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import click
 from hookline.cli.command import CommandGroup, emit, table
 from hookline.cli.message_input import body_of
 from hookline.config import Settings
+from hookline.errors import ConfigError, HooklineError
 from hookline.jsontypes import encode
 from hookline.model.execution import State
 
@@ -76,6 +77,30 @@ def resume_execution(execution_id: str, step: str, input_: Path | None, as_json:
     """
     asyncio.run(_resume(settings, execution_id, step, encode(body_of(input_, exact=True))))
     emit({"id": execution_id, "step": step}, as_json=as_json, text=lambda: f"execution {execution_id} goes on")
+
+
+@executions.command("move", settings=_SETTINGS)
+@click.argument("execution_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--to", "to", metavar="VERSION", required=True, help="The first digits of a version, or `current`.")
+@click.pass_context
+def move_executions(
+    ctx: click.Context, execution_ids: tuple[str, ...], to: str, as_json: bool, settings: Settings
+) -> None:
+    """Let waiting executions go on in another version of their flow, where what they have done fits it.
+
+    What doesn't fit stays where it is, with the step and the reason. Exit code 1 where one wasn't moved.
+    """
+    done = asyncio.run(_move(settings, execution_ids, to))
+
+    def text() -> str:
+        return "\n".join(
+            f"execution {one['id']} is on {one['version']}" if one["moved"] else f"not moved: {one['problem']}"
+            for one in done
+        )
+
+    emit({"items": done}, as_json=as_json, text=text)
+    if not all(one["moved"] for one in done):
+        ctx.exit(1)
 
 
 @executions.command("release", settings=_SETTINGS)
@@ -182,6 +207,24 @@ async def _resume(settings: Settings, execution_id: str, step: str, body: bytes)
 
     async with access(settings) as held:
         await held.resume(execution_id, step, body)
+
+
+async def _move(settings: Settings, execution_ids: Sequence[str], to: str) -> list[dict[str, Any]]:
+    from hookline.cli.access import access
+
+    done: list[dict[str, Any]] = []
+    async with access(settings) as held:
+        for execution_id in execution_ids:
+            try:
+                moved = await held.move(execution_id, to)
+            except ConfigError:
+                raise
+            except HooklineError as error:
+                code = getattr(error, "error_code", error.code)
+                done.append({"id": execution_id, "moved": False, "code": code, "problem": error.message})
+            else:
+                done.append({"id": execution_id, "moved": True, "version": moved["flow_version"]})
+    return done
 
 
 async def _release(settings: Settings, execution_id: str) -> None:

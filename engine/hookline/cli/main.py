@@ -12,6 +12,8 @@ COMMANDS: Final = {
     "demo": ("hookline.cli.demo", "See it work: a PayPal event into an accounting database."),
     "serve": ("hookline.cli.serve", "Accept webhooks and run flows."),
     "check": ("hookline.cli.check", "Find what is wrong in flows."),
+    "fmt": ("hookline.cli.fmt", "Write flows in their canonical form."),
+    "diff": ("hookline.cli.diff", "How flows differ, by what they mean."),
     "run": ("hookline.cli.run", "Run a flow once, on an input."),
     "start": ("hookline.cli.start", "Start a flow on the running server."),
     "test": ("hookline.cli.test", "Run the cases of flows."),
@@ -21,6 +23,7 @@ COMMANDS: Final = {
     "schema": ("hookline.cli.schema", "JSON Schema of flows, for editors."),
     "credentials": ("hookline.cli.credentials", "The secrets that flows use."),
     "refused": ("hookline.cli.refused", "Which requests were refused, and why."),
+    "flows": ("hookline.cli.flows", "Pause, stop and roll back flows; their versions."),
     "executions": ("hookline.cli.executions", "What has run, and how it went."),
 }
 

@@ -374,6 +374,10 @@ class Engine:
         await self._open_lanes()
         await self._unblock_all()
 
+    def current(self, flow_id: str) -> CompiledFlow:
+        """The version of a flow that serves. Raises FlowNotFound, and FlowInvalid where none can."""
+        return self._versions.current(flow_id)
+
     async def roll_back(self, flow_id: str, version: str | None, *, force: bool = False) -> tuple[str, Path]:
         """Let an earlier version of a flow serve: see `KeptVersions.roll_back`, which also says what it raises."""
         done = await self.versions.roll_back(flow_id, version, force=force)

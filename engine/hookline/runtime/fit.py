@@ -13,7 +13,7 @@ from hookline.connector import Action
 from hookline.errors import IllegalStateChange
 from hookline.flows.compile import ON_ERROR
 from hookline.flows.compiled import CompiledFlow
-from hookline.model.execution import ErrorInfo, Execution, StepRecord
+from hookline.model.execution import ErrorInfo, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, with_numbers
 from hookline.ports import Change, CommitResult
 from hookline.runtime.blocks import run_steps
@@ -83,7 +83,8 @@ class Fitting:
             dry=walk,
             edited=edited_steps(past),
         )
-        return _judge(flow, walk, await _walk(run, started_at))
+        failed = await _walk(run, started_at)
+        return _judge(run, walk, failed)
 
     def _is_pure(self, use: str) -> bool:
         action = self._actions.get(use)
@@ -106,8 +107,8 @@ async def _walk(run: ExecutionRun, started_at: datetime) -> ErrorInfo | str | No
     return run.blocked
 
 
-def _judge(flow: CompiledFlow, walk: DryWalk, failed: ErrorInfo | str | None) -> Fit:
-    lands = tuple(walk.landed)
+def _judge(run: ExecutionRun, walk: DryWalk, failed: ErrorInfo | str | None) -> Fit:
+    flow, lands = run.flow, tuple(walk.landed)
     for path, against in walk.clashes.items():
         return Fit(path, f"step {path!r} doesn't fit version {flow.version}: {against}", lands)
     if not walk.missed:
@@ -116,8 +117,10 @@ def _judge(flow: CompiledFlow, walk: DryWalk, failed: ErrorInfo | str | None) ->
     nodes = flow.on_error_steps if path.startswith(ON_ERROR) else flow.steps
     if step_at(nodes, path.removeprefix(ON_ERROR)) is None:
         why = "has no such step there"
+    elif (skipped := _skipped(run.journal, path)) is not None:
+        why = f"skips {skipped!r}: its `when` is false"
     elif lands:
-        why = f"comes to {lands[0]!r} first, which hasn't been done"
+        why = f"comes to {lands[0]!r} before it"
     elif isinstance(failed, ErrorInfo):
         why = f"fails before it comes to it, at {failed.step!r}: {failed.message}"
     elif failed is not None:
@@ -125,6 +128,16 @@ def _judge(flow: CompiledFlow, walk: DryWalk, failed: ErrorInfo | str | None) ->
     else:
         why = "doesn't come to it: a condition on the way there doesn't hold"
     return Fit(path, f"step {path!r} has been done, and version {flow.version} {why}", lands)
+
+
+def _skipped(journal: Journal, path: str) -> str | None:
+    """The step, or the block around it, that the walk has skipped."""
+    while path:
+        record = journal.past(path)
+        if record is not None and record.state is StepState.SKIPPED:
+            return path
+        path = path.rpartition("/")[0]
+    return None
 
 
 class _DryJournal(Journal):

@@ -19,7 +19,7 @@ class FlowStates:
     when it was made."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+        self.store = store
         self._clock = clock
         self._overrides: Mapping[str, StateOverride] = MappingProxyType({})
 
@@ -35,17 +35,17 @@ class FlowStates:
 
     async def load(self, flows: Iterable[CompiledFlow]) -> None:
         """Take what was decided, and drop what doesn't hold any more for these flows. Raises StoreError."""
-        self._overrides = dict(await self._store.state_overrides())
+        self._overrides = dict(await self.store.state_overrides())
         now = self._clock.now()
         over = [flow for flow in flows if flow.id in self._overrides and self.override(flow) is None]
         if over:
-            await self._store.commit([OverrideState(flow.id, None, said_by_file(flow), now) for flow in over])
+            await self.store.commit([OverrideState(flow.id, None, said_by_file(flow), now) for flow in over])
             self._overrides = {key: each for key, each in self._overrides.items() if key not in {f.id for f in over}}
 
     async def decide(self, flow: CompiledFlow, state: FlowState | None) -> None:
         """Let a flow be in a state, with None in the one that its file says. Raises StoreError."""
         said, now = said_by_file(flow), self._clock.now()
         decided = None if state in (None, said) else state
-        await self._store.commit([OverrideState(flow.id, decided, said, now)])
+        await self.store.commit([OverrideState(flow.id, decided, said, now)])
         others = {flow_id: each for flow_id, each in self._overrides.items() if flow_id != flow.id}
         self._overrides = others if decided is None else {**others, flow.id: StateOverride(decided, said, now)}

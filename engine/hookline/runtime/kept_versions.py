@@ -35,9 +35,11 @@ class KeptVersion:
 class KeptVersions:
     """Asks the store for versions, and the catalog which of them serves."""
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
+    def __init__(self, store: Store, catalog: Catalog, *, live: bool = True) -> None:
+        """`live`: the catalog's flows serve; otherwise no server runs, and that version serves which did last."""
         self._store = store
         self._catalog = catalog
+        self._live = live
 
     async def list(self, flow_id: str) -> Sequence[KeptVersion]:
         """The versions of a flow; that which began to serve last comes first.
@@ -46,7 +48,7 @@ class KeptVersions:
         """
         found = await self._found(flow_id)
         counts = await self._store.executions_by_version(flow_id)
-        serves = self._serving(flow_id)
+        serves = self._serving(flow_id, found)
         return [
             KeptVersion(
                 one.version,
@@ -63,12 +65,13 @@ class KeptVersions:
 
         Raises FlowNotFound where that is none, or several; and StoreError.
         """
+        found = await self._found(flow_id)
         if name == CURRENT:
-            serves = self._serving(flow_id)
+            serves = self._serving(flow_id, found)
             if serves is None:
                 raise FlowNotFound(f"no version of flow {flow_id!r} serves")
             return serves
-        known = [one.version for one in await self._found(flow_id)]
+        known = [one.version for one in found]
         meant = [
             version for version in known if version == name or (len(name) >= _SHORTEST and version.startswith(name))
         ]
@@ -107,8 +110,9 @@ class KeptVersions:
 
     async def _before(self, flow_id: str) -> str:
         """The version that served before the one that serves."""
-        serves = self._serving(flow_id)
-        others = [one.version for one in await self._found(flow_id) if one.version != serves]
+        found = await self._found(flow_id)
+        serves = self._serving(flow_id, found)
+        others = [one.version for one in found if one.version != serves]
         if not others:
             raise FlowNotFound(f"there is no version of flow {flow_id!r} before the one that serves")
         return others[0]
@@ -119,7 +123,9 @@ class KeptVersions:
             raise FlowNotFound(f"there is no flow {flow_id!r}")
         return found
 
-    def _serving(self, flow_id: str) -> str | None:
+    def _serving(self, flow_id: str, found: Sequence[FlowVersion]) -> str | None:
+        if not self._live:
+            return found[0].version if found else None
         entry = self._catalog.entries.get(flow_id)
         return None if entry is None or entry.flow is None else entry.flow.version
 

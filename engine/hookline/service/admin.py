@@ -15,6 +15,7 @@ from hookline.errors import (
     CannotSign,
     CredentialError,
     ExecutionNotFound,
+    FlowInvalid,
     FlowNotFound,
     HooklineError,
     IllegalStateChange,
@@ -23,6 +24,7 @@ from hookline.errors import (
     Problem,
     RequestRefused,
     StoreError,
+    UnpublishedChanges,
 )
 from hookline.jsontypes import decode
 from hookline.model.execution import State
@@ -33,6 +35,7 @@ from hookline.runtime.metrics import CONTENT_TYPE
 from hookline.service import openapi, problems, views
 from hookline.service.api_messages import PAGE, answer, decoded, limit_of, paged, query
 from hookline.service.components import ComponentView, component_views
+from hookline.service.deploys import add_deploys
 from hookline.service.openapi import operation
 from hookline.service.readiness import Readiness
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
@@ -109,6 +112,7 @@ def _api(engine: Engine, token: str) -> Blueprint:
             raise NotVerified("Send the admin token: Authorization: Bearer <token>.")
 
     _flows(api, engine)
+    add_deploys(api, engine)
     _executions(api, engine)
     _credentials(api, engine)
     return api
@@ -121,9 +125,8 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         """The flows, sorted by id, broken ones with what is wrong."""
         url = engine.options.public_url
         entries = sorted(engine.catalog.entries.items())
-        return answer(
-            views.PageView([views.flow_view(entry, url, engine.sources.status(entry.id)) for _, entry in entries], None)
-        )
+        shown = [views.flow_view(entry, url, engine.sources.status(entry.id), engine.states) for _, entry in entries]
+        return answer(views.PageView(shown, None))
 
     @api.post("/flows/<flow_id>/start")
     @operation(Started, request=StartRequest, status=202)
@@ -347,7 +350,9 @@ def _status(error: HooklineError) -> int:
 _STATUS: Final[Mapping[type[HooklineError], int]] = {
     ExecutionNotFound: 404,
     FlowNotFound: 404,
+    FlowInvalid: 422,
     IllegalStateChange: 409,
+    UnpublishedChanges: 409,
     CannotSign: 422,
     _CredentialMissing: 404,
     CredentialError: 422,

@@ -18,6 +18,7 @@ from hookline.ports import Page, RefusedPage, Store
 from hookline.registry import PluginStatus
 from hookline.runtime.credentials import CredentialInfo
 from hookline.runtime.execution_run import HookUrls
+from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.source import SourceStatus
 from hookline.runtime.waiting_now import waiting_now
 
@@ -156,6 +157,14 @@ class SourceView(msgspec.Struct, frozen=True):
     """How often it has failed in a row."""
 
 
+class OverrideView(msgspec.Struct, frozen=True):
+    """An operator's decision about a flow's state."""
+
+    at: Time
+    file_state: str
+    """What its file says; once it says something else, that holds."""
+
+
 class FlowView(msgspec.Struct, frozen=True):
     """A flow."""
 
@@ -163,6 +172,8 @@ class FlowView(msgspec.Struct, frozen=True):
     title: str
     state: str
     """`active`, `paused`, `stopped`, or `broken` where no version of it can serve."""
+    override: OverrideView | None
+    """What an operator has decided its state to be; null where the state is the one that its file says."""
     version: str | None
     """The version that new executions get."""
     trigger: str | None
@@ -338,14 +349,16 @@ def plugin_view(status: PluginStatus) -> PluginView:
     return PluginView(status.name, status.module, status.distribution, status.version, status.error)
 
 
-def flow_view(entry: Entry, public_url: str, source: SourceStatus | None) -> FlowView:
+def flow_view(entry: Entry, public_url: str, source: SourceStatus | None, states: FlowStates) -> FlowView:
     """A flow of the catalog."""
     flow = entry.flow
+    override = None if flow is None else states.override(flow)
     hook = flow is not None and flow.trigger.webhook is not None
     return FlowView(
         id=entry.id,
         title="" if flow is None else flow.document.title,
-        state=entry.state,
+        state=entry.state if flow is None else states.of(flow),
+        override=None if override is None else OverrideView(rfc3339(override.at), override.file_state),
         version=None if flow is None else flow.version,
         trigger=None if flow is None else flow.trigger.use,
         url=f"{public_url}/hook/{entry.id}" if hook else None,
