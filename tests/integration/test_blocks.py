@@ -260,6 +260,34 @@ async def test_a_call_that_comes_early_is_kept(harness: Harness) -> None:
         assert harness.probe.calls[-1][3] == "early"
 
 
+async def test_calls_may_come_in_another_order_than_the_steps_that_wait_for_them(harness: Harness) -> None:
+    correlate = {"key": "$.trigger.body.order", "from": "$.body.order_id"}
+    harness.flow(
+        "f",
+        [
+            act("ask", ["$.execution.hooks.approve.url", "$.execution.hooks.second.url"]),
+            {"id": "approve", "use": "webhook"},
+            {"id": "second", "use": "webhook"},
+            {"id": "paid", "use": "webhook", "with": {"verify": "none", "correlate": correlate}},
+            act("after", "$.body"),
+        ],
+    )
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {"order": "a"})
+        await harness.until(engine, execution_id, State.WAITING)
+        first, second = harness.probe.calls[0][3]
+        now = engine.clock.now()
+        payload = pack_callback(Call(body=raw_json("paid")))
+        early = CallBack(
+            engine.ids.new(), None, None, "f", "paid", "s:a", payload, now, now + timedelta(hours=1), payload
+        )
+        assert await engine.call_back(early) == Called(None)
+        assert await engine.call_back(call_for(engine, second, 2, step_id="second")) == Called(execution_id)
+        assert await engine.call_back(call_for(engine, first, 1)) == Called(execution_id)
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
+        assert harness.probe.calls[-1][3] == "paid"
+
+
 async def test_a_wait_without_a_call_times_out_and_a_later_call_is_told_so(harness: Harness) -> None:
     wait = {"id": "approve", "use": "webhook", "with": {"timeout": "1h"}}
     harness.flow(

@@ -82,6 +82,8 @@ async def _begin(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, att
     )
     run.journal.beside(Await(run.id, path, run.flow.id, node.id, key, now))
     await run.journal.flush()
+    # What came for it before counts from now on, and nobody is told of that again.
+    run.arrived = None
     return entry
 
 
