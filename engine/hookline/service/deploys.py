@@ -43,8 +43,8 @@ class RollBackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What executions would be moved to."""
 
-    document: msgspec.Raw | None = None
-    """The document of a flow; by default that of the version that serves."""
+    document: msgspec.Raw = msgspec.Raw(b"null")
+    """The document of a flow; null is that of the version that serves."""
 
 
 class MoveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +141,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
     async def plan_deploy(flow_id: str) -> Response:
         """Where the waiting executions of a flow would go on in another version of it; nothing is done."""
         given, page = decoded(await request.get_data(as_text=False), PlanRequest), query("cursor", "limit")
-        if given.document is None:
+        if bytes(given.document) == b"null":
             flow = engine.current(flow_id)
         else:
             flow = compile_flow(bytes(given.document), engine.registry, environment=engine.options.environment)
