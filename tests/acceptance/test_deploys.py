@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,9 +114,10 @@ def test_a_flow_is_paused_stopped_and_resumed_over_restarts_and_rolled_back(serv
     server.start()
     # What has begun is moved, and goes on to its end, while what was kept is not begun.
     more = {**waits, "steps": [*waits["steps"], {"id": "after", "use": "map", "with": {"body": "moved"}}]}
-    put(server, more)
-    plan = given(server, "flows", "plan", "deployed")
+    (server.folder / "later.json").write_text(json.dumps(more), encoding="utf-8")
+    plan = given(server, "flows", "plan", "deployed", "--file", "later.json")
     assert [(one["fits"], one["lands"]) for one in plan["items"]] == [(True, ["approve"])]
+    put(server, more)
     eventually("it serves", lambda: serving(server) == plan["version"])
     moved = given(server, "executions", "move", begun["execution_id"], "--to", "current")
     assert moved["items"] == [{"id": begun["execution_id"], "moved": True, "version": plan["version"]}]
@@ -131,7 +131,7 @@ def test_a_flow_is_paused_stopped_and_resumed_over_restarts_and_rolled_back(serv
     assert "no difference" in server.run("diff", "deployed").stdout
     done = given(server, "flows", "rollback", "deployed", first[:8])
     assert (done["version"], serving(server)) == (first, first)
-    assert json.loads(Path(done["file"]).read_text(encoding="utf-8"))["steps"] == flow(0)["steps"]
+    assert json.loads((server.folder / done["file"]).read_text(encoding="utf-8"))["steps"] == flow(0)["steps"]
     server.run("flows", "resume", "deployed")
     ended = server.ended(kept["execution_id"])
     assert (ended["flow_version"], ended["outcome"]) == (first, "completed")
