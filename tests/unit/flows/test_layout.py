@@ -16,29 +16,34 @@ from hookline.flows.version import version_of
 SHIPPED = Path(__file__).parents[3] / "flows"
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=60),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=12,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=4,
 )
-steps = st.recursive(
+actions = st.fixed_dictionaries(
+    {"use": st.just("map")}, optional={"id": st.just("a"), "with": json_values, "x": json_values}
+)
+lists = st.lists(actions, max_size=2)
+steps = st.one_of(
+    actions,
+    st.fixed_dictionaries({"steps": lists, "foreach": st.just("$.body"), "id": st.just("b")}),
+    st.fixed_dictionaries({"try": lists, "when": st.just(True)}, optional={"catch": lists}),
+    st.fixed_dictionaries({"parallel": st.fixed_dictionaries({"one": lists})}),
     st.fixed_dictionaries(
-        {"use": st.just("map")}, optional={"id": st.just("a"), "with": json_values, "x": json_values}
+        {"switch": st.lists(st.fixed_dictionaries({"steps": lists, "when": json_values}), max_size=2)}
     ),
-    lambda inner: st.one_of(
-        st.fixed_dictionaries({"steps": st.lists(inner, max_size=3), "foreach": st.just("$.body"), "id": st.just("b")}),
-        st.fixed_dictionaries({"try": st.lists(inner, max_size=2), "when": st.just(True)}),
-        st.fixed_dictionaries({"parallel": st.dictionaries(st.just("one"), st.lists(inner, max_size=2))}),
-        st.fixed_dictionaries(
-            {"switch": st.lists(st.fixed_dictionaries({"steps": st.lists(inner, max_size=2), "when": json_values}))}
-        ),
-    ),
-    max_leaves=6,
 )
-documents = st.dictionaries(
-    st.sampled_from(["steps", "vars", "id", "title", "schema", "timeout", "on_error", "$schema", "other"]),
-    json_values | st.lists(steps, max_size=3),
-    max_size=6,
-) | st.fixed_dictionaries({"steps": st.lists(steps), "id": st.just("f"), "trigger": json_values, "vars": json_values})
+documents = st.fixed_dictionaries(
+    {"steps": st.lists(steps, max_size=3) | json_values, "id": st.just("f")},
+    optional={
+        "trigger": json_values,
+        "vars": json_values,
+        "title": st.text(max_size=8),
+        "schema": json_values,
+        "on_error": lists,
+        "other": json_values,
+    },
+)
 
 
 def value_of(text: str) -> Any:
