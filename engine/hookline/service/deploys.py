@@ -43,7 +43,7 @@ class RollBackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What executions would be moved to."""
 
-    document: msgspec.Raw = msgspec.Raw(b"null")
+    document: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
     """The document of a flow; null is that of the version that serves."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hookline.flows.difference import differences
@@ -136,6 +136,7 @@ def changed(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     return old, new
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changed())
 def test_two_documents_differ_where_their_versions_do(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     old, new = pair
