@@ -43,9 +43,9 @@ from hookline.runtime.callable_flows import CallableFlows
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.dispatcher import Dispatcher
 from hookline.runtime.egress import Egress
+from hookline.runtime.events import Events
 from hookline.runtime.fit import Fitting
 from hookline.runtime.flow_states import FlowStates
-from hookline.runtime.events import Events
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
 from hookline.runtime.journal import STORE_RETRY

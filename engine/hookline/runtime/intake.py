@@ -15,8 +15,8 @@ from hookline.model.message import Envelope
 from hookline.model.schedule import ONE_AT_A_TIME
 from hookline.ports import Accept, Accepted, Change, Duplicate, Queue, Store
 from hookline.runtime.drain import DrainRate
-from hookline.runtime.flow_states import said_by_file
 from hookline.runtime.events import Events
+from hookline.runtime.flow_states import said_by_file
 from hookline.runtime.line_lengths import LineLengths
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.rate import RateLimit
