@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field, create_model
 
@@ -94,6 +94,13 @@ class FromVars:
     """
 
 
+class Shown:
+    """Marks a setting whose value others get to see, as those of a log and of an address do: no secret belongs there.
+
+    As in `message: Annotated[str, Shown()]`.
+    """
+
+
 class Signal:
     """What an action returns instead of a result, to direct the flow. Compare by identity."""
 
@@ -110,6 +117,10 @@ FILTERED = Signal("filtered")
 """The branch ends here: the execution, or the item of a foreach, which then gives no result."""
 STOPPED = Signal("stopped")
 """The execution ends here, as succeeded."""
+
+
+Idempotent: TypeAlias = bool | Callable[[Mapping[str, Any]], bool | None] | None
+"""Whether doing it twice is as doing it once, or what says so of a step's constant settings; None: isn't known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +149,16 @@ class Action:
     """From each field of `settings` to the parameter of `run` that it fills."""
     from_vars: frozenset[str] = frozenset()
     """Parameters marked `FromVars`."""
+    shown: frozenset[str] = frozenset()
+    """Parameters marked `Shown`."""
     needs_credential: bool = False
     """A step has to name a credential: `ctx` is annotated `Context[Model]`, and not `Context[Model | None]`."""
+    idempotent: Idempotent = None
+    """Whether a step may be tried again without harm."""
+
+    def repeats(self, settings: Mapping[str, Any]) -> bool | None:
+        """Whether it may be done twice with these settings, of which only constants are given; None: isn't known."""
+        return self.idempotent(settings) if callable(self.idempotent) else self.idempotent
 
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
         """The keyword arguments for `run`."""
@@ -184,20 +203,31 @@ class Connector:
     @typing.overload
     def action(self, function: F, /) -> F: ...
     @typing.overload
-    def action(self, /, *, name: str | None = None, pure: bool = False) -> Callable[[F], F]: ...
+    def action(
+        self, /, *, name: str | None = None, pure: bool = False, idempotent: Idempotent = None
+    ) -> Callable[[F], F]: ...
 
     def action(
-        self, function: F | None = None, /, *, name: str | None = None, pure: bool = False
+        self,
+        function: F | None = None,
+        /,
+        *,
+        name: str | None = None,
+        pure: bool = False,
+        idempotent: Idempotent = None,
     ) -> F | Callable[[F], F]:
         """Make an async function an action; used as `@acme.action` or `@acme.action(name="send")`.
 
         One that gives many items is an async generator, or returns an async iterator: they are kept as they come, and
         a foreach goes through them however many there are. Its first parameter may be `ctx`, a `Context`; the others
         are the step's settings. Raises PluginError for a function that can't be one, naming it.
+
+        `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are remarked;
+        or a function of a step's constant settings that says it.
         """
 
         def add(function: F) -> F:
-            action = self._read(function, name or function.__name__, pure)
+            action = self._read(function, name or function.__name__, pure, idempotent)
             if action.name in self.actions:
                 raise PluginError(f"connector {self.name!r} has two actions named {action.name!r}")
             self.actions[action.name] = action
@@ -253,7 +283,13 @@ class Connector:
         own = (self.credential_type,) if self.credential is not None else ()
         return own + self.accepts
 
-    def _read(self, function: Callable[..., Awaitable[Any] | AsyncIterator[Any]], short: str, pure: bool) -> Action:
+    def _read(
+        self,
+        function: Callable[..., Awaitable[Any] | AsyncIterator[Any]],
+        short: str,
+        pure: bool,
+        idempotent: Idempotent,
+    ) -> Action:
         read = read_signature(function, "an action", ("ctx",), generators=True)
         full = self._full(short)
         return Action(
@@ -270,7 +306,9 @@ class Connector:
             unavailable=self.unavailable,
             parameters=read.parameters,
             from_vars=read.marked(FromVars),
+            shown=read.marked(Shown),
             needs_credential=read.needs_credential(),
+            idempotent=True if pure else idempotent,
         )
 
 

@@ -40,7 +40,18 @@ def language(text: str) -> str | None:
 class Template:
     """A JSON value, compiled: some of its strings are expressions. Pure; what it gives is shared and never changed."""
 
-    __slots__ = ("_parts", "_value", "constant", "evaluate", "fields", "gives", "pointer", "references")
+    __slots__ = (
+        "_parts",
+        "_value",
+        "constant",
+        "either",
+        "evaluate",
+        "fields",
+        "gives",
+        "items",
+        "pointer",
+        "references",
+    )
 
     evaluate: Callable[[Scope], Any]
     """The value. Raises ExpressionError, which names the place within the value where there are several."""
@@ -51,6 +62,10 @@ class Template:
     """Where it stands in the document."""
     fields: Mapping[str, "Template"] | None
     """Of an object, the template of each key, in order; None for anything else."""
+    items: tuple["Template", ...] | None
+    """Of a list, the template of each item; None for anything else."""
+    either: tuple["Template", ...] | None
+    """Of an expression with a default, that and the default's; None for anything else."""
     gives: type | None
     """The type of its values where that is known before it runs."""
 
@@ -63,6 +78,8 @@ class Template:
         value: JsonValue = None,
         constant: bool = False,
         fields: Mapping[str, "Template"] | None = None,
+        items: tuple["Template", ...] | None = None,
+        either: tuple["Template", ...] | None = None,
         gives: type | None = None,
         references: tuple[Reference, ...] | None = None,
     ) -> None:
@@ -71,6 +88,8 @@ class Template:
         self.pointer = pointer
         self.constant = constant
         self.fields = fields
+        self.items = items
+        self.either = either
         self.gives = gives
         self._parts = parts
         self._value = value
@@ -312,7 +331,7 @@ def _list(items: list[Template], pointer: str) -> Template:
             result[index] = evaluate_item(scope)
         return result
 
-    return Template(evaluate, pointer=pointer, gives=list, **_together(items))
+    return Template(evaluate, pointer=pointer, items=tuple(items), gives=list, **_together(items))
 
 
 def _together(children: Collection[Template]) -> dict[str, Any]:
@@ -336,6 +355,7 @@ def _with_default(template: Template, fallback: Template, pointer: str) -> Templ
         evaluate,
         pointer=pointer,
         parts=(*template.parts(), *fallback.parts()),
+        either=(template, fallback),
         gives=template.gives if template.gives is fallback.gives else None,
         references=_united([optional, fallback.references]),
     )

@@ -30,6 +30,8 @@ class Expression(ABC):
     references: tuple[Reference, ...] = ()
     gives: type | None = None
     """The type of its values (`str`, `list`, `bool`, …) where that is known before it runs."""
+    path: tuple[str | int, ...] | None = None
+    """The path, where it gives just what stands at one: then its type is that of what stands there."""
 
     @abstractmethod
     def evaluate(self, scope: Scope) -> Any:

@@ -1,6 +1,6 @@
 """The actions `sql.insert`, `sql.query` and `sql.execute`."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -33,7 +33,12 @@ Once = Annotated[
 ]
 
 
-@connector.action
+def _idempotent(settings: Mapping[str, Any]) -> bool:
+    """Whether it takes effect once however often it is done."""
+    return settings.get("once") is not False
+
+
+@connector.action(idempotent=_idempotent)
 async def insert(
     ctx: Context[Any],
     table: Annotated[str, FromVars(), Field(min_length=1, description="The table, or `schema.table`.")],
@@ -63,7 +68,7 @@ async def insert(
     return await ctx.resources.get(Databases).run(where, work)
 
 
-@connector.action
+@connector.action(idempotent=_idempotent)
 async def execute(
     ctx: Context[Any], sql: Statement, params: Params = None, url: Url = None, once: Once = True
 ) -> dict[str, JsonValue]:

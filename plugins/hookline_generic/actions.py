@@ -13,8 +13,12 @@ from hookline.api import (
     Connector,
     Context,
     Duration,
+    GivesSetting,
     JsonValue,
+    NeverPasses,
+    PassesWhere,
     Pause,
+    Shown,
     Signal,
     StepError,
 )
@@ -32,7 +36,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 @generic.action(name="map", pure=True)
 async def map_body(
     body: Annotated[JsonValue, Field(description="The new body: any JSON value, its strings expressions.")],
-) -> JsonValue:
+) -> Annotated[JsonValue, GivesSetting("body")]:
     """Make a new body."""
     return body
 
@@ -45,7 +49,7 @@ async def filter_message(
             description="True lets the message pass; false ends the branch. Anything else, 'false' too, is an error."
         ),
     ],
-) -> Signal:
+) -> Annotated[Signal, PassesWhere("keep")]:
     """Let a message pass, or end its branch."""
     return PASS if keep else FILTERED
 
@@ -60,10 +64,11 @@ def _free(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
 @generic.action
 async def log(
     ctx: Context[None],
-    message: Annotated[str, Field(description="What the log says.")],
+    message: Annotated[str, Shown(), Field(description="What the log says.")],
     level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="How grave it is.")] = "info",
     fields: Annotated[
         dict[str, JsonValue] | None,
+        Shown(),
         AfterValidator(lambda fields: None if fields is None else _free(fields)),
         Field(description="Named values beside the message."),
     ] = None,
@@ -86,7 +91,7 @@ async def sleep(
 
 
 @generic.action(pure=True)
-async def stop() -> Signal:
+async def stop() -> Annotated[Signal, NeverPasses()]:
     """End the execution here, as succeeded."""
     return STOPPED
 
@@ -139,6 +144,6 @@ async def fail(
     code: Annotated[
         str, AfterValidator(_readable), Field(description="Stands in the error, so that others can tell it apart.")
     ] = "failed",
-) -> None:
+) -> Annotated[None, NeverPasses()]:
     """End the execution here, as failed; it is not tried again."""
     raise StepError(message, code=code, retryable=False)

@@ -1,10 +1,11 @@
 """The action `http.request`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Attachment, Connector, Context, Duration, JsonValue, Reply, StepError
+from hookline.api import Attachment, Connector, Context, Duration, JsonValue, Reply, Shown, StepError
 from hookline_http.authorization import authorization
 from hookline_http.response import reply
 
@@ -16,14 +17,29 @@ MAX_FILE = 1_000_000_000
 _NOT_GIVEN: Any = Field(default_factory=lambda: ...)
 
 
-@http.action
+#: Methods of which a second request changes nothing more (RFC 9110).
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+
+
+def _idempotent(settings: Mapping[str, Any]) -> bool | None:
+    """Whether a request may be sent twice: unless it takes away the key by which servers know it again."""
+    method, headers = settings.get("method", "GET"), settings.get("headers")
+    if not isinstance(method, str) or method.upper() in _REPEATABLE or not isinstance(headers, Mapping):
+        return None
+    return (
+        False if any(name.lower() == "idempotency-key" and value is None for name, value in headers.items()) else None
+    )
+
+
+@http.action(idempotent=_idempotent)
 async def request(
     ctx: Context[Any],
-    url: Annotated[str, Field(description="Where to; http or https.")],
+    url: Annotated[str, Shown(), Field(description="Where to; http or https.")],
     method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The method.")] = "GET",
     headers: Annotated[dict[str, str | None] | None, Field(description="Headers; null leaves one out.")] = None,
     query: Annotated[
         dict[str, JsonValue] | None,
+        Shown(),
         Field(description="Added to the URL's query; a list repeats its key, null leaves it out."),
     ] = None,
     json: Annotated[Any, Field(description="The body as a JSON value; null is a body as well.")] = _NOT_GIVEN,

@@ -55,6 +55,7 @@ class PlainPath(Expression):
         """`root` begins the path in errors: `$` in JSONPath, nothing in Jinja."""
         self.source = source
         self.references = (Reference(keys),) if keys else ()
+        self.path = keys
         self._keys = keys
         self._root = root
         self._by_name = all(isinstance(key, str) for key in keys)

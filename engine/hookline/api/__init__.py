@@ -1,6 +1,19 @@
 """All that a plugin may import; backends and blob stores find what they need in `hookline.api.storage`."""
 
-from hookline.connector import FILTERED, PASS, STOPPED, Action, Connector, Context, FromVars, Log, Pause, Reply, Signal
+from hookline.connector import (
+    FILTERED,
+    PASS,
+    STOPPED,
+    Action,
+    Connector,
+    Context,
+    FromVars,
+    Log,
+    Pause,
+    Reply,
+    Shown,
+    Signal,
+)
 from hookline.errors import (
     CannotVerify,
     ExpressionError,
@@ -28,6 +41,7 @@ from hookline.nearest import did_you_mean
 from hookline.new_items import changed_items, items_above
 from hookline.poll import Identity, Item, PollContext, Polled, PollTrigger
 from hookline.resources import Resource, Resources
+from hookline.returns import GivesSetting, NeverPasses, PassesWhere
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
 from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
 
@@ -52,6 +66,7 @@ __all__ = [
     "ExpressionLimit",
     "ExpressionSyntax",
     "FromVars",
+    "GivesSetting",
     "HooklineError",
     "HttpClient",
     "Identity",
@@ -63,8 +78,10 @@ __all__ = [
     "Mapper",
     "Message",
     "MissingValue",
+    "NeverPasses",
     "NoSettings",
     "NotVerified",
+    "PassesWhere",
     "Pause",
     "PollContext",
     "PollTrigger",
@@ -80,6 +97,7 @@ __all__ = [
     "ScheduleTrigger",
     "Scheme",
     "Scope",
+    "Shown",
     "Signal",
     "SignedRequest",
     "StepError",

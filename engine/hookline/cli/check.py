@@ -22,12 +22,19 @@ from hookline.errors import ConfigError, FlowInvalid, HooklineError, Problem
     help="Whether to check that the credentials exist that flows name.",
 )
 @click.option("--strict", is_flag=True, help="Let remarks count as errors.")
+@click.option(
+    "--explain",
+    "explaining",
+    metavar="FLOW[:STEP]",
+    help="Instead, print what is known of the values in scope at each step of a flow, or at one.",
+)
 @click.pass_context
 def check(
     ctx: click.Context,
     paths: tuple[Path, ...],
     with_credentials: bool,
     strict: bool,
+    explaining: str | None,
     as_json: bool,
     settings: Settings,
 ) -> None:
@@ -36,6 +43,15 @@ def check(
     Every problem is listed with its file, line, JSON pointer and remedy. Exit code 1 where there are errors. Missing
     credentials are errors once there is a database, and remarks before.
     """
+    from hookline.cli.explain import explained, explained_text, samples_beside
+
+    if explaining is not None:
+        if paths:
+            raise click.UsageError("--explain names the flow itself: give no files besides")
+        steps = explained(explaining, settings)
+        emit({"steps": steps}, as_json=as_json, text=lambda: explained_text(steps))
+        return
+
     from hookline.discovery import discover
     from hookline.flows.catalog import Catalog, unreadable
     from hookline.flows.lint import check as lint
@@ -61,6 +77,7 @@ def check(
             flows=among,
             environment=os.environ,
             public_url=settings.public_url is not None,
+            samples=samples_beside(file),
         )
         problems += [_remarked(problem) if fresh else problem for problem in found]
     # What only shows between files: names that don't fit, ids that two files have.

@@ -9,6 +9,8 @@ from hookline.flows.compile import examine
 from hookline.flows.names import CredentialUse, FlowUse
 from hookline.flows.read import Document, read
 from hookline.flows.signed_urls import unknown_urls
+from hookline.flows.types.mistakes import mistakes
+from hookline.flows.types.samples import NO_SAMPLES, Samples
 from hookline.nearest import did_you_mean
 from hookline.registry import Registry
 
@@ -24,12 +26,14 @@ def check(
     file: str | None = None,
     environment: Mapping[str, str] = _NOTHING,
     public_url: bool = True,
+    samples: Samples = NO_SAMPLES,
 ) -> list[Problem]:
     """Everything that is wrong with a flow, warnings included, in the order of the text.
 
     `credentials`: the type of each credential there is, by its name; None where that isn't known, and then names of
     credentials aren't checked. `flows`: the ids of all flows there are, likewise. `environment` holds the variables
-    that may override vars. `public_url`: whether the server has one.
+    that may override vars. `public_url`: whether the server has one. `samples`: what the flow's cases show of bodies
+    and results, where nothing declares them.
     """
     try:
         document = read(source, file) if isinstance(source, bytes) else source
@@ -37,6 +41,12 @@ def check(
         return list(error.problems)
     examined = examine(document, registry, environment=environment)
     problems = list(examined.problems)
+    if examined.flow is not None:
+        known = {(problem.pointer, problem.code) for problem in problems}
+        # What is known without types has been said.
+        problems += [
+            problem for problem in mistakes(examined.flow, samples) if (problem.pointer, problem.code) not in known
+        ]
     if credentials is not None:
         found = [_credential_problem(use, credentials) for use in examined.credentials]
         problems += [problem for problem in found if problem is not None]

@@ -18,6 +18,11 @@ def escape(part: str | int) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
+def unescape(part: str) -> str:
+    """A part of a JSON pointer as the key that it stands for."""
+    return part.replace("~1", "/").replace("~0", "~")
+
+
 def lines(text: str) -> Iterator[tuple[str, int]]:
     """The JSON pointer of each value of a JSON text and its line, counted from 1; a member's line is its key's.
 

@@ -1,6 +1,6 @@
 """Whether settings fit what they are for, as far as that is known before they are evaluated."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from hookline.connector import Action
 from hookline.errors import ExpressionError, Problem
 from hookline.expressions import Template
-from hookline.flows.positions import escape
+from hookline.flows.positions import escape, unescape
 from hookline.flows.structure import model_problems
 
 #: For each type that an expression may be known to give, a value of it.
@@ -35,6 +35,25 @@ def settings_problems(action: Action, template: Template, fixed_vars: Mapping[st
             if (problem := _type_problem(action.settings, value, pointer, place, unknown[place])) is not None
         ),
     ]
+
+
+def misfit(
+    action: Action, template: Template, fixed_vars: Mapping[str, Any], pointer: str, place: str, values: Sequence[Any]
+) -> str | None:
+    """The remedy where none of some values can be right at a place in the settings; None where one of them may be."""
+    remedy: str | None = None
+    for value in values:
+        whole = _known(template, fixed_vars, pointer, {})
+        parts = [unescape(part) for part in place.removeprefix(f"{pointer}/").split("/")]
+        inner = whole
+        for part in parts[:-1]:
+            inner = inner[part]
+        inner[parts[-1]] = value
+        found = _type_problem(action.settings, whole, pointer, place, type(value))
+        if found is None:
+            return None
+        remedy = found.remedy
+    return remedy
 
 
 def _chosen_by_messages(action: Action, template: Template) -> list[Problem]:

@@ -1,0 +1,112 @@
+"""Whether a flow's answers and the caller who waits for one find each other."""
+
+from collections.abc import Iterator, Sequence
+
+from hookline.errors import Problem
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.attempt import TryNode
+from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.compiled import CompiledFlow
+from hookline.flows.types.annotation import metadata
+from hookline.flows.types.result import replies, result_classes
+from hookline.flows.types.walk import Walked
+from hookline.returns import NeverPasses, PassesWhere
+
+
+def answer_problems(flow: CompiledFlow, walked: Walked) -> Iterator[Problem]:
+    """A remark for each answer that nobody waits for, and for a caller who may wait for none."""
+    answers = [visit.node for visit in walked.visits if isinstance(visit.node, ActionNode) and replies(visit.node)]
+    waits = flow.trigger.webhook is not None and flow.trigger.webhook.respond == "reply"
+    if not waits:
+        remedy = (
+            'add "respond": "reply" to the trigger, or remove the step'
+            if flow.trigger.webhook is not None
+            else "remove the step: no request starts this flow"
+        )
+        for node in answers:
+            message = f"nobody waits for the answer of step {node.id!r}"
+            yield Problem(message, node.pointer, "reply_unheard", remedy, "warning")
+    elif not answers:
+        message = "the sender waits for an answer, and no step gives one"
+        remedy = 'add a step that says "use": "reply", or answer when it has "finished"'
+        yield Problem(message, "/trigger/with/respond", "reply_missing", remedy, "warning")
+    else:
+        silent = _silent(flow.steps)
+        if silent is not None:
+            yield Problem(
+                f"the sender waits for an answer, and gets none where {silent}",
+                "/trigger/with/respond",
+                "reply_missing",
+                "let a step reply there, too, or before",
+                "warning",
+            )
+
+
+def _silent(steps: Sequence[Node]) -> str | None:
+    """How a list of steps may come to its end without an answer, failures aside; None where it can't."""
+    why: str | None = None
+    for node in steps:
+        found = _silent_step(node)
+        if found is None:
+            return None
+        why = why or found or None
+        if isinstance(node, ActionNode) and _ends(node):
+            break
+    return why or (f"step {steps[-1].id!r} is the last" if steps else "nothing is left to run")
+
+
+def _ends(node: ActionNode) -> bool:
+    return node.when is None and any(isinstance(mark, NeverPasses) for mark in metadata(node.action.returns))
+
+
+def _silent_step(node: Node) -> str | None:
+    """How a step may pass without an answer: the empty text where it always does, None where it never does."""
+    found = _inside(node)
+    if found is None and node.when is not None:
+        return f"step {node.id!r} is left out"
+    return found
+
+
+def _inside(node: Node) -> str | None:
+    match node:
+        case ActionNode():
+            if replies(node):
+                return None
+            if node.action.returns is not None and _fails(node):
+                # Whoever waits is told of a failure.
+                return None
+            marks = metadata(node.action.returns)
+            filters = any(isinstance(mark, PassesWhere) for mark in marks)
+            return f"step {node.id!r} lets nothing pass" if filters else ""
+        case SwitchNode():
+            whys = [
+                f"case {number} of {node.id!r} is chosen"
+                for number, case in enumerate(node.cases)
+                if _silent(case.steps) is not None
+            ]
+            if len(whys) == len(node.cases):
+                return ""
+            if not any(case.when is None for case in node.cases):
+                whys.append(f"no case of {node.id!r} holds")
+            return whys[0] if whys else None
+        case TryNode():
+            if _silent(node.last) is None and node.last:
+                return None
+            tried = _silent(node.steps)
+            handled = _silent(node.handler) if node.handler is not None else None
+            if tried is not None:
+                return f"`try` of {node.id!r} succeeds"
+            return f"`catch` of {node.id!r} runs" if handled is not None else None
+        case ParallelNode():
+            return None if any(_silent(steps) is None for steps in node.branches.values()) else ""
+        case ForeachNode():
+            return f"{node.id!r} has no items" if _silent(node.steps) is None else ""
+        case _:
+            return ""
+
+
+def _fails(node: ActionNode) -> bool:
+    return result_classes(node.action.returns) == [type(None)] and _ends(node) and node.on_error == "fail"

@@ -1,0 +1,71 @@
+"""What an action makes of the message, by the annotation of its result."""
+
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from hookline.connector import Pause, Reply, Signal
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.types.annotation import from_annotation, metadata
+from hookline.flows.types.expression import shape_of
+from hookline.flows.types.scope import NO_HEADERS, Passing, Scope
+from hookline.flows.types.shape import UNKNOWN, Field, Record, Shape
+from hookline.model.reply import CallerReply
+from hookline.returns import GivesSetting
+
+_PASSING = (Signal, Pause, CallerReply)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The message behind a step, and what `steps.<id>` has."""
+
+    message: Passing
+    view: Shape
+
+
+def outcome_of(node: ActionNode, scope: Scope) -> Outcome:
+    """What is known behind an action that succeeds."""
+    returns = node.action.returns
+    for mark in metadata(returns):
+        if isinstance(mark, GivesSetting):
+            given = (node.settings.fields or {}).get(mark.name)
+            return _plain(UNKNOWN if given is None else shape_of(given, scope), scope)
+    kinds = result_classes(returns)
+    if kinds and all(issubclass(kind, _PASSING) for kind in kinds):
+        return Outcome(scope.message, Record({"body": Field(scope.message.body)}, closed=True))
+    if not kinds or any(issubclass(kind, (*_PASSING, Reply)) for kind in kinds):
+        # It may bring headers and files, and more beside them.
+        return Outcome(Passing(), Record({"body": Field(UNKNOWN)}))
+    return _plain(from_annotation(returns), scope)
+
+
+def replies(node: ActionNode) -> bool:
+    """Whether the action answers the caller."""
+    return result_classes(node.action.returns) == [CallerReply]
+
+
+def _plain(body: Shape, scope: Scope) -> Outcome:
+    view = Record({"body": Field(body), "attachments": Field(UNKNOWN, required=False)}, closed=True)
+    return Outcome(Passing(body, NO_HEADERS, scope.message.attachments), view)
+
+
+def result_classes(annotation: Any) -> list[type]:
+    """The classes that a result may be of; none where one of them isn't known."""
+    found: list[type] = []
+    for each in _members(annotation):
+        origin = typing.get_origin(each) or each
+        if not isinstance(origin, type) or origin is object:
+            return []
+        found.append(origin)
+    return found
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _members(typing.get_args(annotation)[0])
+    if origin in (typing.Union, types.UnionType):
+        return tuple(inner for each in typing.get_args(annotation) for inner in _members(each))
+    return (annotation,)

@@ -1,0 +1,75 @@
+"""What samples show: bodies and results as a flow's cases have them. They show what there may be, not all there is."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hookline.flows.types.shape import UNKNOWN, Field, ListOf, Record, Shape, Unknown, likely, of_value, options
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What is known by them."""
+
+    body: Shape = UNKNOWN
+    results: Mapping[str, Shape] = field(default_factory=dict)
+    """The bodies of steps' results, by the steps' ids."""
+
+
+NO_SAMPLES: Final = Samples()
+
+
+def read_samples(cases: Any) -> Samples:
+    """What a file of cases shows, as JSON of which nothing is taken for granted."""
+    given = cases.get("cases") if isinstance(cases, Mapping) else None
+    bodies: list[Any] = []
+    results: dict[str, list[Any]] = {}
+    for case in given if isinstance(given, list) else ():
+        if not isinstance(case, Mapping):
+            continue
+        if isinstance(message := case.get("input"), Mapping) and "body" in message:
+            bodies.append(message["body"])
+        for step, given_back in _results(case):
+            results.setdefault(step, []).append(given_back)
+    return Samples(shown(bodies), {name: shown(values) for name, values in results.items()})
+
+
+def _results(case: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The bodies that steps give, each with the step's id."""
+    for key, body in (("stubs", "result"), ("answers", "body")):
+        given = case.get(key)
+        for path, one in given.items() if isinstance(given, Mapping) else ():
+            for each in one if isinstance(one, list) else [one]:
+                if isinstance(each, Mapping) and "error" not in each and body in each:
+                    yield str(path).rpartition("/")[2], each[body]
+
+
+def shown(values: Iterable[Any]) -> Shape:
+    """What values have in common with others of their kind: keys that one of them has others may have, and more."""
+    return likely(_merged([_loosened(of_value(value)) for value in values]))
+
+
+def _loosened(shape: Shape) -> Shape:
+    if isinstance(shape, ListOf):
+        return ListOf(_merged([_loosened(one) for one in options(shape.item)]))
+    if isinstance(shape, Record):
+        return Record({name: Field(_loosened(one.shape)) for name, one in shape.fields.items()})
+    return shape
+
+
+def _merged(shapes: list[Shape]) -> Shape:
+    records = [shape for shape in shapes if isinstance(shape, Record)]
+    lists = [shape for shape in shapes if isinstance(shape, ListOf)]
+    rest = [shape for shape in shapes if not isinstance(shape, Record | ListOf | Unknown)]
+    # Another message may have another type: only what objects and lists hold inside is of use.
+    if rest or not (records or lists) or (records and lists):
+        return UNKNOWN
+    if lists:
+        return ListOf(_merged([inner for one in lists for inner in options(one.item)]))
+    names = dict.fromkeys(name for record in records for name in record.fields)
+    return Record(
+        {
+            name: Field(_merged([record.fields[name].shape for record in records if name in record.fields]), False)
+            for name in names
+        }
+    )

@@ -1,0 +1,111 @@
+"""What the names of a flow stand for at one of its places."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from hookline.flows.types.path import Found, Lost, follow
+from hookline.flows.types.shape import (
+    BOOLEAN,
+    NULL,
+    NUMBER,
+    TEXT,
+    UNKNOWN,
+    Field,
+    ListOf,
+    OneOf,
+    Record,
+    Shape,
+    closed,
+    join,
+)
+
+MAYBE_TEXT: Final = OneOf((TEXT, NULL))
+ATTACHMENTS: Final = ListOf(
+    closed(id=TEXT, name=TEXT, filename=MAYBE_TEXT, type=TEXT, size=NUMBER, sha256=TEXT),
+)
+HEADERS: Final = Record()
+"""Whatever headers there are."""
+NO_HEADERS: Final = Record(closed=True)
+ERROR: Final = closed(code=TEXT, message=TEXT, step=MAYBE_TEXT, retryable=BOOLEAN)
+FIRING: Final = Record(
+    {"scheduled_at": Field(TEXT), "fired_at": Field(TEXT), "previous_at": Field(MAYBE_TEXT)},
+)
+"""The body of a message that a schedule makes; another flow may give another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What is known of the message."""
+
+    body: Shape = UNKNOWN
+    headers: Shape = HEADERS
+    attachments: Shape = ATTACHMENTS
+
+
+def either(messages: Iterable[Passing]) -> Passing:
+    """What is known of one of several messages; of none, nothing."""
+    given = list(messages)
+    return Passing(
+        join(each.body for each in given),
+        join(each.headers for each in given),
+        join(each.attachments for each in given),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What expressions see at a place."""
+
+    message: Passing
+    trigger: Shape
+    vars: Shape
+    execution: Shape
+    steps: Mapping[str, Shape] = field(default_factory=dict)
+    """The results of the steps that may have run."""
+    unsure: frozenset[str] = frozenset()
+    """Those of them of which it isn't sure that they have, whatever the order of the steps says."""
+    names: Mapping[str, Shape] = field(default_factory=dict)
+    """The item of a foreach, its index, an error."""
+    guarded: frozenset[tuple[str | int, ...]] = frozenset()
+    """Paths of which a condition on the way here has asked whether there is something."""
+
+    def roots(self) -> dict[str, Shape]:
+        """Each name, with what it stands for."""
+        steps = Record({name: Field(shape, name not in self.unsure) for name, shape in self.steps.items()})
+        return {
+            "body": self.message.body,
+            "headers": self.message.headers,
+            "attachments": self.message.attachments,
+            "trigger": self.trigger,
+            "steps": steps,
+            "vars": self.vars,
+            "execution": self.execution,
+            **self.names,
+        }
+
+    def find(self, path: tuple[str | int, ...]) -> Found | Lost:
+        """What stands at a path. Names that aren't known here are somebody else's to judge."""
+        if not path:
+            return Found(UNKNOWN)
+        start = self.roots().get(str(path[0]))
+        if start is None:
+            return Found(UNKNOWN, certain=False)
+        return follow(start, path, 1)
+
+    def with_message(self, message: Passing) -> "Scope":
+        """The place behind a step that made another message."""
+        if message == self.message:
+            return self
+        kept = frozenset(path for path in self.guarded if path[0] not in ("body", "headers", "attachments"))
+        return replace(self, message=message, guarded=kept)
+
+    def after(self, step: str, result: Shape, *, unsure: bool = False) -> "Scope":
+        """The place behind a step."""
+        sure = self.unsure | {step} if unsure else self.unsure - {step}
+        return replace(self, steps={**self.steps, step: result}, unsure=sure)
+
+    def knowing(self, steps: Mapping[str, Shape], unsure: frozenset[str]) -> "Scope":
+        """The place behind blocks whose steps may have run."""
+        new = steps.keys() - self.steps.keys()
+        return replace(self, steps={**steps, **self.steps}, unsure=self.unsure | (unsure & new))
