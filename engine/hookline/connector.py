@@ -8,6 +8,7 @@ import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -24,6 +25,7 @@ from hookline.signature import read_signature, setting_name
 
 if TYPE_CHECKING:
     from hookline.http import HttpClient
+    from hookline.kept import FlowState
     from hookline.ports import Blobs
     from hookline.resources import Resources
 
@@ -51,6 +53,8 @@ class Context(Generic[C]):
     """Counted from 1."""
     idempotency_key: str
     """The same at each attempt at this step of this execution."""
+    state: "FlowState"
+    """What the flow keeps from one execution to the next; for actions that aren't pure."""
     resources: "Resources"
     """What the plugin keeps open between steps."""
     credential_type: str | None = None
@@ -85,6 +89,17 @@ class Pause:
     seconds: float | None = None
     until: datetime | None = None
     """With a time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What an action returns to let a number grow that the flow keeps, as a counter: its result is the new number.
+
+    However many executions count at one time, none of their steps is lost, and none counts twice.
+    """
+
+    key: str
+    by: int | float | Decimal = 1
 
 
 class FromVars:

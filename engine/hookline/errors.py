@@ -9,6 +9,7 @@ HooklineError
 ├── FlowInvalid             a flow's document is wrong; holds every problem
 ├── FlowNotFound            there is no such flow, or no such version of it
 ├── ExecutionNotFound
+├── NothingKept             a flow keeps nothing under a key
 ├── UnpublishedChanges      a flow's file says what never served
 ├── IllegalStateChange      an execution can't go from here to there
 │   └── DoesNotFit          its journal doesn't fit a version of its flow
@@ -148,10 +149,18 @@ class DoesNotFit(IllegalStateChange):
     code = "execution.does_not_fit"
 
 
+class NothingKept(HooklineError):
+    """The flow keeps nothing under this key."""
+
+    code = "state.nothing"
+
+
 class UnpublishedChanges(HooklineError):
     """The flow's file has changes that never served."""
 
     code = "flow.unpublished_changes"
+
+
 class NotReplayable(HooklineError):
     """The execution can't be done again like this."""
 

@@ -1,18 +1,19 @@
-"""The components that no service owns: `map`, `filter`, `log`, `stop`, `fail`, and the triggers `webhook`, `schedule`
-and `manual`."""
+"""The components that no service owns: `map`, `filter`, `log`, `stop`, `fail`, `state.get` and `state.set`, and the
+triggers `webhook`, `schedule` and `manual`."""
 
 from collections.abc import Sequence
 
 from hookline.api import Connector, Trigger, hookimpl
 from hookline_generic.actions import generic
 from hookline_generic.schedule import schedule
+from hookline_generic.state import state
 from hookline_generic.triggers import manual, webhook
 
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
-    """The generic actions."""
-    return [generic]
+    """The generic actions, and those on what flows keep."""
+    return [generic, state]
 
 
 @hookimpl

@@ -12,6 +12,7 @@ import msgspec
 from hookline.api.storage import (
     STREAM,
     Accept,
+    AddState,
     Attachment,
     Await,
     CallBack,
@@ -53,6 +54,7 @@ from hookline.api.storage import (
 
 from . import statements
 from .callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
+from .counting import CountRow
 from .keys import key_hash
 from .lines import Lines
 from .statements import Row, Statement
@@ -227,6 +229,10 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
                 yield Operation(statements.DROP_STATE, about, (flow_id, name), place)
             else:
                 yield Operation(statements.SET_STATE, about, (flow_id, name, micros(at), value), place)
+        case AddState(key, step, flow_id, name, by, at):
+            yield Operation(statements.RECORD, key, _record_row(key, step), place)
+            counted = CountRow(key, step.seq, flow_id, name, by, micros(at))
+            yield Operation(statements.ADD_STATE, key, counted, place)
         case SetCursor(flow_id, value, at):
             yield Operation(statements.SET_CURSOR, f"cursor {flow_id}", (flow_id, micros(at), value), place)
         case Unblock(flow_id, at):

@@ -19,6 +19,8 @@ from hookline.api.storage import (
     ErrorInfo,
     Execution,
     FlowVersion,
+    Kept,
+    KeptPage,
     Outcome,
     Page,
     Progress,
@@ -237,6 +239,17 @@ def state_of(connection: Connection, flow_id: str, key: str) -> bytes | None:
         select(state_.c.value).where(state_.c.flow_id == flow_id, state_.c.key == key)
     )
     return value
+
+
+def kept(connection: Connection, flow_id: str, cursor: str | None, limit: int) -> KeptPage:
+    """One page, in the order of the keys. Raises ValueError for a cursor that isn't one."""
+    asked = select(state_).where(state_.c.flow_id == flow_id).order_by(state_.c.key).limit(limit + 1)
+    if cursor is not None:
+        if "\0" in cursor:
+            raise ValueError("it is no key")
+        asked = asked.where(state_.c.key > cursor)
+    found = [Kept(row.key, moment(row.updated_at), row.value) for row in connection.execute(asked)]
+    return KeptPage(tuple(found[:limit]), found[limit - 1].key if len(found) > limit else None)
 
 
 def cursor_of(connection: Connection, flow_id: str) -> bytes | None:

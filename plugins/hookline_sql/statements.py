@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from hookline.api.storage import BLOCKED, MOVES, ORDER, REFUSED_KEPT, State
 
 from .callbacks import call_back, claim, tell_cancelled, time_out
+from .counting import count
 
 Row = tuple[Any, ...]
 
@@ -423,6 +424,9 @@ DROP_STATE: Final = Statement(
     "DELETE FROM state WHERE (flow_id, key) IN (SELECT v.flow_id, v.key FROM {v} WHERE v.flow_id IS NOT NULL)",
     counted=False,
 )
+
+#: The entry of the step that counts was made by the statement before.
+ADD_STATE: Final = Statement("state", procedure=count)
 
 SET_CURSOR: Final = Statement(
     "cursor",

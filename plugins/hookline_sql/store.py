@@ -12,6 +12,7 @@ from hookline.api.storage import (
     Envelope,
     Execution,
     FlowVersion,
+    KeptPage,
     Outcome,
     Page,
     Progress,
@@ -76,6 +77,9 @@ class SqlStore:
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
         return await self._database.read(lambda connection: reads.state_of(connection, flow_id, key))
+
+    async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> KeptPage:
+        return await self._database.read(lambda connection: reads.kept(connection, flow_id, cursor, limit))
 
     async def cursor(self, flow_id: str) -> bytes | None:
         return await self._database.read(lambda connection: reads.cursor_of(connection, flow_id))

@@ -14,6 +14,7 @@ from hookline.model.progress import Progress
 from hookline.model.refused import RefusedRequest
 from hookline.ports import (
     Accept,
+    AddState,
     Await,
     Backend,
     CallBack,
@@ -38,6 +39,7 @@ from hookline.ports import (
     Release,
     Reopen,
     Resume,
+    SetState,
     Settle,
     Start,
     TimeOut,
@@ -120,6 +122,10 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
     for change in (
         Start(id_, "v1", now),
         Record(id_, (envelopes.record(1),)),
+        SetState("orders", "k", b"1", now),
+        AddState(id_, envelopes.record(9), "orders", "k", b"1", now),
+        AddState(id_, envelopes.record(10), "orders", "n", b"1", now),
+        SetState("orders", "k", None, now),
         Proceed(id_, Progress("a", 2, ((0, 1),), 0, now), ((0, b"1"),)),
         DropEntries(id_, (1,)),
         Conclude(id_, "a"),
@@ -224,6 +230,8 @@ ASKED: dict[str, Ask] = {
     "waits": lambda backend, _: backend.store.waits("x"),
     "refused": lambda backend, _: backend.store.refused(),
     "refused by a flow": lambda backend, _: backend.store.refused(flow_id="orders", cursor=CURSOR),
+    "state": lambda backend, _: backend.store.state("orders", "k"),
+    "kept": lambda backend, _: backend.store.kept("orders", cursor="k"),
     "credentials": lambda backend, _: backend.store.credentials(),
     "ping": lambda backend, _: backend.store.ping(),
 }

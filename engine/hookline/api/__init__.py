@@ -7,6 +7,7 @@ from hookline.connector import (
     Action,
     Connector,
     Context,
+    Count,
     FromVars,
     Log,
     Pause,
@@ -31,6 +32,7 @@ from hookline.http import HttpClient, Response, StreamedResponse
 from hookline.jsontypes import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, fits
 from hookline.jsontypes import decode as decode_json
 from hookline.jsontypes import encode as encode_json
+from hookline.kept import MAX_KEY, FlowState, check_key
 from hookline.mapper import Expression, Mapper, Reference, Scope
 from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, Message
@@ -49,6 +51,7 @@ __all__ = [
     "FILTERED",
     "MAX_DIGITS",
     "MAX_EXPONENT",
+    "MAX_KEY",
     "PASS",
     "STOPPED",
     "Action",
@@ -59,12 +62,14 @@ __all__ = [
     "Check",
     "Connector",
     "Context",
+    "Count",
     "Duration",
     "Expression",
     "ExpressionError",
     "ExpressionFailed",
     "ExpressionLimit",
     "ExpressionSyntax",
+    "FlowState",
     "FromVars",
     "GivesSetting",
     "HooklineError",
@@ -107,6 +112,7 @@ __all__ = [
     "Verified",
     "WebhookSettings",
     "changed_items",
+    "check_key",
     "decode_json",
     "did_you_mean",
     "encode_json",

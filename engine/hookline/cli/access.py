@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 
 from hookline.cli.flow_access import DirectFlows, FlowAccess, RemoteFlows
+from hookline.cli.kept_access import DirectKept, KeptAccess, RemoteKept
 from hookline.cli.local_flow import local_flow
 from hookline.cli.server_file import find
 from hookline.clock import Clock
@@ -37,7 +38,7 @@ from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, 
 from hookline.vault import Vault, load_or_create_key, read_keys
 
 
-class Access(FlowAccess, Protocol):
+class Access(FlowAccess, KeptAccess, Protocol):
     """What a server holds. Values are JSON, shaped as the admin API shapes them."""
 
     async def executions(
@@ -148,7 +149,7 @@ def secret_keys(settings: Settings) -> tuple[bytes, ...]:
     return load_or_create_key(settings.data_dir / "secret.key")
 
 
-class _Direct(DirectFlows):
+class _Direct(DirectFlows, DirectKept):
     """Without a server."""
 
     def __init__(
@@ -161,7 +162,8 @@ class _Direct(DirectFlows):
         catalog: Catalog,
         public_url: str,
     ) -> None:
-        super().__init__(catalog, FlowStates(store, clock), public_url)
+        DirectFlows.__init__(self, catalog, FlowStates(store, clock), public_url)
+        DirectKept.__init__(self, store, clock, catalog)
         self._urls = urls
         self._store = store
         self._credentials = credentials
@@ -237,7 +239,7 @@ class _Direct(DirectFlows):
         return sign(scheme, credential, chosen, message, hook_url("", flow_id, message), self._clock.now())
 
 
-class _Remote(RemoteFlows):
+class _Remote(RemoteFlows, RemoteKept):
     """Through a running server's admin API."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "credentials": ("hookline.cli.credentials", "The secrets that flows use."),
     "refused": ("hookline.cli.refused", "Which requests were refused, and why."),
     "flows": ("hookline.cli.flows", "Pause, stop and roll back flows; their versions."),
+    "state": ("hookline.cli.state", "What flows keep from one execution to the next."),
     "executions": ("hookline.cli.executions", "What has run, and how it went."),
 }
 

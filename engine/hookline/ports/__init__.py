@@ -38,13 +38,13 @@ from hookline.ports.changes.executions import (
     Start,
     Unblock,
 )
-from hookline.ports.changes.flows import OverrideState, Publish, SetCursor, SetState
+from hookline.ports.changes.flows import Added, AddState, NotANumber, OverrideState, Publish, SetCursor, SetState
 from hookline.ports.changes.items import Conclude, DropEntries, Proceed
 from hookline.ports.changes.refused import REFUSED_KEPT, Refuse
 from hookline.ports.queries.credentials import StoredCredential
 from hookline.ports.queries.dead_letters import DeadLetterPage, DeadLetters
 from hookline.ports.queries.executions import Page, Summary
-from hookline.ports.queries.flows import FlowVersion, StateOverride
+from hookline.ports.queries.flows import FlowVersion, Kept, KeptPage, StateOverride
 from hookline.ports.queries.refused import RefusedPage
 from hookline.ports.queries.work import Due
 from hookline.ports.queue import Delivery, Queue
@@ -55,6 +55,8 @@ __all__ = [
     "REFUSED_KEPT",
     "Accept",
     "Accepted",
+    "AddState",
+    "Added",
     "Await",
     "Backend",
     "BackendFactory",
@@ -83,6 +85,9 @@ __all__ = [
     "ForgetCallbacks",
     "ForgetEarly",
     "ForgetFiles",
+    "Kept",
+    "KeptPage",
+    "NotANumber",
     "NotAwaited",
     "OverrideState",
     "Page",

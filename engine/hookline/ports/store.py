@@ -32,7 +32,7 @@ class Store(
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         """Make a batch durable, whole or not at all; gives one result for each change, in order.
 
-        Accept gives Accepted or Duplicate, CallBack and TimeOut what they say, all others None. Raises
+        Accept gives Accepted or Duplicate, CallBack, TimeOut and AddState what they say, all others None. Raises
         IllegalStateChange, or ExecutionNotFound, and then nothing of this batch is written; batches of other callers
         that share the transaction are.
         """

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from hookline.connector import Action, Context, Pause, Reply, Signal
+from hookline.connector import Action, Context, Count, Pause, Reply, Signal
 from hookline.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.flows.blocks.action import ActionNode
 from hookline.ids import idempotency_key
@@ -19,6 +19,7 @@ from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Frame
 from hookline.runtime.results import normal
 from hookline.runtime.spool import spooled
+from hookline.runtime.staged_state import StagedState
 from hookline.runtime.step_entry import Given
 from hookline.runtime.step_log import StepLog
 
@@ -28,26 +29,28 @@ class Call:
     """An action about to be called."""
 
     arguments: dict[str, Any]
+    state: StagedState
+    """What it changes of what the flow keeps."""
     stubbed: Any = None
     """What is taken for its result where flows are tested."""
 
 
 def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
     """Gather what a call takes. Raises Blocked where some of it is missing, and a stub's StepError."""
-    services, action = run.services, node.action
+    services, action, state = run.services, node.action, StagedState(run, pure=node.action.pure)
     if action.unavailable is not None:
         raise Blocked(f"{action.name}: {action.unavailable}")
     if services.stub is not None and (stubbed := services.stub(path, action, given.raw)) is not None:
-        return Call({}, stubbed)
+        return Call({}, state, stubbed)
     arguments = action.arguments(given.model)
     if action.takes_context:
-        arguments["ctx"] = _context(run, node, frame, path, attempt)
-    return Call(arguments)
+        arguments["ctx"] = _context(run, node, frame, path, attempt, state)
+    return Call(arguments, state)
 
 
 async def call_action(
     run: ExecutionRun, node: ActionNode, call: Call, path: str
-) -> Signal | Pause | Reply | CallerReply:
+) -> Signal | Pause | Count | Reply | CallerReply:
     """What the action returned, made JSON. Raises StepError and Blocked."""
     services, action = run.services, node.action
     began = services.clock.monotonic()
@@ -70,7 +73,7 @@ async def call_action(
         result_label = error.code
         raise StepError(f"{action.name}: {error.message}", code=error.code) from error
     except StoreError as error:
-        # The blob store is all that an action has of ours.
+        # An action has our blob store, and what the flow keeps.
         result_label = error.code
         raise StepError(f"{action.name}: {error.message}", code=error.code, retryable=True) from error
     except Blocked:
@@ -129,7 +132,9 @@ async def _timed(run: ExecutionRun, action: Action, arguments: dict[str, Any], l
         ) from error
 
 
-def _context(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, attempt: int) -> Context[Any]:
+def _context(
+    run: ExecutionRun, node: ActionNode, frame: Frame, path: str, attempt: int, state: StagedState
+) -> Context[Any]:
     services, credential, credential_type = run.services, None, None
     if node.credential is not None:
         try:
@@ -147,6 +152,7 @@ def _context(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, attem
         message=frame.message,
         http=ExactClient(services.http) if run.flow.exact else services.http,
         blobs=services.blobs,
+        state=state,
         resources=services.resources,
         files_root=services.files_root,
         log=StepLog(services.log, run.id, run.flow.id, path),

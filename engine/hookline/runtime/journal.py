@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from hookline.errors import StoreError
 from hookline.model.execution import StepRecord
 from hookline.model.progress import Progress
-from hookline.ports import Change, CommitResult, Conclude, DropEntries, Proceed, Record
+from hookline.ports import Added, AddState, Change, CommitResult, Conclude, DropEntries, Proceed, Record, SetState
 from hookline.runtime.block_progress import BlockProgress
 from hookline.runtime.item_entries import ItemEntries
 from hookline.runtime.services import Services
@@ -64,6 +66,7 @@ class Journal:
         self._prelude: tuple[Change, ...] = tuple(prelude)
         self._pending: dict[int, StepRecord] = {}
         self._beside: list[Change] = []
+        self._kept: dict[str, tuple[int, SetState]] = {}
         self._items = ItemEntries(past)
         self._stored: dict[str, Progress] | None = None
         self._blocks: dict[str, BlockProgress] = {}
@@ -149,6 +152,42 @@ class Journal:
         self._beside.extend(changes)
         self._owing = True
 
+    def keep(self, *changes: SetState) -> None:
+        """Let what the flow keeps change with the entries noted so far."""
+        if changes:
+            self.beside(*changes)
+            self._kept |= {change.key: (self._group, change) for change in changes}
+
+    def kept(self, key: str) -> SetState | None:
+        """The last change under a key, unless it is durable: then the store knows what there is now."""
+        group, change = self._kept.get(key, (0, None))
+        return change if group > self._durable else None
+
+    async def count(
+        self, flow_id: str, key: str, by: bytes, at: datetime, *changes: SetState, **entry: Any
+    ) -> StepRecord | None:
+        """Let a number grow that the flow keeps, with the step's entry, which is given: its result is the new number.
+
+        None where what is kept is no number: then there is no entry either. `changes` are durable with it.
+        """
+        record = StepRecord(seq=self._next, **entry)
+        self._next += 1
+        # So that no change under the same key is in one commit with it, which gives them no order.
+        await self.flush()
+        counted = AddState(self._execution_id, record, flow_id, key, by, at)
+        async with self._lock:
+            with self._taking():
+                result = (await self._commit(self._take(), (*changes, counted)))[-1]
+        if not isinstance(result, Added):
+            return None
+        record = msgspec.structs.replace(record, output=b'{"body":' + result.value + b"}")
+        self._past[record.path] = record
+        self._items.note(record, self._group)
+        if self._services.events.listening:
+            done = (Record(self._execution_id, (record,)),)
+            self._services.events.committed(self._flow_id, self._execution_id, done)
+        return record
+
     def _anything(self) -> bool:
         """Whether there is anything that is not durable yet, and that no commit under way has."""
         return bool(self._prelude or self._pending or self._beside or self._moved or self._dropped)
@@ -212,6 +251,8 @@ class Journal:
             yield
             durable = True
             self._durable = self._group - 1
+            if self._kept:
+                self._kept = {key: kept for key, kept in self._kept.items() if kept[0] > self._durable}
         finally:
             self._under_way = None
             under_way.set_result(durable)

@@ -19,7 +19,7 @@ import msgspec
 from pydantic import BaseModel
 
 from hookline.clock import rfc3339
-from hookline.connector import Pause, Reply, Signal
+from hookline.connector import Count, Pause, Reply, Signal
 from hookline.jsontypes import MAX_DEPTH, MAX_DIGITS, exactly, fits, plain
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
@@ -139,13 +139,13 @@ def _number(value: Decimal, place: str, exact: bool) -> int | float | Decimal:
     return number if math.isfinite(number) and Decimal(repr(number)) == value else value
 
 
-def normal(returned: Any, *, exact: bool = False, shared: bool = False) -> Signal | Pause | Reply | CallerReply:
+def normal(returned: Any, *, exact: bool = False, shared: bool = False) -> Signal | Pause | Count | Reply | CallerReply:
     """What an action returned, its values made JSON, for a flow whose numbers are exact or aren't. Raises NotJson.
 
     `shared`: the action has made its values of those that it was given, none of which anybody changes.
     """
     match returned:
-        case Signal() | Pause():
+        case Signal() | Pause() | Count():
             return returned
         case CallerReply():
             body = to_json(returned.body, exact=exact, shared=shared)

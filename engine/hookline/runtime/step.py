@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from hookline.connector import FILTERED, PASS, STOPPED, Pause, Reply, Signal
+from hookline.connector import FILTERED, PASS, STOPPED, Count, Pause, Reply, Signal
 from hookline.errors import ExpressionError, StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import reader
@@ -23,7 +23,7 @@ from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
 from hookline.runtime.interruption import Interrupted
 from hookline.runtime.retry import next_wait
-from hookline.runtime.step_entry import Given, note, note_started
+from hookline.runtime.step_entry import Given, note, note_counted, note_started
 from hookline.runtime.step_rates import LONGEST_SLEEP
 
 #: Of an output in the journal: the flow's version says which one wrote it.
@@ -82,6 +82,10 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             with nullcontext() if pure else frame.interruption.interruptible():
                 begun = True
                 result = await call_action(run, node, call, path)
+            if isinstance(result, Count):
+                changes = call.state.changes(result.key)
+                counted = await note_counted(run, node, path, attempt, started_at, given, result, changes)
+                return replay(run, frame, node.id, counted)
         except Interrupted:
             if node.once:
                 _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
@@ -114,6 +118,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
                 left = until - run.services.clock.now()
                 if left > LONGEST_SLEEP:
                     note(run, node, path, attempt, started_at, given, due_at=until)
+                    run.journal.keep(*call.state.changes())
                     run.wait_until(until, SLEEP)
                     return Ending.WAITING
                 await run.services.clock.sleep(max(0.0, left.total_seconds()))
@@ -121,6 +126,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             if isinstance(result, CallerReply):
                 result = msgspec.structs.replace(result, delivered=run.services.replies.expected(run.id))
             ending = _finish(run, node, frame, path, attempt, started_at, given, result)
+            run.journal.keep(*call.state.changes())
             if isinstance(result, CallerReply):
                 # Durable before it is given: who asks again gets the same.
                 await run.journal.flush()

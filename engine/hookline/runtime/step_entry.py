@@ -1,16 +1,20 @@
 """What the journal is told of an attempt at an action."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.connector import Action
+from hookline.connector import Action, Count
+from hookline.errors import StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import encode
-from hookline.model.execution import ErrorInfo, StepState
+from hookline.kept import check_key
+from hookline.model.execution import ErrorInfo, StepRecord, StepState
 from hookline.model.stream import STREAM
+from hookline.ports import SetState
 from hookline.runtime.execution_run import ExecutionRun
 
 _MASK: Final = "**********"
@@ -58,6 +62,41 @@ def note(
         signal=signal,
     )
     return finished_at
+
+
+async def note_counted(
+    run: ExecutionRun,
+    node: ActionNode,
+    path: str,
+    attempt: int,
+    started_at: datetime,
+    given: Given,
+    count: Count,
+    changes: Sequence[SetState],
+) -> StepRecord:
+    """Count, and note it; gives the entry once it is durable. Raises StepError where that can't be counted on."""
+    now = run.services.clock.now()
+    record = await run.journal.count(
+        run.flow.id,
+        check_key(count.key),
+        encode(count.by),
+        now,
+        *changes,
+        id=node.id,
+        path=path,
+        use=node.action.name,
+        state=StepState.SUCCEEDED,
+        attempt=attempt,
+        started_at=started_at,
+        finished_at=now,
+        input=_masked(node.action, given.raw),
+    )
+    if record is None:
+        raise StepError(
+            f"what the flow keeps under {count.key!r} is no number that it can count on; set it, or remove it",
+            code="state.not_a_number",
+        )
+    return record
 
 
 def note_started(

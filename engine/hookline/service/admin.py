@@ -20,6 +20,7 @@ from hookline.errors import (
     HooklineError,
     IllegalStateChange,
     Malformed,
+    NothingKept,
     NotVerified,
     Problem,
     RequestRefused,
@@ -36,6 +37,7 @@ from hookline.service import openapi, problems, views
 from hookline.service.api_messages import PAGE, answer, decoded, limit_of, paged, query
 from hookline.service.components import ComponentView, component_views
 from hookline.service.deploys import add_deploys
+from hookline.service.kept import add_kept
 from hookline.service.openapi import operation
 from hookline.service.readiness import Readiness
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
@@ -113,6 +115,7 @@ def _api(engine: Engine, token: str) -> Blueprint:
 
     _flows(api, engine)
     add_deploys(api, engine)
+    add_kept(api, engine)
     _executions(api, engine)
     _credentials(api, engine)
     return api
@@ -350,6 +353,7 @@ def _status(error: HooklineError) -> int:
 _STATUS: Final[Mapping[type[HooklineError], int]] = {
     ExecutionNotFound: 404,
     FlowNotFound: 404,
+    NothingKept: 404,
     FlowInvalid: 422,
     IllegalStateChange: 409,
     UnpublishedChanges: 409,

@@ -28,7 +28,7 @@ from hookline.ports.changes.executions import (
     Start,
     Unblock,
 )
-from hookline.ports.changes.flows import OverrideState, Publish, SetCursor, SetState
+from hookline.ports.changes.flows import Added, AddState, NotANumber, OverrideState, Publish, SetCursor, SetState
 from hookline.ports.changes.items import Conclude, DropEntries, Proceed
 from hookline.ports.changes.refused import Refuse
 
@@ -59,11 +59,12 @@ Change: TypeAlias = (
     | DropEntries
     | Conclude
     | SetState
+    | AddState
     | SetCursor
     | Rebind
     | OverrideState
 )
 """One thing that is to be made durable."""
 
-CommitResult: TypeAlias = Accepted | Duplicate | CallbackOutcome | TimedOut | None
+CommitResult: TypeAlias = Accepted | Duplicate | CallbackOutcome | TimedOut | Added | NotANumber | None
 """What came of a change: None for those that have nothing to say."""

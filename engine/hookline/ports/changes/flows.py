@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from hookline.model.execution import StepRecord
 from hookline.model.flow import FlowState
 
 
@@ -40,6 +41,37 @@ class SetState:
     value: bytes | None
     """JSON."""
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AddState:
+    """A step counts: a flow's value under a key, 0 where there is none, grows. Gives `Added`, or `NotANumber`.
+
+    The step's entry is made with it: its output is an object whose `body` is the new value. Illegal where the execution
+    doesn't run, or has the entry already.
+    """
+
+    execution_id: str
+    step: StepRecord
+    """Without an output."""
+    flow_id: str
+    key: str
+    by: bytes
+    """JSON of a number."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What the value is now."""
+
+    value: bytes
+    """JSON of a number: exact, whatever the numbers of the flow are."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotANumber:
+    """Nothing was changed, and there is no entry: the value is none that can be counted on with."""
 
 
 @dataclass(frozen=True, slots=True)

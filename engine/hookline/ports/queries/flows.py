@@ -30,6 +30,25 @@ class StateOverride:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a flow keeps under a key."""
+
+    key: str
+    updated_at: datetime
+    value: bytes
+    """JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPage:
+    """One page of what a flow keeps."""
+
+    items: Sequence[Kept]
+    next: str | None
+    """The cursor of the next page."""
+
+
 class FlowQueries(Protocol):
     """What is kept of flows."""
 
@@ -52,6 +71,10 @@ class FlowQueries(Protocol):
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
         """JSON of what a flow keeps under a key."""
+        ...
+
+    async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> KeptPage:
+        """What a flow keeps, in the order of its keys. Raises ValueError for a cursor that isn't one."""
         ...
 
     async def cursor(self, flow_id: str) -> bytes | None:

@@ -10,6 +10,7 @@ from hookline.testing.contract_store.files import FilesContract
 from hookline.testing.contract_store.flows import FlowsContract
 from hookline.testing.contract_store.items import ItemsContract
 from hookline.testing.contract_store.journal import JournalContract
+from hookline.testing.contract_store.kept import KeptContract
 from hookline.testing.contract_store.lists import ListsContract
 from hookline.testing.contract_store.refused import RefusedContract
 from hookline.testing.contract_store.replays import ReplaysContract
@@ -32,6 +33,7 @@ class StoreContract(
     FilesContract,
     RefusedContract,
     FlowsContract,
+    KeptContract,
     CredentialsContract,
 ):
     """Fixtures to give: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""

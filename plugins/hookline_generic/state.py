@@ -1,0 +1,65 @@
+"""The actions `state.get` and `state.set`: what a flow keeps from one execution to the next."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from hookline.api import MAX_KEY, PASS, Connector, Context, Count, JsonValue, Signal, StepError, check_key
+
+state = Connector("state", title="State")
+
+
+class _Nothing:
+    """Stands for a value that isn't given, since null is one."""
+
+
+def _number(value: Any) -> Any:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | Decimal)):
+        raise ValueError("a number is added")
+    return value
+
+
+Key = Annotated[
+    str, Field(min_length=1, max_length=MAX_KEY, description=f"The key: printable text of up to {MAX_KEY} characters.")
+]
+
+_GIVEN: Any = Field(
+    default_factory=_Nothing, description="What is kept: any JSON value of up to 256 KB. Null removes what there is."
+)
+
+
+@state.action
+async def get(
+    ctx: Context[None],
+    key: Key,
+    default: Annotated[JsonValue, Field(description="The body where nothing is kept under the key.")] = None,
+) -> JsonValue:
+    """Read what the flow keeps under a key; the body becomes the value."""
+    value = await ctx.state.get(key)
+    return default if value is None else value
+
+
+@state.action(name="set")
+async def set_value(
+    ctx: Context[None],
+    key: Key,
+    value: JsonValue = _GIVEN,
+    add: Annotated[
+        Any,
+        AfterValidator(_number),
+        WithJsonSchema({"type": "number"}),
+        Field(description="Instead of a value: a number that is added to the one that is kept, which is 0 at first."),
+    ] = None,
+) -> Signal | Count:
+    """Keep a value under a key, exactly once; the message passes on.
+
+    With `add` it counts, and the body becomes the new number: of executions side by side, none is lost.
+    """
+    if isinstance(value, _Nothing) == (add is None):
+        raise StepError("state.set needs one of `value` and `add`", code="state.settings")
+    check_key(key)
+    if add is not None:
+        return Count(key, add)
+    await ctx.state.set(key, value)
+    return PASS
