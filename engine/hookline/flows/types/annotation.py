@@ -4,12 +4,13 @@ import types
 import typing
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NotRequired, Required
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticOmit, core_schema
+from typing_extensions import TypedDict
 
 from hookline.flows.types.json_schema import from_schema
 from hookline.flows.types.shape import UNKNOWN, Shape, StreamOf, join
@@ -35,10 +36,27 @@ def _cached(annotation: Any) -> Shape:
     if origin in _STREAMS:
         return StreamOf(_cached(typing.get_args(annotation)[0]))
     try:
-        schema = TypeAdapter(annotation).json_schema(mode="serialization", schema_generator=_AsResult)
+        schema = TypeAdapter(_readable(annotation)).json_schema(mode="serialization", schema_generator=_AsResult)
     except (PydanticUserError, PydanticOmit, TypeError, NameError):
         return UNKNOWN
     return from_schema(schema)
+
+
+def _readable(annotation: Any) -> Any:
+    """The same with each TypedDict as pydantic reads them in all versions of Python."""
+    if typing.is_typeddict(annotation):
+        hints = typing.get_type_hints(annotation)
+        fields = {
+            name: Required[hint] if name in annotation.__required_keys__ else NotRequired[hint]
+            for name, hint in ((name, _readable(hint)) for name, hint in hints.items())
+        }
+        return TypedDict(annotation.__name__, fields)  # type: ignore[operator]  # made of what another one says
+    origin, given = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in _UNIONS:
+        return typing.Union[tuple(_readable(each) for each in given)]  # noqa: UP007 - as many as there are
+    if origin in (list, dict, tuple):
+        return origin[tuple(_readable(each) for each in given)]
+    return annotation
 
 
 class _AsResult(GenerateJsonSchema):

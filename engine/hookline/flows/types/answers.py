@@ -49,17 +49,45 @@ def _silent(steps: Sequence[Node]) -> str | None:
     """How a list of steps may come to its end without an answer, failures aside; None where it can't."""
     why: str | None = None
     for node in steps:
+        left = _leaves(node, filters=True)
+        if left is not None:
+            return left
         found = _silent_step(node)
         if found is None:
             return None
         why = why or found or None
-        if isinstance(node, ActionNode) and _ends(node):
-            break
     return why or (f"step {steps[-1].id!r} is the last" if steps else "nothing is left to run")
 
 
-def _ends(node: ActionNode) -> bool:
-    return node.when is None and any(isinstance(mark, NeverPasses) for mark in metadata(node.action.returns))
+def _leaves(node: Node, *, filters: bool) -> str | None:
+    """How a step may end the execution before the next; `filters`: one that lets nothing pass does."""
+    inner: list[tuple[Sequence[Node], bool]] = []
+    match node:
+        case ActionNode():
+            marks = metadata(node.action.returns)
+            if any(isinstance(mark, NeverPasses) for mark in marks) and not _fails(node):
+                return f"step {node.id!r} ends the execution"
+            if filters and any(isinstance(mark, PassesWhere) for mark in marks):
+                return f"step {node.id!r} lets nothing pass"
+        case SwitchNode():
+            inner = [(case.steps, False) for case in node.cases]
+        case TryNode():
+            inner = [(node.steps, filters), (node.handler or (), filters)]
+        case ParallelNode():
+            inner = [(steps, False) for steps in node.branches.values()]
+        case ForeachNode():
+            inner = [(node.steps, False)]
+    return next((why for steps, filtered in inner if (why := _leave_first(steps, filtered)) is not None), None)
+
+
+def _leave_first(steps: Sequence[Node], filters: bool) -> str | None:
+    for node in steps:
+        left = _leaves(node, filters=filters)
+        if left is not None:
+            return left
+        if _silent_step(node) is None:
+            return None
+    return None
 
 
 def _silent_step(node: Node) -> str | None:
@@ -75,12 +103,8 @@ def _inside(node: Node) -> str | None:
         case ActionNode():
             if replies(node):
                 return None
-            if node.action.returns is not None and _fails(node):
-                # Whoever waits is told of a failure.
-                return None
-            marks = metadata(node.action.returns)
-            filters = any(isinstance(mark, PassesWhere) for mark in marks)
-            return f"step {node.id!r} lets nothing pass" if filters else ""
+            # Whoever waits is told of a failure.
+            return None if _fails(node) else ""
         case SwitchNode():
             whys = [
                 f"case {number} of {node.id!r} is chosen"
@@ -93,7 +117,7 @@ def _inside(node: Node) -> str | None:
                 whys.append(f"no case of {node.id!r} holds")
             return whys[0] if whys else None
         case TryNode():
-            if _silent(node.last) is None and node.last:
+            if node.last and _silent(node.last) is None:
                 return None
             tried = _silent(node.steps)
             handled = _silent(node.handler) if node.handler is not None else None
@@ -109,4 +133,6 @@ def _inside(node: Node) -> str | None:
 
 
 def _fails(node: ActionNode) -> bool:
-    return result_classes(node.action.returns) == [type(None)] and _ends(node) and node.on_error == "fail"
+    """Whether it ends the execution as failed."""
+    ends = any(isinstance(mark, NeverPasses) for mark in metadata(node.action.returns))
+    return ends and result_classes(node.action.returns) == [type(None)] and node.on_error == "fail"

@@ -15,7 +15,7 @@ from hookline.flows.types.references import shown
 from hookline.flows.types.walk import Walked
 
 _SECRET: Final = re.compile(
-    r"(^|[_-])(secrets?|tokens?|passw(or)?d|passphrase|credentials?|api[_-]?key|private[_-]?key|access[_-]?key)($|[_-])",
+    r"(^|[_-])(secret|token|passw(or)?d|passphrase|credentials?|(api|private|access|secret)[_-]?key)$",
     re.IGNORECASE,
 )
 _HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
