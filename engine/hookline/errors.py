@@ -14,6 +14,7 @@ HooklineError
 ├── IllegalStateChange      an execution can't go from here to there
 │   └── DoesNotFit          its journal doesn't fit a version of its flow
 ├── NotReplayable           an execution can't be done again like this
+├── NotExplained            where a value of an execution comes from isn't known
 ├── ExpressionError
 │   ├── ExpressionSyntax    it can't be compiled
 │   ├── MissingValue        it names what isn't there
@@ -165,6 +166,12 @@ class NotReplayable(HooklineError):
     """The execution can't be done again like this."""
 
     code = "execution.not_replayable"
+
+
+class NotExplained(HooklineError):
+    """It isn't known where that value comes from."""
+
+    code = "execution.not_explained"
 
 
 class ExpressionError(HooklineError):

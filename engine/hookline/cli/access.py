@@ -5,14 +5,15 @@ A SQLite file has one writing process (the server), and so has for now a Postgre
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
+from hookline.cli.event_stream import follow
 from hookline.cli.flow_access import DirectFlows, FlowAccess, RemoteFlows
 from hookline.cli.kept_access import DirectKept, KeptAccess, RemoteKept
 from hookline.cli.local_flow import local_flow
@@ -25,25 +26,39 @@ from hookline.flows.catalog import Catalog
 from hookline.flows.compiled import CompiledFlow
 from hookline.ids import Ids
 from hookline.jsontypes import decode, encode
-from hookline.model.execution import State
-from hookline.ports import Release, Reopen, Store
+from hookline.model.execution import Outcome, State
+from hookline.ports import Cancel, Discard, End, Release, Reopen, Store
 from hookline.resume_token import ResumeTokens
+from hookline.runtime.aftermath import readable, told_of_end
+from hookline.runtime.bulk import one_page
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.execution_run import HookUrls
+from hookline.runtime.explaining import explain
 from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.system_clock import SystemClock
 from hookline.service import views
+from hookline.service.repairs import (
+    cause_parts,
+    chosen_by,
+    chosen_of,
+    dead_letters_view,
+    done_view,
+)
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
 from hookline.vault import Vault, load_or_create_key, read_keys
+
+_T = TypeVar("_T")
 
 
 class Access(FlowAccess, KeptAccess, Protocol):
     """What a server holds. Values are JSON, shaped as the admin API shapes them."""
 
     async def executions(
-        self, flow_id: str | None, state: State | None, cursor: str | None, limit: int
-    ) -> Mapping[str, Any]: ...
+        self, flow_id: str | None, state: State | None, cursor: str | None, limit: int, **chosen: str | None
+    ) -> Mapping[str, Any]:
+        """A page of executions; `chosen` are the other filters of the admin API."""
+        ...
 
     async def execution(self, execution_id: str) -> Mapping[str, Any]:
         """Raises ExecutionNotFound."""
@@ -51,6 +66,38 @@ class Access(FlowAccess, KeptAccess, Protocol):
 
     async def retry(self, execution_id: str) -> None:
         """Raises ExecutionNotFound and IllegalStateChange."""
+        ...
+
+    async def cancel(self, execution_id: str) -> None:
+        """Raises ExecutionNotFound and IllegalStateChange."""
+        ...
+
+    async def discard(self, execution_id: str) -> None:
+        """Raises ExecutionNotFound and IllegalStateChange."""
+        ...
+
+    async def replay(
+        self, execution_id: str, step: str | None, version: str, edit: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Raises NoServer, and what the server refuses."""
+        ...
+
+    async def many(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Do something with a page of executions; `request` as the admin API's. Raises NoServer for replays."""
+        ...
+
+    async def dead_letters(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
+
+    async def dead_letter(self, cause: str) -> Mapping[str, Any]:
+        """One group. Raises ExecutionNotFound."""
+        ...
+
+    async def explain(self, execution_id: str, field: str) -> Mapping[str, Any]:
+        """Raises ExecutionNotFound and NotExplained."""
+        ...
+
+    def events(self, flow_id: str | None) -> AsyncIterator[Mapping[str, Any]]:
+        """What happens from now on: `event` and `data`. Raises NoServer."""
         ...
 
     async def release(self, execution_id: str) -> None:
@@ -171,13 +218,53 @@ class _Direct(DirectFlows, DirectKept):
         self._flow = flow
 
     async def executions(
-        self, flow_id: str | None, state: State | None, cursor: str | None, limit: int
+        self, flow_id: str | None, state: State | None, cursor: str | None, limit: int, **chosen: str | None
     ) -> Mapping[str, Any]:
-        try:
-            page = await self._store.executions(flow_id=flow_id, state=state, cursor=cursor, limit=limit)
-        except ValueError as error:
-            raise ServerRefused(f"the cursor is wrong: {error}", "request.malformed", ()) from None
+        given = {"flow_id": flow_id, "state": state, **chosen}
+        asked = chosen_by({name: str(value) for name, value in given.items() if value is not None})
+        page = await _page_of(self._store.executions(**asked, cursor=cursor, limit=limit))
         return _json(views.page_view(page))
+
+    async def cancel(self, execution_id: str) -> None:
+        envelope = await readable(self._store, execution_id)
+        end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self._clock.now())
+        tells = None if envelope is None else told_of_end(envelope, end, None, Ids(self._clock).new())
+        await self._store.commit([Cancel(execution_id, end.at, tells)])
+
+    async def discard(self, execution_id: str) -> None:
+        await self._store.commit([Discard(execution_id, self._clock.now())])
+
+    async def replay(
+        self, execution_id: str, step: str | None, version: str, edit: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        raise NoServer("no server runs over this database, and replays are its to make: start it with `hookline serve`")
+
+    async def many(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        do = request["do"]
+        deeds = {"retry": self.retry, "cancel": self.cancel, "discard": self.discard}
+        if do not in deeds:
+            await self.replay("", None, "", {})
+        chosen = chosen_of({name: value for name, value in request.items() if isinstance(value, str)})
+        page = one_page(self._store, chosen, deeds[do], cursor=request.get("cursor"), limit=request.get("limit", 50))
+        return _json(done_view(await _page_of(page)))
+
+    async def dead_letters(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
+        page = await _page_of(self._store.dead_letters(flow_id=flow_id, cursor=cursor, limit=limit))
+        return _json(views.PageView([dead_letters_view(one) for one in page.items], page.next))
+
+    async def dead_letter(self, cause: str) -> Mapping[str, Any]:
+        flow_id, own = cause_parts(cause)
+        page = await self._store.dead_letters(flow_id=flow_id, cause=own, limit=1)
+        if not page.items:
+            raise ExecutionNotFound(f"there are no dead letters of the cause {cause!r}")
+        return _json(dead_letters_view(page.items[0]))
+
+    async def explain(self, execution_id: str, field: str) -> Mapping[str, Any]:
+        self._catalog.refresh()
+        return _json(await explain(self._store, self._catalog, execution_id, field))
+
+    def events(self, flow_id: str | None) -> AsyncIterator[Mapping[str, Any]]:
+        raise NoServer("no server runs over this database, so nothing happens: start it with `hookline serve`")
 
     async def execution(self, execution_id: str) -> Mapping[str, Any]:
         view = await views.execution_view(self._store, execution_id, self._urls)
@@ -247,9 +334,10 @@ class _Remote(RemoteFlows, RemoteKept):
         self._api = f"{url}/api/v1"
 
     async def executions(
-        self, flow_id: str | None, state: State | None, cursor: str | None, limit: int
+        self, flow_id: str | None, state: State | None, cursor: str | None, limit: int, **chosen: str | None
     ) -> Mapping[str, Any]:
-        query = {"flow_id": flow_id, "state": None if state is None else state.value, "cursor": cursor, "limit": limit}
+        where = {"flow_id": flow_id, "state": None if state is None else state.value, **chosen}
+        query = {**where, "cursor": cursor, "limit": limit}
         found: Mapping[str, Any] = await self._ask("GET", "/executions", query)
         return found
 
@@ -262,6 +350,42 @@ class _Remote(RemoteFlows, RemoteKept):
 
     async def release(self, execution_id: str) -> None:
         await self._ask("POST", f"/executions/{quote(execution_id, safe='')}/release")
+
+    async def cancel(self, execution_id: str) -> None:
+        await self._ask("POST", f"/executions/{quote(execution_id, safe='')}/cancel")
+
+    async def discard(self, execution_id: str) -> None:
+        await self._ask("POST", f"/executions/{quote(execution_id, safe='')}/discard")
+
+    async def replay(
+        self, execution_id: str, step: str | None, version: str, edit: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        path, query = f"/executions/{quote(execution_id, safe='')}/replay", {"from": step, "version": version}
+        made: Mapping[str, Any] = await self._ask("POST", path, query, body=edit)
+        return made
+
+    async def many(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        done: Mapping[str, Any] = await self._ask("POST", "/executions/many", body=request)
+        return done
+
+    async def dead_letters(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
+        query = {"flow_id": flow_id, "cursor": cursor, "limit": limit}
+        found: Mapping[str, Any] = await self._ask("GET", "/dead-letters", query)
+        return found
+
+    async def dead_letter(self, cause: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._ask("GET", f"/dead-letters/{quote(cause, safe='')}")
+        return found
+
+    async def explain(self, execution_id: str, field: str) -> Mapping[str, Any]:
+        path = f"/executions/{quote(execution_id, safe='')}/provenance"
+        found: Mapping[str, Any] = await self._ask("GET", path, {"field": field})
+        return found
+
+    async def events(self, flow_id: str | None) -> AsyncIterator[Mapping[str, Any]]:
+        query = {} if flow_id is None else {"flow_id": flow_id}
+        async for event in follow(self._session, f"{self._api}/events", query):
+            yield event
 
     async def resume(self, execution_id: str, step: str, body: bytes) -> None:
         request = {"step": step, "body": msgspec.Raw(body)}
@@ -323,6 +447,13 @@ def _refusal(status: int, content: bytes) -> ServerRefused:
         return ServerRefused(document["detail"], document["code"], problems)
     except (ValueError, KeyError, TypeError, AttributeError):
         return ServerRefused(f"the server answered {status}", f"http.{status}", ())
+
+
+async def _page_of(page: Awaitable[_T]) -> _T:
+    try:
+        return await page
+    except ValueError as error:
+        raise ServerRefused(f"the cursor is wrong: {error}", "request.malformed", ()) from None
 
 
 def _json(view: Any) -> Mapping[str, Any]:

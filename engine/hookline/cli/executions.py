@@ -1,4 +1,4 @@
-"""`hookline executions list|show|retry|resume|move|release`."""
+"""`hookline executions list|show|resume|move|release`; those that repair and explain are in `repairs`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from hookline.cli import many, repairs
 from hookline.cli.command import CommandGroup, emit, table
 from hookline.cli.message_input import body_of
 from hookline.config import Settings
@@ -22,16 +23,19 @@ def executions() -> None:
     """What has run, and how it went."""
 
 
+for _command in (repairs.retry, repairs.replay, repairs.cancel, repairs.discard, repairs.tail, repairs.explain):
+    executions.add_command(_command)
+
+
 @executions.command("list", settings=_SETTINGS)
-@click.option("--flow", "flow_id", metavar="ID", help="Only those of this flow.")
-@click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
+@many.filters
+@click.option("--replay-of", metavar="ID", help="Only those that do this execution again.")
 @click.option("--cursor", help="Where the page starts: the `next` of the page before.")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many are shown.")
-def list_executions(
-    flow_id: str | None, state: str | None, cursor: str | None, limit: int, as_json: bool, settings: Settings
-) -> None:
+def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Settings, **given: Any) -> None:
     """Executions, newest first."""
-    page = asyncio.run(_list(settings, flow_id, State(state) if state else None, cursor, limit))
+    chosen = many.chosen_from(given)
+    page = asyncio.run(_list(settings, chosen, given["replay_of"], cursor, limit))
 
     def text() -> str:
         rows = [
@@ -50,14 +54,6 @@ def show_execution(execution_id: str, as_json: bool, settings: Settings) -> None
     """An execution with its steps: their input, output, error and timing."""
     found = asyncio.run(_show(settings, execution_id))
     emit(found, as_json=as_json, text=lambda: describe(found))
-
-
-@executions.command("retry", settings=_SETTINGS)
-@click.argument("execution_id", metavar="ID")
-def retry_execution(execution_id: str, as_json: bool, settings: Settings) -> None:
-    """Run a failed execution again: what it has done stays done."""
-    asyncio.run(_retry(settings, execution_id))
-    emit({"id": execution_id}, as_json=as_json, text=lambda: f"execution {execution_id} runs again")
 
 
 @executions.command("resume", settings=_SETTINGS)
@@ -122,6 +118,12 @@ def describe(execution: Mapping[str, Any]) -> str:
         lines.append(f"started by execution {parent['execution_id']} of {parent['flow_id']}, at {parent['path']}")
     if cause := _cause(execution):
         lines.append(cause)
+    if execution["replay_of"]:
+        lines.append(f"does {execution['replay_of']} again")
+    if execution["discarded_at"]:
+        lines.append(f"discarded {execution['discarded_at']}")
+    elif execution["cause"]:
+        lines.append(f"a dead letter of the cause {execution['cause']}")
     if execution["files_removed_at"]:
         lines.append(f"its files were removed {execution['files_removed_at']} (the setting file_retention)")
     for wait in execution["waits"]:
@@ -132,6 +134,11 @@ def describe(execution: Mapping[str, Any]) -> str:
     for step in execution["steps"]:
         attempt = "" if step["attempt"] == 1 else f", attempt {step['attempt']}"
         lines += ["", f"{step['path']}  {step['use']}: {step['state']}{_in_brackets(_signal(step))}{attempt}"]
+        lines.append(f"  time   {step['started_at']} to {step['finished_at']}")
+        lines += [
+            f"  before {one['finished_at']}: attempt {one['attempt']} {one['state']}{_failure(one)}"
+            for one in step["earlier"]
+        ]
         lines += [f"  {name:<6} {_json(step[name])}" for name in ("input", "output") if step[name] is not None]
         if step["error"] is not None:
             lines.append(f"  error  {step['error']['code']}: {step['error']['message']}")
@@ -140,6 +147,11 @@ def describe(execution: Mapping[str, Any]) -> str:
     if execution["more_steps"]:
         lines += ["", "there are more steps; the admin API's executions/<id>/steps has all"]
     return "\n".join(lines)
+
+
+def _failure(attempt: Mapping[str, Any]) -> str:
+    error = attempt["error"]
+    return f", {error['code']}: {error['message']}" if error else ""
 
 
 def _until(wait: Mapping[str, Any]) -> str:
@@ -180,12 +192,16 @@ def _in_brackets(text: str | None) -> str:
 
 
 async def _list(
-    settings: Settings, flow_id: str | None, state: State | None, cursor: str | None, limit: int
+    settings: Settings, chosen: Mapping[str, str], replay_of: str | None, cursor: str | None, limit: int
 ) -> Mapping[str, Any]:
     from hookline.cli.access import access
 
+    more = {name: value for name, value in chosen.items() if name not in ("flow_id", "state")}
+    state = chosen.get("state")
     async with access(settings) as held:
-        return await held.executions(flow_id, state, cursor, limit)
+        return await held.executions(
+            chosen.get("flow_id"), State(state) if state else None, cursor, limit, replay_of=replay_of, **more
+        )
 
 
 async def _show(settings: Settings, execution_id: str) -> Mapping[str, Any]:
@@ -193,13 +209,6 @@ async def _show(settings: Settings, execution_id: str) -> Mapping[str, Any]:
 
     async with access(settings) as held:
         return await held.execution(execution_id)
-
-
-async def _retry(settings: Settings, execution_id: str) -> None:
-    from hookline.cli.access import access
-
-    async with access(settings) as held:
-        await held.retry(execution_id)
 
 
 async def _resume(settings: Settings, execution_id: str, step: str, body: bytes) -> None:

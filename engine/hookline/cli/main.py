@@ -7,7 +7,7 @@ import click
 
 from hookline import __version__
 
-#: From each command to its module and its line in `--help`; the module's object has the command's name.
+#: From each command to its module and its line in `--help`; the module's object has the command's name, - as _.
 COMMANDS: Final = {
     "demo": ("hookline.cli.demo", "See it work: a PayPal event into an accounting database."),
     "serve": ("hookline.cli.serve", "Accept webhooks and run flows."),
@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "flows": ("hookline.cli.flows", "Pause, stop and roll back flows; their versions."),
     "state": ("hookline.cli.state", "What flows keep from one execution to the next."),
     "executions": ("hookline.cli.executions", "What has run, and how it went."),
+    "dead-letters": ("hookline.cli.dead_letters", "What failed and wasn't taken care of, grouped by cause."),
 }
 
 
@@ -39,7 +40,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        command: click.Command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -70,16 +70,17 @@ class Listener:
         self._signal.clear()
         return taken
 
-    async def wait(self, clock: Clock, seconds: float) -> None:
-        """Return when there is something to take, or nothing more comes; and after so many seconds at the latest."""
+    async def wait(self, clock: Clock, seconds: float) -> bool:
+        """Return when there is something to take, or nothing more comes; false where so many seconds have passed."""
         if self.closed or self._signal.is_set():
-            return
+            return True
         tasks = (asyncio.ensure_future(self._signal.wait()), asyncio.ensure_future(clock.sleep(seconds)))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
+        return self._signal.is_set()
 
 
 class Events:

@@ -22,6 +22,22 @@ HookUrls: TypeAlias = Callable[[str, str], str]
 """Gives the URL of a step that waits, of an execution and the step's path."""
 
 
+def trigger_view(envelope: Envelope) -> dict[str, Any]:
+    """The message that came first, and how, as expressions see it."""
+    message, arrival = envelope.message, envelope.arrival
+    return {
+        "body": message.body,
+        "headers": message.headers,
+        "attachments": msgspec.to_builtins(list(message.attachments)) if message.attachments else [],
+        "method": arrival.method,
+        "path": arrival.path,
+        "query": arrival.query,
+        "received_at": rfc3339(arrival.received_at) if arrival.received_at else None,
+        "verified_by": arrival.verified_by,
+        "scheme_id": arrival.scheme_id,
+    }
+
+
 @dataclass(slots=True)
 class ExecutionRun:
     """An execution on its way through its flow."""
@@ -67,18 +83,7 @@ class ExecutionRun:
     _execution: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        message, arrival = self.envelope.message, self.envelope.arrival
-        self.trigger = {
-            "body": message.body,
-            "headers": message.headers,
-            "attachments": msgspec.to_builtins(list(message.attachments)) if message.attachments else [],
-            "method": arrival.method,
-            "path": arrival.path,
-            "query": arrival.query,
-            "received_at": rfc3339(arrival.received_at) if arrival.received_at else None,
-            "verified_by": arrival.verified_by,
-            "scheme_id": arrival.scheme_id,
-        }
+        self.trigger = trigger_view(self.envelope)
 
     @property
     def id(self) -> str:

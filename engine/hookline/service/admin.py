@@ -20,7 +20,9 @@ from hookline.errors import (
     HooklineError,
     IllegalStateChange,
     Malformed,
+    NotExplained,
     NothingKept,
+    NotReplayable,
     NotVerified,
     Problem,
     RequestRefused,
@@ -28,7 +30,6 @@ from hookline.errors import (
     UnpublishedChanges,
 )
 from hookline.jsontypes import decode
-from hookline.model.execution import State
 from hookline.model.message import Message
 from hookline.ports import Duplicate
 from hookline.runtime.engine import Engine
@@ -40,6 +41,7 @@ from hookline.service.deploys import add_deploys
 from hookline.service.kept import add_kept
 from hookline.service.openapi import operation
 from hookline.service.readiness import Readiness
+from hookline.service.repairs import FILTERS, chosen_by, repair_routes
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
 
 
@@ -117,6 +119,7 @@ def _api(engine: Engine, token: str) -> Blueprint:
     add_deploys(api, engine)
     add_kept(api, engine)
     _executions(api, engine)
+    repair_routes(api, engine)
     _credentials(api, engine)
     return api
 
@@ -190,18 +193,13 @@ def _executions(api: Blueprint, engine: Engine) -> None:
     @api.get("/executions")
     @operation(
         views.PageView[views.SummaryView],
-        query={"flow_id": "Only those of this flow.", "state": "Only those in this state.", **PAGE},
+        query={**FILTERS, **PAGE},
     )
     async def list_executions() -> Response:
         """Executions, newest first."""
-        given = query("flow_id", "state", "cursor", "limit")
+        given = query(*FILTERS, "cursor", "limit")
         page = await paged(
-            engine.store.executions(
-                flow_id=given.get("flow_id"),
-                state=_state(given.get("state")),
-                cursor=given.get("cursor"),
-                limit=limit_of(given.get("limit")),
-            )
+            engine.store.executions(**chosen_by(given), cursor=given.get("cursor"), limit=limit_of(given.get("limit")))
         )
         return answer(views.page_view(page))
 
@@ -357,6 +355,8 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     FlowInvalid: 422,
     IllegalStateChange: 409,
     UnpublishedChanges: 409,
+    NotReplayable: 409,
+    NotExplained: 404,
     CannotSign: 422,
     _CredentialMissing: 404,
     CredentialError: 422,
@@ -370,13 +370,3 @@ def _bears(token: str) -> bool:
     # Compared also where the kind is wrong, so that every refusal takes as long.
     right = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
     return right and kind.lower() == "bearer"
-
-
-def _state(text: str | None) -> State | None:
-    if text is None:
-        return None
-    try:
-        return State(text)
-    except ValueError:
-        states = ", ".join(state.value for state in State)
-        raise Malformed(f"There is no state {text!r}; there are {states}.") from None

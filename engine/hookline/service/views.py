@@ -3,7 +3,8 @@
 Frozen records, which `hookline.jsontypes.encode` writes; times are RFC 3339 in UTC.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -24,6 +25,9 @@ from hookline.runtime.waiting_now import waiting_now
 
 STEPS_SHOWN = 1000
 """How many steps an execution's view holds at most; `steps` of the API pages through all."""
+
+ATTEMPTS_SHOWN = 20
+"""How many attempts before the latest it holds of each."""
 
 _T = TypeVar("_T")
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
@@ -67,6 +71,24 @@ class StepView(msgspec.Struct, frozen=True):
     """`filtered` or `stopped` where the step ended its branch or the execution."""
 
 
+class AttemptView(msgspec.Struct, frozen=True):
+    """An attempt at a step before its latest one."""
+
+    attempt: int
+    state: str
+    error: ErrorView | None
+    started_at: Time
+    finished_at: Time
+    due_at: Time | None
+
+
+class LatestView(StepView, frozen=True):
+    """The latest attempt at a step, and those before it."""
+
+    earlier: list[AttemptView]
+    """In order; the newest 20 of them."""
+
+
 class SummaryView(msgspec.Struct, frozen=True):
     """An execution as lists show it."""
 
@@ -87,6 +109,12 @@ class SummaryView(msgspec.Struct, frozen=True):
     """When it is run next."""
     files_removed_at: Time | None
     """When its files were removed, since it had ended long before; null while they are kept."""
+    replay_of: str | None
+    """The execution that it does again."""
+    cause: str | None
+    """The group of dead letters in which it is, or would be if it weren't discarded."""
+    discarded_at: Time | None
+    """When somebody said that it needs no more care."""
 
 
 class WaitView(msgspec.Struct, frozen=True):
@@ -116,7 +144,7 @@ class ExecutionView(SummaryView, frozen=True):
 
     waits: list[WaitView]
     """The calls that it waits for."""
-    steps: list[StepView]
+    steps: list[LatestView]
     more_steps: bool
     """There are more steps than are shown here; `executions/<id>/steps` has all."""
     items: list[ItemsView]
@@ -211,20 +239,46 @@ _NULL = msgspec.Raw(b"null")
 
 def step_view(record: StepRecord) -> StepView:
     """One attempt at a step."""
-    return StepView(
-        id=record.id,
-        path=record.path,
-        use=record.use,
-        state=record.state.value,
-        attempt=record.attempt,
-        input=_NULL if record.input is None else msgspec.Raw(record.input),
-        output=_NULL if record.output is None else msgspec.Raw(record.output),
-        error=_error(record.error),
-        started_at=rfc3339(record.started_at),
-        finished_at=rfc3339(record.finished_at),
-        due_at=_time(record.due_at),
-        signal=record.signal,
+    return StepView(**_step(record))
+
+
+def _latest_view(record: StepRecord, earlier: Iterable[StepRecord]) -> LatestView:
+    return LatestView(
+        **_step(record),
+        earlier=[
+            AttemptView(
+                one.attempt,
+                one.state.value,
+                _error(one.error),
+                rfc3339(one.started_at),
+                rfc3339(one.finished_at),
+                _time(one.due_at),
+            )
+            for one in earlier
+        ],
     )
+
+
+def cause_view(flow_id: str, cause: str) -> str:
+    """The name of a group of dead letters."""
+    return f"{flow_id}:{cause}"
+
+
+def _step(record: StepRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "path": record.path,
+        "use": record.use,
+        "state": record.state.value,
+        "attempt": record.attempt,
+        "input": _NULL if record.input is None else msgspec.Raw(record.input),
+        "output": _NULL if record.output is None else msgspec.Raw(record.output),
+        "error": _error(record.error),
+        "started_at": rfc3339(record.started_at),
+        "finished_at": rfc3339(record.finished_at),
+        "due_at": _time(record.due_at),
+        "signal": record.signal,
+    }
 
 
 def summary_view(execution: Execution, trigger: Mapping[str, Any]) -> SummaryView:
@@ -250,12 +304,16 @@ async def execution_view(store: Store, execution_id: str, urls: HookUrls | None 
     envelope = await store.envelope(execution_id)
     trigger = {} if envelope is None else arrival_view(pack(envelope))
     latest: dict[str, StepRecord] = {}
+    earlier: dict[str, deque[StepRecord]] = {}
     more = False
     after = 0
     while records := await store.journal(execution_id, after, STEPS_SHOWN):
         after = records[-1].seq
         for record in records:
-            if record.path in latest or len(latest) < STEPS_SHOWN:
+            before = latest.get(record.path)
+            if before is not None:
+                earlier.setdefault(record.path, deque(maxlen=ATTEMPTS_SHOWN)).append(before)
+            if before is not None or len(latest) < STEPS_SHOWN:
                 latest[record.path] = record
             else:
                 more = True
@@ -263,7 +321,7 @@ async def execution_view(store: Store, execution_id: str, urls: HookUrls | None 
     return ExecutionView(
         **_summary(execution, trigger),
         waits=[_wait_view(record, None if urls is None else urls(execution_id, record.path)) for record in waits],
-        steps=[step_view(record) for record in latest.values()],
+        steps=[_latest_view(record, earlier.get(path, ())) for path, record in latest.items()],
         more_steps=more,
         items=[ItemsView(one.path, one.total, one.finished, one.failed) for one in await store.progress(execution_id)],
     )
@@ -305,6 +363,9 @@ def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]
         "reason": execution.reason,
         "ready_at": _time(execution.ready_at),
         "files_removed_at": _time(execution.files_removed_at),
+        "replay_of": execution.replay_of,
+        "cause": None if execution.error_cause is None else cause_view(execution.flow_id, execution.error_cause),
+        "discarded_at": _time(execution.discarded_at),
     }
 
 

@@ -1,0 +1,368 @@
+"""Where a value of an execution comes from: the expression that made it, what that read, and so on to what came in.
+
+Read from the flow's version and what the execution has recorded; nothing is run. It ends where a value came from
+outside: the message, or what a step gave that isn't computed from the message by expressions.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
+
+from hookline.errors import NotExplained
+from hookline.expressions import Template
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.attempt import TryNode
+from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.compiled import CompiledFlow
+from hookline.flows.positions import escape
+from hookline.flows.step_order import StepOrder, lists_in, without_items
+from hookline.jsontypes import decode
+from hookline.mapper import Expression
+from hookline.model.execution import REPLAY, StepRecord, StepState
+
+Keys: TypeAlias = tuple[str | int, ...]
+
+MOST: Final = 500
+"""Values that an explanation names; what lies behind more is left out."""
+
+_MAP: Final = "map"
+_PART: Final = re.compile(r"""\.?([^.\[\]'"]+)|\[(\d+)\]|\[(?:'([^']*)'|"([^"]*)")\]""")
+_PATH: Final = re.compile(
+    r"""\$(?:\.[^.\[\]*?:,()\s]+|\[\d+\]|\['[^']*'\]|\["[^"]*"\])*|\{\{\s*[\w.]+(?:\[\d+\])*\s*\}\}"""
+)
+"""An expression that only follows a path."""
+_MISSING: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A value, and where it comes from."""
+
+    field: str
+    """What it is: `trigger.body.id`, `steps.invoice.body.amount`, or `body.amount` of what the execution ended with."""
+    value: Any = None
+    known: bool = True
+    """False where it isn't there, or was not recorded."""
+    step: str | None = None
+    """The path of the step that gave it."""
+    use: str | None = None
+    expressions: tuple[tuple[str, str], ...] = ()
+    """What made it: JSON pointers in the flow, and what is written there."""
+    note: str = ""
+    """Where it comes from, in place of an expression."""
+    reads: tuple["Origin", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Before a step of a list, or at its end."""
+
+    steps: Sequence[Node]
+    index: int
+    prefix: str = ""
+    block: Node | None = None
+    part: int = 0
+    outer: "_Place | None" = None
+    item: int | None = None
+
+
+@dataclass(slots=True)
+class Provenance:
+    """Explains the values of one execution."""
+
+    flow: CompiledFlow
+    trigger: Mapping[str, Any]
+    """The message and how it came, as expressions see it."""
+    vars: Mapping[str, Any]
+    records: Mapping[str, StepRecord]
+    """The last entry of each path."""
+    _left: int = MOST
+    _order: StepOrder = field(init=False)
+    _document: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._order = StepOrder(self.flow.steps)
+        self._document = decode(self.flow.source, exact=self.flow.exact)
+
+    def explain(self, text: str) -> Origin:
+        """The origin of a field: `steps.<id>.body.…`, `trigger.…`, or `body.…` of what it ended with.
+
+        A step in a foreach is named by its path: `lines[3]/post.body.id`. Raises NotExplained.
+        """
+        path, keys = self._asked(text)
+        if path is not None:
+            found = self._step(path, keys)
+        else:
+            end = _Place(self.flow.steps, len(self.flow.steps))
+            root = keys[0]
+            if root not in {"body", "headers", "attachments", "steps", "trigger", "vars"}:
+                raise NotExplained(f"{text}: a field begins with steps.<id>, trigger, vars, body or headers")
+            found = self._read(end, keys)
+        if not found.known:
+            raise NotExplained(f"{text}: {found.note or 'the execution has no such value'}")
+        return replace(found, field=text)
+
+    def _asked(self, text: str) -> tuple[str | None, Keys]:
+        parts = text.rsplit("/", 1)
+        if len(parts) == 2:
+            last, dot, rest = parts[1].partition(".")
+            path = f"{parts[0]}/{last}"
+            if dot and self._order.find(path) is not None:
+                return path, _keys(rest)
+            raise NotExplained(f"there is no step {path!r}; the steps are {', '.join(self._order.paths())}")
+        return None, _keys(text)
+
+    def _step(self, path: str, keys: Keys) -> Origin:
+        """What a step gave."""
+        place = self._place(path)
+        node = place.steps[place.index]
+        record = self.records.get(path)
+        label = f"steps.{node.id}{_text(keys)}"
+        if record is None and not lists_in(node):
+            return Origin(label, known=False, step=path, note=f"step {path!r} didn't run, or isn't recorded")
+        if keys and not self._replaces(place):
+            # It passed the message on: what it gave is what reached it.
+            return replace(self._message(place, keys), field=label)
+        return self._given(place, keys)
+
+    def _read(self, place: _Place, keys: Keys) -> Origin:
+        """What an expression reads at a place."""
+        self._left -= 1
+        if self._left < 0:
+            return Origin(_text(keys)[1:], known=False, note="there is more than is shown")
+        root, rest = keys[0], keys[1:]
+        if root in ("body", "headers", "attachments"):
+            return self._message(place, keys)
+        if root == "trigger":
+            return self._from_trigger(rest)
+        if root == "vars":
+            return _leaf(_text(keys)[1:], _dig(self.vars, rest), "a var of the flow")
+        if root == "steps" and rest and isinstance(rest[0], str):
+            static = self._order.paths_of(rest[0])
+            if not static:
+                return Origin(_text(keys)[1:], known=False, note=f"the flow has no step {rest[0]!r}")
+            return self._step(_dynamic(static[0], place.prefix), rest[1:])
+        if root == "execution":
+            return Origin(_text(keys)[1:], known=True, note="of the execution itself")
+        return self._named(place, keys)
+
+    def _named(self, place: _Place, keys: Keys) -> Origin:
+        """The item of a foreach, its index, or an error."""
+        inner: _Place | None = place
+        while inner is not None:
+            block, outer = inner.block, inner.outer
+            if isinstance(block, ForeachNode) and outer is not None:
+                if keys[0] == block.as_name:
+                    return self._item(block, outer, inner.item or 0, keys)
+                if keys[0] == "index":
+                    return Origin("index", inner.item, note=f"the place of the item in {block.id!r}")
+            inner = outer
+        return Origin(_text(keys)[1:], known=True, note="the error that is handled here")
+
+    def _item(self, block: ForeachNode, outer: _Place, item: int, keys: Keys) -> Origin:
+        made = self._made(block.items, (item, *keys[1:]), outer, _MISSING)
+        return replace(made, field=_text(keys)[1:], note=f"item {item} of {outer.prefix}{block.id}")
+
+    def _from_trigger(self, keys: Keys) -> Origin:
+        return _leaf(f"trigger{_text(keys)}", _dig(self.trigger, keys), "the message that came")
+
+    def _message(self, place: _Place, keys: Keys) -> Origin:
+        """Part of the message that reaches a place."""
+        for index in range(place.index, -1, -1):
+            here = replace(place, index=index)
+            if index < len(place.steps):
+                edited = self.records.get(f"{place.prefix}{place.steps[index].id}#input")
+                if edited is not None and edited.use == REPLAY:
+                    value = _dig(decode(edited.output or b"{}", exact=self.flow.exact), keys)
+                    if value is not _MISSING:
+                        return _leaf(_text(keys)[1:], value, "given for the replay, in place of what reached the step")
+            if index and self._replaces(before := replace(here, index=index - 1)):
+                return self._given(before, keys)
+        return self._outside(place, keys)
+
+    def _outside(self, place: _Place, keys: Keys) -> Origin:
+        """Part of the message with which a list of steps begins."""
+        block, outer = place.block, place.outer
+        if block is None or outer is None:
+            return self._from_trigger(keys)
+        if isinstance(block, ForeachNode) and keys[0] == "body":
+            return self._item(block, outer, place.item or 0, keys)
+        if isinstance(block, TryNode) and place.part == 2:
+            return self._end(block, outer, keys)
+        return self._message(outer, keys)
+
+    def _replaces(self, place: _Place) -> bool:
+        """Whether a step's result took the message's place."""
+        node = place.steps[place.index]
+        record = self.records.get(place.prefix + node.id)
+        if isinstance(node, SwitchNode):
+            return node.match == "first" and record is not None and bool(self._cases(record))
+        if record is None or record.state is not StepState.SUCCEEDED:
+            return False
+        return record.output is not None and record.signal in (None, "stream")
+
+    def _given(self, place: _Place, keys: Keys) -> Origin:
+        """Part of what a step gave."""
+        node = place.steps[place.index]
+        path = place.prefix + node.id
+        record = self.records.get(path)
+        value = _MISSING
+        if record is not None and record.output is not None:
+            value = _dig(decode(record.output, exact=self.flow.exact), keys)
+        label = f"steps.{node.id}{_text(keys)}"
+        match node:
+            case ActionNode() if node.action.name == _MAP and keys and keys[0] == "body" and node.settings.fields:
+                body = node.settings.fields.get("body")
+                if body is not None:
+                    return replace(self._made(body, keys[1:], place, value), field=label, step=path, use=_MAP)
+            case SwitchNode() if record is not None:
+                (number, *_) = self._cases(record)
+                steps = node.cases[number].steps
+                return self._message(_Place(steps, len(steps), f"{path}/", node, number, place), keys)
+            case TryNode():
+                return self._end(node, place, keys)
+            case ParallelNode() if len(keys) > 1 and keys[0] == "body" and keys[1] in node.branches:
+                branch = node.branches[str(keys[1])]
+                inner = _Place(branch, len(branch), f"{path}/", node, 0, place)
+                return self._message(inner, ("body", *keys[2:]))
+            case ForeachNode() if len(keys) > 1 and keys[0] == "body" and isinstance(keys[1], int):
+                item = self._item_of(path, keys[1])
+                if item is not None:
+                    inner = _Place(node.steps, len(node.steps), f"{path}[{item}]/", node, 0, place, item)
+                    return self._message(inner, ("body", *keys[2:]))
+        use = record.use if record is not None else None
+        return _leaf(label, value, f"given by {use or node.id}", step=path, use=use)
+
+    def _end(self, node: TryNode, place: _Place, keys: Keys) -> Origin:
+        """What `try`, or `catch`, left."""
+        path = place.prefix + node.id
+        record = self.records.get(path)
+        view = decode(record.output) if record is not None and record.output is not None else {}
+        part = 1 if "error" in view and node.handler is not None else 0
+        steps = lists_in(node)[part]
+        return self._message(_Place(steps, len(steps), f"{path}/", node, part, place), keys)
+
+    def _item_of(self, path: str, result: int) -> int | None:
+        """The item that gave a result: those that were filtered or failed gave none. None where no entries are kept."""
+        left_out: set[int] = set()
+        seen: set[int] = set()
+        for found, record in self.records.items():
+            if not found.startswith(f"{path}["):
+                continue
+            number = int(found[len(path) + 1 : found.index("]", len(path))])
+            seen.add(number)
+            if record.signal == "filtered" or record.state is StepState.FAILED:
+                left_out.add(number)
+        given = [number for number in sorted(seen) if number not in left_out]
+        return given[result] if result < len(given) else None
+
+    def _made(self, template: Template, keys: Keys, place: _Place, value: Any) -> Origin:
+        """A value that a template of the flow gives."""
+        pointer, rest = template.pointer, keys
+        raw = _at(self._document, pointer)
+        parts = tuple(template.parts())
+        while rest and not any(at == pointer for at, _ in parts) and _has(raw, rest[0]):
+            pointer = f"{pointer}/{escape(rest[0])}"
+            raw, rest = raw[rest[0]], rest[1:]
+        here = [(at, one) for at, one in parts if at == pointer or at.startswith(f"{pointer}/")]
+        if not here:
+            constant = raw["literal"] if isinstance(raw, dict) and raw.keys() == {"literal"} else raw
+            return Origin("", constant, expressions=((pointer, ""),), note="written in the flow")
+        reads = tuple(self._read(place, keys_) for keys_ in _read_by(here, rest))
+        known = value is not _MISSING
+        shown = tuple((at, one.source) for at, one in here)
+        return Origin("", value if known else None, known or bool(reads), expressions=shown, reads=reads)
+
+    def _cases(self, record: StepRecord) -> list[int]:
+        chosen: list[int] = decode(record.input or b"{}").get("cases", [])
+        return chosen
+
+    def _place(self, path: str) -> _Place:
+        """The place of a step."""
+        names = path.split("/")
+        place = _Place(self.flow.steps, 0)
+        for level, name in enumerate(names):
+            bare = without_items(name)
+            found = next(index for index, node in enumerate(place.steps) if node.id == bare)
+            place = replace(place, index=found)
+            if level + 1 == len(names):
+                break
+            node = place.steps[found]
+            item = int(name[len(bare) + 1 : -1]) if name != bare else None
+            inner = without_items(names[level + 1])
+            part, steps = next(
+                (number, steps) for number, steps in enumerate(lists_in(node)) if any(one.id == inner for one in steps)
+            )
+            place = _Place(steps, 0, f"{place.prefix}{name}/", node, part, place, item)
+        return place
+
+
+def _read_by(parts: Sequence[tuple[str, Expression]], rest: Keys) -> Iterator[Keys]:
+    """The paths that expressions read; one that only follows a path is asked for no more than is wanted of it."""
+    for _, expression in parts:
+        plain = len(expression.references) == 1 and _PATH.fullmatch(expression.source) is not None
+        for reference in expression.references:
+            if reference.path:
+                yield (*reference.path, *rest) if plain else reference.path
+
+
+def _leaf(label: str, value: Any, note: str, step: str | None = None, use: str | None = None) -> Origin:
+    if value is _MISSING:
+        return Origin(label, known=False, step=step, use=use, note=f"{note}; there is no such value in it")
+    return Origin(label, value, step=step, use=use, note=note)
+
+
+def _dynamic(static: str, prefix: str) -> str:
+    """The path of a step as it is seen from inside items."""
+    around = prefix.rstrip("/").split("/") if prefix else []
+    names = static.split("/")
+    for level, name in enumerate(names[:-1]):
+        if level >= len(around) or without_items(around[level]) != name:
+            break
+        names[level] = around[level]
+    return "/".join(names)
+
+
+def _keys(text: str) -> Keys:
+    keys: list[str | int] = []
+    at = 0
+    while at < len(text):
+        part = _PART.match(text, at)
+        if part is None:
+            break
+        at = part.end()
+        plain, index, single, double = part.groups()
+        names = (one for one in (plain, single, double) if one is not None)
+        keys.append(int(index) if index is not None else next(names))
+    if not keys or at < len(text):
+        raise NotExplained(f"{text!r} is no field: write steps.<id>.body.lines[0].sku")
+    return tuple(keys)
+
+
+def _text(keys: Keys) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+
+
+def _has(value: Any, key: str | int) -> bool:
+    if isinstance(value, dict):
+        return key in value
+    return isinstance(value, list) and isinstance(key, int) and key < len(value)
+
+
+def _dig(value: Any, keys: Keys) -> Any:
+    for key in keys:
+        if not _has(value, key):
+            return _MISSING
+        value = value[key]
+    return value
+
+
+def _at(document: Any, pointer: str) -> Any:
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        document = document[int(name)] if isinstance(document, list) else document[name]
+    return document
