@@ -36,7 +36,7 @@ def test_each_flow_has_its_cases_and_each_case_file_its_flow() -> None:
 
 
 @pytest.mark.parametrize(("path", "case"), [pytest.param(p, c, id=f"{p.stem}: {c.name}") for p, c in _cases()])
-async def test_case(path: Path, case: Case, tmp_path: Path) -> None:
-    runner = CaseRunner(REGISTRY, REGISTRY.blob_stores["file"](f"file://{tmp_path}", clock=SystemClock()))
-    result = await runner.run(_compiled(path), case, FLOWS)
+def test_case(path: Path, case: Case, tmp_path: Path) -> None:
+    with CaseRunner(REGISTRY, REGISTRY.blob_stores["file"](f"file://{tmp_path}", clock=SystemClock())) as runner:
+        result = runner.run(_compiled(path), case, FLOWS)
     assert result.differences == ()

@@ -1,6 +1,5 @@
 """`hookline test [FILES|DIRECTORIES]`."""
 
-import asyncio
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ def test(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, settings: S
 
     Actions that have effects are answered by the case's stubs, and waits pass at once. Exit code 1 where a case fails.
     """
-    results = asyncio.run(_run(list(_case_files(paths or (settings.flows,)))))
+    results = _run(list(_case_files(paths or (settings.flows,))))
     if not results:
         raise ConfigError(f"there are no cases: no {_ENDING} file beside a flow")
     passed = sum(result.passed for result in results)
@@ -72,13 +71,13 @@ def _case_files(paths: Sequence[Path]) -> Iterator[Path]:
             yield cases
 
 
-async def _run(files: Sequence[Path]) -> list["CaseResult"]:
+def _run(files: Sequence[Path]) -> list["CaseResult"]:
     from hookline.discovery import discover
     from hookline.flows.compile import compile_flow
     from hookline.flows.read import read
     from hookline.runtime.system_clock import SystemClock
     from hookline.testing.case_run import CaseRunner
-    from hookline.testing.cases import read_cases
+    from hookline.testing.cases import check_names, read_cases
 
     registry = discover()
     factory = registry.blob_stores.get("file")
@@ -87,8 +86,7 @@ async def _run(files: Sequence[Path]) -> list["CaseResult"]:
     results = []
     with tempfile.TemporaryDirectory(prefix="hookline-test-") as folder:
         blobs = factory(f"file://{folder}", clock=SystemClock())
-        try:
-            runner = CaseRunner(registry, blobs)
+        with CaseRunner(registry, blobs) as runner:
             for file in files:
                 path = file.with_name(file.name.removesuffix(_ENDING) + ".json")
                 try:
@@ -97,8 +95,8 @@ async def _run(files: Sequence[Path]) -> list["CaseResult"]:
                 except OSError as error:
                     raise FlowInvalid([Problem(f"its flow can't be read: {error}", file=str(file))]) from error
                 flow = compile_flow(read(data, str(path)), registry, environment=os.environ)
-                cases = read_cases(file, exact=flow.exact).cases
-                results += [await runner.run(flow, case, file.parent) for case in cases]
-        finally:
-            await blobs.close()
+                cases = read_cases(file, exact=flow.exact)
+                if wrong := check_names(cases, flow, file):
+                    raise FlowInvalid(wrong)
+                results += [runner.run(flow, case, file.parent) for case in cases.cases]
     return results

@@ -32,16 +32,18 @@ class Call:
     state: StagedState
     """What it changes of what the flow keeps."""
     stubbed: Any = None
-    """What is taken for its result where flows are tested."""
+    """What is taken for its result where flows are tried out."""
 
 
 def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
-    """Gather what a call takes. Raises Blocked where some of it is missing, and a stub's StepError."""
+    """Gather what a call takes. Raises Blocked where some of it is missing, and the StepError of a trial."""
     services, action, state = run.services, node.action, StagedState(run, pure=node.action.pure)
     if action.unavailable is not None:
         raise Blocked(f"{action.name}: {action.unavailable}")
-    if services.stub is not None and (stubbed := services.stub(path, action, given.raw)) is not None:
-        return Call({}, state, stubbed)
+    if services.trial is not None:
+        stubbed = services.trial.call(run.id, path, attempt, action, given.raw)
+        if stubbed is not None:
+            return Call({}, state, stubbed)
     arguments = action.arguments(given.model)
     if action.takes_context:
         arguments["ctx"] = _context(run, node, frame, path, attempt, state)

@@ -88,7 +88,6 @@ class Engine:
         *,
         clock: Clock | None = None,
         log: Any = None,
-        stub: Any = None,
     ) -> None:
         """Raises ConfigError where no plugin gives the backend or the blob store that the options name."""
         self.registry = registry
@@ -139,7 +138,6 @@ class Engine:
             files_root=options.files_root,
             describe=self._describe,
             new_id=self.ids.new,
-            stub=stub,
             events=self.events,
         )
         self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)

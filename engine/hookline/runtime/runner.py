@@ -22,7 +22,7 @@ from hookline.model.execution import (
 from hookline.model.message import Envelope, with_numbers
 from hookline.model.reply import CallerReply
 from hookline.model.stream import Stream
-from hookline.ports import Change, Delivery, End, Park, Publish, Queue, Resume, Start
+from hookline.ports import Change, Delivery, End, Park, Publish, Resume, Start
 from hookline.runtime.aftermath import Begun, aftermath, readable
 from hookline.runtime.blocks import run_steps
 from hookline.runtime.deadline import in_time
@@ -35,7 +35,6 @@ from hookline.runtime.journal import STORE_RETRY, Journal
 from hookline.runtime.on_error import run_on_error
 from hookline.runtime.replies import FINISHED, Ended, read_reply
 from hookline.runtime.services import Services
-from hookline.runtime.timers import Timers
 
 _ENDS: Final = {
     Ending.DONE: Outcome.COMPLETED,
@@ -60,6 +59,22 @@ class Versions(Protocol):
         ...
 
 
+class Wakes(Protocol):
+    """What hands executions that are ready to the runner; a Queue does."""
+
+    async def wake(self, flow_id: str, execution_id: str) -> None:
+        """A parked execution is ready: deliver it."""
+        ...
+
+
+class Alarms(Protocol):
+    """What wakes executions when their time comes; Timers do."""
+
+    def notice(self, at: datetime) -> None:
+        """One was parked until then."""
+        ...
+
+
 class Runner:
     """Runs executions; keeps nothing of them between two deliveries."""
 
@@ -67,8 +82,8 @@ class Runner:
         self,
         services: Services,
         versions: Versions,
-        queue: Queue,
-        timers: Timers,
+        queue: Wakes,
+        timers: Alarms,
         on_start: Callable[[str], None],
         hook_urls: HookUrls,
     ) -> None:
@@ -206,6 +221,8 @@ class Runner:
             run.wait_until(run.deadline, run.waits_for)
             reason = f"{BLOCKED}{run.blocked}" if run.blocked else run.waits_for
             return Park(run.id, now, run.ready_at, reason), ()
+        if self._services.trial is not None:
+            self._services.trial.ended(run.id, frame.message)
         if failed is not None:
             end = self._failed(run, failed, now)
         else:

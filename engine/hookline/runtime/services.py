@@ -11,7 +11,7 @@ from hookline.clock import Clock
 from hookline.connector import Action, Log
 from hookline.flows.compiled import CompiledFlow
 from hookline.http import HttpClient
-from hookline.model.message import Envelope
+from hookline.model.message import Envelope, Message
 from hookline.ports import Accept, Blobs, Store
 from hookline.resources import Resources
 from hookline.runtime.aside import Aside
@@ -45,6 +45,18 @@ class Flows(Protocol):
         ...
 
 
+class Trial(Protocol):
+    """Takes part where flows are tried out, and does nothing outside."""
+
+    def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Any:
+        """What the action might return, given its settings; None where it is to run itself. Raises StepError."""
+        ...
+
+    def ended(self, execution_id: str, message: Message) -> None:
+        """An execution is about to end with a message."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The engine, as far as a step may see it."""
@@ -70,6 +82,5 @@ class Services:
     """Who hears of what becomes durable."""
     rates: StepRates = field(default_factory=StepRates)
     """Whose turn it is at steps that have a rate."""
-    stub: Callable[[str, Action, Any], Any] | None = None
-    """Answers in an action's place where flows are tested: given the step's path, the action and its settings, it
-    returns what the action might, raises StepError, or gives None for the action itself to run."""
+    trial: Trial | None = None
+    """Answers in actions' places where flows are tried out; None where they serve."""

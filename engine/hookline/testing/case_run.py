@@ -1,82 +1,27 @@
-"""Running the cases of a flow: in memory, with stubs for what has effects, and with time that leaps over waits."""
+"""Running the cases of flows, one after the other: as in production, with nothing outside, and with time that leaps."""
 
 import asyncio
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Self
 
-import structlog
-
-from hookline.clock import Clock
-from hookline.connector import Action, Reply
-from hookline.errors import HooklineError, StepError
+from hookline.errors import FlowInvalid, HooklineError
+from hookline.flows.catalog import Catalog
 from hookline.flows.compiled import CompiledFlow
-from hookline.ids import Ids
-from hookline.jsontypes import reader
+from hookline.ids import derived_id
 from hookline.model.execution import ErrorInfo, Outcome, StepRecord
 from hookline.model.message import Arrival, Attachment, Envelope, Message
-from hookline.model.stream import Stream
+from hookline.model.reply import CallerReply
 from hookline.ports import Blobs
 from hookline.registry import Registry
-from hookline.runtime.blocks import run_steps
-from hookline.runtime.execution_run import ExecutionRun
-from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.journal import Journal
-from hookline.runtime.metrics import Metrics
-from hookline.runtime.replies import Replies
-from hookline.runtime.resources import EngineResources
-from hookline.runtime.services import Services
-from hookline.testing.case_store import CaseStore
-from hookline.testing.cases import Case, ExpectedCall, InputAttachment, Stub, differences
-
-_INDEX: Final = re.compile(r"\[\d+\]")
-#: A case whose waits go on after so many rounds never ends.
-_ROUNDS: Final = 10_000
-
-_OUTCOMES: Final = {
-    Ending.DONE: Outcome.COMPLETED,
-    Ending.FILTERED: Outcome.FILTERED,
-    Ending.STOPPED: Outcome.STOPPED,
-}
-
-
-class LeapingClock:
-    """Time that passes only in sleeps, and then at once."""
-
-    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        self._start = start
-        self._now = start
-
-    def now(self) -> datetime:
-        """The time, one microsecond later at each look, so that no two events are at one time."""
-        self._now += timedelta(microseconds=1)
-        return self._now
-
-    def monotonic(self) -> float:
-        """Seconds since the start."""
-        return (self._now - self._start).total_seconds()
-
-    async def sleep(self, seconds: float) -> None:
-        """Leap."""
-        self._now += timedelta(seconds=seconds)
-        await asyncio.sleep(0)
-
-    def leap_to(self, at: datetime) -> None:
-        """Go to a time, if it is ahead."""
-        self._now = max(self._now, at)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call that a stub took."""
-
-    step: str
-    use: str
-    settings: Any
+from hookline.testing.case_clock import START, CaseClock, CaseLoop
+from hookline.testing.case_world import Call, CaseWorld, Ended
+from hookline.testing.cases import Case, InputAttachment
+from hookline.testing.expectations import judge
+from hookline.testing.stubs import CaseStubs, Outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +33,12 @@ class CaseResult:
     outcome: Outcome | None
     body: Any
     error: ErrorInfo | None
-    steps: tuple[StepRecord, ...]
+    reply: CallerReply | None
+    steps: Mapping[str, Sequence[StepRecord]]
+    """All that the journal ever held, by path."""
+    path: tuple[str, ...]
     calls: tuple[Call, ...]
+    took: timedelta
     differences: tuple[str, ...]
 
     @property
@@ -98,125 +47,93 @@ class CaseResult:
         return not self.differences
 
 
-class _NoSecrets:
-    def get(self, name: str) -> Any:
-        raise StepError(f"credential {name!r}: actions that use credentials are stubbed in cases", code="case.stub")
-
-
-class _NoFlows:
-    """A case runs one flow: those that it calls aren't there."""
-
-    def flow(self, flow_id: str) -> Any:
-        raise StepError(f"flow {flow_id!r} is another; a case runs one flow", code="case.stub")
-
-    def emit(self, flow: Any, envelope: Any) -> Any:
-        raise NotImplementedError
-
-    async def cancel(self, execution_id: str) -> None:
-        raise NotImplementedError
-
-
-class _Stubs:
-    """Answers for actions: by the step's whole path, or by its path without the items' numbers."""
-
-    def __init__(self, stubs: dict[str, Stub], registry: Registry) -> None:
-        self._stubs = stubs
-        self._registry = registry
-        self.calls: list[Call] = []
-
-    def __call__(self, path: str, action: Action, settings: Any) -> Any:
-        stub = self._stubs.get(path) or self._stubs.get(_INDEX.sub("", path))
-        if stub is None:
-            if action.pure or self._is_generic(action):
-                return None
-            raise StepError(
-                f"{action.name} has effects and no stub; add it to the case: "
-                f'"stubs": {{"{_INDEX.sub("", path)}": {{"result": …}}}}',
-                code="case.stub",
-            )
-        self.calls.append(Call(path, action.name, settings))
-        if stub.error is not None:
-            raise StepError(stub.error.message, code=stub.error.code, retryable=stub.error.retryable)
-        return Reply(stub.result, extra={} if stub.status is None else {"status": stub.status})
-
-    def _is_generic(self, action: Action) -> bool:
-        """Actions without a connector's prefix touch nothing outside."""
-        return any(not c.prefix and action in c.actions.values() for c in self._registry.connectors.values())
-
-
 class CaseRunner:
-    """Runs cases of flows, one after the other."""
+    """Runs cases, and other trials, on an event loop of its own; it isn't for use within another."""
 
     def __init__(self, registry: Registry, blobs: Blobs) -> None:
         self._registry = registry
         self._blobs = blobs
+        self._loop = CaseLoop()
+        self._runner = asyncio.Runner(loop_factory=lambda: self._loop)
+        self._folders: dict[Path, Catalog] = {}
 
-    async def run(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
-        """Run a case; `folder` is what the paths of its files are relative to."""
-        clock = LeapingClock()
-        store = CaseStore()
-        stubs = _Stubs(case.stubs, self._registry)
-        services = self._services(clock, store, stubs)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the loop and the blobs."""
+        self._runner.run(self._blobs.close())
+        self._runner.close()
+
+    def run(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
+        """Run a case; `folder` has its files, and the flows that its flow calls."""
+        return self._runner.run(self._case(flow, case, folder))
+
+    def try_out(self, flow: CompiledFlow, envelope: Envelope, outside: Outside, folder: Path) -> Ended:
+        """Run a flow on a message, with whatever stands for the outside."""
+        return self._runner.run(self._world(flow, outside, CaseClock(envelope.accepted_at), folder, "").run(envelope))
+
+    async def _case(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
+        clock = CaseClock(case.now or START)
+        now = clock.now()
+        flow = replace(flow, vars={**flow.vars, **case.vars})
+        stubs = CaseStubs(case)
         envelope = Envelope(
-            execution_id=Ids(clock).new(),
+            execution_id=derived_id(now, flow.id, case.name),
             flow_id=flow.id,
             message=await self._message(case, folder),
             arrival=Arrival(
                 use=flow.trigger.use,
                 method="POST" if flow.trigger.webhook is not None else None,
-                received_at=clock.now(),
+                received_at=now,
                 verified_by="test case",
             ),
-            accepted_at=clock.now(),
+            accepted_at=now,
             exact=flow.exact,
         )
-        started_at = clock.now()
-        outcome: Outcome | None = None
-        error: ErrorInfo | None = None
-        frame = Frame(envelope.message, {}, started_at)
-        for _ in range(_ROUNDS):
-            run = ExecutionRun(
-                flow=flow,
-                envelope=envelope,
-                journal=Journal(envelope.execution_id, services, store.records, ()),
-                services=services,
-                started_at=started_at,
-                attempt=1,
-                vars=flow.vars,
-            )
-            frame = Frame(envelope.message, {}, started_at)
-            try:
-                ending = await run_steps(run, flow.steps, frame)
-            except StepFailed as failed:
-                outcome, error = Outcome.FAILED, failed.error
-            except Blocked as cause:
-                outcome, error = None, ErrorInfo("blocked", str(cause))
-            else:
-                outcome = _OUTCOMES.get(ending)
-            await run.journal.flush()
-            if outcome is not None or run.ready_at is None:
-                break
-            clock.leap_to(run.ready_at)
-        return self._result(flow, case, outcome, error, frame, store, stubs)
-
-    def _services(self, clock: Clock, store: Any, stubs: _Stubs) -> Services:
-        log = structlog.get_logger("hookline.testing")
-        return Services(
-            store=store,
-            blobs=self._blobs,
-            http=PooledClient(clock=clock, blobs=self._blobs),
-            resources=EngineResources(),
-            secrets=_NoSecrets(),
-            replies=Replies(),
-            flows=_NoFlows(),
-            clock=clock,
-            metrics=Metrics(),
-            log=log,
-            files_root=None,
-            describe=lambda action: str(self._registry.origin("action", action.name)),
-            new_id=Ids(clock).new,
-            stub=stubs,
+        ended = await self._world(flow, stubs, clock, folder, case.name).run(envelope)
+        ended = replace(ended, missing=(*stubs.missing, *ended.missing))
+        return CaseResult(
+            flow.id,
+            case.name,
+            ended.outcome,
+            ended.body,
+            ended.error,
+            ended.reply,
+            ended.steps,
+            ended.path,
+            ended.calls,
+            ended.took,
+            judge(case, ended),
         )
+
+    def _world(self, flow: CompiledFlow, outside: Outside, clock: CaseClock, folder: Path, seed: str) -> CaseWorld:
+        self._loop.clock = clock
+        return CaseWorld(
+            flow,
+            outside,
+            clock=clock,
+            registry=self._registry,
+            blobs=self._blobs,
+            others=lambda flow_id: self._beside(folder, flow_id),
+            seed=f"{flow.id}\n{seed}",
+        )
+
+    def _beside(self, folder: Path, flow_id: str) -> CompiledFlow | None:
+        """Another flow of the folder. Raises FlowInvalid where it is broken."""
+        catalog = self._folders.get(folder)
+        if catalog is None:
+            catalog = self._folders[folder] = Catalog(folder, self._registry)
+            catalog.refresh()
+        entry = catalog.entries.get(flow_id)
+        if entry is not None and entry.flow is None:
+            raise FlowInvalid(entry.errors)
+        return None if entry is None else entry.flow
 
     async def _message(self, case: Case, folder: Path) -> Message:
         attachments = [await self._attachment(given, folder) for given in case.input.attachments]
@@ -238,60 +155,3 @@ class CaseRunner:
         finally:
             await writer.abort()
         return Attachment(blob.id, given.name, given.filename or given.file, given.type, blob.size, blob.sha256)
-
-    def _result(
-        self,
-        flow: CompiledFlow,
-        case: Case,
-        outcome: Outcome | None,
-        error: ErrorInfo | None,
-        frame: Frame,
-        store: CaseStore,
-        stubs: _Stubs,
-    ) -> CaseResult:
-        found: list[str] = []
-        if outcome != case.expect.outcome:
-            why = f": {error.step or 'flow'}: {error.message}" if error is not None else ""
-            found.append(f"outcome should be {case.expect.outcome}, and is {outcome or 'waiting'}{why}")
-        if "body" in case.expect.model_fields_set:
-            body = frame.message.body
-            found += differences(case.expect.body, body.shown if isinstance(body, Stream) else body, "body")
-        if case.expect.error is not None:
-            actual = None if error is None else {"code": error.code, "message": error.message, "step": error.step}
-            found += differences(case.expect.error, actual, "error")
-        last = {record.path: record for record in store.records}
-        for path, expected in case.expect.steps.items():
-            record = last.get(path)
-            if record is None:
-                found.append(f"step {path} should have run, and did not")
-            else:
-                output = None if record.output is None else reader(Any, exact=flow.exact).decode(record.output)
-                found += differences(expected, output, f"steps.{path}")
-        if case.expect.calls is not None:
-            found += _call_differences(case.expect.calls, stubs.calls)
-        return CaseResult(
-            flow.id,
-            case.name,
-            outcome,
-            frame.message.body,
-            error,
-            tuple(store.records),
-            tuple(stubs.calls),
-            tuple(found),
-        )
-
-
-def _call_differences(expected: Sequence[ExpectedCall], actual: Sequence[Call]) -> list[str]:
-    if len(expected) != len(actual):
-        made = ", ".join(call.step for call in actual) or "none"
-        return [f"there should be {len(expected)} calls, and there are {len(actual)}: {made}"]
-    found: list[str] = []
-    for number, (wanted, call) in enumerate(zip(expected, actual, strict=True)):
-        place = f"calls[{number}]"
-        if wanted.step is not None:
-            found += differences(wanted.step, call.step, f"{place}.step")
-        if wanted.use is not None:
-            found += differences(wanted.use, call.use, f"{place}.use")
-        if wanted.with_ is not None:
-            found += differences(wanted.with_, call.settings, f"{place}.with")
-    return found

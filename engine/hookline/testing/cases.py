@@ -1,13 +1,30 @@
 """Case files: `<id>.test.json` beside `<id>.json` says what a flow does with an input, its effects stubbed."""
 
-from decimal import Decimal
+import json
+from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hookline.errors import FlowInvalid, Problem
+from hookline.flows.blocks.call import CallNode
+from hookline.flows.blocks.wait import WaitNode
+from hookline.flows.compiled import CompiledFlow
+from hookline.flows.positions import escape
+from hookline.flows.read import read
+from hookline.flows.structure import model_problems
 from hookline.jsontypes import decode
+from hookline.model.durations import Duration, FlowJsonSchema
+from hookline.nearest import did_you_mean
+from hookline.runtime.aftermath import ON_ERROR
+from hookline.runtime.replies import FINISHED
+from hookline.testing.flow_places import Places, places_of, without_items
+
+ExpectedOutcome: TypeAlias = Literal[
+    "completed", "filtered", "stopped", "failed", "timed_out", "outcome_unknown", "cancelled", "waiting"
+]
 
 
 class _CaseDocument(BaseModel):
@@ -39,7 +56,7 @@ class CaseInput(_CaseDocument):
 
 
 class StubError(_CaseDocument):
-    """The error that a stubbed action fails with."""
+    """The error that a stubbed step fails with."""
 
     code: str = "step.failed"
     message: str = "stubbed failure"
@@ -47,29 +64,57 @@ class StubError(_CaseDocument):
 
 
 class Stub(_CaseDocument):
-    """What a stubbed action does."""
+    """What a stubbed step does: an action, or a call of another flow."""
 
     result: Any = Field(default=None, description="The body of its result.")
     status: int | None = Field(default=None, description="Stands beside the body, as with http.request.")
-    error: StubError | None = None
+    headers: dict[str, str] = Field(default_factory=dict, description="The headers of its result.")
+    beside: dict[str, Any] = Field(default_factory=dict, description="What else stands beside the body, by name.")
+    error: StubError | None = Field(default=None, description="It fails instead.")
+
+
+class Answer(_CaseDocument):
+    """A call that comes for a step that waits."""
+
+    body: Any = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    query: dict[str, Any] = Field(default_factory=dict)
+    method: str = "POST"
+    after: Duration = Field(default=timedelta(0), description="How long after the step began to wait.")
 
 
 class ExpectedCall(_CaseDocument):
-    """A call of a stubbed action; what isn't named is left free."""
+    """A call of a stubbed step; what isn't named is left free."""
 
     step: str | None = None
     use: str | None = None
     with_: dict[str, Any] | None = Field(default=None, alias="with")
 
 
+class ExpectedReply(_CaseDocument):
+    """The answer that the caller gets."""
+
+    status: int | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: Any = None
+
+
 class Expectation(_CaseDocument):
     """What must hold in the end; what isn't named is left free."""
 
-    outcome: str
-    body: Any = None
-    steps: dict[str, Any] = Field(default_factory=dict)
-    calls: tuple[ExpectedCall, ...] | None = None
-    error: dict[str, Any] | None = None
+    outcome: ExpectedOutcome = Field(description="How it ends; `waiting` where it waits for ever.")
+    body: Any = Field(default=None, description="The last body.")
+    reply: ExpectedReply | None = Field(default=None, description="The answer; null: there is none.")
+    steps: dict[str, Any] = Field(
+        default_factory=dict,
+        description="By path, `lines[1]/post`: a step's result, its `error` and its `attempts`; null: it didn't run.",
+    )
+    path: tuple[str, ...] | None = Field(
+        default=None, description="The paths of all steps that ran, in the order in which each first came to its end."
+    )
+    calls: tuple[ExpectedCall, ...] | None = Field(default=None, description="All calls of stubbed steps, in order.")
+    error: dict[str, Any] | None = Field(default=None, description="`code`, `message` and `step`; null: there is none.")
+    took: Duration | None = Field(default=None, description="How long it took, to the second; waits count in full.")
 
 
 class Case(_CaseDocument):
@@ -77,67 +122,89 @@ class Case(_CaseDocument):
 
     name: str
     input: CaseInput = CaseInput()
-    stubs: dict[str, Stub] = Field(default_factory=dict)
+    now: AwareDatetime | None = Field(default=None, description="When it starts; 2026-01-01T00:00:00Z by default.")
+    vars: dict[str, Any] = Field(default_factory=dict, description="In place of the flow's own, by name.")
+    stubs: dict[str, Stub | tuple[Stub, ...]] = Field(
+        default_factory=dict,
+        description=(
+            "By the step's path, with the numbers of items or without: what it does; a list: at each attempt, the last "
+            "from then on. Steps of a flow that is called stand behind the path of the step that calls it."
+        ),
+    )
+    answers: dict[str, Answer | None] = Field(
+        default_factory=dict,
+        description="By the path of a step that waits: what comes for it. Null, or not named: nobody calls.",
+    )
     expect: Expectation
 
 
 class CaseFile(_CaseDocument):
     """The cases of one flow."""
 
+    schema_: str | None = Field(default=None, alias="$schema")
     cases: tuple[Case, ...] = Field(min_length=1)
 
 
 def read_cases(path: Path, *, exact: bool = False) -> CaseFile:
     """The cases in a file, for a flow whose numbers are exact or aren't. Raises FlowInvalid, with every problem."""
     try:
-        document = decode(path.read_bytes(), exact=exact)
-    except (OSError, ValueError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise FlowInvalid([Problem(f"it can't be read: {error}", file=str(path))]) from error
+    document = read(data, str(path))
     try:
-        return CaseFile.model_validate(document)
+        value = decode(data, exact=exact)
+    except ValueError as error:
+        raise FlowInvalid([Problem(f"it is not JSON that can be used: {error}", file=str(path))]) from error
+    try:
+        cases = CaseFile.model_validate(value)
     except ValidationError as error:
-        raise FlowInvalid(
-            [
-                Problem(
-                    problem["msg"], pointer="".join(f"/{part}" for part in problem["loc"]), code="case", file=str(path)
-                )
-                for problem in error.errors(include_url=False)
-            ]
-        ) from error
+        problems = model_problems(CaseFile, value, "", error)
+        raise FlowInvalid([*document.problems, *document.place(problems)]) from error
+    if document.problems:
+        raise FlowInvalid(document.problems)
+    return cases
 
 
-def differences(expected: Any, actual: Any, place: str = "") -> list[str]:
-    """How a value differs from what is expected of it: keys that aren't named are free, lists are compared whole."""
-    if isinstance(expected, dict):
-        if not isinstance(actual, dict):
-            return [f"{place or 'value'} should be an object, and is {_short(actual)}"]
-        found: list[str] = []
-        for key, value in expected.items():
-            inner = f"{place}.{key}" if place else key
-            if key not in actual:
-                found.append(f"{inner} is missing")
-            else:
-                found += differences(value, actual[key], inner)
-        return found
-    if isinstance(expected, list):
-        if not isinstance(actual, list):
-            return [f"{place or 'value'} should be a list, and is {_short(actual)}"]
-        if len(expected) != len(actual):
-            return [f"{place or 'value'} should have {len(expected)} items, and has {len(actual)}: {_short(actual)}"]
-        return [
-            text
-            for index, (left, right) in enumerate(zip(expected, actual, strict=True))
-            for text in differences(left, right, f"{place}[{index}]")
-        ]
-    if isinstance(expected, float) and isinstance(actual, Decimal):
-        # A result that is exact in a flow whose numbers aren't: as near as can be said here is right.
-        actual = float(actual)
-    # 1 and True are equal to Python, and not to JSON.
-    if isinstance(expected, bool) is not isinstance(actual, bool) or expected != actual:
-        return [f"{place or 'value'} should be {_short(expected)}, and is {_short(actual)}"]
-    return []
+def check_names(file: CaseFile, flow: CompiledFlow, path: Path) -> list[Problem]:
+    """The names in cases that the flow has not, with their places."""
+    places = places_of(flow)
+    found: list[Problem] = []
+    for number, case in enumerate(file.cases):
+        at = f"/cases/{number}"
+        for name in case.vars.keys() - flow.vars.keys():
+            remedy = did_you_mean(name, flow.vars, "declare it in the flow's vars")
+            found.append(Problem(f"the flow has no var {name!r}", f"{at}/vars/{escape(name)}", "unknown_var", remedy))
+        waits = [step for step, node in places.steps.items() if isinstance(node, WaitNode)]
+        for name in case.answers:
+            if not _names(name, waits, places):
+                remedy = did_you_mean(name, waits, f"there are {', '.join(waits)}" if waits else "no step of it waits")
+                pointer = f"{at}/answers/{escape(name)}"
+                found.append(Problem(f"no step {name!r} waits for a call", pointer, "unknown_step", remedy))
+        named = [(name, f"{at}/stubs/{escape(name)}") for name in case.stubs]
+        named += [(name, f"{at}/expect/steps/{escape(name)}") for name in case.expect.steps]
+        named += [(name, f"{at}/expect/path/{index}") for index, name in enumerate(case.expect.path or ())]
+        for index, call in enumerate(case.expect.calls or ()):
+            if call.step is not None:
+                named.append((call.step, f"{at}/expect/calls/{index}/step"))
+        for name, pointer in named:
+            if name not in (FINISHED, ON_ERROR) and not _names(name, places.steps, places):
+                remedy = did_you_mean(name, places.steps, f"there are {', '.join(places.steps)}")
+                found.append(Problem(f"the flow has no step {name!r}", pointer, "unknown_step", remedy))
+    return read(path.read_bytes(), str(path)).place(found) if found else []
 
 
-def _short(value: Any) -> str:
-    text = str(value) if isinstance(value, Decimal) else repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+def _names(name: str, known: Iterable[str], places: Places) -> bool:
+    """Whether a name is the path of a step, or of one of a flow that a step calls."""
+    plain = without_items(name)
+    if plain in known:
+        return True
+    parts = plain.split("/")
+    outer = ("/".join(parts[:length]) for length in range(1, len(parts)))
+    return any(isinstance(places.steps.get(path), CallNode) for path in outer)
+
+
+def cases_schema() -> str:
+    """The JSON Schema of case files, as text."""
+    schema = CaseFile.model_json_schema(schema_generator=FlowJsonSchema)
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=1) + "\n"
