@@ -8,9 +8,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from hookline import hookspecs
+from hookline.cli.main import main
 from hookline.config import Settings
 from hookline.discovery import discover
 from hookline.flows.lint import check
@@ -76,6 +78,28 @@ def test_there_are_blocks_of_each_kind() -> None:
 def test_links_lead_to_files(page: Path) -> None:
     targets = _LINK.findall(page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_tests_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(r"\btests/[\w/]+\.py\b", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_commands_that_a_page_gives_are_there(page: Path) -> None:
+    given = re.findall(r"^    (?:\.venv/bin/)?hookline ([a-z].*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [command for command in given if not is_command(command.split())] == []
+
+
+def is_command(words: list[str]) -> bool:
+    """Whether these words begin with a command and, in a group, one of the group's."""
+    command: click.Command | None = main
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        command = command.get_command(click.Context(command), word)
+    return command is not None and not isinstance(command, click.Group)
 
 
 def test_every_page_is_reached_from_the_first_one() -> None:
