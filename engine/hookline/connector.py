@@ -192,6 +192,7 @@ class Connector:
     `accepts` names credential types of others that its actions take besides their own; `ctx.credential_type` says
     which one a step has.
     `unavailable` says why it can't be used here (an extra that isn't installed) and what to do.
+    `outside=False` says that its actions touch nothing outside the engine: they run where flows are tested, too.
     """
 
     def __init__(
@@ -204,6 +205,7 @@ class Connector:
         accepts: tuple[str, ...] = (),
         prefix: bool = True,
         unavailable: str | None = None,
+        outside: bool = True,
     ) -> None:
         self.name = name
         self.title = title or name
@@ -212,6 +214,7 @@ class Connector:
         self.accepts = accepts
         self.prefix = prefix
         self.unavailable = unavailable
+        self.outside = outside
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
 

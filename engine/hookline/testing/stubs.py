@@ -72,8 +72,8 @@ class CaseStubs:
 
 
 def runs_itself(action: Action, registry: Registry) -> bool:
-    """Whether an action touches nothing outside: those that are pure, and those without a connector's prefix."""
-    return action.pure or any(not c.prefix and action in c.actions.values() for c in registry.connectors.values())
+    """Whether an action touches nothing outside: those that are pure, and those of connectors that say so."""
+    return action.pure or any(not c.outside and action in c.actions.values() for c in registry.connectors.values())
 
 
 def _at(values: Mapping[str, _T], path: str) -> _T | None:

@@ -1,0 +1,144 @@
+"""Cases as tests of pytest, and a fixture that runs a flow; loaded only where it is asked for.
+
+`pytest_plugins = ["hookline.testing.pytest_plugin"]` in the topmost `conftest.py` asks for it, and so does
+`-p hookline.testing.pytest_plugin`.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from hookline.discovery import discover
+from hookline.errors import ConfigError, FlowInvalid
+from hookline.flows.compile import compile_flow
+from hookline.flows.compiled import CompiledFlow
+from hookline.flows.read import read
+from hookline.registry import Registry
+from hookline.runtime.system_clock import SystemClock
+from hookline.testing.case_files import ENDING, flow_of, load
+from hookline.testing.case_run import CaseResult, CaseRunner
+from hookline.testing.cases import Case
+
+
+class RunFlow(Protocol):
+    """What the fixture `run_flow` is."""
+
+    def __call__(self, flow: str | Path, body: Any = None, **case: Any) -> CaseResult:
+        """Run the flow in a file on a body; `case` has the other keys of a case, `expect` included if wanted.
+
+        Without `expect` it passes where the flow completes.
+        """
+        ...
+
+
+class _Bench:
+    """Runs cases in a thread of its own, so that tests with an event loop can use it, too."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "hookline cases")
+        self._folder = tempfile.TemporaryDirectory(prefix="hookline-pytest-")
+
+    @cached_property
+    def registry(self) -> Registry:
+        """What is installed."""
+        return discover()
+
+    @cached_property
+    def _runner(self) -> CaseRunner:
+        factory = self.registry.blob_stores.get("file")
+        if factory is None:
+            raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
+        return CaseRunner(self.registry, factory(f"file://{self._folder.name}", clock=SystemClock()))
+
+    def run(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
+        """What became of a case."""
+        return self._thread.submit(lambda: self._runner.run(flow, case, folder)).result()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "_runner" in self.__dict__:
+            self._thread.submit(self._runner.close).result()
+        self._thread.shutdown()
+        self._folder.cleanup()
+
+
+_BENCH = pytest.StashKey[_Bench]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make ready; nothing is opened before it is used."""
+    config.stash[_BENCH] = _Bench()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close it."""
+    config.stash[_BENCH].close()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Case files that stand beside a flow."""
+    if not file_path.name.endswith(ENDING) or not flow_of(file_path).exists():
+        return None
+    return CasesOfFlow.from_parent(parent, path=file_path)
+
+
+@pytest.fixture
+def run_flow(pytestconfig: pytest.Config) -> RunFlow:
+    """Runs a flow, its effects stubbed, in time that leaps."""
+    bench = pytestconfig.stash[_BENCH]
+
+    def run(flow: str | Path, body: Any = None, **case: Any) -> CaseResult:
+        path = Path(flow)
+        compiled = compile_flow(read(path.read_bytes(), str(path)), bench.registry)
+        given = {"name": path.stem, "input": {"body": body}, "expect": {"outcome": "completed"}, **case}
+        return bench.run(compiled, Case.model_validate(given), path.parent)
+
+    return run
+
+
+class CasesOfFlow(pytest.File):
+    """A case file."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Its cases."""
+        try:
+            flow, cases = load(self.path, self.config.stash[_BENCH].registry, os.environ)
+        except FlowInvalid as error:
+            raise self.CollectError("\n".join(str(problem) for problem in error.problems)) from error
+        for case in cases:
+            yield CaseItem.from_parent(self, name=case.name, flow=flow, case=case)
+
+
+class CaseFailed(Exception):
+    """A case didn't come out as expected."""
+
+
+class CaseItem(pytest.Item):
+    """A case."""
+
+    def __init__(self, *, flow: CompiledFlow, case: Case, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._flow = flow
+        self._case = case
+
+    def runtest(self) -> None:
+        """Run it. Raises CaseFailed."""
+        result = self.config.stash[_BENCH].run(self._flow, self._case, self.path.parent)
+        if not result.passed:
+            raise CaseFailed("\n".join(result.differences))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The differences, without our traceback."""
+        if isinstance(excinfo.value, CaseFailed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where it stands."""
+        return self.path, None, f"{self._flow.id}: {self.name}"
