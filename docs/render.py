@@ -14,6 +14,7 @@ from hookline.cli.main import COMMANDS, main
 from hookline.config import PREFIX, Settings
 from hookline.discovery import discover
 from hookline.errors import HooklineError, RequestRefused
+from hookline.flows.codes import CODES
 from hookline.jsontypes import encode
 from hookline.model.flow import BLOCKS, ActionStep, CaseDocument, FlowDocument, RetryDocument
 from hookline.service.components import ComponentView, component_views, inputs
@@ -31,6 +32,13 @@ def settings() -> str:
         )
         lines.append(f"| `{name}` | `{PREFIX}{name.upper()}` | {shown} | {_cell(meaning)} |")
     return "\n".join(lines)
+
+
+def mistake_codes() -> str:
+    """Each code of what is wrong with flows."""
+    return "\n".join(
+        ["| code | meaning |", "| --- | --- |", *(f"| `{code}` | {CODES[code]} |" for code in sorted(CODES))]
+    )
 
 
 def command_line() -> str:

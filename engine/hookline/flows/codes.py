@@ -1,0 +1,62 @@
+"""The codes of what `hookline check` finds, which are never renamed or reused."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+CODES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "unreadable": "The file can't be read.",
+        "syntax": "The file is no JSON.",
+        "file_name": "The file isn't called as its flow.",
+        "duplicate_flow": "Another file has a flow of that id.",
+        "missing_key": "A key that has to be there isn't.",
+        "unknown_key": "There is no such key here.",
+        "invalid_value": "A value can't be what it is.",
+        "wrong_type": "A value, or what an expression gives, is of a type that can't be right here.",
+        "invalid_case": "A case of a switch says neither when it runs, or both ways at once.",
+        "duplicate_key": "An object has a key twice.",
+        "duplicate_id": "Two steps have one id.",
+        "reserved_name": "A name has a meaning of its own.",
+        "unknown_step": "There is no such step.",
+        "step_later": "The step has not run yet.",
+        "step_out_of_scope": "The step stands in a block whose inside can't be read here.",
+        "step_may_not_run": "The step may not have run.",
+        "unknown_name": "There is no such name in expressions.",
+        "out_of_scope": "The name exists, and not here.",
+        "unknown_var": "The flow has no such var.",
+        "unknown_override": "The environment sets a var that the flow doesn't have.",
+        "invalid_override": "The environment sets a var to what it can't be.",
+        "unknown_flow": "There is no such flow.",
+        "no_such_key": "What a path reads can't be there: its type, or its schema, has no such key.",
+        "doubtful_key": "Nothing says that what a path reads is there, and something says a name that is like it.",
+        "may_be_missing": "What a path reads may be missing by its type, and no default stands by.",
+        "expression.syntax": "An expression can't be read.",
+        "expression.mapper": "No mapper of that name is installed.",
+        "expression.condition": "A condition gives neither true nor false.",
+        "schema.invalid": "The flow's schema is no JSON Schema.",
+        "constant_key": "A key is the same for every message.",
+        "masked_key": "A key is made of a secret, which is masked before.",
+        "order_of_schedule": "The schedule lets executions run one at a time already.",
+        "not_from_vars": "A setting that no message may choose reads something else than vars.",
+        "not_verified": "Nothing verifies who sends.",
+        "credential_missing": "There is no such credential.",
+        "credential_type": "The credential is of another type.",
+        "credential_unwanted": "No credential is taken here.",
+        "public_url_missing": "A scheme signs the URL, and the server doesn't know its own.",
+        "json_not_read": "JSON that comes under another type would not be read.",
+        "media_type_refused": "What the provider sends would be refused.",
+        "path_taken": "A path of the trigger belongs to a step that waits.",
+        "plugin_failed": "The plugin that brings a component failed to load.",
+        "unavailable": "A component can't be used here, as its extra isn't installed.",
+        "without_effect": "A setting changes nothing.",
+        "retry_at_most_once": "What runs at most once is never tried again.",
+        "unsafe_retry": "A step is tried again, and may take effect each time.",
+        "unreachable": "Steps never run.",
+        "reply_unheard": "Nobody waits for an answer.",
+        "reply_missing": "The sender waits for an answer, and on some way gets none.",
+        "secret_shown": "A secret goes where others see it.",
+        "secret_in_flow": "A secret stands in the flow's text.",
+    }
+)
+"""Each code with what it says."""

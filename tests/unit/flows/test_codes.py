@@ -1,0 +1,34 @@
+"""Each code of what is wrong with flows is described."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import hookline.flows
+from hookline.flows.codes import CODES
+
+SOURCES = [
+    *Path(hookline.flows.__file__).parent.rglob("*.py"),
+    Path(hookline.flows.__file__).parents[1] / "expressions.py",
+]
+
+
+def used() -> Iterator[str]:
+    """The code of each problem that is made, where it is written out."""
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            if name not in ("Problem", "problem"):
+                continue
+            codes = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+            for code in codes or node.args[2:3]:
+                if isinstance(code, ast.Constant) and isinstance(code.value, str):
+                    yield code.value
+
+
+def test_every_code_is_described() -> None:
+    found = set(used())
+    assert len(found) > 30, "problems aren't made as this test looks for them any more"
+    assert sorted(found - CODES.keys()) == []
