@@ -306,3 +306,29 @@ def test_a_run_calls_the_other_flows_of_its_folder_and_shows_what_it_called(flow
     (ran,) = json.loads(result.stdout)["steps"]
     assert ran["output"]["body"] == {"hello": "Ada"}
     assert ran["output"]["execution_id"] != json.loads(result.stdout)["id"]
+
+
+def test_what_is_known_at_a_step_is_told(flows: Path) -> None:
+    told = hookline("check", "--explain", "greet:hello")
+    assert told.exit_code == 0
+    assert "  → body: {hello: any}" in told.stdout.splitlines()
+    steps = json.loads(hookline("check", "--json", "--explain", str(flows / "greet.json")).stdout)["steps"]
+    assert [(step["step"], step["body"]) for step in steps] == [("hello", "{hello: any}")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "remedy"), [("greet:helo", "'hello'"), ("great", "'greet'"), ("nothing:at:all", "no flow 'nothing:at'")]
+)
+def test_what_is_to_be_told_has_to_be_there(wanted: str, remedy: str) -> None:
+    refused = hookline("check", "--explain", wanted)
+    assert refused.exit_code == 2
+    assert remedy in refused.stderr
+
+
+def test_the_cases_beside_a_flow_are_samples_of_what_it_gets(flows: Path) -> None:
+    cases = {"cases": [{"name": "one", "input": {"body": {"nam": "Ada"}}, "expect": {"outcome": "completed"}}]}
+    (flows / "greet.test.json").write_text(json.dumps(cases))
+    _, problems = checked()
+    assert ("doubtful_key", "/steps/0/with/body/hello") in [(one["code"], one["pointer"]) for one in problems]
+    (flows / "greet.test.json").write_text("no JSON")
+    assert [one["code"] for one in checked()[1]] == ["not_verified"]

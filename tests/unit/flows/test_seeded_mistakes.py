@@ -82,6 +82,7 @@ SEEDS: tuple[Seed, ...] = (
     ("csv-upload", "/steps/2/with/body/supplier", "$.trigger.body.suplier", "doubtful_key", "", "supplier"),
     ("purchase-order-xml", "/steps/0/steps/1/with/row", "$.body.price", "", "", ""),
     ("github-push", "/steps/1/switch/0/steps/0/with/url", "{{ headers.cookie }}", "secret_shown", "", "header"),
+    ("signup-form", "/steps/1/with/headers", {"Idempotency-Key": None}, "unsafe_retry", "/steps/1", "at_most_once"),
     ("bulk-import", "/steps/2/with/body/batches", "$.body.counts", "no_such_key", "", "count"),
     ("file-to-directory", "/steps/1/steps/0/with/file", "$.file.filname", "no_such_key", "", "filename"),
     ("signup-form", "/steps/1/with/json/name", "$.body.nam", "doubtful_key", "", "name"),

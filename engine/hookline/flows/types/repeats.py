@@ -15,7 +15,7 @@ def repeat_problems(walked: Walked) -> Iterator[Problem]:
         node = visit.node
         if not isinstance(node, ActionNode) or node.once or node.retry.attempts < 2:
             continue
-        if node.action.repeats(_constants(node.settings)) is False:
+        if _unsafe(node):
             yield Problem(
                 f"step {node.id!r} is tried up to {node.retry.attempts} times, and {node.action.name!r} with these "
                 "settings may take effect each time",
@@ -24,6 +24,13 @@ def repeat_problems(walked: Walked) -> Iterator[Problem]:
                 'write "delivery": "at_most_once", or "retry": {"attempts": 1}, or make it safe to repeat',
                 "warning",
             )
+
+
+def _unsafe(node: ActionNode) -> bool:
+    try:
+        return node.action.repeats(_constants(node.settings)) is False
+    except Exception:  # noqa: BLE001 - it is a plugin's, and what it trips over says nothing of the flow
+        return False
 
 
 def _constants(settings: Template) -> dict[str, Any]:
