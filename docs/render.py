@@ -16,7 +16,7 @@ from hookline.discovery import discover
 from hookline.errors import HooklineError, RequestRefused
 from hookline.flows.codes import CODES
 from hookline.jsontypes import encode
-from hookline.model.flow import BLOCKS, ActionStep, CaseDocument, FlowDocument, RetryDocument
+from hookline.model.flow import BLOCKS, ActionStep, CaseDocument, FlowDocument, RetryDocument, TriggerDocument
 from hookline.service.components import ComponentView, component_views, inputs
 
 
@@ -103,7 +103,8 @@ def _component(view: ComponentView) -> str:
 
 def language() -> str:
     """The keys of a flow and of each kind of step, with what they mean."""
-    parts = [_keys("A flow", FlowDocument), _keys("A step that runs an action: `use`", ActionStep)]
+    parts = [_keys("A flow", FlowDocument), _keys("`trigger`", TriggerDocument)]
+    parts.append(_keys("A step that runs an action: `use`", ActionStep))
     parts.append(_keys("`retry`", RetryDocument))
     parts += [_keys(f"A step with `{key}`", block) for key, block in BLOCKS.items()]
     parts.append(_keys("A case of a switch", CaseDocument))
@@ -114,8 +115,12 @@ def _keys(title: str, model: type[BaseModel]) -> str:
     lines = [f"## {title}", "", _first_line(model), ""]
     lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for one in inputs(model):
-        default = "required" if one.required else f"`{encode(one.default).decode()}`"
-        lines.append(f"| `{one.name}` | {_cell(one.type)} | {_cell(default)} | {_cell(one.description)} |")
+        # Null says the same as leaving it out.
+        default = "required" if one.required else "" if one.default is None else f"`{encode(one.default).decode()}`"
+        kind = one.type.removesuffix(" or null").replace(
+            "list of object", "list of cases" if one.name == "switch" else "list of steps"
+        )
+        lines.append(f"| `{one.name}` | {_cell(kind)} | {_cell(default)} | {_cell(one.description)} |")
     return "\n".join(lines)
 
 

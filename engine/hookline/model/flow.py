@@ -36,10 +36,14 @@ class _Document(BaseModel):
 class TriggerDocument(_Document):
     """What starts the flow."""
 
-    use: str = Field(description="The trigger's name, such as `webhook`.")
-    with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="The trigger's settings.")
+    use: str = Field(description="The trigger's name: `webhook`, `schedule`, `manual`, or one of a plugin's.")
+    with_: dict[str, Any] = Field(
+        default_factory=dict, alias="with", description="The trigger's settings, as the reference of triggers has them."
+    )
     credential: str | None = Field(
-        default=None, description="The name of the credential with which a trigger looks for what is new."
+        default=None,
+        description="The name of the credential with which a poll looks for what is new. A webhook names its own in "
+        "`verify`.",
     )
 
 
@@ -68,8 +72,16 @@ class RetryDocument(_Document):
 
 
 class _Step(_Document):
-    id: str | None = Field(default=None, pattern=STEP_ID, description="Names the step's result: `$.steps.<id>`.")
-    when: Condition = Field(default=True, description="The step runs only where this is true.")
+    id: str | None = Field(
+        default=None,
+        pattern=STEP_ID,
+        description="Names the step, once in the flow, and its result: `$.steps.<id>.body`. A step without one is "
+        "named for what it does, as in `log` and `log_2`.",
+    )
+    when: Condition = Field(
+        default=True,
+        description="The step runs only where this is true; otherwise the message passes it by.",
+    )
 
 
 class ActionStep(_Step):
@@ -77,11 +89,19 @@ class ActionStep(_Step):
 
     use: str = Field(description="The action's name, such as `http.request`.")
     with_: dict[str, Any] = Field(
-        default_factory=dict, alias="with", description="The action's settings; strings may be expressions."
+        default_factory=dict,
+        alias="with",
+        description="The action's settings, as the reference of actions has them; strings may be expressions.",
     )
     credential: str | None = Field(default=None, description="The name of the credential that it uses.")
-    retry: RetryDocument | None = Field(default=None, description="How failures are tried again.")
-    timeout: Duration | None = Field(default=None, description="The longest time for one attempt.")
+    retry: RetryDocument | None = Field(
+        default=None,
+        description="How failures are tried again. Left out: three attempts where the action says that the failure may "
+        "pass, and else one.",
+    )
+    timeout: Duration | None = Field(
+        default=None, description="The longest time for one attempt; then it fails with code `timed_out`."
+    )
     rate: Rate | None = Field(
         default=None,
         description="How often it runs at most, over all executions of the flow on a server, such as `5/s`: evenly "
@@ -89,11 +109,14 @@ class ActionStep(_Step):
     )
     delivery: Literal["at_least_once", "at_most_once"] = Field(
         default="at_least_once",
-        description="`at_most_once`: where it isn't known whether it took effect, it isn't run again, but fails with "
-        "code `outcome_unknown`.",
+        description="`at_least_once` runs it again where the server died while it ran. `at_most_once`: where it isn't "
+        "known whether it took effect, it isn't run again, but fails with code `outcome_unknown`.",
     )
     on_error: Literal["fail", "continue"] = Field(
-        default="fail", description="`continue` keeps the message and sets `steps.<id>.error`."
+        default="fail",
+        description="What happens when the attempts are used up. `fail` fails the step, so that a `catch` around it "
+        "takes over, or the execution fails; `continue` goes on with the message as it was, and sets "
+        "`steps.<id>.error`.",
     )
 
 
@@ -107,30 +130,40 @@ class CaseDocument(_Document):
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["when"]}, {"required": ["otherwise"]}]})
 
     when: Condition = Field(
-        default=None, description="The case runs where this is true.", json_schema_extra=_without_default
+        default=None, description="The case holds where this is true.", json_schema_extra=_without_default
     )
-    otherwise: Literal[True] | None = Field(default=None, description="The case runs where no other did.")
+    otherwise: Literal[True] | None = Field(
+        default=None, description="Stands in place of `when`: the case holds where no other did."
+    )
     steps: tuple["StepDocument", ...] = Field(description="What runs in this case.")
 
 
 class SwitchStep(_Step):
-    """Run the first case that holds, or each that holds."""
+    """Run the first case that holds, or each that holds. Where none does, the message passes by."""
 
-    switch: tuple[CaseDocument, ...] = Field(min_length=1, description="The cases, in order.")
-    match: Literal["first", "all"] = Field(default="first", description="Whether one case runs, or each that holds.")
+    switch: tuple[CaseDocument, ...] = Field(
+        min_length=1, description="The cases, in the order in which they are tried."
+    )
+    match: Literal["first", "all"] = Field(
+        default="first",
+        description="Whether the first case that holds runs, and its result goes on; or each, one after the other, "
+        "with the message that reached the switch, which then goes on.",
+    )
 
 
 class ForeachStep(_Step):
     """Run steps for each item of a list; the body becomes the list of results."""
 
-    foreach: ListExpression = Field(description="An expression that gives the list.")
-    steps: tuple["StepDocument", ...] = Field(min_length=1, description="What runs for each item.")
+    foreach: ListExpression = Field(description="An expression that gives the list; null counts as empty.")
+    steps: tuple["StepDocument", ...] = Field(
+        min_length=1, description="What runs for each item; the item is the body, and `index` its number from 0."
+    )
     concurrency: int = Field(default=1, ge=1, le=1000, description="How many items run side by side.")
     as_: str = Field(
         default="item",
         alias="as",
         pattern=STEP_ID,
-        description="The item's name in expressions, `item` by default.",
+        description="The item's name in expressions.",
     )
     on_error: Literal["fail", "continue"] = Field(
         default="fail", description="`continue` leaves out the items that fail and goes on."
@@ -146,7 +179,7 @@ class ParallelStep(_Step):
     """Run branches side by side; the body becomes an object with each branch's result."""
 
     parallel: dict[Annotated[str, StringConstraints(pattern=STEP_ID)], tuple["StepDocument", ...]] = Field(
-        min_length=1, description="The branches: a name, and the steps that run in it."
+        min_length=1, description="The branches: each a name, and the steps that run in it with the message that came."
     )
     on_error: Literal["fail", "continue"] = Field(
         default="fail",
@@ -158,7 +191,7 @@ class ParallelStep(_Step):
 class TryStep(_Step):
     """Run steps, and others where they fail."""
 
-    try_: tuple["StepDocument", ...] = Field(alias="try", min_length=1, description="What runs.")
+    try_: tuple["StepDocument", ...] = Field(alias="try", min_length=1, description="What runs, and may fail.")
     catch: tuple["StepDocument", ...] | None = Field(
         default=None,
         description="What runs where a step of `try` has failed, with the message that reached the block and `error` "
@@ -207,23 +240,32 @@ class FlowDocument(_Document):
     """One trigger and a list of steps."""
 
     schema_url: str | None = Field(default=None, alias="$schema", description="For editors: where the JSON Schema is.")
-    id: str = Field(pattern=FLOW_ID, max_length=100, description="Names the flow, in its URL too.")
+    id: str = Field(
+        pattern=FLOW_ID, max_length=100, description="Names the flow: its file is `<id>.json`, its URL `/hook/<id>`."
+    )
     title: str = Field(default="", description="What it does, in a line.")
     state: FlowState = Field(
         default="active",
         description="A paused flow accepts and keeps messages, a stopped one answers 404; what has begun goes on.",
     )
-    trigger: TriggerDocument
+    trigger: TriggerDocument = Field(description="What starts an execution, and makes its first message.")
     mappers: tuple[str, ...] = Field(
-        default=(), description="Expression languages that it uses besides JSONPath and Jinja."
+        default=(),
+        description="Expression languages that it uses besides JSONPath and Jinja, by name.",
     )
-    vars: dict[str, Any] = Field(default_factory=dict, description="Constants, `$.vars.<name>` in expressions.")
+    vars: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Constants, `$.vars.<name>` in expressions. The variable `HOOKLINE_VARS_<FLOW>__<NAME>` of the "
+        "server's environment gives one another value.",
+    )
     steps: tuple[StepDocument, ...] = Field(description="What runs, from top to bottom.")
-    concurrency: int = Field(default=64, ge=1, le=10000, description="How many executions run side by side.")
+    concurrency: int = Field(
+        default=64, ge=1, le=10000, description="How many executions run side by side; those that wait don't count."
+    )
     order_by: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         default=None,
         description="An expression over the message, or several that are one key together: executions with an equal "
-        "key run one at a time, in the order in which they were accepted.",
+        "key run one at a time, in the order in which they were accepted. Left out: side by side.",
     )
     order_on_failure: Literal["release", "hold"] = Field(
         default="release",
@@ -231,7 +273,8 @@ class FlowDocument(_Document):
         "retried, or released.",
     )
     timeout: Duration | None = Field(
-        default=None, description="The longest time for an execution, waits included; then it fails as `timed_out`."
+        default=None,
+        description="The longest time for an execution, waits included; then it fails with code `flow.timed_out`.",
     )
     on_error: (
         Annotated[str, StringConstraints(pattern=FLOW_ID)]
@@ -242,7 +285,9 @@ class FlowDocument(_Document):
         description="What happens when an execution fails: steps that run with `error` in scope before it ends, or the "
         "id of a flow that is started with the error and the message.",
     )
-    rate: Rate | None = Field(default=None, description="How many messages it accepts, such as `10/s`; more get 429.")
+    rate: Rate | None = Field(
+        default=None, description="How many messages it accepts in a time, such as `10/s`; more get 429."
+    )
     max_queued: int | None = Field(
         default=None,
         ge=1,

@@ -98,6 +98,10 @@ def type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         name = schema["$ref"].rpartition("/")[2]
         target = definitions.get(name, {})
         return "any JSON value" if not target else type_text(target, definitions)
+    if schema.get("x-hookline") == "expression":
+        return "expression"
+    if "properties" in schema:
+        return "object"
     for joined in ("anyOf", "oneOf"):
         if joined in schema:
             return _either(type_text(part, definitions) for part in schema[joined])
