@@ -201,8 +201,9 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
         case Conclude(key, path):
             yield Operation(statements.CONCLUDE, key, (key, path), place)
             yield Operation(statements.DROP_RESULTS, key, (key, path), place)
-        case Park(key, at, ready_at, reason):
-            yield Operation(statements.PARK, key, (key, micros(at), micros(ready_at), _storable(reason)), place)
+        case Park(key, at, ready_at, reason, cancelling):
+            parked = (key, micros(at), micros(ready_at), _storable(reason), int(cancelling))
+            yield Operation(statements.PARK, key, parked, place)
         case Await(key, path, flow_id, step_id, sought, at):
             hashed = None if sought is None else key_hash(sought)
             yield Operation(statements.FORGET_TIMEOUT, key, (key, path), place)

@@ -306,15 +306,16 @@ DROP_RESULTS: Final = Statement(
     repeated=True,
 )
 
-#: Where what one of its steps waits for has come meanwhile, or it is to be cancelled, it is ready at once.
+#: Where what one of its steps waits for has come meanwhile, or it is to be cancelled and doesn't know, it is ready at
+#: once.
 PARK: Final = Statement(
     "park",
-    (("id", "text"), ("at", "bigint"), ("ready_at", "bigint"), ("reason", "text")),
+    (("id", "text"), ("at", "bigint"), ("ready_at", "bigint"), ("reason", "text"), ("cancelling", "bigint")),
     "UPDATE executions SET state = 'waiting', reason = v.reason,"
-    " ready_at = CASE WHEN executions.cancel_asked_at IS NOT NULL OR EXISTS (SELECT 1 FROM waits, callbacks"
-    " WHERE waits.execution_id = v.id AND callbacks.execution_id = waits.execution_id"
-    " AND callbacks.path = waits.path) THEN v.at ELSE v.ready_at END FROM {v}"
-    " WHERE executions.id = v.id AND executions.state IN ('queued', 'running')",
+    " ready_at = CASE WHEN (v.cancelling = 0 AND executions.cancel_asked_at IS NOT NULL)"
+    " OR EXISTS (SELECT 1 FROM waits, callbacks WHERE waits.execution_id = v.id"
+    " AND callbacks.execution_id = waits.execution_id AND callbacks.path = waits.path)"
+    " THEN v.at ELSE v.ready_at END FROM {v} WHERE executions.id = v.id AND executions.state IN ('queued', 'running')",
 )
 
 #: One that never ran ends here; all others end themselves, since blocks may have something to do then.

@@ -163,12 +163,12 @@ class Harness:
                     return execution
                 await asyncio.sleep(0.002)
 
-    async def advance_until(self, engine: Engine, execution_id: str, *states: State) -> Execution:
-        """The same, while time passes."""
+    async def advance_until(self, engine: Engine, execution_id: str, *states: State, seconds: float = 1) -> Execution:
+        """The same, while time passes, so many seconds at once."""
         task = asyncio.ensure_future(self.until(engine, execution_id, *states))
         while not task.done():
             await asyncio.wait((task,), timeout=0.02)
-            self.clock.advance(1)
+            self.clock.advance(seconds)
         return await task
 
     async def until_calls(self, count: int) -> None:

@@ -133,8 +133,11 @@ class ExecutionRun:
             self.waits_for = reason
 
     def stands(self, frame: Frame, past: StepRecord) -> bool:
-        """Whether a failure that is journalled is no reason to try again: something takes it."""
-        return frame.lenient or (bool(self.flow.on_error_steps) and past.seq > self.reopened_after)
+        """Whether a failure that is journalled is no reason to try again.
+
+        Only an operator's retry is one, and not where something in the flow takes the failure.
+        """
+        return frame.lenient or past.seq > self.reopened_after
 
     def pure(
         self,

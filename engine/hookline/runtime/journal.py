@@ -97,6 +97,11 @@ class Journal:
         self._items.note(record, self._group)
         return record
 
+    def items_of(self, path: str) -> set[int]:
+        """The items of a foreach of which there are entries, by their places."""
+        start = f"{path}["
+        return {int(one[len(start) :].partition("]")[0]) for one in self._past if one.startswith(start)}
+
     async def block(self, path: str, total: int, at: datetime) -> BlockProgress:
         """How far a foreach has got whose items are not kept one by one; `at` is when it began, where it begins now."""
         await self.flush()

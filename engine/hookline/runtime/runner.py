@@ -95,7 +95,10 @@ class Runner:
         self._on_start = on_start
         self._hook_urls = hook_urls
         self._causes_gone = 0
-        self._running: dict[str, ExecutionRun] = {}
+        self._running: dict[str, ExecutionRun | None] = {}
+        """What is delivered now; None until it is known how far it has got."""
+        self._cancelled: set[str] = set()
+        """Those of them that are to end as soon as that is known."""
 
     def causes_changed(self) -> None:
         """What executions lack may be there now; to be called as soon as it is."""
@@ -103,12 +106,24 @@ class Runner:
 
     def cancel(self, execution_id: str) -> None:
         """Let an execution that runs here end as cancelled; that somebody asked for it is durable."""
-        run = self._running.get(execution_id)
-        if run is not None:
+        if execution_id not in self._running:
+            return
+        run = self._running[execution_id]
+        if run is None:
+            self._cancelled.add(execution_id)
+        else:
             run.interruption.interrupt(CANCELLED)
 
     async def run(self, delivery: Delivery) -> None:
         """Run a delivery until it ends or waits, and acknowledge it. Raises only CancelledError."""
+        self._running[delivery.execution_id] = None
+        try:
+            await self._try(delivery)
+        finally:
+            del self._running[delivery.execution_id]
+            self._cancelled.discard(delivery.execution_id)
+
+    async def _try(self, delivery: Delivery) -> None:
         try:
             await self._run(delivery)
         except StoreError as error:
@@ -174,14 +189,11 @@ class Runner:
         )
         if envelope.arrival.replay_of is not None:
             run.edited = edited_steps(past)
-        if execution is not None and execution.cancel_asked_at is not None:
+        if run.id in self._cancelled or (execution is not None and execution.cancel_asked_at is not None):
             run.interruption.interrupt(CANCELLED)
         self._running[run.id] = run
-        try:
-            async with in_time(run):
-                last, follows = await self._walk(run)
-        finally:
-            del self._running[run.id]
+        async with in_time(run):
+            last, follows = await self._walk(run)
         try:
             await run.journal.close(last, *follows)
         except asyncio.CancelledError:
@@ -220,7 +232,7 @@ class Runner:
         if ending is Ending.WAITING:
             run.wait_until(run.deadline, run.waits_for)
             reason = f"{BLOCKED}{run.blocked}" if run.blocked else run.waits_for
-            return Park(run.id, now, run.ready_at, reason), ()
+            return Park(run.id, now, run.ready_at, reason, run.interruption.cause is CANCELLED), ()
         if self._services.trial is not None:
             self._services.trial.ended(run.id, frame.message)
         if failed is not None:

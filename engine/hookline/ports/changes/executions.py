@@ -40,12 +40,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """queued or running → waiting; it becomes ready again at `ready_at`, or where that is None when it is unblocked."""
+    """queued or running → waiting; it becomes ready again at `ready_at`, or where that is None when it is unblocked.
+
+    It is ready at once where what it waits for has come meanwhile, or somebody wants it cancelled.
+    """
 
     execution_id: str
     at: datetime
     ready_at: datetime | None
     reason: str
+    cancelling: bool = False
+    """It knows that it is to be cancelled, and waits in what is done at the end: that wish makes it ready no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from hookline.connector import Reply
+from hookline.connector import STOPPED, Reply
 from hookline.errors import StepError
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.jsontypes import encode
@@ -15,7 +15,7 @@ from hookline.runtime.block_progress import BlockProgress
 from hookline.runtime.blocks.block import RunSteps, evaluate_aside
 from hookline.runtime.blocks.item_results import collected
 from hookline.runtime.blocks.item_source import ItemSource, ListItems, StreamItems
-from hookline.runtime.blocks.side_by_side import block_failed, known_failure, side_by_side
+from hookline.runtime.blocks.side_by_side import block_failed, known_failure, known_stop, side_by_side, still_ending
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed, error_info
 from hookline.runtime.interruption import SUPERSEDED, Interrupted, Interruption
@@ -48,7 +48,7 @@ async def run_foreach(run: ExecutionRun, node: ForeachNode, frame: Frame, run_st
     block: BlockProgress | None = None
     if many:
         past = run.journal.past(path)
-        if past is not None and past.state is StepState.SUCCEEDED:
+        if past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name:
             return replay(run, frame, node.id, past)
         block = await run.journal.block(path, total, frame.now)
     with frame.interruption.narrower() as together:
@@ -86,22 +86,28 @@ class _Items:
         self._results: list[Any] = [_NOTHING] * (self._total if block is None else 0)
         self._failed = 0
         self._waiting: dict[int, Any] = {}
+        self._last = -1
+        """The last item that was taken: they come in order."""
         self._stopped = False
         self._latest = frame.now if block is None else block.latest
 
     async def run(self) -> Ending:
         frame, node = self._frame, self._node
-        failure = known_failure(self._run, frame, node.id)
-        if failure is not None:
+        failure, self._stopped = known_failure(self._run, frame, node.id), known_stop(self._run, frame, node.id)
+        if failure is not None or self._stopped:
             self._together.interrupt(SUPERSEDED)
         try:
             left = await self._all()
+            if isinstance(left, StepFailed):
+                failure = failure or left
+            ends = failure is not None or self._stopped or left is not None
+            ending = ends and await self._end_waiting()
         finally:
             await self._source.close()
         frame.now = self._latest
-        if isinstance(left, StepFailed):
-            failure = failure or left
-        if (failure is not None or self._stopped or left is not None) and await self._end_waiting():
+        if ending and (failure is not None or self._stopped):
+            return still_ending(self._run, frame, node.id, "foreach", failure)
+        if ending:
             return Ending.WAITING
         frame.interruption.check()
         if failure is not None:
@@ -128,6 +134,7 @@ class _Items:
             if taken is None:
                 return
             index, item = taken
+            self._last = max(self._last, index)
             await self._item(index, item)
             if self._stopped:
                 return
@@ -191,13 +198,25 @@ class _Items:
     async def _end_waiting(self) -> bool:
         """Let the items that wait run what they have to run at their end; whether one of them still waits."""
         self._together.interrupt(SUPERSEDED)
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._waiting = self._waiting | await self._begun(), {}
         for index, item in waiting.items():
             try:
                 await self._item(index, item)
             except (StepFailed, Interrupted):
                 continue
         return bool(self._waiting)
+
+    async def _begun(self) -> dict[int, Any]:
+        """The items that had begun before the execution was resumed, and to which this run hasn't come."""
+        entered = self._run.journal.items_of(self._frame.prefix + self._node.id)
+        left = {index for index in entered if index > self._last}
+        begun: dict[int, Any] = {}
+        while left and (taken := await self._source.take()) is not None:
+            index, item = taken
+            if index in left:
+                left.remove(index)
+                begun[index] = item
+        return begun
 
     def _finish(self) -> Ending:
         frame, node = self._frame, self._node

@@ -9,7 +9,7 @@ from hookline.flows.blocks.parallel import ParallelNode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.message import Message
 from hookline.runtime.blocks.block import RunSteps
-from hookline.runtime.blocks.side_by_side import block_failed, known_failure, side_by_side
+from hookline.runtime.blocks.side_by_side import block_failed, known_failure, known_stop, side_by_side, still_ending
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.interruption import SUPERSEDED, Interrupted, Interruption
@@ -39,16 +39,18 @@ class _Branches:
 
     async def run(self, together: Interruption) -> Ending:
         frame, node = self._frame, self._node
-        failure = known_failure(self._run, frame, node.id)
-        if failure is not None:
+        failure, stopped = known_failure(self._run, frame, node.id), known_stop(self._run, frame, node.id)
+        if failure is not None or stopped:
             together.interrupt(SUPERSEDED)
         left = await side_by_side([partial(self._branch, name, together) for name in node.branches], together)
         frame.now = self._latest
         if isinstance(left, StepFailed):
             failure = failure or left
-        stopped = Ending.STOPPED in self._endings.values()
+        stopped = stopped or Ending.STOPPED in self._endings.values()
         if (failure is not None or stopped or left is not None) and await self._end_waiting(together):
-            return Ending.WAITING
+            if failure is None and not stopped:
+                return Ending.WAITING
+            return still_ending(self._run, frame, node.id, "parallel", failure)
         frame.interruption.check()
         if failure is not None:
             raise block_failed(self._run, frame, node.id, "parallel", failure)

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
+from hookline.connector import STOPPED
 from hookline.model.execution import StepState
 from hookline.runtime.execution_run import ExecutionRun
-from hookline.runtime.frame import Frame, StepFailed
+from hookline.runtime.frame import Ending, Frame, StepFailed
 from hookline.runtime.interruption import SUPERSEDED, Interrupted, Interruption
 
 
@@ -39,8 +40,26 @@ async def side_by_side(
     return failed or interrupted
 
 
+def known_stop(run: ExecutionRun, frame: Frame, block_id: str) -> bool:
+    """Whether a part of a block has stopped the execution, and others still had something to do at their end."""
+    past = run.journal.past(frame.prefix + block_id)
+    return past is not None and past.signal == STOPPED.name
+
+
+def still_ending(run: ExecutionRun, frame: Frame, block_id: str, use: str, failure: StepFailed | None) -> Ending:
+    """Note why a block comes to its end, while parts of it wait that have begun to end: they don't go on otherwise.
+
+    `failure`: that of the block; None where a part of it has stopped the execution.
+    """
+    if failure is not None:
+        block_failed(run, frame, block_id, use, failure)
+    else:
+        run.pure(frame, block_id, use, StepState.SUCCEEDED, signal=STOPPED.name)
+    return Ending.WAITING
+
+
 def known_failure(run: ExecutionRun, frame: Frame, block_id: str) -> StepFailed | None:
-    """The failure with which a block has ended, where something around it has taken that."""
+    """The failure with which a block has ended, or comes to its end."""
     past = run.journal.past(frame.prefix + block_id)
     if past is None or past.state is not StepState.FAILED or past.error is None or not run.stands(frame, past):
         return None

@@ -186,6 +186,19 @@ class StatesContract(StoreFixtures):
             with pytest.raises(ExecutionNotFound, match=nobody):
                 await store.commit([change])
 
+    @pytest.mark.parametrize("knows", [False, True])
+    async def test_one_that_is_to_be_cancelled_waits_only_where_it_knows(
+        self, store: Store, envelopes: Envelopes, knows: bool
+    ) -> None:
+        now = envelopes.clock.now()
+        later = now + timedelta(minutes=5)
+        id_ = await self._bring(store, envelopes, State.RUNNING)
+        await store.commit([Cancel(id_, now)])
+        await store.commit([Park(id_, now, later, "sleep", cancelling=knows)])
+        execution = await store.execution(id_)
+        assert execution is not None
+        assert execution.ready_at == (later if knows else now)
+
     async def test_unblocking_makes_ready_what_is_blocked_and_nothing_else(
         self, store: Store, envelopes: Envelopes
     ) -> None:
