@@ -38,6 +38,7 @@ from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.system_clock import SystemClock
 from hookline.service import views
+from hookline.service.recordings import recorded
 from hookline.service.repairs import (
     cause_parts,
     chosen_by,
@@ -110,6 +111,10 @@ class Access(FlowAccess, KeptAccess, Protocol):
 
     async def start(self, flow_id: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """Start a flow with a message: `body, headers, dedupe_key`. Raises NoServer."""
+        ...
+
+    async def recordings(self, flow_id: str, since: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
+        """Executions of a flow that have ended, with their messages and journals."""
         ...
 
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
@@ -224,6 +229,9 @@ class _Direct(DirectFlows, DirectKept):
         asked = chosen_by({name: str(value) for name, value in given.items() if value is not None})
         page = await _page_of(self._store.executions(**asked, cursor=cursor, limit=limit))
         return _json(views.page_view(page))
+
+    async def recordings(self, flow_id: str, since: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
+        return _json(await _page_of(recorded(self._store, flow_id, since, cursor, limit)))
 
     async def cancel(self, execution_id: str) -> None:
         envelope = await readable(self._store, execution_id)
@@ -343,6 +351,11 @@ class _Remote(RemoteFlows, RemoteKept):
 
     async def execution(self, execution_id: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = await self._ask("GET", f"/executions/{quote(execution_id, safe='')}")
+        return found
+
+    async def recordings(self, flow_id: str, since: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
+        query = {"since": since, "cursor": cursor, "limit": limit}
+        found: Mapping[str, Any] = await self._ask("GET", f"/flows/{quote(flow_id, safe='')}/recordings", query)
         return found
 
     async def retry(self, execution_id: str) -> None:

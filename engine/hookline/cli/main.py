@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "run": ("hookline.cli.run", "Run a flow once, on an input."),
     "start": ("hookline.cli.start", "Start a flow on the running server."),
     "test": ("hookline.cli.test", "Run the cases of flows."),
+    "backtest": ("hookline.cli.backtest", "Try a changed flow on messages that have come."),
     "send": ("hookline.cli.send", "Send a flow a message, signed as its provider would."),
     "components": ("hookline.cli.components", "What steps and triggers can use, and how."),
     "plugins": ("hookline.cli.plugins", "Which plugins are installed, and whether they work."),

@@ -41,6 +41,7 @@ from hookline.service.deploys import add_deploys
 from hookline.service.kept import add_kept
 from hookline.service.openapi import operation
 from hookline.service.readiness import Readiness
+from hookline.service.recordings import add_recordings
 from hookline.service.repairs import FILTERS, chosen_by, repair_routes
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
 
@@ -118,6 +119,7 @@ def _api(engine: Engine, token: str) -> Blueprint:
     _flows(api, engine)
     add_deploys(api, engine)
     add_kept(api, engine)
+    add_recordings(api, engine)
     _executions(api, engine)
     repair_routes(api, engine)
     _credentials(api, engine)

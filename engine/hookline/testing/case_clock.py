@@ -56,6 +56,10 @@ class CaseClock:
         woken = self._sleeper(at)
         woken.add_done_callback(lambda done: None if done.cancelled() else call())
 
+    def advance_to(self, at: datetime) -> None:
+        """Time has passed, where that is ahead; nobody is woken yet."""
+        self._now = max(self._now, at)
+
     def leap(self) -> bool:
         """Wake those whose time comes next, or say that there are none; false where that was said before."""
         while self._sleepers and self._sleepers[0][2].done():

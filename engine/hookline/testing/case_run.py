@@ -1,14 +1,15 @@
 """Running the cases of flows, one after the other: as in production, with nothing outside, and with time that leaps."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from hookline.connector import Action
 from hookline.errors import FlowInvalid, HooklineError
 from hookline.flows.catalog import Catalog
 from hookline.flows.compiled import CompiledFlow
@@ -22,7 +23,9 @@ from hookline.testing.case_clock import START, CaseClock, CaseLoop
 from hookline.testing.case_world import Call, CaseWorld, Ended
 from hookline.testing.cases import Case, InputAttachment
 from hookline.testing.expectations import judge
-from hookline.testing.stubs import CaseStubs, Outside
+from hookline.testing.stubs import CaseStubs, Outside, runs_itself
+
+T = TypeVar("T", bound=Outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,35 @@ class CaseRunner:
         """Run a case; `folder` has its files, and the flows that its flow calls."""
         return self._runner.run(self._case(flow, case, folder))
 
-    def try_out(self, flow: CompiledFlow, envelope: Envelope, outside: Outside, folder: Path) -> Ended:
-        """Run a flow on a message, with whatever stands for the outside."""
-        return self._runner.run(self._world(flow, outside, CaseClock(envelope.accepted_at), folder, "").run(envelope))
+    def replay(
+        self,
+        flow: CompiledFlow,
+        envelope: Envelope,
+        outside: Callable[[Callable[[datetime | None], None]], T],
+        folder: Path,
+    ) -> tuple[Ended, T]:
+        """Run a flow on a message from `accepted_at` on, against a recording.
+
+        `outside` makes what answers; it is given what it calls with the time of each answer, or None to stop.
+        """
+        clock = CaseClock(envelope.accepted_at)
+
+        def passed(at: datetime | None) -> None:
+            if at is None:
+                clock.stuck.set()
+            else:
+                clock.advance_to(at)
+
+        answers = outside(passed)
+        world = self._world(
+            flow,
+            answers,
+            clock,
+            folder,
+            envelope.execution_id,
+            lambda action: action.pure or _speaks(action, self._registry),
+        )
+        return self._runner.run(world.run(envelope)), answers
 
     async def _case(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
         began, clock = monotonic(), CaseClock(case.now or START)
@@ -117,7 +146,15 @@ class CaseRunner:
             judge(case, ended),
         )
 
-    def _world(self, flow: CompiledFlow, outside: Outside, clock: CaseClock, folder: Path, seed: str) -> CaseWorld:
+    def _world(
+        self,
+        flow: CompiledFlow,
+        outside: Outside,
+        clock: CaseClock,
+        folder: Path,
+        seed: str,
+        itself: Callable[[Action], bool] | None = None,
+    ) -> CaseWorld:
         self._loop.clock = clock
         return CaseWorld(
             flow,
@@ -127,6 +164,7 @@ class CaseRunner:
             blobs=self._blobs,
             others=lambda flow_id: self._beside(folder, flow_id),
             seed=f"{flow.id}\n{seed}",
+            itself=itself or (lambda action: runs_itself(action, self._registry)),
         )
 
     def _beside(self, folder: Path, flow_id: str) -> CompiledFlow | None:
@@ -160,3 +198,8 @@ class CaseRunner:
         finally:
             await writer.abort()
         return Attachment(blob.id, given.name, given.filename or given.file, given.type, blob.size, blob.sha256)
+
+
+def _speaks(action: Action, registry: Registry) -> bool:
+    """Whether an action says or directs something, and gives no result of its own."""
+    return any(not c.prefix and action in c.actions.values() for c in registry.connectors.values())

@@ -1,6 +1,7 @@
 """The world of one trial: the engine's own runner over a store in memory, in time that leaps, with nothing outside."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -30,9 +31,11 @@ from hookline.runtime.runner import Runner
 from hookline.runtime.services import Services
 from hookline.testing.case_clock import CaseClock
 from hookline.testing.memory_store import MemoryStore
-from hookline.testing.stubs import Outside, runs_itself
+from hookline.testing.stubs import Outside
 
 _HOOKS: Final = "https://hookline.test/resume"
+#: What a flow logs while it is tried out is of no interest, and would stand among what a command prints.
+_LOG: Final = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 _DONE: Final = frozenset({StepState.SUCCEEDED, StepState.FAILED})
 
 
@@ -102,13 +105,18 @@ class CaseWorld:
         blobs: Blobs,
         others: Callable[[str], CompiledFlow | None] = lambda flow_id: None,
         seed: str = "",
+        itself: Callable[[Action], bool],
     ) -> None:
-        """`others` gives the flows that it may call; those that it hasn't are answered from outside."""
+        """`itself`: whether an action runs, and isn't answered from outside.
+
+        `others` gives the flows that it may call; those that it hasn't are answered from outside.
+        """
         self._flow = flow
         self._outside = outside
         self._clock = clock
         self._registry = registry
         self._others = others
+        self._itself = itself
         self._store = MemoryStore(self._committed)
         self._ids = Ids(clock, Random(seed).getrandbits)  # noqa: S311 - the same case has the same ids each time
         self._replies = Replies()
@@ -137,7 +145,7 @@ class CaseWorld:
             flows=self,
             clock=clock,
             metrics=Metrics(),
-            log=structlog.get_logger("hookline.testing"),
+            log=_LOG,
             files_root=None,
             describe=lambda action: str(registry.origin("action", action.name)),
             new_id=self._ids.new,
@@ -283,7 +291,7 @@ class CaseWorld:
 
     def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Any:
         """Answer in an action's place, where it has effects."""
-        if runs_itself(action, self._registry):
+        if self._itself(action):
             return None
         full = self._prefixes[execution_id] + path
         self._calls.append(Call(full, action.name, settings))
