@@ -121,6 +121,20 @@ async def test_a_branch_that_waits_lets_the_others_end_and_a_restart_repeats_not
         assert harness.probe.steps() == ["late", "soon", "late"] or harness.probe.steps() == ["soon", "late", "late"]
 
 
+# --- switch ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_switch_gives_the_message_that_it_passes_on(harness: Harness) -> None:
+    cases = [
+        {"when": "{{ body.n > 1 }}", "steps": [act("many", "many")]},
+        {"otherwise": True, "steps": [act("one", "one")]},
+    ]
+    harness.flow("f", [{"id": "how", "switch": cases}, act("between", 1), act("last", "$.steps.how.body")])
+    async with harness.engine() as engine:
+        await harness.until(engine, await harness.send(engine, "f", {"n": 2}))
+        assert harness.probe.calls[-1][3] == "many"
+
+
 # --- try -------------------------------------------------------------------------------------------------------------
 
 

@@ -256,7 +256,6 @@ class _Walk:
         if not messages:
             return None
         behind = _known(scope, ends)
-        # The switch itself has no result.
         return behind.with_message(scope.message if node.match == "all" else either(messages))
 
     def foreach(self, node: ForeachNode, scope: Scope) -> Scope:

@@ -25,6 +25,7 @@ async def run_switch(run: ExecutionRun, node: SwitchNode, frame: Frame, run_step
             frame.adopt(branch)
         else:
             frame.now = max(frame.now, branch.now)
+    frame.steps[node.id] = {"body": frame.message.body}
     return Ending.DONE
 
 
