@@ -14,8 +14,8 @@ from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import decode, encode
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.testing.case_run import CaseRunner
-from hookline.testing.case_world import Ended
 from hookline.testing.cases import Answer
+from hookline.testing.ended import Ended
 from hookline.testing.flow_places import without_items
 
 _SIGNALS: Final = {signal.name: signal for signal in (PASS, FILTERED, STOPPED)}

@@ -20,8 +20,9 @@ from hookline.model.reply import CallerReply
 from hookline.ports import Blobs
 from hookline.registry import Registry
 from hookline.testing.case_clock import START, CaseClock, CaseLoop
-from hookline.testing.case_world import Call, CaseWorld, Ended
+from hookline.testing.case_world import CaseWorld
 from hookline.testing.cases import Case, InputAttachment
+from hookline.testing.ended import Call, Ended
 from hookline.testing.expectations import judge
 from hookline.testing.stubs import CaseStubs, Outside, runs_itself
 

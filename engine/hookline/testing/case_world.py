@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -18,7 +18,6 @@ from hookline.model.callback import Call as Arrived
 from hookline.model.callback import pack_callback, raw_json
 from hookline.model.execution import FINAL, ErrorInfo, Outcome, State, StepRecord, StepState
 from hookline.model.message import Envelope, Message
-from hookline.model.reply import CallerReply
 from hookline.model.stream import Stream
 from hookline.ports import Accept, AddState, Await, Blobs, CallBack, Cancel, Change, End, Publish, Record, Start, Store
 from hookline.registry import Registry
@@ -30,6 +29,7 @@ from hookline.runtime.resources import EngineResources
 from hookline.runtime.runner import Runner
 from hookline.runtime.services import Services
 from hookline.testing.case_clock import CaseClock
+from hookline.testing.ended import Call, Ended
 from hookline.testing.memory_store import MemoryStore
 from hookline.testing.stubs import Outside
 
@@ -37,38 +37,6 @@ _HOOKS: Final = "https://hookline.test/resume"
 #: What a flow logs while it is tried out is of no interest, and would stand among what a command prints.
 _LOG: Final = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 _DONE: Final = frozenset({StepState.SUCCEEDED, StepState.FAILED})
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call that went nowhere, and was answered from outside the flow."""
-
-    step: str
-    use: str
-    settings: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What became of a trial."""
-
-    outcome: Outcome | None
-    """None where it waits for ever."""
-    body: Any
-    error: ErrorInfo | None
-    reason: str | None
-    """What it waits for."""
-    reply: CallerReply | None
-    steps: Mapping[str, Sequence[StepRecord]]
-    """All that the journal ever held, by path."""
-    path: tuple[str, ...]
-    calls: tuple[Call, ...]
-    took: timedelta
-    exact: bool
-    missing: tuple[str, ...] = ()
-    """What it met, and nothing outside was there for."""
-    unanswered: tuple[str, ...] = ()
-    """Steps that waited, and nobody called."""
 
 
 @dataclass(slots=True)

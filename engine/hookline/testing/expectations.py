@@ -3,21 +3,19 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from hookline.jsontypes import reader
 from hookline.model.execution import StepRecord, StepState
 from hookline.testing.cases import Case, ExpectedCall
-
-if TYPE_CHECKING:
-    from hookline.testing.case_world import Call, Ended
+from hookline.testing.ended import Call, Ended
 
 _SECOND: Final = timedelta(seconds=1)
 
 
-def judge(case: Case, ended: "Ended") -> tuple[str, ...]:
+def judge(case: Case, ended: Ended) -> tuple[str, ...]:
     """How what became of a case differs from what it expects; nothing where it passed."""
     expect, named = case.expect, case.expect.model_fields_set
     found: list[str] = list(ended.missing)
@@ -89,7 +87,7 @@ def differences(expected: Any, actual: Any, place: str = "") -> list[str]:
     return []
 
 
-def _why(ended: "Ended") -> str:
+def _why(ended: Ended) -> str:
     if ended.error is not None:
         return f": {ended.error.step or 'flow'}: {ended.error.message}"
     if ended.unanswered:
@@ -97,7 +95,7 @@ def _why(ended: "Ended") -> str:
     return f": {ended.reason}" if ended.outcome is None and ended.reason else ""
 
 
-def _step_differences(expected: dict[str, Any], ended: "Ended") -> list[str]:
+def _step_differences(expected: dict[str, Any], ended: Ended) -> list[str]:
     found: list[str] = []
     for path, wanted in expected.items():
         records = ended.steps.get(path, ())
@@ -123,7 +121,7 @@ def _path_differences(expected: Sequence[str], actual: Sequence[str]) -> list[st
     return []
 
 
-def _call_differences(expected: Sequence[ExpectedCall], actual: Sequence["Call"]) -> list[str]:
+def _call_differences(expected: Sequence[ExpectedCall], actual: Sequence[Call]) -> list[str]:
     if len(expected) != len(actual):
         made = ", ".join(call.step for call in actual) or "none"
         return [f"there should be {len(expected)} calls, and there are {len(actual)}: {made}"]
