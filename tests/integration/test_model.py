@@ -1,8 +1,8 @@
 """Flows made by chance, killed at commits made by chance: they end as the rules of the language say.
 
 A batch of flows runs in one engine, which is dropped at some commit, as by `kill -9`, several times over. What is then
-held: each ends once, nothing that was journalled is done again, nothing waits any more, and what it did and how it ended
-is what the reference says.
+held: each ends once, nothing that was journalled is done again, nothing waits any more, and what it did and how it
+ended is what the reference says.
 """
 
 import asyncio
