@@ -3,6 +3,8 @@
 `HOOKLINE_FAULT=<point>[:n]` sends SIGKILL to the process at its n-th passing of the point (the first, where n is left
 out). A commit that carries changes of several kinds passes the points of each.
 
+`HOOKLINE_FAULT_TRACE=<file>` writes down which points are passed: a line for each passing, of those passed together.
+
 | point | just before, or just after, the commit of |
 | --- | --- |
 | `accept.before_commit`, `accept.after_commit` | an accepted message |
@@ -35,12 +37,14 @@ out). A commit that carries changes of several kinds passes the points of each.
 
 import os
 import signal
+from collections.abc import Sequence
 from threading import Lock
 from typing import Final
 
 from hookline.errors import ConfigError
 
 VARIABLE: Final = "HOOKLINE_FAULT"
+TRACE_VARIABLE: Final = "HOOKLINE_FAULT_TRACE"
 
 POINTS: Final = frozenset(
     f"{kind}.{side}_commit"
@@ -98,11 +102,29 @@ class Fault:
             return self._left == 0
 
 
+class Trace:
+    """A file that is told which points are passed; what it was told outlives the process."""
+
+    def __init__(self, path: str) -> None:
+        """Raise ConfigError where the file can't be written."""
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(f"{TRACE_VARIABLE}: {path} can't be written: {error.strerror}") from error
+
+    def note(self, points: Sequence[str]) -> None:
+        """Write down points that are passed together."""
+        os.write(self._file, f"{' '.join(points)}\n".encode())
+
+
 # Read once, when the process starts: a fault belongs to a whole run, and an unset one must cost a commit nothing.
 _fault: Final = Fault(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
+_trace: Final = Trace(os.environ[TRACE_VARIABLE]) if os.environ.get(TRACE_VARIABLE) else None
 
 
-def fault(*points: str, armed: Fault | None = _fault) -> None:
+def fault(*points: str, armed: Fault | None = _fault, trace: Trace | None = _trace) -> None:
     """Pass points: die here if the environment says so."""
+    if trace is not None:
+        trace.note(points)
     if armed is not None and any(armed.passed(point) for point in points):
         os.kill(os.getpid(), signal.SIGKILL)

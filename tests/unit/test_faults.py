@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from hookline import faults
 from hookline.errors import ConfigError
-from hookline.faults import POINTS, Fault
+from hookline.faults import POINTS, Fault, Trace
 
 
 def test_a_fault_is_counted_down_at_its_point() -> None:
@@ -38,11 +39,10 @@ def test_the_documented_points_are_those_that_exist() -> None:
     assert documented == POINTS
 
 
-def _run(variable: str) -> int:
+def _run(variable: str, trace: Path | None = None) -> int:
     program = "from hookline.faults import fault; fault('end.after_commit'); fault('end.after_commit', 'x')"
-    return subprocess.run(
-        [sys.executable, "-c", program], env=os.environ | {"HOOKLINE_FAULT": variable}, check=False, timeout=60
-    ).returncode
+    environment = os.environ | {"HOOKLINE_FAULT": variable, "HOOKLINE_FAULT_TRACE": "" if trace is None else str(trace)}
+    return subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=60).returncode
 
 
 def test_a_process_dies_at_the_point() -> None:
@@ -52,3 +52,13 @@ def test_a_process_dies_at_the_point() -> None:
 def test_a_process_lives_without_a_fault_or_beyond_it() -> None:
     assert _run("") == 0
     assert _run("end.after_commit:3") == 0
+
+
+def test_the_points_that_are_passed_are_written_down_the_last_one_too(tmp_path: Path) -> None:
+    assert _run("end.after_commit:2", tmp_path / "trace") == -signal.SIGKILL
+    assert (tmp_path / "trace").read_text().splitlines() == ["end.after_commit", "end.after_commit x"]
+
+
+def test_a_trace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="HOOKLINE_FAULT_TRACE: .*: Is a directory"):
+        Trace(str(tmp_path))
