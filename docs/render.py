@@ -16,7 +16,15 @@ from hookline.discovery import discover
 from hookline.errors import HooklineError, RequestRefused
 from hookline.flows.codes import CODES
 from hookline.jsontypes import encode
-from hookline.model.flow import BLOCKS, ActionStep, CaseDocument, FlowDocument, RetryDocument, TriggerDocument
+from hookline.model.flow import (
+    BLOCKS,
+    ActionStep,
+    CaseDocument,
+    FlowDocument,
+    RetentionDocument,
+    RetryDocument,
+    TriggerDocument,
+)
 from hookline.service.components import ComponentView, component_views, inputs
 
 
@@ -105,7 +113,7 @@ def language() -> str:
     """The keys of a flow and of each kind of step, with what they mean."""
     parts = [_keys("A flow", FlowDocument), _keys("`trigger`", TriggerDocument)]
     parts.append(_keys("A step that runs an action: `use`", ActionStep))
-    parts.append(_keys("`retry`", RetryDocument))
+    parts += [_keys("`retry`", RetryDocument), _keys("`retention`", RetentionDocument)]
     parts += [_keys(f"A step with `{key}`", block) for key, block in BLOCKS.items()]
     parts.append(_keys("A case of a switch", CaseDocument))
     return "\n\n".join(parts)

@@ -115,6 +115,18 @@ class Settings(BaseSettings):
         ge=timedelta(hours=1),
         description="How long uploaded files are kept once the executions that use them have ended, such as `30d`.",
     )
+    retention: Duration = Field(
+        default=timedelta(days=30),
+        ge=timedelta(minutes=1),
+        description="How long executions are kept once they have ended, such as `30d`, unless their flow says "
+        "otherwise.",
+    )
+    disk_budget: ByteSize = Field(
+        default=ByteSize(5_000_000_000),
+        ge=1_000_000,
+        description="How much database and files may take on disk, such as `5GB`. Above it the executions that ended "
+        "first go; where that isn't enough, messages get 503.",
+    )
     max_backlog: int = Field(
         default=1_000_000, ge=1, description="How many messages may wait for one flow; more get 429."
     )

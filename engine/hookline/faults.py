@@ -32,6 +32,7 @@ out). A commit that carries changes of several kinds passes the points of each.
 | `cursor.before_commit`, `cursor.after_commit` | how far a trigger has got |
 | `publish.before_commit`, `publish.after_commit` | a version of a flow |
 | `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed |
+| `purge.before_commit`, `purge.after_commit` | what has been kept long enough |
 | `blob.before_commit`, `blob.after_commit` | a file in the blob store |
 """
 
@@ -74,6 +75,7 @@ POINTS: Final = frozenset(
         "cursor",
         "publish",
         "credential",
+        "purge",
         "blob",
     )
     for side in ("before", "after")

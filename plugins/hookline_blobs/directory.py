@@ -112,6 +112,11 @@ class DirectoryBlobs:
                 for blob_id in await asyncio.to_thread(_older, shard, limit):
                     yield blob_id
 
+    async def room(self) -> int:
+        with failing("listed"):
+            shards = await asyncio.to_thread(_shards, self._root)
+            return sum([await asyncio.to_thread(_size, folder) for folder in (self._incoming, *shards)])
+
     def _remove_stale(self, limit: float) -> None:
         for entry in _entries(self._incoming):
             if entry.name in self._writing:
@@ -168,6 +173,15 @@ def _shards(root: Path) -> list[Path]:
         for second in _entries(Path(first.path))
         if _SHARD.fullmatch(second.name)
     ]
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a directory, as the disk has them."""
+    size = 0
+    for entry in _entries(folder):
+        with suppress(FileNotFoundError):
+            size += entry.stat(follow_symlinks=False).st_blocks * 512
+    return size
 
 
 def _older(shard: Path, limit: float) -> list[str]:

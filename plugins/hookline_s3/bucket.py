@@ -95,6 +95,10 @@ class BucketBlobs:
                     if committed_before(blob_id, at):
                         yield blob_id
 
+    async def room(self) -> int:
+        """A bucket is never full."""
+        return 0
+
     async def close(self) -> None:
         """The library closes its connections itself."""
 

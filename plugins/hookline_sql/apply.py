@@ -181,7 +181,9 @@ _WANTED: Final = {
     statements.RELEASE_ORDER: "only a failed one holds its key until it is released",
 }
 
-_STATE: Final = select(executions.c.state).where(executions.c.id == bindparam("id"))
+_STATE: Final = select(executions.c.state).where(
+    executions.c.id == bindparam("id"), executions.c.state != statements.PURGED
+)
 
 
 def _state(connection: Connection, execution_id: str) -> str | None:

@@ -28,10 +28,13 @@ from hookline.api.storage import (
     ForgetCallbacks,
     ForgetEarly,
     ForgetFiles,
+    ForgetKeys,
+    ForgetVersions,
     OverrideState,
     Park,
     Proceed,
     Publish,
+    Purge,
     PutCredential,
     Rebind,
     Record,
@@ -287,6 +290,15 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             for key in ids:
                 yield Operation(statements.FORGET_FILES, key, (key, micros(at)), place)
                 yield Operation(statements.DROP_REFERENCES, key, (key,), place)
+        case Purge(ids, at):
+            for statement in statements.PURGES:
+                for key in ids:
+                    yield Operation(statement, key, (key, micros(at)), place)
+        case ForgetKeys(at):
+            yield Operation(statements.FORGET_KEYS, "", (micros(at),), place)
+        case ForgetVersions(flow_id, versions):
+            for version in versions:
+                yield Operation(statements.FORGET_VERSIONS, f"version {flow_id} {version}", (flow_id, version), place)
         case Accept():  # `batch` has taken it
             raise AssertionError(change)
         case _:

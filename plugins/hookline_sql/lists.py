@@ -20,6 +20,8 @@ from .times import first_id, moment
 _OPEN: Final = executions.c.finished_at.is_(None)
 _ENDED: Final = executions.c.finished_at.is_not(None)
 _DEAD: Final = text(DEAD)
+#: Rows that stand for no execution any more have neither error nor cause, and a state of their own.
+_THERE: Final = executions.c.state != "purged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,13 @@ def _parts(asked: Asked) -> Iterator[Iterator[ColumnElement[bool]]]:
                     "outcome",
                 )
     else:
-        yield _conditions(asked, "flow_id", "state")
+        yield _there(asked)
+
+
+def _there(asked: Asked) -> Iterator[ColumnElement[bool]]:
+    yield from _conditions(asked, "flow_id", "state")
+    if asked.state is None:
+        yield _THERE
 
 
 def _conditions(asked: Asked, *led: str) -> Iterator[ColumnElement[bool]]:

@@ -38,6 +38,7 @@ from hookline.api.storage import (
 
 from . import lists
 from .keys import key_hash
+from .statements import PURGED
 from .tables import (
     blob_refs,
     callbacks,
@@ -67,7 +68,8 @@ _ABOUT: Final = tuple(
 _OPEN: Final = executions.c.finished_at.is_(None)
 _ENDED: Final = executions.c.finished_at.is_not(None)
 
-_ONE: Final = select(*_ABOUT).where(executions.c.id == bindparam("id"))
+_THERE: Final = executions.c.state != PURGED
+_ONE: Final = select(*_ABOUT).where(executions.c.id == bindparam("id"), _THERE)
 _ENVELOPE: Final = (
     select(
         executions.c.id,
@@ -80,7 +82,7 @@ _ENVELOPE: Final = (
         func.coalesce(executions.c.payload, payloads.c.payload).label("payload"),
     )
     .select_from(executions.outerjoin(payloads, payloads.c.execution_id == executions.c.id))
-    .where(executions.c.id == bindparam("id"))
+    .where(executions.c.id == bindparam("id"), _THERE)
 )
 _JOURNAL: Final = (
     select(journal)

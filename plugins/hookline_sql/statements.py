@@ -577,6 +577,81 @@ DROP_REFERENCES: Final = Statement(
     counted=False,
 )
 
+# --- Purging ---------------------------------------------------------------------------------------------------------
+
+PURGED: Final = "purged"
+"""The state of a row that stands for a dedupe key, and for no execution any more."""
+
+#: What is purged of an execution, table by table; the execution itself comes last.
+_GONE: Final = (
+    "SELECT executions.id FROM {v} CROSS JOIN executions WHERE executions.id = v.id"
+    " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL"
+)
+
+
+def _purging(table: str) -> Statement:
+    return Statement(
+        "purge",
+        (("id", "text"), ("at", "bigint")),
+        f"DELETE FROM {table} WHERE execution_id IN ({_GONE})",  # noqa: S608 - our own names
+        counted=False,
+    )
+
+
+PURGE_JOURNAL: Final = _purging("journal")
+PURGE_PAYLOADS: Final = _purging("payloads")
+PURGE_PROGRESS: Final = _purging("progress")
+PURGE_RESULTS: Final = _purging("item_results")
+PURGE_WAITS: Final = _purging("waits")
+PURGE_CALLBACKS: Final = _purging("callbacks")
+PURGE_REFERENCES: Final = _purging("blob_refs")
+KEEP_KEYS: Final = Statement(
+    "purge",
+    (("id", "text"), ("at", "bigint")),
+    "UPDATE executions SET state = '{purged}', payload = NULL, vars = NULL, outcome = NULL, order_key = NULL,"
+    " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL, error_cause = NULL,"
+    " discarded_at = NULL, replay_of = NULL FROM {v} WHERE executions.id = v.id"
+    " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL AND executions.dedupe_hash IS NOT NULL"
+    " AND (executions.dedupe_until IS NULL OR executions.dedupe_until > v.at)".replace("{purged}", PURGED),
+    counted=False,
+)
+PURGE: Final = Statement(
+    "purge",
+    (("id", "text"), ("at", "bigint")),
+    f"DELETE FROM executions WHERE id IN ({_GONE} AND executions.state <> '{PURGED}')",  # noqa: S608 - our own names
+    counted=False,
+)
+PURGES: Final = (
+    PURGE_JOURNAL,
+    PURGE_PAYLOADS,
+    PURGE_PROGRESS,
+    PURGE_RESULTS,
+    PURGE_WAITS,
+    PURGE_CALLBACKS,
+    PURGE_REFERENCES,
+    KEEP_KEYS,
+    PURGE,
+)
+
+FORGET_KEYS: Final = Statement(
+    "purge",
+    (("at", "bigint"),),
+    "DELETE FROM executions WHERE id IN (SELECT spent.id FROM {v} CROSS JOIN executions AS spent"
+    " WHERE spent.state = '{purged}' AND spent.dedupe_until IS NOT NULL AND spent.dedupe_until <= v.at"
+    " ORDER BY spent.dedupe_until LIMIT 500)".replace("{purged}", PURGED),
+    counted=False,
+)
+
+FORGET_VERSIONS: Final = Statement(
+    "purge",
+    (("flow_id", "text"), ("version", "text")),
+    "DELETE FROM flow_versions WHERE (flow_id, version) IN"
+    " (SELECT v.flow_id, v.version FROM {v} WHERE v.flow_id IS NOT NULL)"
+    " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = flow_versions.flow_id"
+    " AND executions.finished_at IS NULL AND executions.flow_version = flow_versions.version)",
+    counted=False,
+)
+
 REFUSE: Final = Statement(
     "refuse",
     (

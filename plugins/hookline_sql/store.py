@@ -17,13 +17,14 @@ from hookline.api.storage import (
     Page,
     Progress,
     RefusedPage,
+    Room,
     State,
     StateOverride,
     StepRecord,
     StoredCredential,
 )
 
-from . import changes, lists, reads
+from . import changes, history, lists, reads
 from .database import Database
 from .times import micros
 
@@ -145,6 +146,25 @@ class SqlStore:
         return await self._database.read(
             lambda connection: reads.executions_with_files(connection, ended_before, limit)
         )
+
+    async def flows_with_history(self) -> Collection[str]:
+        return await self._database.read(history.flows)
+
+    async def purgeable(
+        self, flow_id: str | None, ended_before: datetime, limit: int, *, after: str = "", up_to: str | None = None
+    ) -> Sequence[str]:
+        return await self._database.read(
+            lambda connection: history.purgeable(connection, flow_id, ended_before, limit, after, up_to)
+        )
+
+    async def first_too_many(self, flow_id: str, count: int) -> str | None:
+        return await self._database.read(lambda connection: history.first_too_many(connection, flow_id, count))
+
+    async def room(self) -> Room:
+        return await self._database.read(history.room)
+
+    async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:
+        return await self._database.read(lambda connection: history.spent_versions(connection, flow_id, keep))
 
     async def refused(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RefusedPage:
         return await self._database.read(lambda connection: reads.refused_page(connection, flow_id, cursor, limit))

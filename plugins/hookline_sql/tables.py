@@ -105,6 +105,8 @@ _partial("ix_executions_error", "error_code", "id", where="error_code IS NOT NUL
 _partial("ix_executions_flow_error", "flow_id", "error_code", "id", where="error_code IS NOT NULL")
 # Dead letters, with all that their groups are made of.
 _partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=DEAD)
+# Purged ones, of which the dedupe keys are still taken.
+_partial("ix_executions_spent", "dedupe_until", where="state = 'purged'")
 _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
 Index("ix_executions_flow", executions.c.flow_id, executions.c.id)
 

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from hookline.errors import StoreError
 from hookline.jsontypes import decode, encode
-from hookline.model.execution import State
+from hookline.model.execution import Execution, State
+from hookline.ports import Purge
 from hookline.runtime.engine import Engine
 from hookline.service.app import create_doors
 from hookline.service.exchange import HookReply, HookRequest
@@ -221,7 +224,10 @@ async def test_a_duplicate_whose_answer_cant_be_given_now_is_told_503_and_isnt_r
             caller.engine.replies.close()
             # It hasn't answered yet.
             monkeypatch.setattr(caller.engine.store, "journal", empty)
-            monkeypatch.setattr(caller.engine.store, "execution", unknown)
+            running = await caller.engine.store.execution(header(first, "hookline-execution-id") or "")
+            assert running is not None
+            running = msgspec.structs.replace(running, state=State.RUNNING)
+            monkeypatch.setattr(caller.engine.store, "execution", partial(_gives, running))
         again = await caller.send({"id": "a", "n": 5})
         assert (again.status, header(again, "retry-after")) == (503, "5")
         assert header(again, "hookline-execution-id") == header(first, "hookline-execution-id")
@@ -233,8 +239,20 @@ async def empty(*_: Any) -> tuple[()]:
     return ()
 
 
-async def unknown(_: str) -> None:
-    return None
+async def _gives(execution: Execution, _: str) -> Execution:
+    return execution
+
+
+async def test_a_duplicate_of_what_is_kept_no_more_is_answered_with_nothing(harness: Harness) -> None:
+    flow(harness, [REPLY], respond="reply", dedupe_key="$.body.id")
+    async with calling(harness) as caller:
+        first = await caller.send({"id": "a", "n": 5})
+        id_ = header(first, "hookline-execution-id")
+        assert id_ is not None
+        await harness.until(caller.engine, id_)
+        await caller.engine.store.commit([Purge((id_,), harness.clock.now())])
+        again = await caller.send({"id": "a", "n": 5})
+        assert (again.status, header(again, "hookline-execution-id")) == (204, id_)
 
 
 async def test_an_attachment_is_streamed_back(harness: Harness) -> None:

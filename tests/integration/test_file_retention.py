@@ -14,6 +14,7 @@ from hookline.config import Settings
 from hookline.model.execution import State
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.runtime.engine import Engine
+from hookline.runtime.purging import Purger
 from hookline.runtime.sweeper import Sweeper
 from hookline.service.app import create_doors
 from hookline.service.exchange import HookRequest
@@ -23,11 +24,14 @@ from hookline.testing.contract_blobs import put, read
 from tests.integration.engine_harness import Harness
 
 RETENTION = timedelta(days=30)
+LONG = timedelta(days=10_000)
+"""For how long executions are kept here."""
 
 
 def sweeper(engine: Engine) -> Sweeper:
     longest = engine.options.max_request_time
-    return Sweeper(engine.store, engine.blobs, engine.clock, engine.log, RETENTION, longest)
+    purger = Purger(engine.store, engine.clock, engine.log, engine.retention_of)
+    return Sweeper(engine.store, engine.blobs, engine.clock, engine.log, RETENTION, longest, purger)
 
 
 async def upload(harness: Harness, engine: Engine, flow_id: str, data: bytes) -> tuple[str, str]:
@@ -51,7 +55,7 @@ async def kept(engine: Engine, blob_id: str) -> bool:
 
 async def test_files_are_removed_once_their_execution_ended_long_enough_ago(harness: Harness) -> None:
     harness.flow("files", [{"id": "act", "use": "probe.act"}])
-    async with harness.engine() as engine:
+    async with harness.engine(retention=LONG) as engine:
         execution_id, blob_id = await upload(harness, engine, "files", b"x")
         await harness.until(engine, execution_id, State.SUCCEEDED)
         harness.clock.advance(RETENTION.total_seconds() - 1)
@@ -80,7 +84,7 @@ async def test_files_of_what_hasnt_ended_are_never_removed(harness: Harness) -> 
     harness.flow("running", [{"id": "held", "use": "probe.act"}])
     harness.flow("waiting", [{"id": "key", "use": "probe.secret", "with": {"password": "x"}, "credential": "missing"}])
     harness.flow("queued", [{"id": "act", "use": "probe.act"}], state="paused")
-    async with harness.engine(file_retention=RETENTION) as engine:
+    async with harness.engine(file_retention=RETENTION, retention=LONG) as engine:
         made = {
             flow_id: await upload(harness, engine, flow_id, flow_id.encode())
             for flow_id in ("running", "waiting", "queued")
@@ -113,7 +117,7 @@ async def test_what_opens_a_file_that_was_removed_fails_at_once_and_says_why(har
         "files",
         [{"id": "act", "use": "probe.act"}, {"id": "read", "use": "probe.open_file", "retry": {"attempts": 5}}],
     )
-    async with harness.engine() as engine:
+    async with harness.engine(retention=LONG) as engine:
         execution_id, blob_id = await upload(harness, engine, "files", b"text")
         await harness.until(engine, execution_id, State.FAILED)
         harness.clock.advance(RETENTION.total_seconds() + 1)
@@ -130,7 +134,7 @@ async def test_what_opens_a_file_that_was_removed_fails_at_once_and_says_why(har
 
 async def test_a_file_that_two_executions_use_stays_as_long_as_one_needs_it(harness: Harness) -> None:
     harness.flow("files", [{"id": "act", "use": "probe.act"}])
-    async with harness.engine() as engine:
+    async with harness.engine(retention=LONG) as engine:
         first, blob_id = await upload(harness, engine, "files", b"x")
         await harness.until(engine, first, State.SUCCEEDED)
         harness.clock.advance(RETENTION.total_seconds() - 1)
@@ -150,7 +154,7 @@ async def test_a_file_that_two_executions_use_stays_as_long_as_one_needs_it(harn
 
 async def test_the_engine_sweeps_by_its_setting(harness: Harness) -> None:
     harness.flow("files", [{"id": "act", "use": "probe.act"}])
-    async with harness.engine(file_retention=timedelta(hours=2)) as engine:
+    async with harness.engine(file_retention=timedelta(hours=2), retention=LONG) as engine:
         execution_id, blob_id = await upload(harness, engine, "files", b"x")
         await harness.until(engine, execution_id, State.SUCCEEDED)
         await harness.clock.until_sleeping(2)
@@ -168,7 +172,7 @@ async def test_a_file_that_came_first_outlives_the_sweeps_until_its_request_has_
     harness: Harness, longest: timedelta
 ) -> None:
     harness.flow("forms", [], trigger={"use": "webhook", "with": {"verify": "none"}})
-    async with harness.engine(max_request_time=longest, file_retention=RETENTION) as engine:
+    async with harness.engine(max_request_time=longest, file_retention=RETENTION, retention=LONG) as engine:
         hook = create_doors(engine, HookOptions("http://x", max_request_time=longest.total_seconds())).hook
 
         async def send(seconds: float) -> int:

@@ -28,10 +28,13 @@ from hookline.ports import (
     ForgetCallbacks,
     ForgetEarly,
     ForgetFiles,
+    ForgetKeys,
+    ForgetVersions,
     OverrideState,
     Park,
     Proceed,
     Publish,
+    Purge,
     PutCredential,
     Rebind,
     Record,
@@ -146,6 +149,9 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         Publish("orders", "v1", b"", now),
         PutCredential("a", "b", b"", now),
         DropCredential("a"),
+        Purge((id_, in_order), now),
+        ForgetKeys(now),
+        ForgetVersions("orders", ("v1",)),
     ):
         await backend.store.commit([change])
 
@@ -230,6 +236,14 @@ ASKED: dict[str, Ask] = {
     "waits": lambda backend, _: backend.store.waits("x"),
     "refused": lambda backend, _: backend.store.refused(),
     "refused by a flow": lambda backend, _: backend.store.refused(flow_id="orders", cursor=CURSOR),
+    "flows_with_history": lambda backend, _: backend.store.flows_with_history(),
+    "purgeable": lambda backend, envelopes: backend.store.purgeable(None, envelopes.clock.now(), 10, after=CURSOR),
+    "purgeable of a flow": lambda backend, envelopes: backend.store.purgeable(
+        "orders", envelopes.clock.now(), 10, up_to=CURSOR
+    ),
+    "first_too_many": lambda backend, _: backend.store.first_too_many("orders", 10),
+    "room": lambda backend, _: backend.store.room(),
+    "spent_versions": lambda backend, _: backend.store.spent_versions("orders", 0),
     "state": lambda backend, _: backend.store.state("orders", "k"),
     "kept": lambda backend, _: backend.store.kept("orders", cursor="k"),
     "credentials": lambda backend, _: backend.store.credentials(),

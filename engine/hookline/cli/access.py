@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import msgspec
@@ -36,6 +36,7 @@ from hookline.runtime.execution_run import HookUrls
 from hookline.runtime.explaining import explain
 from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.operator_call import check_taken, operator_call
+from hookline.runtime.purging import retention_in
 from hookline.runtime.system_clock import SystemClock
 from hookline.service import views
 from hookline.service.recordings import recorded
@@ -47,6 +48,7 @@ from hookline.service.repairs import (
     done_view,
 )
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
+from hookline.service.storage import storage_view
 from hookline.vault import Vault, load_or_create_key, read_keys
 
 _T = TypeVar("_T")
@@ -119,6 +121,10 @@ class Access(FlowAccess, KeptAccess, Protocol):
 
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
 
+    async def storage(self) -> Mapping[str, Any]:
+        """How much room everything takes, and what goes when."""
+        ...
+
     async def credentials(self) -> list[Mapping[str, Any]]: ...
 
     async def put_credential(self, name: str, type: str, values: Mapping[str, Any]) -> None:
@@ -178,14 +184,31 @@ async def access(settings: Settings) -> AsyncIterator[Access]:
         credentials = Credentials(backend.store, Vault(keys), registry.credential_types, clock)
         # Without a server there is no URL, unless the settings say which one it has.
         urls = None if settings.public_url is None else partial(ResumeTokens(keys).url, settings.public_url)
+        catalog = Catalog(settings.flows, registry, environment=os.environ)
+
+        async def room() -> Mapping[str, Any]:
+            make = registry.blob_stores.get(urlsplit(settings.blobs_url).scheme)
+            if make is None:
+                raise ConfigError(
+                    f"no plugin gives a blob store for {settings.blobs_url}; `hookline plugins` shows them"
+                )
+            blobs, budget = make(settings.blobs_url, clock=clock), int(settings.disk_budget)
+            catalog.refresh()
+            kept = partial(retention_in, catalog, settings.retention)
+            try:
+                return _json(await storage_view(backend.store, blobs, kept, clock.now(), budget=budget, full=None))
+            finally:
+                await blobs.close()
+
         yield _Direct(
             backend.store,
             credentials,
             clock,
             lambda flow_id: local_flow(settings, registry, flow_id),
             urls,
-            Catalog(settings.flows, registry, environment=os.environ),
+            catalog,
             settings.public_url or "",
+            room,
         )
     finally:
         await backend.close()
@@ -213,10 +236,12 @@ class _Direct(DirectFlows, DirectKept):
         urls: HookUrls | None,
         catalog: Catalog,
         public_url: str,
+        room: Callable[[], Awaitable[Mapping[str, Any]]],
     ) -> None:
         DirectFlows.__init__(self, catalog, FlowStates(store, clock), public_url)
         DirectKept.__init__(self, store, clock, catalog)
         self._urls = urls
+        self._room = room
         self._store = store
         self._credentials = credentials
         self._clock = clock
@@ -306,6 +331,9 @@ class _Direct(DirectFlows, DirectKept):
         except ValueError as error:
             raise ServerRefused(f"the cursor is wrong: {error}", "request.malformed", ()) from None
         return _json(views.refused_view(page))
+
+    async def storage(self) -> Mapping[str, Any]:
+        return await self._room()
 
     async def credentials(self) -> list[Mapping[str, Any]]:
         await self._credentials.load()
@@ -411,6 +439,10 @@ class _Remote(RemoteFlows, RemoteKept):
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         path = "/refused" if flow_id is None else f"/flows/{quote(flow_id, safe='')}/refused"
         found: Mapping[str, Any] = await self._ask("GET", path, {"cursor": cursor, "limit": limit})
+        return found
+
+    async def storage(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._ask("GET", "/storage")
         return found
 
     async def credentials(self) -> list[Mapping[str, Any]]:

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "credentials": ("hookline.cli.credentials", "The secrets that flows use."),
     "refused": ("hookline.cli.refused", "Which requests were refused, and why."),
     "flows": ("hookline.cli.flows", "Pause, stop and roll back flows; their versions."),
+    "storage": ("hookline.cli.storage", "How much room everything takes, and what goes when."),
     "state": ("hookline.cli.state", "What flows keep from one execution to the next."),
     "executions": ("hookline.cli.executions", "What has run, and how it went."),
     "dead-letters": ("hookline.cli.dead_letters", "What failed and wasn't taken care of, grouped by cause."),

@@ -34,6 +34,8 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
         egress_allow=settings.egress_allow,
         files_root=settings.files,
         file_retention=settings.file_retention,
+        retention=settings.retention,
+        disk_budget=int(settings.disk_budget),
         max_request_time=settings.max_request_time,
         max_backlog=settings.max_backlog,
         max_backlog_total=settings.max_backlog_total,

@@ -236,6 +236,15 @@ StepDocument = Annotated[
 ]
 
 
+class RetentionDocument(_Document):
+    """How long executions are kept once they have ended: whichever is reached first."""
+
+    age: Duration | None = Field(
+        default=None, description="How long, such as `7d`; the server's `retention` by default."
+    )
+    count: int | None = Field(default=None, ge=0, description="How many, the newest; all by default.")
+
+
 class FlowDocument(_Document):
     """One trigger and a list of steps."""
 
@@ -292,6 +301,10 @@ class FlowDocument(_Document):
         default=None,
         ge=1,
         description="How many messages may wait for it; more get 429. The server's `max_backlog` by default.",
+    )
+    retention: RetentionDocument | None = Field(
+        default=None,
+        description="How long its executions are kept once they have ended; the server's `retention` by default.",
     )
     body_schema: dict[str, Any] | None = Field(
         default=None, alias="schema", description="JSON Schema of the body; what doesn't satisfy it gets 422."

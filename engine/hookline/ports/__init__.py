@@ -40,11 +40,13 @@ from hookline.ports.changes.executions import (
 )
 from hookline.ports.changes.flows import Added, AddState, NotANumber, OverrideState, Publish, SetCursor, SetState
 from hookline.ports.changes.items import Conclude, DropEntries, Proceed
+from hookline.ports.changes.purging import ForgetKeys, ForgetVersions, Purge
 from hookline.ports.changes.refused import REFUSED_KEPT, Refuse
 from hookline.ports.queries.credentials import StoredCredential
 from hookline.ports.queries.dead_letters import DeadLetterPage, DeadLetters
 from hookline.ports.queries.executions import Page, Summary
 from hookline.ports.queries.flows import FlowVersion, Kept, KeptPage, StateOverride
+from hookline.ports.queries.history import Room
 from hookline.ports.queries.refused import RefusedPage
 from hookline.ports.queries.work import Due
 from hookline.ports.queue import Delivery, Queue
@@ -85,6 +87,8 @@ __all__ = [
     "ForgetCallbacks",
     "ForgetEarly",
     "ForgetFiles",
+    "ForgetKeys",
+    "ForgetVersions",
     "Kept",
     "KeptPage",
     "NotANumber",
@@ -94,6 +98,7 @@ __all__ = [
     "Park",
     "Proceed",
     "Publish",
+    "Purge",
     "PutCredential",
     "Queue",
     "Rebind",
@@ -103,6 +108,7 @@ __all__ = [
     "Release",
     "Reopen",
     "Resume",
+    "Room",
     "SetCursor",
     "SetState",
     "Settle",

@@ -52,6 +52,10 @@ class Blobs(Protocol):
         """Ids of the blobs that were committed before a time: for sweeping."""
         ...
 
+    async def room(self) -> int:
+        """Bytes that it takes of disks which can be full; 0 where it is a service that grows. Raises StoreError."""
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -10,6 +10,7 @@ from hookline.ports.queries.dead_letters import DeadLetterQueries
 from hookline.ports.queries.executions import ExecutionQueries
 from hookline.ports.queries.files import FileQueries
 from hookline.ports.queries.flows import FlowQueries
+from hookline.ports.queries.history import HistoryQueries
 from hookline.ports.queries.items import ItemQueries
 from hookline.ports.queries.refused import RefusedQueries
 from hookline.ports.queries.work import WorkQueries
@@ -23,6 +24,7 @@ class Store(
     WorkQueries,
     FlowQueries,
     FileQueries,
+    HistoryQueries,
     RefusedQueries,
     CredentialQueries,
     Protocol,

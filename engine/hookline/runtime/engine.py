@@ -41,6 +41,7 @@ from hookline.runtime.aftermath import readable, told_of_end
 from hookline.runtime.bulk import Chosen, Deed, Done, one_page
 from hookline.runtime.callable_flows import CallableFlows
 from hookline.runtime.credentials import Credentials
+from hookline.runtime.disk_budget import DiskBudget
 from hookline.runtime.dispatcher import Dispatcher
 from hookline.runtime.egress import Egress
 from hookline.runtime.events import Events
@@ -54,6 +55,7 @@ from hookline.runtime.metrics import Metrics
 from hookline.runtime.moves import Moves
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.options import EngineOptions
+from hookline.runtime.purging import Purger, Retention, retention_in
 from hookline.runtime.refusal_record import RefusalRecord
 from hookline.runtime.replaying import Edit, Replaying, Which
 from hookline.runtime.replies import Replies
@@ -159,9 +161,16 @@ class Engine:
             ids=self.ids,
         )
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
+        purger = Purger(self.store, self.clock, self.log, self.retention_of)
         self._sweeper = Sweeper(
-            self.store, self.blobs, self.clock, self.log, options.file_retention, options.max_request_time
+            self.store, self.blobs, self.clock, self.log, options.file_retention, options.max_request_time, purger
         )
+        self.disk_budget: DiskBudget | None = None
+        if options.disk_budget is not None:
+            self.disk_budget = DiskBudget(
+                self.store, self.blobs, purger, self._sweeper.sweep, self.clock, self.log, options.disk_budget
+            )
+            self.intake.full = self._full
         self._background: asyncio.Task[None] | None = None
         self._unblock = asyncio.Event()
         self._opening = asyncio.Lock()
@@ -450,6 +459,8 @@ class Engine:
                 if self.options.role != "webhook":
                     group.create_task(self._timers.run())
                     group.create_task(self._sweeper.run())
+                    if self.disk_budget is not None:
+                        group.create_task(self.disk_budget.run())
                     group.create_task(self.sources.run())
                 group.create_task(self._follow_credentials())
                 group.create_task(self.refusals.run())
@@ -489,6 +500,13 @@ class Engine:
         async with AsyncExitStack() as stack:
             for part in (self._backend, self.blobs, self._http, self.resources):
                 stack.push_async_callback(part.close)
+
+    def retention_of(self, flow_id: str) -> Retention:
+        """How long a flow's executions are kept once they have ended."""
+        return retention_in(self.catalog, self.options.retention, flow_id)
+
+    def _full(self) -> str | None:
+        return None if self.disk_budget is None else self.disk_budget.full
 
     def resume_url(self, execution_id: str, path: str) -> str:
         """The URL of a step that waits, of an execution and the step's path."""

@@ -59,6 +59,8 @@ class Intake:
         self._drain = DrainRate(clock.monotonic())
         self._lines = LineLengths(store, clock)
         self._rates: dict[str, tuple[str, RateLimit]] = {}
+        self.full: Callable[[], str | None] = lambda: None
+        """Why nothing more can be stored, where that is so."""
         self.open = False
         """Whether messages are taken: not before the engine has started, and no more once it stops."""
 
@@ -69,6 +71,8 @@ class Intake:
         """
         if not self.open:
             raise Unavailable("the server is starting or stopping", retry_after=5)
+        if self.full() is not None:
+            raise Unavailable("there is no room for more messages now", retry_after=60, flow_id=flow_id)
         try:
             flow = self._current(flow_id)
         except FlowNotFound as error:
@@ -148,6 +152,8 @@ class Intake:
 
         Where more come at once than the flow has room for at all, they come when nothing else is queued.
         """
+        if self.full() is not None:
+            return RETRY_AFTER
         now = self._clock.monotonic()
         rate = self._rate(flow)
         if rate is not None and (wait := rate.wait(now)) > 0:

@@ -33,6 +33,10 @@ class EngineOptions:
     """The folder under which actions may read and write files."""
     file_retention: timedelta = timedelta(days=30)
     """For how long files are kept once the executions that refer to them have ended."""
+    retention: timedelta = timedelta(days=30)
+    """For how long executions are kept once they have ended, unless their flow says otherwise."""
+    disk_budget: int | None = None
+    """Bytes that database and files may take; None: as many as there are."""
     max_request_time: timedelta = timedelta(minutes=30)
     """What a request may take; files that nothing refers to are swept from twice that age on, and an hour at least."""
     max_backlog: int = 1_000_000

@@ -8,6 +8,7 @@ from hookline.clock import Clock
 from hookline.connector import Log
 from hookline.errors import StoreError
 from hookline.ports import Blobs, ForgetCallbacks, ForgetEarly, ForgetFiles, Store
+from hookline.runtime.purging import Purger
 
 _YOUNGEST: Final = timedelta(hours=1)
 _EVERY: Final = timedelta(minutes=15)
@@ -18,7 +19,14 @@ class Sweeper:
     """Sweeps from time to time."""
 
     def __init__(
-        self, store: Store, blobs: Blobs, clock: Clock, log: Log, retention: timedelta, longest_request: timedelta
+        self,
+        store: Store,
+        blobs: Blobs,
+        clock: Clock,
+        log: Log,
+        retention: timedelta,
+        longest_request: timedelta,
+        purger: Purger,
     ) -> None:
         """`retention`: for how long the files of an execution, and what was called, are kept once it has ended.
 
@@ -26,6 +34,7 @@ class Sweeper:
         processes may be receiving them: what is younger than twice that may be about to be referred to.
         """
         self._retention = retention
+        self._purger = purger
         self._age = max(_YOUNGEST, 2 * longest_request)
         self._store = store
         self._blobs = blobs
@@ -37,6 +46,7 @@ class Sweeper:
         while True:
             await self._clock.sleep(_EVERY.total_seconds())
             try:
+                await self._purger.purge()
                 swept = await self.sweep()
             except (StoreError, OSError) as error:
                 self._log.error("sweeping failed; trying again later", error=str(error))

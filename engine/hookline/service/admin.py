@@ -44,6 +44,7 @@ from hookline.service.readiness import Readiness
 from hookline.service.recordings import add_recordings
 from hookline.service.repairs import FILTERS, chosen_by, repair_routes
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
+from hookline.service.storage import add_storage
 
 
 class PutCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +121,7 @@ def _api(engine: Engine, token: str) -> Blueprint:
     add_deploys(api, engine)
     add_kept(api, engine)
     add_recordings(api, engine)
+    add_storage(api, engine)
     _executions(api, engine)
     repair_routes(api, engine)
     _credentials(api, engine)
@@ -291,7 +293,7 @@ def _credentials(api: Blueprint, engine: Engine) -> None:
 
 def _watch(engine: Engine, token: str) -> Blueprint:
     watch = Blueprint("watch", __name__)
-    readiness = Readiness(engine.store, engine.blobs, engine.clock, engine.log)
+    readiness = Readiness(engine.store, engine.blobs, engine.clock, engine.log, engine.intake.full)
 
     @watch.get("/healthz")
     @operation(Status, open=True)

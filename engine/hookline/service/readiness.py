@@ -1,6 +1,7 @@
 """Whether messages can be stored now: what `/readyz` says."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -28,7 +29,11 @@ class Trouble(msgspec.Struct, frozen=True):
 class Readiness:
     """Finds out, and logs each trouble once. One for each server."""
 
-    def __init__(self, store: Store, blobs: Blobs, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, store: Store, blobs: Blobs, clock: Clock, log: Log, full: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """`full` says why nothing more may be stored, where that is so."""
+        self._full = full
         self._store = store
         self._blobs = blobs
         self._clock = clock
@@ -39,7 +44,7 @@ class Readiness:
 
     async def trouble(self) -> Trouble | None:
         """What is in the way; None where nothing is."""
-        found = await self._of_store() or await self._of_files()
+        found = await self._of_store() or await self._of_files() or self._of_budget()
         if found is not None and found != self._known:
             self._log.error(found.status, error=found.reason)
         self._known = found
@@ -51,6 +56,10 @@ class Readiness:
         except StoreError as error:
             return Trouble("the store can't be used", error.message)
         return None
+
+    def _of_budget(self) -> Trouble | None:
+        full = self._full()
+        return None if full is None else Trouble("the disk budget is used up", full)
 
     async def _of_files(self) -> Trouble | None:
         now = self._clock.monotonic()

@@ -74,7 +74,9 @@ class Responder:
         reply = await stored_reply(self._store, execution_id, exact=webhook.numbers == "exact")
         if reply is not None:
             return reply
-        if execution is None or execution.state not in FINAL:
+        if execution is None:
+            return Ended(None)  # it ended long ago, and is kept no more
+        if execution.state not in FINAL:
             return None
         return Ended(execution.error if execution.state is State.FAILED else None)
 

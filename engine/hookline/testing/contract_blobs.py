@@ -110,6 +110,16 @@ class BlobsContract:
             await read(blobs, blob_id)
         await blobs.delete(blob_id)
 
+    async def test_room_is_taken_only_where_it_can_run_out(self, blobs: Blobs) -> None:
+        before = await blobs.room()
+        writer = await blobs.create()
+        await writer.write(b"x" * 100_000)
+        blob = await writer.commit()
+        taken = await blobs.room() - before
+        assert taken == 0 or taken >= 100_000
+        await blobs.delete(blob.id)
+        assert await blobs.room() == before
+
     async def test_older_than_gives_what_was_committed_before(self, blobs: Blobs, clock: ManualClock) -> None:
         old = {(await put(blobs, b"old")).id for _ in range(20)}
         clock.advance(10)

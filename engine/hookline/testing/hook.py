@@ -113,6 +113,10 @@ class MemoryBlobs:
         for blob_id in list(self.kept):
             yield blob_id
 
+    async def room(self) -> int:
+        """Memory is no disk."""
+        return 0
+
     async def close(self) -> None:
         """Nothing is held."""
 

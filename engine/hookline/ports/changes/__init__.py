@@ -30,6 +30,7 @@ from hookline.ports.changes.executions import (
 )
 from hookline.ports.changes.flows import Added, AddState, NotANumber, OverrideState, Publish, SetCursor, SetState
 from hookline.ports.changes.items import Conclude, DropEntries, Proceed
+from hookline.ports.changes.purging import ForgetKeys, ForgetVersions, Purge
 from hookline.ports.changes.refused import Refuse
 
 Change: TypeAlias = (
@@ -63,6 +64,9 @@ Change: TypeAlias = (
     | SetCursor
     | Rebind
     | OverrideState
+    | Purge
+    | ForgetKeys
+    | ForgetVersions
 )
 """One thing that is to be made durable."""
 

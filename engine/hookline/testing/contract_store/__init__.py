@@ -12,6 +12,7 @@ from hookline.testing.contract_store.items import ItemsContract
 from hookline.testing.contract_store.journal import JournalContract
 from hookline.testing.contract_store.kept import KeptContract
 from hookline.testing.contract_store.lists import ListsContract
+from hookline.testing.contract_store.purging import PurgingContract
 from hookline.testing.contract_store.refused import RefusedContract
 from hookline.testing.contract_store.replays import ReplaysContract
 from hookline.testing.contract_store.states import StatesContract
@@ -34,6 +35,7 @@ class StoreContract(
     RefusedContract,
     FlowsContract,
     KeptContract,
+    PurgingContract,
     CredentialsContract,
 ):
     """Fixtures to give: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""

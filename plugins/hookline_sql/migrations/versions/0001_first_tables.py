@@ -65,6 +65,7 @@ def upgrade() -> None:
     _partial("ix_executions_flow_error", "flow_id", "error_code", "id", where="error_code IS NOT NULL")
     dead = "error_cause IS NOT NULL AND discarded_at IS NULL"
     _partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=dead)
+    _partial("ix_executions_spent", "dedupe_until", where="state = 'purged'")
     _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
     op.create_index("ix_executions_flow", "executions", ["flow_id", "id"])
 

@@ -1,0 +1,123 @@
+"""What is read of executions that have ended: which of them may go, and how much room everything takes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, func, select, text
+
+from hookline.api.storage import Room
+
+from .statements import PURGED
+from .tables import executions, flow_versions
+from .times import first_id, micros
+
+#: From one flow to the next by the index, however many executions each has.
+_FLOWS: Final = text(
+    "WITH RECURSIVE found(flow_id) AS ("
+    "SELECT min(flow_id) FROM executions"
+    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE flow_id > found.flow_id)"
+    " FROM found WHERE found.flow_id IS NOT NULL"
+    ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
+)
+
+
+def flows(connection: Connection) -> frozenset[str]:
+    return frozenset(connection.scalars(_FLOWS))
+
+
+def purgeable(
+    connection: Connection, flow_id: str | None, ended_before: datetime, limit: int, after: str, up_to: str | None
+) -> Sequence[str]:
+    # What ended before a time was accepted before it, and ids sort by that: what is younger isn't read.
+    chosen = [
+        executions.c.id > after,
+        executions.c.id < first_id(ended_before),
+        executions.c.finished_at < micros(ended_before),
+        func.coalesce(executions.c.state, "") != PURGED,
+        func.coalesce(executions.c.order_seq, 0) == 0,
+    ]
+    if flow_id is not None:
+        chosen.append(executions.c.flow_id == flow_id)
+    if up_to is not None:
+        chosen.append(executions.c.id <= up_to)
+    return connection.scalars(select(executions.c.id).where(*chosen).order_by(executions.c.id).limit(limit)).all()
+
+
+def first_too_many(connection: Connection, flow_id: str, count: int) -> str | None:
+    newest = (
+        select(executions.c.id)
+        .where(
+            executions.c.flow_id == flow_id,
+            func.coalesce(executions.c.finished_at, 0) != 0,
+            func.coalesce(executions.c.state, "") != PURGED,
+        )
+        .order_by(executions.c.id.desc())
+    )
+    found: str | None = connection.scalar(newest.limit(1).offset(count))
+    return found
+
+
+def room(connection: Connection) -> Room:
+    return _room_of_file(connection) if connection.dialect.name == "sqlite" else _room_of_schema(connection)
+
+
+def _room_of_file(connection: Connection) -> Room:
+    def pragma(name: str) -> int:
+        value: int = connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+        return value
+
+    size = pragma("page_size")
+    file = connection.exec_driver_sql("PRAGMA database_list").one()[2]
+    log = Path(f"{file}-wal")
+    # Each execution has one row, and rows are numbered as they come.
+    first, last = connection.exec_driver_sql(
+        "SELECT (SELECT min(rowid) FROM executions), (SELECT max(rowid) FROM executions)"
+    ).one()
+    # What is in the log is in the file by and by, and the log is written over.
+    logged = log.stat().st_size if log.exists() else 0
+    return Room(
+        total=pragma("page_count") * size + logged,
+        free=pragma("freelist_count") * size + logged,
+        executions=0 if last is None else last - first + 1,
+    )
+
+
+def _room_of_schema(connection: Connection) -> Room:
+    row = connection.execute(
+        text(
+            "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint AS total,"
+            " coalesce(max(reltuples) FILTER (WHERE relname = 'executions'), 0)::bigint AS executions"
+            " FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+        )
+    ).one()
+    return Room(total=row.total, free=None, executions=max(0, row.executions))
+
+
+def spent_versions(connection: Connection, flow_id: str, keep: int) -> Sequence[str]:
+    versions = flow_versions.c
+    served = connection.execute(
+        select(versions.version, versions.served_at)
+        .where(versions.flow_id == flow_id)
+        .order_by(versions.served_at.desc(), versions.created_at.desc(), versions.version.desc())
+    ).all()
+    if len(served) <= keep:
+        return ()
+    bound = frozenset(
+        connection.scalars(
+            select(executions.c.flow_version)
+            .where(executions.c.finished_at.is_(None), executions.c.flow_id == flow_id)
+            .distinct()
+        )
+    )
+    oldest: int | None = connection.scalar(
+        select(executions.c.created_at).where(executions.c.flow_id == flow_id).order_by(executions.c.id).limit(1)
+    )
+    # An execution runs on the version that serves as it starts. So one that was replaced before the oldest of those
+    # that are kept was accepted has run none of them.
+    return tuple(
+        one.version
+        for next_, one in zip(served[keep - 1 :], served[keep:], strict=False)
+        if one.version not in bound and (oldest is None or next_.served_at < oldest)
+    )
