@@ -5,12 +5,12 @@ which is written so that no database takes it for a lead.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, text, union_all
+from sqlalchemy import ColumnElement, Connection, Select, func, select, text, union_all
 
 from hookline.api.storage import FINAL, DeadLetterPage, DeadLetters, ErrorInfo, Outcome, State
 
@@ -22,6 +22,8 @@ _ENDED: Final = executions.c.finished_at.is_not(None)
 _DEAD: Final = text(DEAD)
 #: Rows that stand for no execution any more have neither error nor cause, and a state of their own.
 _THERE: Final = executions.c.state != "purged"
+#: How many flows are asked for in one statement: SQLite joins at most 500 parts.
+_TOGETHER: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +40,49 @@ class Asked:
     replay_of: str | None = None
 
 
-def ids(connection: Connection, asked: Asked, cursor: str | None, limit: int) -> list[str]:
-    """Ids, newest first. Raises ValueError for a cursor that isn't one."""
-    return list(connection.scalars(listing(asked, cursor, limit)))
+def ids(
+    connection: Connection,
+    asked: Asked,
+    cursor: str | None,
+    limit: int,
+    open_flows: Callable[[Connection], Iterable[str]],
+) -> list[str]:
+    """Ids, newest first. `open_flows` gives those that have what has not ended.
+
+    Raises ValueError for a cursor that isn't one.
+    """
+    if cursor is not None:
+        id_of(cursor)
+    alone = asked.outcome is asked.error_code is asked.cause is asked.replay_of is None
+    if not (alone and asked.flow_id is None and asked.state is not None and asked.state not in FINAL):
+        return list(connection.scalars(listing([asked], cursor, limit)))
+    # The primary key would lead through all that has ended to find what hasn't: so it is asked for flow by flow.
+    flows = sorted(open_flows(connection))
+    found: list[str] = []
+    for start in range(0, len(flows), _TOGETHER):
+        parts = [replace(asked, flow_id=flow_id) for flow_id in flows[start : start + _TOGETHER]]
+        found += connection.scalars(listing(parts, cursor, limit))
+    return sorted(found, reverse=True)[:limit]
 
 
-def listing(asked: Asked, cursor: str | None, limit: int) -> Select[tuple[str]]:
-    """The statement that gives them."""
-    parts = [list(part) for part in _parts(asked)]
-    sorts = asked.flow_id is None and asked.state is not None and asked.state not in FINAL
-    # Sorted, not walked in order: the primary key would lead through all that has ended to find what hasn't.
-    newest: ColumnElement[str] = executions.c.id.concat(literal("")) if sorts else executions.c.id
-    selected = [_page(part, newest, asked, cursor, limit) for part in parts]
+def listing(asked: Sequence[Asked], cursor: str | None, limit: int) -> Select[tuple[str]]:
+    """The statement that gives the ids of several lists as one."""
+    selected = [_page(list(part), one, cursor, limit) for one in asked for part in _parts(one)]
     if len(selected) == 1:
         return selected[0]
     found = union_all(*(select(one.subquery("part").c.id) for one in selected)).subquery("found")
     return select(found.c.id).order_by(found.c.id.desc()).limit(limit)
 
 
-def _page(
-    chosen: list[ColumnElement[bool]], newest: ColumnElement[str], asked: Asked, cursor: str | None, limit: int
-) -> Select[tuple[str]]:
+def _page(chosen: list[ColumnElement[bool]], asked: Asked, cursor: str | None, limit: int) -> Select[tuple[str]]:
+    newest = executions.c.id
     if cursor is not None:
-        chosen = [*chosen, newest < id_of(cursor)]
+        chosen = [*chosen, newest < cursor]
     if asked.since is not None:
         chosen = [*chosen, newest >= first_id(asked.since)]
     if asked.until is not None:
         chosen = [*chosen, newest < first_id(asked.until)]
-    return select(executions.c.id).where(*chosen).order_by(newest.desc()).limit(limit)
+    return select(newest).where(*chosen).order_by(newest.desc()).limit(limit)
 
 
 def _parts(asked: Asked) -> Iterator[Iterator[ColumnElement[bool]]]:

@@ -95,8 +95,8 @@ _partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS 
 # Of a flow that begins nothing new; a queued execution is never in it.
 _partial("ix_executions_begun", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL AND flow_version IS NOT NULL")
 _partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
-# What has not ended. By `finished_at` and not by `state`, so that starting and parking don't touch it.
-_partial("ix_executions_open", "flow_id", "id", where="finished_at IS NULL")
+# What has not ended; by state, so that the few that run are found among the many that wait.
+_partial("ix_executions_open", "flow_id", "state", "id", where="finished_at IS NULL")
 # A state has few outcomes, so that its executions are found in order in as many parts of the index.
 _partial("ix_executions_ended", "state", "outcome", "id", where="finished_at IS NOT NULL")
 _partial("ix_executions_flow_ended", "flow_id", "state", "outcome", "id", where="finished_at IS NOT NULL")

@@ -108,3 +108,5 @@ class ListsContract(StoreFixtures):
     async def test_a_cursor_that_isnt_one_is_refused(self, store: Store, cursor: str) -> None:
         with pytest.raises(ValueError, match="not a cursor"):
             await store.executions(cursor=cursor)
+        with pytest.raises(ValueError, match="not a cursor"):
+            await store.executions(cursor=cursor, state=State.WAITING)

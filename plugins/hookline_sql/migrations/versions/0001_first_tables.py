@@ -58,7 +58,7 @@ def upgrade() -> None:
     _partial(
         "ix_executions_begun", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL AND flow_version IS NOT NULL"
     )
-    _partial("ix_executions_open", "flow_id", "id", where="finished_at IS NULL")
+    _partial("ix_executions_open", "flow_id", "state", "id", where="finished_at IS NULL")
     _partial("ix_executions_ended", "state", "outcome", "id", where="finished_at IS NOT NULL")
     _partial("ix_executions_flow_ended", "flow_id", "state", "outcome", "id", where="finished_at IS NOT NULL")
     _partial("ix_executions_error", "error_code", "id", where="error_code IS NOT NULL")
