@@ -145,16 +145,19 @@ async def test_a_database_that_does_not_say_what_is_free_is_purged_again_only_wh
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.flow("f", [act("see")])
-    total = 2000
+    total = 0
 
     async def room() -> Room:
         return Room(total, None, 10)
 
-    async with harness.engine(disk_budget=1000) as engine:
+    engine = harness.engine(disk_budget=1000)
+    # From the beginning: the engine looks by itself, too.
+    monkeypatch.setattr(engine.store, "room", room)
+    async with engine:
         assert engine.disk_budget is not None
         for _ in range(10):
             await ended(harness, engine)
-        monkeypatch.setattr(engine.store, "room", room)
+        total = 2000
         await engine.disk_budget.check()
         assert len(await kept(engine)) == 4
         await engine.disk_budget.check()
