@@ -1,0 +1,111 @@
+"""`hookline serve` in a process that has imported already what it needs, for tests that start very many."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from threading import Thread
+
+from hookline.cli.main import main
+from hookline.faults import Fault, Trace, fault
+from tests.acceptance.server_process import ServerProcess
+
+#: What a server imports late, besides plugins.
+_LATE = ("hookline.cli.serve", "hookline.cli.server", "hookline.service.hypercorn_server", "uvloop")
+
+
+class ForkedServer(ServerProcess):
+    """A server whose faults can be armed while it runs."""
+
+    _control: "Connection[tuple[str, str], None]"
+
+    def launch(self) -> None:
+        self._control, theirs = multiprocessing.Pipe()
+        options = ("serve", "--port", str(self.port), *self._options)
+        process = _context().Process(target=_serve, args=(str(self.folder), self.environment(), options, theirs))
+        process.start()
+        theirs.close()
+        self._process = _Popen(process)  # type: ignore[assignment]  # as much of one as is needed
+
+    def arm(self, spec: str) -> None:
+        """Let it die at a point, as `HOOKLINE_FAULT` says it, of those that it passes from now on."""
+        self._tell("fault", spec)
+
+    def trace(self, path: Path) -> None:
+        """Let it write down the points that it passes from now on."""
+        self._tell("trace", str(path))
+
+    def _tell(self, name: str, value: str) -> None:
+        self._control.send((name, value))
+        assert self._control.poll(30), "the server doesn't hear"
+        self._control.recv()
+
+
+class _Popen:
+    """A process of multiprocessing, as `subprocess` has them."""
+
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
+        assert process.pid is not None
+        self.pid = process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float) -> int:
+        self._process.join(timeout)
+        code = self._process.exitcode
+        assert code is not None, f"process {self.pid} still runs after {timeout:g} s"
+        return code
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+@cache
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *_LATE, *(one.module for one in entry_points(group="hookline"))])
+    return context
+
+
+def _serve(
+    folder: str,
+    environment: Mapping[str, str],
+    options: tuple[str, ...],
+    control: "Connection[None, tuple[str, str]]",
+) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    log = os.open("server.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(log, stream.fileno())
+    Thread(target=_listen, args=(control,), daemon=True).start()
+    main(options)
+
+
+def _listen(control: "Connection[None, tuple[str, str]]") -> None:
+    assert fault.__kwdefaults__ is not None
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            name, value = control.recv()
+            if name == "fault":
+                fault.__kwdefaults__["armed"] = Fault(value)
+            else:
+                fault.__kwdefaults__["trace"] = Trace(value)
+            control.send(None)
