@@ -60,5 +60,5 @@ def test_the_points_that_are_passed_are_written_down_the_last_one_too(tmp_path: 
 
 
 def test_a_trace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="HOOKLINE_FAULT_TRACE: .*: Is a directory"):
+    with pytest.raises(ConfigError, match=r"HOOKLINE_FAULT_TRACE: .*: Is a directory"):
         Trace(str(tmp_path))
