@@ -14,6 +14,7 @@ import pytest
 
 from hookline.model.execution import Outcome, State
 from hookline.runtime.engine import Engine
+from hookline.runtime.purging import Purger
 from hookline.runtime.sweeper import Sweeper
 from hookline.service.app import create_app
 from hookline.service.receiving import HookOptions
@@ -228,7 +229,9 @@ async def test_calls_are_given_up_once_nothing_can_ask_for_them(harness: Harness
     early = {"shop": "a", "id": 3}
     async with serving(harness) as site:
         engine = site.engine
-        sweeper = Sweeper(engine.store, engine.blobs, engine.clock, engine.log, timedelta(days=30), timedelta(hours=1))
+        purger = Purger(engine.store, engine.clock, engine.log, engine.retention_of)
+        hour = timedelta(hours=1)
+        sweeper = Sweeper(engine.store, engine.blobs, engine.clock, engine.log, timedelta(days=30), hour, purger)
         execution_id, url = await asked(harness, site)
         assert (await site.post("http://x/hook/f/paid", early))[0] == 202
         await sweeper.sweep()
