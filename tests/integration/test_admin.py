@@ -388,6 +388,7 @@ async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(
         ("/api/v1/flows/{flow_id}/rollback", "post"),
         ("/api/v1/flows/{flow_id}/plan", "post"),
         ("/api/v1/flows/{flow_id}/recordings", "get"),
+        ("/api/v1/executions/{execution_id}/recording", "get"),
         ("/api/v1/flows/{flow_id}/state", "get"),
         ("/api/v1/flows/{flow_id}/state/value", "get"),
         ("/api/v1/flows/{flow_id}/state/value", "put"),

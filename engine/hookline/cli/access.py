@@ -27,7 +27,8 @@ from hookline.flows.compiled import CompiledFlow
 from hookline.ids import Ids
 from hookline.jsontypes import decode, encode
 from hookline.model.execution import Outcome, State
-from hookline.ports import Cancel, Discard, End, Release, Reopen, Store
+from hookline.ports import Blobs, Cancel, Discard, End, Release, Reopen, Store
+from hookline.registry import Registry
 from hookline.resume_token import ResumeTokens
 from hookline.runtime.aftermath import readable, told_of_end
 from hookline.runtime.bulk import one_page
@@ -39,7 +40,7 @@ from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.purging import retention_in
 from hookline.runtime.system_clock import SystemClock
 from hookline.service import views
-from hookline.service.recordings import recorded
+from hookline.service.recordings import recorded, recorded_one
 from hookline.service.repairs import (
     cause_parts,
     chosen_by,
@@ -119,6 +120,10 @@ class Access(FlowAccess, KeptAccess, Protocol):
         """Executions of a flow that have ended, with their messages and journals."""
         ...
 
+    async def recording(self, execution_id: str) -> Mapping[str, Any]:
+        """One of them, with `contents`. Raises ExecutionNotFound, and IllegalStateChange while it hasn't ended."""
+        ...
+
     async def refused(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
 
     async def storage(self) -> Mapping[str, Any]:
@@ -187,12 +192,7 @@ async def access(settings: Settings) -> AsyncIterator[Access]:
         catalog = Catalog(settings.flows, registry, environment=os.environ)
 
         async def room() -> Mapping[str, Any]:
-            make = registry.blob_stores.get(urlsplit(settings.blobs_url).scheme)
-            if make is None:
-                raise ConfigError(
-                    f"no plugin gives a blob store for {settings.blobs_url}; `hookline plugins` shows them"
-                )
-            blobs, budget = make(settings.blobs_url, clock=clock), int(settings.disk_budget)
+            blobs, budget = _blobs(settings, registry, clock), int(settings.disk_budget)
             catalog.refresh()
             kept = partial(retention_in, catalog, settings.retention)
             try:
@@ -209,6 +209,7 @@ async def access(settings: Settings) -> AsyncIterator[Access]:
             catalog,
             settings.public_url or "",
             room,
+            lambda: _blobs(settings, registry, clock),
         )
     finally:
         await backend.close()
@@ -224,6 +225,14 @@ def secret_keys(settings: Settings) -> tuple[bytes, ...]:
     return load_or_create_key(settings.data_dir / "secret.key")
 
 
+def _blobs(settings: Settings, registry: Registry, clock: Clock) -> Blobs:
+    scheme = urlsplit(settings.blobs_url).scheme
+    factory = registry.blob_stores.get(scheme)
+    if factory is None:
+        raise ConfigError(f"no plugin gives a blob store for {scheme}: URLs; `hookline plugins` shows which work")
+    return factory(settings.blobs_url, clock=clock)
+
+
 class _Direct(DirectFlows, DirectKept):
     """Without a server."""
 
@@ -237,11 +246,13 @@ class _Direct(DirectFlows, DirectKept):
         catalog: Catalog,
         public_url: str,
         room: Callable[[], Awaitable[Mapping[str, Any]]],
+        blobs: Callable[[], Blobs],
     ) -> None:
         DirectFlows.__init__(self, catalog, FlowStates(store, clock), public_url)
         DirectKept.__init__(self, store, clock, catalog)
         self._urls = urls
         self._room = room
+        self._blobs = blobs
         self._store = store
         self._credentials = credentials
         self._clock = clock
@@ -257,6 +268,13 @@ class _Direct(DirectFlows, DirectKept):
 
     async def recordings(self, flow_id: str, since: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         return _json(await _page_of(recorded(self._store, flow_id, since, cursor, limit)))
+
+    async def recording(self, execution_id: str) -> Mapping[str, Any]:
+        blobs = self._blobs()
+        try:
+            return _json(await recorded_one(self._store, blobs, execution_id))
+        finally:
+            await blobs.close()
 
     async def cancel(self, execution_id: str) -> None:
         envelope = await readable(self._store, execution_id)
@@ -384,6 +402,11 @@ class _Remote(RemoteFlows, RemoteKept):
     async def recordings(self, flow_id: str, since: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         query = {"since": since, "cursor": cursor, "limit": limit}
         found: Mapping[str, Any] = await self._ask("GET", f"/flows/{quote(flow_id, safe='')}/recordings", query)
+        return found
+
+    async def recording(self, execution_id: str) -> Mapping[str, Any]:
+        path = f"/executions/{quote(execution_id, safe='')}/recording"
+        found: Mapping[str, Any] = await self._ask("GET", path)
         return found
 
     async def retry(self, execution_id: str) -> None:

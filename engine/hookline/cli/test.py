@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from hookline.testing.coverage import FlowCoverage
 
 
-@click.command(cls=Command, settings=("flows",))
+@click.command(cls=Command, settings=("db", "flows"))
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--name", "-k", metavar="TEXT", help="Only cases with this in their name.")
+@click.option("--name", "-k", metavar="TEXT", help="Only cases with this in their name; or that of the new one.")
 @click.option("--coverage", "-c", is_flag=True, help="Show which steps and branches no case has come to.")
 @click.option(
     "--fail-under", type=click.IntRange(0, 100), metavar="PERCENT", help="Fail where less of the flows is reached."
 )
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the results to this file, too.")
+@click.option("--from-execution", "execution_id", metavar="ID", help="Make a case of what this execution did.")
+@click.option("--write", is_flag=True, help="Write it to the file of the flow's cases; otherwise it is printed.")
 @click.pass_context
 def test(
     ctx: click.Context,
@@ -33,13 +35,26 @@ def test(
     coverage: bool,
     fail_under: int | None,
     junit: Path | None,
+    execution_id: str | None,
+    write: bool,
     as_json: bool,
     settings: Settings,
 ) -> None:
     """Run the cases of flows (`<id>.test.json` beside `<id>.json`), by default all in the flows directory.
 
     Actions that have effects are answered by the case's stubs, and waits pass at once. Exit code 1 where a case fails.
+
+    With --from-execution nothing is run but the case that it makes; at most one path is given then, the flow's.
     """
+    if execution_id is not None:
+        from hookline.cli.recorded_case import write_case
+
+        if len(paths) > 1 or coverage or fail_under is not None or junit is not None:
+            raise ConfigError("--from-execution takes no more than one flow, --name and --write")
+        write_case(settings, execution_id, paths[0] if paths else None, name, write=write, as_json=as_json)
+        return
+    if write:
+        raise ConfigError("--write says where the case of --from-execution goes: name an execution")
     from hookline.testing.case_files import ENDING, case_files
     from hookline.testing.coverage import percent
     from hookline.testing.junit import junit as as_junit

@@ -41,6 +41,11 @@ def laid_out(document: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(" " * _INDENT + member for member in members) + "\n}\n"
 
 
+def value_text(value: Any, indent: int) -> str:
+    """A JSON value laid out likewise, its keys in the order that they have; `indent` spaces stand before it."""
+    return _text(value, indent, indent, 1)
+
+
 def ordered(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document with its keys, and those of its steps, in canonical order; unknown ones behind the known."""
     flow = _sorted(document, _FLOW, _LAST)

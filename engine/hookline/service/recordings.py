@@ -1,20 +1,23 @@
 """The admin API's route that gives what executions of a flow took in and did, so that a changed flow can be tried."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from quart import Blueprint, Response
 
-from hookline.errors import Malformed
+from hookline.errors import ExecutionNotFound, IllegalStateChange, Malformed
 from hookline.jsontypes import encode
-from hookline.model.execution import FINAL
-from hookline.model.message import Attachment, arrival_view
-from hookline.ports import Store
+from hookline.model.execution import FINAL, Execution
+from hookline.model.message import Attachment, Envelope, arrival_view, pack
+from hookline.ports import Blobs, Store
 from hookline.runtime.engine import Engine
 from hookline.service.api_messages import PAGE, answer, limit_of, paged, query
 from hookline.service.openapi import operation
 from hookline.service.views import PageView, StepView, SummaryView, step_view, summary_view
+
+#: Bytes of text that files may have to be told with an execution, one by one and together.
+_SMALL: Final = 65536
 
 
 class RecordingView(SummaryView, frozen=True):
@@ -24,6 +27,13 @@ class RecordingView(SummaryView, frozen=True):
     headers: dict[str, str]
     attachments: list[Attachment]
     steps: list[StepView]
+
+
+class WholeRecordingView(RecordingView, frozen=True):
+    """One execution that has ended, with what is in its message's files."""
+
+    contents: dict[str, str]
+    """By the id of an attachment, its text; those that are large, are no text or are gone have none."""
 
 
 def add_recordings(api: Blueprint, engine: Engine) -> None:
@@ -36,6 +46,12 @@ def add_recordings(api: Blueprint, engine: Engine) -> None:
         given = query("since", "cursor", "limit")
         page = recorded(engine.store, flow_id, given.get("since"), given.get("cursor"), limit_of(given.get("limit")))
         return answer(await paged(page))
+
+    @api.get("/executions/<execution_id>/recording")
+    @operation(WholeRecordingView)
+    async def recording(execution_id: str) -> Response:
+        """An execution that has ended, with its message, small texts among its files, and its journal."""
+        return answer(await recorded_one(engine.store, engine.blobs, execution_id))
 
 
 async def recorded(
@@ -55,15 +71,42 @@ async def recorded(
         envelope = await store.envelope(execution.id) if execution.state in FINAL else None
         if envelope is None:
             continue
-        shown: dict[str, Any] = msgspec.structs.asdict(summary_view(execution, arrival_view(summary.payload)))
-        body = envelope.body_json if envelope.body_json is not None else encode(envelope.message.body)
-        found.append(
-            RecordingView(
-                **shown,
-                body=msgspec.Raw(body),
-                headers=envelope.message.headers,
-                attachments=list(envelope.message.attachments),
-                steps=[step_view(record) for record in await store.journal(execution.id)],
-            )
-        )
+        found.append(RecordingView(**await _shown(store, execution, envelope, summary.payload)))
     return PageView(found, page.next)
+
+
+async def recorded_one(store: Store, blobs: Blobs, execution_id: str) -> WholeRecordingView:
+    """One recording. Raises ExecutionNotFound, IllegalStateChange while it hasn't ended, and StoreError."""
+    execution = await store.execution(execution_id)
+    envelope = None if execution is None else await store.envelope(execution_id)
+    if execution is None or envelope is None:
+        raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+    if execution.state not in FINAL:
+        raise IllegalStateChange(f"execution {execution_id!r} has not ended: it is {execution.state.value}")
+    contents: dict[str, str] = {}
+    left = _SMALL
+    for attachment in envelope.message.attachments:
+        text = None if attachment.size > left or execution.files_removed_at else await _text(blobs, attachment)
+        if text is not None:
+            contents[attachment.id] = text
+            left -= attachment.size
+    return WholeRecordingView(**await _shown(store, execution, envelope, pack(envelope)), contents=contents)
+
+
+async def _shown(store: Store, execution: Execution, envelope: Envelope, payload: bytes) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.structs.asdict(summary_view(execution, arrival_view(payload)))
+    body = envelope.body_json if envelope.body_json is not None else encode(envelope.message.body)
+    return {
+        **shown,
+        "body": msgspec.Raw(body),
+        "headers": envelope.message.headers,
+        "attachments": list(envelope.message.attachments),
+        "steps": [step_view(record) for record in await store.journal(execution.id)],
+    }
+
+
+async def _text(blobs: Blobs, attachment: Attachment) -> str | None:
+    try:
+        return b"".join([chunk async for chunk in blobs.open(attachment.id)]).decode()
+    except UnicodeDecodeError:
+        return None

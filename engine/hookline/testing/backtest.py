@@ -181,7 +181,7 @@ def _differences(recording: Mapping[str, Any], ended: Ended, outside: Replayed) 
     new_outcome = [ended.outcome.value if ended.outcome else "waiting", ended.error.code if ended.error else None]
     if old_outcome != new_outcome:
         add("outcome", "", "", old_outcome, new_outcome)
-    old_path = _ended_paths(recording["steps"])
+    old_path = ended_paths(recording["steps"])
     if old_path != list(ended.path):
         add("path", "", "", old_path, list(ended.path))
     for path, one in before.items():
@@ -190,7 +190,8 @@ def _differences(recording: Mapping[str, Any], ended: Ended, outside: Replayed) 
     return list(found.values())
 
 
-def _ended_paths(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+def ended_paths(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The paths of the steps of a recording that came to an end, in that order."""
     done = [one["path"] for one in steps if one["state"] in ("succeeded", "failed") and one["path"] != "$reply"]
     return list(dict.fromkeys(done))
 

@@ -1,0 +1,251 @@
+"""A case from a recorded execution: what came in, what answered it, and what became of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hookline.errors import HooklineError
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.call import CallNode
+from hookline.flows.blocks.wait import WaitNode
+from hookline.flows.compiled import CompiledFlow
+from hookline.jsontypes import decode, encode
+from hookline.model.durations import format_duration
+from hookline.registry import Registry
+from hookline.testing.backtest import Replayed, ended_paths
+from hookline.testing.case_run import CaseResult, CaseRunner
+from hookline.testing.cases import Case
+from hookline.testing.expectations import differences
+from hookline.testing.flow_places import places_of, without_items
+from hookline.testing.redacting import open_headers, redacted
+from hookline.testing.stubs import runs_itself
+
+_RESULT: Final = frozenset({"body", "headers", "attachments", "error", "status"})
+_NOTHING: Final = object()
+
+
+class NoCase(HooklineError):
+    """A case can't do what the execution did."""
+
+    code = "case.differs"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCase:
+    """A case, as JSON, that passes with the version of the flow that ran."""
+
+    case: dict[str, Any]
+    left_out: tuple[str, ...]
+    """What it doesn't say, and why, as texts."""
+
+
+def recorded_case(
+    flow: CompiledFlow, recording: Mapping[str, Any], name: str, runner: CaseRunner, registry: Registry, folder: Path
+) -> RecordedCase:
+    """The case of an execution, which is JSON as the admin API gives it. Raises NoCase.
+
+    It expects what is the same in the execution and in a run of the case: times, ids and addresses are others each
+    time. `flow` is the version that ran.
+    """
+    shown = {part: recording[part] for part in ("body", "headers", "trigger", "contents", "steps", "error")}
+    # Numbers are those that the case's text will have.
+    seen: dict[str, Any] = {**recording, **decode(encode(redacted(shown)), exact=flow.exact)}
+    # Paths and names of actions are no secrets, whatever stands in them.
+    seen["steps"] = [
+        {**one, "path": kept["path"], "use": kept["use"]}
+        for one, kept in zip(seen["steps"], recording["steps"], strict=True)
+    ]
+    left_out: list[str] = []
+    draft: dict[str, Any] = {
+        "name": name,
+        "input": _input(flow, seen, left_out),
+        "now": recording["started_at"] or recording["created_at"],
+        "stubs": _stubs(flow, seen["steps"], registry),
+        "answers": _answers(flow, seen["steps"]),
+        "expect": {"outcome": recording["outcome"]},
+    }
+    draft = {key: value for key, value in draft.items() if value or key == "expect"}
+    ran = runner.run(flow, _case(flow, draft), folder)
+    if not ran.passed:
+        raise NoCase(_unlike(recording["id"], ran.differences))
+    draft["expect"] |= _expected(seen, ran, left_out)
+    ran = runner.run(flow, _case(flow, draft), folder)
+    if not ran.passed:
+        raise NoCase(_unlike(recording["id"], ran.differences))
+    return RecordedCase(draft, tuple(left_out))
+
+
+def _unlike(execution_id: str, how: Sequence[str]) -> str:
+    return (
+        f"a case doesn't do what execution {execution_id} did: {'; '.join(how)}. It has nothing of what the flow "
+        "keeps, of the files that steps gave, and of what was masked; try the execution with `hookline backtest`"
+    )
+
+
+def _case(flow: CompiledFlow, draft: Mapping[str, Any]) -> Case:
+    return Case.model_validate(decode(encode(draft), exact=flow.exact))
+
+
+def _input(flow: CompiledFlow, seen: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
+    settings = flow.trigger.scheme_settings
+    # Where the scheme looks for its signature or its secret.
+    chosen = {} if settings is None else settings.model_dump()
+    own = {str(value).lower() for name, value in chosen.items() if "header" in name and isinstance(value, str)}
+    headers = {name: value for name, value in open_headers(seen["headers"]).items() if name not in own}
+    given: dict[str, Any] = {"body": seen["body"]}
+    if headers:
+        given["headers"] = headers
+    attachments = []
+    for one in seen["attachments"]:
+        text = seen["contents"].get(one["id"])
+        if text is None:
+            left_out.append(f"the content of attachment {one['name']!r}, which isn't a small text; name a file for it")
+        attachments.append(
+            {
+                "name": one["name"],
+                **({} if one["filename"] is None else {"filename": one["filename"]}),
+                "type": one["type"],
+                "content": text or "",
+            }
+        )
+    if attachments:
+        given["attachments"] = attachments
+    return given
+
+
+def _stubs(flow: CompiledFlow, steps: Sequence[Mapping[str, Any]], registry: Registry) -> dict[str, Any]:
+    """What each step that has effects gave, or at each attempt."""
+    nodes = places_of(flow).steps
+    attempts: dict[str, dict[int, dict[str, Any]]] = {}
+    for one in steps:
+        node = nodes.get(without_items(one["path"]))
+        outside = isinstance(node, CallNode) or (
+            isinstance(node, ActionNode) and not runs_itself(node.action, registry)
+        )
+        if outside and (one["error"] is not None or one["state"] == "succeeded"):
+            attempts.setdefault(one["path"], {})[one["attempt"]] = _stub(one)
+    found: dict[str, Any] = {}
+    for path, given in attempts.items():
+        # One of which nothing is recorded was cut short, and done again.
+        each = [given[min(made for made in given if made >= number)] for number in range(1, max(given) + 1)]
+        found[path] = each[0] if all(one == each[0] for one in each) else each
+    return found
+
+
+def _stub(step: Mapping[str, Any]) -> dict[str, Any]:
+    error = step["error"]
+    if error is not None:
+        again = {"retryable": True} if error["retryable"] else {}
+        return {"error": {"code": error["code"], "message": error["message"], **again}}
+    output = step["output"] or {}
+    stub: dict[str, Any] = {"result": output.get("body")}
+    beside = {key: value for key, value in output.items() if key not in _RESULT}
+    if isinstance(status := output.get("status"), int):
+        stub["status"] = status
+    elif status is not None:
+        beside["status"] = status
+    if headers := open_headers(output.get("headers", {})):
+        stub["headers"] = headers
+    if beside and step["use"] != "flow":
+        stub["beside"] = beside
+    return stub
+
+
+def _answers(flow: CompiledFlow, steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    nodes = places_of(flow).steps
+    replayed = Replayed(steps, lambda at: None)
+    found: dict[str, Any] = {}
+    for one in steps:
+        path = one["path"]
+        if path in found or not isinstance(nodes.get(without_items(path)), WaitNode):
+            continue
+        answer = replayed.answer(path)
+        if answer is None:
+            found[path] = None
+            continue
+        given: dict[str, Any] = {"body": answer.body}
+        if headers := open_headers(answer.headers):
+            given["headers"] = headers
+        if answer.query:
+            given["query"] = answer.query
+        if answer.method != "POST":
+            given["method"] = answer.method
+        found[path] = {**given, "after": format_duration(answer.after)}
+    return found
+
+
+def _expected(seen: Mapping[str, Any], ran: CaseResult, left_out: list[str]) -> dict[str, Any]:
+    """What is the same in both. Raises NoCase where other steps ran."""
+    steps: Sequence[Mapping[str, Any]] = seen["steps"]
+    found: dict[str, Any] = {}
+    path = ended_paths(steps)
+    if sorted(path) != sorted(ran.path):
+        raise NoCase(_unlike(seen["id"], [f"the steps that ran are {', '.join(ran.path)}, not {', '.join(path)}"]))
+    body = _body(steps, ran)
+    if body is _NOTHING:
+        left_out.append("the last body, which isn't the same each time")
+    else:
+        found["body"] = body
+    if seen["error"] is not None:
+        error = _same({key: seen["error"][key] for key in ("code", "message", "step")}, _plain_error(ran))
+        found["error"] = {} if error is _NOTHING else error
+    if path == list(ran.path):
+        found["path"] = path
+    else:
+        left_out.append("the path, since steps ran side by side")
+    found["calls"] = _calls(steps, ran, left_out)
+    return found
+
+
+def _body(steps: Sequence[Mapping[str, Any]], ran: CaseResult) -> Any:
+    """The last body, as far as a step of the execution gave it."""
+    last = ran.path[-1] if ran.path else None
+    given = [
+        one["output"]["body"] for one in reversed(steps) if isinstance(one["output"], dict) and "body" in one["output"]
+    ]
+    if any(not differences(one, ran.body) and not differences(ran.body, one) for one in given):
+        return ran.body
+    if ran.error is None and last is not None:
+        mine = next((one for one in reversed(steps) if one["path"] == last), None)
+        if mine is not None and isinstance(mine["output"], dict):
+            return _same(mine["output"].get("body"), ran.body) or _NOTHING
+    return _NOTHING
+
+
+def _calls(steps: Sequence[Mapping[str, Any]], ran: CaseResult, left_out: list[str]) -> list[dict[str, Any]]:
+    inputs = {(one["path"], one["attempt"]): one["input"] for one in steps if one["input"] is not None}
+    found: list[dict[str, Any]] = []
+    made: dict[str, int] = {}
+    for call in ran.calls:
+        made[call.step] = made.get(call.step, 0) + 1
+        one: dict[str, Any] = {"step": call.step, "use": call.use}
+        given = inputs.get((call.step, made[call.step]))
+        if isinstance(given, dict):
+            settings = _same(given, call.settings, f"{call.step}: ", left_out)
+            if settings is not _NOTHING and settings:
+                one["with"] = settings
+        found.append(one)
+    return found
+
+
+def _same(old: Any, new: Any, place: str = "", left_out: list[str] | None = None) -> Any:
+    """What two JSON values have in common, as a case can expect it; `_NOTHING` where that is nothing."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        both = {key: _same(old[key], new[key], f"{place}{key}.", left_out) for key in old if key in new}
+        kept = {key: value for key, value in both.items() if value is not _NOTHING}
+        return kept if kept or not old else _NOTHING
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        items = [_same(left, right) for left, right in zip(old, new, strict=True)]
+        if _NOTHING not in items:
+            return items
+    elif not differences(old, new):
+        return old
+    if left_out is not None:
+        left_out.append(f"{place.removesuffix('.')}, which isn't the same each time, or is secret")
+    return _NOTHING
+
+
+def _plain_error(ran: CaseResult) -> dict[str, Any]:
+    error = ran.error
+    return {} if error is None else {"code": error.code, "message": error.message, "step": error.step}

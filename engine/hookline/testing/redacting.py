@@ -1,0 +1,59 @@
+"""What a recording must not carry into a case file, which is kept with the flows for everybody to read."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+_MASK: Final = "***"
+_SECRET: Final = re.compile(
+    r"authorization|cookie|signature|secret|passw(or)?d|passphrase|token|api[-_]?key|private[-_]?key|hmac"
+    r"|(^|[-_])sig(n|ned)?($|[-_])",
+    re.IGNORECASE,
+)
+#: Whoever has such an address may call the step that waits.
+_RESUME: Final = re.compile(r"https?://[^\s\"'<>]*/resume/[^\s\"'<>?#]+")
+#: A shorter one would mask ordinary words.
+_SHORTEST: Final = 8
+
+
+def is_secret(name: str) -> bool:
+    """Whether a header or a field of this name holds what only its owner may know."""
+    return _SECRET.search(name) is not None
+
+
+def redacted(value: Any) -> Any:
+    """JSON without secrets: fields that are named like one are masked, and their texts wherever else they stand."""
+    found = sorted({text for text in _secrets(value) if len(text) >= _SHORTEST}, key=len, reverse=True)
+    return _masked(value, re.compile("|".join(map(re.escape, found))) if found else None)
+
+
+def open_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers that anybody may read."""
+    return {name: value for name, value in headers.items() if not is_secret(name) and value.strip("*")}
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if is_secret(key) and isinstance(item, str):
+                # `Bearer abc`: the word before it stands in many places.
+                yield from (item, item.rpartition(" ")[2])
+            else:
+                yield from _secrets(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secrets(item)
+
+
+def _masked(value: Any, secrets: "re.Pattern[str] | None") -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _MASK if is_secret(key) and isinstance(item, str) else _masked(item, secrets)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_masked(item, secrets) for item in value]
+    if isinstance(value, str):
+        text = _RESUME.sub(f"https://hookline.test/resume/{_MASK}", value)
+        return text if secrets is None else secrets.sub(_MASK, text)
+    return value
