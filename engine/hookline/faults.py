@@ -115,8 +115,10 @@ class Trace:
             raise ConfigError(f"{TRACE_VARIABLE}: {path} can't be written: {error.strerror}") from error
 
     def note(self, points: Sequence[str]) -> None:
-        """Write down points that are passed together."""
-        os.write(self._file, f"{' '.join(points)}\n".encode())
+        """Write down points that are passed together, as far as one can die there."""
+        known = sorted(POINTS.intersection(points))
+        if known:
+            os.write(self._file, f"{' '.join(known)}\n".encode())
 
 
 # Read once, when the process starts: a fault belongs to a whole run, and an unset one must cost a commit nothing.

@@ -40,7 +40,7 @@ def test_the_documented_points_are_those_that_exist() -> None:
 
 
 def _run(variable: str, trace: Path | None = None) -> int:
-    program = "from hookline.faults import fault; fault('end.after_commit'); fault('end.after_commit', 'x')"
+    program = "from hookline.faults import fault; fault('end.after_commit'); fault('x', 'end.after_commit', 'accept.after_commit'); fault('x')"
     environment = os.environ | {"HOOKLINE_FAULT": variable, "HOOKLINE_FAULT_TRACE": "" if trace is None else str(trace)}
     return subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=60).returncode
 
@@ -56,7 +56,7 @@ def test_a_process_lives_without_a_fault_or_beyond_it() -> None:
 
 def test_the_points_that_are_passed_are_written_down_the_last_one_too(tmp_path: Path) -> None:
     assert _run("end.after_commit:2", tmp_path / "trace") == -signal.SIGKILL
-    assert (tmp_path / "trace").read_text().splitlines() == ["end.after_commit", "end.after_commit x"]
+    assert (tmp_path / "trace").read_text().splitlines() == ["end.after_commit", "accept.after_commit end.after_commit"]
 
 
 def test_a_trace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
