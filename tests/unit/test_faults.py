@@ -40,7 +40,8 @@ def test_the_documented_points_are_those_that_exist() -> None:
 
 
 def _run(variable: str, trace: Path | None = None) -> int:
-    program = "from hookline.faults import fault; fault('end.after_commit'); fault('x', 'end.after_commit', 'accept.after_commit'); fault('x')"
+    passings = "fault('end.after_commit'); fault('x', 'end.after_commit', 'accept.after_commit'); fault('x')"
+    program = f"from hookline.faults import fault; {passings}"
     environment = os.environ | {"HOOKLINE_FAULT": variable, "HOOKLINE_FAULT_TRACE": "" if trace is None else str(trace)}
     return subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=60).returncode
 
