@@ -225,7 +225,9 @@ async def test_a_server_that_stops_takes_no_call(harness: Harness) -> None:
 
 
 async def test_calls_are_given_up_once_nothing_can_ask_for_them(harness: Harness) -> None:
-    harness.flow("f", [ASK, APPROVE, {"id": "paid", "use": "webhook", "with": ORDERS}])
+    steps = [ASK, APPROVE, {"id": "paid", "use": "webhook", "with": ORDERS}]
+    # The execution outlives what was called: otherwise nothing would be known of it.
+    harness.flow("f", steps, retention={"age": "1000d"})
     early = {"shop": "a", "id": 3}
     async with serving(harness) as site:
         engine = site.engine
