@@ -14,6 +14,7 @@
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPException
@@ -31,6 +32,8 @@ from tests.acceptance.sink import Received, Sink
 FLOWS = Path(__file__).parent / "flows"
 PATTERNS = sorted(path.name.removesuffix(".drive.json") for path in FLOWS.glob("*.drive.json"))
 SIGKILL = -9
+EVERY_KILL = "HOOKLINE_TEST_EVERY_KILL"
+"""Set in the environment: kill at each moment, which takes some minutes, and not at a third of them."""
 
 T = TypeVar("T")
 
@@ -198,6 +201,9 @@ def test_a_pattern_ends_alike_wherever_it_is_killed(pattern: str, tmp_path: Path
         server.run(pattern)
         points = first_passings(trace)
         assert len(points) >= 4, "it is accepted, and it ends"
+        if not os.environ.get(EVERY_KILL):
+            # The patterns begin at different ones, so that together they come to all that most of them pass.
+            points = points[PATTERNS.index(pattern) % 3 :: 3]
         for point in points:
             server.run(pattern, point)
         assert server.deaths == len(points)
