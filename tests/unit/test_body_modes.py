@@ -1,6 +1,7 @@
 """How a flow says that bodies are read: as JSON whatever their type, or not at all; and what forms may hold."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -195,7 +196,8 @@ async def test_a_file_whose_name_nobody_can_read_has_none(name: str) -> None:
     disposition = f"attachment; {name}".encode()
     assert (await hook.send(b"x", "image/png", headers=[(b"content-disposition", disposition)])).status == 202
     # Of a name that is given twice, and once so that nobody can read it, Python 3.13 has the other.
-    assert hook.intake.accepted[0].message.attachments[0].filename in (None, "x")
+    other = "x" if sys.version_info >= (3, 13) and "filename*0" in name else None
+    assert hook.intake.accepted[0].message.attachments[0].filename == other
 
 
 # --- Fields that hold JSON ---------------------------------------------------------------------------------------
