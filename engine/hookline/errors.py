@@ -162,6 +162,12 @@ class UnpublishedChanges(HooklineError):
     code = "flow.unpublished_changes"
 
 
+class RedactedUnreadable(HooklineError):
+    """Redacted values can't be decrypted."""
+
+    code = "redacted.unreadable"
+
+
 class NotReplayable(HooklineError):
     """The execution can't be done again like this."""
 

@@ -1,8 +1,8 @@
-"""The vault: encrypts credentials before they are stored.
+"""The vault: encrypts credentials, and the keys of redacted values, before they are stored.
 
 A ciphertext is `version (1 byte) | key id (8) | nonce (12) | AES-256-GCM output`. The key's id says which of several
 keys decrypts it. The credential's name and type are authenticated with it, so that the bytes of one credential can't
-be put in another's place.
+be put in another's place; so is what else a ciphertext is for.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hookline import secret_file
-from hookline.errors import CredentialError
+from hookline.errors import CredentialError, RedactedUnreadable
 from hookline.jsontypes import canonical
 
 _KEY_SIZE: Final = 32
@@ -25,6 +25,15 @@ _VERSION: Final = b"\x01"
 _ID_SIZE: Final = 8
 _NONCE_SIZE: Final = 12
 _HEADER: Final = len(_VERSION) + _ID_SIZE + _NONCE_SIZE
+_WRAPPED: Final = b"key of redacted values"
+
+
+class _Foreign(Exception):
+    """It isn't what this version writes."""
+
+
+class _KeyMissing(Exception):
+    """It names a key, by its id, that isn't here."""
 
 
 class Vault:
@@ -45,31 +54,57 @@ class Vault:
 
     def encrypt(self, plaintext: bytes, *, name: str, type: str) -> bytes:
         """Encrypt the values of a credential of this name and type."""
-        header = _VERSION + self._first + self._random_bytes(_NONCE_SIZE)
-        nonce = header[-_NONCE_SIZE:]
-        return header + self._ciphers[self._first].encrypt(nonce, plaintext, _bound(header, name, type))
+        return self._encrypted(plaintext, canonical([name, type]))
 
     def decrypt(self, ciphertext: bytes, *, name: str, type: str) -> bytes:
         """What `encrypt` was given. Raises CredentialError: unknown key, altered bytes, another name or type."""
-        header, sealed = ciphertext[:_HEADER], ciphertext[_HEADER:]
-        if len(header) < _HEADER or header[:1] != _VERSION:
+        try:
+            return self._decrypted(ciphertext, canonical([name, type]))
+        except _Foreign:
             raise CredentialError(
                 f"credential {name!r}: what is stored is no credential that this version of Hookline can read; "
                 "set it again, or upgrade"
-            )
-        key_id = header[1 : 1 + _ID_SIZE]
-        cipher = self._ciphers.get(key_id)
-        if cipher is None:
+            ) from None
+        except _KeyMissing as missing:
             raise CredentialError(
-                f"credential {name!r} is encrypted with the key {key_id.hex()}, which is not here; "
+                f"credential {name!r} is encrypted with the key {missing}, which is not here; "
                 "add that key to HOOKLINE_SECRET_KEY (or put its file back), or set the credential again"
-            )
-        try:
-            return cipher.decrypt(header[-_NONCE_SIZE:], sealed, _bound(header, name, type))
+            ) from None
         except InvalidTag:
             raise CredentialError(
                 f"credential {name!r}: what is stored was altered, or was made for another name or type; set it again"
             ) from None
+
+    def wrap(self, key: bytes) -> bytes:
+        """Encrypt a key that encrypts redacted values."""
+        return self._encrypted(key, _WRAPPED)
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        """What `wrap` was given. Raises RedactedUnreadable: unknown key, or altered bytes."""
+        try:
+            return self._decrypted(wrapped, _WRAPPED)
+        except _KeyMissing as missing:
+            raise RedactedUnreadable(
+                f"redacted values are encrypted with the key {missing}, which is not here; add that key to "
+                "HOOKLINE_SECRET_KEY, or put its file back"
+            ) from None
+        except (_Foreign, InvalidTag):
+            raise RedactedUnreadable("the key of redacted values was altered where it is stored") from None
+
+    def _encrypted(self, plaintext: bytes, purpose: bytes) -> bytes:
+        header = _VERSION + self._first + self._random_bytes(_NONCE_SIZE)
+        nonce = header[-_NONCE_SIZE:]
+        return header + self._ciphers[self._first].encrypt(nonce, plaintext, header + purpose)
+
+    def _decrypted(self, ciphertext: bytes, purpose: bytes) -> bytes:
+        header, sealed = ciphertext[:_HEADER], ciphertext[_HEADER:]
+        if len(header) < _HEADER or header[:1] != _VERSION:
+            raise _Foreign
+        key_id = header[1 : 1 + _ID_SIZE]
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise _KeyMissing(key_id.hex())
+        return cipher.decrypt(header[-_NONCE_SIZE:], sealed, header + purpose)
 
     def current(self, ciphertext: bytes) -> bool:
         """Whether it is encrypted with the first key: false for what a rotation has to encrypt again."""
@@ -111,7 +146,3 @@ def load_or_create_key(path: Path) -> tuple[bytes, ...]:
 
 def _key_id(key: bytes) -> bytes:
     return hashlib.sha256(b"hookline key id\0" + key).digest()[:_ID_SIZE]
-
-
-def _bound(header: bytes, name: str, type: str) -> bytes:
-    return header + canonical([name, type])

@@ -30,6 +30,7 @@ from hookline.api.storage import (
     ForgetFiles,
     ForgetKeys,
     ForgetVersions,
+    KeepSeal,
     OverrideState,
     Park,
     Proceed,
@@ -159,6 +160,7 @@ def _accept_row(envelope: Envelope, lines: Lines) -> Row:
         None if order_key is None else order_key.encode(),
         None if order_key is None else lines.next(),
         envelope.order_holds,
+        envelope.seal_key,
         pack(envelope),
     )
 
@@ -258,6 +260,8 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             yield Operation(statements.HOLD, key, (key,), place)
         case Discard(key, at):
             yield Operation(statements.DISCARD, key, (key, micros(at)), place)
+        case KeepSeal(key, wrapped, was):
+            yield Operation(statements.KEEP_SEAL, key, (key, wrapped, was), place)
         case Release(key, _):
             yield Operation(statements.RELEASE_ORDER, key, (key,), place)
             yield Operation(statements.ADVANCE, key, (key,), place)
@@ -325,6 +329,7 @@ def _record_row(execution_id: str, step: StepRecord) -> Row:
         ),
         step.input,
         step.output,
+        step.sealed,
     )
 
 

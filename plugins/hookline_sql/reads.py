@@ -63,7 +63,7 @@ _ABOUT: Final = tuple(
     column
     for column in executions.c
     if column.key
-    not in {"dedupe_key", "dedupe_hash", "dedupe_until", "order_key", "order_seq", "order_holds", "payload"}
+    not in {"dedupe_key", "dedupe_hash", "dedupe_until", "order_key", "order_seq", "order_holds", "payload", "seal_key"}
 )
 _OPEN: Final = executions.c.finished_at.is_(None)
 _ENDED: Final = executions.c.finished_at.is_not(None)
@@ -79,6 +79,7 @@ _ENVELOPE: Final = (
         executions.c.dedupe_until,
         executions.c.order_key,
         executions.c.order_holds,
+        executions.c.seal_key,
         func.coalesce(executions.c.payload, payloads.c.payload).label("payload"),
     )
     .select_from(executions.outerjoin(payloads, payloads.c.execution_id == executions.c.id))
@@ -133,6 +134,7 @@ def envelope_of(row: Any) -> Envelope:
         dedupe_until=moment(row.dedupe_until),
         order_key=None if row.order_key is None else row.order_key.decode(),
         order_holds=bool(row.order_holds),
+        seal_key=row.seal_key,
     )
 
 
@@ -155,6 +157,18 @@ def execution(connection: Connection, execution_id: str) -> Execution | None:
 def envelope(connection: Connection, execution_id: str) -> Envelope | None:
     row = connection.execute(_ENVELOPE, {"id": execution_id}).one_or_none()
     return None if row is None else envelope_of(row)
+
+
+_SEAL_KEYS: Final = (
+    select(executions.c.id, executions.c.seal_key)
+    .where(executions.c.seal_key.is_not(None), executions.c.id > bindparam("after"))
+    .order_by(executions.c.id)
+    .limit(bindparam("limit"))
+)
+
+
+def seal_keys(connection: Connection, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+    return [(row.id, row.seal_key) for row in connection.execute(_SEAL_KEYS, {"after": after, "limit": limit})]
 
 
 _ACCEPTED_AS: Final = select(executions.c.id, executions.c.dedupe_until).where(
@@ -186,6 +200,7 @@ def journal_of(connection: Connection, execution_id: str, after: int, limit: int
             finished_at=moment(row.finished_at),
             input=row.input,
             output=row.output,
+            sealed=row.sealed,
             error=None if row.error is None else _error.decode(row.error),
             due_at=moment(row.due_at),
             signal=row.signal,
@@ -452,6 +467,7 @@ _WAITING_TO_RUN: Final = select(
     executions.c.order_key,
     executions.c.order_holds,
     executions.c.reason,
+    executions.c.seal_key,
     executions.c.payload,
 ).where(executions.c.id.in_(bindparam("ids", expanding=True)))
 

@@ -68,6 +68,8 @@ executions: Final = Table(
     Column("error_cause", Name),
     #: When somebody said that a failed one needs no more care.
     Column("discarded_at", BigInteger),
+    #: The key under which its redacted values are encrypted, itself encrypted; gone once they are erased.
+    Column("seal_key", LargeBinary),
     #: None where it is large: then `payloads` has it.
     Column("payload", LargeBinary),
     PrimaryKeyConstraint("id", name="pk_executions"),
@@ -107,6 +109,7 @@ _partial("ix_executions_flow_error", "flow_id", "error_code", "id", where="error
 _partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=DEAD)
 # Purged ones, of which the dedupe keys are still taken.
 _partial("ix_executions_spent", "dedupe_until", where="state = 'purged'")
+_partial("ix_executions_sealed", "id", where="seal_key IS NOT NULL")
 _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
 Index("ix_executions_flow", executions.c.flow_id, executions.c.id)
 
@@ -136,6 +139,8 @@ journal: Final = Table(
     Column("error", LargeBinary),
     Column("input", LargeBinary),
     Column("output", LargeBinary),
+    #: The output before anything in it was masked, encrypted.
+    Column("sealed", LargeBinary),
     PrimaryKeyConstraint("execution_id", "seq", name="pk_journal"),
     sqlite_with_rowid=False,
 )

@@ -61,6 +61,10 @@ class ServerProcess:
             **self._environment,
         }
 
+    def set(self, name: str, value: str) -> None:
+        """Set a variable for its next start."""
+        self._environment[name] = value
+
     def flow(self, document: Mapping[str, Any]) -> None:
         """Write a flow's file."""
         path = self.folder / "flows" / f"{document['id']}.json"

@@ -38,6 +38,9 @@ class Rows:
     async def credentials(self) -> Sequence[StoredCredential]:
         return list(self.rows.values())
 
+    async def seal_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        return ()
+
     async def commit(self, changes: Sequence[Change]) -> Sequence[None]:
         if self.broken:
             raise StoreError

@@ -38,6 +38,7 @@ from hookline.runtime.explaining import explain
 from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.purging import retention_in
+from hookline.runtime.sealing import Sealing
 from hookline.runtime.system_clock import SystemClock
 from hookline.service import views
 from hookline.service.recordings import recorded, recorded_one
@@ -186,7 +187,8 @@ async def access(settings: Settings) -> AsyncIterator[Access]:
     await backend.open()
     try:
         keys = secret_keys(settings)
-        credentials = Credentials(backend.store, Vault(keys), registry.credential_types, clock)
+        vault = Vault(keys)
+        credentials = Credentials(backend.store, vault, registry.credential_types, clock)
         # Without a server there is no URL, unless the settings say which one it has.
         urls = None if settings.public_url is None else partial(ResumeTokens(keys).url, settings.public_url)
         catalog = Catalog(settings.flows, registry, environment=os.environ)
@@ -203,6 +205,7 @@ async def access(settings: Settings) -> AsyncIterator[Access]:
         yield _Direct(
             backend.store,
             credentials,
+            Sealing(vault),
             clock,
             lambda flow_id: local_flow(settings, registry, flow_id),
             urls,
@@ -240,6 +243,7 @@ class _Direct(DirectFlows, DirectKept):
         self,
         store: Store,
         credentials: Credentials,
+        sealing: Sealing,
         clock: Clock,
         flow: Callable[[str], CompiledFlow],
         urls: HookUrls | None,
@@ -255,6 +259,7 @@ class _Direct(DirectFlows, DirectKept):
         self._blobs = blobs
         self._store = store
         self._credentials = credentials
+        self._sealing = sealing
         self._clock = clock
         self._flow = flow
 
@@ -333,7 +338,7 @@ class _Direct(DirectFlows, DirectKept):
 
     async def resume(self, execution_id: str, step: str, body: bytes) -> None:
         call_id, now = Ids(self._clock).new(), self._clock.now()
-        call = await operator_call(self._store, execution_id, step, body, call_id=call_id, at=now)
+        call = await operator_call(self._store, self._sealing, execution_id, step, body, call_id=call_id, at=now)
         (outcome,) = await self._store.commit([call])
         check_taken(outcome, call)
 

@@ -37,6 +37,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "schema.invalid": "The flow's schema is no JSON Schema.",
         "constant_key": "A key is the same for every message.",
         "masked_key": "A key is made of a secret, which is masked before.",
+        "redact_path": "What a flow redacts can't be found by that path.",
+        "redacted_key": "A key is made of what is redacted, and stored as it is.",
         "order_of_schedule": "The schedule lets executions run one at a time already.",
         "not_from_vars": "A setting that no message may choose reads something else than vars.",
         "not_verified": "Nothing verifies who sends.",

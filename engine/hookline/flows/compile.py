@@ -19,6 +19,7 @@ from hookline.flows.masked import NOTHING, masked_by
 from hookline.flows.names import CredentialUse, FlowUse, unknown_component
 from hookline.flows.overrides import override
 from hookline.flows.read import Document, read
+from hookline.flows.redaction import Redaction, compile_redaction, key_problems
 from hookline.flows.scope import ON_ARRIVAL, Names, Place
 from hookline.flows.step_ids import find_ids
 from hookline.flows.structure import document_problems
@@ -134,6 +135,7 @@ class _Compiler:
         steps, behind = self._compiling.steps(self._raw.get("steps"), documents, "/steps", Place())
         on_error_steps = self._on_error(behind)
         self._shadowing()
+        redaction = self._redaction(trigger, order_by)
         if self._model is None or trigger is None or any(problem.severity == "error" for problem in self.problems):
             return None
         return CompiledFlow(
@@ -154,6 +156,7 @@ class _Compiler:
                 *wait_places(self._raw.get("steps"), "/steps", self._compiling.ids),
                 *wait_places(self._raw.get("on_error"), "/on_error", self._compiling.ids, ON_ERROR),
             ),
+            redaction=redaction,
         )
 
     def _on_error(self, behind: Place) -> tuple[Node, ...]:
@@ -236,6 +239,19 @@ class _Compiler:
         )
         self.problems += problems
         return key
+
+    def _redaction(self, trigger: CompiledTrigger | None, order_by: Key | None) -> Redaction | None:
+        if self._model is None:
+            return None
+        redaction, problems = compile_redaction(
+            self._model.redact, self._compiling.expressions, self._compiling.names.steps
+        )
+        self.problems += problems
+        if redaction is not None:
+            dedupe_key = trigger.dedupe_key if trigger is not None else None
+            keys = [(dedupe_key, "/trigger/with/dedupe_key"), (order_by, "/order_by")]
+            self.problems += key_problems(redaction, keys, self._compiling.nodes.values())
+        return redaction
 
     def _schema(self) -> BodySchema | None:
         raw = self._raw.get("schema")

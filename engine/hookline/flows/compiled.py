@@ -11,6 +11,7 @@ from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.body_schema import BodySchema
 from hookline.flows.keys import Key
+from hookline.flows.redaction import Redaction
 from hookline.flows.waits import WaitPlace
 from hookline.model.flow import FlowDocument
 from hookline.model.poll import PollSettings
@@ -71,6 +72,8 @@ class CompiledFlow:
     waits: Mapping[str, WaitNode] = field(default_factory=dict)
     """Its steps that wait for calls, by id."""
     wait_places: tuple[WaitPlace, ...] = ()
+    redaction: Redaction | None = None
+    """What no view may show."""
 
     def check_body(self, body: Any) -> None:
         """Raise SchemaViolation, with every problem, where a body doesn't satisfy the flow's schema."""

@@ -39,9 +39,16 @@ class FlowEnded(msgspec.Struct, frozen=True, tag="flow_ended", omit_defaults=Tru
     error: ErrorInfo | None = None
 
 
-Callback: TypeAlias = Call | FlowEnded
+class SealedCallback(msgspec.Struct, frozen=True, tag="sealed"):
+    """One of these, encrypted since it holds redacted values, and the key of its seal, wrapped."""
 
-_decoder: Final = msgspec.json.Decoder(Call | FlowEnded)
+    sealed: bytes
+    seal_key: bytes
+
+
+Callback: TypeAlias = Call | FlowEnded | SealedCallback
+
+_decoder: Final = msgspec.json.Decoder(Callback)
 _encoder: Final = msgspec.json.Encoder()
 
 

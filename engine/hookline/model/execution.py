@@ -119,6 +119,8 @@ class StepRecord(msgspec.Struct, frozen=True):
     due_at: datetime | None = None
     signal: str | None = None
     """What it gave instead of a result: `pass`, `filtered` or `stopped`; `rate` where it waits for its turn."""
+    sealed: bytes | None = None
+    """Encrypted: its output before something in it was masked."""
 
 
 class Execution(msgspec.Struct, frozen=True):

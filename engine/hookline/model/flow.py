@@ -306,6 +306,12 @@ class FlowDocument(_Document):
         default=None,
         description="How long its executions are kept once they have ended; the server's `retention` by default.",
     )
+    redact: tuple[str, ...] = Field(
+        default=(),
+        description="JSONPaths of what no view shows, such as `$.body.card.number` or `$.steps.charge.body.token`. "
+        "What is stored of it is encrypted, and erased once the execution has succeeded, was cancelled, or its dead "
+        "letter was discarded.",
+    )
     body_schema: dict[str, Any] | None = Field(
         default=None, alias="schema", description="JSON Schema of the body; what doesn't satisfy it gets 422."
     )

@@ -107,6 +107,12 @@ class Envelope(msgspec.Struct, frozen=True):
     """The headers as received, secrets masked."""
     exact: bool = False
     """Fractions in its body are Decimals."""
+    hidden: tuple[str, ...] = ()
+    """Texts that no view may show, besides what its flow redacts; they are kept only under the seal."""
+    sealed: bytes | None = None
+    """Encrypted: what it was before something in it was masked."""
+    seal_key: bytes | None = None
+    """The key of its execution's seal, wrapped. None where nothing is sealed, or what was is erased."""
 
 
 class _Payload(msgspec.Struct, frozen=True, array_like=True):
@@ -117,6 +123,7 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True):
     raw: bytes | None
     raw_headers: tuple[tuple[str, str], ...]
     exact: bool = False
+    sealed: bytes | None = None
 
 
 _pack = msgspec.msgpack.Encoder()
@@ -136,6 +143,7 @@ def pack(envelope: Envelope) -> bytes:
             raw=envelope.raw,
             raw_headers=envelope.raw_headers,
             exact=envelope.exact,
+            sealed=envelope.sealed,
         )
     )
 
@@ -150,6 +158,7 @@ def unpack(
     dedupe_until: datetime | None = None,
     order_key: str | None = None,
     order_holds: bool = False,
+    seal_key: bytes | None = None,
 ) -> Envelope:
     """The envelope that `pack` packed."""
     kept = _unpack.decode(payload)
@@ -167,6 +176,8 @@ def unpack(
         raw=kept.raw,
         raw_headers=kept.raw_headers,
         exact=kept.exact,
+        sealed=kept.sealed,
+        seal_key=seal_key,
     )
 
 

@@ -88,7 +88,7 @@ async def call_action(
         # Whatever else an action raises is a defect of its connector, and must not take the engine down: nor must a
         # cancellation of its own making be taken for the engine's, or nothing would ever become of the execution.
         result_label = "connector.defect"
-        StepLog(services.log, run.id, run.flow.id, path).error(
+        StepLog(services.log, run.id, run.flow.id, path, run.redactor).error(
             "connector defect", action=action.name, plugin=services.describe(action), exc_info=True
         )
         raise StepError(
@@ -115,7 +115,7 @@ async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any]) -> 
     items = returned.body if isinstance(returned, Reply) else returned
     if not isinstance(items, AsyncIterator):
         return returned
-    stream = await spooled(run.services.blobs, items, exact=run.flow.exact)
+    stream = await spooled(run.services.blobs, items, exact=run.flow.exact, redactor=run.redactor)
     return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
 
 
@@ -157,7 +157,7 @@ def _context(
         state=state,
         resources=services.resources,
         files_root=services.files_root,
-        log=StepLog(services.log, run.id, run.flow.id, path),
+        log=StepLog(services.log, run.id, run.flow.id, path, run.redactor),
         execution_id=run.id,
         step_id=node.id,
         attempt=attempt,

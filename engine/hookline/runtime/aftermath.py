@@ -12,6 +12,7 @@ from hookline.model.callback import FlowEnded, pack_callback, raw_json
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Arrival, Envelope, Message, Parent
 from hookline.ports import CallBack, Change, End, Store
+from hookline.runtime.sealing import Redactor, Sealing
 from hookline.runtime.services import Services
 
 ON_ERROR = "on_error"
@@ -21,18 +22,26 @@ DEEPEST = 16
 
 
 def aftermath(
-    services: Services, end: End, envelope: Envelope, flow: CompiledFlow | None, last: Message | None, begun: "Begun"
+    services: Services,
+    end: End,
+    envelope: Envelope,
+    flow: CompiledFlow | None,
+    last: Message | None,
+    begun: "Begun",
+    redactor: Redactor | None = None,
 ) -> tuple[Change, ...]:
     """The changes that follow from an end.
 
     `flow`: the version that it ran on, None where that isn't known; `last`: the message that it ended with.
+    `redactor`: the execution's, where it has one.
     """
     changes: list[Change] = []
-    told = told_of_end(envelope, end, last, services.new_id())
+    told = told_of_end(envelope, end, last, services.new_id(), None if redactor is None else services.sealing)
     if told is not None:
         changes.append(told)
     if end.state is State.FAILED and flow is not None and flow.on_error_flow is not None:
-        changes += _taken_care_of(services, end, envelope, flow, flow.on_error_flow, begun)
+        shown = envelope if redactor is None else redactor.message(envelope)
+        changes += _taken_care_of(services, end, shown, flow, flow.on_error_flow, begun)
     return tuple(changes)
 
 
@@ -54,13 +63,19 @@ class Begun(msgspec.Struct, frozen=True):
     attempt: int
 
 
-def told_of_end(envelope: Envelope, end: End, last: Message | None, new_id: str) -> CallBack | None:
-    """What the step is told that waits for an execution's end; None where none does."""
+def told_of_end(
+    envelope: Envelope, end: End, last: Message | None, new_id: str, sealing: Sealing | None = None
+) -> CallBack | None:
+    """What the step is told that waits for an execution's end; None where none does.
+
+    `sealing`: what encrypts it until then, where the execution has what is redacted.
+    """
     parent = envelope.arrival.parent
     if parent is None or parent.waits_at is None:
         return None
     given = last if last is not None and end.outcome is Outcome.COMPLETED else Message()
     ended = FlowEnded(envelope.execution_id, end.outcome, raw_json(given.body), given.attachments, end.error)
+    packed = pack_callback(ended)
     return CallBack(
         id=new_id,
         execution_id=parent.execution_id,
@@ -71,7 +86,7 @@ def told_of_end(envelope: Envelope, end: End, last: Message | None, new_id: str)
         digest=envelope.execution_id.encode(),
         at=end.at,
         until=None,
-        payload=pack_callback(ended),
+        payload=packed if sealing is None else sealing.callback(packed),
         blob_ids=tuple(attachment.id for attachment in ended.attachments),
     )
 

@@ -14,6 +14,7 @@ from hookline.errors import CredentialError, Problem
 from hookline.jsontypes import decode, encode
 from hookline.nearest import did_you_mean
 from hookline.ports import DropCredential, PutCredential, Store, StoredCredential
+from hookline.runtime.sealing import rewrap
 from hookline.runtime.uninterrupted import uninterrupted
 from hookline.vault import Vault
 
@@ -131,11 +132,14 @@ class Credentials:
         self._tell([name])
 
     async def rotate(self) -> int:
-        """Encrypt with the vault's first key whatever is under another; returns how many those were.
+        """Encrypt with the vault's first key whatever is under another; returns how many credentials those were.
 
-        Raises CredentialError where one can't be decrypted, and then changes none; and StoreError.
+        Raises CredentialError where one can't be decrypted, and then changes none; RedactedUnreadable where the key of
+        redacted values can't be; and StoreError.
         """
-        return await uninterrupted(self._rotate())
+        rotated = await uninterrupted(self._rotate())
+        await uninterrupted(rewrap(self._store, self._vault))
+        return rotated
 
     async def _rotate(self) -> int:
         async with self._lock:

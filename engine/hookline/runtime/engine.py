@@ -61,6 +61,7 @@ from hookline.runtime.replaying import Edit, Replaying, Which
 from hookline.runtime.replies import Replies
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.runner import Runner
+from hookline.runtime.sealing import Sealing, check_not_erased
 from hookline.runtime.services import Services
 from hookline.runtime.source import SourceServices
 from hookline.runtime.sources import Sources
@@ -105,8 +106,10 @@ class Engine:
         self._http = PooledClient(clock=self.clock, egress=Egress(options.egress_allow), blobs=self.blobs)
         self.http: HttpClient = self._http
         self.resources = EngineResources([options.db])
+        vault = Vault(options.secret_keys)
+        self.sealing = Sealing(vault)
         self.credentials = Credentials(
-            self.store, Vault(options.secret_keys), registry.credential_types, self.clock, [self._credential_changed]
+            self.store, vault, registry.credential_types, self.clock, [self._credential_changed]
         )
         self.catalog = Catalog(options.flows, registry, environment=options.environment)
         self._versions = FlowVersions(self.catalog, self.store)
@@ -123,6 +126,7 @@ class Engine:
             max_backlog_total=options.max_backlog_total,
             state_of=self.states.of,
             events=self.events,
+            sealing=self.sealing,
         )
         self.replies = Replies()
         self._timers = Timers(self.store, self.queue, self.clock, self.log)
@@ -141,6 +145,7 @@ class Engine:
             describe=self._describe,
             new_id=self.ids.new,
             events=self.events,
+            sealing=self.sealing,
         )
         self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
         self.sources = Sources(SourceServices(services, self.intake, self.refusals, self._describe_trigger))
@@ -157,6 +162,7 @@ class Engine:
             versions=self._versions,
             intake=self.intake,
             wake=self._look_at,
+            sealing=self.sealing,
             clock=self.clock,
             ids=self.ids,
         )
@@ -238,11 +244,15 @@ class Engine:
 
         It goes on with the version that serves where its journal fits that, and else with its own.
 
-        Raises ExecutionNotFound, IllegalStateChange where it hasn't failed, and StoreError.
+        Raises ExecutionNotFound, IllegalStateChange where it hasn't failed, NotReplayable where its redacted values are
+        erased, and StoreError.
         """
         execution = await self.store.execution(execution_id)
         if execution is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        envelope = await readable(self.store, execution_id)
+        if envelope is not None:
+            check_not_erased(envelope)
         now = self.clock.now()
         deadline = None
         if execution.deadline_at is not None and execution.started_at is not None:
@@ -349,7 +359,7 @@ class Engine:
         Raises ExecutionNotFound, IllegalStateChange where no such step waits, and StoreError.
         """
         call_id, now = self.ids.new(), self.clock.now()
-        call = await operator_call(self.store, execution_id, step, body, call_id=call_id, at=now)
+        call = await operator_call(self.store, self.sealing, execution_id, step, body, call_id=call_id, at=now)
         check_taken(await self.waiting.call_back(call), call)
 
     async def release(self, execution_id: str) -> None:

@@ -8,14 +8,17 @@ from typing import Any, TypeAlias
 import msgspec
 
 from hookline.clock import rfc3339
+from hookline.errors import RedactedUnreadable, StepError
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import encode, many
+from hookline.model.callback import Callback, unpack_callback
 from hookline.model.execution import CALLBACK, RETRY, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Envelope
 from hookline.runtime.dry_walk import DryWalk
-from hookline.runtime.frame import Frame
+from hookline.runtime.frame import Blocked, Frame
 from hookline.runtime.interruption import Interruption
 from hookline.runtime.journal import Journal
+from hookline.runtime.sealing import Redactor
 from hookline.runtime.services import Services
 
 HookUrls: TypeAlias = Callable[[str, str], str]
@@ -76,6 +79,8 @@ class ExecutionRun:
     """Expressions may come upon a stream."""
     dry: DryWalk | None = None
     """Where nothing is to be done, but only to be seen whether the journal fits the flow."""
+    redactor: Redactor | None = None
+    """What masks and seals, where the flow redacts anything."""
     large: bool = False
     """Going through what its expressions see takes long: one of its messages so far has many values."""
     _weighed: Any = None
@@ -131,6 +136,23 @@ class ExecutionRun:
             self.ready_at = at
         if self.waits_for != CALLBACK:
             self.waits_for = reason
+
+    def error_info(self, error: StepError, path: str) -> ErrorInfo:
+        """How a step's error is recorded, and what expressions see of it."""
+        return self.shown(ErrorInfo(error.error_code, error.message, path, error.retryable))
+
+    def shown(self, error: ErrorInfo) -> ErrorInfo:
+        """An error without what is redacted."""
+        return error if self.redactor is None else self.redactor.error(error)
+
+    def callback(self, packed: bytes) -> Callback:
+        """What came for a step that waits. Raises Blocked where it is sealed, and can't be read."""
+        if self.services.sealing is None:
+            return unpack_callback(packed)
+        try:
+            return self.services.sealing.opened_callback(packed)
+        except RedactedUnreadable as error:
+            raise Blocked(error.message) from error
 
     def stands(self, frame: Frame, past: StepRecord) -> bool:
         """Whether a failure that is journalled is no reason to try again.

@@ -24,6 +24,7 @@ from hookline.runtime.frame import Blocked, Frame, StepFailed
 from hookline.runtime.interruption import Interrupted
 from hookline.runtime.journal import Journal
 from hookline.runtime.on_error import run_on_error
+from hookline.runtime.sealing import Redactor
 from hookline.runtime.services import Services
 
 
@@ -64,8 +65,12 @@ class Fitting:
     ) -> Fit:
         """Whether the journal of an execution that has started fits a version.
 
-        `retried`: as it will be once an operator has retried it. Raises StoreError.
+        `retried`: as it will be once an operator has retried it. Raises StoreError, and NotReplayable and
+        RedactedUnreadable where what is redacted can't be had.
         """
+        redactor: Redactor | None = None
+        if self._services.sealing is not None:
+            envelope, past, redactor = self._services.sealing.opened(flow, envelope, past)
         reopened_after = past[-1].seq if retried and past else execution.reopened_after
         under_way = await self._services.store.progress(execution.id)
         walk = DryWalk(past, under_way, self._is_pure, reopened_after)
@@ -80,6 +85,7 @@ class Fitting:
             vars=flow.vars,
             reopened_after=reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
+            redactor=redactor,
             dry=walk,
             edited=edited_steps(past),
         )

@@ -6,7 +6,6 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from hookline.errors import StepError
 from hookline.model.execution import ErrorInfo
 from hookline.model.message import Message
 from hookline.runtime.interruption import Interruption
@@ -65,8 +64,3 @@ class Frame:
         """Go on from where a branch ended."""
         self.message = other.message
         self.now = max(self.now, other.now)
-
-
-def error_info(error: StepError, path: str) -> ErrorInfo:
-    """How a step's error is recorded."""
-    return ErrorInfo(code=error.error_code, message=error.message, step=path, retryable=error.retryable)

@@ -1,6 +1,7 @@
 """Accepting messages: is there such a flow, may it take one more, and is it durable?"""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -10,16 +11,19 @@ from hookline.clock import Clock
 from hookline.errors import FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany, Unavailable
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.keys import arrival_scope
+from hookline.jsontypes import many
 from hookline.model.flow import FlowState
 from hookline.model.message import Envelope
 from hookline.model.schedule import ONE_AT_A_TIME
 from hookline.ports import Accept, Accepted, Change, Duplicate, Queue, Store
+from hookline.runtime.aside import Aside
 from hookline.runtime.drain import DrainRate
 from hookline.runtime.events import Events
 from hookline.runtime.flow_states import said_by_file
 from hookline.runtime.line_lengths import LineLengths
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.rate import RateLimit
+from hookline.runtime.sealing import Sealing
 from hookline.runtime.uninterrupted import uninterrupted
 
 #: Seconds after which a sender may try again, where nothing better is known.
@@ -42,10 +46,13 @@ class Intake:
         max_backlog_total: int,
         state_of: Callable[[CompiledFlow], FlowState] = said_by_file,
         events: Events | None = None,
+        sealing: Sealing | None = None,
     ) -> None:
         """`current` gives a flow's current version; raises FlowNotFound, and FlowInvalid where it can't run."""
         self._state_of = state_of
         self._events = events
+        self._sealing = sealing
+        self._aside = Aside()
         self._store = store
         self._queue = queue
         self._clock = clock
@@ -98,6 +105,8 @@ class Intake:
         if not self.open:
             raise Unavailable("the server is stopping", retry_after=5)
         envelope = in_order(flow, envelope)
+        large = self._sealing is not None and flow.redaction is not None and many(envelope.message.body)
+        envelope = await self._aside.run(partial(self.sealed, flow, envelope), large=large)
         rate = self._rate(flow)
         try:
             refusal = await self._line_is_full(flow, envelope.order_key) or self._refusal(flow, rate)
@@ -175,6 +184,7 @@ class Intake:
 
     async def _take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change) -> int:
         rate = self._rate(flow)
+        envelopes = [self.sealed(flow, envelope) for envelope in envelopes]
         for envelope in envelopes:
             self._reserve(envelope, rate)
         results: Sequence[object] = [None] * len(envelopes)
@@ -191,10 +201,14 @@ class Intake:
         It counts as queued from now on, and is never refused for how many there are: nobody could be told to come
         again. Raises SchemaViolation where it has no order key and the flow wants one.
         """
-        envelope = in_order(flow, envelope)
+        envelope = self.sealed(flow, in_order(flow, envelope))
         self._count(flow.id, 1)
         self._metrics.accepted(flow.id)
         return Accept(envelope)
+
+    def sealed(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
+        """A message as its flow lets it be stored: what the flow redacts is masked, and encrypted beside it."""
+        return envelope if self._sealing is None else self._sealing.sealed(flow, envelope)
 
     def backlog(self, flow_id: str) -> int:
         """How many executions of a flow are queued."""

@@ -14,6 +14,7 @@ from hookline.model.progress import Progress
 from hookline.ports import Added, AddState, Change, CommitResult, Conclude, DropEntries, Proceed, Record, SetState
 from hookline.runtime.block_progress import BlockProgress
 from hookline.runtime.item_entries import ItemEntries
+from hookline.runtime.sealing import Redactor
 from hookline.runtime.services import Services
 
 #: Seconds until what the store refused is tried again.
@@ -54,8 +55,13 @@ class Journal:
         prelude: Sequence[Change],
         on_begin: Callable[[], None] | None = None,
         flow_id: str = "",
+        redactor: Redactor | None = None,
     ) -> None:
-        """`prelude` goes with the first commit; `on_begin` is called when that is durable."""
+        """`prelude` goes with the first commit; `on_begin` is called when that is durable.
+
+        `redactor`: what is stored goes through it, where the flow redacts anything.
+        """
+        self._redactor = redactor
         self._execution_id = execution_id
         self._flow_id = flow_id
         self._services = services
@@ -93,9 +99,12 @@ class Journal:
         record = StepRecord(seq=self._next, **entry)
         self._next += 1
         self._past[record.path] = record
-        self._pending[record.seq] = record
+        self._pending[record.seq] = self._stored_form(record)
         self._items.note(record, self._group)
         return record
+
+    def _stored_form(self, record: StepRecord) -> StepRecord:
+        return record if self._redactor is None else self._redactor.entry(record)
 
     def items_of(self, path: str) -> set[int]:
         """The items of a foreach of which there are entries, by their places."""
@@ -179,7 +188,7 @@ class Journal:
         self._next += 1
         # So that no change under the same key is in one commit with it, which gives them no order.
         await self.flush()
-        counted = AddState(self._execution_id, record, flow_id, key, by, at)
+        counted = AddState(self._execution_id, self._stored_form(record), flow_id, key, by, at)
         async with self._lock:
             with self._taking():
                 result = (await self._commit(self._take(), (*changes, counted)))[-1]
@@ -189,7 +198,7 @@ class Journal:
         self._past[record.path] = record
         self._items.note(record, self._group)
         if self._services.events.listening:
-            done = (Record(self._execution_id, (record,)),)
+            done = (Record(self._execution_id, (self._stored_form(record),)),)
             self._services.events.committed(self._flow_id, self._execution_id, done)
         return record
 

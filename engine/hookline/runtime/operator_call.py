@@ -8,13 +8,15 @@ import msgspec
 from hookline.errors import ExecutionNotFound, IllegalStateChange
 from hookline.model.callback import Call, pack_callback
 from hookline.ports import CallBack, Called, Store
+from hookline.runtime.aftermath import readable
+from hookline.runtime.sealing import Sealing
 from hookline.runtime.waiting_now import waiting_now
 
 OPERATOR = "operator"
 
 
 async def operator_call(
-    store: Store, execution_id: str, step: str, body: bytes, *, call_id: str, at: datetime
+    store: Store, sealing: Sealing, execution_id: str, step: str, body: bytes, *, call_id: str, at: datetime
 ) -> CallBack:
     """The call to a step, which is named by its path, or by its id where only one of that id waits. `body` is JSON.
 
@@ -29,7 +31,11 @@ async def operator_call(
         listed = ", ".join(record.path for record in waiting[:20]) or "none"
         several = f"{len(found)} steps {step!r} of" if found else f"no step {step!r} of"
         raise IllegalStateChange(f"{several} execution {execution_id} wait for a call; those that do are: {listed}")
-    call = Call(msgspec.Raw(body), received_at=at, verified_by=OPERATOR)
+    packed = pack_callback(Call(msgspec.Raw(body), received_at=at, verified_by=OPERATOR))
+    envelope = await readable(store, execution_id)
+    if envelope is not None and envelope.seal_key is not None:
+        # Its flow redacts something, and this may be it.
+        packed = sealing.callback(packed)
     return CallBack(
         id=call_id,
         execution_id=execution_id,
@@ -40,7 +46,7 @@ async def operator_call(
         digest=hashlib.sha256(b"operator\n" + body).digest(),
         at=at,
         until=None,
-        payload=pack_callback(call),
+        payload=packed,
     )
 
 

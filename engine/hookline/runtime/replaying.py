@@ -24,6 +24,7 @@ from hookline.runtime.edited_input import edited_entry, edited_path
 from hookline.runtime.execution_vars import own_vars
 from hookline.runtime.intake import Intake, in_order
 from hookline.runtime.runner import Versions
+from hookline.runtime.sealing import Redactor, Sealing
 
 Which: TypeAlias = Literal["current", "same"]
 """The version on which it runs: that which serves now, or that on which the recorded one ran."""
@@ -61,6 +62,7 @@ class Replaying:
         versions: Versions,
         intake: Intake,
         wake: Callable[[str, str], Awaitable[None]],
+        sealing: Sealing,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -69,6 +71,7 @@ class Replaying:
         self._versions = versions
         self._intake = intake
         self._wake = wake
+        self._sealing = sealing
         self._clock = clock
         self._ids = ids
 
@@ -86,12 +89,13 @@ class Replaying:
         `step`: the path or the id of the step from which on; what ran before it isn't run again. `edit` is of the
         message that reaches it, or that came first. `discard`: the old one, which has failed, needs no more care.
 
-        Raises ExecutionNotFound, NotReplayable, FlowNotFound and FlowInvalid where there is no such version,
-        FlowUnknown where the flow is stopped, SchemaViolation, IllegalStateChange where there is nothing to discard,
-        and StoreError.
+        Raises ExecutionNotFound, NotReplayable, RedactedUnreadable, FlowNotFound and FlowInvalid where there is no such
+        version, FlowUnknown where the flow is stopped, SchemaViolation, IllegalStateChange where there is nothing to
+        discard, and StoreError.
         """
         old, envelope = await self._recorded(execution_id)
         flow = await self._flow(old, version)
+        envelope, _, redactor = self._sealing.opened(flow, envelope)
         edit = edit or Edit()
         now = self._clock.now()
         again = msgspec.structs.replace(
@@ -114,8 +118,8 @@ class Replaying:
             return again.execution_id
         entries: tuple[StepRecord, ...] = ()
         if step is not None:
-            entries = await self._before(old, envelope, flow, step, edit)
-        again = in_order(flow, again)
+            entries = await self._before(old, flow, step, edit, redactor)
+        again = self._intake.sealed(flow, in_order(flow, again))
         id_ = again.execution_id
         timeout = flow.document.timeout
         deadline = None if timeout is None else now + timeout
@@ -165,7 +169,7 @@ class Replaying:
         await self._wake(again.flow_id, again.execution_id)
 
     async def _before(
-        self, old: Execution, envelope: Envelope, flow: CompiledFlow, step: str, edit: Edit
+        self, old: Execution, flow: CompiledFlow, step: str, edit: Edit, redactor: Redactor | None
     ) -> tuple[StepRecord, ...]:
         """The entries of what ran before a step, and of what is to reach it."""
         if edit.by_parts:
@@ -184,7 +188,9 @@ class Replaying:
             id_ = at.rpartition("/")[2].partition("[")[0]
             headers = None if edit.headers is None else dict(edit.headers)
             now = self._clock.now()
-            kept.append(edited_entry(len(kept) + 1, at, id_, edit.body, headers, now))
+            edited = edited_entry(len(kept) + 1, at, id_, edit.body, headers, now)
+            # What stays of the old journal is sealed already, with the key that the new execution has, too.
+            kept.append(edited if redactor is None else redactor.entry(edited))
         return tuple(kept)
 
 

@@ -8,7 +8,9 @@ from typing import Final, Protocol, TypeAlias
 
 from hookline.jsontypes import reader
 from hookline.model.execution import ErrorInfo, Execution, StepRecord
+from hookline.model.message import Envelope
 from hookline.model.reply import CallerReply
+from hookline.runtime.sealing import Sealing
 
 #: The step of an answer that the engine gives itself, when a flow with `"respond": "finished"` has ended.
 FINISHED = "$reply"
@@ -80,6 +82,8 @@ class History(Protocol):
 
     async def execution(self, execution_id: str) -> Execution | None: ...
 
+    async def envelope(self, execution_id: str) -> Envelope | None: ...
+
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]: ...
 
 
@@ -92,14 +96,26 @@ def read_reply(output: bytes, *, exact: bool) -> CallerReply:
     return reply
 
 
-async def stored_reply(store: History, execution_id: str, *, exact: bool) -> CallerReply | None:
-    """The answer that an execution gave; None where it gave none yet. Raises StoreError."""
+async def stored_reply(
+    store: History, execution_id: str, *, exact: bool, sealing: Sealing | None = None
+) -> CallerReply | None:
+    """The answer that an execution gave; None where it gave none yet.
+
+    Of one that held what is redacted, and is erased, only the status is left. Raises StoreError, and
+    RedactedUnreadable.
+    """
     after = 0
     while True:
         page = await store.journal(execution_id, after, _PAGE)
         for record in page:
             if record.use == _USE and record.output is not None:
-                return read_reply(record.output, exact=exact)
+                output: bytes | None = record.output
+                if record.sealed is not None and sealing is not None:
+                    envelope = await store.envelope(execution_id)
+                    output = sealing.output(record, None if envelope is None else envelope.seal_key)
+                if output is None:
+                    return CallerReply(read_reply(record.output, exact=exact).status)
+                return read_reply(output, exact=exact)
         if len(page) < _PAGE:
             return None
         after = page[-1].seq

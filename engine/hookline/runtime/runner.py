@@ -6,7 +6,15 @@ from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 
-from hookline.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
+from hookline.errors import (
+    ExecutionNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    IllegalStateChange,
+    NotReplayable,
+    RedactedUnreadable,
+    StoreError,
+)
 from hookline.flows.compiled import CompiledFlow
 from hookline.model.execution import (
     BLOCKED,
@@ -22,7 +30,7 @@ from hookline.model.execution import (
 from hookline.model.message import Envelope, with_numbers
 from hookline.model.reply import CallerReply
 from hookline.model.stream import Stream
-from hookline.ports import Change, Delivery, End, Park, Publish, Resume, Start
+from hookline.ports import Change, Delivery, End, KeepSeal, Park, Publish, Resume, Start
 from hookline.runtime.aftermath import Begun, aftermath, readable
 from hookline.runtime.blocks import run_steps
 from hookline.runtime.deadline import in_time
@@ -34,6 +42,7 @@ from hookline.runtime.interruption import CANCELLED, Interrupted
 from hookline.runtime.journal import STORE_RETRY, Journal
 from hookline.runtime.on_error import run_on_error
 from hookline.runtime.replies import FINISHED, Ended, read_reply
+from hookline.runtime.sealing import Redactor
 from hookline.runtime.services import Services
 
 _ENDS: Final = {
@@ -140,7 +149,8 @@ class Runner:
             await delivery.retry(STORE_RETRY)
         except Exception as error:
             self._services.log.error("defect of the engine", execution_id=delivery.execution_id, exc_info=True)
-            await self._give_up(delivery, error)
+            said = f"the engine has a defect: {type(error).__name__}: {error}"
+            await self._give_up(delivery, ErrorInfo("engine.defect", said))
 
     async def _run(self, delivery: Delivery) -> None:
         store, now, causes_gone = self._services.store, self._services.clock.now(), self._causes_gone
@@ -149,7 +159,6 @@ class Runner:
         if envelope is None or (execution is not None and execution.state in FINAL):
             await delivery.ack()
             return
-        past: Sequence[StepRecord] = ()
         try:
             if execution is None or execution.flow_version is None:
                 flow = self._versions.current(delivery.flow_id)
@@ -158,6 +167,20 @@ class Runner:
         except (FlowNotFound, FlowInvalid) as error:
             await self._park_blocked(delivery, execution, envelope, str(error))
             return
+        past: Sequence[StepRecord] = ()
+        if execution is not None and execution.state is not State.QUEUED:
+            past = await store.journal(execution.id)
+        redactor: Redactor | None = None
+        seal_key = envelope.seal_key
+        if self._services.sealing is not None:
+            try:
+                envelope, past, redactor = self._services.sealing.opened(flow, envelope, past)
+            except RedactedUnreadable as error:
+                await self._park_blocked(delivery, execution, envelope, error.message)
+                return
+            except NotReplayable as error:
+                await self._give_up(delivery, ErrorInfo(error.code, error.message))
+                return
         envelope = with_numbers(envelope, exact=flow.exact)
         on_begin: Callable[[], None] | None = None
         prelude: tuple[Change, ...] = ()
@@ -167,7 +190,6 @@ class Runner:
             started_at, attempt = now, 1
             on_begin = partial(self._on_start, flow.id)
         else:
-            past = await store.journal(execution.id)
             if execution.flow_version is None:
                 prelude = (*self._versions.keeping(flow, now), _start(flow, execution.id, now, deadline))
             else:
@@ -175,10 +197,13 @@ class Runner:
                 if execution.state is State.WAITING:
                     prelude = (Resume(execution.id, now, execution.flow_version),)
             started_at, attempt = execution.started_at or now, execution.attempt
+        if redactor is not None and seal_key is None:
+            # What accepted it redacted nothing.
+            prelude = (*prelude, KeepSeal(envelope.execution_id, redactor.key))
         run = ExecutionRun(
             flow=flow,
             envelope=envelope,
-            journal=Journal(envelope.execution_id, self._services, past, prelude, on_begin, flow.id),
+            journal=Journal(envelope.execution_id, self._services, past, prelude, on_begin, flow.id, redactor),
             services=self._services,
             started_at=started_at,
             attempt=attempt,
@@ -186,6 +211,7 @@ class Runner:
             deadline=deadline,
             reopened_after=0 if execution is None else execution.reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
+            redactor=redactor,
         )
         if envelope.arrival.replay_of is not None:
             run.edited = edited_steps(past)
@@ -241,14 +267,14 @@ class Runner:
             _answer_finished(run, frame, ending)
             end = End(run.id, State.SUCCEEDED, _ENDS[ending], now, waited=run.waited)
         begun = Begun(run.started_at, run.attempt)
-        return end, aftermath(self._services, end, run.envelope, run.flow, frame.message, begun)
+        return end, aftermath(self._services, end, run.envelope, run.flow, frame.message, begun, run.redactor)
 
     def _failed(self, run: ExecutionRun, failed: StepFailed | Interrupted, now: datetime) -> End:
         if isinstance(failed, Interrupted):
             outcome, error = failed.cause.outcome, failed.cause.error
         else:
             unknown = failed.error.code == OUTCOME_UNKNOWN
-            outcome, error = Outcome.OUTCOME_UNKNOWN if unknown else Outcome.FAILED, failed.error
+            outcome, error = Outcome.OUTCOME_UNKNOWN if unknown else Outcome.FAILED, run.shown(failed.error)
         if error is None:
             # What it did last may have been cut off, and whether that took effect isn't known.
             outcome = Outcome.CANCELLED if run.unknown is None else Outcome.OUTCOME_UNKNOWN
@@ -313,9 +339,8 @@ class Runner:
         else:
             await delivery.ack()
 
-    async def _give_up(self, delivery: Delivery, error: Exception) -> None:
+    async def _give_up(self, delivery: Delivery, info: ErrorInfo) -> None:
         """End an execution that the engine itself can't run as failed, so that it is seen and can be retried."""
-        info = ErrorInfo("engine.defect", f"the engine has a defect: {type(error).__name__}: {error}")
         now = self._services.clock.now()
         try:
             execution = await self._services.store.execution(delivery.execution_id)

@@ -18,6 +18,7 @@ from hookline.runtime.aside import Aside
 from hookline.runtime.events import Events
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.replies import Replies
+from hookline.runtime.sealing import Sealing
 from hookline.runtime.step_rates import StepRates
 
 
@@ -80,6 +81,8 @@ class Services:
     """Where what goes through large messages is done."""
     events: Events = field(default_factory=Events)
     """Who hears of what becomes durable."""
+    sealing: Sealing | None = None
+    """What encrypts redacted values; None where nothing is stored, as where flows are tried out."""
     rates: StepRates = field(default_factory=StepRates)
     """Whose turn it is at steps that have a rate."""
     trial: Trial | None = None

@@ -10,6 +10,7 @@ from hookline.jsontypes import decode, encode
 from hookline.model.stream import Stream
 from hookline.ports import Blobs, BlobWriter
 from hookline.runtime.results import to_json
+from hookline.runtime.sealing import Redactor
 
 _CHUNK: Final = 128 * 1024
 
@@ -24,7 +25,7 @@ class Spool:
         self._count = 0
 
     async def add(self, item: bytes) -> None:
-        """Add an item, as JSON. Raises StoreError."""
+        """Add an item, as a line. Raises StoreError."""
         self._buffer += item
         self._buffer += b"\n"
         self._count += 1
@@ -55,13 +56,17 @@ class Spool:
         await asyncio.sleep(0)
 
 
-async def spooled(blobs: Blobs, items: AsyncIterator[Any], *, exact: bool) -> Stream:
-    """Keep all items that an action gives. Raises NotJson, which names the item, StoreError, and what it raises."""
+async def spooled(blobs: Blobs, items: AsyncIterator[Any], *, exact: bool, redactor: Redactor | None = None) -> Stream:
+    """Keep all items that an action gives: sealed, where there is a redactor.
+
+    Raises NotJson, which names the item, StoreError, and what it raises.
+    """
     spool = Spool(blobs)
     number = 0
     try:
         async for item in items:
-            await spool.add(encode(to_json(item, f"result[{number}]", exact=exact)))
+            line = encode(to_json(item, f"result[{number}]", exact=exact))
+            await spool.add(line if redactor is None else redactor.line(line))
             number += 1
         return await spool.finish()
     finally:
@@ -74,8 +79,17 @@ async def spooled(blobs: Blobs, items: AsyncIterator[Any], *, exact: bool) -> St
 class StreamReader:
     """Reads some of a stream's items, in order, for several who take one at a time."""
 
-    def __init__(self, blobs: Blobs, stream: Stream, wanted: Iterator[int], *, exact: bool) -> None:
-        """`wanted`: the places of the items that are read, in order."""
+    def __init__(
+        self,
+        blobs: Blobs,
+        stream: Stream,
+        wanted: Iterator[int],
+        *,
+        exact: bool,
+        redactor: Redactor | None = None,
+    ) -> None:
+        """`wanted`: the places of the items that are read, in order. `redactor`: opens those that are sealed."""
+        self._redactor = redactor
         self._stream = stream
         self._exact = exact
         self._chunks = blobs.open(stream.blob_id, _CHUNK)
@@ -96,6 +110,8 @@ class StreamReader:
                 line = self._lines.popleft()
                 self._at += 1
                 self._next = next(self._wanted, None)
+                if self._redactor is not None:
+                    line = self._redactor.opened_line(line)
                 return place, decode(line, exact=self._exact)
             async with self._reading:
                 # Whoever waited for its turn to read may find that there is something to take.

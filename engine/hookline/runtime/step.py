@@ -20,7 +20,7 @@ from hookline.model.stream import REMEDY, STREAM, Stream, stream_in
 from hookline.runtime.action_call import call_action, prepare_call
 from hookline.runtime.aside import takes_long
 from hookline.runtime.execution_run import ExecutionRun
-from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
+from hookline.runtime.frame import Ending, Frame, StepFailed
 from hookline.runtime.interruption import Interrupted
 from hookline.runtime.retry import next_wait
 from hookline.runtime.step_entry import Given, note, note_counted, note_started
@@ -94,7 +94,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             error = _not_known(node, failure.message) if node.once and failure.outcome_unknown else failure
             wait = None if pure else next_wait(node.retry, attempt, error, f"{run.id}\n{path}")
             due_at = run.services.clock.now() + wait if wait is not None else None
-            info = error_info(error, path)
+            info = run.error_info(error, path)
             if not pure:
                 noted_at = note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
             else:
@@ -145,7 +145,7 @@ def _not_known(node: ActionNode, why: str) -> StepError:
 
 def _cut_off(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
     """The step was under way when the engine died or was stopped, and must not run twice. Raises StepFailed."""
-    info = error_info(_not_known(node, "the engine was stopped while it ran"), path)
+    info = run.error_info(_not_known(node, "the engine was stopped while it ran"), path)
     noted_at = note(run, node, path, past.attempt, past.started_at, None, error=info)
     run.unknown = run.unknown or info
     if node.on_error == "continue":
@@ -165,7 +165,7 @@ def _note_interrupted(
 ) -> None:
     """The step was told to end while it ran, or, which is known then, just before."""
     if begun:
-        info = error_info(_not_known(node, "it was cut off while it ran"), path)
+        info = run.error_info(_not_known(node, "it was cut off while it ran"), path)
         run.unknown = run.unknown or info
     else:
         info = ErrorInfo("interrupted", "it was told to end before it began", path)

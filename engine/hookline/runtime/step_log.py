@@ -1,40 +1,57 @@
 """The loggers that plugins are given (`ctx.log`): each line says which step, or which trigger, it is of."""
 
+import traceback
 from typing import Any
 
 from hookline.connector import Log
+from hookline.jsontypes import plain
+from hookline.runtime.sealing import Redactor
 
 
 class StepLog:
     """Adds its fields only when something is logged: most steps log nothing, and binding costs more than the rest."""
 
-    __slots__ = ("_execution_id", "_flow_id", "_log", "_step")
+    __slots__ = ("_execution_id", "_flow_id", "_log", "_redactor", "_step")
 
-    def __init__(self, log: Log, execution_id: str, flow_id: str, step: str) -> None:
+    def __init__(self, log: Log, execution_id: str, flow_id: str, step: str, redactor: Redactor | None = None) -> None:
         self._log = log
         self._execution_id = execution_id
         self._flow_id = flow_id
         self._step = step
+        self._redactor = redactor
 
     def debug(self, event: str, **fields: Any) -> None:
         """Log for those who look for a mistake."""
-        self._log.debug(event, **self._with(fields))
+        self._log.debug(self._shown(event), **self._with(fields))
 
     def info(self, event: str, **fields: Any) -> None:
         """Log what happened."""
-        self._log.info(event, **self._with(fields))
+        self._log.info(self._shown(event), **self._with(fields))
 
     def warning(self, event: str, **fields: Any) -> None:
         """Log what somebody should look at."""
-        self._log.warning(event, **self._with(fields))
+        self._log.warning(self._shown(event), **self._with(fields))
 
     def error(self, event: str, **fields: Any) -> None:
         """Log what went wrong."""
-        self._log.error(event, **self._with(fields))
+        self._log.error(self._shown(event), **self._with(fields))
+
+    def _shown(self, text: str) -> str:
+        return text if self._redactor is None else self._redactor.hidden.text(text)
 
     def _with(self, fields: dict[str, Any]) -> dict[str, Any]:
+        if self._redactor is not None:
+            if fields.pop("exc_info", None):
+                # Whatever makes a text of it later knows nothing of what is redacted.
+                fields["exception"] = traceback.format_exc()
+            fields = {name: self._redactor.hidden.value(_plain(value)) for name, value in fields.items()}
         # The author's fields can't pass for another execution's.
         return {**fields, "execution_id": self._execution_id, "flow_id": self._flow_id, "step": self._step}
+
+
+def _plain(value: Any) -> Any:
+    """A value as a log shows it, in which texts can be looked for."""
+    return value if plain(value, decimals=True) else str(value)
 
 
 class TriggerLog(StepLog):

@@ -14,6 +14,7 @@ from hookline.http import HttpClient
 from hookline.ids import Ids
 from hookline.ports import Blobs
 from hookline.runtime.replies import History, Replies
+from hookline.runtime.sealing import Sealing
 from hookline.service.asgi import HOOK, RESUME, Door, HookFirst, HookMount
 from hookline.service.calls import Calls, Waiting
 from hookline.service.exchange import HookReply
@@ -53,6 +54,8 @@ class HookParts(Protocol):
     def replies(self) -> Replies: ...
     @property
     def store(self) -> History: ...
+    @property
+    def sealing(self) -> Sealing: ...
 
 
 class Doors(NamedTuple):
@@ -74,14 +77,14 @@ def create_doors(engine: HookParts, options: HookOptions) -> Doors:
     receiver = Receiver(
         credentials=engine.credentials, blobs=engine.blobs, http=engine.http, clock=engine.clock, options=options
     )
-    calls = Calls(waiting=engine.waiting, receiver=receiver, clock=engine.clock, ids=engine.ids)
+    calls = Calls(waiting=engine.waiting, receiver=receiver, sealing=engine.sealing, clock=engine.clock, ids=engine.ids)
     hook = Hook(
         intake=engine.intake,
         receiver=receiver,
         calls=calls,
         clock=engine.clock,
         ids=engine.ids,
-        responder=Responder(engine.replies, engine.store, engine.blobs),
+        responder=Responder(engine.replies, engine.store, engine.blobs, engine.sealing),
         refuser=refuser,
     )
     resume = Resume(waiting=engine.waiting, calls=calls, receiver=receiver, refuser=refuser)

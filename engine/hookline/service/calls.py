@@ -12,9 +12,10 @@ from hookline.flows.compiled import CompiledFlow
 from hookline.flows.keys import arrival_scope
 from hookline.ids import Ids
 from hookline.jsontypes import canonical, encode
-from hookline.model.callback import Call, pack_callback
+from hookline.model.callback import Call
 from hookline.model.message import Arrival, Message
 from hookline.ports import CallBack, CallbackOutcome, Called, CalledBefore, NotAwaited
+from hookline.runtime.sealing import Sealing
 from hookline.runtime.waiting_steps import WaitingStep
 from hookline.scheme import Answer
 from hookline.service import answers, cors
@@ -43,9 +44,10 @@ class Waiting(Protocol):
 class Calls:
     """Takes calls."""
 
-    def __init__(self, *, waiting: Waiting, receiver: Receiver, clock: Clock, ids: Ids) -> None:
+    def __init__(self, *, waiting: Waiting, receiver: Receiver, sealing: Sealing, clock: Clock, ids: Ids) -> None:
         self._waiting = waiting
         self._receiver = receiver
+        self._sealing = sealing
         self._clock = clock
         self._ids = ids
 
@@ -146,7 +148,7 @@ class Calls:
             digest=digest(call, scheme_id),
             at=now,
             until=None if step is not None else now + node.settings.early,
-            payload=pack_callback(call),
+            payload=self._sealing.call(flow.redaction, node.id, call),
             blob_ids=tuple(attachment.id for attachment in received.attachments),
         )
 

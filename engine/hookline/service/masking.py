@@ -1,16 +1,14 @@
 """Masking: what a scheme declares secret is taken out of a request before anything of it is stored."""
 
 from collections.abc import Sequence
-from typing import Any, Final
 from urllib.parse import unquote_plus
 
 import msgspec
 
 from hookline.errors import UnsupportedMedia
+from hookline.model.masking import MASK, Step, without
 from hookline.model.pointer import parts_of
 from hookline.service.bodies.received import Received
-
-MASK: Final = "***"
 
 
 class Masks(msgspec.Struct, frozen=True):
@@ -54,7 +52,8 @@ class Masks(msgspec.Struct, frozen=True):
                 raise UnsupportedMedia("a body of this type may hold secrets that can't be masked; send JSON")
             return received
         for pointer in self.fields:
-            body = _without(body, parts_of(pointer))
+            place = [Step.EACH if part == "*" else part for part in parts_of(pointer)]
+            body = without(body, place, [])
         if body is received.body:
             return received
         return msgspec.structs.replace(received, body=body, json=None, raw=None)
@@ -63,30 +62,3 @@ class Masks(msgspec.Struct, frozen=True):
 def masked(headers: Sequence[tuple[str, str]], secret: frozenset[str]) -> tuple[tuple[str, str], ...]:
     """Headers, without the values of those that hold secrets."""
     return tuple((name, MASK if name in secret else value) for name, value in headers)
-
-
-def _without(value: Any, parts: Sequence[str]) -> Any:
-    """The value, copied as far as it changes; the same object where nothing in it is masked."""
-    if not parts:
-        return MASK
-    part, rest = parts[0], parts[1:]
-    changed: dict[Any, Any] = {}
-    for key in _keys(value, part):
-        inner = _without(value[key], rest)
-        if inner is not value[key]:
-            changed[key] = inner
-    if not changed:
-        return value
-    if isinstance(value, dict):
-        return {**value, **changed}
-    return [changed.get(place, item) for place, item in enumerate(value)]
-
-
-def _keys(value: Any, part: str) -> Sequence[Any]:
-    if isinstance(value, dict):
-        return list(value) if part == "*" else [part] if part in value else []
-    if isinstance(value, list):
-        if part == "*":
-            return range(len(value))
-        return [int(part)] if part.isascii() and part.isdigit() and int(part[:9]) < len(value) else []
-    return []

@@ -7,13 +7,14 @@ from urllib.parse import quote
 
 import structlog
 
-from hookline.errors import HooklineError, StoreError, Unavailable
+from hookline.errors import HooklineError, RedactedUnreadable, StoreError, Unavailable
 from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
 from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blobs, Duplicate
 from hookline.runtime.replies import Ended, Heard, History, Replies, Stopped, stored_reply
+from hookline.runtime.sealing import Sealing
 from hookline.service.answers import BODYLESS, EXECUTION_ID, add_default, encoded
 from hookline.service.exchange import HookReply
 from hookline.service.problems import MEDIA_TYPE, problem_body
@@ -37,7 +38,9 @@ class NoReply(HooklineError):
 class Responder:
     """Gives the flow's answer as the answer to a request."""
 
-    def __init__(self, replies: Replies, store: History, blobs: Blobs) -> None:
+    def __init__(self, replies: Replies, store: History, blobs: Blobs, sealing: Sealing | None = None) -> None:
+        """`sealing`: what opens the stored answers that hold what is redacted."""
+        self._sealing = sealing
         self._replies = replies
         self._store = store
         self._blobs = blobs
@@ -59,7 +62,7 @@ class Responder:
             # Asked for only now: what was given before is in the store, and what comes later is heard.
             try:
                 stored = await self._stored(outcome.execution_id, webhook)
-            except StoreError as error:
+            except (StoreError, RedactedUnreadable) as error:
                 _log.warning(
                     "the answer of a duplicate can't be read", execution_id=outcome.execution_id, error=error.message
                 )
@@ -71,7 +74,7 @@ class Responder:
     async def _stored(self, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | None:
         # Its state is asked for before its reply: one that ends between the two questions has replied by the second.
         execution = await self._store.execution(execution_id)
-        reply = await stored_reply(self._store, execution_id, exact=webhook.numbers == "exact")
+        reply = await stored_reply(self._store, execution_id, exact=webhook.numbers == "exact", sealing=self._sealing)
         if reply is not None:
             return reply
         if execution is None:

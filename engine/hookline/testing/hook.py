@@ -19,11 +19,13 @@ from hookline.model.message import Envelope
 from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blob, Blobs, CallBack, CallbackOutcome, Called, CalledBefore, Duplicate
 from hookline.runtime.replies import Replies
+from hookline.runtime.sealing import Sealing
 from hookline.runtime.waiting_steps import WaitingStep
 from hookline.scheme import Scheme
 from hookline.service.app import create_doors
 from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.receiving import HookOptions
+from hookline.vault import Vault
 
 
 class StillClock:
@@ -72,6 +74,10 @@ class NoHistory:
     """A store in which nothing has run."""
 
     async def execution(self, execution_id: str) -> Execution | None:
+        """None."""
+        return None
+
+    async def envelope(self, execution_id: str) -> Envelope | None:
         """None."""
         return None
 
@@ -259,6 +265,7 @@ class HookOverMemory:
         self.replies = Replies()
         self.refusals = ListedRefusals()
         self.store = NoHistory()
+        self.sealing = Sealing(Vault([bytes(32)]))
         self.waiting = MemoryWaiting()
         self.doors = create_doors(self, self.options)
         self.hook = self.doors.hook

@@ -19,6 +19,7 @@ from hookline.ports.changes.executions import (
     Discard,
     End,
     ForgetFiles,
+    KeepSeal,
     Park,
     Rebind,
     Record,
@@ -43,6 +44,7 @@ Change: TypeAlias = (
     | End
     | Reopen
     | Discard
+    | KeepSeal
     | Release
     | Publish
     | PutCredential

@@ -68,7 +68,8 @@ class Unblock:
 class End:
     """→ succeeded, failed or cancelled, from where `MOVES` lets it.
 
-    The next execution with its order key becomes ready, unless this one failed and holds the key (`order_holds`).
+    The next execution with its order key becomes ready, unless this one failed and holds the key (`order_holds`). The
+    key of its seal is erased, unless it failed.
     """
 
     execution_id: str
@@ -111,10 +112,23 @@ class Rebind:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """A failed execution needs no more care: it is a dead letter no longer, and stays in the history."""
+    """A failed execution needs no more care: it is a dead letter no longer, and stays in the history, without its
+    seal's key."""
 
     execution_id: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSeal:
+    """The key of an execution's seal, wrapped; an execution that ends as anything but failed keeps none.
+
+    Nothing happens where the key that it has is another than `was`.
+    """
+
+    execution_id: str
+    key: bytes
+    was: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

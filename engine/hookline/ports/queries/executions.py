@@ -44,6 +44,10 @@ class ExecutionQueries(Protocol):
         """The entries with a `seq` above `after`, in order."""
         ...
 
+    async def seal_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        """The executions with ids above `after` that have a seal's key, in order of their ids, each with the key."""
+        ...
+
     async def executions(
         self,
         *,

@@ -9,7 +9,7 @@ from hookline.expressions import Condition, Template
 from hookline.flows.blocks.block import Node
 from hookline.runtime.aside import takes_long
 from hookline.runtime.execution_run import ExecutionRun
-from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
+from hookline.runtime.frame import Ending, Frame, StepFailed
 
 RunSteps: TypeAlias = Callable[[ExecutionRun, Sequence[Node], Frame], Awaitable[Ending]]
 """Runs a list of steps: a block runs those inside it by this."""
@@ -18,7 +18,7 @@ Run: TypeAlias = Callable[[ExecutionRun, Any, Frame, RunSteps], Awaitable[Ending
 """A block: it takes the run, its node and the frame it stands in, moves the frame on, and says how it ended."""
 
 
-def evaluate(expression: Template | Condition, scope: Mapping[str, Any], key: str, path: str) -> Any:
+def evaluate(run: ExecutionRun, expression: Template | Condition, scope: Mapping[str, Any], key: str, path: str) -> Any:
     """What the expression under a step's key gives; `path` is the step's. Raises StepFailed.
 
     For what may go through a large message there is `evaluate_aside`.
@@ -27,11 +27,11 @@ def evaluate(expression: Template | Condition, scope: Mapping[str, Any], key: st
         return expression.evaluate(scope)
     except ExpressionError as error:
         failure = StepError(f"{key}: {error.message}", code=error.code)
-        raise StepFailed(error_info(failure, path)) from error
+        raise StepFailed(run.error_info(failure, path)) from error
 
 
 async def evaluate_aside(run: ExecutionRun, expression: Template | Condition, frame: Frame, key: str, path: str) -> Any:
     """The same for a frame; what other executions do goes on meanwhile where messages are large."""
     scope = run.scope(frame)
-    work = partial(evaluate, expression, scope, key, path)
+    work = partial(evaluate, run, expression, scope, key, path)
     return await run.services.aside.run(work, large=run.large and takes_long(expression.references, scope))

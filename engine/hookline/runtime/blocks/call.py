@@ -9,7 +9,7 @@ from hookline.flows.blocks.call import USE, CallNode
 from hookline.flows.compiled import CompiledFlow
 from hookline.ids import derived_id
 from hookline.jsontypes import decode, encode
-from hookline.model.callback import FlowEnded, unpack_callback
+from hookline.model.callback import FlowEnded
 from hookline.model.execution import FLOW, RETRY, ErrorInfo, Outcome, StepRecord, StepState
 from hookline.model.message import Arrival, Envelope, Message, Parent
 from hookline.model.stream import REMEDY, stream_in
@@ -17,7 +17,7 @@ from hookline.ports import Accept, Await, Settle, TimedOut, TimeOut
 from hookline.runtime.aftermath import DEEPEST, depth_below
 from hookline.runtime.blocks.block import RunSteps, evaluate
 from hookline.runtime.execution_run import ExecutionRun
-from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed, error_info
+from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.intake import in_order
 from hookline.runtime.retry import next_wait
 from hookline.runtime.step import go_on, replay, take
@@ -78,7 +78,7 @@ class _Call:
             flow = self._flow()
             accept = await self._accept(flow, message, child_id, attempt, now)
         except StepError as error:
-            return self._failed(error_info(error, self.path), attempt, now)
+            return self._failed(run.error_info(error, self.path), attempt, now)
         given = {"id": node.flow_id, "wait": node.wait, "body": message.body, "headers": message.headers}
         if not node.wait:
             view = take(frame, Reply({"execution_id": child_id}, {}, {"execution_id": child_id}))
@@ -136,18 +136,18 @@ class _Call:
     def _message(self) -> Message:
         run, node, message = self._run, self._node, self._frame.message
         scope = run.scope(self._frame)
-        body = message.body if node.body is None else evaluate(node.body, scope, "body", self.path)
+        body = message.body if node.body is None else evaluate(run, node.body, scope, "body", self.path)
         stream = stream_in(body) if run.streams else None
         if stream is not None:
             failure = StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
-            raise StepFailed(error_info(failure, self.path))
+            raise StepFailed(run.error_info(failure, self.path))
         headers: Any = message.headers
         if node.headers is not None:
-            headers = evaluate(node.headers, scope, "headers", self.path)
+            headers = evaluate(run, node.headers, scope, "headers", self.path)
             headers = {} if headers is None else headers
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             failure = StepError("headers: they are an object whose values are texts", code="step.settings")
-            raise StepFailed(error_info(failure, self.path))
+            raise StepFailed(run.error_info(failure, self.path))
         return Message(body, {name.lower(): value for name, value in headers.items()}, message.attachments)
 
     def _flow(self) -> CompiledFlow:
@@ -179,6 +179,7 @@ class _Call:
             ),
             accepted_at=now,
             exact=run.flow.exact,
+            hidden=() if run.redactor is None else tuple(run.redactor.hidden),
         )
         try:
             envelope = in_order(flow, envelope)
@@ -211,7 +212,7 @@ class _Call:
         if run.arrived is None:
             run.arrived = await run.services.store.callbacks(run.id)
         payload = run.arrived.get(self._waits_at(past.attempt))
-        ended = unpack_callback(payload) if payload is not None else None
+        ended = run.callback(payload) if payload is not None else None
         return ended if isinstance(ended, FlowEnded) else None
 
     def _time_out(self, past: StepRecord) -> TimeOut:

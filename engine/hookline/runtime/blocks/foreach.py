@@ -17,7 +17,7 @@ from hookline.runtime.blocks.item_results import collected
 from hookline.runtime.blocks.item_source import ItemSource, ListItems, StreamItems
 from hookline.runtime.blocks.side_by_side import block_failed, known_failure, known_stop, side_by_side, still_ending
 from hookline.runtime.execution_run import ExecutionRun
-from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed, error_info
+from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.runtime.step import replay, take
 
@@ -193,6 +193,8 @@ class _Items:
         result: bytes | None = None
         if ending is Ending.DONE and not self._counts:
             result = encode(inner.message.body)
+            if self._run.redactor is not None:
+                result = self._run.redactor.line(result)
         self._run.journal.close_item(block, prefix, index, inner.now, result=result, failed=failed)
 
     async def _end_waiting(self) -> bool:
@@ -275,4 +277,4 @@ async def _items(run: ExecutionRun, node: ForeachNode, frame: Frame) -> list[Any
         f"foreach needs a list, and this is {kind}; a path such as $.body.lines gives one",
         code="foreach.not_a_list",
     )
-    raise StepFailed(error_info(failure, path))
+    raise StepFailed(run.error_info(failure, path))

@@ -7,7 +7,7 @@ from hookline.errors import BlobGone, StepError
 from hookline.model.progress import Done
 from hookline.model.stream import Stream
 from hookline.runtime.execution_run import ExecutionRun
-from hookline.runtime.frame import StepFailed, error_info
+from hookline.runtime.frame import StepFailed
 from hookline.runtime.spool import StreamReader
 
 
@@ -41,14 +41,17 @@ class StreamItems:
 
     def __init__(self, run: ExecutionRun, stream: Stream, done: Done, path: str) -> None:
         """`path`: the block's."""
-        self._reader = StreamReader(run.services.blobs, stream, _places(done, stream.count), exact=run.flow.exact)
+        self._run = run
+        self._reader = StreamReader(
+            run.services.blobs, stream, _places(done, stream.count), exact=run.flow.exact, redactor=run.redactor
+        )
         self._path = path
 
     async def take(self) -> tuple[int, Any] | None:
         try:
             return await self._reader.take()
         except BlobGone as error:
-            raise StepFailed(error_info(StepError(error.message, code=error.code), self._path)) from error
+            raise StepFailed(self._run.error_info(StepError(error.message, code=error.code), self._path)) from error
 
     async def close(self) -> None:
         await self._reader.close()

@@ -7,12 +7,12 @@ from hookline.connector import Reply
 from hookline.errors import StepError
 from hookline.flows.blocks.wait import USE, WaitNode
 from hookline.jsontypes import encode
-from hookline.model.callback import Call, unpack_callback
+from hookline.model.callback import Call
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.ports import Await, Settle, TimedOut, TimeOut
 from hookline.runtime.blocks.block import RunSteps, evaluate
 from hookline.runtime.execution_run import ExecutionRun
-from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
+from hookline.runtime.frame import Ending, Frame, StepFailed
 from hookline.runtime.step import go_on, replay, take
 
 TIMED_OUT = "wait_timed_out"
@@ -45,7 +45,7 @@ async def run_wait(run: ExecutionRun, node: WaitNode, frame: Frame, _: RunSteps)
             return _too_late(run, node, frame, path, past)
         run.arrived = None  # it came at the last moment
         payload = (await _arrived(run)).get(path)
-    call = unpack_callback(payload) if payload is not None else None
+    call = run.callback(payload) if payload is not None else None
     if not isinstance(call, Call):
         run.wait_until(past.due_at, CALLBACK)
         return Ending.WAITING
@@ -61,12 +61,12 @@ async def _begin(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, att
     now = run.services.clock.now()
     key: str | None = None
     if node.key is not None:
-        value = evaluate(node.key, run.scope(frame), "correlate.key", path)
+        value = evaluate(run, node.key, run.scope(frame), "correlate.key", path)
         key = node.key_of_call.text_of(value) if node.key_of_call is not None else None
         if key is None:
             message = "correlate.key is null, or hasn't as many parts as correlate.from; no call can be for it"
             failure = StepError(message, code="wait_key_missing")
-            raise StepFailed(error_info(failure, path))
+            raise StepFailed(run.error_info(failure, path))
     due_at = now + node.settings.timeout if node.settings.timeout is not None else None
     entry = run.journal.add(
         effect=True,
@@ -100,7 +100,7 @@ def _time_out(run: ExecutionRun, node: WaitNode, path: str) -> TimeOut:
 
 
 def _too_late(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:
-    error = error_info(StepError("no call came in time", code=TIMED_OUT), path)
+    error = run.error_info(StepError("no call came in time", code=TIMED_OUT), path)
     run.journal.beside(Settle(run.id, path))
     noted_at = _note(run, node, path, past, StepState.FAILED, error=error)
     if node.on_error == "continue":

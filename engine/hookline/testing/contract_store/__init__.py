@@ -15,6 +15,7 @@ from hookline.testing.contract_store.lists import ListsContract
 from hookline.testing.contract_store.purging import PurgingContract
 from hookline.testing.contract_store.refused import RefusedContract
 from hookline.testing.contract_store.replays import ReplaysContract
+from hookline.testing.contract_store.seals import SealsContract
 from hookline.testing.contract_store.states import StatesContract
 from hookline.testing.contract_store.work import WorkContract
 
@@ -37,5 +38,6 @@ class StoreContract(
     KeptContract,
     PurgingContract,
     CredentialsContract,
+    SealsContract,
 ):
     """Fixtures to give: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""

@@ -1,0 +1,281 @@
+"""Redacted values: masked in whatever is stored in the open, and kept whole only under the execution's seal.
+
+So no view needs to know what is redacted: nobody but the run of an execution ever has the values, and once the key of
+its seal is erased, nobody.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from hookline.errors import NotReplayable
+from hookline.flows.compiled import CompiledFlow
+from hookline.flows.redaction import Redaction
+from hookline.jsontypes import decode, encode
+from hookline.model.callback import Call, FlowEnded, SealedCallback, pack_callback, unpack_callback
+from hookline.model.execution import ErrorInfo, StepRecord
+from hookline.model.masking import MASK, Hidden
+from hookline.model.message import Envelope, Message
+from hookline.model.stream import STREAM
+from hookline.ports import KeepSeal, Store
+from hookline.seal import Seal
+from hookline.vault import Vault
+
+#: Texts times bytes of JSON through which they are looked for; where it would be more, the whole is masked.
+_WORK: Final = 1_000_000
+#: Keys that are wrapped again in one commit.
+_PAGE: Final = 200
+#: What begins a line that is sealed: no JSON does.
+_SEALED_LINE: Final = b"!"
+
+
+class _Whole(msgspec.Struct, frozen=True, array_like=True):
+    """What a message was before it was masked."""
+
+    body: bytes
+    headers: dict[str, str]
+    query: dict[str, Any]
+    path: str
+    raw: bytes | None
+    raw_headers: tuple[tuple[str, str], ...]
+    hidden: tuple[str, ...]
+
+
+_pack = msgspec.msgpack.Encoder()
+_unpack = msgspec.msgpack.Decoder(_Whole)
+_PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Redactor:
+    """Masks and seals what one execution does, and opens what it has done."""
+
+    def __init__(self, rules: Redaction | None, seal: Seal, hidden: Sequence[str] = ()) -> None:
+        self._rules = rules
+        self._seal = seal
+        self.hidden = Hidden(hidden)
+        """What it knows that is to be seen nowhere."""
+
+    @property
+    def key(self) -> bytes:
+        """The key of the seal, wrapped."""
+        return self._seal.wrapped
+
+    def message(self, envelope: Envelope) -> Envelope:
+        """A message with its redacted values masked, and the whole sealed beside them."""
+        message, arrival = envelope.message, envelope.arrival
+        for text in envelope.hidden:
+            self.hidden.add(text)
+        scope = {"body": message.body, "headers": message.headers, "query": arrival.query, "path": arrival.path}
+        shown = self._without(scope) if self._rules is not None else scope
+        body_json = envelope.body_json if envelope.body_json is not None else encode(message.body)
+        if self._light(len(body_json)):
+            shown = self.hidden.value(shown)
+        envelope = msgspec.structs.replace(envelope, hidden=(), seal_key=self.key)
+        if shown is scope and not self.hidden:
+            return envelope
+        whole = _Whole(
+            body=body_json,
+            headers=message.headers,
+            query=arrival.query,
+            path=arrival.path,
+            raw=envelope.raw,
+            raw_headers=envelope.raw_headers,
+            hidden=tuple(self.hidden),
+        )
+        masked_headers = {name for name, value in shown["headers"].items() if value == MASK}
+        raw_headers = tuple(
+            (name, MASK if name.lower() in masked_headers else self.hidden.text(value))
+            for name, value in envelope.raw_headers
+        )
+        same = shown["body"] is message.body
+        return msgspec.structs.replace(
+            envelope,
+            message=Message(shown["body"], shown["headers"], message.attachments),
+            arrival=msgspec.structs.replace(arrival, query=shown["query"], path=shown["path"]),
+            body_json=body_json if same else encode(shown["body"]),
+            raw=envelope.raw if same else None,
+            raw_headers=raw_headers,
+            sealed=self._seal.close(_pack.encode(whole)),
+        )
+
+    def opened(self, envelope: Envelope) -> Envelope:
+        """The message as it was, with what it hides. Raises RedactedUnreadable."""
+        if envelope.sealed is not None:
+            whole = _unpack.decode(self._seal.open(envelope.sealed))
+            for text in whole.hidden:
+                self.hidden.add(text)
+            arrival = msgspec.structs.replace(envelope.arrival, query=whole.query, path=whole.path)
+            body = decode(whole.body, exact=envelope.exact)
+            envelope = msgspec.structs.replace(
+                envelope,
+                message=Message(body, whole.headers, envelope.message.attachments),
+                arrival=arrival,
+                body_json=whole.body,
+                raw=whole.raw,
+                raw_headers=whole.raw_headers,
+                sealed=None,
+            )
+        if self._rules is not None:
+            # A version that redacts more may run it than that which accepted it.
+            message, arrival = envelope.message, envelope.arrival
+            self._without(
+                {"body": message.body, "headers": message.headers, "query": arrival.query, "path": arrival.path}
+            )
+        return msgspec.structs.replace(envelope, hidden=tuple(self.hidden))
+
+    def entry(self, record: StepRecord) -> StepRecord:
+        """An entry as it is stored: masked, and with its output sealed where there is something to mask."""
+        output = shown = record.output
+        if output is not None:
+            shown = self._shown(output, record.id, stream=record.signal == STREAM)
+        return msgspec.structs.replace(
+            record,
+            input=None if record.input is None else self._shown(record.input),
+            output=shown,
+            error=None if record.error is None else self.error(record.error),
+            sealed=None if output is None or shown is output else self._seal.close(output),
+        )
+
+    def past(self, records: Sequence[StepRecord]) -> list[StepRecord]:
+        """Entries as they were noted. Raises RedactedUnreadable."""
+        opened = []
+        for record in records:
+            if record.sealed is not None:
+                record = msgspec.structs.replace(record, output=self._seal.open(record.sealed), sealed=None)
+            if record.output is not None and self._rules is not None:
+                found: list[Any] = []
+                self._rules.in_result(record.id, decode(record.output, exact=True), found)
+                self.hidden.add(found)
+            opened.append(record)
+        return opened
+
+    def error(self, error: ErrorInfo) -> ErrorInfo:
+        """An error as it may be shown."""
+        return msgspec.structs.replace(error, message=self.hidden.text(error.message)) if self.hidden else error
+
+    def line(self, item: bytes) -> bytes:
+        """JSON, sealed as one line of text: for what no view shows, and what is many."""
+        return _SEALED_LINE + b64encode(self._seal.close(item))
+
+    def opened_line(self, line: bytes) -> bytes:
+        """What `line` was given; other lines stay as they are. Raises RedactedUnreadable."""
+        return self._seal.open(b64decode(line[1:])) if line.startswith(_SEALED_LINE) else line
+
+    def _without(self, scope: dict[str, Any]) -> Any:
+        found: list[Any] = []
+        shown = scope if self._rules is None else self._rules.in_message(scope, found)
+        self.hidden.add(found)
+        return shown
+
+    def _light(self, size: int) -> bool:
+        return len(self.hidden) * size <= _WORK
+
+    def _shown(self, json: bytes, step_id: str | None = None, *, stream: bool = False) -> bytes:
+        """JSON of a step's input, or of its output, without what is hidden; the same bytes where nothing is."""
+        named = step_id is not None and self._rules is not None and self._rules.concerns(step_id)
+        if not named and not self._light(len(json)):
+            value: Any = _PARTS.decode(json) if json.startswith(b"{") else None
+            shown: Any = dict.fromkeys(value, MASK) if value is not None else MASK
+        else:
+            value = shown = decode(json, exact=True)
+            if self._rules is not None:
+                if step_id is not None:
+                    found: list[Any] = []
+                    shown = self._rules.in_result(step_id, shown, found)
+                    self.hidden.add(found)
+                shown = self._rules.alike(shown)
+            shown = self.hidden.value(shown)
+        if shown is value:
+            return json
+        if isinstance(value, dict):
+            # What refers to files isn't theirs to lose: the store reads it.
+            kept = ("attachments", "body") if stream else ("attachments",)
+            shown = {**shown, **{key: value[key] for key in kept if key in value}}
+        return encode(shown)
+
+
+def check_not_erased(envelope: Envelope, past: Sequence[StepRecord] = ()) -> None:
+    """Raise NotReplayable where redacted values of an execution are erased."""
+    sealed = envelope.sealed is not None or any(record.sealed is not None for record in past)
+    if sealed and envelope.seal_key is None:
+        raise NotReplayable(
+            f"the redacted values of execution {envelope.execution_id} are erased: it succeeded, was cancelled, or "
+            "its dead letter was discarded"
+        )
+
+
+async def rewrap(store: Store, vault: Vault) -> None:
+    """Wrap by the vault's first key whatever keys of seals are wrapped by another.
+
+    Raises RedactedUnreadable where one can't be unwrapped, and StoreError.
+    """
+    after = ""
+    while page := await store.seal_keys(after, _PAGE):
+        after = page[-1][0]
+        renewed = [
+            KeepSeal(execution_id, vault.wrap(vault.unwrap(wrapped)), wrapped)
+            for execution_id, wrapped in page
+            if not vault.current(wrapped)
+        ]
+        if renewed:
+            await store.commit(renewed)
+
+
+class Sealing:
+    """Makes and finds the seals of executions."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def sealed(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
+        """A message as its flow lets it be stored. Raises RedactedUnreadable where it has a seal that can't be read."""
+        if flow.redaction is None and not envelope.hidden and envelope.seal_key is None:
+            return envelope
+        return Redactor(flow.redaction, self._seal(envelope.seal_key)).message(envelope)
+
+    def opened(
+        self, flow: CompiledFlow, envelope: Envelope, past: Sequence[StepRecord] = ()
+    ) -> tuple[Envelope, Sequence[StepRecord], Redactor | None]:
+        """A message and a journal as they were, and the redactor of their execution, where it has or needs one.
+
+        Raises NotReplayable where redacted values are erased, and RedactedUnreadable.
+        """
+        if envelope.seal_key is None:
+            check_not_erased(envelope, past)
+            if flow.redaction is None:
+                return envelope, past, None
+        redactor = Redactor(flow.redaction, self._seal(envelope.seal_key))
+        past = redactor.past(past)
+        return redactor.opened(envelope), past, redactor
+
+    def output(self, record: StepRecord, seal_key: bytes | None) -> bytes | None:
+        """The output of one entry as it was; None where it is erased. Raises RedactedUnreadable."""
+        if record.sealed is None:
+            return record.output
+        return None if seal_key is None else Seal.of(self._vault, seal_key).open(record.sealed)
+
+    def call(self, rules: Redaction | None, step_id: str, call: Call) -> bytes:
+        """A call, packed as the flow that waits for it lets it be stored until its step takes it."""
+        packed = pack_callback(call)
+        if rules is None:
+            return packed
+        result = {"body": decode(bytes(call.body)), "headers": call.headers, "query": call.query}
+        return packed if rules.in_result(step_id, result, []) is result else self.callback(packed)
+
+    def callback(self, packed: bytes) -> bytes:
+        """What came for a step that waits, with a seal of its own: it is opened soon, or never."""
+        seal = Seal.new(self._vault)
+        return pack_callback(SealedCallback(seal.close(packed), seal.wrapped))
+
+    def opened_callback(self, packed: bytes) -> Call | FlowEnded:
+        """What `call` and `callback` were given, unpacked. Raises RedactedUnreadable."""
+        callback = unpack_callback(packed)
+        if isinstance(callback, SealedCallback):
+            callback = unpack_callback(Seal.of(self._vault, callback.seal_key).open(callback.sealed))
+        assert not isinstance(callback, SealedCallback)  # noqa: S101 - what is sealed is no seal
+        return callback
+
+    def _seal(self, wrapped: bytes | None) -> Seal:
+        return Seal.new(self._vault) if wrapped is None else Seal.of(self._vault, wrapped)

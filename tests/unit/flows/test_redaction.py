@@ -1,0 +1,209 @@
+"""What a flow redacts: which paths can be said, and what is masked by them and by their values."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.errors import FlowInvalid, RedactedUnreadable
+from hookline.flows.compile import compile_flow, examine
+from hookline.flows.compiled import CompiledFlow
+from hookline.flows.read import read
+from hookline.jsontypes import encode
+from hookline.model.masking import MASK, Hidden, Step, without
+from hookline.registry import Registry
+from hookline.seal import Seal
+from hookline.vault import Vault, generate_key, read_keys
+
+HOOK = {"use": "webhook", "with": {"verify": "none"}}
+
+
+def document(*paths: str, **more: Any) -> dict[str, Any]:
+    steps = [{"id": "charge", "use": "map", "with": {"body": "$.body"}}]
+    return {"id": "pays", "trigger": HOOK, "redact": list(paths), "steps": steps} | more
+
+
+def compiled(registry: Registry, *paths: str) -> CompiledFlow:
+    return compile_flow(encode(document(*paths)), registry)
+
+
+def problems(registry: Registry, flow: dict[str, Any]) -> list[tuple[str, str | None, str]]:
+    found = examine(read(encode(flow)), registry).problems
+    return [(one.code, one.pointer, one.severity) for one in found if one.code.startswith("redact")]
+
+
+MESSAGE: dict[str, Any] = {
+    "body": {"card": {"number": "4929", "größe": 3}, "lines": [{"pin": 1, "sku": "a"}, {"pin": 2}], "0": "zero"},
+    "headers": {"x-pin": "9", "date": "today"},
+    "query": {"token": "t"},
+    "path": "/a/b",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("$.body.card.number", ["4929"]),
+        ("$.trigger.body.card.number", ["4929"]),
+        ("$.body['card']['größe']", [3]),
+        ("$.body.lines[*].pin", [1, 2]),
+        ("$.body.lines[-1].pin", [2]),
+        ("$.body.*.number", ["4929"]),
+        ("$..pin", [1, 2]),
+        ("$.body..pin", [1, 2]),
+        ("$.headers.X-Pin", ["9"]),
+        ("$.headers", [{"x-pin": "9", "date": "today"}]),
+        ("$.trigger.query.token", ["t"]),
+        ("$.trigger.path", ["/a/b"]),
+        ("$.body['card','lines']", [MESSAGE["body"]["card"], MESSAGE["body"]["lines"]]),
+        ("$.body.nothing.there", []),
+        ("$.body.lines[7].pin", []),
+    ],
+)
+def test_paths(registry: Registry, path: str, found: list[Any]) -> None:
+    """Each finds what expressions would read there, and leaves the message itself as it was."""
+    before = encode(MESSAGE)
+    redaction = compiled(registry, path).redaction
+    assert redaction is not None
+    got: list[Any] = []
+    shown = redaction.in_message(MESSAGE, got)
+    assert sorted(map(str, got)) == sorted(map(str, found))
+    assert encode(MESSAGE) == before
+    assert (shown is MESSAGE) == (not found)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "body.card",
+        "card",
+        "$",
+        "$.vars.x",
+        "$.trigger",
+        "$.trigger.client",
+        "$.attachments[0]",
+        "$.execution.id",
+        "$.steps",
+        "$.steps.chrge.body",
+        "$.body.lines[?(@.pin == 1)]",
+        "$.body.lines[1:2]",
+        "$.body[",
+        "{{ body.card }}",
+    ],
+)
+def test_paths_by_which_nothing_can_be_redacted(registry: Registry, path: str) -> None:
+    """They are errors, each with a remedy: a path that is written wrong must not leave a value in the open."""
+    with pytest.raises(FlowInvalid) as caught:
+        compiled(registry, path)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.pointer) == ("redact_path", "/redact/0")
+    assert problem.remedy
+
+
+def test_keys_are_not_made_of_what_is_redacted(registry: Registry) -> None:
+    """They are stored in the open. One that reads more than that may hash it: a warning."""
+    trigger = {"use": "webhook", "with": {"verify": "none", "dedupe_key": ["$.body.card.number", "$.body.id"]}}
+    wait = {
+        "id": "asked",
+        "use": "webhook",
+        "with": {"verify": "none", "timeout": "1h", "correlate": {"key": "$.body.card", "from": "$.body.id"}},
+    }
+    flow = document("$.body.card.number", trigger=trigger, order_by="{{ body.id }}")
+    flow["steps"].append(wait)
+    assert problems(registry, flow) == [
+        ("redacted_key", "/trigger/with/dedupe_key/0", "error"),
+        ("redacted_key", "/steps/1/with/correlate/key", "warning"),
+    ]
+    flow = document("$..number", trigger=trigger)
+    assert problems(registry, flow) == [("redacted_key", "/trigger/with/dedupe_key/0", "error")]
+
+
+def test_values_are_hidden_wherever_they_stand() -> None:
+    """In texts, URLs, JSON in texts, keys, and as numbers or texts of numbers; short ones only where they are words."""
+    hidden = Hidden()
+    hidden.add(
+        {"card": 'a "quoted" value/&', "pin": 123, "amount": Decimal("12.50"), "no": None, "yes": True, "x": "7"}
+    )
+    shown = hidden.value(
+        {
+            'is a "quoted" value/& said': 'a "quoted" value/&',
+            "url": "https://x?c=a%20%22quoted%22%20value%2F%26&d=a+%22quoted%22+value%2F%26",
+            "json": encode({"v": 'a "quoted" value/&'}).decode(),
+            "pin": [123, "123", "pin 123!", "order 41239", 1234],
+            "amount": Decimal("12.50"),
+            "left": [None, True, False, 8, "77"],
+            "one": ["7", "7 days", 7],
+        }
+    )
+    assert shown == {
+        f"is {MASK} said": MASK,
+        "url": f"https://x?c={MASK}&d={MASK}",
+        "json": f'{{"v":"{MASK}"}}',
+        "pin": [MASK, MASK, f"pin {MASK}!", "order 41239", 1234],
+        "amount": MASK,
+        "left": [None, True, False, 8, "77"],
+        "one": [MASK, "7 days", MASK],
+    }
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(_values, st.text(min_size=3, max_size=12))
+def test_no_secret_is_left(value: Any, secret: str) -> None:
+    """Whatever the texts are, and wherever the secret is put among them."""
+    hidden = Hidden([secret])
+    shown = hidden.value({"in": [value, secret], "of": {f"{secret}": value}})
+    leaves = [text for text in _texts(shown) if text == secret]
+    assert leaves == []
+    assert hidden.value(shown) == shown or MASK in secret or secret in MASK
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [*value, *(text for item in value.values() for text in _texts(item))]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+@given(_values)
+def test_every_depth_is_reached(value: Any) -> None:
+    """`..` leaves nothing under the key, and shares what it doesn't change."""
+    found: list[Any] = []
+    shown = without(value, (Step.DEEP, "a"), found)
+    assert _at(shown, "a") <= {MASK}
+    assert (shown is value) == (not found)
+
+
+def _at(value: Any, key: str) -> set[Any]:
+    if isinstance(value, dict):
+        own = {str(value[key])} if key in value else set()
+        return own.union(*(_at(item, key) for item in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_at(item, key) for item in value))
+    return set()
+
+
+def test_a_seal_opens_only_what_it_closed() -> None:
+    """Altered bytes, another seal and another master key are told apart from nothing."""
+    vault = Vault(read_keys(generate_key()))
+    seal = Seal.new(vault)
+    closed = seal.close(b"4929")
+    assert Seal.of(vault, seal.wrapped).open(closed) == b"4929"
+    assert b"4929" not in closed
+    for wrong in (closed[:-1], bytes(40), b""):
+        with pytest.raises(RedactedUnreadable):
+            seal.open(wrong)
+    with pytest.raises(RedactedUnreadable):
+        Seal.new(vault).open(closed)
+    with pytest.raises(RedactedUnreadable, match="HOOKLINE_SECRET_KEY"):
+        Seal.of(Vault(read_keys(generate_key())), seal.wrapped)
+    with pytest.raises(RedactedUnreadable, match="altered"):
+        Seal.of(vault, seal.wrapped[:-1] + b"\0")
