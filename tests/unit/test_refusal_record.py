@@ -303,22 +303,31 @@ async def test_of_long_texts_the_beginning_is_kept() -> None:
         assert one.body == b"x" * BODY_KEPT
 
 
-async def test_a_flood_is_written_once_a_second_and_no_more_than_a_bounded_number() -> None:
+async def test_a_flood_is_written_ever_less_often_and_no_more_than_a_bounded_number() -> None:
     store, clock = Kept(), ManualClock()
     record = recorder(store, clock)
     running = asyncio.create_task(record.run())
-    for second in range(3):
+    for time, wait in enumerate((2.0, 4.0, 8.0, 10.0, 10.0)):
         for place in range(5000):
-            refuse(record, "flooded", second * 5000 + place)
+            refuse(record, "flooded", time * 5000 + place)
         refuse(record, "quiet")
         await clock.until_sleeping()
-        assert len(store.commits) == second + 1
-        clock.advance(1.0)
+        assert len(store.commits) == time + 1
+        clock.advance(wait - 0.1)
+        await asyncio.sleep(0)
+        assert clock.sleepers == 1, "it waits longer each time"
+        clock.advance(0.1)
+    refuse(record, "quiet")
+    await clock.until_sleeping()
+    clock.advance(1.0)
+    refuse(record, "quiet")
+    await clock.until_sleeping()
+    assert len(store.commits) == 7, "when it is over, a second is enough"
     running.cancel()
     await asyncio.wait({running})
-    for second, commit in enumerate(store.commits):
+    for time, commit in enumerate(store.commits[:5]):
         flooded = [int(one.path) for one in commit.requests if one.flow_id == "flooded"]
-        assert flooded == list(range((second + 1) * 5000 - PER_FLOW, (second + 1) * 5000))
+        assert flooded == list(range((time + 1) * 5000 - PER_FLOW, (time + 1) * 5000))
         assert [one.flow_id for one in commit.requests].count("quiet") == 1
 
 

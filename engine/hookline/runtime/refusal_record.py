@@ -1,7 +1,8 @@
 """The record of refused requests: gathered in memory, and written at most once a second.
 
-Whoever wants to flood a server sends what is refused, for nothing is cheaper. So a flood costs what a second's record
-may hold, whatever its size: of each flow the newest few, of so many flows.
+Whoever wants to flood a server sends what is refused, for nothing is cheaper. So a flood costs what one commit of the
+record may hold, whatever its size: of each flow the newest few, of so many flows. And since the messages of others wait
+behind that commit, it comes less often the longer a flood goes on.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from hookline.ports import Refuse, Store
 
 EVERY: Final = 1.0
 """Seconds between two commits at least."""
+EVERY_OF_FLOOD: Final = 10.0
+"""Seconds between them where a flow has had more than is kept for a while: the wait doubles until then."""
 PER_FLOW: Final = 20
 """Requests of one flow that are kept of those between two commits: the newest."""
 FLOWS: Final = 100
@@ -72,15 +75,18 @@ class RefusalRecord:
 
     async def run(self) -> None:
         """Keep what comes, for ever."""
+        pause = EVERY
         while True:
             await self._some.wait()
+            flood = any(len(held) == PER_FLOW for held in self._held.values())
+            pause = min(2 * pause, EVERY_OF_FLOOD) if flood else EVERY
             try:
                 await self.flush()
             except StoreError as error:
                 # That nothing can be stored is what else is wrong: this record is the least of it.
                 self._log.warning("refused requests can't be recorded; trying again", error=error.message)
                 self._some.set()
-            await self._clock.sleep(EVERY)
+            await self._clock.sleep(pause)
 
     async def close(self) -> None:
         """Write what there is, if that can be."""
