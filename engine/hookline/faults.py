@@ -25,6 +25,9 @@ out). A commit that carries changes of several kinds passes the points of each.
 | `await.before_commit`, `await.after_commit` | a step that begins to wait for a callback |
 | `callback.before_commit`, `callback.after_commit` | a callback, or the end of the time for one |
 | `settle.before_commit`, `settle.after_commit` | the end of a step's wait |
+| `join.before_commit`, `join.after_commit` | an execution's coming to a step that gathers |
+| `close.before_commit`, `close.after_commit` | the end of the time in which others may join its batch |
+| `take.before_commit`, `take.after_commit` | its going on with what was gathered |
 | `cancel.before_commit`, `cancel.after_commit` | an operator's wish to cancel an execution |
 | `state.before_commit`, `state.after_commit` | what a flow keeps |
 | `rebind.before_commit`, `rebind.after_commit` | an execution's move to another version of its flow |
@@ -68,6 +71,9 @@ POINTS: Final = frozenset(
         "await",
         "callback",
         "settle",
+        "join",
+        "close",
+        "take",
         "cancel",
         "state",
         "rebind",

@@ -18,6 +18,7 @@ from hookline.api.storage import (
     CallBack,
     Cancel,
     Change,
+    CloseBatch,
     CommitResult,
     Conclude,
     Discard,
@@ -30,6 +31,7 @@ from hookline.api.storage import (
     ForgetFiles,
     ForgetKeys,
     ForgetVersions,
+    Join,
     KeepSeal,
     OverrideState,
     Park,
@@ -50,6 +52,7 @@ from hookline.api.storage import (
     Start,
     State,
     StepRecord,
+    TakeBatch,
     TimeOut,
     Unblock,
     cause_of,
@@ -57,6 +60,7 @@ from hookline.api.storage import (
 )
 
 from . import statements
+from .batches import JoinRow
 from .callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
 from .counting import CountRow
 from .keys import key_hash
@@ -223,6 +227,17 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             yield Operation(statements.TIME_OUT, key, waited_for, place)
         case Settle(key, path):
             yield Operation(statements.SETTLE, key, (key, path), place)
+        case Join(step, flow_id, version, batch_key, size, gathered, at):
+            key = gathered.execution_id
+            yield Operation(statements.RECORD, key, _record_row(key, step), place)
+            due_at, hashed = micros(step.due_at), key_hash(batch_key)
+            come = JoinRow(step.seq, step.path, flow_id, version, hashed, size, gathered, due_at, micros(at))
+            yield Operation(statements.JOIN, key, come, place)
+        case CloseBatch(key, path):
+            yield Operation(statements.CLOSE_BATCH, key, (key, path), place)
+        case TakeBatch(key, path):
+            yield Operation(statements.TAKE_MEMBERS, key, (key, path), place)
+            yield Operation(statements.TAKE_BATCH, key, (key, path), place)
         case Cancel(key, at, tells):
             yield Operation(statements.CANCEL, key, (key, micros(at)), place)
             if tells is not None:
@@ -253,6 +268,7 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             yield Operation(statements.END, key, (key, state.value, outcome.value, micros(at), *cause, alike), place)
             if waited:
                 yield Operation(statements.DROP_WAITS, key, (key,), place)
+                yield Operation(statements.CLOSE_BATCHES, key, (key,), place)
             if lines.used:
                 yield Operation(statements.ADVANCE, key, (key,), place)
         case Reopen(key, at, deadline):

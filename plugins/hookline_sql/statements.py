@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from hookline.api.storage import BLOCKED, MOVES, ORDER, REFUSED_KEPT, State
 
+from .batches import join
 from .callbacks import call_back, claim, tell_cancelled, time_out
 from .counting import count
 
@@ -308,8 +309,8 @@ DROP_RESULTS: Final = Statement(
     repeated=True,
 )
 
-#: Where what one of its steps waits for has come meanwhile, or it is to be cancelled and doesn't know, it is ready at
-#: once.
+#: Where what one of its steps waits for has come meanwhile, a batch that it leads was closed, or it is to be cancelled
+#: and doesn't know, it is ready at once.
 PARK: Final = Statement(
     "park",
     (("id", "text"), ("at", "bigint"), ("ready_at", "bigint"), ("reason", "text"), ("cancelling", "bigint")),
@@ -317,6 +318,7 @@ PARK: Final = Statement(
     " ready_at = CASE WHEN (v.cancelling = 0 AND executions.cancel_asked_at IS NOT NULL)"
     " OR EXISTS (SELECT 1 FROM waits, callbacks WHERE waits.execution_id = v.id"
     " AND callbacks.execution_id = waits.execution_id AND callbacks.path = waits.path)"
+    " OR EXISTS (SELECT 1 FROM batches WHERE batches.execution_id = v.id AND batches.key_hash IS NULL)"
     " THEN v.at ELSE v.ready_at END FROM {v} WHERE executions.id = v.id AND executions.state IN ('queued', 'running')",
 )
 
@@ -410,6 +412,44 @@ CLAIM: Final = Statement("await", procedure=claim)
 CALL_BACK: Final = Statement("callback", procedure=call_back)
 TELL_CANCELLED: Final = Statement("callback", procedure=tell_cancelled)
 TIME_OUT: Final = Statement("callback", procedure=time_out)
+
+# --- Steps that gather -----------------------------------------------------------------------------------------------
+
+#: The entry of the step was made by the statement before.
+JOIN: Final = Statement("join", procedure=join)
+
+CLOSE_BATCH: Final = Statement(
+    "close",
+    (("execution_id", "text"), ("path", "text")),
+    "UPDATE batches SET key_hash = NULL FROM {v} WHERE batches.execution_id = v.execution_id AND batches.path = v.path",
+    counted=False,
+    repeated=True,
+)
+
+#: Nobody joins an execution that has ended.
+CLOSE_BATCHES: Final = Statement(
+    "end",
+    (("execution_id", "text"),),
+    "UPDATE batches SET key_hash = NULL FROM {v} WHERE batches.execution_id = v.execution_id",
+    counted=False,
+)
+
+TAKE_MEMBERS: Final = Statement(
+    "take",
+    (("execution_id", "text"), ("path", "text")),
+    "DELETE FROM batch_members WHERE (execution_id, path) IN"
+    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
+    counted=False,
+    repeated=True,
+)
+TAKE_BATCH: Final = Statement(
+    "take",
+    (("execution_id", "text"), ("path", "text")),
+    "DELETE FROM batches WHERE (execution_id, path) IN"
+    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
+    counted=False,
+    repeated=True,
+)
 
 # --- What flows and triggers keep ------------------------------------------------------------------------------------
 
@@ -616,6 +656,8 @@ PURGE_PROGRESS: Final = _purging("progress")
 PURGE_RESULTS: Final = _purging("item_results")
 PURGE_WAITS: Final = _purging("waits")
 PURGE_CALLBACKS: Final = _purging("callbacks")
+PURGE_BATCHES: Final = _purging("batches")
+PURGE_MEMBERS: Final = _purging("batch_members")
 PURGE_REFERENCES: Final = _purging("blob_refs")
 KEEP_KEYS: Final = Statement(
     "purge",
@@ -640,6 +682,8 @@ PURGES: Final = (
     PURGE_RESULTS,
     PURGE_WAITS,
     PURGE_CALLBACKS,
+    PURGE_BATCHES,
+    PURGE_MEMBERS,
     PURGE_REFERENCES,
     KEEP_KEYS,
     PURGE,

@@ -12,6 +12,7 @@ from hookline.api.storage import (
     Envelope,
     Execution,
     FlowVersion,
+    Gathered,
     KeptPage,
     Outcome,
     Page,
@@ -24,7 +25,7 @@ from hookline.api.storage import (
     StoredCredential,
 )
 
-from . import changes, history, lists, reads
+from . import batches, changes, history, lists, reads
 from .database import Database
 from .times import micros
 
@@ -78,6 +79,12 @@ class SqlStore:
 
     async def waits(self, execution_id: str) -> Sequence[str]:
         return await self._database.read(lambda connection: reads.waits_of(connection, execution_id))
+
+    async def batches(self, execution_id: str) -> Mapping[str, bool]:
+        return await self._database.read(lambda connection: batches.batches_of(connection, execution_id))
+
+    async def gathered(self, execution_id: str, path: str) -> Sequence[Gathered]:
+        return await self._database.read(lambda connection: batches.gathered_of(connection, execution_id, path))
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
         return await self._database.read(lambda connection: reads.state_of(connection, flow_id, key))

@@ -274,6 +274,50 @@ Index(
     postgresql_where=text("until IS NOT NULL"),
 )
 
+#: What steps have gathered, or gather, that the execution which leads has not taken.
+batches: Final = Table(
+    "batches",
+    metadata,
+    #: That which leads.
+    Column("execution_id", Name, nullable=False),
+    Column("path", Name, nullable=False),
+    Column("flow_id", Name, nullable=False),
+    Column("flow_version", Name, nullable=False),
+    #: SHA-256 of the key while others may join.
+    Column("key_hash", LargeBinary),
+    Column("count", Integer, nullable=False),
+    #: Bytes of all that was added.
+    Column("size", BigInteger, nullable=False),
+    Column("due_at", BigInteger),
+    PrimaryKeyConstraint("execution_id", "path", name="pk_batches"),
+    sqlite_with_rowid=False,
+)
+Index(
+    "ix_batches_open",
+    batches.c.flow_id,
+    batches.c.flow_version,
+    batches.c.path,
+    batches.c.key_hash,
+    unique=True,
+    sqlite_where=text("key_hash IS NOT NULL"),
+    postgresql_where=text("key_hash IS NOT NULL"),
+)
+
+#: What each execution has added, that which leads included.
+batch_members: Final = Table(
+    "batch_members",
+    metadata,
+    Column("execution_id", Name, nullable=False),
+    Column("path", Name, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("member_id", Name, nullable=False),
+    #: JSON; none where there are none.
+    Column("attachments", LargeBinary),
+    #: JSON.
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("execution_id", "path", "place", name="pk_batch_members"),
+)
+
 #: What flows keep from one execution to the next.
 state: Final = Table(
     "state",

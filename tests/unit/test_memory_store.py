@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hookline.testing.clock import ManualClock
+from hookline.testing.contract_store.batches import BatchesContract
 from hookline.testing.contract_store.callbacks import CallbacksContract
 from hookline.testing.contract_store.commits import CommitsContract
 from hookline.testing.contract_store.ends import EndsContract
@@ -47,6 +48,12 @@ class TestItems(_InMemory, ItemsContract):
 
 class TestKept(_InMemory, KeptContract):
     test_what_a_flow_keeps_is_listed_by_key_in_pages = None  # type: ignore[assignment]  # nobody looks
+
+
+class TestBatches(_InMemory, BatchesContract):
+    # Nothing is purged or swept.
+    test_the_leader_refers_to_the_files_of_all = None  # type: ignore[assignment]
+    test_what_was_gathered_is_purged_with_the_leader = None  # type: ignore[assignment]
 
 
 class TestCallbacks(_InMemory, CallbacksContract):

@@ -55,6 +55,9 @@ CALLBACK: Final = "callback"
 #: The reason of one that waits for the end of a flow that it called.
 FLOW: Final = "flow"
 
+#: The reason of one that waits for others to join its batch.
+BATCH: Final = "batch"
+
 #: The reason of one that waits for its turn at a step that has a rate; also the signal of that step's entry.
 RATE: Final = "rate"
 
@@ -118,7 +121,8 @@ class StepRecord(msgspec.Struct, frozen=True):
     error: ErrorInfo | None = None
     due_at: datetime | None = None
     signal: str | None = None
-    """What it gave instead of a result: `pass`, `filtered` or `stopped`; `rate` where it waits for its turn."""
+    """What it gave instead of a result: `pass`, `filtered` or `stopped`; `rate` where it waits for its turn, `joined`
+    where the execution joined another's batch."""
     sealed: bytes | None = None
     """Encrypted: its output before something in it was masked."""
 
@@ -141,8 +145,8 @@ class Execution(msgspec.Struct, frozen=True):
     """The last entry that its journal had when an operator last retried it."""
     error: ErrorInfo | None = None
     reason: str | None = None
-    """Why it is waiting: `retry`, `sleep`, `callback`, `flow`, `rate`, or `blocked: …` with the cause; `order` where
-    another of its order key goes first."""
+    """Why it is waiting: `retry`, `sleep`, `callback`, `flow`, `batch`, `rate`, or `blocked: …` with the cause; `order`
+    where another of its order key goes first."""
     ready_at: datetime | None = None
     """When it is to be run next; none while it runs, is blocked or has ended."""
     vars: bytes | None = None

@@ -8,6 +8,7 @@ from hookline.ports.backend import Backend, BackendFactory
 from hookline.ports.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.ports.changes import Change, CommitResult
 from hookline.ports.changes.accept import Accept, Accepted, Duplicate
+from hookline.ports.changes.batches import CloseBatch, Join, Joined, Leads, TakeBatch
 from hookline.ports.changes.callbacks import (
     EARLY_KEPT,
     Await,
@@ -73,6 +74,7 @@ __all__ = [
     "CalledBefore",
     "Cancel",
     "Change",
+    "CloseBatch",
     "CommitResult",
     "Conclude",
     "DeadLetterPage",
@@ -90,9 +92,12 @@ __all__ = [
     "ForgetFiles",
     "ForgetKeys",
     "ForgetVersions",
+    "Join",
+    "Joined",
     "KeepSeal",
     "Kept",
     "KeptPage",
+    "Leads",
     "NotANumber",
     "NotAwaited",
     "OverrideState",
@@ -119,6 +124,7 @@ __all__ = [
     "Store",
     "StoredCredential",
     "Summary",
+    "TakeBatch",
     "TimeOut",
     "TimedOut",
     "TooManyEarly",

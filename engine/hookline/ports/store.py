@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hookline.ports.changes import Change, CommitResult
+from hookline.ports.queries.batches import BatchQueries
 from hookline.ports.queries.callbacks import CallbackQueries
 from hookline.ports.queries.credentials import CredentialQueries
 from hookline.ports.queries.dead_letters import DeadLetterQueries
@@ -21,6 +22,7 @@ class Store(
     ItemQueries,
     DeadLetterQueries,
     CallbackQueries,
+    BatchQueries,
     WorkQueries,
     FlowQueries,
     FileQueries,
@@ -34,7 +36,7 @@ class Store(
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         """Make a batch durable, whole or not at all; gives one result for each change, in order.
 
-        Accept gives Accepted or Duplicate, CallBack, TimeOut and AddState what they say, all others None. Raises
+        Accept gives Accepted or Duplicate, CallBack, TimeOut, Join and AddState what they say, all others None. Raises
         IllegalStateChange, or ExecutionNotFound, and then nothing of this batch is written; batches of other callers
         that share the transaction are.
         """

@@ -9,7 +9,8 @@ import msgspec
 
 from hookline.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.jsontypes import MAX_DIGITS, decode, encode, fits
-from hookline.model.execution import FINAL, Execution, Outcome, State, StepRecord, check_move
+from hookline.model.batch import JOINED, Gathered, joined_output
+from hookline.model.execution import FINAL, Execution, Outcome, State, StepRecord, StepState, check_move
 from hookline.model.message import Envelope
 from hookline.model.progress import Progress
 from hookline.ports import (
@@ -23,10 +24,14 @@ from hookline.ports import (
     CalledBefore,
     Cancel,
     Change,
+    CloseBatch,
     CommitResult,
     Conclude,
     DropEntries,
     End,
+    Join,
+    Joined,
+    Leads,
     NotANumber,
     NotAwaited,
     Park,
@@ -37,9 +42,11 @@ from hookline.ports import (
     SetState,
     Settle,
     Start,
+    TakeBatch,
     TimedOut,
     TimeOut,
 )
+from hookline.testing.memory_batches import MemoryBatch, key_of
 
 _NOTHING: Final = (None, b"")
 
@@ -62,6 +69,8 @@ class MemoryStore:
         self._progress: dict[tuple[str, str], Progress] = {}
         self._results: dict[tuple[str, str], dict[int, bytes]] = {}
         self._state: dict[tuple[str, str], bytes] = {}
+        self._batches: dict[tuple[str, str], MemoryBatch] = {}
+        """By their leaders' ids, and the paths of the steps."""
         self._undo: list[Callable[[], None]] = []
 
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
@@ -115,6 +124,15 @@ class MemoryStore:
         """The paths of its steps that wait."""
         return tuple(sorted(path for id_, path in self._waits if id_ == execution_id))
 
+    async def batches(self, execution_id: str) -> Mapping[str, bool]:
+        """The batches that it leads, and whether they are open."""
+        return {path: batch.key is not None for (id_, path), batch in self._batches.items() if id_ == execution_id}
+
+    async def gathered(self, execution_id: str, path: str) -> Sequence[Gathered]:
+        """What was added to one."""
+        batch = self._batches.get((execution_id, path))
+        return () if batch is None else batch.members
+
     async def state(self, flow_id: str, key: str) -> bytes | None:
         """What a flow keeps under a key."""
         return self._state.get((flow_id, key))
@@ -145,6 +163,8 @@ class MemoryStore:
                 self._park(id_, at, ready_at, reason)
             case End(id_, state, outcome, at, error):
                 self._move(id_, state, outcome=outcome, finished_at=at, error=error, cancel_asked_at=None)
+                for path in self._led_by(id_):
+                    self._close(id_, path)
             case Cancel(id_, at, tells):
                 return self._cancel(id_, at, tells)
             case Await(id_, path):
@@ -156,6 +176,12 @@ class MemoryStore:
                 return self._time_out(id_, path)
             case Settle(id_, path):
                 self._settle(id_, path)
+            case Join():
+                return self._join(change)
+            case CloseBatch(id_, path):
+                self._close(id_, path)
+            case TakeBatch(id_, path):
+                self._drop(self._batches, (id_, path))
             case Proceed(id_, progress, results):
                 self._running(id_)
                 self._set(self._progress, (id_, progress.path), progress)
@@ -228,6 +254,7 @@ class MemoryStore:
             id_ == execution_id and (id_, path) in self._waits and digest is not None
             for (id_, path), (digest, _) in self._came.items()
         )
+        came = came or any(self._batches[execution_id, path].key is None for path in self._led_by(execution_id))
         self._move(execution_id, State.WAITING)
         parked = self._found(execution_id)
         asked = parked.cancel_asked_at is not None
@@ -285,6 +312,40 @@ class MemoryStore:
         self._record(change.execution_id, [msgspec.structs.replace(change.step, output=output)])
         self._set(self._state, place, value)
         return Added(value)
+
+    def _join(self, change: Join) -> Leads | Joined:
+        id_, step, key = change.execution_id, change.step, key_of(change)
+        self._running(id_)
+        open_ = next((batch for batch in self._batches.values() if batch.key == key), None)
+        if open_ is None or not open_.takes(change):
+            self._record(id_, [step])
+            if open_ is not None:
+                self._full(open_, step.path, change.at)
+            self._set(self._batches, (id_, step.path), MemoryBatch(key, step.due_at, (change.gathered,)))
+            return Leads(None if open_ is None else open_.leader_id)
+        grown = open_.grown(change.gathered)
+        leader_id, place = grown.leader_id, len(grown.members)
+        output = joined_output(leader_id, place)
+        last = msgspec.structs.replace(step, state=StepState.SUCCEEDED, signal=JOINED, due_at=None, output=output)
+        self._record(id_, [last])
+        self._set(self._batches, (leader_id, step.path), grown)
+        if full := place >= change.size:
+            self._full(grown, step.path, change.at)
+        return Joined(leader_id, place, full)
+
+    def _full(self, batch: MemoryBatch, path: str, at: datetime) -> None:
+        self._close(batch.leader_id, path)
+        leader = self._found(batch.leader_id)
+        if leader.state is State.WAITING:
+            self._replace(leader, ready_at=at)
+
+    def _close(self, execution_id: str, path: str) -> None:
+        batch = self._batches.get((execution_id, path))
+        if batch is not None:
+            self._set(self._batches, (execution_id, path), batch.closed())
+
+    def _led_by(self, execution_id: str) -> list[str]:
+        return [path for id_, path in self._batches if id_ == execution_id]
 
     def _settle(self, execution_id: str, path: str) -> None:
         if (execution_id, path) in self._waits:

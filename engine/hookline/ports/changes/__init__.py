@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 from hookline.ports.changes.accept import Accept, Accepted, Duplicate
+from hookline.ports.changes.batches import CloseBatch, Join, Joined, Leads, TakeBatch
 from hookline.ports.changes.callbacks import (
     Await,
     CallBack,
@@ -58,6 +59,9 @@ Change: TypeAlias = (
     | Settle
     | ForgetCallbacks
     | ForgetEarly
+    | Join
+    | CloseBatch
+    | TakeBatch
     | Proceed
     | DropEntries
     | Conclude
@@ -72,5 +76,5 @@ Change: TypeAlias = (
 )
 """One thing that is to be made durable."""
 
-CommitResult: TypeAlias = Accepted | Duplicate | CallbackOutcome | TimedOut | Added | NotANumber | None
+CommitResult: TypeAlias = Accepted | Duplicate | CallbackOutcome | TimedOut | Added | NotANumber | Leads | Joined | None
 """What came of a change: None for those that have nothing to say."""

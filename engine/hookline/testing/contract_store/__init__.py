@@ -1,6 +1,7 @@
 """What every store has to do. A backend's tests subclass `StoreContract` and give the fixtures that it names."""
 
 from hookline.testing.contract_store.accepting import AcceptingContract
+from hookline.testing.contract_store.batches import BatchesContract
 from hookline.testing.contract_store.callbacks import CallbacksContract
 from hookline.testing.contract_store.commits import CommitsContract
 from hookline.testing.contract_store.credentials import CredentialsContract
@@ -22,6 +23,7 @@ from hookline.testing.contract_store.work import WorkContract
 
 class StoreContract(
     AcceptingContract,
+    BatchesContract,
     CommitsContract,
     StatesContract,
     JournalContract,

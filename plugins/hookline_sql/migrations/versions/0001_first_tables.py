@@ -180,6 +180,39 @@ def upgrade() -> None:
     _partial("ix_callbacks_key", "flow_id", "step_id", "key_hash", table="callbacks", where="key_hash IS NOT NULL")
     _partial("ix_callbacks_until", "until", table="callbacks", where="until IS NOT NULL")
     op.create_table(
+        "batches",
+        sa.Column("execution_id", _name, nullable=False),
+        sa.Column("path", _name, nullable=False),
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("flow_version", _name, nullable=False),
+        sa.Column("key_hash", sa.LargeBinary),
+        sa.Column("count", sa.Integer, nullable=False),
+        sa.Column("size", sa.BigInteger, nullable=False),
+        sa.Column("due_at", sa.BigInteger),
+        sa.PrimaryKeyConstraint("execution_id", "path", name="pk_batches"),
+        sqlite_with_rowid=False,
+    )
+    _partial(
+        "ix_batches_open",
+        "flow_id",
+        "flow_version",
+        "path",
+        "key_hash",
+        table="batches",
+        where="key_hash IS NOT NULL",
+        unique=True,
+    )
+    op.create_table(
+        "batch_members",
+        sa.Column("execution_id", _name, nullable=False),
+        sa.Column("path", _name, nullable=False),
+        sa.Column("place", sa.Integer, nullable=False),
+        sa.Column("member_id", _name, nullable=False),
+        sa.Column("attachments", sa.LargeBinary),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "path", "place", name="pk_batch_members"),
+    )
+    op.create_table(
         "state",
         sa.Column("flow_id", _name, nullable=False),
         sa.Column("key", _name, nullable=False),

@@ -1,0 +1,72 @@
+"""Messages that are gathered: the settings of the step that does it, and what each message adds."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, WithJsonSchema
+
+from hookline.jsontypes import encode
+from hookline.model.durations import Duration
+from hookline.model.flow import EXPRESSION_SCHEMA
+from hookline.model.message import Attachment
+
+MOST: Final = 10_000
+"""Messages in one batch."""
+LARGEST: Final = 10_000_000
+"""Bytes of JSON in one batch: bodies, and what is known of attachments."""
+JOINED: Final = "joined"
+"""The signal of the entry of a step at which an execution joined another's batch, and ended."""
+
+KeyExpression = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "array"}, EXPRESSION_SCHEMA]})]
+"""An expression, or a list of several that are one key together."""
+
+
+class BatchSettings(BaseModel):
+    """What a step says that gathers messages."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"anyOf": [{"required": ["size"]}, {"required": ["within"]}]}
+    )
+
+    size: StrictInt | None = Field(
+        default=None,
+        ge=2,
+        le=MOST,
+        description=f"How many messages make a batch full, so that the flow goes on at once; {MOST} where it isn't "
+        "said.",
+    )
+    within: Duration | None = Field(
+        default=None,
+        description="How long after its first message a batch is closed, however few have come. Without it the last "
+        "messages may wait for ever.",
+    )
+    key: KeyExpression = Field(
+        default=None,
+        description="An expression, such as `$.body.customer`: messages with equal keys are gathered together. One "
+        "that has none fails with code `batch_key_missing`.",
+    )
+    body: Any = Field(default=None, description="What each message adds to the list; its body by default.")
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    """What one execution has added to a batch."""
+
+    execution_id: str
+    body: bytes
+    """JSON."""
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes that count."""
+        return size_of(self.body, self.attachments)
+
+
+def size_of(body: bytes, attachments: tuple[Attachment, ...]) -> int:
+    """How many bytes of a batch a message takes."""
+    return len(body) + 1 + (len(encode(attachments)) if attachments else 0)
+
+
+def joined_output(leader_id: str, place: int) -> bytes:
+    """JSON of what the step gave where an execution joined another's batch."""
+    return encode({"body": {"batch": leader_id, "place": place}})

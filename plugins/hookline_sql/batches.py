@@ -1,0 +1,134 @@
+"""Batches: an execution that comes to a step which gathers leads one, or joins that which is open."""
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Row, and_, insert, select, update
+
+from hookline.api import encode_json
+from hookline.api.storage import JOINED, LARGEST, Attachment, Gathered, Joined, Leads, StepState, joined_output
+
+from .tables import batch_members, batches, blob_refs, executions, journal
+
+_attachments: Final = msgspec.json.Decoder(tuple[Attachment, ...])
+
+
+class JoinRow(NamedTuple):
+    """An execution that comes; the entry of its step is there already, as of one that leads."""
+
+    seq: int
+    path: str
+    flow_id: str
+    flow_version: str
+    key_hash: bytes
+    most: int
+    gathered: Gathered
+    due_at: int | None
+    at: int
+
+
+def join(connection: Connection, row: JoinRow) -> Leads | Joined:
+    """Put an execution into the batch that is open for it, or begin one; its entry says which."""
+    # Whoever comes at the same time, from another process too, waits here, and then sees what came of this.
+    found = connection.execute(
+        select(batches)
+        .where(
+            batches.c.flow_id == row.flow_id,
+            batches.c.flow_version == row.flow_version,
+            batches.c.path == row.path,
+            batches.c.key_hash == row.key_hash,
+        )
+        .with_for_update()
+    ).one_or_none()
+    if found is None:
+        return _lead(connection, row, closed=None)
+    over = found.due_at is not None and found.due_at <= row.at
+    if over or found.size + row.gathered.size > LARGEST:
+        _close(connection, found, row.at)
+        return _lead(connection, row, closed=found.execution_id)
+    return _join(connection, row, found)
+
+
+def gathered_of(connection: Connection, execution_id: str, path: str) -> list[Gathered]:
+    """What was added to a batch, in order."""
+    rows = connection.execute(
+        select(batch_members.c.member_id, batch_members.c.body, batch_members.c.attachments)
+        .where(batch_members.c.execution_id == execution_id, batch_members.c.path == path)
+        .order_by(batch_members.c.place)
+    )
+    return [
+        Gathered(row.member_id, row.body, () if row.attachments is None else _attachments.decode(row.attachments))
+        for row in rows
+    ]
+
+
+def batches_of(connection: Connection, execution_id: str) -> dict[str, bool]:
+    """By the paths of their steps, whether the batches that an execution leads are open."""
+    rows = connection.execute(select(batches.c.path, batches.c.key_hash).where(batches.c.execution_id == execution_id))
+    return {row.path: row.key_hash is not None for row in rows}
+
+
+def _lead(connection: Connection, row: JoinRow, *, closed: str | None) -> Leads:
+    connection.execute(
+        insert(batches).values(
+            execution_id=row.gathered.execution_id,
+            path=row.path,
+            flow_id=row.flow_id,
+            flow_version=row.flow_version,
+            key_hash=row.key_hash,
+            count=1,
+            size=row.gathered.size,
+            due_at=row.due_at,
+        )
+    )
+    _add(connection, row, row.gathered.execution_id, 1)
+    return Leads(closed)
+
+
+def _join(connection: Connection, row: JoinRow, found: Row[Any]) -> Joined:
+    leader_id, place = found.execution_id, found.count + 1
+    _add(connection, row, leader_id, place)
+    grown = update(batches).where(_is(found)).values(count=place, size=found.size + row.gathered.size)
+    connection.execute(grown)
+    if full := place >= row.most:
+        _close(connection, found, row.at)
+    entry = and_(journal.c.execution_id == row.gathered.execution_id, journal.c.seq == row.seq)
+    connection.execute(
+        update(journal)
+        .where(entry)
+        .values(state=StepState.SUCCEEDED.value, signal=JOINED, due_at=None, output=joined_output(leader_id, place))
+    )
+    return Joined(leader_id, place, full)
+
+
+def _add(connection: Connection, row: JoinRow, leader_id: str, place: int) -> None:
+    attachments = row.gathered.attachments
+    connection.execute(
+        insert(batch_members).values(
+            execution_id=leader_id,
+            path=row.path,
+            place=place,
+            member_id=row.gathered.execution_id,
+            attachments=encode_json(attachments) if attachments else None,
+            body=row.gathered.body,
+        )
+    )
+    # The leader needs the files, however soon those of the execution that brought them are given up.
+    wanted = {attachment.id for attachment in attachments}
+    if wanted:
+        mine = select(blob_refs.c.blob_id).where(
+            blob_refs.c.execution_id == leader_id, blob_refs.c.blob_id.in_(sorted(wanted))
+        )
+        missing = sorted(wanted.difference(connection.scalars(mine)))
+        if missing:
+            connection.execute(insert(blob_refs), [{"blob_id": one, "execution_id": leader_id} for one in missing])
+
+
+def _close(connection: Connection, found: Row[Any], at: int) -> None:
+    connection.execute(update(batches).where(_is(found)).values(key_hash=None))
+    waits = and_(executions.c.id == found.execution_id, executions.c.state == "waiting")
+    connection.execute(update(executions).where(waits).values(ready_at=at))
+
+
+def _is(found: Row[Any]) -> Any:
+    return and_(batches.c.execution_id == found.execution_id, batches.c.path == found.path)
