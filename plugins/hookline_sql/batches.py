@@ -76,7 +76,7 @@ def _lead(connection: Connection, row: JoinRow, *, closed: str | None) -> Leads:
             flow_id=row.flow_id,
             flow_version=row.flow_version,
             key_hash=row.key_hash,
-            count=1,
+            members=1,
             size=row.gathered.size,
             due_at=row.due_at,
         )
@@ -86,9 +86,9 @@ def _lead(connection: Connection, row: JoinRow, *, closed: str | None) -> Leads:
 
 
 def _join(connection: Connection, row: JoinRow, found: Row[Any]) -> Joined:
-    leader_id, place = found.execution_id, found.count + 1
+    leader_id, place = found.execution_id, found.members + 1
     _add(connection, row, leader_id, place)
-    grown = update(batches).where(_is(found)).values(count=place, size=found.size + row.gathered.size)
+    grown = update(batches).where(_is(found)).values(members=place, size=found.size + row.gathered.size)
     connection.execute(grown)
     if full := place >= row.most:
         _close(connection, found, row.at)

@@ -285,7 +285,7 @@ batches: Final = Table(
     Column("flow_version", Name, nullable=False),
     #: SHA-256 of the key while others may join.
     Column("key_hash", LargeBinary),
-    Column("count", Integer, nullable=False),
+    Column("members", Integer, nullable=False),
     #: Bytes of all that was added.
     Column("size", BigInteger, nullable=False),
     Column("due_at", BigInteger),

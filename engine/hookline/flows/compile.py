@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from hookline.errors import FlowInvalid, Problem
 from hookline.expressions import Expressions, Template
 from hookline.flows.blocks import block_of
+from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Compiling, Node
 from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.body_schema import BodySchema, compile_schema
@@ -136,6 +137,7 @@ class _Compiler:
         on_error_steps = self._on_error(behind)
         self._shadowing()
         redaction = self._redaction(trigger, order_by)
+        self._gathering(trigger)
         if self._model is None or trigger is None or any(problem.severity == "error" for problem in self.problems):
             return None
         return CompiledFlow(
@@ -166,6 +168,19 @@ class _Compiler:
         place = Place().within("error").besides(behind.steps | behind.maybe)
         steps, _ = self._compiling.steps(given, model if isinstance(model, tuple) else None, "/on_error", place)
         return steps
+
+    def _gathering(self, trigger: CompiledTrigger | None) -> None:
+        """Where executions run one at a time, and one that waits holds up the others, none can join its batch."""
+        if "order_by" in self._raw:
+            why, remedy = "`order_by` holds back", "remove order_by, and gather by its key"
+        elif trigger is not None and trigger.one_at_a_time:
+            why, remedy = "the flow's schedule holds back", 'add "overlap": true to the trigger'
+        else:
+            return
+        for node in self._compiling.nodes.values():
+            if isinstance(node, BatchNode):
+                message = f"while one execution waits here, {why} those that would join it"
+                self._compiling.problem(message, node.pointer, "batch_in_order", remedy)
 
     def _shadowing(self) -> None:
         """A correlating step has a path of the trigger's to itself: say so where the flow asks for paths."""

@@ -7,6 +7,8 @@ import msgspec
 
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.attempt import TryNode
+from hookline.flows.blocks.batch import USE as GATHER
+from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.call import USE as FLOW
 from hookline.flows.blocks.call import CallNode
@@ -31,6 +33,7 @@ _BLOCKS: Final[dict[type[Node], str]] = {
     TryNode: "try",
     WaitNode: WEBHOOK,
     CallNode: FLOW,
+    BatchNode: GATHER,
 }
 _RECOMPUTED: Final = frozenset({"switch", "parallel", "try", REPLAY})
 

@@ -69,6 +69,8 @@ class ExecutionRun:
     """Gives the URLs of steps that wait; None where the flow has none."""
     arrived: Mapping[str, bytes] | None = None
     """What has come for steps that wait, by path, as far as the store was asked."""
+    wakes: list[str] = field(default_factory=list)
+    """Other executions of the flow that it has made ready."""
     unknown: ErrorInfo | None = None
     """The error of the first step of which isn't known whether it took effect, found while this ran."""
     blocked: str | None = None

@@ -17,6 +17,8 @@ class Ending(Enum):
     DONE = "done"
     FILTERED = "filtered"
     STOPPED = "stopped"
+    JOINED = "joined"
+    """The execution is part of another's batch, which goes on for it: nothing more runs here but each `finally`."""
     WAITING = "waiting"
 
 

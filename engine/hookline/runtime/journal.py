@@ -9,9 +9,23 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from hookline.errors import StoreError
-from hookline.model.execution import StepRecord
+from hookline.model.batch import JOINED, joined_output
+from hookline.model.execution import StepRecord, StepState
 from hookline.model.progress import Progress
-from hookline.ports import Added, AddState, Change, CommitResult, Conclude, DropEntries, Proceed, Record, SetState
+from hookline.ports import (
+    Added,
+    AddState,
+    Change,
+    CommitResult,
+    Conclude,
+    DropEntries,
+    Join,
+    Joined,
+    Leads,
+    Proceed,
+    Record,
+    SetState,
+)
 from hookline.runtime.block_progress import BlockProgress
 from hookline.runtime.item_entries import ItemEntries
 from hookline.runtime.sealing import Redactor
@@ -201,6 +215,28 @@ class Journal:
             done = (Record(self._execution_id, (self._stored_form(record),)),)
             self._services.events.committed(self._flow_id, self._execution_id, done)
         return record
+
+    async def join(self, make: Callable[[StepRecord], Join], **entry: Any) -> tuple[StepRecord, Leads | Joined]:
+        """Come to a step that gathers, with everything noted so far; gives the step's entry, and what came of it.
+
+        `make` gives the change; `entry` is as it is where the execution leads.
+        """
+        record = StepRecord(seq=self._next, **entry)
+        self._next += 1
+        result = await self.ask(make(record))
+        if isinstance(result, Joined):
+            output = joined_output(result.leader_id, result.place)
+            record = msgspec.structs.replace(
+                record, state=StepState.SUCCEEDED, signal=JOINED, due_at=None, output=output
+            )
+        elif not isinstance(result, Leads):
+            raise TypeError(f"joining a batch gave {result!r}")
+        self._past[record.path] = record
+        self._items.note(record, self._group)
+        if self._services.events.listening:
+            done = (Record(self._execution_id, (record,)),)
+            self._services.events.committed(self._flow_id, self._execution_id, done)
+        return record, result
 
     def _anything(self) -> bool:
         """Whether there is anything that is not durable yet, and that no commit under way has."""

@@ -38,6 +38,7 @@ from hookline.runtime.edited_input import edited_steps
 from hookline.runtime.execution_run import ExecutionRun, HookUrls
 from hookline.runtime.execution_vars import own_vars, vars_of
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
+from hookline.runtime.gathered import gathered_entries
 from hookline.runtime.interruption import CANCELLED, Interrupted
 from hookline.runtime.journal import STORE_RETRY, Journal
 from hookline.runtime.on_error import run_on_error
@@ -49,6 +50,7 @@ _ENDS: Final = {
     Ending.DONE: Outcome.COMPLETED,
     Ending.FILTERED: Outcome.FILTERED,
     Ending.STOPPED: Outcome.STOPPED,
+    Ending.JOINED: Outcome.FILTERED,
 }
 
 
@@ -290,6 +292,8 @@ class Runner:
         return End(run.id, State.FAILED, outcome, now, error, waited=run.waited)
 
     async def _after(self, run: ExecutionRun, last: End | Park) -> None:
+        for ready in run.wakes:
+            await self._queue.wake(run.flow.id, ready)
         if isinstance(last, End):
             self._services.metrics.ended(run.flow.id, last.state)
             self._answer(run, last)
@@ -326,6 +330,7 @@ class Runner:
         if execution is not None and execution.cancel_asked_at is not None:
             end = End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now)
             begun = Begun(execution.started_at, execution.attempt)
+            changes += await gathered_entries(self._services, delivery.execution_id)
             changes += [end, *aftermath(self._services, end, envelope, None, None, begun)]
         else:
             changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause}"))

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from hookline.clock import Clock
-from hookline.connector import Action, Log
+from hookline.connector import Action, Log, Reply
 from hookline.flows.compiled import CompiledFlow
 from hookline.http import HttpClient
 from hookline.model.message import Envelope, Message
-from hookline.ports import Accept, Blobs, Store
+from hookline.ports import Accept, Blobs, Joined, Store
 from hookline.resources import Resources
 from hookline.runtime.aside import Aside
 from hookline.runtime.events import Events
@@ -51,6 +51,11 @@ class Trial(Protocol):
 
     def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Any:
         """What the action might return, given its settings; None where it is to run itself. Raises StepError."""
+        ...
+
+    def gathered(self, execution_id: str, path: str, attempt: int) -> Reply | Joined | None:
+        """What a step that gathers might give, or which batch the execution joins; None where it waits for whoever
+        comes. Raises StepError."""
         ...
 
     def ended(self, execution_id: str, message: Message) -> None:

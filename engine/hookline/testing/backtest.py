@@ -12,7 +12,9 @@ from hookline.connector import FILTERED, PASS, STOPPED, Action, Reply
 from hookline.errors import StepError
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import decode, encode
+from hookline.model.batch import JOINED
 from hookline.model.message import Arrival, Attachment, Envelope, Message
+from hookline.ports import Joined
 from hookline.testing.case_run import CaseRunner
 from hookline.testing.cases import Answer
 from hookline.testing.ended import Ended
@@ -22,7 +24,7 @@ _SIGNALS: Final = {signal.name: signal for signal in (PASS, FILTERED, STOPPED)}
 _EXAMPLES: Final = 3
 _RESULT: Final = frozenset({"body", "headers", "attachments"})
 #: What a call of a flow, and a step that waits, say besides that is another each time.
-_OWN: Final = {"flow": ("execution_id",), "webhook": ("received_at",)}
+_OWN: Final = {"flow": ("execution_id",), "webhook": ("received_at",), "batch": ("executions",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,15 @@ class Replayed:
             method=output["method"],
             after=max(after, timedelta(0)),
         )
+
+    def gathered(self, path: str, attempt: int) -> Reply | Joined:
+        """What was gathered, whose batch was joined, or the error."""
+        found = self._steps.get((path, "batch", attempt))
+        if found is not None and found["signal"] == JOINED:
+            joined = found["output"]["body"]
+            return Joined(joined["batch"], joined["place"])
+        given: Reply = self._given(path, "batch", attempt)
+        return given
 
     def _given(self, path: str, use: str, attempt: int) -> Any:
         found = self._steps.get((path, use, attempt))

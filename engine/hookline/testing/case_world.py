@@ -19,7 +19,22 @@ from hookline.model.callback import pack_callback, raw_json
 from hookline.model.execution import FINAL, ErrorInfo, Outcome, State, StepRecord, StepState
 from hookline.model.message import Envelope, Message
 from hookline.model.stream import Stream
-from hookline.ports import Accept, AddState, Await, Blobs, CallBack, Cancel, Change, End, Publish, Record, Start, Store
+from hookline.ports import (
+    Accept,
+    AddState,
+    Await,
+    Blobs,
+    CallBack,
+    Cancel,
+    Change,
+    End,
+    Join,
+    Joined,
+    Publish,
+    Record,
+    Start,
+    Store,
+)
 from hookline.registry import Registry
 from hookline.runtime.aftermath import ON_ERROR, told_of_end
 from hookline.runtime.http_client import PooledClient
@@ -265,6 +280,10 @@ class CaseWorld:
         self._calls.append(Call(full, action.name, settings))
         return self._outside.call(full, attempt, action, settings)
 
+    def gathered(self, execution_id: str, path: str, attempt: int) -> Reply | Joined | None:
+        """What was gathered at a step, as far as that is said; else whoever comes joins."""
+        return self._outside.gathered(self._prefixes[execution_id] + path, attempt)
+
     def ended(self, execution_id: str, message: Message) -> None:
         """Remember what an execution ended with."""
         self._bodies[execution_id] = message.body
@@ -279,6 +298,9 @@ class CaseWorld:
                 case AddState(id_, step):
                     counted = self._store.entry(id_, step.seq)
                     self._note(id_, () if counted is None else (counted,))
+                case Join(step):
+                    come = self._store.entry(change.execution_id, step.seq)
+                    self._note(change.execution_id, () if come is None else (come,))
                 case Accept(envelope):
                     self._accepted(envelope)
                 case Await():

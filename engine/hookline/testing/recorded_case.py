@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from hookline.errors import HooklineError
 from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.call import CallNode
 from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import decode, encode
+from hookline.model.batch import JOINED
 from hookline.model.durations import format_duration
 from hookline.registry import Registry
 from hookline.testing.backtest import Replayed, ended_paths
@@ -57,6 +59,12 @@ def recorded_case(
         for one, kept in zip(seen["steps"], recording["steps"], strict=True)
     ]
     left_out: list[str] = []
+    joined = next((one for one in seen["steps"] if one["signal"] == JOINED), None)
+    if joined is not None:
+        raise NoCase(
+            f"execution {recording['id']} ended where it joined the batch of {joined['output']['body']['batch']}, "
+            "which a case can't do: make one of that execution"
+        )
     draft: dict[str, Any] = {
         "name": name,
         "input": _input(flow, seen, left_out),
@@ -120,7 +128,7 @@ def _stubs(flow: CompiledFlow, steps: Sequence[Mapping[str, Any]], registry: Reg
     attempts: dict[str, dict[int, dict[str, Any]]] = {}
     for one in steps:
         node = nodes.get(without_items(one["path"]))
-        outside = isinstance(node, CallNode) or (
+        outside = isinstance(node, CallNode | BatchNode) or (
             isinstance(node, ActionNode) and not runs_itself(node.action, registry)
         )
         if outside and (one["error"] is not None or one["state"] == "succeeded"):

@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from hookline.connector import Action, Reply
 from hookline.errors import StepError
+from hookline.ports import Joined
 from hookline.registry import Registry
 from hookline.testing.cases import Answer, Case, Stub
 from hookline.testing.flow_places import without_items
@@ -25,6 +26,11 @@ class Outside(Protocol):
 
     def answer(self, path: str) -> Answer | None:
         """What comes for a step that waits."""
+        ...
+
+    def gathered(self, path: str, attempt: int) -> Reply | Joined | None:
+        """What a step gives that gathers, or whose batch is joined there; None where it waits for others. Raises
+        StepError."""
         ...
 
 
@@ -49,6 +55,11 @@ class CaseStubs:
     def answer(self, path: str) -> Answer | None:
         """What the case says that comes."""
         return _at(self._case.answers, path)
+
+    def gathered(self, path: str, attempt: int) -> Reply | None:
+        """The stub's result, a list; without one the step waits, and nobody joins."""
+        stub = self._stub(path, attempt)
+        return None if stub is None else self._result(stub)
 
     def lacks(self, path: str, why: str) -> Any:
         """Note that a stub is missing, which fails the case whatever the flow makes of it. Raises StepError."""

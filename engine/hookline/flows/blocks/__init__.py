@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from hookline.flows.blocks.action import ACTION
 from hookline.flows.blocks.attempt import TRY
+from hookline.flows.blocks.batch import BATCH
+from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.block import Block
 from hookline.flows.blocks.call import CALL
 from hookline.flows.blocks.call import USE as FLOW
@@ -17,7 +19,7 @@ from hookline.flows.blocks.wait import WAIT
 BLOCKS: Final[dict[str, Block]] = {"switch": SWITCH, "foreach": FOREACH, "parallel": PARALLEL, "try": TRY}
 """Each block by the key that tells its steps from others, as in `model.flow.BLOCKS`."""
 
-USES: Final[dict[str, Block]] = {WEBHOOK: WAIT, FLOW: CALL}
+USES: Final[dict[str, Block]] = {WEBHOOK: WAIT, FLOW: CALL, GATHER: BATCH}
 """Blocks whose steps say `use`, as an action's do."""
 
 

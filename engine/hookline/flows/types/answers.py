@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from hookline.errors import Problem
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.attempt import TryNode
+from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
@@ -75,6 +76,8 @@ class _Ways:
                     return f"step {node.id!r} ends the execution"
                 if filters and any(isinstance(mark, PassesWhere) for mark in marks):
                     return f"step {node.id!r} lets nothing pass"
+            case BatchNode():
+                return f"it joins the batch of another at step {node.id!r}"
             case SwitchNode():
                 inner = [(case.steps, False) for case in node.cases]
             case TryNode():

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from hookline.expressions import Condition, Template
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.attempt import TryNode
+from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.call import CallNode
 from hookline.flows.blocks.foreach import ForeachNode
@@ -186,7 +187,7 @@ class _Walk:
                     scope = _guarded(scope, keep)
         return self._settled(node, scope, Outcome(message, _with_body(outcome.view, message.body)))
 
-    def _settled(self, node: ActionNode | CallNode | WaitNode, scope: Scope, outcome: Outcome) -> Scope:
+    def _settled(self, node: ActionNode | CallNode | WaitNode | BatchNode, scope: Scope, outcome: Outcome) -> Scope:
         """What is known behind a step that may fail."""
         if node.on_error == "fail":
             return scope.with_message(outcome.message).after(node.id, outcome.view)
@@ -232,6 +233,13 @@ class _Walk:
         )
         view = replace(view, fields={**view.fields, "headers": Field(HEADERS, required=False)})
         return self._settled(node, scope, Outcome(Passing(body), view))
+
+    def batch(self, node: BatchNode, scope: Scope) -> Scope:
+        self._out.expressions += [(each, scope) for each in (node.key, node.body) if each is not None]
+        added = scope.message.body if node.body is None else shape_of(node.body, scope)
+        body = ListOf(added)
+        view = _view(body, executions=ListOf(TEXT))
+        return self._settled(node, scope, Outcome(Passing(body, NO_HEADERS, scope.message.attachments), view))
 
     def switch(self, node: SwitchNode, scope: Scope) -> Scope | None:
         ends: list[Scope] = []
@@ -323,6 +331,7 @@ _BLOCKS: Final[Mapping[type[Node], Callable[[_Walk, Any, Scope], Scope | None]]]
     ActionNode: _Walk.action,
     CallNode: _Walk.call,
     WaitNode: _Walk.wait,
+    BatchNode: _Walk.batch,
     SwitchNode: _Walk.switch,
     ForeachNode: _Walk.foreach,
     ParallelNode: _Walk.parallel,

@@ -5,6 +5,7 @@ from typing import Final
 
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.attempt import TryNode
+from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.call import CallNode
 from hookline.flows.blocks.foreach import ForeachNode
@@ -13,6 +14,7 @@ from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.wait import WaitNode
 from hookline.model.execution import StepState
 from hookline.runtime.blocks.attempt import run_try
+from hookline.runtime.blocks.batch import run_batch
 from hookline.runtime.blocks.block import Run, evaluate_aside
 from hookline.runtime.blocks.call import run_call
 from hookline.runtime.blocks.foreach import run_foreach
@@ -28,6 +30,7 @@ BLOCKS: Final[dict[type[Node], Run]] = {
     SwitchNode: run_switch,
     WaitNode: run_wait,
     CallNode: run_call,
+    BatchNode: run_batch,
     ForeachNode: run_foreach,
     ParallelNode: run_parallel,
     TryNode: run_try,

@@ -18,7 +18,7 @@ async def run_switch(run: ExecutionRun, node: SwitchNode, frame: Frame, run_step
     for number in chosen:
         branch = frame.branch(node.id)
         ending = await run_steps(run, node.cases[number].steps, branch)
-        if ending in (Ending.STOPPED, Ending.WAITING):
+        if ending in (Ending.STOPPED, Ending.JOINED, Ending.WAITING):
             return ending
         # A filter ends its case and no more.
         if node.match == "first":

@@ -56,7 +56,7 @@ class BatchesContract(StoreFixtures):
         (result,) = await store.commit([Join(entry, "orders", version, key, size, gathered, now)])
         return id_, result
 
-    async def _ids(self, store: Store, leader_id: str, path: str = "lines") -> list[str]:
+    async def _members_of(self, store: Store, leader_id: str, path: str = "lines") -> list[str]:
         return [one.execution_id for one in await store.gathered(leader_id, path)]
 
     async def _leading(self, store: Store, envelopes: Envelopes, due_at: datetime | None = None) -> str:
@@ -77,7 +77,7 @@ class BatchesContract(StoreFixtures):
         assert joined == Joined(leader, 2)
         third, joined = await self._come(store, envelopes)
         assert joined == Joined(leader, 3)
-        assert await self._ids(store, leader) == [leader, second, third]
+        assert await self._members_of(store, leader) == [leader, second, third]
         assert [one.body for one in await store.gathered(leader, "lines")] == [b"1", b'{"n":2}', b"1"]
         assert dict(await store.batches(leader)) == {"lines": True}
         assert dict(await store.batches(second)) == {}
@@ -126,7 +126,7 @@ class BatchesContract(StoreFixtures):
         entry = envelopes.record(1, "lines", use="batch", state=StepState.WAITING, output=None)
         join = Join(entry, "orders", "v1", "k", 100, Gathered(id_, b"1"), now)
         results: Sequence[CommitResult] = await store.commit([join, CloseBatch(leader, "lines")])
-        gathered = await self._ids(store, leader)
+        gathered = await self._members_of(store, leader)
         assert (results[0], gathered) in [(Joined(leader, 2), [leader, id_]), (Leads(), [leader])]
 
     async def test_what_is_closed_takes_nobody_more(self, store: Store, envelopes: Envelopes) -> None:
@@ -134,7 +134,7 @@ class BatchesContract(StoreFixtures):
         await store.commit([CloseBatch(leader, "lines")])
         await store.commit([CloseBatch(leader, "lines")])
         assert (await self._come(store, envelopes))[1] == Leads()
-        assert await self._ids(store, leader) == [leader]
+        assert await self._members_of(store, leader) == [leader]
 
     async def test_who_comes_when_the_time_is_over_closes_the_batch_and_leads_the_next(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
@@ -180,14 +180,14 @@ class BatchesContract(StoreFixtures):
         await store.commit([Park(leader, now, None, "batch"), CloseBatch(leader, "lines")])
         taken = envelopes.record(2, "lines", use="batch")
         await store.commit([Resume(leader, now), Record(leader, (taken,)), TakeBatch(leader, "lines")])
-        assert (dict(await store.batches(leader)), await self._ids(store, leader)) == ({}, [])
+        assert (dict(await store.batches(leader)), await self._members_of(store, leader)) == ({}, [])
 
     async def test_nobody_joins_who_has_ended(self, store: Store, envelopes: Envelopes, clock: ManualClock) -> None:
         leader = await self._leading(store, envelopes)
         await self._come(store, envelopes)
         await store.commit([End(leader, State.FAILED, Outcome.FAILED, clock.now())])
         assert (await self._come(store, envelopes))[1] == Leads()
-        assert len(await self._ids(store, leader)) == 2, "a retry may take them"
+        assert len(await self._members_of(store, leader)) == 2, "a retry may take them"
 
     async def test_what_was_gathered_is_purged_with_the_leader(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
@@ -196,7 +196,7 @@ class BatchesContract(StoreFixtures):
         await self._come(store, envelopes)
         await store.commit([End(leader, State.FAILED, Outcome.FAILED, clock.now())])
         await store.commit([Purge((leader,), clock.now())])
-        assert (dict(await store.batches(leader)), await self._ids(store, leader)) == ({}, [])
+        assert (dict(await store.batches(leader)), await self._members_of(store, leader)) == ({}, [])
 
     async def test_who_has_the_entry_already_or_does_not_run_joins_nothing(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
@@ -213,4 +213,4 @@ class BatchesContract(StoreFixtures):
         nobody = envelopes.ids.new()
         with pytest.raises(ExecutionNotFound):
             await store.commit([Join(entry, "orders", "v1", "k", 100, Gathered(nobody, b"1"), clock.now())])
-        assert await self._ids(store, leader) == [leader, member]
+        assert await self._members_of(store, leader) == [leader, member]

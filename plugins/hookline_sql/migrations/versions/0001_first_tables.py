@@ -186,7 +186,7 @@ def upgrade() -> None:
         sa.Column("flow_id", _name, nullable=False),
         sa.Column("flow_version", _name, nullable=False),
         sa.Column("key_hash", sa.LargeBinary),
-        sa.Column("count", sa.Integer, nullable=False),
+        sa.Column("members", sa.Integer, nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("due_at", sa.BigInteger),
         sa.PrimaryKeyConstraint("execution_id", "path", name="pk_batches"),

@@ -1,0 +1,123 @@
+"""The step that gathers messages: an aggregator, over executions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal
+
+from pydantic import ValidationError
+
+from hookline.expressions import Template
+from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.scope import Place
+from hookline.flows.structure import model_problems
+from hookline.model.batch import MOST, BatchSettings
+from hookline.model.flow import ActionStep
+from hookline.model.pointer import parts_of
+
+USE: Final = "batch"
+_NOT_HERE: Final = ("credential", "retry", "timeout", "rate", "delivery")
+_REMEDY: Final = "put it at the top, or in a switch, a `try` or a `catch`"
+#: Where none can stand, by the key above its list of steps: why, and what to do.
+_PLACES: Final = {
+    "steps": ("in a foreach, where an execution would come to it once for each item", _REMEDY),
+    "parallel": ("in a branch of a parallel, where the others would wait for it", _REMEDY),
+    "finally": ("in a `finally`, which has to come to its end", _REMEDY),
+    "on_error": (
+        "in `on_error`, which has to come to its end",
+        'let "on_error" name a flow, and gather failures there',
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNode(Node):
+    """A step that gathers messages."""
+
+    size: int
+    """How many are a full batch."""
+    within: timedelta | None
+    key: Template | None
+    """None where all are gathered together."""
+    body: Template | None
+    """None where each adds its body."""
+    on_error: Literal["fail", "continue"]
+
+
+def _compile(step: RawStep, compiling: Compiling) -> tuple[BatchNode | None, Place]:
+    behind = step.place.after(step.id)
+    document, raw, pointer = step.typed(ActionStep), step.raw, step.pointer
+    given = raw.get("with", {})
+    for name in _NOT_HERE:
+        if name in raw:
+            remedy = 'write "within" into "with"' if name == "timeout" else "remove it"
+            compiling.problem(f"a step that gathers takes no {name!r}", f"{pointer}/{name}", "unknown_key", remedy)
+    for place in _around(pointer):
+        if place in _PLACES:
+            why, remedy = _PLACES[place]
+            compiling.problem(f"a step that gathers can't stand {why}", pointer, "batch_place", remedy)
+            break
+    if not isinstance(given, dict):
+        return None, behind
+    at = f"{pointer}/with"
+    settings: BatchSettings | None = None
+    try:
+        settings = BatchSettings.model_validate(given)
+    except ValidationError as error:
+        compiling.problems += model_problems(BatchSettings, given, at, error)
+    if settings is not None:
+        _bounds(settings, at, compiling)
+    key, body = (
+        compiling.template(given[name], f"{at}/{name}", step.place) if name in given else None
+        for name in ("key", "body")
+    )
+    if key is not None and key.constant:
+        message = "all messages have this key, and are gathered together as they would be without"
+        remedy = "write an expression, such as $.body.customer, or remove it"
+        compiling.problem(message, f"{at}/key", "constant_key", remedy, "warning")
+    if document is None or settings is None:
+        return None, behind
+    node = BatchNode(
+        id=step.id,
+        pointer=pointer,
+        when=step.when,
+        size=settings.size or MOST,
+        within=settings.within,
+        key=key,
+        body=body,
+        on_error=document.on_error,
+    )
+    return node, behind
+
+
+def _bounds(settings: BatchSettings, pointer: str, compiling: Compiling) -> None:
+    if settings.size is None and settings.within is None:
+        message = "nothing says when a batch is closed"
+        compiling.problem(message, pointer, "missing_key", 'add "size", or "within", or both')
+    elif settings.within is None:
+        message = "the last messages wait until enough others come, and be it for ever"
+        compiling.problem(message, pointer, "batch_for_ever", 'add "within", such as "10s"', "warning")
+    elif settings.within <= timedelta():
+        message = "nobody can join a batch that is closed at once"
+        compiling.problem(message, f"{pointer}/within", "invalid_value", "give it some time, such as 10s")
+
+
+def _around(pointer: str) -> Iterator[str]:
+    """The keys under which the lists of steps around a step stand: those of blocks, and `on_error`."""
+    root, _, *rest = parts_of(pointer)
+    if root == "on_error":
+        yield root
+    while rest:
+        key = rest[0]
+        yield key
+        # `/switch/2/steps/0`, `/parallel/name/0`, and for others the key and the place in the list.
+        rest = rest[{"switch": 4, "parallel": 3}.get(key, 2) :]
+
+
+BATCH: Final = Block(
+    _compile,
+    summary="Gather messages, by count and by time, holding nothing; the list of them becomes the message of the first "
+    "execution, and the others end.",
+    settings=BatchSettings,
+    refuses=_NOT_HERE,
+)

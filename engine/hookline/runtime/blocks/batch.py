@@ -1,0 +1,197 @@
+"""The step that gathers messages: the first execution waits for others, holding nothing, and they end where they join.
+
+Who leads, and who joins, the store decides, with the entry of whoever comes.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from hookline.connector import Reply
+from hookline.errors import MissingValue, StepError
+from hookline.flows.blocks.batch import USE, BatchNode
+from hookline.flows.keys import key_text
+from hookline.jsontypes import JsonObject, encode, many
+from hookline.model.batch import JOINED, Gathered, joined_output
+from hookline.model.execution import BATCH, StepRecord, StepState
+from hookline.model.stream import REMEDY, stream_in
+from hookline.ports import CloseBatch, Join, Joined, TakeBatch
+from hookline.runtime.blocks.block import RunSteps, evaluate, evaluate_aside
+from hookline.runtime.execution_run import ExecutionRun
+from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
+from hookline.runtime.gathered import gathered_reply
+from hookline.runtime.step import go_on, replay, take
+
+KEY_MISSING = "batch_key_missing"
+
+
+async def run_batch(run: ExecutionRun, node: BatchNode, frame: Frame, _: RunSteps) -> Ending:
+    """Lead a batch, and go on with the list of its messages when it is closed; or join one, and end.
+
+    Raises StepFailed where the execution has nothing to add.
+    """
+    path = frame.prefix + node.id
+    past = run.journal.past(path)
+    if past is not None and past.state is StepState.SUCCEEDED:
+        return Ending.JOINED if past.signal == JOINED else replay(run, frame, node.id, past)
+    if past is not None and past.state is StepState.FAILED:
+        if node.on_error == "continue":
+            return go_on(frame, node.id, past.error, past.finished_at)
+        if past.error is not None and run.stands(frame, past):
+            raise StepFailed(past.error, past.finished_at)
+    if run.dry is not None:
+        return run.dry.lands(path)
+    if past is None or past.state is not StepState.WAITING:
+        frame.interruption.check()
+        attempt = 1 if past is None else past.attempt + 1
+        try:
+            key, added = await _contribution(run, node, frame, path)
+            given = None if run.services.trial is None else run.services.trial.gathered(run.id, path, attempt)
+        except StepError as failure:
+            return _failed(run, node, frame, path, attempt, failure)
+        if given is not None:
+            return await _given(run, node, frame, path, attempt, given)
+        past = await _come(run, node, path, attempt, key, added)
+        if past.signal == JOINED:
+            return Ending.JOINED
+    run.waited = True
+    return await _lead(run, node, frame, path, past)
+
+
+async def _contribution(run: ExecutionRun, node: BatchNode, frame: Frame, path: str) -> tuple[Any, Gathered]:
+    """The key, and what the execution adds. Raises StepError where there is no key, and StepFailed."""
+    key = None if node.key is None else _key(run, node, frame, path)
+    body = frame.message.body
+    if node.body is not None:
+        body = await evaluate_aside(run, node.body, frame, "body", path)
+    stream = stream_in(body) if run.streams else None
+    if stream is not None:
+        raise StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
+    added = await run.services.aside.run(partial(encode, body), large=many(body))
+    return key, Gathered(run.id, added, frame.message.attachments)
+
+
+def _key(run: ExecutionRun, node: BatchNode, frame: Frame, path: str) -> Any:
+    assert node.key is not None  # noqa: S101 - the caller asks only then
+    try:
+        value = evaluate(node.key, run.scope(frame), "key", path)
+    except StepFailed as failed:
+        if failed.error.code != MissingValue.code:
+            raise
+        raise StepError(failed.error.message, code=KEY_MISSING) from failed
+    if value is None or (isinstance(value, list) and None in value):
+        raise StepError("key: it is null, or a part of it is; nothing is gathered without one", code=KEY_MISSING)
+    return value
+
+
+async def _come(run: ExecutionRun, node: BatchNode, path: str, attempt: int, key: Any, added: Gathered) -> StepRecord:
+    """Join a batch, or begin one, durably; gives the step's entry, which says which."""
+    now = run.services.clock.now()
+    text = "" if node.key is None else key_text(key)
+
+    def join(entry: StepRecord) -> Join:
+        return Join(entry, run.flow.id, run.flow.version, text, node.size, added, now)
+
+    entry, came = await run.journal.join(
+        join,
+        id=node.id,
+        path=path,
+        use=USE,
+        state=StepState.WAITING,
+        attempt=attempt,
+        started_at=now,
+        finished_at=now,
+        input=None if node.key is None else encode({"key": key}),
+        due_at=None if node.within is None else _later(now, node.within),
+    )
+    ready = (came.leader_id if came.full else None) if isinstance(came, Joined) else came.closed
+    if ready is not None:
+        run.wakes.append(ready)
+    return entry
+
+
+async def _given(
+    run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, given: Reply | Joined
+) -> Ending:
+    """Take what a trial says in the place of others."""
+    now = run.services.clock.now()
+    if isinstance(given, Reply):
+        extra: JsonObject = {"executions": [run.id], **given.extra}
+        reply = Reply(given.body, given.headers, extra, given.attachments)
+        await _note(run, node, frame, path, attempt, now, reply)
+        return Ending.DONE
+    run.journal.add(
+        effect=True,
+        id=node.id,
+        path=path,
+        use=USE,
+        state=StepState.SUCCEEDED,
+        attempt=attempt,
+        started_at=now,
+        finished_at=now,
+        output=joined_output(given.leader_id, given.place),
+        signal=JOINED,
+    )
+    return Ending.JOINED
+
+
+async def _lead(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+    """Go on with what was gathered, if nobody may join any more; else wait."""
+    is_open = (await run.services.store.batches(run.id)).get(path, False)
+    over = past.due_at is not None and past.due_at <= run.services.clock.now()
+    if is_open and not over and frame.interruption.cause is None:
+        run.wait_until(past.due_at, BATCH)
+        return Ending.WAITING
+    if is_open:
+        # From here on nobody joins; who did before is among those that are read.
+        await run.journal.ask(CloseBatch(run.id, path))
+    reply = await gathered_reply(run.services, run.id, path, exact=run.flow.exact)
+    run.journal.beside(TakeBatch(run.id, path))
+    await _note(run, node, frame, path, past.attempt, past.started_at, reply)
+    # What was gathered is in the journal, from where it can be replayed, also where the execution has to end here.
+    frame.interruption.check()
+    return Ending.DONE
+
+
+async def _note(
+    run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, started_at: datetime, reply: Reply
+) -> None:
+    view = take(frame, reply)
+    output = await run.services.aside.run(partial(encode, view), large=many(reply.body))
+    entry = run.journal.add(
+        effect=True,
+        id=node.id,
+        path=path,
+        use=USE,
+        state=StepState.SUCCEEDED,
+        attempt=attempt,
+        started_at=started_at,
+        finished_at=run.services.clock.now(),
+        output=output,
+    )
+    frame.now, frame.steps[node.id] = entry.finished_at, view
+
+
+def _failed(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, failure: StepError) -> Ending:
+    now, error = run.services.clock.now(), error_info(failure, path)
+    run.journal.add(
+        effect=True,
+        id=node.id,
+        path=path,
+        use=USE,
+        state=StepState.FAILED,
+        attempt=attempt,
+        started_at=now,
+        finished_at=now,
+        error=error,
+    )
+    if node.on_error == "continue":
+        return go_on(frame, node.id, error, now)
+    raise StepFailed(error, now) from failure
+
+
+def _later(at: datetime, within: timedelta) -> datetime:
+    try:
+        return at + within
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
