@@ -12,6 +12,7 @@ from jsonpath_ng.ext.parser import parse
 from hookline.clock import Clock
 from hookline.errors import ExecutionNotFound, NotReplayable
 from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.step_order import Standing, StepOrder, without_items
 from hookline.ids import Ids
@@ -180,7 +181,7 @@ class Replaying:
         at = _path(order, old, last, step)
         kept: list[StepRecord] = []
         for record in sorted(last.values(), key=lambda one: one.seq):
-            if _stays(order, record, at):
+            if _stays(order, record, at, edited=bool(edit)):
                 if old.files_removed_at is not None and b'"attachments"' in (record.output or b""):
                     raise NotReplayable(f"the files that step {record.path!r} gave are kept no longer")
                 kept.append(msgspec.structs.replace(record, seq=len(kept) + 1))
@@ -224,13 +225,16 @@ def _beginnings(path: str, static: Sequence[str]) -> Iterator[str]:
             yield start.rpartition("[")[0] if start.endswith("]") else start
 
 
-def _stays(order: StepOrder, record: StepRecord, at: str) -> bool:
-    """Whether what an entry says is done isn't done again."""
-    edited = edited_path(record)
-    standing = order.standing(edited or record.path, at)
+def _stays(order: StepOrder, record: StepRecord, at: str, *, edited: bool) -> bool:
+    """Whether what an entry says is done isn't done again. `edited`: another message than before reaches the step."""
+    if record.path == at and record.use == GATHER and not edited:
+        # The others whose messages it has gathered have ended, and come to it no more.
+        return record.state is StepState.SUCCEEDED
+    path = edited_path(record)
+    standing = order.standing(path or record.path, at)
     if standing is None:
         return False
-    if edited is not None:
+    if path is not None:
         return standing in (Standing.BEFORE, Standing.AROUND)
     placed = order.find(record.path)
     if placed is None or standing in (Standing.AROUND, Standing.AFTER):
