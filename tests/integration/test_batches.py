@@ -298,7 +298,7 @@ async def test_a_replay_from_the_step_or_behind_it_has_the_list_and_one_from_bef
         )
         anew = await engine.replay(leader, step="lines", edit=Edit(body=b"3"))
         async with asyncio.timeout(20):
-            while (await found(engine, anew)).reason != BATCH:
+            while (await found(engine, anew)).reason != BATCH:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
         await harness.until(engine, await engine.replay(other))
         await harness.until(engine, anew)

@@ -147,7 +147,7 @@ def _block(use: str, block: Block, definitions: dict[str, Any]) -> dict[str, Any
     settings = _settings(block.settings, f"{use}-step", definitions)
     _refer_to_verify(settings, f"{use}-step", definitions)
     then: dict[str, Any] = {"properties": {"with": settings, **properties}}
-    if settings.get("required"):
+    if settings.get("required") or settings.get("anyOf"):
         then["required"] = ["with"]
     return then
 

@@ -1,13 +1,12 @@
 """Messages that are gathered: the settings of the step that does it, and what each message adds."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from hookline.jsontypes import encode
 from hookline.model.durations import Duration
-from hookline.model.flow import EXPRESSION_SCHEMA
 from hookline.model.message import Attachment
 
 MOST: Final = 10_000
@@ -16,9 +15,6 @@ LARGEST: Final = 10_000_000
 """Bytes of JSON in one batch: bodies, and what is known of attachments."""
 JOINED: Final = "joined"
 """The signal of the entry of a step at which an execution joined another's batch, and ended."""
-
-KeyExpression = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "array"}, EXPRESSION_SCHEMA]})]
-"""An expression, or a list of several that are one key together."""
 
 
 class BatchSettings(BaseModel):
@@ -32,7 +28,7 @@ class BatchSettings(BaseModel):
         default=None,
         ge=2,
         le=MOST,
-        description=f"How many messages make a batch full, so that the flow goes on at once; {MOST} where it isn't "
+        description=f"How many messages make a batch full, so that the flow goes on at once; {MOST:,} where that isn't "
         "said.",
     )
     within: Duration | None = Field(
@@ -40,10 +36,10 @@ class BatchSettings(BaseModel):
         description="How long after its first message a batch is closed, however few have come. Without it the last "
         "messages may wait for ever.",
     )
-    key: KeyExpression = Field(
+    key: Any = Field(
         default=None,
-        description="An expression, such as `$.body.customer`: messages with equal keys are gathered together. One "
-        "that has none fails with code `batch_key_missing`.",
+        description="An expression, such as `$.body.customer`, or several that are one key together: messages with "
+        "equal keys are gathered together. One without its key fails with code `batch_key_missing`.",
     )
     body: Any = Field(default=None, description="What each message adds to the list; its body by default.")
 

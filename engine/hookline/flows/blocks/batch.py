@@ -116,8 +116,7 @@ def _around(pointer: str) -> Iterator[str]:
 
 BATCH: Final = Block(
     _compile,
-    summary="Gather messages, by count and by time, holding nothing; the list of them becomes the message of the first "
-    "execution, and the others end.",
+    summary="Gather messages by count and by time, holding nothing: the first execution goes on with the list of them.",
     settings=BatchSettings,
     refuses=_NOT_HERE,
 )

@@ -20,7 +20,18 @@ from hookline.returns import NeverPasses, PassesWhere
 def answer_problems(flow: CompiledFlow, walked: Walked) -> Iterator[Problem]:
     """A remark for each answer that nobody waits for, and for a caller who may wait for none."""
     answers = [visit.node for visit in walked.visits if isinstance(visit.node, ActionNode) and replies(visit.node)]
-    waits = flow.trigger.webhook is not None and flow.trigger.webhook.respond == "reply"
+    respond = None if flow.trigger.webhook is None else flow.trigger.webhook.respond
+    gathers = next((visit.node for visit in walked.visits if isinstance(visit.node, BatchNode)), None)
+    if respond == "finished" and gathers is not None:
+        yield Problem(
+            f"the sender waits for the last body, and gets none where it joins the batch of another at step "
+            f"{gathers.id!r}",
+            "/trigger/with/respond",
+            "reply_missing",
+            'let a step reply before it: "respond": "reply"; or leave `respond` out',
+            "warning",
+        )
+    waits = respond == "reply"
     if not waits:
         remedy = (
             'add "respond": "reply" to the trigger, or remove the step'
