@@ -201,3 +201,22 @@ def test_a_flow_keeps_what_it_sets_and_counts(run: Try) -> None:
     ]
     expect = {"outcome": "completed", "steps": {"count": {"body": 2}, "again": {"body": 3}}}
     assert run(flow(*steps), expect).differences == ()
+
+
+GATHER = {"id": "lines", "use": "batch", "with": {"size": 3, "within": "10s"}}
+
+
+def test_one_message_is_a_batch_by_itself_when_its_time_is_over_and_a_stub_says_what_others_bring(run: Try) -> None:
+    alone = {"outcome": "completed", "body": [1], "took": "10s", "path": ["lines"]}
+    assert run(flow(GATHER), alone, 1).differences == ()
+    together = {"outcome": "completed", "body": [1, 2, 3], "took": "0s"}
+    assert run(flow(GATHER), together, 1, stubs={"lines": {"result": [1, 2, 3]}}).differences == ()
+
+
+def test_executions_of_a_called_flow_gather_in_a_case(run: Try, tmp_path: Path) -> None:
+    (tmp_path / "inner.json").write_text(json.dumps(flow(GATHER) | {"id": "inner"}))
+    call = {"id": "add", "use": "flow", "with": {"id": "inner", "body": "$.item"}}
+    outer = flow({"id": "each", "foreach": "$.body", "concurrency": 9, "steps": [call]})
+    # Who has joined gives null, as whatever is filtered.
+    expect = {"outcome": "completed", "took": "10s", "body": [[1, 2, 3], None, None, [4]]}
+    assert run(outer, expect, [1, 2, 3, 4]).differences == ()

@@ -68,7 +68,8 @@ class StepView(msgspec.Struct, frozen=True):
     due_at: Time | None
     """When it is tried again."""
     signal: str | None
-    """`filtered` or `stopped` where the step ended its branch or the execution."""
+    """`filtered` or `stopped` where the step ended its branch or the execution, `joined` where that is part of
+    another's batch."""
 
 
 class AttemptView(msgspec.Struct, frozen=True):
