@@ -313,7 +313,7 @@ batch_members: Final = Table(
     Column("member_id", Name, nullable=False),
     #: JSON; none where there are none.
     Column("attachments", LargeBinary),
-    #: JSON.
+    #: JSON, or encrypted.
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("execution_id", "path", "place", name="pk_batch_members"),
 )

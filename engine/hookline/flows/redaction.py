@@ -11,6 +11,7 @@ from jsonpath_ng.jsonpath import Wildcard
 
 from hookline.errors import Problem
 from hookline.expressions import Expressions, Template, language
+from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.keys import Key
@@ -186,6 +187,8 @@ def key_problems(redaction: Redaction, keys: Iterable[tuple[Key | None, str]], n
             at = f"{node.pointer}/with/correlate"
             templates += [(node.key, f"{at}/key")] if node.key is not None else []
             templates += _parts_of(node.key_of_call, f"{at}/from")
+        elif isinstance(node, BatchNode) and node.key is not None:
+            templates.append((node.key, f"{node.pointer}/with/key"))
     problems = []
     for template, pointer in templates:
         read = redaction.read_by(template)

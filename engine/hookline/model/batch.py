@@ -49,7 +49,7 @@ class Gathered(msgspec.Struct, frozen=True):
 
     execution_id: str
     body: bytes
-    """JSON."""
+    """JSON, or encrypted where the flow redacts anything."""
     attachments: tuple[Attachment, ...] = ()
 
     @property

@@ -10,18 +10,24 @@ from hookline.connector import Reply
 from hookline.jsontypes import decode, encode
 from hookline.model.batch import Gathered
 from hookline.model.execution import StepState
+from hookline.model.masking import MASK
 from hookline.ports import Change, CloseBatch, Record, TakeBatch
+from hookline.runtime.sealing import is_sealed
 from hookline.runtime.services import Services
 
 #: Bytes of JSON that take milliseconds to read.
 _LONG: Final = 200_000
 
 
-async def gathered_reply(services: Services, execution_id: str, path: str, *, exact: bool) -> Reply:
+async def gathered_reply(services: Services, gathered: Sequence[Gathered], *, exact: bool) -> Reply:
     """What the step gives: the bodies in the order in which their executions joined, and all their files."""
-    gathered = await services.store.gathered(execution_id, path)
     large = sum(len(one.body) for one in gathered) > _LONG
     return await services.aside.run(partial(_reply, gathered, exact=exact), large=large)
+
+
+def _masked(gathered: Gathered) -> Gathered:
+    """The same where it isn't encrypted: the key would be erased with the execution's end."""
+    return msgspec.structs.replace(gathered, body=encode(MASK)) if is_sealed(gathered.body) else gathered
 
 
 def _reply(gathered: Sequence[Gathered], *, exact: bool) -> Reply:
@@ -46,8 +52,9 @@ async def gathered_entries(services: Services, execution_id: str) -> tuple[Chang
     began = {record.path: record for record in past}
     entries = []
     for place, path in enumerate(led, past[-1].seq + 1):
+        found = await services.store.gathered(execution_id, path)
         # Each digit stays, whatever the numbers of the flow are.
-        reply = await gathered_reply(services, execution_id, path, exact=True)
+        reply = await gathered_reply(services, [_masked(one) for one in found], exact=True)
         output = {"body": reply.body, "attachments": reply.attachments, **reply.extra}
         entries.append(
             msgspec.structs.replace(

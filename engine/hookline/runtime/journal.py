@@ -21,6 +21,7 @@ from hookline.ports import (
     DropEntries,
     Join,
     Joined,
+    KeepSeal,
     Leads,
     Proceed,
     Record,
@@ -116,6 +117,11 @@ class Journal:
         self._pending[record.seq] = self._stored_form(record)
         self._items.note(record, self._group)
         return record
+
+    def redact(self, redactor: Redactor) -> None:
+        """Let what is noted from now on go through a redactor, whose key is kept with it."""
+        self._redactor = redactor
+        self.beside(KeepSeal(self._execution_id, redactor.key))
 
     def _stored_form(self, record: StepRecord) -> StepRecord:
         return record if self._redactor is None else self._redactor.entry(record)
@@ -223,7 +229,7 @@ class Journal:
         """
         record = StepRecord(seq=self._next, **entry)
         self._next += 1
-        result = await self.ask(make(record))
+        result = await self.ask(make(self._stored_form(record)))
         if isinstance(result, Joined):
             output = joined_output(result.leader_id, result.place)
             record = msgspec.structs.replace(
@@ -234,7 +240,7 @@ class Journal:
         self._past[record.path] = record
         self._items.note(record, self._group)
         if self._services.events.listening:
-            done = (Record(self._execution_id, (record,)),)
+            done = (Record(self._execution_id, (self._stored_form(record),)),)
             self._services.events.committed(self._flow_id, self._execution_id, done)
         return record, result
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.errors import NotReplayable
+from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.redaction import Redaction
 from hookline.jsontypes import decode, encode
@@ -45,7 +46,25 @@ class _Whole(msgspec.Struct, frozen=True, array_like=True):
 
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(_Whole)
+#: What else stands in the output of a step that gathers: texts that are to be seen nowhere, of other messages.
+HIDDEN: Final = "hidden"
 _PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Added(msgspec.Struct, frozen=True, array_like=True):
+    """What an execution has added to a batch: encrypted, with the key of its own seal, wrapped."""
+
+    sealed: bytes
+    seal_key: bytes
+
+
+class _Opened(msgspec.Struct, frozen=True, array_like=True):
+    body: bytes
+    hidden: tuple[str, ...]
+
+
+_unpack_added = msgspec.msgpack.Decoder(_Added)
+_unpack_opened = msgspec.msgpack.Decoder(_Opened)
 
 
 class Redactor:
@@ -130,6 +149,9 @@ class Redactor:
         output = shown = record.output
         if output is not None:
             shown = self._shown(output, record.id, stream=record.signal == STREAM)
+            if record.use == GATHER and shown is not output:
+                # They are under the seal, for the next time that it runs, and how many there are says nothing.
+                shown = encode({key: value for key, value in _PARTS.decode(shown).items() if key != HIDDEN})
         return msgspec.structs.replace(
             record,
             input=None if record.input is None else self._shown(record.input),
@@ -144,6 +166,9 @@ class Redactor:
         for record in records:
             if record.sealed is not None:
                 record = msgspec.structs.replace(record, output=self._seal.open(record.sealed), sealed=None)
+            if record.use == GATHER and record.output is not None:
+                known = _PARTS.decode(record.output).get(HIDDEN)
+                self.hidden.add([] if known is None else decode(bytes(known)))
             if record.output is not None and self._rules is not None:
                 found: list[Any] = []
                 self._rules.in_result(record.id, decode(record.output, exact=True), found)
@@ -194,6 +219,11 @@ class Redactor:
             kept = ("attachments", "body") if stream else ("attachments",)
             shown = {**shown, **{key: value[key] for key in kept if key in value}}
         return encode(shown)
+
+
+def is_sealed(added: bytes) -> bool:
+    """Whether what was added to a batch is encrypted."""
+    return added.startswith(_SEALED_LINE)
 
 
 def check_not_erased(envelope: Envelope, past: Sequence[StepRecord] = ()) -> None:
@@ -268,6 +298,29 @@ class Sealing:
         """What came for a step that waits, with a seal of its own: it is opened soon, or never."""
         seal = Seal.new(self._vault)
         return pack_callback(SealedCallback(seal.close(packed), seal.wrapped))
+
+    def added(self, body: bytes, redactor: Redactor | None) -> bytes:
+        """JSON that an execution adds to a batch, as it is stored until the leader takes it.
+
+        It has a seal of its own: that of the execution is erased before.
+        """
+        if redactor is None:
+            return body
+        seal = Seal.new(self._vault)
+        closed = seal.close(_pack.encode(_Opened(body, tuple(redactor.hidden))))
+        return _SEALED_LINE + _pack.encode(_Added(closed, seal.wrapped))
+
+    def opened_added(self, added: bytes) -> tuple[bytes, Sequence[str]]:
+        """What `added` was given, and what is to be seen nowhere of it. Raises RedactedUnreadable."""
+        if not added.startswith(_SEALED_LINE):
+            return added, ()
+        stored = _unpack_added.decode(added[len(_SEALED_LINE) :])
+        opened = _unpack_opened.decode(Seal.of(self._vault, stored.seal_key).open(stored.sealed))
+        return opened.body, opened.hidden
+
+    def fresh(self, flow: CompiledFlow) -> Redactor:
+        """The redactor of an execution that had nothing to redact so far; its key has to be kept."""
+        return Redactor(flow.redaction, Seal.new(self._vault))
 
     def opened_callback(self, packed: bytes) -> Call | FlowEnded:
         """What `call` and `callback` were given, unpacked. Raises RedactedUnreadable."""

@@ -124,3 +124,8 @@ def test_behind_it_the_body_is_a_list_of_what_it_was(check: Check) -> None:
     assert one(check(gather(body="$.body.n"), READS, schema=schema), "no_such_key").pointer == "/steps/1/with/body"
     leaders = {"id": "ids", "use": "map", "with": {"body": "$.steps.lines.executions[0]"}}
     assert check(gather(), leaders, schema=schema) == []
+
+
+def test_a_key_of_what_is_redacted_is_refused(check: Check) -> None:
+    problem = one(check(gather(key="$.body.card"), redact=["$.body.card"]), "redacted_key")
+    assert problem.pointer == "/steps/0/with/key"

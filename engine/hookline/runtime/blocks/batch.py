@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from hookline.connector import Reply
-from hookline.errors import MissingValue, StepError
+from hookline.errors import MissingValue, RedactedUnreadable, StepError
 from hookline.flows.blocks.batch import USE, BatchNode
 from hookline.flows.keys import key_text
 from hookline.jsontypes import JsonObject, encode, many
@@ -18,8 +20,9 @@ from hookline.model.stream import REMEDY, stream_in
 from hookline.ports import CloseBatch, Join, Joined, TakeBatch
 from hookline.runtime.blocks.block import RunSteps, evaluate, evaluate_aside
 from hookline.runtime.execution_run import ExecutionRun
-from hookline.runtime.frame import Ending, Frame, StepFailed, error_info
+from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.gathered import gathered_reply
+from hookline.runtime.sealing import HIDDEN, is_sealed
 from hookline.runtime.step import go_on, replay, take
 
 KEY_MISSING = "batch_key_missing"
@@ -33,7 +36,11 @@ async def run_batch(run: ExecutionRun, node: BatchNode, frame: Frame, _: RunStep
     path = frame.prefix + node.id
     past = run.journal.past(path)
     if past is not None and past.state is StepState.SUCCEEDED:
-        return Ending.JOINED if past.signal == JOINED else replay(run, frame, node.id, past)
+        if past.signal == JOINED:
+            return Ending.JOINED
+        ending = replay(run, frame, node.id, past)
+        frame.steps[node.id].pop(HIDDEN, None)
+        return ending
     if past is not None and past.state is StepState.FAILED:
         if node.on_error == "continue":
             return go_on(frame, node.id, past.error, past.finished_at)
@@ -68,13 +75,15 @@ async def _contribution(run: ExecutionRun, node: BatchNode, frame: Frame, path: 
     if stream is not None:
         raise StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     added = await run.services.aside.run(partial(encode, body), large=many(body))
+    if run.services.sealing is not None:
+        added = run.services.sealing.added(added, run.redactor)
     return key, Gathered(run.id, added, frame.message.attachments)
 
 
 def _key(run: ExecutionRun, node: BatchNode, frame: Frame, path: str) -> Any:
     assert node.key is not None  # noqa: S101 - the caller asks only then
     try:
-        value = evaluate(node.key, run.scope(frame), "key", path)
+        value = evaluate(run, node.key, run.scope(frame), "key", path)
     except StepFailed as failed:
         if failed.error.code != MissingValue.code:
             raise
@@ -145,7 +154,7 @@ async def _lead(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, pas
     if is_open:
         # From here on nobody joins; who did before is among those that are read.
         await run.journal.ask(CloseBatch(run.id, path))
-    reply = await gathered_reply(run.services, run.id, path, exact=run.flow.exact)
+    reply = await _opened(run, path)
     run.journal.beside(TakeBatch(run.id, path))
     await _note(run, node, frame, path, past.attempt, past.started_at, reply)
     # What was gathered is in the journal, from where it can be replayed, also where the execution has to end here.
@@ -153,11 +162,32 @@ async def _lead(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, pas
     return Ending.DONE
 
 
+async def _opened(run: ExecutionRun, path: str) -> Reply:
+    """What was gathered. What is redacted of the others' messages is it here, too. Raises Blocked."""
+    gathered = await run.services.store.gathered(run.id, path)
+    sealing, plain = run.services.sealing, []
+    for one in gathered:
+        body = one.body
+        if sealing is not None and is_sealed(body):
+            try:
+                body, hidden = sealing.opened_added(body)
+            except RedactedUnreadable as error:
+                raise Blocked(error.message) from error
+            if run.redactor is None:
+                run.redactor = sealing.fresh(run.flow)
+                run.journal.redact(run.redactor)
+            run.redactor.hidden.add(list(hidden))
+        plain.append(msgspec.structs.replace(one, body=body))
+    return await gathered_reply(run.services, plain, exact=run.flow.exact)
+
+
 async def _note(
     run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, started_at: datetime, reply: Reply
 ) -> None:
     view = take(frame, reply)
-    output = await run.services.aside.run(partial(encode, view), large=many(reply.body))
+    # Texts of the others that are to be seen nowhere go under the seal with the list.
+    hidden = {HIDDEN: list(run.redactor.hidden)} if run.redactor is not None else {}
+    output = await run.services.aside.run(partial(encode, view | hidden), large=many(reply.body))
     entry = run.journal.add(
         effect=True,
         id=node.id,
@@ -173,7 +203,7 @@ async def _note(
 
 
 def _failed(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, failure: StepError) -> Ending:
-    now, error = run.services.clock.now(), error_info(failure, path)
+    now, error = run.services.clock.now(), run.error_info(failure, path)
     run.journal.add(
         effect=True,
         id=node.id,
