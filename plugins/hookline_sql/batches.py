@@ -3,14 +3,29 @@
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from hookline.api import encode_json
 from hookline.api.storage import JOINED, LARGEST, Attachment, Gathered, Joined, Leads, StepState, joined_output
 
 from .tables import batch_members, batches, blob_refs, executions, journal
 
+_OPEN: Final = (
+    select(batches)
+    .where(
+        batches.c.flow_id == bindparam("flow_id"),
+        batches.c.flow_version == bindparam("flow_version"),
+        batches.c.path == bindparam("path"),
+        batches.c.key_hash == bindparam("key_hash"),
+    )
+    .with_for_update()
+)
 _attachments: Final = msgspec.json.Decoder(tuple[Attachment, ...])
+
+
+#: How often the open batch is looked for, where each time another process has just begun one.
+_TRIES: Final = 20
 
 
 class JoinRow(NamedTuple):
@@ -29,24 +44,21 @@ class JoinRow(NamedTuple):
 
 def join(connection: Connection, row: JoinRow) -> Leads | Joined:
     """Put an execution into the batch that is open for it, or begin one; its entry says which."""
-    # Whoever comes at the same time, from another process too, waits here, and then sees what came of this.
-    found = connection.execute(
-        select(batches)
-        .where(
-            batches.c.flow_id == row.flow_id,
-            batches.c.flow_version == row.flow_version,
-            batches.c.path == row.path,
-            batches.c.key_hash == row.key_hash,
-        )
-        .with_for_update()
-    ).one_or_none()
-    if found is None:
-        return _lead(connection, row, closed=None)
-    over = found.due_at is not None and found.due_at <= row.at
-    if over or found.size + row.gathered.size > LARGEST:
-        _close(connection, found, row.at)
-        return _lead(connection, row, closed=found.execution_id)
-    return _join(connection, row, found)
+    for _ in range(_TRIES):
+        # Whoever comes at the same time, from another process too, waits here, and then sees what came of this.
+        found = connection.execute(_OPEN, _sought(row)).one_or_none()
+        try:
+            if found is None:
+                return _lead(connection, row, closed=None)
+            over = found.due_at is not None and found.due_at <= row.at
+            if over or found.size + row.gathered.size > LARGEST:
+                _close(connection, found, row.at)
+                return _lead(connection, row, closed=found.execution_id)
+            return _join(connection, row, found)
+        except IntegrityError as error:
+            # While this one waited, that which it waited for was closed, and another process began the next.
+            clash = error
+    raise clash
 
 
 def gathered_of(connection: Connection, execution_id: str, path: str) -> list[Gathered]:
@@ -68,19 +80,23 @@ def batches_of(connection: Connection, execution_id: str) -> dict[str, bool]:
     return {row.path: row.key_hash is not None for row in rows}
 
 
+def _sought(row: JoinRow) -> dict[str, Any]:
+    return {"flow_id": row.flow_id, "flow_version": row.flow_version, "path": row.path, "key_hash": row.key_hash}
+
+
 def _lead(connection: Connection, row: JoinRow, *, closed: str | None) -> Leads:
-    connection.execute(
-        insert(batches).values(
-            execution_id=row.gathered.execution_id,
-            path=row.path,
-            flow_id=row.flow_id,
-            flow_version=row.flow_version,
-            key_hash=row.key_hash,
-            members=1,
-            size=row.gathered.size,
-            due_at=row.due_at,
-        )
+    begun = insert(batches).values(
+        execution_id=row.gathered.execution_id,
+        path=row.path,
+        flow_id=row.flow_id,
+        flow_version=row.flow_version,
+        key_hash=row.key_hash,
+        members=1,
+        size=row.gathered.size,
+        due_at=row.due_at,
     )
+    with connection.begin_nested():
+        connection.execute(begun)
     _add(connection, row, row.gathered.execution_id, 1)
     return Leads(closed)
 

@@ -22,8 +22,8 @@ from hookline_sql.schema import upgrade
 from hookline_sql.statements import PostgresDialect
 from tests.integration.test_sql_backend import POSTGRES
 
-COUNT = 60
-SIZE = 4
+COUNT = 150
+SIZE = 2
 
 
 async def _write(engine: AsyncEngine, changes: list[list[Change]], clock: ManualClock) -> list[Leads | Joined]:
