@@ -265,7 +265,7 @@ async def status_of(token: str) -> int:
     """What a token gets where tokens are real, and there is no execution."""
     hook = HookOverMemory()
     steps = WaitingSteps(_Empty(), None, None, TOKENS, lambda: True)  # type: ignore[arg-type]  # the rest isn't reached
-    calls = Calls(waiting=steps, receiver=hook.doors.receiver, clock=hook.clock, ids=hook.ids)
+    calls = Calls(waiting=steps, receiver=hook.doors.receiver, sealing=hook.sealing, clock=hook.clock, ids=hook.ids)
     resume = Resume(waiting=steps, calls=calls, receiver=hook.doors.receiver, refuser=hook.doors.refuser)
     raw = b"/resume/" + token.encode("utf-8", "replace")
     return (await resume.handle(HookRequest("POST", token, raw, b"", [], Unread(), "192.0.2.1"))).status
