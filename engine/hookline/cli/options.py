@@ -2,7 +2,7 @@
 
 import os
 
-from hookline.cli.access import secret_keys
+from hookline.cli.secret_keys import secret_keys
 from hookline.config import Settings
 from hookline.errors import ConfigError
 from hookline.runtime.options import EngineOptions

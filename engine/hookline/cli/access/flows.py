@@ -1,15 +1,16 @@
 """What commands ask of a server about the states and versions of flows: through its admin API, or without one."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import msgspec
 
+from hookline.cli.access.local import Local, as_json
+from hookline.cli.access.remote import Remote, execution_path, flow_path
 from hookline.errors import ConfigError, FlowNotFound, StoreError
-from hookline.flows.catalog import Catalog
-from hookline.jsontypes import decode, encode
+from hookline.jsontypes import decode
 from hookline.nearest import did_you_mean
 from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.kept_versions import KeptVersions
@@ -52,23 +53,17 @@ class FlowAccess(Protocol):
         ...
 
 
-class DirectFlows:
+class LocalFlows(Local):
     """Without a server: the folder's flows, and what the database keeps of them."""
-
-    def __init__(self, catalog: Catalog, states: FlowStates, public_url: str) -> None:
-        self._catalog = catalog
-        self._states = states
-        self._public_url = public_url
-        self._kept = KeptVersions(states.store, catalog, live=False)
 
     async def flows(self) -> Mapping[str, Any]:
         await self._load()
         shown = [self._view(flow_id) for flow_id in sorted(self._catalog.entries)]
-        return _json(views.PageView(shown, None))
+        return as_json(views.PageView(shown, None))
 
     async def flow(self, flow_id: str) -> Mapping[str, Any]:
         await self._load()
-        return _json(self._view(flow_id))
+        return as_json(self._view(flow_id))
 
     async def decide(self, flow_id: str, decision: str) -> Mapping[str, Any]:
         await self._load()
@@ -76,31 +71,39 @@ class DirectFlows:
         if entry is None or entry.flow is None:
             raise self._unknown(flow_id)
         await self._states.decide(entry.flow, DECISIONS[decision])
-        return _json(self._view(flow_id))
+        return as_json(self._view(flow_id))
 
     async def flow_versions(self, flow_id: str) -> Mapping[str, Any]:
         self._catalog.refresh()
-        return _json(versions_view(await self._kept.list(flow_id)))
+        return as_json(versions_view(await self._versions.list(flow_id)))
 
     async def flow_document(self, flow_id: str, version: str) -> Mapping[str, Any]:
         self._catalog.refresh()
-        named = await self._kept.named(flow_id, version)
-        document = await self._kept.document(flow_id, named)
+        named = await self._versions.named(flow_id, version)
+        document = await self._versions.document(flow_id, named)
         return {"flow_id": flow_id, "version": named, "document": decode(document, exact=True)}
 
     async def roll_back(self, flow_id: str, version: str | None, *, force: bool) -> Mapping[str, Any]:
         self._catalog.refresh()
         try:
-            done, file = await self._kept.roll_back(flow_id, version, force=force)
+            done, file = await self._versions.roll_back(flow_id, version, force=force)
         except OSError as error:
             raise StoreError(f"the flow's file can't be written: {error}") from error
-        return _json(RolledBack(flow_id, done, str(file)))
+        return as_json(RolledBack(flow_id, done, str(file)))
 
     async def plan(self, flow_id: str, document: bytes | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         raise _no_server()
 
     async def move(self, execution_id: str, to: str) -> Mapping[str, Any]:
         raise _no_server()
+
+    @cached_property
+    def _states(self) -> FlowStates:
+        return FlowStates(self._store, self._clock)
+
+    @cached_property
+    def _versions(self) -> KeptVersions:
+        return KeptVersions(self._store, self._catalog, live=False)
 
     async def _load(self) -> None:
         self._catalog.refresh()
@@ -110,7 +113,7 @@ class DirectFlows:
         entry = self._catalog.entries.get(flow_id)
         if entry is None:
             raise self._unknown(flow_id)
-        return views.flow_view(entry, self._public_url, None, self._states)
+        return views.flow_view(entry, self._settings.public_url or "", None, self._states)
 
     def _unknown(self, flow_id: str) -> FlowNotFound:
         near = did_you_mean(flow_id, self._catalog.entries)
@@ -118,61 +121,45 @@ class DirectFlows:
         return FlowNotFound(f"there is no flow {flow_id!r} in {self._catalog.directory} that can serve{found}")
 
 
-class RemoteFlows(ABC):
+class RemoteFlows(Remote):
     """Through a running server's admin API."""
-
-    @abstractmethod
-    async def _ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
-        """What the API answers to a request."""
 
     async def flows(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = await self._ask("GET", "/flows")
         return found
 
     async def flow(self, flow_id: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = await self._ask("GET", _of(flow_id))
+        found: Mapping[str, Any] = await self._ask("GET", flow_path(flow_id))
         return found
 
     async def decide(self, flow_id: str, decision: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = await self._ask("POST", f"{_of(flow_id)}/{decision}")
+        found: Mapping[str, Any] = await self._ask("POST", f"{flow_path(flow_id)}/{decision}")
         return found
 
     async def flow_versions(self, flow_id: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = await self._ask("GET", f"{_of(flow_id)}/versions")
+        found: Mapping[str, Any] = await self._ask("GET", f"{flow_path(flow_id)}/versions")
         return found
 
     async def flow_document(self, flow_id: str, version: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = await self._ask("GET", f"{_of(flow_id)}/versions/{quote(version, safe='')}")
+        found: Mapping[str, Any] = await self._ask("GET", f"{flow_path(flow_id)}/versions/{quote(version, safe='')}")
         return found
 
     async def roll_back(self, flow_id: str, version: str | None, *, force: bool) -> Mapping[str, Any]:
         done: Mapping[str, Any] = await self._ask(
-            "POST", f"{_of(flow_id)}/rollback", body={"version": version, "force": force}
+            "POST", f"{flow_path(flow_id)}/rollback", body={"version": version, "force": force}
         )
         return done
 
     async def plan(self, flow_id: str, document: bytes | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         given = {} if document is None else {"document": msgspec.Raw(document)}
         page = {"cursor": cursor, "limit": limit}
-        found: Mapping[str, Any] = await self._ask("POST", f"{_of(flow_id)}/plan", page, given)
+        found: Mapping[str, Any] = await self._ask("POST", f"{flow_path(flow_id)}/plan", page, given)
         return found
 
     async def move(self, execution_id: str, to: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = await self._ask(
-            "POST", f"/executions/{quote(execution_id, safe='')}/move", body={"to": to}
-        )
+        found: Mapping[str, Any] = await self._ask("POST", f"{execution_path(execution_id)}/move", body={"to": to})
         return found
-
-
-def _of(flow_id: str) -> str:
-    return f"/flows/{quote(flow_id, safe='')}"
 
 
 def _no_server() -> ConfigError:
     return ConfigError("no server runs over this database, and only one can do this: start it with `hookline serve`")
-
-
-def _json(view: Any) -> Mapping[str, Any]:
-    """A view as the JSON values that the admin API would give."""
-    value: Mapping[str, Any] = decode(encode(view), exact=True)
-    return value
