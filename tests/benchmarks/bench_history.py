@@ -23,8 +23,8 @@ from hookline.model.execution import Outcome, State
 from hookline.model.message import pack
 from hookline.ports import Backend, Store
 from hookline.runtime.system_clock import SystemClock
-from hookline.service import views
-from hookline.service.repairs import dead_letters_view
+from hookline.service.views.dead_letters import dead_letters_view
+from hookline.service.views.executions import execution_view, page_view, steps_view
 from hookline.testing.envelopes import Envelopes
 from hookline_sql.backend import postgresql, sqlite
 
@@ -132,7 +132,7 @@ def _asked(store: Store, count: int) -> dict[str, Callable[[str, int], Awaitable
     """What is asked, from a cursor and a number."""
 
     async def listed(**chosen: Any) -> Any:
-        return views.page_view(await store.executions(**chosen))
+        return page_view(await store.executions(**chosen))
 
     async def dead(**chosen: Any) -> Any:
         return [dead_letters_view(one) for one in (await store.dead_letters(**chosen)).items]
@@ -154,8 +154,8 @@ def _asked(store: Store, count: int) -> dict[str, Callable[[str, int], Awaitable
         "cause": lambda cursor, _: listed(cursor=cursor, flow_id="flow-10", cause="cause50"),
         "dead letters": lambda _, __: dead(),
         "dead letters of a flow": lambda _, __: dead(flow_id="flow-10"),
-        "one execution": lambda _, number: views.execution_view(store, _uuid(number - number % 20)),
-        "its steps": lambda _, number: views.steps_view(store, _uuid(number - number % 20), None, 50),
+        "one execution": lambda _, number: execution_view(store, _uuid(number - number % 20)),
+        "its steps": lambda _, number: steps_view(store, _uuid(number - number % 20), None, 50),
     }
     for state in State:
         asked[f"state {state}"] = lambda cursor, _, state=state: listed(cursor=cursor, state=state)

@@ -13,7 +13,7 @@ from hookline.model.execution import Execution, Outcome, State, StepState
 from hookline.model.message import Envelope
 from hookline.ports import Cancel
 from hookline.runtime.engine import Engine
-from hookline.service.views import execution_view
+from hookline.service.views.executions import execution_view
 from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
 

@@ -19,7 +19,7 @@ from hookline.runtime.sweeper import Sweeper
 from hookline.service.app import create_doors
 from hookline.service.exchange import HookRequest
 from hookline.service.hook import HookOptions
-from hookline.service.views import execution_view
+from hookline.service.views.executions import execution_view
 from hookline.testing.contract_blobs import put, read
 from tests.integration.engine_harness import Harness
 

@@ -13,7 +13,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     Exit code 1 where one doesn't.
     """
     from hookline.discovery import discover
-    from hookline.service.views import plugin_view
+    from hookline.service.views.plugins import plugin_view
 
     views = [plugin_view(status) for status in discover().plugins]
 

@@ -162,7 +162,7 @@ async def _ended(engine: "Engine", execution_id: str) -> Mapping[str, Any]:
     """The execution, once it has ended or waits for what this run can't give it."""
     from hookline.jsontypes import encode
     from hookline.model.execution import FINAL
-    from hookline.service.views import execution_view
+    from hookline.service.views.executions import execution_view
 
     while True:
         execution = await engine.store.execution(execution_id)

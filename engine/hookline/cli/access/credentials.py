@@ -13,7 +13,7 @@ from hookline.cli.local_flow import local_flow
 from hookline.errors import CannotSign
 from hookline.runtime.credentials import Credentials
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
-from hookline.service.views import credential_view
+from hookline.service.views.credentials import credential_view
 
 
 class CredentialAccess(Protocol):

@@ -11,9 +11,9 @@ from hookline.errors import ExecutionNotFound
 from hookline.model.execution import State
 from hookline.resume_token import ResumeTokens
 from hookline.runtime.explaining import explain
-from hookline.service import views
-from hookline.service.recordings import recorded, recorded_one
-from hookline.service.repairs import chosen_by
+from hookline.service.admin.filters import chosen_by
+from hookline.service.admin.recordings import recorded, recorded_one
+from hookline.service.views.executions import execution_view, page_view
 
 
 class ExecutionAccess(Protocol):
@@ -59,13 +59,13 @@ class LocalExecutions(Local):
         given = {"flow_id": flow_id, "state": state, **chosen}
         asked = chosen_by({name: str(value) for name, value in given.items() if value is not None})
         page = await page_of(self._store.executions(**asked, cursor=cursor, limit=limit))
-        return as_json(views.page_view(page))
+        return as_json(page_view(page))
 
     async def execution(self, execution_id: str) -> Mapping[str, Any]:
         # Without a server there is no URL, unless the settings say which one it has.
         public_url = self._settings.public_url
         urls = None if public_url is None else partial(ResumeTokens(self._keys).url, public_url)
-        view = await views.execution_view(self._store, execution_id, urls)
+        view = await execution_view(self._store, execution_id, urls)
         if view is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
         return as_json(view)

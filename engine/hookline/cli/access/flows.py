@@ -14,9 +14,10 @@ from hookline.jsontypes import decode
 from hookline.nearest import did_you_mean
 from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.kept_versions import KeptVersions
-from hookline.service import views
-from hookline.service.deploy_views import RolledBack, versions_view
-from hookline.service.deploys import DECISIONS
+from hookline.service.admin.deploys import DECISIONS
+from hookline.service.views.flows import FlowView, flow_view
+from hookline.service.views.pages import PageView
+from hookline.service.views.versions import RolledBack, versions_view
 
 
 class FlowAccess(Protocol):
@@ -59,7 +60,7 @@ class LocalFlows(Local):
     async def flows(self) -> Mapping[str, Any]:
         await self._load()
         shown = [self._view(flow_id) for flow_id in sorted(self._catalog.entries)]
-        return as_json(views.PageView(shown, None))
+        return as_json(PageView(shown, None))
 
     async def flow(self, flow_id: str) -> Mapping[str, Any]:
         await self._load()
@@ -109,11 +110,11 @@ class LocalFlows(Local):
         self._catalog.refresh()
         await self._states.load(entry.flow for entry in self._catalog.entries.values() if entry.flow is not None)
 
-    def _view(self, flow_id: str) -> views.FlowView:
+    def _view(self, flow_id: str) -> FlowView:
         entry = self._catalog.entries.get(flow_id)
         if entry is None:
             raise self._unknown(flow_id)
-        return views.flow_view(entry, self._settings.public_url or "", None, self._states)
+        return flow_view(entry, self._settings.public_url or "", None, self._states)
 
     def _unknown(self, flow_id: str) -> FlowNotFound:
         near = did_you_mean(flow_id, self._catalog.entries)

@@ -9,7 +9,7 @@ from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, flow_path
 from hookline.errors import FlowNotFound, Malformed
 from hookline.ports import SetState
-from hookline.service.kept import kept_view, one_kept, setting
+from hookline.service.admin.kept import kept_view, one_kept, setting
 
 
 class KeptAccess(Protocol):

@@ -16,8 +16,10 @@ from hookline.runtime.aftermath import readable, told_of_end
 from hookline.runtime.bulk import one_page
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.sealing import Sealing
-from hookline.service.repairs import cause_parts, chosen_of, dead_letters_view, done_view
-from hookline.service.views import PageView
+from hookline.service.admin.filters import chosen_of
+from hookline.service.admin.many import done_view
+from hookline.service.views.dead_letters import cause_parts, dead_letters_view
+from hookline.service.views.pages import PageView
 
 
 class RepairAccess(Protocol):

@@ -1,4 +1,4 @@
-"""What the admin API and the command line show of versions, and of where executions would go on."""
+"""Versions of flows, and where executions would go on in them."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import msgspec
 from hookline.clock import rfc3339
 from hookline.runtime.kept_versions import KeptVersion
 from hookline.runtime.moves import Landing
-from hookline.service.views import PageView, Time
+from hookline.service.views.pages import PageView, Time
 
 
 class VersionView(msgspec.Struct, frozen=True):

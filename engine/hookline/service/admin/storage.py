@@ -10,9 +10,9 @@ from hookline.clock import rfc3339
 from hookline.ports import Blobs, Store
 from hookline.runtime.engine import Engine
 from hookline.runtime.purging import Retention
-from hookline.service.api_messages import answer
-from hookline.service.openapi import operation
-from hookline.service.views import Time
+from hookline.service.admin.messages import answer
+from hookline.service.admin.openapi import operation
+from hookline.service.views.pages import Time
 
 
 class KeptFlowView(msgspec.Struct, frozen=True):

@@ -10,17 +10,12 @@ from hookline.flows.compile import compile_flow
 from hookline.model.flow import FlowState
 from hookline.runtime.engine import Engine
 from hookline.runtime.kept_versions import CURRENT
-from hookline.service import views
-from hookline.service.api_messages import PAGE, answer, decoded, limit_of, paged, query
-from hookline.service.deploy_views import (
-    DocumentView,
-    PlanView,
-    RolledBack,
-    VersionView,
-    plan_view,
-    versions_view,
-)
-from hookline.service.openapi import operation
+from hookline.service.admin.messages import PAGE, answer, decoded, limit_of, paged, query
+from hookline.service.admin.openapi import operation
+from hookline.service.views.executions import ExecutionView, execution_view
+from hookline.service.views.flows import FlowView, flow_view
+from hookline.service.views.pages import PageView
+from hookline.service.views.versions import DocumentView, PlanView, RolledBack, VersionView, plan_view, versions_view
 
 DECISIONS: Final[dict[str, FlowState | None]] = {
     "pause": "paused",
@@ -60,23 +55,23 @@ def add_deploys(api: Blueprint, engine: Engine) -> None:
     _versions(api, engine)
 
     @api.post("/executions/<execution_id>/move")
-    @operation(views.ExecutionView, request=MoveRequest)
+    @operation(ExecutionView, request=MoveRequest)
     async def move_execution(execution_id: str) -> Response:
         """Bind a waiting execution to another version of its flow, where its journal fits that."""
         given = decoded(await request.get_data(as_text=False), MoveRequest)
         await engine.moves.move(execution_id, given.to)
-        return answer(await views.execution_view(engine.store, execution_id, engine.resume_url))
+        return answer(await execution_view(engine.store, execution_id, engine.resume_url))
 
 
 def _states(api: Blueprint, engine: Engine) -> None:
-    def found(flow_id: str) -> views.FlowView:
+    def found(flow_id: str) -> FlowView:
         entry = engine.catalog.entries.get(flow_id)
         if entry is None:
             raise FlowNotFound(f"there is no flow {flow_id!r}")
-        return views.flow_view(entry, engine.options.public_url, engine.sources.status(flow_id), engine.states)
+        return flow_view(entry, engine.options.public_url, engine.sources.status(flow_id), engine.states)
 
     @api.get("/flows/<flow_id>")
-    @operation(views.FlowView)
+    @operation(FlowView)
     async def get_flow(flow_id: str) -> Response:
         """A flow."""
         return answer(found(flow_id))
@@ -86,25 +81,25 @@ def _states(api: Blueprint, engine: Engine) -> None:
         return answer(found(flow_id))
 
     @api.post("/flows/<flow_id>/pause")
-    @operation(views.FlowView)
+    @operation(FlowView)
     async def pause_flow(flow_id: str) -> Response:
         """Let a flow keep the messages that it takes, and begin none of them; what has begun goes on."""
         return await decide(flow_id, "pause")
 
     @api.post("/flows/<flow_id>/stop")
-    @operation(views.FlowView)
+    @operation(FlowView)
     async def stop_flow(flow_id: str) -> Response:
         """Let a flow take no messages; what has begun goes on."""
         return await decide(flow_id, "stop")
 
     @api.post("/flows/<flow_id>/resume")
-    @operation(views.FlowView)
+    @operation(FlowView)
     async def resume_flow(flow_id: str) -> Response:
         """Let a flow take messages and run them, whatever its file says."""
         return await decide(flow_id, "resume")
 
     @api.post("/flows/<flow_id>/reset")
-    @operation(views.FlowView)
+    @operation(FlowView)
     async def reset_flow(flow_id: str) -> Response:
         """Let what its file says of a flow's state hold."""
         return await decide(flow_id, "reset")
@@ -112,7 +107,7 @@ def _states(api: Blueprint, engine: Engine) -> None:
 
 def _versions(api: Blueprint, engine: Engine) -> None:
     @api.get("/flows/<flow_id>/versions")
-    @operation(views.PageView[VersionView])
+    @operation(PageView[VersionView])
     async def list_versions(flow_id: str) -> Response:
         """The versions of a flow that are kept; that which began to serve last comes first."""
         return answer(versions_view(await engine.versions.list(flow_id)))

@@ -12,9 +12,11 @@ from hookline.model.execution import FINAL, Execution
 from hookline.model.message import Attachment, Envelope, arrival_view, pack
 from hookline.ports import Blobs, Store
 from hookline.runtime.engine import Engine
-from hookline.service.api_messages import PAGE, answer, limit_of, paged, query
-from hookline.service.openapi import operation
-from hookline.service.views import PageView, StepView, SummaryView, step_view, summary_view
+from hookline.service.admin.messages import PAGE, answer, limit_of, paged, query
+from hookline.service.admin.openapi import operation
+from hookline.service.views.executions import SummaryView, summary_view
+from hookline.service.views.pages import PageView
+from hookline.service.views.steps import StepView, step_view
 
 #: Bytes of text that files may have to be told with an execution, one by one and together.
 _SMALL: Final = 65536

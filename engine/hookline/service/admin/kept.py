@@ -12,9 +12,9 @@ from hookline.jsontypes import decode
 from hookline.kept import check_key, packed
 from hookline.ports import SetState, Store
 from hookline.runtime.engine import Engine
-from hookline.service.api_messages import PAGE, answer, limit_of, paged, query
-from hookline.service.openapi import operation
-from hookline.service.views import PageView, Time
+from hookline.service.admin.messages import PAGE, answer, limit_of, paged, query
+from hookline.service.admin.openapi import operation
+from hookline.service.views.pages import PageView, Time
 
 #: Not in the path: a key may hold slashes, side by side and at its ends.
 _KEY: Final = {"key": "The key."}

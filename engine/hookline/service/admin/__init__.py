@@ -1,0 +1,63 @@
+"""The admin API: `/api/v1/`, and what watches the server: `/healthz`, `/readyz`, `/metrics`.
+
+All under `/api/v1/` but its description asks for the bearer token. Health, readiness and metrics don't: they hold
+nothing but counts and the names of flows, and are for probes that have no token.
+"""
+
+from quart import Blueprint, Response
+
+from hookline.errors import HooklineError, NotVerified
+from hookline.runtime.engine import Engine
+from hookline.service.admin.components import add_components
+from hookline.service.admin.credentials import add_credentials
+from hookline.service.admin.dead_letters import add_dead_letters
+from hookline.service.admin.deploys import add_deploys
+from hookline.service.admin.errors import problem
+from hookline.service.admin.events import add_events
+from hookline.service.admin.executions import add_executions
+from hookline.service.admin.flows import add_flows
+from hookline.service.admin.kept import add_kept
+from hookline.service.admin.many import add_many
+from hookline.service.admin.recordings import add_recordings
+from hookline.service.admin.refused import add_refused
+from hookline.service.admin.repairs import add_repairs
+from hookline.service.admin.storage import add_storage
+from hookline.service.admin.token import bears
+from hookline.service.admin.watch import watch_routes
+
+
+def blueprints(engine: Engine, token: str) -> tuple[Blueprint, ...]:
+    """The admin API of an engine. `token`: the one bearer token that it takes."""
+    return _api(engine, token), watch_routes(engine, token)
+
+
+def _api(engine: Engine, token: str) -> Blueprint:
+    api = Blueprint("api", __name__, url_prefix="/api/v1")
+
+    @api.errorhandler(HooklineError)
+    async def refused(error: HooklineError) -> Response:
+        return problem(error)
+
+    @api.before_request
+    async def authorise() -> None:
+        if not bears(token):
+            raise NotVerified("Send the admin token: Authorization: Bearer <token>.")
+
+    # In the order of the API's description.
+    for add in (
+        add_flows,
+        add_refused,
+        add_components,
+        add_deploys,
+        add_kept,
+        add_recordings,
+        add_storage,
+        add_executions,
+        add_repairs,
+        add_many,
+        add_dead_letters,
+        add_events,
+        add_credentials,
+    ):
+        add(api, engine)
+    return api

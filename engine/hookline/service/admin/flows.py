@@ -1,0 +1,79 @@
+"""The admin API's routes about flows: which there are, starting one, and signing for one."""
+
+import msgspec
+from quart import Blueprint, Response, request
+
+from hookline.errors import FlowNotFound, Malformed
+from hookline.jsontypes import decode
+from hookline.model.message import Message
+from hookline.ports import Duplicate
+from hookline.runtime.engine import Engine
+from hookline.service.admin.messages import answer, decoded
+from hookline.service.admin.openapi import operation
+from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
+from hookline.service.views.flows import FlowView, flow_view
+from hookline.service.views.pages import PageView
+
+
+class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The message that starts a flow."""
+
+    body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Any JSON value; null where it is left out."""
+    headers: dict[str, str] = {}
+    dedupe_key: str | None = None
+    """A message with the same key starts nothing within 7 days."""
+
+
+class Started(msgspec.Struct, frozen=True):
+    """An execution that a message has started, or had started before."""
+
+    execution_id: str
+    flow_id: str
+    status: str
+    """`queued`, or `duplicate`."""
+
+
+def add_flows(api: Blueprint, engine: Engine) -> None:
+    """Add the routes."""
+
+    @api.get("/flows")
+    @operation(PageView[FlowView])
+    async def list_flows() -> Response:
+        """The flows, sorted by id, broken ones with what is wrong."""
+        url = engine.options.public_url
+        entries = sorted(engine.catalog.entries.items())
+        shown = [flow_view(entry, url, engine.sources.status(entry.id), engine.states) for _, entry in entries]
+        return answer(PageView(shown, None))
+
+    @api.post("/flows/<flow_id>/start")
+    @operation(Started, request=StartRequest, status=202)
+    async def start_flow(flow_id: str) -> Response:
+        """Start a flow by hand, whatever its trigger."""
+        given = decoded(await request.get_data(as_text=False), StartRequest)
+        flow = engine.intake.flow(flow_id)
+        headers = {name.lower(): value for name, value in given.headers.items()}
+        try:
+            body = None if given.body is msgspec.UNSET else decode(bytes(given.body), exact=flow.exact)
+        except ValueError as error:
+            raise Malformed(f"The message's body is wrong: {error}.") from None
+        message = Message(body, headers)
+        result = await engine.starting.start(flow, message, by="admin token", dedupe_key=given.dedupe_key)
+        if isinstance(result, Duplicate):
+            return answer(Started(result.execution_id, flow_id, "duplicate"))
+        return answer(Started(result.execution_id, flow_id, "queued"), 202)
+
+    @api.post("/flows/<flow_id>/sign")
+    @operation(Signed, request=Unsigned)
+    async def sign_message(flow_id: str) -> Response:
+        """Sign a message as its provider would: what `hookline send` then sends.
+
+        Nothing that it gives shows a secret; schemes whose headers do are refused.
+        """
+        message = decoded(await request.get_data(as_text=False), Unsigned)
+        entry = engine.catalog.entries.get(flow_id)
+        if entry is None or entry.flow is None:
+            raise FlowNotFound(f"there is no flow {flow_id!r} that serves")
+        credential = credential_of(entry.flow, engine.credentials.get)
+        url = hook_url(engine.options.public_url, flow_id, message)
+        return answer(sign_for_others(entry.flow, credential, message, url, engine.clock.now()))

@@ -1,0 +1,127 @@
+"""The admin API's routes that repair one execution: again, on, or to an end."""
+
+from typing import Any
+
+import msgspec
+from quart import Blueprint, Response, request
+
+from hookline.errors import Malformed
+from hookline.runtime.engine import Engine
+from hookline.runtime.replaying import Edit, Which
+from hookline.service.admin.messages import answer, decoded, query
+from hookline.service.admin.openapi import operation
+from hookline.service.views.executions import ExecutionView, execution_view
+
+
+class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call in place of one that doesn't come."""
+
+    step: str
+    """The path of the step that waits, or its id where only one of that id waits."""
+    body: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
+    """Any JSON value: what the call brings."""
+
+
+class EditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is changed of the message of a replay. All are optional, and so is the body of the request."""
+
+    body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Any JSON value, in place of the body of the message that came, or that reaches the step."""
+    headers: dict[str, str] | None = None
+    """In place of its headers."""
+    edits: dict[str, Any] = {}
+    """Values by JSONPath, such as `$.body.currency`; not with a step."""
+    merge: Any = None
+    """A JSON merge patch (RFC 7396) of the body; not with a step."""
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """An execution that does another again."""
+
+    execution_id: str
+    flow_id: str
+    replay_of: str
+
+
+def add_repairs(api: Blueprint, engine: Engine) -> None:
+    """Add the routes."""
+
+    @api.post("/executions/<execution_id>/retry")
+    @operation(ExecutionView, status=202)
+    async def retry_execution(execution_id: str) -> Response:
+        """Run a failed execution again: what it has done stays done."""
+        await engine.retry(execution_id)
+        return answer(await execution_view(engine.store, execution_id, engine.resume_url), 202)
+
+    @api.post("/executions/<execution_id>/resume")
+    @operation(ExecutionView, request=ResumeRequest, status=202)
+    async def resume_execution(execution_id: str) -> Response:
+        """Call a step that waits, in place of whoever doesn't call it."""
+        given = decoded(await request.get_data(as_text=False), ResumeRequest)
+        await engine.resume(execution_id, given.step, bytes(given.body))
+        return answer(await execution_view(engine.store, execution_id, engine.resume_url), 202)
+
+    @api.post("/executions/<execution_id>/release")
+    @operation(ExecutionView)
+    async def release_execution(execution_id: str) -> Response:
+        """Let the next execution with its order key run, although this one has failed and holds the key."""
+        await engine.release(execution_id)
+        return answer(await execution_view(engine.store, execution_id, engine.resume_url))
+
+    @api.post("/executions/<execution_id>/cancel")
+    @operation(ExecutionView, status=202)
+    async def cancel_execution(execution_id: str) -> Response:
+        """Let an execution end as cancelled: what runs is cut off, and each `finally` on the way out runs."""
+        await engine.cancel(execution_id)
+        return answer(await execution_view(engine.store, execution_id, engine.resume_url), 202)
+
+    @api.post("/executions/<execution_id>/discard")
+    @operation(ExecutionView)
+    async def discard_execution(execution_id: str) -> Response:
+        """Let a failed execution be a dead letter no longer. It stays in the history, and can still be replayed."""
+        await engine.discard(execution_id)
+        return answer(await execution_view(engine.store, execution_id, engine.resume_url))
+
+    @api.post("/executions/<execution_id>/replay")
+    @operation(
+        Replayed,
+        request=EditRequest,
+        status=202,
+        query={
+            "from": "The path or the id of the step from which on it is done again; what ran before isn't.",
+            "version": "`current`, which is the default, or `same`: the version on which it ran.",
+        },
+    )
+    async def replay_execution(execution_id: str) -> Response:
+        """Do an execution again, as a new one: with its message, or from one of its steps on."""
+        given = query("from", "version")
+        edit = edit_of(await body_of(EditRequest))
+        new_id = await engine.replay(
+            execution_id, step=given.get("from"), version=_version(given.get("version")), edit=edit
+        )
+        made = await engine.store.execution(new_id)
+        flow_id = "" if made is None else made.flow_id
+        return answer(Replayed(new_id, flow_id, execution_id), 202)
+
+
+async def body_of(kind: Any) -> Any:
+    """The body of a request, which may be left out, as a record. Raises Malformed."""
+    data = await request.get_data(as_text=False)
+    return decoded(data or b"{}", kind)
+
+
+def edit_of(given: EditRequest) -> Edit:
+    """What a request changes of a message. Raises Malformed."""
+    body = None if given.body is msgspec.UNSET else bytes(given.body)
+    merge = given.merge
+    if merge is not None and not isinstance(merge, dict):
+        raise Malformed("merge is an object: what it names is replaced, and null removes a key.")
+    return Edit(body, given.headers, given.edits, merge)
+
+
+def _version(text: str | None) -> Which:
+    if text in (None, "current"):
+        return "current"
+    if text == "same":
+        return "same"
+    raise Malformed(f"version is current or same, and not {text!r}.")

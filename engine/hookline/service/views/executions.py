@@ -1,0 +1,172 @@
+"""Executions."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from hookline.clock import rfc3339
+from hookline.model.execution import FINAL, Execution, StepRecord
+from hookline.model.message import arrival_view, pack
+from hookline.ports import Page, Store
+from hookline.runtime.execution_run import HookUrls
+from hookline.runtime.waiting_now import waiting_now
+from hookline.service.views.dead_letters import cause_view
+from hookline.service.views.pages import PageView, Time, time_view
+from hookline.service.views.steps import ErrorView, LatestView, StepView, error_view, latest_view, step_view
+
+STEPS_SHOWN = 1000
+"""How many steps an execution's view holds at most; `steps` of the API pages through all."""
+ATTEMPTS_SHOWN = 20
+"""How many attempts before the latest it holds of each."""
+
+
+class SummaryView(msgspec.Struct, frozen=True):
+    """An execution as lists show it."""
+
+    id: str
+    flow_id: str
+    flow_version: str | None
+    state: str
+    outcome: str | None
+    trigger: dict[str, Any]
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    error: ErrorView | None
+    attempt: int
+    reason: str | None
+    """Why it waits."""
+    ready_at: Time | None
+    """When it is run next."""
+    files_removed_at: Time | None
+    """When its files were removed, since it had ended long before; null while they are kept."""
+    replay_of: str | None
+    """The execution that it does again."""
+    cause: str | None
+    """The group of dead letters in which it is, or would be if it weren't discarded."""
+    discarded_at: Time | None
+    """When somebody said that it needs no more care."""
+
+
+class WaitView(msgspec.Struct, frozen=True):
+    """A step that waits for a call."""
+
+    step: str
+    path: str
+    since: Time
+    until: Time | None
+    """When it waits no more; null where it waits as long as the execution."""
+    url: str | None
+    """Where it is called; null for those who may only read, since whoever knows it may call."""
+
+
+class ItemsView(msgspec.Struct, frozen=True):
+    """How far a foreach has got of whose items only those under way are among the steps."""
+
+    path: str
+    total: int
+    done: int
+    failed: int
+    """How many of those that are done failed; the first of them are among the steps."""
+
+
+class ExecutionView(SummaryView, frozen=True):
+    """An execution with the latest attempt at each of its steps."""
+
+    waits: list[WaitView]
+    """The calls that it waits for."""
+    steps: list[LatestView]
+    more_steps: bool
+    """There are more steps than are shown here; `executions/<id>/steps` has all."""
+    items: list[ItemsView]
+    """Each foreach with many items, or with those of a stream, that has not come to its end."""
+
+
+def summary_view(execution: Execution, trigger: Mapping[str, Any]) -> SummaryView:
+    """An execution as lists show it; `trigger` is how its message came in."""
+    return SummaryView(**_summary(execution, trigger))
+
+
+def page_view(page: Page) -> PageView[SummaryView]:
+    """One page of executions."""
+    return PageView(
+        [summary_view(summary.execution, arrival_view(summary.payload)) for summary in page.items], page.next
+    )
+
+
+async def execution_view(store: Store, execution_id: str, urls: HookUrls | None = None) -> ExecutionView | None:
+    """An execution with its steps; None where there is none.
+
+    `urls` gives the URLs of steps that wait, for those who may call them.
+    """
+    execution = await store.execution(execution_id)
+    if execution is None:
+        return None
+    envelope = await store.envelope(execution_id)
+    trigger = {} if envelope is None else arrival_view(pack(envelope))
+    latest: dict[str, StepRecord] = {}
+    earlier: dict[str, deque[StepRecord]] = {}
+    more = False
+    after = 0
+    while records := await store.journal(execution_id, after, STEPS_SHOWN):
+        after = records[-1].seq
+        for record in records:
+            before = latest.get(record.path)
+            if before is not None:
+                earlier.setdefault(record.path, deque(maxlen=ATTEMPTS_SHOWN)).append(before)
+            if before is not None or len(latest) < STEPS_SHOWN:
+                latest[record.path] = record
+            else:
+                more = True
+    waits = [] if execution.state in FINAL else await waiting_now(store, execution_id)
+    return ExecutionView(
+        **_summary(execution, trigger),
+        waits=[_wait_view(record, None if urls is None else urls(execution_id, record.path)) for record in waits],
+        steps=[latest_view(record, earlier.get(path, ())) for path, record in latest.items()],
+        more_steps=more,
+        items=[ItemsView(one.path, one.total, one.finished, one.failed) for one in await store.progress(execution_id)],
+    )
+
+
+async def steps_view(store: Store, execution_id: str, cursor: str | None, limit: int) -> PageView[StepView]:
+    """One page of an execution's journal: each attempt at each step. Raises ValueError for a cursor that isn't one."""
+    after = 0 if cursor is None else _sequence(cursor)
+    records = await store.journal(execution_id, after, limit + 1)
+    shown = records[:limit]
+    return PageView(
+        [step_view(record) for record in shown], str(shown[-1].seq) if len(records) > limit and shown else None
+    )
+
+
+def _wait_view(record: StepRecord, url: str | None) -> WaitView:
+    return WaitView(record.id, record.path, rfc3339(record.started_at), time_view(record.due_at), url)
+
+
+def _sequence(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 12):
+        raise ValueError("this cursor is of another list")
+    return int(cursor)
+
+
+def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": execution.id,
+        "flow_id": execution.flow_id,
+        "flow_version": execution.flow_version,
+        "state": execution.state.value,
+        "outcome": None if execution.outcome is None else execution.outcome.value,
+        "trigger": dict(trigger),
+        "created_at": rfc3339(execution.created_at),
+        "started_at": time_view(execution.started_at),
+        "finished_at": time_view(execution.finished_at),
+        "error": error_view(execution.error),
+        "attempt": execution.attempt,
+        "reason": execution.reason,
+        "ready_at": time_view(execution.ready_at),
+        "files_removed_at": time_view(execution.files_removed_at),
+        "replay_of": execution.replay_of,
+        "cause": None if execution.error_cause is None else cause_view(execution.flow_id, execution.error_cause),
+        "discarded_at": time_view(execution.discarded_at),
+    }

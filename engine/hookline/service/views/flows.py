@@ -1,0 +1,73 @@
+"""Flows."""
+
+import msgspec
+
+from hookline.clock import rfc3339
+from hookline.errors import Problem
+from hookline.flows.catalog import Entry
+from hookline.runtime.flow_states import FlowStates
+from hookline.runtime.source import SourceStatus
+from hookline.service.views.pages import Time, time_view
+
+
+class SourceView(msgspec.Struct, frozen=True):
+    """A trigger that starts its flow by itself: a schedule, or a poll."""
+
+    last_at: Time | None
+    """When it last fired, or looked."""
+    next_at: Time | None
+    """When it does next; null where it never does again."""
+    error: str | None
+    """Why it failed when it last looked."""
+    failures: int
+    """How often it has failed in a row."""
+
+
+class OverrideView(msgspec.Struct, frozen=True):
+    """An operator's decision about a flow's state."""
+
+    at: Time
+    file_state: str
+    """What its file says; once it says something else, that holds."""
+
+
+class FlowView(msgspec.Struct, frozen=True):
+    """A flow."""
+
+    id: str
+    title: str
+    state: str
+    """`active`, `paused`, `stopped`, or `broken` where no version of it can serve."""
+    override: OverrideView | None
+    """What an operator has decided its state to be; null where the state is the one that its file says."""
+    version: str | None
+    """The version that new executions get."""
+    trigger: str | None
+    url: str | None
+    """Where its webhook is; null where requests don't start it."""
+    source: SourceView | None
+    """How its schedule or its poll is doing; null where it has none, or none that runs here now."""
+    file: str
+    problems: tuple[Problem, ...]
+    """What is wrong with the file as it is now."""
+
+
+def flow_view(entry: Entry, public_url: str, source: SourceStatus | None, states: FlowStates) -> FlowView:
+    """A flow of the catalog."""
+    flow = entry.flow
+    override = None if flow is None else states.override(flow)
+    hook = flow is not None and flow.trigger.webhook is not None
+    return FlowView(
+        id=entry.id,
+        title="" if flow is None else flow.document.title,
+        state=entry.state if flow is None else states.of(flow),
+        override=None if override is None else OverrideView(rfc3339(override.at), override.file_state),
+        version=None if flow is None else flow.version,
+        trigger=None if flow is None else flow.trigger.use,
+        url=f"{public_url}/hook/{entry.id}" if hook else None,
+        source=None
+        if source is None
+        else SourceView(time_view(source.last_at), time_view(source.next_at), source.error, source.failures),
+        file=str(entry.file),
+        problems=entry.problems,
+    )
