@@ -20,11 +20,11 @@ from hookline.model.reply import CallerReply
 from hookline.ports import Blobs
 from hookline.registry import Registry
 from hookline.testing.case_clock import START, CaseClock, CaseLoop
-from hookline.testing.case_world import CaseWorld
 from hookline.testing.cases import Case, InputAttachment
 from hookline.testing.ended import Call, Ended
 from hookline.testing.expectations import judge
 from hookline.testing.stubs import CaseStubs, Outside, runs_itself
+from hookline.testing.trial import Trial
 
 T = TypeVar("T", bound=Outside)
 
@@ -102,7 +102,7 @@ class CaseRunner:
                 clock.advance_to(at)
 
         answers = outside(passed)
-        world = self._world(
+        trial = self._trial(
             flow,
             answers,
             clock,
@@ -110,7 +110,7 @@ class CaseRunner:
             envelope.execution_id,
             lambda action: action.pure or _speaks(action, self._registry),
         )
-        return self._runner.run(world.run(envelope)), answers
+        return self._runner.run(trial.run(envelope)), answers
 
     async def _case(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
         began, clock = monotonic(), CaseClock(case.now or START)
@@ -130,7 +130,7 @@ class CaseRunner:
             accepted_at=now,
             exact=flow.exact,
         )
-        ended = await self._world(flow, stubs, clock, folder, case.name).run(envelope)
+        ended = await self._trial(flow, stubs, clock, folder, case.name).run(envelope)
         ended = replace(ended, missing=(*stubs.missing, *ended.missing))
         return CaseResult(
             flow.id,
@@ -147,7 +147,7 @@ class CaseRunner:
             judge(case, ended),
         )
 
-    def _world(
+    def _trial(
         self,
         flow: CompiledFlow,
         outside: Outside,
@@ -155,9 +155,9 @@ class CaseRunner:
         folder: Path,
         seed: str,
         itself: Callable[[Action], bool] | None = None,
-    ) -> CaseWorld:
+    ) -> Trial:
         self._loop.clock = clock
-        return CaseWorld(
+        return Trial(
             flow,
             outside,
             clock=clock,

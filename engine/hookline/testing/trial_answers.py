@@ -1,0 +1,133 @@
+"""What comes from outside in a trial: for flows that don't run there, and for steps that wait."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hookline.connector import Reply
+from hookline.errors import StepError
+from hookline.model.callback import Call as Arrived
+from hookline.model.callback import pack_callback, raw_json
+from hookline.model.execution import ErrorInfo, Outcome, State
+from hookline.model.message import Envelope, Message
+from hookline.ports import Await, CallBack, Change, End, Start
+from hookline.runtime.aftermath import ON_ERROR, told_of_end
+from hookline.testing.case_clock import CaseClock
+from hookline.testing.ended import Call
+from hookline.testing.memory_store import MemoryStore
+from hookline.testing.stubs import Outside
+from hookline.testing.trial_flows import TrialFlows
+from hookline.testing.trial_queue import TrialQueue
+from hookline.testing.trial_record import TrialRecord
+
+
+class TrialAnswers:
+    """Gives the answers of `outside` when they are due."""
+
+    def __init__(
+        self,
+        outside: Outside,
+        *,
+        flows: TrialFlows,
+        queue: TrialQueue,
+        record: TrialRecord,
+        store: MemoryStore,
+        clock: CaseClock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._outside = outside
+        self._flows = flows
+        self._queue = queue
+        self._record = record
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+
+    def accepted(self, envelope: Envelope) -> None:
+        """An execution was accepted: it runs, or is answered."""
+        id_, parent = envelope.execution_id, envelope.arrival.parent
+        if parent is None:
+            self._queue.deliver(id_)
+            return
+        above = self._record.place(parent.execution_id)
+        path = above + parent.path
+        self._record.begin(id_, f"{path}/")
+        given = {"id": envelope.flow_id, "body": envelope.message.body, "headers": envelope.message.headers}
+        if parent.path == ON_ERROR:
+            # It takes care of what has ended, and has no part in that.
+            self._record.calls.append(Call(path, "flow", given))
+            return
+        attempt = int((parent.waits_at or "").partition("#")[2] or 1)
+        try:
+            reply = self._outside.flow(path, attempt, envelope.flow_id, given)
+        except StepError as error:
+            info = ErrorInfo(error.error_code, error.message, retryable=error.retryable)
+            self._answer_flow(envelope, given, None, info)
+            return
+        if reply is not None:
+            self._answer_flow(envelope, given, reply, None)
+        elif self._flows.runs(envelope.flow_id):
+            self._queue.deliver(id_)
+        else:
+            text = (
+                f"step {path}: there is no flow {envelope.flow_id!r} beside, and no stub; add it to the case: "
+                f'"stubs": {{"{path}": {{"result": …}}}}'
+            )
+            self._record.missing.append(text)
+            self._answer_flow(envelope, given, None, ErrorInfo("case.stub", text))
+
+    def _answer_flow(self, envelope: Envelope, given: Any, reply: Reply | None, error: ErrorInfo | None) -> None:
+        parent = envelope.arrival.parent
+        if parent is None:
+            return
+        self._record.calls.append(Call(self._record.place(envelope.execution_id).rstrip("/"), "flow", given))
+        now = self._clock.now()
+        if error is None:
+            end = End(envelope.execution_id, State.SUCCEEDED, Outcome.COMPLETED, now)
+        else:
+            end = End(envelope.execution_id, State.FAILED, Outcome.FAILED, now, error)
+        last = Message(reply.body, {}, envelope.message.attachments) if reply is not None else None
+        told = told_of_end(envelope, end, last, self._new_id())
+        start = Start(envelope.execution_id, "stubbed", now)
+
+        def commit() -> None:
+            self._soon([start, end, *([told] if told is not None else [])], parent.execution_id)
+
+        self._clock.call_at(now, commit)
+
+    def awaited(self, change: Await) -> None:
+        """A step waits for a call."""
+        flow = self._flows.current(change.flow_id)
+        if change.step_id not in flow.waits:
+            return
+        path = self._record.place(change.execution_id, change.path)
+        answer = self._outside.answer(path)
+        if answer is None:
+            self._record.unanswered.append(path)
+            return
+        at = change.at + answer.after
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        payload = pack_callback(
+            Arrived(raw_json(answer.body), headers, (), answer.method, answer.query, at, "test case", None)
+        )
+        call = CallBack(
+            id=self._new_id(),
+            execution_id=change.execution_id,
+            path=change.path,
+            flow_id=change.flow_id,
+            step_id=change.step_id,
+            key=None,
+            digest=payload,
+            at=at,
+            until=None,
+            payload=payload,
+        )
+        self._clock.call_at(at, lambda: self._soon([call], change.execution_id))
+
+    def _soon(self, changes: Sequence[Change], wakes: str) -> None:
+        """Commit from outside any run, and let an execution go on."""
+        # A store in memory never waits, so this runs to its end here.
+        commit = self._store.commit(changes)
+        try:
+            commit.send(None)
+        except StopIteration:
+            self._queue.deliver(wakes)
