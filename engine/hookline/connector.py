@@ -24,8 +24,8 @@ from hookline.poll import Identity, Polled, PollTrigger
 from hookline.signature import read_signature, setting_name
 
 if TYPE_CHECKING:
+    from hookline.flow_values import FlowState
     from hookline.http import HttpClient
-    from hookline.kept import FlowState
     from hookline.ports import Blobs
     from hookline.resources import Resources
 

@@ -4,8 +4,8 @@
 
 They are committed in groups, by what a running flow commits when it begins to wait. Then an engine is started over them
 in a process of its own, and over none in another: the difference is what they hold. Calls are made one after the other,
-at the door for `/resume/…`, each to another execution; measured is the time until the answer, and until the next step
-runs.
+at the endpoint for `/resume/…`, each to another execution; measured is the time until the answer, and until the next
+step runs.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from hookline.ports import Accept, Await, Change, Park, Record, Start
 from hookline.runtime.engine import Engine
 from hookline.runtime.options import EngineOptions
 from hookline.runtime.system_clock import SystemClock
-from hookline.service.app import create_doors
+from hookline.service.app import create_endpoints
 from hookline.service.exchange import HookRequest
 from hookline.service.receiving import HookOptions
 
@@ -115,13 +115,13 @@ async def measure(folder: Path, calls: int) -> dict[str, Any]:
         del ids
         await asyncio.sleep(1)
         memory = psutil.Process().memory_full_info().uss
-        doors = create_doors(running, HookOptions("http://127.0.0.1"))
+        endpoints = create_endpoints(running, HookOptions("http://127.0.0.1"))
         answered, reached = [], []
         for execution_id in chosen:
             token = running.resume_tokens.make(execution_id, "approve")
             plugin.now.clear()
             at = time.perf_counter()
-            reply = await doors.resume.handle(request(token))
+            reply = await endpoints.resume.handle(request(token))
             answered.append((time.perf_counter() - at) * 1000)
             assert reply.status == 202, reply
             await plugin.now.wait()

@@ -63,7 +63,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
     pages = create_app(hook, options)
-    app = HookFirst(HookMount(hook.doors.mounted(), drain_bytes=2_000_000, drain_seconds=drain_seconds), pages)  # type: ignore[arg-type]  # Quart's own types
+    app = HookFirst(HookMount(hook.endpoints.mounted(), drain_bytes=2_000_000, drain_seconds=drain_seconds), pages)  # type: ignore[arg-type]  # Quart's own types
     shutdown = asyncio.Event()
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:

@@ -15,7 +15,7 @@ from hookline.jsontypes import decode, encode
 from hookline.model.execution import Execution, State
 from hookline.ports import Purge
 from hookline.runtime.engine import Engine
-from hookline.service.app import create_doors
+from hookline.service.app import create_endpoints
 from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.hook import HookOptions
 from tests.integration.engine_harness import Harness
@@ -30,7 +30,7 @@ class Caller:
     engine: Engine
 
     def __post_init__(self) -> None:
-        self.hook = create_doors(self.engine, HookOptions("http://127.0.0.1")).hook
+        self.hook = create_endpoints(self.engine, HookOptions("http://127.0.0.1")).hook
 
     async def send(
         self, body: Any, flow_id: str = "f", method: str = "POST", headers: Mapping[str, str] | None = None

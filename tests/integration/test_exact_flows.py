@@ -23,7 +23,7 @@ from hookline.model.callback import Call, pack_callback
 from hookline.model.execution import State
 from hookline.ports import CallBack
 from hookline.runtime.engine import Engine
-from hookline.service.app import create_doors
+from hookline.service.app import create_endpoints
 from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.hook import HookOptions
 from tests.integration.engine_harness import Harness
@@ -75,7 +75,7 @@ async def send(engine: Engine, body: bytes, flow_id: str = "f") -> HookReply:
     async def chunks() -> AsyncIterator[bytes]:
         yield body
 
-    hook = create_doors(engine, HookOptions("http://127.0.0.1")).hook
+    hook = create_endpoints(engine, HookOptions("http://127.0.0.1")).hook
     headers = [(b"content-type", b"application/json")]
     return await hook.handle(HookRequest("POST", flow_id, b"/hook/" + flow_id.encode(), b"", headers, chunks()))
 

@@ -16,7 +16,7 @@ from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.runtime.engine import Engine
 from hookline.runtime.purging import Purger
 from hookline.runtime.sweeper import Sweeper
-from hookline.service.app import create_doors
+from hookline.service.app import create_endpoints
 from hookline.service.exchange import HookRequest
 from hookline.service.hook import HookOptions
 from hookline.service.views.executions import execution_view
@@ -173,7 +173,7 @@ async def test_a_file_that_came_first_outlives_the_sweeps_until_its_request_has_
 ) -> None:
     harness.flow("forms", [], trigger={"use": "webhook", "with": {"verify": "none"}})
     async with harness.engine(max_request_time=longest, file_retention=RETENTION, retention=LONG) as engine:
-        hook = create_doors(engine, HookOptions("http://x", max_request_time=longest.total_seconds())).hook
+        hook = create_endpoints(engine, HookOptions("http://x", max_request_time=longest.total_seconds())).hook
 
         async def send(seconds: float) -> int:
             async def chunks() -> AsyncIterator[bytes]:

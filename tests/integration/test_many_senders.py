@@ -87,7 +87,7 @@ async def test_a_sender_over_the_rate_is_kept_waiting(harness: Harness) -> None:
 async def test_no_more_than_so_many_answers_are_held_back() -> None:
     hook = HookOverMemory(webhook_flow())
     hook.intake.failure = TooMany(retry_after=1)
-    mount = HookMount(hook.doors.mounted(), hold_seconds=60)
+    mount = HookMount(hook.endpoints.mounted(), hold_seconds=60)
     statuses: list[int] = []
 
     async def send(event: Any) -> None:

@@ -10,9 +10,9 @@ from hookline.testing.contract_store.batches import BatchesContract
 from hookline.testing.contract_store.callbacks import CallbacksContract
 from hookline.testing.contract_store.commits import CommitsContract
 from hookline.testing.contract_store.ends import EndsContract
+from hookline.testing.contract_store.flow_values import FlowValuesContract
 from hookline.testing.contract_store.items import ItemsContract
 from hookline.testing.contract_store.journal import JournalContract
-from hookline.testing.contract_store.kept import KeptContract
 from hookline.testing.memory_store import MemoryStore
 
 
@@ -46,7 +46,7 @@ class TestItems(_InMemory, ItemsContract):
     test_a_streams_blob_is_referred_to = None  # type: ignore[assignment]
 
 
-class TestKept(_InMemory, KeptContract):
+class TestFlowValues(_InMemory, FlowValuesContract):
     test_what_a_flow_keeps_is_listed_by_key_in_pages = None  # type: ignore[assignment]  # nobody looks
 
 

@@ -253,7 +253,7 @@ async def test_a_refusal_of_a_flow_that_is_stopped_or_cannot_run_is_recorded_und
     )
     real.open = True
     hook = HookOverMemory()
-    hook.intake.flow = real.flow  # type: ignore[method-assign] # the door's own, over nothing
+    hook.intake.flow = real.flow  # type: ignore[method-assign] # the intake's own, over nothing
     replies = [await hook.send(b"{}"), await hook.send(b"{}", path="nobody")]
     assert [reply.status for reply in replies] == [status, 404]
     assert [one["flow_id"] for one in hook.refusals] == ["orders", "-"]

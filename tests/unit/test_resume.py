@@ -164,7 +164,7 @@ async def test_an_unknown_token_is_refused_before_anything_else(method: str) -> 
     request = HookRequest(
         method, "no-token", b"/resume/no-token", b"", [(b"content-length", b"999999999999")], Unread(), "192.0.2.1"
     )
-    refused = document(await hook.doors.resume.handle(request))
+    refused = document(await hook.endpoints.resume.handle(request))
     assert (refused["status"], refused["code"]) == (404, "request.token_unknown")
 
 
@@ -265,8 +265,9 @@ async def status_of(token: str) -> int:
     """What a token gets where tokens are real, and there is no execution."""
     hook = HookOverMemory()
     steps = WaitingSteps(_Empty(), None, None, TOKENS, lambda: True)  # type: ignore[arg-type]  # the rest isn't reached
-    calls = Calls(waiting=steps, receiver=hook.doors.receiver, sealing=hook.sealing, clock=hook.clock, ids=hook.ids)
-    resume = Resume(waiting=steps, calls=calls, receiver=hook.doors.receiver, refuser=hook.doors.refuser)
+    receiver = hook.endpoints.receiver
+    calls = Calls(waiting=steps, receiver=receiver, sealing=hook.sealing, clock=hook.clock, ids=hook.ids)
+    resume = Resume(waiting=steps, calls=calls, receiver=receiver, refuser=hook.endpoints.refuser)
     raw = b"/resume/" + token.encode("utf-8", "replace")
     return (await resume.handle(HookRequest("POST", token, raw, b"", [], Unread(), "192.0.2.1"))).status
 

@@ -27,12 +27,12 @@ from hookline.errors import (
     StepError,
     StoreError,
 )
+from hookline.flow_values import MAX_KEY, FlowState, check_key
 from hookline.hookspecs import hookimpl
 from hookline.http import HttpClient, Response, StreamedResponse
 from hookline.jsontypes import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, fits
 from hookline.jsontypes import decode as decode_json
 from hookline.jsontypes import encode as encode_json
-from hookline.kept import MAX_KEY, FlowState, check_key
 from hookline.mapper import Expression, Mapper, Reference, Scope
 from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, Message

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from hookline.errors import StepError
+from hookline.flow_values import check_key, packed
 from hookline.jsontypes import JsonValue, reader
-from hookline.kept import check_key, packed
 from hookline.ports import SetState
 from hookline.runtime.execution_run import ExecutionRun
 
@@ -13,7 +13,7 @@ _VALUES: Final = {exact: reader(Any, exact=exact) for exact in (False, True)}
 
 
 class StagedState:
-    """Keeps what the attempt changes until it has succeeded; see `hookline.kept.FlowState`."""
+    """Keeps what the attempt changes until it has succeeded; see `hookline.flow_values.FlowState`."""
 
     def __init__(self, run: ExecutionRun, *, pure: bool) -> None:
         self._run = run

@@ -9,9 +9,9 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.connector import Action, Count
 from hookline.errors import StepError
+from hookline.flow_values import check_key
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import encode
-from hookline.kept import check_key
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
 from hookline.model.stream import STREAM
 from hookline.ports import SetState

@@ -15,7 +15,7 @@ from hookline.ids import Ids
 from hookline.ports import Blobs
 from hookline.runtime.replies import History, Replies
 from hookline.runtime.sealing import Sealing
-from hookline.service.asgi import HOOK, RESUME, Door, HookFirst, HookMount
+from hookline.service.asgi import HOOK, RESUME, Endpoint, HookFirst, HookMount
 from hookline.service.calls import Calls, Waiting
 from hookline.service.exchange import HookReply
 from hookline.service.hook import Hook, HookOptions, Intake
@@ -58,7 +58,7 @@ class HookParts(Protocol):
     def sealing(self) -> Sealing: ...
 
 
-class Doors(NamedTuple):
+class Endpoints(NamedTuple):
     """Where requests from outside come in, and what they share."""
 
     hook: Hook
@@ -66,13 +66,13 @@ class Doors(NamedTuple):
     receiver: Receiver
     refuser: Refuser
 
-    def mounted(self) -> Mapping[str, Door]:
+    def mounted(self) -> Mapping[str, Endpoint]:
         """Each by the prefix of its paths."""
         return {HOOK: self.hook, RESUME: self.resume}
 
 
-def create_doors(engine: HookParts, options: HookOptions) -> Doors:
-    """The doors of an engine."""
+def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
+    """The endpoints of an engine."""
     refuser = Refuser(engine.metrics, engine.refusals)
     receiver = Receiver(
         credentials=engine.credentials, blobs=engine.blobs, http=engine.http, clock=engine.clock, options=options
@@ -88,7 +88,7 @@ def create_doors(engine: HookParts, options: HookOptions) -> Doors:
         refuser=refuser,
     )
     resume = Resume(waiting=engine.waiting, calls=calls, receiver=receiver, refuser=refuser)
-    return Doors(hook, resume, receiver, refuser)
+    return Endpoints(hook, resume, receiver, refuser)
 
 
 def create_app(engine: HookParts, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:
@@ -99,7 +99,7 @@ def create_app(engine: HookParts, options: HookOptions, *, blueprints: Iterable[
     app = create_pages(blueprints)
     # Quart documents this way of wrapping it; its types are those of one framework, and ours of none.
     rest: Any = app.asgi_app
-    app.asgi_app = HookFirst(HookMount(create_doors(engine, options).mounted()), rest)  # type: ignore[method-assign,assignment]  # as said above
+    app.asgi_app = HookFirst(HookMount(create_endpoints(engine, options).mounted()), rest)  # type: ignore[method-assign,assignment]  # as said above
     return app
 
 

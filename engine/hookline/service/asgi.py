@@ -1,4 +1,4 @@
-"""The doors for requests from outside as a plain ASGI application: no framework between the server and it.
+"""The endpoints for requests from outside as a plain ASGI application: no framework between the server and it.
 
 An answer that is given before the whole body has come needs care: a server that stops reading leaves a sender that is
 still writing hanging, and one that closes at once may take the answer with it. So what is left of a small body is read
@@ -65,7 +65,7 @@ class _Body:
         raise StopAsyncIteration
 
 
-class Door(Protocol):
+class Endpoint(Protocol):
     """What answers the requests to one prefix."""
 
     async def handle(self, request: HookRequest) -> HookReply:
@@ -78,14 +78,14 @@ class HookMount:
 
     def __init__(
         self,
-        doors: Mapping[str, Door],
+        endpoints: Mapping[str, Endpoint],
         *,
         drain_bytes: int = DRAIN_BYTES,
         drain_seconds: float = DRAIN_SECONDS,
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
-        """`doors`: by the prefix of their paths, one of `PREFIXES`."""
-        self._doors = doors
+        """`endpoints`: by the prefix of their paths, one of `PREFIXES`."""
+        self._endpoints = endpoints
         self._drain_bytes = drain_bytes
         self._drain_seconds = drain_seconds
         self._hold_seconds = hold_seconds
@@ -113,7 +113,7 @@ class HookMount:
             http_version=scope["http_version"],
         )
         try:
-            reply = await self._doors[prefix].handle(request)
+            reply = await self._endpoints[prefix].handle(request)
             if reply.status == _TOO_MANY:
                 await self._hold_back()
             if not body.complete and reply.status != _TOO_SLOW and _is_small(request):
@@ -212,7 +212,7 @@ def _start(reply: HookReply, *, close: bool) -> Event:
 
 
 class HookFirst:
-    """Sends what comes from outside to the doors, and all else to the application behind them."""
+    """Sends what comes from outside to the endpoints, and all else to the application behind them."""
 
     def __init__(self, hook: Application, rest: Application) -> None:
         self._hook = hook

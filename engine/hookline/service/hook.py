@@ -17,9 +17,9 @@ from hookline.ports import Accepted, Duplicate
 from hookline.scheme import Answer
 from hookline.service import answers, cors
 from hookline.service.calls import Calls
-from hookline.service.door import admit
 from hookline.service.envelopes import Envelopes
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
+from hookline.service.middleware import admit
 from hookline.service.receiving import HookOptions, Purpose, Receiver
 from hookline.service.refusing import Refuser, Seen
 from hookline.service.request_headers import Headers

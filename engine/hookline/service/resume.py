@@ -6,8 +6,8 @@ one transaction: whether another call came first, or the time was up.
 
 from hookline.errors import WaitOver
 from hookline.service.calls import Calls, Waiting, purpose_of
-from hookline.service.door import admit
 from hookline.service.exchange import HookReply, HookRequest
+from hookline.service.middleware import admit
 from hookline.service.receiving import Receiver
 from hookline.service.refusing import Refuser, Seen
 from hookline.service.request_headers import Headers

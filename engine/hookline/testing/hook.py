@@ -22,7 +22,7 @@ from hookline.runtime.replies import Replies
 from hookline.runtime.sealing import Sealing
 from hookline.runtime.waiting_steps import WaitingStep
 from hookline.scheme import Scheme
-from hookline.service.app import create_doors
+from hookline.service.app import create_endpoints
 from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.receiving import HookOptions
 from hookline.vault import Vault
@@ -267,8 +267,8 @@ class HookOverMemory:
         self.store = NoHistory()
         self.sealing = Sealing(Vault([bytes(32)]))
         self.waiting = MemoryWaiting()
-        self.doors = create_doors(self, self.options)
-        self.hook = self.doors.hook
+        self.endpoints = create_endpoints(self, self.options)
+        self.hook = self.endpoints.hook
 
     async def send(
         self,
@@ -294,7 +294,7 @@ class HookOverMemory:
             all_headers.append((b"content-length", b"%d" % sum(map(len, chunks))))
         raw_path = ("/resume/" if resume else "/hook/") + path
         request = HookRequest(method, path, raw_path.encode(), query, all_headers, _arriving(chunks), "192.0.2.1")
-        return await (self.doors.resume if resume else self.hook).handle(request)
+        return await (self.endpoints.resume if resume else self.hook).handle(request)
 
 
 async def _arriving(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:

@@ -12,8 +12,8 @@ import aiohttp
 
 from hookline.cli.access.credentials import CredentialAccess, LocalCredentials, RemoteCredentials
 from hookline.cli.access.executions import ExecutionAccess, LocalExecutions, RemoteExecutions
+from hookline.cli.access.flow_values import FlowValuesAccess, LocalFlowValues, RemoteFlowValues
 from hookline.cli.access.flows import FlowAccess, LocalFlows, RemoteFlows
-from hookline.cli.access.kept import KeptAccess, LocalKept, RemoteKept
 from hookline.cli.access.refused import LocalRefused, RefusedAccess, RemoteRefused
 from hookline.cli.access.repairs import LocalRepairs, RemoteRepairs, RepairAccess
 from hookline.cli.access.storage import LocalStorage, RemoteStorage, StorageAccess
@@ -25,17 +25,26 @@ from hookline.runtime.system_clock import SystemClock
 
 
 class Access(
-    ExecutionAccess, RepairAccess, FlowAccess, KeptAccess, CredentialAccess, RefusedAccess, StorageAccess, Protocol
+    ExecutionAccess,
+    RepairAccess,
+    FlowAccess,
+    FlowValuesAccess,
+    CredentialAccess,
+    RefusedAccess,
+    StorageAccess,
+    Protocol,
 ):
     """What a server holds. Values are JSON, shaped as the admin API shapes them."""
 
 
-class _LocalAccess(LocalExecutions, LocalRepairs, LocalFlows, LocalKept, LocalCredentials, LocalRefused, LocalStorage):
+class _LocalAccess(
+    LocalExecutions, LocalRepairs, LocalFlows, LocalFlowValues, LocalCredentials, LocalRefused, LocalStorage
+):
     """Without a server."""
 
 
 class _RemoteAccess(
-    RemoteExecutions, RemoteRepairs, RemoteFlows, RemoteKept, RemoteCredentials, RemoteRefused, RemoteStorage
+    RemoteExecutions, RemoteRepairs, RemoteFlows, RemoteFlowValues, RemoteCredentials, RemoteRefused, RemoteStorage
 ):
     """Through a running server's admin API."""
 

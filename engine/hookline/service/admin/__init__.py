@@ -15,8 +15,8 @@ from hookline.service.admin.deploys import add_deploys
 from hookline.service.admin.errors import problem
 from hookline.service.admin.events import add_events
 from hookline.service.admin.executions import add_executions
+from hookline.service.admin.flow_values import add_flow_values
 from hookline.service.admin.flows import add_flows
-from hookline.service.admin.kept import add_kept
 from hookline.service.admin.many import add_many
 from hookline.service.admin.recordings import add_recordings
 from hookline.service.admin.refused import add_refused
@@ -49,7 +49,7 @@ def _api(engine: Engine, token: str) -> Blueprint:
         add_refused,
         add_components,
         add_deploys,
-        add_kept,
+        add_flow_values,
         add_recordings,
         add_storage,
         add_executions,

@@ -8,10 +8,10 @@ from hookline.testing.contract_store.credentials import CredentialsContract
 from hookline.testing.contract_store.dead_letters import DeadLettersContract
 from hookline.testing.contract_store.ends import EndsContract
 from hookline.testing.contract_store.files import FilesContract
+from hookline.testing.contract_store.flow_values import FlowValuesContract
 from hookline.testing.contract_store.flows import FlowsContract
 from hookline.testing.contract_store.items import ItemsContract
 from hookline.testing.contract_store.journal import JournalContract
-from hookline.testing.contract_store.kept import KeptContract
 from hookline.testing.contract_store.lists import ListsContract
 from hookline.testing.contract_store.purging import PurgingContract
 from hookline.testing.contract_store.refused import RefusedContract
@@ -37,7 +37,7 @@ class StoreContract(
     FilesContract,
     RefusedContract,
     FlowsContract,
-    KeptContract,
+    FlowValuesContract,
     PurgingContract,
     CredentialsContract,
     SealsContract,

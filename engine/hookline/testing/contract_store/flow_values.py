@@ -14,7 +14,7 @@ from hookline.testing.contract_store.store_fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes
 
 
-class KeptContract(StoreFixtures):
+class FlowValuesContract(StoreFixtures):
     """What flows keep from one execution to the next."""
 
     async def test_a_value_is_kept_under_its_key_until_it_is_removed(self, store: Store, envelopes: Envelopes) -> None:

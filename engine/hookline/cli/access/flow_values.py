@@ -9,10 +9,10 @@ from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, flow_path
 from hookline.errors import FlowNotFound, Malformed
 from hookline.ports import SetState
-from hookline.service.admin.kept import kept_view, one_kept, setting
+from hookline.service.admin.flow_values import kept_view, one_kept, setting
 
 
-class KeptAccess(Protocol):
+class FlowValuesAccess(Protocol):
     """Values are JSON, shaped as the admin API shapes them."""
 
     async def kept(self, flow_id: str, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
@@ -30,7 +30,7 @@ class KeptAccess(Protocol):
         ...
 
 
-class LocalKept(Local):
+class LocalFlowValues(Local):
     """Without a server."""
 
     async def kept(self, flow_id: str, cursor: str | None, limit: int) -> Mapping[str, Any]:
@@ -53,7 +53,7 @@ class LocalKept(Local):
         await self._store.commit([SetState(flow_id, key, None, self._clock.now())])
 
 
-class RemoteKept(Remote):
+class RemoteFlowValues(Remote):
     """Through a running server's admin API."""
 
     async def kept(self, flow_id: str, cursor: str | None, limit: int) -> Mapping[str, Any]:

@@ -8,8 +8,8 @@ from quart import Blueprint, Response, request
 
 from hookline.clock import rfc3339
 from hookline.errors import FlowNotFound, Malformed, NothingKept, StepError
+from hookline.flow_values import check_key, packed
 from hookline.jsontypes import decode
-from hookline.kept import check_key, packed
 from hookline.ports import SetState, Store
 from hookline.runtime.engine import Engine
 from hookline.service.admin.messages import PAGE, answer, limit_of, paged, query
@@ -56,7 +56,7 @@ def setting(flow_id: str, key: str, value: bytes, at: datetime) -> SetState:
     return SetState(flow_id, key, made, at)
 
 
-def add_kept(api: Blueprint, engine: Engine) -> None:
+def add_flow_values(api: Blueprint, engine: Engine) -> None:
     """Add the routes."""
 
     @api.get("/flows/<flow_id>/state")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from hookline.api import Connector, Context, Count, StepError, hookimpl
+from hookline.flow_values import check_key
 from hookline.jsontypes import decode
-from hookline.kept import check_key
 from hookline.model.execution import State
 from hookline.ports import SetState
 from tests.integration.engine_harness import Harness, act, each, fails
