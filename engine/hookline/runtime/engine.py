@@ -4,17 +4,16 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 
 from hookline.clock import Clock
 from hookline.connector import Action
-from hookline.errors import ConfigError, ExecutionNotFound, FlowNotFound, StoreError
-from hookline.flows.catalog import Catalog, CatalogChanges
+from hookline.errors import ConfigError, ExecutionNotFound
+from hookline.flows.catalog import Catalog
 from hookline.flows.compiled import CompiledFlow
-from hookline.flows.watch import watch
 from hookline.http import HttpClient
 from hookline.ids import Ids
 from hookline.model.execution import Outcome, State
@@ -28,12 +27,10 @@ from hookline.ports import (
     Change,
     Discard,
     End,
-    Publish,
     Queue,
     Release,
     Reopen,
     Store,
-    Unblock,
 )
 from hookline.registry import Registry
 from hookline.resume_token import ResumeTokens
@@ -49,7 +46,6 @@ from hookline.runtime.fit import Fitting
 from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
-from hookline.runtime.journal import STORE_RETRY
 from hookline.runtime.kept_versions import KeptVersions
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.moves import Moves
@@ -62,6 +58,7 @@ from hookline.runtime.replies import Replies
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.runner import Runner
 from hookline.runtime.sealing import Sealing, check_not_erased
+from hookline.runtime.served_flows import ServedFlows
 from hookline.runtime.services import Services
 from hookline.runtime.source import SourceServices
 from hookline.runtime.sources import Sources
@@ -72,9 +69,6 @@ from hookline.runtime.timers import Timers
 from hookline.runtime.versions import FlowVersions
 from hookline.runtime.waiting_steps import WaitingSteps
 from hookline.vault import Vault
-
-#: Executions that run side by side of a flow that doesn't say how many, since it isn't there any more.
-_LEFT_BEHIND: Final = 16
 
 
 class Engine:
@@ -109,7 +103,11 @@ class Engine:
         vault = Vault(options.secret_keys)
         self.sealing = Sealing(vault)
         self.credentials = Credentials(
-            self.store, vault, registry.credential_types, self.clock, [self._credential_changed]
+            self.store,
+            vault,
+            registry.credential_types,
+            self.clock,
+            [lambda name: self._served.credential_changed(name)],
         )
         self.catalog = Catalog(options.flows, registry, environment=options.environment)
         self._versions = FlowVersions(self.catalog, self.store)
@@ -157,16 +155,29 @@ class Engine:
         fitting = Fitting(services, registry.actions, self.resume_url)
         self.moves = Moves(self.store, self.queue, self._versions, self.versions, fitting, self.clock)
         self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started, self.resume_url)
+        self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
+        self._served = ServedFlows(
+            store=self.store,
+            queue=self.queue,
+            catalog=self.catalog,
+            versions=self._versions,
+            states=self.states,
+            dispatcher=self._dispatcher,
+            runner=self._runner,
+            sources=self.sources,
+            options=options,
+            clock=self.clock,
+            log=self.log,
+        )
         self._replaying = Replaying(
             store=self.store,
             versions=self._versions,
             intake=self.intake,
-            wake=self._look_at,
+            wake=self._served.look_at,
             sealing=self.sealing,
             clock=self.clock,
             ids=self.ids,
         )
-        self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
         purger = Purger(self.store, self.clock, self.log, self.retention_of)
         self._sweeper = Sweeper(
             self.store, self.blobs, self.clock, self.log, options.file_retention, options.max_request_time, purger
@@ -178,8 +189,6 @@ class Engine:
             )
             self.intake.full = self._full
         self._background: asyncio.Task[None] | None = None
-        self._unblock = asyncio.Event()
-        self._opening = asyncio.Lock()
         self.failed = asyncio.Event()
         """Set when a part of the engine died: it must be stopped, and the process with it."""
 
@@ -206,13 +215,10 @@ class Engine:
             # A bucket that isn't there is better found now than by the first file that comes.
             await self.blobs.ping()
             await self.credentials.load()
-            self._report(self.catalog.refresh())
-            await self.states.load(self._flows())
-            await self._publish()
-            await self._unblock_all()
+            await self._served.load()
             for flow_id, (count, _) in (await self.store.backlog()).items():
                 self.intake.queued(flow_id, count)
-            await self._open_lanes()
+            await self._served.open_lanes()
         except BaseException:
             await self._close()
             raise
@@ -264,17 +270,8 @@ class Engine:
             limit = flow.document.timeout
             changes = [Reopen(execution_id, now, None if limit is None else now + limit), rebind]
         await self.store.commit(changes)
-        if execution.flow_id not in self._dispatcher.lanes():
-            # A flow that isn't there any more may have had nothing left to do.
-            await self._open_lanes()
-        await self.queue.wake(execution.flow_id, execution_id)
+        await self._served.look_at(execution.flow_id, execution_id)
         self.events.reopened(execution.flow_id, execution_id)
-
-    async def _look_at(self, flow_id: str, execution_id: str) -> None:
-        """Let an execution be taken that is ready."""
-        if flow_id not in self._dispatcher.lanes():
-            await self._open_lanes()
-        await self.queue.wake(flow_id, execution_id)
 
     async def replay(
         self,
@@ -371,25 +368,14 @@ class Engine:
 
     async def refresh(self) -> None:
         """Take the flows' files as they are now. Raises StoreError and OSError; doing it again makes up for both."""
-        self._report(self.catalog.refresh())
-        self._runner.causes_changed()
-        await self.states.load(self._flows())
-        await self._publish()
-        await self._open_lanes()
-        await self._unblock_all()
+        await self._served.refresh()
 
     async def set_state(self, flow_id: str, state: FlowState | None) -> None:
         """Let a flow be active, paused or stopped until somebody decides otherwise, or its file says something else.
 
         None: what its file says holds. Raises FlowNotFound where no version of it serves, and StoreError.
         """
-        entry = self.catalog.entries.get(flow_id)
-        if entry is None or entry.flow is None:
-            raise FlowNotFound(f"there is no flow {flow_id!r} that serves")
-        await self.states.decide(entry.flow, state)
-        self._runner.causes_changed()
-        await self._open_lanes()
-        await self._unblock_all()
+        await self._served.decide(flow_id, state)
 
     def current(self, flow_id: str) -> CompiledFlow:
         """The version of a flow that serves. Raises FlowNotFound, and FlowInvalid where none can."""
@@ -410,59 +396,6 @@ class Engine:
         }
         self.metrics.show_backlog(backlog, dict(await self.store.counts()))
 
-    def _report(self, changes: CatalogChanges) -> None:
-        for entry in changes.broken:
-            serving = entry.flow.version if entry.flow is not None else None
-            for problem in entry.errors:
-                self.log.error("flow is broken", flow_id=entry.id, problem=str(problem), still_serving=serving)
-
-    def _flows(self) -> list[CompiledFlow]:
-        return [entry.flow for entry in self.catalog.entries.values() if entry.flow is not None]
-
-    async def _publish(self) -> None:
-        """Keep the versions that serve, those included that couldn't be kept when they began to."""
-        flows = [flow for flow in self._flows() if self._versions.published.get(flow.id) != flow.version]
-        if flows:
-            now = self.clock.now()
-            changes: list[Change] = [Publish(flow.id, flow.version, flow.source, now) for flow in flows]
-            await self.store.commit(changes)
-            self._versions.published.update({flow.id: flow.version for flow in flows})
-
-    async def _open_lanes(self) -> None:
-        if self.options.role == "webhook":
-            return
-        async with self._opening:
-            with_work = await self.store.flows_with_work()
-            flows = self._flows()
-            # Paused and stopped ones begin nothing, and what has begun goes on.
-            idle = {flow.id for flow in flows if self.states.of(flow) != "active"}
-            lanes = {flow.id: (flow.document.concurrency, flow.id in idle) for flow in flows}
-            for flow_id in with_work:
-                # Deleted, or broken since before the start. What has begun goes on with the version that it has; what
-                # hasn't says what it waits for.
-                lanes.setdefault(flow_id, (_LEFT_BEHIND, False))
-            for flow_id in self._dispatcher.lanes() - lanes.keys():
-                await self._dispatcher.close(flow_id)
-            for flow_id, (concurrency, begun_only) in lanes.items():
-                await self._dispatcher.open(flow_id, concurrency, begun_only=begun_only)
-            if self.options.triggers:
-                self.sources.adopt(flow for flow in flows if flow.id not in idle)
-
-    async def _unblock_all(self) -> None:
-        """Let executions that lacked something try again."""
-        flows = tuple(await self.store.flows_with_work())
-        if not flows:
-            return
-        now = self.clock.now()
-        await self.store.commit([Unblock(flow_id, now) for flow_id in flows])
-        for flow_id in flows:
-            await self.queue.wake(flow_id, "")
-
-    def _credential_changed(self, _name: str) -> None:
-        self._runner.causes_changed()
-        self.sources.try_again()
-        self._unblock.set()
-
     async def _run_background(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
@@ -472,38 +405,16 @@ class Engine:
                     if self.disk_budget is not None:
                         group.create_task(self.disk_budget.run())
                     group.create_task(self.sources.run())
-                group.create_task(self._follow_credentials())
+                group.create_task(self._served.follow_credentials())
                 group.create_task(self.refusals.run())
                 if self.options.watch:
-                    group.create_task(self._follow_files())
+                    group.create_task(self._served.follow_files())
         except asyncio.CancelledError:
             raise
         except BaseException:
             self.log.critical("a part of the engine died", exc_info=True)
             self.failed.set()
             raise
-
-    async def _follow_files(self) -> None:
-        async for _ in watch(self.options.flows):
-            while True:
-                try:
-                    await self.refresh()
-                except (StoreError, OSError) as error:
-                    self.log.error("changed flows can't be taken; trying again", error=str(error))
-                    await self.clock.sleep(STORE_RETRY)
-                else:
-                    break
-
-    async def _follow_credentials(self) -> None:
-        while True:
-            await self._unblock.wait()
-            self._unblock.clear()
-            try:
-                await self._unblock_all()
-            except StoreError as error:
-                self.log.error("blocked executions can't be woken; trying again", error=error.message)
-                await self.clock.sleep(STORE_RETRY)
-                self._unblock.set()
 
     async def _close(self) -> None:
         # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.
