@@ -53,6 +53,12 @@ def flows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def _no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pytest within pytest forgets what it has imported: it would import Hypothesis anew each time, for seconds."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def test_coverage_names_the_steps_and_branches_that_no_case_has_come_to_with_their_lines(flows: Path) -> None:
     found = json.loads(hookline("test", "--coverage", "-k", "SMALL", "--json").stdout)["coverage"]
     (flow,) = found["flows"]
@@ -96,8 +102,8 @@ def test_a_name_that_no_case_has_is_wrong_usage(flows: Path) -> None:
 
 def test_pytest_runs_cases_where_the_plugin_is_asked_for(pytester: pytest.Pytester) -> None:
     write(pytester.path, case("right", 1, "small"), case("wrong", 1, "large"))
-    pytester.runpytest_inprocess("-p", "no:xdist").assert_outcomes()
-    result = pytester.runpytest_inprocess("-p", "hookline.testing.pytest_plugin", "-p", "no:xdist")
+    pytester.runpytest_inprocess().assert_outcomes()
+    result = pytester.runpytest_inprocess("-p", "hookline.testing.pytest_plugin")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*body should be 'large', and is 'small'*"])
     assert "Traceback" not in result.stdout.str()
@@ -105,7 +111,7 @@ def test_pytest_runs_cases_where_the_plugin_is_asked_for(pytester: pytest.Pytest
 
 def test_pytest_says_what_is_wrong_with_a_case_file(pytester: pytest.Pytester) -> None:
     write(pytester.path, {**case("a", 1, "small"), "stub": {}})
-    result = pytester.runpytest_inprocess("-p", "hookline.testing.pytest_plugin", "-p", "no:xdist")
+    result = pytester.runpytest_inprocess("-p", "hookline.testing.pytest_plugin")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*orders.test.json:1:*did you mean 'stubs'*"])
 
@@ -127,5 +133,5 @@ def test_a_flow_is_run_in_three_lines_also_in_a_test_with_an_event_loop(pytester
         """
     )
     (pytester.path / "flows" / "orders.test.json").unlink()
-    result = pytester.runpytest_inprocess("-p", "hookline.testing.pytest_plugin", "-p", "no:xdist")
+    result = pytester.runpytest_inprocess("-p", "hookline.testing.pytest_plugin")
     result.assert_outcomes(passed=2)
