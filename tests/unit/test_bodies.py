@@ -100,6 +100,34 @@ def test_what_json_does_not_allow_is_malformed(text: bytes) -> None:
         read_json(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (b'{"a": "x\\ud800y"}', r"half of a surrogate pair, \ud800, stands alone at byte 8"),
+        (b'{"\\uD83D": 1}', r"half of a surrogate pair, \uD83D, stands alone at byte 2"),
+        (b'["\\ud83d\\ude00", "\\udc00"]', r"half of a surrogate pair, \udc00, stands alone at byte 18"),
+        (b'"\\ud83d\\u0041"', r"half of a surrogate pair, \ud83d, stands alone at byte 1"),
+        (b'["\\\\ud800", "\\ud801\\ud802\\udc00"]', r"half of a surrogate pair, \ud801, stands alone at byte 13"),
+        (b'{"a": "\xc3\xa9\xed\xa0\x80"}', "half of a surrogate pair stands alone at byte 9"),
+        (b'{"a": "x\xff"}', "it is not UTF-8 at byte 8"),
+    ],
+)
+def test_what_is_no_text_in_json_is_named_with_its_place(text: bytes, fault: str) -> None:
+    with pytest.raises(Malformed) as raised:
+        read_json(text)
+    assert raised.value.message == f"the body is not JSON: {fault}; send characters as UTF-8, or escaped whole"
+
+
+@pytest.mark.parametrize(
+    "text", [b'["a', b'["a\xc3', b'["\\ud83d', b'["\\ud83d\\ud', b'["\\\\ud800", ', b'{"a": "\\ud83d\\ude00", }']
+)
+def test_json_that_is_cut_off_or_wrong_elsewhere_says_nothing_of_surrogates(text: bytes) -> None:
+    with pytest.raises(Malformed) as raised:
+        read_json(text)
+    assert "surrogate" not in raised.value.message
+    assert "UTF-8" not in raised.value.message
+
+
 def test_json_may_be_128_levels_deep_and_wide_besides() -> None:
     assert read_json(b"[" * 128 + b"]" * 128).body is not None
     assert len(read_json(b"[" + b"[{}]," * 1000 + b"[]]").body) == 1001

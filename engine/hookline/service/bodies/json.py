@@ -21,6 +21,13 @@ MAX_VALUES: Final = 1_000_000
 """Values in one body, and keys, of which an object holds as many again."""
 MAX_ZEROS: Final = 10_000_000
 """What the exponents of exact fractions in one body add up to."""
+_LONE: Final = re.compile(
+    rb"\\(?:[^u]|u(?![dD][89abAB])(?![dD][c-fC-F])|u[dD][89abAB]..\\u[dD][c-fC-F])|(\\u[dD][89a-fA-F]..)", re.DOTALL
+)
+"""Escapes in JSON's strings; the group is half of a surrogate pair that stands alone."""
+_CUT_OFF: Final = re.compile(rb"(?:\\(?:u(?:[dD](?:[c-fC-F].?)?)?)?)?", re.DOTALL)
+"""What the end of a text may be, behind the first half of a pair, where the second is missing."""
+_REMEDY: Final = "send characters as UTF-8, or escaped whole"
 _EXPONENT: Final = re.compile(rb"[0-9][eE][+-]?([0-9]+)")
 
 
@@ -85,7 +92,7 @@ def read_json(
     except RecursionError:
         raise _too_deep(what) from None
     except ValueError as error:
-        raise Malformed(f"{what} is not JSON: {error}") from None
+        raise Malformed(f"{what} is not JSON: {_no_text(text, str(error)) or error}") from None
     # Only a text with that many opening brackets can be that deep: counting them is all that most bodies cost.
     if brackets > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
         raise _too_deep(what)
@@ -108,6 +115,29 @@ def _utf8(data: bytes, charset: str | None, what: str) -> bytes:
         # A JSON text begins with a character of ASCII, so that a leading zero byte says that the high end comes first.
         codec += "-be" if data.startswith(b"\0") else "-le"
     return decode_text(data, codec, what).encode()
+
+
+def _no_text(text: bytes, error: str) -> str | None:
+    """What in a JSON text stands for no character, and where, if that is why it can't be read.
+
+    The decoder says so of half of a surrogate pair only where much comes behind it, and else that the text was cut off;
+    and of what isn't UTF-8 it gives the place within its string.
+    """
+    if "codec" in error:
+        try:
+            text.decode()
+        except UnicodeDecodeError as fault:
+            at = fault.start
+            if text[at] == 0xED and text[at + 1 : at + 2] >= b"\xa0":
+                return f"half of a surrogate pair stands alone at byte {at}; {_REMEDY}"
+            return f"it is not UTF-8 at byte {at}; {_REMEDY}"
+    if "surrogate" in error or "truncated" in error:
+        for escape in _LONE.finditer(text):
+            half = escape[1]
+            if half is not None and _CUT_OFF.fullmatch(text, escape.end()) is None:
+                shown = half.decode("ascii", "replace")
+                return f"half of a surrogate pair, {shown}, stands alone at byte {escape.start()}; {_REMEDY}"
+    return None
 
 
 def deeper_than(value: Any, limit: int) -> bool:
