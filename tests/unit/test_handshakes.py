@@ -83,7 +83,7 @@ async def test_a_scheme_may_answer_methods_that_the_flow_does_not_take() -> None
     assert (await hook.send(b"{}", method="PUT")).status == 405
     silent = signed(Greeted(None))
     reply = await silent.send(method="GET", query=b"token=%7D", content_type=None)
-    assert (reply.status, dict(reply.headers)[b"allow"]) == (405, b"POST, HEAD")
+    assert (reply.status, dict(reply.headers)[b"allow"]) == (405, b"POST, HEAD, OPTIONS")
     assert silent.intake.accepted == []
 
 
@@ -94,7 +94,7 @@ async def test_rule_4_what_is_no_handshake_is_405_before_anything_is_verified() 
     hook = signed(Named(Answer(200, b"c")), client_rate="1/h")
     for query in (b"", b"tokens=%7D", b"a=token", b"%FF&b"):
         reply = await hook.send(method="GET", query=query, content_type=None)
-        assert (reply.status, dict(reply.headers)[b"allow"]) == (405, b"POST, HEAD")
+        assert (reply.status, dict(reply.headers)[b"allow"]) == (405, b"POST, HEAD, OPTIONS")
     assert (await hook.send(method="GET", query=b"a&%74oken=%7D", content_type=None)).body == b"c"
     taking = signed(Named(None), methods=("GET", "POST"))
     assert (await taking.send(method="GET", query=b"a=1", content_type=None)).status == 401

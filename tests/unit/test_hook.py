@@ -59,7 +59,9 @@ async def test_other_methods_get_405_with_allow() -> None:
     hook = HookOverMemory(webhook_flow(methods=("POST", "PUT")))
     reply = await hook.send(b"{}", method="PATCH")
     assert document(reply)["code"] == "request.method"
-    assert dict(reply.headers)[b"allow"] == b"POST, PUT, HEAD"
+    assert dict(reply.headers)[b"allow"] == b"POST, PUT, HEAD, OPTIONS"
+    asked = await hook.send(method="OPTIONS", content_type=None)
+    assert (asked.status, dict(asked.headers)[b"allow"]) == (204, b"POST, PUT, HEAD, OPTIONS")
     assert (await hook.send(b"{}", method="PUT")).status == 202
 
 

@@ -151,7 +151,7 @@ async def test_once_the_execution_has_ended_there_is_no_page() -> None:
 async def test_a_method_that_the_step_does_not_take_is_refused() -> None:
     hook = waiting()
     reply = await call(hook, method="DELETE")
-    assert (reply.status, header(reply, b"allow")) == (405, b"POST, HEAD")
+    assert (reply.status, header(reply, b"allow")) == (405, b"POST, HEAD, OPTIONS")
     assert (await call(waiting(methods=["PUT"]), method="PUT")).status == 202
 
 

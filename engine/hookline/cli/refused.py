@@ -43,7 +43,12 @@ def refused(flow_id: str | None, cursor: str | None, limit: int, as_json: bool, 
 
 def _plain(text: str) -> str:
     """Text without what a terminal would obey: whoever was refused has written some of it."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+    return "".join(one if one.isprintable() else _escaped(ord(one)) for one in text)
+
+
+def _escaped(code: int) -> str:
+    """As Python writes it: each form has digits of one number, so that what comes behind isn't taken for one of them."""
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 async def _list(settings: Settings, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:

@@ -5,16 +5,16 @@ from typing import Final
 
 from hookline.model.webhook import Cors, RequestSettings
 from hookline.service.exchange import HookReply
+from hookline.service.methods import allow
 
 _OURS: Final = (b"vary", b"access-control-allow-origin")
 
 
 def options(webhook: RequestSettings, headers: Mapping[str, str]) -> HookReply:
     """The answer to OPTIONS: a browser's preflight, or somebody's question what the hook takes."""
-    methods = ", ".join(("HEAD", "OPTIONS", *webhook.methods)).encode()
     cors, origin = webhook.cors, headers.get("origin")
     if cors is None or origin is None or "access-control-request-method" not in headers:
-        return HookReply(204, ((b"allow", methods),))
+        return HookReply(204, ((b"allow", allow(webhook).encode()),))
     if _allowed(cors, origin) is None:
         # Without the headers that allow it, the browser does not send.
         return HookReply(204, ((b"vary", b"Origin"),))

@@ -27,6 +27,7 @@ from hookline.service.bodies.reader import BodyReader, Limits
 from hookline.service.bodies.received import Received
 from hookline.service.clients import Address, Clients, ForwardedHeader, Networks, check_address
 from hookline.service.exchange import HookRequest
+from hookline.service.methods import allow
 from hookline.service.refusing import Beginning, Seen
 from hookline.service.request_headers import Headers
 from hookline.service.staging import Staged, stage
@@ -81,10 +82,8 @@ class Purpose(msgspec.Struct, frozen=True):
 
     def not_taken(self) -> MethodNotAllowed:
         """What a request of another method gets."""
-        methods = self.settings.methods
-        return MethodNotAllowed(
-            f"{self.name!r} takes {', '.join(methods)}", headers=[("allow", ", ".join((*methods, "HEAD")))]
-        )
+        taken = ", ".join(self.settings.methods)
+        return MethodNotAllowed(f"{self.name!r} takes {taken}", headers=[("allow", allow(self.settings))])
 
 
 class Taken(msgspec.Struct, frozen=True):
