@@ -47,7 +47,7 @@ def _plain(text: str) -> str:
 
 
 def _escaped(code: int) -> str:
-    """As Python writes it: each form has digits of one number, so that what comes behind isn't taken for one of them."""
+    """As Python writes it: each form has its number of digits, so that none that follows is taken for one."""
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
