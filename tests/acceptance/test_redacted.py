@@ -94,6 +94,43 @@ def server(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Ser
         ),
     ):
         made.flow({"id": id_, "trigger": HOOK, **settings, "steps": steps})
+    fenced = {"id": "late", "use": "fail", "with": {"message": "late", "code": "late"}, "when": "$.vars.strict"}
+    for id_, steps, settings in (
+        (
+            "streams",
+            [
+                {"id": "rows", "use": "csv.parse", "with": {"text": "$.body.csv", "stream": True}},
+                {
+                    "id": "each",
+                    "foreach": "$.body",
+                    "collect": "results",
+                    "steps": [{"id": "one", "use": "map", "with": {"body": "{{ item.pin }} of {{ item.name }}"}}],
+                },
+                fenced,
+            ],
+            {"redact": ["$.steps.rows.body[*].pin", "$.body.csv"], "vars": {"strict": False}},
+        ),
+        (
+            "judges",
+            [{"id": "judge", "use": "log", "with": {"message": "x"}, "when": "{{ trigger.body.card.number }}"}],
+            masks,
+        ),
+        ("large", [{"id": "kept", "use": "map", "with": {"body": "{{ body.again }}"}}], masks),
+        (
+            "repeats",
+            [
+                {"id": "asked", "use": "webhook", "with": {"timeout": "1h"}},
+                {"id": "later", "use": "fail", "with": {"message": "{{ body.pin }} is wrong", "code": "pin.wrong"}},
+            ],
+            {"redact": ["$.body.pin"]},
+        ),
+        (
+            "makes",
+            [{"id": "made", "use": "map", "with": {"body": {"token": TOKEN}}}, fenced],
+            {"redact": ["$.steps.made.body.token"], "vars": {"strict": True}},
+        ),
+    ):
+        made.flow({"id": id_, "trigger": HOOK, **settings, "steps": steps})
     replies = [numbered, {"id": "said", "use": "reply", "with": {"body": {"last": "{{ body.to }}"}}}]
     reply = {"use": "webhook", "with": {"verify": "none", "respond": "reply", "dedupe_key": "$.body.order"}}
     made.flow({"id": "answers", "trigger": reply, **masks, "steps": replies})
@@ -231,6 +268,71 @@ def test_at_every_depth(server: ServerProcess, sink: Sink) -> None:
     assert bodies(sink)[-1] == {"token": TOKEN, "at": 1}
     hidden(server, id_, PIN)
     assert TOKEN not in shown(server, id_)
+
+
+def test_items_of_a_stream(server: ServerProcess) -> None:
+    """Each is known as soon as it is used."""
+    id_ = accepted(server, "streams", {"csv": f"name,pin\nann,{PIN}-1\nbob,{PIN}-2\n"})
+    succeeded(server, id_)
+    hidden(server, id_, PIN)
+
+
+def test_what_an_error_quotes(server: ServerProcess) -> None:
+    """Of a long value it quotes a part."""
+    long = "".join(chr(97 + number * 7 % 26) for number in range(80))
+    id_ = accepted(server, "judges", {"card": {"number": long}})
+    assert server.ended(id_)["error"]["code"].startswith("expression")
+    hidden(server, id_, long[:16])
+
+
+@pytest.mark.parametrize("size", [100, 2_000_000])
+def test_a_message_of_any_size(server: ServerProcess, size: int) -> None:
+    """The value is found where no path names it, too; and it may be a word that we use ourselves."""
+    for number in (CARD, "body", "headers"):
+        id_ = accepted(server, "large", {"card": {"number": number}, "again": f"a {number} b", "fill": "x" * size})
+        succeeded(server, id_)
+        assert server.get(f"/api/v1/executions/{id_}/recording")[1]["body"]["again"] == "a *** b"
+    assert on_disk(server.folder, CARD) == []
+
+
+def test_a_call_that_repeats_what_came_before(server: ServerProcess) -> None:
+    """It is encrypted until its step takes it."""
+    id_ = accepted(server, "repeats", {"pin": PIN})
+    eventually("it waits", lambda: server.get(f"/api/v1/executions/{id_}")[1]["state"] == "waiting")
+    assert call(server, server.get(f"/api/v1/executions/{id_}")[1]["waits"][0]["url"], {"pin": PIN}) == 202
+    assert server.ended(id_)["error"]["message"] == "*** is wrong"
+    hidden(server, id_, PIN)
+
+
+def test_names_of_files(server: ServerProcess) -> None:
+    """A sender may call a file by the number."""
+    form = (
+        f'--b\r\nContent-Disposition: form-data; name="pin"\r\n\r\n{PIN}\r\n'
+        f'--b\r\nContent-Disposition: form-data; name="f"; filename="{PIN}.txt"\r\n\r\nhello\r\n--b--\r\n'
+    )
+    sent = {"Content-Type": "multipart/form-data; boundary=b"}
+    status, answer, _ = server.request("POST", "/hook/repeats", form.encode(), sent)
+    assert status == 202, answer
+    hidden(server, answer["execution_id"], PIN)
+    recorded = f"/api/v1/executions/{answer['execution_id']}"
+    assert operate(server, f"{recorded}/cancel")[0] in (200, 202, 204)
+    server.ended(answer["execution_id"])
+    assert [file["filename"] for file in server.get(f"{recorded}/recording")[1]["attachments"]] == ["***.txt"]
+
+
+def test_what_only_steps_had_is_erased_as_well(server: ServerProcess) -> None:
+    """A replay from a step needs it, and so does a retry."""
+    id_ = accepted(server, "makes", {"order": 1})
+    assert server.ended(id_)["state"] == "failed"
+    status, answer = operate(server, f"/api/v1/executions/{id_}/replay?from=late")
+    assert status in (200, 202), answer
+    server.ended(answer["execution_id"])
+    assert TOKEN not in shown(server, answer["execution_id"])
+    assert operate(server, f"/api/v1/executions/{id_}/discard")[0] in (200, 202, 204)
+    for deed in ("replay?from=late", "retry"):
+        status, problem = operate(server, f"/api/v1/executions/{id_}/{deed}")
+        assert (status, problem["code"]) == (409, "execution.not_replayable"), problem
+    assert operate(server, f"/api/v1/executions/{answer['execution_id']}/retry")[0] in (200, 202, 204)
 
 
 def test_a_reply_is_given_whole_and_stored_masked(server: ServerProcess) -> None:

@@ -62,6 +62,19 @@ class Redaction:
             for place in self._places()
         )
 
+    @property
+    def of_steps(self) -> bool:
+        """Whether anything is redacted of what steps give."""
+        return any(place[0] in ("steps", Step.DEEP) for place in self._places())
+
+    def in_item(self, item: Any, found: list[Any]) -> None:
+        """Add to `found` what is redacted of an item of a stream, whichever step gave it."""
+        for place in self._places():
+            if place[0] is Step.DEEP:
+                without(item, place, found)
+            elif place[0] == "steps":
+                without({"body": [item]}, place[2:], found)
+
     def alike(self, value: Any) -> Any:
         """A step's input or result without what stands at the places where the message's body has it redacted.
 

@@ -15,6 +15,17 @@ MASK: Final = "***"
 _ANYWHERE: Final = 6
 #: Letters of a text that is hidden only where it is the whole.
 _ALONE: Final = 2
+#: First letters by which texts are found where there are many; at most so many as the shortest has.
+_START: Final = 3
+#: Texts that one pattern looks for.
+_AT_ONCE: Final = 40
+#: Letters of all texts together; beyond, nothing is shown.
+_MOST_LETTERS: Final = 10_000_000
+#: Letters that part of a text has in common with it by no accident.
+_COMMON: Final = 12
+_MOST_COMPARED: Final = 50_000_000
+#: Digits of a number that is written out.
+_EXPONENT: Final = 40
 
 
 class Step(Enum):
@@ -76,36 +87,70 @@ class Hidden:
     """Values that are to be seen nowhere: texts and numbers. True, false and null say too little to be known again."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        self._texts: dict[str, None] = dict.fromkeys(texts)
+        self._texts: dict[str, None] = {}
+        self._letters = 0
+        self._forms: dict[str, None] = {}
+        """What is looked for in other texts."""
+        self._starts: dict[str, set[int]] = {}
+        """From the first letters of these to their lengths."""
         self._pattern: re.Pattern[str] | None = None
+        self.everything = False
+        """There are too many to be looked for, or some are not known: then nothing is shown at all."""
+        for text in texts:
+            self._add(text)
 
     def __len__(self) -> int:
         return len(self._texts)
+
+    def __bool__(self) -> bool:
+        return self.everything or bool(self._texts)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._texts)
 
     def add(self, value: Any) -> None:
         """Hide a value, or whatever is in it."""
-        before = len(self._texts)
         for leaf in _leaves(value):
-            self._texts.setdefault(leaf)
-        if len(self._texts) != before:
-            self._pattern = None
+            if self._letters > _MOST_LETTERS:
+                self.everything = True
+                return
+            self._add(leaf)
 
     def text(self, text: str) -> str:
         """A text, without those in it."""
-        if not self._texts:
-            return text
-        if text in self._texts:
+        if self.everything or text in self._texts:
             return MASK
+        if not self._forms:
+            return text
+        if len(self._forms) > _AT_ONCE:
+            return self._scanned(text)
         if self._pattern is None:
-            self._pattern = _pattern(self._texts)
+            # The longest first, so that none is left half.
+            parts = [_part(form) for form in sorted(self._forms, key=len, reverse=True)]
+            self._pattern = re.compile("|".join(parts))
         return self._pattern.sub(MASK, text)
+
+    def excerpt(self, text: str) -> str:
+        """The same for a text that may quote some of a long one: what they have in common is hidden too."""
+        text = self.text(text)
+        long = [one for one in self._texts if len(one) > 2 * _COMMON]
+        if not long or self.everything:
+            return text
+        if self._letters * len(text) > _MOST_COMPARED:
+            return MASK
+        runs = {one[start : start + _COMMON] for one in long for start in range(len(one) - _COMMON + 1)}
+        shown: list[str] = []
+        start = end = 0
+        for at in range(len(text) - _COMMON + 1):
+            if text[at : at + _COMMON] in runs:
+                if at >= end:
+                    shown += (text[start:at], MASK)
+                start = end = at + _COMMON
+        return "".join((*shown, text[start:]))
 
     def value(self, value: Any) -> Any:
         """A JSON value without those in it, copied as far as it changes."""
-        if not self._texts:
+        if not self:
             return value
         if isinstance(value, str):
             shown = self.text(value)
@@ -116,8 +161,45 @@ class Hidden:
             return value if all(new.get(key, MASK) is item for key, item in value.items()) else new
         if isinstance(value, list):
             return _changed(value, {place: self.value(item) for place, item in enumerate(value)})
-        text = _number(value)
-        return MASK if text is not None and text in self._texts else value
+        forms = _number(value)
+        return MASK if forms and (self.everything or not self._texts.keys().isdisjoint(forms)) else value
+
+    def _add(self, text: str) -> None:
+        if text in self._texts:
+            return
+        self._texts[text] = None
+        self._letters += len(text)
+        if len(text) <= _ALONE:
+            return
+        # As they are, and as they stand in URLs and in JSON.
+        for form in (text, quote(text, safe=""), quote_plus(text), encode(text).decode()[1:-1]):
+            if form not in self._forms:
+                self._forms[form] = None
+                self._starts.setdefault(form[:_START], set()).add(len(form))
+                self._pattern = None
+
+    def _scanned(self, text: str) -> str:
+        """A pattern of many texts would try each of them at each letter."""
+        shown: list[str] = []
+        start = at = 0
+        while at <= len(text) - _START:
+            lengths = self._starts.get(text[at : at + _START])
+            found = 0 if lengths is None else max((one for one in lengths if self._stands(text, at, one)), default=0)
+            if found:
+                shown += (text[start:at], MASK)
+                start = at = at + found
+            else:
+                at += 1
+        return "".join((*shown, text[start:])) if shown else text
+
+    def _stands(self, text: str, at: int, length: int) -> bool:
+        end = at + length
+        if text[at:end] not in self._forms or end > len(text):
+            return False
+        if length >= _ANYWHERE:
+            return True
+        around = text[at - 1 : at] + text[end : end + 1]
+        return not any(letter == "_" or letter.isalnum() for letter in around)
 
 
 def _leaves(value: Any) -> Iterator[str]:
@@ -131,26 +213,20 @@ def _leaves(value: Any) -> Iterator[str]:
         elif isinstance(one, str):
             if one:
                 yield one
-        elif (text := _number(one)) is not None:
-            yield text
+        else:
+            yield from _number(one)
 
 
-def _number(value: Any) -> str | None:
+def _number(value: Any) -> tuple[str, ...]:
+    """The texts of a number: without an exponent, as JSON has it, and as Python writes it; none of what is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return None
-    return encode(value).decode()
-
-
-def _pattern(texts: Iterable[str]) -> re.Pattern[str]:
-    """What finds the texts in others: as they are, and as they stand in URLs and in JSON."""
-    forms: dict[str, None] = {}
-    for text in texts:
-        if len(text) > _ALONE:
-            for form in (text, quote(text, safe=""), quote_plus(text), encode(text).decode()[1:-1]):
-                forms.setdefault(form)
-    # The longest first, so that none is left half.
-    parts = [_part(form) for form in sorted(forms, key=len, reverse=True)]
-    return re.compile("|".join(parts) or r"(?!)")
+        return ()
+    exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if not -_EXPONENT < exact.adjusted() < _EXPONENT:
+        return (encode(value).decode(), str(value))
+    plain = f"{exact:f}"
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return (plain, encode(value).decode(), str(value))
 
 
 def _part(form: str) -> str:

@@ -256,9 +256,9 @@ class Engine:
         execution = await self.store.execution(execution_id)
         if execution is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        envelope = await readable(self.store, execution_id)
+        envelope = None if execution.discarded_at is None else await readable(self.store, execution_id)
         if envelope is not None:
-            check_not_erased(envelope)
+            check_not_erased(envelope, await self.store.journal(execution_id))
         now = self.clock.now()
         deadline = None
         if execution.deadline_at is not None and execution.started_at is not None:

@@ -26,6 +26,8 @@ from hookline.runtime.rate import RateLimit
 from hookline.runtime.sealing import Sealing
 from hookline.runtime.uninterrupted import uninterrupted
 
+#: Bytes of a body in which looking for what is redacted takes long.
+_LARGE: Final = 64 * 1024
 #: Seconds after which a sender may try again, where nothing better is known.
 RETRY_AFTER: Final = 30.0
 _log: Final = structlog.get_logger("hookline.runtime")
@@ -105,7 +107,9 @@ class Intake:
         if not self.open:
             raise Unavailable("the server is stopping", retry_after=5)
         envelope = in_order(flow, envelope)
-        large = self._sealing is not None and flow.redaction is not None and many(envelope.message.body)
+        large = flow.redaction is not None and (
+            len(envelope.body_json or envelope.raw or b"") > _LARGE or many(envelope.message.body)
+        )
         envelope = await self._aside.run(partial(self.sealed, flow, envelope), large=large)
         rate = self._rate(flow)
         try:

@@ -136,7 +136,10 @@ class Journal:
         await self.flush()
         if self._stored is None:
             self._stored = {one.path: one for one in await self._store.progress(self._execution_id)}
-        block = self._blocks[path] = BlockProgress(path, total, at, self._stored.pop(path, None))
+        stored = self._stored.pop(path, None)
+        if stored is not None and self._redactor is not None:
+            self._redactor.resumes_items()
+        block = self._blocks[path] = BlockProgress(path, total, at, stored)
         around = self._items.around(path)
         if around is not None:
             around.blocks.append(path)

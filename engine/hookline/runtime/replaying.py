@@ -25,7 +25,7 @@ from hookline.runtime.edited_input import edited_entry, edited_path
 from hookline.runtime.execution_vars import own_vars
 from hookline.runtime.intake import Intake, in_order
 from hookline.runtime.runner import Versions
-from hookline.runtime.sealing import Redactor, Sealing
+from hookline.runtime.sealing import Sealing, check_not_erased
 
 Which: TypeAlias = Literal["current", "same"]
 """The version on which it runs: that which serves now, or that on which the recorded one ran."""
@@ -109,6 +109,7 @@ class Replaying:
             dedupe_until=None,
             order_key=None,
             order_holds=False,
+            seal_key=None,
         )
         if step is None and edit:
             again = _edited(again, edit, exact=flow.exact)
@@ -117,10 +118,10 @@ class Replaying:
         if step is None and version == "current":
             await self._accept(flow, again, tail)
             return again.execution_id
-        entries: tuple[StepRecord, ...] = ()
+        entries: Sequence[StepRecord] = ()
         if step is not None:
-            entries = await self._before(old, flow, step, edit, redactor)
-        again = self._intake.sealed(flow, in_order(flow, again))
+            entries = await self._before(old, envelope, flow, step, edit)
+        again, entries = self._sealing.replayed(flow, in_order(flow, again), entries, redactor)
         id_ = again.execution_id
         timeout = flow.document.timeout
         deadline = None if timeout is None else now + timeout
@@ -129,7 +130,7 @@ class Replaying:
             Accept(again, begun=True),
             *self._versions.keeping(flow, now),
             Start(id_, flow.version, now, vars, deadline),
-            *((Record(id_, entries),) if entries else ()),
+            *((Record(id_, tuple(entries)),) if entries else ()),
             Park(id_, now, now, REPLAY),
             *tail,
         ]
@@ -170,12 +171,13 @@ class Replaying:
         await self._wake(again.flow_id, again.execution_id)
 
     async def _before(
-        self, old: Execution, flow: CompiledFlow, step: str, edit: Edit, redactor: Redactor | None
+        self, old: Execution, envelope: Envelope, flow: CompiledFlow, step: str, edit: Edit
     ) -> tuple[StepRecord, ...]:
         """The entries of what ran before a step, and of what is to reach it."""
         if edit.by_parts:
             raise NotReplayable("what reaches a step is replaced as a whole: give its body, or leave the step out")
         journal = await self._store.journal(old.id)
+        check_not_erased(envelope, journal)
         order = StepOrder(flow.steps)
         last = {record.path: record for record in journal}
         at = _path(order, old, last, step)
@@ -189,9 +191,7 @@ class Replaying:
             id_ = at.rpartition("/")[2].partition("[")[0]
             headers = None if edit.headers is None else dict(edit.headers)
             now = self._clock.now()
-            edited = edited_entry(len(kept) + 1, at, id_, edit.body, headers, now)
-            # What stays of the old journal is sealed already, with the key that the new execution has, too.
-            kept.append(edited if redactor is None else redactor.entry(edited))
+            kept.append(edited_entry(len(kept) + 1, at, id_, edit.body, headers, now))
         return tuple(kept)
 
 

@@ -45,6 +45,7 @@ from hookline.runtime.on_error import run_on_error
 from hookline.runtime.replies import FINISHED, Ended, read_reply
 from hookline.runtime.sealing import Redactor
 from hookline.runtime.services import Services
+from hookline.runtime.step_log import StepLog
 
 _ENDS: Final = {
     Ending.DONE: Outcome.COMPLETED,
@@ -150,9 +151,11 @@ class Runner:
             )
             await delivery.retry(STORE_RETRY)
         except Exception as error:
-            self._services.log.error("defect of the engine", execution_id=delivery.execution_id, exc_info=True)
-            said = f"the engine has a defect: {type(error).__name__}: {error}"
-            await self._give_up(delivery, ErrorInfo("engine.defect", said))
+            run = self._running[delivery.execution_id]
+            log = StepLog(self._services.log, delivery.execution_id, delivery.flow_id, "", run.redactor if run else None)
+            log.error("defect of the engine", exc_info=True)
+            info = ErrorInfo("engine.defect", f"the engine has a defect: {type(error).__name__}: {error}")
+            await self._give_up(delivery, info if run is None else run.shown(info))
 
     async def _run(self, delivery: Delivery) -> None:
         store, now, causes_gone = self._services.store, self._services.clock.now(), self._causes_gone

@@ -18,18 +18,20 @@ from hookline.jsontypes import decode, encode
 from hookline.model.callback import Call, FlowEnded, SealedCallback, pack_callback, unpack_callback
 from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.masking import MASK, Hidden
-from hookline.model.message import Envelope, Message
+from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.stream import STREAM
 from hookline.ports import KeepSeal, Store
 from hookline.seal import Seal
 from hookline.vault import Vault
 
-#: Texts times bytes of JSON through which they are looked for; where it would be more, the whole is masked.
-_WORK: Final = 1_000_000
+#: Bytes of JSON of a step's input or output through which values are looked for; of a larger one, the whole is masked.
+_LARGEST: Final = 256 * 1024
 #: Keys that are wrapped again in one commit.
 _PAGE: Final = 200
 #: What begins a line that is sealed: no JSON does.
 _SEALED_LINE: Final = b"!"
+#: What a foreach's entries say that they are of.
+FOREACH: Final = "foreach"
 
 
 class _Whole(msgspec.Struct, frozen=True, array_like=True):
@@ -37,11 +39,13 @@ class _Whole(msgspec.Struct, frozen=True, array_like=True):
 
     body: bytes
     headers: dict[str, str]
+    attachments: tuple[Attachment, ...]
     query: dict[str, Any]
     path: str
     raw: bytes | None
     raw_headers: tuple[tuple[str, str], ...]
     hidden: tuple[str, ...]
+    everything: bool
 
 
 _pack = msgspec.msgpack.Encoder()
@@ -83,40 +87,54 @@ class Redactor:
 
     def message(self, envelope: Envelope) -> Envelope:
         """A message with its redacted values masked, and the whole sealed beside them."""
-        message, arrival = envelope.message, envelope.arrival
+        message, arrival, hidden = envelope.message, envelope.arrival, self.hidden
         for text in envelope.hidden:
-            self.hidden.add(text)
-        scope = {"body": message.body, "headers": message.headers, "query": arrival.query, "path": arrival.path}
-        shown = self._without(scope) if self._rules is not None else scope
-        body_json = envelope.body_json if envelope.body_json is not None else encode(message.body)
-        if self._light(len(body_json)):
-            shown = self.hidden.value(shown)
+            hidden.add(text)
+        scope = _scope(envelope)
+        shown = self._without(scope)
+        body, headers, query, path = (hidden.value(shown[name]) for name in ("body", "headers", "query", "path"))
+        attachments = tuple(map(self._attachment, message.attachments))
         envelope = msgspec.structs.replace(envelope, hidden=(), seal_key=self.key)
-        if shown is scope and not self.hidden:
+        if not hidden and shown is scope:
             return envelope
+        body_json = envelope.body_json if envelope.body_json is not None else encode(message.body)
         whole = _Whole(
             body=body_json,
             headers=message.headers,
+            attachments=message.attachments,
             query=arrival.query,
             path=arrival.path,
             raw=envelope.raw,
             raw_headers=envelope.raw_headers,
-            hidden=tuple(self.hidden),
+            hidden=tuple(hidden),
+            everything=hidden.everything,
         )
-        masked_headers = {name for name, value in shown["headers"].items() if value == MASK}
+        # A redacted header, or all of them at once, is no object of texts any more.
+        headers = headers if isinstance(headers, dict) else dict.fromkeys(message.headers, MASK)
+        masked = {name for name in message.headers if headers.get(name) == MASK}
         raw_headers = tuple(
-            (name, MASK if name.lower() in masked_headers else self.hidden.text(value))
-            for name, value in envelope.raw_headers
+            (name, MASK if name.lower() in masked else hidden.text(value)) for name, value in envelope.raw_headers
         )
-        same = shown["body"] is message.body
+        same = body is message.body
         return msgspec.structs.replace(
             envelope,
-            message=Message(shown["body"], shown["headers"], message.attachments),
-            arrival=msgspec.structs.replace(arrival, query=shown["query"], path=shown["path"]),
-            body_json=body_json if same else encode(shown["body"]),
+            message=Message(body, {name: str(value) for name, value in headers.items()}, attachments),
+            arrival=msgspec.structs.replace(
+                arrival, query=query if isinstance(query, dict) else dict.fromkeys(arrival.query, MASK), path=path
+            ),
+            body_json=body_json if same else encode(body),
             raw=envelope.raw if same else None,
             raw_headers=raw_headers,
             sealed=self._seal.close(_pack.encode(whole)),
+        )
+
+    def _attachment(self, attachment: Attachment) -> Attachment:
+        """A file whose names may tell what is redacted."""
+        name, filename = attachment.name, attachment.filename
+        return msgspec.structs.replace(
+            attachment,
+            name=self.hidden.text(name),
+            filename=None if filename is None else self.hidden.text(filename),
         )
 
     def opened(self, envelope: Envelope) -> Envelope:
@@ -125,23 +143,20 @@ class Redactor:
             whole = _unpack.decode(self._seal.open(envelope.sealed))
             for text in whole.hidden:
                 self.hidden.add(text)
+            self.hidden.everything = self.hidden.everything or whole.everything
             arrival = msgspec.structs.replace(envelope.arrival, query=whole.query, path=whole.path)
             body = decode(whole.body, exact=envelope.exact)
             envelope = msgspec.structs.replace(
                 envelope,
-                message=Message(body, whole.headers, envelope.message.attachments),
+                message=Message(body, whole.headers, whole.attachments),
                 arrival=arrival,
                 body_json=whole.body,
                 raw=whole.raw,
                 raw_headers=whole.raw_headers,
                 sealed=None,
             )
-        if self._rules is not None:
-            # A version that redacts more may run it than that which accepted it.
-            message, arrival = envelope.message, envelope.arrival
-            self._without(
-                {"body": message.body, "headers": message.headers, "query": arrival.query, "path": arrival.path}
-            )
+        # A version that redacts more may run it than that which accepted it.
+        self._without(_scope(envelope))
         return msgspec.structs.replace(envelope, hidden=tuple(self.hidden))
 
     def entry(self, record: StepRecord) -> StepRecord:
@@ -164,6 +179,9 @@ class Redactor:
         """Entries as they were noted. Raises RedactedUnreadable."""
         opened = []
         for record in records:
+            if record.use == FOREACH and self._rules is not None and self._rules.of_steps:
+                # The entries of its items may be gone, and with them what was to be learnt from them.
+                self.hidden.everything = True
             if record.sealed is not None:
                 record = msgspec.structs.replace(record, output=self._seal.open(record.sealed), sealed=None)
             if record.use == GATHER and record.output is not None:
@@ -176,9 +194,31 @@ class Redactor:
             opened.append(record)
         return opened
 
+    def resumes_items(self) -> None:
+        """An execution goes on within a foreach whose items' entries are gone, and so is what they would tell."""
+        if self._rules is not None and self._rules.of_steps:
+            self.hidden.everything = True
+
+    def learn_item(self, item: Any) -> None:
+        """An item of a stream is about to be used, whichever step gave it."""
+        if self._rules is not None:
+            found: list[Any] = []
+            self._rules.in_item(item, found)
+            self.hidden.add(found)
+
+    def resealed(self, record: StepRecord, other: "Redactor") -> StepRecord:
+        """An entry of another execution as this one stores it: masked as it is there, under this one's seal."""
+        if record.sealed is None:
+            return self.entry(record)
+        return msgspec.structs.replace(record, sealed=self._seal.close(other.unsealed(record.sealed)))
+
+    def unsealed(self, sealed: bytes) -> bytes:
+        """What the seal has closed. Raises RedactedUnreadable."""
+        return self._seal.open(sealed)
+
     def error(self, error: ErrorInfo) -> ErrorInfo:
-        """An error as it may be shown."""
-        return msgspec.structs.replace(error, message=self.hidden.text(error.message)) if self.hidden else error
+        """An error as it may be shown. It may quote a part of a value."""
+        return msgspec.structs.replace(error, message=self.hidden.excerpt(error.message)) if self.hidden else error
 
     def line(self, item: bytes) -> bytes:
         """JSON, sealed as one line of text: for what no view shows, and what is many."""
@@ -194,15 +234,13 @@ class Redactor:
         self.hidden.add(found)
         return shown
 
-    def _light(self, size: int) -> bool:
-        return len(self.hidden) * size <= _WORK
-
     def _shown(self, json: bytes, step_id: str | None = None, *, stream: bool = False) -> bytes:
         """JSON of a step's input, or of its output, without what is hidden; the same bytes where nothing is."""
         named = step_id is not None and self._rules is not None and self._rules.concerns(step_id)
-        if not named and not self._light(len(json)):
+        large = bool(self.hidden) and len(json) > _LARGEST
+        if not named and (large or self.hidden.everything):
             value: Any = _PARTS.decode(json) if json.startswith(b"{") else None
-            shown: Any = dict.fromkeys(value, MASK) if value is not None else MASK
+            shown: Any = _covered(value)
         else:
             value = shown = decode(json, exact=True)
             if self._rules is not None:
@@ -211,14 +249,32 @@ class Redactor:
                     shown = self._rules.in_result(step_id, shown, found)
                     self.hidden.add(found)
                 shown = self._rules.alike(shown)
-            shown = self.hidden.value(shown)
+            shown = self.hidden.value(shown) if not large else _covered(value)
         if shown is value:
             return json
         if isinstance(value, dict):
             # What refers to files isn't theirs to lose: the store reads it.
-            kept = ("attachments", "body") if stream else ("attachments",)
-            shown = {**shown, **{key: value[key] for key in kept if key in value}}
+            files = msgspec.convert(_plain(value.get("attachments", [])), tuple[Attachment, ...])
+            if files:
+                shown = {**shown, "attachments": msgspec.to_builtins([self._attachment(file) for file in files])}
+            if stream:
+                shown = {**shown, "body": value["body"]}
         return encode(shown)
+
+
+def _scope(envelope: Envelope) -> dict[str, Any]:
+    """What of a message can be redacted, as `Redaction.in_message` takes it."""
+    message, arrival = envelope.message, envelope.arrival
+    return {"body": message.body, "headers": message.headers, "query": arrival.query, "path": arrival.path}
+
+
+def _covered(value: Any) -> Any:
+    """No more of a value than which parts it has."""
+    return dict.fromkeys(value, MASK) if isinstance(value, dict) else MASK
+
+
+def _plain(value: Any) -> Any:
+    return decode(bytes(value)) if isinstance(value, msgspec.Raw) else value
 
 
 def is_sealed(added: bytes) -> bool:
@@ -280,19 +336,32 @@ class Sealing:
         past = redactor.past(past)
         return redactor.opened(envelope), past, redactor
 
+    def replayed(
+        self, flow: CompiledFlow, envelope: Envelope, entries: Sequence[StepRecord], old: Redactor | None
+    ) -> tuple[Envelope, Sequence[StepRecord]]:
+        """A message, as `opened` gave it, and entries of its journal, as they are stored, under a seal of their own.
+
+        `old`: the redactor of the execution that they are of.
+        """
+        if old is None:
+            return self.sealed(flow, envelope), entries
+        redactor = self.fresh(flow)
+        envelope = redactor.message(envelope)
+        return envelope, [redactor.resealed(record, old) for record in entries]
+
     def output(self, record: StepRecord, seal_key: bytes | None) -> bytes | None:
         """The output of one entry as it was; None where it is erased. Raises RedactedUnreadable."""
         if record.sealed is None:
             return record.output
         return None if seal_key is None else Seal.of(self._vault, seal_key).open(record.sealed)
 
-    def call(self, rules: Redaction | None, step_id: str, call: Call) -> bytes:
-        """A call, packed as the flow that waits for it lets it be stored until its step takes it."""
+    def call(self, flow: CompiledFlow, call: Call) -> bytes:
+        """A call, packed as the flow that waits for it lets it be stored until its step takes it.
+
+        Whether it repeats what is redacted elsewhere isn't known before.
+        """
         packed = pack_callback(call)
-        if rules is None:
-            return packed
-        result = {"body": decode(bytes(call.body)), "headers": call.headers, "query": call.query}
-        return packed if rules.in_result(step_id, result, []) is result else self.callback(packed)
+        return packed if flow.redaction is None else self.callback(packed)
 
     def callback(self, packed: bytes) -> bytes:
         """What came for a step that waits, with a seal of its own: it is opened soon, or never."""

@@ -37,13 +37,13 @@ class StepLog:
         self._log.error(self._shown(event), **self._with(fields))
 
     def _shown(self, text: str) -> str:
-        return text if self._redactor is None else self._redactor.hidden.text(text)
+        return text if self._redactor is None else self._redactor.hidden.excerpt(text)
 
     def _with(self, fields: dict[str, Any]) -> dict[str, Any]:
         if self._redactor is not None:
             if fields.pop("exc_info", None):
                 # Whatever makes a text of it later knows nothing of what is redacted.
-                fields["exception"] = traceback.format_exc()
+                fields["exception"] = self._shown(traceback.format_exc())
             fields = {name: self._redactor.hidden.value(_plain(value)) for name, value in fields.items()}
         # The author's fields can't pass for another execution's.
         return {**fields, "execution_id": self._execution_id, "flow_id": self._flow_id, "step": self._step}

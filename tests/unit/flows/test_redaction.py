@@ -148,6 +148,50 @@ def test_values_are_hidden_wherever_they_stand() -> None:
     }
 
 
+def test_numbers_are_known_however_they_are_written() -> None:
+    """As JSON, Decimals and Python write them."""
+    hidden = Hidden()
+    hidden.add([1.2345e22, 1e-7, 1e16, 0.000015, 12.5])
+    same = [
+        Decimal("1.2345E+22"),
+        12345000000000000000000,
+        Decimal("1E-7"),
+        10**16,
+        Decimal("0.0000150"),
+        Decimal("12.50"),
+    ]
+    assert hidden.value(same) == [MASK] * len(same)
+    assert hidden.value([f"at {value}" for value in (1.2345e22, 1e-7, 1e16, 1.5e-05, 12.5)]) == [f"at {MASK}"] * 5
+
+
+def test_many_texts_are_found_as_few_are() -> None:
+    """There is another way of looking for many, which finds the same."""
+    few, many = (
+        Hidden(["a-secret", "123", "a-secret-that-is-longer"]),
+        Hidden(["a-secret", "123", "a-secret-that-is-longer"]),
+    )
+    many.add([f"other-{number:04}" for number in range(100)])
+    for text in (
+        "a-secret-that-is-longer, a-secret and 123, not 1234 or x123",
+        "123",
+        "123a-secret_a-secret",
+        "",
+        "ab",
+        "a-secre",
+    ):
+        assert many.text(text) == few.text(text)
+    assert many.text("is other-0099!") == f"is {MASK}!"
+
+
+def test_what_errors_quote_of_long_values_is_hidden() -> None:
+    """Who quotes them shortens them."""
+    long = "".join(chr(97 + number * 7 % 26) for number in range(200))
+    hidden = Hidden([long, "short-one"])
+    assert hidden.excerpt(f"{long[:40]!r}… is neither true nor false") == f"'{MASK}'… is neither true nor false"
+    assert hidden.excerpt(f"{long[:50]} … {long[-50:]} and short-one") == f"{MASK} … {MASK} and {MASK}"
+    assert hidden.excerpt("nothing of it is here") == "nothing of it is here"
+
+
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),

@@ -49,9 +49,12 @@ class StreamItems:
 
     async def take(self) -> tuple[int, Any] | None:
         try:
-            return await self._reader.take()
+            taken = await self._reader.take()
         except BlobGone as error:
             raise StepFailed(self._run.error_info(StepError(error.message, code=error.code), self._path)) from error
+        if taken is not None and self._run.redactor is not None:
+            self._run.redactor.learn_item(taken[1])
+        return taken
 
     async def close(self) -> None:
         await self._reader.close()
