@@ -1,13 +1,17 @@
 """Blocks that come to their end over several deliveries: what has failed stays so, and each `finally` runs."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hookline.cli.executions import describe
+from hookline.jsontypes import decode, encode
 from hookline.model.execution import SLEEP, Outcome, State
+from hookline.service.views.executions import execution_view
 from tests.integration.engine_harness import Harness, act, each, fails
 
 
@@ -141,3 +145,48 @@ async def test_a_cancelled_execution_sleeps_in_its_finally_and_then_ends(harness
             harness.clock.advance(601)
             assert (await harness.until(engine, execution_id)).outcome is Outcome.CANCELLED
     assert harness.probe.steps() == ["last"]
+
+
+async def test_an_action_that_gives_items_is_cut_off_when_the_execution_is_cancelled(harness: Harness) -> None:
+    reached = asyncio.Event()
+
+    @harness.probe.connector.action(pure=True)
+    async def numbers() -> AsyncIterator[int]:
+        """Give numbers without end."""
+        number = 0
+        while True:
+            yield number
+            number += 1
+            if number % 1000 == 0:
+                reached.set()
+                await asyncio.sleep(0)
+
+    steps = [act("first"), {"id": "all", "use": "probe.numbers"}]
+    harness.flow("f", [{"id": "t", "try": steps, "finally": [act("last")]}])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        await reached.wait()
+        await engine.cancel(execution_id)
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.CANCELLED
+        assert harness.probe.steps() == ["first", "last"]
+        assert "t/all" not in await harness.journal(engine, execution_id)
+
+
+async def test_a_step_that_waited_when_its_execution_was_cancelled_is_shown_as_interrupted(harness: Harness) -> None:
+    waits = {"ask": {"id": "ask", "use": "webhook", "with": {"timeout": "2d"}}, "pause": sleep("pause", "1h")}
+    harness.flow("f", [{"id": "both", "parallel": {name: [step] for name, step in waits.items()}}])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        await harness.until(engine, execution_id, State.WAITING)
+        harness.clock.advance(60)
+        await engine.cancel(execution_id)
+        await harness.until(engine, execution_id, State.CANCELLED)
+        view = await execution_view(engine.store, execution_id)
+        assert view is not None
+        assert [(step.path, step.state, step.due_at, step.finished_at) for step in view.steps] == [
+            ("both/ask", "interrupted", None, view.finished_at),
+            ("both/pause", "interrupted", None, view.finished_at),
+        ]
+        text = describe(decode(encode(view)))
+        assert "both/ask  webhook: interrupted" in text
+        assert "again" not in text

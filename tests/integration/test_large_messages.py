@@ -9,8 +9,9 @@ from pydantic import AfterValidator
 
 from hookline.expressions import Condition
 from hookline.jsontypes import JsonValue
-from hookline.model.execution import FINAL
+from hookline.model.execution import FINAL, State
 from hookline.runtime import action_call
+from hookline.runtime.blocks import block
 from tests.integration.engine_harness import Harness, act, each
 
 LARGE = [[number, {"sku": "A1"}] for number in range(3000)]
@@ -33,6 +34,19 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[bool]]]:
 
     watch(action_call, "normal", "results")
     watch(Condition, "evaluate", "conditions")
+    return found
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """The keys of blocks whose expressions are evaluated, each with whether that is done beside the event loop."""
+    loop, found, work = threading.get_ident(), list[tuple[str, bool]](), block.evaluate
+
+    def watched(expression: Any, scope: Any, key: str, path: str) -> Any:
+        found.append((key, threading.get_ident() != loop))
+        return work(expression, scope, key, path)
+
+    monkeypatch.setattr(block, "evaluate", watched)
     return found
 
 
@@ -92,6 +106,28 @@ async def test_a_message_that_a_step_made_large_is_large_from_then_on(
     )
     assert validated[-2:] == [False, True]
     assert beside == {"results": {False, True}}
+
+
+@pytest.mark.parametrize(("body", "aside"), [(LARGE, True), (SMALL, False)])
+async def test_what_a_called_flow_gets_of_a_large_message_is_made_in_a_thread(
+    harness: Harness, keys: list[tuple[str, bool]], body: Any, aside: bool
+) -> None:
+    harness.flow("child", [])
+    given = {"id": "child", "wait": False, "body": "{{ body[:2] }}", "headers": {"x-count": "{{ body | length }} rows"}}
+    await run(harness, body, [{"id": "call", "use": "flow", "with": given}])
+    assert keys == [("body", aside), ("headers", aside)]
+
+
+@pytest.mark.parametrize(("body", "aside"), [(LARGE, True), (SMALL, False)])
+async def test_the_key_of_a_wait_is_taken_from_a_large_message_in_a_thread(
+    harness: Harness, keys: list[tuple[str, bool]], body: Any, aside: bool
+) -> None:
+    correlate = {"key": "{{ body | length }}", "from": "$.body.count"}
+    harness.flow("f", [{"id": "wait", "use": "webhook", "with": {"verify": "none", "correlate": correlate}}])
+    async with harness.engine() as engine:
+        execution = await harness.send(engine, "f", body)
+        await harness.until(engine, execution, State.WAITING)
+    assert keys == [("correlate.key", aside)]
 
 
 async def test_items_of_a_large_list_see_what_they_would_see_of_a_small_one(harness: Harness) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -17,6 +18,7 @@ from hookline.model.reply import CallerReply
 from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Frame
+from hookline.runtime.interruption import Interrupted, Interruption
 from hookline.runtime.results import normal
 from hookline.runtime.spool import spooled
 from hookline.runtime.staged_state import StagedState
@@ -51,9 +53,12 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
 
 
 async def call_action(
-    run: ExecutionRun, node: ActionNode, call: Call, path: str
+    run: ExecutionRun, node: ActionNode, call: Call, path: str, spooling: Interruption | None = None
 ) -> Signal | Pause | Count | Reply | CallerReply:
-    """What the action returned, made JSON. Raises StepError and Blocked."""
+    """What the action returned, made JSON. Raises StepError and Blocked.
+
+    `spooling` may cut it off while it gives items one by one. Raises Interrupted then.
+    """
     services, action = run.services, node.action
     began = services.clock.monotonic()
     result_label = "ok"
@@ -61,9 +66,9 @@ async def call_action(
         if call.stubbed is not None:
             return normal(call.stubbed, exact=run.flow.exact)
         if node.timeout is None:
-            returned = await _run(run, action, call.arguments)
+            returned = await _run(run, action, call.arguments, spooling)
         else:
-            returned = await _timed(run, action, call.arguments, node.timeout)
+            returned = await _timed(run, action, call.arguments, node.timeout, spooling)
         if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
             returned = await _keep_bytes(run, returned)
         judge = partial(normal, returned, exact=run.flow.exact, shared=action.pure)
@@ -78,7 +83,7 @@ async def call_action(
         # An action has our blob store, and what the flow keeps.
         result_label = error.code
         raise StepError(f"{action.name}: {error.message}", code=error.code, retryable=True) from error
-    except Blocked:
+    except (Blocked, Interrupted):
         result_label = "interrupted"
         raise
     except (Exception, asyncio.CancelledError, SystemExit) as error:
@@ -107,7 +112,9 @@ def _cut_off() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any]) -> Any:
+async def _run(
+    run: ExecutionRun, action: Action, arguments: dict[str, Any], spooling: Interruption | None
+) -> Any:
     """What an action returned. Items that it gives one by one are kept until there are no more: a stream."""
     returned = action.run(**arguments)
     if not isinstance(returned, AsyncIterator):
@@ -115,14 +122,17 @@ async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any]) -> 
     items = returned.body if isinstance(returned, Reply) else returned
     if not isinstance(items, AsyncIterator):
         return returned
-    stream = await spooled(run.services.blobs, items, exact=run.flow.exact, redactor=run.redactor)
+    with nullcontext() if spooling is None else spooling.interruptible():
+        stream = await spooled(run.services.blobs, items, exact=run.flow.exact, redactor=run.redactor)
     return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
 
 
-async def _timed(run: ExecutionRun, action: Action, arguments: dict[str, Any], limit: timedelta) -> Any:
+async def _timed(
+    run: ExecutionRun, action: Action, arguments: dict[str, Any], limit: timedelta, spooling: Interruption | None
+) -> Any:
     try:
         async with asyncio.timeout(limit.total_seconds()) as deadline:
-            return await _run(run, action, arguments)
+            return await _run(run, action, arguments, spooling)
     except TimeoutError as error:
         if not deadline.expired():
             raise

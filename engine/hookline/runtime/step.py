@@ -79,9 +79,12 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             if node.once:
                 note_started(run, node, path, attempt, started_at, given)
                 await run.journal.flush()
+            # What is recomputed is not cut off, or a `finally` after it would never be reached. A stream is journalled:
+            # where its entry is missing, nothing that follows it has been done.
+            spooling = frame.interruption if pure and past is None else None
             with nullcontext() if pure else frame.interruption.interruptible():
                 begun = True
-                result = await call_action(run, node, call, path)
+                result = await call_action(run, node, call, path, spooling)
             if isinstance(result, Count):
                 changes = call.state.changes(result.key)
                 counted = await note_counted(run, node, path, attempt, started_at, given, result, changes)

@@ -15,7 +15,7 @@ from hookline.model.message import Arrival, Envelope, Message, Parent
 from hookline.model.stream import REMEDY, stream_in
 from hookline.ports import Accept, Await, Settle, TimedOut, TimeOut
 from hookline.runtime.aftermath import DEEPEST, depth_below
-from hookline.runtime.blocks.block import RunSteps, evaluate
+from hookline.runtime.blocks.block import RunSteps, evaluate_aside
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.intake import in_order
@@ -73,7 +73,7 @@ class _Call:
         now = run.services.clock.now()
         # Of the same step, at the same attempt, it is the same: what is repeated starts nothing twice.
         child_id = derived_id(after, run.id, self.path, str(attempt))
-        message = self._message()
+        message = await self._message()
         try:
             flow = self._flow()
             accept = await self._accept(flow, message, child_id, attempt, now)
@@ -133,17 +133,17 @@ class _Call:
         frame.now, frame.steps[node.id] = entry.finished_at, view
         return Ending.DONE
 
-    def _message(self) -> Message:
-        run, node, message = self._run, self._node, self._frame.message
-        scope = run.scope(self._frame)
-        body = message.body if node.body is None else evaluate(run, node.body, scope, "body", self.path)
+    async def _message(self) -> Message:
+        run, node, frame = self._run, self._node, self._frame
+        message = frame.message
+        body = message.body if node.body is None else await evaluate_aside(run, node.body, frame, "body", self.path)
         stream = stream_in(body) if run.streams else None
         if stream is not None:
             failure = StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
             raise StepFailed(run.error_info(failure, self.path))
         headers: Any = message.headers
         if node.headers is not None:
-            headers = evaluate(run, node.headers, scope, "headers", self.path)
+            headers = await evaluate_aside(run, node.headers, frame, "headers", self.path)
             headers = {} if headers is None else headers
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             failure = StepError("headers: they are an object whose values are texts", code="step.settings")

@@ -10,7 +10,7 @@ from hookline.jsontypes import encode
 from hookline.model.callback import Call
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.ports import Await, Settle, TimedOut, TimeOut
-from hookline.runtime.blocks.block import RunSteps, evaluate
+from hookline.runtime.blocks.block import RunSteps, evaluate_aside
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed
 from hookline.runtime.step import go_on, replay, take
@@ -61,7 +61,7 @@ async def _begin(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, att
     now = run.services.clock.now()
     key: str | None = None
     if node.key is not None:
-        value = evaluate(run, node.key, run.scope(frame), "correlate.key", path)
+        value = await evaluate_aside(run, node.key, frame, "correlate.key", path)
         key = node.key_of_call.text_of(value) if node.key_of_call is not None else None
         if key is None:
             message = "correlate.key is null, or hasn't as many parts as correlate.from; no call can be for it"

@@ -120,11 +120,12 @@ async def execution_view(store: Store, execution_id: str, urls: HookUrls | None 
                 latest[record.path] = record
             else:
                 more = True
+    ended_at = execution.finished_at if execution.state in FINAL else None
     waits = [] if execution.state in FINAL else await waiting_now(store, execution_id)
     return ExecutionView(
         **_summary(execution, trigger),
         waits=[_wait_view(record, None if urls is None else urls(execution_id, record.path)) for record in waits],
-        steps=[latest_view(record, earlier.get(path, ())) for path, record in latest.items()],
+        steps=[latest_view(record, earlier.get(path, ()), ended_at) for path, record in latest.items()],
         more_steps=more,
         items=[ItemsView(one.path, one.total, one.finished, one.failed) for one in await store.progress(execution_id)],
     )

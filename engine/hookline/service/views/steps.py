@@ -1,15 +1,18 @@
 """Steps of executions, and what went wrong."""
 
 from collections.abc import Iterable
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import msgspec
 
 from hookline.clock import rfc3339
-from hookline.model.execution import ErrorInfo, StepRecord
+from hookline.model.execution import ErrorInfo, StepRecord, StepState
 from hookline.service.views.pages import Time, time_view
 
 _NULL = msgspec.Raw(b"null")
+#: The state of a step that still waited when its execution ended.
+INTERRUPTED: Final = "interrupted"
 
 
 class ErrorView(msgspec.Struct, frozen=True):
@@ -55,7 +58,10 @@ class AttemptView(msgspec.Struct, frozen=True):
 
 
 class LatestView(StepView, frozen=True):
-    """The latest attempt at a step, and those before it."""
+    """The latest attempt at a step, and those before it.
+
+    Of an execution that has ended, a step that still waited is `interrupted`.
+    """
 
     earlier: list[AttemptView]
     """In order; the newest 20 of them."""
@@ -66,10 +72,14 @@ def step_view(record: StepRecord) -> StepView:
     return StepView(**_step(record))
 
 
-def latest_view(record: StepRecord, earlier: Iterable[StepRecord]) -> LatestView:
-    """The latest attempt at a step, with those before it, in order."""
+def latest_view(record: StepRecord, earlier: Iterable[StepRecord], ended_at: datetime | None) -> LatestView:
+    """The latest attempt at a step, with those before it, in order; `ended_at`: when the execution ended."""
+    shown = _step(record)
+    if record.state is StepState.WAITING and ended_at is not None:
+        # It waits no more: the execution was cancelled, say, and a journal is only added to.
+        shown |= {"state": INTERRUPTED, "finished_at": rfc3339(ended_at), "due_at": None}
     return LatestView(
-        **_step(record),
+        **shown,
         earlier=[
             AttemptView(
                 one.attempt,
