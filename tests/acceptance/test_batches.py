@@ -28,6 +28,9 @@ def flow(flow_id: str = "gather", **gathered: Any) -> dict[str, Any]:
     return {"id": flow_id, "trigger": trigger, "steps": steps}
 
 
+LATE = flow("late", key="$.body.of", within="1h") | {"timeout": "300ms"}
+
+
 class Sender:
     """Sends a message again until it is accepted, as senders do."""
 
@@ -79,6 +82,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     server = ServerProcess(tmp_path_factory.mktemp("batches"))
     server.flow(flow(size=SIZE, within="1h"))
     server.flow(flow("three", size=3, within="1h"))
+    server.flow(LATE)
     server.start()
     yield server
     assert server.stop() == 0
@@ -175,6 +179,24 @@ def test_a_backtest_takes_what_was_gathered_and_who_joined_as_they_were(
     (kind,) = found["kinds"]
     assert (kind["kind"], kind["step"], kind["count"]) == ("output", "ids", 1)
     assert kind["examples"][0]["after"] == "a+b+c"
+
+
+def test_a_backtest_of_a_leader_whose_time_was_up_finds_nothing_and_says_where_it_asks_for_another_key(
+    server: ServerProcess,
+) -> None:
+    (server.folder / "late").mkdir()
+    ids = [server.post("late", {"id": "a", "of": "x"})[1]["execution_id"]]
+    eventually("its time is up", lambda: server.executions(flow_id="late")[0]["finished_at"])
+    ids.append(server.post("late", {"id": "b"})[1]["execution_id"])
+    eventually("both have ended", server.drained)
+    assert [server.ended(id_)["outcome"] for id_ in ids] == ["timed_out", "failed"]
+    found = json.loads(server.run("backtest", "late", "--json").stdout)
+    assert (found["executions"], found["same"], found["kinds"]) == (2, 2, [])
+    (server.folder / "late" / "late.json").write_text(json.dumps(LATE).replace("$.body.of", "$.body.id"))
+    found = json.loads(server.run("backtest", "late", "--flows", "late", "--json").stdout)
+    kinds = sorted(f"{kind['kind']} of {kind['step']}" for kind in found["kinds"])
+    # Of the one that had no key it isn't known with whom it would have been.
+    assert (kinds, found["unknown"]) == (["changed call of orders", "new call of orders"], 1)
 
 
 def test_a_case_is_made_of_an_execution_that_led(server: ServerProcess, recorded: list[str]) -> None:

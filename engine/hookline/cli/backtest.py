@@ -40,8 +40,13 @@ def told(result: "Backtest") -> str:
         lines.append(f"{result.unknown} make a call that isn't recorded, so that what follows is unknown")
     for kind in result.kinds:
         lines.append(f"{kind.kind}{f' of {kind.step}' if kind.step else ''}: {kind.count} executions")
-        for one in kind.examples:
-            lines.append(f"        {one.execution_id}  {one.place}: {_short(one.before)} → {_short(one.after)}")
+        for example in kind.examples:
+            change = f"{_short(example.before)} → {_short(example.after)}"
+            lines.append(f"        {example.execution_id}  {example.place}: {change}")
+    for one in result.left_out:
+        what = f"{one.step} is not compared" if one.step else "not tried"
+        lines.append(f"{what}, since {one.why}: {one.count} executions")
+        lines += [f"        {execution_id}" for execution_id in one.examples]
     return "\n".join(lines)
 
 
@@ -88,5 +93,5 @@ def _run(settings: Settings, flow_id: str, recordings: "list[Mapping[str, Any]]"
         CaseRunner(registry, factory(f"file://{folder}", clock=SystemClock())) as runner,
     ):
         for recording in shown:
-            replay(flow, recording, runner, settings.flows, result)
+            replay(flow, recording, runner, registry, settings.flows, result)
     return result

@@ -20,6 +20,7 @@ from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Frame
 from hookline.runtime.interruption import Interrupted, Interruption
 from hookline.runtime.results import normal
+from hookline.runtime.services import Stand
 from hookline.runtime.spool import spooled
 from hookline.runtime.staged_state import StagedState
 from hookline.runtime.step_entry import Given
@@ -33,27 +34,29 @@ class Call:
     arguments: dict[str, Any]
     state: StagedState
     """What it changes of what the flow keeps."""
-    stubbed: Any = None
-    """What is taken for its result where flows are tried out."""
+    given: Any
+    """Its settings, as they are recorded."""
+    stand: Stand | None = None
+    """What gives its result instead, where flows are tried out."""
 
 
 def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
-    """Gather what a call takes. Raises Blocked where some of it is missing, and the StepError of a trial."""
+    """Gather what a call takes. Raises Blocked where some of it is missing."""
     services, action, state = run.services, node.action, StagedState(run, pure=node.action.pure)
     if action.unavailable is not None:
         raise Blocked(f"{action.name}: {action.unavailable}")
     if services.trial is not None:
-        stubbed = services.trial.call(run.id, path, attempt, action, given.raw)
-        if stubbed is not None:
-            return Call({}, state, stubbed)
+        stand = services.trial.call(run.id, path, attempt, action, given.raw)
+        if stand is not None:
+            return Call({}, state, given.raw, stand)
     arguments = action.arguments(given.model)
     if action.takes_context:
         arguments["ctx"] = _context(run, node, frame, path, attempt, state)
-    return Call(arguments, state)
+    return Call(arguments, state, given.raw)
 
 
 async def call_action(
-    run: ExecutionRun, node: ActionNode, call: Call, path: str, spooling: Interruption | None = None
+    run: ExecutionRun, node: ActionNode, call: Call, path: str, attempt: int, spooling: Interruption | None = None
 ) -> Signal | Pause | Count | Reply | CallerReply:
     """What the action returned, made JSON. Raises StepError and Blocked.
 
@@ -63,8 +66,8 @@ async def call_action(
     began = services.clock.monotonic()
     result_label = "ok"
     try:
-        if call.stubbed is not None:
-            return normal(call.stubbed, exact=run.flow.exact)
+        if call.stand is not None:
+            return normal(await call.stand(), exact=run.flow.exact)
         if node.timeout is None:
             returned = await _run(run, action, call.arguments, spooling)
         else:
@@ -77,6 +80,10 @@ async def call_action(
         result_label = error.error_code
         raise
     except BlobGone as error:
+        if services.trial is not None:
+            stand = services.trial.without_file(run.id, path, attempt, action, call.given)
+            if stand is not None:
+                return normal(await stand(), exact=run.flow.exact)
         result_label = error.code
         raise StepError(f"{action.name}: {error.message}", code=error.code) from error
     except StoreError as error:
@@ -112,9 +119,7 @@ def _cut_off() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _run(
-    run: ExecutionRun, action: Action, arguments: dict[str, Any], spooling: Interruption | None
-) -> Any:
+async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spooling: Interruption | None) -> Any:
     """What an action returned. Items that it gives one by one are kept until there are no more: a stream."""
     returned = action.run(**arguments)
     if not isinstance(returned, AsyncIterator):

@@ -1,18 +1,20 @@
 """What running steps need of the engine, handed down as one frozen record."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from pydantic import BaseModel
 
 from hookline.clock import Clock
-from hookline.connector import Action, Log, Reply
+from hookline.connector import Action, Log
+from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiled import CompiledFlow
 from hookline.http import HttpClient
 from hookline.model.message import Envelope, Message
-from hookline.ports import Accept, Blobs, Joined, Store
+from hookline.model.stream import Stream
+from hookline.ports import Accept, Blobs, Store
 from hookline.resources import Resources
 from hookline.runtime.aside import Aside
 from hookline.runtime.events import Events
@@ -46,16 +48,31 @@ class Flows(Protocol):
         ...
 
 
+Stand: TypeAlias = Callable[[], Awaitable[Any]]
+"""Gives what an action, a foreach or a batch might return, and stands in its place. Raises StepError."""
+
+
 class Trial(Protocol):
     """Takes part where flows are tried out, and does nothing outside."""
 
-    def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Any:
-        """What the action might return, given its settings; None where it is to run itself. Raises StepError."""
+    def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+        """What stands in the place of an action, given its settings; None where it is to run itself."""
         ...
 
-    def gathered(self, execution_id: str, path: str, attempt: int) -> Reply | Joined | None:
-        """What a step that gathers might give, or which batch the execution joins; None where it waits for whoever
-        comes. Raises StepError."""
+    def without_file(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+        """What stands in the place of an action that has asked for a file which isn't there."""
+        ...
+
+    def items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+        """What stands in the place of all items of a foreach; None where they are to run. It may raise StepFailed."""
+        ...
+
+    def starts(self, execution_id: str, path: str, attempt: int) -> None:
+        """A step is about to start an execution of another flow."""
+        ...
+
+    def gathered(self, execution_id: str, path: str, attempt: int) -> Stand | None:
+        """What gives a step the Reply that it gathers, or says that it has Joined; None where it waits for others."""
         ...
 
     def ended(self, execution_id: str, message: Message) -> None:

@@ -84,7 +84,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             spooling = frame.interruption if pure and past is None else None
             with nullcontext() if pure else frame.interruption.interruptible():
                 begun = True
-                result = await call_action(run, node, call, path, spooling)
+                result = await call_action(run, node, call, path, attempt, spooling)
             if isinstance(result, Count):
                 changes = call.state.changes(result.key)
                 counted = await note_counted(run, node, path, attempt, started_at, given, result, changes)

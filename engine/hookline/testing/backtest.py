@@ -2,29 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from hookline.connector import FILTERED, PASS, STOPPED, Action, Reply
-from hookline.errors import StepError
+from hookline.flows.blocks.batch import USE as BATCH
+from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.call import USE as FLOW
+from hookline.flows.blocks.wait import USE as WEBHOOK
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import decode, encode
-from hookline.model.batch import JOINED
+from hookline.model.execution import REPLAY, Outcome
 from hookline.model.message import Arrival, Attachment, Envelope, Message
-from hookline.ports import Joined
+from hookline.model.stream import STREAM
+from hookline.registry import Registry
 from hookline.testing.case_run import CaseRunner
-from hookline.testing.cases import Answer
 from hookline.testing.ended import Ended
-from hookline.testing.flow_places import without_items
+from hookline.testing.flow_places import lane, places_of, side_by_side, without_items
+from hookline.testing.redacting import without_addresses
+from hookline.testing.replayed import Replayed, last_inputs
 
-_SIGNALS: Final = {signal.name: signal for signal in (PASS, FILTERED, STOPPED)}
 _EXAMPLES: Final = 3
-_RESULT: Final = frozenset({"body", "headers", "attachments"})
-#: What a call of a flow, and a step that waits, say besides that is another each time.
-_OWN: Final = {"flow": ("execution_id",), "webhook": ("received_at",), "batch": ("executions",)}
+#: What a call of a flow says besides that is another each time.
+_OWN: Final = {FLOW: ("execution_id",)}
+_WAITING: Final = frozenset({WEBHOOK, BATCH, "sleep"})
+_ITEMS: Final = "its items aren't recorded; it is taken to give what it gave"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,19 @@ class Kind:
 
 
 @dataclass(slots=True)
+class LeftOut:
+    """What isn't compared."""
+
+    why: str
+    step: str
+    """The path of the step, without the numbers of items; empty where the execution isn't tried at all."""
+    count: int = 0
+    """In how many executions."""
+    examples: list[str] = field(default_factory=list)
+    """Ids of some of them."""
+
+
+@dataclass(slots=True)
 class Backtest:
     """What a changed flow makes of recorded executions."""
 
@@ -60,77 +77,33 @@ class Backtest:
     unknown: int = 0
     """It makes a call of which isn't recorded what comes of it, and what follows isn't known."""
     kinds: list[Kind] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    """What can't be compared."""
+
+    def leave_out(self, why: str, step: str, execution_id: str) -> None:
+        """Say so of one execution."""
+        group = next((one for one in self.left_out if (one.why, one.step) == (why, step)), None)
+        if group is None:
+            self.left_out.append(group := LeftOut(why, step))
+        group.count += 1
+        if len(group.examples) < _EXAMPLES:
+            group.examples.append(execution_id)
 
 
-class Replayed:
-    """Answers from a recording: by the path of the step, and what it uses."""
-
-    def __init__(self, steps: Sequence[Mapping[str, Any]], stop: Any) -> None:
-        """`stop` ends the trial."""
-        self._steps = {(one["path"], one["use"], one["attempt"]): one for one in steps if one["state"] != "started"}
-        self._stop = stop
-        self.new: tuple[str, str] | None = None
-        """The call that isn't recorded: its path and what it uses."""
-
-    def call(self, path: str, attempt: int, action: Action, settings: Any) -> Any:
-        """What the action gave, or its error."""
-        return self._given(path, action.name, attempt)
-
-    def flow(self, path: str, attempt: int, flow_id: str, given: Any) -> Reply | None:
-        """What the flow gave, or its error."""
-        found: Reply = self._given(path, "flow", attempt)
-        return found
-
-    def answer(self, path: str) -> Answer | None:
-        """What came for the step that waits."""
-        found = next((one for key, one in self._steps.items() if key[:2] == (path, "webhook") and one["output"]), None)
-        if found is None:
-            return None
-        output = found["output"]
-        after = _time(output["received_at"]) - _time(found["started_at"])
-        return Answer(
-            body=output.get("body"),
-            headers=output.get("headers", {}),
-            query=output["query"],
-            method=output["method"],
-            after=max(after, timedelta(0)),
-        )
-
-    def gathered(self, path: str, attempt: int) -> Reply | Joined:
-        """What was gathered, whose batch was joined, or the error."""
-        found = self._steps.get((path, "batch", attempt))
-        if found is not None and found["signal"] == JOINED:
-            joined = found["output"]["body"]
-            return Joined(joined["batch"], joined["place"])
-        given: Reply = self._given(path, "batch", attempt)
-        return given
-
-    def _given(self, path: str, use: str, attempt: int) -> Any:
-        found = self._steps.get((path, use, attempt))
-        if found is None or found["signal"] == "stream" or (found["output"] is None and not _told(found)):
-            self.new = self.new or (path, use)
-            self._stop(None)
-            raise StepError(f"no call of {use} at {path} is recorded", code="backtest.unknown")
-        self._stop(_time(found["finished_at"]))
-        if found["error"] is not None:
-            error = found["error"]
-            raise StepError(error["message"], code=error["code"], retryable=error["retryable"])
-        if found["signal"] in _SIGNALS:
-            return _SIGNALS[found["signal"]]
-        output = found["output"]
-        beside = {name: value for name, value in output.items() if name not in _RESULT}
-        attachments = msgspec.convert(output.get("attachments", []), tuple[Attachment, ...])
-        return Reply(output.get("body"), output.get("headers", {}), beside, attachments)
-
-
-def backtest(flow: CompiledFlow, recording: Mapping[str, Any], runner: CaseRunner, folder: Path, to: Backtest) -> None:
+def backtest(
+    flow: CompiledFlow, recording: Mapping[str, Any], runner: CaseRunner, registry: Registry, folder: Path, to: Backtest
+) -> None:
     """Try a flow on one recording, and add how it differs; a recording is JSON, as the admin API gives it."""
-    steps: Sequence[Mapping[str, Any]] = recording["steps"]
-    envelope = _envelope(flow, recording)
-    ended, outside = runner.replay(flow, envelope, lambda stop: Replayed(steps, stop), folder)
     to.executions += 1
-    found = _differences(recording, ended, outside)
-    to.unknown += outside.new is not None
+    if (why := _not_to_be_tried(recording)) is not None:
+        to.leave_out(why, "", recording["id"])
+        return
+    envelope = _envelope(flow, recording)
+    ended, outside = runner.replay(flow, envelope, lambda clock: Replayed(recording, flow, registry, clock), folder)
+    for step in sorted({without_items(path) for path in outside.stood_for}):
+        to.leave_out(_ITEMS, step, recording["id"])
+    found = _differences(flow, recording, ended, outside)
+    to.unknown += bool(outside.news)
     to.same += not found
     for kind, step, place, before, after in found:
         group = next((one for one in to.kinds if (one.kind, one.step) == (kind, step)), None)
@@ -139,6 +112,17 @@ def backtest(flow: CompiledFlow, recording: Mapping[str, Any], runner: CaseRunne
         group.count += 1
         if len(group.examples) < _EXAMPLES:
             group.examples.append(Example(recording["id"], place, before, after))
+
+
+def _not_to_be_tried(recording: Mapping[str, Any]) -> str | None:
+    """Why what became of an execution isn't the flow's doing alone."""
+    if recording["flow_version"] is None:
+        return "it ended before it ran"
+    if recording["outcome"] == Outcome.CANCELLED:
+        return "it was cancelled"
+    if any(one["use"] == REPLAY for one in recording["steps"]):
+        return "it did another again with a message that was edited on the way"
+    return None
 
 
 def _envelope(flow: CompiledFlow, recording: Mapping[str, Any]) -> Envelope:
@@ -157,17 +141,24 @@ def _envelope(flow: CompiledFlow, recording: Mapping[str, Any]) -> Envelope:
     )
 
 
-def _differences(recording: Mapping[str, Any], ended: Ended, outside: Replayed) -> list[tuple[str, str, str, Any, Any]]:
+def _differences(
+    flow: CompiledFlow, recording: Mapping[str, Any], ended: Ended, outside: Replayed
+) -> list[tuple[str, str, str, Any, Any]]:
     """Kind, step, place, before and after of what differs: one for each kind and step."""
-    before: dict[str, Mapping[str, Any]] = {one["path"]: one for one in recording["steps"]}
+    unkept = tuple(f"{path}[" for path in outside.unkept)
+    steps = [one for one in recording["steps"] if not one["path"].startswith(unkept)]
+    given_before = last_inputs(steps)
+    before: dict[str, Mapping[str, Any]] = {one["path"]: one for one in steps}
     after: dict[str, Mapping[str, Any]] = {
         path: {
             "use": records[-1].use,
             "state": records[-1].state.value,
-            "input": None if records[-1].input is None else decode(records[-1].input, exact=True),
-            "output": None if records[-1].output is None else decode(records[-1].output, exact=True),
+            "signal": records[-1].signal,
+            "input": next((_json(one.input) for one in reversed(records) if one.input is not None), None),
+            "output": _json(records[-1].output),
         }
         for path, records in ended.steps.items()
+        if not path.startswith(unkept)
     }
     found: dict[tuple[str, str], tuple[str, str, str, Any, Any]] = {}
 
@@ -180,25 +171,35 @@ def _differences(recording: Mapping[str, Any], ended: Ended, outside: Replayed) 
         old = before.get(path)
         if old is None or old["use"] != new["use"]:
             continue
-        if path in called and (change := _change(old["input"], new["input"])) is not None:
+        change = _change(given_before.get(path), new["input"])
+        if change is not None and (path in called or new["use"] in _WAITING):
             add("changed call", path, *change)
         if (change := _change(_plain(old), _plain(new))) is not None:
             add("output", path, *change)
-    if outside.new is not None:
-        path, use = outside.new
+    for path, use in outside.news:
         add("new call", path, "", None, use)
+    if outside.news:
         return list(found.values())
     old_outcome = [recording["outcome"], (recording["error"] or {}).get("code")]
     new_outcome = [ended.outcome.value if ended.outcome else "waiting", ended.error.code if ended.error else None]
     if old_outcome != new_outcome:
         add("outcome", "", "", old_outcome, new_outcome)
-    old_path = ended_paths(recording["steps"])
-    if old_path != list(ended.path):
-        add("path", "", "", old_path, list(ended.path))
+    old_path, new_path = ended_paths(steps), [path for path in ended.path if not path.startswith(unkept)]
+    beside = side_by_side(places_of(flow))
+    if _lanes(old_path, beside) != _lanes(new_path, beside):
+        add("path", "", "", old_path, new_path)
     for path, one in before.items():
         if one["input"] is not None and path not in after and one["state"] != "skipped":
             add("dropped call", path, "", one["use"], None)
     return list(found.values())
+
+
+def _lanes(paths: Sequence[str], beside: Mapping[str, Node]) -> dict[tuple[str, ...], list[str]]:
+    """Paths by what they stand in one order with: of what ran side by side it is chance which was first."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for path in paths:
+        found.setdefault(lane(path, beside), []).append(path)
+    return found
 
 
 def ended_paths(steps: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -211,7 +212,14 @@ def _plain(step: Mapping[str, Any]) -> Any:
     output = step["output"]
     if not isinstance(output, dict) or step["state"] == "waiting":
         return None
-    return {name: value for name, value in output.items() if name not in (*_OWN.get(step["use"], ()), "delivered")}
+    plain = {name: value for name, value in output.items() if name not in (*_OWN.get(step["use"], ()), "delivered")}
+    if step["use"] == FLOW and plain.get("body") == {"execution_id": output.get("execution_id")}:
+        del plain["body"]
+    if step["signal"] == STREAM:
+        plain["body"] = {"count": output["body"]["count"]}
+    if "attachments" in plain:
+        plain["attachments"] = [{**one, "id": None} for one in plain["attachments"]]
+    return plain
 
 
 def _change(old: Any, new: Any, place: str = "") -> tuple[str, Any, Any] | None:
@@ -228,11 +236,15 @@ def _change(old: Any, new: Any, place: str = "") -> tuple[str, Any, Any] | None:
             _change(left, right, f"{place}[{at}]") for at, (left, right) in enumerate(zip(old, new, strict=True))
         )
         return next((found for found in changes if found is not None), None)
-    return None if type(old) is type(new) and old == new else (place, old, new)
+    if type(old) is type(new) and old == new:
+        return None
+    if isinstance(old, str) and isinstance(new, str) and without_addresses(old) == without_addresses(new):
+        return None
+    return place, old, new
 
 
-def _told(step: Mapping[str, Any]) -> bool:
-    return step["error"] is not None or step["signal"] in _SIGNALS
+def _json(text: bytes | None) -> Any:
+    return None if text is None else decode(text, exact=True)
 
 
 def _time(text: str) -> datetime:

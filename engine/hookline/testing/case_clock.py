@@ -45,7 +45,14 @@ class CaseClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        woken = self._sleeper(self._now + timedelta(seconds=seconds))
+        await self.sleep_until(self._now + timedelta(seconds=seconds))
+
+    async def sleep_until(self, at: datetime) -> None:
+        """Return once that time has come; at once where it is past."""
+        if at <= self._now:
+            await asyncio.sleep(0)
+            return
+        woken = self._sleeper(at)
         try:
             await woken
         finally:

@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from hookline.connector import Action
 from hookline.errors import FlowInvalid, HooklineError
 from hookline.flows.catalog import Catalog
 from hookline.flows.compiled import CompiledFlow
 from hookline.ids import derived_id
+from hookline.jsontypes import encode
 from hookline.model.execution import ErrorInfo, Outcome, StepRecord
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.model.reply import CallerReply
@@ -23,7 +23,7 @@ from hookline.testing.case_clock import START, CaseClock, CaseLoop
 from hookline.testing.cases import Case, InputAttachment
 from hookline.testing.ended import Call, Ended
 from hookline.testing.expectations import judge
-from hookline.testing.stubs import CaseStubs, Outside, runs_itself
+from hookline.testing.stubs import CaseStubs, Outside
 from hookline.testing.trial import Trial
 
 T = TypeVar("T", bound=Outside)
@@ -86,51 +86,38 @@ class CaseRunner:
         self,
         flow: CompiledFlow,
         envelope: Envelope,
-        outside: Callable[[Callable[[datetime | None], None]], T],
+        outside: Callable[[CaseClock], T],
         folder: Path,
     ) -> tuple[Ended, T]:
-        """Run a flow on a message from `accepted_at` on, against a recording.
-
-        `outside` makes what answers; it is given what it calls with the time of each answer, or None to stop.
-        """
+        """Run a flow on a message from `accepted_at` on, against a recording; `outside` makes what answers."""
         clock = CaseClock(envelope.accepted_at)
-
-        def passed(at: datetime | None) -> None:
-            if at is None:
-                clock.stuck.set()
-            else:
-                clock.advance_to(at)
-
-        answers = outside(passed)
-        trial = self._trial(
-            flow,
-            answers,
-            clock,
-            folder,
-            envelope.execution_id,
-            lambda action: action.pure or _speaks(action, self._registry),
-        )
+        answers = outside(clock)
+        trial = self._trial(flow, answers, clock, folder, envelope.execution_id)
         return self._runner.run(trial.run(envelope)), answers
 
     async def _case(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
         began, clock = monotonic(), CaseClock(case.now or START)
         now = clock.now()
         flow = replace(flow, vars={**flow.vars, **case.vars})
-        stubs = CaseStubs(case)
+        stubs = CaseStubs(case, self._registry)
+        requested = flow.trigger.webhook is not None
         envelope = Envelope(
             execution_id=derived_id(now, flow.id, case.name),
             flow_id=flow.id,
             message=await self._message(case, folder),
             arrival=Arrival(
                 use=flow.trigger.use,
-                method="POST" if flow.trigger.webhook is not None else None,
+                method=case.input.method if requested else None,
+                path=case.input.path,
+                query=dict(case.input.query),
                 received_at=now,
                 verified_by="test case",
             ),
             accepted_at=now,
             exact=flow.exact,
         )
-        ended = await self._trial(flow, stubs, clock, folder, case.name).run(envelope)
+        state = {key: encode(value) for key, value in case.state.items() if value is not None}
+        ended = await self._trial(flow, stubs, clock, folder, case.name, state).run(envelope)
         ended = replace(ended, missing=(*stubs.missing, *ended.missing))
         return CaseResult(
             flow.id,
@@ -154,7 +141,7 @@ class CaseRunner:
         clock: CaseClock,
         folder: Path,
         seed: str,
-        itself: Callable[[Action], bool] | None = None,
+        state: Mapping[str, bytes] | None = None,
     ) -> Trial:
         self._loop.clock = clock
         return Trial(
@@ -165,7 +152,7 @@ class CaseRunner:
             blobs=self._blobs,
             others=lambda flow_id: self._beside(folder, flow_id),
             seed=f"{flow.id}\n{seed}",
-            itself=itself or (lambda action: runs_itself(action, self._registry)),
+            state=state,
         )
 
     def _beside(self, folder: Path, flow_id: str) -> CompiledFlow | None:
@@ -199,8 +186,3 @@ class CaseRunner:
         finally:
             await writer.abort()
         return Attachment(blob.id, given.name, given.filename or given.file, given.type, blob.size, blob.sha256)
-
-
-def _speaks(action: Action, registry: Registry) -> bool:
-    """Whether an action says or directs something, and gives no result of its own."""
-    return any(not c.prefix and action in c.actions.values() for c in registry.connectors.values())

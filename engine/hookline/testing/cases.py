@@ -53,6 +53,9 @@ class CaseInput(_CaseDocument):
     body: Any = None
     headers: dict[str, str] = Field(default_factory=dict)
     attachments: tuple[InputAttachment, ...] = ()
+    method: str = Field(default="POST", description="The request's method, where requests start the flow.")
+    path: str = Field(default="", description="What follows the flow's id in the request's URL.")
+    query: dict[str, str | list[str]] = Field(default_factory=dict, description="The request's query, by name.")
 
 
 class StubError(_CaseDocument):
@@ -61,16 +64,31 @@ class StubError(_CaseDocument):
     code: str = "step.failed"
     message: str = "stubbed failure"
     retryable: bool = False
+    step: str | None = Field(
+        default=None, description="Of a foreach, or a flow that is called: the path of the step inside that failed."
+    )
 
 
 class Stub(_CaseDocument):
-    """What a stubbed step does: an action, or a call of another flow."""
+    """What a stubbed step does: an action, a call of another flow, or a foreach with all of its items."""
 
     result: Any = Field(default=None, description="The body of its result.")
     status: int | None = Field(default=None, description="Stands beside the body, as with http.request.")
     headers: dict[str, str] = Field(default_factory=dict, description="The headers of its result.")
     beside: dict[str, Any] = Field(default_factory=dict, description="What else stands beside the body, by name.")
+    stream: int | None = Field(
+        default=None,
+        ge=0,
+        description="Instead of a result: a stream of so many items, which a case doesn't have. A foreach over it has "
+        "a stub, too.",
+    )
     error: StubError | None = Field(default=None, description="It fails instead.")
+
+    @model_validator(mode="after")
+    def _one_result(self) -> "Stub":
+        if self.stream is not None and "result" in self.model_fields_set:
+            raise ValueError("a stub gives either a result or a stream")
+        return self
 
 
 class Answer(_CaseDocument):
@@ -124,6 +142,10 @@ class Case(_CaseDocument):
     input: CaseInput = CaseInput()
     now: AwareDatetime | None = Field(default=None, description="When it starts; 2026-01-01T00:00:00Z by default.")
     vars: dict[str, Any] = Field(default_factory=dict, description="In place of the flow's own, by name.")
+    state: dict[str, Any] = Field(
+        default_factory=dict, description="What the flow keeps when it starts, by key: `state.get` reads it."
+    )
+    retries: int = Field(default=0, ge=0, description="How often an operator retries the execution that has failed.")
     stubs: dict[str, Stub | tuple[Stub, ...]] = Field(
         default_factory=dict,
         description=(

@@ -1,7 +1,7 @@
 """The steps of a flow, and the branches that it may take, as cases and reports name them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,12 +53,42 @@ def without_items(path: str) -> str:
     return _INDEX.sub("", path)
 
 
+def lane(path: str, side_by_side: Mapping[str, Node]) -> tuple[str, ...]:
+    """What the step at a path runs one after the other with: the branches and items around it that have others beside.
+
+    `side_by_side`: the blocks whose parts run so, by path.
+    """
+    parts = path.split("/")
+    found: list[str] = []
+    for length in range(1, len(parts)):
+        around = "/".join(parts[:length])
+        node = side_by_side.get(without_items(around))
+        if isinstance(node, ForeachNode):
+            found.append(around)
+        elif isinstance(node, ParallelNode):
+            inner = without_items(parts[length])
+            branch = next(
+                (name for name, steps in node.branches.items() if any(one.id == inner for one in steps)), inner
+            )
+            found.append(f"{around}/{branch}")
+    return tuple(found)
+
+
+def side_by_side(places: Places) -> dict[str, Node]:
+    """The blocks whose parts run side by side, by path."""
+    return {
+        path: node
+        for path, node in places.steps.items()
+        if isinstance(node, ParallelNode) or (isinstance(node, ForeachNode) and node.concurrency > 1)
+    }
+
+
 def _collect(nodes: Sequence[Node], prefix: str, steps: dict[str, Node], branches: list[Branch]) -> None:
     for node in nodes:
         path = prefix + node.id
         steps[path] = node
         branches += _branches(node, path)
-        for inside in _lists(node):
+        for inside in lists_of(node):
             _collect(inside, f"{path}/", steps, branches)
 
 
@@ -75,7 +105,8 @@ def _paths(nodes: Sequence[Node], path: str) -> tuple[str, ...]:
     return tuple(f"{path}/{node.id}" for node in nodes)
 
 
-def _lists(node: Node) -> Iterator[Sequence[Node]]:
+def lists_of(node: Node) -> Iterator[Sequence[Node]]:
+    """The lists of steps in a block."""
     match node:
         case ForeachNode():
             yield node.steps

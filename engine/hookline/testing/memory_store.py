@@ -10,7 +10,7 @@ import msgspec
 from hookline.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.jsontypes import MAX_DIGITS, decode, encode, fits
 from hookline.model.batch import JOINED, Gathered, joined_output
-from hookline.model.execution import FINAL, Execution, Outcome, State, StepRecord, StepState, check_move
+from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, StepRecord, StepState, check_move
 from hookline.model.message import Envelope
 from hookline.model.progress import Progress
 from hookline.ports import (
@@ -38,6 +38,7 @@ from hookline.ports import (
     Proceed,
     Publish,
     Record,
+    Reopen,
     Resume,
     SetState,
     Settle,
@@ -137,6 +138,10 @@ class MemoryStore:
         """What a flow keeps under a key."""
         return self._state.get((flow_id, key))
 
+    def known(self, execution_id: str) -> Execution | None:
+        """The execution, at once."""
+        return self._executions.get(execution_id)
+
     def entry(self, execution_id: str, seq: int) -> StepRecord | None:
         """One entry of a journal."""
         return self._journals[execution_id].get(seq)
@@ -165,6 +170,8 @@ class MemoryStore:
                 self._move(id_, state, outcome=outcome, finished_at=at, error=error, cancel_asked_at=None)
                 for path in self._led_by(id_):
                     self._close(id_, path)
+            case Reopen(id_, at, deadline):
+                self._reopen(id_, at, deadline)
             case Cancel(id_, at, tells):
                 return self._cancel(id_, at, tells)
             case Await(id_, path):
@@ -239,6 +246,20 @@ class MemoryStore:
             raise IllegalStateChange(f"execution {execution_id} was moved to another version")
         if execution.state is not State.RUNNING:
             self._move(execution_id, State.RUNNING)
+
+    def _reopen(self, execution_id: str, at: datetime, deadline: datetime | None) -> None:
+        execution = self._found(execution_id)
+        self._move(
+            execution_id,
+            State.WAITING,
+            outcome=None,
+            finished_at=None,
+            error=None,
+            attempt=execution.attempt + 1,
+            reopened_after=max(self._journals[execution_id], default=0),
+            deadline_at=deadline,
+        )
+        self._replace(self._found(execution_id), ready_at=at, reason=RETRY)
 
     def _record(self, execution_id: str, steps: Sequence[StepRecord]) -> None:
         self._running(execution_id)

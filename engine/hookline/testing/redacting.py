@@ -1,7 +1,7 @@
 """What a recording must not carry into a case file, which is kept with the flows for everybody to read."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 _MASK: Final = "***"
@@ -12,6 +12,7 @@ _SECRET: Final = re.compile(
 )
 #: Whoever has such an address may call the step that waits.
 _RESUME: Final = re.compile(r"https?://[^\s\"'<>]*/resume/[^\s\"'<>?#]+")
+_ADDRESS: Final = f"https://hookline.test/resume/{_MASK}"
 #: A shorter one would mask ordinary words.
 _SHORTEST: Final = 8
 
@@ -21,15 +22,24 @@ def is_secret(name: str) -> bool:
     return _SECRET.search(name) is not None
 
 
-def redacted(value: Any) -> Any:
-    """JSON without secrets: fields that are named like one are masked, and their texts wherever else they stand."""
-    found = sorted({text for text in _secrets(value) if len(text) >= _SHORTEST}, key=len, reverse=True)
+def redacted(value: Any, also: Iterable[str] = ()) -> Any:
+    """JSON without secrets: fields that are named like one are masked, and their texts wherever else they stand.
+
+    `also`: more of such texts.
+    """
+    texts = (*_secrets(value), *also)
+    found = sorted({text for text in texts if len(text) >= _SHORTEST}, key=len, reverse=True)
     return _masked(value, re.compile("|".join(map(re.escape, found))) if found else None)
 
 
 def open_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers that anybody may read."""
     return {name: value for name, value in headers.items() if not is_secret(name) and value.strip("*")}
+
+
+def without_addresses(text: str) -> str:
+    """A text in which each address of a step that waits is the same."""
+    return _RESUME.sub(_ADDRESS, text)
 
 
 def _secrets(value: Any) -> Iterator[str]:
@@ -54,6 +64,6 @@ def _masked(value: Any, secrets: "re.Pattern[str] | None") -> Any:
     if isinstance(value, list):
         return [_masked(item, secrets) for item in value]
     if isinstance(value, str):
-        text = _RESUME.sub(f"https://hookline.test/resume/{_MASK}", value)
+        text = without_addresses(value)
         return text if secrets is None else secrets.sub(_MASK, text)
     return value

@@ -2,21 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from random import Random
 from typing import Any, Final, cast
 
 import structlog
 
-from hookline.connector import Action, Reply
+from hookline.connector import Action
 from hookline.errors import ExecutionNotFound, IllegalStateChange, StepError
+from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiled import CompiledFlow
 from hookline.ids import Ids
 from hookline.model.execution import FINAL, Outcome, State
 from hookline.model.message import Envelope, Message
 from hookline.model.stream import Stream
-from hookline.ports import Accept, AddState, Await, Blobs, Cancel, Change, End, Join, Joined, Record, Store
+from hookline.ports import Accept, AddState, Await, Blobs, Cancel, Change, End, Join, Record, SetState, Store
 from hookline.registry import Registry
 from hookline.runtime.aftermath import told_of_end
 from hookline.runtime.http_client import PooledClient
@@ -24,7 +25,7 @@ from hookline.runtime.metrics import Metrics
 from hookline.runtime.replies import Replies, read_reply
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.runner import Runner
-from hookline.runtime.services import Services
+from hookline.runtime.services import Services, Stand
 from hookline.testing.case_clock import CaseClock
 from hookline.testing.ended import Call, Ended
 from hookline.testing.memory_store import MemoryStore
@@ -57,17 +58,18 @@ class Trial:
         blobs: Blobs,
         others: Callable[[str], CompiledFlow | None] = lambda flow_id: None,
         seed: str = "",
-        itself: Callable[[Action], bool],
+        state: Mapping[str, bytes] | None = None,
     ) -> None:
-        """`itself`: whether an action runs, and isn't answered from outside.
+        """`others` gives the flows that it may call; those that it hasn't are answered from outside.
 
-        `others` gives the flows that it may call; those that it hasn't are answered from outside.
+        `state`: JSON of what the flow keeps when it begins, by key.
         """
         self._flow = flow
         self._outside = outside
         self._clock = clock
-        self._itself = itself
         self._store = MemoryStore(self._committed)
+        self._kept = dict(state or {})
+        self._retries = outside.retries
         self._ids = Ids(clock, Random(seed).getrandbits)  # noqa: S311 - the same case has the same ids each time
         self._replies = Replies()
         self._http = PooledClient(clock=clock, blobs=blobs)
@@ -113,7 +115,9 @@ class Trial:
         with self._replies.expect(self._main):
             if webhook is None:
                 self._replies.close()
-            await self._store.commit([Accept(envelope)])
+            now = self._clock.now()
+            kept = [SetState(self._flow.id, key, value, now) for key, value in self._kept.items()]
+            await self._store.commit([*kept, Accept(envelope)])
             waits = [asyncio.ensure_future(event.wait()) for event in (self._queue.over, self._clock.stuck)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
@@ -153,17 +157,32 @@ class Trial:
 
     # What takes part in the steps.
 
-    def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Any:
-        """Answer in an action's place, where it has effects."""
-        if self._itself(action):
-            return None
+    def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+        """What stands in an action's place, where it doesn't run itself."""
         full = self._record.place(execution_id, path)
-        self._record.calls.append(Call(full, action.name, settings))
-        return self._outside.call(full, attempt, action, settings)
+        standing = self._outside.call(full, attempt, action, settings)
+        if standing is not None and standing.call:
+            self._record.calls.append(Call(full, action.name, settings))
+        return None if standing is None else standing.give
 
-    def gathered(self, execution_id: str, path: str, attempt: int) -> Reply | Joined | None:
-        """What was gathered at a step, as far as that is said; else whoever comes joins."""
-        return self._outside.gathered(self._record.place(execution_id, path), attempt)
+    def without_file(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+        """What stands in the place of an action whose file isn't there."""
+        standing = self._outside.without_file(self._record.place(execution_id, path), action, settings)
+        return None if standing is None else standing.give
+
+    def items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+        """What stands in the place of all items of a foreach."""
+        standing = self._outside.items(self._record.place(execution_id, path), block, items)
+        return None if standing is None else standing.give
+
+    def starts(self, execution_id: str, path: str, attempt: int) -> None:
+        """A step is about to start an execution of another flow."""
+        self._outside.starts(self._record.place(execution_id, path))
+
+    def gathered(self, execution_id: str, path: str, attempt: int) -> Stand | None:
+        """What stands in the place of others at a step that gathers; without it whoever comes joins."""
+        standing = self._outside.gathered(self._record.place(execution_id, path), attempt)
+        return None if standing is None else standing.give
 
     def ended(self, execution_id: str, message: Message) -> None:
         """Remember what an execution ended with."""
@@ -198,7 +217,11 @@ class Trial:
                     self._answers.accepted(envelope)
                 case Await():
                     self._answers.awaited(change)
-                case End(id_) if id_ == self._main:
+                case End(id_, state) if id_ == self._main:
+                    if state is State.FAILED and self._retries > 0:
+                        self._retries -= 1
+                        self._answers.retried(id_)
+                        continue
                     self._took = self._clock.now() - self._clock.start
                     self._queue.over.set()
                 case _:

@@ -3,18 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hookline.connector import Reply
-from hookline.errors import StepError
-from hookline.model.callback import Call as Arrived
-from hookline.model.callback import pack_callback, raw_json
-from hookline.model.execution import ErrorInfo, Outcome, State
+from hookline.model.callback import pack_callback
+from hookline.model.execution import FINAL, ErrorInfo, Outcome, State
 from hookline.model.message import Envelope, Message
-from hookline.ports import Await, CallBack, Change, End, Start
+from hookline.ports import Await, CallBack, Change, End, Reopen, Start
 from hookline.runtime.aftermath import ON_ERROR, told_of_end
 from hookline.testing.case_clock import CaseClock
 from hookline.testing.ended import Call
 from hookline.testing.memory_store import MemoryStore
-from hookline.testing.stubs import Outside
+from hookline.testing.stubs import Finished, NeverFinished, Outside
 from hookline.testing.trial_flows import TrialFlows
 from hookline.testing.trial_queue import TrialQueue
 from hookline.testing.trial_record import TrialRecord
@@ -57,14 +54,9 @@ class TrialAnswers:
             self._record.calls.append(Call(path, "flow", given))
             return
         attempt = int((parent.waits_at or "").partition("#")[2] or 1)
-        try:
-            reply = self._outside.flow(path, attempt, envelope.flow_id, given)
-        except StepError as error:
-            info = ErrorInfo(error.error_code, error.message, retryable=error.retryable)
-            self._answer_flow(envelope, given, None, info)
-            return
-        if reply is not None:
-            self._answer_flow(envelope, given, reply, None)
+        finished = self._outside.flow(path, attempt, envelope.flow_id)
+        if finished is not None:
+            self._answer_flow(envelope, given, finished)
         elif self._flows.runs(envelope.flow_id):
             self._queue.deliver(id_)
         else:
@@ -73,26 +65,38 @@ class TrialAnswers:
                 f'"stubs": {{"{path}": {{"result": …}}}}'
             )
             self._record.missing.append(text)
-            self._answer_flow(envelope, given, None, ErrorInfo("case.stub", text))
+            self._answer_flow(envelope, given, Finished(outcome=Outcome.FAILED, error=ErrorInfo("case.stub", text)))
 
-    def _answer_flow(self, envelope: Envelope, given: Any, reply: Reply | None, error: ErrorInfo | None) -> None:
+    def retried(self, execution_id: str) -> None:
+        """An operator retries what has failed; the flow's timeout counts no more, since nobody knows when that is."""
+        self._clock.call_at(
+            self._clock.now(), lambda: self._soon([Reopen(execution_id, self._clock.now())], execution_id)
+        )
+
+    def _answer_flow(self, envelope: Envelope, given: Any, finished: Finished | NeverFinished) -> None:
         parent = envelope.arrival.parent
         if parent is None:
             return
         self._record.calls.append(Call(self._record.place(envelope.execution_id).rstrip("/"), "flow", given))
+        if isinstance(finished, NeverFinished):
+            return
         now = self._clock.now()
-        if error is None:
-            end = End(envelope.execution_id, State.SUCCEEDED, Outcome.COMPLETED, now)
-        else:
-            end = End(envelope.execution_id, State.FAILED, Outcome.FAILED, now, error)
-        last = Message(reply.body, {}, envelope.message.attachments) if reply is not None else None
-        told = told_of_end(envelope, end, last, self._new_id())
+        at = max(now, finished.at or now)
+        end = End(envelope.execution_id, _states(finished.outcome), finished.outcome, at, finished.error)
+        attachments = envelope.message.attachments if finished.attachments is None else finished.attachments
+        told = told_of_end(envelope, end, Message(finished.body, {}, attachments), self._new_id())
         start = Start(envelope.execution_id, "stubbed", now)
 
         def commit() -> None:
-            self._soon([start, end, *([told] if told is not None else [])], parent.execution_id)
+            if not self._over(envelope.execution_id):
+                self._soon([start, end, *([told] if told is not None else [])], parent.execution_id)
 
-        self._clock.call_at(now, commit)
+        self._clock.call_at(at, commit)
+
+    def _over(self, execution_id: str) -> bool:
+        """Whether a flow that is called was cancelled meanwhile, since nobody waits for it any more."""
+        execution = self._store.known(execution_id)
+        return execution is None or execution.state in FINAL
 
     def awaited(self, change: Await) -> None:
         """A step waits for a call."""
@@ -100,15 +104,12 @@ class TrialAnswers:
         if change.step_id not in flow.waits:
             return
         path = self._record.place(change.execution_id, change.path)
-        answer = self._outside.answer(path)
-        if answer is None:
+        arrives = self._outside.arrives(path, change.at)
+        if arrives is None:
             self._record.unanswered.append(path)
             return
-        at = change.at + answer.after
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        payload = pack_callback(
-            Arrived(raw_json(answer.body), headers, (), answer.method, answer.query, at, "test case", None)
-        )
+        at, arrived = arrives
+        payload = pack_callback(arrived)
         call = CallBack(
             id=self._new_id(),
             execution_id=change.execution_id,
@@ -131,3 +132,10 @@ class TrialAnswers:
             commit.send(None)
         except StopIteration:
             self._queue.deliver(wakes)
+
+
+def _states(outcome: Outcome) -> State:
+    """The state of what has ended so."""
+    if outcome is Outcome.CANCELLED:
+        return State.CANCELLED
+    return State.FAILED if outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.OUTCOME_UNKNOWN) else State.SUCCEEDED

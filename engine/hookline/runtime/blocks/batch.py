@@ -22,7 +22,9 @@ from hookline.runtime.blocks.block import RunSteps, evaluate, evaluate_aside
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.gathered import gathered_reply
+from hookline.runtime.results import normal
 from hookline.runtime.sealing import HIDDEN, is_sealed
+from hookline.runtime.services import Stand
 from hookline.runtime.step import go_on, replay, take
 
 KEY_MISSING = "batch_key_missing"
@@ -53,11 +55,11 @@ async def run_batch(run: ExecutionRun, node: BatchNode, frame: Frame, _: RunStep
         attempt = 1 if past is None else past.attempt + 1
         try:
             key, added = await _contribution(run, node, frame, path)
-            given = None if run.services.trial is None else run.services.trial.gathered(run.id, path, attempt)
+            stand = None if run.services.trial is None else run.services.trial.gathered(run.id, path, attempt)
+            if stand is not None:
+                return await _given(run, node, frame, path, attempt, key, stand)
         except StepError as failure:
             return _failed(run, node, frame, path, attempt, failure)
-        if given is not None:
-            return await _given(run, node, frame, path, attempt, given)
         past = await _come(run, node, path, attempt, key, added)
         if past.signal == JOINED:
             return Ending.JOINED
@@ -110,7 +112,7 @@ async def _come(run: ExecutionRun, node: BatchNode, path: str, attempt: int, key
         attempt=attempt,
         started_at=now,
         finished_at=now,
-        input=None if node.key is None else encode({"key": key}),
+        input=_asked(node, key),
         due_at=None if node.within is None else _later(now, node.within),
     )
     ready = (came.leader_id if came.full else None) if isinstance(came, Joined) else came.closed
@@ -120,14 +122,20 @@ async def _come(run: ExecutionRun, node: BatchNode, path: str, attempt: int, key
 
 
 async def _given(
-    run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, given: Reply | Joined
+    run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, key: Any, stand: Stand
 ) -> Ending:
-    """Take what a trial says in the place of others."""
-    now = run.services.clock.now()
-    if isinstance(given, Reply):
-        extra: JsonObject = {"executions": [run.id], **given.extra}
-        reply = Reply(given.body, given.headers, extra, given.attachments)
-        await _note(run, node, frame, path, attempt, now, reply)
+    """Take what a trial gives in the place of others. Raises StepError."""
+    started_at, asked = run.services.clock.now(), _asked(node, key)
+    # What was gathered when the time was up is given all the same, as where others come.
+    given = await stand()
+    if not isinstance(given, Joined):
+        reply = normal(given, exact=run.flow.exact)
+        if not isinstance(reply, Reply):
+            raise TypeError(f"what stands for a batch gave {reply!r}")
+        extra: JsonObject = {"executions": [run.id], **reply.extra}
+        reply = Reply(reply.body, reply.headers, extra, reply.attachments)
+        await _note(run, node, frame, path, attempt, started_at, reply, asked)
+        frame.interruption.check()
         return Ending.DONE
     run.journal.add(
         effect=True,
@@ -136,8 +144,9 @@ async def _given(
         use=USE,
         state=StepState.SUCCEEDED,
         attempt=attempt,
-        started_at=now,
-        finished_at=now,
+        started_at=started_at,
+        finished_at=run.services.clock.now(),
+        input=asked,
         output=joined_output(given.leader_id, given.place),
         signal=JOINED,
     )
@@ -182,7 +191,14 @@ async def _opened(run: ExecutionRun, path: str) -> Reply:
 
 
 async def _note(
-    run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, started_at: datetime, reply: Reply
+    run: ExecutionRun,
+    node: BatchNode,
+    frame: Frame,
+    path: str,
+    attempt: int,
+    started_at: datetime,
+    reply: Reply,
+    asked: bytes | None = None,
 ) -> None:
     view = take(frame, reply)
     # Texts of the others that are to be seen nowhere go under the seal with the list.
@@ -197,6 +213,7 @@ async def _note(
         attempt=attempt,
         started_at=started_at,
         finished_at=run.services.clock.now(),
+        input=asked,
         output=output,
     )
     frame.now, frame.steps[node.id] = entry.finished_at, view
@@ -218,6 +235,10 @@ def _failed(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt
     if node.on_error == "continue":
         return go_on(frame, node.id, error, now)
     raise StepFailed(error, now) from failure
+
+
+def _asked(node: BatchNode, key: Any) -> bytes | None:
+    return None if node.key is None else encode({"key": key})
 
 
 def _later(at: datetime, within: timedelta) -> datetime:

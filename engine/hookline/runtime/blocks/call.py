@@ -74,6 +74,8 @@ class _Call:
         # Of the same step, at the same attempt, it is the same: what is repeated starts nothing twice.
         child_id = derived_id(after, run.id, self.path, str(attempt))
         message = await self._message()
+        if run.services.trial is not None:
+            run.services.trial.starts(run.id, self.path, attempt)
         try:
             flow = self._flow()
             accept = await self._accept(flow, message, child_id, attempt, now)

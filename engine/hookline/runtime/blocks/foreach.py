@@ -15,6 +15,7 @@ from hookline.runtime.block_progress import BlockProgress
 from hookline.runtime.blocks.block import RunSteps, evaluate_aside
 from hookline.runtime.blocks.item_results import collected
 from hookline.runtime.blocks.item_source import ItemSource, ListItems, StreamItems
+from hookline.runtime.blocks.item_stand import run_stand
 from hookline.runtime.blocks.side_by_side import block_failed, known_failure, known_stop, side_by_side, still_ending
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
@@ -45,6 +46,8 @@ async def run_foreach(run: ExecutionRun, node: ForeachNode, frame: Frame, run_st
     many = isinstance(items, Stream) or total > frame.room
     if run.dry is not None and not run.dry.goes_through(path, total, many=many):
         return Ending.WAITING
+    if run.services.trial is not None and (ending := await run_stand(run, node, frame, items)) is not None:
+        return ending
     block: BlockProgress | None = None
     if many:
         past = run.journal.past(path)
