@@ -23,9 +23,10 @@ class Received:
 
 @dataclass
 class Sink:
-    """Answers 200 to every request, after `delay` seconds."""
+    """Answers 200 to every request, with the JSON of `answer`, after `delay` seconds."""
 
     delay: float = 0.0
+    answer: bytes = b"{}"
     port: int = 0
     received: list[Received] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
@@ -55,9 +56,9 @@ class Sink:
                     time.sleep(sink.delay)
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", "2")
+                self.send_header("Content-Length", str(len(sink.answer)))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(sink.answer)
 
             def log_message(self, format: str, *args: Any) -> None:
                 return

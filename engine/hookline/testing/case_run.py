@@ -100,14 +100,13 @@ class CaseRunner:
         now = clock.now()
         flow = replace(flow, vars={**flow.vars, **case.vars})
         stubs = CaseStubs(case, self._registry)
-        requested = flow.trigger.webhook is not None
         envelope = Envelope(
             execution_id=derived_id(now, flow.id, case.name),
             flow_id=flow.id,
             message=await self._message(case, folder),
             arrival=Arrival(
                 use=flow.trigger.use,
-                method=case.input.method if requested else None,
+                method=_method(flow, case),
                 path=case.input.path,
                 query=dict(case.input.query),
                 received_at=now,
@@ -186,3 +185,10 @@ class CaseRunner:
         finally:
             await writer.abort()
         return Attachment(blob.id, given.name, given.filename or given.file, given.type, blob.size, blob.sha256)
+
+
+def _method(flow: CompiledFlow, case: Case) -> str | None:
+    webhook = flow.trigger.webhook
+    if webhook is None:
+        return None
+    return case.input.method or ("POST" if "POST" in webhook.methods else webhook.methods[0])

@@ -1,15 +1,19 @@
 """Case files: `<id>.test.json` beside `<id>.json` says what a flow does with an input, its effects stubbed."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hookline.errors import FlowInvalid, Problem
+from hookline.errors import FlowInvalid, Problem, StepError
+from hookline.flow_values import check_key, packed
+from hookline.flows.blocks.attempt import TryNode
 from hookline.flows.blocks.call import CallNode
+from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.positions import escape
@@ -25,6 +29,10 @@ from hookline.testing.flow_places import Places, places_of, without_items
 ExpectedOutcome: TypeAlias = Literal[
     "completed", "filtered", "stopped", "failed", "timed_out", "outcome_unknown", "cancelled", "waiting"
 ]
+
+
+#: How a flow ends that doesn't fail.
+_SUCCEEDED: Final = ("completed", "filtered", "stopped")
 
 
 class _CaseDocument(BaseModel):
@@ -53,7 +61,7 @@ class CaseInput(_CaseDocument):
     body: Any = None
     headers: dict[str, str] = Field(default_factory=dict)
     attachments: tuple[InputAttachment, ...] = ()
-    method: str = Field(default="POST", description="The request's method, where requests start the flow.")
+    method: str | None = Field(default=None, description="The request's method; by default POST, or what it may be.")
     path: str = Field(default="", description="What follows the flow's id in the request's URL.")
     query: dict[str, str | list[str]] = Field(default_factory=dict, description="The request's query, by name.")
 
@@ -150,7 +158,8 @@ class Case(_CaseDocument):
         default_factory=dict,
         description=(
             "By the step's path, with the numbers of items or without: what it does; a list: at each attempt, the last "
-            "from then on. Steps of a flow that is called stand behind the path of the step that calls it."
+            "from then on. Steps of a flow that is called stand behind the path of the step that calls it. A stub "
+            "of a foreach stands for all of its items."
         ),
     )
     answers: dict[str, Answer | None] = Field(
@@ -189,11 +198,14 @@ def read_cases(path: Path, *, exact: bool = False) -> CaseFile:
 
 
 def check_names(file: CaseFile, flow: CompiledFlow, path: Path) -> list[Problem]:
-    """The names in cases that the flow has not, with their places."""
+    """What in cases the flow has not, or can't have, with its places."""
     places = places_of(flow)
     found: list[Problem] = []
     for number, case in enumerate(file.cases):
         at = f"/cases/{number}"
+        found += _input_problems(case.input, flow, f"{at}/input")
+        found += _state_problems(case.state, f"{at}/state")
+        found += _stub_problems(case.stubs, places, f"{at}/stubs")
         for name in case.vars.keys() - flow.vars.keys():
             remedy = did_you_mean(name, flow.vars, "declare it in the flow's vars")
             found.append(Problem(f"the flow has no var {name!r}", f"{at}/vars/{escape(name)}", "unknown_var", remedy))
@@ -214,6 +226,46 @@ def check_names(file: CaseFile, flow: CompiledFlow, path: Path) -> list[Problem]
                 remedy = did_you_mean(name, places.steps, f"there are {', '.join(places.steps)}")
                 found.append(Problem(f"the flow has no step {name!r}", pointer, "unknown_step", remedy))
     return read(path.read_bytes(), str(path)).place(found) if found else []
+
+
+def _input_problems(given: CaseInput, flow: CompiledFlow, at: str) -> Iterator[Problem]:
+    webhook = flow.trigger.webhook
+    if webhook is None:
+        for name in sorted({"method", "path", "query"} & given.model_fields_set):
+            remedy = "remove it; what comes is the input's body"
+            yield Problem(f"no request starts the flow, which has no {name}", f"{at}/{name}", "invalid_value", remedy)
+    elif given.method is not None and given.method not in webhook.methods:
+        remedy = did_you_mean(given.method, webhook.methods, f"it takes {', '.join(webhook.methods)}")
+        yield Problem(f"the flow takes no {given.method}", f"{at}/method", "invalid_value", remedy)
+
+
+def _state_problems(state: Mapping[str, Any], at: str) -> Iterator[Problem]:
+    for key, value in state.items():
+        try:
+            packed(check_key(key), value)
+        except StepError as error:
+            yield Problem(error.message, f"{at}/{escape(key)}", "invalid_value")
+
+
+def _stub_problems(stubs: Mapping[str, Stub | tuple[Stub, ...]], places: Places, at: str) -> Iterator[Problem]:
+    for name, given in stubs.items():
+        node = places.steps.get(without_items(name))
+        if isinstance(node, WaitNode):
+            remedy = f"say under answers what comes for {name!r}"
+            yield Problem(
+                f"step {name!r} waits for a call, and takes no stub", f"{at}/{escape(name)}", "invalid_value", remedy
+            )
+        elif isinstance(node, SwitchNode | ParallelNode | TryNode):
+            remedy = "name the steps in it"
+            yield Problem(f"no stub stands for the block {name!r}", f"{at}/{escape(name)}", "invalid_value", remedy)
+        elif isinstance(node, CallNode):
+            for number, stub in enumerate(given if isinstance(given, tuple) else (given,)):
+                outcome = stub.beside.get("outcome")
+                if outcome is not None and outcome not in _SUCCEEDED:
+                    place = f"{at}/{escape(name)}" + (f"/{number}" if isinstance(given, tuple) else "")
+                    remedy = f"it is one of {', '.join(_SUCCEEDED)}; what fails has an error"
+                    message = f"a flow that succeeds doesn't end as {outcome!r}"
+                    yield Problem(message, f"{place}/beside/outcome", "invalid_value", remedy)
 
 
 def _names(name: str, known: Iterable[str], places: Places) -> bool:

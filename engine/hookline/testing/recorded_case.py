@@ -1,6 +1,6 @@
 """A case from a recorded execution: what came in, what answered it, and what became of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,23 +9,28 @@ from typing import Any, Final
 from hookline.errors import HooklineError
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import BatchNode
+from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.call import CallNode
 from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import decode, encode
 from hookline.model.batch import JOINED
 from hookline.model.durations import format_duration
+from hookline.model.stream import STREAM
 from hookline.registry import Registry
 from hookline.testing.backtest import ended_paths
 from hookline.testing.case_run import CaseResult, CaseRunner
 from hookline.testing.cases import Case
 from hookline.testing.expectations import differences
 from hookline.testing.flow_places import places_of, without_items
+from hookline.testing.recorded_state import kept_before, masked_state
 from hookline.testing.redacting import open_headers, redacted
+from hookline.testing.replayed import told_by_flow, unkept
 from hookline.testing.stubs import runs_itself
 
 _RESULT: Final = frozenset({"body", "headers", "attachments", "error", "status"})
 _NOTHING: Final = object()
+_FILE: Final = "the content of attachment"
 
 
 class NoCase(HooklineError):
@@ -52,25 +57,31 @@ def recorded_case(
     time. `flow` is the version that ran.
     """
     shown = {part: recording[part] for part in ("body", "headers", "trigger", "contents", "steps", "error")}
+    shown["steps"], secrets = masked_state(recording["steps"])
     # Numbers are those that the case's text will have.
-    seen: dict[str, Any] = {**recording, **decode(encode(redacted(shown)), exact=flow.exact)}
+    seen: dict[str, Any] = {**recording, **decode(encode(redacted(shown, secrets)), exact=flow.exact)}
     # Paths and names of actions are no secrets, whatever stands in them.
     seen["steps"] = [
         {**one, "path": kept["path"], "use": kept["use"]}
         for one, kept in zip(seen["steps"], recording["steps"], strict=True)
     ]
-    left_out: list[str] = []
     joined = next((one for one in seen["steps"] if one["signal"] == JOINED), None)
     if joined is not None:
         raise NoCase(
             f"execution {recording['id']} ended where it joined the batch of {joined['output']['body']['batch']}, "
             "which a case can't do: make one of that execution"
         )
+    left_out: list[str] = []
+    given = _input(flow, seen, left_out)
+    state, read = kept_before(_outside_of(unkept(seen["steps"]), seen["steps"]))
+    without_files = any(text.startswith(_FILE) for text in left_out)
     draft: dict[str, Any] = {
         "name": name,
-        "input": _input(flow, seen, left_out),
+        "input": given,
         "now": recording["started_at"] or recording["created_at"],
-        "stubs": _stubs(flow, seen["steps"], registry),
+        "state": state,
+        "retries": recording["attempt"] - 1,
+        "stubs": _stubs(flow, seen["steps"], registry, read, without_files=without_files),
         "answers": _answers(flow, seen["steps"]),
         "expect": {"outcome": recording["outcome"]},
     }
@@ -87,8 +98,8 @@ def recorded_case(
 
 def _unlike(execution_id: str, how: Sequence[str]) -> str:
     return (
-        f"a case doesn't do what execution {execution_id} did: {'; '.join(how)}. It has nothing of what the flow "
-        "keeps, of the files that steps gave, and of what was masked; try the execution with `hookline backtest`"
+        f"a case doesn't do what execution {execution_id} did: {'; '.join(how)}. It has nothing of the files "
+        "that steps gave, and of what was masked; try the execution with `hookline backtest`"
     )
 
 
@@ -109,7 +120,7 @@ def _input(flow: CompiledFlow, seen: Mapping[str, Any], left_out: list[str]) -> 
     for one in seen["attachments"]:
         text = seen["contents"].get(one["id"])
         if text is None:
-            left_out.append(f"the content of attachment {one['name']!r}, which isn't a small text; name a file for it")
+            left_out.append(f"{_FILE} {one['name']!r}, which isn't a small text; name a file for it")
         attachments.append(
             {
                 "name": one["name"],
@@ -120,35 +131,76 @@ def _input(flow: CompiledFlow, seen: Mapping[str, Any], left_out: list[str]) -> 
         )
     if attachments:
         given["attachments"] = attachments
+    if (webhook := flow.trigger.webhook) is not None:
+        trigger = seen["trigger"]
+        if trigger["method"] in webhook.methods and trigger["method"] != "POST":
+            given["method"] = trigger["method"]
+        given |= {name: trigger[name] for name in ("path", "query") if trigger.get(name)}
     return given
 
 
-def _stubs(flow: CompiledFlow, steps: Sequence[Mapping[str, Any]], registry: Registry) -> dict[str, Any]:
-    """What each step that has effects gave, or at each attempt."""
-    nodes = places_of(flow).steps
-    attempts: dict[str, dict[int, dict[str, Any]]] = {}
-    for one in steps:
-        node = nodes.get(without_items(one["path"]))
-        outside = isinstance(node, CallNode | BatchNode) or (
-            isinstance(node, ActionNode) and not runs_itself(node.action, registry)
-        )
-        if outside and (one["error"] is not None or one["state"] == "succeeded"):
-            attempts.setdefault(one["path"], {})[one["attempt"]] = _stub(one)
-    found: dict[str, Any] = {}
-    for path, given in attempts.items():
-        # One of which nothing is recorded was cut short, and done again.
-        each = [given[min(made for made in given if made >= number)] for number in range(1, max(given) + 1)]
-        found[path] = each[0] if all(one == each[0] for one in each) else each
-    return found
+def _stubs(
+    flow: CompiledFlow,
+    steps: Sequence[Mapping[str, Any]],
+    registry: Registry,
+    read: frozenset[str],
+    *,
+    without_files: bool,
+) -> dict[str, Any]:
+    """What each step that can't run in a case gave, or at each attempt.
+
+    `read`: the paths of steps that read what others had kept meanwhile.
+    """
+    nodes, whole = places_of(flow).steps, unkept(steps)
+    attempts: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for one in _outside_of(whole, steps):
+        path, node = one["path"], nodes.get(without_items(one["path"]))
+        if one["error"] is None and one["state"] != "succeeded":
+            continue
+        if isinstance(node, ActionNode):
+            # What reads a file can't where the case hasn't got it.
+            itself = runs_itself(node.action, registry) and not (
+                without_files and node.action.pure and node.action.takes_context
+            )
+            outside = not itself or path in read or one["signal"] == STREAM
+        else:
+            # Where nothing was gathered, it was the message that had nothing to add.
+            gathered = isinstance(node, BatchNode) and one["error"] is None
+            outside = isinstance(node, CallNode) or gathered or path in whole
+        if outside:
+            attempts.setdefault(path, []).append((one["attempt"], _stub(one, node)))
+    return {path: _each(given) for path, given in attempts.items()}
 
 
-def _stub(step: Mapping[str, Any]) -> dict[str, Any]:
-    error = step["error"]
+def _outside_of(blocks: Iterable[str], steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Steps but for those of the items of some blocks."""
+    inside = tuple(f"{block}[" for block in blocks)
+    return [one for one in steps if not one["path"].startswith(inside)]
+
+
+def _each(given: Sequence[tuple[int, dict[str, Any]]]) -> Any:
+    """The stub of all attempts, or a list: one of which nothing is recorded was cut short, and done again."""
+    each: list[dict[str, Any]] = []
+    before = 0
+    for attempt, stub in given:
+        each += [stub] * max(1, attempt - before)
+        before = attempt
+    return each[0] if all(one == each[0] for one in each) else each
+
+
+def _stub(step: Mapping[str, Any], node: Node | None) -> dict[str, Any]:
+    output, error = step["output"] or {}, step["error"]
     if error is not None:
+        message, place = error["message"], error["step"]
+        if isinstance(node, CallNode):
+            told, place = told_by_flow(step, node.flow_id)
+            message = told or message
+        inner = {"step": place} if place not in (None, step["path"]) else {}
         again = {"retryable": True} if error["retryable"] else {}
-        return {"error": {"code": error["code"], "message": error["message"], **again}}
-    output = step["output"] or {}
+        return {"error": {"code": error["code"], "message": message, **again, **inner}}
     stub: dict[str, Any] = {"result": output.get("body")}
+    if step["signal"] == STREAM:
+        stub = {"stream": output["body"]["count"]}
     beside = {key: value for key, value in output.items() if key not in _RESULT}
     if isinstance(status := output.get("status"), int):
         stub["status"] = status
@@ -156,7 +208,9 @@ def _stub(step: Mapping[str, Any]) -> dict[str, Any]:
         beside["status"] = status
     if headers := open_headers(output.get("headers", {})):
         stub["headers"] = headers
-    if beside and step["use"] != "flow":
+    if isinstance(node, CallNode):
+        beside = {"outcome": output["outcome"]} if output.get("outcome", "completed") != "completed" else {}
+    if beside:
         stub["beside"] = beside
     return stub
 
@@ -188,9 +242,11 @@ def _expected(seen: Mapping[str, Any], ran: CaseResult, left_out: list[str]) -> 
     """What is the same in both. Raises NoCase where other steps ran."""
     steps: Sequence[Mapping[str, Any]] = seen["steps"]
     found: dict[str, Any] = {}
-    path = ended_paths(steps)
-    if sorted(path) != sorted(ran.path):
-        raise NoCase(_unlike(seen["id"], [f"the steps that ran are {', '.join(ran.path)}, not {', '.join(path)}"]))
+    # Of items that aren't recorded, some of the steps may be.
+    inside = tuple(f"{block}[" for block in unkept(steps))
+    path, now = ([one for one in paths if not one.startswith(inside)] for paths in (ended_paths(steps), ran.path))
+    if sorted(path) != sorted(now):
+        raise NoCase(_unlike(seen["id"], [f"the steps that ran are {', '.join(now)}, not {', '.join(path)}"]))
     body = _body(steps, ran)
     if body is _NOTHING:
         left_out.append("the last body, which isn't the same each time")
@@ -201,6 +257,8 @@ def _expected(seen: Mapping[str, Any], ran: CaseResult, left_out: list[str]) -> 
         found["error"] = {} if error is _NOTHING else error
     if path == list(ran.path):
         found["path"] = path
+    elif path == now:
+        left_out.append("the path, since of some items it isn't recorded")
     else:
         left_out.append("the path, since steps ran side by side")
     found["calls"] = _calls(steps, ran, left_out)
@@ -223,18 +281,21 @@ def _body(steps: Sequence[Mapping[str, Any]], ran: CaseResult) -> Any:
 
 
 def _calls(steps: Sequence[Mapping[str, Any]], ran: CaseResult, left_out: list[str]) -> list[dict[str, Any]]:
-    inputs = {(one["path"], one["attempt"]): one["input"] for one in steps if one["input"] is not None}
+    inputs: dict[str, list[Any]] = {}
+    for one in steps:
+        # Not that of one which is about to run, or to wait: what comes of it has another entry.
+        if one["input"] is not None and (one["error"] is not None or one["state"] == "succeeded"):
+            inputs.setdefault(one["path"], []).append(one["input"])
     found: list[dict[str, Any]] = []
-    made: dict[str, int] = {}
     for call in ran.calls:
-        made[call.step] = made.get(call.step, 0) + 1
-        one: dict[str, Any] = {"step": call.step, "use": call.use}
-        given = inputs.get((call.step, made[call.step]))
+        expected: dict[str, Any] = {"step": call.step, "use": call.use}
+        left = inputs.get(call.step)
+        given = left.pop(0) if left else None
         if isinstance(given, dict):
             settings = _same(given, call.settings, f"{call.step}: ", left_out)
             if settings is not _NOTHING and settings:
-                one["with"] = settings
-        found.append(one)
+                expected["with"] = settings
+        found.append(expected)
     return found
 
 

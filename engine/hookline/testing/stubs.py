@@ -94,6 +94,7 @@ class CaseStubs:
     def __init__(self, case: Case, registry: Registry) -> None:
         self._case = case
         self._registry = registry
+        self._made: dict[str, int] = {}
         self.missing: list[str] = []
         """What was met, and no stub is for."""
 
@@ -104,7 +105,7 @@ class CaseStubs:
 
     def call(self, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
         """The stub's result, or its error; an error where an action that has effects has no stub."""
-        stub = self._stub(path, attempt)
+        stub = self._stub(path)
 
         async def give() -> Reply:
             if stub is None:
@@ -119,12 +120,13 @@ class CaseStubs:
 
     def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
         """The stub's result, or its error. The items of a stream that a stub gave are nowhere."""
-        stub = self._stub(path, 1)
+        stubbed = bool(self._case.stubs) and _at(self._case.stubs, path) is not None
         nowhere = isinstance(items, Stream) and items.blob_id == _NO_BLOB
-        if stub is None and not nowhere:
+        if not stubbed and not nowhere:
             return None
 
         async def give() -> Reply:
+            stub = self._stub(path)
             if stub is None:
                 self._lacks(path, "it goes through a stream whose items the case doesn't have,")
             try:
@@ -141,7 +143,7 @@ class CaseStubs:
 
     def flow(self, path: str, attempt: int, flow_id: str) -> Finished | NeverFinished | None:
         """The stub's result; without one the flow runs."""
-        stub = self._stub(path, attempt)
+        stub = self._stub(path)
         if stub is None:
             return None
         if stub.error is not None:
@@ -149,7 +151,7 @@ class CaseStubs:
                 outcome=Outcome.FAILED,
                 error=ErrorInfo(stub.error.code, stub.error.message, stub.error.step, stub.error.retryable),
             )
-        return Finished(stub.result)
+        return Finished(stub.result, outcome=Outcome(stub.beside.get("outcome", Outcome.COMPLETED)))
 
     def arrives(self, path: str, begun: datetime) -> tuple[datetime, Arrived] | None:
         """What the case says that comes."""
@@ -162,7 +164,7 @@ class CaseStubs:
 
     def gathered(self, path: str, attempt: int) -> Stand | None:
         """The stub's result, a list, or its error; without one the step waits, and nobody joins."""
-        stub = self._stub(path, attempt)
+        stub = self._stub(path)
         if stub is None:
             return None
 
@@ -179,13 +181,15 @@ class CaseStubs:
         self.missing.append(text)
         raise StepError(text, code="case.stub")
 
-    def _stub(self, path: str, attempt: int) -> Stub | None:
+    def _stub(self, path: str) -> Stub | None:
+        """What stands for the next attempt at a step, an operator's retries included."""
         if not self._case.stubs:
             return None
         given = _at(self._case.stubs, path)
-        if isinstance(given, tuple):
-            return given[min(attempt, len(given)) - 1] if given else None
-        return given
+        if not isinstance(given, tuple):
+            return given
+        made = self._made[path] = self._made.get(path, 0) + 1
+        return given[min(made, len(given)) - 1] if given else None
 
 
 def runs_itself(action: Action, registry: Registry) -> bool:

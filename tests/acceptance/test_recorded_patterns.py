@@ -1,4 +1,4 @@
-"""A backtest of the flow as it was finds no difference, whatever its executions have come through; one server runs all."""
+"""What executions have come through: a backtest of the flow as it was finds no difference, and cases of them pass."""
 
 import json
 import threading
@@ -44,8 +44,10 @@ class Partner:
                 status = {"/refuses": 409, "/late-refusal": 409, "/broken": 422}.get(self.path, 200)
                 if self.path == "/late-refusal":
                     time.sleep(0.1)
-                if (self.path == "/broken" and partner.mended.is_set()) or self.path == "/flaky":
-                    status = 503 if tried.count("/flaky") == 1 else 200
+                if self.path == "/broken" and partner.mended.is_set():
+                    status = 200
+                if self.path == "/flaky" and tried.count("/flaky") == 1:
+                    status = 503
                 content = json.dumps({"tried": len(tried), "path": self.path}).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -220,6 +222,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     for document in documents:
         server.flow(document)
     server.start()
+    try:
+        run_all(server, partner, [document["id"] for document in documents])
+        yield server
+    finally:
+        server.kill()
+        partner.stop()
+
+
+def run_all(server: ServerProcess, partner: Partner, flow_ids: list[str]) -> None:
+    """Give each flow its messages, and return once all have ended."""
     mine = [
         one["id"] for one in documents if one["id"] not in ("child", "refusing", "choosy", "cancelled", "streaming")
     ]
@@ -245,9 +257,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     partner.mended.set()
     server.request("POST", f"/api/v1/executions/{broken['id']}/retry", b"", operator)
     eventually("all have ended", lambda: server.drained())
-    yield server
-    server.kill()
-    partner.stop()
 
 
 @pytest.fixture
@@ -335,3 +344,45 @@ def test_a_change_shows_where_it_makes_a_difference(
     found = backtest(flow_id, *changes)
     assert [f"{kind['kind']} of {kind['step']}" for kind in found["kinds"]] == kinds
     assert found["same"] + found["unknown"] == (1 if kinds[-1].startswith("new call") else 0) * found["executions"]
+
+
+def case_of(server: ServerProcess, flow_id: str) -> dict[str, Any]:
+    """The case of a flow's newest execution, once it has passed."""
+    execution = server.executions(flow_id=flow_id)[0]
+    written = json.loads(server.run("test", "--from-execution", execution["id"], "--write", "--json").stdout)
+    passed = json.loads(server.run("test", written["file"], "-k", execution["id"], "--json").stdout)["cases"]
+    assert [one["passed"] for one in passed] == [True]
+    file = json.loads((server.folder / written["file"]).read_text())
+    (case,) = (one for one in file["cases"] if one["name"] == written["name"])
+    found: dict[str, Any] = case
+    return found
+
+
+@pytest.mark.parametrize(
+    "flow_id",
+    ["called", "unanswered", "calling", "replying", "finishing", "flaky", "caught", "side", "few", "many-pure",
+     "many-failing", "sleeping", "once", "lenient", "handled", "handed-on", "timed-out"],
+)  # fmt: skip
+def test_a_case_of_it_passes_at_once(server: ServerProcess, flow_id: str) -> None:
+    case = case_of(server, flow_id)
+    assert case["expect"]["outcome"] == server.executions(flow_id=flow_id)[0]["outcome"]
+
+
+def test_a_case_has_what_the_flow_kept(server: ServerProcess) -> None:
+    case = case_of(server, "keeping")
+    assert case["state"] == {"seen": 1, "count": 2}
+    assert [call["with"]["json"]["body"] for call in case["expect"]["calls"]][:2] == [1, 4]
+
+
+def test_a_case_is_retried_as_the_execution_was(server: ServerProcess) -> None:
+    case = case_of(server, "repaired")
+    assert case["retries"] == 1
+    assert [stub.get("error", {}).get("code") for stub in case["stubs"]["broken"]] == ["http.422", None]
+
+
+def test_a_case_has_what_a_large_foreach_gave(server: ServerProcess) -> None:
+    case = case_of(server, "many")
+    assert len(case["stubs"]["each"]["result"]) == MANY
+    assert case["expect"]["path"] == ["each", "after"]
+    streamed = case_of(server, "streaming")
+    assert streamed["stubs"]["each"]["result"] == {"count": 4, "failed": 0}
