@@ -220,3 +220,62 @@ def test_executions_of_a_called_flow_gather_in_a_case(run: Try, tmp_path: Path) 
     # Who has joined gives null, as whatever is filtered.
     expect = {"outcome": "completed", "took": "10s", "body": [[1, 2, 3], None, None, [4]]}
     assert run(outer, expect, [1, 2, 3, 4]).differences == ()
+
+
+def test_a_case_has_its_request_and_what_the_flow_keeps(run: Try) -> None:
+    read = {"id": "read", "use": "state.get", "with": {"key": "seen", "default": 0}}
+    count = {"id": "count", "use": "state.set", "with": {"key": "count", "add": 2}}
+    told = {"body": ["$.trigger.method", "$.trigger.path", "$.trigger.query.since", "$.steps.read.body", "$.body"]}
+    document = flow(read, count, {"id": "told", "use": "map", "with": told}, webhook={"methods": ["PUT", "POST"]})
+    given = {"method": "PUT", "path": "shop/7", "query": {"since": "2026"}}
+    expect = {"outcome": "completed", "body": ["PUT", "shop/7", "2026", 5, 42]}
+    assert run(document, expect, input=given, state={"seen": 5, "count": 40}).differences == ()
+
+
+def test_a_stub_stands_for_all_items_of_a_foreach(run: Try) -> None:
+    each = {"id": "each", "foreach": "$.body", "steps": [POST]}
+    expect = {"outcome": "completed", "body": [7], "path": ["each"], "calls": []}
+    assert run(flow(each), expect, list(range(3)), stubs={"each": {"result": [7]}}).differences == ()
+    error = {"error": {"code": "http.409", "step": "each[1]/post"}}
+    expect = {"outcome": "failed", "error": {"code": "http.409", "step": "each[1]/post"}}
+    assert run(flow(each), expect, [1, 2], stubs={"each": error}).differences == ()
+
+
+def test_a_foreach_over_a_stream_that_a_case_has_not_wants_a_stub(run: Try) -> None:
+    each = {"id": "each", "foreach": "$.body", "steps": [{**POST, "id": "write"}]}
+    count = {"id": "count", "use": "map", "with": {"body": "$.steps.post.body.count"}}
+    document, stubs = flow(POST, each, count), {"post": {"stream": 20000}}
+    expect = {"outcome": "completed", "body": 20000}
+    assert run(document, expect, stubs={**stubs, "each": {"result": {"count": 20000}}}).differences == ()
+    assert "step each: it goes through a stream" in run(document, expect, stubs=stubs).differences[0]
+
+
+def test_an_operators_retry_goes_on_with_the_next_stubs(run: Try) -> None:
+    stubs = {"post": [{"error": {"code": "http.422"}}, {"result": "ok"}]}
+    attempt = {"id": "told", "use": "map", "with": {"body": "{{ execution.attempt }}"}}
+    expect = {"outcome": "completed", "body": 2}
+    assert run(flow(POST, attempt), expect, stubs=stubs, retries=1).differences == ()
+    assert run(flow(POST, attempt), {"outcome": "failed"}, stubs=stubs).differences == ()
+
+
+def test_what_a_flow_can_not_be_given_is_said(tmp_path: Path) -> None:
+    inner = {"id": "both", "parallel": {"a": [POST]}}
+    wrong = {
+        "name": "one",
+        "input": {"method": "PUT"},
+        "state": {"": 1, "long": "x" * 300_000},
+        "stubs": {"both": {"result": 1}, "answer": {"result": 1}},
+        "expect": {"outcome": "completed"},
+    }
+    file = tmp_path / "orders.test.json"
+    file.write_text(json.dumps({"cases": [wrong]}))
+    compiled = compile_flow(json.dumps(flow(inner, WAIT)).encode(), REGISTRY)
+    problems = check_names(read_cases(file), compiled, file)
+    assert [problem.pointer.removeprefix("/cases/0/") for problem in problems] == [
+        "input/method", "state/", "state/long", "stubs/both", "stubs/answer"
+    ]  # fmt: skip
+    manual = compile_flow(json.dumps({"id": "orders", "trigger": {"use": "manual"}, "steps": []}).encode(), REGISTRY)
+    wrong = {"name": "one", "input": {"query": {"a": "b"}}, "expect": {"outcome": "completed"}}
+    file.write_text(json.dumps({"cases": [wrong]}))
+    (problem,) = check_names(read_cases(file), manual, file)
+    assert "no request starts the flow" in str(problem)
