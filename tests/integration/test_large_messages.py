@@ -42,9 +42,9 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """The keys of blocks whose expressions are evaluated, each with whether that is done beside the event loop."""
     loop, found, work = threading.get_ident(), list[tuple[str, bool]](), block.evaluate
 
-    def watched(expression: Any, scope: Any, key: str, path: str) -> Any:
+    def watched(run: Any, expression: Any, scope: Any, key: str, path: str) -> Any:
         found.append((key, threading.get_ident() != loop))
-        return work(expression, scope, key, path)
+        return work(run, expression, scope, key, path)
 
     monkeypatch.setattr(block, "evaluate", watched)
     return found
