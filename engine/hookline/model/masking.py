@@ -218,7 +218,7 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 def _number(value: Any) -> tuple[str, ...]:
-    """The texts of a number: without an exponent, as JSON has it, and as Python writes it; none of what is no number."""
+    """The texts of a number: without an exponent, as JSON has it, as Python writes it. None of what is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return ()
     exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)

@@ -152,7 +152,8 @@ class Runner:
             await delivery.retry(STORE_RETRY)
         except Exception as error:
             run = self._running[delivery.execution_id]
-            log = StepLog(self._services.log, delivery.execution_id, delivery.flow_id, "", run.redactor if run else None)
+            redactor = None if run is None else run.redactor
+            log = StepLog(self._services.log, delivery.execution_id, delivery.flow_id, "", redactor)
             log.error("defect of the engine", exc_info=True)
             info = ErrorInfo("engine.defect", f"the engine has a defect: {type(error).__name__}: {error}")
             await self._give_up(delivery, info if run is None else run.shown(info))
