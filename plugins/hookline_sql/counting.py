@@ -6,13 +6,13 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from hookline.api import MAX_DIGITS, decode_json, encode_json, fits
-from hookline.api.storage import Added, NotANumber
+from hookline.api.storage import Added, NotANumber, counted_output
 
 from .tables import journal, state
 
 
 class CountRow(NamedTuple):
-    """A step that counts; its entry is there already, without an output."""
+    """A step that counts; its entry is there already, without the new value."""
 
     execution_id: str
     seq: int
@@ -20,6 +20,8 @@ class CountRow(NamedTuple):
     key: str
     by: bytes
     at: int
+    beside: bytes | None
+    """The entry's output so far."""
 
 
 def count(connection: Connection, row: CountRow) -> Added | NotANumber:
@@ -35,7 +37,7 @@ def count(connection: Connection, row: CountRow) -> Added | NotANumber:
         connection.execute(insert(state).values(flow_id=row.flow_id, key=row.key, updated_at=row.at, value=value))
     else:
         connection.execute(update(state).where(place).values(updated_at=row.at, value=value))
-    connection.execute(update(journal).where(entry).values(output=b'{"body":' + value + b"}"))
+    connection.execute(update(journal).where(entry).values(output=counted_output(value, row.beside)))
     return Added(value)
 
 

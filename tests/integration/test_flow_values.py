@@ -71,6 +71,15 @@ async def test_a_counter_counts_each_execution_once_however_many_run_at_one_time
     assert sorted(value for _, _, _, value in harness.probe.calls) == list(range(1, 51))
 
 
+async def test_files_stay_with_the_message_whose_step_counts(harness: Harness) -> None:
+    async def made(_: Any) -> bytes:
+        return b"a file"
+
+    harness.probe.does["made"] = made
+    harness.flow("f", [act("made"), keep("n", add=1), act("see", "{{ attachments | length }}")])
+    assert (await results(harness))["see"] == 1
+
+
 async def test_items_side_by_side_count_and_each_gets_its_number(harness: Harness) -> None:
     harness.flow("f", [each(keep("n", add="{{ item }}"), concurrency=8), act("see")])
     found = await results(harness, [1] * 300)

@@ -97,6 +97,7 @@ from hookline.ports import (
     TimeOut,
     TooManyEarly,
     Unblock,
+    counted_output,
 )
 
 __all__ = [
@@ -202,6 +203,7 @@ __all__ = [
     "Unblock",
     "cause_of",
     "check_move",
+    "counted_output",
     "fault",
     "joined_output",
     "pack",

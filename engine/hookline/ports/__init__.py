@@ -40,7 +40,16 @@ from hookline.ports.changes.executions import (
     Start,
     Unblock,
 )
-from hookline.ports.changes.flows import Added, AddState, NotANumber, OverrideState, Publish, SetCursor, SetState
+from hookline.ports.changes.flows import (
+    Added,
+    AddState,
+    NotANumber,
+    OverrideState,
+    Publish,
+    SetCursor,
+    SetState,
+    counted_output,
+)
 from hookline.ports.changes.items import Conclude, DropEntries, Proceed
 from hookline.ports.changes.purging import ForgetKeys, ForgetVersions, Purge
 from hookline.ports.changes.refused import REFUSED_KEPT, Refuse
@@ -129,4 +138,5 @@ __all__ = [
     "TimedOut",
     "TooManyEarly",
     "Unblock",
+    "counted_output",
 ]

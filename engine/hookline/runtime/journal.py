@@ -26,6 +26,7 @@ from hookline.ports import (
     Proceed,
     Record,
     SetState,
+    counted_output,
 )
 from hookline.runtime.block_progress import BlockProgress
 from hookline.runtime.item_entries import ItemEntries
@@ -217,7 +218,7 @@ class Journal:
                 result = (await self._commit(self._take(), (*changes, counted)))[-1]
         if not isinstance(result, Added):
             return None
-        record = msgspec.structs.replace(record, output=b'{"body":' + result.value + b"}")
+        record = msgspec.structs.replace(record, output=counted_output(result.value, record.output))
         self._past[record.path] = record
         self._items.note(record, self._group)
         if self._services.events.listening:

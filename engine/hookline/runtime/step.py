@@ -87,7 +87,8 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
                 result = await call_action(run, node, call, path, attempt, spooling)
             if isinstance(result, Count):
                 changes = call.state.changes(result.key)
-                counted = await note_counted(run, node, path, attempt, started_at, given, result, changes)
+                files = frame.message.attachments
+                counted = await note_counted(run, node, path, attempt, started_at, given, result, changes, files)
                 return replay(run, frame, node.id, counted)
         except Interrupted:
             if node.once:

@@ -13,6 +13,7 @@ from hookline.flow_values import check_key
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import encode
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
+from hookline.model.message import Attachment
 from hookline.model.stream import STREAM
 from hookline.ports import SetState
 from hookline.runtime.execution_run import ExecutionRun
@@ -73,9 +74,11 @@ async def note_counted(
     given: Given,
     count: Count,
     changes: Sequence[SetState],
+    attachments: tuple[Attachment, ...],
 ) -> StepRecord:
     """Count, and note it; gives the entry once it is durable. Raises StepError where that can't be counted on."""
     now = run.services.clock.now()
+    beside = encode({"attachments": attachments}) if attachments else None
     record = await run.journal.count(
         run.flow.id,
         check_key(count.key),
@@ -90,6 +93,7 @@ async def note_counted(
         started_at=started_at,
         finished_at=now,
         input=_masked(node.action, given.raw),
+        output=beside,
     )
     if record is None:
         raise StepError(

@@ -46,6 +46,7 @@ from hookline.ports import (
     TakeBatch,
     TimedOut,
     TimeOut,
+    counted_output,
 )
 from hookline.testing.memory_batches import MemoryBatch, key_of
 
@@ -329,7 +330,7 @@ class MemoryStore:
             if not fits(Decimal(total)):
                 return NotANumber()
             value = encode(total)
-        output = b'{"body":' + value + b"}"
+        output = counted_output(value, change.step.output)
         self._record(change.execution_id, [msgspec.structs.replace(change.step, output=output)])
         self._set(self._state, place, value)
         return Added(value)

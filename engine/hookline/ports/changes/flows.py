@@ -47,18 +47,25 @@ class SetState:
 class AddState:
     """A step counts: a flow's value under a key, 0 where there is none, grows. Gives `Added`, or `NotANumber`.
 
-    The step's entry is made with it: its output is an object whose `body` is the new value. Illegal where the execution
+    The step's entry is made with it: its output is an object whose `body` is the new value, beside what the entry has
+    there already. Illegal where the execution
     doesn't run, or has the entry already.
     """
 
     execution_id: str
     step: StepRecord
-    """Without an output."""
+    """Its output is none, or JSON of an object without a body."""
     flow_id: str
     key: str
     by: bytes
     """JSON of a number."""
     at: datetime
+
+
+def counted_output(value: bytes, beside: bytes | None) -> bytes:
+    """The output of a step that has counted, of JSON of the new value and of the output that its entry has."""
+    rest = b"}" if beside is None or beside == b"{}" else b"," + beside[1:]
+    return b'{"body":' + value + rest
 
 
 @dataclass(frozen=True, slots=True)

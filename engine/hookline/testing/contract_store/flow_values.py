@@ -1,6 +1,7 @@
 """What flows keep from one execution to the next."""
 
 import asyncio
+import dataclasses
 from datetime import datetime
 
 import msgspec
@@ -83,6 +84,14 @@ class FlowValuesContract(StoreFixtures):
         with pytest.raises(ExecutionNotFound):
             await store.commit([_add(envelopes.ids.new(), envelopes, 1, b"1", now)])
         assert await store.state("orders", "n") == b"1"
+
+    async def test_what_a_counting_step_has_beside_its_number_stays(self, store: Store, envelopes: Envelopes) -> None:
+        id_ = await self._bring(store, envelopes, State.RUNNING)
+        counted = _add(id_, envelopes, 1, b"2", envelopes.clock.now())
+        step = msgspec.structs.replace(counted.step, output=b'{"attachments":[]}')
+        await store.commit([dataclasses.replace(counted, step=step)])
+        (entry,) = await store.journal(id_)
+        assert entry.output == b'{"body":2,"attachments":[]}'
 
 
 def _add(execution_id: str, envelopes: Envelopes, seq: int, by: bytes, at: datetime) -> AddState:
