@@ -22,6 +22,7 @@ from hookline.model.message import Message
 from hookline.model.poll import PollSettings
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.signature import read_signature, setting_name
+from hookline.verifier import Verifier
 
 if TYPE_CHECKING:
     from hookline.flow_values import FlowState
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
 P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
+V = TypeVar("V", bound=Verifier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ class Connector:
         self.outside = outside
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
+        self.verifier: Verifier | None = None
 
     @typing.overload
     def action(self, function: F, /) -> F: ...
@@ -269,6 +272,24 @@ class Connector:
             return function
 
         return add
+
+    def verify(self, function: V, /) -> V:
+        """Make an async function what says whether a credential works; used as `@acme.verify`.
+
+        It is given a `VerifyContext`, asks the service something that changes nothing, and gives who the credential is
+        there, or None. It raises StepError where the credential can't be used. Raises PluginError for a function that
+        can't be one, naming it.
+        """
+        read = read_signature(function, "what verifies a credential", ("ctx",))
+        where = f"{function.__module__}.{function.__qualname__}"
+        if self.credential is None:
+            raise PluginError(f"{where}: connector {self.name!r} has no credential type to verify")
+        if read.leading != ("ctx",) or read.parameters:
+            raise PluginError(f"{where}: what verifies a credential takes `ctx` and nothing else")
+        if self.verifier is not None:
+            raise PluginError(f"connector {self.name!r} has two functions that verify its credential")
+        self.verifier = function
+        return function
 
     def _read_poll(
         self, function: Callable[..., Awaitable[Polled]], short: str, every: str, timeout: str

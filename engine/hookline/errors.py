@@ -23,6 +23,9 @@ HooklineError
 ├── CredentialError         a credential is missing, of another type, or can't be decrypted
 ├── CannotSign              a message can't be signed as its provider would
 ├── StepError               an action failed; says whether trying again can help
+│   ├── RateLimited         the other side wants fewer requests
+│   ├── AuthExpired         the other side doesn't take the credential, or not any more
+│   └── Unavailable         the other side can't be reached, or does nothing now
 ├── RequestRefused          a request got no execution; holds the HTTP status
 │   ├── Malformed           400
 │   ├── NotVerified         401
@@ -38,7 +41,7 @@ HooklineError
 │   ├── SchemaViolation     422
 │   ├── TooMany             429
 │   ├── HeadTooLarge        431
-│   └── Unavailable         503
+│   └── CannotTake          503
 │       └── CannotVerify    the sender may be right, and we can't tell now
 └── StoreError              the backend can't be read or written now
     └── BlobGone            a file isn't kept, or not any more
@@ -231,13 +234,15 @@ class StepError(HooklineError):
     """The step failed."""
 
     code = "step.failed"
+    helps: ClassVar[bool] = False
+    """Whether trying again can help, where an instance doesn't say it."""
 
     def __init__(
         self,
         message: str | None = None,
         *,
         code: str | None = None,
-        retryable: bool = False,
+        retryable: bool | None = None,
         retry_after: float | None = None,
         outcome_unknown: bool = False,
     ) -> None:
@@ -248,9 +253,29 @@ class StepError(HooklineError):
         super().__init__(message)
         # An instance's code hides the class's: an action names its own failures, `http.404` for one.
         self.error_code = code or type(self).code
-        self.retryable = retryable
+        self.retryable = self.helps if retryable is None else retryable
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
+
+
+class RateLimited(StepError):
+    """The other side wants fewer requests."""
+
+    code = "step.rate_limited"
+    helps = True
+
+
+class AuthExpired(StepError):
+    """The other side doesn't take the credential."""
+
+    code = "step.auth_expired"
+
+
+class Unavailable(StepError):
+    """The other side can't be reached now."""
+
+    code = "step.unavailable"
+    helps = True
 
 
 class RequestRefused(HooklineError):
@@ -381,14 +406,14 @@ class HeadTooLarge(RequestRefused):
     status = 431
 
 
-class Unavailable(RequestRefused):
+class CannotTake(RequestRefused):
     """The request can't be taken now."""
 
     code = "request.unavailable"
     status = 503
 
 
-class CannotVerify(Unavailable):
+class CannotVerify(CannotTake):
     """The sender can't be verified now."""
 
     code = "request.cannot_verify"

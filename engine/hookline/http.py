@@ -90,7 +90,8 @@ class HttpClient(Protocol):
 
         Raises StepError. A status of 400 and above: `http.<status>`, of which 408, 425, 429 and 5xx are retryable
         and honour `Retry-After`. Retryable, too: `http.connect` (no connection), `http.tls` (no trust),
-        `http.disconnected` (cut off in between), `http.timeout`. Final: `http.egress` (an inside address),
+        `http.disconnected` (cut off in between), `http.timeout`; these and 503 are `Unavailable`, 429 is
+        `RateLimited`, and 401 `AuthExpired`. Final: `http.egress` (an inside address),
         `http.url`, `http.header`, `http.redirect`, `http.too_large`.
         """
         ...

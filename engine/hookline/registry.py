@@ -70,6 +70,13 @@ class Registry:
         """The plugins that aren't in use."""
         return tuple(plugin for plugin in self.plugins if plugin.error is not None)
 
+    def verifier(self, credential_type: str) -> Connector | None:
+        """The connector that says whether a credential of this type works; None where nobody says it."""
+        for connector in self.connectors.values():
+            if connector.credential_type == credential_type and connector.verifier is not None:
+                return connector
+        return None
+
     def failure(self, name: str) -> PluginStatus | None:
         """The failed plugin to which a name that isn't registered belongs, as far as names tell.
 

@@ -276,6 +276,14 @@ async def test_a_wrong_credential_gets_every_problem_and_never_its_value(client:
     assert "hunter2" not in text
 
 
+async def test_verifying_says_that_a_type_has_no_way_to_and_404_where_there_is_no_credential(client: Client) -> None:
+    body = {"type": "github", "values": {"secret": "hunter2-hunter2"}}
+    await client.put("/api/v1/credentials/gh", headers=AUTH, json=body)
+    response = await client.post("/api/v1/credentials/gh/verify", headers=AUTH)
+    assert (response.status_code, (await response.get_json())["state"]) == (200, "unknown")
+    assert (await client.post("/api/v1/credentials/x/verify", headers=AUTH)).status_code == 404
+
+
 async def test_rule_34_rotating_tells_how_many_credentials_were_encrypted_anew(client: Client) -> None:
     response = await client.post("/api/v1/credentials/rotate", headers=AUTH)
     assert await response.get_json(force=True) == {"rotated": 0}
@@ -395,6 +403,7 @@ async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(
         ("/api/v1/flows/{flow_id}/state/value", "delete"),
         ("/api/v1/executions/{execution_id}/move", "post"),
         ("/api/v1/credentials/rotate", "post"),
+        ("/api/v1/credentials/{name}/verify", "post"),
         ("/api/v1/credentials/{name}", "get"),
         ("/api/v1/credentials/{name}", "put"),
         ("/api/v1/credentials/{name}", "delete"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import Unavailable
+from hookline.errors import CannotTake
 from hookline.model.execution import State
 from hookline.ports import End, Record
 from tests.integration.engine_harness import Hang, Harness, act, each
@@ -30,7 +30,7 @@ async def test_a_stop_drains_what_runs_and_takes_nothing_more(harness: Harness) 
     stopping = asyncio.create_task(engine.stop())
     await asyncio.sleep(0)
     assert not engine.ready
-    with pytest.raises(Unavailable):
+    with pytest.raises(CannotTake):
         engine.intake.flow("f")
     go.set()
     await stopping

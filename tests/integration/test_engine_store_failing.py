@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from hookline.errors import StoreError, Unavailable
+from hookline.errors import CannotTake, StoreError
 from hookline.model.execution import State
 from hookline.ports import Change, End, Publish, Record
 from tests.integration.engine_harness import Harness, act, each, fails
@@ -24,7 +24,7 @@ async def test_why_a_message_cant_be_stored_is_in_the_log_and_not_in_the_answer(
             raise StoreError("the disk is full")
 
         monkeypatch.setattr(engine.intake._queue, "put", put)
-        with structlog.testing.capture_logs() as logs, pytest.raises(Unavailable) as raised:
+        with structlog.testing.capture_logs() as logs, pytest.raises(CannotTake) as raised:
             await harness.send(engine, "f", 1)
     assert "disk" not in raised.value.message
     assert {

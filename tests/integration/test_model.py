@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from hookline.api import Connector, Context, StepError, hookimpl
-from hookline.errors import IllegalStateChange, StoreError, Unavailable
+from hookline.errors import CannotTake, IllegalStateChange, StoreError
 from hookline.ids import idempotency_key
 from hookline.model.callback import Call as Arrived
 from hookline.model.callback import pack_callback, raw_json
@@ -168,7 +168,7 @@ class World:
             try:
                 await engine.start()
                 await self._drive(engine, dice, self.killed)
-            except (StoreError, Unavailable):
+            except (StoreError, CannotTake):
                 if not self.killed.dead.is_set():
                     raise
             finally:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import main
-from hookline.errors import Unavailable
+from hookline.errors import CannotTake
 from hookline.model.execution import State
 from hookline.ports import Duplicate, Room
 from hookline.runtime.engine import Engine
@@ -124,7 +124,7 @@ async def test_messages_get_503_where_nothing_can_go_until_there_is_room_again(
         client = create_pages(blueprints(engine, AUTH["Authorization"][7:])).test_client()
         assert (await client.get("/readyz")).status_code == 200
         await engine.disk_budget.check()
-        with pytest.raises(Unavailable, match="no room") as refusal:
+        with pytest.raises(CannotTake, match="no room") as refusal:
             await harness.send(engine, "f", None)
         assert refusal.value.retry_after == 60
         ready = await client.get("/readyz", headers=AUTH)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.hook_trial import LastByte, document, signed
 
-from hookline.errors import Problem, StoreError, TooMany, Unavailable
+from hookline.errors import CannotTake, Problem, StoreError, TooMany
 from hookline.flows.body_schema import compile_schema
 from hookline.service.exchange import HookRequest
 from hookline.service.hook import HookOptions
@@ -132,7 +132,7 @@ async def test_429_and_503_say_when_to_come_again() -> None:
     reply = await hook.send(b"{}")
     assert document(reply)["status"] == 429
     assert dict(reply.headers)[b"retry-after"] == b"3"
-    for failure in (Unavailable(retry_after=30), StoreError("disk full"), RuntimeError("defect")):
+    for failure in (CannotTake(retry_after=30), StoreError("disk full"), RuntimeError("defect")):
         hook.intake.failure = failure
         reply = await hook.send(b"{}")
         assert document(reply)["code"] == "request.unavailable"

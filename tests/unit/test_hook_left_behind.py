@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hookline.errors import TooMany, Unavailable
+from hookline.errors import CannotTake, TooMany
 from hookline.flows.body_schema import compile_schema
 from hookline.service.exchange import HookRequest, SenderGone
 from hookline.testing.hook import HookOverMemory, webhook_flow
@@ -23,7 +23,7 @@ async def test_files_of_a_refused_request_are_deleted() -> None:
 
 async def test_files_stay_where_it_is_unknown_whether_the_message_was_stored() -> None:
     hook = HookOverMemory(webhook_flow())
-    hook.intake.failure = Unavailable()
+    hook.intake.failure = CannotTake()
     await hook.send(b"data", "image/png")
     assert len(hook.memory_blobs.kept) == 1
     hook.intake.failure = TooMany()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import StoreError, TooMany, Unavailable
+from hookline.errors import CannotTake, StoreError, TooMany
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.ports import Accepted, Duplicate
 from hookline.runtime.intake import Intake
@@ -136,7 +136,7 @@ async def test_messages_that_come_at_once_are_counted_before_they_are_stored() -
 async def test_a_defect_of_the_queue_neither_counts_nor_uses_the_rate_up() -> None:
     queue = Slow()
     door = intake(queue, max_backlog=1)
-    for error, outcome in ((Unavailable, "store fails"), (KeyError, "defect")):
+    for error, outcome in ((CannotTake, "store fails"), (KeyError, "defect")):
         task = sending(door, "a")
         await steps()
         queue.end("a", outcome)  # type: ignore[arg-type] # one of the outcomes

@@ -16,6 +16,7 @@ from hookline.connector import (
     Signal,
 )
 from hookline.errors import (
+    AuthExpired,
     CannotVerify,
     ExpressionError,
     ExpressionFailed,
@@ -24,8 +25,10 @@ from hookline.errors import (
     HooklineError,
     MissingValue,
     NotVerified,
+    RateLimited,
     StepError,
     StoreError,
+    Unavailable,
 )
 from hookline.flow_values import MAX_KEY, FlowState, check_key
 from hookline.hookspecs import hookimpl
@@ -46,6 +49,7 @@ from hookline.resources import Resource, Resources
 from hookline.returns import GivesSetting, NeverPasses, PassesWhere
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
 from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
+from hookline.verifier import VerifyContext
 
 __all__ = [
     "FILTERED",
@@ -57,6 +61,7 @@ __all__ = [
     "Action",
     "Answer",
     "Attachment",
+    "AuthExpired",
     "CallerReply",
     "CannotVerify",
     "Check",
@@ -91,6 +96,7 @@ __all__ = [
     "PollContext",
     "PollTrigger",
     "Polled",
+    "RateLimited",
     "Reference",
     "Reply",
     "RequestTrigger",
@@ -109,7 +115,9 @@ __all__ = [
     "StoreError",
     "StreamedResponse",
     "Trigger",
+    "Unavailable",
     "Verified",
+    "VerifyContext",
     "WebhookSettings",
     "changed_items",
     "check_key",

@@ -1,4 +1,4 @@
-"""`hookline credentials set|list|rm|rotate`."""
+"""`hookline credentials set|list|verify|rm|rotate`."""
 
 import asyncio
 import sys
@@ -45,6 +45,21 @@ def list_credentials(as_json: bool, settings: Settings) -> None:
         return table(("name", "type", "changed", "problem"), rows)
 
     emit(found, as_json=as_json, text=text)
+
+
+@credentials.command("verify", settings=_SETTINGS)
+@click.argument("name")
+@click.pass_context
+def verify_credential(ctx: click.Context, name: str, as_json: bool, settings: Settings) -> None:
+    """Ask the service of a credential whether it takes it.
+
+    Exit code 1 where it doesn't, and where nobody can say it: the type has no way to verify it.
+    """
+    found = asyncio.run(_verify(settings, name))
+    words = {"well": "works", "failed": "can't be used", "unknown": "is not verified"}
+    emit(found, as_json=as_json, text=lambda: f"credential {name} {words[found['state']]}: {found['message']}")
+    if found["state"] != "well":
+        ctx.exit(1)
 
 
 @credentials.command("rm", settings=_SETTINGS)
@@ -112,6 +127,13 @@ async def _list(settings: Settings) -> list[Mapping[str, Any]]:
 
     async with access(settings) as held:
         return await held.credentials()
+
+
+async def _verify(settings: Settings, name: str) -> Mapping[str, Any]:
+    from hookline.cli.access import access
+
+    async with access(settings) as held:
+        return await held.verify_credential(name)
 
 
 async def _drop(settings: Settings, name: str) -> None:

@@ -18,7 +18,7 @@ from hookline.model.reply import CallerReply
 from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Frame
-from hookline.runtime.interruption import Interrupted, Interruption
+from hookline.runtime.interruption import Interrupted, Interruption, cut_off
 from hookline.runtime.results import normal
 from hookline.runtime.services import Stand
 from hookline.runtime.spool import spooled
@@ -94,7 +94,7 @@ async def call_action(
         result_label = "interrupted"
         raise
     except (Exception, asyncio.CancelledError, SystemExit) as error:
-        if isinstance(error, asyncio.CancelledError) and _cut_off():
+        if isinstance(error, asyncio.CancelledError) and cut_off():
             result_label = "interrupted"
             raise
         # Whatever else an action raises is a defect of its connector, and must not take the engine down: nor must a
@@ -111,12 +111,6 @@ async def call_action(
     finally:
         if not action.pure:
             services.metrics.attempted(run.flow.id, action.name, result_label, services.clock.monotonic() - began)
-
-
-def _cut_off() -> bool:
-    """Whether it is from outside that the current task is cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spooling: Interruption | None) -> Any:

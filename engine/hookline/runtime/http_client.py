@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from hookline import __version__
 from hookline.clock import Clock
-from hookline.errors import StepError, StoreError
+from hookline.errors import AuthExpired, RateLimited, StepError, StoreError, Unavailable
 from hookline.http import RequestOptions, Response, StreamedResponse
 from hookline.jsontypes import JsonValue
 from hookline.model.message import Attachment
@@ -26,6 +26,8 @@ from hookline.runtime.outgoing import Outgoing, masked, origin, outgoing
 
 RETRYABLE: Final = frozenset({408, 425, 429})
 """Statuses below 500 after which trying again can help."""
+#: Statuses that say more than that a request failed: their errors are of a kind of its own, under their own codes.
+_KINDS: Final[Mapping[int, type[StepError]]] = {401: AuthExpired, 429: RateLimited, 503: Unavailable}
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LONGEST_RETRY_AFTER: Final = 86400.0
 _EXCERPT: Final = 500
@@ -237,7 +239,8 @@ class PooledClient:
                 excerpt = _excerpt(await _beginning(response), response, sent)
         status = response.status
         text = f"{sent.method} {origin(sent.url)} answered {status} {response.reason or ''}".rstrip()
-        return StepError(
+        kind = _KINDS.get(status, StepError)
+        return kind(
             f"{text}: {excerpt}" if excerpt else text,
             code=f"http.{status}",
             retryable=status in RETRYABLE or status >= 500,
@@ -356,7 +359,7 @@ def _excerpt(data: bytes, response: aiohttp.ClientResponse, sent: Outgoing) -> s
 
 
 def _timed_out(sent: Outgoing, seconds: float) -> StepError:
-    return StepError(
+    return Unavailable(
         f"{sent.method} {origin(sent.url)} took longer than {seconds:g} s",
         code="http.timeout",
         retryable=True,
@@ -368,12 +371,12 @@ def _broken(error: Exception, sent: Outgoing) -> StepError:
     """The error for a connection that couldn't be made or didn't last."""
     where = origin(sent.url)
     if isinstance(error, aiohttp.ServerTimeoutError):
-        return StepError(f"{where} didn't accept a connection in time", code="http.timeout", retryable=True)
+        return Unavailable(f"{where} didn't accept a connection in time", code="http.timeout", retryable=True)
     if isinstance(error, aiohttp.ClientSSLError):
-        return StepError(f"no trusted connection to {where}: {error.os_error}", code="http.tls", retryable=True)
+        return Unavailable(f"no trusted connection to {where}: {error.os_error}", code="http.tls", retryable=True)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return StepError(f"can't connect to {where}: {_reason(error.os_error)}", code="http.connect", retryable=True)
-    return StepError(
+        return Unavailable(f"can't connect to {where}: {_reason(error.os_error)}", code="http.connect", retryable=True)
+    return Unavailable(
         f"{where} broke the connection off: {type(error).__name__}",
         code="http.disconnected",
         retryable=True,

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from hookline.clock import Clock
-from hookline.errors import FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany, Unavailable
+from hookline.errors import CannotTake, FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.keys import arrival_scope
 from hookline.jsontypes import many
@@ -76,18 +76,18 @@ class Intake:
     def flow(self, flow_id: str) -> CompiledFlow:
         """The version of a flow that a message would run on.
 
-        Raises FlowUnknown where there is none or it is stopped, and Unavailable where it can't take messages now.
+        Raises FlowUnknown where there is none or it is stopped, and CannotTake where it can't take messages now.
         """
         if not self.open:
-            raise Unavailable("the server is starting or stopping", retry_after=5)
+            raise CannotTake("the server is starting or stopping", retry_after=5)
         if self.full() is not None:
-            raise Unavailable("there is no room for more messages now", retry_after=60, flow_id=flow_id)
+            raise CannotTake("there is no room for more messages now", retry_after=60, flow_id=flow_id)
         try:
             flow = self._current(flow_id)
         except FlowNotFound as error:
             raise FlowUnknown(f"no flow {flow_id!r} takes messages here") from error
         except FlowInvalid as error:
-            raise Unavailable(
+            raise CannotTake(
                 f"flow {flow_id!r} can't run now; the server's log says why", retry_after=60, flow_id=flow_id
             ) from error
         if self.is_stopped(flow):
@@ -102,10 +102,10 @@ class Intake:
         """Make a message durable.
 
         Raises SchemaViolation where it has no order key and the flow wants one, TooMany over the flow's rate or a
-        backlog's limit, and Unavailable.
+        backlog's limit, and CannotTake.
         """
         if not self.open:
-            raise Unavailable("the server is stopping", retry_after=5)
+            raise CannotTake("the server is stopping", retry_after=5)
         envelope = in_order(flow, envelope)
         large = flow.redaction is not None and (
             len(envelope.body_json or envelope.raw or b"") > _LARGE or many(envelope.message.body)
@@ -126,7 +126,7 @@ class Intake:
         except StoreError as error:
             # The sender only learns that it may try again; why it has to, the operator reads here.
             _log.error("a message can't be stored", flow_id=flow.id, error=error.message)
-            raise Unavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
+            raise CannotTake("the message can't be stored now", retry_after=RETRY_AFTER) from error
 
     def _reserve(self, envelope: Envelope, rate: RateLimit | None) -> None:
         if rate is not None:

@@ -17,6 +17,7 @@ from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.poll import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.poll import Item, PollContext, Polled, PollTrigger
 from hookline.runtime.exact_client import ExactClient
+from hookline.runtime.interruption import cut_off
 from hookline.runtime.results import NotJson, to_json
 from hookline.runtime.source import Progress, SourceServices, SourceStatus, sleep_until
 from hookline.runtime.step_log import TriggerLog
@@ -134,7 +135,7 @@ class PollSource:
         except (Exception, asyncio.CancelledError, SystemExit) as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise _Failed(f"{trigger.name} took longer than {limit:g} s") from error
-            if isinstance(error, asyncio.CancelledError) and _cut_off():
+            if isinstance(error, asyncio.CancelledError) and cut_off():
                 raise
             # What else it raises is a defect of its connector, which must not end the engine.
             self._services.engine.log.error("connector defect", trigger=trigger.name, exc_info=True)
@@ -205,9 +206,3 @@ class PollSource:
 
     def _defect(self, message: str) -> _Failed:
         return _Failed(f"{self._trigger.name} of {self._services.describe(self._trigger.name)} has a defect: {message}")
-
-
-def _cut_off() -> bool:
-    """Whether it is from outside that the current task is cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hookline.errors import FlowInvalid, FlowNotFound, TokenUnknown, Unavailable, WaitOver
+from hookline.errors import CannotTake, FlowInvalid, FlowNotFound, TokenUnknown, WaitOver
 from hookline.flows.blocks.wait import WaitNode
 from hookline.flows.compiled import CompiledFlow
 from hookline.model.execution import FINAL, Execution
@@ -42,14 +42,14 @@ class WaitingSteps:
     async def named(self, token: str) -> WaitingStep:
         """The step of a token.
 
-        Raises TokenUnknown, Unavailable where the version that its execution runs on can't be had now, WaitOver where
+        Raises TokenUnknown, CannotTake where the version that its execution runs on can't be had now, WaitOver where
         it can't be had and isn't needed any more, and StoreError.
         """
         named = self._tokens.read(token)
         if named is None:
             raise TokenUnknown
         if not self._is_open():
-            raise Unavailable("the server is starting or stopping", retry_after=5)
+            raise CannotTake("the server is starting or stopping", retry_after=5)
         execution_id, path = named
         execution = await self._store.execution(execution_id)
         if execution is None:
@@ -80,7 +80,7 @@ class WaitingSteps:
         except (FlowNotFound, FlowInvalid) as error:
             if execution.state in FINAL:
                 raise WaitOver from error
-            raise Unavailable(
+            raise CannotTake(
                 f"flow {execution.flow_id!r} can't run now; the server's log says why",
                 retry_after=60,
                 flow_id=execution.flow_id,

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, Protocol, TypeAlias
 
-from hookline.errors import Unavailable
+from hookline.errors import CannotTake
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
 from hookline.service.problems import refusal
 
@@ -37,7 +37,7 @@ _MOST_HELD: Final = 250
 """How many are held back at once; the connections that they keep are those of others, too."""
 _TOO_MANY: Final = 429
 _TOO_SLOW: Final = 408
-_STOPPING: Final = refusal(Unavailable("the server is stopping", retry_after=5))
+_STOPPING: Final = refusal(CannotTake("the server is stopping", retry_after=5))
 
 
 class _Body:

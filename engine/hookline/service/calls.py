@@ -33,7 +33,7 @@ class Waiting(Protocol):
     """Where calls go: `hookline.runtime.waiting_steps`."""
 
     async def named(self, token: str) -> WaitingStep:
-        """The step of a token. Raises TokenUnknown, WaitOver, Unavailable and StoreError."""
+        """The step of a token. Raises TokenUnknown, WaitOver, CannotTake and StoreError."""
         ...
 
     async def call_back(self, callback: CallBack) -> CallbackOutcome:

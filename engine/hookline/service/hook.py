@@ -33,11 +33,11 @@ class Intake(Protocol):
     """Where accepted messages go: `hookline.runtime.intake`."""
 
     def flow(self, flow_id: str) -> CompiledFlow:
-        """The version that is current. Raises FlowUnknown, and Unavailable while it can't run."""
+        """The version that is current. Raises FlowUnknown, and CannotTake while it can't run."""
         ...
 
     async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
-        """Return when the message is durable. Raises TooMany and Unavailable."""
+        """Return when the message is durable. Raises TooMany and CannotTake."""
         ...
 
 

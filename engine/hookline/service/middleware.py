@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from hookline.errors import RequestRefused, StoreError, Unavailable
+from hookline.errors import CannotTake, RequestRefused, StoreError
 from hookline.service import answers, cors
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
 from hookline.service.refusing import Refuser, Seen
@@ -39,7 +39,7 @@ async def _admit(request: HookRequest, seen: Seen, refuser: Refuser, handle: Han
         raise
     except StoreError as error:
         _log.warning("hook.store_unavailable", flow=seen.flow_id, error=error.message)
-        return refuser.refuse(request, seen, Unavailable(retry_after=RETRY_AFTER))
+        return refuser.refuse(request, seen, CannotTake(retry_after=RETRY_AFTER))
     except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
         _log.error("hook.defect", flow=seen.flow_id, exc_info=error)
-        return refuser.refuse(request, seen, Unavailable(retry_after=RETRY_AFTER))
+        return refuser.refuse(request, seen, CannotTake(retry_after=RETRY_AFTER))

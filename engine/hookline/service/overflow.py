@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from hookline.errors import Unavailable
+from hookline.errors import CannotTake
 from hookline.service.raw_answer import raw_answer
 
 MAX_CONNECTIONS: Final = 1000
@@ -18,7 +18,7 @@ class Overflow:
     """Turns connections away. Reading what they send, and throwing it away, is the caller's."""
 
     def __init__(self) -> None:
-        self._answer = raw_answer(Unavailable("there are too many connections", retry_after=_RETRY_AFTER))
+        self._answer = raw_answer(CannotTake("there are too many connections", retry_after=_RETRY_AFTER))
         self._lingering: dict[asyncio.WriteTransport, tuple[asyncio.TimerHandle, object]] = {}
 
     def turn_away(self, transport: asyncio.WriteTransport, owner: object = None) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import structlog
 
-from hookline.errors import HooklineError, RedactedUnreadable, StoreError, Unavailable
+from hookline.errors import CannotTake, HooklineError, RedactedUnreadable, StoreError
 from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
@@ -136,7 +136,7 @@ def _title(kind: type[HooklineError]) -> str:
 
 
 def _come_again(detail: str, execution_id: str) -> HookReply:
-    return _problem(Unavailable.status, Unavailable.code, _title(Unavailable), detail, execution_id, (_LATER,))
+    return _problem(CannotTake.status, CannotTake.code, _title(CannotTake), detail, execution_id, (_LATER,))
 
 
 def _problem(

@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from hookline.errors import StoreError, TooLarge, Unavailable
+from hookline.errors import CannotTake, StoreError, TooLarge
 from hookline.ports import Blob, Blobs, BlobWriter
 
 _log: Final = structlog.get_logger("hookline.service")
@@ -26,12 +26,12 @@ class Room:
     def take(self, size: int, before: int) -> None:
         """Take room for one more chunk of a request that has taken some before.
 
-        Raises Unavailable where others have taken it, and TooLarge where there would never be enough.
+        Raises CannotTake where others have taken it, and TooLarge where there would never be enough.
         """
         if size > self._left:
             if before + size > self._most:
                 raise TooLarge(f"what the request brings is larger than {self._most} bytes together")
-            raise Unavailable("too much is being received at once", retry_after=_RETRY_AFTER)
+            raise CannotTake("too much is being received at once", retry_after=_RETRY_AFTER)
         self._left -= size
 
     def give(self, size: int) -> None:
@@ -55,7 +55,7 @@ class Uploads:
         self._committed: list[str] = []
 
     async def create(self) -> BlobWriter:
-        """A new blob, empty. Writing to it raises Unavailable and TooLarge where there is no room."""
+        """A new blob, empty. Writing to it raises CannotTake and TooLarge where there is no room."""
         writer = _Counted(await self.blobs.create(), self.take)
         self._writers.append(writer)
         return writer
@@ -74,12 +74,12 @@ class Uploads:
         self._give(min(blob.size, self._taken))
 
     def take(self, size: int) -> None:
-        """Take room for bytes. Raises Unavailable and TooLarge."""
+        """Take room for bytes. Raises CannotTake and TooLarge."""
         self._room.take(size, self._taken)
         self._taken += size
 
     def hold(self, size: int) -> None:
-        """Take room in memory for so many bytes of the body in all. Raises Unavailable and TooLarge."""
+        """Take room in memory for so many bytes of the body in all. Raises CannotTake and TooLarge."""
         if size > SMALL:
             more = size - self._held
             self._held_room.take(more, self._held)

@@ -6,14 +6,19 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 import msgspec
+import structlog
 
 from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, ServerRefused, flow_path
 from hookline.cli.local_flow import local_flow
 from hookline.errors import CannotSign
 from hookline.runtime.credentials import Credentials
+from hookline.runtime.egress import Egress
+from hookline.runtime.http_client import PooledClient
+from hookline.runtime.resources import EngineResources
+from hookline.runtime.verifying import verify
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
-from hookline.service.views.credentials import credential_view
+from hookline.service.views.credentials import credential_view, verdict_view
 
 
 class CredentialAccess(Protocol):
@@ -27,6 +32,10 @@ class CredentialAccess(Protocol):
 
     async def drop_credential(self, name: str) -> None:
         """Raises CredentialError."""
+        ...
+
+    async def verify_credential(self, name: str) -> Mapping[str, Any]:
+        """Whether a credential works. Raises CredentialError."""
         ...
 
     async def rotate_credentials(self) -> int:
@@ -55,6 +64,18 @@ class LocalCredentials(Local):
     async def drop_credential(self, name: str) -> None:
         await self._credentials.load()
         await self._credentials.drop(name)
+
+    async def verify_credential(self, name: str) -> Mapping[str, Any]:
+        await self._credentials.load()
+        http = PooledClient(clock=self._clock, egress=Egress(self._settings.egress_allow))
+        resources = EngineResources([self._settings.db])
+        log = structlog.get_logger()
+        try:
+            verdict = await verify(name, self._credentials, self._registry, http=http, resources=resources, log=log)
+        finally:
+            await resources.close()
+            await http.close()
+        return as_json(verdict_view(verdict))
 
     async def rotate_credentials(self) -> int:
         await self._credentials.load()
@@ -87,6 +108,10 @@ class RemoteCredentials(Remote):
 
     async def drop_credential(self, name: str) -> None:
         await self._ask("DELETE", f"/credentials/{quote(name, safe='')}")
+
+    async def verify_credential(self, name: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._ask("POST", f"/credentials/{quote(name, safe='')}/verify")
+        return found
 
     async def rotate_credentials(self) -> int:
         rotated: int = (await self._ask("POST", "/credentials/rotate"))["rotated"]

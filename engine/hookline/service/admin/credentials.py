@@ -6,10 +6,11 @@ import msgspec
 from quart import Blueprint, Response, request
 
 from hookline.runtime.engine import Engine
+from hookline.runtime.verifying import verify
 from hookline.service.admin.errors import CredentialMissing
 from hookline.service.admin.messages import answer, decoded
 from hookline.service.admin.openapi import operation
-from hookline.service.views.credentials import CredentialView, credential_view
+from hookline.service.views.credentials import CredentialView, VerdictView, credential_view, verdict_view
 from hookline.service.views.pages import PageView
 
 
@@ -54,6 +55,21 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         given = decoded(await request.get_data(as_text=False), PutCredentialRequest)
         await engine.credentials.put(name, given.type, given.values)
         return answer(found(name))
+
+    @api.post("/credentials/<name>/verify")
+    @operation(VerdictView)
+    async def verify_credential(name: str) -> Response:
+        """Ask the service of a credential whether it takes it. The answer is 200 whatever the service says."""
+        found(name)
+        asked = verify(
+            name,
+            engine.credentials,
+            engine.registry,
+            http=engine.http,
+            resources=engine.resources,
+            log=engine.log,
+        )
+        return answer(verdict_view(await asked))
 
     @api.post("/credentials/rotate")
     @operation(Rotated)

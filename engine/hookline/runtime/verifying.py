@@ -1,0 +1,63 @@
+"""Whether the service takes a credential: what its connector's `verify` says."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from hookline.errors import StepError, StoreError
+from hookline.http import HttpClient
+from hookline.logger import Log
+from hookline.model.masking import Hidden
+from hookline.model.secret_values import secret_values
+from hookline.registry import Registry
+from hookline.resources import Resources
+from hookline.runtime.credentials import Credentials
+from hookline.runtime.interruption import cut_off
+from hookline.verifier import VerifyContext
+
+_LONGEST: Final = 30.0
+"""Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known of a credential."""
+
+    name: str
+    type: str
+    state: Literal["well", "failed", "unknown"]
+    """`unknown`: its type has no way to verify it."""
+    message: str
+    code: str | None = None
+    """The error's, where it failed."""
+
+
+async def verify(
+    name: str, credentials: Credentials, registry: Registry, *, http: HttpClient, resources: Resources, log: Log
+) -> Verdict:
+    """Ask. Raises CredentialError where there is no such credential, or it can't be read."""
+    type_, credential = credentials.get(name)
+    connector = registry.verifier(type_)
+    if connector is None or connector.verifier is None:
+        return Verdict(name, type_, "unknown", f"credentials of type {type_} can't be verified: no plugin says how")
+    if connector.unavailable is not None:
+        return Verdict(name, type_, "failed", connector.unavailable, "unavailable")
+    hidden = Hidden(secret_values(credential))
+    context: VerifyContext[Any] = VerifyContext(credential, http, log, resources)
+    try:
+        async with asyncio.timeout(_LONGEST) as deadline:
+            said = await connector.verifier(context)
+    except StepError as error:
+        return Verdict(name, type_, "failed", hidden.text(error.message), error.error_code)
+    except StoreError as error:
+        return Verdict(name, type_, "failed", hidden.text(error.message), error.code)
+    except (Exception, asyncio.CancelledError, SystemExit) as error:
+        if isinstance(error, TimeoutError) and deadline.expired():
+            return Verdict(name, type_, "failed", f"it took longer than {_LONGEST:g} s", "timed_out")
+        if isinstance(error, asyncio.CancelledError) and cut_off():
+            raise
+        # What else it raises is a defect of its plugin, and no word on the credential.
+        plugin = registry.origin("connector", connector.name)
+        text = hidden.text(f"verify of {plugin} has a defect: {type(error).__name__}: {error}")
+        return Verdict(name, type_, "failed", text, "connector.defect")
+    return Verdict(name, type_, "well", hidden.text(str(said)) if said else f"{connector.title} takes it")
