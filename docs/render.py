@@ -25,6 +25,7 @@ from hookline.model.flow import (
     RetryDocument,
     TriggerDocument,
 )
+from hookline.quality import SCALE
 from hookline.service.components import ComponentView, component_views, inputs
 
 
@@ -141,6 +142,12 @@ def error_codes() -> str:
         if not issubclass(kind, RequestRefused)
     ]
     return "\n".join(lines)
+
+
+def quality() -> str:
+    """What each level of the quality scale asks for."""
+    rows = [f"| {rule.level} | `{rule.code}` | {_cell(rule.asks)} |" for rule in SCALE]
+    return "\n".join(["| level | rule | what it asks for |", "| --- | --- | --- |", *rows])
 
 
 def problem_codes() -> str:

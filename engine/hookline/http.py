@@ -3,11 +3,22 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, Final, Protocol, TypedDict, Unpack
 
-from hookline.errors import StepError
+from hookline.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.jsontypes import JsonValue, decode
 from hookline.model.message import Attachment
+
+#: Statuses below 500 after which trying again can help.
+_RETRYABLE: Final = frozenset({408, 425, 429})
+#: Statuses that say more than that a request failed: their errors are of a kind of its own.
+_KINDS: Final[Mapping[int, type[StepError]]] = {401: AuthExpired, 429: RateLimited, 503: Unavailable}
+
+
+def status_error(status: int, message: str, retry_after: float | None = None) -> StepError:
+    """The error for a response with a status of 400 and above."""
+    kind, retryable = _KINDS.get(status, StepError), status in _RETRYABLE or status >= 500
+    return kind(message, code=f"http.{status}", retryable=retryable, retry_after=retry_after)
 
 
 @dataclass(frozen=True, slots=True)

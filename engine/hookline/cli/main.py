@@ -10,6 +10,7 @@ from hookline import __version__
 #: From each command to its module and its line in `--help`; the module's object has the command's name, - as _.
 COMMANDS: Final = {
     "demo": ("hookline.cli.demo", "See it work: a PayPal event into an accounting database."),
+    "new": ("hookline.cli.new", "Begin a plugin or a flow."),
     "serve": ("hookline.cli.serve", "Accept webhooks and run flows."),
     "check": ("hookline.cli.check", "Find what is wrong in flows."),
     "fmt": ("hookline.cli.fmt", "Write flows in their canonical form."),

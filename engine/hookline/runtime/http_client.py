@@ -16,18 +16,14 @@ from aiohttp.abc import AbstractStreamWriter
 
 from hookline import __version__
 from hookline.clock import Clock
-from hookline.errors import AuthExpired, RateLimited, StepError, StoreError, Unavailable
-from hookline.http import RequestOptions, Response, StreamedResponse
+from hookline.errors import StepError, StoreError, Unavailable
+from hookline.http import RequestOptions, Response, StreamedResponse, status_error
 from hookline.jsontypes import JsonValue
 from hookline.model.message import Attachment
 from hookline.ports import Blobs
 from hookline.runtime.egress import Egress, refused
 from hookline.runtime.outgoing import Outgoing, masked, origin, outgoing
 
-RETRYABLE: Final = frozenset({408, 425, 429})
-"""Statuses below 500 after which trying again can help."""
-#: Statuses that say more than that a request failed: their errors are of a kind of its own, under their own codes.
-_KINDS: Final[Mapping[int, type[StepError]]] = {401: AuthExpired, 429: RateLimited, 503: Unavailable}
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LONGEST_RETRY_AFTER: Final = 86400.0
 _EXCERPT: Final = 500
@@ -239,13 +235,8 @@ class PooledClient:
                 excerpt = _excerpt(await _beginning(response), response, sent)
         status = response.status
         text = f"{sent.method} {origin(sent.url)} answered {status} {response.reason or ''}".rstrip()
-        kind = _KINDS.get(status, StepError)
-        return kind(
-            f"{text}: {excerpt}" if excerpt else text,
-            code=f"http.{status}",
-            retryable=status in RETRYABLE or status >= 500,
-            retry_after=self._retry_after(response.headers.get("Retry-After")),
-        )
+        after = self._retry_after(response.headers.get("Retry-After"))
+        return status_error(status, f"{text}: {excerpt}" if excerpt else text, after)
 
     def _retry_after(self, value: str | None) -> float | None:
         """Seconds from a `Retry-After`, which holds seconds or a date; never more than a day."""

@@ -1,4 +1,4 @@
-"""Cases as tests of pytest, and a fixture that runs a flow; loaded only where it is asked for.
+"""Cases as tests of pytest, and fixtures that run a flow, an action or a poll; loaded only where it is asked for.
 
 `pytest_plugins = ["hookline.testing.pytest_plugin"]` in the topmost `conftest.py` asks for it, and so does
 `-p hookline.testing.pytest_plugin`.
@@ -6,7 +6,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +20,14 @@ from hookline.flows.compile import compile_flow
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.read import read
 from hookline.registry import Registry
+from hookline.runtime.egress import Egress
+from hookline.runtime.http_client import PooledClient
 from hookline.runtime.system_clock import SystemClock
 from hookline.testing.case_files import ENDING, flow_of, load
 from hookline.testing.case_run import CaseResult, CaseRunner
 from hookline.testing.cases import Case
+from hookline.testing.fake_http import Cassette
+from hookline.testing.harness import Harness
 
 
 class RunFlow(Protocol):
@@ -100,6 +104,28 @@ def run_flow(pytestconfig: pytest.Config) -> RunFlow:
         return bench.run(compiled, Case.model_validate(given), path.parent)
 
     return run
+
+
+@pytest.fixture
+async def harness(pytestconfig: pytest.Config) -> AsyncIterator[Harness]:
+    """Runs actions and polls of what is installed: `await harness.run_action("acme.create_order", sku="a")`.
+
+    Its `http` answers what it is told; a test may put a cassette in its place.
+    """
+    made = Harness(pytestconfig.stash[_BENCH].registry)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def cassette(harness: Harness, request: pytest.FixtureRequest) -> AsyncIterator[Cassette]:
+    """What the real service answers the harness, recorded once in `cassettes/<test>.json` beside the test's file."""
+    real = PooledClient(clock=SystemClock(), egress=Egress(("127.0.0.0/8",)))
+    made = Cassette(request.path.parent / "cassettes" / f"{request.node.name}.json", real)
+    harness.http = made
+    yield made
+    await real.close()
+    made.save()
 
 
 class CasesOfFlow(pytest.File):

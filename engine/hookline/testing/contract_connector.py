@@ -1,0 +1,157 @@
+"""What every connector has to do. A plugin's tests subclass `ConnectorContract` and say what it names."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from hookline.connector import Connector
+from hookline.discovery import discover
+from hookline.errors import AuthExpired, HooklineError, RateLimited, StepError, Unavailable
+from hookline.http import Response
+from hookline.model.secret_values import secret_values
+from hookline.quality import Level, lacking
+from hookline.testing.fake_http import Failing, FakeHttp, NotRecorded
+from hookline.testing.harness import Harness, plugin_of
+
+_FAILURES = (
+    AuthExpired("no", code="http.401"),
+    RateLimited("later", code="http.429", retry_after=1),
+    Unavailable("not now", code="http.503"),
+    StepError("gone", code="http.404"),
+)
+_LONG = 5.0
+
+
+class ConnectorContract:
+    """The tests. A subclass has `connector`, `calls` and, where it takes one, `credential`."""
+
+    connector: ClassVar[Connector]
+    calls: ClassVar[Mapping[str, Mapping[str, Any]]]
+    """For each action and each poll, by its full name, settings with which it runs."""
+    credential: ClassVar[Mapping[str, Any] | None] = None
+    """Values of the connector's credential."""
+    level: ClassVar[Level] = "silver"
+    """The level of the quality scale that the connector has to have."""
+
+    def answers(self, http: FakeHttp) -> None:
+        """Say what the service answers to `calls`; a subclass overrides it."""
+
+    @pytest.fixture
+    async def harness(self) -> AsyncIterator[Harness]:
+        """Runs the connector's actions and polls."""
+        harness = Harness(discover(extra_plugins=[plugin_of(self.connector)], found=_engine_plugins()))
+        yield harness
+        await harness.close()
+
+    def test_it_has_the_level_that_it_says(self) -> None:
+        missing = [f"{rule.code} ({rule.level}): {text}" for rule, text in lacking(self.connector, self.level)]
+        assert missing == []
+
+    def test_there_is_a_call_of_each_action_and_each_poll(self) -> None:
+        named = {action.name for action in self.connector.actions.values()}
+        named |= {poll.name for poll in self.connector.polls.values()}
+        assert set(self.calls) == named
+
+    def test_a_credential_shows_no_secret(self) -> None:
+        if self.connector.credential is None or self.credential is None:
+            pytest.skip("it takes no credential")
+        value = self.connector.credential.model_validate(self.credential)
+        secrets = list(secret_values(value))
+        assert secrets, "its credential declares nothing secret"
+        assert not any(secret in repr(value) + str(value) for secret in secrets)
+
+    async def test_it_gives_what_it_should_and_no_secret(self, harness: Harness) -> None:
+        assert isinstance(harness.http, FakeHttp)
+        self.answers(harness.http)
+        for name in self.calls:
+            self._check_hidden(repr(await self._run(harness, name)), harness)
+
+    @pytest.mark.parametrize("failure", _FAILURES, ids=lambda failure: failure.error_code)
+    async def test_its_errors_are_of_the_tree_and_show_no_secret(self, harness: Harness, failure: StepError) -> None:
+        harness.http = Failing(failure)
+        for name in self.calls:
+            await self._fails_well(harness, name)
+
+    @pytest.mark.parametrize("content", [b"", b"<html>", b"null", b"[]", b"{}", b'"text"'], ids=repr)
+    async def test_an_answer_that_it_does_not_expect_is_no_defect(self, harness: Harness, content: bytes) -> None:
+        harness.http = _Says(content)
+        for name in self.calls:
+            await self._fails_well(harness, name)
+
+    async def test_cancellation_passes_and_no_task_is_left_behind(self, harness: Harness) -> None:
+        harness.http = http = _Hangs()
+        for name in self.calls:
+            before = asyncio.all_tasks()
+            http.asked.clear()
+            running = asyncio.create_task(self._run(harness, name))
+            asked = asyncio.create_task(http.asked.wait())
+            await asyncio.wait((running, asked), timeout=_LONG, return_when=asyncio.FIRST_COMPLETED)
+            running.cancel()
+            asked.cancel()
+            await asyncio.wait((running, asked), timeout=_LONG)
+            assert running.done(), f"{name} goes on although it was cancelled"
+            # One that asks nothing has ended before.
+            assert running.cancelled() or not http.asked.is_set(), f"{name} takes its cancellation for something else"
+            left = {task for task in asyncio.all_tasks() - before if not task.done()}
+            assert left == set(), f"{name} left tasks behind"
+
+    async def _run(self, harness: Harness, name: str) -> Any:
+        settings = self.calls[name]
+        if name in {poll.name for poll in self.connector.polls.values()}:
+            return await harness.run_poll(name, credential=self.credential, **settings)
+        return await harness.run_action(name, credential=self.credential, with_=settings)
+
+    async def _fails_well(self, harness: Harness, name: str) -> None:
+        try:
+            given = repr(await self._run(harness, name))
+        except NotRecorded:
+            raise
+        except HooklineError as error:
+            given = f"{error.message} {error!r}"
+        except Exception as error:  # noqa: BLE001 - whatever else it raises is what this looks for
+            pytest.fail(f"{name} raised {type(error).__name__}, which is no error of hookline.api: {error}")
+        self._check_hidden(given, harness)
+
+    def _check_hidden(self, given: str, harness: Harness) -> None:
+        if self.connector.credential is None or self.credential is None:
+            return
+        value = self.connector.credential.model_validate(self.credential)
+        logged = repr(getattr(harness.log, "lines", ""))
+        for secret in secret_values(value):
+            assert secret not in given, "a secret is in what it gives or raises"
+            assert secret not in logged, "a secret is in what it logs"
+
+
+def _engine_plugins() -> Any:
+    """Those of Hookline itself: the connector that is tested may be installed, too."""
+    from importlib.metadata import entry_points
+
+    from hookline.discovery import GROUP
+
+    return [point for point in entry_points(group=GROUP) if point.dist is not None and point.dist.name == GROUP]
+
+
+class _Says(FakeHttp):
+    """Answers each request with the same."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self._content = content
+
+    async def request(self, method: str, url: str, **options: Any) -> Response:
+        return Response(200, {}, self._content)
+
+
+class _Hangs(FakeHttp):
+    """Answers nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def request(self, method: str, url: str, **options: Any) -> Response:
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError

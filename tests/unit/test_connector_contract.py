@@ -1,0 +1,190 @@
+"""The contract of connectors holds for one that is well made, and finds what is wrong with others."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pydantic import BaseModel, Field, SecretStr
+
+from hookline.api import Connector, Context, Item, PollContext, Polled, RateLimited, StepError, VerifyContext
+from hookline.discovery import discover
+from hookline.quality import lacking, level_of
+from hookline.runtime.egress import Egress
+from hookline.runtime.http_client import PooledClient
+from hookline.testing.clock import ManualClock
+from hookline.testing.contract_connector import ConnectorContract
+from hookline.testing.fake_http import Cassette, FakeHttp, NotRecorded
+from hookline.testing.harness import Harness, plugin_of
+
+URL = "https://api.acme.example"
+SECRET = "hunter2-hunter2"
+
+
+class AcmeKey(BaseModel):
+    """How to reach Acme."""
+
+    base_url: str = Field(URL, description="Where it is.")
+    token: SecretStr = Field(description="The API token.")
+
+
+def acme() -> Connector:
+    made = Connector("acme", title="Acme", credential=AcmeKey)
+
+    @made.verify
+    async def who(ctx: VerifyContext[AcmeKey]) -> None:
+        """Ask who it is."""
+
+    @made.action(idempotent=True)
+    async def create_order(
+        ctx: Context[AcmeKey], sku: Annotated[str, Field(description="What is ordered.")]
+    ) -> dict[str, Any]:
+        """Create an order."""
+        made = await ctx.http.post_json(f"{ctx.credential.base_url}/orders", {"sku": sku})
+        if not isinstance(made, dict):
+            raise StepError("no order came back", code="acme.answer")
+        await ctx.state.set("last", sku)
+        return made
+
+    @made.poll(every="1m")
+    async def new_orders(ctx: PollContext[AcmeKey], cursor: Any) -> Polled:
+        """Starts an execution for each new order."""
+        orders = await ctx.http.get_json(f"{ctx.credential.base_url}/orders")
+        if not isinstance(orders, list):
+            raise StepError("no list came back", code="acme.answer")
+        return Polled([Item(str(order), order) for order in orders], len(orders))
+
+    return made
+
+
+class TestAcme(ConnectorContract):
+    connector = acme()
+    credential = {"token": SECRET}  # noqa: RUF012 - a class's constant
+    calls = {"acme.create_order": {"sku": "a"}, "acme.new_orders": {}}  # noqa: RUF012
+    level = "gold"
+
+    def answers(self, http: FakeHttp) -> None:
+        http.answers("POST", f"{URL}/orders", {"id": 7}, sent={"sku": "a"})
+        http.answers("GET", f"{URL}/orders", [1, 2])
+
+
+@pytest.fixture
+async def harness() -> Any:
+    made = Harness(discover(extra_plugins=[plugin_of(acme())]))
+    yield made
+    await made.close()
+
+
+async def test_an_action_runs_in_three_lines(harness: Harness) -> None:
+    assert isinstance(harness.http, FakeHttp)
+    harness.http.answers("POST", f"{URL}/orders", {"id": 7})
+    ran = await harness.run_action("acme.create_order", credential={"token": SECRET}, sku="a")
+    assert (ran.body, harness.state.values) == ({"id": 7}, {"last": "a"})
+
+
+async def test_a_poll_gives_items_and_a_cursor(harness: Harness) -> None:
+    assert isinstance(harness.http, FakeHttp)
+    harness.http.answers("GET", f"{URL}/orders", [1])
+    polled = await harness.run_poll("acme.new_orders", credential={"token": SECRET})
+    assert ([item.id for item in polled.items], polled.cursor) == (["1"], 1)
+
+
+async def test_a_status_is_an_error_of_its_kind_as_it_is_with_the_real_client(harness: Harness) -> None:
+    assert isinstance(harness.http, FakeHttp)
+    harness.http.answers("POST", f"{URL}/orders", None, status=429, headers={"retry-after": "9"})
+    with pytest.raises(RateLimited) as caught:
+        await harness.run_action("acme.create_order", credential={"token": SECRET}, sku="a")
+    assert (caught.value.error_code, caught.value.retry_after) == ("http.429", 9.0)
+
+
+async def test_a_cassette_records_once_replays_and_holds_no_secret(harness: Harness, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def orders(request: web.Request) -> web.Response:
+        asked.append(request.query_string)
+        return web.json_response({"echo": request.query["key"], "n": len(asked)})
+
+    app = web.Application()
+    app.router.add_get("/orders", orders)
+    file = tmp_path / "orders.json"
+    real = PooledClient(clock=ManualClock(), egress=Egress(["127.0.0.1"]))
+    async with TestServer(app) as server:
+        url = f"{server.make_url('/orders')}?key={SECRET}"
+        given = []
+        for _ in range(2):
+            cassette = Cassette(file, real)
+            cassette.hide([SECRET])
+            given.append(await cassette.get_json(url))
+            cassette.save()
+        assert len(asked) == 1
+        assert given == [{"echo": "***", "n": 1}] * 2
+        with pytest.raises(NotRecorded, match=r"the nearest is\n  GET .*/orders"):
+            await cassette.get_json(f"{url}&page=2")
+    await real.close()
+    assert SECRET not in file.read_text()
+
+
+def bad(**how: Any) -> Connector:
+    class Open(BaseModel):
+        token: str = "x"
+
+    made = Connector("bad", credential=Open)
+
+    @made.action
+    async def do(ctx: Context[Any], what: str):  # type: ignore[no-untyped-def]
+        raise KeyError(what)
+
+    return made
+
+
+def test_each_thing_that_is_lacking_has_its_rule() -> None:
+    assert {rule.code for rule, _ in lacking(bad())} == {
+        *("summary", "result", "secrets", "parameters", "repeats", "verify", "keys"),
+    }
+    assert (level_of(bad()), level_of(acme())) == (None, "gold")
+
+
+async def contract_finds(connector: Connector, calls: dict[str, Any]) -> ConnectorContract:
+    class Contract(ConnectorContract):
+        pass
+
+    Contract.connector, Contract.calls, Contract.credential = connector, calls, {"token": SECRET}
+    return Contract()
+
+
+async def test_the_contract_finds_defects_leaks_and_what_swallows_cancellation() -> None:
+    made = Connector("bad", credential=AcmeKey)
+
+    @made.action
+    async def leaks(ctx: Context[AcmeKey]) -> None:
+        """Leak."""
+        raise StepError(f"not with {ctx.credential.token.get_secret_value()}")
+
+    @made.action
+    async def defect(ctx: Context[AcmeKey]) -> Any:
+        """Fail."""
+        return (await ctx.http.get_json(URL))["x"]
+
+    @made.action
+    async def swallows(ctx: Context[AcmeKey]) -> None:
+        """Go on."""
+        try:
+            await ctx.http.get_json(URL)
+        except asyncio.CancelledError:
+            return
+
+    harness = Harness(discover(extra_plugins=[plugin_of(made)]))
+    try:
+        leaking = await contract_finds(made, {"bad.leaks": {}})
+        with pytest.raises(AssertionError, match="secret is in what it gives"):
+            await leaking.test_its_errors_are_of_the_tree_and_show_no_secret(harness, StepError("no"))
+        defective = await contract_finds(made, {"bad.defect": {}})
+        with pytest.raises(pytest.fail.Exception, match=r"raised TypeError|raised KeyError"):
+            await defective.test_an_answer_that_it_does_not_expect_is_no_defect(harness, b"[]")
+        swallowing = await contract_finds(made, {"bad.swallows": {}})
+        with pytest.raises(AssertionError, match="takes its cancellation"):
+            await swallowing.test_cancellation_passes_and_no_task_is_left_behind(harness)
+    finally:
+        await harness.close()
