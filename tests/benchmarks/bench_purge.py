@@ -7,6 +7,7 @@ Messages are committed to the store at a steady rate, as the hook does it; each 
 
 import argparse
 import asyncio
+import os
 import sqlite3
 import tempfile
 import time
@@ -75,6 +76,8 @@ async def measure(folder: Path, count: int, rate: int, seconds: float) -> None:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(_OLD, {"count": count})
         connection.execute(_JOURNAL)
+    # Else the first commits wait for all of it to be on disk.
+    os.sync()
     size = (folder / "bench.db").stat().st_size / 1e6
     print(f"{count:,} executions written in {time.monotonic() - began:.0f} s: {size:,.0f} MB")
     await backend.open()
