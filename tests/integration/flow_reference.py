@@ -23,6 +23,8 @@ class Act(NamedTuple):
     for_good: bool = False
     turns: int = 0
     """How many turns of the event loop it takes."""
+    hangs: bool = False
+    """It never ends by itself."""
 
 
 class Call(NamedTuple):
@@ -47,6 +49,36 @@ class Plan:
     def call(self, step_id: str, index: int) -> Call:
         """What comes for a step that waits."""
         return self.calls[step_id][index % len(self.calls[step_id])]
+
+
+@dataclass(frozen=True)
+class Called:
+    """What is known of an execution that a step has started."""
+
+    execution_id: str
+    ended: bool = False
+    error: str | None = None
+    """The code with which it failed."""
+    completed: bool = False
+    sure: bool = True
+    """What it ended with is known."""
+    body: Any = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules leave open, as it was seen: where an engine died, and how the flows ended that were called."""
+
+    unknown: frozenset[str] = frozenset()
+    """Paths of what runs at most once and was cut off."""
+    called: Mapping[str, Called] = field(default_factory=dict)
+    """By the path of the step that called it."""
+    stood: Mapping[str, str] = field(default_factory=dict)
+    """Of one that is retried: paths of what had failed and stays so, and the codes."""
+    results: Mapping[str, Any] = field(default_factory=dict)
+    """Of one that is retried: what its acts have given that are done, by their paths."""
+    mended: bool = False
+    """It is retried, and nothing is away any more."""
 
 
 def done(step_id: str, value: Any) -> int:
@@ -79,6 +111,8 @@ class Scope:
     body: Any
     steps: dict[str, Any]
     names: Mapping[str, Any]
+    lenient: bool = False
+    """Something around it takes failures."""
 
     @property
     def index(self) -> int:
@@ -90,10 +124,17 @@ class Scope:
 class Reference:
     """One message's run through a flow."""
 
-    def __init__(self, flow: Mapping[str, Any], plan: Plan, body: Any) -> None:
+    def __init__(self, flow: Mapping[str, Any], plan: Plan, body: Any, facts: Facts | None = None) -> None:
         self.flow = flow
         self.plan = plan
         self.trigger = body
+        self.facts = facts or Facts()
+        self.stood: dict[Path, str] = dict(self.facts.stood)
+        """Where a failure is taken by something in the flow, so that a retry of the execution changes nothing of it."""
+        self.flows: set[Path] = set()
+        """The steps that call flows."""
+        self.body: Any = None
+        """What it ends with."""
         self.calls: dict[tuple[Path, int], Any] = {}
         """The value with which each attempt at an act is called."""
         self.waits: dict[Path, Call] = {}
@@ -111,6 +152,7 @@ class Reference:
         try:
             try:
                 self.outcome = self._run(self.flow["steps"], scope, "")
+                self.body = scope.body
             except Failed as failed:
                 self.errors = failed.errors
                 if self.flow.get("on_error"):
@@ -197,25 +239,51 @@ class Reference:
                 return DONE
             case "fail":
                 raise Failed((step["with"]["code"], path))
+        does = {"webhook": self._wait, "flow": self._call}.get(step["use"], self._act)
+        go_on = step.get("on_error") == "continue"
         try:
-            scope.body = self._wait(step, scope, path) if step["use"] == "webhook" else self._act(step, scope, path)
-        except Failed:
-            if step.get("on_error") != "continue":
+            if path in self.facts.stood:
+                raise Failed((self.facts.stood[path], path))
+            scope.body = does(step, scope, path)
+        except Failed as failed:
+            if go_on or scope.lenient:
+                self.stood[path] = next(code for code, _ in failed.errors)
+            if not go_on:
                 raise
         scope.steps[step["id"]] = scope.body
         return DONE
 
     def _act(self, step: Step, scope: Scope, path: Path) -> Any:
+        if path in self.facts.results:
+            return self.facts.results[path]
         plan = self.plan.act(step["id"], scope.index)
         value = self._value(step["with"]["value"], scope)
-        attempts = step["retry"]["attempts"] if "retry" in step else ATTEMPTS
+        once = step.get("delivery") == "at_most_once"
+        attempts = 1 if once else step["retry"]["attempts"] if "retry" in step else ATTEMPTS
         for attempt in range(1, attempts + 1):
             self.calls[path, attempt] = value
-            if attempt > plan.away and not plan.for_good:
+            if path in self.facts.unknown:
+                raise Failed(("outcome_unknown", path))
+            if plan.hangs:
+                continue
+            if self.facts.mended or (attempt > plan.away and not plan.for_good):
                 return done(step["id"], value["of"])
             if attempt > plan.away:
                 raise Failed(("probe.no", path))
+        if plan.hangs:
+            raise Failed(("outcome_unknown" if once else "timed_out", path))
         raise Failed(("probe.away", path))
+
+    def _call(self, step: Step, scope: Scope, path: Path) -> Any:
+        self.flows.add(path)
+        called = self.facts.called.get(path, Called(""))
+        if not step["with"]["wait"]:
+            return {"execution_id": called.execution_id}
+        if not called.ended or not called.sure:
+            raise Unknown
+        if called.error is not None:
+            raise Failed((called.error, path))
+        return called.body if called.completed else None
 
     def _wait(self, step: Step, scope: Scope, path: Path) -> Any:
         call = self.waits[path] = self.plan.call(step["id"], scope.index)
@@ -230,7 +298,7 @@ class Reference:
         chosen = [case for case in step["switch"] if "when" in case and self._condition(case["when"], scope)]
         chosen = chosen or [case for case in step["switch"] if "otherwise" in case]
         for case in chosen if every else chosen[:1]:
-            inner = Scope(scope.body, scope.steps, scope.names)
+            inner = Scope(scope.body, scope.steps, scope.names, scope.lenient)
             if self._run(case["steps"], inner, f"{prefix}{step['id']}/") == STOPPED:
                 return STOPPED
             if not every:
@@ -239,12 +307,13 @@ class Reference:
 
     def _try(self, step: Step, scope: Scope, prefix: Path) -> str:
         inside = f"{prefix}{step['id']}/"
-        inner, ending, left = Scope(scope.body, scope.steps, scope.names), DONE, None
+        lenient = scope.lenient or "catch" in step
+        inner, ending, left = Scope(scope.body, scope.steps, scope.names, lenient), DONE, None
         try:
             ending = self._run(step["try"], inner, inside)
         except Failed as failed:
             if "catch" in step:
-                inner = Scope(scope.body, scope.steps, {**scope.names, "error": failed.errors})
+                inner = Scope(scope.body, scope.steps, {**scope.names, "error": failed.errors}, scope.lenient)
                 try:
                     ending = self._run(step["catch"], inner, inside)
                 except Failed as again:
@@ -252,7 +321,7 @@ class Reference:
             else:
                 left = failed
         if "finally" in step:
-            self._run(step["finally"], Scope(inner.body, scope.steps, scope.names), inside)
+            self._run(step["finally"], Scope(inner.body, scope.steps, scope.names, scope.lenient), inside)
         if left is not None:
             raise left
         scope.body = inner.body
@@ -260,9 +329,10 @@ class Reference:
 
     def _foreach(self, step: Step, scope: Scope, prefix: Path) -> str:
         items = self._value(step["foreach"], scope) or []
+        lenient = scope.lenient or step.get("on_error") == "continue"
         parts = []
         for index, item in enumerate(items):
-            inner = Scope(item, dict(scope.steps), {**scope.names, "item": item, "index": index})
+            inner = Scope(item, dict(scope.steps), {**scope.names, "item": item, "index": index}, lenient)
             parts.append((f"{prefix}{step['id']}[{index}]", step["steps"], inner))
         results = self._side_by_side(step, parts, lambda number: [parts[number][0]])
         if results is None:
@@ -276,7 +346,8 @@ class Reference:
     def _parallel(self, step: Step, scope: Scope, prefix: Path) -> str:
         branches = list(step["parallel"].items())
         inside = f"{prefix}{step['id']}"
-        parts = [(inside, steps, Scope(scope.body, dict(scope.steps), scope.names)) for _, steps in branches]
+        lenient = scope.lenient or step.get("on_error") == "continue"
+        parts = [(inside, steps, Scope(scope.body, dict(scope.steps), scope.names, lenient)) for _, steps in branches]
         results = self._side_by_side(
             step, parts, lambda number: [f"{inside}/{one['id']}" for one in branches[number][1]]
         )

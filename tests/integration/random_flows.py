@@ -15,8 +15,10 @@ Step = dict[str, Any]
 class FlowMaker:
     """Makes one flow, and the plan of what its acts do and what comes for its waits."""
 
-    def __init__(self, dice: Random) -> None:
+    def __init__(self, dice: Random, calls: str | None = None) -> None:
+        """`calls`: the id of another flow, which steps of this one may call."""
         self._dice = dice
+        self._calls = calls
         self._count = 0
         self.plan = Plan()
 
@@ -25,6 +27,8 @@ class FlowMaker:
         made: dict[str, Any] = {"steps": [*self._steps(0, []), self._act([], inside=False, sure=True)]}
         if self._chance(0.2):
             made["on_error"] = [self._act([], inside=False, values=["$.body", "$.error.code"])]
+        if self._chance(0.1):
+            made["timeout"] = self._dice.choice(["4s", "15s"])
         return made
 
     def _chance(self, part: float) -> bool:
@@ -51,6 +55,8 @@ class FlowMaker:
         blocks: list[Callable[..., Step]] = [self._switch, self._foreach, self._parallel, self._try, self._try]
         if depth < _DEEPEST and self._chance(0.45):
             return self._dice.choice(blocks)(depth + 1, known, inside=inside, ends=ends, caught=caught)
+        if self._calls is not None and self._chance(0.15):
+            return self._call(self._calls)
         kind = self._dice.random()
         if kind < 0.6:
             return self._act(known, inside=inside, caught=caught)
@@ -95,7 +101,8 @@ class FlowMaker:
     ) -> Step:
         step_id = self._id("act")
         value = [self._dice.choice(values)] if values else [self._value(known, inside=inside, caught=caught), "$.body"]
-        given = {"value": {"index": "$.index" if inside else 0, "of": value}}
+        once = not sure and self._chance(0.15)
+        given = {"value": {"index": "$.index" if inside else 0, "of": value, "once": once}}
         step: Step = {"id": step_id, "use": "probe.act", "with": given}
         if self._chance(0.3):
             step["retry"] = {
@@ -105,6 +112,14 @@ class FlowMaker:
             }
         if self._chance(0.15):
             step["on_error"] = "continue"
+        if once:
+            step.pop("retry", None)
+            step["delivery"] = "at_most_once"
+        if not sure and self._chance(0.06):
+            # In real time, which is short: an act that ends by itself must not be taken for one that doesn't.
+            step["timeout"] = "20ms"
+            self.plan.acts[step_id] = [Act(hangs=True)]
+            return step
         one = Act if sure else self._one_act
         self.plan.acts[step_id] = [one() for _ in range(3 if inside else 1)]
         return step
@@ -124,6 +139,13 @@ class FlowMaker:
         self.plan.calls[step_id] = [
             Call(self._dice.choice(whens), self._dice.randint(0, 99)) for _ in range(self._dice.randint(1, 3))
         ]
+        return step
+
+    def _call(self, flow_id: str) -> Step:
+        given = {"id": flow_id, "wait": self._chance(0.75)}
+        step: Step = {"id": self._id("call"), "use": "flow", "with": given}
+        if self._chance(0.3):
+            step["on_error"] = "continue"
         return step
 
     def _switch(self, depth: int, known: list[str], *, inside: bool, **more: Any) -> Step:

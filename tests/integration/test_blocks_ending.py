@@ -190,3 +190,67 @@ async def test_a_step_that_waited_when_its_execution_was_cancelled_is_shown_as_i
         text = describe(decode(encode(view)))
         assert "both/ask  webhook: interrupted" in text
         assert "again" not in text
+
+
+ENDED: dict[str, dict[str, Any]] = {
+    "foreach": each(act("one"), foreach=[1, 2]),
+    "parallel": {"id": "p", "parallel": {"a": [act("one")], "b": [act("two")]}},
+    "caught": {"id": "c", "try": [each(act("bad"), foreach=[1])], "catch": []},
+}
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout"])
+@pytest.mark.parametrize("before", ENDED)
+async def test_what_ends_early_runs_the_finally_of_what_waits_behind_a_block(
+    harness: Harness, before: str, how: str
+) -> None:
+    harness.probe.does.update(bad=fails(9, retryable=False))
+    waits = {"id": "t", "try": [{"id": "w", "use": "webhook"}], "finally": [act("last")]}
+    block = ENDED[before]
+    steps = [{**block, "catch": [waits]}] if before == "caught" else [block, waits]
+    harness.flow("f", steps, **({"timeout": "1h"} if how == "timeout" else {}))
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        await harness.until(engine, execution_id, State.WAITING)
+        if how == "cancel":
+            await engine.cancel(execution_id)
+        else:
+            harness.clock.advance(3601)
+        done = await harness.until(engine, execution_id)
+        assert done.outcome is (Outcome.CANCELLED if how == "cancel" else Outcome.TIMED_OUT)
+        assert harness.probe.steps()[-1] == "last"
+        assert await engine.store.waits(execution_id) == ()
+
+
+@pytest.mark.parametrize("waits", ["webhook", "flow"])
+async def test_an_operators_retry_waits_anew_where_a_failure_beside_it_ended_a_wait(
+    harness: Harness, waits: str
+) -> None:
+    harness.probe.does.update(bad=fails(1, retryable=False))
+    harness.flow("child", [{"id": "w", "use": "webhook"}])
+    step: dict[str, Any] = {"id": "w", "use": "webhook"}
+    if waits == "flow":
+        step = {"id": "call", "use": "flow", "with": {"id": "child"}}
+    hold = {"id": "hold", "use": "webhook"}
+    harness.flow("f", [{"id": "p", "parallel": {"a": [step], "b": [hold, act("bad")]}}, act("after")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        await harness.until(engine, execution_id, State.WAITING)
+        await engine.resume(execution_id, "hold", b"1")
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.FAILED
+        await engine.retry(execution_id)
+        path = "p/w" if waits == "webhook" else "p/call#2"
+        async with asyncio.timeout(20):
+            while await engine.store.waits(execution_id) != (path,):  # noqa: ASYNC110 - it is several tasks away
+                await asyncio.sleep(0.002)
+        waiting = execution_id
+        if waits == "flow":
+            called = [one.execution for one in (await engine.store.executions(flow_id="child")).items]
+            (again,) = [one.id for one in called if one.outcome is not Outcome.CANCELLED]
+            async with asyncio.timeout(20):
+                while await engine.store.waits(again) != ("w",):  # noqa: ASYNC110 - it is several tasks away
+                    await asyncio.sleep(0.002)
+            waiting = again
+        await engine.resume(waiting, "w", b"2")
+        assert (await harness.until(engine, execution_id, State.SUCCEEDED)).outcome is Outcome.COMPLETED
+        assert harness.probe.steps() == ["bad", "bad", "after"]

@@ -131,6 +131,19 @@ async def test_what_cancelling_cuts_off_says_that_its_outcome_is_not_known(harne
         assert (entry.state, entry.error) == (StepState.FAILED, done.error)
 
 
+async def test_what_was_told_to_end_before_it_began_runs_when_an_operator_retries(harness: Harness) -> None:
+    harness.probe.does.update(bad=fails(1, retryable=False))
+    pay = {"id": "t", "try": [act("pay", **ONCE)], "catch": [act("caught", "$.error.code")]}
+    harness.flow("f", [{"id": "p", "parallel": {"a": [pay], "b": [act("bad")]}}])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.FAILED
+        assert harness.probe.steps() == ["bad"], "it failed while the other's start was committed"
+        await engine.retry(execution_id)
+        assert (await harness.until(engine, execution_id, State.SUCCEEDED)).outcome is Outcome.COMPLETED
+        assert sorted(harness.probe.steps()) == ["bad", "bad", "pay"]
+
+
 async def test_settings_that_are_wrong_are_known_before_it_starts(harness: Harness) -> None:
     harness.flow("f", [act("pay", "$.body.missing", **ONCE)])
     async with harness.engine() as engine:

@@ -29,6 +29,9 @@ from hookline.runtime.step_rates import LONGEST_SLEEP
 #: Of an output in the journal: the flow's version says which one wrote it.
 _OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 
+#: Of an entry that says of what runs at most once that it was told to end before it began: it hasn't failed.
+_NOT_BEGUN: Final = "not_begun"
+
 
 async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Ending:
     """Run an action, or take what the journal says of it. Raises StepFailed, and Blocked.
@@ -41,7 +44,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
     if past is not None and (not pure or past.signal == STREAM) and past.state is StepState.SUCCEEDED:
         return replay(run, frame, node.id, past)
     attempt, had_turn = 1, False
-    if past is not None and not pure and past.state is StepState.FAILED:
+    if past is not None and not pure and past.state is StepState.FAILED and past.signal != _NOT_BEGUN:
         if node.on_error == "continue":
             return go_on(frame, node.id, past.error, past.finished_at)
         if past.error is not None and (run.stands(frame, past) or _unknown(node, past)):
@@ -168,11 +171,12 @@ def _note_interrupted(
     begun: bool,
 ) -> None:
     """The step was told to end while it ran, or, which is known then, just before."""
-    if begun:
-        info = run.error_info(_not_known(node, "it was cut off while it ran"), path)
-        run.unknown = run.unknown or info
-    else:
+    if not begun:
         info = ErrorInfo("interrupted", "it was told to end before it began", path)
+        note(run, node, path, attempt, started_at, given, error=info, signal=_NOT_BEGUN)
+        return
+    info = run.error_info(_not_known(node, "it was cut off while it ran"), path)
+    run.unknown = run.unknown or info
     note(run, node, path, attempt, started_at, given, error=info)
 
 

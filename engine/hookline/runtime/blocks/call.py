@@ -47,6 +47,9 @@ async def run_call(run: ExecutionRun, node: CallNode, frame: Frame, _: RunSteps)
         return await call.begin(1, frame.now)
     if past.state is StepState.FAILED:
         return await call.begin(past.attempt + 1, past.finished_at)
+    if past.error is None and past.seq <= run.reopened_after:
+        # It waited when the execution ended: what it had called was cancelled, and nobody hears of it any more.
+        return await call.begin(past.attempt + 1, past.finished_at)
     if past.error is None:
         return await call.hear(past)
     if past.due_at is not None and past.due_at > run.services.clock.now():

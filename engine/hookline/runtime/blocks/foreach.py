@@ -16,7 +16,14 @@ from hookline.runtime.blocks.block import RunSteps, evaluate_aside
 from hookline.runtime.blocks.item_results import collected
 from hookline.runtime.blocks.item_source import ItemSource, ListItems, StreamItems
 from hookline.runtime.blocks.item_stand import run_stand
-from hookline.runtime.blocks.side_by_side import block_failed, known_failure, known_stop, side_by_side, still_ending
+from hookline.runtime.blocks.side_by_side import (
+    block_failed,
+    check_end,
+    known_failure,
+    known_stop,
+    side_by_side,
+    still_ending,
+)
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.interruption import SUPERSEDED, Interrupted, Interruption
@@ -112,7 +119,7 @@ class _Items:
             return still_ending(self._run, frame, node.id, "foreach", failure)
         if ending:
             return Ending.WAITING
-        frame.interruption.check()
+        check_end(self._run, frame, node.id)
         if failure is not None:
             raise block_failed(self._run, frame, node.id, "foreach", failure)
         if self._stopped:

@@ -9,7 +9,14 @@ from hookline.flows.blocks.parallel import ParallelNode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.message import Message
 from hookline.runtime.blocks.block import RunSteps
-from hookline.runtime.blocks.side_by_side import block_failed, known_failure, known_stop, side_by_side, still_ending
+from hookline.runtime.blocks.side_by_side import (
+    block_failed,
+    check_end,
+    known_failure,
+    known_stop,
+    side_by_side,
+    still_ending,
+)
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Ending, Frame, StepFailed
 from hookline.runtime.interruption import SUPERSEDED, Interrupted, Interruption
@@ -51,7 +58,7 @@ class _Branches:
             if failure is None and not stopped:
                 return Ending.WAITING
             return still_ending(self._run, frame, node.id, "parallel", failure)
-        frame.interruption.check()
+        check_end(self._run, frame, node.id)
         if failure is not None:
             raise block_failed(self._run, frame, node.id, "parallel", failure)
         if stopped:

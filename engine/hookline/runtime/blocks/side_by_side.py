@@ -66,6 +66,17 @@ def known_failure(run: ExecutionRun, frame: Frame, block_id: str) -> StepFailed 
     return StepFailed(past.error, past.finished_at)
 
 
+def check_end(run: ExecutionRun, frame: Frame, block_id: str) -> None:
+    """Raise Interrupted where a block may not go on, unless it had come to its end before.
+
+    Then what has begun behind it is told to end, so that its `finally` runs and it waits for nothing any more.
+    """
+    past = run.journal.past(frame.prefix + block_id)
+    done = past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name
+    if not done and known_failure(run, frame, block_id) is None:
+        frame.interruption.check()
+
+
 def block_failed(run: ExecutionRun, frame: Frame, block_id: str, use: str, failure: StepFailed) -> StepFailed:
     """Note that a block has failed, so that it doesn't begin again when the execution is resumed; gives its failure."""
     at = failure.at or frame.now

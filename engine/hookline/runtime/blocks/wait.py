@@ -33,7 +33,8 @@ async def run_wait(run: ExecutionRun, node: WaitNode, frame: Frame, _: RunSteps)
     if run.dry is not None:
         return run.dry.lands(path)
     run.waited = True
-    if past is None or past.state is not StepState.WAITING:
+    # What waited when the execution ended waits no more, and begins to again where that is retried.
+    if past is None or past.state is not StepState.WAITING or past.seq <= run.reopened_after:
         frame.interruption.check()
         past = await _begin(run, node, frame, path, 1 if past is None else past.attempt + 1)
     payload = (await _arrived(run)).get(path)
