@@ -260,6 +260,19 @@ def test_a_step_that_waits_gets_its_call(server: Server, point: str) -> None:
     assert server.told(flow_id) == ["first", "second"]
 
 
+@killed_at("join", "close", "take")
+def test_what_is_gathered_goes_on_once(server: Server, point: str) -> None:
+    gather = {"id": "gather", "use": "batch", "with": {"size": 9, "within": "1s", "body": "$.body.id"}}
+    flow_id = server.flow(gather, tell("{{ body | join(' ') }}"))
+    with server.dying(point):
+        for message in ("a", "b"):
+            server.send(flow_id, message)
+    for message in ("a", "b"):
+        # Which of them have come together depends on when it died.
+        assert server.process.ended(server.send(flow_id, message))["state"] == "succeeded"
+    assert sorted(" ".join(server.told(flow_id)).split()) == ["a", "b"]
+
+
 @killed_at("cancel")
 def test_what_is_cancelled_ends_and_what_is_not_goes_on(server: Server, point: str) -> None:
     flow_id = server.flow({"id": "t", "try": [APPROVE], "finally": [tell("finally")]}, tell("after", "after"))

@@ -302,6 +302,7 @@ class World:
                 self._check_line(case)
         elif isinstance(change, Cancel):
             case = self._by_execution[change.execution_id]
+            case.cancelled = True
             if case.since is None:
                 case.ends.append(End(change.execution_id, State.CANCELLED, Outcome.CANCELLED, change.at))
         elif isinstance(change, Reopen):
@@ -457,14 +458,14 @@ class World:
 def _compare_end(case: Case, reference: Reference) -> None:
     """Hold the end of a round to the reference."""
     end, problems = case.ends[-1], case.problems
+    if case.cancelled and case.parent is not None and not _may_be_cut_off(case):
+        problems.append("it was cancelled, and nothing cut off what had called it")
     if case.vague or reference.outcome is None or case.cancelled:
         return
     code = None if end.error is None else end.error.code
     if end.outcome == "timed_out" and not (case.out_of_time and code == "flow.timed_out"):
         problems.append(f"it ended as timed out, with {end.error}")
     if case.out_of_time:
-        return
-    if end.state is State.CANCELLED and case.parent is not None and _may_be_cut_off(case):
         return
     expected = "outcome_unknown" if code == OUTCOME_UNKNOWN and reference.outcome == "failed" else reference.outcome
     if end.outcome != expected:
@@ -493,7 +494,7 @@ def _compare(case: Case) -> None:
     rounds = [*case.past, reference]
     if case.vague or any(one.outcome is None for one in rounds) or case.cancelled:
         return
-    if case.out_of_time or case.ends[-1].state is State.CANCELLED:
+    if case.out_of_time:
         # Where it was cut off is chance, and so is what reached each `finally` on the way out.
         return
     keys = {idempotency_key(case.execution_id, path): path for one in rounds for path, _ in one.calls}
