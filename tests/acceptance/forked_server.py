@@ -18,6 +18,9 @@ from hookline.cli.main import main
 from hookline.faults import Fault, Trace, fault
 from tests.acceptance.server_process import ServerProcess
 
+EVERY_KILL = bool(os.environ.get("HOOKLINE_TEST_EVERY_KILL"))
+"""Kill at each moment, which takes some minutes, and not at a part of them."""
+
 #: What a server imports late, besides plugins.
 _LATE = ("hookline.cli.serve", "hookline.cli.server", "hookline.service.hypercorn_server", "uvloop")
 

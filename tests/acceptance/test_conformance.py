@@ -14,7 +14,6 @@
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPException
@@ -25,15 +24,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.acceptance.forked_server import ForkedServer
+from tests.acceptance.forked_server import EVERY_KILL, ForkedServer
 from tests.acceptance.server_process import eventually
 from tests.acceptance.sink import Received, Sink
 
 FLOWS = Path(__file__).parent / "flows"
 PATTERNS = sorted(path.name.removesuffix(".drive.json") for path in FLOWS.glob("*.drive.json"))
 SIGKILL = -9
-EVERY_KILL = "HOOKLINE_TEST_EVERY_KILL"
-"""Set in the environment: kill at each moment, which takes some minutes, and not at a third of them."""
 
 T = TypeVar("T")
 
@@ -201,7 +198,7 @@ def test_a_pattern_ends_alike_wherever_it_is_killed(pattern: str, tmp_path: Path
         server.run(pattern)
         points = first_passings(trace)
         assert len(points) >= 4, "it is accepted, and it ends"
-        if not os.environ.get(EVERY_KILL):
+        if not EVERY_KILL:
             # The patterns begin at different ones, so that together they come to all that most of them pass.
             points = points[PATTERNS.index(pattern) % 3 :: 3]
         for point in points:

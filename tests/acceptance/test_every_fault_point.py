@@ -18,7 +18,7 @@ from typing import Any, Final
 import pytest
 
 from hookline.faults import POINTS
-from tests.acceptance.forked_server import ForkedServer
+from tests.acceptance.forked_server import EVERY_KILL, ForkedServer
 from tests.acceptance.postgres import postgres_schema
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 from tests.acceptance.sink import Sink
@@ -46,10 +46,16 @@ def killed_at(*kinds: str) -> pytest.MarkDecorator:
             for database, marks in (("sqlite", ()), ("postgresql", pytest.mark.postgres))
             for kind in kinds
             if kind not in (ELSEWHERE if database == "sqlite" else ("blob",))
-            for side in ("before", "after")
+            for side in _sides(kind, database)
         ],
         indirect=["server"],
     )
+
+
+def _sides(kind: str, database: str) -> tuple[str, ...]:
+    """By default one of them, another on the other database: what is durable, and what isn't, is the same to both."""
+    sides = ("before", "after")
+    return sides if EVERY_KILL else (sides[(len(kind) + (database == "sqlite")) % 2],)
 
 
 class Server:
