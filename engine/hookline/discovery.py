@@ -38,6 +38,7 @@ _HOOKS: Final[Mapping[str, tuple[Kind, type | None]]] = {
     "register_schemes": ("scheme", Scheme),
     "register_backends": ("backend", None),
     "register_blob_stores": ("blob store", None),
+    "register_template_filters": ("template filter", None),
 }
 
 
@@ -187,11 +188,15 @@ def _read(hook: str, result: object) -> list[_Component]:
 
 def _read_factories(hook: str, kind: Kind, result: object) -> list[_Component]:
     if not isinstance(result, Mapping):
-        raise PluginFailed(f"{hook} returned {_kind_of(result)}; it must return a dict from URL schemes to factories")
+        wanted = "names to functions" if kind == "template filter" else "URL schemes to factories"
+        raise PluginFailed(f"{hook} returned {_kind_of(result)}; it must return a dict from {wanted}")
     for name, factory in result.items():
         _check_name(hook, name)
+        if kind == "template filter" and not name.isidentifier():
+            raise PluginFailed(f"{hook}: {name!r} can't be a filter's name; it has letters, digits and '_'")
         if not callable(factory):
-            raise PluginFailed(f"{hook}: {name!r} is {_kind_of(factory)}; it must be a factory that takes a URL")
+            wanted = "a function of a value" if kind == "template filter" else "a factory that takes a URL"
+            raise PluginFailed(f"{hook}: {name!r} is {_kind_of(factory)}; it must be {wanted}")
     return [_Component(kind, name, factory) for name, factory in result.items()]
 
 
@@ -263,16 +268,18 @@ def _registry(collected: _Collected) -> Registry:
             }
         )
 
+    filters = of("template filter")
     origins = {key: status for key, (_, status) in collected.components.items()}
     return Registry(
         connectors=of("connector"),
         actions=of("action"),
-        mappers=of("mapper"),
+        mappers=MappingProxyType({name: each.with_filters(filters) for name, each in of("mapper").items()}),
         triggers=of("trigger"),
         schemes=of("scheme"),
         credential_types=of("credential type"),
         backends=of("backend"),
         blob_stores=of("blob store"),
+        template_filters=filters,
         plugins=tuple(collected.plugins),
         origins=MappingProxyType(origins),
         lost=MappingProxyType(collected.lost),

@@ -232,6 +232,8 @@ class Expressions:
                 "expression.mapper",
                 f"did you mean {near[0]!r}? otherwise {install}" if near else install,
             )
+        elif mapper.unavailable is not None:
+            problem = Problem(f"the mapper {name!r} can't be used here", pointer, "unavailable", mapper.unavailable)
         else:
             try:
                 expression = mapper.compile_exact(source) if self._exact else mapper.compile(source)

@@ -6,7 +6,7 @@ from typing import Any
 import pluggy
 
 from hookline.connector import Connector
-from hookline.mapper import Mapper
+from hookline.mapper import Mapper, TemplateFilter
 from hookline.ports import BackendFactory, BlobStoreFactory
 from hookline.scheme import Scheme
 from hookline.trigger import Trigger
@@ -48,4 +48,10 @@ def register_backends() -> Mapping[str, BackendFactory]:
 @hookspec
 def register_blob_stores() -> Mapping[str, BlobStoreFactory]:
     """Stores for files, each under the URL scheme that asks for it, such as `file`."""
+    return {}
+
+
+@hookspec
+def register_template_filters() -> Mapping[str, TemplateFilter]:
+    """Filters for templates, each under its name: pure functions of a JSON value, and of arguments, that give one."""
     return {}

@@ -1,13 +1,16 @@
 """Mappers: the expression languages with which steps map data."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 Scope: TypeAlias = Mapping[str, Any]
 """What expressions see: `body`, `headers`, `attachments`, `trigger`, `steps`, `vars`, `execution`, and where they
 exist `item` (or the foreach's own name for it), `index` and `error`. All are JSON values: never changed by a mapper."""
+
+TemplateFilter: TypeAlias = Callable[..., Any]
+"""What stands behind `|` in a template: takes the value, then the arguments. Pure, and as quick as they are small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ class Mapper(ABC):
     """As in `{"jsonpath": "$.a"}`."""
     title: ClassVar[str] = ""
 
+    @property
+    def unavailable(self) -> str | None:
+        """Why it can't be used here (an extra that isn't installed), with the remedy; None where it can."""
+        return None
+
     @abstractmethod
     def compile(self, source: str) -> Expression:
         """Compile an expression, once. Raises ExpressionSyntax."""
@@ -55,3 +63,7 @@ class Mapper(ABC):
         By default it is compiled as any other.
         """
         return self.compile(source)
+
+    def with_filters(self, filters: Mapping[str, TemplateFilter]) -> "Mapper":
+        """The mapper that knows these filters, too: itself, unless its language has filters."""
+        return self

@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel
 
 from hookline.connector import Action, Connector
-from hookline.mapper import Mapper
+from hookline.mapper import Mapper, TemplateFilter
 from hookline.ports import BackendFactory, BlobStoreFactory
 from hookline.scheme import Scheme
 from hookline.trigger import Trigger
 
 Kind: TypeAlias = Literal[
-    "connector", "action", "mapper", "trigger", "scheme", "credential type", "backend", "blob store"
+    "connector", "action", "mapper", "trigger", "scheme", "credential type", "backend", "blob store", "template filter"
 ]
 
 
@@ -55,6 +55,8 @@ class Registry:
     """By URL scheme."""
     blob_stores: Mapping[str, BlobStoreFactory] = field(default_factory=_empty)
     """By URL scheme."""
+    template_filters: Mapping[str, TemplateFilter] = field(default_factory=_empty)
+    """The mappers know them already."""
     plugins: tuple[PluginStatus, ...] = ()
     """In the order in which they were loaded, failed ones included."""
     origins: Mapping[tuple[Kind, str], PluginStatus] = field(default_factory=lambda: MappingProxyType({}))

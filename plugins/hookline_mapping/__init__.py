@@ -1,11 +1,22 @@
-"""Mappers: JSONPath and Jinja."""
+"""Mappers and template filters: JSONPath and Jinja, and behind extras JSONata and JMESPath."""
 
-from hookline.api import Mapper, hookimpl
+from collections.abc import Mapping
+
+from hookline.api import Mapper, TemplateFilter, hookimpl
+from hookline_mapping import dates, encode, money
 from hookline_mapping.jinja import Jinja
+from hookline_mapping.jmespath import JmesPath
+from hookline_mapping.jsonata import Jsonata
 from hookline_mapping.jsonpath import JsonPath
 
 
 @hookimpl
 def register_mappers() -> list[Mapper]:
-    """The languages that every flow can use."""
-    return [JsonPath(), Jinja()]
+    """JSONPath and Jinja, which every flow can use, and the languages that flows list in `"mappers"`."""
+    return [JsonPath(), Jinja(), Jsonata(), JmesPath()]
+
+
+@hookimpl
+def register_template_filters() -> Mapping[str, TemplateFilter]:
+    """Amounts of money, times, and other ways of writing a text."""
+    return {**money.FILTERS, **dates.FILTERS, **encode.FILTERS}

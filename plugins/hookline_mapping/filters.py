@@ -12,14 +12,17 @@ from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.utils import pass_context
 
-from hookline.api import ExpressionFailed, ExpressionLimit
-from hookline_mapping import methods
+from hookline.api import ExpressionError, ExpressionFailed, ExpressionLimit, TemplateFilter
+from hookline_mapping import methods, regex_filters
 from hookline_mapping.decimals import decimal_of, read, rounded
+from hookline_mapping.exact_value import exact_value
 from hookline_mapping.formats import percent_format
 from hookline_mapping.sandbox import BudgetedContext, Missing, refuse_missing, spend_comparing, spend_size
 from hookline_mapping.values import json_text, text, to_json
 
 _MAX_DIGITS: Final = 30
+_TURNS_OF_A_PLUGINS: Final = 3
+"""Reading a time, or rounding an amount, takes as long as some turns of a loop."""
 _MAX_PIECES: Final = 10_000
 _MAX_INDENTED: Final = 100_000
 
@@ -271,7 +274,29 @@ _STRICT: Final[Mapping[str, Callable[..., Any]]] = {
     **{name: _eager(name, "context") for name in ("map", "select", "reject", "selectattr", "rejectattr")},
     "batch": _in_pieces("batch"),
     "slice": _in_pieces("slice"),
+    **regex_filters.FILTERS,
 }
+
+
+def given(name: str, function: TemplateFilter) -> Callable[..., Any]:
+    """A plugin's filter, its texts counted, and what it gives made JSON."""
+
+    def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> Any:
+        context.budget.spend_turns(_TURNS_OF_A_PLUGINS)
+        if isinstance(value, str):
+            context.budget.spend_copy(len(value))
+        try:
+            made = function(value, *args, **kwargs)
+        except ExpressionError:
+            raise
+        except Exception as error:
+            raise ExpressionFailed(f"`{name}`: {str(error)[:200]}") from error
+        if isinstance(made, str):
+            context.budget.spend_copy(len(made))
+        made = to_json(made, context.budget)
+        return exact_value(made) if _is_exact(context) else made
+
+    return _strict(apply)
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {

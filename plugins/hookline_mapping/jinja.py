@@ -1,9 +1,10 @@
 """The mapper `jinja`: one lone `{{ … }}` gives a value, anything else text."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, Final
 
 from jinja2 import Template, TemplateAssertionError, TemplateSyntaxError, nodes
@@ -18,9 +19,10 @@ from hookline.api import (
     Mapper,
     Reference,
     Scope,
+    TemplateFilter,
 )
 from hookline_mapping.budget import MAX_TEXT
-from hookline_mapping.filters import FILTERS, TESTS
+from hookline_mapping.filters import FILTERS, TESTS, given
 from hookline_mapping.jinja_references import references
 from hookline_mapping.missing import missing_value
 from hookline_mapping.plain_path import PlainPath
@@ -43,13 +45,22 @@ class Jinja(Mapper):
     name = "jinja"
     title = "Jinja"
 
-    def __init__(self) -> None:
-        self._binary = _sandbox(exact=False)
+    def __init__(self, filters: Mapping[str, TemplateFilter] = MappingProxyType({})) -> None:
+        """`filters`: those of plugins."""
+        self._filters = {name: given(name, function) for name, function in filters.items()}
+
+    @cached_property
+    def _binary(self) -> Sandbox:
+        return _sandbox(self._filters, exact=False)
 
     @cached_property
     def _exact(self) -> Sandbox:
         # Most servers have no flow that needs it.
-        return _sandbox(exact=True)
+        return _sandbox(self._filters, exact=True)
+
+    def with_filters(self, filters: Mapping[str, TemplateFilter]) -> Mapper:
+        """One that knows these filters. A name that it has already keeps its meaning."""
+        return Jinja(filters)
 
     def compile(self, source: str) -> Expression:
         """Raises ExpressionSyntax, which says on which line where there are several."""
@@ -60,9 +71,9 @@ class Jinja(Mapper):
         return _compile(source, self._exact)
 
 
-def _sandbox(*, exact: bool) -> Sandbox:
+def _sandbox(filters: Mapping[str, Callable[..., Any]], *, exact: bool) -> Sandbox:
     environment = Sandbox(exact=exact)
-    environment.filters = {**FILTERS, **INTERNAL}
+    environment.filters = {**filters, **FILTERS, **INTERNAL}
     environment.tests = dict(TESTS)
     return environment
 
@@ -88,7 +99,7 @@ def _compile(source: str, environment: Sandbox) -> Expression:
 
 
 def _render(parsed: nodes.Template, environment: Sandbox) -> "_Render":
-    tree = Rewrite().visit(parsed)
+    tree = Rewrite(environment.filters.keys() - INTERNAL.keys()).visit(parsed)
     tree.set_environment(environment)
     render = _Render(environment, tree)
     if all(isinstance(part, nodes.Output | nodes.Assign) for part in tree.body):

@@ -4,6 +4,7 @@ What isn't listed here is refused. Paths become one look-up that can name them i
 they are called; loops, searches, comparisons and joins go through functions that count.
 """
 
+from collections.abc import Collection
 from difflib import get_close_matches
 from math import isfinite
 from typing import Any, Final, NoReturn
@@ -79,6 +80,10 @@ def _constant_key(node: nodes.Node) -> str | int | None:
 
 class Rewrite(NodeTransformer):
     """Raises ExpressionSyntax for what expressions can't have."""
+
+    def __init__(self, filters: Collection[str] = FILTERS) -> None:
+        """`filters`: the names of those that there are."""
+        self._filters = filters
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
         """The node in whose place it stands, or another."""
@@ -180,8 +185,8 @@ class Rewrite(NodeTransformer):
 
     def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802 - as above
         """The name has to be known."""
-        if node.name not in FILTERS:
-            _refuse_name(node, "filter", node.name, FILTERS, LEFT_OUT.get(node.name))
+        if node.name not in self._filters:
+            _refuse_name(node, "filter", node.name, self._filters, LEFT_OUT.get(node.name))
         return self.generic_visit(node)
 
     def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802 - as above

@@ -36,7 +36,7 @@ from hookline.http import HttpClient, Response, StreamedResponse
 from hookline.jsontypes import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, fits
 from hookline.jsontypes import decode as decode_json
 from hookline.jsontypes import encode as encode_json
-from hookline.mapper import Expression, Mapper, Reference, Scope
+from hookline.mapper import Expression, Mapper, Reference, Scope, TemplateFilter
 from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
@@ -114,6 +114,7 @@ __all__ = [
     "StepError",
     "StoreError",
     "StreamedResponse",
+    "TemplateFilter",
     "Trigger",
     "Unavailable",
     "Verified",

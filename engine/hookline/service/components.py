@@ -56,7 +56,8 @@ def component_views(registry: Registry) -> list[ComponentView]:
         takes = (scheme.name,) if scheme.credential is not None else ()
         views.append(_view(registry, "scheme", scheme.name, scheme.title, _doc(scheme), scheme.settings, takes))
     for mapper in registry.mappers.values():
-        views.append(_view(registry, "mapper", mapper.name, mapper.title or mapper.name, _doc(mapper), None))
+        title = mapper.title or mapper.name
+        views.append(_view(registry, "mapper", mapper.name, title, _doc(mapper), None, (), mapper.unavailable))
     for name, model in registry.credential_types.items():
         doc = inspect.cleandoc(model.__doc__ or "")
         views.append(_view(registry, "credential type", name, doc.partition("\n")[0] or name, doc, model))

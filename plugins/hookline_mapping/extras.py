@@ -1,0 +1,40 @@
+"""Languages whose library is an extra: what to say where it isn't installed, and what stands missing at the end."""
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+
+from hookline.api import Mapper, MissingValue, Reference, Scope
+from hookline_mapping.missing import first_missing, missing_value, path_text
+
+_BY_NAME = frozenset({"steps", "vars", "execution", "trigger"})
+"""Parts of the scope whose own keys have names of the flow's, or of the engine's."""
+
+
+class ExtraMapper(Mapper):
+    """A mapper that needs a library which not everybody has."""
+
+    library: str
+    """The module whose absence makes it unavailable."""
+
+    @property
+    def unavailable(self) -> str | None:
+        """The pip command that brings its library."""
+        return None if find_spec(self.library) else f"pip install 'hookline[{self.name}]'"
+
+
+def not_there(paths: Iterable[tuple[str | int, ...]], scope: Scope) -> MissingValue | None:
+    """The error that names the first of these paths that isn't there."""
+    for path in paths:
+        if end := first_missing(path, scope):
+            there, container, key = end
+            return missing_value(path_text(path, ""), path_text(there, ""), container, key)
+    return None
+
+
+def beginnings(paths: Iterable[tuple[str | int, ...]], *, optional: bool) -> tuple[Reference, ...]:
+    """What the linter is told of paths in a language that goes through lists by itself: no more than their beginnings.
+
+    `optional`: what is missing is skipped, and no error.
+    """
+    cut = (path[: 2 if path[0] in _BY_NAME else 1] for path in paths)
+    return tuple(Reference(path, optional) for path in dict.fromkeys(cut))
