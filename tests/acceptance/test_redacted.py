@@ -346,6 +346,15 @@ def test_a_reply_is_given_whole_and_stored_masked(server: ServerProcess) -> None
     assert (status, answer) == (200, None)
 
 
+def test_a_reply_of_which_all_is_masked_keeps_its_status(server: ServerProcess) -> None:
+    """Its own status may be the very number that is redacted."""
+    body = {"order": 9, "card": {"number": 200}}
+    assert server.post("answers", body) == (200, {"last": 200})
+    one = server.get("/api/v1/executions?flow_id=answers")[1]["items"][0]
+    server.ended(one["id"])
+    assert server.post("answers", body) == (200, None)
+
+
 def test_the_master_key_can_be_changed(server: ServerProcess, sink: Sink) -> None:
     """Dead letters are encrypted by the new one, and the old one may go; without either they say what they lack."""
     id_ = accepted(server, "fails")

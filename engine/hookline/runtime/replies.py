@@ -10,11 +10,10 @@ from hookline.jsontypes import reader
 from hookline.model.execution import ErrorInfo, Execution, StepRecord
 from hookline.model.message import Envelope
 from hookline.model.reply import CallerReply
-from hookline.runtime.sealing import Sealing
+from hookline.runtime.sealing import REPLY, Sealing
 
 #: The step of an answer that the engine gives itself, when a flow with `"respond": "finished"` has ended.
 FINISHED = "$reply"
-_USE = "reply"
 _PAGE = 500
 
 
@@ -108,7 +107,7 @@ async def stored_reply(
     while True:
         page = await store.journal(execution_id, after, _PAGE)
         for record in page:
-            if record.use == _USE and record.output is not None:
+            if record.use == REPLY and record.output is not None:
                 output: bytes | None = record.output
                 if record.sealed is not None and sealing is not None:
                     envelope = await store.envelope(execution_id)

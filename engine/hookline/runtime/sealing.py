@@ -30,8 +30,9 @@ _LARGEST: Final = 256 * 1024
 _PAGE: Final = 200
 #: What begins a line that is sealed: no JSON does.
 _SEALED_LINE: Final = b"!"
-#: What a foreach's entries say that they are of.
+#: What the entries of a foreach, and of an answer to a caller, say that they are of.
 FOREACH: Final = "foreach"
+REPLY: Final = "reply"
 
 
 class _Whole(msgspec.Struct, frozen=True, array_like=True):
@@ -163,7 +164,8 @@ class Redactor:
         """An entry as it is stored: masked, and with its output sealed where there is something to mask."""
         output = shown = record.output
         if output is not None:
-            shown = self._shown(output, record.id, stream=record.signal == STREAM)
+            kept = ("body",) if record.signal == STREAM else ("status", "delivered") if record.use == REPLY else ()
+            shown = self._shown(output, record.id, kept)
             if record.use == GATHER and shown is not output:
                 # They are under the seal, for the next time that it runs, and how many there are says nothing.
                 shown = encode({key: value for key, value in _PARTS.decode(shown).items() if key != HIDDEN})
@@ -234,8 +236,11 @@ class Redactor:
         self.hidden.add(found)
         return shown
 
-    def _shown(self, json: bytes, step_id: str | None = None, *, stream: bool = False) -> bytes:
-        """JSON of a step's input, or of its output, without what is hidden; the same bytes where nothing is."""
+    def _shown(self, json: bytes, step_id: str | None = None, kept: Sequence[str] = ()) -> bytes:
+        """JSON of a step's input, or of its output, without what is hidden; the same bytes where nothing is.
+
+        `kept`: parts that are no message's: where a stream's items are, and how a caller is answered.
+        """
         named = step_id is not None and self._rules is not None and self._rules.concerns(step_id)
         large = bool(self.hidden) and len(json) > _LARGEST
         if not named and (large or self.hidden.everything):
@@ -257,8 +262,7 @@ class Redactor:
             files = msgspec.convert(_plain(value.get("attachments", [])), tuple[Attachment, ...])
             if files:
                 shown = {**shown, "attachments": msgspec.to_builtins([self._attachment(file) for file in files])}
-            if stream:
-                shown = {**shown, "body": value["body"]}
+            shown = {**shown, **{name: value[name] for name in kept if name in value}}
         return encode(shown)
 
 
