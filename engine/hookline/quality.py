@@ -1,7 +1,7 @@
 """How well a connector is made: a scale, each level of which asks for what can be seen without running anything."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -107,13 +107,6 @@ def level_of(connector: Connector) -> Level | None:
             break
         reached = level
     return reached
-
-
-def lowest(levels: Sequence[Level | None]) -> Level | None:
-    """The lowest of some levels, which is that of a plugin with several connectors."""
-    if not levels or None in levels:
-        return None
-    return min((level for level in levels if level is not None), key=LEVELS.index)
 
 
 def _parts(connector: Connector) -> Iterator[Action | PollTrigger]:
