@@ -103,9 +103,6 @@ class SqliteDatabase:
                 f"busy_timeout={_BUSY_TIMEOUT}",
                 "journal_mode=WAL",
                 "synchronous=FULL",
-                # The commit that reaches this many pages moves them into the database, and others wait. Most are
-                # written again and again, so that many at once cost hardly more than few.
-                "wal_autocheckpoint=8000",
                 f"query_only={'ON' if query_only else 'OFF'}",
             ):
                 connection.execute(f"PRAGMA {pragma}").close()
