@@ -12,6 +12,7 @@ from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.call import USE as FLOW
 from hookline.flows.blocks.call import CallNode
+from hookline.flows.blocks.foreach import USE as FOREACH
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
 from hookline.flows.blocks.switch import SwitchNode
@@ -24,7 +25,6 @@ from hookline.model.stream import STREAM
 from hookline.runtime.frame import Ending
 from hookline.runtime.replies import FINISHED
 
-FOREACH: Final = "foreach"
 #: What blocks are called in the journal. They have nothing of their own that a step inside them hasn't.
 _BLOCKS: Final[dict[type[Node], str]] = {
     SwitchNode: "switch",

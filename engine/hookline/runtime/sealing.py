@@ -12,6 +12,7 @@ import msgspec
 
 from hookline.errors import NotReplayable
 from hookline.flows.blocks.batch import USE as GATHER
+from hookline.flows.blocks.foreach import USE as FOREACH
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.redaction import Redaction
 from hookline.jsontypes import decode, encode
@@ -30,8 +31,7 @@ _LARGEST: Final = 256 * 1024
 _PAGE: Final = 200
 #: What begins a line that is sealed: no JSON does.
 _SEALED_LINE: Final = b"!"
-#: What the entries of a foreach, and of an answer to a caller, say that they are of.
-FOREACH: Final = "foreach"
+#: What the entry of an answer to a caller says that it is of.
 REPLY: Final = "reply"
 
 
@@ -181,9 +181,9 @@ class Redactor:
         """Entries as they were noted. Raises RedactedUnreadable."""
         opened = []
         for record in records:
-            if record.use == FOREACH and self._rules is not None and self._rules.of_steps:
+            if record.use == FOREACH:
                 # The entries of its items may be gone, and with them what was to be learnt from them.
-                self.hidden.everything = True
+                self.resumes_items()
             if record.sealed is not None:
                 record = msgspec.structs.replace(record, output=self._seal.open(record.sealed), sealed=None)
             if record.use == GATHER and record.output is not None:

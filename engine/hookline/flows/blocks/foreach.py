@@ -9,6 +9,9 @@ from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
 from hookline.flows.scope import RESERVED, Place
 from hookline.model.flow import ForeachStep
 
+USE: Final = "foreach"
+"""What the block is called in the journal."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForeachNode(Node):

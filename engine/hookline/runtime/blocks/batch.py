@@ -137,19 +137,8 @@ async def _given(
         await _note(run, node, frame, path, attempt, started_at, reply, asked)
         frame.interruption.check()
         return Ending.DONE
-    run.journal.add(
-        effect=True,
-        id=node.id,
-        path=path,
-        use=USE,
-        state=StepState.SUCCEEDED,
-        attempt=attempt,
-        started_at=started_at,
-        finished_at=run.services.clock.now(),
-        input=asked,
-        output=joined_output(given.leader_id, given.place),
-        signal=JOINED,
-    )
+    output = joined_output(given.leader_id, given.place)
+    _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output, signal=JOINED)
     return Ending.JOINED
 
 
@@ -204,37 +193,39 @@ async def _note(
     # Texts of the others that are to be seen nowhere go under the seal with the list.
     hidden = {HIDDEN: list(run.redactor.hidden)} if run.redactor is not None else {}
     output = await run.services.aside.run(partial(encode, view | hidden), large=many(reply.body))
-    entry = run.journal.add(
-        effect=True,
-        id=node.id,
-        path=path,
-        use=USE,
-        state=StepState.SUCCEEDED,
-        attempt=attempt,
-        started_at=started_at,
-        finished_at=run.services.clock.now(),
-        input=asked,
-        output=output,
-    )
+    entry = _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output)
     frame.now, frame.steps[node.id] = entry.finished_at, view
 
 
 def _failed(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, failure: StepError) -> Ending:
-    now, error = run.services.clock.now(), run.error_info(failure, path)
-    run.journal.add(
+    error = run.error_info(failure, path)
+    entry = _add(run, node, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
+    if node.on_error == "continue":
+        return go_on(frame, node.id, error, entry.finished_at)
+    raise StepFailed(error, entry.finished_at) from failure
+
+
+def _add(
+    run: ExecutionRun,
+    node: BatchNode,
+    path: str,
+    state: StepState,
+    attempt: int,
+    started_at: datetime,
+    **entry: Any,
+) -> StepRecord:
+    """Note how the step has ended, now."""
+    return run.journal.add(
         effect=True,
         id=node.id,
         path=path,
         use=USE,
-        state=StepState.FAILED,
+        state=state,
         attempt=attempt,
-        started_at=now,
-        finished_at=now,
-        error=error,
+        started_at=started_at,
+        finished_at=run.services.clock.now(),
+        **entry,
     )
-    if node.on_error == "continue":
-        return go_on(frame, node.id, error, now)
-    raise StepFailed(error, now) from failure
 
 
 def _asked(node: BatchNode, key: Any) -> bytes | None:
