@@ -1,0 +1,1 @@
+"""CloudEvents, received and sent."""

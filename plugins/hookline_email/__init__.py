@@ -1,0 +1,1 @@
+"""Email, sent by SMTP and received by IMAP."""

@@ -1,0 +1,30 @@
+"""Services that tests talk to: skipped by name where one isn't there, unless HOOKLINE_REQUIRE_SERVICES=1 asks for it."""
+
+import os
+import shutil
+import socket
+
+import pytest
+
+
+def need_server(name: str, port: int, host: str = "127.0.0.1") -> None:
+    """Skip the test where nothing listens there; fail it where services are required."""
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError as error:
+        _miss(f"{name} is not reachable at {host}:{port}: {error}")
+
+
+def need_program(name: str, program: str) -> str:
+    """The path of a program; the test is skipped where it isn't installed, or fails where services are required."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        _miss(f"{name} is not installed: there is no {program}")
+    assert found is not None
+    return found
+
+
+def _miss(why: str) -> None:
+    if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
+        pytest.fail(why)
+    pytest.skip(why)
