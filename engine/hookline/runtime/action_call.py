@@ -28,7 +28,6 @@ from hookline.runtime.staged_state import StagedState
 from hookline.runtime.step_entry import Given
 from hookline.runtime.step_log import StepLog
 
-
 LARGEST_RESULT: Final = 64_000_000
 """Bytes of JSON that the result of a plugin's action may have."""
 _LONG_TEXT: Final = 1_000_000
@@ -139,7 +138,7 @@ def _judged(
         size = len(encode(result.body)) + len(encode(result.extra))
         if size > LARGEST_RESULT:
             raise StepError(
-                f"{action.name} of {run.services.describe(action)} gave a result of {size:,} bytes, and the largest has "
+                f"{action.name} of {run.services.describe(action)} gave a result of {size:,} bytes; the largest has "
                 f"{LARGEST_RESULT:,}; what is larger is given item by item, or as an attachment",
                 code="step.too_large",
                 outcome_unknown=True,

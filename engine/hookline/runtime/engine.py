@@ -104,6 +104,7 @@ class Engine:
         self._http = PooledClient(clock=self.clock, egress=Egress(options.egress_allow), blobs=self.blobs)
         self.http: HttpClient = LentClient(self._http)
         self.resources = EngineResources([options.db])
+        self._calls = PluginCalls(registry, self.metrics, self.log)
         self._tasks = TaskLists(self.resources.runs)
         self._watch = LoopWatch(registry, self.metrics, self.log)
         vault = Vault(options.secret_keys)
@@ -147,7 +148,7 @@ class Engine:
             log=self.log,
             files_root=options.files_root,
             describe=self._describe,
-            calls=PluginCalls(registry, self.metrics, self.log),
+            calls=self._calls,
             new_id=self.ids.new,
             events=self.events,
             sealing=self.sealing,
@@ -428,6 +429,7 @@ class Engine:
 
     async def _close(self) -> None:
         self._watch.stop()
+        await self._calls.close()
         self._tasks.remove()
         # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.
         async with AsyncExitStack() as stack:

@@ -5,8 +5,9 @@ left behind where it takes no notice of its cancellation.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Iterable
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 from hookline.connector import Log
 from hookline.discovery import GROUP
@@ -24,6 +25,7 @@ class PluginCalls:
         self._registry = registry
         self._metrics = metrics
         self._log = log
+        self._left: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._foreign = frozenset(key for key, status in registry.origins.items() if status.distribution != GROUP)
 
     def describe(self, kind: Kind, name: str) -> str:
@@ -44,6 +46,22 @@ class PluginCalls:
             if (kind, name) not in self._foreign:
                 return await work
             return await _apart(work, call)
+
+    def left(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """See `Faults`."""
+        self._left.update(tasks)
+
+    async def close(self) -> None:
+        """Cancel what has outlived its calls; whoever closes the event loop waits for none that doesn't end."""
+        left = [task for task in self._left if not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=GRACE)
+        for task in left:
+            if not task.done():
+                # Otherwise it would be waited for without end.
+                asyncio._unregister_task(task)
 
     def task_left(self, call: PluginCall, fault: str, task: str) -> None:
         """See `Faults`."""

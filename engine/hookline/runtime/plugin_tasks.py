@@ -6,7 +6,7 @@ open (`ctx.resources`), may outlive the call, and aren't listed.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token, copy_context
 from sys import _getframe as current_frame
@@ -23,7 +23,11 @@ class Faults(Protocol):
     """What is told of tasks that outlive their calls."""
 
     def task_left(self, call: "PluginCall", fault: str, task: str) -> None:
-        """A task of a call goes on; `fault` says since when, `task` which coroutine it runs."""
+        """A task of a call goes on; `fault` says what is wrong with that, `task` which coroutine it runs."""
+        ...
+
+    def left(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """These tasks go on although their call has ended."""
         ...
 
 
@@ -57,6 +61,7 @@ class PluginCall:
             _CALL.reset(self._token)
         self.ended = True
         if self.tasks:
+            self.faults.left(self.tasks)
             self.look_later()
 
     def unlisted(self) -> "PluginCall":
@@ -178,9 +183,13 @@ async def _contained(coro: Coroutine[Any, Any, Any], call: PluginCall) -> Any:
 
 
 def _named(task: asyncio.Task[Any]) -> str:
-    """The coroutine that a task runs, as its source names it."""
-    coro = task.get_coro()
-    inner = getattr(coro, "cr_frame", None)
-    wrapped = None if inner is None else inner.f_locals.get("coro")
-    name = getattr(wrapped, "__qualname__", None) or getattr(coro, "__qualname__", None) or task.get_name()
-    return str(name)
+    """The coroutine that a task runs, as its source names it: the first that isn't ours."""
+    coro: Any = task.get_coro()
+    while (inner := getattr(coro, "cr_await", None)) is not None and _ours(coro):
+        coro = inner
+    return str(getattr(coro, "__qualname__", task.get_name()))
+
+
+def _ours(coro: Any) -> bool:
+    frame = getattr(coro, "cr_frame", None)
+    return frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "hookline"
