@@ -23,6 +23,7 @@ from hookline.model.message import Message
 from hookline.model.poll import PollSettings
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.signature import read_signature, setting_name
+from hookline.trigger import Trigger
 from hookline.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -234,6 +235,11 @@ class Connector:
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
         self.verifier: Verifier | None = None
+
+    @property
+    def triggers(self) -> Mapping[str, Trigger]:
+        """All its triggers, by name."""
+        return self.polls
 
     @typing.overload
     def action(self, function: F, /) -> F: ...

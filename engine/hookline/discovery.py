@@ -35,8 +35,7 @@ LONGEST: Final = 30.0
 
 _NAME: Final = re.compile(r"[a-z][A-Za-z0-9_]*([.+-][A-Za-z0-9_]+)*\Z")
 
-#: What each hook gives: the kind of thing, and its type where the hook gives a list of them.
-_HOOKS: Final[Mapping[str, tuple[Kind, type | None]]] = {
+HOOKS: Final[Mapping[str, tuple[Kind, type | None]]] = {
     "register_connectors": ("connector", Connector),
     "register_mappers": ("mapper", Mapper),
     "register_triggers": ("trigger", Trigger),
@@ -45,6 +44,7 @@ _HOOKS: Final[Mapping[str, tuple[Kind, type | None]]] = {
     "register_blob_stores": ("blob store", None),
     "register_template_filters": ("template filter", None),
 }
+"""What each hook gives: the kind of thing, and its type where the hook gives a list of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _take(manager: pluggy.PluginManager, found: _Found, collected: _Collected, l
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is its status, not our end
-        status = replace(status, error=_describe(error))
+        status = replace(status, error=_describe(error), cause=error)
         for component in components:
             collected.lost.setdefault(component.name, status)
         if plugin is not None and manager.has_plugin(status.name):
@@ -154,18 +154,18 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
     callers = manager.get_hookcallers(plugin) or []
     unknown = [caller.name for caller in callers if not caller.has_spec()]
     if unknown:
-        known = ", ".join(sorted(_HOOKS))
+        known = ", ".join(sorted(HOOKS))
         raise UnknownHook(
             "; ".join(
-                f"there is no hook {hook!r}: {did_you_mean(hook, _HOOKS, f'the hooks are {known}')}" for hook in unknown
+                f"there is no hook {hook!r}: {did_you_mean(hook, HOOKS, f'the hooks are {known}')}" for hook in unknown
             )
         )
     marked = {caller.name for caller in callers}
-    unmarked = [hook for hook in _HOOKS if hook not in marked and callable(getattr(plugin, hook, None))]
+    unmarked = [hook for hook in HOOKS if hook not in marked and callable(getattr(plugin, hook, None))]
     if unmarked:
         raise PluginFailed(f"{', '.join(unmarked)} lacks its decorator: put @hookimpl above it")
     if not marked:
-        raise PluginFailed(f"it implements no hook: define one of {', '.join(sorted(_HOOKS))}, with @hookimpl above")
+        raise PluginFailed(f"it implements no hook: define one of {', '.join(sorted(HOOKS))}, with @hookimpl above")
 
 
 def _implementations(manager: pluggy.PluginManager, plugin: object) -> Iterable[tuple[str, Callable[[], object]]]:
@@ -180,7 +180,7 @@ def _implementations(manager: pluggy.PluginManager, plugin: object) -> Iterable[
 
 def _read(hook: str, result: object) -> list[_Component]:
     """What a hook gave, checked. Raises PluginFailed, naming what is wrong."""
-    kind, expected = _HOOKS[hook]
+    kind, expected = HOOKS[hook]
     if expected is None:
         return _read_factories(hook, kind, result)
     if isinstance(result, (str, bytes)) or not isinstance(result, Sequence):
