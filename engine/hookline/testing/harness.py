@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -89,10 +90,13 @@ class Harness:
         self.log = ListLog()
         self.resources = EngineResources()
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-harness-")
+        self.files_root = Path(self._folder.name) / "files"
+        """The folder of actions that read and write files."""
+        self.files_root.mkdir()
         factory = registry.blob_stores.get("file")
         if factory is None:
             raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
-        self.blobs = factory(f"file://{self._folder.name}", clock=self.clock)
+        self.blobs = factory(f"file://{self._folder.name}/blobs", clock=self.clock)
 
     async def run_action(
         self,
@@ -130,6 +134,7 @@ class Harness:
                 idempotency_key=idempotency_key("execution", "step"),
                 state=self.state,
                 resources=self.resources,
+                files_root=self.files_root,
             )
         returned = action.run(**arguments)
         if hasattr(returned, "__aiter__"):
@@ -169,6 +174,7 @@ class Harness:
                 blobs=self.blobs,
                 log=self.log,
                 resources=self.resources,
+                files_root=self.files_root,
                 flow_id="flow",
                 now=self.clock.now(),
             )
