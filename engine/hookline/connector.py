@@ -20,6 +20,7 @@ from hookline.logger import Log as Log
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
+from hookline.oauth2 import OAuth2, TokenUser, Tokens, check
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.signature import read_signature, setting_name
 from hookline.verifier import Verifier
@@ -37,7 +38,7 @@ V = TypeVar("V", bound=Verifier)
 
 
 @dataclass(frozen=True, slots=True)
-class Context(Generic[C]):
+class Context(TokenUser, Generic[C]):
     """What an action is given besides its settings."""
 
     credential: C
@@ -68,6 +69,8 @@ class Context(Generic[C]):
 
     What else an action reads should come with Decimals too.
     """
+    tokens: Tokens | None = None
+    """What `access_token` asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,7 @@ class Connector:
     `accepts` names credential types of others that its actions take besides their own; `ctx.credential_type` says
     which one a step has.
     `unavailable` says why it can't be used here (an extra that isn't installed) and what to do.
+    `oauth2` says how its credentials get access tokens: `ctx.access_token()` gives them.
     `outside=False` says that its actions touch nothing outside the engine: they run where flows are tested, too.
     """
 
@@ -208,7 +212,11 @@ class Connector:
         prefix: bool = True,
         unavailable: str | None = None,
         outside: bool = True,
+        oauth2: OAuth2 | None = None,
     ) -> None:
+        """Raises PluginError for an `oauth2` that can't work, naming what is wrong."""
+        if oauth2 is not None:
+            check(oauth2, name, credential)
         self.name = name
         self.title = title or name
         self.credential = credential
@@ -217,6 +225,7 @@ class Connector:
         self.prefix = prefix
         self.unavailable = unavailable
         self.outside = outside
+        self.oauth2 = oauth2
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
         self.verifier: Verifier | None = None
