@@ -20,7 +20,7 @@ from hookline.logger import Log as Log
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
-from hookline.oauth2 import OAuth2, TokenUser, Tokens, check
+from hookline.oauth2 import OAuth2, Tokens, TokenUser, check
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.signature import read_signature, setting_name
 from hookline.verifier import Verifier

@@ -1,7 +1,7 @@
 """OAuth 2 of a connector's credentials: what an author declares, and what actions get tokens from.
 
-`Connector("acme", credential=AcmeKey, oauth2=OAuth2(token_url="https://acme.example/token", …))` declares it. The engine
-gets tokens, keeps them encrypted, and renews them before they expire; `await ctx.access_token()` gives one that holds.
+`Connector("acme", credential=AcmeKey, oauth2=OAuth2(token_url="https://acme.example/token", …))` declares it. The
+engine gets tokens, keeps them encrypted, and renews them before they expire; `await ctx.access_token()` gives one.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -62,7 +62,7 @@ class OAuth2:
     """Added to each token request, such as `{"audience": "…"}`."""
     client_id: str = "client_id"
     """The credential's field that has the client's id."""
-    client_secret: str | None = "client_secret"
+    client_secret: str | None = "client_secret"  # noqa: S105 - the name of a field
     """The field that has its secret; None for clients that have none. A secret that is None isn't sent."""
 
     def token_url_of(self, credential: BaseModel) -> str:
@@ -115,8 +115,8 @@ def check(oauth2: OAuth2, connector: str, credential: type[BaseModel] | None) ->
     taken = sorted((oauth2.authorize_params.keys() | oauth2.token_params.keys()) & _OURS)
     if taken:
         raise wrong(f"the parameter {taken[0]!r} is set by the engine: leave it out")
-    for name in (oauth2.client_id, oauth2.client_secret):
-        if name is not None and name not in credential.model_fields:
+    for name in filter(None, (oauth2.client_id, oauth2.client_secret)):
+        if name not in credential.model_fields:
             fields = ", ".join(credential.model_fields) or "none"
             raise wrong(f"the credential has no field {name!r}: it has {fields}; say client_id=… and client_secret=…")
     if oauth2.client_secret is None and "client_credentials" in oauth2.grants:
@@ -157,7 +157,7 @@ class TokenUser:
     async def authorized(self, send: Callable[[str], Awaitable[T]]) -> T:
         """What `send` gives for an access token: asked once more, with another token, where it raises AuthExpired.
 
-        As in `await ctx.authorized(lambda token: ctx.http.get_json(url, headers={"Authorization": f"Bearer {token}"}))`.
+        As in `await ctx.authorized(lambda token: ctx.http.get_json(url, headers={"Authorization": "Bearer " + token}))`.
         `send` makes one request: what was done before a 401 of a second one would be done twice.
         """
         token = await self.access_token()

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from hookline.logger import Log
 from hookline.model.message import Attachment
 from hookline.model.poll import PollSettings
-from hookline.oauth2 import TokenUser, Tokens
+from hookline.oauth2 import Tokens, TokenUser
 from hookline.trigger import Trigger
 
 if TYPE_CHECKING:

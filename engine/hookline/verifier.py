@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from hookline.logger import Log
-from hookline.oauth2 import TokenUser, Tokens
+from hookline.oauth2 import Tokens, TokenUser
 
 if TYPE_CHECKING:
     from hookline.http import HttpClient
