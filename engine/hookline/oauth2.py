@@ -157,7 +157,7 @@ class TokenUser:
     async def authorized(self, send: Callable[[str], Awaitable[T]]) -> T:
         """What `send` gives for an access token: asked once more, with another token, where it raises AuthExpired.
 
-        As in `await ctx.authorized(lambda token: ctx.http.get_json(url, headers={"Authorization": "Bearer " + token}))`.
+        `await ctx.authorized(lambda token: ctx.http.get_json(url, headers={"Authorization": "Bearer " + token}))`, say.
         `send` makes one request: what was done before a 401 of a second one would be done twice.
         """
         token = await self.access_token()

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 from yarl import URL
 
@@ -63,8 +63,8 @@ async def request_tokens(
     client_id, secret = oauth2.client_of(value)
     headers, sent = {"Accept": "application/json"}, {**oauth2.token_params, **form}
     if secret is not None and oauth2.client_auth == "basic":
-        # Each part is encoded as in a form first (RFC 6749, 2.3.1).
-        pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
+        # Each part is encoded as in a form first (RFC 6749, 2.3.1); a space so that whoever decodes URLs reads it, too.
+        pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
         headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
     else:
         sent["client_id"] = client_id
