@@ -389,42 +389,6 @@ async def test_a_token_endpoint_inside_the_network_is_out_of_reach(
     assert service.asked == []
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        ((302, {"Location": "http://127.0.0.1:1/elsewhere"}, ""), "redirects, which token requests don't follow"),
-        ((200, {}, "<html>"), "without an access token"),
-        ((200, {}, "[]"), "without an access token"),
-        ((200, {}, '{"access_token": 7}'), "without an access token"),
-        ((200, {}, '{"access_token": "a\\r\\nX-Evil: 1"}'), "without an access token"),
-        ((200, {}, '{"access_token": "a", "token_type": "mac"}'), "only bearer tokens"),
-        ((400, {}, '{"error": "invalid_scope", "error_description": "no such scope"}'), "invalid_scope: no such scope"),
-        ((200, {}, '{"ok": false, "error": "bad_thing"}'), "bad_thing"),
-        ((404, {}, "not here"), "answered 404"),
-    ],
-)
-async def test_an_answer_that_is_no_token_is_an_error_that_says_what_came(
-    harness: Harness, service: AuthorizationService, answer: Any, said: str
-) -> None:
-    service.answers.append(answer)
-    async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        error = await failure(engine)
-    assert said in error.message
-    assert error.error_code.startswith("oauth2.")
-    assert not error.retryable
-
-
-@pytest.mark.parametrize("lasts", ["3600", 3600, 3600.0, None, "soon", -1, 0, True, 1e300, "nan"])
-async def test_a_life_that_makes_no_sense_is_none(harness: Harness, service: AuthorizationService, lasts: Any) -> None:
-    service.answers.append((200, {}, json.dumps({"access_token": "abcdefghijk", "expires_in": lasts})))
-    async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        assert await engine.tokens.get("prod") == "abcdefghijk"
-        known = info(engine).expires_at
-    assert (known is None) == (lasts not in ("3600", 3600, 1e300) or lasts is True)
-
-
 async def test_what_the_service_echoes_is_masked(harness: Harness, service: AuthorizationService) -> None:
     service.client.auth_methods = {"client_secret_post"}
     async with running(harness, acme(client_auth="body")) as engine:
