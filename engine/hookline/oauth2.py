@@ -67,15 +67,16 @@ class OAuth2:
 
     def token_url_of(self, credential: BaseModel) -> str:
         """Raises StepError (`oauth2.config`) where it is no URL."""
-        return _url(_of(self.token_url, credential), "token_url")
+        return _url(_of(self.token_url, credential, "token_url"), "token_url")
 
     def authorize_url_of(self, credential: BaseModel) -> str:
         """Raises StepError (`oauth2.config`) where it is no URL, or there is none."""
-        return _url(_of(self.authorize_url, credential), "authorize_url")
+        return _url(_of(self.authorize_url, credential, "authorize_url"), "authorize_url")
 
     def scopes_of(self, credential: BaseModel) -> str:
         """As they are sent."""
-        return " ".join(_of(self.scopes, credential))
+        scopes = _of(self.scopes, credential, "scopes")
+        return scopes if isinstance(scopes, str) else " ".join(scopes)
 
     def client_of(self, credential: BaseModel) -> tuple[str, str | None]:
         """The client's id and secret. Raises StepError (`oauth2.config`) where the credential has no id."""
@@ -168,8 +169,16 @@ class TokenUser:
         return await send(token)
 
 
-def _of(value: Any, credential: BaseModel) -> Any:
-    return value(credential) if callable(value) else value
+def _of(value: Any, credential: BaseModel, name: str) -> Any:
+    if not callable(value):
+        return value
+    try:
+        return value(credential)
+    except Exception as error:  # noqa: BLE001 - whatever a plugin's function raises is its defect
+        # Its text may hold what is secret of the credential.
+        raise StepError(
+            f"the connector has a defect: its function for {name} raised {type(error).__name__}", code="oauth2.config"
+        ) from None
 
 
 def _open(value: Any) -> str | None:

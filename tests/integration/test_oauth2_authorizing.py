@@ -183,6 +183,25 @@ def test_a_port_that_is_taken_is_wrong_usage(folder: Path, service: Authorizatio
     assert (done.exit_code, "can't listen on 127.0.0.1" in done.stderr) == (2, True)
 
 
+def test_a_flow_that_is_run_by_hand_uses_tokens_and_stores_what_it_renews(
+    folder: Path, harness: Harness, service: AuthorizationService, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = discover
+    monkeypatch.setattr("hookline.discovery.discover", lambda: real(extra_plugins=[plugin_of(acme())]))
+    set_credential(service)
+    assert hookline("authorize", "prod", "--open").exit_code == 0
+    browser.close()
+    harness.flow("who", [{"id": "ask", "use": "acme.whoami", "credential": "prod"}])
+    # The service takes the access token no more: another one has to be got.
+    service.spoil()
+    for _ in range(2):
+        done = CliRunner().invoke(main, ["run", "who", "--json"], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        assert not any(secret in done.output for secret in service.secrets())
+    assert [form["grant_type"] for form in service.asked] == ["authorization_code", "refresh_token"]
+    assert "works: jo" in hookline("verify", "prod").stdout
+
+
 @asynccontextmanager
 async def served(harness: Harness, connector: Any) -> AsyncIterator[tuple[Engine, str]]:
     """A server that commands find."""

@@ -1,6 +1,7 @@
 """Access tokens against a real authorization server: got once, renewed ahead, rotated, lost, refused, kept."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,9 +14,12 @@ from yarl import URL
 from hookline.errors import AuthExpired, HooklineError, RateLimited, StepError, StoreError, Unavailable
 from hookline.model.execution import State
 from hookline.ports import Change, PutTokens
+from hookline.runtime.access_tokens import AccessTokens
 from hookline.runtime.authorizing import challenge_of
+from hookline.runtime.credentials import Credentials
 from hookline.runtime.engine import Engine
 from hookline.testing.harness import plugin_of
+from hookline.vault import Vault
 from tests.integration.authorization_server import CLIENT_SECRET, SCOPES, AuthorizationService
 from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_acme import acme, for_itself, values
@@ -274,6 +278,82 @@ async def test_a_credential_that_is_set_anew_has_no_tokens_of_the_one_before(
         assert info(engine).state == "missing"
     async with running(harness, acme()) as engine:
         assert info(engine).state == "missing"
+
+
+async def test_a_renewal_that_comes_late_takes_nothing_from_who_authorized_meanwhile(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        service.held.clear()
+        user = asyncio.create_task(engine.tokens.get("prod"))
+        for _ in range(2):
+            await asyncio.to_thread(service.arrived.acquire)
+        held = engine.credentials.authorized("prod")
+        assert held is not None
+        assert held.tokens is not None
+        mine = dataclasses.replace(held.tokens, access_token="mine", expires_at=None, refresh_token="my-own")
+        assert await engine.credentials.authorize("prod", held.value, mine)
+        service.held.set()
+        assert await user == "mine"
+        assert await engine.tokens.get("prod") == "mine"
+
+
+async def test_a_renewal_that_was_refused_late_does_so_neither(harness: Harness, service: AuthorizationService) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        service.held.clear()
+        service.answers.append((400, {}, '{"error": "invalid_grant"}'))
+        user = asyncio.create_task(engine.tokens.get("prod"))
+        for _ in range(2):
+            await asyncio.to_thread(service.arrived.acquire)
+        held = engine.credentials.authorized("prod")
+        assert held is not None
+        assert held.tokens is not None
+        mine = dataclasses.replace(held.tokens, access_token="mine", expires_at=None, refresh_token="my-own")
+        assert await engine.credentials.authorize("prod", held.value, mine)
+        service.held.set()
+        assert await user == "mine"
+        assert info(engine).state == "valid"
+
+
+async def test_what_another_process_has_renewed_is_used(harness: Harness, service: AuthorizationService) -> None:
+    """As `hookline run` does, which the database belongs to between two commits."""
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        other = Credentials(
+            engine.store,
+            Vault(engine.options.secret_keys),
+            engine.registry.credential_types,
+            harness.clock,
+            oauth2=engine.registry.oauth2,
+        )
+        await other.load()
+        harness.clock.advance(service.lifetime)
+        theirs = await AccessTokens(other, engine.http, harness.clock, engine.log).get("prod")
+        assert await engine.tokens.get("prod") == theirs
+        assert info(engine).state == "valid"
+
+
+async def test_a_life_that_is_over_at_once_is_no_endless_loop(harness: Harness, service: AuthorizationService) -> None:
+    async with running(harness, for_itself()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        request = engine.http.request
+
+        async def late(*given: Any, **options: Any) -> Any:
+            answer = await request(*given, **options)
+            harness.clock.advance(service.lifetime)
+            return answer
+
+        engine.http.request = late  # type: ignore[method-assign]  # time passes while it is asked
+        error = await failure(engine)
+        assert (type(error), error.retryable) == (Unavailable, True)
+        assert len(service.asked) == 3
 
 
 async def test_a_rotation_of_the_master_key_encrypts_tokens_too(

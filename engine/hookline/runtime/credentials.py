@@ -154,24 +154,32 @@ class Credentials:
             self._held[name] = _Held(stored, value, None)
         self._tell([name])
 
-    async def put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, *, tell: bool = False) -> bool:
-        """Keep the tokens of a credential whose value is `of`; gives whether it still is.
+    async def put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, *, before: TokenSet | None) -> bool:
+        """Keep tokens in place of those before, of a credential whose value is `of`; gives whether both still held.
 
-        `tell`: whoever lacked them tries again. Raises StoreError.
+        Raises StoreError.
         """
-        return await uninterrupted(self._put_tokens(name, of, tokens, tell))
+        return await uninterrupted(self._put_tokens(name, of, tokens, lambda held: held.tokens == before))
 
-    async def _put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, tell: bool) -> bool:
+    async def authorize(self, name: str, of: BaseModel, tokens: TokenSet) -> bool:
+        """Keep tokens in place of any, and let what lacked them try again; gives whether the value still is `of`.
+
+        Raises StoreError.
+        """
+        done = await uninterrupted(self._put_tokens(name, of, tokens, lambda held: True))
+        if done:
+            self._tell([name])
+        return done
+
+    async def _put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, fits: Callable[[_Held], bool]) -> bool:
         async with self._lock:
             held = self._held.get(name)
-            if held is None or held.value is not of:
+            if held is None or held.value is not of or not fits(held):
                 return False
             ciphertext = self._vault.encrypt_tokens(msgspec.json.encode(tokens), **_token_place(held.stored))
             await self._store.commit([PutTokens(name, held.stored.updated_at, ciphertext)])
             stored = replace(held.stored, tokens=ciphertext)
             self._held[name] = replace(held, stored=stored, tokens=tokens, tokens_problem=None)
-        if tell:
-            self._tell([name])
         return True
 
     async def drop(self, name: str) -> None:
