@@ -97,7 +97,7 @@ class AccessTokens:
         found = self._credentials.authorized(name)
         if found is None or not getattr(found.value, found.oauth2.client_id):
             return None
-        info = token_info(name, found.oauth2, found.tokens, found.problem, self._clock.now())
+        info = token_info(name, found.oauth2, found.value, found.tokens, found.problem, self._clock.now())
         return info.problem if info.state in ("missing", "lost") else None
 
     async def get(self, name: str, rejected: str | None = None) -> str:
@@ -257,7 +257,7 @@ class AccessTokens:
 
     async def _request(self, found: Authorized) -> TokenSet:
         """Ask the service. Raises StepError and StoreError."""
-        tokens, grants = found.tokens, found.oauth2.grants
+        tokens, grants = found.tokens, found.oauth2.grants_of(found.value)
         if "client_credentials" in grants and (tokens is None or tokens.grant == "client_credentials"):
             form = {"grant_type": "client_credentials"}
             if scope := found.oauth2.scopes_of(found.value):

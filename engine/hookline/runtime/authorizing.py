@@ -140,7 +140,11 @@ class Authorizations:
             raise CredentialError(
                 f"credential {name!r} is of a type that has no OAuth 2: there is nothing to authorize"
             )
-        if "authorization_code" not in found.oauth2.grants:
+        try:
+            grants = found.oauth2.grants_of(found.value)
+        except StepError as error:
+            raise CredentialError(f"credential {name!r} can't be authorized: {error.message}") from None
+        if "authorization_code" not in grants:
             raise CredentialError(
                 f"credential {name!r} acts for itself: its tokens are got when they are used, and nobody authorizes it"
             )

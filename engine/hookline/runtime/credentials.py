@@ -128,7 +128,7 @@ class Credentials:
     def _info(self, held: _Held) -> CredentialInfo:
         stored, oauth2, tokens = held.stored, self._oauth2.get(held.stored.type), None
         if oauth2 is not None and held.value is not None:
-            tokens = token_info(stored.name, oauth2, held.tokens, held.tokens_problem, self._clock.now())
+            tokens = token_info(stored.name, oauth2, held.value, held.tokens, held.tokens_problem, self._clock.now())
         return CredentialInfo(stored.name, stored.type, stored.updated_at, held.problem, tokens)
 
     async def put(self, name: str, type: str, values: Mapping[str, Any]) -> None:

@@ -61,8 +61,8 @@ async def request_tokens(
     oauth2, value, name = credential.oauth2, credential.value, credential.name
     url = oauth2.token_url_of(value)
     client_id, secret = oauth2.client_of(value)
-    headers, sent = {"Accept": "application/json"}, {**oauth2.token_params, **form}
-    if secret is not None and oauth2.client_auth == "basic":
+    headers, sent = {"Accept": "application/json"}, {**oauth2.token_params_of(value), **form}
+    if secret is not None and oauth2.client_auth_of(value) == "basic":
         # Each part is encoded as in a form first (RFC 6749, 2.3.1); a space so that whoever decodes URLs reads it, too.
         pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
         headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
