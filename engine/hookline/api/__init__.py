@@ -2,6 +2,8 @@
 
 from hookline.connector import (
     FILTERED,
+    NOT_DONE,
+    NOT_KNOWN,
     PASS,
     STOPPED,
     Action,
@@ -58,6 +60,8 @@ __all__ = [
     "MAX_DIGITS",
     "MAX_EXPONENT",
     "MAX_KEY",
+    "NOT_DONE",
+    "NOT_KNOWN",
     "PASS",
     "STOPPED",
     "Action",
