@@ -22,6 +22,7 @@ from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
 from hookline.model.webhook import RATE
+from hookline.options import Choices, Lister, OptionLists, Options
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.probe import Probe, read_probe
 from hookline.signature import read_signature, setting_name
@@ -37,6 +38,7 @@ C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
 P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
 V = TypeVar("V", bound=Verifier)
+L = TypeVar("L", bound=Lister)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,8 @@ class Action:
     """How often the connector's actions run at most with one credential, over all flows."""
     probe: Probe | None = None
     """What finds out whether it took effect, where that isn't known."""
+    options: Mapping[str, Choices] = field(default_factory=dict)
+    """What knows the choices for its settings, by setting."""
 
     def repeats(self, settings: Mapping[str, Any]) -> bool | None:
         """Whether it may be done twice with these settings, of which only constants are given; None: isn't known."""
@@ -243,6 +247,7 @@ class Connector:
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
         self.verifier: Verifier | None = None
+        self.option_lists = OptionLists()
 
     @typing.overload
     def action(self, function: F, /) -> F: ...
@@ -322,6 +327,16 @@ class Connector:
         self.verifier = function
         return function
 
+    def options(self, function: L, /) -> L:
+        """Make an async function one that lists a setting's choices; used as `@acme.options`.
+
+        It may have the parameters `ctx`, an `OptionsContext`, and `search`; the others are other settings of what asks
+        for it. Settings ask for it with `Annotated[str, Options(function)]`, or `Options("its name")`. Raises
+        PluginError for a function that can't be one, naming it.
+        """
+        self.option_lists.add(function)
+        return function
+
     def _read_poll(
         self, function: Callable[..., Awaitable[Polled]], short: str, every: str, timeout: str
     ) -> PollTrigger:
@@ -344,6 +359,7 @@ class Connector:
             needs_credential=read.needs_credential(),
             unavailable=self.unavailable,
             identity=read.marked(Identity),
+            options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
         )
 
     def _full(self, short: str) -> str:
@@ -385,6 +401,7 @@ class Connector:
             connector=self.name,
             rate=self.rate,
             probe=None if probe is None else read_probe(probe, full, read.parameters),
+            options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
         )
 
 

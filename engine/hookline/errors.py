@@ -21,6 +21,8 @@ HooklineError
 │   ├── ExpressionFailed    it was evaluated, and failed
 │   └── ExpressionLimit     it went over a bound
 ├── CredentialError         a credential is missing, of another type, or can't be decrypted
+├── NoOptions               nobody knows the choices for a setting
+├── CannotOffer             the choices for a setting can't be asked for yet
 ├── CannotSign              a message can't be signed as its provider would
 ├── StepError               an action failed; says whether trying again can help
 │   ├── RateLimited         the other side wants fewer requests
@@ -220,6 +222,22 @@ class CredentialError(HooklineError):
 
     def __init__(self, message: str | None = None, *, problems: Sequence[Problem] = ()) -> None:
         """`problems`: what is wrong with its values, each at its pointer; never a value itself."""
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class NoOptions(HooklineError):
+    """Nobody knows the choices for this setting."""
+
+    code = "options.none"
+
+
+class CannotOffer(HooklineError):
+    """The choices for this setting can't be asked for yet."""
+
+    code = "options.impossible"
+
+    def __init__(self, message: str | None = None, *, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from hookline.logger import Log
 from hookline.model.message import Attachment
 from hookline.model.poll import PollSettings
+from hookline.options import Choices
 from hookline.trigger import Trigger
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ class PollTrigger(Trigger):
     """Why it can't be used here, with the remedy; None where it can."""
     identity: frozenset[str] = frozenset()
     """Parameters marked `Identity`."""
+    options: Mapping[str, Choices] = field(default_factory=dict)
+    """What knows the choices for its settings, by setting."""
 
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
         """The keyword arguments for `run`, as far as they are settings."""

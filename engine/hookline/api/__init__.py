@@ -46,6 +46,7 @@ from hookline.model.schedule import Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
 from hookline.nearest import did_you_mean
 from hookline.new_items import changed_items, items_above
+from hookline.options import Option, Options, OptionsContext
 from hookline.pages import cursor_items, linked_items, numbered_items
 from hookline.poll import Identity, Item, PollContext, Polled, PollTrigger
 from hookline.rate_limits import RateLimits
@@ -97,6 +98,9 @@ __all__ = [
     "NeverPasses",
     "NoSettings",
     "NotVerified",
+    "Option",
+    "Options",
+    "OptionsContext",
     "PassesWhere",
     "Pause",
     "PollContext",
