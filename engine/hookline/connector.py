@@ -5,6 +5,7 @@ validation, the linter and the reference docs all ask that model.
 """
 
 import inspect
+import re
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,8 +22,11 @@ from hookline.logger import Log as Log
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
+from hookline.model.webhook import RATE
 from hookline.oauth2 import OAuth2, Tokens, TokenUser, check
+from hookline.options import Choices, Lister, OptionLists, Options
 from hookline.poll import Identity, Polled, PollTrigger
+from hookline.probe import Probe, read_probe
 from hookline.signature import read_signature, setting_name
 from hookline.trigger import Trigger
 from hookline.verifier import Verifier
@@ -37,6 +41,7 @@ C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
 P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
 V = TypeVar("V", bound=Verifier)
+L = TypeVar("L", bound=Lister)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +145,17 @@ FILTERED = Signal("filtered")
 STOPPED = Signal("stopped")
 """The execution ends here, as succeeded."""
 
+NOT_DONE = Signal("not_done")
+"""From a probe alone: the action took no effect, and won't any more. It may run."""
+NOT_KNOWN = Signal("not_known")
+"""From a probe alone: whether the action took effect can't be told."""
+
 
 Idempotent: TypeAlias = bool | Callable[[Mapping[str, Any]], bool | None] | None
 """Whether doing it twice is as doing it once, or what says so of a step's constant settings; None: isn't known."""
+
+ClientRate: TypeAlias = str | Callable[[Any], str | None]
+"""How often a service wants to be asked at most, such as `50/s`; or what says so of a credential."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +190,14 @@ class Action:
     """A step has to name a credential: `ctx` is annotated `Context[Model]`, and not `Context[Model | None]`."""
     idempotent: Idempotent = None
     """Whether a step may be tried again without harm."""
+    connector: str = ""
+    """The connector's name."""
+    rate: ClientRate | None = None
+    """How often the connector's actions run at most with one credential, over all flows."""
+    probe: Probe | None = None
+    """What finds out whether it took effect, where that isn't known."""
+    options: Mapping[str, Choices] = field(default_factory=dict)
+    """What knows the choices for its settings, by setting."""
 
     def repeats(self, settings: Mapping[str, Any]) -> bool | None:
         """Whether it may be done twice with these settings, of which only constants are given; None: isn't known."""
@@ -201,6 +222,8 @@ class Connector:
     `unavailable` says why it can't be used here (an extra that isn't installed) and what to do.
     `oauth2` says how its credentials get access tokens: `ctx.access_token()` gives them.
     `outside=False` says that its actions touch nothing outside the engine: they run where flows are tested, too.
+    `rate` says how often its actions run at most with one credential, such as `50/s`, over all flows of a server; or is
+    a function of the credential that says it, with None for no bound. The others wait for their turn.
 
     What else its page of the reference is made of, all of which gold asks for: `description` says in Markdown what it
     does and what it takes; `extra` names the extra of its distribution without which it is unavailable; `errors` has
@@ -224,10 +247,13 @@ class Connector:
         errors: Mapping[str, str] | None = None,
         example: Mapping[str, Any] | None = None,
         oauth2: OAuth2 | None = None,
+        rate: ClientRate | None = None,
     ) -> None:
-        """Raises PluginError for an `oauth2` that can't work, naming what is wrong."""
+        """Raises PluginError for an `oauth2` or a `rate` that can't work, naming what is wrong."""
         if oauth2 is not None:
             check(oauth2, name, credential)
+        if isinstance(rate, str) and not re.fullmatch(RATE, rate):
+            raise PluginError(f"connector {name!r}: rate={rate!r} is no rate; write one as 50/s, 100/m or 1000/h")
         self.name = name
         self.title = title or name
         self.credential = credential
@@ -241,9 +267,11 @@ class Connector:
         self.errors = errors
         self.example = example
         self.oauth2 = oauth2
+        self.rate = rate
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
         self.verifier: Verifier | None = None
+        self.option_lists = OptionLists()
 
     @property
     def triggers(self) -> Mapping[str, Trigger]:
@@ -254,7 +282,13 @@ class Connector:
     def action(self, function: F, /) -> F: ...
     @typing.overload
     def action(
-        self, /, *, name: str | None = None, pure: bool = False, idempotent: Idempotent = None
+        self,
+        /,
+        *,
+        name: str | None = None,
+        pure: bool = False,
+        idempotent: Idempotent = None,
+        probe: Callable[..., Awaitable[Any]] | None = None,
     ) -> Callable[[F], F]: ...
 
     def action(
@@ -265,6 +299,7 @@ class Connector:
         name: str | None = None,
         pure: bool = False,
         idempotent: Idempotent = None,
+        probe: Callable[..., Awaitable[Any]] | None = None,
     ) -> F | Callable[[F], F]:
         """Make an async function an action; used as `@acme.action` or `@acme.action(name="send")`.
 
@@ -273,11 +308,12 @@ class Connector:
         are the step's settings. Raises PluginError for a function that can't be one, naming it.
 
         `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are remarked;
-        or a function of a step's constant settings that says it.
+        or a function of a step's constant settings that says it. `probe`: what finds out whether it took effect, for
+        steps that run at most once (see `hookline.probe`): an async function of `ctx` and of some of its settings.
         """
 
         def add(function: F) -> F:
-            action = self._read(function, name or function.__name__, pure, idempotent)
+            action = self._read(function, name or function.__name__, pure, idempotent, probe)
             if action.name in self.actions:
                 raise PluginError(f"connector {self.name!r} has two actions named {action.name!r}")
             self.actions[action.name] = action
@@ -320,6 +356,16 @@ class Connector:
         self.verifier = function
         return function
 
+    def options(self, function: L, /) -> L:
+        """Make an async function one that lists a setting's choices; used as `@acme.options`.
+
+        It may have the parameters `ctx`, an `OptionsContext`, and `search`; the others are other settings of what asks
+        for it. Settings ask for it with `Annotated[str, Options(function)]`, or `Options("its name")`. Raises
+        PluginError for a function that can't be one, naming it.
+        """
+        self.option_lists.add(function)
+        return function
+
     def _read_poll(
         self, function: Callable[..., Awaitable[Polled]], short: str, every: str, timeout: str
     ) -> PollTrigger:
@@ -342,6 +388,7 @@ class Connector:
             needs_credential=read.needs_credential(),
             unavailable=self.unavailable,
             identity=read.marked(Identity),
+            options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
         )
 
     def _full(self, short: str) -> str:
@@ -357,9 +404,12 @@ class Connector:
         short: str,
         pure: bool,
         idempotent: Idempotent,
+        probe: Callable[..., Awaitable[Any]] | None,
     ) -> Action:
         read = read_signature(function, "an action", ("ctx",), generators=True)
         full = self._full(short)
+        if probe is not None and pure:
+            raise PluginError(f"action {full!r} is pure: whether it took effect is no question, and needs no probe")
         return Action(
             name=full,
             run=function,
@@ -377,6 +427,10 @@ class Connector:
             shown=read.marked(Shown),
             needs_credential=read.needs_credential(),
             idempotent=True if pure else idempotent,
+            connector=self.name,
+            rate=self.rate,
+            probe=None if probe is None else read_probe(probe, full, read.parameters),
+            options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
         )
 
 

@@ -216,6 +216,8 @@ def _components(hook: str, kind: Kind, thing: Any) -> list[_Component]:
     name = _check_name(hook, getattr(thing, "name", None))
     components = [_Component(kind, name, thing)]
     if kind == "connector":
+        if thing.option_lists.missing:
+            raise PluginFailed(f"{hook}: {'; '.join(thing.option_lists.missing)}")
         components += [_Component("action", _check_name(hook, key), action) for key, action in thing.actions.items()]
         components += [_Component("trigger", _check_name(hook, key), poll) for key, poll in thing.polls.items()]
     credential = getattr(thing, "credential", None)

@@ -17,6 +17,7 @@ from hookline.logger import Log
 from hookline.model.message import Attachment
 from hookline.model.poll import PollSettings
 from hookline.oauth2 import Tokens, TokenUser
+from hookline.options import Choices
 from hookline.trigger import Trigger
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class PollTrigger(Trigger):
     """Why it can't be used here, with the remedy; None where it can."""
     identity: frozenset[str] = frozenset()
     """Parameters marked `Identity`."""
+    options: Mapping[str, Choices] = field(default_factory=dict)
+    """What knows the choices for its settings, by setting."""
 
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
         """The keyword arguments for `run`, as far as they are settings."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from hookline.connector import Action, Context, Count, Pause, Reply, Signal
+from hookline.connector import NOT_DONE, NOT_KNOWN, Action, Context, Count, Pause, Reply, Signal
 from hookline.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.promise import broken
@@ -47,6 +47,8 @@ class Call:
     """What it changes of what the flow keeps."""
     given: Any
     """Its settings, as they are recorded."""
+    context: Context[Any] | None = None
+    """None where neither the action nor its probe takes one."""
     stand: Stand | None = None
     """What gives its result instead, where flows are tried out."""
     tokens: CredentialTokens | None = None
@@ -61,12 +63,14 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
     if services.trial is not None:
         stand = services.trial.call(run.id, path, attempt, action, given.raw)
         if stand is not None:
-            return Call({}, state, given.raw, stand)
-    arguments, tokens = action.arguments(given.model), None
+            return Call({}, state, given.raw, stand=stand)
+    arguments, context = action.arguments(given.model), None
+    if action.takes_context or (action.probe is not None and action.probe.takes_context):
+        context = _context(run, node, given.message or frame.message, path, attempt, state)
     if action.takes_context:
-        arguments["ctx"] = context = _context(run, node, given.message or frame.message, path, attempt, state)
-        tokens = context.tokens
-    return Call(arguments, state, given.raw, tokens=tokens if isinstance(tokens, CredentialTokens) else None)
+        arguments["ctx"] = context
+    tokens = None if context is None else context.tokens
+    return Call(arguments, state, given.raw, context, tokens=tokens if isinstance(tokens, CredentialTokens) else None)
 
 
 async def call_action(
@@ -89,6 +93,7 @@ async def call_action(
         returned = await (work if limit is None else _timed(action, work, limit, stated=node.timeout is not None))
         if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
             returned = await _keep_bytes(run, returned)
+        _check_signal(action, returned)
         foreign = services.calls.foreign("action", action.name)
         judge = partial(_judged, run, action, returned, foreign)
         body = returned.body if isinstance(returned, Reply) else returned
@@ -157,6 +162,12 @@ def _judged(
 def _long(body: Any) -> bool:
     """Whether it is one text that takes a while to go through."""
     return isinstance(body, str) and len(body) > _LONG_TEXT
+
+
+def _check_signal(action: Action, returned: Any) -> None:
+    asking = action.probe is not None and action.run is action.probe.run
+    if (returned is NOT_DONE or returned is NOT_KNOWN) and not asking:
+        raise TypeError(f"it gave {returned}, which only a probe may")
 
 
 async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spooling: Interruption | None) -> Any:

@@ -15,9 +15,9 @@ from hookline.http import HttpClient, Response
 from hookline.model.access_tokens import TokenSet
 from hookline.model.masking import Hidden
 from hookline.model.secret_values import secret_values
+from hookline.rate_limits import seconds_until
 from hookline.runtime.credentials import Authorized
 from hookline.runtime.outgoing import origin
-from hookline.runtime.retry_after import seconds_after
 
 _SECONDS: Final = 30.0
 _MAX_BYTES: Final = 1_000_000
@@ -141,7 +141,7 @@ class _Answer:
         )
 
     def _fail(self, status: int, error: str) -> NoReturn:
-        after = seconds_after(self._response.headers.get("retry-after"), self._now)
+        after = seconds_until(self._response.headers.get("retry-after"), self._now)
         text = f"{self._start} answered {status}{self._detail(error)}"
         if status == 429:
             raise RateLimited(text, code="oauth2.rate_limited", retry_after=after)
