@@ -9,6 +9,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.connector import Action, Connector
 from hookline.poll import PollTrigger
+from hookline.subscription import WebhookTrigger
 
 Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
@@ -109,6 +110,7 @@ def level_of(connector: Connector) -> Level | None:
     return reached
 
 
-def _parts(connector: Connector) -> Iterator[Action | PollTrigger]:
+def _parts(connector: Connector) -> Iterator[Action | PollTrigger | WebhookTrigger]:
     yield from connector.actions.values()
     yield from connector.polls.values()
+    yield from connector.webhooks.values()

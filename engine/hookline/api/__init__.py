@@ -48,6 +48,7 @@ from hookline.poll import Identity, Item, PollContext, Polled, PollTrigger
 from hookline.resources import Resource, Resources
 from hookline.returns import GivesSetting, NeverPasses, PassesWhere
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.subscription import Subscription, SubscriptionContext, WebhookFunctions, WebhookTrigger
 from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
 from hookline.verifier import VerifyContext
 
@@ -114,12 +115,16 @@ __all__ = [
     "StepError",
     "StoreError",
     "StreamedResponse",
+    "Subscription",
+    "SubscriptionContext",
     "TemplateFilter",
     "Trigger",
     "Unavailable",
     "Verified",
     "VerifyContext",
+    "WebhookFunctions",
     "WebhookSettings",
+    "WebhookTrigger",
     "changed_items",
     "check_key",
     "decode_json",

@@ -15,6 +15,7 @@ from hookline.jsontypes import decode, encode
 from hookline.nearest import did_you_mean
 from hookline.ports import DropCredential, PutCredential, Store, StoredCredential
 from hookline.runtime.sealing import rewrap
+from hookline.runtime.subscriptions import rewrap_subscriptions
 from hookline.runtime.uninterrupted import uninterrupted
 from hookline.vault import Vault
 
@@ -139,6 +140,7 @@ class Credentials:
         """
         rotated = await uninterrupted(self._rotate())
         await uninterrupted(rewrap(self._store, self._vault))
+        await uninterrupted(rewrap_subscriptions(self._store, self._vault))
         return rotated
 
     async def _rotate(self) -> int:

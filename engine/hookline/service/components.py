@@ -18,6 +18,7 @@ from hookline.jsontypes import encode
 from hookline.model import durations
 from hookline.poll import PollTrigger
 from hookline.registry import Kind, Registry
+from hookline.subscription import WebhookTrigger
 from hookline.trigger import Trigger
 
 
@@ -161,7 +162,7 @@ def _block(use: str, block: Block) -> ComponentView:
 
 
 def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
-    poll = trigger if isinstance(trigger, PollTrigger) else None
+    connected = trigger if isinstance(trigger, PollTrigger | WebhookTrigger) else None
     return _view(
         registry,
         "trigger",
@@ -169,8 +170,8 @@ def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
         trigger.title,
         trigger.description or trigger.summary,
         trigger.settings,
-        () if poll is None else poll.credential_types,
-        None if poll is None else poll.unavailable,
+        () if connected is None else connected.credential_types,
+        None if connected is None else connected.unavailable,
     )
 
 
