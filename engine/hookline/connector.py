@@ -4,6 +4,7 @@ An action's signature is its schema. `Connector.action` reads it once, makes a p
 validation, the linter and the reference docs all ask that model.
 """
 
+import re
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,9 @@ from hookline.logger import Log as Log
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
-from hookline.model.webhook import SubscribedSettings
+from hookline.model.webhook import RATE, SubscribedSettings
 from hookline.poll import Identity, Polled, PollTrigger
+from hookline.probe import Probe, read_probe
 from hookline.signature import read_signature, setting_name
 from hookline.subscription import Subscribe, WebhookFunctions, WebhookTrigger
 from hookline.verifier import Verifier
@@ -137,9 +139,17 @@ FILTERED = Signal("filtered")
 STOPPED = Signal("stopped")
 """The execution ends here, as succeeded."""
 
+NOT_DONE = Signal("not_done")
+"""From a probe alone: the action took no effect, and won't any more. It may run."""
+NOT_KNOWN = Signal("not_known")
+"""From a probe alone: whether the action took effect can't be told."""
+
 
 Idempotent: TypeAlias = bool | Callable[[Mapping[str, Any]], bool | None] | None
 """Whether doing it twice is as doing it once, or what says so of a step's constant settings; None: isn't known."""
+
+ClientRate: TypeAlias = str | Callable[[Any], str | None]
+"""How often a service wants to be asked at most, such as `50/s`; or what says so of a credential."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +184,12 @@ class Action:
     """A step has to name a credential: `ctx` is annotated `Context[Model]`, and not `Context[Model | None]`."""
     idempotent: Idempotent = None
     """Whether a step may be tried again without harm."""
+    connector: str = ""
+    """The connector's name."""
+    rate: ClientRate | None = None
+    """How often the connector's actions run at most with one credential, over all flows."""
+    probe: Probe | None = None
+    """What finds out whether it took effect, where that isn't known."""
 
     def repeats(self, settings: Mapping[str, Any]) -> bool | None:
         """Whether it may be done twice with these settings, of which only constants are given; None: isn't known."""
@@ -197,6 +213,8 @@ class Connector:
     which one a step has.
     `unavailable` says why it can't be used here (an extra that isn't installed) and what to do.
     `outside=False` says that its actions touch nothing outside the engine: they run where flows are tested, too.
+    `rate` says how often its actions run at most with one credential, such as `50/s`, over all flows of a server; or is
+    a function of the credential that says it, with None for no bound. The others wait for their turn.
     """
 
     def __init__(
@@ -210,7 +228,10 @@ class Connector:
         prefix: bool = True,
         unavailable: str | None = None,
         outside: bool = True,
+        rate: ClientRate | None = None,
     ) -> None:
+        if isinstance(rate, str) and not re.fullmatch(RATE, rate):
+            raise PluginError(f"connector {name!r}: rate={rate!r} is no rate; write one as 50/s, 100/m or 1000/h")
         self.name = name
         self.title = title or name
         self.credential = credential
@@ -219,6 +240,7 @@ class Connector:
         self.prefix = prefix
         self.unavailable = unavailable
         self.outside = outside
+        self.rate = rate
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
         self.webhooks: dict[str, WebhookTrigger] = {}
@@ -228,7 +250,13 @@ class Connector:
     def action(self, function: F, /) -> F: ...
     @typing.overload
     def action(
-        self, /, *, name: str | None = None, pure: bool = False, idempotent: Idempotent = None
+        self,
+        /,
+        *,
+        name: str | None = None,
+        pure: bool = False,
+        idempotent: Idempotent = None,
+        probe: Callable[..., Awaitable[Any]] | None = None,
     ) -> Callable[[F], F]: ...
 
     def action(
@@ -239,6 +267,7 @@ class Connector:
         name: str | None = None,
         pure: bool = False,
         idempotent: Idempotent = None,
+        probe: Callable[..., Awaitable[Any]] | None = None,
     ) -> F | Callable[[F], F]:
         """Make an async function an action; used as `@acme.action` or `@acme.action(name="send")`.
 
@@ -247,11 +276,12 @@ class Connector:
         are the step's settings. Raises PluginError for a function that can't be one, naming it.
 
         `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are remarked;
-        or a function of a step's constant settings that says it.
+        or a function of a step's constant settings that says it. `probe`: what finds out whether it took effect, for
+        steps that run at most once (see `hookline.probe`): an async function of `ctx` and of some of its settings.
         """
 
         def add(function: F) -> F:
-            action = self._read(function, name or function.__name__, pure, idempotent)
+            action = self._read(function, name or function.__name__, pure, idempotent, probe)
             if action.name in self.actions:
                 raise PluginError(f"connector {self.name!r} has two actions named {action.name!r}")
             self.actions[action.name] = action
@@ -403,9 +433,12 @@ class Connector:
         short: str,
         pure: bool,
         idempotent: Idempotent,
+        probe: Callable[..., Awaitable[Any]] | None,
     ) -> Action:
         read = read_signature(function, "an action", ("ctx",), generators=True)
         full = self._full(short)
+        if probe is not None and pure:
+            raise PluginError(f"action {full!r} is pure: whether it took effect is no question, and needs no probe")
         return Action(
             name=full,
             run=function,
@@ -423,6 +456,9 @@ class Connector:
             shown=read.marked(Shown),
             needs_credential=read.needs_credential(),
             idempotent=True if pure else idempotent,
+            connector=self.name,
+            rate=self.rate,
+            probe=None if probe is None else read_probe(probe, full, read.parameters),
         )
 
 

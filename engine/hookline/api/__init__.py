@@ -2,6 +2,8 @@
 
 from hookline.connector import (
     FILTERED,
+    NOT_DONE,
+    NOT_KNOWN,
     PASS,
     STOPPED,
     Action,
@@ -44,7 +46,9 @@ from hookline.model.schedule import Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
 from hookline.nearest import did_you_mean
 from hookline.new_items import changed_items, items_above
+from hookline.pages import cursor_items, linked_items, numbered_items
 from hookline.poll import Identity, Item, PollContext, Polled, PollTrigger
+from hookline.rate_limits import RateLimits
 from hookline.resources import Resource, Resources
 from hookline.returns import GivesSetting, NeverPasses, PassesWhere
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
@@ -57,6 +61,8 @@ __all__ = [
     "MAX_DIGITS",
     "MAX_EXPONENT",
     "MAX_KEY",
+    "NOT_DONE",
+    "NOT_KNOWN",
     "PASS",
     "STOPPED",
     "Action",
@@ -98,6 +104,7 @@ __all__ = [
     "PollTrigger",
     "Polled",
     "RateLimited",
+    "RateLimits",
     "Reference",
     "Reply",
     "RequestTrigger",
@@ -127,10 +134,13 @@ __all__ = [
     "WebhookTrigger",
     "changed_items",
     "check_key",
+    "cursor_items",
     "decode_json",
     "did_you_mean",
     "encode_json",
     "fits",
     "hookimpl",
     "items_above",
+    "linked_items",
+    "numbered_items",
 ]

@@ -41,7 +41,10 @@ class Verify(BaseModel):
         return dict(self.model_extra or {})
 
 
-Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]*/(s|m|h)$")]
+RATE = r"^[1-9][0-9]*/(s|m|h)$"
+"""How often in a time: `10/s`."""
+
+Rate = Annotated[str, Field(pattern=RATE)]
 
 
 _MAPPED = 96

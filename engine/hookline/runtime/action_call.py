@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from hookline.connector import Action, Context, Count, Pause, Reply, Signal
+from hookline.connector import NOT_DONE, NOT_KNOWN, Action, Context, Count, Pause, Reply, Signal
 from hookline.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.flows.blocks.action import ActionNode
 from hookline.ids import idempotency_key
@@ -36,6 +36,8 @@ class Call:
     """What it changes of what the flow keeps."""
     given: Any
     """Its settings, as they are recorded."""
+    context: Context[Any] | None = None
+    """None where neither the action nor its probe takes one."""
     stand: Stand | None = None
     """What gives its result instead, where flows are tried out."""
 
@@ -48,11 +50,13 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
     if services.trial is not None:
         stand = services.trial.call(run.id, path, attempt, action, given.raw)
         if stand is not None:
-            return Call({}, state, given.raw, stand)
-    arguments = action.arguments(given.model)
+            return Call({}, state, given.raw, stand=stand)
+    arguments, context = action.arguments(given.model), None
+    if action.takes_context or (action.probe is not None and action.probe.takes_context):
+        context = _context(run, node, frame, path, attempt, state)
     if action.takes_context:
-        arguments["ctx"] = _context(run, node, frame, path, attempt, state)
-    return Call(arguments, state, given.raw)
+        arguments["ctx"] = context
+    return Call(arguments, state, given.raw, context)
 
 
 async def call_action(
@@ -74,6 +78,7 @@ async def call_action(
             returned = await _timed(run, action, call.arguments, node.timeout, spooling)
         if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
             returned = await _keep_bytes(run, returned)
+        _check_signal(action, returned)
         judge = partial(normal, returned, exact=run.flow.exact, shared=action.pure)
         return await services.aside.run(judge, large=many(returned.body if isinstance(returned, Reply) else returned))
     except StepError as error:
@@ -111,6 +116,12 @@ async def call_action(
     finally:
         if not action.pure:
             services.metrics.attempted(run.flow.id, action.name, result_label, services.clock.monotonic() - began)
+
+
+def _check_signal(action: Action, returned: Any) -> None:
+    asking = action.probe is not None and action.run is action.probe.run
+    if (returned is NOT_DONE or returned is NOT_KNOWN) and not asking:
+        raise TypeError(f"it gave {returned}, which only a probe may")
 
 
 async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spooling: Interruption | None) -> Any:

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Unpack
 
 import aiohttp
@@ -21,11 +19,11 @@ from hookline.http import RequestOptions, Response, StreamedResponse, status_err
 from hookline.jsontypes import JsonValue
 from hookline.model.message import Attachment
 from hookline.ports import Blobs
+from hookline.rate_limits import RateLimits
 from hookline.runtime.egress import Egress, refused
 from hookline.runtime.outgoing import Outgoing, masked, origin, outgoing
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_LONGEST_RETRY_AFTER: Final = 86400.0
 _EXCERPT: Final = 500
 """Characters of an error's body in its message."""
 _ERROR_BYTES: Final = 8192
@@ -41,6 +39,7 @@ class _Asked:
     limit: int
     """Bytes of the response."""
     raise_for_status: bool
+    rate_limits: RateLimits | None
 
 
 class _Target:
@@ -143,16 +142,17 @@ class PooledClient:
         redirects: int = 5,
         max_bytes: int | None = None,
         raise_for_status: bool = True,
+        rate_limits: RateLimits | None = None,
         **said: Any,
     ) -> "_Asked":
         seconds = self._timeout if timeout is None else timeout
         limit = self._max_bytes if max_bytes is None else max_bytes
-        return _Asked(outgoing(method, url, **said), seconds, redirects, limit, raise_for_status)
+        return _Asked(outgoing(method, url, **said), seconds, redirects, limit, raise_for_status, rate_limits)
 
     async def _accepted(self, response: aiohttp.ClientResponse, sent: Outgoing, asked: "_Asked") -> "_Streamed":
         """The response, to be read. Raises StepError where its status is an error, and that matters."""
         if asked.raise_for_status and response.status >= 400:
-            raise await self._failure(response, sent)
+            raise await self._failure(response, sent, asked.rate_limits)
         return _Streamed(response, sent, asked.limit)
 
     async def _send(self, sent: Outgoing, redirects: int) -> tuple[aiohttp.ClientResponse, Outgoing]:
@@ -225,7 +225,7 @@ class PooledClient:
             raise StepError("there is no blob store to send files from", code="http.file")
         return _Upload(self._blobs, file)
 
-    async def _failure(self, response: aiohttp.ClientResponse, sent: Outgoing) -> StepError:
+    async def _failure(self, response: aiohttp.ClientResponse, sent: Outgoing, limits: RateLimits | None) -> StepError:
         """The error for a response with an error status, with the beginning of what it says."""
         excerpt = ""
         # The status is what matters: a body that can't be read changes nothing about it.
@@ -235,23 +235,8 @@ class PooledClient:
                 excerpt = _excerpt(await _beginning(response), response, sent)
         status = response.status
         text = f"{sent.method} {origin(sent.url)} answered {status} {response.reason or ''}".rstrip()
-        after = self._retry_after(response.headers.get("Retry-After"))
-        return status_error(status, f"{text}: {excerpt}" if excerpt else text, after)
-
-    def _retry_after(self, value: str | None) -> float | None:
-        """Seconds from a `Retry-After`, which holds seconds or a date; never more than a day."""
-        if value is None:
-            return None
-        value = value.strip()
-        if value.isascii() and value.isdigit():
-            return min(float(value), _LONGEST_RETRY_AFTER)
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=UTC)
-        return min(max((at - self._clock.now()).total_seconds(), 0.0), _LONGEST_RETRY_AFTER)
+        message = f"{text}: {excerpt}" if excerpt else text
+        return status_error(status, message, _headers(response), self._clock.now(), limits)
 
 
 class _Streamed:
