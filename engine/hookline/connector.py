@@ -4,6 +4,7 @@ An action's signature is its schema. `Connector.action` reads it once, makes a p
 validation, the linter and the reference docs all ask that model.
 """
 
+import inspect
 import re
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -215,6 +216,11 @@ class Connector:
     `outside=False` says that its actions touch nothing outside the engine: they run where flows are tested, too.
     `rate` says how often its actions run at most with one credential, such as `50/s`, over all flows of a server; or is
     a function of the credential that says it, with None for no bound. The others wait for their turn.
+
+    What else its page of the reference is made of, all of which gold asks for: `description` says in Markdown what it
+    does and what it takes; `extra` names the extra of its distribution without which it is unavailable; `errors` has
+    each error code of its own with what it means and what to do, and is `{}` where it has none; `example` is a whole
+    flow that uses it.
     """
 
     def __init__(
@@ -229,6 +235,10 @@ class Connector:
         unavailable: str | None = None,
         outside: bool = True,
         rate: ClientRate | None = None,
+        description: str = "",
+        extra: str | None = None,
+        errors: Mapping[str, str] | None = None,
+        example: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(rate, str) and not re.fullmatch(RATE, rate):
             raise PluginError(f"connector {name!r}: rate={rate!r} is no rate; write one as 50/s, 100/m or 1000/h")
@@ -241,6 +251,10 @@ class Connector:
         self.unavailable = unavailable
         self.outside = outside
         self.rate = rate
+        self.description = inspect.cleandoc(description)
+        self.extra = extra
+        self.errors = errors
+        self.example = example
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
         self.webhooks: dict[str, WebhookTrigger] = {}

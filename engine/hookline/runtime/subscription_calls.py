@@ -137,20 +137,24 @@ class SubscriptionCalls:
         limit = trigger.timeout.total_seconds()
         try:
             async with asyncio.timeout(limit) as deadline:
-                return await call()
+                return await self._engine.calls.run("trigger", trigger.name, call(), flow_id=self._flow_id)
         except StepError as error:
             refused = not error.retryable and error.error_code not in _UNKNOWN
             text = hidden.text(f"{error.error_code}: {error.message}")
             raise CallFailed(text, refused=refused, retry_after=error.retry_after) from None
         except (StoreError, CredentialError) as error:
             raise CallFailed(hidden.text(error.message)) from None
-        except (Exception, asyncio.CancelledError, SystemExit) as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise CallFailed(f"{trigger.name} took longer than {limit:g} s") from None
             if isinstance(error, asyncio.CancelledError) and cut_off():
                 raise
             # What else it raises is a defect of its connector, which must not end the engine.
-            self._engine.log.error("connector defect", trigger=trigger.name, exc_info=True)
+            self._engine.calls.fault("trigger", trigger.name, "defect")
+            plugin = self._describe(trigger.name)
+            self._engine.log.error("connector defect", trigger=trigger.name, plugin=plugin, exc_info=True)
             raise self._defect(trigger, hidden.text(f"{type(error).__name__}: {error}")) from None
 
     def _given(self, trigger: WebhookTrigger, given: Any) -> Given | None:
