@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from pydantic import ValidationError
@@ -22,9 +22,6 @@ from hookline.runtime.step_log import TriggerLog
 from hookline.subscription import Subscription, SubscriptionContext, WebhookTrigger
 
 F = TypeVar("F")
-
-#: Codes of errors after which nobody knows whether the provider has done what it was asked.
-_UNKNOWN: Final = ("http.timeout", "http.disconnected")
 
 
 class CallFailed(Exception):
@@ -139,7 +136,7 @@ class SubscriptionCalls:
             async with asyncio.timeout(limit) as deadline:
                 return await self._engine.calls.run("trigger", trigger.name, call(), flow_id=self._flow_id)
         except StepError as error:
-            refused = not error.retryable and error.error_code not in _UNKNOWN
+            refused = not (error.retryable or error.outcome_unknown)
             text = hidden.text(f"{error.error_code}: {error.message}")
             raise CallFailed(text, refused=refused, retry_after=error.retry_after) from None
         except (StoreError, CredentialError) as error:

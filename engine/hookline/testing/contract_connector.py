@@ -16,7 +16,7 @@ from hookline.http import Response
 from hookline.jsontypes import encode
 from hookline.model.secret_values import secret_values
 from hookline.quality import Level, lacking
-from hookline.testing.fake_http import Failing, FakeHttp, NotRecorded
+from hookline.testing.fake_http import Answered, Asked, Failing, FakeHttp, NotRecorded
 from hookline.testing.harness import SUBSCRIPTION_SECRET, Harness, plugin_of
 
 _FAILURES = (
@@ -87,7 +87,7 @@ class ConnectorContract:
         if not self.connector.webhooks:
             pytest.skip("it subscribes to nothing")
         known = await self._known(harness)
-        harness.http = Failing(StepError("gone", code="http.404"))
+        harness.http = _Gone()
         for name in self.connector.webhooks:
             await harness.run_unsubscribe(name, known[name], credential=self.credential)
 
@@ -211,6 +211,13 @@ class _Says(FakeHttp):
 
     async def request(self, method: str, url: str, **options: Any) -> Response:
         return Response(200, {}, self._content)
+
+
+class _Gone(FakeHttp):
+    """Knows nothing of what it is asked for."""
+
+    async def _answer(self, asked: Asked, method: str, url: str, options: Mapping[str, Any]) -> Answered:
+        return Answered(404, {"content-type": "application/json"}, "{}")
 
 
 class _Hangs(FakeHttp):
