@@ -91,6 +91,8 @@ class Harness:
         self.registry = registry
         self.http = http if http is not None else FakeHttp()
         self.clock = ManualClock()
+        self.step_id = "step"
+        """The step that runs actions: with another one, `ctx.idempotency_key` is another."""
         self.state = MemoryState()
         self.log = ListLog()
         self.resources = EngineResources()
@@ -131,9 +133,9 @@ class Harness:
                 blobs=self.blobs,
                 log=self.log,
                 execution_id="execution",
-                step_id="step",
+                step_id=self.step_id,
                 attempt=1,
-                idempotency_key=idempotency_key("execution", "step"),
+                idempotency_key=idempotency_key("execution", self.step_id),
                 state=self.state,
                 resources=self.resources,
             )
