@@ -260,6 +260,11 @@ class Connector:
         self.webhooks: dict[str, WebhookTrigger] = {}
         self.verifier: Verifier | None = None
 
+    @property
+    def triggers(self) -> Mapping[str, PollTrigger | WebhookTrigger]:
+        """All of its triggers, by name."""
+        return {**self.polls, **self.webhooks}
+
     @typing.overload
     def action(self, function: F, /) -> F: ...
     @typing.overload
@@ -389,7 +394,7 @@ class Connector:
         self.webhooks[full] = replace(trigger, **changes)
 
     def _check_new(self, full: str) -> None:
-        if full in self.polls or full in self.webhooks:
+        if full in self.triggers:
             raise PluginError(f"connector {self.name!r} has two triggers named {full!r}")
 
     def verify(self, function: V, /) -> V:

@@ -217,8 +217,7 @@ def _components(hook: str, kind: Kind, thing: Any) -> list[_Component]:
     components = [_Component(kind, name, thing)]
     if kind == "connector":
         components += [_Component("action", _check_name(hook, key), action) for key, action in thing.actions.items()]
-        triggers = {**thing.polls, **thing.webhooks}
-        components += [_Component("trigger", _check_name(hook, key), trigger) for key, trigger in triggers.items()]
+        components += [_Component("trigger", _check_name(hook, key), each) for key, each in thing.triggers.items()]
         for key, webhook in thing.webhooks.items():
             if webhook.unsubscribe is None:
                 raise PluginFailed(f"{hook}: trigger {key!r} never unsubscribes: say how with its `unsubscribe`")

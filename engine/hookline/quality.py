@@ -148,5 +148,4 @@ def level_of(connector: Connector) -> Level | None:
 
 def _parts(connector: Connector) -> Iterator[Action | PollTrigger | WebhookTrigger]:
     yield from connector.actions.values()
-    yield from connector.polls.values()
-    yield from connector.webhooks.values()
+    yield from connector.triggers.values()

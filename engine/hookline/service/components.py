@@ -66,9 +66,9 @@ def component_views(registry: Registry) -> list[ComponentView]:
     for connector in registry.connectors.values():
         level = level_of(connector)
         parts = [_action(registry, action) for action in connector.actions.values()]
-        parts += [_trigger(registry, registry.triggers[name]) for name in connector.polls]
+        parts += [_trigger(registry, registry.triggers[name]) for name in connector.triggers]
         views += [structs.replace(part, connector=connector.name, quality=level) for part in parts]
-        own.update(connector.polls)
+        own.update(connector.triggers)
     views += [_trigger(registry, trigger) for name, trigger in registry.triggers.items() if name not in own]
     for scheme in registry.schemes.values():
         takes = (scheme.name,) if scheme.credential is not None else ()

@@ -58,8 +58,7 @@ class ConnectorContract:
 
     def test_there_is_a_call_of_each_action_and_each_trigger(self) -> None:
         named = {action.name for action in self.connector.actions.values()}
-        named |= {poll.name for poll in self.connector.polls.values()}
-        named |= {webhook.name for webhook in self.connector.webhooks.values()}
+        named |= {trigger.name for trigger in self.connector.triggers.values()}
         assert set(self.calls) == named
 
     def test_its_example_is_a_flow_without_mistakes(self) -> None:
