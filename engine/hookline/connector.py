@@ -8,8 +8,8 @@ import inspect
 import re
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -22,13 +22,13 @@ from hookline.logger import Log as Log
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
-from hookline.model.webhook import RATE
+from hookline.model.webhook import RATE, SubscribedSettings
 from hookline.oauth2 import OAuth2, Tokens, TokenUser, check
 from hookline.options import Choices, Lister, OptionLists, Options
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.probe import Probe, read_probe
 from hookline.signature import read_signature, setting_name
-from hookline.trigger import Trigger
+from hookline.subscription import Subscribe, WebhookFunctions, WebhookTrigger
 from hookline.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -270,13 +270,14 @@ class Connector:
         self.rate = rate
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
+        self.webhooks: dict[str, WebhookTrigger] = {}
         self.verifier: Verifier | None = None
         self.option_lists = OptionLists()
 
     @property
-    def triggers(self) -> Mapping[str, Trigger]:
-        """All its triggers, by name."""
-        return self.polls
+    def triggers(self) -> Mapping[str, PollTrigger | WebhookTrigger]:
+        """All of its triggers, by name."""
+        return {**self.polls, **self.webhooks}
 
     @typing.overload
     def action(self, function: F, /) -> F: ...
@@ -331,12 +332,84 @@ class Connector:
 
         def add(function: P) -> P:
             trigger = self._read_poll(function, name or function.__name__, every, timeout)
-            if trigger.name in self.polls:
-                raise PluginError(f"connector {self.name!r} has two triggers named {trigger.name!r}")
+            self._check_new(trigger.name)
             self.polls[trigger.name] = trigger
             return function
 
         return add
+
+    def webhook(
+        self,
+        *,
+        scheme: str,
+        name: str | None = None,
+        scheme_settings: Mapping[str, Any] | None = None,
+        secret_field: str | None = None,
+        gives_secret: bool = False,
+        timeout: str = "1m",
+    ) -> Callable[[Subscribe], WebhookFunctions]:
+        """Make an async function a trigger that subscribes with the provider; used as `@acme.webhook(scheme="acme")`.
+
+        Its first parameter is `ctx`, a `SubscriptionContext`; the others are the trigger's settings, beside those
+        of a webhook. It gives a `Subscription`. What this gives has the decorators `unsubscribe`, which has to be
+        used, and `renew`.
+
+        `scheme` names the scheme by which requests are verified, `scheme_settings` what `verify` would say besides.
+        `secret_field` is where the scheme's credential has its secret, where that isn't plain. `gives_secret`: the
+        provider makes the secret itself, and `Subscription` has it. Raises PluginError for a function that can't be
+        one, naming it.
+        """
+
+        def add(function: Subscribe) -> WebhookFunctions:
+            full = self._full(name or function.__name__)
+            self._check_new(full)
+            read = read_signature(function, "what subscribes", ("ctx",))
+            if not read.leading:
+                where = f"{function.__module__}.{function.__qualname__}"
+                raise PluginError(f"{where}: what subscribes takes `ctx` first: the URL and the secret are in it")
+            own = {setting_name(each) for each in read.parameters.values()}
+            if taken := sorted(SubscribedSettings.model_fields.keys() & own):
+                raise PluginError(f"trigger {full!r}: a setting can't be named {taken[0]!r}: webhooks have one already")
+            self.webhooks[full] = WebhookTrigger(
+                name=full,
+                title=read.summary or full,
+                settings=read.settings_besides(full, SubscribedSettings),
+                summary=read.summary,
+                description=read.description,
+                scheme=scheme,
+                scheme_settings=scheme_settings or {},
+                secret_field=secret_field,
+                gives_secret=gives_secret,
+                subscribe=function,
+                timeout=_duration(full, "timeout", timeout),
+                own=read.settings(full),
+                parameters=read.parameters,
+                credential=self.credential,
+                credential_types=self._credential_types(),
+                needs_credential=read.needs_credential(),
+                unavailable=self.unavailable,
+            )
+            return WebhookFunctions(full, lambda part, given: self._part_of_webhook(full, part, given))
+
+        return add
+
+    def _part_of_webhook(self, full: str, part: str, given: Any) -> None:
+        function, every = given if part == "renew" else (given, None)
+        kind = f"what {'renews' if part == 'renew' else 'removes'} a subscription"
+        read = read_signature(function, kind, ("ctx",))
+        trigger = self.webhooks[full]
+        if read.leading != ("ctx",) or read.parameters:
+            where = f"{function.__module__}.{function.__qualname__}"
+            raise PluginError(f"{where}: {kind} takes `ctx` and nothing else: what it needs stands in `ctx.known`")
+        if getattr(trigger, part) is not None:
+            raise PluginError(f"trigger {full!r} has two functions that say {part}")
+        interval = None if every is None else _duration(full, "every", every)
+        changes: dict[str, Any] = {part: function} | ({} if interval is None else {"every": interval})
+        self.webhooks[full] = replace(trigger, **changes)
+
+    def _check_new(self, full: str) -> None:
+        if full in self.triggers:
+            raise PluginError(f"connector {self.name!r} has two triggers named {full!r}")
 
     def verify(self, function: V, /) -> V:
         """Make an async function what says whether a credential works; used as `@acme.verify`.
@@ -439,8 +512,15 @@ def _poll_settings(name: str, every: str, timeout: str) -> type[PollSettings]:
     made: dict[str, Any] = {}
     for field_name, default in (("every", every), ("timeout", timeout)):
         info = PollSettings.model_fields[field_name]
-        try:
-            made[field_name] = (Interval, Field(default=parse_duration(default), description=info.description))
-        except ValueError as error:
-            raise PluginError(f"trigger {name!r}: {field_name}={default!r}: {error}") from error
+        made[field_name] = (
+            Interval,
+            Field(default=_duration(name, field_name, default), description=info.description),
+        )
     return create_model(f"{name} poll settings", __base__=PollSettings, **made)
+
+
+def _duration(trigger: str, name: str, given: str) -> timedelta:
+    try:
+        return parse_duration(given)
+    except ValueError as error:
+        raise PluginError(f"trigger {trigger!r}: {name}={given!r}: {error}") from error

@@ -219,7 +219,10 @@ def _components(hook: str, kind: Kind, thing: Any) -> list[_Component]:
         if thing.option_lists.missing:
             raise PluginFailed(f"{hook}: {'; '.join(thing.option_lists.missing)}")
         components += [_Component("action", _check_name(hook, key), action) for key, action in thing.actions.items()]
-        components += [_Component("trigger", _check_name(hook, key), poll) for key, poll in thing.polls.items()]
+        components += [_Component("trigger", _check_name(hook, key), each) for key, each in thing.triggers.items()]
+        for key, webhook in thing.webhooks.items():
+            if webhook.unsubscribe is None:
+                raise PluginFailed(f"{hook}: trigger {key!r} never unsubscribes: say how with its `unsubscribe`")
     credential = getattr(thing, "credential", None)
     if kind in ("connector", "scheme") and credential is not None:
         if not (inspect.isclass(credential) and issubclass(credential, BaseModel)):

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.connector import Action, Connector
-from hookline.trigger import Trigger
+from hookline.poll import PollTrigger
+from hookline.subscription import WebhookTrigger
 
 Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
@@ -152,6 +153,6 @@ def level_of(connector: Connector) -> Level | None:
     return reached
 
 
-def _parts(connector: Connector) -> Iterator[Action | Trigger]:
+def _parts(connector: Connector) -> Iterator[Action | PollTrigger | WebhookTrigger]:
     yield from connector.actions.values()
     yield from connector.triggers.values()

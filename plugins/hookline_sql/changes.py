@@ -47,8 +47,10 @@ from hookline.api.storage import (
     Release,
     Reopen,
     Resume,
+    RewrapSubscription,
     SetCursor,
     SetState,
+    SetSubscription,
     Settle,
     Start,
     State,
@@ -261,6 +263,14 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             yield Operation(statements.ADD_STATE, key, counted, place)
         case SetCursor(flow_id, value, at):
             yield Operation(statements.SET_CURSOR, f"cursor {flow_id}", (flow_id, micros(at), value), place)
+        case SetSubscription(flow_id, value, at):
+            about = f"subscription {flow_id}"
+            if value is None:
+                yield Operation(statements.DROP_SUBSCRIPTION, about, (flow_id,), place)
+            else:
+                yield Operation(statements.SET_SUBSCRIPTION, about, (flow_id, micros(at), value), place)
+        case RewrapSubscription(flow_id, value, was):
+            yield Operation(statements.REWRAP_SUBSCRIPTION, f"subscription {flow_id}", (flow_id, value, was), place)
         case Unblock(flow_id, at):
             yield Operation(statements.UNBLOCK, "", (flow_id, micros(at)), place)
         case End(key, state, outcome, at, error, waited):

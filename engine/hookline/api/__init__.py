@@ -54,6 +54,7 @@ from hookline.rate_limits import RateLimits
 from hookline.resources import Resource, Resources
 from hookline.returns import GivesSetting, NeverPasses, PassesWhere
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.subscription import Subscription, SubscriptionContext, WebhookFunctions, WebhookTrigger
 from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
 from hookline.verifier import VerifyContext
 
@@ -127,13 +128,17 @@ __all__ = [
     "StepError",
     "StoreError",
     "StreamedResponse",
+    "Subscription",
+    "SubscriptionContext",
     "TemplateFilter",
     "Tokens",
     "Trigger",
     "Unavailable",
     "Verified",
     "VerifyContext",
+    "WebhookFunctions",
     "WebhookSettings",
+    "WebhookTrigger",
     "changed_items",
     "check_key",
     "cursor_items",

@@ -31,6 +31,7 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
         secret_keys=secret_keys(settings),
         role=settings.role,
         public_url=settings.public_url or url,
+        public_url_set=settings.public_url is not None,
         egress_allow=settings.egress_allow,
         files_root=settings.files,
         file_retention=settings.file_retention,

@@ -19,6 +19,16 @@ from hookline.model.schedule import Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
 from hookline.poll import PollTrigger
 from hookline.scheme import Scheme
+from hookline.subscription import WebhookTrigger
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribes:
+    """How a flow's trigger subscribes with its provider."""
+
+    trigger: WebhookTrigger
+    given: Mapping[str, Any]
+    """JSON of the settings that are the trigger's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +38,19 @@ class CompiledTrigger:
     use: str
     settings: BaseModel
     webhook: WebhookSettings | None
-    """The same settings, where requests start the flow."""
+    """The settings of its webhook, where requests start the flow."""
     scheme: Scheme[Any, Any] | None
     """None where nothing is verified, or requests don't start the flow."""
     scheme_settings: BaseModel | None
     credential: str | None
-    """The name of the one that verifies, or that a poll uses."""
+    """The name of the one that verifies, or with which it polls or subscribes."""
     dedupe_key: Key | None
     schedule: Schedule | None = None
     """When it fires, where the clock starts the flow."""
     poll: PollTrigger | None = None
     """What looks, where what it finds starts the flow."""
+    subscribes: Subscribes | None = None
+    """What lets a provider send, where its requests start the flow; their secret is the engine's to know."""
 
     @property
     def one_at_a_time(self) -> bool:
@@ -83,5 +95,5 @@ class CompiledFlow:
     @property
     def exact(self) -> bool:
         """Fractions are Decimals wherever its executions see one."""
-        settings = self.trigger.settings
+        settings = self.trigger.webhook or self.trigger.settings
         return isinstance(settings, WebhookSettings | PollSettings) and settings.numbers == "exact"

@@ -176,6 +176,8 @@ async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spo
     if not isinstance(returned, AsyncIterator):
         returned = await returned
     body = returned.body if isinstance(returned, Reply) else returned
+    if returned is NOT_DONE or returned is NOT_KNOWN:
+        return returned  # no result, whatever that is declared to be
     wrong = await run.services.aside.run(partial(broken, action.returns, returned), large=many(body))
     if wrong is not None:
         raise BrokenPromise(wrong)

@@ -18,6 +18,7 @@ from hookline.nearest import did_you_mean
 from hookline.oauth2 import OAuth2
 from hookline.ports import Change, DropCredential, PutCredential, PutTokens, Store, StoredCredential
 from hookline.runtime.sealing import rewrap
+from hookline.runtime.subscriptions import rewrap_subscriptions
 from hookline.runtime.token_state import TokenInfo, token_info
 from hookline.runtime.uninterrupted import uninterrupted
 from hookline.vault import Vault
@@ -202,6 +203,7 @@ class Credentials:
         """
         rotated = await uninterrupted(self._rotate())
         await uninterrupted(rewrap(self._store, self._vault))
+        await uninterrupted(rewrap_subscriptions(self._store, self._vault))
         return rotated
 
     async def _rotate(self) -> int:

@@ -69,6 +69,8 @@ from hookline.runtime.services import Services
 from hookline.runtime.source import SourceServices
 from hookline.runtime.sources import Sources
 from hookline.runtime.starting import Starting
+from hookline.runtime.subscribing import Subscribing
+from hookline.runtime.subscriptions import Subscriptions
 from hookline.runtime.sweeper import Sweeper
 from hookline.runtime.system_clock import SystemClock
 from hookline.runtime.timers import Timers
@@ -165,7 +167,13 @@ class Engine:
             tokens=self.tokens,
         )
         self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
-        self.sources = Sources(SourceServices(services, self.intake, self.refusals, self._describe_trigger))
+        self.subscriptions = Subscriptions(self.store, vault, self.clock, elsewhere=options.role == "webhook")
+        subscribing = Subscribing(
+            self.subscriptions, registry, options.public_url, public_url_set=options.public_url_set
+        )
+        self.sources = Sources(
+            SourceServices(services, self.intake, self.refusals, self._describe_trigger), subscribing
+        )
         self.starting = Starting(self.intake, self.ids, self.clock)
         self.resume_tokens = ResumeTokens(options.secret_keys)
         self.waiting = WaitingSteps(
@@ -234,6 +242,7 @@ class Engine:
             # A bucket that isn't there is better found now than by the first file that comes.
             await self.blobs.ping()
             await self.credentials.load()
+            await self.subscriptions.load()
             await self._served.load()
             for flow_id, (count, _) in (await self.store.backlog()).items():
                 self.intake.queued(flow_id, count)

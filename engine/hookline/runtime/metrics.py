@@ -30,6 +30,12 @@ class Metrics:
         polls = Counter(
             "hookline_polls", "Looks of triggers, by flow and result.", ["flow", "result"], registry=self.registry
         )
+        subscriptions = Counter(
+            "hookline_subscriptions",
+            "Calls about subscriptions with providers, by flow and result.",
+            ["flow", "result"],
+            registry=self.registry,
+        )
         step_seconds = Histogram(
             "hookline_step_seconds",
             "How long attempts at actions took.",
@@ -61,6 +67,7 @@ class Metrics:
         self._refused: Callable[[str, str], Counter] = lru_cache(4096)(refused.labels)
         self._ended: Callable[[str, State], Counter] = lru_cache(4096)(ended.labels)
         self._polls: Callable[[str, str], Counter] = lru_cache(4096)(polls.labels)
+        self._subscriptions: Callable[[str, str], Counter] = lru_cache(4096)(subscriptions.labels)
         self._faults: Callable[[str, str], Counter] = lru_cache(4096)(faults.labels)
         self._step_seconds: Callable[[str, str, str], Histogram] = lru_cache(4096)(step_seconds.labels)
 
@@ -83,6 +90,10 @@ class Metrics:
     def polled(self, flow_id: str, result: str) -> None:
         """A flow's trigger looked for what is new; `result` is `ok` or `failed`."""
         self._polls(flow_id, result).inc()
+
+    def subscribed(self, flow_id: str, result: str) -> None:
+        """A flow's subscription was made or renewed (`ok`), or `removed`, or that has `failed`."""
+        self._subscriptions(flow_id, result).inc()
 
     def faulted(self, plugin: str, fault: str) -> None:
         """A plugin did something that it mustn't: `defect`, `leaked_task` or `blocked_loop`."""

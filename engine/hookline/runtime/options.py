@@ -25,8 +25,10 @@ class EngineOptions:
     watch: bool = True
     """Take changes of the flows' files up while running."""
     triggers: bool = True
-    """Let schedules and polls start flows."""
+    """Let schedules and polls start flows, and subscribe with providers."""
     public_url: str = "http://127.0.0.1:8080"
+    public_url_set: bool = False
+    """Somebody has said that it is so, and not only that the server listens there."""
     egress_allow: tuple[str, ...] = ()
     """Networks or hosts that outgoing requests may reach although they are inside addresses."""
     files_root: Path | None = None

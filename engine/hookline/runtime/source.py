@@ -1,4 +1,4 @@
-"""What schedules and polls have in common: how far they got, and how their messages come in."""
+"""What triggers have in common that do something by themselves: how far they got, and how their messages come in."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -43,16 +43,16 @@ class SourceStatus:
     """How a flow's trigger is doing."""
 
     last_at: datetime | None = None
-    """When it last fired, or looked."""
+    """When it last fired, or looked, or was subscribed or renewed."""
     next_at: datetime | None = None
     error: str | None = None
-    """Why its last look failed."""
+    """Why what it did last failed."""
     failures: int = 0
     """How many have failed in a row."""
 
 
 class Source(Protocol):
-    """What starts executions of a flow by itself."""
+    """What starts executions of a flow by itself, or lets somebody start them."""
 
     status: SourceStatus
 

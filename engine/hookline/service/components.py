@@ -22,6 +22,7 @@ from hookline.options import Choices
 from hookline.poll import PollTrigger
 from hookline.quality import level_of
 from hookline.registry import Kind, Registry
+from hookline.subscription import WebhookTrigger
 from hookline.trigger import Trigger
 
 _NO_OPTIONS: Final[Mapping[str, Choices]] = {}
@@ -197,7 +198,7 @@ def _block(use: str, block: Block) -> ComponentView:
 
 
 def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
-    poll = trigger if isinstance(trigger, PollTrigger) else None
+    connected = trigger if isinstance(trigger, PollTrigger | WebhookTrigger) else None
     return _view(
         registry,
         "trigger",
@@ -205,9 +206,9 @@ def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
         trigger.title,
         trigger.description or trigger.summary,
         trigger.settings,
-        () if poll is None else poll.credential_types,
-        None if poll is None else poll.unavailable,
-        _NO_OPTIONS if poll is None else poll.options,
+        () if connected is None else connected.credential_types,
+        None if connected is None else connected.unavailable,
+        trigger.options if isinstance(trigger, PollTrigger) else _NO_OPTIONS,
     )
 
 

@@ -1,10 +1,10 @@
-"""Running one action or one poll of a plugin, without an engine."""
+"""Running one action, one poll or one subscription of a plugin, without an engine."""
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -22,9 +22,15 @@ from hookline.poll import Item, PollContext, Polled
 from hookline.registry import Registry
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import normal, to_json
+from hookline.subscription import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.testing.clock import ManualClock
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.fake_tokens import TOKEN, FakeTokens
+
+SUBSCRIPTION_URL: Final = "https://hooks.example.com/hook/flow"
+"""Where subscriptions are for."""
+SUBSCRIPTION_SECRET: Final = "0123456789abcdef" * 4
+"""With what the provider is to sign; empty where it makes the secret."""
 
 
 class MemoryState:
@@ -80,13 +86,15 @@ class Ran:
 
 
 class Harness:
-    """Runs the actions and polls of installed plugins, with parts that a test can look into."""
+    """Runs the actions and triggers of installed plugins, with parts that a test can look into."""
 
     def __init__(self, registry: Registry, http: HttpClient | None = None) -> None:
         """`registry`: what `discover` gives. `http`: a `FakeHttp` by default."""
         self.registry = registry
         self.http = http if http is not None else FakeHttp()
         self.clock = ManualClock()
+        self.step_id = "step"
+        """The step that runs actions: with another one, `ctx.idempotency_key` is another."""
         self.state = MemoryState()
         self.log = ListLog()
         self.resources = EngineResources()
@@ -135,9 +143,9 @@ class Harness:
                 blobs=self.blobs,
                 log=self.log,
                 execution_id="execution",
-                step_id="step",
+                step_id=self.step_id,
                 attempt=1,
-                idempotency_key=idempotency_key("execution", "step"),
+                idempotency_key=idempotency_key("execution", self.step_id),
                 state=self.state,
                 resources=self.resources,
                 files_root=self.files_root,
@@ -197,6 +205,73 @@ class Harness:
             raise StepError(f"{name} gave {type(polled).__name__}, and no Polled", code="connector.defect")
         items = [Item(one.id, to_json(one.body), one.headers, one.attachments) for one in polled.items]
         return Polled(items, to_json(polled.cursor, "cursor"), polled.more)
+
+    async def run_subscribe(
+        self,
+        name: str,
+        /,
+        *,
+        known: Any = None,
+        credential: Mapping[str, Any] | BaseModel | None = None,
+        **settings: Any,
+    ) -> Subscription:
+        """Let a trigger subscribe, for `SUBSCRIPTION_URL` and with `SUBSCRIPTION_SECRET`. Raises as an action does.
+
+        `known`: the `id` of the Subscription that it gave before.
+        """
+        trigger = self._webhook(name)
+        arguments = trigger.arguments(settings)
+        if trigger.subscribe is None:
+            raise ConfigError(f"{name} has no function that subscribes")
+        context = self._subscription(trigger, credential, known)
+        return self._subscribed(name, await trigger.subscribe(context, **arguments))
+
+    async def run_unsubscribe(
+        self, name: str, known: Any, /, *, credential: Mapping[str, Any] | BaseModel | None = None
+    ) -> None:
+        """Let a trigger remove the subscription with the `id` that it gave. Raises as an action does."""
+        trigger = self._webhook(name)
+        if trigger.unsubscribe is None:
+            raise ConfigError(f"{name} has no function that unsubscribes")
+        await trigger.unsubscribe(self._subscription(trigger, credential, known))
+
+    async def run_renew(
+        self, name: str, known: Any, /, *, credential: Mapping[str, Any] | BaseModel | None = None
+    ) -> Subscription | None:
+        """Let a trigger look after the subscription with the `id` that it gave; None where it is gone."""
+        trigger = self._webhook(name)
+        if trigger.renew is None:
+            raise ConfigError(f"{name} has no function that renews")
+        given = await trigger.renew(self._subscription(trigger, credential, known))
+        return None if given is None else self._subscribed(name, given)
+
+    def _webhook(self, name: str) -> WebhookTrigger:
+        trigger = self.registry.triggers.get(name)
+        if not isinstance(trigger, WebhookTrigger):
+            raise ConfigError(
+                f"there is no trigger {name!r} that subscribes ({did_you_mean(name, self.registry.triggers)})"
+            )
+        return trigger
+
+    def _subscription(
+        self, trigger: WebhookTrigger, credential: Mapping[str, Any] | BaseModel | None, known: Any
+    ) -> SubscriptionContext[Any]:
+        return SubscriptionContext(
+            credential=self._credential(trigger.credential, credential),
+            http=self.http,
+            log=self.log,
+            resources=self.resources,
+            flow_id="flow",
+            url=SUBSCRIPTION_URL,
+            secret="" if trigger.gives_secret else SUBSCRIPTION_SECRET,
+            known=to_json(known),
+            now=self.clock.now(),
+        )
+
+    def _subscribed(self, name: str, given: Any) -> Subscription:
+        if not isinstance(given, Subscription):
+            raise StepError(f"{name} gave {type(given).__name__}, and no Subscription", code="connector.defect")
+        return replace(given, id=to_json(given.id, "the id of its Subscription"))
 
     def _credential(
         self, model: type[BaseModel] | None, given: Mapping[str, Any] | BaseModel | None

@@ -18,6 +18,7 @@ from hookline.runtime.credentials import Credentials
 from hookline.runtime.egress import Egress
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.resources import EngineResources
+from hookline.runtime.subscriptions import Subscriptions
 from hookline.runtime.verifying import verify
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
 from hookline.service.views.credentials import authorization_view, credential_view, verdict_view
@@ -122,7 +123,12 @@ class LocalCredentials(Local):
             return Signed("none", [], message.body)
         await self._credentials.load()
         # Whoever can read the database and its key has the secret already.
-        credential = credential_of(flow, self._credentials.get)
+        if flow.trigger.subscribes is not None:
+            subscriptions = Subscriptions(self._store, self._vault, self._clock)
+            await subscriptions.load()
+            credential, _ = await subscriptions.verifying(flow)
+        else:
+            credential = credential_of(flow, self._credentials.get)
         return sign(scheme, credential, chosen, message, hook_url("", flow_id, message), self._clock.now())
 
     @cached_property

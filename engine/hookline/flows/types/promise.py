@@ -69,7 +69,7 @@ def broken(annotation: Any, returned: Any) -> str | None:
 @lru_cache(maxsize=1024)
 def _promise(annotation: Any) -> Promise | None:
     classes = result_classes(annotation)
-    if not classes:
+    if not classes or Any in classes:
         return None
     values = [each for each in members(annotation) if not _directs(each)]
     # Where it may give a Reply, the body is that one's affair: a plain value is held to the rest of the annotation.

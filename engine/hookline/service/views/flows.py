@@ -11,14 +11,14 @@ from hookline.service.views.pages import Time, time_view
 
 
 class SourceView(msgspec.Struct, frozen=True):
-    """A trigger that starts its flow by itself: a schedule, or a poll."""
+    """A trigger that does something by itself: a schedule, a poll, or one that subscribes with a provider."""
 
     last_at: Time | None
-    """When it last fired, or looked."""
+    """When it last fired, or looked, or was subscribed or renewed."""
     next_at: Time | None
     """When it does next; null where it never does again."""
     error: str | None
-    """Why it failed when it last looked."""
+    """Why it failed when it last looked, or subscribed."""
     failures: int
     """How often it has failed in a row."""
 
@@ -46,7 +46,7 @@ class FlowView(msgspec.Struct, frozen=True):
     url: str | None
     """Where its webhook is; null where requests don't start it."""
     source: SourceView | None
-    """How its schedule or its poll is doing; null where it has none, or none that runs here now."""
+    """How its schedule, poll or subscription is doing; null where it has none, or none that runs here now."""
     file: str
     problems: tuple[Problem, ...]
     """What is wrong with the file as it is now."""
