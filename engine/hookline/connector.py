@@ -4,6 +4,7 @@ An action's signature is its schema. `Connector.action` reads it once, makes a p
 validation, the linter and the reference docs all ask that model.
 """
 
+import inspect
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field, create_model
 
+from hookline.consume import ConsumeTrigger, Delivery
 from hookline.errors import PluginError
 from hookline.jsontypes import JsonValue
 from hookline.logger import Log as Log
+from hookline.model.consume import ConsumeSettings
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
+G = TypeVar("G", bound=Callable[..., AsyncIterator[Delivery]])
 P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
 V = TypeVar("V", bound=Verifier)
 
@@ -219,6 +223,7 @@ class Connector:
         self.outside = outside
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
+        self.consumers: dict[str, ConsumeTrigger] = {}
         self.verifier: Verifier | None = None
 
     @typing.overload
@@ -266,12 +271,34 @@ class Connector:
 
         def add(function: P) -> P:
             trigger = self._read_poll(function, name or function.__name__, every, timeout)
-            if trigger.name in self.polls:
+            if trigger.name in self.polls or trigger.name in self.consumers:
                 raise PluginError(f"connector {self.name!r} has two triggers named {trigger.name!r}")
             self.polls[trigger.name] = trigger
             return function
 
         return add
+
+    @typing.overload
+    def consume(self, function: G, /) -> G: ...
+    @typing.overload
+    def consume(self, /, *, name: str | None = None) -> Callable[[G], G]: ...
+
+    def consume(self, function: G | None = None, /, *, name: str | None = None) -> G | Callable[[G], G]:
+        """Make an async generator a trigger that listens to a broker; used as `@acme.consume`.
+
+        Its first parameter may be `ctx`, a `ConsumeContext`; the others are the trigger's settings. It yields a
+        `Delivery` for each message, for as long as it is connected, and raises StepError where it isn't any more.
+        Raises PluginError for a function that can't be one, naming it.
+        """
+
+        def add(function: G) -> G:
+            trigger = self._read_consumer(function, name or function.__name__)
+            if trigger.name in self.consumers or trigger.name in self.polls:
+                raise PluginError(f"connector {self.name!r} has two triggers named {trigger.name!r}")
+            self.consumers[trigger.name] = trigger
+            return function
+
+        return add if function is None else add(function)
 
     def verify(self, function: V, /) -> V:
         """Make an async function what says whether a credential works; used as `@acme.verify`.
@@ -313,6 +340,32 @@ class Connector:
             needs_credential=read.needs_credential(),
             unavailable=self.unavailable,
             identity=read.marked(Identity),
+        )
+
+    def _read_consumer(self, function: Callable[..., AsyncIterator[Delivery]], short: str) -> ConsumeTrigger:
+        full = self._full(short)
+        read = read_signature(function, "a trigger that consumes", ("ctx",), generators=True)
+        if not inspect.isasyncgenfunction(function):
+            where = f"{function.__module__}.{function.__qualname__}"
+            raise PluginError(f"{where} must be an async generator to be a trigger that consumes: it yields deliveries")
+        taken = sorted(ConsumeSettings.model_fields.keys() & {setting_name(name) for name in read.parameters.values()})
+        if taken:
+            raise PluginError(
+                f"trigger {full!r}: a setting can't be named {taken[0]!r}: every consumer has one already"
+            )
+        return ConsumeTrigger(
+            name=full,
+            title=read.summary or full,
+            settings=read.settings_besides(full, ConsumeSettings),
+            summary=read.summary,
+            description=read.description,
+            run=function,
+            leading=read.leading,
+            parameters=read.parameters,
+            credential=self.credential,
+            credential_types=self._credential_types(),
+            needs_credential=read.needs_credential(),
+            unavailable=self.unavailable,
         )
 
     def _full(self, short: str) -> str:

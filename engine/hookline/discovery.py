@@ -206,7 +206,8 @@ def _components(hook: str, kind: Kind, thing: Any) -> list[_Component]:
     components = [_Component(kind, name, thing)]
     if kind == "connector":
         components += [_Component("action", _check_name(hook, key), action) for key, action in thing.actions.items()]
-        components += [_Component("trigger", _check_name(hook, key), poll) for key, poll in thing.polls.items()]
+        triggers = {**thing.polls, **thing.consumers}
+        components += [_Component("trigger", _check_name(hook, key), each) for key, each in triggers.items()]
     credential = getattr(thing, "credential", None)
     if kind in ("connector", "scheme") and credential is not None:
         if not (inspect.isclass(credential) and issubclass(credential, BaseModel)):

@@ -15,6 +15,7 @@ from hookline.connector import (
     Shown,
     Signal,
 )
+from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
 from hookline.errors import (
     AuthExpired,
     CannotVerify,
@@ -66,8 +67,11 @@ __all__ = [
     "CannotVerify",
     "Check",
     "Connector",
+    "ConsumeContext",
+    "ConsumeTrigger",
     "Context",
     "Count",
+    "Delivery",
     "Duration",
     "Expression",
     "ExpressionError",
@@ -93,6 +97,7 @@ __all__ = [
     "NotVerified",
     "PassesWhere",
     "Pause",
+    "Payload",
     "PollContext",
     "PollTrigger",
     "Polled",

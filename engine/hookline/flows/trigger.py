@@ -5,17 +5,19 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from hookline.consume import ConsumeTrigger
 from hookline.errors import ExpressionError, Problem
 from hookline.expressions import Expressions, Template
 from hookline.flows.compiled import CompiledTrigger
 from hookline.flows.keys import compile_key
+from hookline.flows.masked import NOTHING
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.structure import model_problems
 from hookline.flows.verify import compile_verify, mislabelled
 from hookline.model.webhook import WebhookSettings
 from hookline.poll import PollTrigger
 from hookline.registry import Registry
-from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
+from hookline.trigger import ConnectorTrigger, RequestTrigger, ScheduleTrigger, Trigger
 
 _SETTINGS: Final = "/trigger/with"
 _VERIFY: Final = f"{_SETTINGS}/verify"
@@ -41,8 +43,10 @@ def compile_trigger(
     if isinstance(trigger, RequestTrigger):
         compiled, credential, problems = _request(trigger, given, registry, expressions, check_references)
     else:
-        compiled, credential, problems = _own(trigger, raw.get("credential"), given, expressions, vars)
-    if not isinstance(trigger, PollTrigger) or not trigger.credential_types:
+        compiled, credential, problems = _own(
+            trigger, raw.get("credential"), given, expressions, check_references, vars
+        )
+    if not isinstance(trigger, ConnectorTrigger) or not trigger.credential_types:
         problems += _unwanted_credential(trigger, raw.get("credential"))
     if any(problem.severity == "error" for problem in problems):
         compiled = None
@@ -50,21 +54,43 @@ def compile_trigger(
 
 
 def _own(
-    trigger: Trigger, credential: Any, given: dict[str, Any], expressions: Expressions, vars: Mapping[str, Any]
+    trigger: Trigger,
+    credential: Any,
+    given: dict[str, Any],
+    expressions: Expressions,
+    check_references: Callable[[Template], list[Problem]],
+    vars: Mapping[str, Any],
 ) -> tuple[CompiledTrigger | None, CredentialUse | None, list[Problem]]:
-    """A trigger that no request starts. Its settings may read `vars`."""
+    """A trigger that no request starts. Its settings may read `vars`; the key of a broker's message reads that."""
+    consumer = trigger if isinstance(trigger, ConsumeTrigger) else None
+    key_source = None if consumer is None else given.get("dedupe_key")
+    given = {name: value for name, value in given.items() if consumer is None or name != "dedupe_key"}
     template, problems = expressions.template(given, _SETTINGS)
     value: Any = given
     if not problems and not template.constant:
         value, problems = _resolved(template, vars)
+    if key_source is not None and not problems:
+        value = {**value, "dedupe_key": key_source}
     settings: BaseModel | None = None
     if not problems:
         try:
             settings = trigger.settings.model_validate(value)
         except ValidationError as error:
             problems += model_problems(trigger.settings, value, _SETTINGS, error)
+    dedupe_key = None
+    if consumer is not None:
+        dedupe_key, found = compile_key(
+            "dedupe_key",
+            key_source,
+            f"{_SETTINGS}/dedupe_key",
+            expressions,
+            check_references,
+            masked=NOTHING,
+            if_constant=("all but the first would be duplicates", "error"),
+        )
+        problems += found
     use_of_credential = None
-    if isinstance(trigger, PollTrigger):
+    if isinstance(trigger, ConnectorTrigger):
         use_of_credential, found = _credential(trigger, credential)
         problems += found
         if trigger.unavailable is not None:
@@ -79,7 +105,8 @@ def _own(
         scheme=None,
         scheme_settings=None,
         credential=use_of_credential.name if use_of_credential is not None else None,
-        dedupe_key=None,
+        dedupe_key=dedupe_key,
+        consumer=consumer,
         schedule=trigger.schedule(settings) if isinstance(trigger, ScheduleTrigger) else None,
         poll=trigger if isinstance(trigger, PollTrigger) else None,
     )
@@ -99,7 +126,7 @@ def _resolved(template: Template, vars: Mapping[str, Any]) -> tuple[Any, list[Pr
         return None, [Problem(error.message, _SETTINGS, error.code, "declare it in the flow's vars")]
 
 
-def _credential(trigger: PollTrigger, name: Any) -> tuple[CredentialUse | None, list[Problem]]:
+def _credential(trigger: ConnectorTrigger, name: Any) -> tuple[CredentialUse | None, list[Problem]]:
     types = trigger.credential_types
     if isinstance(name, str) and types:
         return CredentialUse(name, "/trigger/credential", types), []

@@ -30,6 +30,15 @@ class Metrics:
         polls = Counter(
             "hookline_polls", "Looks of triggers, by flow and result.", ["flow", "result"], registry=self.registry
         )
+        connections = Counter(
+            "hookline_broker_connections",
+            "Connections of triggers to brokers, by flow and what became of them: listening, failed or lost.",
+            ["flow", "result"],
+            registry=self.registry,
+        )
+        self._listening = Gauge(
+            "hookline_broker_listening", "Whether a flow listens to its broker.", ["flow"], registry=self.registry
+        )
         step_seconds = Histogram(
             "hookline_step_seconds",
             "How long attempts at actions took.",
@@ -55,6 +64,7 @@ class Metrics:
         self._refused: Callable[[str, str], Counter] = lru_cache(4096)(refused.labels)
         self._ended: Callable[[str, State], Counter] = lru_cache(4096)(ended.labels)
         self._polls: Callable[[str, str], Counter] = lru_cache(4096)(polls.labels)
+        self._connections: Callable[[str, str], Counter] = lru_cache(4096)(connections.labels)
         self._step_seconds: Callable[[str, str, str], Histogram] = lru_cache(4096)(step_seconds.labels)
 
     def accepted(self, flow_id: str) -> None:
@@ -76,6 +86,16 @@ class Metrics:
     def polled(self, flow_id: str, result: str) -> None:
         """A flow's trigger looked for what is new; `result` is `ok` or `failed`."""
         self._polls(flow_id, result).inc()
+
+    def connection(self, flow_id: str, result: str) -> None:
+        """A flow's trigger is connected to its broker (`listening`), can't be (`failed`), or is no more (`lost`)."""
+        self._connections(flow_id, result).inc()
+        self._listening.labels(flow_id).set(result == "listening")
+
+    def no_connection(self, flow_id: str) -> None:
+        """A flow's trigger listens to no broker any more, and isn't to."""
+        self._listening.labels(flow_id)
+        self._listening.remove(flow_id)
 
     def attempted(self, flow_id: str, action: str, result: str, seconds: float) -> None:
         """An attempt at an action took so long; `result` is `ok` or the error's code."""

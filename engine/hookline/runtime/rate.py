@@ -23,6 +23,11 @@ class RateLimit:
         """Seconds until the next one is free; 0 where one is free now. `now` is monotonic time."""
         return max(0.0, max(self._next, now) + self._interval - self._burst - now)
 
+    def free(self, now: float) -> int:
+        """How many are free at once."""
+        # What has been added and taken away again has lost some of its last digits.
+        return max(0, int((now + self._burst - max(self._next, now)) / self._interval + 1e-9))
+
     def spend(self, now: float) -> None:
         """Count one."""
         self._next = max(self._next, now) + self._interval

@@ -1,4 +1,4 @@
-"""The triggers that start flows by themselves: schedules and polls, of the flows that are active."""
+"""The triggers that start flows by themselves: schedules, polls and what listens to brokers, of the active flows."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,8 +7,10 @@ from typing import Final
 
 from hookline.errors import StoreError
 from hookline.flows.compiled import CompiledFlow
+from hookline.model.consume import ConsumeSettings
 from hookline.model.poll import PollSettings
 from hookline.model.schedule import ScheduleSettings
+from hookline.runtime.consume_source import ConsumeSource
 from hookline.runtime.journal import STORE_RETRY
 from hookline.runtime.poll_source import PollSource
 from hookline.runtime.schedule_source import ScheduleSource
@@ -36,9 +38,7 @@ class Sources:
 
     def adopt(self, flows: Iterable[CompiledFlow]) -> None:
         """These are the flows that are active now."""
-        self._wanted = {
-            flow.id: flow for flow in flows if flow.trigger.schedule is not None or flow.trigger.poll is not None
-        }
+        self._wanted = {flow.id: flow for flow in flows if _starts_itself(flow)}
         self._changed.set()
 
     def status(self, flow_id: str) -> SourceStatus | None:
@@ -82,6 +82,8 @@ class Sources:
             return ScheduleSource(flow, trigger.schedule, settings, self._services)
         if trigger.poll is not None and isinstance(settings, PollSettings):
             return PollSource(flow, trigger.poll, settings, self._services)
+        if trigger.consumer is not None and isinstance(settings, ConsumeSettings):
+            return ConsumeSource(flow, trigger.consumer, settings, self._services)
         return None
 
     async def _keep(self, flow: CompiledFlow, source: Source) -> None:
@@ -97,3 +99,8 @@ class Sources:
                 # Whatever it is, it stops no other flow's trigger.
                 log.error("defect of a trigger; trying again", flow_id=flow.id, exc_info=True)
                 await clock.sleep(_AGAIN)
+
+
+def _starts_itself(flow: CompiledFlow) -> bool:
+    trigger = flow.trigger
+    return trigger.schedule is not None or trigger.poll is not None or trigger.consumer is not None

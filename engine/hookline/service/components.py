@@ -16,9 +16,8 @@ from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import Block
 from hookline.jsontypes import encode
 from hookline.model import durations
-from hookline.poll import PollTrigger
 from hookline.registry import Kind, Registry
-from hookline.trigger import Trigger
+from hookline.trigger import ConnectorTrigger, Trigger
 
 
 class InputView(msgspec.Struct, frozen=True):
@@ -161,7 +160,7 @@ def _block(use: str, block: Block) -> ComponentView:
 
 
 def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
-    poll = trigger if isinstance(trigger, PollTrigger) else None
+    own = trigger if isinstance(trigger, ConnectorTrigger) else None
     return _view(
         registry,
         "trigger",
@@ -169,8 +168,8 @@ def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
         trigger.title,
         trigger.description or trigger.summary,
         trigger.settings,
-        () if poll is None else poll.credential_types,
-        None if poll is None else poll.unavailable,
+        () if own is None else own.credential_types,
+        None if own is None else own.unavailable,
     )
 
 
