@@ -8,7 +8,6 @@ from hookline.consume import ConsumeTrigger, Payload
 from hookline.errors import Malformed, RequestRefused, StoreError
 from hookline.flows.compiled import CompiledFlow
 from hookline.flows.keys import arrival_scope, key_text
-from hookline.ids import derived_id
 from hookline.jsontypes import encode
 from hookline.model.consume import ConsumeSettings
 from hookline.model.message import Arrival, Envelope, Message
@@ -107,9 +106,8 @@ class Deliveries:
             key = flow.trigger.dedupe_key.text(arrival_scope(message, arrival, flow.vars))
         now = self._next()
         return Envelope(
-            execution_id=self._services.engine.new_id()
-            if key is None
-            else derived_id(held.came_at, flow.id, "consume", key),
+            # Ids are made in order, and executions of one moment run in theirs.
+            execution_id=self._services.engine.new_id(),
             flow_id=flow.id,
             message=message,
             arrival=arrival,
@@ -122,12 +120,10 @@ class Deliveries:
         )
 
     def _next(self) -> datetime:
-        """The time, a microsecond later than the last one at least: executions run in the order of these."""
+        """The time, unless the clock was put back: executions run in the order of these."""
         now = self._services.engine.clock.now()
-        if self._last is not None and now <= self._last:
-            now = self._last + datetime.resolution
-        self._last = now
-        return now
+        self._last = now if self._last is None else max(now, self._last)
+        return self._last
 
     async def _drop_files(self, received: Received) -> None:
         for attachment in received.attachments:
