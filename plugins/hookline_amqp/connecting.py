@@ -1,0 +1,66 @@
+"""Connecting to a broker."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+
+from hookline.api import StepError
+from hookline_amqp.connector import AmqpLogin
+from hookline_amqp.failures import told
+
+CONNECT: Final = 10.0
+"""Seconds in which a broker has to answer."""
+
+
+async def connect(login: AmqpLogin, name: str) -> AbstractConnection:
+    """A connection, which `name` tells from others in the broker's lists. Raises StepError."""
+    properties = {"connection_name": name}
+    with told(login.shown):
+        if login.url is not None:
+            url = login.url.get_secret_value()
+            context = _context(login) if urlsplit(url).scheme == "amqps" else None
+            return await aio_pika.connect(url, timeout=CONNECT, ssl_context=context, client_properties={**properties})
+        return await aio_pika.connect(
+            host=login.host or "",
+            port=login.port or (5671 if login.tls else 5672),
+            login=login.username,
+            password=login.password.get_secret_value(),
+            virtualhost=login.vhost,
+            ssl=login.tls,
+            ssl_context=_context(login) if login.tls else None,
+            timeout=CONNECT,
+            client_properties={**properties},
+        )
+
+
+@asynccontextmanager
+async def connected(login: AmqpLogin, name: str) -> AsyncIterator[AbstractConnection]:
+    """A connection that is closed at the end. Raises StepError."""
+    connection = await connect(login, name)
+    try:
+        yield connection
+    finally:
+        await close(connection)
+
+
+async def close(connection: AbstractConnection) -> None:
+    """Close a connection, whatever state it is in."""
+    try:
+        await connection.close()
+    except (aio_pika.exceptions.AMQPError, OSError, RuntimeError):
+        # It is lost already.
+        return
+
+
+def _context(login: AmqpLogin) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cadata=login.ca)
+    except ssl.SSLError as error:
+        raise StepError(
+            f"the credential's `ca` holds no certificates in PEM: {error.reason}", code="amqp.tls"
+        ) from None
