@@ -15,6 +15,7 @@ from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.inbox import Held, Inbox
 from hookline.runtime.interruption import cut_off
 from hookline.runtime.journal import STORE_RETRY
+from hookline.runtime.plugin_tasks import PluginCall
 from hookline.runtime.source import SourceServices, SourceStatus, sleep_until
 from hookline.runtime.step_log import TriggerLog
 from hookline.runtime.uninterrupted import uninterrupted
@@ -162,24 +163,29 @@ class ConsumeSource:
         arguments = trigger.arguments(self._settings)
         if "ctx" in trigger.leading:
             arguments["ctx"] = context
+        calls, call_of = self._services.engine.calls, {"flow_id": self._flow.id}
         try:
             # Closed in the task that goes through it: what it has entered may be left nowhere else.
-            async with aclosing(cast("AsyncGenerator[Any, None]", trigger.run(**arguments))) as deliveries:
-                async for delivery in deliveries:
-                    if not isinstance(delivery, Delivery):
-                        return self._defect(f"it yielded {type(delivery).__name__}, and no Delivery")
-                    self._is_listening()
-                    await inbox.put(Held(delivery, self._clock.now()))
+            with PluginCall(calls, "trigger", trigger.name, call_of):
+                async with aclosing(cast("AsyncGenerator[Any, None]", trigger.run(**arguments))) as deliveries:
+                    async for delivery in deliveries:
+                        if not isinstance(delivery, Delivery):
+                            return self._defect(f"it yielded {type(delivery).__name__}, and no Delivery")
+                        self._is_listening()
+                        await inbox.put(Held(delivery, self._clock.now()))
             return self._defect("it ended; it is to yield for as long as it is connected, and to raise StepError else")
         except StepError as error:
             return _Failed(f"{error.error_code}: {error.message}", error.retry_after)
         except (StoreError, CredentialError) as error:
             return _Failed(error.message)
-        except (Exception, asyncio.CancelledError, SystemExit) as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and cut_off():
                 raise
             # What else it raises is a defect of its connector, which must not end the engine.
-            self._services.engine.log.error("connector defect", trigger=trigger.name, exc_info=True)
+            plugin = self._services.describe(trigger.name)
+            self._services.engine.log.error("connector defect", trigger=trigger.name, plugin=plugin, exc_info=True)
             return self._defect(f"{type(error).__name__}: {error}")
         finally:
             inbox.close()
@@ -314,6 +320,7 @@ class ConsumeSource:
         )
 
     def _defect(self, message: str) -> _Failed:
+        self._services.engine.calls.fault("trigger", self._trigger.name, "defect")
         return _Failed(f"{self._trigger.name} of {self._services.describe(self._trigger.name)} has a defect: {message}")
 
 

@@ -46,6 +46,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        faults = Counter(
+            "hookline_plugin_faults",
+            "What plugins did and mustn't: `defect`, `leaked_task`, `blocked_loop`.",
+            ["plugin", "fault"],
+            registry=self.registry,
+        )
         self._queue_depth = Gauge(
             "hookline_queue_depth", "Executions queued, by flow.", ["flow"], registry=self.registry
         )
@@ -65,6 +71,7 @@ class Metrics:
         self._ended: Callable[[str, State], Counter] = lru_cache(4096)(ended.labels)
         self._polls: Callable[[str, str], Counter] = lru_cache(4096)(polls.labels)
         self._connections: Callable[[str, str], Counter] = lru_cache(4096)(connections.labels)
+        self._faults: Callable[[str, str], Counter] = lru_cache(4096)(faults.labels)
         self._step_seconds: Callable[[str, str, str], Histogram] = lru_cache(4096)(step_seconds.labels)
 
     def accepted(self, flow_id: str) -> None:
@@ -96,6 +103,10 @@ class Metrics:
         """A flow's trigger listens to no broker any more, and isn't to."""
         self._listening.labels(flow_id)
         self._listening.remove(flow_id)
+
+    def faulted(self, plugin: str, fault: str) -> None:
+        """A plugin did something that it mustn't: `defect`, `leaked_task` or `blocked_loop`."""
+        self._faults(plugin, fault).inc()
 
     def attempted(self, flow_id: str, action: str, result: str, seconds: float) -> None:
         """An attempt at an action took so long; `result` is `ok` or the error's code."""
