@@ -1,13 +1,14 @@
 """Connecting to a broker."""
 
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import InvalidFrameError
 
 from hookline.api import StepError
 from hookline_amqp.connector import AmqpLogin
@@ -20,7 +21,7 @@ CONNECT: Final = 10.0
 async def connect(login: AmqpLogin, name: str) -> AbstractConnection:
     """A connection, which `name` tells from others in the broker's lists. Raises StepError."""
     properties = {"connection_name": name}
-    with told(login.shown):
+    with told(login.shown), _vhost_told(login.shown):
         if login.url is not None:
             url = login.url.get_secret_value()
             context = _context(login) if urlsplit(url).scheme == "amqps" else None
@@ -29,7 +30,7 @@ async def connect(login: AmqpLogin, name: str) -> AbstractConnection:
             host=login.host or "",
             port=login.port or (5671 if login.tls else 5672),
             login=login.username,
-            password=login.password.get_secret_value(),
+            password="guest" if login.password is None else login.password.get_secret_value(),
             virtualhost=login.vhost,
             ssl=login.tls,
             ssl_context=_context(login) if login.tls else None,
@@ -55,6 +56,21 @@ async def close(connection: AbstractConnection) -> None:
     except (aio_pika.exceptions.AMQPError, OSError, RuntimeError):
         # It is lost already.
         return
+
+
+@contextmanager
+def _vhost_told(where: str) -> Iterator[None]:
+    """The library takes a broker's refusal to open a virtual host for a frame that it doesn't expect."""
+    try:
+        yield
+    except InvalidFrameError as error:
+        if "Connection.Close" not in str(error):
+            raise
+        raise StepError(
+            f"{where} lets nobody in: there is no such virtual host, or the user may not use it, or it has as many "
+            "connections as it takes",
+            code="amqp.access",
+        ) from error
 
 
 def _context(login: AmqpLogin) -> ssl.SSLContext:

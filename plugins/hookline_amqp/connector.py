@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import Connector
+from hookline_amqp.about import DESCRIPTION, ERRORS, EXAMPLE
 
 SCHEMES: Final = ("amqp", "amqps")
 
@@ -18,13 +19,13 @@ class AmqpLogin(BaseModel):
 
     url: SecretStr | None = Field(
         default=None,
-        description="All of it: `amqp://user:password@host:5672/vhost`, with `amqps:` for TLS. The other values but `ca` "
-        "aren't given then.",
+        description="All of it: `amqp://user:password@host:5672/vhost`, with `amqps:` for TLS. Of the others only `ca` "
+        "may be given then.",
     )
     host: str | None = Field(default=None, description="The broker's host, where there is no `url`.")
     port: int | None = Field(default=None, gt=0, lt=65536, description="Its port; 5672, and 5671 with TLS, by default.")
     username: str = Field(default="guest", description="Who logs in.")
-    password: SecretStr = Field(default=SecretStr("guest"), description="The password.")
+    password: SecretStr | None = Field(default=None, description="The password; that of `guest` by default.")
     vhost: str = Field(default="/", description="The virtual host.")
     tls: bool = Field(default=False, description="Whether the connection is encrypted.")
     ca: str | None = Field(
@@ -58,5 +59,9 @@ amqp = Connector(
     "amqp",
     title="AMQP",
     credential=AmqpLogin,
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+    extra="amqp",
     unavailable=None if find_spec("aio_pika") else "pip install 'hookline[amqp]'",
 )

@@ -55,7 +55,8 @@ def _headers(message: AbstractIncomingMessage) -> dict[str, str]:
     made = {str(name): _text(value) for name, value in (message.headers or {}).items()}
     for name in _PROPERTIES:
         value = getattr(message, name)
-        if value not in (None, ""):
+        # The library has 0 where no priority is given.
+        if value not in (None, "", 0):
             made[name.replace("_", "-")] = _text(value)
     if message.expiration is not None:
         made["expiration"] = _text(message.expiration)

@@ -81,10 +81,13 @@ def as_step_error(error: BaseException | None, where: str, *, sent: bool = False
 
 
 def _tls(error: BaseException) -> bool:
+    # Exceptions may be each other's context.
+    causes: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None and cause not in causes:
         if isinstance(cause, ssl.SSLError):
             return True
+        causes.append(cause)
         cause = cause.__cause__ or cause.__context__
     return False
 

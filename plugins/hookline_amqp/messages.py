@@ -28,8 +28,8 @@ async def messages(
     refused: Annotated[
         Literal["reject", "acknowledge"],
         Field(
-            description="What the broker is told of a message that the flow refuses: `reject` lets it go to the queue's "
-            "dead-letter exchange; `acknowledge` drops it."
+            description="What the broker is told of a message that the flow refuses: `reject` lets it go to the "
+            "queue's dead-letter exchange; `acknowledge` drops it."
         ),
     ] = "reject",
 ) -> AsyncIterator[Delivery]:

@@ -90,7 +90,7 @@ async def publish(
     try:
         message = aio_pika.Message(
             data,
-            headers={name: _header(value) for name, value in (headers or {}).items()},
+            headers=_table(headers or {}),
             content_type=content_type or its_type,
             message_id=known_by,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT if persistent else aio_pika.DeliveryMode.NOT_PERSISTENT,
@@ -146,11 +146,18 @@ def _attachment(ctx: Context[AmqpLogin], wanted: str | dict[str, JsonValue]) -> 
     return found[0]
 
 
+def _table(values: Mapping[str, JsonValue]) -> dict[str, Any]:
+    for name in values:
+        if len(name.encode()) > _SHORT:
+            raise ValueError(f"the header {name[:40]!r}… has a name of more than {_SHORT} bytes")
+    return {name: _header(value) for name, value in values.items()}
+
+
 def _header(value: JsonValue) -> Any:
     """A header's value as AMQP has them: whole numbers up to 64 bits, fractions of double precision."""
     match value:
         case dict():
-            return {name: _header(each) for name, each in value.items()}
+            return _table(value)
         case list():
             return [_header(each) for each in value]
         case str() | bool() | None:

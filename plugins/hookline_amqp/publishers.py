@@ -7,6 +7,7 @@ from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from hookline.api import Unavailable
 from hookline_amqp.connecting import close, connect
 from hookline_amqp.connector import AmqpLogin
 from hookline_amqp.failures import told
@@ -49,7 +50,8 @@ class Publisher:
             if channel is not None:
                 yield channel
                 return
-            own = await self._open(await self._connected())
+            async with self._opening:
+                own = await self._new_channel()
             try:
                 yield own
             finally:
@@ -70,19 +72,23 @@ class Publisher:
         if channel is not None and not channel.is_closed:
             return channel
         async with self._opening:
-            connection = await self._connection_now()
             channel = self._channels.get(exchange)
             if channel is not None and not channel.is_closed:
                 return channel
             self._channels = {name: each for name, each in self._channels.items() if not each.is_closed}
             if len(self._channels) >= CHANNELS:
                 return None
-            channel = self._channels[exchange] = await self._open(connection)
+            channel = self._channels[exchange] = await self._new_channel()
             return channel
 
-    async def _connected(self) -> AbstractConnection:
-        async with self._opening:
-            return await self._connection_now()
+    async def _new_channel(self) -> AbstractChannel:
+        connection = await self._connection_now()
+        try:
+            return await self._open(connection)
+        except Unavailable:
+            # It may be lost without having said so; nothing has been sent over it.
+            await self.close()
+            return await self._open(await self._connection_now())
 
     async def _connection_now(self) -> AbstractConnection:
         if self._connection is None or not self._connection.connected.is_set():
@@ -105,7 +111,7 @@ class Publishers:
 
     async def of(self, login: AmqpLogin) -> Publisher:
         """The one for a credential: those of its values that were used last stay."""
-        key = repr((login.url and login.url.get_secret_value(), login.password.get_secret_value(), login))
+        key = repr([secret and secret.get_secret_value() for secret in (login.url, login.password)] + [login])
         found = self._made.pop(key, None) or Publisher(login)
         # Those that were used last stand last.
         self._made[key] = found

@@ -28,7 +28,6 @@ from hookline.runtime.staged_state import StagedState
 from hookline.runtime.step_entry import Given
 from hookline.runtime.step_log import StepLog
 
-
 LARGEST_RESULT: Final = 64_000_000
 """Bytes of JSON that the result of a plugin's action may have."""
 _LONG_TEXT: Final = 1_000_000

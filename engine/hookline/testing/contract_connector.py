@@ -15,6 +15,7 @@ from hookline.http import Response
 from hookline.jsontypes import encode
 from hookline.model.secret_values import secret_values
 from hookline.quality import Level, lacking
+from hookline.runtime.resources import EngineResources
 from hookline.testing.fake_http import Failing, FakeHttp, NotRecorded
 from hookline.testing.harness import Harness, plugin_of
 
@@ -34,7 +35,7 @@ class ConnectorContract:
 
     connector: ClassVar[Connector]
     calls: ClassVar[Mapping[str, Mapping[str, Any]]]
-    """For each action and each poll, by its full name, settings with which it runs."""
+    """For each action and each trigger, by its full name, settings with which it runs."""
     credential: ClassVar[Mapping[str, Any] | None] = None
     """Values of the connector's credential."""
     level: ClassVar[Level] = "silver"
@@ -45,7 +46,7 @@ class ConnectorContract:
 
     @pytest.fixture
     async def harness(self) -> AsyncIterator[Harness]:
-        """Runs the connector's actions and polls."""
+        """Runs the connector's actions and triggers."""
         harness = Harness(discover(extra_plugins=[plugin_of(self.connector)], found=_engine_plugins()))
         yield harness
         await harness.close()
@@ -54,9 +55,9 @@ class ConnectorContract:
         missing = [f"{rule.code} ({rule.level}): {text}" for rule, text in lacking(self.connector, self.level)]
         assert missing == []
 
-    def test_there_is_a_call_of_each_action_and_each_poll(self) -> None:
+    def test_there_is_a_call_of_each_action_and_each_trigger(self) -> None:
         named = {action.name for action in self.connector.actions.values()}
-        named |= {poll.name for poll in self.connector.polls.values()}
+        named |= {trigger.name for trigger in self.connector.triggers.values()}
         assert set(self.calls) == named
 
     def test_its_example_is_a_flow_without_mistakes(self) -> None:
@@ -106,6 +107,9 @@ class ConnectorContract:
             assert running.done(), f"{name} goes on although it was cancelled"
             # One that asks nothing has ended before.
             assert running.cancelled() or not http.asked.is_set(), f"{name} takes its cancellation for something else"
+            # What is kept open may go on until it is closed.
+            await harness.resources.close()
+            harness.resources = EngineResources()
             left = {task for task in asyncio.all_tasks() - before if not task.done()}
             assert left == set(), f"{name} left tasks behind"
 
@@ -113,6 +117,9 @@ class ConnectorContract:
         settings = self.calls[name]
         if name in {poll.name for poll in self.connector.polls.values()}:
             return await harness.run_poll(name, credential=self.credential, **settings)
+        if name in {consumer.name for consumer in self.connector.consumers.values()}:
+            # That it listens is all there is, where nobody sends anything.
+            return await harness.run_consumer(name, 0, credential=self.credential, timeout=_LONG, **settings)
         return await harness.run_action(name, credential=self.credential, with_=settings)
 
     async def _fails_well(self, harness: Harness, name: str) -> None:
