@@ -13,7 +13,6 @@ from contextlib import contextmanager
 
 from aio_pika import exceptions
 from aiormq import exceptions as lower
-from pamqp.exceptions import PAMQPException
 
 from hookline.api import AuthExpired, StepError, Unavailable
 
@@ -33,14 +32,7 @@ def told(where: str, *, sent: bool = False) -> Iterator[None]:
             raise
         # The library cancels what waits on a connection that is lost.
         raise Unavailable(f"{where}: the connection is lost", code="amqp.connection", outcome_unknown=sent) from error
-    except (
-        exceptions.AMQPError,
-        exceptions.ChannelInvalidStateError,
-        PAMQPException,
-        OSError,
-        TimeoutError,
-        RuntimeError,
-    ) as error:
+    except (*exceptions.CONNECTION_EXCEPTIONS, TimeoutError) as error:
         raise as_step_error(error, where, sent=sent) from error
 
 

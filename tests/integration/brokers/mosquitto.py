@@ -25,7 +25,13 @@ class Mosquitto:
         self._program = need_program("Mosquitto", "mosquitto")
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(exist_ok=True)
-        given = [f"listener {self.port} 127.0.0.1", "user root", "persistence true", f"persistence_location {folder}/", *lines]
+        given = [
+            f"listener {self.port} 127.0.0.1",
+            "user root",
+            "persistence true",
+            f"persistence_location {folder}/",
+            *lines,
+        ]
         (folder / "mosquitto.conf").write_text("\n".join(given) + "\n")
 
     def start(self) -> None:
