@@ -228,26 +228,33 @@ async def test_another_client_of_the_same_id_is_named(broker: Broker) -> None:
     assert caught.value.error_code == "mqtt.client_id"
 
 
-async def test_a_lost_connection_ends_the_trigger_and_publishing_goes_on(broker: Broker) -> None:
+async def test_a_lost_connection_ends_the_trigger_and_publishing_goes_on(harness: Harness, broker: Broker) -> None:
     async with proxy_to(1883) as proxy:
-        broker.login["port"] = proxy.port  # type: ignore[assignment]
-        listening = asyncio.create_task(broker.take(1))
-        await broker.publish("x", json=1, qos=0)
-        await asyncio.sleep(0.1)
-        connections = proxy.connections
-        assert connections == 2
+        through: dict[str, Any] = {**broker.login, "port": proxy.port}
+        topic = f"{broker.topic}/a"
+
+        async def publish(n: int) -> None:
+            await harness.run_action("mqtt.publish", credential=through, with_={"topic": topic, "json": n})
+
+        await publish(1)
+        listening = asyncio.create_task(
+            harness.run_consumer("mqtt.messages", 1, credential=through, topics=[topic], timeout=10)
+        )
+        async with asyncio.timeout(5):
+            while proxy.connections < 2:  # noqa: ASYNC110 - it is a broker's
+                await asyncio.sleep(0.01)
         proxy.refuses = True
         proxy.cut()
-        (came,) = await listening
-        assert came.body == 1, "what came before is taken"
-        for _ in range(2):
+        with pytest.raises(Unavailable) as lost:
+            await listening
+        assert lost.value.error_code == "mqtt.connection"
+        for n in range(2):
             with pytest.raises(Unavailable) as caught:
-                await broker.publish("x", json=1)
+                await publish(n)
             assert caught.value.error_code == "mqtt.connection"
         proxy.refuses = False
-        await broker.publish("x", json=1)
-        del broker.login["port"]
-        await broker.harness.resources.close()
+        await publish(2)
+        await harness.resources.close()
 
 
 @pytest.mark.parametrize(
