@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field, create_model
 
+from hookline.consume import ConsumeTrigger, Delivery
 from hookline.errors import PluginError
 from hookline.jsontypes import JsonValue
 from hookline.logger import Log as Log
+from hookline.model.consume import ConsumeSettings
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
@@ -29,6 +31,7 @@ from hookline.poll import Identity, Polled, PollTrigger
 from hookline.probe import Probe, read_probe
 from hookline.signature import read_signature, setting_name
 from hookline.subscription import Subscribe, WebhookFunctions, WebhookTrigger
+from hookline.trigger import ConnectorTrigger
 from hookline.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
+G = TypeVar("G", bound=Callable[..., AsyncIterator[Delivery]])
 P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
 V = TypeVar("V", bound=Verifier)
 L = TypeVar("L", bound=Lister)
@@ -271,13 +275,14 @@ class Connector:
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
         self.webhooks: dict[str, WebhookTrigger] = {}
+        self.consumers: dict[str, ConsumeTrigger] = {}
         self.verifier: Verifier | None = None
         self.option_lists = OptionLists()
 
     @property
-    def triggers(self) -> Mapping[str, PollTrigger | WebhookTrigger]:
-        """All of its triggers, by name."""
-        return {**self.polls, **self.webhooks}
+    def triggers(self) -> dict[str, ConnectorTrigger]:
+        """All its triggers."""
+        return {**self.polls, **self.webhooks, **self.consumers}
 
     @typing.overload
     def action(self, function: F, /) -> F: ...
@@ -411,6 +416,27 @@ class Connector:
         if full in self.triggers:
             raise PluginError(f"connector {self.name!r} has two triggers named {full!r}")
 
+    @typing.overload
+    def consume(self, function: G, /) -> G: ...
+    @typing.overload
+    def consume(self, /, *, name: str | None = None) -> Callable[[G], G]: ...
+
+    def consume(self, function: G | None = None, /, *, name: str | None = None) -> G | Callable[[G], G]:
+        """Make an async generator a trigger that listens to a broker; used as `@acme.consume`.
+
+        Its first parameter may be `ctx`, a `ConsumeContext`; the others are the trigger's settings. It yields a
+        `Delivery` for each message, for as long as it is connected, and raises StepError where it isn't any more.
+        Raises PluginError for a function that can't be one, naming it.
+        """
+
+        def add(function: G) -> G:
+            trigger = self._read_consumer(function, name or function.__name__)
+            self._check_new(trigger.name)
+            self.consumers[trigger.name] = trigger
+            return function
+
+        return add if function is None else add(function)
+
     def verify(self, function: V, /) -> V:
         """Make an async function what says whether a credential works; used as `@acme.verify`.
 
@@ -462,6 +488,32 @@ class Connector:
             unavailable=self.unavailable,
             identity=read.marked(Identity),
             options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
+        )
+
+    def _read_consumer(self, function: Callable[..., AsyncIterator[Delivery]], short: str) -> ConsumeTrigger:
+        full = self._full(short)
+        read = read_signature(function, "a trigger that consumes", ("ctx",), generators=True)
+        if not inspect.isasyncgenfunction(function):
+            where = f"{function.__module__}.{function.__qualname__}"
+            raise PluginError(f"{where} must be an async generator to be a trigger that consumes: it yields deliveries")
+        taken = sorted(ConsumeSettings.model_fields.keys() & {setting_name(name) for name in read.parameters.values()})
+        if taken:
+            raise PluginError(
+                f"trigger {full!r}: a setting can't be named {taken[0]!r}: every consumer has one already"
+            )
+        return ConsumeTrigger(
+            name=full,
+            title=read.summary or full,
+            settings=read.settings_besides(full, ConsumeSettings),
+            summary=read.summary,
+            description=read.description,
+            run=function,
+            leading=read.leading,
+            parameters=read.parameters,
+            credential=self.credential,
+            credential_types=self._credential_types(),
+            needs_credential=read.needs_credential(),
+            unavailable=self.unavailable,
         )
 
     def _full(self, short: str) -> str:

@@ -8,8 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.connector import Action, Connector
-from hookline.poll import PollTrigger
-from hookline.subscription import WebhookTrigger
+from hookline.trigger import ConnectorTrigger
 
 Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
@@ -153,6 +152,6 @@ def level_of(connector: Connector) -> Level | None:
     return reached
 
 
-def _parts(connector: Connector) -> Iterator[Action | PollTrigger | WebhookTrigger]:
+def _parts(connector: Connector) -> Iterator[Action | ConnectorTrigger]:
     yield from connector.actions.values()
     yield from connector.triggers.values()

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from hookline.logger import Log
 from hookline.model.webhook import SubscribedSettings
-from hookline.trigger import Trigger
+from hookline.trigger import ConnectorTrigger
 
 if TYPE_CHECKING:
     from hookline.http import HttpClient
@@ -73,7 +73,7 @@ Renew = Callable[[SubscriptionContext[Any]], Awaitable[Subscription | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookTrigger(Trigger):
+class WebhookTrigger(ConnectorTrigger):
     """Started by requests to `/hook/<flow id>` that a provider sends, with which the engine has subscribed."""
 
     settings: type[SubscribedSettings] = SubscribedSettings
@@ -95,14 +95,6 @@ class WebhookTrigger(Trigger):
     """The longest time for one call; then it failed, and is tried again."""
     own: type[BaseModel] = BaseModel
     """The model of the settings that are the trigger's own."""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    """From each field of `own` to the parameter of `subscribe` that it fills."""
-    credential: type[BaseModel] | None = None
-    credential_types: tuple[str, ...] = ()
-    """Names of the credential types that it takes; empty where it takes none."""
-    needs_credential: bool = False
-    unavailable: str | None = None
-    """Why it can't be used here, with the remedy; None where it can."""
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The keyword arguments for `subscribe`, of JSON of its own settings. Raises pydantic's ValidationError."""

@@ -17,6 +17,7 @@ from hookline.connector import (
     Shown,
     Signal,
 )
+from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
 from hookline.errors import (
     AuthExpired,
     CannotVerify,
@@ -75,8 +76,11 @@ __all__ = [
     "CannotVerify",
     "Check",
     "Connector",
+    "ConsumeContext",
+    "ConsumeTrigger",
     "Context",
     "Count",
+    "Delivery",
     "Duration",
     "Expression",
     "ExpressionError",
@@ -106,6 +110,7 @@ __all__ = [
     "OptionsContext",
     "PassesWhere",
     "Pause",
+    "Payload",
     "PollContext",
     "PollTrigger",
     "Polled",

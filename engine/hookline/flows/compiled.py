@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hookline.consume import ConsumeTrigger
 from hookline.errors import SchemaViolation
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.wait import WaitNode
@@ -13,6 +14,7 @@ from hookline.flows.body_schema import BodySchema
 from hookline.flows.keys import Key
 from hookline.flows.redaction import Redaction
 from hookline.flows.waits import WaitPlace
+from hookline.model.consume import ConsumeSettings
 from hookline.model.flow import FlowDocument
 from hookline.model.poll import PollSettings
 from hookline.model.schedule import Schedule, ScheduleSettings
@@ -43,7 +45,7 @@ class CompiledTrigger:
     """None where nothing is verified, or requests don't start the flow."""
     scheme_settings: BaseModel | None
     credential: str | None
-    """The name of the one that verifies, or with which it polls or subscribes."""
+    """The name of the one that verifies, or that a trigger uses which the engine runs or subscribes."""
     dedupe_key: Key | None
     schedule: Schedule | None = None
     """When it fires, where the clock starts the flow."""
@@ -51,6 +53,8 @@ class CompiledTrigger:
     """What looks, where what it finds starts the flow."""
     subscribes: Subscribes | None = None
     """What lets a provider send, where its requests start the flow; their secret is the engine's to know."""
+    consumer: ConsumeTrigger | None = None
+    """What listens to a broker, where its messages start the flow."""
 
     @property
     def one_at_a_time(self) -> bool:
@@ -96,4 +100,5 @@ class CompiledFlow:
     def exact(self) -> bool:
         """Fractions are Decimals wherever its executions see one."""
         settings = self.trigger.webhook or self.trigger.settings
-        return isinstance(settings, WebhookSettings | PollSettings) and settings.numbers == "exact"
+        kinds = WebhookSettings | PollSettings | ConsumeSettings
+        return isinstance(settings, kinds) and settings.numbers == "exact"

@@ -11,11 +11,10 @@ from hookline.expressions import RESERVED
 from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import Block
 from hookline.model.flow import BLOCKS, EXPRESSION_SCHEMA, STEPS, ActionStep, FlowDocument
-from hookline.poll import PollTrigger
 from hookline.registry import Registry
 from hookline.scheme import Scheme
 from hookline.subscription import WebhookTrigger
-from hookline.trigger import RequestTrigger, Trigger
+from hookline.trigger import ConnectorTrigger, RequestTrigger, Trigger
 
 _EXPRESSION: Final = {"$ref": "#/$defs/Expression"}
 _STEP: Final = {"$ref": "#/$defs/Step"}
@@ -174,11 +173,10 @@ def _trigger(trigger: Trigger, definitions: dict[str, Any]) -> dict[str, Any]:
         settings = _open(settings)
         for name in [each for each in definitions if each.startswith(f"{trigger.name}.")]:
             definitions[name] = _open(definitions[name])
-    connected = trigger if isinstance(trigger, PollTrigger | WebhookTrigger) else None
-    takes = connected is not None and bool(connected.credential_types)
+    takes = isinstance(trigger, ConnectorTrigger) and bool(trigger.credential_types)
     then: dict[str, Any] = {"properties": {"with": settings} | ({} if takes else {"credential": {"type": "null"}})}
     required = ["with"] if settings.get("required") else []
-    required += ["credential"] if connected is not None and connected.needs_credential else []
+    required += ["credential"] if isinstance(trigger, ConnectorTrigger) and trigger.needs_credential else []
     return then | {"required": required} if required else then
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from hookline.consume import ConsumeTrigger
 from hookline.errors import ExpressionError, Problem
 from hookline.expressions import Expressions, Template
 from hookline.flows.compiled import CompiledTrigger, Subscribes
@@ -18,7 +19,7 @@ from hookline.model.webhook import WebhookSettings
 from hookline.poll import PollTrigger
 from hookline.registry import Registry
 from hookline.subscription import WebhookTrigger
-from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
+from hookline.trigger import ConnectorTrigger, RequestTrigger, ScheduleTrigger, Trigger
 
 _SETTINGS: Final = "/trigger/with"
 _VERIFY: Final = f"{_SETTINGS}/verify"
@@ -48,8 +49,10 @@ def compile_trigger(
             trigger, raw.get("credential"), given, registry, expressions, check_references, vars
         )
     else:
-        compiled, credential, problems = _own(trigger, raw.get("credential"), given, expressions, vars)
-    if not isinstance(trigger, PollTrigger | WebhookTrigger) or not trigger.credential_types:
+        compiled, credential, problems = _own(
+            trigger, raw.get("credential"), given, expressions, check_references, vars
+        )
+    if not isinstance(trigger, ConnectorTrigger) or not trigger.credential_types:
         problems += _unwanted_credential(trigger, raw.get("credential"))
     if any(problem.severity == "error" for problem in problems):
         compiled = None
@@ -57,21 +60,35 @@ def compile_trigger(
 
 
 def _own(
-    trigger: Trigger, credential: Any, given: dict[str, Any], expressions: Expressions, vars: Mapping[str, Any]
+    trigger: Trigger,
+    credential: Any,
+    given: dict[str, Any],
+    expressions: Expressions,
+    check_references: Callable[[Template], list[Problem]],
+    vars: Mapping[str, Any],
 ) -> tuple[CompiledTrigger | None, CredentialUse | None, list[Problem]]:
-    """A trigger that no request starts. Its settings may read `vars`."""
+    """A trigger that no request starts. Its settings may read `vars`; the key of a broker's message reads that."""
+    consumer = trigger if isinstance(trigger, ConsumeTrigger) else None
+    key_source = None if consumer is None else given.get("dedupe_key")
+    given = {name: value for name, value in given.items() if consumer is None or name != "dedupe_key"}
     template, problems = expressions.template(given, _SETTINGS)
     value: Any = given
     if not problems and not template.constant:
         value, problems = _resolved(template, vars)
+    if key_source is not None and not problems:
+        value = {**value, "dedupe_key": key_source}
     settings: BaseModel | None = None
     if not problems:
         try:
             settings = trigger.settings.model_validate(value)
         except ValidationError as error:
             problems += model_problems(trigger.settings, value, _SETTINGS, error)
+    dedupe_key = None
+    if consumer is not None:
+        dedupe_key, found = _dedupe_key({"dedupe_key": key_source}, expressions, check_references, NOTHING)
+        problems += found
     use_of_credential = None
-    if isinstance(trigger, PollTrigger):
+    if isinstance(trigger, ConnectorTrigger):
         use_of_credential, found = _credential(trigger, credential)
         problems += found
     if settings is None:
@@ -83,7 +100,8 @@ def _own(
         scheme=None,
         scheme_settings=None,
         credential=use_of_credential.name if use_of_credential is not None else None,
-        dedupe_key=None,
+        dedupe_key=dedupe_key,
+        consumer=consumer,
         schedule=trigger.schedule(settings) if isinstance(trigger, ScheduleTrigger) else None,
         poll=trigger if isinstance(trigger, PollTrigger) else None,
     )
@@ -147,7 +165,7 @@ def _subscribing(
     return compiled, use_of_credential, [*problems, *mislabelled(signed[0], webhook, _SETTINGS)]
 
 
-def _credential(trigger: PollTrigger | WebhookTrigger, name: Any) -> tuple[CredentialUse | None, list[Problem]]:
+def _credential(trigger: ConnectorTrigger, name: Any) -> tuple[CredentialUse | None, list[Problem]]:
     types = trigger.credential_types
     problems: list[Problem] = []
     if trigger.unavailable is not None:

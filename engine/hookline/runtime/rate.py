@@ -33,6 +33,11 @@ class RateLimit:
         """Whether there was one too many just now: more come than the rate lets in."""
         return now < self._pressed_until
 
+    def free(self, now: float) -> int:
+        """How many are free at once."""
+        # What has been added and taken away again has lost some of its last digits.
+        return max(0, int((now + self._burst - max(self._next, now)) / self._interval + 1e-9))
+
     def spend(self, now: float) -> None:
         """Count one."""
         self._next = max(self._next, now) + self._interval

@@ -1,4 +1,4 @@
-"""What flows' triggers do by themselves: schedules and polls of those that are active, and subscriptions."""
+"""What flows' triggers do by themselves: schedules, polls and brokers of those that are active, and subscriptions."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
@@ -8,8 +8,10 @@ from typing import Final, Literal, TypeAlias
 
 from hookline.errors import StoreError
 from hookline.flows.compiled import CompiledFlow
+from hookline.model.consume import ConsumeSettings
 from hookline.model.poll import PollSettings
 from hookline.model.schedule import ScheduleSettings
+from hookline.runtime.consume_source import ConsumeSource
 from hookline.runtime.journal import STORE_RETRY
 from hookline.runtime.poll_source import PollSource
 from hookline.runtime.schedule_source import ScheduleSource
@@ -56,7 +58,7 @@ class Sources:
         wanted: dict[_Key, _Wanted] = {
             ("own", flow.id): _Wanted(flow.version, partial(self._source, flow))
             for flow in active
-            if flow.trigger.schedule is not None or flow.trigger.poll is not None
+            if _starts_itself(flow)
         }
         for flow_id, asked in self._subscribing.asked((*active, *paused), broken).items():
             make = partial(self._subscribing.source, flow_id, asked, self._services)
@@ -105,6 +107,8 @@ class Sources:
             return ScheduleSource(flow, trigger.schedule, settings, self._services)
         if trigger.poll is not None and isinstance(settings, PollSettings):
             return PollSource(flow, trigger.poll, settings, self._services)
+        if trigger.consumer is not None and isinstance(settings, ConsumeSettings):
+            return ConsumeSource(flow, trigger.consumer, settings, self._services)
         return None
 
     async def _keep(self, flow_id: str, source: Source) -> None:
@@ -120,3 +124,8 @@ class Sources:
                 # Whatever it is, it stops no other flow's trigger.
                 log.error("defect of a trigger; trying again", flow_id=flow_id, exc_info=True)
                 await clock.sleep(_AGAIN)
+
+
+def _starts_itself(flow: CompiledFlow) -> bool:
+    trigger = flow.trigger
+    return trigger.schedule is not None or trigger.poll is not None or trigger.consumer is not None

@@ -19,11 +19,9 @@ from hookline.flows.types.result import output_text
 from hookline.jsontypes import encode
 from hookline.model import durations
 from hookline.options import Choices
-from hookline.poll import PollTrigger
 from hookline.quality import level_of
 from hookline.registry import Kind, Registry
-from hookline.subscription import WebhookTrigger
-from hookline.trigger import Trigger
+from hookline.trigger import ConnectorTrigger, Trigger
 
 _NO_OPTIONS: Final[Mapping[str, Choices]] = {}
 
@@ -198,7 +196,7 @@ def _block(use: str, block: Block) -> ComponentView:
 
 
 def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
-    connected = trigger if isinstance(trigger, PollTrigger | WebhookTrigger) else None
+    own = trigger if isinstance(trigger, ConnectorTrigger) else None
     return _view(
         registry,
         "trigger",
@@ -206,9 +204,9 @@ def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
         trigger.title,
         trigger.description or trigger.summary,
         trigger.settings,
-        () if connected is None else connected.credential_types,
-        None if connected is None else connected.unavailable,
-        trigger.options if isinstance(trigger, PollTrigger) else _NO_OPTIONS,
+        () if own is None else own.credential_types,
+        None if own is None else own.unavailable,
+        _NO_OPTIONS if own is None else own.options,
     )
 
 

@@ -20,11 +20,11 @@ from hookline.http import HttpClient
 from hookline.model.webhook import RequestSettings
 from hookline.ports import Blobs
 from hookline.runtime.aside import Aside
+from hookline.runtime.bodies.media import QUERY, check_media, read_media
+from hookline.runtime.bodies.received import Received
 from hookline.scheme import Answer, SignedRequest, Verified
 from hookline.service.bodies.codings import content_codings
-from hookline.service.bodies.media import QUERY, check_media, read_media
 from hookline.service.bodies.reader import BodyReader, Limits
-from hookline.service.bodies.received import Received
 from hookline.service.clients import Address, Clients, ForwardedHeader, Networks, check_address
 from hookline.service.exchange import HookRequest
 from hookline.service.methods import allow

@@ -16,6 +16,7 @@ from hookline.http import Response
 from hookline.jsontypes import encode
 from hookline.model.secret_values import secret_values
 from hookline.quality import Level, lacking
+from hookline.runtime.resources import EngineResources
 from hookline.testing.fake_http import Answered, Asked, Failing, FakeHttp, NotRecorded
 from hookline.testing.harness import SUBSCRIPTION_SECRET, Harness, plugin_of
 
@@ -130,6 +131,9 @@ class ConnectorContract:
             assert running.done(), f"{name} goes on although it was cancelled"
             # One that asks nothing has ended before.
             assert running.cancelled() or not http.asked.is_set(), f"{name} takes its cancellation for something else"
+            # What is kept open may go on until it is closed.
+            await harness.resources.close()
+            harness.resources = EngineResources()
             left = {task for task in asyncio.all_tasks() - before if not task.done()}
             assert left == set(), f"{name} left tasks behind"
 
@@ -145,6 +149,10 @@ class ConnectorContract:
                 if self.connector.webhooks[name].renew is not None:
                     renew = partial(harness.run_renew, name, known[name], credential=self.credential)
                     runs[f"{name}, renewing"] = renew
+            elif name in {consumer.name for consumer in self.connector.consumers.values()}:
+                # That it listens is all there is, where nobody sends anything.
+                listen = partial(harness.run_consumer, name, 0, credential=self.credential, timeout=_LONG, **settings)
+                runs[name] = listen
             elif name in {poll.name for poll in self.connector.polls.values()}:
                 runs[name] = partial(harness.run_poll, name, credential=self.credential, **settings)
             else:

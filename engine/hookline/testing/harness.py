@@ -1,25 +1,31 @@
-"""Running one action, one poll or one subscription of a plugin, without an engine."""
+"""Running one action or one trigger of a plugin, without an engine."""
 
+import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
 from hookline.connector import Connector, Context, Reply
+from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
 from hookline.errors import ConfigError, StepError
 from hookline.flow_values import check_key, packed
 from hookline.flows.types.promise import broken
 from hookline.http import HttpClient
 from hookline.ids import idempotency_key
 from hookline.jsontypes import JsonValue
-from hookline.model.message import Message
+from hookline.model.consume import ConsumeSettings
+from hookline.model.message import Attachment, Message
 from hookline.model.secret_values import secret_values
 from hookline.nearest import did_you_mean
 from hookline.poll import Item, PollContext, Polled
 from hookline.registry import Registry
+from hookline.runtime.aside import Aside
+from hookline.runtime.bodies.payload import PayloadReader
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import normal, to_json
 from hookline.subscription import Subscription, SubscriptionContext, WebhookTrigger
@@ -83,6 +89,16 @@ class Ran:
     attachments: tuple[Any, ...] = ()
     signal: Any = None
     """What it gave in place of a result, such as `PASS`, a `Pause` or a `Count`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """A message of a broker, as the flow sees it."""
+
+    body: Any = None
+    id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Harness:
@@ -273,6 +289,72 @@ class Harness:
             raise StepError(f"{name} gave {type(given).__name__}, and no Subscription", code="connector.defect")
         return replace(given, id=to_json(given.id, "the id of its Subscription"))
 
+    async def run_consumer(
+        self,
+        name: str,
+        count: int,
+        /,
+        *,
+        credential: Mapping[str, Any] | BaseModel | None = None,
+        refuse: str | None = None,
+        timeout: float = 30.0,
+        **settings: Any,
+    ) -> list[Came]:
+        """Let a trigger listen to its broker until it has given so many messages; each is acknowledged.
+
+        With a `count` of 0 it ends once it listens. `refuse` says why a flow refuses them all. Raises what the trigger
+        raises, and TimeoutError after so many seconds.
+        """
+        trigger = self.registry.triggers.get(name)
+        if not isinstance(trigger, ConsumeTrigger) or trigger.run is None:
+            raise ConfigError(f"no trigger {name!r} consumes ({did_you_mean(name, self.registry.triggers)})")
+        given = trigger.settings.model_validate(settings)
+        arguments = trigger.arguments(given)
+        listening = asyncio.Event()
+        if "ctx" in trigger.leading:
+            arguments["ctx"] = ConsumeContext(
+                credential=self._credential(trigger.credential, credential),
+                http=self.http,
+                blobs=self.blobs,
+                log=self.log,
+                resources=self.resources,
+                flow_id="flow",
+                prefetch=given.prefetch,
+                listening=listening.set,
+            )
+        taking = asyncio.create_task(self._take(trigger.run(**arguments), given, count, refuse))
+        waiting = asyncio.create_task(listening.wait())
+        try:
+            waited = {taking, waiting} if count == 0 else {taking}
+            await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                return taking.result()
+            if listening.is_set() and count == 0:
+                return []
+            raise TimeoutError(f"{name} has given fewer than {count} messages in {timeout:g} s")
+        finally:
+            taking.cancel()
+            waiting.cancel()
+            await asyncio.wait((taking, waiting))
+
+    async def _take(
+        self, deliveries: AsyncIterator[Any], settings: ConsumeSettings, count: int, refuse: str | None
+    ) -> list[Came]:
+        reader = PayloadReader(self.blobs, Aside(), settings.body, settings.numbers == "exact", settings.max_body)
+        found: list[Came] = []
+        async with aclosing(cast("AsyncGenerator[Any, None]", deliveries)) as coming:
+            async for delivery in coming:
+                if not isinstance(delivery, Delivery):
+                    raise StepError(f"it yielded {type(delivery).__name__}, and no Delivery", code="connector.defect")
+                found.append(await _came(delivery, reader))
+                if refuse is not None and delivery.refused is not None:
+                    await delivery.refused(refuse)
+                elif delivery.accepted is not None:
+                    await delivery.accepted()
+                if len(found) >= count > 0:
+                    return found
+        raise StepError("it ended, and is to yield for as long as it is connected", code="connector.defect")
+
     def _credential(
         self, model: type[BaseModel] | None, given: Mapping[str, Any] | BaseModel | None
     ) -> BaseModel | None:
@@ -298,6 +380,14 @@ class Harness:
         await self.resources.close()
         await self.blobs.close()
         self._folder.cleanup()
+
+
+async def _came(delivery: Delivery, reader: PayloadReader) -> Came:
+    headers = {str(key).lower(): str(value) for key, value in delivery.headers.items()}
+    if not isinstance(delivery.body, Payload):
+        return Came(to_json(delivery.body), delivery.id, headers, delivery.attachments)
+    received = await reader.read(delivery.body)
+    return Came(received.body, delivery.id, headers, (*delivery.attachments, *received.attachments))
 
 
 def plugin_of(connector: Connector) -> object:
