@@ -127,7 +127,9 @@ def test_a_failing_plugin_is_recorded_with_its_error_and_stops_nothing_else(
 def test_a_plugin_that_hangs_or_raises_what_is_no_exception_is_left_out(
     install: Install, source: str, text: str
 ) -> None:
-    registry = discover([install("broken", source), install("zeta", BETA)], longest=0.2)
+    # A name of its own: what hangs keeps its module's lock for a while.
+    name = f"broken-{abs(hash(source))}"
+    registry = discover([install("broken", source, name), install("zeta", BETA)], longest=0.2)
     assert text in errors(registry)["broken"]
     assert list(registry.actions) == ["beta.create_order"]
 
