@@ -67,6 +67,8 @@ def _command(command: click.Command, context: click.Context, level: int) -> str:
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         parts.append(f"    {usage}")
         parts.append(_options(command, context))
+    elif command.invoke_without_command:
+        parts += [f"    {context.command_path} [OPTIONS]", _options(command, context)]
     inside: dict[str, click.Command] = getattr(command, "commands", {})
     for name, inner in inside.items():
         parts.append(_command(inner, click.Context(inner, context, name), level + 1))
