@@ -137,9 +137,15 @@ async def test_a_wrong_secret_says_what_to_do_and_not_what_it_is(
     async with running(harness, for_itself()) as engine:
         await engine.credentials.put("prod", "acme", values(service, client_secret="wrong-wrong-wrong"))
         error = await failure(engine)
-    assert (type(error), error.error_code, error.retryable) == (AuthExpired, "oauth2.client", False)
-    assert "set the credential again" in error.message
-    assert "wrong-wrong" not in error.message
+        assert (type(error), error.error_code, error.retryable) == (AuthExpired, "oauth2.client", False)
+        assert "set the credential again" in error.message
+        assert "wrong-wrong" not in error.message
+        # It isn't asked by each user anew, which services may take for an attack.
+        for _ in range(20):
+            assert (await failure(engine)).error_code == "oauth2.client"
+        assert len(service.asked) == 1
+        await engine.credentials.put("prod", "acme", values(service))
+        assert await engine.tokens.get("prod") == service.tokens[0].access_token
 
 
 # --- Authorization code ----------------------------------------------------------------------------------------------
@@ -216,7 +222,7 @@ async def test_what_could_not_be_stored_is_stored_when_the_engine_stops(
 async def test_a_renewal_under_way_is_finished_before_the_engine_stops(
     harness: Harness, service: AuthorizationService
 ) -> None:
-    async with running(harness, acme()) as engine:
+    async with running(harness, acme(), grace=10) as engine:
         await engine.credentials.put("prod", "acme", values(service))
         await agree(engine)
         await asyncio.to_thread(service.arrived.acquire)
@@ -376,16 +382,19 @@ async def test_a_rotation_of_the_master_key_encrypts_tokens_too(
 # --- What goes wrong -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("early", [False, True])
 async def test_what_was_revoked_has_to_be_authorized_again_and_says_so(
-    harness: Harness, service: AuthorizationService
+    harness: Harness, service: AuthorizationService, early: bool
 ) -> None:
     async with running(harness, acme()) as engine:
         await engine.credentials.put("prod", "acme", values(service))
         await agree(engine)
-        harness.clock.advance(service.lifetime)
+        if not early:
+            harness.clock.advance(service.lifetime)
         service.revoke()
-        error = await failure(engine)
+        error = await failure(engine, service.tokens[0].access_token if early else None)
         assert (type(error), error.error_code, error.retryable) == (AuthExpired, "oauth2.expired", False)
+        assert "(invalid_grant)" in error.message
         assert "hookline credentials authorize prod" in error.message
         assert info(engine).state == "lost"
         # It is known: nobody asks again and again.
