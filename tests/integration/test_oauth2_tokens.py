@@ -294,16 +294,19 @@ async def test_what_another_process_has_renewed_is_used(harness: Harness, servic
 async def test_a_life_that_is_over_at_once_is_no_endless_loop(harness: Harness, service: AuthorizationService) -> None:
     async with running(harness, for_itself()) as engine:
         await engine.credentials.put("prod", "acme", values(service))
-        request = engine.http.request
 
-        async def late(*given: Any, **options: Any) -> Any:
-            answer = await request(*given, **options)
-            harness.clock.advance(service.lifetime)
-            return answer
+        class Late:
+            """Time passes while it is asked."""
 
-        engine.http.request = late  # type: ignore[method-assign]  # time passes while it is asked
-        error = await failure(engine)
-        assert (type(error), error.retryable) == (Unavailable, True)
+            async def request(self, *given: Any, **options: Any) -> Any:
+                answer = await engine.http.request(*given, **options)
+                harness.clock.advance(service.lifetime)
+                return answer
+
+        http: Any = Late()
+        with pytest.raises(Unavailable) as caught:
+            await AccessTokens(engine.credentials, http, harness.clock, engine.log).get("prod")
+        assert caught.value.retryable
         assert len(service.asked) == 3
 
 
