@@ -1,6 +1,5 @@
 """`http.request` with a credential of type `oauth2`: any service that has OAuth 2."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,15 +9,7 @@ from hookline.model.execution import State
 from hookline.runtime.verifying import verify
 from tests.integration.authorization_server import CLIENT_ID, CLIENT_SECRET, SCOPES, AuthorizationService
 from tests.integration.engine_harness import Harness
-from tests.integration.test_oauth2_tokens import HERE, agree
-
-
-@pytest.fixture
-def service(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[AuthorizationService]:
-    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-    made = AuthorizationService(harness.clock.now)
-    with made.running():
-        yield made
+from tests.integration.oauth2_engine import HERE, agree
 
 
 def client(service: AuthorizationService, **other: Any) -> dict[str, Any]:

@@ -31,19 +31,11 @@ from hookline.testing.harness import plugin_of
 from tests.integration.authorization_server import AuthorizationService
 from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_acme import acme, for_itself, values
-from tests.integration.test_oauth2_tokens import redirected, running
+from tests.integration.oauth2_engine import redirected, running
 
 TOKEN = "a-token-of-the-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 LISTENER = "http://127.0.0.1:9/cb"
-
-
-@pytest.fixture
-def service(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[AuthorizationService]:
-    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-    made = AuthorizationService(harness.clock.now)
-    with made.running():
-        yield made
 
 
 class Browser:

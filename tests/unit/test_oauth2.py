@@ -61,7 +61,7 @@ class TestAcme(ConnectorContract):
     connector = acme()
     credential = CREDENTIAL
     calls = {"acme.get_order": {"number": "7"}}  # noqa: RUF012 - a class's constant
-    level = "gold"
+    level = "silver"
 
     def answers(self, http: FakeHttp) -> None:
         http.answers("GET", f"{URL}/orders/7", {"number": 7})

@@ -24,12 +24,13 @@ from hookline.runtime.interruption import cut_off
 from hookline.runtime.token_request import GrantGone, request_tokens
 from hookline.runtime.token_state import token_info, unauthorized, why_lost
 
-#: After a renewal that failed for now, tokens that still hold are used for so long before it is tried again.
+#: For so long after a renewal that failed, tokens that still hold are used without another one; and after one that
+#: failed for good, it isn't tried again at all.
 _PAUSE: Final = timedelta(seconds=5)
 #: A token that was got since the one before was refused, and is refused itself so soon, isn't what is wrong.
 _REFUSED_AGAIN: Final = timedelta(seconds=60)
-_CLOSING: Final = 10.0
-"""Seconds that renewals have to end when the engine stops."""
+#: Errors for which no service was asked.
+_UNASKED: Final = frozenset({"oauth2.unauthorized", "oauth2.expired"})
 _ROUNDS: Final = 3
 """How often one call looks again, after a renewal or a change of the credential."""
 
@@ -65,8 +66,8 @@ class _Pause:
     """The credential's."""
     until: datetime
     error: StepError
-    asked_for: bool
-    """The service has named the time."""
+    strict: bool
+    """The service has named the time, or the error is one that another request wouldn't change."""
 
 
 class AccessTokens:
@@ -106,7 +107,7 @@ class AccessTokens:
         for _ in range(_ROUNDS):
             found = self._found(name)
             now, tokens = self._clock.now(), found.tokens
-            if tokens is not None and rejected == tokens.access_token:
+            if tokens is not None and rejected == tokens.access_token and not tokens.lost:
                 self._refuse(found, tokens, now)
             usable = tokens is not None and tokens.holds(now) and not self._is_spent(name, tokens)
             # One that was just got is as good as it gets, however short its life.
@@ -127,12 +128,12 @@ class AccessTokens:
             code="oauth2.unavailable",
         )
 
-    async def close(self) -> None:
-        """Let renewals end, and store what they gave: a refresh token that is lost here is lost for good."""
+    async def close(self, seconds: float = 0.0) -> None:
+        """Let renewals end within a time, and store what they gave: a refresh token lost here is lost for good."""
         self._closed = True
         tasks = [task for _, task in self._flights.values()]
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_CLOSING)
+            _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -193,12 +194,13 @@ class AccessTokens:
         return None if pause is None else pause.error
 
     def _told_to_wait(self, found: Authorized, now: datetime) -> StepError | None:
-        """The error that a service's word to come later makes, for as long as it holds."""
+        """The error of a renewal a while ago, where nobody is to ask again so soon."""
         pause = self._pause(found, now)
-        if pause is None or not pause.asked_for:
+        if pause is None or not pause.strict:
             return None
         error = copy.copy(pause.error)
-        error.retry_after = (pause.until - now).total_seconds()
+        if error.retryable:
+            error.retry_after = (pause.until - now).total_seconds()
         return error
 
     async def _renewed(self, found: Authorized) -> _Failure | None:
@@ -233,9 +235,10 @@ class AccessTokens:
             self._unsaved[name] = _Unsaved(found.value, before, tokens)
             await self._save(name)
         except (StepError, StoreError, CredentialError) as error:
-            if isinstance(error, StepError) and error.retryable:
+            if isinstance(error, StepError) and error.error_code not in _UNASKED:
                 wait = _PAUSE if error.retry_after is None else timedelta(seconds=error.retry_after)
-                self._pauses[name] = _Pause(found.value, self._clock.now() + wait, error, error.retry_after is not None)
+                strict = error.retry_after is not None or not error.retryable
+                self._pauses[name] = _Pause(found.value, self._clock.now() + wait, error, strict)
             self._log.warning("an access token can't be got", credential=name, error=error.message)
             return error
         self._pauses.pop(name, None)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
@@ -77,6 +77,9 @@ from hookline.runtime.timers import Timers
 from hookline.runtime.versions import FlowVersions
 from hookline.runtime.waiting_steps import WaitingSteps
 from hookline.vault import Vault
+
+#: Seconds that renewals of tokens have to end in, where the grace period isn't shorter.
+_TOKENS_GRACE: Final = 10.0
 
 
 class Engine:
@@ -271,6 +274,7 @@ class Engine:
             if left:
                 self.log.warning("executions were cut off; they go on at the next start", executions=left)
             await self.refusals.close()
+            await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
         finally:
             self.replies.close()
             await self._close()

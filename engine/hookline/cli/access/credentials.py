@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -22,6 +22,9 @@ from hookline.runtime.subscriptions import Subscriptions
 from hookline.runtime.verifying import verify
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
 from hookline.service.views.credentials import authorization_view, credential_view, verdict_view
+
+_TOKENS_GRACE: Final = 10.0
+"""Seconds that a renewal has to end in, which a verification has begun."""
 
 
 class CredentialAccess(Protocol):
@@ -92,7 +95,7 @@ class LocalCredentials(Local):
             )
             verdict = await asked
         finally:
-            await tokens.close()
+            await tokens.close(_TOKENS_GRACE)
             await resources.close()
             await http.close()
         return as_json(verdict_view(verdict))
