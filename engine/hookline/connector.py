@@ -393,6 +393,7 @@ class Connector:
                 credential_types=self._credential_types(),
                 needs_credential=read.needs_credential(),
                 unavailable=self.unavailable,
+                options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
             )
             return WebhookFunctions(full, lambda part, given: self._part_of_webhook(full, part, given))
 
@@ -514,6 +515,7 @@ class Connector:
             credential_types=self._credential_types(),
             needs_credential=read.needs_credential(),
             unavailable=self.unavailable,
+            options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
         )
 
     def _full(self, short: str) -> str:

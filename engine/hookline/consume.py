@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from hookline.logger import Log
 from hookline.model.consume import ConsumeSettings
 from hookline.model.message import Attachment
+from hookline.oauth2 import Tokens, TokenUser
 from hookline.trigger import OwnTrigger
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumeContext(Generic[C]):
+class ConsumeContext(TokenUser, Generic[C]):
     """What a function that consumes is given besides its settings."""
 
     credential: C
@@ -73,6 +74,8 @@ class ConsumeContext(Generic[C]):
     credential_type: str | None = None
     exact: bool = False
     """The flow's numbers are exact: fractions in bodies should be Decimals."""
+    tokens: Tokens | None = None
+    """What `access_token` asks."""
 
 
 @dataclass(frozen=True, slots=True)

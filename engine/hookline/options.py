@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from hookline.errors import PluginError
 from hookline.jsontypes import JsonValue
 from hookline.logger import Log
+from hookline.oauth2 import Tokens, TokenUser
 from hookline.signature import read_signature, setting_name
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ SEARCH: Final = "search"
 
 
 @dataclass(frozen=True, slots=True)
-class OptionsContext(Generic[C]):
+class OptionsContext(TokenUser, Generic[C]):
     """What a function is given that knows a setting's choices."""
 
     credential: C
@@ -49,6 +50,8 @@ class OptionsContext(Generic[C]):
     """What the plugin keeps open."""
     credential_type: str | None = None
     """The name of the credential's type."""
+    tokens: Tokens | None = None
+    """What `access_token` asks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from hookline.logger import Log
 from hookline.model.webhook import SubscribedSettings
+from hookline.oauth2 import Tokens, TokenUser
 from hookline.trigger import ConnectorTrigger
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
-class SubscriptionContext(Generic[C]):
+class SubscriptionContext(TokenUser, Generic[C]):
     """What functions are given that subscribe, unsubscribe and renew."""
 
     credential: C
@@ -49,6 +50,8 @@ class SubscriptionContext(Generic[C]):
     now: datetime
     """In UTC."""
     credential_type: str | None = None
+    tokens: Tokens | None = None
+    """What `access_token` asks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,13 @@ from hookline.model.masking import Hidden
 from hookline.model.secret_values import secret_values
 from hookline.nearest import did_you_mean
 from hookline.options import MOST_OPTIONS, SEARCH, Choices, Option, OptionsContext
-from hookline.poll import PollTrigger
 from hookline.registry import Kind, Registry
 from hookline.resources import Resources
+from hookline.runtime.access_tokens import AccessTokens, CredentialTokens
 from hookline.runtime.interruption import cut_off
 from hookline.runtime.results import NotJson, to_json
 from hookline.runtime.services import Secrets
+from hookline.trigger import ConnectorTrigger
 
 _LONGEST: Final = 30.0
 """Seconds."""
@@ -51,7 +52,14 @@ class Offered:
 
 
 async def offered(
-    asked: Asked, secrets: Secrets, registry: Registry, *, http: HttpClient, resources: Resources, log: Log
+    asked: Asked,
+    secrets: Secrets,
+    registry: Registry,
+    *,
+    http: HttpClient,
+    resources: Resources,
+    log: Log,
+    tokens: AccessTokens | None = None,
 ) -> Offered:
     """Ask.
 
@@ -64,8 +72,9 @@ async def offered(
     arguments = _arguments(choices, asked, registry)
     hidden = Hidden()
     if choices.takes_context:
-        arguments["ctx"] = context = _context(component, asked, secrets, http, resources, log)
-        hidden = Hidden(secret_values(context.credential))
+        own = None if tokens is None or asked.credential is None else tokens.of(asked.credential)
+        arguments["ctx"] = context = _context(component, asked, secrets, http, resources, log, own)
+        hidden = Hidden(secret_values(context.credential)) if own is None else own.hidden
     try:
         async with asyncio.timeout(_LONGEST) as deadline:
             return await _listed(choices, arguments)
@@ -88,9 +97,9 @@ async def offered(
         raise StepError(hidden.text(text), code="connector.defect") from None
 
 
-def _choices(registry: Registry, asked: Asked) -> tuple[Action | PollTrigger, Choices]:
+def _choices(registry: Registry, asked: Asked) -> tuple[Action | ConnectorTrigger, Choices]:
     action, trigger = registry.actions.get(asked.component), registry.triggers.get(asked.component)
-    found = [one for one in (action, trigger) if isinstance(one, Action | PollTrigger)]
+    found = [one for one in (action, trigger) if isinstance(one, Action | ConnectorTrigger)]
     for one in found:
         choices = one.options.get(asked.setting)
         if choices is not None:
@@ -139,12 +148,13 @@ def _arguments(choices: Choices, asked: Asked, registry: Registry) -> dict[str, 
 
 
 def _context(
-    component: Action | PollTrigger,
+    component: Action | ConnectorTrigger,
     asked: Asked,
     secrets: Secrets,
     http: HttpClient,
     resources: Resources,
     log: Log,
+    tokens: CredentialTokens | None,
 ) -> OptionsContext[Any]:
     wanted = " or ".join(component.credential_types)
     if asked.credential is None:
@@ -156,7 +166,7 @@ def _context(
         raise CredentialError(
             f"credential {asked.credential!r} is of type {credential_type}; {component.name} takes {wanted or 'none'}"
         )
-    return OptionsContext(credential, http, log, resources, credential_type)
+    return OptionsContext(credential, http, log, resources, credential_type, tokens)
 
 
 async def _listed(choices: Choices, arguments: Mapping[str, Any]) -> Offered:

@@ -18,6 +18,7 @@ from hookline.runtime.journal import STORE_RETRY
 from hookline.runtime.plugin_tasks import PluginCall
 from hookline.runtime.source import SourceServices, SourceStatus, sleep_until
 from hookline.runtime.step_log import TriggerLog
+from hookline.runtime.trigger_credential import credential_of
 from hookline.runtime.uninterrupted import uninterrupted
 
 #: The wait after a connection is lost; after each further one it is twice as long.
@@ -295,28 +296,25 @@ class ConsumeSource:
         return True
 
     def _context(self) -> ConsumeContext[Any]:
-        engine, name = self._services.engine, self._flow.trigger.credential
-        credential, credential_type = None, None
-        if name is not None:
-            try:
-                credential_type, credential = engine.secrets.get(name)
-            except HooklineError as error:
-                raise _Failed(error.message) from error
-            if credential_type not in self._trigger.credential_types:
-                wanted = " or ".join(self._trigger.credential_types)
-                raise _Failed(f"credential {name!r} is of type {credential_type}; {self._trigger.name} takes {wanted}")
-        self._credential = credential
+        engine = self._services.engine
+        try:
+            credential = credential_of(engine, self._trigger, self._flow.trigger.credential)
+        except HooklineError as error:
+            raise _Failed(error.message) from error
+        tokens = credential.tokens
+        self._credential = credential.value
         return ConsumeContext(
-            credential=credential,
-            credential_type=credential_type,
+            credential=credential.value,
+            credential_type=credential.type,
             http=ExactClient(engine.http) if self._flow.exact else engine.http,
             blobs=engine.blobs,
-            log=TriggerLog(engine.log, self._flow.id, self._trigger.name),
+            log=TriggerLog(engine.log, self._flow.id, self._trigger.name, None if tokens is None else tokens.hidden),
             resources=engine.resources,
             flow_id=self._flow.id,
             prefetch=self._settings.prefetch,
             listening=self._is_listening,
             exact=self._flow.exact,
+            tokens=tokens,
         )
 
     def _defect(self, message: str) -> _Failed:

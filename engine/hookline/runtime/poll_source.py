@@ -23,6 +23,7 @@ from hookline.runtime.interruption import cut_off
 from hookline.runtime.results import NotJson, to_json
 from hookline.runtime.source import Progress, SourceServices, SourceStatus, sleep_until
 from hookline.runtime.step_log import TriggerLog
+from hookline.runtime.trigger_credential import credential_of
 from hookline.signature import setting_name
 
 #: The wait after a first failure; after each further one it is twice as long.
@@ -151,20 +152,15 @@ class PollSource:
             raise self._defect(hidden.text(f"{type(error).__name__}: {error}")) from error
 
     def _context(self, now: datetime) -> PollContext[Any]:
-        engine, name = self._services.engine, self._flow.trigger.credential
-        credential, credential_type, tokens = None, None, None
-        if name is not None:
-            try:
-                credential_type, credential = engine.secrets.get(name)
-            except HooklineError as error:
-                raise _Failed(error.message) from error
-            if credential_type not in self._trigger.credential_types:
-                wanted = " or ".join(self._trigger.credential_types)
-                raise _Failed(f"credential {name!r} is of type {credential_type}; {self._trigger.name} takes {wanted}")
-            tokens = None if engine.tokens is None else engine.tokens.of(name)
+        engine = self._services.engine
+        try:
+            credential = credential_of(engine, self._trigger, self._flow.trigger.credential)
+        except HooklineError as error:
+            raise _Failed(error.message) from error
+        tokens = credential.tokens
         return PollContext(
-            credential=credential,
-            credential_type=credential_type,
+            credential=credential.value,
+            credential_type=credential.type,
             http=ExactClient(engine.http) if self._flow.exact else engine.http,
             blobs=engine.blobs,
             log=TriggerLog(engine.log, self._flow.id, self._trigger.name, None if tokens is None else tokens.hidden),

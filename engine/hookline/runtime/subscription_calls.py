@@ -15,10 +15,12 @@ from hookline.model.masking import Hidden
 from hookline.model.secret_values import secret_values
 from hookline.model.subscription import ID_BYTES, Asked
 from hookline.registry import Registry
+from hookline.runtime.access_tokens import CredentialTokens
 from hookline.runtime.interruption import cut_off
 from hookline.runtime.results import NotJson, to_json
 from hookline.runtime.services import Services
 from hookline.runtime.step_log import TriggerLog
+from hookline.runtime.trigger_credential import credential_of
 from hookline.subscription import Subscription, SubscriptionContext, WebhookTrigger
 
 F = TypeVar("F")
@@ -105,28 +107,24 @@ class SubscriptionCalls:
     def _context(
         self, trigger: WebhookTrigger, asked: Asked, secret: str, known: msgspec.Raw | None, now: datetime
     ) -> SubscriptionContext[Any]:
-        engine, name = self._engine, asked.credential
-        credential, credential_type = None, None
-        if name is not None:
-            try:
-                credential_type, credential = engine.secrets.get(name)
-            except HooklineError as error:
-                raise CallFailed(error.message, refused=True) from error
-            if credential_type not in trigger.credential_types:
-                wanted = " or ".join(trigger.credential_types)
-                message = f"credential {name!r} is of type {credential_type}; {trigger.name} takes {wanted}"
-                raise CallFailed(message, refused=True)
+        engine = self._engine
+        try:
+            credential = credential_of(engine, trigger, asked.credential)
+        except HooklineError as error:
+            raise CallFailed(error.message, refused=True) from error
+        tokens = credential.tokens
         return SubscriptionContext(
-            credential=credential,
-            credential_type=credential_type,
+            credential=credential.value,
+            credential_type=credential.type,
             http=engine.http,
-            log=TriggerLog(engine.log, self._flow_id, trigger.name),
+            log=TriggerLog(engine.log, self._flow_id, trigger.name, None if tokens is None else tokens.hidden),
             resources=engine.resources,
             flow_id=self._flow_id,
             url=asked.url,
             secret=secret,
             known=None if known is None else decode(bytes(known)),
             now=now,
+            tokens=tokens,
         )
 
     async def _call(self, trigger: WebhookTrigger, call: Callable[[], Awaitable[Any]], hidden: Hidden) -> Any:
@@ -184,4 +182,6 @@ def _there(function: F | None) -> F:
 
 def _hidden(context: SubscriptionContext[Any]) -> Hidden:
     """What no message of its errors may show."""
-    return Hidden([*secret_values(context.credential), *([context.secret] if context.secret else [])])
+    hidden = context.tokens.hidden if isinstance(context.tokens, CredentialTokens) else Hidden()
+    hidden.add([*secret_values(context.credential), *([context.secret] if context.secret else [])])
+    return hidden

@@ -4,15 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import structlog
-
 from hookline.cli.access.credentials import LocalCredentials
 from hookline.cli.access.local import as_json
 from hookline.cli.access.remote import Remote
 from hookline.runtime.choosing import Asked, offered
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.resources import EngineResources
 from hookline.service.views.options import OptionsRequest, offered_view
 
 
@@ -28,22 +23,9 @@ class LocalComponents(LocalCredentials):
     """Without a server."""
 
     async def options(self, component: str, setting: str, request: OptionsRequest) -> Mapping[str, Any]:
-        await self._credentials.load()
-        http = PooledClient(clock=self._clock, egress=Egress(self._settings.egress_allow))
-        resources = EngineResources([self._settings.db])
         asked = Asked(component, setting, request.credential, request.with_, request.search)
-        try:
-            found = await offered(
-                asked,
-                self._credentials,
-                self._registry,
-                http=http,
-                resources=resources,
-                log=structlog.get_logger(),
-            )
-        finally:
-            await resources.close()
-            await http.close()
+        async with self._outside() as outside:
+            found = await offered(asked, self._credentials, self._registry, **outside)
         return as_json(offered_view(found))
 
 

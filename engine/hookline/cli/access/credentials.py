@@ -1,8 +1,9 @@
 """What commands ask of a server about credentials, and about signing with one."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypedDict
 from urllib.parse import quote
 
 import msgspec
@@ -12,6 +13,9 @@ from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, ServerRefused, flow_path
 from hookline.cli.local_flow import local_flow
 from hookline.errors import CannotSign
+from hookline.http import HttpClient
+from hookline.logger import Log
+from hookline.resources import Resources
 from hookline.runtime.access_tokens import AccessTokens
 from hookline.runtime.authorizing import Authorizations, query_of
 from hookline.runtime.credentials import Credentials
@@ -68,6 +72,15 @@ class CredentialAccess(Protocol):
         ...
 
 
+class Outside(TypedDict):
+    """What asking a service takes, as keyword arguments."""
+
+    http: HttpClient
+    resources: Resources
+    log: Log
+    tokens: AccessTokens
+
+
 class LocalCredentials(Local):
     """Without a server."""
 
@@ -84,21 +97,24 @@ class LocalCredentials(Local):
         await self._credentials.drop(name)
 
     async def verify_credential(self, name: str) -> Mapping[str, Any]:
+        async with self._outside() as outside:
+            verdict = await verify(name, self._credentials, self._registry, **outside)
+        return as_json(verdict_view(verdict))
+
+    @asynccontextmanager
+    async def _outside(self) -> AsyncIterator[Outside]:
+        """What a connector is lent with which a service is asked."""
         await self._credentials.load()
         http = PooledClient(clock=self._clock, egress=Egress(self._settings.egress_allow))
         resources = EngineResources([self._settings.db])
         log = structlog.get_logger()
         tokens = AccessTokens(self._credentials, http, self._clock, log)
         try:
-            asked = verify(
-                name, self._credentials, self._registry, http=http, resources=resources, log=log, tokens=tokens
-            )
-            verdict = await asked
+            yield {"http": http, "resources": resources, "log": log, "tokens": tokens}
         finally:
             await tokens.close(_TOKENS_GRACE)
             await resources.close()
             await http.close()
-        return as_json(verdict_view(verdict))
 
     async def begin_authorization(self, name: str, redirect_uri: str | None) -> Mapping[str, Any]:
         await self._credentials.load()

@@ -36,5 +36,6 @@ def add_components(api: Blueprint, engine: Engine) -> None:
             http=engine.http,
             resources=engine.resources,
             log=engine.log,
+            tokens=engine.tokens,
         )
         return answer(offered_view(found))

@@ -1,0 +1,30 @@
+"""The credential with which a flow's trigger polls, listens or subscribes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hookline.errors import CredentialError
+from hookline.runtime.access_tokens import CredentialTokens
+from hookline.runtime.services import Services
+from hookline.trigger import ConnectorTrigger
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerCredential:
+    """What a trigger's function is given of it; nothing where the flow names none."""
+
+    value: Any = None
+    type: str | None = None
+    tokens: CredentialTokens | None = None
+    """What gives it access tokens, where its type has OAuth 2."""
+
+
+def credential_of(services: Services, trigger: ConnectorTrigger, name: str | None) -> TriggerCredential:
+    """Raises HooklineError where it is missing, can't be used, or is of another type."""
+    if name is None:
+        return TriggerCredential()
+    kind, value = services.secrets.get(name)
+    if kind not in trigger.credential_types:
+        wanted = " or ".join(trigger.credential_types)
+        raise CredentialError(f"credential {name!r} is of type {kind}; {trigger.name} takes {wanted}")
+    return TriggerCredential(value, kind, None if services.tokens is None else services.tokens.of(name))
