@@ -193,6 +193,8 @@ class Action:
     """What finds out whether it took effect, where that isn't known."""
     options: Mapping[str, Choices] = field(default_factory=dict)
     """What knows the choices for its settings, by setting."""
+    items: frozenset[str] = frozenset()
+    """The settings that take items one by one: a list, or a stream."""
 
     def repeats(self, settings: Mapping[str, Any]) -> bool | None:
         """Whether it may be done twice with these settings, of which only constants are given; None: isn't known."""
@@ -275,7 +277,9 @@ class Connector:
         """Make an async function an action; used as `@acme.action` or `@acme.action(name="send")`.
 
         One that gives many items is an async generator, or returns an async iterator: they are kept as they come, and
-        a foreach goes through them however many there are. Its first parameter may be `ctx`, a `Context`; the others
+        a foreach goes through them however many there are. A parameter `items: AsyncIterator[Order]` takes them
+        likewise, and `file: Attachment` one of the message's attachments. Its first parameter may be `ctx`, a
+        `Context`; the others
         are the step's settings. Raises PluginError for a function that can't be one, naming it.
 
         `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are remarked;
@@ -402,6 +406,7 @@ class Connector:
             rate=self.rate,
             probe=None if probe is None else read_probe(probe, full, read.parameters),
             options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
+            items=frozenset(map(setting_name, read.items)),
         )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Attachment, Connector, Context, Duration, JsonValue, Reply, Shown, StepError
+from hookline.api import Connector, Context, Duration, JsonValue, Reply, Shown, StepError, message_attachment
 from hookline_http.authorization import authorization
 from hookline_http.response import reply
 
@@ -98,26 +98,9 @@ async def request(
         json=json,
         form=form,
         content=body,
-        file=None if file is None else _attachment(ctx, file),
+        file=None if file is None else message_attachment(ctx.message, file, setting="file", code="http.file"),
         timeout=None if timeout is None else timeout.total_seconds(),
         redirects=redirects,
         max_bytes=max_bytes,
     ) as response:
         return await reply(ctx, response, max_bytes or MAX_FILE)
-
-
-def _attachment(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attachment:
-    """The message's attachment of that name, or the one that an expression gave.
-
-    Looked up among the message's own: an id that a message brings along opens no other execution's file.
-    """
-    found = ctx.message.attachments_like(wanted)
-    if len(found) == 1:
-        return found[0]
-    named = ", ".join(repr(attachment.name) for attachment in ctx.message.attachments) or "none"
-    what = repr(wanted) if isinstance(wanted, str) else "what `file` gives"
-    raise StepError(
-        f"{what} is {'not an attachment' if not found else 'the name of several attachments'} of the message; "
-        f"it has {named}" + ("; name one as `$.attachments[0]`" if found else ""),
-        code="http.file",
-    )

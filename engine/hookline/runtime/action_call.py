@@ -15,16 +15,18 @@ from hookline.ids import idempotency_key
 from hookline.jsontypes import many
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
+from hookline.model.stream import Stream
 from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Frame
 from hookline.runtime.interruption import Interrupted, Interruption, cut_off
 from hookline.runtime.results import normal
 from hookline.runtime.services import Stand
-from hookline.runtime.spool import spooled
+from hookline.runtime.spool import items_of, spooled
 from hookline.runtime.staged_state import StagedState
 from hookline.runtime.step_entry import Given
 from hookline.runtime.step_log import StepLog
+from hookline.setting_types import SettingSources
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,16 @@ class Call:
     """None where neither the action nor its probe takes one."""
     stand: Stand | None = None
     """What gives its result instead, where flows are tried out."""
+    opened: tuple[AsyncIterator[Any], ...] = ()
+    """What among its settings comes one by one, and is closed after the call."""
+
+
+def sources(run: ExecutionRun, frame: Frame) -> SettingSources:
+    """What an attempt's settings are made of, besides their values."""
+    services, exact, redactor = run.services, run.flow.exact, run.redactor
+    return SettingSources(
+        frame.message, lambda stream: items_of(services.blobs, stream, exact=exact, redactor=redactor)
+    )
 
 
 def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
@@ -48,15 +60,15 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
     if action.unavailable is not None:
         raise Blocked(f"{action.name}: {action.unavailable}")
     if services.trial is not None:
-        stand = services.trial.call(run.id, path, attempt, action, given.raw)
+        stand = services.trial.call(run.id, path, attempt, action, _shown(given.raw))
         if stand is not None:
-            return Call({}, state, given.raw, stand=stand)
+            return Call({}, state, _shown(given.raw), stand=stand)
     arguments, context = action.arguments(given.model), None
     if action.takes_context or (action.probe is not None and action.probe.takes_context):
         context = _context(run, node, frame, path, attempt, state)
     if action.takes_context:
         arguments["ctx"] = context
-    return Call(arguments, state, given.raw, context)
+    return Call(arguments, state, given.raw, context, opened=given.opened)
 
 
 async def call_action(
@@ -114,8 +126,19 @@ async def call_action(
             outcome_unknown=True,
         ) from error
     finally:
+        for items in call.opened:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
         if not action.pure:
             services.metrics.attempted(run.flow.id, action.name, result_label, services.clock.monotonic() - began)
+
+
+def _shown(raw: Any) -> Any:
+    """Settings as a case sees them: with what stands for a stream."""
+    if not isinstance(raw, dict):
+        return raw
+    return {name: value.shown if type(value) is Stream else value for name, value in raw.items()}
 
 
 def _check_signal(action: Action, returned: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from hookline.connector import FILTERED, PASS, STOPPED, Count, Pause, Reply, Signal
+from hookline.connector import FILTERED, PASS, STOPPED, Action, Count, Pause, Reply, Signal
 from hookline.errors import ExpressionError, StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import reader
@@ -17,7 +17,7 @@ from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorI
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
 from hookline.model.stream import REMEDY, STREAM, Stream, stream_in
-from hookline.runtime.action_call import call_action, prepare_call
+from hookline.runtime.action_call import call_action, prepare_call, sources
 from hookline.runtime.aside import takes_long
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed
@@ -27,6 +27,7 @@ from hookline.runtime.retry import next_wait
 from hookline.runtime.step_entry import Given, note, note_counted, note_started
 from hookline.runtime.step_rates import LONGEST_SLEEP
 from hookline.runtime.step_turn import its_turn
+from hookline.setting_types import SettingSources
 
 #: Of an output in the journal: the flow's version says which one wrote it.
 _OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
@@ -89,7 +90,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         begun = doubt is not None
         try:
             scope = run.scope(frame)
-            judge = partial(_settings, node, scope, streams=run.streams)
+            judge = partial(_settings, node, scope, sources(run, frame), streams=run.streams)
             given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once and doubt is None:
@@ -213,22 +214,29 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(node: ActionNode, scope: Scope, *, streams: bool) -> Given:
+def _settings(node: ActionNode, scope: Scope, given: SettingSources, *, streams: bool) -> Given:
     try:
         raw = node.settings.evaluate(scope)
     except ExpressionError as error:
         raise StepError(f"with: {error.message}", code=error.code) from error
-    stream = stream_in(raw) if streams else None
+    stream = stream_in(_values(node.action, raw)) if streams else None
     if stream is not None:
         raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
-        return Given(raw, node.action.settings.model_validate(raw))
+        return Given(raw, node.action.settings.model_validate(raw, context=given), tuple(given.opened))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
+
+
+def _values(action: Action, raw: Any) -> Any:
+    """The settings without the streams that the action reads as such."""
+    if not action.items or not isinstance(raw, dict):
+        return raw
+    return {name: value for name, value in raw.items() if name not in action.items or type(value) is not Stream}
 
 
 def _finish(

@@ -1,6 +1,6 @@
 """What the journal is told of an attempt at an action."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, get_args
@@ -24,11 +24,13 @@ _MASK: Final = "**********"
 class Given:
     """An action's settings for one attempt: as it takes them, and as they are recorded."""
 
-    __slots__ = ("model", "raw")
+    __slots__ = ("model", "opened", "raw")
 
-    def __init__(self, raw: Any, model: BaseModel) -> None:
+    def __init__(self, raw: Any, model: BaseModel, opened: tuple[AsyncIterator[Any], ...] = ()) -> None:
+        """`opened`: what among them comes one by one, and is closed after the attempt."""
         self.raw = raw
         self.model = model
+        self.opened = opened
 
 
 def note(

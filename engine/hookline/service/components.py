@@ -114,8 +114,11 @@ def type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         name = schema["$ref"].rpartition("/")[2]
         target = definitions.get(name, {})
         return "any JSON value" if not target else type_text(target, definitions)
-    if schema.get("x-hookline") == "expression":
-        return "expression"
+    if schema.get("x-hookline") in ("expression", "attachment"):
+        return str(schema["x-hookline"])
+    if schema.get("x-hookline") == "items" and isinstance(schema.get("items"), dict):
+        inside = type_text(schema["items"], definitions)
+        return "list or stream" if not schema["items"] else f"list or stream of {inside}"
     if "properties" in schema:
         return "object"
     for joined in ("anyOf", "oneOf"):

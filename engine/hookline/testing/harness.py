@@ -20,6 +20,7 @@ from hookline.poll import Item, PollContext, Polled
 from hookline.registry import Registry
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import normal, to_json
+from hookline.setting_types import SettingSources
 from hookline.testing.clock import ManualClock
 from hookline.testing.fake_http import FakeHttp
 
@@ -113,7 +114,8 @@ class Harness:
                 f"there is no action {name!r} ({did_you_mean(name, self.registry.actions, 'see `hookline plugins`')})"
             )
         message = message if message is not None else Message(None, {})
-        arguments = action.arguments(action.settings.model_validate({**settings, **(with_ or {})}))
+        sources = SettingSources(message)
+        arguments = action.arguments(action.settings.model_validate({**settings, **(with_ or {})}, context=sources))
         if action.takes_context:
             value = self._credential(action.credential, credential)
             arguments["ctx"] = Context(
