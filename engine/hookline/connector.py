@@ -7,10 +7,11 @@ validation, the linter and the reference docs all ask that model.
 import re
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field, create_model
@@ -25,8 +26,10 @@ from hookline.model.webhook import RATE
 from hookline.options import Choices, Lister, OptionLists, Options
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.probe import Probe, read_probe
+from hookline.setting_types import SettingSources
 from hookline.signature import read_signature, setting_name
 from hookline.verifier import Verifier
+from hookline.versions import Migrate, Upgrade, read_migrations, upgrade
 
 if TYPE_CHECKING:
     from hookline.flow_values import FlowState
@@ -39,6 +42,9 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
 P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
 V = TypeVar("V", bound=Verifier)
 L = TypeVar("L", bound=Lister)
+N = TypeVar("N", "Action", PollTrigger)
+
+_NONE: Mapping[int, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +201,26 @@ class Action:
     """What knows the choices for its settings, by setting."""
     items: frozenset[str] = frozenset()
     """The settings that take items one by one: a list, or a stream."""
+    version: int | None = None
+    """Of its settings; None where there never was another."""
+    upgrade: Upgrade | None = None
+    """From these settings to the newest, where these are older: then `parameters` are those of the newest."""
+    newest_settings: type[BaseModel] | None = None
+    """The model of the newest settings, where these are older."""
 
     def repeats(self, settings: Mapping[str, Any]) -> bool | None:
         """Whether it may be done twice with these settings, of which only constants are given; None: isn't known."""
         return self.idempotent(settings) if callable(self.idempotent) else self.idempotent
 
+    def validated(self, settings: Any, sources: SettingSources | None = None) -> BaseModel:
+        """The settings of a step, as `arguments` takes them. Raises ValidationError, and StepError."""
+        if self.upgrade is None or self.newest_settings is None:
+            return self.settings.model_validate(settings, context=sources)
+        self.settings.model_validate(settings)
+        return self.newest_settings.model_validate(self.upgrade.apply(settings), context=sources)
+
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
-        """The keyword arguments for `run`."""
+        """The keyword arguments for `run`, of what `validated` gave."""
         return {parameter: getattr(settings, name) for name, parameter in self.parameters.items()}
 
     def json_schema(self) -> dict[str, Any]:
@@ -250,6 +269,8 @@ class Connector:
         self.polls: dict[str, PollTrigger] = {}
         self.verifier: Verifier | None = None
         self.option_lists = OptionLists()
+        self.pinned: dict[str, Action | PollTrigger] = {}
+        """Actions and triggers by their names with a version, as `acme.create_order@1`: older ones, and the newest."""
 
     @typing.overload
     def action(self, function: F, /) -> F: ...
@@ -262,6 +283,8 @@ class Connector:
         pure: bool = False,
         idempotent: Idempotent = None,
         probe: Callable[..., Awaitable[Any]] | None = None,
+        version: int | None = None,
+        migrate: Mapping[int, Migrate] = _NONE,
     ) -> Callable[[F], F]: ...
 
     def action(
@@ -273,6 +296,8 @@ class Connector:
         pure: bool = False,
         idempotent: Idempotent = None,
         probe: Callable[..., Awaitable[Any]] | None = None,
+        version: int | None = None,
+        migrate: Mapping[int, Migrate] = _NONE,
     ) -> F | Callable[[F], F]:
         """Make an async function an action; used as `@acme.action` or `@acme.action(name="send")`.
 
@@ -285,29 +310,43 @@ class Connector:
         `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are remarked;
         or a function of a step's constant settings that says it. `probe`: what finds out whether it took effect, for
         steps that run at most once (see `hookline.probe`): an async function of `ctx` and of some of its settings.
+        `version` numbers its settings, and `migrate` has for each version before it the function that makes the next
+        version's settings of that one's (see `hookline.versions`).
         """
 
         def add(function: F) -> F:
             action = self._read(function, name or function.__name__, pure, idempotent, probe)
             if action.name in self.actions:
                 raise PluginError(f"connector {self.name!r} has two actions named {action.name!r}")
+            action = self._versions(action, version, migrate)
             self.actions[action.name] = action
             return function
 
         return add if function is None else add(function)
 
-    def poll(self, *, every: str, name: str | None = None, timeout: str = "5m") -> Callable[[P], P]:
+    def poll(
+        self,
+        *,
+        every: str,
+        name: str | None = None,
+        timeout: str = "5m",
+        version: int | None = None,
+        migrate: Mapping[int, Migrate] = _NONE,
+    ) -> Callable[[P], P]:
         """Make an async function a trigger that looks for what is new; used as `@acme.poll(every="1m")`.
 
         Its first parameters may be `ctx`, a `PollContext`, and `cursor`, what it gave last time; the others are the
         trigger's settings. It gives a `Polled`. `every` and `timeout` are what a flow gets that says nothing else.
-        Raises PluginError for a function that can't be one, naming it.
+        `version` and `migrate` are as those of an action. Raises PluginError for a function that can't be one, naming
+        it.
         """
 
         def add(function: P) -> P:
             trigger = self._read_poll(function, name or function.__name__, every, timeout)
             if trigger.name in self.polls:
                 raise PluginError(f"connector {self.name!r} has two triggers named {trigger.name!r}")
+            base = _poll_settings(trigger.name, every, timeout)
+            trigger = self._versions(trigger, version, migrate, base)
             self.polls[trigger.name] = trigger
             return function
 
@@ -365,6 +404,43 @@ class Connector:
             identity=read.marked(Identity),
             options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
         )
+
+    def _versions(
+        self, newest: N, version: int | None, migrate: Mapping[int, Migrate], base: type[PollSettings] | None = None
+    ) -> N:
+        """The component with its version; those with older settings, and itself, are pinned under their own names."""
+        if version is None and not migrate:
+            return newest
+        number = 1 if version is None else version
+        read = read_migrations(newest.name, number, migrate)
+        newest = replace(newest, version=number)
+        pinned: list[Action | PollTrigger] = [replace(newest, name=f"{newest.name}@{number}")]
+        for each, signature in read.items():
+            name = f"{newest.name}@{each}"
+            kept = {
+                "name": name,
+                "version": each,
+                "settings": signature.settings(name) if base is None else signature.settings_besides(name, base),
+                "newest_settings": newest.settings,
+                "upgrade": upgrade(newest.name, each, number, migrate, read),
+                "options": self.option_lists.offered(signature.marks(Options), name, signature.parameters.values()),
+            }
+            if isinstance(newest, PollTrigger):
+                pinned.append(replace(newest, **kept))
+                continue
+            unmarked = (newest.from_vars & {*signature.parameters.values()}) - signature.marked(FromVars)
+            if unmarked:
+                raise PluginError(f"action {name!r}: mark {min(unmarked)!r} as FromVars, as in the newest version")
+            marks = {
+                "from_vars": signature.marked(FromVars),
+                "shown": signature.marked(Shown),
+                "items": frozenset(map(setting_name, signature.items)),
+                # It judges the newest settings.
+                "idempotent": None if callable(newest.idempotent) else newest.idempotent,
+            }
+            pinned.append(replace(newest, **kept, **marks))
+        self.pinned.update({one.name: one for one in pinned})
+        return newest
 
     def _full(self, short: str) -> str:
         return f"{self.name}.{short}" if self.prefix else short

@@ -17,7 +17,7 @@ import pluggy
 from pydantic import BaseModel
 
 from hookline import hookspecs
-from hookline.connector import Connector
+from hookline.connector import Action, Connector
 from hookline.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.mapper import Mapper
 from hookline.nearest import did_you_mean
@@ -209,6 +209,10 @@ def _components(hook: str, kind: Kind, thing: Any) -> list[_Component]:
             raise PluginFailed(f"{hook}: {'; '.join(thing.option_lists.missing)}")
         components += [_Component("action", _check_name(hook, key), action) for key, action in thing.actions.items()]
         components += [_Component("trigger", _check_name(hook, key), poll) for key, poll in thing.polls.items()]
+        components += [
+            _Component("action" if isinstance(one, Action) else "trigger", key, one)
+            for key, one in thing.pinned.items()
+        ]
     credential = getattr(thing, "credential", None)
     if kind in ("connector", "scheme") and credential is not None:
         if not (inspect.isclass(credential) and issubclass(credential, BaseModel)):

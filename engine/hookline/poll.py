@@ -18,6 +18,7 @@ from hookline.model.message import Attachment
 from hookline.model.poll import PollSettings
 from hookline.options import Choices
 from hookline.trigger import Trigger
+from hookline.versions import Upgrade
 
 if TYPE_CHECKING:
     from hookline.http import HttpClient
@@ -100,7 +101,22 @@ class PollTrigger(Trigger):
     """Parameters marked `Identity`."""
     options: Mapping[str, Choices] = field(default_factory=dict)
     """What knows the choices for its settings, by setting."""
+    version: int | None = None
+    """Of its settings; None where there never was another."""
+    upgrade: Upgrade | None = None
+    """From these settings to the newest, where these are older: then `parameters` are those of the newest."""
+    newest_settings: type[PollSettings] | None = None
+    """The model of the newest settings, where these are older."""
+
+    def validated(self, settings: Any) -> BaseModel:
+        """A flow's settings, as `arguments` takes them. Raises ValidationError, and StepError."""
+        if self.upgrade is None or self.newest_settings is None:
+            return self.settings.model_validate(settings)
+        self.settings.model_validate(settings)
+        every_poll = {key: value for key, value in settings.items() if key in PollSettings.model_fields}
+        own = {key: value for key, value in settings.items() if key not in every_poll}
+        return self.newest_settings.model_validate({**every_poll, **self.upgrade.apply(own)})
 
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
-        """The keyword arguments for `run`, as far as they are settings."""
+        """The keyword arguments for `run`, as far as they are settings, of what `validated` gave."""
         return {parameter: getattr(settings, name) for name, parameter in self.parameters.items()}

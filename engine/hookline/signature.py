@@ -86,6 +86,18 @@ def read_signature(
     where = f"{function.__module__}.{function.__qualname__}"
     if not (inspect.iscoroutinefunction(function) or (generators and inspect.isasyncgenfunction(function))):
         raise PluginError(f"{where} must be an async function to be {kind}")
+    return _read(function, where, leading)
+
+
+def read_plain_signature(function: Callable[..., Any], kind: str) -> Signature:
+    """The signature of a function that is called as it stands, and isn't async. Raises PluginError, naming it."""
+    where = f"{function.__module__}.{function.__qualname__}"
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise PluginError(f"{where} must not be an async function to be {kind}")
+    return _read(function, where, ())
+
+
+def _read(function: Callable[..., Any], where: str, leading: tuple[str, ...]) -> Signature:
     try:
         hints = typing.get_type_hints(function, include_extras=True)
     except NameError as error:

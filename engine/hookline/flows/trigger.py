@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from hookline.errors import ExpressionError, Problem
+from hookline.errors import ExpressionError, Problem, StepError
 from hookline.expressions import Expressions, Template
 from hookline.flows.compiled import CompiledTrigger
 from hookline.flows.keys import compile_key
@@ -16,6 +16,7 @@ from hookline.model.webhook import WebhookSettings
 from hookline.poll import PollTrigger
 from hookline.registry import Registry
 from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
+from hookline.versions import older_settings
 
 _SETTINGS: Final = "/trigger/with"
 _VERIFY: Final = f"{_SETTINGS}/verify"
@@ -60,11 +61,18 @@ def _own(
     settings: BaseModel | None = None
     if not problems:
         try:
-            settings = trigger.settings.model_validate(value)
+            settings = (
+                trigger.validated(value) if isinstance(trigger, PollTrigger) else trigger.settings.model_validate(value)
+            )
         except ValidationError as error:
             problems += model_problems(trigger.settings, value, _SETTINGS, error)
+        except StepError as error:
+            problems.append(Problem(error.message, _SETTINGS, "invalid_value", "write settings of the newest version"))
     use_of_credential = None
     if isinstance(trigger, PollTrigger):
+        if trigger.upgrade is not None:
+            remedy = f"`hookline fmt --upgrade` writes those of version {trigger.upgrade.newest}"
+            problems.append(Problem(older_settings(trigger.upgrade), "/trigger/use", "older_version", remedy, "note"))
         use_of_credential, found = _credential(trigger, credential)
         problems += found
         if trigger.unavailable is not None:

@@ -223,7 +223,7 @@ def _settings(node: ActionNode, scope: Scope, given: SettingSources, *, streams:
     if stream is not None:
         raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
-        return Given(raw, node.action.settings.model_validate(raw, context=given), tuple(given.opened))
+        return Given(raw, node.action.validated(raw, given), tuple(given.opened))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"

@@ -115,7 +115,7 @@ class Harness:
             )
         message = message if message is not None else Message(None, {})
         sources = SettingSources(message)
-        arguments = action.arguments(action.settings.model_validate({**settings, **(with_ or {})}, context=sources))
+        arguments = action.arguments(action.validated({**settings, **(with_ or {})}, sources))
         if action.takes_context:
             value = self._credential(action.credential, credential)
             arguments["ctx"] = Context(
@@ -159,7 +159,7 @@ class Harness:
         if trigger is None or run is None:
             raise ConfigError(f"there is no poll {name!r} ({did_you_mean(name, self.registry.triggers)})")
         poll: Any = trigger
-        arguments = poll.arguments(poll.settings.model_validate(settings))
+        arguments = poll.arguments(poll.validated(settings))
         if "ctx" in leading:
             value = self._credential(poll.credential, credential)
             arguments["ctx"] = PollContext(
