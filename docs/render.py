@@ -63,7 +63,10 @@ def command_line() -> str:
 def _command(command: click.Command, context: click.Context, level: int) -> str:
     parts = [f"{'#' * level} `{context.command_path}`"]
     parts.append(inspect.cleandoc(command.help or ""))
-    if not isinstance(command, click.Group):
+    if isinstance(command, click.Group):
+        if command.invoke_without_command:
+            parts += [f"    {context.command_path} [OPTIONS]", _options(command, context)]
+    else:
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         parts.append(f"    {usage}")
         parts.append(_options(command, context))
@@ -92,8 +95,8 @@ def hooks() -> str:
 
 
 def components(*kinds: str) -> str:
-    """All components of some kinds, with their inputs."""
-    views = [view for view in component_views(discover()) if view.kind in kinds]
+    """All components of some kinds that are no connector's, with their inputs."""
+    views = [view for view in component_views(discover()) if view.kind in kinds and view.connector is None]
     return "\n\n".join(_component(view) for view in views)
 
 

@@ -4,6 +4,7 @@ An action's signature is its schema. `Connector.action` reads it once, makes a p
 validation, the linter and the reference docs all ask that model.
 """
 
+import inspect
 import re
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -27,7 +28,8 @@ from hookline.options import Choices, Lister, OptionLists, Options
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.probe import Probe, read_probe
 from hookline.setting_types import SettingSources
-from hookline.signature import read_signature, setting_name
+from hookline.signature import Signature, read_signature, setting_name
+from hookline.trigger import Trigger
 from hookline.verifier import Verifier
 from hookline.versions import Migrate, Upgrade, read_migrations, upgrade
 
@@ -42,7 +44,7 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
 P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
 V = TypeVar("V", bound=Verifier)
 L = TypeVar("L", bound=Lister)
-N = TypeVar("N", "Action", PollTrigger)
+N = TypeVar("N", bound="Action | PollTrigger")
 
 _NONE: Mapping[int, Any] = MappingProxyType({})
 
@@ -239,6 +241,11 @@ class Connector:
     `outside=False` says that its actions touch nothing outside the engine: they run where flows are tested, too.
     `rate` says how often its actions run at most with one credential, such as `50/s`, over all flows of a server; or is
     a function of the credential that says it, with None for no bound. The others wait for their turn.
+
+    What else its page of the reference is made of, all of which gold asks for: `description` says in Markdown what it
+    does and what it takes; `extra` names the extra of its distribution without which it is unavailable; `errors` has
+    each error code of its own with what it means and what to do, and is `{}` where it has none; `example` is a whole
+    flow that uses it.
     """
 
     def __init__(
@@ -253,6 +260,10 @@ class Connector:
         unavailable: str | None = None,
         outside: bool = True,
         rate: ClientRate | None = None,
+        description: str = "",
+        extra: str | None = None,
+        errors: Mapping[str, str] | None = None,
+        example: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(rate, str) and not re.fullmatch(RATE, rate):
             raise PluginError(f"connector {name!r}: rate={rate!r} is no rate; write one as 50/s, 100/m or 1000/h")
@@ -265,12 +276,21 @@ class Connector:
         self.unavailable = unavailable
         self.outside = outside
         self.rate = rate
+        self.description = inspect.cleandoc(description)
+        self.extra = extra
+        self.errors = errors
+        self.example = example
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
         self.verifier: Verifier | None = None
         self.option_lists = OptionLists()
         self.pinned: dict[str, Action | PollTrigger] = {}
         """Actions and triggers by their names with a version, as `acme.create_order@1`: older ones, and the newest."""
+
+    @property
+    def triggers(self) -> Mapping[str, Trigger]:
+        """All its triggers, by name."""
+        return self.polls
 
     @typing.overload
     def action(self, function: F, /) -> F: ...
@@ -412,17 +432,18 @@ class Connector:
         if version is None and not migrate:
             return newest
         number = 1 if version is None else version
-        read = read_migrations(newest.name, number, migrate)
+        older: dict[int, Signature] = read_migrations(newest.name, number, migrate)
         newest = replace(newest, version=number)
-        pinned: list[Action | PollTrigger] = [replace(newest, name=f"{newest.name}@{number}")]
-        for each, signature in read.items():
+        alias: Action | PollTrigger = replace(newest, name=f"{newest.name}@{number}")
+        pinned = [alias]
+        for each, signature in older.items():
             name = f"{newest.name}@{each}"
-            kept = {
+            kept: dict[str, Any] = {
                 "name": name,
                 "version": each,
                 "settings": signature.settings(name) if base is None else signature.settings_besides(name, base),
                 "newest_settings": newest.settings,
-                "upgrade": upgrade(newest.name, each, number, migrate, read),
+                "upgrade": upgrade(newest.name, each, number, migrate, older),
                 "options": self.option_lists.offered(signature.marks(Options), name, signature.parameters.values()),
             }
             if isinstance(newest, PollTrigger):
@@ -431,7 +452,7 @@ class Connector:
             unmarked = (newest.from_vars & {*signature.parameters.values()}) - signature.marked(FromVars)
             if unmarked:
                 raise PluginError(f"action {name!r}: mark {min(unmarked)!r} as FromVars, as in the newest version")
-            marks = {
+            marks: dict[str, Any] = {
                 "from_vars": signature.marked(FromVars),
                 "shown": signature.marked(Shown),
                 "items": frozenset(map(setting_name, signature.items)),

@@ -17,7 +17,7 @@ from hookline.model.secret_values import secret_values
 from hookline.nearest import did_you_mean
 from hookline.options import MOST_OPTIONS, SEARCH, Choices, Option, OptionsContext
 from hookline.poll import PollTrigger
-from hookline.registry import Registry
+from hookline.registry import Kind, Registry
 from hookline.resources import Resources
 from hookline.runtime.interruption import cut_off
 from hookline.runtime.results import NotJson, to_json
@@ -82,7 +82,7 @@ async def offered(
             raise StepError(message, code="timed_out", retryable=True) from None
         if isinstance(error, asyncio.CancelledError) and cut_off():
             raise
-        kind = "action" if isinstance(component, Action) else "trigger"
+        kind: Kind = "action" if isinstance(component, Action) else "trigger"
         plugin = registry.origin(kind, component.name)
         text = f"the options of {asked.setting!r} of {plugin} have a defect: {type(error).__name__}: {error}"
         raise StepError(hidden.text(text), code="connector.defect") from None

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -90,7 +91,8 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         begun = doubt is not None
         try:
             scope = run.scope(frame)
-            judge = partial(_settings, node, scope, sources(run, frame), streams=run.streams)
+            own = frame.message if run.services.calls.foreign("action", node.action.name) else None
+            judge = partial(_settings, node, scope, sources(run, frame), own, streams=run.streams)
             given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once and doubt is None:
@@ -214,7 +216,10 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(node: ActionNode, scope: Scope, given: SettingSources, *, streams: bool) -> Given:
+def _settings(
+    node: ActionNode, scope: Scope, given: SettingSources, message: Message | None, *, streams: bool
+) -> Given:
+    """`message`: the current one, where what the action is given has to be its own."""
     try:
         raw = node.settings.evaluate(scope)
     except ExpressionError as error:
@@ -223,7 +228,10 @@ def _settings(node: ActionNode, scope: Scope, given: SettingSources, *, streams:
     if stream is not None:
         raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
-        return Given(raw, node.action.validated(raw, given), tuple(given.opened))
+        if message is None:
+            return Given(raw, node.action.validated(raw, given), opened=tuple(given.opened))
+        own = Message(_copy(message.body), dict(message.headers), message.attachments)
+        return Given(raw, node.action.validated(_own(raw), given), own, tuple(given.opened))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
@@ -237,6 +245,18 @@ def _values(action: Action, raw: Any) -> Any:
     if not action.items or not isinstance(raw, dict):
         return raw
     return {name: value for name, value in raw.items() if name not in action.items or type(value) is not Stream}
+
+
+def _own(raw: Any) -> Any:
+    """Settings of which nothing is shared. A stream is a name: nothing of it can be changed."""
+    if not isinstance(raw, dict):
+        return _copy(raw)
+    return {name: value if type(value) is Stream else _copy(value) for name, value in raw.items()}
+
+
+def _copy(value: Any) -> Any:
+    """A JSON value of which nothing is shared."""
+    return msgspec.to_builtins(value, builtin_types=(Decimal,))
 
 
 def _finish(

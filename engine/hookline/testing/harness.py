@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from hookline.connector import Connector, Context, Reply
 from hookline.errors import ConfigError, StepError
 from hookline.flow_values import check_key, packed
+from hookline.flows.types.promise import broken
 from hookline.http import HttpClient
 from hookline.ids import idempotency_key
 from hookline.jsontypes import JsonValue
@@ -89,10 +91,13 @@ class Harness:
         self.log = ListLog()
         self.resources = EngineResources()
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-harness-")
+        self.files_root = Path(self._folder.name) / "files"
+        """The folder of actions that read and write files."""
+        self.files_root.mkdir()
         factory = registry.blob_stores.get("file")
         if factory is None:
             raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
-        self.blobs = factory(f"file://{self._folder.name}", clock=self.clock)
+        self.blobs = factory(f"file://{self._folder.name}/blobs", clock=self.clock)
 
     async def run_action(
         self,
@@ -131,11 +136,14 @@ class Harness:
                 idempotency_key=idempotency_key("execution", "step"),
                 state=self.state,
                 resources=self.resources,
+                files_root=self.files_root,
             )
         returned = action.run(**arguments)
         if hasattr(returned, "__aiter__"):
             return Ran([to_json(item) async for item in returned])
         returned = await returned
+        if (wrong := broken(action.returns, returned)) is not None:
+            raise TypeError(f"{name} doesn't give what it says: {wrong}")
         if hasattr(returned, "__aiter__"):
             return Ran([to_json(item) async for item in returned])
         given = normal(returned)
@@ -168,6 +176,7 @@ class Harness:
                 blobs=self.blobs,
                 log=self.log,
                 resources=self.resources,
+                files_root=self.files_root,
                 flow_id="flow",
                 now=self.clock.now(),
             )
