@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field, create_model
@@ -29,10 +30,12 @@ from hookline.oauth2 import OAuth2, Tokens, TokenUser, check
 from hookline.options import Choices, Lister, OptionLists, Options
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.probe import Probe, read_probe
-from hookline.signature import read_signature, setting_name
+from hookline.setting_types import SettingSources
+from hookline.signature import Signature, read_signature, setting_name
 from hookline.subscription import Subscribe, WebhookFunctions, WebhookTrigger
 from hookline.trigger import ConnectorTrigger
 from hookline.verifier import Verifier
+from hookline.versions import Migrate, Upgrade, read_migrations, upgrade
 
 if TYPE_CHECKING:
     from hookline.flow_values import FlowState
@@ -46,6 +49,9 @@ G = TypeVar("G", bound=Callable[..., AsyncIterator[Delivery]])
 P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
 V = TypeVar("V", bound=Verifier)
 L = TypeVar("L", bound=Lister)
+N = TypeVar("N", bound="Action | PollTrigger")
+
+_NONE: Mapping[int, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +208,28 @@ class Action:
     """What finds out whether it took effect, where that isn't known."""
     options: Mapping[str, Choices] = field(default_factory=dict)
     """What knows the choices for its settings, by setting."""
+    items: frozenset[str] = frozenset()
+    """The settings that take items one by one: a list, or a stream."""
+    version: int | None = None
+    """Of its settings; None where there never was another."""
+    upgrade: Upgrade | None = None
+    """From these settings to the newest, where these are older: then `parameters` are those of the newest."""
+    newest_settings: type[BaseModel] | None = None
+    """The model of the newest settings, where these are older."""
 
     def repeats(self, settings: Mapping[str, Any]) -> bool | None:
         """Whether it may be done twice with these settings, of which only constants are given; None: isn't known."""
         return self.idempotent(settings) if callable(self.idempotent) else self.idempotent
 
+    def validated(self, settings: Any, sources: SettingSources | None = None) -> BaseModel:
+        """The settings of a step, as `arguments` takes them. Raises ValidationError, and StepError."""
+        if self.upgrade is None or self.newest_settings is None:
+            return self.settings.model_validate(settings, context=sources)
+        self.settings.model_validate(settings)
+        return self.newest_settings.model_validate(self.upgrade.apply(settings), context=sources)
+
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
-        """The keyword arguments for `run`."""
+        """The keyword arguments for `run`, of what `validated` gave."""
         return {parameter: getattr(settings, name) for name, parameter in self.parameters.items()}
 
     def json_schema(self) -> dict[str, Any]:
@@ -278,6 +299,8 @@ class Connector:
         self.consumers: dict[str, ConsumeTrigger] = {}
         self.verifier: Verifier | None = None
         self.option_lists = OptionLists()
+        self.pinned: dict[str, Action | PollTrigger] = {}
+        """Actions and triggers by their names with a version, as `acme.create_order@1`: older ones, and the newest."""
 
     @property
     def triggers(self) -> dict[str, ConnectorTrigger]:
@@ -295,6 +318,8 @@ class Connector:
         pure: bool = False,
         idempotent: Idempotent = None,
         probe: Callable[..., Awaitable[Any]] | None = None,
+        version: int | None = None,
+        migrate: Mapping[int, Migrate] = _NONE,
     ) -> Callable[[F], F]: ...
 
     def action(
@@ -306,38 +331,56 @@ class Connector:
         pure: bool = False,
         idempotent: Idempotent = None,
         probe: Callable[..., Awaitable[Any]] | None = None,
+        version: int | None = None,
+        migrate: Mapping[int, Migrate] = _NONE,
     ) -> F | Callable[[F], F]:
         """Make an async function an action; used as `@acme.action` or `@acme.action(name="send")`.
 
         One that gives many items is an async generator, or returns an async iterator: they are kept as they come, and
-        a foreach goes through them however many there are. Its first parameter may be `ctx`, a `Context`; the others
+        a foreach goes through them however many there are. A parameter `items: AsyncIterator[Order]` takes them
+        likewise, and `file: Attachment` one of the message's attachments. Its first parameter may be `ctx`, a
+        `Context`; the others
         are the step's settings. Raises PluginError for a function that can't be one, naming it.
 
         `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are remarked;
         or a function of a step's constant settings that says it. `probe`: what finds out whether it took effect, for
         steps that run at most once (see `hookline.probe`): an async function of `ctx` and of some of its settings.
+        `version` numbers its settings, and `migrate` has for each version before it the function that makes the next
+        version's settings of that one's (see `hookline.versions`).
         """
 
         def add(function: F) -> F:
             action = self._read(function, name or function.__name__, pure, idempotent, probe)
             if action.name in self.actions:
                 raise PluginError(f"connector {self.name!r} has two actions named {action.name!r}")
+            action = self._versions(action, version, migrate)
             self.actions[action.name] = action
             return function
 
         return add if function is None else add(function)
 
-    def poll(self, *, every: str, name: str | None = None, timeout: str = "5m") -> Callable[[P], P]:
+    def poll(
+        self,
+        *,
+        every: str,
+        name: str | None = None,
+        timeout: str = "5m",
+        version: int | None = None,
+        migrate: Mapping[int, Migrate] = _NONE,
+    ) -> Callable[[P], P]:
         """Make an async function a trigger that looks for what is new; used as `@acme.poll(every="1m")`.
 
         Its first parameters may be `ctx`, a `PollContext`, and `cursor`, what it gave last time; the others are the
         trigger's settings. It gives a `Polled`. `every` and `timeout` are what a flow gets that says nothing else.
-        Raises PluginError for a function that can't be one, naming it.
+        `version` and `migrate` are as those of an action. Raises PluginError for a function that can't be one, naming
+        it.
         """
 
         def add(function: P) -> P:
             trigger = self._read_poll(function, name or function.__name__, every, timeout)
             self._check_new(trigger.name)
+            base = _poll_settings(trigger.name, every, timeout)
+            trigger = self._versions(trigger, version, migrate, base)
             self.polls[trigger.name] = trigger
             return function
 
@@ -518,6 +561,44 @@ class Connector:
             options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
         )
 
+    def _versions(
+        self, newest: N, version: int | None, migrate: Mapping[int, Migrate], base: type[PollSettings] | None = None
+    ) -> N:
+        """The component with its version; those with older settings, and itself, are pinned under their own names."""
+        if version is None and not migrate:
+            return newest
+        number = 1 if version is None else version
+        older: dict[int, Signature] = read_migrations(newest.name, number, migrate)
+        newest = replace(newest, version=number)
+        alias: Action | PollTrigger = replace(newest, name=f"{newest.name}@{number}")
+        pinned = [alias]
+        for each, signature in older.items():
+            name = f"{newest.name}@{each}"
+            kept: dict[str, Any] = {
+                "name": name,
+                "version": each,
+                "settings": signature.settings(name) if base is None else signature.settings_besides(name, base),
+                "newest_settings": newest.settings,
+                "upgrade": upgrade(newest.name, each, number, migrate, older),
+                "options": self.option_lists.offered(signature.marks(Options), name, signature.parameters.values()),
+            }
+            if isinstance(newest, PollTrigger):
+                pinned.append(replace(newest, **kept))
+                continue
+            unmarked = (newest.from_vars & {*signature.parameters.values()}) - signature.marked(FromVars)
+            if unmarked:
+                raise PluginError(f"action {name!r}: mark {min(unmarked)!r} as FromVars, as in the newest version")
+            marks: dict[str, Any] = {
+                "from_vars": signature.marked(FromVars),
+                "shown": signature.marked(Shown),
+                "items": frozenset(map(setting_name, signature.items)),
+                # It judges the newest settings.
+                "idempotent": None if callable(newest.idempotent) else newest.idempotent,
+            }
+            pinned.append(replace(newest, **kept, **marks))
+        self.pinned.update({one.name: one for one in pinned})
+        return newest
+
     def _full(self, short: str) -> str:
         return f"{self.name}.{short}" if self.prefix else short
 
@@ -558,6 +639,7 @@ class Connector:
             rate=self.rate,
             probe=None if probe is None else read_probe(probe, full, read.parameters),
             options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
+            items=frozenset(map(setting_name, read.items)),
         )
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from hookline import hookspecs
 from hookline.bounded import TooLong, bounded
-from hookline.connector import Connector
+from hookline.connector import Action, Connector
 from hookline.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.mapper import Mapper
 from hookline.nearest import did_you_mean
@@ -220,6 +220,10 @@ def _components(hook: str, kind: Kind, thing: Any) -> list[_Component]:
             raise PluginFailed(f"{hook}: {'; '.join(thing.option_lists.missing)}")
         components += [_Component("action", _check_name(hook, key), action) for key, action in thing.actions.items()]
         components += [_Component("trigger", _check_name(hook, key), each) for key, each in thing.triggers.items()]
+        components += [
+            _Component("action" if isinstance(one, Action) else "trigger", key, one)
+            for key, one in thing.pinned.items()
+        ]
         for key, webhook in thing.webhooks.items():
             if webhook.unsubscribe is None:
                 raise PluginFailed(f"{hook}: trigger {key!r} never unsubscribes: say how with its `unsubscribe`")

@@ -60,7 +60,7 @@ async def linked_items(
         if not isinstance(found, str):
             raise StepError(f"{_origin(url)} gives no text where the next page's link should be", code="pages.link")
         url = _following(url, found)
-        options = {**options, "params": None}
+        options["params"] = None
     raise _too_many(url, most_pages)
 
 
@@ -86,8 +86,8 @@ async def cursor_items(
     if parameter in params:
         seen.add(str(params[parameter]))
     for _ in range(most_pages):
-        page: RequestOptions = {**options, "params": params}
-        response = await http.request(method, url, **page)
+        options["params"] = params
+        response = await http.request(method, url, **options)
         body = read(response)
         for item in _items(body, items, url):
             yield item
@@ -125,8 +125,8 @@ async def numbered_items(
     """
     params, number, before = dict(options.get("params") or {}), first, b""
     for _ in range(most_pages):
-        page: RequestOptions = {**options, "params": {**params, parameter: number}}
-        response = await http.request(method, url, **page)
+        options["params"] = {**params, parameter: number}
+        response = await http.request(method, url, **options)
         body = read(response)
         found = _items(body, items, url)
         if not found:

@@ -87,7 +87,7 @@ def describe(registry: Registry, plugin: PluginStatus) -> PluginDescription:
         return sorted(name for (of, name), origin in registry.origins.items() if of == kind and origin == plugin)
 
     connectors = [registry.connectors[name] for name in names("connector")]
-    owned = {name for connector in connectors for name in connector.triggers}
+    owned = {name for connector in connectors for name in (*connector.triggers, *connector.pinned)}
     triggers = [registry.triggers[name] for name in names("trigger") if name not in owned]
     return PluginDescription(
         FORMAT,

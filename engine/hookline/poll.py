@@ -11,11 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from pydantic import BaseModel
+
 from hookline.logger import Log
 from hookline.model.message import Attachment
 from hookline.model.poll import PollSettings
 from hookline.oauth2 import Tokens, TokenUser
 from hookline.trigger import OwnTrigger
+from hookline.versions import Upgrade
 
 if TYPE_CHECKING:
     from hookline.http import HttpClient
@@ -90,3 +93,18 @@ class PollTrigger(OwnTrigger):
     """Which of `ctx` and `cursor` it takes."""
     identity: frozenset[str] = frozenset()
     """Parameters marked `Identity`."""
+    version: int | None = None
+    """Of its settings; None where there never was another."""
+    upgrade: Upgrade | None = None
+    """From these settings to the newest, where these are older: then `parameters` are those of the newest."""
+    newest_settings: type[PollSettings] | None = None
+    """The model of the newest settings, where these are older."""
+
+    def validated(self, settings: Any) -> BaseModel:
+        """A flow's settings, as `arguments` takes them. Raises ValidationError, and StepError."""
+        if self.upgrade is None or self.newest_settings is None:
+            return self.settings.model_validate(settings)
+        self.settings.model_validate(settings)
+        every_poll = {key: value for key, value in settings.items() if key in PollSettings.model_fields}
+        own = {key: value for key, value in settings.items() if key not in every_poll}
+        return self.newest_settings.model_validate({**every_poll, **self.upgrade.apply(own)})

@@ -47,4 +47,6 @@ def read_probe(function: Callable[..., Awaitable[Any]], action: str, parameters:
             f"{function.__module__}.{function.__qualname__}: the probe of {action!r} takes {unknown[0]!r}, which is no "
             f"setting of the action; it has {known}"
         )
+    if read.items:
+        raise PluginError(f"the probe of {action!r} takes {min(read.items)!r}, which comes one by one, and but once")
     return Probe(function, bool(read.leading), taken)

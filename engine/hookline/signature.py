@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from hookline.errors import PluginError
+from hookline.setting_types import settable, takes_items
 
 #: Numbers become text where text is asked for, since identifiers often travel as numbers.
 SETTINGS: Final = ConfigDict(
@@ -63,6 +64,11 @@ class Signature:
             if found is not None
         }
 
+    @property
+    def items(self) -> frozenset[str]:
+        """The parameters that take items one by one."""
+        return frozenset(name for name in self.parameters.values() if takes_items(self.hints[name]))
+
     def needs_credential(self) -> bool:
         """Whether its `ctx` always has a credential: `Context[Model]`, and not `Context[Model | None]`."""
         of = next(iter(typing.get_args(self.hints.get("ctx"))), None)
@@ -80,6 +86,18 @@ def read_signature(
     where = f"{function.__module__}.{function.__qualname__}"
     if not (inspect.iscoroutinefunction(function) or (generators and inspect.isasyncgenfunction(function))):
         raise PluginError(f"{where} must be an async function to be {kind}")
+    return _read(function, where, leading)
+
+
+def read_plain_signature(function: Callable[..., Any], kind: str) -> Signature:
+    """The signature of a function that is called as it stands, and isn't async. Raises PluginError, naming it."""
+    where = f"{function.__module__}.{function.__qualname__}"
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise PluginError(f"{where} must not be an async function to be {kind}")
+    return _read(function, where, ())
+
+
+def _read(function: Callable[..., Any], where: str, leading: tuple[str, ...]) -> Signature:
     try:
         hints = typing.get_type_hints(function, include_extras=True)
     except NameError as error:
@@ -99,7 +117,7 @@ def read_signature(
         # A neutral field name, so that a parameter may be called `json`, `copy` or `schema`.
         field_name = f"setting_{position}"
         names[field_name] = parameter.name
-        fields[field_name] = (hints[parameter.name], _field(parameter))
+        fields[field_name] = (settable(hints[parameter.name]), _field(parameter))
     return Signature(fields, names, hints, tuple(found), inspect.getdoc(function) or "")
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, StepError
-from hookline_files.attached import attached
+from hookline.api import Context, JsonValue, StepError, message_attachment
 from hookline_files.connectors import csv as csv_connector
 from hookline_files.encodings import Encoding
 
@@ -86,7 +85,9 @@ async def parse(
         raise StepError("give either `file` or `text`", code="csv.input")
     if file is None and text is None and not ctx.message.attachments and isinstance(ctx.message.body, str):
         text = ctx.message.body
-    attachment = None if text is not None else attached(ctx, file)
+    attachment = (
+        None if text is not None else message_attachment(ctx.message, file, setting="file", code="file.attachment")
+    )
     if attachment is not None and max_bytes is not None and attachment.size > max_bytes:
         raise StepError(
             f"{attachment.name!r} has {attachment.size} bytes; `max_bytes` allows {max_bytes}", code="csv.too_large"

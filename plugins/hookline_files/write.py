@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, StepError, encode_json
-from hookline_files.attached import attached
+from hookline.api import Context, JsonValue, StepError, encode_json, message_attachment
 from hookline_files.connectors import file as file_connector
 from hookline_files.encodings import Encoding
 from hookline_files.root import inside, refused
@@ -53,7 +52,11 @@ async def write(
         raise StepError("give either `content` or `file`", code="file.content")
     place = inside(ctx, path)
     data = _encoded(content, encoding) if file is None else b""
-    chunks = _once(data) if file is None else ctx.blobs.open(attached(ctx, file).id, _CHUNK)
+    if file is None:
+        chunks = _once(data)
+    else:
+        kept = message_attachment(ctx.message, file, setting="file", code="file.attachment")
+        chunks = ctx.blobs.open(kept.id, _CHUNK)
     try:
         await asyncio.to_thread(place.parent.mkdir, parents=True, exist_ok=True)
         # A folder that was made, or changed, meanwhile must not lead out either.

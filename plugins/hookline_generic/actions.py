@@ -21,6 +21,7 @@ from hookline.api import (
     Shown,
     Signal,
     StepError,
+    message_attachment,
 )
 from hookline_generic.about import GENERIC, GENERIC_ERRORS, GENERIC_EXAMPLE
 
@@ -128,12 +129,10 @@ async def reply(
         raise StepError(f"{wrong[0]!r} is not a header that an answer can have", code="reply.header")
     if attachment is None:
         return CallerReply(status, given, body)
-    found = ctx.message.attachments_like(attachment)
-    if body is not None or len(found) != 1:
-        named = ", ".join(repr(one.name) for one in ctx.message.attachments) or "none"
-        cause = "an answer has" if body is not None else "`attachment` names none, or several, of the message's:"
-        raise StepError(f"{cause} either a body or one attachment; the message has {named}", code="reply.attachment")
-    return CallerReply(status, given, None, found[0])
+    if body is not None:
+        raise StepError("an answer has either a body or one attachment", code="reply.attachment")
+    file = message_attachment(ctx.message, attachment, setting="attachment", code="reply.attachment")
+    return CallerReply(status, given, None, file)
 
 
 def _header(name: str, value: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Attachment, Connector, Context, Duration, JsonValue, Reply, Shown, StepError
+from hookline.api import Connector, Context, Duration, JsonValue, Reply, Shown, StepError, message_attachment
 from hookline_http.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_http.authorization import authorization
 from hookline_http.oauth2_client import OAUTH2, OAUTH2_TYPE, OAuth2Client, gives_token
@@ -99,7 +99,7 @@ async def request(
     names = {name.lower() for name in headers or {}}
     if "idempotency-key" not in names:
         made["Idempotency-Key"] = ctx.idempotency_key
-    attached = None if file is None else _attachment(ctx, file)
+    attached = None if file is None else message_attachment(ctx.message, file, setting="file", code="http.file")
 
     async def send(token: str | None = None) -> Reply:
         shown = authorization(ctx.credential_type, ctx.credential, key_header, token)
@@ -123,20 +123,3 @@ async def request(
 
     # What a server answers with 401 it hasn't done: with another token it may be asked again.
     return await (ctx.authorized(send) if ctx.credential_type == OAUTH2_TYPE else send())
-
-
-def _attachment(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attachment:
-    """The message's attachment of that name, or the one that an expression gave.
-
-    Looked up among the message's own: an id that a message brings along opens no other execution's file.
-    """
-    found = ctx.message.attachments_like(wanted)
-    if len(found) == 1:
-        return found[0]
-    named = ", ".join(repr(attachment.name) for attachment in ctx.message.attachments) or "none"
-    what = repr(wanted) if isinstance(wanted, str) else "what `file` gives"
-    raise StepError(
-        f"{what} is {'not an attachment' if not found else 'the name of several attachments'} of the message; "
-        f"it has {named}" + ("; name one as `$.attachments[0]`" if found else ""),
-        code="http.file",
-    )

@@ -1,5 +1,6 @@
 """All that a plugin may import; backends and blob stores find what they need in `hookline.api.storage`."""
 
+from hookline.attached import message_attachment
 from hookline.connector import (
     FILTERED,
     NOT_DONE,
@@ -154,5 +155,6 @@ __all__ = [
     "hookimpl",
     "items_above",
     "linked_items",
+    "message_attachment",
     "numbered_items",
 ]

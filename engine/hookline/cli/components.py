@@ -135,6 +135,13 @@ def _described(view: "ComponentView") -> str:
             "",
             f"May be done twice: {'depends on its settings' if view.idempotent == 'depends' else view.idempotent}",
         ]
+    if view.probe:
+        lines += ["", "Finds out whether it took effect, for steps that run at most once."]
+    if view.rate:
+        lines += ["", f"Rate: {view.rate}, for each credential"]
+    if view.version:
+        older = f"; older ones as {view.name}@1" if view.version > 1 else ""
+        lines += ["", f"Version of its settings: {view.version}{older}"]
     if view.connector:
         lines += ["", f"Quality: {_quality(view)}"]
     if view.credential_types:

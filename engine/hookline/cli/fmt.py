@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,22 +10,36 @@ from hookline.cli.command import Command, emit, problem_line
 from hookline.config import Settings
 from hookline.errors import ConfigError, FlowInvalid, Problem
 
+if TYPE_CHECKING:
+    from hookline.registry import Registry
+
 
 @click.command(cls=Command, settings=("flows",))
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--check", "check_only", is_flag=True, help="Change nothing; exit code 1 where something would change.")
+@click.option(
+    "--upgrade", is_flag=True, help="Rewrite settings of older versions, as `acme.create_order@1`, to the newest."
+)
 @click.pass_context
-def fmt(ctx: click.Context, paths: tuple[Path, ...], check_only: bool, as_json: bool, settings: Settings) -> None:
+def fmt(
+    ctx: click.Context, paths: tuple[Path, ...], check_only: bool, upgrade: bool, as_json: bool, settings: Settings
+) -> None:
     """Write flows in their canonical form, by default those of the flows directory.
 
-    It sets the order of the flow language's keys, and the layout. A flow's version stays what it was.
+    It sets the order of the flow language's keys, and the layout. A flow's version stays what it was, unless
+    `--upgrade` rewrites some of its settings.
     """
+    registry = None
+    if upgrade:
+        from hookline.discovery import discover
+
+        registry = discover()
     changed: list[str] = []
     problems: list[Problem] = []
     files = list(_files(paths or (settings.flows,)))
     for file in files:
         try:
-            before, after = canonical_text(file)
+            before, after = canonical_text(file, registry, problems)
         except FlowInvalid as error:
             problems += error.problems
             continue
@@ -47,8 +61,13 @@ def fmt(ctx: click.Context, paths: tuple[Path, ...], check_only: bool, as_json: 
         ctx.exit(1)
 
 
-def canonical_text(file: Path) -> tuple[bytes, str]:
-    """What a flow's file holds, and its canonical form. Raises FlowInvalid where it has none, and OSError."""
+def canonical_text(
+    file: Path, registry: "Registry | None" = None, problems: list[Problem] | None = None
+) -> tuple[bytes, str]:
+    """What a flow's file holds, and its canonical form: with the newest settings, where a registry is given.
+
+    What can't be rewritten is added to `problems`. Raises FlowInvalid where it has no canonical form, and OSError.
+    """
     from hookline.flows.layout import laid_out
     from hookline.flows.read import read
 
@@ -59,7 +78,14 @@ def canonical_text(file: Path) -> tuple[bytes, str]:
         raise FlowInvalid(document.problems)
     if not isinstance(document.value, dict):
         raise FlowInvalid([Problem("a flow is an object", code="wrong_type", remedy="write { … }", file=str(file))])
-    return data, laid_out(document.value)
+    value = document.value
+    if registry is not None:
+        from hookline.flows.upgrade import upgraded
+
+        value, found = upgraded(value, registry)
+        if problems is not None:
+            problems += document.place(found)
+    return data, laid_out(value)
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -53,6 +53,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "media_type_refused": "What the provider sends would be refused.",
         "path_taken": "A path of the trigger belongs to a step that waits.",
         "plugin_failed": "The plugin that brings a component failed to load.",
+        "cannot_upgrade": "Settings of an older version can't be rewritten: what becomes of an expression isn't known.",
+        "older_version": "The settings are of an older version; it goes on working.",
         "unavailable": "A component can't be used here, as its extra isn't installed.",
         "trigger_defect": "A plugin's trigger can't work as its author has declared it.",
         "without_effect": "A setting changes nothing.",

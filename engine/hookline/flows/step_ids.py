@@ -8,6 +8,7 @@ from typing import Any, Final
 from hookline.errors import Problem
 from hookline.flows.blocks import BLOCKS, block_of
 from hookline.model.flow import STEP_ID
+from hookline.versions import plain_name
 
 _ID: Final = re.compile(STEP_ID)
 
@@ -65,7 +66,11 @@ def _walk(steps: Any, pointer: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _stem(step: Mapping[str, Any]) -> str:
     kind = next((kind for kind in BLOCKS if kind in step), None)
-    text = re.sub(r"[^a-z0-9]+", "_", str(step.get("use", "step")).lower()).strip("_") if kind is None else kind
+    text = (
+        re.sub(r"[^a-z0-9]+", "_", plain_name(str(step.get("use", "step"))).lower()).strip("_")
+        if kind is None
+        else kind
+    )
     return text if _ID.match(text) else f"step_{text}".rstrip("_")
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from hookline.consume import ConsumeTrigger
-from hookline.errors import ExpressionError, Problem
+from hookline.errors import ExpressionError, Problem, StepError
 from hookline.expressions import Expressions, Template
 from hookline.flows.compiled import CompiledTrigger, Subscribes
 from hookline.flows.keys import Key, compile_key
@@ -20,6 +20,7 @@ from hookline.poll import PollTrigger
 from hookline.registry import Registry
 from hookline.subscription import WebhookTrigger
 from hookline.trigger import ConnectorTrigger, RequestTrigger, ScheduleTrigger, Trigger
+from hookline.versions import older_settings
 
 _SETTINGS: Final = "/trigger/with"
 _VERIFY: Final = f"{_SETTINGS}/verify"
@@ -80,9 +81,16 @@ def _own(
     settings: BaseModel | None = None
     if not problems:
         try:
-            settings = trigger.settings.model_validate(value)
+            settings = (
+                trigger.validated(value) if isinstance(trigger, PollTrigger) else trigger.settings.model_validate(value)
+            )
         except ValidationError as error:
             problems += model_problems(trigger.settings, value, _SETTINGS, error)
+        except StepError as error:
+            problems.append(Problem(error.message, _SETTINGS, "invalid_value", "write settings of the newest version"))
+    if isinstance(trigger, PollTrigger) and trigger.upgrade is not None:
+        remedy = f"`hookline fmt --upgrade` writes those of version {trigger.upgrade.newest}"
+        problems.append(Problem(older_settings(trigger.upgrade), "/trigger/use", "older_version", remedy, "note"))
     dedupe_key = None
     if consumer is not None:
         dedupe_key, found = _dedupe_key({"dedupe_key": key_source}, expressions, check_references, NOTHING)

@@ -24,10 +24,11 @@ from hookline.runtime.frame import Blocked, Frame
 from hookline.runtime.interruption import Interrupted, Interruption, cut_off
 from hookline.runtime.results import normal
 from hookline.runtime.services import Stand
-from hookline.runtime.spool import spooled
+from hookline.runtime.spool import items_of, spooled
 from hookline.runtime.staged_state import StagedState
 from hookline.runtime.step_entry import Given
 from hookline.runtime.step_log import StepLog
+from hookline.setting_types import SettingSources
 
 LARGEST_RESULT: Final = 64_000_000
 """Bytes of JSON that the result of a plugin's action may have."""
@@ -53,6 +54,16 @@ class Call:
     """What gives its result instead, where flows are tried out."""
     tokens: CredentialTokens | None = None
     """What gives it access tokens, and knows what no error may show."""
+    opened: tuple[AsyncIterator[Any], ...] = ()
+    """What among its settings comes one by one, and is closed after the call."""
+
+
+def sources(run: ExecutionRun, frame: Frame) -> SettingSources:
+    """What an attempt's settings are made of, besides their values."""
+    services, exact, redactor = run.services, run.flow.exact, run.redactor
+    return SettingSources(
+        frame.message, lambda stream: items_of(services.blobs, stream, exact=exact, redactor=redactor)
+    )
 
 
 def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
@@ -61,16 +72,17 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
     if action.unavailable is not None:
         raise Blocked(f"{action.name}: {action.unavailable}")
     if services.trial is not None:
-        stand = services.trial.call(run.id, path, attempt, action, given.raw)
+        stand = services.trial.call(run.id, path, attempt, action, _shown(given.raw))
         if stand is not None:
-            return Call({}, state, given.raw, stand=stand)
+            return Call({}, state, _shown(given.raw), stand=stand)
     arguments, context = action.arguments(given.model), None
     if action.takes_context or (action.probe is not None and action.probe.takes_context):
         context = _context(run, node, given.message or frame.message, path, attempt, state)
     if action.takes_context:
         arguments["ctx"] = context
     tokens = None if context is None else context.tokens
-    return Call(arguments, state, given.raw, context, tokens=tokens if isinstance(tokens, CredentialTokens) else None)
+    own = tokens if isinstance(tokens, CredentialTokens) else None
+    return Call(arguments, state, given.raw, context, tokens=own, opened=given.opened)
 
 
 async def call_action(
@@ -138,8 +150,19 @@ async def call_action(
             outcome_unknown=True,
         ) from error
     finally:
+        for items in call.opened:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
         if not action.pure:
             services.metrics.attempted(run.flow.id, action.name, result_label, services.clock.monotonic() - began)
+
+
+def _shown(raw: Any) -> Any:
+    """Settings as a case sees them: with what stands for a stream."""
+    if not isinstance(raw, dict):
+        return raw
+    return {name: value.shown if type(value) is Stream else value for name, value in raw.items()}
 
 
 def _judged(

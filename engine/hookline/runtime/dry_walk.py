@@ -24,6 +24,7 @@ from hookline.model.progress import Progress
 from hookline.model.stream import STREAM
 from hookline.runtime.frame import Ending
 from hookline.runtime.replies import FINISHED
+from hookline.versions import plain_name
 
 #: What blocks are called in the journal. They have nothing of their own that a step inside them hasn't.
 _BLOCKS: Final[dict[type[Node], str]] = {
@@ -77,7 +78,8 @@ class DryWalk:
         if record is None or record.state is StepState.SKIPPED:
             return True
         both_pure = isinstance(node, ActionNode) and node.action.pure and self._recomputed(record)
-        if record.use != use and not both_pure:
+        # Which version its settings are of is no matter: what is done is done.
+        if plain_name(record.use) != plain_name(use) and not both_pure:
             self.clashes[path] = f"it is {use} there, and was {record.use}: give what is new another id"
             return False
         self._met.add(path)
@@ -110,7 +112,7 @@ class DryWalk:
         for path, record in self._binding.items():
             if path.startswith(prefix):
                 node = step_at(nodes, path.removeprefix(prefix))
-                if node is not None and use_of(node) == record.use:
+                if node is not None and plain_name(use_of(node)) == plain_name(record.use):
                     self._met.add(path)
 
     def _binds(self, record: StepRecord, reopened_after: int) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, Union
 
 from hookline.connector import NOT_DONE, NOT_KNOWN, Count, Pause, Reply, Signal
 from hookline.errors import StepError
@@ -52,7 +52,8 @@ async def ask(
         arguments["ctx"] = call.context
     asking = replace(
         node,
-        action=replace(action, run=action.probe.run),
+        # What it finds is the action's result, or a word on that.
+        action=replace(action, run=action.probe.run, returns=Union[action.returns, Signal]),  # noqa: UP007 - not a class
         timeout=node.timeout or _LONGEST,
     )
     for tried in range(1, _TRIES + 1):

@@ -18,6 +18,7 @@ from hookline.runtime.intake import Intake, in_order
 from hookline.runtime.journal import STORE_RETRY
 from hookline.runtime.refusal_record import RefusalRecord
 from hookline.runtime.services import Services
+from hookline.versions import plain_name
 
 #: The longest sleep: the system's clock may be set.
 _LONGEST: Final = timedelta(seconds=60)
@@ -83,7 +84,7 @@ class SourceServices:
         if kept is None:
             return None
         progress = _progress.decode(kept)
-        return progress if progress.trigger == flow.trigger.use else None
+        return progress if plain_name(progress.trigger) == plain_name(flow.trigger.use) else None
 
     async def take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Progress) -> int:
         """Make messages durable together with how far the trigger got, as soon as there is room for them.

@@ -141,3 +141,15 @@ class StreamReader:
             raise StoreError(f"blob {self._stream.blob_id} ends before item {self._next} of {self._stream.count}")
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         self._lines.extend(lines)
+
+
+async def items_of(
+    blobs: Blobs, stream: Stream, *, exact: bool, redactor: Redactor | None = None
+) -> AsyncIterator[Any]:
+    """All items of a stream, in order. Raises StoreError, and BlobGone."""
+    reader = StreamReader(blobs, stream, iter(range(stream.count)), exact=exact, redactor=redactor)
+    try:
+        while (taken := await reader.take()) is not None:
+            yield taken[1]
+    finally:
+        await reader.close()

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from hookline.connector import FILTERED, PASS, STOPPED, Count, Pause, Reply, Signal
+from hookline.connector import FILTERED, PASS, STOPPED, Action, Count, Pause, Reply, Signal
 from hookline.errors import ExpressionError, StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import reader
@@ -18,7 +18,7 @@ from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorI
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
 from hookline.model.stream import REMEDY, STREAM, Stream, stream_in
-from hookline.runtime.action_call import call_action, prepare_call
+from hookline.runtime.action_call import call_action, prepare_call, sources
 from hookline.runtime.aside import takes_long
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed
@@ -28,6 +28,7 @@ from hookline.runtime.retry import next_wait
 from hookline.runtime.step_entry import Given, note, note_counted, note_started
 from hookline.runtime.step_rates import LONGEST_SLEEP
 from hookline.runtime.step_turn import its_turn
+from hookline.setting_types import SettingSources
 
 #: Of an output in the journal: the flow's version says which one wrote it.
 _OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
@@ -91,7 +92,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         try:
             scope = run.scope(frame)
             own = frame.message if run.services.calls.foreign("action", node.action.name) else None
-            judge = partial(_settings, node, scope, own, streams=run.streams)
+            judge = partial(_settings, node, scope, sources(run, frame), own, streams=run.streams)
             given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once and doubt is None:
@@ -215,26 +216,42 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(node: ActionNode, scope: Scope, message: Message | None, *, streams: bool) -> Given:
+def _settings(
+    node: ActionNode, scope: Scope, given: SettingSources, message: Message | None, *, streams: bool
+) -> Given:
     """`message`: the current one, where what the action is given has to be its own."""
     try:
         raw = node.settings.evaluate(scope)
     except ExpressionError as error:
         raise StepError(f"with: {error.message}", code=error.code) from error
-    stream = stream_in(raw) if streams else None
+    stream = stream_in(_values(node.action, raw)) if streams else None
     if stream is not None:
         raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
         if message is None:
-            return Given(raw, node.action.settings.model_validate(raw))
+            return Given(raw, node.action.validated(raw, given), opened=tuple(given.opened))
         own = Message(_copy(message.body), dict(message.headers), message.attachments)
-        return Given(raw, node.action.settings.model_validate(_copy(raw)), own)
+        return Given(raw, node.action.validated(_own(raw), given), own, tuple(given.opened))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
+
+
+def _values(action: Action, raw: Any) -> Any:
+    """The settings without the streams that the action reads as such."""
+    if not action.items or not isinstance(raw, dict):
+        return raw
+    return {name: value for name, value in raw.items() if name not in action.items or type(value) is not Stream}
+
+
+def _own(raw: Any) -> Any:
+    """Settings of which nothing is shared. A stream is a name: nothing of it can be changed."""
+    if not isinstance(raw, dict):
+        return _copy(raw)
+    return {name: value if type(value) is Stream else _copy(value) for name, value in raw.items()}
 
 
 def _copy(value: Any) -> Any:

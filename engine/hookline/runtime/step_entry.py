@@ -1,6 +1,6 @@
 """What the journal is told of an attempt at an action."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, get_args
@@ -24,13 +24,19 @@ _MASK: Final = "**********"
 class Given:
     """An action's settings for one attempt: as it takes them, and as they are recorded."""
 
-    __slots__ = ("message", "model", "raw")
+    __slots__ = ("message", "model", "opened", "raw")
 
-    def __init__(self, raw: Any, model: BaseModel, message: Message | None = None) -> None:
-        """`message`: the action's own copy of the current one, where it isn't trusted to leave that as it is."""
+    def __init__(
+        self, raw: Any, model: BaseModel, message: Message | None = None, opened: tuple[AsyncIterator[Any], ...] = ()
+    ) -> None:
+        """`message`: the action's own copy of the current one, where it isn't trusted to leave that as it is.
+
+        `opened`: what among the settings comes one by one, and is closed after the attempt.
+        """
         self.raw = raw
         self.model = model
         self.message = message
+        self.opened = opened
 
 
 def note(

@@ -19,6 +19,7 @@ from hookline.flows.types.result import output_text
 from hookline.jsontypes import encode
 from hookline.model import durations
 from hookline.options import Choices
+from hookline.poll import PollTrigger
 from hookline.quality import level_of
 from hookline.registry import Kind, Registry
 from hookline.trigger import ConnectorTrigger, Trigger
@@ -69,6 +70,12 @@ class ComponentView(msgspec.Struct, frozen=True):
     """The connector of an action or a trigger; null where it has none."""
     quality: str | None = None
     """The level of its connector: `bronze`, `silver` or `gold`; null where that lacks something for bronze."""
+    probe: bool = False
+    """An action finds out itself whether it took effect, for steps that run at most once."""
+    rate: str | None = None
+    """How often it runs at most with one credential: `50/s`, or `by credential` where the credential says it."""
+    version: int | None = None
+    """Of its settings; null where there never was another. Those before it are used as `<name>@<version>`."""
 
 
 def component_views(registry: Registry) -> list[ComponentView]:
@@ -80,7 +87,7 @@ def component_views(registry: Registry) -> list[ComponentView]:
         parts = [_action(registry, action) for action in connector.actions.values()]
         parts += [_trigger(registry, registry.triggers[name]) for name in connector.triggers]
         views += [structs.replace(part, connector=connector.name, quality=level) for part in parts]
-        own.update(connector.triggers)
+        own.update(connector.triggers, connector.pinned)
     views += [_trigger(registry, trigger) for name, trigger in registry.triggers.items() if name not in own]
     for scheme in registry.schemes.values():
         takes = (scheme.name,) if scheme.credential is not None else ()
@@ -130,8 +137,11 @@ def type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         name = schema["$ref"].rpartition("/")[2]
         target = definitions.get(name, {})
         return "any JSON value" if not target else type_text(target, definitions)
-    if schema.get("x-hookline") == "expression":
-        return "expression"
+    if schema.get("x-hookline") in ("expression", "attachment"):
+        return str(schema["x-hookline"])
+    if schema.get("x-hookline") == "items" and isinstance(schema.get("items"), dict):
+        inside = type_text(schema["items"], definitions)
+        return "list or stream" if not schema["items"] else f"list or stream of {inside}"
     if "properties" in schema:
         return "object"
     for joined in ("anyOf", "oneOf"):
@@ -178,7 +188,14 @@ def _action(registry: Registry, action: Action) -> ComponentView:
     )
     known: Mapping[bool | None, str | None] = {True: "yes", False: "no", None: None}
     idempotent = "depends" if callable(action.idempotent) else known[action.idempotent]
-    return structs.replace(view, output=output_text(action), idempotent=idempotent)
+    return structs.replace(
+        view,
+        output=output_text(action),
+        idempotent=idempotent,
+        probe=action.probe is not None,
+        rate="by credential" if callable(action.rate) else action.rate,
+        version=action.version,
+    )
 
 
 def _block(use: str, block: Block) -> ComponentView:
@@ -197,7 +214,7 @@ def _block(use: str, block: Block) -> ComponentView:
 
 def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
     own = trigger if isinstance(trigger, ConnectorTrigger) else None
-    return _view(
+    view = _view(
         registry,
         "trigger",
         trigger.name,
@@ -208,6 +225,7 @@ def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
         None if own is None else own.unavailable,
         _NO_OPTIONS if own is None else own.options,
     )
+    return structs.replace(view, version=trigger.version if isinstance(trigger, PollTrigger) else None)
 
 
 def _view(

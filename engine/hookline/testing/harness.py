@@ -28,6 +28,7 @@ from hookline.runtime.aside import Aside
 from hookline.runtime.bodies.payload import PayloadReader
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import normal, to_json
+from hookline.setting_types import SettingSources
 from hookline.subscription import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.testing.clock import ManualClock
 from hookline.testing.fake_http import FakeHttp
@@ -148,7 +149,8 @@ class Harness:
                 f"there is no action {name!r} ({did_you_mean(name, self.registry.actions, 'see `hookline plugins`')})"
             )
         message = message if message is not None else Message(None, {})
-        arguments = action.arguments(action.settings.model_validate({**settings, **(with_ or {})}))
+        sources = SettingSources(message)
+        arguments = action.arguments(action.validated({**settings, **(with_ or {})}, sources))
         if action.takes_context:
             value = self._credential(action.credential, credential)
             arguments["ctx"] = Context(
@@ -200,7 +202,7 @@ class Harness:
         if trigger is None or run is None:
             raise ConfigError(f"there is no poll {name!r} ({did_you_mean(name, self.registry.triggers)})")
         poll: Any = trigger
-        arguments = poll.arguments(poll.settings.model_validate(settings))
+        arguments = poll.arguments(poll.validated(settings))
         if "ctx" in leading:
             value = self._credential(poll.credential, credential)
             arguments["ctx"] = PollContext(

@@ -194,7 +194,9 @@ class CaseStubs:
 
 def runs_itself(action: Action, registry: Registry) -> bool:
     """Whether an action touches nothing outside: those that are pure, and those of connectors that say so."""
-    return action.pure or any(not c.outside and action in c.actions.values() for c in registry.connectors.values())
+    return action.pure or any(
+        not c.outside and action in (*c.actions.values(), *c.pinned.values()) for c in registry.connectors.values()
+    )
 
 
 def _result(stub: Stub) -> Reply:

@@ -12,6 +12,7 @@ from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.scope import Place
 from hookline.flows.settings import settings_problems
 from hookline.model.flow import ActionStep, RetryDocument
+from hookline.versions import older_settings, plain_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ def _node(step: RawStep, compiling: Compiling) -> ActionNode | None:
     if action.unavailable is not None:
         compiling.problem(f"action {use!r} can't be used here", f"{pointer}/use", "unavailable", action.unavailable)
     if isinstance(given, dict):
-        compiling.problems += settings_problems(action, settings, compiling.vars, f"{pointer}/with")
+        problems = settings_problems(action, settings, compiling.vars, f"{pointer}/with")
+        compiling.problems += problems
+        _version(action, settings, pointer, compiling, wrong=bool(problems))
     _credential(raw.get("credential"), action, pointer, compiling)
     document = step.typed(ActionStep)
     if document is None:
@@ -102,6 +105,23 @@ def _node(step: RawStep, compiling: Compiling) -> ActionNode | None:
         rate=document.rate,
         once=document.delivery == "at_most_once",
     )
+
+
+def _version(action: Action, settings: Template, pointer: str, compiling: Compiling, *, wrong: bool) -> None:
+    """Remark on settings of an older version: said to be so, or such that they can be nothing else."""
+    if action.upgrade is not None:
+        remedy = f"`hookline fmt --upgrade` writes those of version {action.upgrade.newest}"
+        compiling.problem(older_settings(action.upgrade), f"{pointer}/use", "older_version", remedy, "note")
+    elif wrong and action.version is not None:
+        for number in range(action.version - 1, 0, -1):
+            name = f"{plain_name(action.name)}@{number}"
+            older = compiling.registry.actions.get(name)
+            if older is None or settings_problems(older, settings, compiling.vars, f"{pointer}/with"):
+                continue
+            message = f"these are settings of version {number} of {plain_name(action.name)!r}"
+            remedy = f'write "use": "{name}", and then `hookline fmt --upgrade`'
+            compiling.problem(message, f"{pointer}/use", "older_version", remedy, "note")
+            return
 
 
 def _runs(document: ActionStep, action: Action, raw: Mapping[str, Any], pointer: str, compiling: Compiling) -> None:

@@ -87,7 +87,12 @@ class Compiling:
     """An expression reads what follows the flow's id in the URL."""
 
     def problem(
-        self, message: str, pointer: str, code: str, remedy: str, severity: Literal["error", "warning"] = "error"
+        self,
+        message: str,
+        pointer: str,
+        code: str,
+        remedy: str,
+        severity: Literal["error", "warning", "note"] = "error",
     ) -> None:
         """Note that something is wrong."""
         self.problems.append(Problem(message, pointer, code, remedy, severity))

@@ -87,7 +87,8 @@ def result_classes(annotation: Any) -> list[type]:
     found: list[type] = []
     for each in members(annotation):
         origin = typing.get_origin(each) or each
-        if not isinstance(origin, type) or origin is object:
+        # Since Python 3.11 `Any` is a class itself.
+        if not isinstance(origin, type) or origin is object or origin is Any:
             return []
         found.append(origin)
     return found
