@@ -13,6 +13,7 @@ from tests.acceptance.server_process import TOKEN as ADMIN
 from tests.acceptance.server_process import ServerProcess, eventually, free_port
 from tests.app_thread import AppThread
 from tests.github_server import TOKEN, GitHubServer, Refused
+from tests.stripe_server import KEY, StripeServer
 
 SIGKILL = -9
 KEEP = [{"id": "kept", "use": "map", "with": {"body": "$.body.n"}}]
@@ -216,3 +217,68 @@ def test_a_kill_while_the_provider_answers_is_made_good_even_where_the_flow_is_g
     server.start()
     eventually("nobody wants it any more", lambda: provider.hooks == [])
     assert server.stop() == 0
+
+
+STRIPE_FLOW = {
+    "id": "payments",
+    "trigger": {"use": "stripe.events", "with": {"events": ["invoice.paid"]}, "credential": "stripe-prod"},
+    "steps": [{"id": "kept", "use": "map", "with": {"body": "$.body.type"}}],
+}
+
+
+def test_a_provider_that_makes_the_secret_itself_may_send_before_it_tells_it(server: ForkedServer) -> None:
+    stripe = StripeServer()
+    early: list[int] = []
+
+    async def sends(request: web.Request) -> None:
+        if request.method == "POST":
+            (endpoint,) = stripe.endpoints.values()
+            early.append(await stripe.send(endpoint, "invoice.paid"))
+
+    stripe.answers_late = sends
+    with AppThread(stripe.app) as provider:
+        server.start()
+        set_stripe(server, provider.url)
+        server.flow(STRIPE_FLOW)
+        eventually("it is subscribed", lambda: is_subscribed(server, "payments"))
+        assert early == [503], "so it sends that again"
+        (endpoint,) = stripe.endpoints.values()
+        send = stripe.send
+        assert provider.run(send(endpoint, "invoice.paid", id="evt_twice")) == 202
+        assert provider.run(send(endpoint, "invoice.paid", id="evt_twice")) == 200
+        assert provider.run(send(endpoint, "invoice.paid", "whsec_of_somebody_else")) == 401
+        assert endpoint["secret"] not in server.log()
+        server.flow({**STRIPE_FLOW, "state": "stopped"})
+        eventually("it is removed", lambda: stripe.endpoints == {})
+        assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_secret_that_was_told_to_a_process_that_died_is_replaced(server: ForkedServer) -> None:
+    stripe = StripeServer()
+    with AppThread(stripe.app) as provider:
+        server.start()
+        set_stripe(server, provider.url)
+        server.arm("subscription.before_commit:2")
+        server.flow(STRIPE_FLOW)
+        assert server.died() == SIGKILL, server.log()[-4000:]
+        (lost,) = stripe.endpoints
+        server.start()
+        eventually("it is subscribed", lambda: is_subscribed(server, "payments"))
+        (endpoint,) = stripe.endpoints.values()
+        assert endpoint["id"] != lost
+        assert provider.run(stripe.send(endpoint, "invoice.paid")) == 202
+        assert server.stop() == 0
+
+
+def is_subscribed(server: ServerProcess, flow_id: str) -> bool:
+    status, shown = server.get(f"/api/v1/flows/{flow_id}")
+    source = (shown.get("source") or {}) if status == 200 else {}
+    return source.get("last_at") is not None and not source["error"]
+
+
+def set_stripe(server: ServerProcess, url: str) -> None:
+    body = b'{"type": "stripe-api", "values": {"api_key": "%s", "base_url": "%s"}}' % (KEY.encode(), url.encode())
+    headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": "application/json"}
+    status, answer, _ = server.request("PUT", "/api/v1/credentials/stripe-prod", body, headers)
+    assert status in (200, 201, 204), answer

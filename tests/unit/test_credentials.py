@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -40,6 +40,9 @@ class Rows:
 
     async def seal_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
         return ()
+
+    async def subscriptions(self) -> Mapping[str, bytes]:
+        return {}
 
     async def commit(self, changes: Sequence[Change]) -> Sequence[None]:
         if self.broken:

@@ -151,3 +151,15 @@ async def test_githubs_old_signature_is_not_taken() -> None:
     old = hmac.new(b"12345", BODY, "sha1").hexdigest()
     with pytest.raises(NotVerified):
         await verify(GitHub(), "12345", {}, {"x-hub-signature": f"sha1={old}"})
+
+
+async def test_a_ping_of_githubs_is_answered_where_the_settings_say_so_and_only_once_it_holds() -> None:
+    headers = {"x-hub-signature-256": f"sha256={VECTOR}", "x-github-delivery": "d", "x-github-event": "ping"}
+    assert (await verify(GitHub(), "12345", {}, headers)).answer is None
+    answered = {"pings": "answered"}
+    answer = (await verify(GitHub(), "12345", answered, headers)).answer
+    assert answer is not None
+    assert answer.status == 200
+    assert (await verify(GitHub(), "12345", answered, {**headers, "x-github-event": "push"})).answer is None
+    with pytest.raises(NotVerified):
+        await verify(GitHub(), "12345", answered, headers, b'{"abc":124}')

@@ -29,7 +29,8 @@ class Subscriptions:
         self._vault = vault
         self._clock = clock
         self._elsewhere = elsewhere
-        self._held: dict[str, KeptSubscription | CredentialError] = {}
+        self._held: dict[str, KeptSubscription | str] = {}
+        """A text says why what is stored can't be read."""
         # What is in memory is what was committed last.
         self._lock = asyncio.Lock()
 
@@ -48,8 +49,8 @@ class Subscriptions:
     def of(self, flow_id: str) -> KeptSubscription:
         """What is kept of a flow. Raises CredentialError where it can't be decrypted."""
         held = self._held.get(flow_id, _NOTHING)
-        if isinstance(held, CredentialError):
-            raise held
+        if isinstance(held, str):
+            raise CredentialError(held)
         return held
 
     async def keep(self, flow_id: str, kept: KeptSubscription | None) -> None:
@@ -76,9 +77,10 @@ class Subscriptions:
             raise CredentialError(f"flow {flow.id!r} subscribes to nothing")
         if self._elsewhere:
             value = await self._store.subscription(flow.id)
-            kept = _NOTHING if value is None else self._opened(flow.id, value)
-            if isinstance(kept, CredentialError):
-                raise kept
+            opened = _NOTHING if value is None else self._opened(flow.id, value)
+            if isinstance(opened, str):
+                raise CredentialError(opened)
+            kept = opened
         else:
             kept = self.of(flow.id)
         secrets = kept.secrets(self._clock.now())
@@ -95,11 +97,11 @@ class Subscriptions:
             raise CredentialError(f"the secret of flow {flow.id!r} is none for scheme {scheme.name!r}")
         return credential, kept.begun is not None and not kept.begun.secret
 
-    def _opened(self, flow_id: str, value: bytes) -> KeptSubscription | CredentialError:
+    def _opened(self, flow_id: str, value: bytes) -> KeptSubscription | str:
         try:
             return _kept.decode(self._vault.reveal(value, flow_id))
         except CredentialError as error:
-            return error
+            return error.message
 
 
 async def rewrap_subscriptions(store: Store, vault: Vault) -> None:
