@@ -25,7 +25,7 @@ from hookline.model.consume import ConsumeSettings
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
-from hookline.model.webhook import RATE, SubscribedSettings
+from hookline.model.webhook import RATE, SUBSCRIBED, subscribed_settings
 from hookline.oauth2 import OAuth2, Tokens, TokenUser, check
 from hookline.options import Choices, Lister, OptionLists, Options
 from hookline.poll import Identity, Polled, PollTrigger
@@ -416,12 +416,12 @@ class Connector:
                 where = f"{function.__module__}.{function.__qualname__}"
                 raise PluginError(f"{where}: what subscribes takes `ctx` first: the URL and the secret are in it")
             own = {setting_name(each) for each in read.parameters.values()}
-            if taken := sorted(SubscribedSettings.model_fields.keys() & own):
+            if taken := sorted(own.intersection(SUBSCRIBED)):
                 raise PluginError(f"trigger {full!r}: a setting can't be named {taken[0]!r}: webhooks have one already")
             self.webhooks[full] = WebhookTrigger(
                 name=full,
                 title=read.summary or full,
-                settings=read.settings_besides(full, SubscribedSettings),
+                settings=subscribed_settings(f"{full} settings", read.fields),
                 summary=read.summary,
                 description=read.description,
                 scheme=scheme,

@@ -80,7 +80,7 @@ class WebhookTrigger(ConnectorTrigger):
     """Started by requests to `/hook/<flow id>` that a provider sends, with which the engine has subscribed."""
 
     settings: type[SubscribedSettings] = SubscribedSettings
-    """Those of a webhook, without `verify`, and the trigger's own."""
+    """The trigger's own, and those of a webhook without `verify`."""
     scheme: str = ""
     """The name of the scheme by which the provider signs."""
     scheme_settings: Mapping[str, Any] = field(default_factory=dict)

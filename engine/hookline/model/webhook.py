@@ -1,8 +1,9 @@
 """The settings of a webhook: which requests it takes, and how it knows their sender."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
@@ -183,7 +184,9 @@ SUBSCRIBED: Final = tuple(name for name in WebhookSettings.model_fields if name 
 """What a webhook can be told whose provider the engine has subscribed with, and so knows how it signs."""
 
 
-class _Subscribed(BaseModel):
+class SubscribedSettings(BaseModel):
+    """What every trigger that subscribes goes by: its own settings, and then those of its webhook."""
+
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
@@ -193,19 +196,11 @@ class _Subscribed(BaseModel):
     )
 
 
-if TYPE_CHECKING:
-    SubscribedSettings: TypeAlias = _Subscribed
-else:
-    # Those of a webhook, each as it is there.
-    SubscribedSettings = create_model(
-        "SubscribedSettings",
-        __base__=_Subscribed,
-        **{
-            name: (found.annotation, found)
-            for name, found in WebhookSettings.model_fields.items()
-            if name in SUBSCRIBED
-        },
-    )
+def subscribed_settings(name: str, own: Mapping[str, Any]) -> type[SubscribedSettings]:
+    """The settings of one such trigger. `own`: the annotation and the `FieldInfo` of each that is its own."""
+    fields = WebhookSettings.model_fields
+    webhook: dict[str, Any] = {each: (fields[each].annotation, fields[each]) for each in SUBSCRIBED}
+    return create_model(name, __base__=SubscribedSettings, **own, **webhook)
 
 
 class Correlate(BaseModel):

@@ -102,6 +102,8 @@ class SubscriptionSource:
             self._blocked(error.message)
             return None
         asked, now = self._asked, self._clock.now()
+        if kept.current is not None:
+            self.status.last_at = kept.current.at
         if kept.begun is not None and (asked is None or kept.begun.asked.same_as != asked.same_as):
             # Whether the provider has it isn't known, and must be before it asks for another.
             return [self._chore("settle", now, self._settle)]
@@ -141,13 +143,11 @@ class SubscriptionSource:
         return [self._chore("renew", max(min(due), current.at + _AGAIN), again)]
 
     async def _do(self, chore: _Chore) -> None:
-        began = self._clock.now()
         try:
             await chore.run()
         except CallFailed as failure:
             self._back_off(chore.name, failure)
             return
-        self.status.last_at = began
         if self._backing.pop(chore.name, None) is not None:
             self._engine.log.info(
                 "a subscription works again", flow_id=self._flow_id, what=chore.name.partition(" ")[0]
