@@ -1,5 +1,6 @@
 """Connecting to a broker."""
 
+import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,6 +14,9 @@ from aio_pika.exceptions import InvalidFrameError
 from hookline.api import StepError
 from hookline_amqp.connector import AmqpLogin
 from hookline_amqp.failures import told
+
+# What it says of connections that are lost, with tracebacks, is said by those who lose them.
+logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 CONNECT: Final = 10.0
 """Seconds in which a broker has to answer."""

@@ -178,9 +178,22 @@ def _described(flow: Mapping[str, Any]) -> str:
     for name, value in (("version", flow["version"]), ("trigger", flow["trigger"]), ("url", flow["url"])):
         if value:
             lines.append(f"{name:<8} {value}")
+    if flow["source"] is not None:
+        lines.append(f"source   {_source(flow['source'])}")
     lines.append(f"file     {flow['file']}")
     lines += [problem_line(Problem(**problem)) for problem in flow["problems"]]
     return "\n".join(lines)
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    """How a schedule, a poll or a broker is doing."""
+    last = f"; the last time was {source['last_at']}" if source["last_at"] else ""
+    if source["error"] is not None:
+        again = f"; again at {source['next_at']}" if source["next_at"] else ""
+        return f"failed {source['failures']} times in a row: {source['error']}{again}{last}"
+    if source["listening"] is not None:
+        return ("listens" if source["listening"] else "connects") + last
+    return (f"next at {source['next_at']}" if source["next_at"] else "never again") + last
 
 
 def _held(settings: Settings, ask: "Callable[[Access], Awaitable[_T]]") -> _T:

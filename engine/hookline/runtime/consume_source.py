@@ -30,6 +30,8 @@ _FULL: Final = 0.1
 """Seconds until it is asked again whether a flow has room."""
 _CLOSE: Final = 10.0
 """Seconds that a function has to end."""
+_REASON: Final = 1.0
+"""Seconds in which a function may say by itself why a connection is lost."""
 _TELL: Final = 30.0
 """Seconds in which a broker has to be told what became of the messages of one commit."""
 _BYTES: Final = 8 * 1024 * 1024
@@ -46,6 +48,10 @@ class _Failed(Exception):
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+
+
+class _Untold(_Failed):
+    """The broker can't be told what became of messages, so that over this connection they never come again."""
 
 
 class ConsumeSource:
@@ -102,9 +108,16 @@ class ConsumeSource:
         self._inbox = inbox = Inbox(self._settings.prefetch)
         context = self._context()
         pump = asyncio.create_task(self._pump(context, inbox), name=f"{self._trigger.name} of {self._flow.id}")
+        failed: _Failed | None = None
         try:
             await self._connected(pump)
             await self._take_in(inbox)
+        except _Untold as error:
+            failed = error
+            # Why the broker can't be told, the function knows best.
+            await asyncio.wait((pump,), timeout=_REASON)
+        except _Failed as error:
+            failed = error
         finally:
             # What is under way is acknowledged by now, and nothing else can be.
             ended = await self._end(pump)
@@ -112,8 +125,8 @@ class ConsumeSource:
             if rest := await inbox.some():
                 # The broker has forgotten them.
                 await uninterrupted(self._keep_last(rest))
-        if ended is not None:
-            raise ended
+        if (failure := ended or failed) is not None:
+            raise failure
 
     async def _connected(self, pump: "asyncio.Task[_Failed]") -> None:
         limit = self._settings.connect_timeout.total_seconds()
@@ -227,8 +240,7 @@ class ConsumeSource:
                 await self._store_away(error)
                 continue
             if not told:
-                # What isn't acknowledged comes again over another connection, and over this one never.
-                raise _Failed("the broker can't be told what became of messages")
+                raise _Untold("the broker can't be told what became of messages; they come again")
             return
 
     async def _read(self, held: Sequence[Held]) -> list[Delivered]:
@@ -267,16 +279,24 @@ class ConsumeSource:
             self.status.last_at = self._clock.now()
             self._failures = 0
         inbox.done([one.held for one in delivered])
-        told = True
+        untold: list[str] = []
         try:
             async with asyncio.timeout(_TELL):
-                for one in delivered:
-                    told = await self._tell(one) and told
+                untold = [error for one in delivered if (error := await self._tell(one)) is not None]
         except TimeoutError:
-            told = False
-        return told
+            untold = [f"it takes longer than {_TELL:g} s"]
+        if untold:
+            self._services.engine.log.warning(
+                "a broker can't be told what became of messages; they come again",
+                flow_id=self._flow.id,
+                trigger=self._trigger.name,
+                messages=len(untold),
+                error=untold[0],
+            )
+        return not untold
 
-    async def _tell(self, one: Delivered) -> bool:
+    async def _tell(self, one: Delivered) -> str | None:
+        """Tell the broker what became of a message; gives why that couldn't be done."""
         delivery = one.held.delivery
         try:
             if one.refused is not None and delivery.refused is not None:
@@ -286,14 +306,8 @@ class ConsumeSource:
         except (Exception, asyncio.CancelledError, SystemExit) as error:
             if isinstance(error, asyncio.CancelledError) and cut_off():
                 raise
-            self._services.engine.log.warning(
-                "a broker can't be told what became of a message; it will come again",
-                flow_id=self._flow.id,
-                trigger=self._trigger.name,
-                error=str(error) or type(error).__name__,
-            )
-            return False
-        return True
+            return str(error) or type(error).__name__
+        return None
 
     def _context(self) -> ConsumeContext[Any]:
         engine = self._services.engine

@@ -10,7 +10,7 @@ from hookline.flows.compiled import CompiledFlow
 from hookline.flows.keys import arrival_scope, key_text
 from hookline.jsontypes import encode
 from hookline.model.consume import ConsumeSettings
-from hookline.model.message import Arrival, Envelope, Message
+from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.runtime.bodies.payload import PayloadReader
 from hookline.runtime.bodies.received import Received
 from hookline.runtime.inbox import Held
@@ -96,6 +96,8 @@ class Deliveries:
             attachments = (*delivery.attachments, *received.attachments)
         except (AttributeError, TypeError) as error:
             raise self._defect(f"headers or attachments of a Delivery are none: {error}") from error
+        if not all(isinstance(attachment, Attachment) for attachment in attachments):
+            raise self._defect("attachments of a Delivery are Attachments")
         if delivery.id is not None and not isinstance(delivery.id, str):
             raise self._defect(f"the id of a Delivery is {type(delivery.id).__name__}, and no text")
         name = _plain(delivery.id) if delivery.id else None
