@@ -24,7 +24,7 @@ class Declare(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["quorum", "classic"] = Field(
-        default="quorum", description="`quorum` is replicated, and counts deliveries; `classic` isn't."
+        default="quorum", description="`quorum` is replicated, here without a limit to deliveries; `classic` isn't."
     )
     durable: bool = Field(default=True, description="Whether it outlives a restart of the broker; a quorum queue does.")
     dead_letter_exchange: str | None = Field(
@@ -39,6 +39,10 @@ class Declare(BaseModel):
     def queue_arguments(self) -> dict[str, Any]:
         """All arguments of the queue."""
         made: dict[str, Any] = {"x-queue-type": self.type}
+        if self.type == "quorum":
+            # Each connection that is lost counts as a delivery of what wasn't acknowledged: by the broker's own limit
+            # of 20 it would drop messages that nobody has refused.
+            made["x-delivery-limit"] = -1
         if self.dead_letter_exchange is not None:
             made["x-dead-letter-exchange"] = self.dead_letter_exchange
         if self.dead_letter_routing_key is not None:

@@ -242,6 +242,17 @@ async def test_what_is_not_acknowledged_comes_again_as_redelivered(harness: Harn
     assert await rabbit.count(queue) == 0
 
 
+async def test_no_lost_connection_uses_a_message_up(harness: Harness, rabbit: Rabbit) -> None:
+    """RabbitMQ's own limit for a quorum queue is 20."""
+    queue = rabbit.name()
+    await harness.run_consumer("amqp.messages", 0, credential=LOGIN, queue=queue, declare={})
+    await rabbit.send(queue, b"1")
+    for _ in range(22):
+        await _first(harness, queue, acknowledge=False)
+    (came,) = await harness.run_consumer("amqp.messages", 1, credential=LOGIN, queue=queue, declare={})
+    assert (came.body, came.headers["amqp-redelivered"]) == (1, "true")
+
+
 async def _first(harness: Harness, queue: str, *, acknowledge: bool) -> list[Any]:
     """The next message, which the broker may not be told of."""
     if acknowledge:
