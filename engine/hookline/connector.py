@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, create_model
 from hookline.consume import ConsumeTrigger, Delivery
 from hookline.errors import PluginError
 from hookline.jsontypes import JsonValue
+from hookline.judged import judged
 from hookline.logger import Log as Log
 from hookline.model.consume import ConsumeSettings
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
@@ -224,9 +225,9 @@ class Action:
     def validated(self, settings: Any, sources: SettingSources | None = None) -> BaseModel:
         """The settings of a step, as `arguments` takes them. Raises ValidationError, and StepError."""
         if self.upgrade is None or self.newest_settings is None:
-            return self.settings.model_validate(settings, context=sources)
-        self.settings.model_validate(settings)
-        return self.newest_settings.model_validate(self.upgrade.apply(settings), context=sources)
+            return judged(self.settings, settings, sources)
+        judged(self.settings, settings)
+        return judged(self.newest_settings, self.upgrade.apply(settings), sources)
 
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
         """The keyword arguments for `run`, of what `validated` gave."""

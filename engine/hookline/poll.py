@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from hookline.judged import judged
 from hookline.logger import Log
 from hookline.model.message import Attachment
 from hookline.model.poll import PollSettings
@@ -103,8 +104,8 @@ class PollTrigger(OwnTrigger):
     def validated(self, settings: Any) -> BaseModel:
         """A flow's settings, as `arguments` takes them. Raises ValidationError, and StepError."""
         if self.upgrade is None or self.newest_settings is None:
-            return self.settings.model_validate(settings)
-        self.settings.model_validate(settings)
+            return judged(self.settings, settings)
+        judged(self.settings, settings)
         every_poll = {key: value for key, value in settings.items() if key in PollSettings.model_fields}
         own = {key: value for key, value in settings.items() if key not in every_poll}
-        return self.newest_settings.model_validate({**every_poll, **self.upgrade.apply(own)})
+        return judged(self.newest_settings, {**every_poll, **self.upgrade.apply(own)})

@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from hookline.clock import Clock, rfc3339
 from hookline.errors import CredentialError, Problem
 from hookline.jsontypes import decode, encode
+from hookline.judged import judged
 from hookline.model.access_tokens import TokenSet
 from hookline.nearest import did_you_mean
 from hookline.oauth2 import OAuth2
@@ -265,7 +266,7 @@ def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain:
             "a server finds plugins when it starts"
         )
     try:
-        return model.model_validate(plain)
+        return judged(model, plain)
     except ValidationError as error:
         problems = _problems(error, model)
     # Outside the handler: pydantic's error holds the values, and must not travel with ours into a log.

@@ -13,6 +13,7 @@ from hookline.connector import FILTERED, PASS, STOPPED, Action, Count, Pause, Re
 from hookline.errors import ExpressionError, StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import reader
+from hookline.judged import is_defect
 from hookline.mapper import Scope
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Attachment, Message
@@ -92,7 +93,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         try:
             scope = run.scope(frame)
             own = frame.message if run.services.calls.foreign("action", node.action.name) else None
-            judge = partial(_settings, node, scope, sources(run, frame), own, streams=run.streams)
+            judge = partial(_settings, run, node, scope, sources(run, frame), own)
             given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once and doubt is None:
@@ -217,14 +218,14 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
 
 
 def _settings(
-    node: ActionNode, scope: Scope, given: SettingSources, message: Message | None, *, streams: bool
+    run: ExecutionRun, node: ActionNode, scope: Scope, given: SettingSources, message: Message | None
 ) -> Given:
     """`message`: the current one, where what the action is given has to be its own."""
     try:
         raw = node.settings.evaluate(scope)
     except ExpressionError as error:
         raise StepError(f"with: {error.message}", code=error.code) from error
-    stream = stream_in(_values(node.action, raw)) if streams else None
+    stream = stream_in(_values(node.action, raw)) if run.streams else None
     if stream is not None:
         raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
@@ -237,6 +238,10 @@ def _settings(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
+        if is_defect(error):
+            run.services.calls.fault("action", node.action.name, "defect")
+            named = f"{node.action.name} of {run.services.describe(node.action)}"
+            raise StepError(f"{named} has a defect: {problems}", code="connector.defect") from error
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
 
 
