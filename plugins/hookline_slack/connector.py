@@ -5,6 +5,7 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import Connector
+from hookline_slack.about import DESCRIPTION, ERRORS, EXAMPLE
 
 
 def _address(url: str) -> str:
@@ -44,4 +45,12 @@ class SlackApi(BaseModel):
         return self
 
 
-slack: Final = Connector("slack", title="Slack", credential=SlackApi, credential_type="slack-api")
+slack: Final = Connector(
+    "slack",
+    title="Slack",
+    credential=SlackApi,
+    credential_type="slack-api",
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+)

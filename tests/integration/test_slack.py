@@ -1,7 +1,8 @@
 """`slack.*` against a workspace that behaves as Slack's documentation says."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from aiohttp import web
@@ -18,6 +19,7 @@ from hookline.testing.harness import Harness, ListLog
 from hookline.verifier import VerifyContext
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.methods import verify
+from tests.integration.engine_harness import Harness as EngineHarness
 from tests.integration.slack_server import HOOK, READ_ONLY, TOKEN, SlackServer
 
 SECTION = {"type": "section", "text": {"type": "mrkdwn", "text": "*Order* 17"}}
@@ -377,6 +379,37 @@ async def test_an_answer_goes_to_slack_alone(do: Calls, url: str) -> None:
     assert error.error_code == "slack.response_url"
 
 
+async def test_a_flow_posts_pages_and_waits_as_long_as_slack_says(tmp_path: Path, workspace: SlackServer) -> None:
+    harness = EngineHarness(tmp_path)
+    posting = {"use": "slack.post_message", "credential": "bot"}
+    harness.flow(
+        "hello",
+        [
+            {"id": "people", "use": "slack.list_users", "credential": "bot", "with": {"page_size": 3}},
+            {
+                "id": "each",
+                "foreach": "$.body",
+                "steps": [{"id": "tell", **posting, "with": {"channel": "C02ORDERS", "text": "Hello {{ item.name }}"}}],
+            },
+            {"id": "gone", **posting, "with": {"channel": "C99", "text": "a"}, "on_error": "continue"},
+        ],
+    )
+    async with harness.engine(egress_allow=("127.0.0.0/8",)) as engine:
+        await engine.credentials.put("bot", "slack-api", workspace.credential())
+        limited = web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers={"Retry-After": "300"})
+        workspace.spoiled = [None, None, None, None, limited]
+        execution_id = await harness.send(engine, "hello", None)
+        before = harness.clock.now()
+        await harness.advance_until(engine, execution_id, seconds=50)
+        journal = await harness.journal(engine, execution_id)
+    assert journal["gone"].error is not None
+    assert journal["gone"].error.code == "slack.channel_not_found"
+    texts = sorted(message["text"] for message in workspace.channels["C02ORDERS"].messages.values())
+    assert texts == [f"Hello person{number}" for number in range(7)]
+    assert workspace.spoiled == []
+    assert (harness.clock.now() - before).total_seconds() >= 300
+
+
 async def who(harness: Harness, values: dict[str, Any]) -> str | None:
     credential = SlackApi.model_validate(values)
     return await verify(VerifyContext(credential, harness.http, ListLog(), harness.resources))
@@ -430,9 +463,12 @@ async def test_the_workspace_is_as_slacks_own_client_expects(workspace: SlackSer
 
 class TestContract(ConnectorContract):
     connector = slack
-    credential = {"token": TOKEN, "webhook_url": "https://hooks.slack.com/services/T01/B01/of-tests"}
+    credential: ClassVar[dict[str, Any]] = {
+        "token": TOKEN,
+        "webhook_url": "https://hooks.slack.com/services/T01/B01/of-tests",
+    }
     level = "gold"
-    calls = {
+    calls: ClassVar[dict[str, dict[str, Any]]] = {
         "slack.post_message": {"channel": "C01", "text": "a"},
         "slack.update_message": {"channel": "C01", "ts": "1.2", "text": "a"},
         "slack.delete_message": {"channel": "C01", "ts": "1.2"},
