@@ -21,6 +21,7 @@ from hookline.logger import Log as Log
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
+from hookline.oauth2 import OAuth2, Tokens, TokenUser, check
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.signature import read_signature, setting_name
 from hookline.verifier import Verifier
@@ -38,7 +39,7 @@ V = TypeVar("V", bound=Verifier)
 
 
 @dataclass(frozen=True, slots=True)
-class Context(Generic[C]):
+class Context(TokenUser, Generic[C]):
     """What an action is given besides its settings."""
 
     credential: C
@@ -69,6 +70,8 @@ class Context(Generic[C]):
 
     What else an action reads should come with Decimals too.
     """
+    tokens: Tokens | None = None
+    """What `access_token` asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,7 @@ class Connector:
     `accepts` names credential types of others that its actions take besides their own; `ctx.credential_type` says
     which one a step has.
     `unavailable` says why it can't be used here (an extra that isn't installed) and what to do.
+    `oauth2` says how its credentials get access tokens: `ctx.access_token()` gives them.
     `outside=False` says that its actions touch nothing outside the engine: they run where flows are tested, too.
 
     What else its page of the reference is made of, all of which gold asks for: `description` says in Markdown what it
@@ -218,7 +222,11 @@ class Connector:
         extra: str | None = None,
         errors: Mapping[str, str] | None = None,
         example: Mapping[str, Any] | None = None,
+        oauth2: OAuth2 | None = None,
     ) -> None:
+        """Raises PluginError for an `oauth2` that can't work, naming what is wrong."""
+        if oauth2 is not None:
+            check(oauth2, name, credential)
         self.name = name
         self.title = title or name
         self.credential = credential
@@ -231,6 +239,7 @@ class Connector:
         self.extra = extra
         self.errors = errors
         self.example = example
+        self.oauth2 = oauth2
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
         self.verifier: Verifier | None = None

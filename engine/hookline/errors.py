@@ -21,6 +21,7 @@ HooklineError
 │   ├── ExpressionFailed    it was evaluated, and failed
 │   └── ExpressionLimit     it went over a bound
 ├── CredentialError         a credential is missing, of another type, or can't be decrypted
+│   └── AuthorizationUnknown  no authorization of a credential waits for a redirect
 ├── CannotSign              a message can't be signed as its provider would
 ├── StepError               an action failed; says whether trying again can help
 │   ├── RateLimited         the other side wants fewer requests
@@ -222,6 +223,12 @@ class CredentialError(HooklineError):
         """`problems`: what is wrong with its values, each at its pointer; never a value itself."""
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+class AuthorizationUnknown(CredentialError):
+    """No authorization waits for this redirect."""
+
+    code = "credential.authorization_unknown"
 
 
 class CannotSign(HooklineError):

@@ -34,7 +34,7 @@ out). A commit that carries changes of several kinds passes the points of each.
 | `override.before_commit`, `override.after_commit` | what an operator decides a flow's state to be |
 | `cursor.before_commit`, `cursor.after_commit` | how far a trigger has got |
 | `publish.before_commit`, `publish.after_commit` | a version of a flow |
-| `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed |
+| `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed, or its tokens |
 | `purge.before_commit`, `purge.after_commit` | what has been kept long enough |
 | `blob.before_commit`, `blob.after_commit` | a file in the blob store |
 """

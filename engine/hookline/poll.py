@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from hookline.logger import Log
 from hookline.model.message import Attachment
 from hookline.model.poll import PollSettings
+from hookline.oauth2 import Tokens, TokenUser
 from hookline.trigger import Trigger
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
-class PollContext(Generic[C]):
+class PollContext(TokenUser, Generic[C]):
     """What a poll is given besides its cursor and its settings."""
 
     credential: C
@@ -46,6 +47,8 @@ class PollContext(Generic[C]):
     """The folder under which files may be read; None where the server allows none."""
     exact: bool = False
     """The flow's numbers are exact: fractions in bodies should be Decimals."""
+    tokens: Tokens | None = None
+    """What `access_token` asks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from hookline.connector import Action, Connector
 from hookline.mapper import Mapper, TemplateFilter
+from hookline.oauth2 import OAuth2
 from hookline.ports import BackendFactory, BlobStoreFactory
 from hookline.scheme import Scheme
 from hookline.trigger import Trigger
@@ -71,6 +72,15 @@ class Registry:
     def failed(self) -> tuple[PluginStatus, ...]:
         """The plugins that aren't in use."""
         return tuple(plugin for plugin in self.plugins if plugin.error is not None)
+
+    @property
+    def oauth2(self) -> Mapping[str, OAuth2]:
+        """How credentials get access tokens, by the name of their type."""
+        return {
+            connector.credential_type: connector.oauth2
+            for connector in self.connectors.values()
+            if connector.oauth2 is not None
+        }
 
     def verifier(self, credential_type: str) -> Connector | None:
         """The connector that says whether a credential of this type works; None where nobody says it."""

@@ -75,6 +75,24 @@ class Vault:
                 f"credential {name!r}: what is stored was altered, or was made for another name or type; set it again"
             ) from None
 
+    def encrypt_tokens(self, plaintext: bytes, *, name: str, type: str, put_at: str) -> bytes:
+        """Encrypt the access tokens of a credential that was put at a time."""
+        return self._encrypted(plaintext, canonical([name, type, put_at, "tokens"]))
+
+    def decrypt_tokens(self, ciphertext: bytes, *, name: str, type: str, put_at: str) -> bytes:
+        """What `encrypt_tokens` was given. Raises CredentialError, also for those of a credential before it."""
+        try:
+            return self._decrypted(ciphertext, canonical([name, type, put_at, "tokens"]))
+        except _KeyMissing as missing:
+            raise CredentialError(
+                f"the tokens of credential {name!r} are encrypted with the key {missing}, which is not here; add that "
+                "key to HOOKLINE_SECRET_KEY (or put its file back)"
+            ) from None
+        except (_Foreign, InvalidTag):
+            raise CredentialError(
+                f"the tokens of credential {name!r} were altered where they are stored, or are another's"
+            ) from None
+
     def wrap(self, key: bytes) -> bytes:
         """Encrypt a key that encrypts redacted values."""
         return self._encrypted(key, _WRAPPED)

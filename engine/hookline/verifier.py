@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from hookline.logger import Log
+from hookline.oauth2 import Tokens, TokenUser
 
 if TYPE_CHECKING:
     from hookline.http import HttpClient
@@ -14,7 +15,7 @@ C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyContext(Generic[C]):
+class VerifyContext(TokenUser, Generic[C]):
     """What a function is given that verifies a credential."""
 
     credential: C
@@ -23,6 +24,8 @@ class VerifyContext(Generic[C]):
     log: Log
     resources: "Resources"
     """What the plugin keeps open."""
+    tokens: Tokens | None = None
+    """What `access_token` asks."""
 
 
 Verifier: TypeAlias = Callable[[VerifyContext[Any]], Awaitable[str | None]]

@@ -39,6 +39,7 @@ from hookline.api.storage import (
     Publish,
     Purge,
     PutCredential,
+    PutTokens,
     Rebind,
     Record,
     Refuse,
@@ -293,6 +294,8 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
         case PutCredential(name, type_, ciphertext, at):
             row = (name, type_, ciphertext, micros(at))
             yield Operation(statements.PUT_CREDENTIAL, f"credential {name}", row, place)
+        case PutTokens(name, put_at, ciphertext):
+            yield Operation(statements.PUT_TOKENS, f"credential {name}", (name, micros(put_at), ciphertext), place)
         case DropCredential(name):
             yield Operation(statements.DROP_CREDENTIAL, f"credential {name}", (name,), place)
         case Refuse(requests):

@@ -439,7 +439,7 @@ def refused_page(connection: Connection, flow_id: str | None, cursor: str | None
 
 def stored_credentials(connection: Connection) -> tuple[StoredCredential, ...]:
     return tuple(
-        StoredCredential(row.name, row.type, row.ciphertext, moment(row.updated_at))
+        StoredCredential(row.name, row.type, row.ciphertext, moment(row.updated_at), row.tokens)
         for row in connection.execute(select(credentials).order_by(credentials.c.name))
     )
 

@@ -603,7 +603,15 @@ PUT_CREDENTIAL: Final = Statement(
     (("name", "text"), ("type", "text"), ("ciphertext", "bytea"), ("at", "bigint")),
     "INSERT INTO credentials (name, type, ciphertext, updated_at) SELECT v.name, v.type, v.ciphertext, v.at"
     " FROM {v} WHERE v.name IS NOT NULL ON CONFLICT (name) DO UPDATE"
-    " SET type = excluded.type, ciphertext = excluded.ciphertext, updated_at = excluded.updated_at",
+    " SET type = excluded.type, ciphertext = excluded.ciphertext, updated_at = excluded.updated_at, tokens = NULL",
+    counted=False,
+)
+
+PUT_TOKENS: Final = Statement(
+    "credential",
+    (("name", "text"), ("put_at", "bigint"), ("tokens", "bytea")),
+    "UPDATE credentials SET tokens = v.tokens FROM {v} WHERE credentials.name = v.name"
+    " AND credentials.updated_at = v.put_at",
     counted=False,
 )
 

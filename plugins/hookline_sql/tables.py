@@ -202,6 +202,7 @@ credentials: Final = Table(
     Column("type", Text, nullable=False),
     Column("ciphertext", LargeBinary, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("tokens", LargeBinary),
     PrimaryKeyConstraint("name", name="pk_credentials"),
 )
 

@@ -44,6 +44,7 @@ from hookline.model.schedule import Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
 from hookline.nearest import did_you_mean
 from hookline.new_items import changed_items, items_above
+from hookline.oauth2 import OAuth2, Tokens
 from hookline.poll import Identity, Item, PollContext, Polled, PollTrigger
 from hookline.resources import Resource, Resources
 from hookline.returns import GivesSetting, NeverPasses, PassesWhere
@@ -91,6 +92,7 @@ __all__ = [
     "NeverPasses",
     "NoSettings",
     "NotVerified",
+    "OAuth2",
     "PassesWhere",
     "Pause",
     "PollContext",
@@ -115,6 +117,7 @@ __all__ = [
     "StoreError",
     "StreamedResponse",
     "TemplateFilter",
+    "Tokens",
     "Trigger",
     "Unavailable",
     "Verified",

@@ -1,4 +1,4 @@
-"""`hookline credentials set|list|verify|rm|rotate`."""
+"""`hookline credentials set|list|verify|authorize|rm|rotate`."""
 
 import asyncio
 import sys
@@ -41,8 +41,8 @@ def list_credentials(as_json: bool, settings: Settings) -> None:
     found = asyncio.run(_list(settings))
 
     def text() -> str:
-        rows = [(one["name"], one["type"], one["updated_at"], one["problem"] or "") for one in found]
-        return table(("name", "type", "changed", "problem"), rows)
+        rows = [(one["name"], one["type"], one["updated_at"], _tokens(one["tokens"]), _problem(one)) for one in found]
+        return table(("name", "type", "changed", "tokens", "problem"), rows)
 
     emit(found, as_json=as_json, text=text)
 
@@ -59,6 +59,39 @@ def verify_credential(ctx: click.Context, name: str, as_json: bool, settings: Se
     words = {"well": "works", "failed": "can't be used", "unknown": "is not verified"}
     emit(found, as_json=as_json, text=lambda: f"credential {name} {words[found['state']]}: {found['message']}")
     if found["state"] != "well":
+        ctx.exit(1)
+
+
+@credentials.command("authorize", settings=_SETTINGS)
+@click.argument("name")
+@click.option(
+    "--redirect-uri",
+    metavar="URI",
+    help="Listen there for the redirect, in place of the server or of any free port: http://127.0.0.1:8765/…",
+)
+@click.option("--open", "open_", is_flag=True, help="Open the address in a browser of this machine, too.")
+@click.pass_context
+def authorize_credential(
+    ctx: click.Context, name: str, redirect_uri: str | None, open_: bool, as_json: bool, settings: Settings
+) -> None:
+    """Let somebody authorize a credential with OAuth 2, and keep the tokens that the service gives.
+
+    Prints the address to open in a browser, and waits until its user has agreed there, ten minutes at most. The client
+    that the service knows has to allow the redirect: to /oauth/callback of the server where one runs, under its
+    public_url; otherwise to /oauth/callback at a free port of 127.0.0.1. With --json there are two lines: where to
+    authorize, and what became of it.
+    """
+    from hookline.cli.authorizing import authorize
+
+    def begun(made: Mapping[str, Any]) -> None:
+        emit(made, as_json=as_json, text=lambda: f"open this address in a browser, and agree there:\n\n{made['url']}\n")
+        sys.stdout.flush()
+        if open_:
+            click.launch(made["url"])
+
+    done = asyncio.run(authorize(settings, name, redirect_uri, begun))
+    emit(done, as_json=as_json, text=lambda: done["message"])
+    if done["state"] != "done":
         ctx.exit(1)
 
 
@@ -79,6 +112,25 @@ def rotate_credentials(master: bool, as_json: bool, settings: Settings) -> None:
     """
     rotated = asyncio.run(_rotate(settings))
     emit({"rotated": rotated}, as_json=as_json, text=lambda: f"{rotated} credentials are encrypted anew")
+
+
+def _tokens(tokens: Mapping[str, Any] | None) -> str:
+    if tokens is None:
+        return ""
+    words = {
+        "valid": "hold",
+        "renewable": "expired, and renewed when used",
+        "on_demand": "got when used",
+        "missing": "none",
+        "lost": "lost",
+    }
+    until = f" until {tokens['expires_at']}" if tokens["state"] == "valid" and tokens["expires_at"] else ""
+    return words[tokens["state"]] + until
+
+
+def _problem(credential: Mapping[str, Any]) -> str:
+    tokens = credential["tokens"] or {}
+    return credential["problem"] or tokens.get("problem") or ""
 
 
 def read_values(pairs: Sequence[str]) -> dict[str, Any]:

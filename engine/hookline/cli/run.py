@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
 from hookline.cli.command import Command, emit
+from hookline.cli.credential_store import CredentialStore, credential_store
 from hookline.cli.message_input import body_of, headers_of
 from hookline.config import Settings
 from hookline.errors import FlowInvalid, FlowNotFound, HooklineError
@@ -19,7 +20,6 @@ from hookline.jsontypes import decode
 
 if TYPE_CHECKING:
     from hookline.model.message import Attachment
-    from hookline.ports import StoredCredential
     from hookline.runtime.engine import Engine
 
 _CHUNK: Final = 1 << 20
@@ -74,8 +74,7 @@ async def _run(
     path = Path(flow) if flow.endswith(".json") else settings.flows / f"{flow}.json"
     if not path.is_file():
         raise FlowNotFound(f"there is no flow {path}")
-    credentials = await _stored_credentials(settings)
-    async with _scratch_engine(settings, path.parent, credentials) as engine:
+    async with _scratch_engine(settings, path.parent, credential_store(settings)) as engine:
         entry = next((entry for entry in engine.catalog.entries.values() if entry.file == path), None)
         if entry is None or entry.flow is None:
             raise FlowInvalid([] if entry is None else entry.errors)
@@ -92,36 +91,14 @@ async def _run(
         return await _ended(engine, envelope.execution_id)
 
 
-async def _stored_credentials(settings: Settings) -> "tuple[StoredCredential, ...]":
-    """Those of the settings' database, as they are encrypted there."""
-    from hookline.cli.server_file import find
-    from hookline.discovery import discover
-    from hookline.runtime.system_clock import SystemClock
-
-    if settings.sqlite_file is not None and not settings.sqlite_file.exists():
-        return ()
-    if find(settings) is not None:
-        click.echo("hookline: a server holds the credentials, so that this run has none", err=True)
-        return ()
-    factory = discover().backends.get(settings.db.partition(":")[0])
-    if factory is None:
-        return ()
-    backend = factory(settings.db, clock=SystemClock())
-    await backend.open()
-    try:
-        return tuple(await backend.store.credentials())
-    finally:
-        await backend.close()
-
-
 @contextlib.asynccontextmanager
 async def _scratch_engine(
-    settings: Settings, flows: Path, credentials: "tuple[StoredCredential, ...]"
+    settings: Settings, flows: Path, credentials: CredentialStore | None
 ) -> "AsyncIterator[Engine]":
-    """An engine over a database that is thrown away."""
+    """An engine over a database that is thrown away. Credentials stay where they are: their tokens may be renewed."""
     from hookline.cli.options import engine_options, local_url
     from hookline.discovery import discover
-    from hookline.ports import PutCredential
+    from hookline.ports import Store
     from hookline.runtime.engine import Engine
 
     options = engine_options(settings, local_url(settings.host, settings.port))
@@ -136,10 +113,9 @@ async def _scratch_engine(
                 watch=False,
                 triggers=False,
             ),
+            credential_store=cast("Store | None", credentials),
         )
         async with engine:
-            await engine.store.commit([PutCredential(c.name, c.type, c.ciphertext, c.updated_at) for c in credentials])
-            await engine.credentials.load()
             yield engine
 
 

@@ -24,7 +24,7 @@ from hookline.ports.changes.callbacks import (
     TimeOut,
     TooManyEarly,
 )
-from hookline.ports.changes.credentials import DropCredential, PutCredential
+from hookline.ports.changes.credentials import DropCredential, PutCredential, PutTokens
 from hookline.ports.changes.executions import (
     Cancel,
     Discard,
@@ -116,6 +116,7 @@ __all__ = [
     "Publish",
     "Purge",
     "PutCredential",
+    "PutTokens",
     "Queue",
     "Rebind",
     "Record",

@@ -15,6 +15,7 @@ from hookline.ids import idempotency_key
 from hookline.jsontypes import many
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply
+from hookline.runtime.access_tokens import CredentialTokens
 from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Frame
@@ -38,6 +39,8 @@ class Call:
     """Its settings, as they are recorded."""
     stand: Stand | None = None
     """What gives its result instead, where flows are tried out."""
+    tokens: CredentialTokens | None = None
+    """What gives it access tokens, and knows what no error may show."""
 
 
 def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
@@ -49,10 +52,11 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
         stand = services.trial.call(run.id, path, attempt, action, given.raw)
         if stand is not None:
             return Call({}, state, given.raw, stand)
-    arguments = action.arguments(given.model)
+    arguments, tokens = action.arguments(given.model), None
     if action.takes_context:
-        arguments["ctx"] = _context(run, node, frame, path, attempt, state)
-    return Call(arguments, state, given.raw)
+        arguments["ctx"] = context = _context(run, node, frame, path, attempt, state)
+        tokens = context.tokens
+    return Call(arguments, state, given.raw, tokens=tokens if isinstance(tokens, CredentialTokens) else None)
 
 
 async def call_action(
@@ -78,6 +82,8 @@ async def call_action(
         return await services.aside.run(judge, large=many(returned.body if isinstance(returned, Reply) else returned))
     except StepError as error:
         result_label = error.error_code
+        if call.tokens is not None:
+            raise call.tokens.masked(error) from None
         raise
     except BlobGone as error:
         if services.trial is not None:
@@ -100,11 +106,13 @@ async def call_action(
         # Whatever else an action raises is a defect of its connector, and must not take the engine down: nor must a
         # cancellation of its own making be taken for the engine's, or nothing would ever become of the execution.
         result_label = "connector.defect"
-        StepLog(services.log, run.id, run.flow.id, path, run.redactor).error(
+        hidden = None if call.tokens is None else call.tokens.hidden
+        StepLog(services.log, run.id, run.flow.id, path, run.redactor, hidden).error(
             "connector defect", action=action.name, plugin=services.describe(action), exc_info=True
         )
         raise StepError(
-            f"{action.name} of {services.describe(action)} has a defect: {type(error).__name__}: {error}",
+            f"{action.name} of {services.describe(action)} has a defect: {type(error).__name__}: "
+            f"{error if hidden is None else hidden.text(str(error))}",
             code="connector.defect",
             outcome_unknown=True,
         ) from error
@@ -146,7 +154,7 @@ async def _timed(
 def _context(
     run: ExecutionRun, node: ActionNode, frame: Frame, path: str, attempt: int, state: StagedState
 ) -> Context[Any]:
-    services, credential, credential_type = run.services, None, None
+    services, credential, credential_type, tokens = run.services, None, None, None
     if node.credential is not None:
         try:
             credential_type, credential = services.secrets.get(node.credential)
@@ -157,6 +165,11 @@ def _context(
             raise Blocked(
                 f"credential {node.credential!r} is of type {credential_type}; {node.action.name} takes {wanted}"
             )
+        if services.tokens is not None:
+            tokens = services.tokens.of(node.credential)
+            missing = None if tokens is None else services.tokens.missing(node.credential)
+            if missing is not None:
+                raise Blocked(missing)
     return Context(
         credential=credential,
         credential_type=credential_type,
@@ -166,12 +179,13 @@ def _context(
         state=state,
         resources=services.resources,
         files_root=services.files_root,
-        log=StepLog(services.log, run.id, run.flow.id, path, run.redactor),
+        log=StepLog(services.log, run.id, run.flow.id, path, run.redactor, None if tokens is None else tokens.hidden),
         execution_id=run.id,
         step_id=node.id,
         attempt=attempt,
         idempotency_key=idempotency_key(run.id, path),
         exact=run.flow.exact,
+        tokens=tokens,
     )
 
 

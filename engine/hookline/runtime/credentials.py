@@ -3,18 +3,22 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
-from hookline.clock import Clock
+from hookline.clock import Clock, rfc3339
 from hookline.errors import CredentialError, Problem
 from hookline.jsontypes import decode, encode
+from hookline.model.access_tokens import TokenSet
 from hookline.nearest import did_you_mean
-from hookline.ports import DropCredential, PutCredential, Store, StoredCredential
+from hookline.oauth2 import OAuth2
+from hookline.ports import Change, DropCredential, PutCredential, PutTokens, Store, StoredCredential
 from hookline.runtime.sealing import rewrap
+from hookline.runtime.token_state import TokenInfo, token_info
 from hookline.runtime.uninterrupted import uninterrupted
 from hookline.vault import Vault
 
@@ -30,6 +34,20 @@ class CredentialInfo:
     updated_at: datetime
     problem: str | None
     """Why it can't be used, with the remedy; None where it can."""
+    tokens: TokenInfo | None = None
+    """What may be shown of its access tokens; None where its type has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """A credential of a type with OAuth 2, with the tokens that it has."""
+
+    name: str
+    value: BaseModel = field(repr=False)
+    oauth2: OAuth2
+    tokens: TokenSet | None
+    problem: str | None
+    """Why the tokens that are stored can't be read; None where there are none, or they can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +55,16 @@ class _Held:
     stored: StoredCredential
     value: BaseModel | None = field(repr=False)
     problem: str | None
+    tokens: TokenSet | None = None
+    tokens_problem: str | None = None
 
 
 class Credentials:
     """The credentials of one engine.
 
-    `types` has the model of each type; `changed` are called with the name of each credential that is set, replaced
-    or dropped, here or (as `load` finds out) by another process.
+    `types` has the model of each type, and `oauth2` how those get tokens that have some; `changed` are called with the
+    name of each credential that is set, replaced, authorized or dropped, here or (as `load` finds out) by another
+    process.
     """
 
     def __init__(
@@ -53,12 +74,14 @@ class Credentials:
         types: Mapping[str, type[BaseModel]],
         clock: Clock,
         changed: Sequence[Callable[[str], None]] = (),
+        oauth2: Mapping[str, OAuth2] | None = None,
     ) -> None:
         self._store = store
         self._vault = vault
         self._types = types
         self._clock = clock
         self._changed = tuple(changed)
+        self._oauth2 = oauth2 or {}
         self._held: dict[str, _Held] = {}
         # What is in memory must be what was committed last, so that commits and their effects here don't interleave.
         self._lock = asyncio.Lock()
@@ -89,12 +112,24 @@ class Credentials:
             raise CredentialError(held.problem)
         return held.stored.type, held.value
 
+    def authorized(self, name: str) -> Authorized | None:
+        """A credential with its tokens; None where its type has no OAuth 2. Raises CredentialError, as `get` does."""
+        type_, value = self.get(name)
+        oauth2 = self._oauth2.get(type_)
+        if oauth2 is None:
+            return None
+        held = self._held[name]
+        return Authorized(name, value, oauth2, held.tokens, held.tokens_problem)
+
     def list(self) -> Sequence[CredentialInfo]:
         """What may be shown of each, by name."""
-        return [
-            CredentialInfo(held.stored.name, held.stored.type, held.stored.updated_at, held.problem)
-            for _, held in sorted(self._held.items())
-        ]
+        return [self._info(held) for _, held in sorted(self._held.items())]
+
+    def _info(self, held: _Held) -> CredentialInfo:
+        stored, oauth2, tokens = held.stored, self._oauth2.get(held.stored.type), None
+        if oauth2 is not None and held.value is not None:
+            tokens = token_info(stored.name, oauth2, held.tokens, held.tokens_problem, self._clock.now())
+        return CredentialInfo(stored.name, stored.type, stored.updated_at, held.problem, tokens)
 
     async def put(self, name: str, type: str, values: Mapping[str, Any]) -> None:
         """Make or replace a credential. `values` are JSON values or pydantic's secrets.
@@ -118,6 +153,26 @@ class Credentials:
             await self._store.commit([PutCredential(name, type, stored.ciphertext, stored.updated_at)])
             self._held[name] = _Held(stored, value, None)
         self._tell([name])
+
+    async def put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, *, tell: bool = False) -> bool:
+        """Keep the tokens of a credential whose value is `of`; gives whether it still is.
+
+        `tell`: whoever lacked them tries again. Raises StoreError.
+        """
+        return await uninterrupted(self._put_tokens(name, of, tokens, tell))
+
+    async def _put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, tell: bool) -> bool:
+        async with self._lock:
+            held = self._held.get(name)
+            if held is None or held.value is not of:
+                return False
+            ciphertext = self._vault.encrypt_tokens(msgspec.json.encode(tokens), **_token_place(held.stored))
+            await self._store.commit([PutTokens(name, held.stored.updated_at, ciphertext)])
+            stored = replace(held.stored, tokens=ciphertext)
+            self._held[name] = replace(held, stored=stored, tokens=tokens, tokens_problem=None)
+        if tell:
+            self._tell([name])
+        return True
 
     async def drop(self, name: str) -> None:
         """Remove a credential. Raises CredentialError where there is none, and StoreError."""
@@ -143,27 +198,47 @@ class Credentials:
 
     async def _rotate(self) -> int:
         async with self._lock:
-            renewed = []
-            for name, held in self._held.items():
+            renewed: list[StoredCredential] = []
+            for held in self._held.values():
                 old = held.stored
-                if self._vault.current(old.ciphertext):
+                if self._vault.current(old.ciphertext) and (old.tokens is None or self._vault.current(old.tokens)):
                     continue
-                plaintext = self._vault.decrypt(old.ciphertext, name=name, type=old.type)
-                ciphertext = self._vault.encrypt(plaintext, name=name, type=old.type)
-                renewed.append(PutCredential(name, old.type, ciphertext, old.updated_at))
-            if renewed:
-                await self._store.commit(renewed)
-            for change in renewed:
-                stored = StoredCredential(change.name, change.type, change.ciphertext, change.at)
-                self._held[change.name] = _Held(stored, self._held[change.name].value, self._held[change.name].problem)
+                renewed.append(self._encrypted_anew(old))
+            changes: list[Change] = []
+            for stored in renewed:
+                changes.append(PutCredential(stored.name, stored.type, stored.ciphertext, stored.updated_at))
+                if stored.tokens is not None:
+                    changes.append(PutTokens(stored.name, stored.updated_at, stored.tokens))
+            if changes:
+                await self._store.commit(changes)
+            for stored in renewed:
+                self._held[stored.name] = replace(self._held[stored.name], stored=stored)
         return len(renewed)
+
+    def _encrypted_anew(self, old: StoredCredential) -> StoredCredential:
+        plaintext = self._vault.decrypt(old.ciphertext, name=old.name, type=old.type)
+        ciphertext = self._vault.encrypt(plaintext, name=old.name, type=old.type)
+        tokens = None
+        if old.tokens is not None:
+            place = _token_place(old)
+            tokens = self._vault.encrypt_tokens(self._vault.decrypt_tokens(old.tokens, **place), **place)
+        return replace(old, ciphertext=ciphertext, tokens=tokens)
 
     def _open(self, stored: StoredCredential) -> _Held:
         try:
             plaintext = self._vault.decrypt(stored.ciphertext, name=stored.name, type=stored.type)
-            return _Held(stored, validated(self._types, stored.name, stored.type, decode(plaintext)), None)
+            value = validated(self._types, stored.name, stored.type, decode(plaintext))
         except CredentialError as error:
             return _Held(stored, None, error.message)
+        if stored.tokens is None:
+            return _Held(stored, value, None)
+        try:
+            plaintext = self._vault.decrypt_tokens(stored.tokens, **_token_place(stored))
+            return _Held(stored, value, None, msgspec.json.decode(plaintext, type=TokenSet))
+        except CredentialError as error:
+            return _Held(stored, value, None, None, error.message)
+        except msgspec.DecodeError:
+            return _Held(stored, value, None, None, "its tokens were stored by another version of Hookline")
 
     def _tell(self, names: Iterable[str]) -> None:
         for name in sorted(names):
@@ -199,6 +274,11 @@ def _problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
         else:
             problems.append(Problem(one["msg"].removeprefix("Value error, "), pointer, one["type"]))
     return problems
+
+
+def _token_place(stored: StoredCredential) -> dict[str, str]:
+    """What its tokens are bound to: they are of no use with another credential, nor with one put in its place."""
+    return {"name": stored.name, "type": stored.type, "put_at": rfc3339(stored.updated_at)}
 
 
 def _near(name: str, names: Iterable[str]) -> str:

@@ -34,7 +34,9 @@ from hookline.ports import (
 )
 from hookline.registry import Registry
 from hookline.resume_token import ResumeTokens
+from hookline.runtime.access_tokens import AccessTokens
 from hookline.runtime.aftermath import readable, told_of_end
+from hookline.runtime.authorizing import CALLBACK, Authorizations
 from hookline.runtime.bulk import Chosen, Deed, Done, one_page
 from hookline.runtime.callable_flows import CallableFlows
 from hookline.runtime.credentials import Credentials
@@ -85,8 +87,12 @@ class Engine:
         *,
         clock: Clock | None = None,
         log: Any = None,
+        credential_store: Store | None = None,
     ) -> None:
-        """Raises ConfigError where no plugin gives the backend or the blob store that the options name."""
+        """`credential_store`: where credentials and their tokens are kept, where that is another's.
+
+        Raises ConfigError where no plugin gives the backend or the blob store that the options name.
+        """
         self.registry = registry
         self.options = options
         self.clock: Clock = clock or SystemClock()
@@ -103,12 +109,15 @@ class Engine:
         vault = Vault(options.secret_keys)
         self.sealing = Sealing(vault)
         self.credentials = Credentials(
-            self.store,
+            credential_store or self.store,
             vault,
             registry.credential_types,
             self.clock,
             [lambda name: self._served.credential_changed(name)],
+            registry.oauth2,
         )
+        self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log)
+        self.authorizations = Authorizations(self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK)
         self.catalog = Catalog(options.flows, registry, environment=options.environment)
         self._versions = FlowVersions(self.catalog, self.store)
         self.states = FlowStates(self.store, self.clock)
@@ -144,6 +153,7 @@ class Engine:
             new_id=self.ids.new,
             events=self.events,
             sealing=self.sealing,
+            tokens=self.tokens,
         )
         self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
         self.sources = Sources(SourceServices(services, self.intake, self.refusals, self._describe_trigger))
@@ -419,7 +429,7 @@ class Engine:
     async def _close(self) -> None:
         # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.
         async with AsyncExitStack() as stack:
-            for part in (self._backend, self.blobs, self._http, self.resources):
+            for part in (self._backend, self.blobs, self._http, self.resources, self.tokens):
                 stack.push_async_callback(part.close)
 
     def retention_of(self, flow_id: str) -> Retention:

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Unpack
 
 import aiohttp
@@ -23,9 +21,9 @@ from hookline.model.message import Attachment
 from hookline.ports import Blobs
 from hookline.runtime.egress import Egress, refused
 from hookline.runtime.outgoing import Outgoing, masked, origin, outgoing
+from hookline.runtime.retry_after import seconds_after
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_LONGEST_RETRY_AFTER: Final = 86400.0
 _EXCERPT: Final = 500
 """Characters of an error's body in its message."""
 _ERROR_BYTES: Final = 8192
@@ -235,23 +233,8 @@ class PooledClient:
                 excerpt = _excerpt(await _beginning(response), response, sent)
         status = response.status
         text = f"{sent.method} {origin(sent.url)} answered {status} {response.reason or ''}".rstrip()
-        after = self._retry_after(response.headers.get("Retry-After"))
+        after = seconds_after(response.headers.get("Retry-After"), self._clock.now())
         return status_error(status, f"{text}: {excerpt}" if excerpt else text, after)
-
-    def _retry_after(self, value: str | None) -> float | None:
-        """Seconds from a `Retry-After`, which holds seconds or a date; never more than a day."""
-        if value is None:
-            return None
-        value = value.strip()
-        if value.isascii() and value.isdigit():
-            return min(float(value), _LONGEST_RETRY_AFTER)
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=UTC)
-        return min(max((at - self._clock.now()).total_seconds(), 0.0), _LONGEST_RETRY_AFTER)
 
 
 class _Streamed:

@@ -13,9 +13,11 @@ from hookline.flows.compiled import CompiledFlow
 from hookline.flows.keys import key_text
 from hookline.ids import derived_id
 from hookline.jsontypes import canonical, decode, encode
+from hookline.model.masking import Hidden
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.poll import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.poll import Item, PollContext, Polled, PollTrigger
+from hookline.runtime.access_tokens import CredentialTokens
 from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.interruption import cut_off
 from hookline.runtime.results import NotJson, to_json
@@ -119,9 +121,10 @@ class PollSource:
         trigger, limit = self._trigger, self._settings.timeout.total_seconds()
         if trigger.unavailable is not None or trigger.run is None:
             raise _Failed(f"{trigger.name}: {trigger.unavailable or 'there is nothing to run'}")
-        arguments = trigger.arguments(self._settings)
+        arguments, hidden = trigger.arguments(self._settings), Hidden()
         if "ctx" in trigger.leading:
-            arguments["ctx"] = self._context(now)
+            arguments["ctx"] = context = self._context(now)
+            hidden = context.tokens.hidden if isinstance(context.tokens, CredentialTokens) else hidden
         if "cursor" in trigger.leading:
             # Read anew each time, so that nothing that is done to it stays.
             arguments["cursor"] = decode(bytes(cursor), exact=self._flow.exact)
@@ -129,7 +132,7 @@ class PollSource:
             async with asyncio.timeout(limit) as deadline:
                 return await trigger.run(**arguments)
         except StepError as error:
-            raise _Failed(f"{error.error_code}: {error.message}", error.retry_after) from error
+            raise _Failed(hidden.text(f"{error.error_code}: {error.message}"), error.retry_after) from error
         except (StoreError, CredentialError) as error:
             raise _Failed(error.message) from error
         except (Exception, asyncio.CancelledError, SystemExit) as error:
@@ -138,12 +141,13 @@ class PollSource:
             if isinstance(error, asyncio.CancelledError) and cut_off():
                 raise
             # What else it raises is a defect of its connector, which must not end the engine.
-            self._services.engine.log.error("connector defect", trigger=trigger.name, exc_info=True)
-            raise self._defect(f"{type(error).__name__}: {error}") from error
+            log = TriggerLog(self._services.engine.log, self._flow.id, trigger.name, hidden)
+            log.error("connector defect", exc_info=True)
+            raise self._defect(hidden.text(f"{type(error).__name__}: {error}")) from error
 
     def _context(self, now: datetime) -> PollContext[Any]:
         engine, name = self._services.engine, self._flow.trigger.credential
-        credential, credential_type = None, None
+        credential, credential_type, tokens = None, None, None
         if name is not None:
             try:
                 credential_type, credential = engine.secrets.get(name)
@@ -152,17 +156,19 @@ class PollSource:
             if credential_type not in self._trigger.credential_types:
                 wanted = " or ".join(self._trigger.credential_types)
                 raise _Failed(f"credential {name!r} is of type {credential_type}; {self._trigger.name} takes {wanted}")
+            tokens = None if engine.tokens is None else engine.tokens.of(name)
         return PollContext(
             credential=credential,
             credential_type=credential_type,
             http=ExactClient(engine.http) if self._flow.exact else engine.http,
             blobs=engine.blobs,
-            log=TriggerLog(engine.log, self._flow.id, self._trigger.name),
+            log=TriggerLog(engine.log, self._flow.id, self._trigger.name, None if tokens is None else tokens.hidden),
             resources=engine.resources,
             files_root=engine.files_root,
             flow_id=self._flow.id,
             now=now,
             exact=self._flow.exact,
+            tokens=tokens,
         )
 
     def _read(self, polled: Any, now: datetime) -> tuple[Sequence[Envelope], msgspec.Raw]:

@@ -16,6 +16,7 @@ from hookline.model.message import Envelope, Message
 from hookline.model.stream import Stream
 from hookline.ports import Accept, Blobs, Store
 from hookline.resources import Resources
+from hookline.runtime.access_tokens import AccessTokens
 from hookline.runtime.aside import Aside
 from hookline.runtime.events import Events
 from hookline.runtime.metrics import Metrics
@@ -107,5 +108,7 @@ class Services:
     """What encrypts redacted values; None where nothing is stored, as where flows are tried out."""
     rates: StepRates = field(default_factory=StepRates)
     """Whose turn it is at steps that have a rate."""
+    tokens: AccessTokens | None = None
+    """Gives access tokens of credentials; None where flows are tried out."""
     trial: Trial | None = None
     """Answers in actions' places where flows are tried out; None where they serve."""

@@ -5,20 +5,31 @@ from typing import Any
 
 from hookline.connector import Log
 from hookline.jsontypes import plain
+from hookline.model.masking import Hidden
 from hookline.runtime.sealing import Redactor
 
 
 class StepLog:
     """Adds its fields only when something is logged: most steps log nothing, and binding costs more than the rest."""
 
-    __slots__ = ("_execution_id", "_flow_id", "_log", "_redactor", "_step")
+    __slots__ = ("_execution_id", "_flow_id", "_hidden", "_log", "_step")
 
-    def __init__(self, log: Log, execution_id: str, flow_id: str, step: str, redactor: Redactor | None = None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        execution_id: str,
+        flow_id: str,
+        step: str,
+        redactor: Redactor | None = None,
+        secrets: Hidden | None = None,
+    ) -> None:
+        """`redactor` and `secrets` know what no line may show."""
         self._log = log
         self._execution_id = execution_id
         self._flow_id = flow_id
         self._step = step
-        self._redactor = redactor
+        redacted = None if redactor is None else redactor.hidden
+        self._hidden = [hidden for hidden in (secrets, redacted) if hidden is not None]
 
     def debug(self, event: str, **fields: Any) -> None:
         """Log for those who look for a mistake."""
@@ -37,16 +48,23 @@ class StepLog:
         self._log.error(self._shown(event), **self._with(fields))
 
     def _shown(self, text: str) -> str:
-        return text if self._redactor is None else self._redactor.hidden.excerpt(text)
+        for hidden in self._hidden:
+            text = hidden.excerpt(text)
+        return text
 
     def _with(self, fields: dict[str, Any]) -> dict[str, Any]:
-        if self._redactor is not None:
+        if self._hidden:
             if fields.pop("exc_info", None):
                 # Whatever makes a text of it later knows nothing of what is redacted.
                 fields["exception"] = self._shown(traceback.format_exc())
-            fields = {name: self._redactor.hidden.value(_plain(value)) for name, value in fields.items()}
+            fields = {name: self._masked(_plain(value)) for name, value in fields.items()}
         # The author's fields can't pass for another execution's.
         return {**fields, "execution_id": self._execution_id, "flow_id": self._flow_id, "step": self._step}
+
+    def _masked(self, value: Any) -> Any:
+        for hidden in self._hidden:
+            value = hidden.value(value)
+        return value
 
 
 def _plain(value: Any) -> Any:
@@ -59,8 +77,10 @@ class TriggerLog(StepLog):
 
     __slots__ = ()
 
-    def __init__(self, log: Log, flow_id: str, trigger: str) -> None:
-        super().__init__(log, "", flow_id, trigger)
+    def __init__(self, log: Log, flow_id: str, trigger: str, secrets: Hidden | None = None) -> None:
+        super().__init__(log, "", flow_id, trigger, secrets=secrets)
 
     def _with(self, fields: dict[str, Any]) -> dict[str, Any]:
+        fields = super()._with(fields)
+        del fields["execution_id"], fields["step"]
         return {**fields, "flow_id": self._flow_id, "trigger": self._step}

@@ -11,6 +11,7 @@ from hookline.model.masking import Hidden
 from hookline.model.secret_values import secret_values
 from hookline.registry import Registry
 from hookline.resources import Resources
+from hookline.runtime.access_tokens import AccessTokens
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.interruption import cut_off
 from hookline.verifier import VerifyContext
@@ -33,7 +34,14 @@ class Verdict:
 
 
 async def verify(
-    name: str, credentials: Credentials, registry: Registry, *, http: HttpClient, resources: Resources, log: Log
+    name: str,
+    credentials: Credentials,
+    registry: Registry,
+    *,
+    http: HttpClient,
+    resources: Resources,
+    log: Log,
+    tokens: AccessTokens | None = None,
 ) -> Verdict:
     """Ask. Raises CredentialError where there is no such credential, or it can't be read."""
     type_, credential = credentials.get(name)
@@ -42,8 +50,9 @@ async def verify(
         return Verdict(name, type_, "unknown", f"credentials of type {type_} can't be verified: no plugin says how")
     if connector.unavailable is not None:
         return Verdict(name, type_, "failed", connector.unavailable, "unavailable")
-    hidden = Hidden(secret_values(credential))
-    context: VerifyContext[Any] = VerifyContext(credential, http, log, resources)
+    own = None if tokens is None else tokens.of(name)
+    hidden = Hidden(secret_values(credential)) if own is None else own.hidden
+    context: VerifyContext[Any] = VerifyContext(credential, http, log, resources, own)
     try:
         async with asyncio.timeout(_LONGEST) as deadline:
             said = await connector.verifier(context)

@@ -15,10 +15,11 @@ from hookline.ids import Ids
 from hookline.ports import Blobs
 from hookline.runtime.replies import History, Replies
 from hookline.runtime.sealing import Sealing
-from hookline.service.asgi import HOOK, RESUME, Endpoint, HookFirst, HookMount
+from hookline.service.asgi import HOOK, OAUTH, RESUME, Endpoint, HookFirst, HookMount
 from hookline.service.calls import Calls, Waiting
 from hookline.service.exchange import HookReply
 from hookline.service.hook import Hook, HookOptions, Intake
+from hookline.service.oauth_callback import Finishing, OAuthCallback
 from hookline.service.problems import MEDIA_TYPE, explain, problem_body, refusal
 from hookline.service.receiving import Receiver
 from hookline.service.refusing import Counts, Record, Refuser
@@ -56,6 +57,8 @@ class HookParts(Protocol):
     def store(self) -> History: ...
     @property
     def sealing(self) -> Sealing: ...
+    @property
+    def authorizations(self) -> Finishing: ...
 
 
 class Endpoints(NamedTuple):
@@ -63,12 +66,13 @@ class Endpoints(NamedTuple):
 
     hook: Hook
     resume: Resume
+    callback: OAuthCallback
     receiver: Receiver
     refuser: Refuser
 
     def mounted(self) -> Mapping[str, Endpoint]:
         """Each by the prefix of its paths."""
-        return {HOOK: self.hook, RESUME: self.resume}
+        return {HOOK: self.hook, RESUME: self.resume, OAUTH: self.callback}
 
 
 def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
@@ -88,13 +92,15 @@ def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
         refuser=refuser,
     )
     resume = Resume(waiting=engine.waiting, calls=calls, receiver=receiver, refuser=refuser)
-    return Endpoints(hook, resume, receiver, refuser)
+    callback = OAuthCallback(authorizations=engine.authorizations, http=engine.http, refuser=refuser)
+    return Endpoints(hook, resume, callback, receiver, refuser)
 
 
 def create_app(engine: HookParts, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:
     """The application of an engine that is started and stopped elsewhere.
 
-    `/hook/…` and `/resume/…` never reach Quart: a route of it costs as much as all the rest of accepting a message.
+    `/hook/…`, `/resume/…` and `/oauth/…` never reach Quart: a route of it costs as much as all the rest of accepting a
+    message.
     """
     app = create_pages(blueprints)
     # Quart documents this way of wrapping it; its types are those of one framework, and ours of none.

@@ -23,7 +23,8 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOOK: Final = "/hook/"
 RESUME: Final = "/resume/"
-PREFIXES: Final = (HOOK, RESUME)
+OAUTH: Final = "/oauth/"
+PREFIXES: Final = (HOOK, RESUME, OAUTH)
 DRAIN_BYTES: Final = 16_000_000
 DRAIN_SECONDS: Final = 2.0
 SMALL: Final = 256 * 1024
@@ -74,7 +75,7 @@ class Endpoint(Protocol):
 
 
 class HookMount:
-    """Serves `/hook/…` and `/resume/…`."""
+    """Serves `/hook/…`, `/resume/…` and `/oauth/…`."""
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class HookMount:
         body = _Body(receive)
         client = scope.get("client")
         path: str = scope["path"]
-        prefix = HOOK if path.startswith(HOOK) else RESUME
+        prefix = HOOK if path.startswith(HOOK) else RESUME if path.startswith(RESUME) else OAUTH
         request = HookRequest(
             method=scope["method"],
             path=path[len(prefix) :],

@@ -141,7 +141,8 @@ class ConnectorContract:
             return
         value = self.connector.credential.model_validate(self.credential)
         logged = repr(getattr(harness.log, "lines", ""))
-        for secret in secret_values(value):
+        tokens = [] if harness.tokens is None else harness.tokens.given
+        for secret in (*secret_values(value), *tokens):
             assert secret not in given, "a secret is in what it gives or raises"
             assert secret not in logged, "a secret is in what it logs"
 

@@ -22,6 +22,7 @@ from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import normal, to_json
 from hookline.testing.clock import ManualClock
 from hookline.testing.fake_http import FakeHttp
+from hookline.testing.fake_tokens import TOKEN, FakeTokens
 
 
 class MemoryState:
@@ -87,6 +88,8 @@ class Harness:
         self.state = MemoryState()
         self.log = ListLog()
         self.resources = EngineResources()
+        self.tokens: FakeTokens | None = None
+        """What gave the last action or poll its access tokens; None where its connector has no OAuth 2."""
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-harness-")
         factory = registry.blob_stores.get("file")
         if factory is None:
@@ -101,9 +104,12 @@ class Harness:
         credential: Mapping[str, Any] | BaseModel | None = None,
         message: Message | None = None,
         with_: Mapping[str, Any] | None = None,
+        access_token: str | None = TOKEN,
         **settings: Any,
     ) -> Ran:
         """Run an action with settings as a step would give them; `with_` has those named like a parameter here.
+
+        `access_token`: what `ctx.access_token` gives where the connector has OAuth 2; None: nobody has authorized it.
 
         Raises StepError, and whatever else the action raises as it is.
         """
@@ -129,6 +135,7 @@ class Harness:
                 idempotency_key=idempotency_key("execution", "step"),
                 state=self.state,
                 resources=self.resources,
+                tokens=self._tokens(action.credential, value, access_token),
             )
         returned = action.run(**arguments)
         if hasattr(returned, "__aiter__"):
@@ -149,9 +156,13 @@ class Harness:
         *,
         cursor: Any = None,
         credential: Mapping[str, Any] | BaseModel | None = None,
+        access_token: str | None = TOKEN,
         **settings: Any,
     ) -> Polled:
-        """Run a poll once; gives its items, and the cursor to give it the next time. Raises as an action does."""
+        """Run a poll once; gives its items, and the cursor to give it the next time. Raises as an action does.
+
+        `access_token`: as for an action.
+        """
         trigger = self.registry.triggers.get(name)
         run, leading = getattr(trigger, "run", None), getattr(trigger, "leading", ())
         if trigger is None or run is None:
@@ -168,6 +179,7 @@ class Harness:
                 resources=self.resources,
                 flow_id="flow",
                 now=self.clock.now(),
+                tokens=self._tokens(poll.credential, value, access_token),
             )
         if "cursor" in leading:
             arguments["cursor"] = to_json(cursor)
@@ -184,6 +196,18 @@ class Harness:
         if value is not None and isinstance(self.http, FakeHttp):
             self.http.hide(secret_values(value))
         return value if isinstance(value, BaseModel) else None
+
+    def _tokens(
+        self, model: type[BaseModel] | None, value: BaseModel | None, access_token: str | None
+    ) -> FakeTokens | None:
+        self.tokens = None
+        has_tokens = any(
+            connector.credential is model and connector.oauth2 is not None
+            for connector in self.registry.connectors.values()
+        )
+        if value is not None and has_tokens:
+            self.tokens = FakeTokens(self.http, access_token or "", lost=access_token is None)
+        return self.tokens
 
     async def close(self) -> None:
         """Close what was opened."""

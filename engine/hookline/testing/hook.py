@@ -8,16 +8,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookline.errors import CredentialError, FlowUnknown, StoreError, TokenUnknown
+from hookline.errors import AuthorizationUnknown, CredentialError, FlowUnknown, StoreError, TokenUnknown
 from hookline.flows.body_schema import BodySchema
 from hookline.flows.compiled import CompiledFlow, CompiledTrigger
 from hookline.flows.keys import Key
+from hookline.http import HttpClient
 from hookline.ids import Ids
 from hookline.model.execution import Execution, StepRecord
 from hookline.model.flow import FlowDocument
 from hookline.model.message import Envelope
 from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Blob, Blobs, CallBack, CallbackOutcome, Called, CalledBefore, Duplicate
+from hookline.runtime.authorizing import Authorization
 from hookline.runtime.replies import Replies
 from hookline.runtime.sealing import Sealing
 from hookline.runtime.waiting_steps import WaitingStep
@@ -242,6 +244,14 @@ def _key(template: Any) -> Key | None:
     return None if template is None else Key("dedupe_key", (template,))
 
 
+class NoAuthorizations:
+    """Nobody is about to authorize a credential."""
+
+    async def finish(self, query: str, http: HttpClient) -> Authorization:
+        """See `Authorizations`."""
+        raise AuthorizationUnknown
+
+
 class HookOverMemory:
     """A hook with all that it stands on; look at `intake.accepted` and `blobs.kept` for what it did."""
 
@@ -267,6 +277,7 @@ class HookOverMemory:
         self.store = NoHistory()
         self.sealing = Sealing(Vault([bytes(32)]))
         self.waiting = MemoryWaiting()
+        self.authorizations = NoAuthorizations()
         self.endpoints = create_endpoints(self, self.options)
         self.hook = self.endpoints.hook
 

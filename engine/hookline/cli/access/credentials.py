@@ -12,13 +12,15 @@ from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, ServerRefused, flow_path
 from hookline.cli.local_flow import local_flow
 from hookline.errors import CannotSign
+from hookline.runtime.access_tokens import AccessTokens
+from hookline.runtime.authorizing import Authorizations, query_of
 from hookline.runtime.credentials import Credentials
 from hookline.runtime.egress import Egress
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.verifying import verify
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
-from hookline.service.views.credentials import credential_view, verdict_view
+from hookline.service.views.credentials import authorization_view, credential_view, verdict_view
 
 
 class CredentialAccess(Protocol):
@@ -36,6 +38,18 @@ class CredentialAccess(Protocol):
 
     async def verify_credential(self, name: str) -> Mapping[str, Any]:
         """Whether a credential works. Raises CredentialError."""
+        ...
+
+    async def begin_authorization(self, name: str, redirect_uri: str | None) -> Mapping[str, Any]:
+        """Where somebody authorizes a credential; `redirect_uri`: None for the server's own. Raises CredentialError."""
+        ...
+
+    async def finish_authorization(self, name: str, id: str, redirected: str) -> Mapping[str, Any]:
+        """What becomes of it, of the query that came with the redirect. Raises CredentialError where it isn't its."""
+        ...
+
+    async def authorization(self, name: str, id: str) -> Mapping[str, Any]:
+        """How it stands. Raises CredentialError."""
         ...
 
     async def rotate_credentials(self) -> int:
@@ -70,12 +84,32 @@ class LocalCredentials(Local):
         http = PooledClient(clock=self._clock, egress=Egress(self._settings.egress_allow))
         resources = EngineResources([self._settings.db])
         log = structlog.get_logger()
+        tokens = AccessTokens(self._credentials, http, self._clock, log)
         try:
-            verdict = await verify(name, self._credentials, self._registry, http=http, resources=resources, log=log)
+            asked = verify(
+                name, self._credentials, self._registry, http=http, resources=resources, log=log, tokens=tokens
+            )
+            verdict = await asked
         finally:
+            await tokens.close()
             await resources.close()
             await http.close()
         return as_json(verdict_view(verdict))
+
+    async def begin_authorization(self, name: str, redirect_uri: str | None) -> Mapping[str, Any]:
+        await self._credentials.load()
+        return as_json(authorization_view(self._authorizations.begin(name, redirect_uri)))
+
+    async def finish_authorization(self, name: str, id: str, redirected: str) -> Mapping[str, Any]:
+        http = PooledClient(clock=self._clock, egress=Egress(self._settings.egress_allow))
+        try:
+            done = await self._authorizations.finish(query_of(redirected), http, id)
+        finally:
+            await http.close()
+        return as_json(authorization_view(done))
+
+    async def authorization(self, name: str, id: str) -> Mapping[str, Any]:
+        return as_json(authorization_view(self._authorizations.get(name, id)))
 
     async def rotate_credentials(self) -> int:
         await self._credentials.load()
@@ -93,7 +127,12 @@ class LocalCredentials(Local):
 
     @cached_property
     def _credentials(self) -> Credentials:
-        return Credentials(self._store, self._vault, self._registry.credential_types, self._clock)
+        types, oauth2 = self._registry.credential_types, self._registry.oauth2
+        return Credentials(self._store, self._vault, types, self._clock, oauth2=oauth2)
+
+    @cached_property
+    def _authorizations(self) -> Authorizations:
+        return Authorizations(self._credentials, self._clock)
 
 
 class RemoteCredentials(Remote):
@@ -113,6 +152,20 @@ class RemoteCredentials(Remote):
         found: Mapping[str, Any] = await self._ask("POST", f"/credentials/{quote(name, safe='')}/verify")
         return found
 
+    async def begin_authorization(self, name: str, redirect_uri: str | None) -> Mapping[str, Any]:
+        body = {"redirect_uri": redirect_uri}
+        made: Mapping[str, Any] = await self._ask("POST", _authorize_path(name), body=body)
+        return made
+
+    async def finish_authorization(self, name: str, id: str, redirected: str) -> Mapping[str, Any]:
+        body = {"redirected": redirected}
+        done: Mapping[str, Any] = await self._ask("POST", f"{_authorize_path(name)}/{quote(id, safe='')}", body=body)
+        return done
+
+    async def authorization(self, name: str, id: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._ask("GET", f"{_authorize_path(name)}/{quote(id, safe='')}")
+        return found
+
     async def rotate_credentials(self) -> int:
         rotated: int = (await self._ask("POST", "/credentials/rotate"))["rotated"]
         return rotated
@@ -124,3 +177,7 @@ class RemoteCredentials(Remote):
             if refused.error_code == CannotSign.code:
                 raise CannotSign(refused.message) from None
             raise
+
+
+def _authorize_path(name: str) -> str:
+    return f"/credentials/{quote(name, safe='')}/authorize"

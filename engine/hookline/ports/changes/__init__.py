@@ -14,7 +14,7 @@ from hookline.ports.changes.callbacks import (
     TimedOut,
     TimeOut,
 )
-from hookline.ports.changes.credentials import DropCredential, PutCredential
+from hookline.ports.changes.credentials import DropCredential, PutCredential, PutTokens
 from hookline.ports.changes.executions import (
     Cancel,
     Discard,
@@ -49,6 +49,7 @@ Change: TypeAlias = (
     | Release
     | Publish
     | PutCredential
+    | PutTokens
     | DropCredential
     | Refuse
     | ForgetFiles

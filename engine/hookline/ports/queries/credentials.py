@@ -14,6 +14,8 @@ class StoredCredential:
     type: str
     ciphertext: bytes
     updated_at: datetime
+    tokens: bytes | None = None
+    """Its access tokens, encrypted; None where it has none."""
 
 
 class CredentialQueries(Protocol):

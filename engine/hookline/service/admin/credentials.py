@@ -5,12 +5,20 @@ from typing import Any
 import msgspec
 from quart import Blueprint, Response, request
 
+from hookline.runtime.authorizing import query_of
 from hookline.runtime.engine import Engine
 from hookline.runtime.verifying import verify
 from hookline.service.admin.errors import CredentialMissing
 from hookline.service.admin.messages import answer, decoded
 from hookline.service.admin.openapi import operation
-from hookline.service.views.credentials import CredentialView, VerdictView, credential_view, verdict_view
+from hookline.service.views.credentials import (
+    AuthorizationView,
+    CredentialView,
+    VerdictView,
+    authorization_view,
+    credential_view,
+    verdict_view,
+)
 from hookline.service.views.pages import PageView
 
 
@@ -19,6 +27,20 @@ class PutCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
     type: str
     values: dict[str, Any]
+
+
+class AuthorizeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the browser is sent afterwards."""
+
+    redirect_uri: str | None = None
+    """An address of the machine where the browser runs; null for the server's own."""
+
+
+class RedirectedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A redirect that somebody has received."""
+
+    redirected: str
+    """The whole address with its query, or the query alone."""
 
 
 class Rotated(msgspec.Struct, frozen=True):
@@ -68,8 +90,37 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
             http=engine.http,
             resources=engine.resources,
             log=engine.log,
+            tokens=engine.tokens,
         )
         return answer(verdict_view(await asked))
+
+    @api.post("/credentials/<name>/authorize")
+    @operation(AuthorizationView, request=AuthorizeRequest)
+    async def authorize_credential(name: str) -> Response:
+        """Begin to authorize a credential: gives the URL that somebody has to open in a browser.
+
+        The service sends the browser back to the server's own `/oauth/callback`, or to the `redirect_uri` of the body,
+        which is an address of the machine where the browser runs: whoever listens there hands the redirect in.
+        """
+        found(name)
+        data = await request.get_data(as_text=False)
+        given = decoded(data, AuthorizeRequest) if data.strip() else AuthorizeRequest()
+        return answer(authorization_view(engine.authorizations.begin(name, given.redirect_uri)))
+
+    @api.get("/credentials/<name>/authorize/<id>")
+    @operation(AuthorizationView)
+    async def get_authorization(name: str, id: str) -> Response:
+        """How an attempt to authorize a credential stands."""
+        return answer(authorization_view(engine.authorizations.get(name, id)))
+
+    @api.post("/credentials/<name>/authorize/<id>")
+    @operation(AuthorizationView, request=RedirectedRequest)
+    async def finish_authorization(name: str, id: str) -> Response:
+        """Hand in the address to which a browser was redirected. The answer is 200 whatever the service says."""
+        engine.authorizations.get(name, id)
+        given = decoded(await request.get_data(as_text=False), RedirectedRequest)
+        done = await engine.authorizations.finish(query_of(given.redirected), engine.http, id)
+        return answer(authorization_view(done))
 
     @api.post("/credentials/rotate")
     @operation(Rotated)

@@ -6,6 +6,7 @@ from typing import Final
 from quart import Response
 
 from hookline.errors import (
+    AuthorizationUnknown,
     CannotSign,
     CredentialError,
     ExecutionNotFound,
@@ -61,6 +62,7 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     NotExplained: 404,
     CannotSign: 422,
     CredentialMissing: 404,
+    AuthorizationUnknown: 404,
     CredentialError: 422,
     StoreError: 503,
 }

@@ -140,6 +140,7 @@ def upgrade() -> None:
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("ciphertext", sa.LargeBinary, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.Column("tokens", sa.LargeBinary),
         sa.PrimaryKeyConstraint("name", name="pk_credentials"),
     )
     op.create_table(

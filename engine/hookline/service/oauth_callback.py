@@ -1,0 +1,79 @@
+"""Where a service sends the browser after somebody has authorized a credential: `GET /oauth/callback`.
+
+Nobody proves here who they are: the redirect's `state` is good once, and only the admin API gives one away.
+"""
+
+from html import escape
+from typing import Final, Protocol
+
+from hookline.errors import AuthorizationUnknown, FlowUnknown, MethodNotAllowed
+from hookline.http import HttpClient
+from hookline.runtime.authorizing import Authorization
+from hookline.service.exchange import HookReply, HookRequest
+from hookline.service.middleware import admit
+from hookline.service.refusing import Refuser, Seen
+from hookline.service.request_headers import Headers
+
+_HEADERS: Final = (
+    (b"content-type", b"text/html; charset=utf-8"),
+    # The address holds a code: no other site may be told where a visitor came from, and nothing may keep it.
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-robots-tag", b"noindex"),
+)
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title></head>
+<body>
+<h1>{title}</h1>
+<p>{text}</p>
+</body>
+</html>
+"""
+
+
+class Finishing(Protocol):
+    """Where authorizations are finished: `hookline.runtime.authorizing`."""
+
+    async def finish(self, query: str, http: HttpClient) -> Authorization:
+        """What becomes of the one that a redirect's query belongs to. Raises AuthorizationUnknown."""
+        ...
+
+
+class OAuthCallback:
+    """Answers requests to `/oauth/…`."""
+
+    def __init__(self, *, authorizations: Finishing, http: HttpClient, refuser: Refuser) -> None:
+        self._authorizations = authorizations
+        self._http = http
+        self._refuser = refuser
+
+    async def handle(self, request: HookRequest) -> HookReply:
+        """The answer to a request. Raises SenderGone, and never anything else."""
+        return await admit(request, self._refuser, self._handle)
+
+    async def _handle(self, request: HookRequest, headers: Headers, seen: Seen) -> HookReply:
+        seen.path = "/oauth/…"
+        if request.path != "callback":
+            raise FlowUnknown("Nothing is here.")
+        if request.method != "GET":
+            raise MethodNotAllowed(headers=[("allow", "GET")])
+        try:
+            done = await self._authorizations.finish(request.query.decode("latin-1"), self._http)
+        except AuthorizationUnknown as error:
+            return page(400, "Not authorized", error.message)
+        return finished(done)
+
+
+def finished(done: Authorization) -> HookReply:
+    """The page that says what became of an authorization."""
+    if done.state == "done":
+        return page(200, "Authorized", f"{done.message}. You can close this window.")
+    return page(400, "Not authorized", done.message or "")
+
+
+def page(status: int, title: str, text: str) -> HookReply:
+    """A page of one sentence."""
+    return HookReply(status, _HEADERS, _PAGE.format(title=escape(title), text=escape(text)).encode())
