@@ -58,7 +58,7 @@ async def pick(
     is kept has the order of `keep`.
     """
     turns = Turns("pick")
-    picked = body_of(ctx, body)
+    picked: JsonValue = body_of(ctx, body)
     if keep:
         picked = _kept(picked, tree((path(text), _END) for text in keep), (), turns, ignore=missing == "ignore")
     if drop:

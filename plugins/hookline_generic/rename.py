@@ -88,7 +88,7 @@ async def rename(
     move at one time, so that two keys can swap their names. A key that stays in its object keeps its place there.
     """
     renaming = _Renaming(Turns("rename"), ignore=missing == "ignore", replace=existing == "replace")
-    made = body_of(ctx, body)
+    made: JsonValue = body_of(ctx, body)
     for lists, moves in _by_list({path(old): path(new) for old, new in keys.items()}).items():
         made = renaming.at(made, lists, (), moves)
     return made

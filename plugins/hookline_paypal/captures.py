@@ -1,6 +1,6 @@
 """Captures: money that was taken, and given back."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
@@ -33,7 +33,7 @@ async def refund_capture(
 
     The result is PayPal's refund: `id`, and `status`, which is `COMPLETED`, or `PENDING` where it takes a while.
     """
-    refund: JsonObject = {
+    refund: dict[str, Any] = {
         "amount": money(amount, currency),
         "note_to_payer": note,
         "invoice_id": invoice_id,

@@ -51,7 +51,12 @@ async def create_order(
     if (given is None) == (purchase_units is None):
         raise StepError("give either `amount` and `currency`, or `purchase_units`", code="paypal.settings")
     if purchase_units is None:
-        unit = {"amount": given, "description": description, "invoice_id": invoice_id, "custom_id": custom_id}
+        unit: dict[str, Any] = {
+            "amount": given,
+            "description": description,
+            "invoice_id": invoice_id,
+            "custom_id": custom_id,
+        }
         purchase_units = [_without_nulls(unit)]
     elif description is not None or invoice_id is not None or custom_id is not None:
         raise StepError(
@@ -60,7 +65,7 @@ async def create_order(
     if return_url is not None or cancel_url is not None:
         if payment_source is not None:
             raise StepError("`return_url` and `cancel_url` stand within `payment_source`", code="paypal.settings")
-        urls = _without_nulls({"return_url": return_url, "cancel_url": cancel_url})
+        urls: Any = _without_nulls({"return_url": return_url, "cancel_url": cancel_url})
         payment_source = {"paypal": {"experience_context": urls}}
     order: dict[str, Any] = {"intent": intent, "purchase_units": purchase_units, "payment_source": payment_source}
     return _order(

@@ -68,9 +68,9 @@ async def upload_file(
     files: Any = answer["files"]
     if not files or not isinstance(files[0], dict) or not isinstance(files[0].get("id"), str):
         raise unreadable("files.completeUploadExternal", "names no file")
-    made: Any = {"id": files[0]["id"], "title": str(files[0].get("title") or title or name)}
-    warned = [*_texts(place.get("warnings")), *_texts(answer.get("warnings"))]
-    uploaded: Uploaded = {**made, "warnings": warned} if warned else made
+    uploaded: Uploaded = {"id": files[0]["id"], "title": str(files[0].get("title") or title or name)}
+    if warned := [*_texts(place.get("warnings")), *_texts(answer.get("warnings"))]:
+        uploaded["warnings"] = warned
     return uploaded
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NotRequired, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from hookline.api import Context, JsonObject, JsonValue, StepError
+from hookline.api import Context, JsonObject, StepError
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.web_api import call
 
@@ -107,8 +107,8 @@ async def post_message(
         {
             "channel": channel,
             "text": text,
-            "blocks": _list(blocks),
-            "attachments": _list(attachments),
+            "blocks": blocks,
+            "attachments": attachments,
             "thread_ts": thread_ts,
             "reply_broadcast": reply_broadcast,
             "unfurl_links": unfurl_links,
@@ -143,8 +143,8 @@ async def update_message(
             "channel": channel,
             "ts": ts,
             "text": text,
-            "blocks": [] if blocks is None else _list(blocks),
-            "attachments": [] if attachments is None else _list(attachments),
+            "blocks": blocks or [],
+            "attachments": attachments or [],
         },
         {"channel": str, "ts": str},
     )
@@ -181,12 +181,12 @@ async def post_ephemeral(
     Scope `chat:write`.
     """
     _check_content(text, blocks, attachments)
-    arguments: JsonObject = {
+    arguments: dict[str, Any] = {
         "channel": channel,
         "user": user,
         "text": text,
-        "blocks": _list(blocks),
-        "attachments": _list(attachments),
+        "blocks": blocks,
+        "attachments": attachments,
         "thread_ts": thread_ts,
     }
     answer = await call(ctx, "chat.postEphemeral", arguments, {"message_ts": str})
@@ -218,10 +218,6 @@ async def add_reaction(
 def _check_content(text: str | None, *lists: list[JsonObject] | None) -> None:
     if not text and not any(lists):
         raise StepError("a message needs `text` or `blocks`", code="slack.no_text")
-
-
-def _list(given: list[JsonObject] | None) -> JsonValue:
-    return None if given is None else list[JsonValue](given)
 
 
 def _posted(answer: JsonObject) -> Posted:

@@ -19,7 +19,7 @@ _FRAME: Final = frozenset({"ok", "warning", "response_metadata"})
 
 
 async def call(
-    ctx: Asking, method: str, arguments: Mapping[str, JsonValue], gives: Mapping[str, type] | None = None
+    ctx: Asking, method: str, arguments: Mapping[str, Any], gives: Mapping[str, type] | None = None
 ) -> JsonObject:
     """What a method gives, without `ok`; `warnings` has what Slack remarks, where it does.
 
@@ -62,7 +62,7 @@ async def pages(ctx: Asking, method: str, items: str, arguments: Mapping[str, Js
         cursor = following
 
 
-async def _asked(ctx: Asking, method: str, arguments: Mapping[str, JsonValue]) -> tuple[JsonObject, str]:
+async def _asked(ctx: Asking, method: str, arguments: Mapping[str, Any]) -> tuple[JsonObject, str]:
     """The answer, and the cursor of the page that follows; empty where none does."""
     token = ctx.credential.token
     if token is None:

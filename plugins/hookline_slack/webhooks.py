@@ -66,7 +66,7 @@ async def respond(
     """
     _check_url(ctx.credential, response_url)
     if delete_original and not text and not blocks and not attachments:
-        message: JsonObject = {"delete_original": True}
+        message: dict[str, Any] = {"delete_original": True}
     else:
         message = _message(
             text,
@@ -85,7 +85,7 @@ async def respond(
 
 def _message(
     text: str | None, blocks: list[JsonObject] | None, attachments: list[JsonObject] | None, **others: JsonValue
-) -> JsonObject:
+) -> dict[str, Any]:
     if not text and not blocks and not attachments:
         raise StepError("a message needs `text` or `blocks`", code="slack.no_text")
     made: dict[str, Any] = {"text": text, "blocks": blocks, "attachments": attachments, **others}
