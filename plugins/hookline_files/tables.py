@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
+from weakref import WeakValueDictionary
 
 from hookline.api import JsonValue, StepError, decode_json, encode_json
 from hookline_files.root import refused
@@ -21,6 +22,7 @@ LARGEST: Final = 20_000_000
 """Bytes of a file."""
 _MOST_KEPT: Final = 100_000_000
 """Bytes of the files whose tables are kept."""
+_MOST_TABLES: Final = 500
 _SETTLED: Final = 2_000_000_000
 """Nanoseconds. A file may change twice within what its time tells apart."""
 _TRIES: Final = 3
@@ -59,7 +61,8 @@ class Tables:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Path, Reading], _Kept] = {}
-        self._reading: dict[tuple[Path, Reading], asyncio.Lock] = {}
+        # For as long as somebody has one: messages may name files without end.
+        self._reading: WeakValueDictionary[tuple[Path, Reading], asyncio.Lock] = WeakValueDictionary()
 
     async def index(self, place: Path, shown: str, reading: Reading) -> Index:
         """The table of a file; `shown` is its name in errors. Raises StepError (`lookup.…`, `file.system`)."""
@@ -82,11 +85,9 @@ class Tables:
     def _forget(self) -> None:
         size = sum(kept.seen.size for kept in self._kept.values())
         for key in list(self._kept)[:-1]:
-            if size <= _MOST_KEPT:
+            if size <= _MOST_KEPT and len(self._kept) <= _MOST_TABLES:
                 break
             size -= self._kept.pop(key).seen.size
-            if not self._reading[key].locked():
-                del self._reading[key]
 
     async def close(self) -> None:
         """Let them go."""

@@ -191,6 +191,16 @@ async def test_tables_that_were_not_used_for_long_go(look: Bench, monkeypatch: p
         assert (await look(key="a", file=name, gives="v")).strip() == name
     kept = look.resources.get(tables.Tables)._kept
     assert [place.name for place, _ in kept] == ["b.csv", "c.csv"]
+    monkeypatch.setattr(tables, "_MOST_TABLES", 1)
+    await look(key="a", file="a.csv")
+    assert [place.name for place, _ in kept] == ["a.csv"]
+
+
+async def test_files_that_are_not_there_leave_nothing_behind(look: Bench) -> None:
+    for number in range(20):
+        await look.fails(key="a", file=f"{number}.csv")
+    kept = look.resources.get(tables.Tables)
+    assert (len(kept._kept), len(kept._reading)) == (0, 0)
 
 
 @pytest.mark.parametrize(
