@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from hookline.api import Expression, ExpressionError, ExpressionFailed, ExpressionLimit, Scope
-from hookline_mapping.extras import ExtraMapper, beginnings
+from hookline.api import Expression, ExpressionError, ExpressionFailed, ExpressionLimit, Reference, Scope
+from hookline_mapping.extras import ExtraMapper
 from hookline_mapping.values import to_json
 
 
@@ -35,7 +35,7 @@ class CelExpression(Expression):
 
         self.source = source
         compiled = cel_compile.compiled(source, exact=exact)
-        self.references = beginnings(compiled.paths, optional=not compiled.lone)
+        self.references = tuple(Reference(path, optional=not sure) for path, sure in compiled.paths.items())
         self._compiled = compiled
 
     def evaluate(self, scope: Scope) -> Any:

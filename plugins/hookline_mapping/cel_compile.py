@@ -79,10 +79,8 @@ class Compiled:
     """A compiled expression."""
 
     node: Node
-    paths: tuple[Path, ...]
-    """The paths of the scope that it reads."""
-    lone: bool
-    """It is such a path and nothing else."""
+    paths: Mapping[Path, bool]
+    """The paths of the scope that it reads, and whether it is an error where one isn't there, whatever else is."""
     times: bool
     """What it gives may be, or hold, a timestamp, a duration or a type."""
 
@@ -100,6 +98,7 @@ def compiled(source: str, *, exact: bool) -> Compiled:
         tree = _parser().parse(source)
         compiling = _Compiling(exact)
         node = compiling.node(tree)
+        compiling.read(node)
     except CELParseError as error:
         place = f" at character {error.column}" if error.column and error.line == 1 else ""
         raise ExpressionSyntax(f"this isn't CEL{place}") from error
@@ -107,8 +106,7 @@ def compiled(source: str, *, exact: bool) -> Compiled:
         raise ExpressionSyntax(f"this isn't CEL: {str(error).partition(chr(10))[0][:100]}") from error
     except RecursionError as error:
         raise ExpressionSyntax("it is nested too deeply") from error
-    paths = tuple(dict.fromkeys(path for path in compiling.paths if path))
-    return Compiled(node, paths, node.path is not None, compiling.times)
+    return Compiled(node, compiling.paths, compiling.times)
 
 
 @lru_cache(1)
@@ -119,10 +117,12 @@ def _parser() -> CELParser:
 @dataclass(slots=True)
 class _Compiling:
     exact: bool
-    paths: list[Path] = field(default_factory=list)
+    paths: dict[Path, bool] = field(default_factory=dict)
     bound: tuple[str, ...] = ()
     """Variables of the macros around."""
     times: bool = False
+    sure: bool = True
+    """What is compiled now is evaluated in any case, and what is wrong with it is wrong with the whole."""
 
     def node(self, tree: Any) -> Node:
         """A part of the tree."""
@@ -131,17 +131,25 @@ class _Compiling:
         compile_part: Callable[[Any], Node] = getattr(self, f"_{tree.data}")
         return compile_part(tree)
 
-    def _read(self, node: Node) -> Evaluate:
+    def read(self, node: Node) -> Evaluate:
         """What a part gives; where it is a path, that is read here."""
         if node.path is not None:
-            self.paths.append(node.path)
+            self.paths[node.path] = self.sure or self.paths.get(node.path, False)
         return node.run
 
     def _of(self, tree: Any) -> Evaluate:
-        return self._read(self.node(tree))
+        return self.read(self.node(tree))
+
+    def _perhaps(self, trees: Iterable[Any]) -> list[Evaluate]:
+        """The same of parts that may not be evaluated, or whose failure may not matter."""
+        before, self.sure = self.sure, False
+        made = [self._of(tree) for tree in trees]
+        self.sure = before
+        return made
 
     def _expr(self, tree: Any) -> Node:
-        condition, yes, no = (self._of(child) for child in tree.children)
+        condition = self._of(tree.children[0])
+        yes, no = self._perhaps(tree.children[1:])
 
         def run(at: Run) -> Any:
             at.budget.spend_nodes(1)
@@ -156,7 +164,7 @@ class _Compiling:
         return self._either(tree, decides=False, sign="&&")
 
     def _either(self, tree: Any, *, decides: bool, sign: str) -> Node:
-        left, right = (self._of(child) for child in tree.children)
+        left, right = self._perhaps(tree.children)
         return Node(partial(_either, left, right, decides, sign))
 
     def _relation(self, tree: Any) -> Node:
@@ -228,13 +236,13 @@ class _Compiling:
 
     def _member_index(self, tree: Any) -> Node:
         container, key = self.node(tree.children[0]), self.node(tree.children[1])
-        inner, index = container.run, self._read(key)
+        inner, index = container.run, self.read(key)
         path: Path | None = None
         constant = _constant(tree.children[1], exact=self.exact)
         if container.path is not None and isinstance(constant, str | int) and not isinstance(constant, bool):
             path = (*container.path, constant)
-        elif container.path is not None:
-            self.paths.append(container.path)
+        else:
+            self.read(container)
         where = "the value" if container.path is None else path_text(container.path, "")
 
         def run(at: Run) -> Any:
@@ -372,7 +380,7 @@ class _Compiling:
         if variable is None:
             raise ExpressionSyntax(f"the first value of {name}() is the name of a variable")
         before, self.bound = self.bound, (*self.bound, variable)
-        parts = [self._of(argument) for argument in arguments[1:]]
+        parts = self._perhaps(arguments[1:])
         self.bound = before
         return Node(partial(_macro, name, variable, items, parts))
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hookline.errors import ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
 from hookline_mapping.cel import Cel
+from hookline_mapping.missing import path_text
 
 SCOPE: dict[str, Any] = {
     "body": {
@@ -204,6 +205,27 @@ def test_what_can_not_be_calculated_is_said(source: str, said: str) -> None:
     with pytest.raises(ExpressionFailed) as caught:
         value(source)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "sure", "perhaps"),
+    [
+        ("body.m.b", ["body.m.b"], []),
+        ("body.l[0] + body.m['a']", ["body.l[0]", "body.m.a"], []),
+        ("body.l[body.n]", ["body.n", "body.l"], []),
+        ("body.a || body.b", [], ["body.a", "body.b"]),
+        ("body.yes ? body.a : body.b", ["body.yes"], ["body.a", "body.b"]),
+        ("has(body.m.a) ? 1 : 2", ["body.m"], []),
+        ("body.l.map(x, x + body.n)", ["body.l"], ["body.n"]),
+        ("[body.n].exists(x, x == item)", ["body.n"], ["item"]),
+        ("size(steps.one.body)", ["steps.one.body"], []),
+        ("type(1) == int", [], []),
+    ],
+)
+def test_the_checker_is_told_what_is_read(source: str, sure: list[str], perhaps: list[str]) -> None:
+    references = Cel().compile(source).references
+    assert [path_text(one.path, "") for one in references if not one.optional] == sure
+    assert [path_text(one.path, "") for one in references if one.optional] == perhaps
 
 
 def test_an_outer_variable_is_what_it_was_after_an_inner_one_has_failed() -> None:
