@@ -63,13 +63,15 @@ def command_line() -> str:
 def _command(command: click.Command, context: click.Context, level: int) -> str:
     parts = [f"{'#' * level} `{context.command_path}`"]
     parts.append(inspect.cleandoc(command.help or ""))
-    if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            parts.append(_command(inner, click.Context(inner, context, name), level + 1))
-    else:
+    if not isinstance(command, click.Group):
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         parts.append(f"    {usage}")
         parts.append(_options(command, context))
+    elif command.invoke_without_command:
+        parts += [f"    {context.command_path} [OPTIONS]", _options(command, context)]
+    inside: dict[str, click.Command] = getattr(command, "commands", {})
+    for name, inner in inside.items():
+        parts.append(_command(inner, click.Context(inner, context, name), level + 1))
     return "\n\n".join(part for part in parts if part)
 
 

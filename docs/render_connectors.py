@@ -38,7 +38,7 @@ def index() -> str:
     for connector in _by_title(registry):
         link = f"connectors/{connector.name}.md"
         actions = ", ".join(f"[`{name}`]({link}#{_anchor(name)})" for name in sorted(connector.actions))
-        triggers = ", ".join(f"[`{name}`]({link}#{_anchor(name)})" for name in sorted(connector.polls))
+        triggers = ", ".join(f"[`{name}`]({link}#{_anchor(name)})" for name in sorted(connector.triggers))
         lines.append(f"| [{connector.title}]({link}) | {actions} | {triggers} | {level_of(connector) or '—'} |")
     return "\n".join(lines)
 

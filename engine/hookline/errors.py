@@ -22,6 +22,8 @@ HooklineError
 │   └── ExpressionLimit     it went over a bound
 ├── CredentialError         a credential is missing, of another type, or can't be decrypted
 │   └── AuthorizationUnknown  no authorization of a credential waits for a redirect
+├── NoOptions               nobody knows the choices for a setting
+├── CannotOffer             the choices for a setting can't be asked for yet
 ├── CannotSign              a message can't be signed as its provider would
 ├── StepError               an action failed; says whether trying again can help
 │   ├── RateLimited         the other side wants fewer requests
@@ -229,6 +231,22 @@ class AuthorizationUnknown(CredentialError):
     """No authorization waits for this redirect."""
 
     code = "credential.authorization_unknown"
+
+
+class NoOptions(HooklineError):
+    """Nobody knows the choices for this setting."""
+
+    code = "options.none"
+
+
+class CannotOffer(HooklineError):
+    """The choices for this setting can't be asked for yet."""
+
+    code = "options.impossible"
+
+    def __init__(self, message: str | None = None, *, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class CannotSign(HooklineError):

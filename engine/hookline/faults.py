@@ -33,6 +33,7 @@ out). A commit that carries changes of several kinds passes the points of each.
 | `rebind.before_commit`, `rebind.after_commit` | an execution's move to another version of its flow |
 | `override.before_commit`, `override.after_commit` | what an operator decides a flow's state to be |
 | `cursor.before_commit`, `cursor.after_commit` | how far a trigger has got |
+| `subscription.before_commit`, `subscription.after_commit` | what is known of a subscription with a provider |
 | `publish.before_commit`, `publish.after_commit` | a version of a flow |
 | `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed, or its tokens |
 | `purge.before_commit`, `purge.after_commit` | what has been kept long enough |
@@ -79,6 +80,7 @@ POINTS: Final = frozenset(
         "rebind",
         "override",
         "cursor",
+        "subscription",
         "publish",
         "credential",
         "purge",

@@ -3,20 +3,32 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol, TypedDict, Unpack
 
-from hookline.errors import AuthExpired, RateLimited, StepError, Unavailable
+from hookline.errors import AuthExpired, StepError, Unavailable
 from hookline.jsontypes import JsonValue, decode
 from hookline.model.message import Attachment
+from hookline.rate_limits import RateLimits, seconds_until
 
 #: Statuses below 500 after which trying again can help.
-_RETRYABLE: Final = frozenset({408, 425, 429})
+_RETRYABLE: Final = frozenset({408, 425})
 #: Statuses that say more than that a request failed: their errors are of a kind of its own.
-_KINDS: Final[Mapping[int, type[StepError]]] = {401: AuthExpired, 429: RateLimited, 503: Unavailable}
+_KINDS: Final[Mapping[int, type[StepError]]] = {401: AuthExpired, 503: Unavailable}
 
 
-def status_error(status: int, message: str, retry_after: float | None = None) -> StepError:
-    """The error for a response with a status of 400 and above."""
+def status_error(
+    status: int,
+    message: str,
+    headers: Mapping[str, str],
+    now: datetime,
+    limits: RateLimits | None = None,
+) -> StepError:
+    """The error for a response with a status of 400 and above, which came at the time `now`."""
+    limited = (limits or RateLimits()).error(status, headers, message, now)
+    if limited is not None:
+        return limited
+    retry_after = seconds_until(headers.get("retry-after"), now)
     kind, retryable = _KINDS.get(status, StepError), status in _RETRYABLE or status >= 500
     return kind(message, code=f"http.{status}", retryable=retryable, retry_after=retry_after)
 
@@ -88,6 +100,8 @@ class RequestOptions(TypedDict, total=False):
     """The largest response that is read into memory; the server's setting by default."""
     raise_for_status: bool
     """Whether a status of 400 and above is an error, as it is by default."""
+    rate_limits: RateLimits | None
+    """How the service says that it wants fewer requests, where it isn't by a 429."""
 
 
 class HttpClient(Protocol):
@@ -100,10 +114,10 @@ class HttpClient(Protocol):
         credentials and `Idempotency-Key` go no further than where they were meant for.
 
         Raises StepError. A status of 400 and above: `http.<status>`, of which 408, 425, 429 and 5xx are retryable
-        and honour `Retry-After`. Retryable, too: `http.connect` (no connection), `http.tls` (no trust),
-        `http.disconnected` (cut off in between), `http.timeout`; these and 503 are `Unavailable`, 429 is
-        `RateLimited`, and 401 `AuthExpired`. Final: `http.egress` (an inside address),
-        `http.url`, `http.header`, `http.redirect`, `http.too_large`.
+        and honour `Retry-After`; 429 also what else says when there are more requests (`RateLimits`). Retryable, too:
+        `http.connect` (no connection), `http.tls` (no trust), `http.disconnected` (cut off in between), `http.timeout`;
+        these and 503 are `Unavailable`, 429 is `RateLimited`, and 401 `AuthExpired`. Final: `http.egress` (an inside
+        address), `http.url`, `http.header`, `http.redirect`, `http.too_large`.
         """
         ...
 

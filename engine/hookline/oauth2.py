@@ -51,15 +51,16 @@ class OAuth2:
     """Where tokens are asked for: `https://…`, or a function of the credential."""
     authorize_url: Url | None = None
     """Where somebody authorizes; for the grant `authorization_code`."""
-    grants: Sequence[Grant] = ("authorization_code",)
+    grants: Sequence[Grant] | Callable[[Any], Sequence[Grant]] = ("authorization_code",)
+    """Or a function of the credential."""
     scopes: Sequence[str] | Callable[[Any], Sequence[str]] = ()
     """What is asked for, or a function of the credential."""
-    client_auth: ClientAuth = "basic"
+    client_auth: ClientAuth | Callable[[Any], ClientAuth] = "basic"
     """How the client's id and secret are sent: in the header `Authorization`, or in the body."""
     authorize_params: Mapping[str, str] = field(default_factory=dict)
     """Added to the authorization request, such as `{"access_type": "offline"}`."""
-    token_params: Mapping[str, str] = field(default_factory=dict)
-    """Added to each token request, such as `{"audience": "…"}`."""
+    token_params: Mapping[str, str] | Callable[[Any], Mapping[str, str]] = field(default_factory=dict)
+    """Added to each token request, such as `{"audience": "…"}`; or a function of the credential."""
     client_id: str = "client_id"
     """The credential's field that has the client's id."""
     client_secret: str | None = "client_secret"  # noqa: S105 - the name of a field
@@ -67,15 +68,30 @@ class OAuth2:
 
     def token_url_of(self, credential: BaseModel) -> str:
         """Raises StepError (`oauth2.config`) where it is no URL."""
-        return _url(_of(self.token_url, credential), "token_url")
+        return _url(_of(self.token_url, credential, "token_url"), "token_url")
 
     def authorize_url_of(self, credential: BaseModel) -> str:
         """Raises StepError (`oauth2.config`) where it is no URL, or there is none."""
-        return _url(_of(self.authorize_url, credential), "authorize_url")
+        return _url(_of(self.authorize_url, credential, "authorize_url"), "authorize_url")
+
+    def grants_of(self, credential: BaseModel) -> frozenset[Grant]:
+        """Raises StepError (`oauth2.config`) where a function of the connector fails."""
+        return frozenset(_of(self.grants, credential, "grants"))
+
+    def client_auth_of(self, credential: BaseModel) -> ClientAuth:
+        """Raises StepError as `grants_of` does."""
+        client_auth: ClientAuth = _of(self.client_auth, credential, "client_auth")
+        return client_auth
+
+    def token_params_of(self, credential: BaseModel) -> Mapping[str, str]:
+        """Raises StepError as `grants_of` does."""
+        params: Mapping[str, str] = _of(self.token_params, credential, "token_params")
+        return params
 
     def scopes_of(self, credential: BaseModel) -> str:
         """As they are sent."""
-        return " ".join(_of(self.scopes, credential))
+        scopes = _of(self.scopes, credential, "scopes")
+        return scopes if isinstance(scopes, str) else " ".join(scopes)
 
     def client_of(self, credential: BaseModel) -> tuple[str, str | None]:
         """The client's id and secret. Raises StepError (`oauth2.config`) where the credential has no id."""
@@ -99,12 +115,15 @@ def check(oauth2: OAuth2, connector: str, credential: type[BaseModel] | None) ->
         raise wrong(f"is {oauth2!r:.60}; give an OAuth2(token_url=…)")
     if credential is None:
         raise wrong("there is no credential that could have tokens: credential=…")
-    unknown = [grant for grant in oauth2.grants if grant not in _GRANTS]
-    if unknown or not oauth2.grants or isinstance(oauth2.grants, str):
-        raise wrong(f"grants={oauth2.grants!r}: a tuple of one or both of {', '.join(sorted(_GRANTS))}")
-    if ("authorization_code" in oauth2.grants) != (oauth2.authorize_url is not None):
-        raise wrong("authorize_url is given where, and only where, the grants have authorization_code")
-    if oauth2.client_auth not in ("basic", "body"):
+    if not callable(oauth2.grants):
+        unknown = [grant for grant in oauth2.grants if grant not in _GRANTS]
+        if unknown or not oauth2.grants or isinstance(oauth2.grants, str):
+            raise wrong(f"grants={oauth2.grants!r}: a tuple of one or both of {', '.join(sorted(_GRANTS))}")
+        if ("authorization_code" in oauth2.grants) != (oauth2.authorize_url is not None):
+            raise wrong("authorize_url is given where, and only where, the grants have authorization_code")
+        if oauth2.client_secret is None and "client_credentials" in oauth2.grants:
+            raise wrong("client_credentials needs a client that has a secret: client_secret=…")
+    if not callable(oauth2.client_auth) and oauth2.client_auth not in ("basic", "body"):
         raise wrong(f"client_auth={oauth2.client_auth!r}: one of basic and body")
     for name in ("token_url", "authorize_url"):
         url = getattr(oauth2, name)
@@ -112,15 +131,14 @@ def check(oauth2: OAuth2, connector: str, credential: type[BaseModel] | None) ->
             raise wrong(f"{name}={url!r} is no URL without a fragment that begins with https:// or http://")
     if isinstance(oauth2.scopes, str):
         raise wrong(f"scopes={oauth2.scopes!r}: a tuple of texts")
-    taken = sorted((oauth2.authorize_params.keys() | oauth2.token_params.keys()) & _OURS)
+    params = {} if callable(oauth2.token_params) else oauth2.token_params
+    taken = sorted((oauth2.authorize_params.keys() | params.keys()) & _OURS)
     if taken:
         raise wrong(f"the parameter {taken[0]!r} is set by the engine: leave it out")
     for name in filter(None, (oauth2.client_id, oauth2.client_secret)):
         if name not in credential.model_fields:
             fields = ", ".join(credential.model_fields) or "none"
             raise wrong(f"the credential has no field {name!r}: it has {fields}; say client_id=… and client_secret=…")
-    if oauth2.client_secret is None and "client_credentials" in oauth2.grants:
-        raise wrong("client_credentials needs a client that has a secret: client_secret=…")
 
 
 class Tokens(Protocol):
@@ -168,8 +186,16 @@ class TokenUser:
         return await send(token)
 
 
-def _of(value: Any, credential: BaseModel) -> Any:
-    return value(credential) if callable(value) else value
+def _of(value: Any, credential: BaseModel, name: str) -> Any:
+    if not callable(value):
+        return value
+    try:
+        return value(credential)
+    except Exception as error:  # noqa: BLE001 - whatever a plugin's function raises is its defect
+        # Its text may hold what is secret of the credential.
+        raise StepError(
+            f"the connector has a defect: its function for {name} raised {type(error).__name__}", code="oauth2.config"
+        ) from None
 
 
 def _open(value: Any) -> str | None:

@@ -11,13 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import BaseModel
-
 from hookline.logger import Log
 from hookline.model.message import Attachment
 from hookline.model.poll import PollSettings
 from hookline.oauth2 import Tokens, TokenUser
-from hookline.trigger import Trigger
+from hookline.trigger import OwnTrigger
 
 if TYPE_CHECKING:
     from hookline.http import HttpClient
@@ -83,24 +81,12 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class PollTrigger(Trigger):
+class PollTrigger(OwnTrigger):
     """Started by what is found when the engine looks, again and again."""
 
     settings: type[PollSettings] = PollSettings
     run: Callable[..., Awaitable[Polled]] | None = None
     leading: tuple[str, ...] = ()
     """Which of `ctx` and `cursor` it takes."""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    """From each field of `settings` that is the trigger's own to the parameter that it fills."""
-    credential: type[BaseModel] | None = None
-    credential_types: tuple[str, ...] = ()
-    """Names of the credential types that it takes; empty where it takes none."""
-    needs_credential: bool = False
-    unavailable: str | None = None
-    """Why it can't be used here, with the remedy; None where it can."""
     identity: frozenset[str] = frozenset()
     """Parameters marked `Identity`."""
-
-    def arguments(self, settings: BaseModel) -> dict[str, Any]:
-        """The keyword arguments for `run`, as far as they are settings."""
-        return {parameter: getattr(settings, name) for name, parameter in self.parameters.items()}

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.connector import Action, Connector
-from hookline.poll import PollTrigger
+from hookline.trigger import ConnectorTrigger
 
 Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
@@ -44,10 +44,17 @@ def _results(connector: Connector) -> Iterator[str]:
 
 
 def _secrets(connector: Connector) -> Iterator[str]:
-    model = connector.credential
-    for name, field in model.model_fields.items() if model is not None else ():
-        if _SECRET.search(name) and not _holds_secret(field.annotation):
-            yield f"the credential's {name} is in the open: make it a SecretStr"
+    for name in () if connector.credential is None else open_secrets(connector.credential):
+        yield f"the credential's {name} is in the open: make it a SecretStr"
+
+
+def open_secrets(model: type[BaseModel]) -> list[str]:
+    """The fields of a credential that are secret, by their names, and aren't declared so."""
+    return [
+        name
+        for name, field in model.model_fields.items()
+        if _SECRET.search(name) and not _holds_secret(field.annotation)
+    ]
 
 
 def _holds_secret(annotation: Any) -> bool:
@@ -145,6 +152,6 @@ def level_of(connector: Connector) -> Level | None:
     return reached
 
 
-def _parts(connector: Connector) -> Iterator[Action | PollTrigger]:
+def _parts(connector: Connector) -> Iterator[Action | ConnectorTrigger]:
     yield from connector.actions.values()
-    yield from connector.polls.values()
+    yield from connector.triggers.values()

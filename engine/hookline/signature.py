@@ -18,6 +18,7 @@ SETTINGS: Final = ConfigDict(
 )
 
 B = TypeVar("B", bound=BaseModel)
+M = TypeVar("M")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,15 @@ class Signature:
         return frozenset(
             name for name, hint in self.hints.items() if any(isinstance(each, marker) for each in _metadata(hint))
         )
+
+    def marks(self, marker: type[M]) -> dict[str, M]:
+        """The objects of this class with which parameters are `Annotated`, by parameter."""
+        return {
+            name: found
+            for name, hint in self.hints.items()
+            for found in [next((each for each in _metadata(hint) if isinstance(each, marker)), None)]
+            if found is not None
+        }
 
     def needs_credential(self) -> bool:
         """Whether its `ctx` always has a credential: `Context[Model]`, and not `Context[Model | None]`."""

@@ -26,6 +26,7 @@ _ID_SIZE: Final = 8
 _NONCE_SIZE: Final = 12
 _HEADER: Final = len(_VERSION) + _ID_SIZE + _NONCE_SIZE
 _WRAPPED: Final = b"key of redacted values"
+_SUBSCRIPTION: Final = b"subscription of flow "
 
 
 class _Foreign(Exception):
@@ -108,6 +109,22 @@ class Vault:
             ) from None
         except (_Foreign, InvalidTag):
             raise RedactedUnreadable("the key of redacted values was altered where it is stored") from None
+
+    def conceal(self, plaintext: bytes, flow_id: str) -> bytes:
+        """Encrypt what is kept of a flow's subscription."""
+        return self._encrypted(plaintext, _SUBSCRIPTION + flow_id.encode())
+
+    def reveal(self, ciphertext: bytes, flow_id: str) -> bytes:
+        """What `conceal` was given. Raises CredentialError: unknown key, or altered bytes."""
+        try:
+            return self._decrypted(ciphertext, _SUBSCRIPTION + flow_id.encode())
+        except _KeyMissing as missing:
+            raise CredentialError(
+                f"what flow {flow_id!r} is subscribed to is encrypted with the key {missing}, which is not here; add "
+                "that key to HOOKLINE_SECRET_KEY, or put its file back"
+            ) from None
+        except (_Foreign, InvalidTag):
+            raise CredentialError(f"what flow {flow_id!r} is subscribed to was altered where it is stored") from None
 
     def _encrypted(self, plaintext: bytes, purpose: bytes) -> bytes:
         header = _VERSION + self._first + self._random_bytes(_NONCE_SIZE)

@@ -1,1 +1,13 @@
-"""GitHub."""
+"""GitHub: issues, files, statuses, releases and workflows, and a trigger that makes its own webhook."""
+
+from collections.abc import Sequence
+
+from hookline.api import Connector, hookimpl
+from hookline_github import events, files, issues, releases, request  # noqa: F401 - they add to the connector
+from hookline_github.connector import github
+
+
+@hookimpl
+def register_connectors() -> Sequence[Connector]:
+    """The GitHub connector."""
+    return [github]

@@ -8,12 +8,17 @@ from pydantic import SecretBytes, SecretStr
 from hookline.api import StepError
 
 
-def authorization(credential_type: str | None, credential: Any, key_header: str) -> dict[str, str]:
-    """The headers for a credential of type `bearer`, `basic` or `api-key`; `key_header` is where a key goes.
+def authorization(
+    credential_type: str | None, credential: Any, key_header: str, token: str | None = None
+) -> dict[str, str]:
+    """The headers for a credential of type `bearer`, `basic` or `api-key`, or for the access token of another.
 
+    `key_header` is where a key goes.
     The models of `bearer` (`token`), `basic` (`username`, `password`) and `api-key` (`key`) are another plugin's: they
     are known by the name of their type, and where several secrets stand side by side the first is the current one.
     """
+    if token is not None:
+        return {"Authorization": f"Bearer {token}"}
     match credential_type:
         case None:
             return {}

@@ -8,16 +8,21 @@ from pydantic import Field
 from hookline.api import Attachment, Connector, Context, Duration, JsonValue, Reply, Shown, StepError
 from hookline_http.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_http.authorization import authorization
+from hookline_http.oauth2_client import OAUTH2, OAUTH2_TYPE, OAuth2Client, gives_token
 from hookline_http.response import reply
 
 http = Connector(
     "http",
     title="HTTP",
+    credential=OAuth2Client,
+    credential_type=OAUTH2_TYPE,
     accepts=("bearer", "basic", "api-key"),
+    oauth2=OAUTH2,
     description=DESCRIPTION,
     errors=ERRORS,
     example=EXAMPLE,
 )
+http.verify(gives_token)
 
 MAX_FILE = 1_000_000_000
 
@@ -92,26 +97,32 @@ async def request(
         raise StepError(f"a request has one body, and this one has {' and '.join(given)}", code="http.body")
     made = {name: value for name, value in (headers or {}).items() if value is not None}
     names = {name.lower() for name in headers or {}}
-    for name, value in authorization(ctx.credential_type, ctx.credential, key_header).items():
-        if name.lower() in names:
-            raise StepError(f"the header {name!r} comes from the credential; leave it out", code="http.header")
-        made[name] = value
     if "idempotency-key" not in names:
         made["Idempotency-Key"] = ctx.idempotency_key
-    async with ctx.http.stream(
-        method,
-        url,
-        headers=made,
-        params=query,
-        json=json,
-        form=form,
-        content=body,
-        file=None if file is None else _attachment(ctx, file),
-        timeout=None if timeout is None else timeout.total_seconds(),
-        redirects=redirects,
-        max_bytes=max_bytes,
-    ) as response:
-        return await reply(ctx, response, max_bytes or MAX_FILE)
+    attached = None if file is None else _attachment(ctx, file)
+
+    async def send(token: str | None = None) -> Reply:
+        shown = authorization(ctx.credential_type, ctx.credential, key_header, token)
+        for name in shown:
+            if name.lower() in names:
+                raise StepError(f"the header {name!r} comes from the credential; leave it out", code="http.header")
+        async with ctx.http.stream(
+            method,
+            url,
+            headers=made | shown,
+            params=query,
+            json=json,
+            form=form,
+            content=body,
+            file=attached,
+            timeout=None if timeout is None else timeout.total_seconds(),
+            redirects=redirects,
+            max_bytes=max_bytes,
+        ) as response:
+            return await reply(ctx, response, max_bytes or MAX_FILE)
+
+    # What a server answers with 401 it hasn't done: with another token it may be asked again.
+    return await (ctx.authorized(send) if ctx.credential_type == OAUTH2_TYPE else send())
 
 
 def _attachment(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attachment:

@@ -1,1 +1,13 @@
-"""MQTT brokers, such as Mosquitto."""
+"""MQTT brokers, such as Mosquitto: `mqtt.publish`, and the trigger `mqtt.messages`."""
+
+from collections.abc import Sequence
+
+from hookline.api import Connector, hookimpl
+from hookline_mqtt import messages, publish, verify  # noqa: F401 - they add to the connector
+from hookline_mqtt.connector import mqtt
+
+
+@hookimpl
+def register_connectors() -> Sequence[Connector]:
+    """The MQTT connector."""
+    return [mqtt]

@@ -6,11 +6,11 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from hookline.api import Check, Duration, NoSettings, NotVerified, Scheme, SignedRequest
+from hookline.api import Answer, Check, Duration, NoSettings, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.checks import Mac
 from hookline_signatures.header_only import header_name
 from hookline_signatures.header_text import (
@@ -195,6 +195,30 @@ class BodyMac(Scheme[MacCredential, NoSettings]):
         return self.layout.sign(request, body, credential)
 
 
+class GitHubSettings(BaseModel):
+    """What becomes of GitHub's pings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pings: Literal["kept", "answered"] = Field(
+        default="kept", description="Whether a ping starts the flow (`kept`), or is only answered."
+    )
+
+
+class _Ping:
+    """A ping that is answered once it holds."""
+
+    def __init__(self, mac: Mac) -> None:
+        self._mac = mac
+
+    def feed(self, chunk: bytes) -> None:
+        self._mac.feed(chunk)
+
+    async def finish(self) -> Verified:
+        await self._mac.finish()
+        return Verified(answer=Answer(200, b"pong", "text/plain"))
+
+
 class GitHub(BodyMac):
     """GitHub's `X-Hub-Signature-256`: HMAC-SHA256 of the body.
 
@@ -203,11 +227,21 @@ class GitHub(BodyMac):
 
     The dedupe key is `X-GitHub-Delivery`, which isn't signed; a delivery that somebody sends again has the same.
     GitHub waits for ten seconds, and doesn't try again by itself.
+
+    With a ping GitHub tries a new webhook: it is a message like others, unless `pings` says that it is answered and
+    starts nothing.
     """
 
     name: ClassVar[str] = "github"
     title: ClassVar[str] = "GitHub"
+    settings: ClassVar[type[BaseModel]] = GitHubSettings
     layout: ClassVar[Layout] = Layout("x-hub-signature-256", prefix="sha256=", id_header="x-github-delivery")
+
+    def open(self, request: SignedRequest, credential: MacCredential, settings: Any) -> Check:
+        """Read the header, and begin the MAC."""
+        mac = self.layout.open(request, credential)
+        answered = isinstance(settings, GitHubSettings) and settings.pings == "answered"
+        return _Ping(mac) if answered and request.header("x-github-event") == "ping" else mac
 
 
 def read_mac(text: str, prefix: str, encoding: Literal["hex", "base64"]) -> bytes:

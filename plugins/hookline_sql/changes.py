@@ -47,8 +47,10 @@ from hookline.api.storage import (
     Release,
     Reopen,
     Resume,
+    RewrapSubscription,
     SetCursor,
     SetState,
+    SetSubscription,
     Settle,
     Start,
     State,
@@ -98,6 +100,8 @@ class Batch:
     """Change, message, and bytes of its payload."""
     unblocked: list[str] = field(default_factory=list)
     """Ids of flows of which executions have become ready."""
+    patient: bool = False
+    """It may wait a moment for another, and share its commit."""
 
 
 class _Kept(msgspec.Struct):
@@ -131,6 +135,8 @@ def batch(changes: Sequence[Change], lines: Lines) -> Batch:
     made = Batch([], [None] * len(changes))
     begun: list[tuple[int, str]] = []
     for place, change in enumerate(changes):
+        if isinstance(change, Accept | End) and change.patient:
+            made.patient = True
         if isinstance(change, Accept):
             row = _accept_row(change.envelope, lines)
             made.operations.extend(_accept(change.envelope, row, place))
@@ -257,6 +263,14 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             yield Operation(statements.ADD_STATE, key, counted, place)
         case SetCursor(flow_id, value, at):
             yield Operation(statements.SET_CURSOR, f"cursor {flow_id}", (flow_id, micros(at), value), place)
+        case SetSubscription(flow_id, value, at):
+            about = f"subscription {flow_id}"
+            if value is None:
+                yield Operation(statements.DROP_SUBSCRIPTION, about, (flow_id,), place)
+            else:
+                yield Operation(statements.SET_SUBSCRIPTION, about, (flow_id, micros(at), value), place)
+        case RewrapSubscription(flow_id, value, was):
+            yield Operation(statements.REWRAP_SUBSCRIPTION, f"subscription {flow_id}", (flow_id, value, was), place)
         case Unblock(flow_id, at):
             yield Operation(statements.UNBLOCK, "", (flow_id, micros(at)), place)
         case End(key, state, outcome, at, error, waited):

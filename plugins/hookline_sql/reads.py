@@ -52,6 +52,7 @@ from .tables import (
     payloads,
     progress,
     refused,
+    subscriptions,
     waits,
 )
 from .tables import state as state_
@@ -435,6 +436,15 @@ def refused_page(connection: Connection, flow_id: str | None, cursor: str | None
         asked = asked.where(refused.c.id < lists.id_of(cursor))
     found = [RefusedRequest(**{**row._mapping, "at": moment(row.at)}) for row in connection.execute(asked)]
     return RefusedPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
+
+
+def subscription(connection: Connection, flow_id: str) -> bytes | None:
+    value: bytes | None = connection.scalar(select(subscriptions.c.value).where(subscriptions.c.flow_id == flow_id))
+    return value
+
+
+def all_subscriptions(connection: Connection) -> dict[str, bytes]:
+    return {row.flow_id: row.value for row in connection.execute(select(subscriptions))}
 
 
 def stored_credentials(connection: Connection) -> tuple[StoredCredential, ...]:

@@ -481,6 +481,30 @@ SET_CURSOR: Final = Statement(
     counted=False,
 )
 
+SET_SUBSCRIPTION: Final = Statement(
+    "subscription",
+    (("flow_id", "text"), ("at", "bigint"), ("value", "bytea")),
+    "INSERT INTO subscriptions (flow_id, updated_at, value) SELECT v.flow_id, v.at, v.value"
+    " FROM {v} WHERE v.flow_id IS NOT NULL"
+    " ON CONFLICT (flow_id) DO UPDATE SET updated_at = excluded.updated_at, value = excluded.value",
+    counted=False,
+)
+
+DROP_SUBSCRIPTION: Final = Statement(
+    "subscription",
+    (("flow_id", "text"),),
+    "DELETE FROM subscriptions WHERE flow_id IN (SELECT v.flow_id FROM {v} WHERE v.flow_id IS NOT NULL)",
+    counted=False,
+)
+
+REWRAP_SUBSCRIPTION: Final = Statement(
+    "subscription",
+    (("flow_id", "text"), ("value", "bytea"), ("was", "bytea")),
+    "UPDATE subscriptions SET value = v.value FROM {v}"
+    " WHERE subscriptions.flow_id = v.flow_id AND subscriptions.value = v.was",
+    counted=False,
+)
+
 UNBLOCK: Final = Statement(
     "unblock",
     (("flow_id", "text"), ("at", "bigint")),

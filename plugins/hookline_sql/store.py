@@ -182,6 +182,12 @@ class SqlStore:
     async def credentials(self) -> Sequence[StoredCredential]:
         return await self._database.read(reads.stored_credentials)
 
+    async def subscription(self, flow_id: str) -> bytes | None:
+        return await self._database.read(lambda connection: reads.subscription(connection, flow_id))
+
+    async def subscriptions(self) -> Mapping[str, bytes]:
+        return await self._database.read(reads.all_subscriptions)
+
     async def ping(self) -> None:
         await self._database.write(changes.ping(micros(self._clock.now())))
         await self._database.read(lambda connection: reads.execution(connection, ""))

@@ -340,6 +340,17 @@ cursors: Final = Table(
     PrimaryKeyConstraint("flow_id", name="pk_cursors"),
 )
 
+#: What flows are subscribed to at providers, whether the flows are there or not any more.
+subscriptions: Final = Table(
+    "subscriptions",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    #: Encrypted.
+    Column("value", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("flow_id", name="pk_subscriptions"),
+)
+
 #: Of each flow the newest `REFUSED_KEPT` requests that were refused.
 refused: Final = Table(
     "refused",

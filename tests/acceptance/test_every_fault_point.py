@@ -22,6 +22,9 @@ from tests.acceptance.forked_server import EVERY_KILL, ForkedServer
 from tests.acceptance.postgres import postgres_schema
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 from tests.acceptance.sink import Sink
+from tests.app_thread import AppThread
+from tests.github_server import TOKEN as TOKEN_OF_GITHUB
+from tests.github_server import GitHubServer
 
 SIGKILL: Final = -9
 SECOND: Final = timedelta(seconds=1)
@@ -30,7 +33,7 @@ SECOND: Final = timedelta(seconds=1)
 ELSEWHERE: Final = frozenset(
     (
         *("accept", "start", "record", "park", "resume", "end", "publish", "unblock"),
-        *("await", "callback", "settle", "state", "cursor", "purge"),
+        *("await", "callback", "settle", "state", "cursor", "subscription", "purge"),
     )
 )
 _here: set[str] = set()
@@ -65,6 +68,7 @@ class Server:
         self.process = ForkedServer(folder, environment=environment)
         self.sink = sink
         self._numbers = count(1)
+        self.process.set("HOOKLINE_PUBLIC_URL", self.process.url)
         self.process.start()
 
     @contextlib.contextmanager
@@ -432,6 +436,23 @@ def test_no_time_of_a_schedule_is_left_out_or_comes_twice(server: Server, point:
     assert times == [times[0] + n * SECOND for n in range(len(times))]
     # What has no file and no work left does nothing that the next test would take for its own.
     eventually("it is gone", lambda: server.ask("GET", f"flows/{flow_id}")[0] == 404)
+
+
+@killed_at("subscription")
+def test_a_provider_has_one_subscription(server: Server, point: str) -> None:
+    flow_id, github = server.new_id(), GitHubServer()
+    with AppThread(github.app) as provider:
+        key = {"type": "github-api", "values": {"token": TOKEN_OF_GITHUB, "base_url": provider.url}}
+        server.ask("PUT", f"credentials/{flow_id}", key)
+        given = {"repository": "octo/app", "events": ["push"]}
+        trigger = {"use": "github.events", "with": given, "credential": flow_id}
+        with server.dying(f"{point}:2"):
+            server.write(flow_id, tell("first"), trigger=trigger)
+        eventually("it is subscribed", lambda: (server.ask("GET", f"flows/{flow_id}")[1]["source"] or {})["last_at"])
+        (hook,) = github.all_hooks()
+        assert provider.run(github.send(hook, "push", {})) == 202
+        (server.process.folder / "flows" / f"{flow_id}.json").unlink()
+        eventually("it is unsubscribed", lambda: github.all_hooks() == [])
 
 
 @killed_at("blob")

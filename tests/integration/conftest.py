@@ -1,6 +1,6 @@
 """What several modules of these tests need."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from hookline.runtime.http_client import PooledClient
+from tests.integration.authorization_server import AuthorizationService
 from tests.integration.engine_harness import Harness
 from tests.integration.http_servers import HERE, Handler, Serve, StoppedClock
 
@@ -42,3 +43,12 @@ async def serve() -> AsyncIterator[Serve]:
             return server
 
         yield start
+
+
+@pytest.fixture
+def service(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[AuthorizationService]:
+    """An OAuth 2 authorization server, with the harness's time."""
+    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+    made = AuthorizationService(harness.clock.now)
+    with made.running():
+        yield made

@@ -1,69 +1,21 @@
-"""Access tokens against a real authorization server: got once, renewed ahead, rotated, lost, refused, kept."""
+"""Access tokens against a real authorization server: got once, renewed ahead, rotated, kept."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+import dataclasses
 from typing import Any
 
-import aiohttp
 import pytest
-from yarl import URL
 
-from hookline.errors import AuthExpired, HooklineError, RateLimited, StepError, StoreError, Unavailable
-from hookline.model.execution import State
+from hookline.errors import AuthExpired, StoreError, Unavailable
 from hookline.ports import Change, PutTokens
+from hookline.runtime.access_tokens import AccessTokens
 from hookline.runtime.authorizing import challenge_of
-from hookline.runtime.engine import Engine
-from hookline.testing.harness import plugin_of
-from tests.integration.authorization_server import CLIENT_SECRET, SCOPES, AuthorizationService
+from hookline.runtime.credentials import Credentials
+from hookline.vault import Vault
+from tests.integration.authorization_server import SCOPES, AuthorizationService
 from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_acme import acme, for_itself, values
-
-HERE = {"egress_allow": ("127.0.0.1",)}
-
-
-@pytest.fixture
-def service(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[AuthorizationService]:
-    """The authorization server, with the engine's time."""
-    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-    made = AuthorizationService(harness.clock.now)
-    with made.running():
-        yield made
-
-
-@asynccontextmanager
-async def running(harness: Harness, connector: Any, **options: Any) -> AsyncIterator[Engine]:
-    harness.plugins = [plugin_of(connector)]
-    async with harness.engine(**HERE, **options) as engine:
-        yield engine
-
-
-async def agree(engine: Engine, name: str = "prod") -> None:
-    """Authorize a credential as somebody does in a browser."""
-    made = engine.authorizations.begin(name, "http://127.0.0.1:9/cb")
-    done = await engine.authorizations.finish(await redirected(made.url), engine.http)
-    assert done.state == "done", done.message
-
-
-async def redirected(url: str) -> str:
-    """The query with which the service sends the browser back."""
-    async with aiohttp.ClientSession() as browser, browser.get(url, allow_redirects=False) as answer:
-        assert answer.status == 302, await answer.text()
-        return URL(answer.headers["Location"], encoded=True).raw_query_string
-
-
-async def failure(engine: Engine, rejected: str | None = None) -> Any:
-    with pytest.raises(HooklineError) as caught:
-        await engine.tokens.get("prod", rejected)
-    return caught.value
-
-
-def info(engine: Engine) -> Any:
-    return engine.credentials.list()[0].tokens
-
-
-# --- Client credentials ----------------------------------------------------------------------------------------------
+from tests.integration.oauth2_engine import agree, failure, info, running
 
 
 @pytest.mark.parametrize("client_auth", ["basic", "body"])
@@ -133,12 +85,15 @@ async def test_a_wrong_secret_says_what_to_do_and_not_what_it_is(
     async with running(harness, for_itself()) as engine:
         await engine.credentials.put("prod", "acme", values(service, client_secret="wrong-wrong-wrong"))
         error = await failure(engine)
-    assert (type(error), error.error_code, error.retryable) == (AuthExpired, "oauth2.client", False)
-    assert "set the credential again" in error.message
-    assert "wrong-wrong" not in error.message
-
-
-# --- Authorization code ----------------------------------------------------------------------------------------------
+        assert (type(error), error.error_code, error.retryable) == (AuthExpired, "oauth2.client", False)
+        assert "set the credential again" in error.message
+        assert "wrong-wrong" not in error.message
+        # It isn't asked by each user anew, which services may take for an attack.
+        for _ in range(20):
+            assert (await failure(engine)).error_code == "oauth2.client"
+        assert len(service.asked) == 1
+        await engine.credentials.put("prod", "acme", values(service))
+        assert await engine.tokens.get("prod") == service.tokens[0].access_token
 
 
 async def test_somebody_authorizes_and_the_token_is_renewed_before_it_expires(
@@ -212,7 +167,7 @@ async def test_what_could_not_be_stored_is_stored_when_the_engine_stops(
 async def test_a_renewal_under_way_is_finished_before_the_engine_stops(
     harness: Harness, service: AuthorizationService
 ) -> None:
-    async with running(harness, acme()) as engine:
+    async with running(harness, acme(), grace=10) as engine:
         await engine.credentials.put("prod", "acme", values(service))
         await agree(engine)
         await asyncio.to_thread(service.arrived.acquire)
@@ -276,6 +231,85 @@ async def test_a_credential_that_is_set_anew_has_no_tokens_of_the_one_before(
         assert info(engine).state == "missing"
 
 
+async def test_a_renewal_that_comes_late_takes_nothing_from_who_authorized_meanwhile(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        service.held.clear()
+        user = asyncio.create_task(engine.tokens.get("prod"))
+        for _ in range(2):
+            await asyncio.to_thread(service.arrived.acquire)
+        held = engine.credentials.authorized("prod")
+        assert held is not None
+        assert held.tokens is not None
+        mine = dataclasses.replace(held.tokens, access_token="mine", expires_at=None, refresh_token="my-own")
+        assert await engine.credentials.authorize("prod", held.value, mine)
+        service.held.set()
+        assert await user == "mine"
+        assert await engine.tokens.get("prod") == "mine"
+
+
+async def test_a_renewal_that_was_refused_late_does_so_neither(harness: Harness, service: AuthorizationService) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        service.held.clear()
+        service.answers.append((400, {}, '{"error": "invalid_grant"}'))
+        user = asyncio.create_task(engine.tokens.get("prod"))
+        for _ in range(2):
+            await asyncio.to_thread(service.arrived.acquire)
+        held = engine.credentials.authorized("prod")
+        assert held is not None
+        assert held.tokens is not None
+        mine = dataclasses.replace(held.tokens, access_token="mine", expires_at=None, refresh_token="my-own")
+        assert await engine.credentials.authorize("prod", held.value, mine)
+        service.held.set()
+        assert await user == "mine"
+        assert info(engine).state == "valid"
+
+
+async def test_what_another_process_has_renewed_is_used(harness: Harness, service: AuthorizationService) -> None:
+    """As `hookline run` does, which the database belongs to between two commits."""
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        other = Credentials(
+            engine.store,
+            Vault(engine.options.secret_keys),
+            engine.registry.credential_types,
+            harness.clock,
+            oauth2=engine.registry.oauth2,
+        )
+        await other.load()
+        harness.clock.advance(service.lifetime)
+        theirs = await AccessTokens(other, engine.http, harness.clock, engine.log).get("prod")
+        assert await engine.tokens.get("prod") == theirs
+        assert info(engine).state == "valid"
+
+
+async def test_a_life_that_is_over_at_once_is_no_endless_loop(harness: Harness, service: AuthorizationService) -> None:
+    async with running(harness, for_itself()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+
+        class Late:
+            """Time passes while it is asked."""
+
+            async def request(self, *given: Any, **options: Any) -> Any:
+                answer = await engine.http.request(*given, **options)
+                harness.clock.advance(service.lifetime)
+                return answer
+
+        http: Any = Late()
+        with pytest.raises(Unavailable) as caught:
+            await AccessTokens(engine.credentials, http, harness.clock, engine.log).get("prod")
+        assert caught.value.retryable
+        assert len(service.asked) == 3
+
+
 async def test_a_rotation_of_the_master_key_encrypts_tokens_too(
     harness: Harness, service: AuthorizationService
 ) -> None:
@@ -291,276 +325,3 @@ async def test_a_rotation_of_the_master_key_encrypts_tokens_too(
     async with running(harness, acme(), secret_keys=new) as engine:
         assert await engine.tokens.get("prod") == first
         assert info(engine).state == "valid"
-
-
-# --- What goes wrong -------------------------------------------------------------------------------------------------
-
-
-async def test_what_was_revoked_has_to_be_authorized_again_and_says_so(
-    harness: Harness, service: AuthorizationService
-) -> None:
-    async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        await agree(engine)
-        harness.clock.advance(service.lifetime)
-        service.revoke()
-        error = await failure(engine)
-        assert (type(error), error.error_code, error.retryable) == (AuthExpired, "oauth2.expired", False)
-        assert "hookline credentials authorize prod" in error.message
-        assert info(engine).state == "lost"
-        # It is known: nobody asks again and again.
-        await failure(engine)
-        assert len(service.asked) == 2
-    async with running(harness, acme()) as engine:
-        assert info(engine).state == "lost"
-        await agree(engine)
-        assert await engine.tokens.get("prod") == service.tokens[-1].access_token
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "code"),
-    [
-        ((503, {}, "busy"), Unavailable, "oauth2.unavailable"),
-        ((500, {}, "<html>"), Unavailable, "oauth2.unavailable"),
-        ((400, {}, '{"error": "temporarily_unavailable"}'), Unavailable, "oauth2.unavailable"),
-        ((429, {"Retry-After": "7"}, ""), RateLimited, "oauth2.rate_limited"),
-    ],
-)
-async def test_a_renewal_that_fails_for_now_is_tried_again(
-    harness: Harness, service: AuthorizationService, answer: Any, kind: type[StepError], code: str
-) -> None:
-    async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        await agree(engine)
-        harness.clock.advance(service.lifetime)
-        service.answers.append(answer)
-        error = await failure(engine)
-        assert (type(error), error.error_code, error.retryable) == (kind, code, True)
-        if kind is RateLimited:
-            assert error.retry_after == 7
-            harness.clock.advance(3)
-            asked = len(service.asked)
-            assert (await failure(engine)).retry_after == 4
-            # Nobody asks before the time that the service has named.
-            assert len(service.asked) == asked
-            harness.clock.advance(4)
-        assert await engine.tokens.get("prod") == service.tokens[-1].access_token
-        assert info(engine).state == "valid"
-
-
-async def test_a_token_that_still_holds_is_used_while_the_service_can_not_renew_it(
-    harness: Harness, service: AuthorizationService
-) -> None:
-    async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        await agree(engine)
-        first = await engine.tokens.get("prod")
-        harness.clock.advance(service.lifetime - 30)
-        service.answers += [(503, {}, ""), (503, {}, "")]
-        assert await engine.tokens.get("prod") == first
-        assert await engine.tokens.get("prod") == first
-        assert len(service.asked) == 2
-        harness.clock.advance(6)
-        assert await engine.tokens.get("prod") == first
-        assert len(service.asked) == 3
-        harness.clock.advance(6)
-        assert await engine.tokens.get("prod") == service.tokens[-1].access_token != first
-
-
-async def test_where_nobody_listens_a_renewal_is_tried_again(
-    harness: Harness, service: AuthorizationService, unused_tcp_port: int
-) -> None:
-    async with running(harness, for_itself()) as engine:
-        url = f"http://127.0.0.1:{unused_tcp_port}"
-        await engine.credentials.put("prod", "acme", values(service, base_url=url))
-        error = await failure(engine)
-    assert (type(error), error.error_code, error.retryable) == (Unavailable, "http.connect", True)
-    assert "no access token for credential 'prod'" in error.message
-
-
-async def test_a_token_endpoint_inside_the_network_is_out_of_reach(
-    harness: Harness, service: AuthorizationService
-) -> None:
-    harness.plugins = [plugin_of(for_itself())]
-    async with harness.engine() as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        error = await failure(engine)
-    assert (error.error_code, error.retryable) == ("http.egress", False)
-    assert service.asked == []
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        ((302, {"Location": "http://127.0.0.1:1/elsewhere"}, ""), "redirects, which token requests don't follow"),
-        ((200, {}, "<html>"), "without an access token"),
-        ((200, {}, "[]"), "without an access token"),
-        ((200, {}, '{"access_token": 7}'), "without an access token"),
-        ((200, {}, '{"access_token": "a\\r\\nX-Evil: 1"}'), "without an access token"),
-        ((200, {}, '{"access_token": "a", "token_type": "mac"}'), "only bearer tokens"),
-        ((400, {}, '{"error": "invalid_scope", "error_description": "no such scope"}'), "invalid_scope: no such scope"),
-        ((200, {}, '{"ok": false, "error": "bad_thing"}'), "bad_thing"),
-        ((404, {}, "not here"), "answered 404"),
-    ],
-)
-async def test_an_answer_that_is_no_token_is_an_error_that_says_what_came(
-    harness: Harness, service: AuthorizationService, answer: Any, said: str
-) -> None:
-    service.answers.append(answer)
-    async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        error = await failure(engine)
-    assert said in error.message
-    assert error.error_code.startswith("oauth2.")
-    assert not error.retryable
-
-
-@pytest.mark.parametrize("lasts", ["3600", 3600, 3600.0, None, "soon", -1, 0, True, 1e300, "nan"])
-async def test_a_life_that_makes_no_sense_is_none(harness: Harness, service: AuthorizationService, lasts: Any) -> None:
-    service.answers.append((200, {}, json.dumps({"access_token": "abcdefghijk", "expires_in": lasts})))
-    async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        assert await engine.tokens.get("prod") == "abcdefghijk"
-        known = info(engine).expires_at
-    assert (known is None) == (lasts not in ("3600", 3600, 1e300) or lasts is True)
-
-
-async def test_what_the_service_echoes_is_masked(harness: Harness, service: AuthorizationService) -> None:
-    service.client.auth_methods = {"client_secret_post"}
-    async with running(harness, acme(client_auth="body")) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        await agree(engine)
-        harness.clock.advance(service.lifetime)
-        refresh = service.tokens[0].refresh_token
-        said = f"{CLIENT_SECRET} and {refresh}"
-        service.answers.append((400, {}, json.dumps({"error": "invalid_request", "error_description": said})))
-        error = await failure(engine)
-    assert "*** and ***" in error.message
-    assert not any(secret in error.message for secret in service.secrets())
-
-
-# --- A token that is refused before its time -------------------------------------------------------------------------
-
-
-async def test_a_refused_token_is_renewed_once_for_all_and_given_no_more(
-    harness: Harness, service: AuthorizationService
-) -> None:
-    async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        await agree(engine)
-        first = await engine.tokens.get("prod")
-        service.spoil()
-        got = await asyncio.gather(*(engine.tokens.get("prod", first) for _ in range(20)))
-        second = service.tokens[-1].access_token
-        assert set(got) == {second}
-        # Who comes late with the first gets the second, and nobody asks for a third.
-        assert await engine.tokens.get("prod", first) == second
-        assert len(service.asked) == 2
-
-
-async def test_while_a_refused_token_can_not_be_renewed_nobody_gets_it(
-    harness: Harness, service: AuthorizationService
-) -> None:
-    async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        await agree(engine)
-        first = await engine.tokens.get("prod")
-        service.answers += [(503, {}, ""), (503, {}, "")]
-        assert isinstance(await failure(engine, first), Unavailable)
-        assert isinstance(await failure(engine), Unavailable)
-        assert await engine.tokens.get("prod") == service.tokens[-1].access_token
-
-
-async def test_a_service_that_refuses_each_token_is_not_asked_for_more(
-    harness: Harness, service: AuthorizationService
-) -> None:
-    async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        await agree(engine)
-        token = await engine.tokens.get("prod")
-        token = await engine.tokens.get("prod", token)
-        error = await failure(engine, token)
-        assert (type(error), error.error_code) == (AuthExpired, "oauth2.refused_again")
-        assert len(service.asked) == 2
-        # It may be what one request asks for that is refused: others are served.
-        assert await engine.tokens.get("prod") == token
-        harness.clock.advance(61)
-        assert await engine.tokens.get("prod", token) != token
-
-
-async def test_without_a_refresh_token_one_refusal_takes_nothing_from_others(
-    harness: Harness, service: AuthorizationService
-) -> None:
-    async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        service.answers.append((200, {}, '{"access_token": "only-one-there-is"}'))
-        made = engine.authorizations.begin("prod", "http://127.0.0.1:9/cb")
-        done = await engine.authorizations.finish(await redirected(made.url), engine.http)
-        assert "nothing to renew" in (done.message or "")
-        error = await failure(engine, "only-one-there-is")
-        assert (type(error), error.error_code) == (AuthExpired, "oauth2.expired")
-        assert "credentials authorize prod" in error.message
-        assert await engine.tokens.get("prod") == "only-one-there-is"
-
-
-# --- In flows --------------------------------------------------------------------------------------------------------
-
-
-def step(use: str, **with_: Any) -> dict[str, Any]:
-    return {"id": "ask", "use": use, "credential": "prod", "with": with_}
-
-
-async def test_an_execution_waits_until_its_credential_is_authorized(
-    harness: Harness, service: AuthorizationService
-) -> None:
-    harness.flow("who", [step("acme.whoami")])
-    async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        execution_id = await harness.send(engine, "who", {})
-        waiting = await harness.until(engine, execution_id, State.WAITING)
-        assert "hookline credentials authorize prod" in (waiting.reason or "")
-        await agree(engine)
-        await harness.until(engine, execution_id, State.SUCCEEDED)
-
-
-async def test_an_action_goes_on_with_another_token_where_one_was_taken_away(
-    harness: Harness, service: AuthorizationService
-) -> None:
-    harness.flow("who", [step("acme.whoami")])
-    async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        await agree(engine)
-        service.spoil()
-        execution_id = await harness.send(engine, "who", {})
-        await harness.until(engine, execution_id, State.SUCCEEDED)
-        assert len(service.asked) == 2
-
-
-@pytest.mark.parametrize("how", ["error", "defect"])
-async def test_a_connector_that_says_a_token_is_not_heard(
-    harness: Harness, service: AuthorizationService, capsys: pytest.CaptureFixture[str], how: str
-) -> None:
-    harness.flow("who", [step("acme.blurt", how=how)])
-    async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        execution_id = await harness.send(engine, "who", {})
-        failed = await harness.until(engine, execution_id, State.FAILED)
-        shown = f"{failed!r} {await engine.store.journal(execution_id)!r}"
-    shown += "".join(capsys.readouterr())
-    assert "the token is ***" in shown
-    assert not any(secret in shown for secret in service.secrets())
-
-
-async def test_a_poll_and_a_verification_have_tokens_too(harness: Harness, service: AuthorizationService) -> None:
-    from hookline.runtime.verifying import verify
-
-    trigger = {"use": "acme.names", "with": {}, "credential": "prod"}
-    harness.flow("names", [{"id": "log", "use": "map", "with": {"body": "$.body.name"}}], trigger=trigger)
-    async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-
-        assert await harness.bodies(engine, "names", 1) == [{"name": "jo"}]
-        parts: Any = {"http": engine.http, "resources": engine.resources, "log": engine.log, "tokens": engine.tokens}
-        verdict = await verify("prod", engine.credentials, engine.registry, **parts)
-    assert (verdict.state, verdict.message) == ("well", "jo")
-    assert len(service.asked) == 1

@@ -1,6 +1,7 @@
 """`slack.*` against a workspace that behaves as Slack's documentation says."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -507,7 +508,8 @@ class TestContract(ConnectorContract):
         for url in ("https://hooks.slack.com/services/T01/B01/of-tests", "https://hooks.slack.com/commands/1"):
             http.answers("POST", "***" if url.endswith("of-tests") else url, {"ok": True})
 
-    async def _run(self, harness: Harness, name: str) -> Any:
-        message = await file_of(harness, b"a,b") if name == "slack.upload_file" else None
-        settings = self.calls[name]
-        return await harness.run_action(name, credential=self.credential, message=message, with_=settings)
+    async def _runs(self, harness: Harness) -> Any:
+        upload = {"credential": self.credential, "message": await file_of(harness, b"a,b")}
+        with_ = self.calls["slack.upload_file"]
+        uploading = partial(harness.run_action, "slack.upload_file", with_=with_, **upload)
+        return {**await super()._runs(harness), "slack.upload_file": uploading}

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hookline.errors import Malformed, UnsupportedMedia
 from hookline.jsontypes import encode
 from hookline.model.message import Envelope, pack
+from hookline.runtime.bodies.json import read_json
+from hookline.runtime.bodies.media import read_media
+from hookline.runtime.bodies.properties import lenient_query
 from hookline.service.bodies.codings import content_codings
 from hookline.service.bodies.files import clean_filename, read_disposition
-from hookline.service.bodies.json import read_json
-from hookline.service.bodies.media import read_media
-from hookline.service.bodies.properties import lenient_query
 from hookline.service.hook import HookOptions
 from hookline.testing.hook import HookOverMemory, webhook_flow
 

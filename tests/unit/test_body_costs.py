@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from hookline.service.bodies import json as json_bodies
-from hookline.service.bodies import reader, xml
-from hookline.service.bodies.received import Received
+from hookline.runtime.bodies import json as json_bodies
+from hookline.runtime.bodies import xml
+from hookline.runtime.bodies.received import Received
+from hookline.service.bodies import reader
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 

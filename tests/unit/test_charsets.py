@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.errors import Malformed
-from hookline.service.bodies.json import read_json
-from hookline.service.bodies.text import decode_text, known_charset
+from hookline.runtime.bodies.json import read_json
+from hookline.runtime.bodies.text import decode_text, known_charset
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 VALUE = {"name": "Grüße 😀", "n": 12345678901234567890}

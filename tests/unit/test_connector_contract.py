@@ -9,15 +9,27 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import BaseModel, Field, SecretStr
 
-from hookline.api import Connector, Context, Item, PollContext, Polled, RateLimited, StepError, VerifyContext
+from hookline.api import (
+    Connector,
+    Context,
+    Item,
+    PollContext,
+    Polled,
+    RateLimited,
+    StepError,
+    Subscription,
+    SubscriptionContext,
+    VerifyContext,
+)
 from hookline.discovery import discover
+from hookline.errors import ConfigError
 from hookline.quality import lacking, level_of
 from hookline.runtime.egress import Egress
 from hookline.runtime.http_client import PooledClient
 from hookline.testing.clock import ManualClock
 from hookline.testing.contract_connector import ConnectorContract
 from hookline.testing.fake_http import Cassette, FakeHttp, NotRecorded
-from hookline.testing.harness import Harness, plugin_of
+from hookline.testing.harness import SUBSCRIPTION_SECRET, SUBSCRIPTION_URL, Harness, plugin_of
 
 URL = "https://api.acme.example"
 SECRET = "hunter2-hunter2"
@@ -67,18 +79,56 @@ def acme() -> Connector:
             raise StepError("no list came back", code="acme.answer")
         return Polled([Item(str(order), order) for order in orders], len(orders))
 
+    @made.webhook(scheme="github")
+    async def events(
+        ctx: SubscriptionContext[AcmeKey], topic: Annotated[str, Field(description="Of what.")]
+    ) -> Subscription:
+        """Starts an execution for each event."""
+        wanted = {"url": ctx.url, "topic": topic, "secret": ctx.secret}
+        hook = await ctx.http.post_json(f"{ctx.credential.base_url}/hooks", wanted)
+        if not isinstance(hook, dict) or "id" not in hook:
+            raise StepError("no hook came back", code="acme.answer")
+        return Subscription(hook["id"])
+
+    @events.unsubscribe
+    async def remove(ctx: SubscriptionContext[AcmeKey]) -> None:
+        """Remove the hook."""
+        try:
+            await ctx.http.request("DELETE", f"{ctx.credential.base_url}/hooks/{ctx.known}")
+        except StepError as error:
+            if error.error_code != "http.404":
+                raise
+
+    @events.renew(every="1d")
+    async def look(ctx: SubscriptionContext[AcmeKey]) -> Subscription | None:
+        """See whether it is there."""
+        try:
+            await ctx.http.get_json(f"{ctx.credential.base_url}/hooks/{ctx.known}")
+        except StepError as error:
+            if error.error_code == "http.404":
+                return None
+            raise
+        return Subscription(ctx.known)
+
     return made
 
 
 class TestAcme(ConnectorContract):
     connector = acme()
     credential = {"token": SECRET}  # noqa: RUF012 - a class's constant
-    calls = {"acme.create_order": {"sku": "a"}, "acme.new_orders": {}}  # noqa: RUF012
+    calls = {  # noqa: RUF012
+        "acme.create_order": {"sku": "a"},
+        "acme.new_orders": {},
+        "acme.events": {"topic": "orders"},
+    }
     level = "gold"
 
     def answers(self, http: FakeHttp) -> None:
         http.answers("POST", f"{URL}/orders", {"id": 7}, sent={"sku": "a"})
         http.answers("GET", f"{URL}/orders", [1, 2])
+        http.answers("POST", f"{URL}/hooks", {"id": 7})
+        http.answers("GET", f"{URL}/hooks/7", {"id": 7})
+        http.answers("DELETE", f"{URL}/hooks/7", None)
 
 
 @pytest.fixture
@@ -100,6 +150,22 @@ async def test_a_poll_gives_items_and_a_cursor(harness: Harness) -> None:
     harness.http.answers("GET", f"{URL}/orders", [1])
     polled = await harness.run_poll("acme.new_orders", credential={"token": SECRET})
     assert ([item.id for item in polled.items], polled.cursor) == (["1"], 1)
+
+
+async def test_a_trigger_subscribes_looks_after_it_and_unsubscribes(harness: Harness) -> None:
+    assert isinstance(harness.http, FakeHttp)
+    sent = {"url": SUBSCRIPTION_URL, "topic": "orders", "secret": SUBSCRIPTION_SECRET}
+    harness.http.answers("POST", f"{URL}/hooks", {"id": 7}, sent=sent)
+    harness.http.answers("GET", f"{URL}/hooks/7", None, status=404)
+    harness.http.answers("DELETE", f"{URL}/hooks/7", None)
+    key = {"token": SECRET}
+    subscription = await harness.run_subscribe("acme.events", credential=key, topic="orders")
+    assert subscription == Subscription(7)
+    assert await harness.run_renew("acme.events", 7, credential=key) is None
+    await harness.run_unsubscribe("acme.events", 7, credential=key)
+    assert [asked.method for asked in harness.http.requests] == ["POST", "GET", "DELETE"]
+    with pytest.raises(ConfigError, match=r"no trigger 'acme.event' that subscribes \(did you mean 'acme.events'"):
+        await harness.run_subscribe("acme.event", credential=key, topic="orders")
 
 
 async def test_a_status_is_an_error_of_its_kind_as_it_is_with_the_real_client(harness: Harness) -> None:

@@ -15,7 +15,7 @@ from hookline.api import Check, NoSettings, Scheme, SignedRequest, Verified
 from hookline.discovery import discover
 from hookline.flows.body_schema import compile_schema
 from hookline.model.message import Envelope, pack
-from hookline.service.bodies.received import Received
+from hookline.runtime.bodies.received import Received
 from hookline.service.masking import MASK, Masks
 from hookline.testing.hook import HookOverMemory, webhook_flow
 

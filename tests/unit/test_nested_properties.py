@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.errors import Malformed
-from hookline.service.bodies.nested import collect_nested
+from hookline.runtime.bodies.nested import collect_nested
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 FORM = "application/x-www-form-urlencoded"

@@ -54,7 +54,10 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (("engine", "plugins"), ("postgres", "s3", "fast", "cel", "jmespath", "jsonata", "amqp", "email", "mqtt", "mysql", "test")),
+        (
+            ("engine", "plugins"),
+            ("postgres", "s3", "fast", "cel", "jmespath", "jsonata", "amqp", "email", "mqtt", "mysql", "test"),
+        ),
         (("tests",), ("postgres", "s3", "fast", "cel", "amqp", "email", "mqtt", "mysql", "test")),
     ],
 )

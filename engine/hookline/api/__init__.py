@@ -2,6 +2,8 @@
 
 from hookline.connector import (
     FILTERED,
+    NOT_DONE,
+    NOT_KNOWN,
     PASS,
     STOPPED,
     Action,
@@ -15,6 +17,7 @@ from hookline.connector import (
     Shown,
     Signal,
 )
+from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
 from hookline.errors import (
     AuthExpired,
     CannotVerify,
@@ -45,10 +48,14 @@ from hookline.model.webhook import WebhookSettings
 from hookline.nearest import did_you_mean
 from hookline.new_items import changed_items, items_above
 from hookline.oauth2 import OAuth2, Tokens
+from hookline.options import Option, Options, OptionsContext
+from hookline.pages import cursor_items, linked_items, numbered_items
 from hookline.poll import Identity, Item, PollContext, Polled, PollTrigger
+from hookline.rate_limits import RateLimits
 from hookline.resources import Resource, Resources
 from hookline.returns import GivesSetting, NeverPasses, PassesWhere
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.subscription import Subscription, SubscriptionContext, WebhookFunctions, WebhookTrigger
 from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
 from hookline.verifier import VerifyContext
 
@@ -57,6 +64,8 @@ __all__ = [
     "MAX_DIGITS",
     "MAX_EXPONENT",
     "MAX_KEY",
+    "NOT_DONE",
+    "NOT_KNOWN",
     "PASS",
     "STOPPED",
     "Action",
@@ -67,8 +76,11 @@ __all__ = [
     "CannotVerify",
     "Check",
     "Connector",
+    "ConsumeContext",
+    "ConsumeTrigger",
     "Context",
     "Count",
+    "Delivery",
     "Duration",
     "Expression",
     "ExpressionError",
@@ -93,12 +105,17 @@ __all__ = [
     "NoSettings",
     "NotVerified",
     "OAuth2",
+    "Option",
+    "Options",
+    "OptionsContext",
     "PassesWhere",
     "Pause",
+    "Payload",
     "PollContext",
     "PollTrigger",
     "Polled",
     "RateLimited",
+    "RateLimits",
     "Reference",
     "Reply",
     "RequestTrigger",
@@ -116,19 +133,26 @@ __all__ = [
     "StepError",
     "StoreError",
     "StreamedResponse",
+    "Subscription",
+    "SubscriptionContext",
     "TemplateFilter",
     "Tokens",
     "Trigger",
     "Unavailable",
     "Verified",
     "VerifyContext",
+    "WebhookFunctions",
     "WebhookSettings",
+    "WebhookTrigger",
     "changed_items",
     "check_key",
+    "cursor_items",
     "decode_json",
     "did_you_mean",
     "encode_json",
     "fits",
     "hookimpl",
     "items_above",
+    "linked_items",
+    "numbered_items",
 ]

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +17,8 @@ from hookline.service.oauth_callback import page
 
 _LOOK: Final = 0.3
 """Seconds between two looks at an authorization whose redirect the server receives."""
+_STILL: Final = 5.0
+"""Seconds between two looks at one whose redirect comes here: whether it may still come."""
 _ANSWERED: Final = 2.0
 """Seconds that the browser has to take its page."""
 
@@ -43,11 +44,12 @@ async def authorize(settings: Settings, name: str, redirect_uri: str | None, beg
             made = await held.begin_authorization(name, listener.redirect_uri)
             listener.finish = lambda query: held.finish_authorization(name, made["id"], query)
             begun(made)
-            seconds = (datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)).total_seconds()
-            try:
-                return await asyncio.wait_for(listener.done, seconds)
-            except TimeoutError:
-                return await held.authorization(name, made["id"])
+            # When its time is over is the server's to say, by its own clock.
+            while made["state"] == "waiting":
+                if (await asyncio.wait((listener.done,), timeout=_STILL))[0]:
+                    return listener.done.result()
+                made = await held.authorization(name, made["id"])
+            return made
 
 
 class _Listener:

@@ -31,8 +31,10 @@ def set_credential(name: str, type_: str, values: tuple[str, ...], as_json: bool
     makes a list. `hookline components TYPE` shows which keys a type has. What stands on the line is kept by the
     shell's history and seen by other users of the machine; files and standard input aren't.
     """
-    asyncio.run(_put(settings, name, type_, read_values(values)))
-    emit({"name": name, "type": type_}, as_json=as_json, text=lambda: f"credential {name} of type {type_} is set")
+    made = asyncio.run(_put(settings, name, type_, read_values(values)))
+    missing = (made["tokens"] or {}).get("problem")
+    said = f"credential {name} of type {type_} is set" + (f"\n{missing}" if missing else "")
+    emit({"name": name, "type": type_}, as_json=as_json, text=lambda: said)
 
 
 @credentials.command("list", settings=_SETTINGS)
@@ -167,11 +169,13 @@ def _read(key: str, path: Path) -> str:
         raise click.UsageError(f"{key}: the file {path} can't be read: {error.strerror}") from error
 
 
-async def _put(settings: Settings, name: str, type_: str, values: Mapping[str, Any]) -> None:
+async def _put(settings: Settings, name: str, type_: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     from hookline.cli.access import access
 
     async with access(settings) as held:
         await held.put_credential(name, type_, values)
+        # Somebody may have removed it meanwhile.
+        return next((one for one in await held.credentials() if one["name"] == name), {"tokens": None})
 
 
 async def _list(settings: Settings) -> list[Mapping[str, Any]]:

@@ -31,6 +31,7 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
         secret_keys=secret_keys(settings),
         role=settings.role,
         public_url=settings.public_url or url,
+        public_url_set=settings.public_url is not None,
         egress_allow=settings.egress_allow,
         files_root=settings.files,
         file_retention=settings.file_retention,
@@ -39,6 +40,7 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
         max_request_time=settings.max_request_time,
         max_backlog=settings.max_backlog,
         max_backlog_total=settings.max_backlog_total,
+        step_timeout=settings.step_timeout,
         grace=settings.grace,
         environment=dict(os.environ),
     )

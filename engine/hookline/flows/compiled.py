@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hookline.consume import ConsumeTrigger
 from hookline.errors import SchemaViolation
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.wait import WaitNode
@@ -13,12 +14,23 @@ from hookline.flows.body_schema import BodySchema
 from hookline.flows.keys import Key
 from hookline.flows.redaction import Redaction
 from hookline.flows.waits import WaitPlace
+from hookline.model.consume import ConsumeSettings
 from hookline.model.flow import FlowDocument
 from hookline.model.poll import PollSettings
 from hookline.model.schedule import Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
 from hookline.poll import PollTrigger
 from hookline.scheme import Scheme
+from hookline.subscription import WebhookTrigger
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribes:
+    """How a flow's trigger subscribes with its provider."""
+
+    trigger: WebhookTrigger
+    given: Mapping[str, Any]
+    """JSON of the settings that are the trigger's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +40,21 @@ class CompiledTrigger:
     use: str
     settings: BaseModel
     webhook: WebhookSettings | None
-    """The same settings, where requests start the flow."""
+    """The settings of its webhook, where requests start the flow."""
     scheme: Scheme[Any, Any] | None
     """None where nothing is verified, or requests don't start the flow."""
     scheme_settings: BaseModel | None
     credential: str | None
-    """The name of the one that verifies, or that a poll uses."""
+    """The name of the one that verifies, or that a trigger uses which the engine runs or subscribes."""
     dedupe_key: Key | None
     schedule: Schedule | None = None
     """When it fires, where the clock starts the flow."""
     poll: PollTrigger | None = None
     """What looks, where what it finds starts the flow."""
+    subscribes: Subscribes | None = None
+    """What lets a provider send, where its requests start the flow; their secret is the engine's to know."""
+    consumer: ConsumeTrigger | None = None
+    """What listens to a broker, where its messages start the flow."""
 
     @property
     def one_at_a_time(self) -> bool:
@@ -83,5 +99,6 @@ class CompiledFlow:
     @property
     def exact(self) -> bool:
         """Fractions are Decimals wherever its executions see one."""
-        settings = self.trigger.settings
-        return isinstance(settings, WebhookSettings | PollSettings) and settings.numbers == "exact"
+        settings = self.trigger.webhook or self.trigger.settings
+        kinds = WebhookSettings | PollSettings | ConsumeSettings
+        return isinstance(settings, kinds) and settings.numbers == "exact"

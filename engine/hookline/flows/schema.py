@@ -11,10 +11,10 @@ from hookline.expressions import RESERVED
 from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import Block
 from hookline.model.flow import BLOCKS, EXPRESSION_SCHEMA, STEPS, ActionStep, FlowDocument
-from hookline.poll import PollTrigger
 from hookline.registry import Registry
 from hookline.scheme import Scheme
-from hookline.trigger import RequestTrigger, Trigger
+from hookline.subscription import WebhookTrigger
+from hookline.trigger import ConnectorTrigger, RequestTrigger, Trigger
 
 _EXPRESSION: Final = {"$ref": "#/$defs/Expression"}
 _STEP: Final = {"$ref": "#/$defs/Step"}
@@ -163,15 +163,20 @@ def _trigger(trigger: Trigger, definitions: dict[str, Any]) -> dict[str, Any]:
     settings = _settings(trigger.settings, trigger.name, definitions)
     if isinstance(trigger, RequestTrigger):
         _refer_to_verify(settings, trigger.name, definitions)
+    elif isinstance(trigger, WebhookTrigger):
+        # Its own may read vars.
+        own, properties = trigger.own_names(), settings.get("properties", {})
+        opened = _open({"properties": {key: each for key, each in properties.items() if key in own}})
+        settings = settings | {"properties": properties | opened["properties"]}
     else:
         # They may read vars.
         settings = _open(settings)
         for name in [each for each in definitions if each.startswith(f"{trigger.name}.")]:
             definitions[name] = _open(definitions[name])
-    takes = isinstance(trigger, PollTrigger) and bool(trigger.credential_types)
+    takes = isinstance(trigger, ConnectorTrigger) and bool(trigger.credential_types)
     then: dict[str, Any] = {"properties": {"with": settings} | ({} if takes else {"credential": {"type": "null"}})}
     required = ["with"] if settings.get("required") else []
-    required += ["credential"] if isinstance(trigger, PollTrigger) and trigger.needs_credential else []
+    required += ["credential"] if isinstance(trigger, ConnectorTrigger) and trigger.needs_credential else []
     return then | {"required": required} if required else then
 
 

@@ -5,17 +5,21 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from hookline.consume import ConsumeTrigger
 from hookline.errors import ExpressionError, Problem
 from hookline.expressions import Expressions, Template
-from hookline.flows.compiled import CompiledTrigger
-from hookline.flows.keys import compile_key
+from hookline.flows.compiled import CompiledTrigger, Subscribes
+from hookline.flows.keys import Key, compile_key
+from hookline.flows.masked import NOTHING, Masked, masked_by
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.structure import model_problems
+from hookline.flows.subscribing import compile_scheme, webhook_settings
 from hookline.flows.verify import compile_verify, mislabelled
 from hookline.model.webhook import WebhookSettings
 from hookline.poll import PollTrigger
 from hookline.registry import Registry
-from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
+from hookline.subscription import WebhookTrigger
+from hookline.trigger import ConnectorTrigger, RequestTrigger, ScheduleTrigger, Trigger
 
 _SETTINGS: Final = "/trigger/with"
 _VERIFY: Final = f"{_SETTINGS}/verify"
@@ -40,9 +44,15 @@ def compile_trigger(
         return None, None, [unknown_component("trigger", use, registry.triggers, registry, "/trigger/use")]
     if isinstance(trigger, RequestTrigger):
         compiled, credential, problems = _request(trigger, given, registry, expressions, check_references)
+    elif isinstance(trigger, WebhookTrigger):
+        compiled, credential, problems = _subscribing(
+            trigger, raw.get("credential"), given, registry, expressions, check_references, vars
+        )
     else:
-        compiled, credential, problems = _own(trigger, raw.get("credential"), given, expressions, vars)
-    if not isinstance(trigger, PollTrigger) or not trigger.credential_types:
+        compiled, credential, problems = _own(
+            trigger, raw.get("credential"), given, expressions, check_references, vars
+        )
+    if not isinstance(trigger, ConnectorTrigger) or not trigger.credential_types:
         problems += _unwanted_credential(trigger, raw.get("credential"))
     if any(problem.severity == "error" for problem in problems):
         compiled = None
@@ -50,26 +60,37 @@ def compile_trigger(
 
 
 def _own(
-    trigger: Trigger, credential: Any, given: dict[str, Any], expressions: Expressions, vars: Mapping[str, Any]
+    trigger: Trigger,
+    credential: Any,
+    given: dict[str, Any],
+    expressions: Expressions,
+    check_references: Callable[[Template], list[Problem]],
+    vars: Mapping[str, Any],
 ) -> tuple[CompiledTrigger | None, CredentialUse | None, list[Problem]]:
-    """A trigger that no request starts. Its settings may read `vars`."""
+    """A trigger that no request starts. Its settings may read `vars`; the key of a broker's message reads that."""
+    consumer = trigger if isinstance(trigger, ConsumeTrigger) else None
+    key_source = None if consumer is None else given.get("dedupe_key")
+    given = {name: value for name, value in given.items() if consumer is None or name != "dedupe_key"}
     template, problems = expressions.template(given, _SETTINGS)
     value: Any = given
     if not problems and not template.constant:
         value, problems = _resolved(template, vars)
+    if key_source is not None and not problems:
+        value = {**value, "dedupe_key": key_source}
     settings: BaseModel | None = None
     if not problems:
         try:
             settings = trigger.settings.model_validate(value)
         except ValidationError as error:
             problems += model_problems(trigger.settings, value, _SETTINGS, error)
+    dedupe_key = None
+    if consumer is not None:
+        dedupe_key, found = _dedupe_key({"dedupe_key": key_source}, expressions, check_references, NOTHING)
+        problems += found
     use_of_credential = None
-    if isinstance(trigger, PollTrigger):
+    if isinstance(trigger, ConnectorTrigger):
         use_of_credential, found = _credential(trigger, credential)
         problems += found
-        if trigger.unavailable is not None:
-            message = f"trigger {trigger.name!r} can't be used here"
-            problems.append(Problem(message, "/trigger/use", "unavailable", trigger.unavailable))
     if settings is None:
         return None, use_of_credential, problems
     compiled = CompiledTrigger(
@@ -79,7 +100,8 @@ def _own(
         scheme=None,
         scheme_settings=None,
         credential=use_of_credential.name if use_of_credential is not None else None,
-        dedupe_key=None,
+        dedupe_key=dedupe_key,
+        consumer=consumer,
         schedule=trigger.schedule(settings) if isinstance(trigger, ScheduleTrigger) else None,
         poll=trigger if isinstance(trigger, PollTrigger) else None,
     )
@@ -99,15 +121,63 @@ def _resolved(template: Template, vars: Mapping[str, Any]) -> tuple[Any, list[Pr
         return None, [Problem(error.message, _SETTINGS, error.code, "declare it in the flow's vars")]
 
 
-def _credential(trigger: PollTrigger, name: Any) -> tuple[CredentialUse | None, list[Problem]]:
+def _subscribing(
+    trigger: WebhookTrigger,
+    credential: Any,
+    given: dict[str, Any],
+    registry: Registry,
+    expressions: Expressions,
+    check_references: Callable[[Template], list[Problem]],
+    vars: Mapping[str, Any],
+) -> tuple[CompiledTrigger | None, CredentialUse | None, list[Problem]]:
+    """A trigger whose provider sends requests once the engine has subscribed. Its own settings may read `vars`."""
+    names = trigger.own_names()
+    own = {name: value for name, value in given.items() if name in names}
+    template, problems = expressions.template(own, _SETTINGS)
+    if not problems:
+        own, problems = _resolved(template, vars)
+    value = {**given, **own} if not problems else given
+    settings: BaseModel | None = None
+    if not problems:
+        try:
+            settings = trigger.settings.model_validate(value)
+        except ValidationError as error:
+            problems += model_problems(trigger.settings, value, _SETTINGS, error)
+    use_of_credential, found = _credential(trigger, credential)
+    problems += found
+    signed = compile_scheme(trigger, registry, problems)
+    masked = NOTHING if signed is None else masked_by(*signed)
+    dedupe_key, found = _dedupe_key(given, expressions, check_references, masked)
+    problems += found
+    if settings is None or signed is None:
+        return None, use_of_credential, problems
+    webhook = webhook_settings(trigger, given)
+    compiled = CompiledTrigger(
+        use=trigger.name,
+        settings=settings,
+        webhook=webhook,
+        scheme=signed[0],
+        scheme_settings=signed[1],
+        credential=use_of_credential.name if use_of_credential is not None else None,
+        dedupe_key=dedupe_key,
+        subscribes=Subscribes(trigger, own),
+    )
+    return compiled, use_of_credential, [*problems, *mislabelled(signed[0], webhook, _SETTINGS)]
+
+
+def _credential(trigger: ConnectorTrigger, name: Any) -> tuple[CredentialUse | None, list[Problem]]:
     types = trigger.credential_types
+    problems: list[Problem] = []
+    if trigger.unavailable is not None:
+        message = f"trigger {trigger.name!r} can't be used here"
+        problems.append(Problem(message, "/trigger/use", "unavailable", trigger.unavailable))
     if isinstance(name, str) and types:
-        return CredentialUse(name, "/trigger/credential", types), []
+        return CredentialUse(name, "/trigger/credential", types), problems
     if name is None and trigger.needs_credential:
         message = f"trigger {trigger.name!r} needs a credential of type {' or '.join(types)}"
         remedy = f'add "credential": "…", and make it with `hookline credentials set … --type {types[0]}`'
-        return None, [Problem(message, "/trigger", "missing_key", remedy)]
-    return None, []
+        problems.append(Problem(message, "/trigger", "missing_key", remedy))
+    return None, problems
 
 
 def _unwanted_credential(trigger: Trigger, name: Any) -> list[Problem]:
@@ -138,15 +208,7 @@ def _request(
     except ValidationError as error:
         problems += model_problems(trigger.settings, given, _SETTINGS, error)
     verification = compile_verify(given.get("verify"), registry, _VERIFY, problems)
-    dedupe_key, found = compile_key(
-        "dedupe_key",
-        given.get("dedupe_key"),
-        f"{_SETTINGS}/dedupe_key",
-        expressions,
-        check_references,
-        masked=verification.masked,
-        if_constant=("all but the first would be duplicates", "error"),
-    )
+    dedupe_key, found = _dedupe_key(given, expressions, check_references, verification.masked)
     problems += found
     if settings is not None and verification.scheme is not None:
         problems += mislabelled(verification.scheme, settings, _SETTINGS)
@@ -163,3 +225,20 @@ def _request(
         dedupe_key=dedupe_key,
     )
     return compiled, use_of_credential, problems
+
+
+def _dedupe_key(
+    given: Mapping[str, Any],
+    expressions: Expressions,
+    check_references: Callable[[Template], list[Problem]],
+    masked: Masked,
+) -> tuple[Key | None, list[Problem]]:
+    return compile_key(
+        "dedupe_key",
+        given.get("dedupe_key"),
+        f"{_SETTINGS}/dedupe_key",
+        expressions,
+        check_references,
+        masked=masked,
+        if_constant=("all but the first would be duplicates", "error"),
+    )

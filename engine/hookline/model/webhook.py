@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
 from hookline.model.durations import Duration
 
@@ -41,7 +41,10 @@ class Verify(BaseModel):
         return dict(self.model_extra or {})
 
 
-Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]*/(s|m|h)$")]
+RATE = r"^[1-9][0-9]*/(s|m|h)$"
+"""How often in a time: `10/s`."""
+
+Rate = Annotated[str, Field(pattern=RATE)]
 
 
 _MAPPED = 96
@@ -173,6 +176,35 @@ class WebhookSettings(RequestSettings):
     respond_timeout: Duration = Field(
         default=timedelta(seconds=30),
         description="How long the sender waits for `finished` or `reply`; then it gets 504, and the flow goes on.",
+    )
+
+
+SUBSCRIBED: Final = tuple(name for name in WebhookSettings.model_fields if name not in ("verify", "cors"))
+"""What a webhook can be told whose provider the engine has subscribed with, and so knows how it signs."""
+
+
+class _Subscribed(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        coerce_numbers_to_str=True,
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+    )
+
+
+if TYPE_CHECKING:
+    SubscribedSettings: TypeAlias = _Subscribed
+else:
+    # Those of a webhook, each as it is there.
+    SubscribedSettings = create_model(
+        "SubscribedSettings",
+        __base__=_Subscribed,
+        **{
+            name: (found.annotation, found)
+            for name, found in WebhookSettings.model_fields.items()
+            if name in SUBSCRIBED
+        },
     )
 
 

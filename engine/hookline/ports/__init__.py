@@ -53,6 +53,7 @@ from hookline.ports.changes.flows import (
 from hookline.ports.changes.items import Conclude, DropEntries, Proceed
 from hookline.ports.changes.purging import ForgetKeys, ForgetVersions, Purge
 from hookline.ports.changes.refused import REFUSED_KEPT, Refuse
+from hookline.ports.changes.subscriptions import RewrapSubscription, SetSubscription
 from hookline.ports.queries.credentials import StoredCredential
 from hookline.ports.queries.dead_letters import DeadLetterPage, DeadLetters
 from hookline.ports.queries.executions import Page, Summary
@@ -125,9 +126,11 @@ __all__ = [
     "Release",
     "Reopen",
     "Resume",
+    "RewrapSubscription",
     "Room",
     "SetCursor",
     "SetState",
+    "SetSubscription",
     "Settle",
     "Start",
     "StateOverride",

@@ -14,6 +14,7 @@ from hookline.ports.queries.flows import FlowQueries
 from hookline.ports.queries.history import HistoryQueries
 from hookline.ports.queries.items import ItemQueries
 from hookline.ports.queries.refused import RefusedQueries
+from hookline.ports.queries.subscriptions import SubscriptionQueries
 from hookline.ports.queries.work import WorkQueries
 
 
@@ -29,6 +30,7 @@ class Store(
     HistoryQueries,
     RefusedQueries,
     CredentialQueries,
+    SubscriptionQueries,
     Protocol,
 ):
     """Durable state. Every method raises StoreError where the backend can't be used now."""

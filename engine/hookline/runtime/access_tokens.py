@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from pydantic import BaseModel
 
 from hookline.clock import Clock
-from hookline.errors import AuthExpired, CredentialError, StepError, StoreError
+from hookline.errors import AuthExpired, CredentialError, StepError, StoreError, Unavailable
 from hookline.http import HttpClient
 from hookline.logger import Log
 from hookline.model.access_tokens import TokenSet
@@ -24,13 +24,15 @@ from hookline.runtime.interruption import cut_off
 from hookline.runtime.token_request import GrantGone, request_tokens
 from hookline.runtime.token_state import token_info, unauthorized, why_lost
 
-#: After a renewal that failed for now, tokens that still hold are used for so long before it is tried again.
+#: For so long after a renewal that failed, tokens that still hold are used without another one; and after one that
+#: failed for good, it isn't tried again at all.
 _PAUSE: Final = timedelta(seconds=5)
 #: A token that was got since the one before was refused, and is refused itself so soon, isn't what is wrong.
 _REFUSED_AGAIN: Final = timedelta(seconds=60)
-_CLOSING: Final = 10.0
-"""Seconds that renewals have to end when the engine stops."""
-_ROUNDS: Final = 5
+#: Errors for which no service was asked.
+_UNASKED: Final = frozenset({"oauth2.unauthorized", "oauth2.expired"})
+_ROUNDS: Final = 3
+"""How often one call looks again, after a renewal or a change of the credential."""
 
 _Failure: TypeAlias = StepError | StoreError | CredentialError
 
@@ -46,13 +48,26 @@ class _Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class _Unsaved:
+    """Tokens that a service gave, and that aren't stored yet."""
+
+    value: BaseModel
+    """The credential's."""
+    before: TokenSet | None
+    """Those in whose place they come."""
+    tokens: TokenSet
+
+
+@dataclass(frozen=True, slots=True)
 class _Pause:
     """Until when a service isn't asked again."""
 
+    value: BaseModel
+    """The credential's."""
     until: datetime
     error: StepError
-    asked_for: bool
-    """The service has named the time."""
+    strict: bool
+    """The service has named the time, or the error is one that another request wouldn't change."""
 
 
 class AccessTokens:
@@ -64,7 +79,7 @@ class AccessTokens:
         self._clock = clock
         self._log = log
         self._flights: dict[str, tuple[BaseModel, asyncio.Task[_Failure | None]]] = {}
-        self._unsaved: dict[str, tuple[BaseModel, TokenSet]] = {}
+        self._unsaved: dict[str, _Unsaved] = {}
         """What a service gave, and the store couldn't take: nobody may have it yet."""
         self._spent: dict[str, _Spent] = {}
         self._pauses: dict[str, _Pause] = {}
@@ -83,37 +98,42 @@ class AccessTokens:
         found = self._credentials.authorized(name)
         if found is None or not getattr(found.value, found.oauth2.client_id):
             return None
-        info = token_info(name, found.oauth2, found.tokens, found.problem, self._clock.now())
+        info = token_info(name, found.oauth2, found.value, found.tokens, found.problem, self._clock.now())
         return info.problem if info.state in ("missing", "lost") else None
 
     async def get(self, name: str, rejected: str | None = None) -> str:
         """A token that holds: see `TokenUser.access_token`, which also says what it raises."""
+        renewed = False
         for _ in range(_ROUNDS):
             found = self._found(name)
             now, tokens = self._clock.now(), found.tokens
-            if tokens is not None and rejected == tokens.access_token:
+            if tokens is not None and rejected == tokens.access_token and not tokens.lost:
                 self._refuse(found, tokens, now)
             usable = tokens is not None and tokens.holds(now) and not self._is_spent(name, tokens)
-            if usable and tokens is not None and (tokens.holds_for_a_while(now) or not tokens.renewable):
+            # One that was just got is as good as it gets, however short its life.
+            if usable and tokens is not None and (tokens.holds_for_a_while(now) or renewed or not tokens.renewable):
                 return tokens.access_token
-            failure: _Failure | None = self._paused(name, now) if usable else self._told_to_wait(name, now)
+            failure: _Failure | None = self._paused(found, now) if usable else self._told_to_wait(found, now)
             if failure is None:
                 failure = await self._renewed(found)
-            if failure is None or self._found(name).value is not found.value:
+            renewed = failure is None
+            if failure is None or self._changed(found):
                 continue
             if usable and tokens is not None and isinstance(failure, StoreError | StepError) and _passes(failure):
                 return tokens.access_token
             raise copy.copy(failure)
-        raise StepError(
-            f"credential {name!r} is changed faster than tokens can be got for it", code="oauth2.config", retryable=True
+        raise Unavailable(
+            f"no access token for credential {name!r}: those that the service gives have expired when they arrive, or "
+            "the credential is changed again and again",
+            code="oauth2.unavailable",
         )
 
-    async def close(self) -> None:
-        """Let renewals end, and store what they gave: a refresh token that is lost here is lost for good."""
+    async def close(self, seconds: float = 0.0) -> None:
+        """Let renewals end within a time, and store what they gave: a refresh token lost here is lost for good."""
         self._closed = True
         tasks = [task for _, task in self._flights.values()]
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_CLOSING)
+            _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -131,6 +151,11 @@ class AccessTokens:
         if found is None:
             raise StepError(f"credential {name!r} is of a type that has no OAuth 2 any more", code="oauth2.config")
         return found
+
+    def _changed(self, before: Authorized) -> bool:
+        """Whether the credential was set anew since, or authorized."""
+        now = self._found(before.name)
+        return now.value is not before.value or now.tokens != before.tokens
 
     def _refuse(self, found: Authorized, tokens: TokenSet, now: datetime) -> None:
         """Note that a service has refused a token. Raises AuthExpired where no other one would do better."""
@@ -159,18 +184,23 @@ class AccessTokens:
         spent = self._spent.get(name)
         return spent is not None and spent.token == tokens.access_token
 
-    def _paused(self, name: str, now: datetime) -> StepError | None:
-        """Why a renewal failed a moment ago: there is time to try it again."""
-        pause = self._pauses.get(name)
-        return pause.error if pause is not None and now < pause.until else None
+    def _pause(self, found: Authorized, now: datetime) -> _Pause | None:
+        pause = self._pauses.get(found.name)
+        return pause if pause is not None and pause.value is found.value and now < pause.until else None
 
-    def _told_to_wait(self, name: str, now: datetime) -> StepError | None:
-        """The error that a service's word to come later makes, for as long as it holds."""
-        pause = self._pauses.get(name)
-        if pause is None or not pause.asked_for or now >= pause.until:
+    def _paused(self, found: Authorized, now: datetime) -> StepError | None:
+        """Why a renewal failed a moment ago: there is time to try it again."""
+        pause = self._pause(found, now)
+        return None if pause is None else pause.error
+
+    def _told_to_wait(self, found: Authorized, now: datetime) -> StepError | None:
+        """The error of a renewal a while ago, where nobody is to ask again so soon."""
+        pause = self._pause(found, now)
+        if pause is None or not pause.strict:
             return None
         error = copy.copy(pause.error)
-        error.retry_after = (pause.until - now).total_seconds()
+        if error.retryable:
+            error.retry_after = (pause.until - now).total_seconds()
         return error
 
     async def _renewed(self, found: Authorized) -> _Failure | None:
@@ -202,12 +232,13 @@ class AccessTokens:
             if await self._save(name):
                 return None
             tokens = await self._request(found)
-            self._unsaved[name] = (found.value, tokens)
+            self._unsaved[name] = _Unsaved(found.value, before, tokens)
             await self._save(name)
         except (StepError, StoreError, CredentialError) as error:
-            if isinstance(error, StepError) and error.retryable:
+            if isinstance(error, StepError) and error.error_code not in _UNASKED:
                 wait = _PAUSE if error.retry_after is None else timedelta(seconds=error.retry_after)
-                self._pauses[name] = _Pause(self._clock.now() + wait, error, error.retry_after is not None)
+                strict = error.retry_after is not None or not error.retryable
+                self._pauses[name] = _Pause(found.value, self._clock.now() + wait, error, strict)
             self._log.warning("an access token can't be got", credential=name, error=error.message)
             return error
         self._pauses.pop(name, None)
@@ -222,13 +253,14 @@ class AccessTokens:
         unsaved = self._unsaved.get(name)
         if unsaved is None:
             return False
-        await self._credentials.put_tokens(name, *unsaved)
+        # Where somebody has set the credential anew, or authorized it again, that counts, and these don't.
+        await self._credentials.put_tokens(name, unsaved.value, unsaved.tokens, before=unsaved.before)
         del self._unsaved[name]
         return True
 
     async def _request(self, found: Authorized) -> TokenSet:
         """Ask the service. Raises StepError and StoreError."""
-        tokens, grants = found.tokens, found.oauth2.grants
+        tokens, grants = found.tokens, found.oauth2.grants_of(found.value)
         if "client_credentials" in grants and (tokens is None or tokens.grant == "client_credentials"):
             form = {"grant_type": "client_credentials"}
             if scope := found.oauth2.scopes_of(found.value):
@@ -260,7 +292,7 @@ class AccessTokens:
         if stored.tokens is not None and stored.tokens.access_token != tokens.access_token:
             return stored.tokens
         why = f"its tokens can't be renewed: {why}"
-        await self._credentials.put_tokens(found.name, found.value, tokens.without_hope(why))
+        await self._credentials.put_tokens(found.name, found.value, tokens.without_hope(why), before=tokens)
         raise AuthExpired(unauthorized(found.name, why), code="oauth2.expired")
 
 

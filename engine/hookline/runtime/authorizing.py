@@ -27,6 +27,7 @@ _LIFE: Final = timedelta(minutes=10)
 _MOST: Final = 200
 """Attempts that are kept; the oldest makes room."""
 _DETAIL: Final = 300
+_UNDER_WAY: Final = "oauth2.under_way"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -99,7 +100,7 @@ class Authorizations:
         parameters = _parameters(query)
         attempt = self._waiting(parameters.get("state", ""), id)
         # Whatever comes of it, a second redirect with this state finds nothing.
-        begun = replace(attempt.authorization, state="failed", message="it is under way", code="oauth2.under_way")
+        begun = replace(attempt.authorization, state="failed", message="it is under way", code=_UNDER_WAY)
         self._attempts[begun.id] = _Attempt(begun, "", "", attempt.value)
         done = await uninterrupted(self._finished(attempt, parameters, http))
         self._attempts[done.id] = _Attempt(done, "", "", attempt.value)
@@ -119,9 +120,7 @@ class Authorizations:
             found = self._found(name)
             if found.value is attempt.value:
                 tokens = await request_tokens(http, self._clock, found, "authorization_code", form)
-            if found.value is not attempt.value or not await self._credentials.put_tokens(
-                name, attempt.value, tokens, tell=True
-            ):
+            if found.value is not attempt.value or not await self._credentials.authorize(name, attempt.value, tokens):
                 return replace(
                     made,
                     state="failed",
@@ -141,7 +140,11 @@ class Authorizations:
             raise CredentialError(
                 f"credential {name!r} is of a type that has no OAuth 2: there is nothing to authorize"
             )
-        if "authorization_code" not in found.oauth2.grants:
+        try:
+            grants = found.oauth2.grants_of(found.value)
+        except StepError as error:
+            raise CredentialError(f"credential {name!r} can't be authorized: {error.message}") from None
+        if "authorization_code" not in grants:
             raise CredentialError(
                 f"credential {name!r} acts for itself: its tokens are got when they are used, and nobody authorizes it"
             )
@@ -183,8 +186,8 @@ class Authorizations:
 
     def _at(self, attempt: _Attempt, now: datetime) -> Authorization:
         made = attempt.authorization
-        if made.code == "oauth2.under_way":
-            return replace(made, state="waiting", message=None, code=None)
+        if made.code == _UNDER_WAY:
+            made = replace(made, state="waiting", message=None, code=None)
         if made.state == "waiting" and now >= made.expires_at:
             return replace(
                 made, state="failed", message="nobody authorized it within ten minutes", code="oauth2.not_authorized"

@@ -18,6 +18,7 @@ from hookline.nearest import did_you_mean
 from hookline.oauth2 import OAuth2
 from hookline.ports import Change, DropCredential, PutCredential, PutTokens, Store, StoredCredential
 from hookline.runtime.sealing import rewrap
+from hookline.runtime.subscriptions import rewrap_subscriptions
 from hookline.runtime.token_state import TokenInfo, token_info
 from hookline.runtime.uninterrupted import uninterrupted
 from hookline.vault import Vault
@@ -128,7 +129,7 @@ class Credentials:
     def _info(self, held: _Held) -> CredentialInfo:
         stored, oauth2, tokens = held.stored, self._oauth2.get(held.stored.type), None
         if oauth2 is not None and held.value is not None:
-            tokens = token_info(stored.name, oauth2, held.tokens, held.tokens_problem, self._clock.now())
+            tokens = token_info(stored.name, oauth2, held.value, held.tokens, held.tokens_problem, self._clock.now())
         return CredentialInfo(stored.name, stored.type, stored.updated_at, held.problem, tokens)
 
     async def put(self, name: str, type: str, values: Mapping[str, Any]) -> None:
@@ -154,24 +155,32 @@ class Credentials:
             self._held[name] = _Held(stored, value, None)
         self._tell([name])
 
-    async def put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, *, tell: bool = False) -> bool:
-        """Keep the tokens of a credential whose value is `of`; gives whether it still is.
+    async def put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, *, before: TokenSet | None) -> bool:
+        """Keep tokens in place of those before, of a credential whose value is `of`; gives whether both still held.
 
-        `tell`: whoever lacked them tries again. Raises StoreError.
+        Raises StoreError.
         """
-        return await uninterrupted(self._put_tokens(name, of, tokens, tell))
+        return await uninterrupted(self._put_tokens(name, of, tokens, lambda held: held.tokens == before))
 
-    async def _put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, tell: bool) -> bool:
+    async def authorize(self, name: str, of: BaseModel, tokens: TokenSet) -> bool:
+        """Keep tokens in place of any, and let what lacked them try again; gives whether the value still is `of`.
+
+        Raises StoreError.
+        """
+        done = await uninterrupted(self._put_tokens(name, of, tokens, lambda held: True))
+        if done:
+            self._tell([name])
+        return done
+
+    async def _put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, fits: Callable[[_Held], bool]) -> bool:
         async with self._lock:
             held = self._held.get(name)
-            if held is None or held.value is not of:
+            if held is None or held.value is not of or not fits(held):
                 return False
             ciphertext = self._vault.encrypt_tokens(msgspec.json.encode(tokens), **_token_place(held.stored))
             await self._store.commit([PutTokens(name, held.stored.updated_at, ciphertext)])
             stored = replace(held.stored, tokens=ciphertext)
             self._held[name] = replace(held, stored=stored, tokens=tokens, tokens_problem=None)
-        if tell:
-            self._tell([name])
         return True
 
     async def drop(self, name: str) -> None:
@@ -194,6 +203,7 @@ class Credentials:
         """
         rotated = await uninterrupted(self._rotate())
         await uninterrupted(rewrap(self._store, self._vault))
+        await uninterrupted(rewrap_subscriptions(self._store, self._vault))
         return rotated
 
     async def _rotate(self) -> int:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
@@ -49,10 +49,14 @@ from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
 from hookline.runtime.kept_versions import KeptVersions
+from hookline.runtime.lent import LentBlobs, LentClient, LentResources
+from hookline.runtime.loop_watch import LoopWatch
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.moves import Moves
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.options import EngineOptions
+from hookline.runtime.plugin_calls import PluginCalls
+from hookline.runtime.plugin_tasks import TaskLists
 from hookline.runtime.purging import Purger, Retention, retention_in
 from hookline.runtime.refusal_record import RefusalRecord
 from hookline.runtime.replaying import Edit, Replaying, Which
@@ -65,12 +69,17 @@ from hookline.runtime.services import Services
 from hookline.runtime.source import SourceServices
 from hookline.runtime.sources import Sources
 from hookline.runtime.starting import Starting
+from hookline.runtime.subscribing import Subscribing
+from hookline.runtime.subscriptions import Subscriptions
 from hookline.runtime.sweeper import Sweeper
 from hookline.runtime.system_clock import SystemClock
 from hookline.runtime.timers import Timers
 from hookline.runtime.versions import FlowVersions
 from hookline.runtime.waiting_steps import WaitingSteps
 from hookline.vault import Vault
+
+#: Seconds that renewals of tokens have to end in, where the grace period isn't shorter.
+_TOKENS_GRACE: Final = 10.0
 
 
 class Engine:
@@ -104,8 +113,11 @@ class Engine:
         self.queue: Queue = self._backend.queue
         self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
         self._http = PooledClient(clock=self.clock, egress=Egress(options.egress_allow), blobs=self.blobs)
-        self.http: HttpClient = self._http
+        self.http: HttpClient = LentClient(self._http)
         self.resources = EngineResources([options.db])
+        self._calls = PluginCalls(registry, self.metrics, self.log)
+        self._tasks = TaskLists(self.resources.runs)
+        self._watch = LoopWatch(registry, self.metrics, self.log)
         vault = Vault(options.secret_keys)
         self.sealing = Sealing(vault)
         self.credentials = Credentials(
@@ -139,9 +151,9 @@ class Engine:
         self._timers = Timers(self.store, self.queue, self.clock, self.log)
         services = Services(
             store=self.store,
-            blobs=self.blobs,
+            blobs=LentBlobs(self.blobs),
             http=self.http,
-            resources=self.resources,
+            resources=LentResources(self.resources),
             secrets=self.credentials,
             replies=self.replies,
             flows=CallableFlows(self._versions.current, self.intake, self.cancel),
@@ -150,13 +162,21 @@ class Engine:
             log=self.log,
             files_root=options.files_root,
             describe=self._describe,
+            calls=self._calls,
             new_id=self.ids.new,
             events=self.events,
             sealing=self.sealing,
+            step_timeout=options.step_timeout,
             tokens=self.tokens,
         )
         self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
-        self.sources = Sources(SourceServices(services, self.intake, self.refusals, self._describe_trigger))
+        self.subscriptions = Subscriptions(self.store, vault, self.clock, elsewhere=options.role == "webhook")
+        subscribing = Subscribing(
+            self.subscriptions, registry, options.public_url, public_url_set=options.public_url_set
+        )
+        self.sources = Sources(
+            SourceServices(services, self.intake, self.refusals, self._describe_trigger), subscribing
+        )
         self.starting = Starting(self.intake, self.ids, self.clock)
         self.resume_tokens = ResumeTokens(options.secret_keys)
         self.waiting = WaitingSteps(
@@ -225,6 +245,7 @@ class Engine:
             # A bucket that isn't there is better found now than by the first file that comes.
             await self.blobs.ping()
             await self.credentials.load()
+            await self.subscriptions.load()
             await self._served.load()
             for flow_id, (count, _) in (await self.store.backlog()).items():
                 self.intake.queued(flow_id, count)
@@ -232,6 +253,8 @@ class Engine:
         except BaseException:
             await self._close()
             raise
+        self._tasks.install()
+        self._watch.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
 
@@ -251,6 +274,7 @@ class Engine:
             if left:
                 self.log.warning("executions were cut off; they go on at the next start", executions=left)
             await self.refusals.close()
+            await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
         finally:
             self.replies.close()
             await self._close()
@@ -427,6 +451,9 @@ class Engine:
             raise
 
     async def _close(self) -> None:
+        self._watch.stop()
+        await self._calls.close()
+        self._tasks.remove()
         # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.
         async with AsyncExitStack() as stack:
             for part in (self._backend, self.blobs, self._http, self.resources, self.tokens):

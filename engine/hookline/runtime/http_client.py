@@ -19,9 +19,9 @@ from hookline.http import RequestOptions, Response, StreamedResponse, status_err
 from hookline.jsontypes import JsonValue
 from hookline.model.message import Attachment
 from hookline.ports import Blobs
+from hookline.rate_limits import RateLimits
 from hookline.runtime.egress import Egress, refused
 from hookline.runtime.outgoing import Outgoing, masked, origin, outgoing
-from hookline.runtime.retry_after import seconds_after
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _EXCERPT: Final = 500
@@ -39,6 +39,7 @@ class _Asked:
     limit: int
     """Bytes of the response."""
     raise_for_status: bool
+    rate_limits: RateLimits | None
 
 
 class _Target:
@@ -141,16 +142,17 @@ class PooledClient:
         redirects: int = 5,
         max_bytes: int | None = None,
         raise_for_status: bool = True,
+        rate_limits: RateLimits | None = None,
         **said: Any,
     ) -> "_Asked":
         seconds = self._timeout if timeout is None else timeout
         limit = self._max_bytes if max_bytes is None else max_bytes
-        return _Asked(outgoing(method, url, **said), seconds, redirects, limit, raise_for_status)
+        return _Asked(outgoing(method, url, **said), seconds, redirects, limit, raise_for_status, rate_limits)
 
     async def _accepted(self, response: aiohttp.ClientResponse, sent: Outgoing, asked: "_Asked") -> "_Streamed":
         """The response, to be read. Raises StepError where its status is an error, and that matters."""
         if asked.raise_for_status and response.status >= 400:
-            raise await self._failure(response, sent)
+            raise await self._failure(response, sent, asked.rate_limits)
         return _Streamed(response, sent, asked.limit)
 
     async def _send(self, sent: Outgoing, redirects: int) -> tuple[aiohttp.ClientResponse, Outgoing]:
@@ -223,7 +225,7 @@ class PooledClient:
             raise StepError("there is no blob store to send files from", code="http.file")
         return _Upload(self._blobs, file)
 
-    async def _failure(self, response: aiohttp.ClientResponse, sent: Outgoing) -> StepError:
+    async def _failure(self, response: aiohttp.ClientResponse, sent: Outgoing, limits: RateLimits | None) -> StepError:
         """The error for a response with an error status, with the beginning of what it says."""
         excerpt = ""
         # The status is what matters: a body that can't be read changes nothing about it.
@@ -233,8 +235,8 @@ class PooledClient:
                 excerpt = _excerpt(await _beginning(response), response, sent)
         status = response.status
         text = f"{sent.method} {origin(sent.url)} answered {status} {response.reason or ''}".rstrip()
-        after = seconds_after(response.headers.get("Retry-After"), self._clock.now())
-        return status_error(status, f"{text}: {excerpt}" if excerpt else text, after)
+        message = f"{text}: {excerpt}" if excerpt else text
+        return status_error(status, message, _headers(response), self._clock.now(), limits)
 
 
 class _Streamed:

@@ -139,7 +139,8 @@ class Intake:
         """Store what is counted already; what isn't stored after all is no longer counted."""
         result: Accepted | Duplicate | None = None
         try:
-            result = await self._queue.put(envelope)
+            pressed = rate is not None and rate.pressed(self._clock.monotonic())
+            result = await self._queue.put(envelope, patient=pressed)
         finally:
             self._settle(envelope, rate, result)
         return result
@@ -178,7 +179,17 @@ class Intake:
             return self._drain.wait(self._total, self._max_backlog_total, now)
         return 0.0
 
-    async def take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change) -> int:
+    def room(self, flow: CompiledFlow, count: int) -> int:
+        """How many of so many messages of the flow's own trigger may come now; those of a broker wait there."""
+        if self.full() is not None:
+            return 0
+        rate = self._rate(flow)
+        if rate is not None:
+            count = min(count, rate.free(self._clock.monotonic()))
+        count = min(count, self._limit(flow) - self.backlog(flow.id), self._max_backlog_total - self._total)
+        return max(0, count)
+
+    async def take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None = None) -> int:
         """Make what a flow's own trigger found durable, with how far it got; gives how many messages were new.
 
         The messages are `in_order`, and no two have one id. Nothing is refused: `room_in` is asked before. Raises
@@ -186,14 +197,14 @@ class Intake:
         """
         return await uninterrupted(self._take_in(flow, envelopes, progress))
 
-    async def _take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change) -> int:
+    async def _take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None) -> int:
         rate = self._rate(flow)
         envelopes = [self.sealed(flow, envelope) for envelope in envelopes]
         for envelope in envelopes:
             self._reserve(envelope, rate)
         results: Sequence[object] = [None] * len(envelopes)
         try:
-            results = await self._store.commit([*map(Accept, envelopes), progress])
+            results = await self._store.commit([*map(Accept, envelopes), *([] if progress is None else [progress])])
         finally:
             for envelope, result in zip(envelopes, results, strict=False):
                 self._settle(envelope, rate, result)

@@ -25,8 +25,10 @@ class EngineOptions:
     watch: bool = True
     """Take changes of the flows' files up while running."""
     triggers: bool = True
-    """Let schedules and polls start flows."""
+    """Let schedules and polls start flows, and subscribe with providers."""
     public_url: str = "http://127.0.0.1:8080"
+    public_url_set: bool = False
+    """Somebody has said that it is so, and not only that the server listens there."""
     egress_allow: tuple[str, ...] = ()
     """Networks or hosts that outgoing requests may reach although they are inside addresses."""
     files_root: Path | None = None
@@ -43,6 +45,8 @@ class EngineOptions:
     """Queued executions of one flow, above which it answers 429."""
     max_backlog_total: int = 5_000_000
     """Queued executions of all flows, above which each answers 429."""
+    step_timeout: timedelta = timedelta(hours=1)
+    """The longest time for a step whose flow says nothing of it."""
     grace: float = 20.0
     """Seconds that running executions have to finish when the engine stops."""
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -109,7 +109,11 @@ class ServedFlows:
             for flow_id, (concurrency, begun_only) in lanes.items():
                 await self._dispatcher.open(flow_id, concurrency, begun_only=begun_only)
             if self._options.triggers:
-                self._sources.adopt(flow for flow in flows if flow.id not in idle)
+                self._sources.adopt(
+                    [flow for flow in flows if flow.id not in idle],
+                    [flow for flow in flows if self._states.of(flow) == "paused"],
+                    {flow_id for flow_id, entry in self._catalog.entries.items() if entry.flow is None},
+                )
 
     def credential_changed(self, _name: str) -> None:
         """What lacked it tries again."""

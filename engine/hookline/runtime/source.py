@@ -1,4 +1,4 @@
-"""What schedules and polls have in common: how far they got, and how their messages come in."""
+"""What triggers have in common that do something by themselves: how far they got, and how their messages come in."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from hookline.clock import Clock
-from hookline.errors import SchemaViolation, StoreError
+from hookline.errors import RequestRefused, SchemaViolation, StoreError
 from hookline.flows.compiled import CompiledFlow
 from hookline.jsontypes import encode
 from hookline.model.message import Envelope
@@ -43,16 +43,18 @@ class SourceStatus:
     """How a flow's trigger is doing."""
 
     last_at: datetime | None = None
-    """When it last fired, or looked."""
+    """When it last fired, looked, or took messages in, or was subscribed or renewed."""
     next_at: datetime | None = None
     error: str | None = None
-    """Why its last look failed."""
+    """Why what it did last failed, or its connection."""
     failures: int = 0
     """How many have failed in a row."""
+    listening: bool | None = None
+    """Whether it is connected to its broker; None where it has none."""
 
 
 class Source(Protocol):
-    """What starts executions of a flow by itself."""
+    """What starts executions of a flow by itself, or lets somebody start them."""
 
     status: SourceStatus
 
@@ -107,19 +109,26 @@ class SourceServices:
             flow.check_body(envelope.message.body)
             return in_order(flow, envelope)
         except SchemaViolation as violation:
-            body = envelope.body_json or b""
-            detail = "; ".join([violation.message, *map(str, violation.problems[:5])])
-            self.engine.log.error("a message of a trigger is refused", flow_id=flow.id, error=detail)
-            self.refusals.add(
-                flow.id,
-                code=violation.code,
-                status=violation.status,
-                detail=detail,
-                method=flow.trigger.use,
-                path=envelope.dedupe_key or "",
-                size=len(body),
-            )
+            self.refuse(flow, violation, envelope.dedupe_key, envelope.body_json or b"")
             return None
+
+    def refuse(
+        self, flow: CompiledFlow, refused: RequestRefused, key: str | None, data: bytes, *, keep: bool = False
+    ) -> str:
+        """Record that a message is refused; gives why. `data`: what it brought, the beginning of which may be kept."""
+        detail = "; ".join([refused.message, *map(str, refused.problems[:5])])
+        self.engine.log.error("a message of a trigger is refused", flow_id=flow.id, error=detail)
+        self.refusals.add(
+            flow.id,
+            code=refused.code,
+            status=refused.status,
+            detail=detail,
+            method=flow.trigger.use,
+            path=key or "",
+            size=len(data),
+            body=data if keep and flow.redaction is None else None,
+        )
+        return detail
 
 
 _progress: Final = msgspec.json.Decoder(Progress)

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -22,15 +23,19 @@ from hookline.runtime.aside import takes_long
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed
 from hookline.runtime.interruption import Interrupted
+from hookline.runtime.probing import AGAIN, DidNotHappen, ask, can_ask, not_known
 from hookline.runtime.retry import next_wait
 from hookline.runtime.step_entry import Given, note, note_counted, note_started
 from hookline.runtime.step_rates import LONGEST_SLEEP
+from hookline.runtime.step_turn import its_turn
 
 #: Of an output in the journal: the flow's version says which one wrote it.
 _OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 
 #: Of an entry that says of what runs at most once that it was told to end before it began: it hasn't failed.
 _NOT_BEGUN: Final = "not_begun"
+
+_CUT_OFF: Final = "the engine was stopped while it ran"
 
 
 async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Ending:
@@ -44,16 +49,24 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
     if past is not None and (not pure or past.signal == STREAM) and past.state is StepState.SUCCEEDED:
         return replay(run, frame, node.id, past)
     attempt, had_turn = 1, False
+    doubt: StepError | None = None
     if past is not None and not pure and past.state is StepState.FAILED and past.signal != _NOT_BEGUN:
         if node.on_error == "continue":
             return go_on(frame, node.id, past.error, past.finished_at)
-        if past.error is not None and (run.stands(frame, past) or _unknown(node, past)):
+        if past.error is not None and run.stands(frame, past):
             raise StepFailed(past.error, past.finished_at)
+        if past.error is not None and _unknown(node, past):
+            if not can_ask(run, node):
+                raise StepFailed(past.error, past.finished_at)
+            # By now it may be known.
+            doubt, attempt = StepError("its answer never came", code=OUTCOME_UNKNOWN), past.attempt
     if run.dry is not None and not pure:
         return run.dry.lands(path)
     if past is not None and not pure:
         if past.state is StepState.STARTED:
-            return _cut_off(run, node, frame, path, past)
+            doubt, attempt = StepError(_CUT_OFF, code=OUTCOME_UNKNOWN), past.attempt
+            if not can_ask(run, node):
+                return _cut_off(run, node, frame, path, past)
         if past.state is StepState.WAITING:
             had_turn = past.signal == RATE
             paused = past.error is None and not had_turn
@@ -66,20 +79,22 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             attempt = past.attempt if had_turn else past.attempt + 1
     while True:
         if not pure:
-            frame.interruption.check()
-            if node.rate is not None and not await _its_turn(run, node, node.rate, path, attempt, had_one=had_turn):
-                return Ending.WAITING
+            if doubt is None:
+                frame.interruption.check()
+                if not await its_turn(run, node, path, attempt, had_one=had_turn):
+                    return Ending.WAITING
             had_turn = False
             await run.journal.flush(path)
         started_at = run.services.clock.now()
         given: Given | None = None
-        begun = False
+        begun = doubt is not None
         try:
             scope = run.scope(frame)
-            judge = partial(_settings, node, scope, streams=run.streams)
+            own = frame.message if run.services.calls.foreign("action", node.action.name) else None
+            judge = partial(_settings, node, scope, own, streams=run.streams)
             given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
-            if node.once:
+            if node.once and doubt is None:
                 note_started(run, node, path, attempt, started_at, given)
                 await run.journal.flush()
             # What is recomputed is not cut off, or a `finally` after it would never be reached. A stream is journalled:
@@ -87,7 +102,10 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             spooling = frame.interruption if pure and past is None else None
             with nullcontext() if pure else frame.interruption.interruptible():
                 begun = True
-                result = await call_action(run, node, call, path, attempt, spooling)
+                if doubt is None:
+                    result = await call_action(run, node, call, path, attempt, spooling)
+                else:
+                    result = await ask(run, node, call, path, attempt, doubt)
             if isinstance(result, Count):
                 changes = call.state.changes(result.key)
                 files = frame.message.attachments
@@ -98,10 +116,22 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
                 _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
             raise
         except StepError as failure:
-            error = _not_known(node, failure.message) if node.once and failure.outcome_unknown else failure
-            wait = None if pure else next_wait(node.retry, attempt, error, f"{run.id}\n{path}")
+            if doubt is None and failure.outcome_unknown and can_ask(run, node):
+                doubt = failure
+                continue
+            policy, error, asked, doubt = node.retry, failure, doubt, None
+            if isinstance(failure, DidNotHappen):
+                policy = AGAIN
+            elif (asked is not None and failure.error_code != OUTCOME_UNKNOWN) or (
+                node.once and failure.outcome_unknown
+            ):
+                # What keeps us from asking tells nothing of the outcome either.
+                error = not_known(node, failure.message)
+            wait = None if pure else next_wait(policy, attempt, error, f"{run.id}\n{path}")
             due_at = run.services.clock.now() + wait if wait is not None else None
             info = run.error_info(error, path)
+            if asked is not None and error.error_code == OUTCOME_UNKNOWN:
+                run.unknown = run.unknown or info
             if not pure:
                 noted_at = note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
             else:
@@ -146,13 +176,9 @@ def _unknown(node: ActionNode, past: StepRecord) -> bool:
     return node.once and past.error is not None and past.error.code == OUTCOME_UNKNOWN
 
 
-def _not_known(node: ActionNode, why: str) -> StepError:
-    return StepError(f"it isn't known whether {node.action.name} took effect: {why}", code=OUTCOME_UNKNOWN)
-
-
 def _cut_off(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
     """The step was under way when the engine died or was stopped, and must not run twice. Raises StepFailed."""
-    info = run.error_info(_not_known(node, "the engine was stopped while it ran"), path)
+    info = run.error_info(not_known(node, _CUT_OFF), path)
     noted_at = note(run, node, path, past.attempt, past.started_at, None, error=info)
     run.unknown = run.unknown or info
     if node.on_error == "continue":
@@ -175,22 +201,9 @@ def _note_interrupted(
         info = ErrorInfo("interrupted", "it was told to end before it began", path)
         note(run, node, path, attempt, started_at, given, error=info, signal=_NOT_BEGUN)
         return
-    info = run.error_info(_not_known(node, "it was cut off while it ran"), path)
+    info = run.error_info(not_known(node, "it was cut off while it ran"), path)
     run.unknown = run.unknown or info
     note(run, node, path, attempt, started_at, given, error=info)
-
-
-async def _its_turn(run: ExecutionRun, node: ActionNode, rate: str, path: str, attempt: int, *, had_one: bool) -> bool:
-    """Wait for the step's turn; false where that is a row's to do."""
-    now = run.services.clock.now()
-    at = run.services.rates.turn(run.flow.id, node.id, rate, now, had_one=had_one)
-    if at - now > LONGEST_SLEEP:
-        note(run, node, path, attempt, now, None, due_at=at, signal=RATE)
-        run.wait_until(at, RATE)
-        return False
-    if at > now:
-        await run.services.clock.sleep((at - now).total_seconds())
-    return True
 
 
 def _until(pause: Pause, started_at: datetime) -> datetime:
@@ -202,7 +215,8 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(node: ActionNode, scope: Scope, *, streams: bool) -> Given:
+def _settings(node: ActionNode, scope: Scope, message: Message | None, *, streams: bool) -> Given:
+    """`message`: the current one, where what the action is given has to be its own."""
     try:
         raw = node.settings.evaluate(scope)
     except ExpressionError as error:
@@ -211,13 +225,21 @@ def _settings(node: ActionNode, scope: Scope, *, streams: bool) -> Given:
     if stream is not None:
         raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
-        return Given(raw, node.action.settings.model_validate(raw))
+        if message is None:
+            return Given(raw, node.action.settings.model_validate(raw))
+        own = Message(_copy(message.body), dict(message.headers), message.attachments)
+        return Given(raw, node.action.settings.model_validate(_copy(raw)), own)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
+
+
+def _copy(value: Any) -> Any:
+    """A JSON value of which nothing is shared."""
+    return msgspec.to_builtins(value, builtin_types=(Decimal,))
 
 
 def _finish(

@@ -1,4 +1,7 @@
-"""Whose turn it is at steps that have a rate. Times are given out; who waits for one is elsewhere."""
+"""Whose turn it is where there is a rate: at a step, or with a credential.
+
+Times are given out; who waits for one is elsewhere.
+"""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,7 +13,7 @@ LONGEST_SLEEP: Final = timedelta(seconds=1)
 
 
 class StepRates:
-    """Spaces what runs at a step evenly, over all executions of its flow in this process.
+    """Spaces what runs at a step evenly, over all executions of its flow in this process; likewise with a credential.
 
     Turns lie in the future, each after the one before: so whoever waits knows its time, and no two have the same.
     """
@@ -18,13 +21,14 @@ class StepRates:
     def __init__(self) -> None:
         self._lines: dict[tuple[str, str], _Line] = {}
 
-    def turn(self, flow_id: str, step_id: str, rate: str, now: datetime, *, had_one: bool) -> datetime:
+    def turn(self, where: str, name: str, rate: str, now: datetime, *, had_one: bool) -> datetime:
         """When it may run: at once, within `LONGEST_SLEEP`, or later; then it comes back at that time.
 
-        `had_one`: it was given a time before, and that has come.
+        `where` and `name` are a flow and its step, or a connector and a credential. `had_one`: it was given a time
+        before, and that has come.
         """
         interval = timedelta(seconds=seconds_each(rate))
-        line = self._lines.setdefault((flow_id, step_id), _Line(now - interval))
+        line = self._lines.setdefault((where, name), _Line(now - interval))
         earliest = max(now, line.last + interval)
         if had_one and earliest - now <= LONGEST_SLEEP:
             line.last = earliest

@@ -15,9 +15,9 @@ from hookline.http import HttpClient, Response
 from hookline.model.access_tokens import TokenSet
 from hookline.model.masking import Hidden
 from hookline.model.secret_values import secret_values
+from hookline.rate_limits import seconds_until
 from hookline.runtime.credentials import Authorized
 from hookline.runtime.outgoing import origin
-from hookline.runtime.retry_after import seconds_after
 
 _SECONDS: Final = 30.0
 _MAX_BYTES: Final = 1_000_000
@@ -61,8 +61,8 @@ async def request_tokens(
     oauth2, value, name = credential.oauth2, credential.value, credential.name
     url = oauth2.token_url_of(value)
     client_id, secret = oauth2.client_of(value)
-    headers, sent = {"Accept": "application/json"}, {**oauth2.token_params, **form}
-    if secret is not None and oauth2.client_auth == "basic":
+    headers, sent = {"Accept": "application/json"}, {**oauth2.token_params_of(value), **form}
+    if secret is not None and oauth2.client_auth_of(value) == "basic":
         # Each part is encoded as in a form first (RFC 6749, 2.3.1); a space so that whoever decodes URLs reads it, too.
         pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
         headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
@@ -141,7 +141,7 @@ class _Answer:
         )
 
     def _fail(self, status: int, error: str) -> NoReturn:
-        after = seconds_after(self._response.headers.get("retry-after"), self._now)
+        after = seconds_until(self._response.headers.get("retry-after"), self._now)
         text = f"{self._start} answered {status}{self._detail(error)}"
         if status == 429:
             raise RateLimited(text, code="oauth2.rate_limited", retry_after=after)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from pydantic import BaseModel
+
+from hookline.errors import StepError
 from hookline.model.access_tokens import TokenSet
 from hookline.oauth2 import OAuth2
 
@@ -24,10 +27,16 @@ class TokenInfo:
     """Why there are none that can be used, with the remedy."""
 
 
-def token_info(name: str, oauth2: OAuth2, tokens: TokenSet | None, problem: str | None, now: datetime) -> TokenInfo:
-    """`problem`: why those that are stored can't be read."""
+def token_info(
+    name: str, oauth2: OAuth2, value: BaseModel, tokens: TokenSet | None, problem: str | None, now: datetime
+) -> TokenInfo:
+    """Of a credential's value and its tokens. `problem`: why those that are stored can't be read."""
     if tokens is None:
-        if "client_credentials" in oauth2.grants:
+        try:
+            by_itself = "client_credentials" in oauth2.grants_of(value)
+        except StepError as error:
+            return TokenInfo("missing", problem=error.message)
+        if by_itself:
             return TokenInfo("on_demand")
         state: TokenState = "missing" if problem is None else "lost"
         return TokenInfo(state, problem=unauthorized(name, problem))

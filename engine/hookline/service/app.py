@@ -25,6 +25,7 @@ from hookline.service.receiving import Receiver
 from hookline.service.refusing import Counts, Record, Refuser
 from hookline.service.responding import Responder
 from hookline.service.resume import Resume
+from hookline.service.subscribed import SubscriptionSecrets
 from hookline.service.verification import CredentialSource
 
 _log: Final = structlog.get_logger("hookline.service")
@@ -39,6 +40,8 @@ class HookParts(Protocol):
     def waiting(self) -> Waiting: ...
     @property
     def credentials(self) -> CredentialSource: ...
+    @property
+    def subscriptions(self) -> SubscriptionSecrets: ...
     @property
     def blobs(self) -> Blobs: ...
     @property
@@ -79,7 +82,12 @@ def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
     """The endpoints of an engine."""
     refuser = Refuser(engine.metrics, engine.refusals)
     receiver = Receiver(
-        credentials=engine.credentials, blobs=engine.blobs, http=engine.http, clock=engine.clock, options=options
+        credentials=engine.credentials,
+        subscriptions=engine.subscriptions,
+        blobs=engine.blobs,
+        http=engine.http,
+        clock=engine.clock,
+        options=options,
     )
     calls = Calls(waiting=engine.waiting, receiver=receiver, sealing=engine.sealing, clock=engine.clock, ids=engine.ids)
     hook = Hook(

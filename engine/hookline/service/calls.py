@@ -15,11 +15,11 @@ from hookline.jsontypes import canonical, encode
 from hookline.model.callback import Call
 from hookline.model.message import Arrival, Message
 from hookline.ports import CallBack, CallbackOutcome, Called, CalledBefore, NotAwaited
+from hookline.runtime.bodies.properties import lenient_query
 from hookline.runtime.sealing import Sealing
 from hookline.runtime.waiting_steps import WaitingStep
 from hookline.scheme import Answer
 from hookline.service import answers, cors
-from hookline.service.bodies.properties import lenient_query
 from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.receiving import Purpose, Receiver, Taken
 from hookline.service.refusing import Seen

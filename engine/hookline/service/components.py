@@ -18,10 +18,21 @@ from hookline.flows.blocks.block import Block
 from hookline.flows.types.result import output_text
 from hookline.jsontypes import encode
 from hookline.model import durations
-from hookline.poll import PollTrigger
+from hookline.options import Choices
 from hookline.quality import level_of
 from hookline.registry import Kind, Registry
-from hookline.trigger import Trigger
+from hookline.trigger import ConnectorTrigger, Trigger
+
+_NO_OPTIONS: Final[Mapping[str, Choices]] = {}
+
+
+class OptionsView(msgspec.Struct, frozen=True):
+    """Choices that the service knows: `POST /api/v1/components/<name>/options/<setting>` gives them."""
+
+    search: bool
+    """They can be searched."""
+    depends_on: list[str]
+    """Other settings on which they depend."""
 
 
 class InputView(msgspec.Struct, frozen=True):
@@ -32,6 +43,8 @@ class InputView(msgspec.Struct, frozen=True):
     required: bool
     default: Any
     description: str
+    options: OptionsView | None = None
+    """Where there are choices for it that the service knows; null where nobody knows any."""
 
 
 class ComponentView(msgspec.Struct, frozen=True):
@@ -65,9 +78,9 @@ def component_views(registry: Registry) -> list[ComponentView]:
     for connector in registry.connectors.values():
         level = level_of(connector)
         parts = [_action(registry, action) for action in connector.actions.values()]
-        parts += [_trigger(registry, registry.triggers[name]) for name in connector.polls]
+        parts += [_trigger(registry, registry.triggers[name]) for name in connector.triggers]
         views += [structs.replace(part, connector=connector.name, quality=level) for part in parts]
-        own.update(connector.polls)
+        own.update(connector.triggers)
     views += [_trigger(registry, trigger) for name, trigger in registry.triggers.items() if name not in own]
     for scheme in registry.schemes.values():
         takes = (scheme.name,) if scheme.credential is not None else ()
@@ -81,8 +94,8 @@ def component_views(registry: Registry) -> list[ComponentView]:
     return sorted(views, key=lambda view: (view.name, view.kind))
 
 
-def inputs(model: type[BaseModel]) -> list[InputView]:
-    """The fields of a model, as whoever writes JSON sees them."""
+def inputs(model: type[BaseModel], options: Mapping[str, Choices] = _NO_OPTIONS) -> list[InputView]:
+    """The fields of a model, as whoever writes JSON sees them. `options`: what knows choices, by field."""
     schema = model.model_json_schema(by_alias=True, schema_generator=durations.FlowJsonSchema)
     definitions = schema.get("$defs", {})
     if "$ref" in schema:  # it is among its own definitions, since some of these hold it
@@ -95,6 +108,7 @@ def inputs(model: type[BaseModel]) -> list[InputView]:
             required=name in required,
             default=field.get("default"),
             description=field.get("description", ""),
+            options=OptionsView(found.searches, found.depends_on) if (found := options.get(name)) else None,
         )
         for name, field in schema.get("properties", {}).items()
     ]
@@ -160,6 +174,7 @@ def _action(registry: Registry, action: Action) -> ComponentView:
         action.settings,
         action.credential_types,
         action.unavailable,
+        action.options,
     )
     known: Mapping[bool | None, str | None] = {True: "yes", False: "no", None: None}
     idempotent = "depends" if callable(action.idempotent) else known[action.idempotent]
@@ -181,7 +196,7 @@ def _block(use: str, block: Block) -> ComponentView:
 
 
 def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
-    poll = trigger if isinstance(trigger, PollTrigger) else None
+    own = trigger if isinstance(trigger, ConnectorTrigger) else None
     return _view(
         registry,
         "trigger",
@@ -189,8 +204,9 @@ def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
         trigger.title,
         trigger.description or trigger.summary,
         trigger.settings,
-        () if poll is None else poll.credential_types,
-        None if poll is None else poll.unavailable,
+        () if own is None else own.credential_types,
+        None if own is None else own.unavailable,
+        _NO_OPTIONS if own is None else own.options,
     )
 
 
@@ -203,6 +219,7 @@ def _view(
     model: type[BaseModel] | None,
     credential_types: Sequence[str] = (),
     unavailable: str | None = None,
+    options: Mapping[str, Choices] = _NO_OPTIONS,
 ) -> ComponentView:
     origin = registry.origin(kind, name)
     return ComponentView(
@@ -211,7 +228,7 @@ def _view(
         title=title,
         description=description,
         plugin=str(origin),
-        inputs=[] if model is None else inputs(model),
+        inputs=[] if model is None else inputs(model, options),
         credential_types=list(credential_types),
         unavailable=unavailable,
     )

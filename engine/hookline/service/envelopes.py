@@ -8,7 +8,7 @@ from hookline.flows.keys import arrival_scope, bounded
 from hookline.ids import Ids
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
-from hookline.service.bodies.properties import lenient_query
+from hookline.runtime.bodies.properties import lenient_query
 from hookline.service.receiving import Taken
 
 

@@ -8,7 +8,7 @@ import msgspec
 from hookline.errors import UnsupportedMedia
 from hookline.model.masking import MASK, Step, without
 from hookline.model.pointer import parts_of
-from hookline.service.bodies.received import Received
+from hookline.runtime.bodies.received import Received
 
 
 class Masks(msgspec.Struct, frozen=True):

@@ -20,17 +20,18 @@ from hookline.http import HttpClient
 from hookline.model.webhook import RequestSettings
 from hookline.ports import Blobs
 from hookline.runtime.aside import Aside
+from hookline.runtime.bodies.media import QUERY, check_media, read_media
+from hookline.runtime.bodies.received import Received
 from hookline.scheme import Answer, SignedRequest, Verified
 from hookline.service.bodies.codings import content_codings
-from hookline.service.bodies.media import QUERY, check_media, read_media
 from hookline.service.bodies.reader import BodyReader, Limits
-from hookline.service.bodies.received import Received
 from hookline.service.clients import Address, Clients, ForwardedHeader, Networks, check_address
 from hookline.service.exchange import HookRequest
 from hookline.service.methods import allow
 from hookline.service.refusing import Beginning, Seen
 from hookline.service.request_headers import Headers
 from hookline.service.staging import Staged, stage
+from hookline.service.subscribed import SubscriptionSecrets, subscribed
 from hookline.service.uploads import Room, Uploads
 from hookline.service.verification import CredentialSource, Verification, Verifier, masks_of
 from hookline.service.wire import Wire
@@ -103,9 +104,17 @@ class Receiver:
     """Receives requests. One for each server; it keeps the rates of clients, a bounded number."""
 
     def __init__(
-        self, *, credentials: CredentialSource, blobs: Blobs, http: HttpClient, clock: Clock, options: HookOptions
+        self,
+        *,
+        credentials: CredentialSource,
+        subscriptions: SubscriptionSecrets,
+        blobs: Blobs,
+        http: HttpClient,
+        clock: Clock,
+        options: HookOptions,
     ) -> None:
         self._credentials = credentials
+        self._subscriptions = subscriptions
         self._blobs = blobs
         self._stored = Room(options.max_file_total or 10 * options.max_file)
         self._held = Room(options.max_body_total or 50 * options.max_body)
@@ -152,7 +161,7 @@ class Receiver:
         seen.wire = wire = Wire(source, limit, self._clock, options.read_timeout, options.max_request_time)
         try:
             check_address(settings, sender)
-            verification = self._open(purpose, request, headers, received_at)
+            verification = await self._open(purpose, request, headers, received_at)
         except NotVerified:
             await _hear_out(wire, purpose.verifier)
             raise
@@ -210,7 +219,7 @@ class Receiver:
         self._clients.check_rate(purpose.name, purpose.settings, sender, self._clock.monotonic())
         return sender
 
-    def _open(
+    async def _open(
         self, purpose: Purpose, request: HookRequest, headers: Headers, received_at: datetime
     ) -> Verification | None:
         scheme = purpose.verifier.scheme
@@ -220,7 +229,10 @@ class Receiver:
         if request.query:
             url += "?" + request.query.decode("latin-1")
         signed = SignedRequest(request.method, url, headers.received, received_at, self._http)
-        return Verification(purpose.flow.id, scheme, purpose.verifier, signed, self._credentials)
+        credentials = self._credentials
+        if purpose.verifier is purpose.flow.trigger and purpose.flow.trigger.subscribes is not None:
+            credentials = await subscribed(purpose.flow, self._subscriptions)
+        return Verification(purpose.flow.id, scheme, purpose.verifier, signed, credentials)
 
 
 def _parameters(query: bytes) -> set[str]:

@@ -9,7 +9,7 @@ from hookline.errors import NotVerified, RequestRefused
 from hookline.jsontypes import decode, encode
 from hookline.model.refused import BODY_KEPT
 from hookline.model.webhook import RequestSettings
-from hookline.service.bodies.received import Received
+from hookline.runtime.bodies.received import Received
 from hookline.service.exchange import HookReply, HookRequest, SenderGone
 from hookline.service.masking import Masks
 from hookline.service.problems import refusal

@@ -105,7 +105,7 @@ def sign(
 
 
 def credential_of(flow: CompiledFlow, get: Callable[[str], tuple[str, BaseModel]]) -> BaseModel | None:
-    """The credential with which a flow's sender is verified. Raises CredentialError."""
+    """The credential that a flow names to verify its sender. Raises CredentialError."""
     scheme, name = flow.trigger.scheme, flow.trigger.credential
     if scheme is None or scheme.credential is None or name is None:
         return None

@@ -13,6 +13,8 @@ from hookline.service.masking import Masks
 _log: Final = structlog.get_logger("hookline.service")
 _RETRY_AFTER: Final = 60.0
 """Seconds. What is missing is put right by an operator, or by another server."""
+_SOON: Final = 5.0
+"""Seconds after which a provider has told the secret that it was making."""
 
 T = TypeVar("T")
 
@@ -23,6 +25,27 @@ class CredentialSource(Protocol):
     def get(self, name: str) -> tuple[str, BaseModel]:
         """The type's name and the value. Raises CredentialError."""
         ...
+
+
+class SubscriptionCredential:
+    """A `CredentialSource` of a flow that has subscribed: whatever is asked for, it is by what its provider signs."""
+
+    __slots__ = ("error", "type", "unsettled", "value")
+
+    def __init__(
+        self, type: str, value: BaseModel | None, *, unsettled: bool = False, error: CredentialError | None = None
+    ) -> None:
+        """`unsettled`: the provider is just making its secret, so that what doesn't hold may hold soon."""
+        self.type = type
+        self.value = value
+        self.unsettled = unsettled
+        self.error = error
+
+    def get(self, name: str) -> tuple[str, BaseModel]:
+        """See `CredentialSource`."""
+        if self.error is not None or self.value is None:
+            raise self.error or CredentialError("there is no secret to verify by")
+        return self.type, self.value
 
 
 class Verifier(Protocol):
@@ -47,7 +70,7 @@ def masks_of(verifier: Verifier) -> Masks:
 class Verification:
     """Judges one request. Every way of failing to hold gives the same NotVerified, so that it tells nothing."""
 
-    __slots__ = ("_check", "_flow_id", "_scheme", "masks", "reads_body")
+    __slots__ = ("_check", "_flow_id", "_scheme", "_unsettled", "masks", "reads_body")
 
     def __init__(
         self,
@@ -60,7 +83,10 @@ class Verification:
         """Raises NotVerified where the headers show it already, and CannotVerify."""
         self._flow_id = flow_id
         self._scheme = scheme
-        credential = self._credential(verifier.credential, credentials)
+        own = isinstance(credentials, SubscriptionCredential)
+        self._unsettled = isinstance(credentials, SubscriptionCredential) and credentials.unsettled
+        # A trigger that has subscribed names the credential that it subscribes with, and none to verify by.
+        credential = self._credential(self._scheme.name if own else verifier.credential, credentials)
         self.reads_body = scheme.reads_body
         self.masks = self._guard(lambda: masks_of(verifier))
         self._check = self._guard(lambda: scheme.open(request, credential, verifier.scheme_settings))
@@ -103,6 +129,8 @@ class Verification:
 
     def _fail(self, error: Exception) -> NoReturn:
         where = {"flow": self._flow_id, "scheme": self._scheme.name}
+        if isinstance(error, NotVerified) and self._unsettled:
+            error = CannotVerify(f"the provider's secret isn't known yet: {error.message}", retry_after=_SOON)
         if isinstance(error, NotVerified):
             _log.debug("hook.not_verified", reason=error.message, **where)
             raise _because(NotVerified(), error.message) from None

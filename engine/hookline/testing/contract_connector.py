@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, TypeAlias
 
 import pytest
 
@@ -15,8 +16,9 @@ from hookline.http import Response
 from hookline.jsontypes import encode
 from hookline.model.secret_values import secret_values
 from hookline.quality import Level, lacking
-from hookline.testing.fake_http import Failing, FakeHttp, NotRecorded
-from hookline.testing.harness import Harness, plugin_of
+from hookline.runtime.resources import EngineResources
+from hookline.testing.fake_http import Answered, Asked, Failing, FakeHttp, NotRecorded
+from hookline.testing.harness import SUBSCRIPTION_SECRET, Harness, plugin_of
 
 _FAILURES = (
     AuthExpired("no", code="http.401"),
@@ -25,6 +27,7 @@ _FAILURES = (
     StepError("gone", code="http.404"),
 )
 _LONG = 5.0
+_Run: TypeAlias = Callable[[], Awaitable[Any]]
 #: How codes begin that aren't a connector's own: those of `ctx.http`, and of the engine.
 _ENGINES = ("http.", "step.", "engine.", "connector.", "oauth.")
 
@@ -34,7 +37,7 @@ class ConnectorContract:
 
     connector: ClassVar[Connector]
     calls: ClassVar[Mapping[str, Mapping[str, Any]]]
-    """For each action and each poll, by its full name, settings with which it runs."""
+    """For each action and each trigger, by its full name, settings with which it runs."""
     credential: ClassVar[Mapping[str, Any] | None] = None
     """Values of the connector's credential."""
     level: ClassVar[Level] = "silver"
@@ -45,7 +48,7 @@ class ConnectorContract:
 
     @pytest.fixture
     async def harness(self) -> AsyncIterator[Harness]:
-        """Runs the connector's actions and polls."""
+        """Runs the connector's actions and triggers."""
         harness = Harness(discover(extra_plugins=[plugin_of(self.connector)], found=_engine_plugins()))
         yield harness
         await harness.close()
@@ -54,9 +57,9 @@ class ConnectorContract:
         missing = [f"{rule.code} ({rule.level}): {text}" for rule, text in lacking(self.connector, self.level)]
         assert missing == []
 
-    def test_there_is_a_call_of_each_action_and_each_poll(self) -> None:
+    def test_there_is_a_call_of_each_action_and_each_trigger(self) -> None:
         named = {action.name for action in self.connector.actions.values()}
-        named |= {poll.name for poll in self.connector.polls.values()}
+        named |= {trigger.name for trigger in self.connector.triggers.values()}
         assert set(self.calls) == named
 
     def test_its_example_is_a_flow_without_mistakes(self) -> None:
@@ -77,27 +80,49 @@ class ConnectorContract:
     async def test_it_gives_what_it_should_and_no_secret(self, harness: Harness) -> None:
         assert isinstance(harness.http, FakeHttp)
         self.answers(harness.http)
-        for name in self.calls:
-            self._check_hidden(repr(await self._run(harness, name)), harness)
+        for name, run in (await self._runs(harness)).items():
+            self._check_hidden(repr(await run()), harness, name)
+
+    async def test_what_is_gone_already_is_unsubscribed(self, harness: Harness) -> None:
+        if not self.connector.webhooks:
+            pytest.skip("it subscribes to nothing")
+        known = await self._known(harness)
+        harness.http = _Gone()
+        for name in self.connector.webhooks:
+            await harness.run_unsubscribe(name, known[name], credential=self.credential)
+
+    async def test_of_what_it_subscribes_to_it_keeps_no_secret_and_finds_it_again(self, harness: Harness) -> None:
+        if not self.connector.webhooks:
+            pytest.skip("it subscribes to nothing")
+        for name, known in (await self._known(harness)).items():
+            shown = repr(known)
+            assert SUBSCRIPTION_SECRET not in shown, f"{name}: the id of its Subscription holds the secret"
+            harness.http = FakeHttp()
+            self.answers(harness.http)
+            again = await harness.run_subscribe(name, known=known, credential=self.credential, **self.calls[name])
+            assert again.id == known, f"{name}: subscribed again, it is another one"
 
     @pytest.mark.parametrize("failure", _FAILURES, ids=lambda failure: failure.error_code)
     async def test_its_errors_are_of_the_tree_and_show_no_secret(self, harness: Harness, failure: StepError) -> None:
+        runs = await self._runs(harness)
         harness.http = Failing(failure)
-        for name in self.calls:
-            await self._fails_well(harness, name)
+        for name, run in runs.items():
+            await self._fails_well(harness, name, run)
 
     @pytest.mark.parametrize("content", [b"", b"<html>", b"null", b"[]", b"{}", b'"text"'], ids=repr)
     async def test_an_answer_that_it_does_not_expect_is_no_defect(self, harness: Harness, content: bytes) -> None:
+        runs = await self._runs(harness)
         harness.http = _Says(content)
-        for name in self.calls:
-            await self._fails_well(harness, name)
+        for name, run in runs.items():
+            await self._fails_well(harness, name, run)
 
     async def test_cancellation_passes_and_no_task_is_left_behind(self, harness: Harness) -> None:
+        runs = await self._runs(harness)
         harness.http = http = _Hangs()
-        for name in self.calls:
+        for name, run in runs.items():
             before = asyncio.all_tasks()
             http.asked.clear()
-            running = asyncio.create_task(self._run(harness, name))
+            running = asyncio.ensure_future(run())
             asked = asyncio.create_task(http.asked.wait())
             await asyncio.wait((running, asked), timeout=_LONG, return_when=asyncio.FIRST_COMPLETED)
             running.cancel()
@@ -106,18 +131,47 @@ class ConnectorContract:
             assert running.done(), f"{name} goes on although it was cancelled"
             # One that asks nothing has ended before.
             assert running.cancelled() or not http.asked.is_set(), f"{name} takes its cancellation for something else"
+            # What is kept open may go on until it is closed.
+            await harness.resources.close()
+            harness.resources = EngineResources()
             left = {task for task in asyncio.all_tasks() - before if not task.done()}
             assert left == set(), f"{name} left tasks behind"
 
-    async def _run(self, harness: Harness, name: str) -> Any:
-        settings = self.calls[name]
-        if name in {poll.name for poll in self.connector.polls.values()}:
-            return await harness.run_poll(name, credential=self.credential, **settings)
-        return await harness.run_action(name, credential=self.credential, with_=settings)
+    async def _runs(self, harness: Harness) -> Mapping[str, _Run]:
+        """Whatever can be run of it, under its name."""
+        runs: dict[str, _Run] = {}
+        known = await self._known(harness) if self.connector.webhooks else {}
+        for name, settings in self.calls.items():
+            if name in self.connector.webhooks:
+                runs[name] = partial(harness.run_subscribe, name, credential=self.credential, **settings)
+                unsubscribe = partial(harness.run_unsubscribe, name, known[name], credential=self.credential)
+                runs[f"{name}, unsubscribing"] = unsubscribe
+                if self.connector.webhooks[name].renew is not None:
+                    renew = partial(harness.run_renew, name, known[name], credential=self.credential)
+                    runs[f"{name}, renewing"] = renew
+            elif name in {consumer.name for consumer in self.connector.consumers.values()}:
+                # That it listens is all there is, where nobody sends anything.
+                listen = partial(harness.run_consumer, name, 0, credential=self.credential, timeout=_LONG, **settings)
+                runs[name] = listen
+            elif name in {poll.name for poll in self.connector.polls.values()}:
+                runs[name] = partial(harness.run_poll, name, credential=self.credential, **settings)
+            else:
+                runs[name] = partial(harness.run_action, name, credential=self.credential, with_=settings)
+        return runs
 
-    async def _fails_well(self, harness: Harness, name: str) -> None:
+    async def _known(self, harness: Harness) -> Mapping[str, Any]:
+        """What its triggers give once they have subscribed, by their names."""
+        before, known = harness.http, {}
+        for name in self.connector.webhooks:
+            harness.http = http = FakeHttp()
+            self.answers(http)
+            known[name] = (await harness.run_subscribe(name, credential=self.credential, **self.calls[name])).id
+        harness.http = before
+        return known
+
+    async def _fails_well(self, harness: Harness, name: str, run: _Run) -> None:
         try:
-            given = repr(await self._run(harness, name))
+            given = repr(await run())
         except NotRecorded:
             raise
         except HooklineError as error:
@@ -125,7 +179,7 @@ class ConnectorContract:
             self._check_listed(name, error)
         except Exception as error:  # noqa: BLE001 - whatever else it raises is what this looks for
             pytest.fail(f"{name} raised {type(error).__name__}, which is no error of hookline.api: {error}")
-        self._check_hidden(given, harness)
+        self._check_hidden(given, harness, name)
 
     def _check_listed(self, name: str, error: HooklineError) -> None:
         listed = self.connector.errors
@@ -136,15 +190,15 @@ class ConnectorContract:
             f"{name} raised {error.error_code}, which Connector(errors=…) doesn't list"
         )
 
-    def _check_hidden(self, given: str, harness: Harness) -> None:
+    def _check_hidden(self, given: str, harness: Harness, name: str) -> None:
         if self.connector.credential is None or self.credential is None:
             return
         value = self.connector.credential.model_validate(self.credential)
         logged = repr(getattr(harness.log, "lines", ""))
         tokens = [] if harness.tokens is None else harness.tokens.given
         for secret in (*secret_values(value), *tokens):
-            assert secret not in given, "a secret is in what it gives or raises"
-            assert secret not in logged, "a secret is in what it logs"
+            assert secret not in given, f"{name}: a secret is in what it gives or raises"
+            assert secret not in logged, f"{name}: a secret is in what it logs"
 
 
 def _engine_plugins() -> Any:
@@ -165,6 +219,13 @@ class _Says(FakeHttp):
 
     async def request(self, method: str, url: str, **options: Any) -> Response:
         return Response(200, {}, self._content)
+
+
+class _Gone(FakeHttp):
+    """Knows nothing of what it is asked for."""
+
+    async def _answer(self, asked: Asked, method: str, url: str, options: Mapping[str, Any]) -> Answered:
+        return Answered(404, {"content-type": "application/json"}, "{}")
 
 
 class _Hangs(FakeHttp):

@@ -14,6 +14,7 @@ from hookline.http import HttpClient, Response, StreamedResponse, status_error
 from hookline.jsontypes import JsonValue, decode, encode
 from hookline.model.masking import Hidden
 from hookline.runtime.outgoing import outgoing
+from hookline.runtime.system_clock import SystemClock
 
 #: Headers of responses that are of the moment, or a secret.
 _DROPPED = frozenset({"set-cookie", "date", "server", "connection", "content-encoding", "transfer-encoding"})
@@ -63,6 +64,7 @@ class FakeHttp:
         self._entries: list[Entry] = []
         self._given: dict[Asked, int] = {}
         self._hidden = Hidden()
+        self._clock = SystemClock()
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Show these values nowhere."""
@@ -88,7 +90,7 @@ class FakeHttp:
 
     async def request(self, method: str, url: str, **options: Any) -> Response:
         """See `HttpClient`."""
-        raises = options.pop("raise_for_status", True)
+        raises, limits = options.pop("raise_for_status", True), options.pop("rate_limits", None)
         asked = self._asked(method, url, options)
         self.requests.append(asked)
         response = (await self._answer(asked, method, url, options)).response()
@@ -96,7 +98,9 @@ class FakeHttp:
             raise status_error(
                 response.status,
                 f"{method} {asked.url} answered {response.status}: {self._hidden.text(response.text)[:500]}",
-                _seconds(response.headers.get("retry-after")),
+                {name.lower(): value for name, value in response.headers.items()},
+                self._clock.now(),
+                limits,
             )
         return response
 
@@ -190,10 +194,6 @@ class _Whole:
 
     async def read(self) -> Response:
         return self._response
-
-
-def _seconds(value: str | None) -> float | None:
-    return float(value) if value is not None and value.isdigit() else None
 
 
 class Failing(FakeHttp):

@@ -1,28 +1,42 @@
-"""Running one action or one poll of a plugin, without an engine."""
+"""Running one action or one trigger of a plugin, without an engine."""
 
+import asyncio
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
 from hookline.connector import Connector, Context, Reply
+from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
 from hookline.errors import ConfigError, StepError
 from hookline.flow_values import check_key, packed
+from hookline.flows.types.promise import broken
 from hookline.http import HttpClient
 from hookline.ids import idempotency_key
 from hookline.jsontypes import JsonValue
-from hookline.model.message import Message
+from hookline.model.consume import ConsumeSettings
+from hookline.model.message import Attachment, Message
 from hookline.model.secret_values import secret_values
 from hookline.nearest import did_you_mean
 from hookline.poll import Item, PollContext, Polled
 from hookline.registry import Registry
+from hookline.runtime.aside import Aside
+from hookline.runtime.bodies.payload import PayloadReader
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import normal, to_json
+from hookline.subscription import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.testing.clock import ManualClock
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.fake_tokens import TOKEN, FakeTokens
+
+SUBSCRIPTION_URL: Final = "https://hooks.example.com/hook/flow"
+"""Where subscriptions are for."""
+SUBSCRIPTION_SECRET: Final = "0123456789abcdef" * 4
+"""With what the provider is to sign; empty where it makes the secret."""
 
 
 class MemoryState:
@@ -77,24 +91,39 @@ class Ran:
     """What it gave in place of a result, such as `PASS`, a `Pause` or a `Count`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Came:
+    """A message of a broker, as the flow sees it."""
+
+    body: Any = None
+    id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attachments: tuple[Attachment, ...] = ()
+
+
 class Harness:
-    """Runs the actions and polls of installed plugins, with parts that a test can look into."""
+    """Runs the actions and triggers of installed plugins, with parts that a test can look into."""
 
     def __init__(self, registry: Registry, http: HttpClient | None = None) -> None:
         """`registry`: what `discover` gives. `http`: a `FakeHttp` by default."""
         self.registry = registry
         self.http = http if http is not None else FakeHttp()
         self.clock = ManualClock()
+        self.step_id = "step"
+        """The step that runs actions: with another one, `ctx.idempotency_key` is another."""
         self.state = MemoryState()
         self.log = ListLog()
         self.resources = EngineResources()
         self.tokens: FakeTokens | None = None
         """What gave the last action or poll its access tokens; None where its connector has no OAuth 2."""
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-harness-")
+        self.files_root = Path(self._folder.name) / "files"
+        """The folder of actions that read and write files."""
+        self.files_root.mkdir()
         factory = registry.blob_stores.get("file")
         if factory is None:
             raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
-        self.blobs = factory(f"file://{self._folder.name}", clock=self.clock)
+        self.blobs = factory(f"file://{self._folder.name}/blobs", clock=self.clock)
 
     async def run_action(
         self,
@@ -130,17 +159,20 @@ class Harness:
                 blobs=self.blobs,
                 log=self.log,
                 execution_id="execution",
-                step_id="step",
+                step_id=self.step_id,
                 attempt=1,
-                idempotency_key=idempotency_key("execution", "step"),
+                idempotency_key=idempotency_key("execution", self.step_id),
                 state=self.state,
                 resources=self.resources,
+                files_root=self.files_root,
                 tokens=self._tokens(action.credential, value, access_token),
             )
         returned = action.run(**arguments)
         if hasattr(returned, "__aiter__"):
             return Ran([to_json(item) async for item in returned])
         returned = await returned
+        if (wrong := broken(action.returns, returned)) is not None:
+            raise TypeError(f"{name} doesn't give what it says: {wrong}")
         if hasattr(returned, "__aiter__"):
             return Ran([to_json(item) async for item in returned])
         given = normal(returned)
@@ -177,6 +209,7 @@ class Harness:
                 blobs=self.blobs,
                 log=self.log,
                 resources=self.resources,
+                files_root=self.files_root,
                 flow_id="flow",
                 now=self.clock.now(),
                 tokens=self._tokens(poll.credential, value, access_token),
@@ -188,6 +221,139 @@ class Harness:
             raise StepError(f"{name} gave {type(polled).__name__}, and no Polled", code="connector.defect")
         items = [Item(one.id, to_json(one.body), one.headers, one.attachments) for one in polled.items]
         return Polled(items, to_json(polled.cursor, "cursor"), polled.more)
+
+    async def run_subscribe(
+        self,
+        name: str,
+        /,
+        *,
+        known: Any = None,
+        credential: Mapping[str, Any] | BaseModel | None = None,
+        **settings: Any,
+    ) -> Subscription:
+        """Let a trigger subscribe, for `SUBSCRIPTION_URL` and with `SUBSCRIPTION_SECRET`. Raises as an action does.
+
+        `known`: the `id` of the Subscription that it gave before.
+        """
+        trigger = self._webhook(name)
+        arguments = trigger.arguments(settings)
+        if trigger.subscribe is None:
+            raise ConfigError(f"{name} has no function that subscribes")
+        context = self._subscription(trigger, credential, known)
+        return self._subscribed(name, await trigger.subscribe(context, **arguments))
+
+    async def run_unsubscribe(
+        self, name: str, known: Any, /, *, credential: Mapping[str, Any] | BaseModel | None = None
+    ) -> None:
+        """Let a trigger remove the subscription with the `id` that it gave. Raises as an action does."""
+        trigger = self._webhook(name)
+        if trigger.unsubscribe is None:
+            raise ConfigError(f"{name} has no function that unsubscribes")
+        await trigger.unsubscribe(self._subscription(trigger, credential, known))
+
+    async def run_renew(
+        self, name: str, known: Any, /, *, credential: Mapping[str, Any] | BaseModel | None = None
+    ) -> Subscription | None:
+        """Let a trigger look after the subscription with the `id` that it gave; None where it is gone."""
+        trigger = self._webhook(name)
+        if trigger.renew is None:
+            raise ConfigError(f"{name} has no function that renews")
+        given = await trigger.renew(self._subscription(trigger, credential, known))
+        return None if given is None else self._subscribed(name, given)
+
+    def _webhook(self, name: str) -> WebhookTrigger:
+        trigger = self.registry.triggers.get(name)
+        if not isinstance(trigger, WebhookTrigger):
+            raise ConfigError(
+                f"there is no trigger {name!r} that subscribes ({did_you_mean(name, self.registry.triggers)})"
+            )
+        return trigger
+
+    def _subscription(
+        self, trigger: WebhookTrigger, credential: Mapping[str, Any] | BaseModel | None, known: Any
+    ) -> SubscriptionContext[Any]:
+        return SubscriptionContext(
+            credential=self._credential(trigger.credential, credential),
+            http=self.http,
+            log=self.log,
+            resources=self.resources,
+            flow_id="flow",
+            url=SUBSCRIPTION_URL,
+            secret="" if trigger.gives_secret else SUBSCRIPTION_SECRET,
+            known=to_json(known),
+            now=self.clock.now(),
+        )
+
+    def _subscribed(self, name: str, given: Any) -> Subscription:
+        if not isinstance(given, Subscription):
+            raise StepError(f"{name} gave {type(given).__name__}, and no Subscription", code="connector.defect")
+        return replace(given, id=to_json(given.id, "the id of its Subscription"))
+
+    async def run_consumer(
+        self,
+        name: str,
+        count: int,
+        /,
+        *,
+        credential: Mapping[str, Any] | BaseModel | None = None,
+        refuse: str | None = None,
+        timeout: float = 30.0,
+        **settings: Any,
+    ) -> list[Came]:
+        """Let a trigger listen to its broker until it has given so many messages; each is acknowledged.
+
+        With a `count` of 0 it ends once it listens. `refuse` says why a flow refuses them all. Raises what the trigger
+        raises, and TimeoutError after so many seconds.
+        """
+        trigger = self.registry.triggers.get(name)
+        if not isinstance(trigger, ConsumeTrigger) or trigger.run is None:
+            raise ConfigError(f"no trigger {name!r} consumes ({did_you_mean(name, self.registry.triggers)})")
+        given = trigger.settings.model_validate(settings)
+        arguments = trigger.arguments(given)
+        listening = asyncio.Event()
+        if "ctx" in trigger.leading:
+            arguments["ctx"] = ConsumeContext(
+                credential=self._credential(trigger.credential, credential),
+                http=self.http,
+                blobs=self.blobs,
+                log=self.log,
+                resources=self.resources,
+                flow_id="flow",
+                prefetch=given.prefetch,
+                listening=listening.set,
+            )
+        taking = asyncio.create_task(self._take(trigger.run(**arguments), given, count, refuse))
+        waiting = asyncio.create_task(listening.wait())
+        try:
+            waited = {taking, waiting} if count == 0 else {taking}
+            await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                return taking.result()
+            if listening.is_set() and count == 0:
+                return []
+            raise TimeoutError(f"{name} has given fewer than {count} messages in {timeout:g} s")
+        finally:
+            taking.cancel()
+            waiting.cancel()
+            await asyncio.wait((taking, waiting))
+
+    async def _take(
+        self, deliveries: AsyncIterator[Any], settings: ConsumeSettings, count: int, refuse: str | None
+    ) -> list[Came]:
+        reader = PayloadReader(self.blobs, Aside(), settings.body, settings.numbers == "exact", settings.max_body)
+        found: list[Came] = []
+        async with aclosing(cast("AsyncGenerator[Any, None]", deliveries)) as coming:
+            async for delivery in coming:
+                if not isinstance(delivery, Delivery):
+                    raise StepError(f"it yielded {type(delivery).__name__}, and no Delivery", code="connector.defect")
+                found.append(await _came(delivery, reader))
+                if refuse is not None and delivery.refused is not None:
+                    await delivery.refused(refuse)
+                elif delivery.accepted is not None:
+                    await delivery.accepted()
+                if len(found) >= count > 0:
+                    return found
+        raise StepError("it ended, and is to yield for as long as it is connected", code="connector.defect")
 
     def _credential(
         self, model: type[BaseModel] | None, given: Mapping[str, Any] | BaseModel | None
@@ -214,6 +380,14 @@ class Harness:
         await self.resources.close()
         await self.blobs.close()
         self._folder.cleanup()
+
+
+async def _came(delivery: Delivery, reader: PayloadReader) -> Came:
+    headers = {str(key).lower(): str(value) for key, value in delivery.headers.items()}
+    if not isinstance(delivery.body, Payload):
+        return Came(to_json(delivery.body), delivery.id, headers, delivery.attachments)
+    received = await reader.read(delivery.body)
+    return Came(received.body, delivery.id, headers, (*delivery.attachments, *received.attachments))
 
 
 def plugin_of(connector: Connector) -> object:

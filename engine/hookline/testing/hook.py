@@ -12,6 +12,7 @@ from hookline.errors import AuthorizationUnknown, CredentialError, FlowUnknown, 
 from hookline.flows.body_schema import BodySchema
 from hookline.flows.compiled import CompiledFlow, CompiledTrigger
 from hookline.flows.keys import Key
+from hookline.flows.subscribing import verifying
 from hookline.http import HttpClient
 from hookline.ids import Ids
 from hookline.model.execution import Execution, StepRecord
@@ -86,6 +87,23 @@ class NoHistory:
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
         """No entries."""
         return ()
+
+
+class MemorySubscriptions:
+    """What flows have subscribed to, in dictionaries."""
+
+    def __init__(self) -> None:
+        self.secrets: dict[str, list[str]] = {}
+        """Of each flow those by which it verifies."""
+        self.unsettled: set[str] = set()
+        """The flows whose provider is just making its secret."""
+
+    async def verifying(self, flow: CompiledFlow) -> tuple[BaseModel | None, bool]:
+        """See `Subscriptions`."""
+        subscribes, scheme = flow.trigger.subscribes, flow.trigger.scheme
+        if subscribes is None or scheme is None or flow.id not in self.secrets:
+            raise CredentialError(f"flow {flow.id!r} is not subscribed")
+        return verifying(subscribes.trigger, scheme, self.secrets[flow.id]), flow.id in self.unsettled
 
 
 class MemoryBlobs:
@@ -270,6 +288,7 @@ class HookOverMemory:
         self.ids = Ids(self.clock)
         self.metrics = CountedRefusals()
         self.credentials = MemoryCredentials(credentials or {})
+        self.subscriptions = MemorySubscriptions()
         self.http = http
         self.options = options or HookOptions("https://hooks.example")
         self.replies = Replies()

@@ -108,7 +108,7 @@ def run_flow(pytestconfig: pytest.Config) -> RunFlow:
 
 @pytest.fixture
 async def harness(pytestconfig: pytest.Config) -> AsyncIterator[Harness]:
-    """Runs actions and polls of what is installed: `await harness.run_action("acme.create_order", sku="a")`.
+    """Runs actions and triggers of what is installed: `await harness.run_action("acme.create_order", sku="a")`.
 
     Its `http` answers what it is told; a test may put a cassette in its place.
     """

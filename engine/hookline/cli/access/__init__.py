@@ -10,7 +10,8 @@ from typing import Protocol
 
 import aiohttp
 
-from hookline.cli.access.credentials import CredentialAccess, LocalCredentials, RemoteCredentials
+from hookline.cli.access.components import ComponentAccess, LocalComponents, RemoteComponents
+from hookline.cli.access.credentials import CredentialAccess, RemoteCredentials
 from hookline.cli.access.executions import ExecutionAccess, LocalExecutions, RemoteExecutions
 from hookline.cli.access.flow_values import FlowValuesAccess, LocalFlowValues, RemoteFlowValues
 from hookline.cli.access.flows import FlowAccess, LocalFlows, RemoteFlows
@@ -30,6 +31,7 @@ class Access(
     FlowAccess,
     FlowValuesAccess,
     CredentialAccess,
+    ComponentAccess,
     RefusedAccess,
     StorageAccess,
     Protocol,
@@ -38,13 +40,20 @@ class Access(
 
 
 class _LocalAccess(
-    LocalExecutions, LocalRepairs, LocalFlows, LocalFlowValues, LocalCredentials, LocalRefused, LocalStorage
+    LocalExecutions, LocalRepairs, LocalFlows, LocalFlowValues, LocalComponents, LocalRefused, LocalStorage
 ):
     """Without a server."""
 
 
 class _RemoteAccess(
-    RemoteExecutions, RemoteRepairs, RemoteFlows, RemoteFlowValues, RemoteCredentials, RemoteRefused, RemoteStorage
+    RemoteExecutions,
+    RemoteRepairs,
+    RemoteFlows,
+    RemoteFlowValues,
+    RemoteCredentials,
+    RemoteComponents,
+    RemoteRefused,
+    RemoteStorage,
 ):
     """Through a running server's admin API."""
 

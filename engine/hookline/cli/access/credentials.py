@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -18,9 +18,13 @@ from hookline.runtime.credentials import Credentials
 from hookline.runtime.egress import Egress
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.resources import EngineResources
+from hookline.runtime.subscriptions import Subscriptions
 from hookline.runtime.verifying import verify
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
 from hookline.service.views.credentials import authorization_view, credential_view, verdict_view
+
+_TOKENS_GRACE: Final = 10.0
+"""Seconds that a renewal has to end in, which a verification has begun."""
 
 
 class CredentialAccess(Protocol):
@@ -91,7 +95,7 @@ class LocalCredentials(Local):
             )
             verdict = await asked
         finally:
-            await tokens.close()
+            await tokens.close(_TOKENS_GRACE)
             await resources.close()
             await http.close()
         return as_json(verdict_view(verdict))
@@ -122,7 +126,12 @@ class LocalCredentials(Local):
             return Signed("none", [], message.body)
         await self._credentials.load()
         # Whoever can read the database and its key has the secret already.
-        credential = credential_of(flow, self._credentials.get)
+        if flow.trigger.subscribes is not None:
+            subscriptions = Subscriptions(self._store, self._vault, self._clock)
+            await subscriptions.load()
+            credential, _ = await subscriptions.verifying(flow)
+        else:
+            credential = credential_of(flow, self._credentials.get)
         return sign(scheme, credential, chosen, message, hook_url("", flow_id, message), self._clock.now())
 
     @cached_property

@@ -71,7 +71,7 @@ def output_text(action: Action) -> str:
         texts.append("the new number")
     if any(issubclass(kind, Reply) for kind in kinds):
         texts.append("a body, and what else stands beside it")
-    rest = [each for each in _members(action.returns) if not _directs(each)]
+    rest = [each for each in members(action.returns) if not _directs(each)]
     if rest:
         texts.append(" | ".join(dict.fromkeys(described(from_annotation(each)) for each in rest)))
     return " or ".join(texts)
@@ -85,7 +85,7 @@ def _directs(annotation: Any) -> bool:
 def result_classes(annotation: Any) -> list[type]:
     """The classes that a result may be of; none where one of them isn't known."""
     found: list[type] = []
-    for each in _members(annotation):
+    for each in members(annotation):
         origin = typing.get_origin(each) or each
         if not isinstance(origin, type) or origin is object:
             return []
@@ -93,10 +93,11 @@ def result_classes(annotation: Any) -> list[type]:
     return found
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:
+def members(annotation: Any) -> tuple[Any, ...]:
+    """The parts of a union; of anything else, itself."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
-        return _members(typing.get_args(annotation)[0])
+        return members(typing.get_args(annotation)[0])
     if origin in (typing.Union, types.UnionType):
-        return tuple(inner for each in typing.get_args(annotation) for inner in _members(each))
+        return tuple(inner for each in typing.get_args(annotation) for inner in members(each))
     return (annotation,)

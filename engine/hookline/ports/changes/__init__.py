@@ -34,6 +34,7 @@ from hookline.ports.changes.flows import Added, AddState, NotANumber, OverrideSt
 from hookline.ports.changes.items import Conclude, DropEntries, Proceed
 from hookline.ports.changes.purging import ForgetKeys, ForgetVersions, Purge
 from hookline.ports.changes.refused import Refuse
+from hookline.ports.changes.subscriptions import RewrapSubscription, SetSubscription
 
 Change: TypeAlias = (
     Accept
@@ -69,6 +70,8 @@ Change: TypeAlias = (
     | SetState
     | AddState
     | SetCursor
+    | SetSubscription
+    | RewrapSubscription
     | Rebind
     | OverrideState
     | Purge

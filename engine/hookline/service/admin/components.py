@@ -1,11 +1,13 @@
-"""The admin API's route about what flows can use."""
+"""The admin API's routes about what flows can use."""
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
+from hookline.runtime.choosing import Asked, offered
 from hookline.runtime.engine import Engine
-from hookline.service.admin.messages import answer
+from hookline.service.admin.messages import answer, decoded
 from hookline.service.admin.openapi import operation
 from hookline.service.components import ComponentView, component_views
+from hookline.service.views.options import OfferedView, OptionsRequest, offered_view
 from hookline.service.views.pages import PageView
 
 
@@ -17,3 +19,22 @@ def add_components(api: Blueprint, engine: Engine) -> None:
     async def list_components() -> Response:
         """What flows can use: actions, triggers, schemes, mappers, types of credentials."""
         return answer(PageView(component_views(engine.registry), None))
+
+    @api.post("/components/<component>/options/<setting>")
+    @operation(OfferedView, request=OptionsRequest)
+    async def list_options(component: str, setting: str) -> Response:
+        """Ask the service of an action or a trigger which choices there are for a setting.
+
+        `options` of the component's input says whether anybody knows them, and on which other settings they depend. A
+        failure of the service is 502.
+        """
+        given = decoded(await request.get_data(as_text=False), OptionsRequest)
+        found = await offered(
+            Asked(component, setting, given.credential, given.with_, given.search),
+            engine.credentials,
+            engine.registry,
+            http=engine.http,
+            resources=engine.resources,
+            log=engine.log,
+        )
+        return answer(offered_view(found))

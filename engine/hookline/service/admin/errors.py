@@ -7,6 +7,7 @@ from quart import Response
 
 from hookline.errors import (
     AuthorizationUnknown,
+    CannotOffer,
     CannotSign,
     CredentialError,
     ExecutionNotFound,
@@ -14,12 +15,14 @@ from hookline.errors import (
     FlowNotFound,
     HooklineError,
     IllegalStateChange,
+    NoOptions,
     NotExplained,
     NothingKept,
     NotReplayable,
     Problem,
     RedactedUnreadable,
     RequestRefused,
+    StepError,
     StoreError,
     UnpublishedChanges,
 )
@@ -60,9 +63,13 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     NotReplayable: 409,
     RedactedUnreadable: 409,
     NotExplained: 404,
+    NoOptions: 404,
+    CannotOffer: 422,
     CannotSign: 422,
     CredentialMissing: 404,
     AuthorizationUnknown: 404,
     CredentialError: 422,
+    # It is a service that was asked on the way, and not we, that failed.
+    StepError: 502,
     StoreError: 503,
 }

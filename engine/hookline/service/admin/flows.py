@@ -74,6 +74,9 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
         entry = engine.catalog.entries.get(flow_id)
         if entry is None or entry.flow is None:
             raise FlowNotFound(f"there is no flow {flow_id!r} that serves")
-        credential = credential_of(entry.flow, engine.credentials.get)
+        if entry.flow.trigger.subscribes is not None:
+            credential, _ = await engine.subscriptions.verifying(entry.flow)
+        else:
+            credential = credential_of(entry.flow, engine.credentials.get)
         url = hook_url(engine.options.public_url, flow_id, message)
         return answer(sign_for_others(entry.flow, credential, message, url, engine.clock.now()))

@@ -12,7 +12,7 @@ import filetype  # type: ignore[import-untyped]  # it ships no types
 
 from hookline.errors import UnsupportedMedia
 from hookline.model.webhook import takes
-from hookline.service.bodies.media import OCTET_STREAM, read_media
+from hookline.runtime.bodies.media import OCTET_STREAM, read_media
 
 HEAD: Final = 8192
 """Bytes at a file's beginning by which its type is judged."""

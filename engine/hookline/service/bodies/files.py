@@ -9,8 +9,8 @@ from python_multipart.multipart import parse_options_header
 
 from hookline.model.message import Attachment
 from hookline.ports import Blob, BlobWriter
+from hookline.runtime.bodies.received import Received
 from hookline.service.bodies.file_types import HEAD, FileTypes
-from hookline.service.bodies.received import Received
 from hookline.service.uploads import Uploads
 
 

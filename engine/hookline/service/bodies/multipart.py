@@ -9,13 +9,13 @@ from python_multipart.multipart import MultipartParser
 
 from hookline.errors import Malformed, TooLarge
 from hookline.model.message import Attachment
+from hookline.runtime.bodies.json import Room, read_json
+from hookline.runtime.bodies.media import OCTET_STREAM, Media, read_media
+from hookline.runtime.bodies.properties import PLAIN, Naming, collect
+from hookline.runtime.bodies.received import Received
+from hookline.runtime.bodies.text import decode_text
 from hookline.service.bodies.file_types import FileTypes
 from hookline.service.bodies.files import IncomingFile, clean_filename, read_disposition
-from hookline.service.bodies.json import Room, read_json
-from hookline.service.bodies.media import OCTET_STREAM, Media, read_media
-from hookline.service.bodies.properties import PLAIN, Naming, collect
-from hookline.service.bodies.received import Received
-from hookline.service.bodies.text import decode_text
 from hookline.service.uploads import Uploads
 
 MAX_PARTS: Final = 1000

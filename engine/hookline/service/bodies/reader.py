@@ -8,16 +8,16 @@ import msgspec
 from hookline.errors import Malformed
 from hookline.model.webhook import RequestSettings
 from hookline.runtime.aside import Aside
+from hookline.runtime.bodies.json import read_json
+from hookline.runtime.bodies.media import Kind, Media
+from hookline.runtime.bodies.properties import PLAIN, Naming, read_form, read_properties
+from hookline.runtime.bodies.received import Received
+from hookline.runtime.bodies.text import decode_text
+from hookline.runtime.bodies.xml import read_xml
 from hookline.service.bodies.file_types import FileTypes
 from hookline.service.bodies.files import IncomingFile, judge_stored, one_attachment, store
 from hookline.service.bodies.inflate import inflate
-from hookline.service.bodies.json import read_json
-from hookline.service.bodies.media import Kind, Media
 from hookline.service.bodies.multipart import MultipartReader
-from hookline.service.bodies.properties import PLAIN, Naming, read_form, read_properties
-from hookline.service.bodies.received import Received
-from hookline.service.bodies.text import decode_text
-from hookline.service.bodies.xml import read_xml
 from hookline.service.staging import Staged
 from hookline.service.uploads import Uploads
 

@@ -11,16 +11,18 @@ from hookline.service.views.pages import Time, time_view
 
 
 class SourceView(msgspec.Struct, frozen=True):
-    """A trigger that starts its flow by itself: a schedule, or a poll."""
+    """A trigger that does something by itself: a schedule, a poll, a broker's, or one that subscribes."""
 
     last_at: Time | None
-    """When it last fired, or looked."""
+    """When it last fired, looked, or took messages in, or was subscribed or renewed."""
     next_at: Time | None
-    """When it does next; null where it never does again."""
+    """When it does next, or connects again; null where it never does again, or listens."""
     error: str | None
-    """Why it failed when it last looked."""
+    """Why it failed when it last looked, connected or subscribed."""
     failures: int
     """How often it has failed in a row."""
+    listening: bool | None
+    """Whether it is connected to its broker; null where it has none."""
 
 
 class OverrideView(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ class FlowView(msgspec.Struct, frozen=True):
     url: str | None
     """Where its webhook is; null where requests don't start it."""
     source: SourceView | None
-    """How its schedule or its poll is doing; null where it has none, or none that runs here now."""
+    """How its schedule, poll, broker or subscription is doing; null where it has none, or none that runs here now."""
     file: str
     problems: tuple[Problem, ...]
     """What is wrong with the file as it is now."""
@@ -65,9 +67,13 @@ def flow_view(entry: Entry, public_url: str, source: SourceStatus | None, states
         version=None if flow is None else flow.version,
         trigger=None if flow is None else flow.trigger.use,
         url=f"{public_url}/hook/{entry.id}" if hook else None,
-        source=None
-        if source is None
-        else SourceView(time_view(source.last_at), time_view(source.next_at), source.error, source.failures),
+        source=None if source is None else _source_view(source),
         file=str(entry.file),
         problems=entry.problems,
+    )
+
+
+def _source_view(source: SourceStatus) -> SourceView:
+    return SourceView(
+        time_view(source.last_at), time_view(source.next_at), source.error, source.failures, source.listening
     )

@@ -18,6 +18,7 @@ from hookline.testing.contract_store.refused import RefusedContract
 from hookline.testing.contract_store.replays import ReplaysContract
 from hookline.testing.contract_store.seals import SealsContract
 from hookline.testing.contract_store.states import StatesContract
+from hookline.testing.contract_store.subscriptions import SubscriptionsContract
 from hookline.testing.contract_store.work import WorkContract
 
 
@@ -41,5 +42,6 @@ class StoreContract(
     PurgingContract,
     CredentialsContract,
     SealsContract,
+    SubscriptionsContract,
 ):
     """Fixtures to give: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""

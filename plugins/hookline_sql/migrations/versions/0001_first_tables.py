@@ -229,6 +229,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("flow_id", name="pk_cursors"),
     )
     op.create_table(
+        "subscriptions",
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.Column("value", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("flow_id", name="pk_subscriptions"),
+    )
+    op.create_table(
         "refused",
         sa.Column("id", _name, nullable=False),
         sa.Column("flow_id", _name, nullable=False),

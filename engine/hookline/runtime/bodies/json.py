@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from hookline.errors import Malformed, TooLarge
 from hookline.jsontypes import MAX_DEPTH, decode
-from hookline.service.bodies.received import Received
-from hookline.service.bodies.text import decode_text, known_charset
+from hookline.runtime.bodies.received import Received
+from hookline.runtime.bodies.text import decode_text, known_charset
 
 _BOM: Final = codecs.BOM_UTF8
 #: UTF-32 comes first: its little-endian mark begins with that of UTF-16.

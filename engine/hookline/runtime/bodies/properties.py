@@ -8,10 +8,10 @@ import msgspec
 
 from hookline.errors import Malformed
 from hookline.jsontypes import MAX_DEPTH
-from hookline.service.bodies.json import Room, deeper_than, read_json
-from hookline.service.bodies.nested import collect_nested
-from hookline.service.bodies.received import Received
-from hookline.service.bodies.text import decode_text, known_charset
+from hookline.runtime.bodies.json import Room, deeper_than, read_json
+from hookline.runtime.bodies.nested import collect_nested
+from hookline.runtime.bodies.received import Received
+from hookline.runtime.bodies.text import decode_text, known_charset
 
 MAX_PROPERTIES: Final = 10_000
 

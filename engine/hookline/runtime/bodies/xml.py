@@ -10,8 +10,8 @@ import xmltodict
 
 from hookline.errors import Malformed, TooLarge
 from hookline.jsontypes import MAX_DEPTH
-from hookline.service.bodies.received import Received
-from hookline.service.bodies.text import decode_text, known_charset
+from hookline.runtime.bodies.received import Received
+from hookline.runtime.bodies.text import decode_text, known_charset
 
 #: The document's own declaration, where its bytes are those of ASCII: then they are no UTF-16.
 _DECLARED: Final = re.compile(rb"""\s*<\?xml\s[^>]{0,100}?\bencoding\s*=\s*["']([A-Za-z0-9._:-]{1,60})["']""")

@@ -1,0 +1,56 @@
+"""What commands ask of services through connectors: the choices for a setting."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import structlog
+
+from hookline.cli.access.credentials import LocalCredentials
+from hookline.cli.access.local import as_json
+from hookline.cli.access.remote import Remote
+from hookline.runtime.choosing import Asked, offered
+from hookline.runtime.egress import Egress
+from hookline.runtime.http_client import PooledClient
+from hookline.runtime.resources import EngineResources
+from hookline.service.views.options import OptionsRequest, offered_view
+
+
+class ComponentAccess(Protocol):
+    """Values are JSON, shaped as the admin API shapes them."""
+
+    async def options(self, component: str, setting: str, request: OptionsRequest) -> Mapping[str, Any]:
+        """The choices for a setting. Raises NoOptions, CannotOffer, CredentialError and StepError."""
+        ...
+
+
+class LocalComponents(LocalCredentials):
+    """Without a server."""
+
+    async def options(self, component: str, setting: str, request: OptionsRequest) -> Mapping[str, Any]:
+        await self._credentials.load()
+        http = PooledClient(clock=self._clock, egress=Egress(self._settings.egress_allow))
+        resources = EngineResources([self._settings.db])
+        asked = Asked(component, setting, request.credential, request.with_, request.search)
+        try:
+            found = await offered(
+                asked,
+                self._credentials,
+                self._registry,
+                http=http,
+                resources=resources,
+                log=structlog.get_logger(),
+            )
+        finally:
+            await resources.close()
+            await http.close()
+        return as_json(offered_view(found))
+
+
+class RemoteComponents(Remote):
+    """Through a running server's admin API."""
+
+    async def options(self, component: str, setting: str, request: OptionsRequest) -> Mapping[str, Any]:
+        path = f"/components/{quote(component, safe='')}/options/{quote(setting, safe='')}"
+        found: Mapping[str, Any] = await self._ask("POST", path, body=request)
+        return found

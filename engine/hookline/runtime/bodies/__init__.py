@@ -1,0 +1,1 @@
+"""What bytes become, by the media type that they are of: the same for requests and for what brokers deliver."""

@@ -1,0 +1,13 @@
+"""What a content encoding of AMQP says, which many senders take for the name of a charset."""
+
+import codecs
+
+
+def charset_of(encoding: str) -> str | None:
+    """The charset that it names; None where it is a real encoding, such as `gzip`."""
+    try:
+        codec = codecs.lookup(encoding)
+        "a".encode(codec.name)
+    except (LookupError, ValueError):
+        return None
+    return codec.name

@@ -1,0 +1,82 @@
+"""Connecting to a broker."""
+
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import InvalidFrameError
+
+from hookline.api import StepError
+from hookline_amqp.connector import AmqpLogin
+from hookline_amqp.failures import told
+
+CONNECT: Final = 10.0
+"""Seconds in which a broker has to answer."""
+
+
+async def connect(login: AmqpLogin, name: str) -> AbstractConnection:
+    """A connection, which `name` tells from others in the broker's lists. Raises StepError."""
+    properties = {"connection_name": name}
+    with told(login.shown), _vhost_told(login.shown):
+        if login.url is not None:
+            url = login.url.get_secret_value()
+            context = _context(login) if urlsplit(url).scheme == "amqps" else None
+            return await aio_pika.connect(url, timeout=CONNECT, ssl_context=context, client_properties={**properties})
+        return await aio_pika.connect(
+            host=login.host or "",
+            port=login.port or (5671 if login.tls else 5672),
+            login=login.username,
+            password="guest" if login.password is None else login.password.get_secret_value(),
+            virtualhost=login.vhost,
+            ssl=login.tls,
+            ssl_context=_context(login) if login.tls else None,
+            timeout=CONNECT,
+            client_properties={**properties},
+        )
+
+
+@asynccontextmanager
+async def connected(login: AmqpLogin, name: str) -> AsyncIterator[AbstractConnection]:
+    """A connection that is closed at the end. Raises StepError."""
+    connection = await connect(login, name)
+    try:
+        yield connection
+    finally:
+        await close(connection)
+
+
+async def close(connection: AbstractConnection) -> None:
+    """Close a connection, whatever state it is in."""
+    try:
+        await connection.close()
+    except (aio_pika.exceptions.AMQPError, OSError, RuntimeError):
+        # It is lost already.
+        return
+
+
+@contextmanager
+def _vhost_told(where: str) -> Iterator[None]:
+    """The library takes a broker's refusal to open a virtual host for a frame that it doesn't expect."""
+    try:
+        yield
+    except InvalidFrameError as error:
+        if "Connection.Close" not in str(error):
+            raise
+        raise StepError(
+            f"{where} lets nobody in: there is no such virtual host, or the user may not use it, or it has as many "
+            "connections as it takes",
+            code="amqp.access",
+        ) from error
+
+
+def _context(login: AmqpLogin) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cadata=login.ca)
+    except ssl.SSLError as error:
+        raise StepError(
+            f"the credential's `ca` holds no certificates in PEM: {error.reason}", code="amqp.tls"
+        ) from None

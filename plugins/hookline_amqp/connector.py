@@ -1,0 +1,67 @@
+"""The connector, and the credential that it takes."""
+
+from importlib.util import find_spec
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from hookline.api import Connector
+from hookline_amqp.about import DESCRIPTION, ERRORS, EXAMPLE
+
+SCHEMES: Final = ("amqp", "amqps")
+
+
+class AmqpLogin(BaseModel):
+    """How a broker is reached."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="All of it: `amqp://user:password@host:5672/vhost`, with `amqps:` for TLS. Of the others only `ca` "
+        "may be given then.",
+    )
+    host: str | None = Field(default=None, description="The broker's host, where there is no `url`.")
+    port: int | None = Field(default=None, gt=0, lt=65536, description="Its port; 5672, and 5671 with TLS, by default.")
+    username: str = Field(default="guest", description="Who logs in.")
+    password: SecretStr | None = Field(default=None, description="The password; that of `guest` by default.")
+    vhost: str = Field(default="/", description="The virtual host.")
+    tls: bool = Field(default=False, description="Whether the connection is encrypted.")
+    ca: str | None = Field(
+        default=None, description="Certificates in PEM that the broker's is signed with, where the system has none."
+    )
+
+    @model_validator(mode="after")
+    def _one_address(self) -> "AmqpLogin":
+        others = sorted(self.model_fields_set & {"host", "port", "username", "password", "vhost", "tls"})
+        if self.url is None:
+            if not self.host:
+                raise ValueError("give `host`, or all as one `url`")
+            return self
+        if others:
+            raise ValueError(f"`url` says {', '.join(others)} already: give either")
+        parts = urlsplit(self.url.get_secret_value())
+        if parts.scheme not in SCHEMES or not parts.hostname:
+            raise ValueError("`url` is amqp://user:password@host:5672/vhost, or amqps://… for TLS")
+        return self
+
+    @property
+    def shown(self) -> str:
+        """Where it is, without secrets."""
+        if self.url is None:
+            return f"{self.host}:{self.port or (5671 if self.tls else 5672)}"
+        parts = urlsplit(self.url.get_secret_value())
+        return f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+
+
+amqp = Connector(
+    "amqp",
+    title="AMQP",
+    credential=AmqpLogin,
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+    extra="amqp",
+    unavailable=None if find_spec("aio_pika") else "pip install 'hookline[amqp]'",
+)

@@ -1,0 +1,129 @@
+"""Connections over which messages are published, kept for as long as the engine runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aio_pika.abc import AbstractChannel, AbstractConnection
+
+from hookline.api import Unavailable
+from hookline_amqp.connecting import close, connect
+from hookline_amqp.connector import AmqpLogin
+from hookline_amqp.failures import told
+
+CHANNELS: Final = 32
+"""Exchanges to each of which a channel is kept; further ones get a channel for each message."""
+LOGINS: Final = 16
+"""Credentials for each of which a connection is kept."""
+LARGE: Final = 1_000_000
+"""Bytes of a message from which on it has a channel for itself: a broker closes the channel over which it gets one
+that is too large, with all that is under way there."""
+_OPEN: Final = 10.0
+
+
+class Publisher:
+    """One connection. An error of a broker closes the channel, so that each exchange has one of its own: who publishes
+    to an exchange that isn't there disturbs nobody else."""
+
+    def __init__(self, login: AmqpLogin) -> None:
+        self._login = login
+        self._connection: AbstractConnection | None = None
+        self._channels: dict[str, AbstractChannel] = {}
+        self._opening = asyncio.Lock()
+        self._under_way: set[tuple[str, str]] = set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is published now."""
+        return not self._under_way and not self._opening.locked()
+
+    @asynccontextmanager
+    async def channel(self, exchange: str, message_id: str, size: int) -> AsyncIterator[AbstractChannel]:
+        """A channel for one message. Raises StepError."""
+        mark = (exchange, message_id)
+        # Of two messages with one id the library couldn't tell which one came back.
+        alone = size >= LARGE or mark in self._under_way
+        self._under_way.add(mark)
+        try:
+            channel = None if alone else await self._shared(exchange)
+            if channel is not None:
+                yield channel
+                return
+            async with self._opening:
+                own = await self._new_channel()
+            try:
+                yield own
+            finally:
+                if not own.is_closed:
+                    await own.close()
+        finally:
+            self._under_way.discard(mark)
+
+    async def close(self) -> None:
+        """Close it; the next message opens it again."""
+        connection, self._connection = self._connection, None
+        self._channels.clear()
+        if connection is not None:
+            await close(connection)
+
+    async def _shared(self, exchange: str) -> AbstractChannel | None:
+        channel = self._channels.get(exchange)
+        if channel is not None and not channel.is_closed:
+            return channel
+        async with self._opening:
+            channel = self._channels.get(exchange)
+            if channel is not None and not channel.is_closed:
+                return channel
+            self._channels = {name: each for name, each in self._channels.items() if not each.is_closed}
+            if len(self._channels) >= CHANNELS:
+                return None
+            channel = self._channels[exchange] = await self._new_channel()
+            return channel
+
+    async def _new_channel(self) -> AbstractChannel:
+        connection = await self._connection_now()
+        try:
+            return await self._open(connection)
+        except Unavailable:
+            # It may be lost without having said so; nothing has been sent over it.
+            await self.close()
+            return await self._open(await self._connection_now())
+
+    async def _connection_now(self) -> AbstractConnection:
+        if self._connection is None or not self._connection.connected.is_set():
+            await self.close()
+            self._connection = await connect(self._login, "hookline: amqp.publish")
+        return self._connection
+
+    async def _open(self, connection: AbstractConnection) -> AbstractChannel:
+        with told(self._login.shown):
+            channel = connection.channel(publisher_confirms=True, on_return_raises=True)
+            await channel.initialize(timeout=_OPEN)
+            return channel
+
+
+class Publishers:
+    """One for each credential."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Publisher] = {}
+
+    async def of(self, login: AmqpLogin) -> Publisher:
+        """The one for a credential: those of its values that were used last stay."""
+        key = repr([secret and secret.get_secret_value() for secret in (login.url, login.password)] + [login])
+        found = self._made.pop(key, None) or Publisher(login)
+        # Those that were used last stand last.
+        self._made[key] = found
+        over = [name for name, each in self._made.items() if each.idle and name != key][
+            : max(0, len(self._made) - LOGINS)
+        ]
+        for each in [self._made.pop(name) for name in over]:
+            await each.close()
+        return found
+
+    async def close(self) -> None:
+        """See `Resource`."""
+        made, self._made = self._made, {}
+        for each in made.values():
+            await each.close()

@@ -1,0 +1,53 @@
+"""The connector, and how it reaches GitHub."""
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from hookline.api import Connector, StepError, VerifyContext
+from hookline_github.about import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_github.client import GitHub
+
+API: Final = "https://api.github.com"
+
+
+class GitHubApi(BaseModel):
+    """How to reach GitHub, or a GitHub Enterprise Server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: SecretStr = Field(
+        min_length=1,
+        description="A personal access token, fine-grained or classic, or that of an app's installation.",
+    )
+    base_url: str = Field(
+        default=API,
+        pattern=r"^https?://[^\s?#]+$",
+        description="Where the API is; of a GitHub Enterprise Server `https://HOST/api/v3`.",
+    )
+
+
+github: Final = Connector(
+    "github",
+    title="GitHub",
+    credential=GitHubApi,
+    credential_type="github-api",
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+)
+
+
+@github.verify
+async def who(ctx: VerifyContext[GitHubApi]) -> str:
+    """Ask whose token it is."""
+    api = GitHub(ctx)
+    try:
+        user = await api.json("GET", "/user")
+    except StepError as error:
+        if error.error_code != "http.403" or "integration" not in error.message:
+            raise
+        # The token of an app's installation is nobody's; it has repositories instead.
+        found = await api.json("GET", "/installation/repositories", params={"per_page": 1})
+        return f"an app's installation with {found.get('total_count', 'some')} repositories"
+    return f"{user.get('login')}"

@@ -1,0 +1,35 @@
+"""Settings that several actions have."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from hookline_github.client import segment
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
+
+
+def _is_repository(text: str) -> str:
+    owner, _, name = text.partition("/")
+    if not _REPOSITORY.fullmatch(text) or {owner, name} & {".", ".."}:
+        raise ValueError("a repository is written as owner/name")
+    return text
+
+
+Repository = Annotated[
+    str, AfterValidator(_is_repository), Field(description="The repository, as `owner/name`.", examples=["octo/app"])
+]
+Number = Annotated[int, Field(ge=1, description="The issue's number, or the pull request's.")]
+Labels = Annotated[list[str], Field(description="Names of labels.")]
+
+
+def repository_path(repository: str) -> str:
+    """Where a repository is, in the API."""
+    owner, _, name = repository.partition("/")
+    return f"/repos/{segment(owner)}/{segment(name)}"
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that a step says: one that it leaves out stays as it is."""
+    return {name: value for name, value in fields.items() if value is not None}

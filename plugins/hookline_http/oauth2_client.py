@@ -1,0 +1,46 @@
+"""The credential type `oauth2`: a client of any service that has OAuth 2."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from hookline.api import OAuth2, VerifyContext
+
+OAUTH2_TYPE: Final = "oauth2"
+_Url = Annotated[str, Field(pattern=r"^https?://[^\s#]+$")]
+
+
+class OAuth2Client(BaseModel):
+    """A client that is registered with a service, as its developers' page shows it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token_url: _Url = Field(description="Where the service gives tokens.")
+    authorize_url: _Url | None = Field(
+        None,
+        description="Where somebody authorizes the client, with what the service wants besides in its query "
+        "(`?access_type=offline`); left out where the client acts for itself.",
+    )
+    client_id: str = Field(min_length=1, description="The client's id.")
+    client_secret: SecretStr | None = Field(None, description="The client's secret, where it has one.")
+    scopes: str | list[str] = Field("", description="What is asked for: several, or one text with spaces between them.")
+    audience: str | None = Field(None, description="Whom the tokens are for, where the service asks for it.")
+    client_auth: Literal["basic", "body"] = Field(
+        "basic", description="Whether id and secret go into the header `Authorization`, or into the body."
+    )
+
+
+OAUTH2: Final = OAuth2(
+    token_url=lambda client: client.token_url,
+    authorize_url=lambda client: client.authorize_url,
+    grants=lambda client: ("authorization_code",) if client.authorize_url else ("client_credentials",),
+    scopes=lambda client: client.scopes.split() if isinstance(client.scopes, str) else client.scopes,
+    client_auth=lambda client: client.client_auth,
+    token_params=lambda client: {"audience": client.audience} if client.audience else {},
+)
+
+
+async def gives_token(ctx: VerifyContext[OAuth2Client]) -> str:
+    """Ask the service for a token."""
+    await ctx.access_token()
+    return "the service gives it access tokens"

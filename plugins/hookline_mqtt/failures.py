@@ -1,0 +1,57 @@
+"""What a broker's reason codes mean, as errors of steps."""
+
+import ssl
+from typing import Any, Final
+
+from hookline.api import AuthExpired, StepError, Unavailable
+
+FAILED: Final = 0x80
+"""Reason codes from here on are failures."""
+_AUTH: Final = frozenset({0x86, 0x87, 0x8A, 0x8C})
+_ACCESS: Final = frozenset({0x87})
+_PROTOCOL: Final = frozenset({0x01, 0x84})
+_CLIENT_ID: Final = frozenset({0x85, 0x8E})
+_TOPIC: Final = frozenset({0x8F, 0x90})
+#: The server is busy, or a quota or a rate is used up: another time it may be otherwise.
+_PASSING: Final = frozenset({0x80, 0x83, 0x88, 0x89, 0x96, 0x97, 0x9F})
+
+
+def refused_connection(where: str, reason: Any) -> StepError:
+    """The broker lets nobody in."""
+    code, text = reason.value, f"{where} lets nobody in: {reason}"
+    if code in _AUTH:
+        return AuthExpired(text, code="mqtt.auth")
+    if code in _PROTOCOL:
+        return StepError(f"{text}; the credential's `version` says which one it speaks", code="mqtt.protocol")
+    if code in _CLIENT_ID:
+        return StepError(text, code="mqtt.client_id")
+    return Unavailable(text, code="mqtt.connection")
+
+
+def lost_connection(where: str, reason: Any) -> StepError:
+    """The broker has ended a connection, or it broke."""
+    text = f"{where}: the connection is lost: {reason}"
+    if getattr(reason, "value", None) == 0x8E:
+        return StepError(
+            f"{text}: another client has the same client id; give one of them another", code="mqtt.client_id"
+        )
+    return Unavailable(text, code="mqtt.connection", outcome_unknown=True)
+
+
+def refused(where: str, what: str, reason: Any) -> StepError:
+    """The broker doesn't do what it is asked for."""
+    code, text = reason.value, f"{where} refuses {what}: {reason}"
+    if code in _ACCESS:
+        return StepError(text, code="mqtt.access")
+    if code in _TOPIC:
+        return StepError(text, code="mqtt.topic")
+    return StepError(text, code="mqtt.refused", retryable=code in _PASSING)
+
+
+def no_connection(where: str, error: BaseException) -> StepError:
+    """None came about."""
+    if isinstance(error, ssl.SSLError):
+        return StepError(f"{where}: TLS failed: {error.reason or error}", code="mqtt.tls")
+    if isinstance(error, TimeoutError):
+        return Unavailable(f"{where} doesn't answer in time", code="mqtt.timeout")
+    return Unavailable(f"{where}: {error}", code="mqtt.connection")

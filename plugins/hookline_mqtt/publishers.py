@@ -1,0 +1,66 @@
+"""Connections over which messages are published, kept for as long as the engine runs."""
+
+import asyncio
+from typing import Final
+from uuid import uuid4
+
+from hookline_mqtt.connector import MqttLogin
+from hookline_mqtt.session import Session
+
+LOGINS: Final = 16
+"""Credentials for each of which a connection is kept."""
+
+
+class Publisher:
+    """One connection, which is made anew once it is lost."""
+
+    def __init__(self, login: MqttLogin) -> None:
+        self._login = login
+        self._session: Session | None = None
+        self._opening = asyncio.Lock()
+        self.used = 0
+        """How many use it now."""
+
+    async def session(self) -> Session:
+        """The connection. Raises StepError."""
+        async with self._opening:
+            if self._session is None or self._session.lost.done():
+                await self.close()
+                made = Session(self._login, f"{self._login.client_id}-{uuid4().hex[:12]}")
+                try:
+                    await made.connect()
+                except BaseException:
+                    await made.close()
+                    raise
+                self._session = made
+            return self._session
+
+    async def close(self) -> None:
+        """Close it; the next message opens it again."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
+class Publishers:
+    """One for each credential."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Publisher] = {}
+
+    async def of(self, login: MqttLogin) -> Publisher:
+        """The one for a credential: those of its values that were used last stay."""
+        key = repr([login.password and login.password.get_secret_value(), login])
+        found = self._made.pop(key, None) or Publisher(login)
+        # Those that were used last stand last.
+        self._made[key] = found
+        idle = [name for name, each in self._made.items() if not each.used and name != key]
+        for each in [self._made.pop(name) for name in idle[: max(0, len(self._made) - LOGINS)]]:
+            await each.close()
+        return found
+
+    async def close(self) -> None:
+        """See `Resource`."""
+        made, self._made = self._made, {}
+        for each in made.values():
+            await each.close()

@@ -1,0 +1,55 @@
+"""What the connector's page of the reference says: what it is, its errors, a flow that uses it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+DESCRIPTION: Final = """
+Works with Stripe: customers, payments, refunds, invoices, events, and any other request of the API. Lists are streams,
+whatever their length. What changes something sends the step's idempotency key, so that a step that is tried again, or
+goes on after a crash, takes effect once.
+
+The credential is a secret key, or a restricted one that may do what the flow does; `stripe.events` needs to write
+*Webhook Endpoints*. `hookline credentials verify` shows whose it is. Amounts are in the currency's smallest unit.
+
+`stripe.events` makes the webhook endpoint by itself. One that is made by hand is verified with the scheme `stripe`,
+whose credential is of the type `stripe`.
+"""
+
+ERRORS: Final[Mapping[str, str]] = {
+    "stripe.<code>": "Stripe refused the request, with a code of its own, such as `stripe.card_declined` or "
+    "`stripe.resource_missing`. The error also has its message, the decline code and the parameter.",
+    "http.<status>": "Stripe refused the request, and said no code. A 401 is a key that is wrong or rolled; a 429 is "
+    "tried again.",
+    "stripe.answer": "Stripe answered with something that it shouldn't.",
+    "stripe.body": "`request` has `fields` and `json`.",
+    "stripe.id": "An id, or a part of a path, is empty or leads elsewhere.",
+    "stripe.refund": "`create_refund` names no payment intent and no charge, or both.",
+    "pages.<reason>": "A list went wrong: a page was no list, led back to an earlier one, or there were too many.",
+}
+
+EXAMPLE: Final[Mapping[str, Any]] = {
+    "id": "thank-for-payments",
+    "trigger": {
+        "use": "stripe.events",
+        "with": {"events": ["payment_intent.succeeded"]},
+        "credential": "stripe-prod",
+    },
+    "steps": [
+        {"id": "known", "use": "filter", "with": {"keep": "{{ body.data.object.customer is not none }}"}},
+        {
+            "id": "customer",
+            "use": "stripe.get_customer",
+            "with": {"customer": "$.body.data.object.customer"},
+            "credential": "stripe-prod",
+        },
+        {
+            "id": "mark",
+            "use": "stripe.update_customer",
+            "with": {
+                "customer": "$.body.id",
+                "metadata": {"last_payment": "$.trigger.body.data.object.id"},
+            },
+            "credential": "stripe-prod",
+        },
+    ],
+}

@@ -1,0 +1,58 @@
+"""The connector, and how it reaches Stripe."""
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from hookline.api import Connector, StepError, VerifyContext
+from hookline_stripe.about import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_stripe.client import Stripe
+
+API: Final = "https://api.stripe.com"
+VERSION: Final = "2025-06-30.basil"
+"""The version of the API that this connector was written for."""
+
+
+class StripeApi(BaseModel):
+    """How to reach Stripe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_key: SecretStr = Field(
+        min_length=1, description="A secret key, or a restricted one, of the live mode or of a sandbox."
+    )
+    base_url: str = Field(default=API, pattern=r"^https?://[^\s?#]+$", description="Where the API is.")
+    api_version: str = Field(
+        default=VERSION, pattern=r"^[0-9a-z.-]+$", description="The version of the API, sent as `Stripe-Version`."
+    )
+    account: str | None = Field(
+        default=None, pattern=r"^acct_\w+$", description="A connected account on whose behalf requests are made."
+    )
+
+
+stripe: Final = Connector(
+    "stripe",
+    title="Stripe",
+    credential=StripeApi,
+    credential_type="stripe-api",
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+)
+
+
+@stripe.verify
+async def which(ctx: VerifyContext[StripeApi]) -> str:
+    """Ask whose key it is."""
+    api = Stripe(ctx)
+    try:
+        account = await api.get("/v1/account")
+    except StepError as error:
+        # A restricted key may not ask that.
+        if not error.message.startswith(("Stripe answered 403", "Stripe answered 404")):
+            raise
+        balance = await api.get("/v1/balance")
+        return f"a key of {'the live mode' if balance.get('livemode') else 'a sandbox'}"
+    profile = account.get("business_profile")
+    name = profile.get("name") if isinstance(profile, dict) else None
+    return f"{account.get('id')}" + (f" ({name})" if name else "")
