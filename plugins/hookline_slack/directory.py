@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, JsonObject, JsonValue
+from hookline.api import Context, JsonObject, JsonValue, Options
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.web_api import call, pages
 
@@ -61,7 +61,7 @@ async def list_users(
 @slack.action(idempotent=True)
 async def get_user(
     ctx: Context[SlackApi],
-    user: Annotated[str, Field(min_length=1, description="The person's id, such as `U0123456789`.")],
+    user: Annotated[str, Options("people"), Field(min_length=1, description="The person's id, such as `U0123456789`.")],
 ) -> JsonObject:
     """Look up a person by id.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from hookline.api import Attachment, Context, JsonObject, JsonValue, StepError
+from hookline.api import Attachment, Context, JsonObject, JsonValue, Options, StepError
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.failures import check_status, unreadable
 from hookline_slack.messages import Thread
@@ -30,6 +30,7 @@ async def upload_file(
     ctx: Context[SlackApi],
     channel: Annotated[
         str | None,
+        Options("channels"),
         Field(
             pattern=r"^[CDG][A-Z0-9]+$", description="The id of the channel it is shared in; without, nobody sees it."
         ),

@@ -5,12 +5,13 @@ from typing import Annotated, Any, NotRequired, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from hookline.api import Context, JsonObject, StepError
+from hookline.api import Context, JsonObject, Options, StepError
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.web_api import call
 
 Channel: TypeAlias = Annotated[
     str,
+    Options("channels"),
     Field(min_length=1, description="The channel's id, such as `C0123456789`; or a person's, for a direct message."),
 ]
 Timestamp: TypeAlias = Annotated[
@@ -170,7 +171,9 @@ async def delete_message(ctx: Context[SlackApi], channel: Channel, ts: Timestamp
 async def post_ephemeral(
     ctx: Context[SlackApi],
     channel: Channel,
-    user: Annotated[str, Field(min_length=1, description="The id of who sees it, who has to be in the channel.")],
+    user: Annotated[
+        str, Options("people"), Field(min_length=1, description="The id of who sees it, who has to be in the channel.")
+    ],
     text: Text = None,
     blocks: Blocks = None,
     attachments: Attachments = None,

@@ -4,11 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from hookline.api import Context, JsonObject, JsonValue, RateLimited, StepError, VerifyContext, encode_json
+from hookline.api import (
+    Context,
+    JsonObject,
+    JsonValue,
+    OptionsContext,
+    RateLimited,
+    StepError,
+    VerifyContext,
+    encode_json,
+)
 from hookline_slack.connector import SlackApi
 from hookline_slack.failures import check_status, refused, unreadable
 
-Asking: TypeAlias = Context[SlackApi] | VerifyContext[SlackApi]
+Asking: TypeAlias = Context[SlackApi] | OptionsContext[SlackApi] | VerifyContext[SlackApi]
 
 #: Seconds that are waited for a page, and how often in one list: a minute is what Slack counts requests by.
 _LONGEST_WAIT: Final = 60.0

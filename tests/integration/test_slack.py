@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import structlog
 from aiohttp import web
 
 from hookline.discovery import discover
 from hookline.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.model.message import Attachment, Message
+from hookline.runtime.choosing import Asked, offered
 from hookline.runtime.egress import Egress
 from hookline.runtime.http_client import PooledClient
+from hookline.runtime.resources import EngineResources
 from hookline.runtime.system_clock import SystemClock
 from hookline.testing.contract_connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
@@ -409,6 +412,38 @@ async def test_a_flow_posts_pages_and_waits_as_long_as_slack_says(tmp_path: Path
     assert texts == [f"Hello person{number}" for number in range(7)]
     assert workspace.spoiled == []
     assert (harness.clock.now() - before).total_seconds() >= 300
+
+
+class Held:
+    """The credentials of a server that has one."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def get(self, name: str) -> tuple[str, SlackApi]:
+        return "slack-api", SlackApi.model_validate(self._values)
+
+
+async def test_channels_and_people_can_be_chosen(bench: Harness, workspace: SlackServer) -> None:
+    async def chosen(component: str, setting: str, search: str = "") -> list[tuple[Any, str]]:
+        found = await offered(
+            Asked(component, setting, credential="bot", search=search),
+            Held(workspace.credential()),  # type: ignore[arg-type]  # it has what is needed
+            bench.registry,
+            http=bench.http,
+            resources=EngineResources(),
+            log=structlog.get_logger(),
+        )
+        return [(one.value, one.label) for one in found.options]
+
+    assert await chosen("slack.post_message", "channel", "o") == [
+        ("C02ORDERS", "#orders"),
+        ("C03OTHERS", "#others"),
+    ]
+    assert ("G05SECRET", "#secret") in await chosen("slack.upload_file", "channel")
+    people = await chosen("slack.post_ephemeral", "user")
+    assert ("U01", "@person1") in people
+    assert ("U03", "@person3") not in people
 
 
 async def who(harness: Harness, values: dict[str, Any]) -> str | None:
