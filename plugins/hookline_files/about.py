@@ -69,3 +69,41 @@ CSV_EXAMPLE: Final[Mapping[str, Any]] = {
         },
     ],
 }
+
+LOOKUP: Final = """
+Looks keys up in tables, such as the countries' names or a customer's discount: in one that stands in the flow or in its
+`vars`, or in a CSV or JSON file under `HOOKLINE_FILES`.
+"""
+
+LOOKUP_ERRORS: Final[Mapping[str, str]] = {
+    "file.no_root": "The server gives no folder for files, or that one can't be used: set HOOKLINE_FILES.",
+    "file.path": "The path is none of a file under HOOKLINE_FILES.",
+    "file.system": "The operating system refused it: there is no such file, or no right to it.",
+    "lookup.column": "The row hasn't the column that `gives` names.",
+    "lookup.content": "What should be a table is none, or has a key twice; it may be half written, and is tried again.",
+    "lookup.format": "The file's name says neither CSV nor JSON, and neither does `format`.",
+    "lookup.into": "`into` is given, and the message's body is no object.",
+    "lookup.key": "What is looked up is neither a text nor a number.",
+    "lookup.limit": "There are more than 100,000 keys.",
+    "lookup.missing": "The table hasn't the key, and there is no `default`.",
+    "lookup.size": "The file has more than 20 MB.",
+}
+
+LOOKUP_EXAMPLE: Final[Mapping[str, Any]] = {
+    "id": "orders-with-shipping",
+    "trigger": {"use": "webhook", "with": {"verify": {"scheme": "bearer", "credential": "shop"}}},
+    "vars": {"carriers": {"DE": "dhl", "GB": "royal-mail"}},
+    "steps": [
+        {
+            "id": "carrier",
+            "use": "lookup",
+            "with": {"key": "$.body.country", "table": "$.vars.carriers", "default": "ups", "into": "carrier"},
+        },
+        {
+            "id": "prices",
+            "use": "lookup",
+            "with": {"key": "$.body.lines[*].sku", "file": "prices.csv", "by": "sku", "gives": "price"},
+        },
+        {"id": "note", "use": "log", "with": {"message": "goes with {{ steps.carrier.body.carrier }}"}},
+    ],
+}

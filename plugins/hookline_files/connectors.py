@@ -1,7 +1,26 @@
-"""The two connectors, to which each action's module adds its own."""
+"""The connectors, to which each action's module adds its own."""
 
 from hookline.api import Connector
-from hookline_files.about import CSV, CSV_ERRORS, CSV_EXAMPLE, FILE_ERRORS, FILE_EXAMPLE, FILES
+from hookline_files.about import (
+    CSV,
+    CSV_ERRORS,
+    CSV_EXAMPLE,
+    FILE_ERRORS,
+    FILE_EXAMPLE,
+    FILES,
+    LOOKUP,
+    LOOKUP_ERRORS,
+    LOOKUP_EXAMPLE,
+)
 
 file = Connector("file", title="Files", description=FILES, errors=FILE_ERRORS, example=FILE_EXAMPLE)
 csv = Connector("csv", title="CSV", description=CSV, errors=CSV_ERRORS, example=CSV_EXAMPLE)
+lookup = Connector(
+    "lookup",
+    title="Tables",
+    prefix=False,
+    outside=False,
+    description=LOOKUP,
+    errors=LOOKUP_ERRORS,
+    example=LOOKUP_EXAMPLE,
+)

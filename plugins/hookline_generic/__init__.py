@@ -1,9 +1,10 @@
-"""The components that no service owns: `map`, `filter`, `log`, `stop`, `fail`, `state.get` and `state.set`, and the
-triggers `webhook`, `schedule` and `manual`."""
+"""The components that no service owns: `map`, `rename`, `pick`, `filter`, `log`, `stop`, `fail`, `state.get` and
+`state.set`, and the triggers `webhook`, `schedule` and `manual`."""
 
 from collections.abc import Sequence
 
 from hookline.api import Connector, Trigger, hookimpl
+from hookline_generic import pick, rename  # noqa: F401 - each adds its action
 from hookline_generic.actions import generic
 from hookline_generic.schedule import schedule
 from hookline_generic.state import state

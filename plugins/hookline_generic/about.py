@@ -9,6 +9,11 @@ Actions that no service owns: they shape the message, direct the flow, or say so
 
 GENERIC_ERRORS: Final[Mapping[str, str]] = {
     "failed": "What `fail` gives where its `code` says nothing else.",
+    "pick.limit": "There are more than 250,000 values to go through.",
+    "pick.missing": "A path of `keep` leads nowhere, and `missing` is `fail`.",
+    "rename.limit": "There are more than 250,000 values to go through.",
+    "rename.missing": "An old path leads nowhere, and `missing` is `fail`.",
+    "rename.taken": "A new path is there already, or leads through what is no object.",
     "reply.attachment": "An answer has both a body and an attachment, or one that the message doesn't have.",
     "reply.header": "A header is none that an answer can have.",
     "sleep.settings": "Neither `for` nor `until` is given, or both.",

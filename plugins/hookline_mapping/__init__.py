@@ -1,9 +1,10 @@
-"""Mappers and template filters: JSONPath and Jinja, and behind extras JSONata and JMESPath."""
+"""Mappers and template filters: JSONPath and Jinja, and behind extras JSONata, JMESPath and CEL."""
 
 from collections.abc import Mapping
 
 from hookline.api import Mapper, TemplateFilter, hookimpl
 from hookline_mapping import dates, encode, money
+from hookline_mapping.cel import Cel
 from hookline_mapping.jinja import Jinja
 from hookline_mapping.jmespath import JmesPath
 from hookline_mapping.jsonata import Jsonata
@@ -13,7 +14,7 @@ from hookline_mapping.jsonpath import JsonPath
 @hookimpl
 def register_mappers() -> list[Mapper]:
     """JSONPath and Jinja, which every flow can use, and the languages that flows list in `"mappers"`."""
-    return [JsonPath(), Jinja(), Jsonata(), JmesPath()]
+    return [JsonPath(), Jinja(), Jsonata(), JmesPath(), Cel()]
 
 
 @hookimpl

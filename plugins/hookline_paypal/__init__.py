@@ -1,1 +1,13 @@
-"""PayPal."""
+"""`paypal.*`: orders, captures, refunds, payouts and transactions."""
+
+from collections.abc import Sequence
+
+from hookline.api import Connector, hookimpl
+from hookline_paypal import captures, orders, payouts, requests, transactions  # noqa: F401 - each adds its actions
+from hookline_paypal.connector import paypal
+
+
+@hookimpl
+def register_connectors() -> Sequence[Connector]:
+    """The PayPal connector."""
+    return [paypal]

@@ -1,8 +1,10 @@
 """A case of a real execution of each flow that ships passes at once."""
 
+import asyncio
 import contextlib
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from hookline.cli.main import main
 from hookline.flows.files import scan
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
+from tests.integration.paypal_server import PayPalServer
+from tests.integration.slack_server import Channel, SlackServer
 
 #: A real server runs each of them first.
 pytestmark = pytest.mark.slow
@@ -87,8 +91,43 @@ def message(flow_id: str) -> tuple[bytes, str]:
             return json.dumps(first_input(flow_id)["body"]).encode(), "application/json"
 
 
+@contextlib.contextmanager
+def services() -> Iterator[dict[str, tuple[str, dict[str, Any]]]]:
+    """The services that flows use, on a thread of their own: for each credential its type and its values."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    slack, paypal = asyncio.run_coroutine_threadsafe(_made(), loop).result()
+    try:
+        yield {"slack-bot": ("slack-api", slack.credential()), "paypal-app": ("paypal-api", paypal.credential())}
+    finally:
+        for one in (slack, paypal):
+            asyncio.run_coroutine_threadsafe(one.server.close(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _made() -> tuple[SlackServer, PayPalServer]:
+    slack, paypal = SlackServer(), PayPalServer()
+    slack.channels["C0123456789"] = Channel("C0123456789", "orders")
+    captured = {"id": "3C679366HH908993F", "status": "COMPLETED", "amount": {"currency_code": "EUR", "value": "20.00"}}
+    paypal.captures[str(captured["id"])] = captured
+    for one in (slack, paypal):
+        await one.server.start_server()
+    return slack, paypal
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def credentials() -> Iterator[dict[str, tuple[str, dict[str, Any]]]]:
+    with services() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, credentials: dict[str, tuple[str, dict[str, Any]]]
+) -> Iterator[ServerProcess]:
     sink = Sink(answer=b'{"id": "1"}')
     sink.start()
     folder = tmp_path_factory.mktemp("shipped")
@@ -106,6 +145,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
             elif isinstance(value, str) and value.startswith("sqlite:"):
                 document["vars"][name] = f"sqlite:///{folder}/all.db"
         server.flow(document)
+    for name, (kind, given) in credentials.items():
+        server.run("credentials", "set", name, "--type", kind, *(f"{key}={value}" for key, value in given.items()))
     server.start()
     try:
         send_all(server)

@@ -41,13 +41,13 @@ async def use(name: str, settings: dict[str, Any], log: Lines | None = None) -> 
 def test_the_names_are_those_that_flows_use() -> None:
     connector, *_ = register_connectors()
     names = {action.name for action in connector.actions.values()}
-    assert names >= {"map", "filter", "log", "stop", "fail", "reply", "sleep"}
+    assert names >= {"map", "rename", "pick", "filter", "log", "stop", "fail", "reply", "sleep"}
 
 
 def test_what_has_no_effect_is_pure() -> None:
     connector, *_ = register_connectors()
     pure = {action.name for action in connector.actions.values() if action.pure}
-    assert pure == {"map", "filter", "stop", "fail"}
+    assert pure == {"map", "rename", "pick", "filter", "stop", "fail"}
 
 
 def test_each_action_has_a_summary_and_each_setting_a_description() -> None:

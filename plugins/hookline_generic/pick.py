@@ -1,0 +1,108 @@
+"""The action `pick`: some of a body's keys."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from hookline.api import Context, FromVars, JsonValue
+from hookline_generic.actions import generic
+from hookline_generic.paths import BODY, EACH, PathText, Turns, apart, body_of, lacks, path, tree
+
+_END: Final = object()
+
+
+def _apart(texts: list[str]) -> list[str]:
+    apart(map(path, texts), "the path")
+    return texts
+
+
+def _one_of_both(drop: list[str], info: ValidationInfo) -> list[str]:
+    # `keep` stands before it; what can't be read, or isn't known before the flow runs, isn't there.
+    if not drop and list(info.data.values()) == [[]]:
+        raise ValueError("name what to keep, or what to drop, or both")
+    return drop
+
+
+_NOTHING: Any = Field(default=[])
+_CHECKED: Any = Field(default=[], validate_default=True)
+
+
+@generic.action(pure=True)
+async def pick(
+    ctx: Context[None],
+    keep: Annotated[
+        list[PathText],
+        AfterValidator(_apart),
+        FromVars(),
+        Field(
+            description="Paths of what stays, such as `customer.name` and `lines[*].sku`; all else goes. Without any, "
+            "all stays."
+        ),
+    ] = _NOTHING,
+    drop: Annotated[
+        list[PathText],
+        AfterValidator(_apart),
+        AfterValidator(_one_of_both),
+        FromVars(),
+        Field(description="Paths of what goes of what stayed; where there is nothing, nothing goes."),
+    ] = _CHECKED,
+    missing: Annotated[
+        Literal["fail", "ignore"],
+        Field(description="Whether a path of `keep` that leads nowhere is an error, or is left out."),
+    ] = "fail",
+    body: JsonValue = BODY,
+) -> JsonValue:
+    """Keep some keys of the body, or drop some.
+
+    A path is keys with dots between; `[*]` is each item of a list, and a key with other signs stands in `['…']`. What
+    is kept has the order of `keep`.
+    """
+    turns = Turns("pick")
+    picked: JsonValue = body_of(ctx, body)
+    if keep:
+        picked = _kept(picked, tree((path(text), _END) for text in keep), (), turns, ignore=missing == "ignore")
+    if drop:
+        picked = _without(picked, tree((path(text), _END) for text in drop), turns)
+    return picked
+
+
+def _kept(value: Any, wanted: dict[str | int, Any], where: tuple[str | int, ...], turns: Turns, *, ignore: bool) -> Any:
+    """Copies, since what a step is given is others', too."""
+    if EACH in wanted:
+        if not isinstance(value, list):
+            if ignore:
+                return []
+            raise lacks("pick", where, value, EACH)
+        turns.spend(len(value))
+        inside = (*where, EACH)
+        return [_kept(item, wanted[EACH], inside, turns, ignore=ignore) for item in value]
+    turns.spend(len(wanted))
+    made: dict[str, Any] = {}
+    for key, inner in wanted.items():
+        if not isinstance(value, dict) or key not in value:
+            if ignore:
+                continue
+            raise lacks("pick", where, value, key)
+        found = value[key]
+        made[str(key)] = found if inner is _END else _kept(found, inner, (*where, key), turns, ignore=ignore)
+    return made
+
+
+def _without(value: Any, unwanted: dict[str | int, Any], turns: Turns) -> Any:
+    if EACH in unwanted:
+        if not isinstance(value, list):
+            return value
+        turns.spend(len(value))
+        return [_without(item, unwanted[EACH], turns) for item in value]
+    if not isinstance(value, dict):
+        return value
+    turns.spend(len(unwanted))
+    made = dict(value)
+    for key, inner in unwanted.items():
+        if key not in made:
+            continue
+        if inner is _END:
+            del made[str(key)]
+        else:
+            made[str(key)] = _without(made[str(key)], inner, turns)
+    return made

@@ -1,0 +1,45 @@
+"""What the connector's page of the reference says: what it is, its errors, a flow that uses it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+DESCRIPTION: Final = """
+Creates orders and captures them, refunds captures, pays out, and lists transactions, by PayPal's REST API. What comes
+from PayPal is a `webhook` with the scheme `paypal`.
+
+At PayPal: the Developer Dashboard, Apps & Credentials, the app, which has a client id and a secret; those of the
+sandbox are others than the live ones.
+
+    hookline credentials set paypal-app --type paypal-api client_id=… client_secret=-
+    hookline credentials set paypal-trial --type paypal-api client_id=… client_secret=- \\
+        base_url=https://api-m.sandbox.paypal.com
+
+What takes effect is sent with a `PayPal-Request-Id` that is made of the step's idempotency key and is the same at each
+attempt: PayPal does it once, for as long as it remembers the id (6 hours for orders, 30 days for payouts, 45 days for
+refunds).
+"""
+
+ERRORS: Final[Mapping[str, str]] = {
+    "paypal.<issue>": "PayPal refused it: the `issue` of its first detail, or else its `name`, in small letters: "
+    "`paypal.order_not_approved`, `paypal.resource_not_found`, `paypal.not_authorized` and so on. The message has what "
+    "PayPal says besides, and the `debug_id` that its support asks for. `paypal.rate_limit_reached`, "
+    "`paypal.previous_request_in_progress` and errors of PayPal's own are tried again.",
+    "paypal.answer": "The answer isn't one of PayPal's; what was asked for may have been done.",
+    "paypal.path": "The path of a request isn't one of PayPal's API, such as `/v1/invoicing/invoices`.",
+    "paypal.settings": "Settings don't go together, as an amount without its currency.",
+}
+
+EXAMPLE: Final[Mapping[str, Any]] = {
+    "id": "cancelled-orders",
+    "trigger": {"use": "webhook", "with": {"verify": {"scheme": "bearer", "credential": "shop"}}},
+    "steps": [
+        {
+            "id": "refund",
+            "use": "paypal.refund_capture",
+            "credential": "paypal-app",
+            "with": {"capture_id": "$.body.capture_id", "note": "Order {{ body.number }} was cancelled"},
+        },
+        {"id": "done", "use": "filter", "with": {"keep": "{{ body.status == 'COMPLETED' }}"}},
+        {"id": "note", "use": "log", "with": {"message": "{{ steps.refund.body.id }} is refunded"}},
+    ],
+}

@@ -1,0 +1,43 @@
+"""The connector, to which each action's module adds its own, and its credential."""
+
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from hookline.api import Connector, OAuth2
+from hookline_paypal.about import DESCRIPTION, ERRORS, EXAMPLE
+
+
+def _address(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("it begins with https://")
+    return url.rstrip("/")
+
+
+class PayPalApi(BaseModel):
+    """A REST app of PayPal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    client_id: str = Field(min_length=1, description="The app's client id.")
+    client_secret: SecretStr = Field(min_length=1, description="The app's secret.")
+    base_url: Annotated[str, AfterValidator(_address)] = Field(
+        default="https://api-m.paypal.com",
+        description="Where the API is; `https://api-m.sandbox.paypal.com` for the sandbox.",
+    )
+
+
+def _token_url(credential: Any) -> str:
+    return f"{credential.base_url}/v1/oauth2/token"
+
+
+paypal: Final = Connector(
+    "paypal",
+    title="PayPal",
+    credential=PayPalApi,
+    credential_type="paypal-api",
+    oauth2=OAuth2(token_url=_token_url, grants=("client_credentials",)),
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+)

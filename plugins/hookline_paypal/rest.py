@@ -1,0 +1,78 @@
+"""Requests to PayPal's REST API."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid5
+
+from hookline.api import Context, JsonObject, JsonValue, Response, StepError, VerifyContext
+from hookline_paypal.connector import PayPalApi
+from hookline_paypal.failures import check, unreadable
+
+Asking: TypeAlias = Context[PayPalApi] | VerifyContext[PayPalApi]
+
+
+async def ask(
+    ctx: Asking,
+    method: str,
+    path: str,
+    *,
+    json: Any = ...,
+    query: Mapping[str, JsonValue] | None = None,
+    request_id: str | None = None,
+    whole: bool = False,
+) -> JsonValue:
+    """What PayPal gives; None where its answer has no content.
+
+    `request_id`: what it knows the request by, so that it does it once. `whole`: it gives all that it has of what was
+    made, and not its id alone. A token whose time is over is got anew, once. Raises StepError: `paypal.<issue>` by
+    PayPal's word, AuthExpired, RateLimited and Unavailable where that is what it means.
+    """
+    what = f"{method} {path}"
+    headers = {"Accept": "application/json"}
+    if request_id is not None:
+        headers["PayPal-Request-Id"] = request_id
+    if whole:
+        headers["Prefer"] = "return=representation"
+
+    async def send(token: str) -> Response:
+        response = await ctx.http.request(
+            method,
+            f"{ctx.credential.base_url}{path}",
+            headers={**headers, "Authorization": f"Bearer {token}"},
+            params=query,
+            json=json,
+            raise_for_status=False,
+        )
+        check(what, response)
+        return response
+
+    response = await ctx.authorized(send)
+    if not response.content:
+        return None
+    try:
+        answer: JsonValue = response.json()
+    except StepError:
+        raise unreadable(what, f"is not JSON; its status is {response.status}") from None
+    return answer
+
+
+async def ask_object(ctx: Asking, method: str, path: str, *, gives: Mapping[str, type], **said: Any) -> JsonObject:
+    """The same for an answer that is an object; `gives`: what has to be in it, and of which type."""
+    answer = await ask(ctx, method, path, **said)
+    if not isinstance(answer, dict):
+        raise unreadable(f"{method} {path}", "is no object")
+    for name, kind in gives.items():
+        if not isinstance(answer.get(name), kind):
+            raise unreadable(f"{method} {path}", f"has no {name}")
+    return answer
+
+
+def request_id_of(ctx: Context[PayPalApi]) -> str:
+    """What PayPal knows the step by: the same at each attempt. Some of its services take no more than 38 characters."""
+    return str(uuid5(NAMESPACE_URL, f"hookline:{ctx.idempotency_key}"))
+
+
+def part(text: str) -> str:
+    """A text as a part of a path."""
+    return quote(text, safe="")

@@ -1,0 +1,40 @@
+"""Views: `slack.open_view`."""
+
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from hookline.api import Context, JsonObject
+from hookline_slack.connector import SlackApi, slack
+from hookline_slack.failures import unreadable
+from hookline_slack.web_api import call
+
+
+class Opened(TypedDict):
+    """A view that somebody looks at."""
+
+    id: str
+    hash: NotRequired[str]
+    """What it was at this time, for those that change it."""
+    state: NotRequired[JsonObject]
+
+
+@slack.action(idempotent=True)
+async def open_view(
+    ctx: Context[SlackApi],
+    trigger_id: Annotated[
+        str, Field(min_length=1, description="What a command or an interaction brings; it is good for 3 seconds.")
+    ],
+    view: Annotated[JsonObject, Field(description="The view in Block Kit, such as a `modal`.")],
+) -> Opened:
+    """Open a modal for whoever has sent a command or pressed a button.
+
+    A `trigger_id` opens one view, however often it is tried. What is entered comes to the app's interactivity URL.
+    """
+    answer: Any = await call(ctx, "views.open", {"trigger_id": trigger_id, "view": view}, {"view": dict})
+    made = {name: answer["view"][name] for name in ("id", "hash", "state") if name in answer["view"]}
+    if not isinstance(made.get("id"), str):
+        raise unreadable("views.open", "has no view's id")
+    opened: Opened = made  # type: ignore[assignment]  # its keys are those above
+    return opened
