@@ -67,8 +67,9 @@ class LocalCredentials(Local):
 
     async def verify_credential(self, name: str) -> Mapping[str, Any]:
         await self._credentials.load()
-        http = PooledClient(clock=self._clock, egress=Egress(self._settings.egress_allow))
-        resources = EngineResources([self._settings.db])
+        egress = Egress(self._settings.egress_allow)
+        http = PooledClient(clock=self._clock, egress=egress)
+        resources = EngineResources([self._settings.db], egress)
         log = structlog.get_logger()
         try:
             verdict = await verify(name, self._credentials, self._registry, http=http, resources=resources, log=log)
