@@ -26,7 +26,7 @@ class EmailCredential(BaseModel):
     )
     smtp_security: Security = Field(
         default="starttls",
-        description="How the connection is encrypted: from the start (`tls`), before a password is sent (`starttls`), or "
+        description="How the connection is encrypted: from the start (`tls`), before a password is sent (`starttls`) or "
         "not at all (`none`), for servers on this machine.",
     )
     smtp_username: str | None = Field(default=None, min_length=1, description="The user there; none needs no login.")

@@ -46,24 +46,32 @@ async def connection(
         hostname=host,
         sock=made,
         use_tls=security == "tls",
-        start_tls=security == "starttls",
+        start_tls=False,
         tls_context=context,
-        username=credential.smtp_username,
-        password=None if password is None else password.get_secret_value(),
         local_hostname=_own_name(made),
-        timeout=timeout,
+        # Its own way to time things loses a cancellation on Python 3.11, where both come at once.
+        timeout=None,
     )
     where = f"{host}:{port}"
     try:
-        await client.connect()
+        async with asyncio.timeout(timeout):
+            await client.connect()
+            if security == "starttls":
+                await client.starttls()
+            if credential.smtp_username is not None and password is not None:
+                await client.login(credential.smtp_username, password.get_secret_value())
         yield client
-        with suppress(aiosmtplib.SMTPException):
-            await client.quit(timeout=_GOODBYE)
+        with suppress(aiosmtplib.SMTPException, TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await client.quit()
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         raise failure(error, where) from error
     finally:
+        transport = client.transport
         client.close()
-        made.close()
+        if isinstance(transport, asyncio.WriteTransport):
+            # What is said has been said: TLS would still say goodbye, to a server that may be gone.
+            transport.abort()
 
 
 async def deliver(
@@ -81,8 +89,9 @@ async def deliver(
 
     Without `partial` nothing is sent where it refuses anybody. Raises StepError (`email.refused`, `email.<code>`, …).
     """
-    if client.is_ehlo_or_helo_needed:
-        await client.ehlo()
+    async with asyncio.timeout(timeout):
+        if client.is_ehlo_or_helo_needed:
+            await client.ehlo()
     if utf8 and not client.supports_extension("smtputf8"):
         raise StepError(
             f"{where} takes no addresses with letters beyond ASCII before the @ (SMTPUTF8)", code="email.not_supported"
@@ -90,21 +99,24 @@ async def deliver(
     options = ["SMTPUTF8"] if utf8 else []
     if client.supports_extension("size"):
         options.append(f"SIZE={len(content)}")
-    await client.mail(sender, options=options, encoding="utf-8" if utf8 else "ascii")
+    encoding = "utf-8" if utf8 else "ascii"
+    async with asyncio.timeout(timeout):
+        await client.mail(sender, options=options, encoding=encoding)
     refused: list[Refused] = []
     for recipient in recipients:
         try:
-            await client.rcpt(recipient, encoding="utf-8" if utf8 else "ascii")
+            async with asyncio.timeout(timeout):
+                await client.rcpt(recipient, encoding=encoding)
         except aiosmtplib.SMTPRecipientRefused as error:
             refused.append(Refused(recipient, error.code, _shown(error.message)))
     if refused and (not partial or len(refused) == len(recipients)):
-        with suppress(aiosmtplib.SMTPException):
-            await client.rset()
+        # The connection ends now, and with it what was begun.
         raise _refusal(refused, len(recipients), where)
     try:
         # A large mail takes its time on a slow line, before the server can say anything.
-        response = await client.data(content, timeout=timeout + len(content) / _SLOWEST)
-    except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError, OSError) as error:
+        async with asyncio.timeout(timeout + len(content) / _SLOWEST):
+            response = await client.data(content)
+    except (aiosmtplib.SMTPServerDisconnected, OSError) as error:
         # It may have taken the mail, and its answer got lost.
         raise failure(error, where, sent=True) from error
     return _shown(response.message), refused

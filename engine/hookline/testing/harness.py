@@ -18,6 +18,7 @@ from hookline.model.secret_values import secret_values
 from hookline.nearest import did_you_mean
 from hookline.poll import Item, PollContext, Polled
 from hookline.registry import Registry
+from hookline.runtime.egress import Egress
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import normal, to_json
 from hookline.testing.clock import ManualClock
@@ -86,7 +87,8 @@ class Harness:
         self.clock = ManualClock()
         self.state = MemoryState()
         self.log = ListLog()
-        self.resources = EngineResources()
+        # Servers of tests run on this machine.
+        self.resources = EngineResources(egress=Egress(("127.0.0.0/8", "::1")))
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-harness-")
         factory = registry.blob_stores.get("file")
         if factory is None:
