@@ -91,10 +91,10 @@ class Session:
             if b"RFC822.SIZE" in said and b"INTERNALDATE" in said and b"FLAGS" in said
         }
 
-    async def newest(self) -> tuple[int, datetime] | None:
-        """The id and the time of the last mail; None where the folder is empty."""
-        found = await self._call(lambda client: client.fetch("*", ["INTERNALDATE"]))
-        return max(((uid, said[b"INTERNALDATE"]) for uid, said in found.items()), default=None)
+    async def newest(self) -> int | None:
+        """The id of the last mail; None where the folder is empty."""
+        found: list[int] = await self._call(lambda client: client.search(["UID", "*"]))
+        return max(found, default=None)
 
     async def read(self, uid: int, *, whole: bool) -> bytes | None:
         """A mail's bytes, or those of its headers; it stays unread. None where it is gone."""

@@ -149,10 +149,9 @@ async def _first(box: "Session", opened: "Folder", account: str, existing: bool,
     if existing or not opened.count:
         return _Place(account, opened.uidvalidity, 0 if existing else opened.uidnext - 1)
     place = _Place(account, opened.uidvalidity, opened.uidnext - 1)
-    newest = await box.newest()
-    if newest is None:
+    uid = await box.newest()
+    if uid is None:
         return place
-    uid, _ = newest
     about = (await box.about([uid])).get(uid)
     raw = await box.read(uid, whole=about is not None and about.size <= max_size)
     return place if about is None or raw is None else place.seen(about, _digest(raw))
@@ -232,7 +231,8 @@ async def _item(
         "folder": folder,
         "uid": uid,
         "size": about.size,
-        "flags": list(about.flags),
+        # That nobody has seen it before says nothing: it is so of nearly all.
+        "flags": [flag for flag in about.flags if flag != "\\Recent"],
         "complete": whole,
         "problems": list(read.problems),
     }

@@ -27,6 +27,7 @@ listen = 127.0.0.1
 ssl = {ssl}
 {certificate}
 auth_allow_cleartext = yes
+auth_failure_delay = 0
 mail_driver = maildir
 mail_path = {folder}/mail/%{{user}}
 mail_uid = {uid}
@@ -51,6 +52,9 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 passdb passwd-file {{
   passwd_file_path = {folder}/users
@@ -101,11 +105,12 @@ class Dovecot:
             capability=f"imap_capability {{\n  {capability}\n}}" if capability else "",
         )
         (self.folder / "dovecot.conf").write_text(settings, encoding="utf-8")
-        self._process = subprocess.Popen(
-            [self._program, "-F", "-c", str(self.folder / "dovecot.conf")],
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "stderr").open("wb"),
-        )
+        with (self.folder / "stderr").open("wb") as stderr:
+            self._process = subprocess.Popen(
+                [self._program, "-F", "-c", str(self.folder / "dovecot.conf")],
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
         self._wait()
 
     def _wait(self) -> None:
@@ -140,10 +145,12 @@ class Dovecot:
     def flags(self, folder: str = "INBOX") -> list[bytes]:
         """What a folder has, one line of flags for each mail."""
         with self.client() as client:
-            typ, _ = client.select(folder, readonly=True)
+            typ, count = client.select(f'"{folder}"', readonly=True)
             assert typ == "OK"
+            if count == [b"0"]:
+                return []
             found = client.fetch("1:*", "(FLAGS)")[1]
-            return [line for line in found if isinstance(line, bytes)]
+            return [line.replace(b"\\Recent", b"").replace(b" )", b")") for line in found if isinstance(line, bytes)]
 
     def make(self, folder: str) -> None:
         """Make a folder."""
@@ -152,7 +159,7 @@ class Dovecot:
 
     def give_new_ids(self, folder: str = "INBOX") -> None:
         """Forget the ids of a folder's mails, as a server does whose index was lost."""
-        place = self.folder / "mail" / USER
+        place = self.folder / "mail" / USER / ("" if folder == "INBOX" else f".{folder}")
         for name in (
             "dovecot-uidlist",
             "dovecot-uidvalidity",
