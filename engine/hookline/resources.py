@@ -34,6 +34,6 @@ class Resources(Protocol):
         """A TCP connection for what doesn't speak HTTP, guarded against inside addresses as `ctx.http` is.
 
         The socket doesn't block, and whoever asked for it closes it. `timeout`: seconds, for all addresses of the host
-        together. Raises StepError: `egress` (an inside address), and, retryable, `connect`.
+        together. Raises StepError: `engine.egress` (an inside address), and, retryable, `engine.connect`.
         """
         ...

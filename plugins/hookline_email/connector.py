@@ -7,6 +7,7 @@ from typing import Final, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from hookline.api import Connector, StepError
+from hookline_email.about import DESCRIPTION, ERRORS, EXAMPLE
 
 Security: TypeAlias = Literal["starttls", "tls", "none"]
 
@@ -93,4 +94,13 @@ def _unavailable() -> str | None:
     return None if all(map(find_spec, _LIBRARIES)) else "pip install 'hookline[email]'"
 
 
-email: Final = Connector("email", title="Email", credential=EmailCredential, unavailable=_unavailable())
+email: Final = Connector(
+    "email",
+    title="Email",
+    credential=EmailCredential,
+    unavailable=_unavailable(),
+    extra="email",
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+)

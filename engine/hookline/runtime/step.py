@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -76,7 +77,8 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         begun = False
         try:
             scope = run.scope(frame)
-            judge = partial(_settings, node, scope, streams=run.streams)
+            own = frame.message if run.services.calls.foreign("action", node.action.name) else None
+            judge = partial(_settings, node, scope, own, streams=run.streams)
             given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once:
@@ -202,7 +204,8 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(node: ActionNode, scope: Scope, *, streams: bool) -> Given:
+def _settings(node: ActionNode, scope: Scope, message: Message | None, *, streams: bool) -> Given:
+    """`message`: the current one, where what the action is given has to be its own."""
     try:
         raw = node.settings.evaluate(scope)
     except ExpressionError as error:
@@ -211,13 +214,21 @@ def _settings(node: ActionNode, scope: Scope, *, streams: bool) -> Given:
     if stream is not None:
         raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
-        return Given(raw, node.action.settings.model_validate(raw))
+        if message is None:
+            return Given(raw, node.action.settings.model_validate(raw))
+        own = Message(_copy(message.body), dict(message.headers), message.attachments)
+        return Given(raw, node.action.settings.model_validate(_copy(raw)), own)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
+
+
+def _copy(value: Any) -> Any:
+    """A JSON value of which nothing is shared."""
+    return msgspec.to_builtins(value, builtin_types=(Decimal,))
 
 
 def _finish(

@@ -295,7 +295,7 @@ async def test_a_folder_that_isn_t_there_is_said(box: Box) -> None:
 async def test_an_inside_address_is_not_reached(box: Box) -> None:
     box.actions.resources = EngineResources()
     error = await error_of(box.look())
-    assert error.error_code == "egress"
+    assert error.error_code == "engine.egress"
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])

@@ -319,14 +319,14 @@ async def test_a_server_that_isn_t_there_is_unavailable(actions: Harness) -> Non
     credential = {"smtp_host": "127.0.0.1", "smtp_port": port, "sender": "a@example.com"}
     error = await error_of(actions.run_action("email.send", credential=credential, with_=LETTER))
     assert isinstance(error, Unavailable)
-    assert error.error_code == "connect"
+    assert error.error_code == "engine.connect"
 
 
 async def test_an_inside_address_is_not_reached(actions: Harness, smtp: StartSmtp) -> None:
     server = await smtp()
     actions.resources = EngineResources()
     error = await refused(actions, server)
-    assert (error.error_code, error.retryable) == ("egress", False)
+    assert (error.error_code, error.retryable) == ("engine.egress", False)
     assert "HOOKLINE_EGRESS_ALLOW" in error.message
 
 
