@@ -15,8 +15,8 @@ ERRORS: Final[Mapping[str, str]] = {
     "email.attachment": "`attachments` names none of the message's files, or a new file lacks something.",
     "email.body": "There is nothing to send, or something that mail can't carry.",
     "email.credential": "The credential has no SMTP server, or no IMAP server.",
-    "email.disconnected": "The server broke the connection off; it can be tried again. Where that was after the mail had "
-    "been sent, it isn't known whether it was taken.",
+    "email.disconnected": "The server broke the connection off; it can be tried again. Where that was after the mail "
+    "had been sent, it isn't known whether it was taken.",
     "email.folder": "There is no such folder, or it can't be opened.",
     "email.header": "A header isn't one that can be set, or holds a line break.",
     "email.imap": "The IMAP server refused something; the message has its words.",

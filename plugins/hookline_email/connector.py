@@ -27,8 +27,8 @@ class EmailCredential(BaseModel):
     )
     smtp_security: Security = Field(
         default="starttls",
-        description="How the connection is encrypted: from the start (`tls`), before a password is sent (`starttls`) or "
-        "not at all (`none`), for servers on this machine.",
+        description="How the connection is encrypted: from the start (`tls`), before a password is sent (`starttls`) "
+        "or not at all (`none`), for servers on this machine.",
     )
     smtp_username: str | None = Field(default=None, min_length=1, description="The user there; none needs no login.")
     smtp_password: SecretStr | None = Field(default=None, description="That user's password.")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
+from email.policy import Compat32
 from email.utils import getaddresses, parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -15,6 +16,18 @@ from typing import Any, Final, TypeVar
 from hookline.api import JsonValue
 
 T = TypeVar("T")
+
+
+class _Lenient(Compat32):
+    """Headers that hold other letters than ASCII as they are: UTF-8 nearly always, and else of the West."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        raw = value.encode("utf-8", "surrogateescape")
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return raw.decode("cp1252", "replace")
+
 
 MAX_TEXT: Final = 1_000_000
 """Characters of text in the body; longer texts are files."""
@@ -50,9 +63,11 @@ class Read:
 def read_mail(raw: bytes) -> Read:
     """A mail, from its bytes or from those of its headers alone. Never fails for what they are."""
     read = Read()
-    message = _tried(read, "the mail can't be taken apart", Message(), lambda: email.message_from_bytes(raw))
+    message = _tried(
+        read, "the mail can't be taken apart", Message(), lambda: email.message_from_bytes(raw, policy=_Lenient())
+    )
     no_headers: list[tuple[str, Any]] = []
-    for name, value in _tried(read, "its headers can't be read", no_headers, lambda: list(message.raw_items())):
+    for name, value in _tried(read, "its headers can't be read", no_headers, lambda: list(message.items())):
         text = _tried(read, f"the header {name[:60]} can't be read", "", partial(_decoded, value))
         lower = name.lower()
         read.headers[lower] = f"{read.headers[lower]}, {text}" if lower in read.headers else text
@@ -160,9 +175,7 @@ def _decoded(value: Any) -> str:
                 parts.append(piece.decode(_CHARSET))
             except UnicodeDecodeError:
                 parts.append(piece.decode("cp1252", "replace"))
-    # Bytes that no charset stands beside come as surrogates: they are UTF-8 nearly always.
-    text = "".join(parts).encode("utf-8", "surrogateescape").decode(_CHARSET, "replace")
-    return _clean(text.replace("\r", "").replace("\n", ""))
+    return _clean("".join(parts).replace("\r", "").replace("\n", ""))
 
 
 def _first(message: Message, name: str) -> str:

@@ -101,19 +101,13 @@ class Engine:
         self.store: Store = self._backend.store
         self.queue: Queue = self._backend.queue
         self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
-<<<<<<< HEAD
         egress = Egress(options.egress_allow)
         self._http = PooledClient(clock=self.clock, egress=egress, blobs=self.blobs)
-        self.http: HttpClient = self._http
-        self.resources = EngineResources([options.db], egress)
-=======
-        self._http = PooledClient(clock=self.clock, egress=Egress(options.egress_allow), blobs=self.blobs)
         self.http: HttpClient = LentClient(self._http)
-        self.resources = EngineResources([options.db])
+        self.resources = EngineResources([options.db], egress)
         self._calls = PluginCalls(registry, self.metrics, self.log)
         self._tasks = TaskLists(self.resources.runs)
         self._watch = LoopWatch(registry, self.metrics, self.log)
->>>>>>> ecosystem
         vault = Vault(options.secret_keys)
         self.sealing = Sealing(vault)
         self.credentials = Credentials(
