@@ -139,7 +139,7 @@ class Dovecot:
     def add(self, mail: bytes, folder: str = "INBOX", at: datetime | None = None) -> None:
         """Put a mail into a folder."""
         with self.client() as client:
-            done = client.append(folder, "", imaplib.Time2Internaldate(at or datetime.now(UTC)), mail)  # type: ignore[arg-type]
+            done = client.append(folder, "", imaplib.Time2Internaldate(at or datetime.now(UTC)), mail)
             assert done[0] == "OK", done
 
     def flags(self, folder: str = "INBOX") -> list[bytes]:

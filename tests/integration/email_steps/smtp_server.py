@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -44,8 +43,8 @@ class Letters:
     """The answer to every sender."""
     data: str | None = None
     """The answer to every mail, once it has come."""
-    on_data: Callable[[SMTP], None] | None = None
-    """What happens once a mail has come, before it is answered."""
+    breaks_off: bool = False
+    """Whether it breaks the connection off once a mail has come, and answers nothing."""
 
     async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -68,13 +67,15 @@ class Letters:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
         """Its answer to a mail."""
-        if self.on_data is not None:
-            self.on_data(server)
+        if self.breaks_off:
+            assert isinstance(server.transport, asyncio.WriteTransport)
+            server.transport.abort()
         if self.data is not None:
             return self.data
         content = envelope.content
         assert isinstance(content, bytes)
         login = session.auth_data
+        assert server.transport is not None
         self.taken.append(
             Letter(
                 envelope.mail_from or "",
@@ -130,7 +131,7 @@ class SmtpServer:
         """End it, and what is left of its connections."""
         self._server.close()
         for session in self._sessions:
-            if session.transport is not None:
+            if isinstance(session.transport, asyncio.WriteTransport):
                 session.transport.abort()
         await asyncio.sleep(0)
 

@@ -1,6 +1,6 @@
 """The contract of connectors, over real servers."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -24,7 +24,7 @@ class TestEmail(ConnectorContract):
     level = "gold"
 
     @pytest.fixture(autouse=True)
-    async def servers(self, smtp: StartSmtp, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    async def servers(self, smtp: StartSmtp, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch) -> None:
         server = await smtp(login=True)
         values = {
             "smtp_host": "127.0.0.1",
@@ -39,4 +39,3 @@ class TestEmail(ConnectorContract):
             "imap_password": PASSWORD,
         }
         monkeypatch.setattr(type(self), "credential", values)
-        yield
