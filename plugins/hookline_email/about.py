@@ -5,8 +5,8 @@ from typing import Any, Final
 
 DESCRIPTION: Final = """
 Sends mail by SMTP, and starts flows with the mail that comes to a folder of an IMAP server. The account needs a
-password for programs; a provider that lets nobody in but by OAuth 2 isn't reached yet. Certificates are verified, against an
-authority of your own as well, and servers inside the network have to be named in HOOKLINE_EGRESS_ALLOW.
+password for programs; a provider that lets nobody in but by OAuth 2 isn't reached yet. Certificates are verified,
+against an authority of your own as well, and servers inside the network have to be named in HOOKLINE_EGRESS_ALLOW.
 """
 
 ERRORS: Final[Mapping[str, str]] = {

@@ -23,12 +23,17 @@ from hookline.errors import (
     ExpressionLimit,
     ExpressionSyntax,
     HooklineError,
+    Malformed,
     MissingValue,
     NotVerified,
+    Problem,
     RateLimited,
+    RequestRefused,
     StepError,
     StoreError,
+    TooLarge,
     Unavailable,
+    UnsupportedMedia,
 )
 from hookline.flow_values import MAX_KEY, FlowState, check_key
 from hookline.hookspecs import hookimpl
@@ -41,14 +46,14 @@ from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
 from hookline.model.schedule import Schedule, ScheduleSettings
-from hookline.model.webhook import WebhookSettings
+from hookline.model.webhook import BodyMode, WebhookSettings
 from hookline.nearest import did_you_mean
 from hookline.new_items import changed_items, items_above
 from hookline.poll import Identity, Item, PollContext, Polled, PollTrigger
 from hookline.resources import Resource, Resources
 from hookline.returns import GivesSetting, NeverPasses, PassesWhere
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
-from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
+from hookline.trigger import Incoming, NewFile, ReadRequest, RequestTrigger, ScheduleTrigger, Trigger
 from hookline.verifier import VerifyContext
 
 __all__ = [
@@ -62,6 +67,7 @@ __all__ = [
     "Answer",
     "Attachment",
     "AuthExpired",
+    "BodyMode",
     "CallerReply",
     "CannotVerify",
     "Check",
@@ -80,15 +86,18 @@ __all__ = [
     "HooklineError",
     "HttpClient",
     "Identity",
+    "Incoming",
     "Interval",
     "Item",
     "JsonObject",
     "JsonValue",
     "Log",
+    "Malformed",
     "Mapper",
     "Message",
     "MissingValue",
     "NeverPasses",
+    "NewFile",
     "NoSettings",
     "NotVerified",
     "PassesWhere",
@@ -96,9 +105,12 @@ __all__ = [
     "PollContext",
     "PollTrigger",
     "Polled",
+    "Problem",
     "RateLimited",
+    "ReadRequest",
     "Reference",
     "Reply",
+    "RequestRefused",
     "RequestTrigger",
     "Resource",
     "Resources",
@@ -115,8 +127,10 @@ __all__ = [
     "StoreError",
     "StreamedResponse",
     "TemplateFilter",
+    "TooLarge",
     "Trigger",
     "Unavailable",
+    "UnsupportedMedia",
     "Verified",
     "VerifyContext",
     "WebhookSettings",

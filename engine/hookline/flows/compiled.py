@@ -19,6 +19,7 @@ from hookline.model.schedule import Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
 from hookline.poll import PollTrigger
 from hookline.scheme import Scheme
+from hookline.trigger import RequestTrigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class CompiledTrigger:
     dedupe_key: Key | None
     schedule: Schedule | None = None
     """When it fires, where the clock starts the flow."""
+    request: RequestTrigger | None = None
+    """What reads requests, where they start the flow."""
     poll: PollTrigger | None = None
     """What looks, where what it finds starts the flow."""
 
