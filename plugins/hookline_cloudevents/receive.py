@@ -44,8 +44,8 @@ class CloudEventsSettings(WebhookSettings):
     types: tuple[Pattern, ...] | None = Field(
         default=None,
         min_length=1,
-        description="The types of events that start the flow, such as `com.example.order.*`; all by default. Others are "
-        "taken, and nothing runs.",
+        description="The types of events that start the flow, such as `com.example.order.*`; all by default. Others "
+        "are taken, and nothing runs.",
     )
     sources: tuple[Pattern, ...] | None = Field(
         default=None, min_length=1, description="The sources of events that start the flow; all by default."
@@ -53,8 +53,8 @@ class CloudEventsSettings(WebhookSettings):
     origins: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
         default=("*",),
         min_length=1,
-        description="Who may send, where a sender asks before it does (`WebHook-Request-Origin`): names of hosts; `*` is "
-        "everybody. It verifies nobody: `verify` does.",
+        description="Who may send, where a sender asks before it does (`WebHook-Request-Origin`): names of hosts; `*` "
+        "is everybody. It verifies nobody: `verify` does.",
     )
     max_events: int = Field(default=1000, ge=1, le=1000, description="How many events a batch may have.")
 

@@ -81,8 +81,8 @@ async def send(
 ) -> Reply:
     """Send a CloudEvent by HTTP.
 
-    The result's body is the response, a JSON value or a text, and `status` stands beside it. A status of 400 or above is
-    the error `http.<status>`. The event's id is the step's idempotency key unless another is said, the same at each
+    The result's body is the response, a JSON value or a text, and `status` stands beside it. A status of 400 or above
+    is the error `http.<status>`. The event's id is the step's idempotency key unless another is said, the same at each
     attempt: receivers know an event that comes again by its source and its id.
     """
     attachment = None if file is None else _attachment(ctx, file)
