@@ -1,5 +1,6 @@
 """What a plugin keeps open between steps (`ctx.resources`), such as a pool of connections."""
 
+import socket
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -27,4 +28,12 @@ class Resources(Protocol):
 
     def owns_database(self, url: str) -> bool:
         """Whether a database URL names the engine's own store or queue, which steps must leave alone."""
+        ...
+
+    async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
+        """A TCP connection for what doesn't speak HTTP, guarded against inside addresses as `ctx.http` is.
+
+        The socket doesn't block, and whoever asked for it closes it. `timeout`: seconds, for all addresses of the host
+        together. Raises StepError: `engine.egress` (an inside address), and, retryable, `engine.connect`.
+        """
         ...

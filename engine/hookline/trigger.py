@@ -5,15 +5,17 @@ listens to brokers (`hookline.consume`) are run by the engine. A trigger of no s
 flows are started by hand and by other flows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
 
+from hookline.model.message import Attachment
 from hookline.model.schedule import Schedule, ScheduleSettings
-from hookline.model.webhook import WebhookSettings
+from hookline.model.webhook import BodyMode, WebhookSettings
 from hookline.options import Choices
+from hookline.scheme import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,65 @@ class OwnTrigger(ConnectorTrigger):
 
 
 @dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """A request that was verified and read, with what its scheme declares secret masked."""
+
+    method: str
+    headers: Sequence[tuple[str, str]]
+    """As received and in order; names in lower case, bytes above 127 decoded as Latin-1."""
+    content_type: str | None
+    """The whole header; None where there is none."""
+    media_type: str
+    """Of it the type alone, in lower case; `application/octet-stream` where there is none."""
+    body: Any
+    """What the body became, by the settings or by the trigger's `body_mode`. Null where there is none."""
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file that a message brings in its body: the engine keeps it, and the message has it as an attachment."""
+
+    name: str
+    type: str
+    content: bytes
+    filename: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message that a trigger makes of a request. It has the request's headers."""
+
+    body: Any
+    """A JSON value."""
+    id: str | None = None
+    """Where the flow has no `dedupe_key`: one that comes with the same id within `dedupe_window` starts nothing."""
+    attachments: tuple[Attachment, ...] = ()
+    """Of those that the request has."""
+    files: tuple[NewFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RequestTrigger(Trigger):
-    """Started by HTTP requests to `/hook/<flow id>`; its settings are, or extend, those of the webhook."""
+    """Started by HTTP requests to `/hook/<flow id>`; its settings are, or extend, those of the webhook.
+
+    What its requests bring may have a form of its own: `read` makes messages of it. Its functions are pure, and are
+    given the flow's settings.
+    """
 
     settings: type[WebhookSettings] = WebhookSettings
+    read: Callable[[ReadRequest, Any], Sequence[Incoming]] | None = None
+    """The messages of a request; none where the flow wants nothing of it, which the sender takes for success.
+
+    Raises RequestRefused: Malformed with every problem, UnsupportedMedia, TooLarge.
+    """
+    body_mode: Callable[[str, Any], BodyMode] | None = None
+    """How a body of a media type is read before `read` is given it; by default as the flow says."""
+    options: Callable[[Mapping[str, str], Any], Answer | None] | None = None
+    """The answer to OPTIONS, given the headers by their names in lower case; None: as every webhook answers it.
+
+    It is asked before any sender is verified.
+    """
 
 
 def _no_schedule(_settings: Any) -> Schedule:

@@ -1,1 +1,19 @@
-"""CloudEvents, received and sent."""
+"""CloudEvents by HTTP: the trigger `cloudevents`, and `cloudevents.send`."""
+
+from collections.abc import Sequence
+
+from hookline.api import Connector, Trigger, hookimpl
+from hookline_cloudevents.receive import cloudevents
+from hookline_cloudevents.send import connector
+
+
+@hookimpl
+def register_connectors() -> Sequence[Connector]:
+    """The connector that sends events."""
+    return [connector]
+
+
+@hookimpl
+def register_triggers() -> Sequence[Trigger]:
+    """The trigger that receives them."""
+    return [cloudevents]

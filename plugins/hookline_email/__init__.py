@@ -1,1 +1,13 @@
-"""Email, sent by SMTP and received by IMAP."""
+"""`email.send`, and the trigger `email.messages`: mail by SMTP and IMAP."""
+
+from collections.abc import Sequence
+
+from hookline.api import Connector, hookimpl
+from hookline_email import messages, send, verify  # noqa: F401 - they add to the connector
+from hookline_email.connector import email
+
+
+@hookimpl
+def register_connectors() -> Sequence[Connector]:
+    """The connector for mail."""
+    return [email]

@@ -23,7 +23,8 @@ async def channels(ctx: OptionsContext[SlackApi], search: str = "") -> AsyncIter
 async def people(ctx: OptionsContext[SlackApi], search: str = "") -> AsyncIterator[Option]:
     """The people and apps of the workspace that haven't left it."""
     async for user in pages(ctx, "users.list", "members", {"limit": _PAGE}):
-        if (option := _option(user, "@", "name", search)) is not None and not user.get("deleted"):
+        gone = isinstance(user, dict) and user.get("deleted")
+        if not gone and (option := _option(user, "@", "name", search)) is not None:
             yield option
 
 

@@ -27,12 +27,17 @@ from hookline.errors import (
     ExpressionLimit,
     ExpressionSyntax,
     HooklineError,
+    Malformed,
     MissingValue,
     NotVerified,
+    Problem,
     RateLimited,
+    RequestRefused,
     StepError,
     StoreError,
+    TooLarge,
     Unavailable,
+    UnsupportedMedia,
 )
 from hookline.flow_values import MAX_KEY, FlowState, check_key
 from hookline.hookspecs import hookimpl
@@ -45,7 +50,7 @@ from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
 from hookline.model.schedule import Schedule, ScheduleSettings
-from hookline.model.webhook import WebhookSettings
+from hookline.model.webhook import BodyMode, WebhookSettings
 from hookline.nearest import did_you_mean
 from hookline.new_items import changed_items, items_above
 from hookline.oauth2 import OAuth2, Tokens
@@ -57,7 +62,7 @@ from hookline.resources import Resource, Resources
 from hookline.returns import GivesSetting, NeverPasses, PassesWhere
 from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
 from hookline.subscription import Subscription, SubscriptionContext, WebhookFunctions, WebhookTrigger
-from hookline.trigger import RequestTrigger, ScheduleTrigger, Trigger
+from hookline.trigger import Incoming, NewFile, ReadRequest, RequestTrigger, ScheduleTrigger, Trigger
 from hookline.verifier import VerifyContext
 
 __all__ = [
@@ -73,6 +78,7 @@ __all__ = [
     "Answer",
     "Attachment",
     "AuthExpired",
+    "BodyMode",
     "CallerReply",
     "CannotVerify",
     "Check",
@@ -94,15 +100,18 @@ __all__ = [
     "HooklineError",
     "HttpClient",
     "Identity",
+    "Incoming",
     "Interval",
     "Item",
     "JsonObject",
     "JsonValue",
     "Log",
+    "Malformed",
     "Mapper",
     "Message",
     "MissingValue",
     "NeverPasses",
+    "NewFile",
     "NoSettings",
     "NotVerified",
     "OAuth2",
@@ -115,10 +124,13 @@ __all__ = [
     "PollContext",
     "PollTrigger",
     "Polled",
+    "Problem",
     "RateLimited",
     "RateLimits",
+    "ReadRequest",
     "Reference",
     "Reply",
+    "RequestRefused",
     "RequestTrigger",
     "Resource",
     "Resources",
@@ -138,8 +150,10 @@ __all__ = [
     "SubscriptionContext",
     "TemplateFilter",
     "Tokens",
+    "TooLarge",
     "Trigger",
     "Unavailable",
+    "UnsupportedMedia",
     "Verified",
     "VerifyContext",
     "WebhookFunctions",

@@ -22,6 +22,7 @@ from hookline.model.webhook import WebhookSettings
 from hookline.poll import PollTrigger
 from hookline.scheme import Scheme
 from hookline.subscription import WebhookTrigger
+from hookline.trigger import RequestTrigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class CompiledTrigger:
     dedupe_key: Key | None
     schedule: Schedule | None = None
     """When it fires, where the clock starts the flow."""
+    request: RequestTrigger | None = None
+    """What reads requests, where they start the flow."""
     poll: PollTrigger | None = None
     """What looks, where what it finds starts the flow."""
     subscribes: Subscribes | None = None

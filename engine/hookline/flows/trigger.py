@@ -230,6 +230,7 @@ def _request(
         scheme_settings=verification.settings,
         credential=use_of_credential.name if use_of_credential is not None else None,
         dedupe_key=dedupe_key,
+        request=trigger,
     )
     return compiled, use_of_credential, problems
 

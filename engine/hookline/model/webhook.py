@@ -12,7 +12,7 @@ from hookline.model.durations import Duration
 Method = Literal["GET", "POST", "PUT", "PATCH"]
 CallMethod = Literal["POST", "PUT", "PATCH"]
 """Without GET, since what only follows links must not resume a flow."""
-BodyMode = Literal["auto", "json", "raw"]
+BodyMode = Literal["auto", "json", "text", "raw"]
 Numbers = Literal["binary", "exact"]
 MediaRange = Annotated[str, StringConstraints(pattern=r"^[^/\s;,]+/[^/\s;,]+$")]
 """`image/png`, `image/*` or `*/*`."""
@@ -118,8 +118,8 @@ class RequestSettings(BaseModel):
     )
     body: BodyMode = Field(
         default="auto",
-        description="How the body is read: as its type says; as `json`, whatever its type; or not at all: `raw` keeps "
-        "its bytes, as one attachment.",
+        description="How the body is read: as its type says; as `json` or as `text`, whatever its type; or not at all: "
+        "`raw` keeps its bytes, as one attachment.",
     )
     nested: bool = Field(
         default=False,

@@ -110,14 +110,14 @@ class Egress:
         return any(entry.covers(addresses, name, port) for entry in self._allowed)
 
 
-def refused(host: str, port: int, addresses: Iterable[str]) -> StepError:
+def refused(host: str, port: int, addresses: Iterable[str], code: str = "http.egress") -> StepError:
     """The error for a host, none of whose addresses may be reached."""
     where = ", ".join(dict.fromkeys(addresses))
     entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return StepError(
         f"requests may not reach {entry}, since its address {where} is inside the network; "
         f"where that is meant, the server's setting {SETTING} has to hold {entry} or the address",
-        code="http.egress",
+        code=code,
     )
 
 

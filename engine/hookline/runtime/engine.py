@@ -113,9 +113,10 @@ class Engine:
         self.store: Store = self._backend.store
         self.queue: Queue = self._backend.queue
         self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
-        self._http = PooledClient(clock=self.clock, egress=Egress(options.egress_allow), blobs=self.blobs)
+        egress = Egress(options.egress_allow)
+        self._http = PooledClient(clock=self.clock, egress=egress, blobs=self.blobs)
         self.http: HttpClient = LentClient(self._http)
-        self._resources = EngineResources([options.db])
+        self._resources = EngineResources([options.db], egress)
         self.resources: Resources = LentResources(self._resources)
         self._calls = PluginCalls(registry, self.metrics, self.log)
         self._tasks = TaskLists(self._resources.runs)

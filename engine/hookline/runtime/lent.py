@@ -1,5 +1,6 @@
 """The engine's own parts as plugins are lent them: to use, and not to close."""
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -101,6 +102,10 @@ class LentResources:
     def owns_database(self, url: str) -> bool:
         """See `Resources`."""
         return self._resources.owns_database(url)
+
+    async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
+        """See `Resources`."""
+        return await self._resources.connect(host, port, timeout=timeout)
 
     async def close(self) -> NoReturn:
         """Raises NotYours."""

@@ -1,6 +1,7 @@
 """What plugins keep open between steps, for one engine."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
@@ -9,6 +10,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from hookline.errors import StepError
 from hookline.resources import Resource
+from hookline.runtime.egress import Egress
+from hookline.runtime.guarded_connection import connect
 from hookline.runtime.plugin_tasks import kept_open
 
 R = TypeVar("R", bound=Resource)
@@ -20,8 +23,10 @@ _LOCAL = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S1
 class EngineResources:
     """The resources of one engine; `own_urls` are the URLs of its store and queue. See `Resources`."""
 
-    def __init__(self, own_urls: Iterable[str] = ()) -> None:
+    def __init__(self, own_urls: Iterable[str] = (), egress: Egress | None = None) -> None:
+        """`egress`: which addresses plugins may connect to; by default none that is inside."""
         self._own = tuple(own_urls)
+        self._egress = egress or Egress()
         self._made: dict[Callable[[], Any], Resource] = {}
         self._classes: set[tuple[str, str]] = set()
         self._closed = False
@@ -50,6 +55,10 @@ class EngineResources:
         """See `Resources`."""
         # Not remembered: what a path names changes when its file is made.
         return identity(url) in map(identity, self._own)
+
+    async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
+        """See `Resources`."""
+        return await connect(self._egress, host, port, timeout)
 
     async def close(self) -> None:
         """Close all of them, side by side. Raises an ExceptionGroup of what went wrong, when all have been tried."""

@@ -1,5 +1,6 @@
 """What a sender is told at once: that its message was accepted, or what its scheme answers itself."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from hookline.flows.blocks.wait import WaitNode
@@ -30,6 +31,21 @@ def accepted(flow: CompiledFlow, webhook: WebhookSettings, outcome: Accepted | D
     # Ids hold nothing that JSON would have to escape.
     body = b'{"execution_id":"%b","flow_id":"%b","status":"%b"}' % (execution_id, flow.id.encode(), word)
     return HookReply(status, ((b"content-type", _JSON), (EXECUTION_ID, execution_id)), body)
+
+
+def accepted_each(flow: CompiledFlow, webhook: WebhookSettings, outcomes: Sequence[Accepted | Duplicate]) -> HookReply:
+    """The answer to a request that brought none or several messages, in their order."""
+    chosen = _chosen(webhook, flow.trigger.scheme, None)
+    if chosen is not None:
+        return chosen
+    executions = [
+        {"execution_id": one.execution_id, "status": "queued" if isinstance(one, Accepted) else "duplicate"}
+        for one in outcomes
+    ]
+    new = any(isinstance(one, Accepted) for one in outcomes)
+    word = "queued" if new else "duplicate" if outcomes else "ignored"
+    body = encode({"flow_id": flow.id, "status": word, "executions": executions})
+    return HookReply(202 if new else 200, ((b"content-type", _JSON),), body)
 
 
 def called(flow: CompiledFlow, step: WaitNode, outcome: Called | CalledBefore) -> HookReply:

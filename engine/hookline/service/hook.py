@@ -4,16 +4,19 @@ It knows no web framework. The order of its checks is a promise: framing, flow, 
 what intake decides in one transaction: duplicate, rate and backlog, store.
 """
 
+import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
 from hookline.clock import Clock
-from hookline.errors import FlowUnknown, SchemaViolation, TooMany
+from hookline.errors import FlowUnknown, SchemaViolation, TooMany, UnsupportedMedia
 from hookline.flows.compiled import CompiledFlow
 from hookline.ids import Ids
 from hookline.model.message import Envelope
 from hookline.model.webhook import WebhookSettings
 from hookline.ports import Accepted, Duplicate
+from hookline.runtime.intake import in_order
 from hookline.scheme import Answer
 from hookline.service import answers, cors
 from hookline.service.calls import Calls
@@ -82,10 +85,10 @@ class Hook:
         if request.method == "HEAD":
             return HookReply(200)
         if request.method == "OPTIONS":
-            return cors.options(webhook, headers.joined)
+            return self._options(flow, webhook, headers)
         scheme = flow.trigger.scheme
         seen.bare = scheme is not None and scheme.bare_refusals
-        purpose = Purpose(flow.id, flow, webhook, flow.trigger, flow.schema)
+        purpose = Purpose(flow.id, flow, webhook, flow.trigger, flow.schema, flow.trigger.request)
         if not purpose.takes(request):
             raise purpose.not_taken()
         return await self._accept(request, headers, purpose, webhook, path, seen)
@@ -100,14 +103,46 @@ class Hook:
             if isinstance(taken, Answer):
                 await uploads.discard()
                 return answers.answered(taken)
-            envelope = self._envelopes.of(flow, webhook, taken, path)
+            envelopes = _acceptable(flow, webhook, self._envelopes.all_of(flow, webhook, taken, path))
         except BaseException:  # cancelled or refused, what was stored on the way goes
             await uploads.discard()
             raise
+        if len(envelopes) != 1:
+            return answers.accepted_each(flow, webhook, await self._accept_each(flow, envelopes, uploads))
+        (envelope,) = envelopes
         commit = partial(self._commit, flow, envelope, uploads)
         if webhook.respond == "accepted":
             return answers.accepted(flow, webhook, await commit())
         return await self._responder.answer(envelope.execution_id, webhook, commit)
+
+    async def _accept_each(
+        self, flow: CompiledFlow, envelopes: Sequence[Envelope], uploads: Uploads
+    ) -> list[Accepted | Duplicate]:
+        """Accept all messages of one request, none or several.
+
+        Where one can't be accepted the request is refused, and those that were are duplicates when it comes again.
+        Their files stay whatever happens: the sweeper takes those that nothing refers to.
+        """
+        if not envelopes:
+            await uploads.discard()
+        uploads.release()
+        outcomes = await asyncio.gather(
+            *(self._intake.accept(flow, envelope) for envelope in envelopes), return_exceptions=True
+        )
+        accepted: list[Accepted | Duplicate] = []
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            accepted.append(outcome)
+        return accepted
+
+    def _options(self, flow: CompiledFlow, webhook: WebhookSettings, headers: Headers) -> HookReply:
+        trigger = flow.trigger.request
+        if trigger is not None and trigger.options is not None:
+            answer = trigger.options(headers.joined, webhook)
+            if answer is not None:
+                return answers.answered(answer)
+        return cors.options(webhook, headers.joined)
 
     async def _commit(self, flow: CompiledFlow, envelope: Envelope, uploads: Uploads) -> Accepted | Duplicate:
         uploads.release()
@@ -121,3 +156,12 @@ class Hook:
         if isinstance(outcome, Duplicate):
             await uploads.discard()
         return outcome
+
+
+def _acceptable(flow: CompiledFlow, webhook: WebhookSettings, envelopes: list[Envelope]) -> list[Envelope]:
+    """Messages that can be accepted together: what is wrong with one of them is said before any other is stored."""
+    if len(envelopes) < 2:
+        return envelopes
+    if webhook.respond != "accepted":
+        raise UnsupportedMedia("the flow answers each message by itself; send them one by one")
+    return [in_order(flow, envelope) for envelope in envelopes]

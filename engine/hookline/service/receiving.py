@@ -20,7 +20,7 @@ from hookline.http import HttpClient
 from hookline.model.webhook import RequestSettings
 from hookline.ports import Blobs
 from hookline.runtime.aside import Aside
-from hookline.runtime.bodies.media import QUERY, check_media, read_media
+from hookline.runtime.bodies.media import QUERY, Media, check_media, read_media
 from hookline.runtime.bodies.received import Received
 from hookline.scheme import Answer, SignedRequest, Verified
 from hookline.service.bodies.codings import content_codings
@@ -28,6 +28,7 @@ from hookline.service.bodies.reader import BodyReader, Limits
 from hookline.service.clients import Address, Clients, ForwardedHeader, Networks, check_address
 from hookline.service.exchange import HookRequest
 from hookline.service.methods import allow
+from hookline.service.reading import ReadMessage, read_messages
 from hookline.service.refusing import Beginning, Seen
 from hookline.service.request_headers import Headers
 from hookline.service.staging import Staged, stage
@@ -35,6 +36,7 @@ from hookline.service.subscribed import SubscriptionSecrets, subscribed
 from hookline.service.uploads import Room, Uploads
 from hookline.service.verification import CredentialSource, Verification, Verifier, masks_of
 from hookline.service.wire import Wire
+from hookline.trigger import RequestTrigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,15 @@ class Purpose(msgspec.Struct, frozen=True):
     settings: RequestSettings
     verifier: Verifier
     schema: BodySchema | None = None
+    trigger: RequestTrigger | None = None
+    """What makes messages of its requests, where their form is its own."""
+
+    def media(self, content_type: str | None) -> Media:
+        """The media type of a body, and how it is read."""
+        media = read_media(content_type, self.settings.body)
+        if self.trigger is None or self.trigger.body_mode is None:
+            return media
+        return read_media(content_type, self.trigger.body_mode(media.type, self.settings))
 
     def takes(self, request: HookRequest) -> bool:
         """Whether a request may bring a message, or may shake hands, by its method."""
@@ -98,6 +109,8 @@ class Taken(msgspec.Struct, frozen=True):
     verified: Verified | None
     verified_by: str | None
     sender: Address | None
+    messages: tuple[ReadMessage, ...] | None = None
+    """What the trigger made of it, where the form of its requests is its own."""
 
 
 class Receiver:
@@ -150,7 +163,7 @@ class Receiver:
             source = self._noting(source, purpose, seen, unasked="expect" not in joined)
         # Nothing but a handshake comes by GET to what doesn't take it.
         by_query = request.method == "GET"
-        media = QUERY if by_query else read_media(joined.get("content-type"), settings.body)
+        media = QUERY if by_query else purpose.media(joined.get("content-type"))
         limit = limits.wire(media.kind)
         declared = joined.get("content-length")
         if declared is not None and int(declared) > limit:
@@ -184,7 +197,21 @@ class Receiver:
         if request.method not in settings.methods:
             raise purpose.not_taken()
         received = await (reader.read(wire, uploads) if staged is None else reader.read_staged(staged, uploads))
-        if purpose.schema is not None and (problems := purpose.schema.problems(received.body)):
+        messages: tuple[ReadMessage, ...] | None = None
+        if purpose.trigger is not None and purpose.trigger.read is not None:
+            received = masks.in_body(received)
+            messages = await read_messages(
+                purpose.trigger,
+                settings,
+                request.method,
+                headers,
+                media,
+                received,
+                schema=purpose.schema,
+                uploads=uploads,
+                aside=self._aside,
+            )
+        elif purpose.schema is not None and (problems := purpose.schema.problems(received.body)):
             raise SchemaViolation(problems=problems)
         # Files that came first must not be swept before the commit that refers to them.
         wire.check_time()
@@ -193,11 +220,12 @@ class Receiver:
             request.method,
             headers,
             query,
-            masks.in_body(received),
+            received if messages is not None else masks.in_body(received),
             received_at,
             verified,
             scheme.name if scheme is not None else None,
             sender,
+            messages,
         )
 
     def _noting(

@@ -26,6 +26,7 @@ from hookline.poll import Item, PollContext, Polled
 from hookline.registry import Registry
 from hookline.runtime.aside import Aside
 from hookline.runtime.bodies.payload import PayloadReader
+from hookline.runtime.egress import Egress
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import normal, to_json
 from hookline.setting_types import SettingSources
@@ -114,7 +115,8 @@ class Harness:
         """The step that runs actions: with another one, `ctx.idempotency_key` is another."""
         self.state = MemoryState()
         self.log = ListLog()
-        self.resources = EngineResources()
+        # Servers of tests run on this machine.
+        self.resources = EngineResources(egress=Egress(("127.0.0.0/8", "::1")))
         self.tokens: FakeTokens | None = None
         """What gave the last action or poll its access tokens; None where its connector has no OAuth 2."""
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-harness-")

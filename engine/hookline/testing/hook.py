@@ -28,6 +28,7 @@ from hookline.scheme import Scheme
 from hookline.service.app import create_endpoints
 from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.receiving import HookOptions
+from hookline.trigger import RequestTrigger
 from hookline.vault import Vault
 
 
@@ -238,11 +239,13 @@ def webhook_flow(
     scheme_settings: BaseModel | None = None,
     dedupe_key: Any = None,
     schema: BodySchema | None = None,
+    request: RequestTrigger | None = None,
     **settings: Any,
 ) -> CompiledFlow:
-    """A flow without steps that a request starts; `settings` are those of the webhook."""
+    """A flow without steps that a request starts; `settings` are those of its trigger, a webhook by default."""
     verify = {"scheme": scheme.name, "credential": credential} if scheme else "none"
-    webhook = WebhookSettings.model_validate({"verify": verify, **settings})
+    model = WebhookSettings if request is None else request.settings
+    webhook = model.model_validate({"verify": verify, **settings})
     if scheme is not None and scheme_settings is None:
         scheme_settings = scheme.settings()
     return CompiledFlow(
@@ -250,7 +253,9 @@ def webhook_flow(
         version="1",
         document=FlowDocument.model_validate({"id": flow_id, "trigger": {"use": "webhook"}, "steps": []}),
         source=b"{}",
-        trigger=CompiledTrigger("webhook", webhook, webhook, scheme, scheme_settings, credential, _key(dedupe_key)),
+        trigger=CompiledTrigger(
+            "webhook", webhook, webhook, scheme, scheme_settings, credential, _key(dedupe_key), request=request
+        ),
         vars={},
         steps=(),
         schema=schema,

@@ -105,8 +105,9 @@ class LocalCredentials(Local):
     async def _outside(self) -> AsyncIterator[Outside]:
         """What a connector is lent with which a service is asked."""
         await self._credentials.load()
-        http = PooledClient(clock=self._clock, egress=Egress(self._settings.egress_allow))
-        resources = EngineResources([self._settings.db])
+        egress = Egress(self._settings.egress_allow)
+        http = PooledClient(clock=self._clock, egress=egress)
+        resources = EngineResources([self._settings.db], egress)
         log = structlog.get_logger()
         tokens = AccessTokens(self._credentials, http, self._clock, log)
         try:

@@ -49,7 +49,7 @@ def _kind(media_type: str) -> Kind:
 
 
 #: How a body is read where its flow says so, whatever its type.
-_SAID_BY_FLOW: Final[dict[BodyMode, Kind]] = {"json": "json", "raw": "file"}
+_SAID_BY_FLOW: Final[dict[BodyMode, Kind]] = {"json": "json", "text": "text", "raw": "file"}
 
 
 @lru_cache(256)

@@ -1,0 +1,122 @@
+"""What a CloudEvent has to be (version 1.0 of the specification): every rule for its attributes, in one place."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from hookline.api import Problem, did_you_mean
+
+VERSION: Final = "1.0"
+REQUIRED: Final = ("specversion", "id", "source", "type")
+OPTIONAL: Final = ("subject", "time", "datacontenttype", "dataschema")
+DATA: Final = ("data", "data_base64")
+
+_NAME: Final = re.compile(r"[a-z0-9]+")
+#: Control characters, which no text of an event holds, and what is no character.
+_NO_TEXT: Final = re.compile("[\0-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
+_NO_URI: Final = re.compile(r'[\s<>"{}|\\^`]|%(?![0-9A-Fa-f]{2})')
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_TYPE: Final = re.compile(rf'{_WORD}/{_WORD}(\s*;\s*{_WORD}=({_WORD}|"([^"\\]|\\.)*"))*\s*;?\s*')
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_INTEGER: Final = 2**31
+
+
+def problems(event: Mapping[str, Any], at: str = "") -> list[Problem]:
+    """All that is wrong with an event's attributes, each at its JSON pointer; `at` is the event's own.
+
+    What is null is not there.
+    """
+    found: list[Problem] = []
+    for name in REQUIRED:
+        if event.get(name) is None:
+            found.append(Problem(f"the event has no {name}", f"{at}/{name}", "missing", "every event has one"))
+    for name, value in event.items():
+        if name in DATA or value is None:
+            continue
+        message = _wrong(name, value)
+        if message is not None:
+            remedy = ""
+            if not _NAME.fullmatch(name):
+                remedy = did_you_mean(name, (*REQUIRED, *OPTIONAL, "data"), "extensions are named by a-z and 0-9")
+            pointer = name.replace("~", "~0").replace("/", "~1")
+            found.append(Problem(message, f"{at}/{pointer}", "invalid", remedy))
+    if event.get("data") is not None and event.get("data_base64") is not None:
+        found.append(
+            Problem("the event has both data and data_base64", f"{at}/data_base64", "invalid", "leave one out")
+        )
+    return found
+
+
+def _wrong(name: str, value: Any) -> str | None:
+    if not _NAME.fullmatch(name):
+        return f"an event has no attribute named {name[:60]!r}"
+    if name not in (*REQUIRED, *OPTIONAL):
+        return _wrong_extension(name, value)
+    if not isinstance(value, str):
+        return f"{name} is a text, and not {_kind(value)}"
+    if not value:
+        return f"{name} is empty"
+    if _NO_TEXT.search(value):
+        return f"{name} holds a control character"
+    match name:
+        case "specversion" if value != VERSION:
+            return f"the event is of version {value[:20]!r}, and {VERSION} is what is read here"
+        case "source" if _NO_URI.search(value):
+            return f"source is no URI reference: {value[:60]!r}"
+        case "dataschema" if _NO_URI.search(value) or not _SCHEME.match(value):
+            return f"dataschema is no URI: {value[:60]!r}"
+        case "datacontenttype" if not _MEDIA_TYPE.fullmatch(value):
+            return f"datacontenttype is no media type: {value[:60]!r}"
+        case "time" if not _is_time(value):
+            return f"time is none as RFC 3339 writes it, such as 2026-01-31T08:00:00Z: {value[:60]!r}"
+        case _:
+            return None
+
+
+def _wrong_extension(name: str, value: Any) -> str | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return None if -_INTEGER <= value < _INTEGER else f"the number {name} doesn't fit into 32 bits"
+    if not isinstance(value, str):
+        return f"the extension {name} is a text, an integer, true or false, and not {_kind(value)}"
+    return f"{name} holds a control character" if _NO_TEXT.search(value) else None
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    return "true or false" if isinstance(value, bool) else "a number"
+
+
+def _is_time(text: str) -> bool:
+    if not _TIME.fullmatch(text):
+        return False
+    try:
+        # A leap second is a time as well.
+        datetime.fromisoformat(re.sub(r":60(?=[.Zz+-])", ":59", text).upper())
+    except ValueError:
+        return False
+    return True
+
+
+def is_json(media_type: str | None) -> bool:
+    """Whether data of a type is JSON, as it is where none is said."""
+    if media_type is None:
+        return True
+    plain = media_type.partition(";")[0].strip().lower()
+    return plain in ("application/json", "text/json") or plain.endswith("+json")
+
+
+def is_text(media_type: str) -> bool:
+    """Whether data of a type that isn't JSON is text, and no file."""
+    plain = media_type.partition(";")[0].strip().lower()
+    return (
+        plain.startswith("text/")
+        or plain.endswith("+xml")
+        or plain in ("application/xml", "application/x-www-form-urlencoded")
+    )

@@ -1,0 +1,266 @@
+"""The trigger `cloudevents`: events by HTTP, in binary, structured and batched mode."""
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from email.message import Message as Header
+from typing import Annotated, Any, Final, Self
+from urllib.parse import unquote_to_bytes
+
+from pydantic import Field, StringConstraints, model_validator
+
+from hookline.api import (
+    Answer,
+    Attachment,
+    BodyMode,
+    Incoming,
+    Malformed,
+    NewFile,
+    Problem,
+    ReadRequest,
+    RequestTrigger,
+    TooLarge,
+    UnsupportedMedia,
+    WebhookSettings,
+    decode_json,
+    encode_json,
+)
+from hookline_cloudevents.event import is_json, is_text, problems
+
+STRUCTURED: Final = "application/cloudevents+json"
+BATCH: Final = "application/cloudevents-batch+json"
+_FORMATS: Final = "application/cloudevents"
+_PREFIX: Final = "ce-"
+_ORIGIN: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
+
+Pattern = Annotated[str, StringConstraints(pattern=r"^[^*]*\*?$", min_length=1)]
+"""A text, or the beginning of one and `*`."""
+
+
+class CloudEventsSettings(WebhookSettings):
+    """What a webhook takes, and which events the flow wants."""
+
+    types: tuple[Pattern, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The types of events that start the flow, such as `com.example.order.*`; all by default. Others "
+        "are taken, and nothing runs.",
+    )
+    sources: tuple[Pattern, ...] | None = Field(
+        default=None, min_length=1, description="The sources of events that start the flow; all by default."
+    )
+    origins: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
+        default=("*",),
+        min_length=1,
+        description="Who may send, where a sender asks before it does (`WebHook-Request-Origin`): names of hosts; `*` "
+        "is everybody. It verifies nobody: `verify` does.",
+    )
+    max_events: int = Field(default=1000, ge=1, le=1000, description="How many events a batch may have.")
+
+    @model_validator(mode="after")
+    def _reads_events(self) -> Self:
+        if "GET" in self.methods:
+            raise ValueError("an event doesn't come by GET; take it out of methods")
+        if self.body != "auto" or self.nested or self.json_fields or self.force_list:
+            raise ValueError("an event says itself how it is read; leave out body, nested, json_fields and force_list")
+        return self
+
+
+def body_mode(media_type: str, _settings: CloudEventsSettings) -> BodyMode:
+    """How a body is read: events and JSON as such, texts as texts, and all else as a file."""
+    if media_type.startswith(_FORMATS):
+        return "auto" if media_type in (STRUCTURED, BATCH) else "raw"
+    if is_json(media_type):
+        return "json"
+    return "text" if is_text(media_type) else "raw"
+
+
+def read(request: ReadRequest, settings: CloudEventsSettings) -> Sequence[Incoming]:
+    """The events of a request that the flow wants. Raises Malformed with all that is wrong with them."""
+    media_type = request.media_type
+    found: list[Problem] = []
+    if media_type == BATCH:
+        if not isinstance(request.body, list):
+            raise Malformed("a batch is a list of events", problems=[Problem("it is no list", "", "invalid")])
+        if len(request.body) > settings.max_events:
+            raise TooLarge(f"the batch has {len(request.body)} events, and may have {settings.max_events}")
+        made = [_structured(event, f"/{index}", settings, found) for index, event in enumerate(request.body)]
+    elif media_type == STRUCTURED:
+        made = [_structured(request.body, "", settings, found)]
+    elif media_type.startswith(_FORMATS):
+        raise UnsupportedMedia(f"events are read here as {STRUCTURED} or {BATCH}, and not as {media_type[:100]}")
+    else:
+        made = [_binary(request, found)]
+    if found:
+        raise Malformed("The event is malformed." if media_type != BATCH else "The batch is malformed.", problems=found)
+    return [one for one in made if one is not None and _wanted(one.body, settings)]
+
+
+def options(headers: Mapping[str, str], settings: CloudEventsSettings) -> Answer | None:
+    """The consent for which a sender asks before it delivers anything (HTTP 1.1 Web Hooks for Event Delivery)."""
+    origin = headers.get("webhook-request-origin")
+    if origin is None:
+        return None
+    origin = origin.strip()
+    everybody = "*" in settings.origins
+    if not _ORIGIN.fullmatch(origin) or not (everybody or origin.lower() in map(str.lower, settings.origins)):
+        return Answer(403)
+    allow = ", ".join(("OPTIONS", *settings.methods))
+    rate = "*" if settings.client_rate is None else _per_minute(settings.client_rate)
+    return Answer(
+        200,
+        headers=[("Allow", allow), ("WebHook-Allowed-Origin", origin), ("WebHook-Allowed-Rate", rate)],
+    )
+
+
+def _per_minute(rate: str) -> str:
+    count, _, unit = rate.partition("/")
+    return str({"s": int(count) * 60, "m": int(count), "h": max(1, int(count) // 60)}[unit])
+
+
+def _wanted(event: Mapping[str, Any], settings: CloudEventsSettings) -> bool:
+    return _matches(event["type"], settings.types) and _matches(event["source"], settings.sources)
+
+
+def _matches(value: str, patterns: tuple[str, ...] | None) -> bool:
+    return patterns is None or any(
+        value.startswith(one[:-1]) if one.endswith("*") else value == one for one in patterns
+    )
+
+
+def _structured(given: Any, at: str, settings: CloudEventsSettings, found: list[Problem]) -> Incoming | None:
+    if not isinstance(given, dict):
+        found.append(Problem("an event is an object", at, "invalid"))
+        return None
+    wrong = problems(given, at)
+    event = {name: value for name, value in given.items() if value is not None or name == "data"}
+    encoded = event.pop("data_base64", None)
+    files: tuple[NewFile, ...] = ()
+    if encoded is not None and not wrong:
+        event.pop("data", None)
+        try:
+            content = b64decode(encoded, validate=True) if isinstance(encoded, str) else None
+        except (binascii.Error, ValueError):
+            content = None
+        if content is None:
+            wrong.append(Problem("it is no base64", f"{at}/data_base64", "invalid"))
+        else:
+            files = _data(event, content, at, settings, wrong)
+    found += wrong
+    return None if wrong else _incoming(event, files=files)
+
+
+def _data(
+    event: dict[str, Any], content: bytes, at: str, settings: CloudEventsSettings, wrong: list[Problem]
+) -> tuple[NewFile, ...]:
+    """Put an event's bytes into it as its type says, as it is where they come in binary mode: or else into a file."""
+    media_type = event.get("datacontenttype")
+    if media_type is not None and is_json(media_type):
+        try:
+            event["data"] = decode_json(content, exact=settings.numbers == "exact")
+        except (ValueError, RecursionError) as error:
+            wrong.append(Problem(f"it is no JSON: {error}", f"{at}/data_base64", "invalid"))
+    elif media_type is not None and is_text(media_type):
+        try:
+            event["data"] = content.decode(_charset(media_type))
+        except (LookupError, UnicodeError):
+            wrong.append(Problem("it is no text in its charset", f"{at}/data_base64", "invalid"))
+    else:
+        return (NewFile("data", _plain(media_type or "application/octet-stream"), content),)
+    return ()
+
+
+def _charset(media_type: str) -> str:
+    header = Header()
+    header["content-type"] = media_type
+    return header.get_content_charset() or "utf-8"
+
+
+def _plain(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()
+
+
+def _binary(request: ReadRequest, found: list[Problem]) -> Incoming | None:
+    event: dict[str, Any] = {}
+    names = [name for name, _ in request.headers]
+    for name, value in request.headers:
+        attribute = name.removeprefix(_PREFIX)
+        if attribute == name or attribute == "datacontenttype":
+            # The content's type is said by the Content-Type.
+            continue
+        if attribute == "data":
+            found.append(Problem("an event's data is the body, and no header", "/data", "invalid"))
+        elif names.count(name) > 1:
+            if attribute not in event:
+                found.append(Problem(f"the header {name} is there several times", f"/{attribute}", "invalid"))
+            event[attribute] = value
+        else:
+            text = _header_text(value)
+            if text is None:
+                found.append(Problem(f"the header {name} is no UTF-8", f"/{attribute}", "invalid"))
+            event[attribute] = value if text is None else text
+    if request.content_type is not None:
+        event["datacontenttype"] = request.content_type
+    found += problems(event)
+    if found:
+        if not any(name.startswith(_PREFIX) for name in names):
+            found[:] = [
+                Problem(
+                    f"there are no headers ce-…, and the type is none of events: {request.media_type[:100]}",
+                    "",
+                    "no_event",
+                    f"send headers ce-id, ce-source, ce-specversion and ce-type, or an event as {STRUCTURED}",
+                )
+            ]
+        return None
+    attachments = tuple(
+        Attachment(one.id, "data", one.filename, one.type, one.size, one.sha256)
+        for one in request.attachments
+        if one.size
+    )
+    if not attachments and _has_body(request):
+        event["data"] = request.body
+    return _incoming(event, attachments)
+
+
+def _has_body(request: ReadRequest) -> bool:
+    """Whether there is any: JSON's null is one, and nothing is none."""
+    if request.body not in (None, ""):
+        return True
+    said = {name: value for name, value in request.headers if name in ("content-length", "transfer-encoding")}
+    return request.body is None and ("transfer-encoding" in said or said.get("content-length", "0") != "0")
+
+
+def _header_text(value: str) -> str | None:
+    """A header's text, of which some is percent-encoded; None where that is no UTF-8."""
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = re.sub(r"\\(.)", r"\1", value[1:-1])
+    try:
+        return unquote_to_bytes(value.encode("latin-1")).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _incoming(
+    event: dict[str, Any], attachments: tuple[Attachment, ...] = (), files: tuple[NewFile, ...] = ()
+) -> Incoming:
+    # An event is told from all others by both.
+    return Incoming(event, encode_json([event["source"], event["id"]]).decode(), attachments, files)
+
+
+cloudevents: Final = RequestTrigger(
+    name="cloudevents",
+    title="CloudEvents",
+    settings=CloudEventsSettings,
+    summary="Starts an execution for each CloudEvent that comes to `/hook/<flow id>`.",
+    description="Starts an execution for each CloudEvent that comes to `/hook/<flow id>`.\n\n"
+    "Events come in binary mode (`ce-…` headers), in structured mode (`application/cloudevents+json`), or many at once "
+    "(`application/cloudevents-batch+json`); the message's body is the event in each case: `specversion, id, source, "
+    "type`, what else it has, and `data`, which is a JSON value, a text, or the attachment `data`. An event that comes "
+    "again, by its source and its id, starts nothing.",
+    read=read,
+    body_mode=body_mode,
+    options=options,
+)

@@ -1,0 +1,113 @@
+"""Making a mail of what a step says."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import Final
+
+from hookline.api import StepError
+from hookline_email.addresses import Mailbox
+
+#: Seven bits: a server needs no extension to take it.
+_POLICY: Final = SMTP.clone(cte_type="7bit")
+_NAME: Final = re.compile(r"[!-9;-~]{1,76}")
+_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")
+#: Headers that have a setting of their own, or that only the mail system writes.
+_OWN: Final = frozenset(
+    {"from", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "mime-version", "sender"}
+    | {"return-path", "received", "dkim-signature"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that goes along."""
+
+    filename: str
+    type: str
+    content: bytes
+    inline: str | None = None
+    """The id by which the HTML shows it (`cid:…`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What is to be sent."""
+
+    message_id: str
+    date: datetime
+    sender: Mailbox
+    to: Sequence[Mailbox]
+    subject: str
+    cc: Sequence[Mailbox] = ()
+    reply_to: Sequence[Mailbox] = ()
+    text: str | None = None
+    html: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[File] = ()
+
+
+def check_headers(subject: str, headers: Mapping[str, str]) -> None:
+    """Refuse what could become another header, or a second one. Raises StepError (`email.header`)."""
+    _check_value("the subject", subject)
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name):
+            raise StepError(f"{name[:100]!r} is no name of a header", code="email.header")
+        lower = name.lower()
+        if lower in _OWN or lower.startswith(("content-", "resent-")):
+            raise StepError(f"the header {name!r} can't be set here: it comes from other settings", code="email.header")
+        _check_value(f"the header {name!r}", value)
+
+
+def _check_value(what: str, value: str) -> None:
+    # Not only of line feeds are headers made: whatever some reader takes for the end of a line is refused.
+    if not all(character.isprintable() or character in "\u00a0\u202f\u200d\ufeff\u00ad\u200b" for character in value):
+        raise StepError(f"{what} holds a line break or another control character; take it out", code="email.header")
+
+
+def compose(mail: Mail, *, utf8: bool = False) -> bytes:
+    """The mail's bytes. `utf8`: its addresses need a server that knows SMTPUTF8."""
+    message = EmailMessage(_POLICY.clone(utf8=utf8))
+    message["From"] = mail.sender.header
+    for name, mailboxes in (("To", mail.to), ("Cc", mail.cc), ("Reply-To", mail.reply_to)):
+        if mailboxes:
+            message[name] = [mailbox.header for mailbox in mailboxes]
+    message["Subject"] = mail.subject
+    message["Date"] = mail.date
+    message["Message-ID"] = mail.message_id
+    for name, value in mail.headers.items():
+        message[name] = value
+    if mail.text is not None or mail.html is None:
+        message.set_content(_body(mail.text or ""))
+    if mail.html is not None and mail.text is not None:
+        message.add_alternative(_body(mail.html), subtype="html")
+    elif mail.html is not None:
+        message.set_content(_body(mail.html), subtype="html")
+    for file in mail.files:
+        _attach(message, file)
+    return message.as_bytes()
+
+
+def _body(text: str) -> str:
+    if "\0" in text:
+        raise StepError("the text holds a NUL, which mail can't carry; take it out", code="email.body")
+    return text
+
+
+def _attach(message: EmailMessage, file: File) -> None:
+    kind = file.type.partition(";")[0].strip()
+    # A mail in a mail, and what has parts, would have to be taken apart to be encoded: they go as plain files.
+    if not _TYPE.fullmatch(kind) or kind.lower().startswith(("message/", "multipart/")):
+        kind = "application/octet-stream"
+    main, _, sub = kind.partition("/")
+    message.add_attachment(
+        file.content,
+        maintype=main,
+        subtype=sub,
+        filename=file.filename,
+        disposition="inline" if file.inline else "attachment",
+        cid=f"<{file.inline}>" if file.inline else None,
+    )

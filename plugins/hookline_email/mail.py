@@ -1,0 +1,236 @@
+"""Reading a mail, however broken it is: what can be read of it comes, and what can't be is said."""
+
+import email
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.errors import MessageError
+from email.header import decode_header
+from email.message import Message
+from email.policy import Compat32
+from email.utils import getaddresses, parsedate_to_datetime
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from hookline.api import JsonValue
+
+T = TypeVar("T")
+
+
+class _Lenient(Compat32):
+    """Headers that hold other letters than ASCII as they are: UTF-8 nearly always, and else of the West."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        raw = value.encode("utf-8", "surrogateescape")
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return raw.decode("cp1252", "replace")
+
+
+MAX_TEXT: Final = 1_000_000
+"""Characters of text in the body; longer texts are files."""
+_MAX_FILES: Final = 1000
+_CHARSET: Final = "utf-8"
+#: What the standard library raises for mails that aren't as they should be.
+_BROKEN: Final = (MessageError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
+_SPACE: Final = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file in a mail."""
+
+    name: str
+    """`cid:…`, as the HTML names it, or `attachment`."""
+    filename: str | None
+    type: str
+    content: bytes
+
+
+@dataclass(slots=True)
+class Read:
+    """What a mail says."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    """By their names in lower case; those that repeat joined by `, `."""
+    body: dict[str, JsonValue] = field(default_factory=dict)
+    files: list[Part] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def read_mail(raw: bytes) -> Read:
+    """A mail, from its bytes or from those of its headers alone. Never fails for what they are."""
+    read = Read()
+    message = _tried(
+        read, "the mail can't be taken apart", Message(), lambda: email.message_from_bytes(raw, policy=_Lenient())
+    )
+    no_headers: list[tuple[str, Any]] = []
+    for name, value in _tried(read, "its headers can't be read", no_headers, lambda: list(message.items())):
+        text = _tried(read, f"the header {name[:60]} can't be read", "", partial(_decoded, value))
+        lower = name.lower()
+        read.headers[lower] = f"{read.headers[lower]}, {text}" if lower in read.headers else text
+    texts: dict[str, list[str]] = {"plain": [], "html": []}
+    no_parts: list[Message] = []
+    for part in _tried(read, "its parts can't be told apart", no_parts, lambda: list(_leaves(message))):
+        if len(read.files) == _MAX_FILES:
+            read.problems.append(f"it has more than {_MAX_FILES} files; the others are left out")
+            break
+        _tried(read, "one of its parts can't be read", None, partial(_take, part, texts, read))
+    read.body = {
+        "message_id": read.headers.get("message-id", "").strip() or None,
+        "subject": _SPACE.sub(" ", _first(message, "subject")).strip(),
+        "from": (_mailboxes(message, "from") or [None])[0],
+        "to": _mailboxes(message, "to"),
+        "cc": _mailboxes(message, "cc"),
+        "reply_to": _mailboxes(message, "reply-to"),
+        "date": _date(message),
+        "in_reply_to": read.headers.get("in-reply-to", "").strip() or None,
+        "text": "\n".join(texts["plain"]) if texts["plain"] else None,
+        "html": "\n".join(texts["html"]) if texts["html"] else None,
+    }
+    return read
+
+
+def _tried(read: Read, problem: str, otherwise: T, work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except _BROKEN as error:
+        read.problems.append(f"{problem} ({type(error).__name__})")
+        return otherwise
+
+
+def _leaves(message: Message) -> Iterator[Message]:
+    """The parts that hold something. A mail within the mail is one: it isn't taken apart."""
+    left = [message]
+    while left:
+        part = left.pop()
+        inner = part.get_payload()
+        if part.get_content_maintype() == "multipart" and isinstance(inner, list):
+            left += [each for each in reversed(inner) if isinstance(each, Message)]
+        else:
+            yield part
+
+
+def _take(part: Message, texts: dict[str, list[str]], read: Read) -> None:
+    kind = part.get_content_type()
+    disposition = (part.get_content_disposition() or "").lower()
+    filename = _filename(part)
+    main, _, sub = kind.partition("/")
+    content = _content(part)
+    if main == "text" and sub in texts and disposition != "attachment" and filename is None:
+        text = _text(content, part)
+        if len(text) <= MAX_TEXT:
+            if text:
+                texts[sub].append(text)
+            return
+        read.problems.append(f"its {kind} is longer than {MAX_TEXT} characters; it is among the files")
+    if not content and filename is None and disposition != "attachment":
+        return
+    cid = _tried(read, "a part's Content-ID can't be read", "", lambda: _decoded(part.get("content-id", "")))
+    inline = cid.strip().strip("<>")
+    named = f"cid:{inline}" if inline and disposition != "attachment" else "attachment"
+    read.files.append(Part(named, filename, kind, content))
+
+
+def _content(part: Message) -> bytes:
+    inner = part.get_payload()
+    if isinstance(inner, list):
+        return b"".join(each.as_bytes() for each in inner if isinstance(each, Message))
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
+
+
+def _text(content: bytes, part: Message) -> str:
+    charset = _CHARSET
+    try:
+        charset = part.get_content_charset() or _CHARSET
+        text = content.decode(charset)
+    except (*_BROKEN, UnicodeError):
+        # What it says of itself is wrong: as UTF-8 where it is that, or else byte by byte, so that nothing is lost.
+        try:
+            text = content.decode(_CHARSET)
+        except UnicodeDecodeError:
+            text = content.decode("cp1252", "replace")
+    return _clean(text.replace("\r\n", "\n"))
+
+
+def _clean(text: str) -> str:
+    """Without what JSON, or a database, has no form for."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _decoded(value: Any) -> str:
+    """A header's text, its encoded words decoded."""
+    parts: list[str] = []
+    for piece, charset in decode_header(str(value)):
+        if isinstance(piece, str):
+            parts.append(piece)
+            continue
+        try:
+            parts.append(piece.decode(charset or "ascii"))
+        except (LookupError, UnicodeError):
+            try:
+                parts.append(piece.decode(_CHARSET))
+            except UnicodeDecodeError:
+                parts.append(piece.decode("cp1252", "replace"))
+    return _clean("".join(parts).replace("\r", "").replace("\n", ""))
+
+
+def _first(message: Message, name: str) -> str:
+    try:
+        return _decoded(message.get(name, ""))
+    except _BROKEN:
+        return ""
+
+
+def _mailboxes(message: Message, name: str) -> list[JsonValue]:
+    """The addresses of a header. They are told apart before names are decoded, which may hold commas."""
+    try:
+        # In a header's own form, in which encoded words are still encoded.
+        values = [str(value) for value in message.get_all(name, [])]
+        found = getaddresses(values)
+    except _BROKEN:
+        return []
+    return [
+        {"name": _name(shown) or None, "address": _clean(address.strip())}
+        for shown, address in found
+        if address.strip() or shown.strip()
+    ]
+
+
+def _name(shown: str) -> str:
+    try:
+        return _SPACE.sub(" ", _decoded(shown)).strip()
+    except _BROKEN:
+        return _clean(shown)
+
+
+def _date(message: Message) -> JsonValue:
+    try:
+        at = parsedate_to_datetime(str(message.get("date", "")))
+        # Without a zone (-0000) it is UTC.
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (*_BROKEN, OverflowError):
+        return None
+    return _rfc3339(at)
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _filename(part: Message) -> str | None:
+    try:
+        name = part.get_filename()
+    except _BROKEN:
+        return None
+    if not name:
+        return None
+    try:
+        name = _decoded(name)
+    except _BROKEN:
+        name = _clean(name)
+    plain = "".join(character for character in name if character.isprintable())
+    return plain.replace("\\", "/").rpartition("/")[2] or None

@@ -1,0 +1,181 @@
+"""Speaking with an SMTP server."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+import aiosmtplib
+
+from hookline.api import AuthExpired, Resources, StepError, Unavailable
+from hookline_email.connector import EmailCredential
+
+_GOODBYE: Final = 5.0
+"""Seconds to wait for a server to say goodbye, once it has taken a mail."""
+_SLOWEST: Final = 100_000
+"""Bytes a second that a line carries at least."""
+_SHOWN: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A recipient that the server doesn't take."""
+
+    address: str
+    code: int
+    message: str
+
+
+@asynccontextmanager
+async def connection(
+    resources: Resources, credential: EmailCredential, timeout: float
+) -> AsyncIterator[aiosmtplib.SMTP]:
+    """A connection to the credential's server, encrypted and logged in as the credential says.
+
+    Raises StepError: see `failure`. What comes out of the block is translated, too.
+    """
+    host, port = credential.smtp()
+    security = credential.smtp_security
+    context = None if security == "none" else await asyncio.to_thread(credential.tls)
+    password = credential.smtp_password
+    made = await resources.connect(host, port, timeout=timeout)
+    client = aiosmtplib.SMTP(
+        hostname=host,
+        sock=made,
+        use_tls=security == "tls",
+        start_tls=False,
+        tls_context=context,
+        local_hostname=_own_name(made),
+        # Its own way to time things loses a cancellation on Python 3.11, where both come at once.
+        timeout=None,
+    )
+    where = f"{host}:{port}"
+    try:
+        async with asyncio.timeout(timeout):
+            await client.connect()
+            if security == "starttls":
+                await client.starttls()
+            if credential.smtp_username is not None and password is not None:
+                await client.login(credential.smtp_username, password.get_secret_value())
+        yield client
+        with suppress(aiosmtplib.SMTPException, TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await client.quit()
+    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        raise failure(error, where) from error
+    finally:
+        transport = client.transport
+        client.close()
+        if isinstance(transport, asyncio.WriteTransport):
+            # What is said has been said: TLS would still say goodbye, to a server that may be gone.
+            transport.abort()
+
+
+async def deliver(
+    client: aiosmtplib.SMTP,
+    sender: str,
+    recipients: Sequence[str],
+    content: bytes,
+    *,
+    partial: bool,
+    utf8: bool,
+    timeout: float,
+    where: str,
+) -> tuple[str, list[Refused]]:
+    """Hand over a mail; gives what the server said, and whom it refused.
+
+    Without `partial` nothing is sent where it refuses anybody. Raises StepError (`email.refused`, `email.<code>`, …).
+    """
+    async with asyncio.timeout(timeout):
+        if client.is_ehlo_or_helo_needed:
+            await client.ehlo()
+    if utf8 and not client.supports_extension("smtputf8"):
+        raise StepError(
+            f"{where} takes no addresses with letters beyond ASCII before the @ (SMTPUTF8)", code="email.not_supported"
+        )
+    options = ["SMTPUTF8"] if utf8 else []
+    if client.supports_extension("size"):
+        options.append(f"SIZE={len(content)}")
+    encoding = "utf-8" if utf8 else "ascii"
+    async with asyncio.timeout(timeout):
+        await client.mail(sender, options=options, encoding=encoding)
+    refused: list[Refused] = []
+    for recipient in recipients:
+        try:
+            async with asyncio.timeout(timeout):
+                await client.rcpt(recipient, encoding=encoding)
+        except aiosmtplib.SMTPRecipientRefused as error:
+            refused.append(Refused(recipient, error.code, _shown(error.message)))
+    if refused and (not partial or len(refused) == len(recipients)):
+        # The connection ends now, and with it what was begun.
+        raise _refusal(refused, len(recipients), where)
+    try:
+        # A large mail takes its time on a slow line, before the server can say anything.
+        async with asyncio.timeout(timeout + len(content) / _SLOWEST):
+            response = await client.data(content)
+    except (aiosmtplib.SMTPServerDisconnected, OSError) as error:
+        # It may have taken the mail, and its answer got lost.
+        raise failure(error, where, sent=True) from error
+    return _shown(response.message), refused
+
+
+def failure(error: Exception, where: str, *, sent: bool = False) -> StepError:
+    """What an error of SMTP is to a step.
+
+    `email.<code>` for an answer of the server, of which 4xx are retryable (421 and 454 are Unavailable, 530 and 535
+    AuthExpired). Retryable, too: `email.disconnected`, `email.timeout`, `email.tls`. Final: `email.not_supported`.
+    """
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        text = f"{where} answered {error.code}: {_shown(error.message)}"
+        code = f"email.{error.code}"
+        if error.code in (421, 454):
+            return Unavailable(text, code=code)
+        if (isinstance(error, aiosmtplib.SMTPAuthenticationError) and error.code >= 500) or error.code == 530:
+            return AuthExpired(text, code=code)
+        return StepError(text, code=code, retryable=400 <= error.code < 500)
+    tls = _caused_by_tls(error)
+    if tls is not None:
+        return Unavailable(f"no trust in {where}: {tls}", code="email.tls")
+    if isinstance(error, TimeoutError):
+        return Unavailable(f"{where} did not answer in time", code="email.timeout", outcome_unknown=sent)
+    if isinstance(error, OSError):
+        return Unavailable(
+            f"{where} broke the connection off: {error}", code="email.disconnected", outcome_unknown=sent
+        )
+    # What the server can't do, such as STARTTLS or a way to log in.
+    return StepError(f"{where}: {_shown(str(error))}", code="email.not_supported")
+
+
+def _refusal(refused: Sequence[Refused], of: int, where: str) -> StepError:
+    named = "; ".join(f"{one.address} ({one.code} {one.message})" for one in refused[:10])
+    more = f" and {len(refused) - 10} more" if len(refused) > 10 else ""
+    return StepError(
+        f"{where} refuses {len(refused)} of {of} recipients, so that nothing was sent: {named}{more}",
+        code="email.refused",
+        retryable=all(one.code < 500 for one in refused),
+    )
+
+
+def _caused_by_tls(error: BaseException | None) -> ssl.SSLError | None:
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _own_name(made: socket.socket) -> str:
+    """What we call ourselves to the server: our name where it is whole, else our address."""
+    name = socket.gethostname()
+    if "." in name and name.isascii() and name.replace("-", "").replace(".", "").isalnum():
+        return name
+    address = str(made.getsockname()[0]).partition("%")[0]
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
+def _shown(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
