@@ -306,6 +306,7 @@ async def test_a_function_that_ends_has_a_defect_and_keeps_what_it_gave(harness:
         (Delivery(1, id=7), "the id of a Delivery is int"),  # type: ignore[arg-type]
         (Delivery(1, headers="x"), "headers or attachments of a Delivery are none"),  # type: ignore[arg-type]
         (Delivery(1, attachments=("x",)), "attachments of a Delivery are Attachments"),  # type: ignore[arg-type]
+        (Delivery(Payload(None)), "the data of a Payload is NoneType"),  # type: ignore[arg-type]
         (Delivery(Payload("text")), "the data of a Payload is str"),  # type: ignore[arg-type]
     ],
 )

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery
+from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
 from hookline.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.flows.compiled import CompiledFlow
 from hookline.model.consume import ConsumeSettings
@@ -340,7 +340,8 @@ def _within_bytes(held: Sequence[Held]) -> int:
     """How many, from the first on, have together no more bytes than a commit is to have; one at least."""
     left = _BYTES
     for count, one in enumerate(held):
-        left -= len(getattr(one.delivery.body, "data", b""))
+        body = one.delivery.body
+        left -= len(body.data) if isinstance(body, Payload) and isinstance(body.data, bytes) else 0
         if left < 0 and count:
             return count
     return len(held)
