@@ -60,7 +60,7 @@ class Deliveries:
             return Delivered(held, in_order(flow, envelope))
         except RequestRefused as refused:
             body = held.delivery.body
-            data = body.data if isinstance(body, Payload) else received.json or b""
+            data = body.data if isinstance(body, Payload) and isinstance(body.data, bytes) else received.json or b""
             keep = self._settings.keep_refused_bodies
             name = held.delivery.id
             key = name if isinstance(name, str) else None
