@@ -5,6 +5,7 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any, Literal
 
 import pytest
@@ -591,3 +592,56 @@ async def test_a_server_that_only_takes_requests_knows_what_another_has_subscrib
         # It asks the store each time: memory may be behind.
         taking.subscriptions._held.clear()
         assert (await send(taking, shop.secrets()[0])).status == 202
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_fails_in_between_the_provider_has_what_is_wanted_in_the_end(
+    harness: Harness, shop: Shop, seed: int
+) -> None:
+    """Settings change, flows go and come, the provider refuses, fails before and after it has done it, and hangs."""
+    random, well = Random(seed), False
+
+    async def fails(call: str) -> None:
+        if well:
+            return
+        match random.randrange(6):
+            case 0:
+                raise StepError("not now", retryable=True)
+            case 1:
+                raise StepError("no answer", retryable=True, outcome_unknown=True)
+            case 2 if call != "unsubscribe":
+                raise StepError("no answer", outcome_unknown=True)
+            case 3:
+                await asyncio.Event().wait()
+
+    shop.before = shop.after = fails
+    wanted: tuple[str, str] | None = None
+    for _ in range(8):
+        async with engine(harness) as running:
+            for _ in range(random.randrange(1, 4)):
+                file = harness.folder / "flows" / "f.json"
+                if random.random() < 0.3:
+                    file.unlink(missing_ok=True)
+                    wanted = None
+                else:
+                    wanted = random.choice(["orders", "refunds"]), random.choice(["here", "there", "yonder"])
+                    flow(harness, topic=wanted[0], place=wanted[1])
+                await running.refresh()
+                for _ in range(random.randrange(6)):
+                    await asyncio.sleep(0.003)
+                    harness.clock.advance(random.choice([1, 40, 4000]))
+    well = True
+
+    def settled_as_wanted(running: Engine) -> bool:
+        kept = running.subscriptions.of("f")
+        there = [(one["topic"], one["place"]) for one in shop.there.values()]
+        return there == ([] if wanted is None else [wanted]) and kept.begun is None and not kept.leaving
+
+    async with engine(harness) as running:
+        waiting = asyncio.ensure_future(until(lambda: settled_as_wanted(running)))
+        while not waiting.done():
+            await asyncio.wait((waiting,), timeout=0.01)
+            harness.clock.advance(40)
+        await waiting
+        if wanted is not None:
+            assert (await send(running, shop.secrets()[0])).status == 202

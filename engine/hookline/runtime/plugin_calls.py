@@ -87,9 +87,10 @@ async def _apart(work: Awaitable[T], call: PluginCall) -> T:
         if not task.done():
             # It is left behind; what looks for tasks that are left says so.
             call.tasks.add(task)
-            raise
-        if task.cancelled():
-            raise
+        elif not task.cancelled():
+            # It may have ended just before: whoever is cancelled has to end all the same, and would wait for ever.
+            task.exception()
+        raise
     return task.result()
 
 
