@@ -152,6 +152,11 @@ def test_all_generated_pages_are_checked_and_no_hand_written_one_is() -> None:
     assert generated == listed
 
 
+def test_each_connector_has_its_page_and_nothing_else_has(registry: Registry) -> None:
+    pages = {page.stem for page in (ROOT / "docs" / "reference" / "connectors").glob("*.md")}
+    assert pages == registry.connectors.keys(), "python docs/render_connectors.py, and then cog"
+
+
 def test_each_news_fragment_has_a_type_and_says_something() -> None:
     types = {"feature", "bugfix", "doc", "removal", "misc"}
     fragments = [path for path in (ROOT / "changes").iterdir() if path.name != "README.md"]
