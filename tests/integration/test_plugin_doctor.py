@@ -214,6 +214,11 @@ def test_what_plugins_give_is_listed_without_importing_them(site: Site) -> None:
     assert acme["gives"]["credential_types"] == ["acme"]
     text = CliRunner().invoke(main, ["plugins", "--no-import"]).output
     assert "action acme.create_order" in text
+    (package / "hookline-plugin.json").write_text('{"format": "one"}')
+    broken = CliRunner().invoke(main, ["plugins", "--no-import"])
+    assert broken.exit_code == 0
+    assert "hookline-plugin.json can't be read" in broken.output
+    assert "http.request" in broken.output
 
 
 def test_options_before_a_command_are_not_lost_silently(site: Site) -> None:

@@ -72,12 +72,16 @@ def _list(ctx: click.Context, as_json: bool) -> None:
 
 def _list_unimported(as_json: bool) -> None:
     from hookline.discovery import GROUP
+    from hookline.errors import PluginFailed
     from hookline.plugin_metadata import file_of, read, requires_python
 
     found: list[dict[str, Any]] = []
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        path = file_of(point)
-        said = None if path is None else read(path)
+        path, said, problem = file_of(point), None, None
+        try:
+            said = None if path is None else read(path)
+        except PluginFailed as error:
+            problem = error.message
         found.append(
             {
                 "name": point.name,
@@ -87,6 +91,7 @@ def _list_unimported(as_json: bool) -> None:
                 "requires_python": None if point.dist is None else requires_python(point.dist),
                 "requires": [] if point.dist is None else list(point.dist.requires or ()),
                 "gives": said,
+                "error": problem,
             }
         )
 
@@ -95,7 +100,7 @@ def _list_unimported(as_json: bool) -> None:
             (
                 one["name"],
                 f"{one['distribution'] or one['module']} {one['version'] or ''}".strip(),
-                _gives(one["gives"]),
+                one["error"] or _gives(one["gives"]),
             )
             for one in found
         ]

@@ -100,7 +100,9 @@ class ActionStep(_Step):
         "pass, and else one.",
     )
     timeout: Duration | None = Field(
-        default=None, description="The longest time for one attempt; then it fails with code `timed_out`."
+        default=None,
+        description="The longest time for one attempt; then it fails with code `timed_out`. By default the server's "
+        "`step_timeout`, an hour.",
     )
     rate: Rate | None = Field(
         default=None,
