@@ -1,34 +1,12 @@
 """Addresses of mail: each is read whole, so that none of them brings another one along, or a header."""
 
 import re
-from dataclasses import dataclass
-from email.headerregistry import Address
 from typing import Final
 
 from email_validator import EmailNotValidError, validate_email
 
 from hookline.api import StepError
-
-
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """One address, with the name of who has it."""
-
-    name: str
-    local: str
-    domain: str
-    """In ASCII."""
-
-    @property
-    def address(self) -> str:
-        """As SMTP takes it."""
-        return f"{self.local}@{self.domain}"
-
-    @property
-    def header(self) -> Address:
-        """As headers show it."""
-        return Address(self.name, self.local, self.domain)
-
+from hookline_email.mailbox import Mailbox
 
 #: A name, quoted or not, and an address in angle brackets.
 _NAMED: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>[^<>"@]*))\s*<(?P<address>[^<>]*)>')

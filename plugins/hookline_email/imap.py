@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final, TypeVar
 
 from imapclient import IMAPClient
@@ -85,10 +85,15 @@ class Session:
         """What is known of mails; those that are gone are left out."""
         wanted = ["RFC822.SIZE", "INTERNALDATE", "FLAGS"]
         found = await self._call(lambda client: client.fetch(uids, wanted))
+        now = datetime.now(UTC)
+        # What a server doesn't say of a mail is no reason to leave it out.
         return {
-            uid: About(said[b"RFC822.SIZE"], said[b"INTERNALDATE"], tuple(_text(flag) for flag in said[b"FLAGS"]))
+            uid: About(
+                said.get(b"RFC822.SIZE") or 0,
+                said.get(b"INTERNALDATE") or now,
+                tuple(_text(flag) for flag in said.get(b"FLAGS") or ()),
+            )
             for uid, said in found.items()
-            if b"RFC822.SIZE" in said and b"INTERNALDATE" in said and b"FLAGS" in said
         }
 
     async def newest(self) -> int | None:
@@ -97,11 +102,28 @@ class Session:
         return max(found, default=None)
 
     async def read(self, uid: int, *, whole: bool) -> bytes | None:
-        """A mail's bytes, or those of its headers; it stays unread. None where it is gone."""
+        """A mail's bytes, or those of its headers; it stays unread. None where it is gone.
+
+        Empty where the server has it and doesn't give it, as where its file is broken.
+        """
         part = "BODY.PEEK[]" if whole else "BODY.PEEK[HEADER]"
-        found = await self._call(lambda client: client.fetch([uid], [part]))
-        content: bytes | None = found.get(uid, {}).get(b"BODY[]" if whole else b"BODY[HEADER]")
-        return content
+        try:
+            found = await self._call(lambda client: client.fetch([uid], [part]))
+        except StepError as error:
+            if error.error_code != "email.imap":
+                raise
+            return b"" if await self._has(uid) else None
+        if uid not in found:
+            return None
+        return found[uid].get(b"BODY[]" if whole else b"BODY[HEADER]") or b""
+
+    async def _has(self, uid: int) -> bool:
+        def search(client: IMAPClient) -> bool:
+            # What others have removed is known only now.
+            client.noop()
+            return uid in client.search(["UID", str(uid)])
+
+        return await self._call(search)
 
     async def mark_seen(self, uids: Sequence[int]) -> None:
         """Mark mails as read."""

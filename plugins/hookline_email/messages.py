@@ -223,6 +223,8 @@ async def _look(
 async def _item(
     ctx: PollContext[EmailCredential], raw: bytes, uid: int, about: "About", place: _Place, folder: str, whole: bool
 ) -> Item:
+    if not raw:
+        whole = False
     read: Read = await asyncio.to_thread(read_mail, raw) if len(raw) > _IN_A_THREAD else read_mail(raw)
     files = [await _kept(ctx, part) for part in read.files] if whole else []
     body: dict[str, JsonValue] = {
@@ -234,7 +236,7 @@ async def _item(
         # That nobody has seen it before says nothing: it is so of nearly all.
         "flags": [flag for flag in about.flags if flag != "\\Recent"],
         "complete": whole,
-        "problems": list(read.problems),
+        "problems": [*read.problems, *([] if raw else ["the server doesn't give what is in it"])],
     }
     return Item(f"{place.account}/{folder}/{place.uidvalidity}/{uid}", body, read.headers, tuple(files))
 

@@ -1,6 +1,7 @@
 """Mails are read however broken they are, and the credential says what it lacks."""
 
-import importlib.util
+import subprocess
+import sys
 from email.message import EmailMessage
 
 import pytest
@@ -141,4 +142,13 @@ def test_ports_follow_from_the_security() -> None:
 def test_without_its_libraries_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hookline_email.connector.find_spec", lambda name: None)
     assert _unavailable() == "pip install 'hookline[email]'"
-    assert importlib.util.find_spec("aiosmtplib") is not None
+
+
+def test_a_server_starts_without_its_libraries_and_imports_none_of_them() -> None:
+    program = """
+import sys
+for name in ("aiosmtplib", "email_validator", "imapclient"):
+    sys.modules[name] = None
+import hookline_email
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

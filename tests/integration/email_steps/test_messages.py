@@ -9,6 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from imapclient import IMAPClient
+from imapclient.exceptions import IMAPClientError
 
 from hookline.api import AuthExpired, Item, Polled, StepError, Unavailable
 from hookline.runtime.resources import EngineResources
@@ -276,6 +278,28 @@ async def test_what_goes_meanwhile_is_left_out(box: Box, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Session, "about", then_deleted)
     assert await box.subjects() == ["b"]
+
+
+@pytest.mark.parametrize("gives", ["nothing", "no"])
+async def test_a_mail_that_the_server_does_not_give_stops_no_others(
+    box: Box, monkeypatch: pytest.MonkeyPatch, gives: str
+) -> None:
+    fetch = IMAPClient.fetch
+
+    def broken(client: IMAPClient, uids: Any, data: Any) -> Any:
+        if uids != [1] or "BODY.PEEK[]" not in data:
+            return fetch(client, uids, data)
+        if gives == "no":
+            raise IMAPClientError("FETCH failed: NO [SERVERBUG]")
+        return {1: {b"SEQ": 1}}
+
+    monkeypatch.setattr(IMAPClient, "fetch", broken)
+    box.add("a", "b")
+    first, second = (await box.look()).items
+    assert (first.body["uid"], first.body["complete"]) == (1, False)
+    assert first.body["problems"] == ["the server doesn't give what is in it"]
+    assert second.body["subject"] == "b"
+    assert await box.subjects() == []
 
 
 async def test_a_wrong_password_is_said_and_not_shown(box: Box) -> None:
