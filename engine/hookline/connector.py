@@ -18,6 +18,7 @@ from hookline.errors import PluginError
 from hookline.jsontypes import JsonValue
 from hookline.logger import Log as Log
 from hookline.model.durations import FlowJsonSchema, Interval, parse_duration
+from hookline.model.items import Items
 from hookline.model.message import Message
 from hookline.model.poll import PollSettings
 from hookline.poll import Identity, Polled, PollTrigger
@@ -172,6 +173,8 @@ class Action:
     """A step has to name a credential: `ctx` is annotated `Context[Model]`, and not `Context[Model | None]`."""
     idempotent: Idempotent = None
     """Whether a step may be tried again without harm."""
+    takes_items: frozenset[str] = frozenset()
+    """Settings that are `Items`, and take a stream."""
 
     def repeats(self, settings: Mapping[str, Any]) -> bool | None:
         """Whether it may be done twice with these settings, of which only constants are given; None: isn't known."""
@@ -348,6 +351,7 @@ class Connector:
             shown=read.marked(Shown),
             needs_credential=read.needs_credential(),
             idempotent=True if pure else idempotent,
+            takes_items=read.of_type(Items),
         )
 
 

@@ -53,6 +53,10 @@ class Signature:
             name for name, hint in self.hints.items() if any(isinstance(each, marker) for each in _metadata(hint))
         )
 
+    def of_type(self, wanted: type) -> frozenset[str]:
+        """The settings that may be of this class, alone or among others."""
+        return frozenset(setting_name(name) for name in self.parameters.values() if _mentions(self.hints[name], wanted))
+
     def needs_credential(self) -> bool:
         """Whether its `ctx` always has a credential: `Context[Model]`, and not `Context[Model | None]`."""
         of = next(iter(typing.get_args(self.hints.get("ctx"))), None)
@@ -95,6 +99,10 @@ def read_signature(
 
 def _metadata(hint: Any) -> tuple[Any, ...]:
     return hint.__metadata__ if typing.get_origin(hint) is typing.Annotated else ()
+
+
+def _mentions(hint: Any, wanted: type) -> bool:
+    return wanted in (hint, typing.get_origin(hint)) or any(_mentions(part, wanted) for part in typing.get_args(hint))
 
 
 def setting_name(parameter: str) -> str:

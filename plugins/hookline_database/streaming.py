@@ -1,8 +1,8 @@
-"""The rows of a query, some at a time: from a thread, or a driver of the loop's own, to whoever goes through them."""
+"""Rows some at a time, between the loop and where a connection is used: a thread, or a greenlet of the loop's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final, TypeAlias
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
@@ -10,9 +10,12 @@ from sqlalchemy.util import await_only
 
 from hookline.api import JsonValue
 from hookline_database.databases import Database, Databases
+from hookline_database.mysql import is_mysql
 
 Row: TypeAlias = dict[str, JsonValue]
 
+#: Items of a step that are taken at once.
+_TAKEN: Final = 500
 #: Pages that may be ahead of whoever takes them.
 _AHEAD: Final = 2
 
@@ -57,14 +60,23 @@ class _Pages:
 
 
 async def streamed(
-    databases: Databases, url: URL, read: Callable[[Database, Connection], Iterator[list[Row]]]
+    databases: Databases, url: URL, read: Callable[[Database, Connection], Generator[list[Row], None, None]]
 ) -> AsyncIterator[Row]:
     """The rows of the pages that `read` gives, which has the connection until it is at its end. Raises StepError."""
     pages = _Pages()
 
     def work(database: Database, connection: Connection) -> None:
-        for page in read(database, connection):
-            pages.give(connection, page)
+        some = read(database, connection)
+        try:
+            for page in some:
+                pages.give(connection, page)
+        except _Over:
+            if is_mysql(connection.dialect):
+                # It would send all rows that are left before it heard of anything else.
+                connection.invalidate()
+            raise
+        finally:
+            some.close()
 
     async def run() -> None:
         try:
@@ -83,3 +95,34 @@ async def streamed(
     finally:
         pages.end()
         await asyncio.wait((reading,))
+
+
+class Incoming:
+    """The items of a step, on their way to a connection."""
+
+    def __init__(self, items: AsyncIterator[Any]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._items = items
+        self._over = False
+
+    def page(self, connection: Connection) -> list[Any]:
+        """The next of them, none where there are no more. Called where the connection is used."""
+        if connection.dialect.is_async:
+            page: list[Any] = await_only(self.take())
+            return page
+        return asyncio.run_coroutine_threadsafe(self.take(), self._loop).result()
+
+    async def take(self) -> list[Any]:
+        """The same, on the loop."""
+        if self._over:
+            raise _Over
+        page: list[Any] = []
+        async for item in self._items:
+            page.append(item)
+            if len(page) == _TAKEN:
+                break
+        return page
+
+    def end(self) -> None:
+        """Nobody waits for what is done with them any more: whoever asks for more hears of it, and undoes it."""
+        self._over = True

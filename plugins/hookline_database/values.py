@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Dialect, types
+from sqlalchemy.dialects.mysql import TINYINT
 from sqlalchemy.types import TypeEngine
 
 from hookline.api import encode_json, fits
@@ -85,6 +86,16 @@ def to_boolean(value: Any) -> bool:
     if isinstance(key, str | int | float | Decimal) and key in known:
         return known[key]
     raise Unfit("true or false is needed")
+
+
+def to_flag(value: Any) -> int:
+    """A whole number that is a boolean in most tables."""
+    for convert in (to_boolean, to_integer):
+        try:
+            return int(convert(value))
+        except Unfit:
+            continue
+    raise Unfit("true or false is needed, or a whole number")
 
 
 def _moment(value: Any) -> datetime:
@@ -215,6 +226,9 @@ def for_column(value: Any, kind: TypeEngine[Any]) -> Any:
         return [for_column(item, kind.item_type) for item in value]
     if isinstance(kind, types.DateTime) and kind.timezone:
         return to_timestamp(value)
+    if isinstance(kind, TINYINT) and kind.display_width == 1:
+        # What MySQL makes of BOOLEAN.
+        return to_flag(value)
     for known, convert in _BY_TYPE:
         if isinstance(kind, known):
             return convert(value)

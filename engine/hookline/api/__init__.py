@@ -38,6 +38,7 @@ from hookline.jsontypes import decode as decode_json
 from hookline.jsontypes import encode as encode_json
 from hookline.mapper import Expression, Mapper, Reference, Scope, TemplateFilter
 from hookline.model.durations import Duration, Interval
+from hookline.model.items import Items
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
 from hookline.model.schedule import Schedule, ScheduleSettings
@@ -82,6 +83,7 @@ __all__ = [
     "Identity",
     "Interval",
     "Item",
+    "Items",
     "JsonObject",
     "JsonValue",
     "Log",

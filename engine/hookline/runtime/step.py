@@ -21,6 +21,7 @@ from hookline.runtime.action_call import call_action, prepare_call
 from hookline.runtime.aside import takes_long
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed
+from hookline.runtime.given_items import with_items
 from hookline.runtime.interruption import Interrupted
 from hookline.runtime.retry import next_wait
 from hookline.runtime.step_entry import Given, note, note_counted, note_started
@@ -76,7 +77,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         begun = False
         try:
             scope = run.scope(frame)
-            judge = partial(_settings, node, scope, streams=run.streams)
+            judge = partial(_settings, run, node, scope)
             given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once:
@@ -202,16 +203,18 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(node: ActionNode, scope: Scope, *, streams: bool) -> Given:
+def _settings(run: ExecutionRun, node: ActionNode, scope: Scope) -> Given:
     try:
-        raw = node.settings.evaluate(scope)
+        raw = taken = node.settings.evaluate(scope)
     except ExpressionError as error:
         raise StepError(f"with: {error.message}", code=error.code) from error
-    stream = stream_in(raw) if streams else None
-    if stream is not None:
-        raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
+    if run.streams:
+        taken = with_items(run, node.action, raw)
+        stream = stream_in(taken)
+        if stream is not None:
+            raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
-        return Given(raw, node.action.settings.model_validate(raw))
+        return Given(raw, node.action.settings.model_validate(taken))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"

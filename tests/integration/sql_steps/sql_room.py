@@ -14,8 +14,13 @@ from hookline.api import Context, Message, StepError
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import to_json
 from hookline_database import register_connectors
+from tests.services import need_server
 
+MARIADB = os.environ.get("HOOKLINE_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test")
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
+
+SERIAL = {"sqlite": "INTEGER", "postgresql": "BIGSERIAL", "mysql": "BIGINT AUTO_INCREMENT"}
+"""By dialect, a column that counts up by itself."""
 
 
 class Room:
@@ -48,10 +53,48 @@ class Room:
             returned = [row async for row in returned]
         return to_json(returned, exact=self.exact)
 
+    @property
+    def dialect(self) -> str:
+        """`sqlite`, `postgresql` or `mysql`."""
+        return make_url(self.url).get_backend_name()
+
+    def another(self) -> "Room":
+        """Another engine's, of the same database."""
+        return Room(self.url)
+
     async def error(self, use: str, **settings: Any) -> StepError:
         with pytest.raises(StepError) as caught:
             await self(use, **settings)
         return caught.value
+
+
+@asynccontextmanager
+async def mariadb_database() -> AsyncIterator[str]:
+    """The URL of a database and a user of their own."""
+    asyncmy = pytest.importorskip("asyncmy")
+    server = make_url(MARIADB)
+    need_server("MariaDB", server.port or 3306, server.host or "127.0.0.1")
+    connection = await asyncmy.connect(
+        host=server.host,
+        port=server.port or 3306,
+        user=server.username,
+        password=server.password or "",
+        autocommit=True,
+    )
+    name = f"steps_{uuid.uuid4().hex}"
+    user = f"user_{uuid.uuid4().hex[:8]}"
+    async with connection.cursor() as cursor:
+        await cursor.execute(f"CREATE DATABASE {name}")
+        await cursor.execute(f"CREATE USER {user}@'%'")
+        await cursor.execute(f"CREATE USER {user}@localhost")
+        await cursor.execute(f"GRANT ALL ON {name}.* TO {user}@'%'")
+        await cursor.execute(f"GRANT ALL ON {name}.* TO {user}@localhost")
+        try:
+            yield server.set(username=user, database=name).render_as_string(hide_password=False)
+        finally:
+            await cursor.execute(f"DROP DATABASE {name}")
+            await cursor.execute(f"DROP USER {user}@'%', {user}@localhost")
+    await connection.ensure_closed()
 
 
 @asynccontextmanager
