@@ -35,7 +35,7 @@ _PASSING_SQLITE: Final = frozenset(
 _PASSING_MYSQL: Final = frozenset(
     {1020, 1021, 1040, 1053, 1114, 1203, 1205, 1213, 1226, 1927, 2002, 2003, 2006, 2013, 4031}
 )
-#: The same: null, a duplicate, no default, a foreign key, a check (MySQL's and MariaDB's), which drivers class otherwise.
+#: The same: null, a duplicate, no default, a foreign key, a check; drivers class some otherwise.
 _INTEGRITY_MYSQL: Final = frozenset({1048, 1062, 1364, 1451, 1452, 1557, 1761, 3819, 4025})
 DUPLICATE: Final = 1062
 """MySQL's and MariaDB's number for a key that is there already."""

@@ -32,7 +32,7 @@ Where = Annotated[
     ),
 ]
 
-#: Puts some rows into a table: given the place of the first, None where there is one, and what they have come to so far.
+#: Puts some rows into a table, given the place of the first of them; None where there is one row.
 Put = Callable[[Connection, Table, Sequence[dict[str, Any]], int | None], Given]
 
 
@@ -189,7 +189,7 @@ async def _put_all(
                 where, lambda database, connection: _put_many(database, connection, ctx, name, incoming, once, begin)
             )
         finally:
-            incoming.end()
+            await incoming.end()
 
 
 def _put_one(

@@ -188,9 +188,10 @@ def _unique(connection: Connection, target: Table) -> Iterator[frozenset[str]]:
     look = inspect(connection)
     for constraint in look.get_unique_constraints(target.name, target.schema):
         yield frozenset(constraint["column_names"])
-    for index in look.get_indexes(target.name, target.schema):
+    # SQLite's constraints are read from their words, and not all of them are; each has an index.
+    options: dict[str, Any] = {"include_auto_indexes": True} if connection.dialect.name == "sqlite" else {}
+    for index in look.get_indexes(target.name, target.schema, **options):
         names = [name for name in index["column_names"] if name is not None]
-        options = index.get("dialect_options", {})
-        partial = any(option.endswith("_where") for option in options)
+        partial = any(option.endswith("_where") for option in index.get("dialect_options", {}))
         if index["unique"] and not partial and len(names) == len(index["column_names"]):
             yield frozenset(names)

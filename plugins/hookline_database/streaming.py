@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import CancelledError
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
@@ -104,18 +105,19 @@ class Incoming:
         self._loop = asyncio.get_running_loop()
         self._items = items
         self._over = False
+        self._taking: asyncio.Task[Any] | None = None
 
     def page(self, connection: Connection) -> list[Any]:
         """The next of them, none where there are no more. Called where the connection is used."""
         if connection.dialect.is_async:
-            page: list[Any] = await_only(self.take())
+            page: list[Any] = await_only(self._take())
             return page
-        return asyncio.run_coroutine_threadsafe(self.take(), self._loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(self._take_aside(), self._loop).result()
+        except CancelledError:
+            raise _Over from None
 
-    async def take(self) -> list[Any]:
-        """The same, on the loop."""
-        if self._over:
-            raise _Over
+    async def _take(self) -> list[Any]:
         page: list[Any] = []
         async for item in self._items:
             page.append(item)
@@ -123,6 +125,19 @@ class Incoming:
                 break
         return page
 
-    def end(self) -> None:
+    async def _take_aside(self) -> list[Any]:
+        """The same, for a thread, which isn't cancelled with the step that it works for."""
+        if self._over:
+            raise _Over
+        self._taking = asyncio.current_task()
+        try:
+            return await self._take()
+        finally:
+            self._taking = None
+
+    async def end(self) -> None:
         """Nobody waits for what is done with them any more: whoever asks for more hears of it, and undoes it."""
         self._over = True
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.wait((self._taking,))

@@ -119,44 +119,6 @@ def _find_json(connection: Connection, target: Table) -> None:
             target.c[name].type = types.JSON(none_as_null=True)
 
 
-def _converted(target: Table, row: Mapping[str, JsonValue], index: int | None) -> dict[str, Any]:
-    where = "" if index is None else f"row {index}: "
-    if not isinstance(row, dict):
-        # The rows of a stream come as they are.
-        raise StepError(f"{where}an object is needed, with the row's columns", code="sql.value")
-    made: dict[str, Any] = {}
-    for name, value in row.items():
-        column = target.c.get(name)
-        if column is None:
-            raise StepError(
-                f"{where}table {target.fullname!r} has no column {name!r}{_near(name, target.c.keys())}",
-                code="sql.column",
-            )
-        made[name] = value_for(column, value, where)
-    return made
-
-
-def value_for(column: Column[Any], value: JsonValue, where: str = "") -> Any:
-    """A value as the column takes it. Raises StepError (`sql.value`)."""
-    try:
-        return for_column(value, column.type)
-    except Unfit as error:
-        raise StepError(f"{where}column {column.name!r} ({column.type}): {error}", code="sql.value") from None
-
-
-def _find_json(connection: Connection, target: Table) -> None:
-    """MariaDB's JSON is a text that has to be valid, and is told from others by that."""
-    texts = [column.name for column in target.c if isinstance(column.type, types.String)]
-    if not texts or not getattr(connection.dialect, "is_mariadb", False):
-        return
-    checks = " ".join(
-        str(check["sqltext"]) for check in inspect(connection).get_check_constraints(target.name, target.schema)
-    )
-    for name in texts:
-        if f"json_valid(`{name}`)" in checks.lower().replace(name.lower(), name):
-            target.c[name].type = types.JSON(none_as_null=True)
-
-
 def _near(name: str, there: Sequence[str]) -> str:
     close = get_close_matches(name, there, n=1, cutoff=0.6)
     if close:

@@ -34,9 +34,17 @@ class Room:
         (self.connector,) = register_connectors()
 
     async def __call__(
-        self, use: str, *, key: str | None = None, credential: BaseModel | None = None, **settings: Any
+        self,
+        use: str,
+        *,
+        key: str | None = None,
+        credential: BaseModel | None = None,
+        with_: dict[str, Any] | None = None,
+        **settings: Any,
     ) -> Any:
+        """`with_`: settings that are named as a parameter here is."""
         action = self.connector.actions[f"sql.{use}"]
+        settings.update(with_ or {})
         if credential is None or "url" in settings:
             settings = {"url": self.url, **settings}
         read = action.settings.model_validate(settings)
