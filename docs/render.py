@@ -92,8 +92,8 @@ def hooks() -> str:
 
 
 def components(*kinds: str) -> str:
-    """All components of some kinds, with their inputs."""
-    views = [view for view in component_views(discover()) if view.kind in kinds]
+    """All components of some kinds that are no connector's, with their inputs."""
+    views = [view for view in component_views(discover()) if view.kind in kinds and view.connector is None]
     return "\n\n".join(_component(view) for view in views)
 
 

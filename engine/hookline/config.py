@@ -145,6 +145,16 @@ class Settings(BaseSettings):
     forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
         default="x-forwarded-for", description="The header in which trusted proxies say who called them."
     )
+    step_timeout: Duration = Field(
+        default=timedelta(hours=1),
+        ge=timedelta(milliseconds=100),
+        description="How long a step may take whose flow says no `timeout`; then it failed with the code `timed_out`.",
+    )
+    plugin_timeout: Duration = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(milliseconds=100),
+        description="How long a plugin may take to load when the server starts; then it is left out, and named.",
+    )
     grace: float = Field(
         default=20.0, ge=0, le=3600, description="Seconds that running executions have to finish when the server stops."
     )

@@ -4,6 +4,7 @@ An action's signature is its schema. `Connector.action` reads it once, makes a p
 validation, the linter and the reference docs all ask that model.
 """
 
+import inspect
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from hookline.model.message import Message
 from hookline.model.poll import PollSettings
 from hookline.poll import Identity, Polled, PollTrigger
 from hookline.signature import read_signature, setting_name
+from hookline.trigger import Trigger
 from hookline.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -198,6 +200,11 @@ class Connector:
     which one a step has.
     `unavailable` says why it can't be used here (an extra that isn't installed) and what to do.
     `outside=False` says that its actions touch nothing outside the engine: they run where flows are tested, too.
+
+    What else its page of the reference is made of, all of which gold asks for: `description` says in Markdown what it
+    does and what it takes; `extra` names the extra of its distribution without which it is unavailable; `errors` has
+    each error code of its own with what it means and what to do, and is `{}` where it has none; `example` is a whole
+    flow that uses it.
     """
 
     def __init__(
@@ -211,6 +218,10 @@ class Connector:
         prefix: bool = True,
         unavailable: str | None = None,
         outside: bool = True,
+        description: str = "",
+        extra: str | None = None,
+        errors: Mapping[str, str] | None = None,
+        example: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.title = title or name
@@ -220,9 +231,18 @@ class Connector:
         self.prefix = prefix
         self.unavailable = unavailable
         self.outside = outside
+        self.description = inspect.cleandoc(description)
+        self.extra = extra
+        self.errors = errors
+        self.example = example
         self.actions: dict[str, Action] = {}
         self.polls: dict[str, PollTrigger] = {}
         self.verifier: Verifier | None = None
+
+    @property
+    def triggers(self) -> Mapping[str, Trigger]:
+        """All its triggers, by name."""
+        return self.polls
 
     @typing.overload
     def action(self, function: F, /) -> F: ...

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
+from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import pluggy
 from pydantic import BaseModel
 
 from hookline import hookspecs
+from hookline.bounded import TooLong, bounded
 from hookline.connector import Connector
 from hookline.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.mapper import Mapper
@@ -28,10 +30,12 @@ from hookline.trigger import Trigger
 GROUP: Final = "hookline"
 """The entry-point group; also the project's name in pluggy."""
 
+LONGEST: Final = 30.0
+"""Seconds that a plugin may take to load."""
+
 _NAME: Final = re.compile(r"[a-z][A-Za-z0-9_]*([.+-][A-Za-z0-9_]+)*\Z")
 
-#: What each hook gives: the kind of thing, and its type where the hook gives a list of them.
-_HOOKS: Final[Mapping[str, tuple[Kind, type | None]]] = {
+HOOKS: Final[Mapping[str, tuple[Kind, type | None]]] = {
     "register_connectors": ("connector", Connector),
     "register_mappers": ("mapper", Mapper),
     "register_triggers": ("trigger", Trigger),
@@ -40,6 +44,7 @@ _HOOKS: Final[Mapping[str, tuple[Kind, type | None]]] = {
     "register_blob_stores": ("blob store", None),
     "register_template_filters": ("template filter", None),
 }
+"""What each hook gives: the kind of thing, and its type where the hook gives a list of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,13 @@ def discover(
     found: Iterable[EntryPoint] | None = None,
     *,
     extra_plugins: Iterable[object] = (),
+    longest: float = LONGEST,
 ) -> Registry:
     """Load the installed plugins and collect what they give.
 
     `found`: the entry points to load instead of the installed ones. `extra_plugins`: modules or objects with hooks,
-    loaded last, without being installed. Never raises for a plugin's fault: its status says what went wrong.
+    loaded last, without being installed. `longest`: seconds that a plugin which isn't Hookline's own may take to load,
+    and then to say what it gives. Never raises for a plugin's fault: its status says what went wrong.
     """
     points = entry_points(group=GROUP) if found is None else found
     candidates = sorted(map(_installed, points), key=_order)
@@ -79,7 +86,7 @@ def discover(
     manager.add_hookspecs(hookspecs)
     collected = _Collected()
     for candidate in candidates:
-        _take(manager, candidate, collected)
+        _take(manager, candidate, collected, longest)
     return _registry(collected)
 
 
@@ -108,19 +115,23 @@ def _order(found: _Found) -> tuple[bool, str, str]:
     return status.distribution != GROUP, status.name, status.distribution or ""
 
 
-def _take(manager: pluggy.PluginManager, found: _Found, collected: _Collected) -> None:
-    status = found.status
+def _take(manager: pluggy.PluginManager, found: _Found, collected: _Collected, longest: float) -> None:
+    status, began = found.status, perf_counter()
+    # Our own are imported where everything else is: what is imported in a thread finds itself in one.
+    ours = status.distribution == GROUP
     components: list[_Component] = []
     plugin: object = None
     try:
         _check_plugin_name(status, collected)
-        plugin = found.load()
+        plugin = found.load() if ours else bounded(found.load, longest)
         _register(manager, plugin, status.name)
         for hook, function in _implementations(manager, plugin):
-            components += _read(hook, function())
+            components += _read(hook, function() if ours else bounded(function, longest))
         _check_duplicates(components, status, collected)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is its status, not our end
-        status = replace(status, error=_describe(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is its status, not our end
+        status = replace(status, error=_describe(error), cause=error)
         for component in components:
             collected.lost.setdefault(component.name, status)
         if plugin is not None and manager.has_plugin(status.name):
@@ -128,7 +139,7 @@ def _take(manager: pluggy.PluginManager, found: _Found, collected: _Collected) -
     else:
         for component in components:
             collected.components.setdefault((component.kind, component.name), (component.thing, status))
-    collected.plugins.append(status)
+    collected.plugins.append(replace(status, seconds=perf_counter() - began))
 
 
 def _check_plugin_name(status: PluginStatus, collected: _Collected) -> None:
@@ -143,18 +154,18 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
     callers = manager.get_hookcallers(plugin) or []
     unknown = [caller.name for caller in callers if not caller.has_spec()]
     if unknown:
-        known = ", ".join(sorted(_HOOKS))
+        known = ", ".join(sorted(HOOKS))
         raise UnknownHook(
             "; ".join(
-                f"there is no hook {hook!r}: {did_you_mean(hook, _HOOKS, f'the hooks are {known}')}" for hook in unknown
+                f"there is no hook {hook!r}: {did_you_mean(hook, HOOKS, f'the hooks are {known}')}" for hook in unknown
             )
         )
     marked = {caller.name for caller in callers}
-    unmarked = [hook for hook in _HOOKS if hook not in marked and callable(getattr(plugin, hook, None))]
+    unmarked = [hook for hook in HOOKS if hook not in marked and callable(getattr(plugin, hook, None))]
     if unmarked:
         raise PluginFailed(f"{', '.join(unmarked)} lacks its decorator: put @hookimpl above it")
     if not marked:
-        raise PluginFailed(f"it implements no hook: define one of {', '.join(sorted(_HOOKS))}, with @hookimpl above")
+        raise PluginFailed(f"it implements no hook: define one of {', '.join(sorted(HOOKS))}, with @hookimpl above")
 
 
 def _implementations(manager: pluggy.PluginManager, plugin: object) -> Iterable[tuple[str, Callable[[], object]]]:
@@ -169,7 +180,7 @@ def _implementations(manager: pluggy.PluginManager, plugin: object) -> Iterable[
 
 def _read(hook: str, result: object) -> list[_Component]:
     """What a hook gave, checked. Raises PluginFailed, naming what is wrong."""
-    kind, expected = _HOOKS[hook]
+    kind, expected = HOOKS[hook]
     if expected is None:
         return _read_factories(hook, kind, result)
     if isinstance(result, (str, bytes)) or not isinstance(result, Sequence):
@@ -247,6 +258,8 @@ def _kind_of(value: object) -> str:
 def _describe(error: BaseException) -> str:
     if isinstance(error, PluginError):
         return error.message
+    if isinstance(error, TooLong):
+        return str(error)
     if isinstance(error, pluggy.PluginValidationError):
         return " ".join(str(error).split())
     text = traceback.format_exception_only(error)[-1].strip()

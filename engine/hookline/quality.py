@@ -1,14 +1,14 @@
 """How well a connector is made: a scale, each level of which asks for what can be seen without running anything."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.connector import Action, Connector
-from hookline.poll import PollTrigger
+from hookline.trigger import Trigger
 
 Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
@@ -16,6 +16,8 @@ LEVELS: Final[tuple[Level, ...]] = ("bronze", "silver", "gold")
 """From the lowest; each asks for what those before it ask for, too."""
 
 _SECRET: Final = re.compile(r"(^|_)(token|secret|password|passphrase|api_?key|private_?key)$")
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]*(\.([a-z0-9_]+|<[a-z]+>))*")
+"""A part that varies stands in angle brackets, as in `http.<status>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,17 @@ def _results(connector: Connector) -> Iterator[str]:
 
 
 def _secrets(connector: Connector) -> Iterator[str]:
-    model = connector.credential
-    for name, field in model.model_fields.items() if model is not None else ():
-        if _SECRET.search(name) and not _holds_secret(field.annotation):
-            yield f"the credential's {name} is in the open: make it a SecretStr"
+    for name in () if connector.credential is None else open_secrets(connector.credential):
+        yield f"the credential's {name} is in the open: make it a SecretStr"
+
+
+def open_secrets(model: type[BaseModel]) -> list[str]:
+    """The fields of a credential that are secret, by their names, and aren't declared so."""
+    return [
+        name
+        for name, field in model.model_fields.items()
+        if _SECRET.search(name) and not _holds_secret(field.annotation)
+    ]
 
 
 def _holds_secret(annotation: Any) -> bool:
@@ -76,6 +85,37 @@ def _keys(connector: Connector) -> Iterator[str]:
         yield f"nothing is said of the credential's {name}: Field(description=…)"
 
 
+def _about(connector: Connector) -> Iterator[str]:
+    if not connector.description:
+        yield f"nothing is said of {connector.name!r} as a whole: Connector(description=…)"
+
+
+def _errors(connector: Connector) -> Iterator[str]:
+    if connector.errors is None:
+        yield "it doesn't say which errors are its own: Connector(errors={code: what it means}), {} where none is"
+        return
+    for code, meaning in connector.errors.items():
+        if not _CODE.fullmatch(code):
+            yield f"{code!r} is no error code: lower-case words joined by dots, such as {connector.name}.answer"
+        elif not meaning.strip():
+            yield f"nothing is said of the error {code}: Connector(errors={{{code!r}: …}})"
+
+
+def _example(connector: Connector) -> Iterator[str]:
+    if connector.example is None:
+        yield "it shows no flow that uses it: Connector(example={'id': …, 'trigger': …, 'steps': […]})"
+    elif not _uses(connector.example) & {one.name for one in _parts(connector)}:
+        yield "no step or trigger of its example is one of its own"
+
+
+def _uses(value: Any) -> set[str]:
+    """All that a flow's trigger and its steps name, at any depth."""
+    if isinstance(value, Mapping):
+        own = {value["use"]} if isinstance(value.get("use"), str) else set()
+        return own.union(*map(_uses, value.values()))
+    return set[str]().union(*map(_uses, value)) if isinstance(value, list | tuple) else set()
+
+
 SCALE: Final[tuple[Rule, ...]] = (
     Rule("summary", "bronze", "Each action and each trigger has a docstring.", _summaries),
     Rule("result", "bronze", "Each action's result is annotated.", _results),
@@ -84,6 +124,9 @@ SCALE: Final[tuple[Rule, ...]] = (
     Rule("repeats", "silver", "Each action says whether it may be done twice.", _repeats),
     Rule("verify", "gold", "A credential can be verified.", _verifies),
     Rule("keys", "gold", "Each value of a credential is described.", _keys),
+    Rule("about", "gold", "It says what it does as a whole.", _about),
+    Rule("errors", "gold", "Each error of its own has its code and what it means.", _errors),
+    Rule("example", "gold", "It shows a flow that uses it.", _example),
 )
 
 
@@ -109,6 +152,6 @@ def level_of(connector: Connector) -> Level | None:
     return reached
 
 
-def _parts(connector: Connector) -> Iterator[Action | PollTrigger]:
+def _parts(connector: Connector) -> Iterator[Action | Trigger]:
     yield from connector.actions.values()
-    yield from connector.polls.values()
+    yield from connector.triggers.values()

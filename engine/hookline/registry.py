@@ -30,6 +30,10 @@ class PluginStatus:
     version: str | None
     error: str | None = None
     """Why it isn't in use; None where it is."""
+    seconds: float = field(default=0.0, compare=False)
+    """How long it took to load."""
+    cause: BaseException | None = field(default=None, compare=False, repr=False)
+    """What was raised, of which `error` is the text."""
 
     def __str__(self) -> str:
         source = f"{self.distribution} {self.version}" if self.distribution else self.module

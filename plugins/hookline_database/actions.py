@@ -7,6 +7,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from hookline.api import Connector, Context, FromVars, JsonValue, StepError, VerifyContext
+from hookline_database.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_database.address import SqlCredential, address
 from hookline_database.databases import Database, Databases
 from hookline_database.effects import once as exactly_once
@@ -17,7 +18,14 @@ from hookline_database.streaming import streamed
 
 _ROWS: Final = 10_000
 
-connector = Connector("sql", title="SQL databases", credential=SqlCredential)
+connector = Connector(
+    "sql",
+    title="SQL databases",
+    credential=SqlCredential,
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+)
 
 Url = Annotated[
     str | None,

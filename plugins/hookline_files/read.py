@@ -16,7 +16,7 @@ from hookline_files.root import inside, refused
 _CHUNK = 1024 * 1024
 
 
-@file_connector.action
+@file_connector.action(idempotent=True)
 async def read(
     ctx: Context[None],
     path: Annotated[str, Field(description="Which file, under the server's HOOKLINE_FILES.")],

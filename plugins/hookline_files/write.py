@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,12 @@ _CHUNK = 1024 * 1024
 _NOT_GIVEN: Any = Field(default_factory=lambda: ..., description="A text, or a JSON value, which is written as JSON.")
 
 
-@file_connector.action
+def _idempotent(settings: Mapping[str, Any]) -> bool | None:
+    """Whether it may be written twice: what is appended would be there twice."""
+    return False if settings.get("mode") == "append" else None
+
+
+@file_connector.action(idempotent=_idempotent)
 async def write(
     ctx: Context[None],
     path: Annotated[str, Field(description="Where to, under the server's HOOKLINE_FILES; folders are made.")],

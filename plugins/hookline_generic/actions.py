@@ -22,8 +22,17 @@ from hookline.api import (
     Signal,
     StepError,
 )
+from hookline_generic.about import GENERIC, GENERIC_ERRORS, GENERIC_EXAMPLE
 
-generic = Connector("generic", title="Generic", prefix=False, outside=False)
+generic = Connector(
+    "generic",
+    title="Generic",
+    prefix=False,
+    outside=False,
+    description=GENERIC,
+    errors=GENERIC_ERRORS,
+    example=GENERIC_EXAMPLE,
+)
 
 #: What a logger takes as its own, or the engine already says about the step; a field of that name would replace it.
 _RESERVED = frozenset({"event", "level", "timestamp", "logger", "message", "execution_id", "step_id", "attempt"})
@@ -61,7 +70,7 @@ def _free(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return fields
 
 
-@generic.action
+@generic.action(idempotent=True)
 async def log(
     ctx: Context[None],
     message: Annotated[str, Shown(), Field(description="What the log says.")],
@@ -79,7 +88,7 @@ async def log(
     return PASS
 
 
-@generic.action
+@generic.action(idempotent=True)
 async def sleep(
     for_: Annotated[Duration | None, Field(description="How long, such as `10m`.")] = None,
     until: Annotated[AwareDatetime | None, Field(description="Until when: RFC 3339, with its time zone.")] = None,
@@ -96,7 +105,7 @@ async def stop() -> Annotated[Signal, NeverPasses()]:
     return STOPPED
 
 
-@generic.action
+@generic.action(idempotent=True)
 async def reply(
     ctx: Context[None],
     status: Annotated[int, Field(ge=200, le=599, description="The status.")] = 200,

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hookline.api import MAX_KEY, PASS, Connector, Context, Count, JsonValue, Signal, StepError, check_key
+from hookline_generic.about import STATE, STATE_ERRORS, STATE_EXAMPLE
 
-state = Connector("state", title="State", outside=False)
+state = Connector("state", title="State", outside=False, description=STATE, errors=STATE_ERRORS, example=STATE_EXAMPLE)
 
 
 class _Nothing:
@@ -29,7 +30,7 @@ _GIVEN: Any = Field(
 )
 
 
-@state.action
+@state.action(idempotent=True)
 async def get(
     ctx: Context[None],
     key: Key,
@@ -40,7 +41,7 @@ async def get(
     return default if value is None else value
 
 
-@state.action(name="set")
+@state.action(name="set", idempotent=True)
 async def set_value(
     ctx: Context[None],
     key: Key,

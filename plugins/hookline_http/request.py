@@ -6,10 +6,18 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hookline.api import Attachment, Connector, Context, Duration, JsonValue, Reply, Shown, StepError
+from hookline_http.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_http.authorization import authorization
 from hookline_http.response import reply
 
-http = Connector("http", title="HTTP", accepts=("bearer", "basic", "api-key"))
+http = Connector(
+    "http",
+    title="HTTP",
+    accepts=("bearer", "basic", "api-key"),
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+)
 
 MAX_FILE = 1_000_000_000
 

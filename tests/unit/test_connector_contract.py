@@ -31,7 +31,18 @@ class AcmeKey(BaseModel):
 
 
 def acme() -> Connector:
-    made = Connector("acme", title="Acme", credential=AcmeKey)
+    made = Connector(
+        "acme",
+        title="Acme",
+        credential=AcmeKey,
+        description="Orders of Acme.",
+        errors={"acme.answer": "Acme answered with something else."},
+        example={
+            "id": "orders-to-acme",
+            "trigger": {"use": "webhook", "with": {"verify": {"scheme": "bearer", "credential": "shop"}}},
+            "steps": [{"id": "order", "use": "acme.create_order", "with": {"sku": "a"}, "credential": "acme-prod"}],
+        },
+    )
 
     @made.verify
     async def who(ctx: VerifyContext[AcmeKey]) -> None:
@@ -141,7 +152,7 @@ def bad(**how: Any) -> Connector:
 
 def test_each_thing_that_is_lacking_has_its_rule() -> None:
     assert {rule.code for rule, _ in lacking(bad())} == {
-        *("summary", "result", "secrets", "parameters", "repeats", "verify", "keys"),
+        *("summary", "result", "secrets", "parameters", "repeats", "verify", "keys", "about", "errors", "example"),
     }
     assert (level_of(bad()), level_of(acme())) == (None, "gold")
 

@@ -32,8 +32,8 @@ def components(name: str | None, as_json: bool) -> None:
     registry = discover()
     views = component_views(registry)
     if name is None:
-        rows = [(view.name, view.kind, view.unavailable or view.title) for view in views]
-        emit(views, as_json=as_json, text=lambda: table(("name", "kind", "what it does"), rows))
+        rows = [(view.name, view.kind, _quality(view), view.unavailable or view.title) for view in views]
+        emit(views, as_json=as_json, text=lambda: table(("name", "kind", "quality", "what it does"), rows))
         return
     found = [view for view in views if view.name == name]
     if not found:
@@ -50,6 +50,10 @@ def _missing(name: str, known: Sequence[str], failure: object) -> str:
     return f"there is no component {name!r} ({remedy})"
 
 
+def _quality(view: "ComponentView") -> str:
+    return "" if view.connector is None else view.quality or "below bronze"
+
+
 def _described(view: "ComponentView") -> str:
     source = view.plugin if view.kind == "block" else f"plugin {view.plugin}"
     lines = [f"{view.name}  ({view.kind}, from {source})"]
@@ -57,6 +61,15 @@ def _described(view: "ComponentView") -> str:
         lines += ["", f"Unavailable: {view.unavailable}"]
     if view.description or view.title:
         lines += ["", view.description or view.title]
+    if view.output:
+        lines += ["", f"Output: {view.output}"]
+    if view.idempotent:
+        lines += [
+            "",
+            f"May be done twice: {'depends on its settings' if view.idempotent == 'depends' else view.idempotent}",
+        ]
+    if view.connector:
+        lines += ["", f"Quality: {_quality(view)}"]
     if view.credential_types:
         lines += ["", f"Credential: {' or '.join(view.credential_types)}"]
     if view.inputs:

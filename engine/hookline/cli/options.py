@@ -39,6 +39,7 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
         max_request_time=settings.max_request_time,
         max_backlog=settings.max_backlog,
         max_backlog_total=settings.max_backlog_total,
+        step_timeout=settings.step_timeout,
         grace=settings.grace,
         environment=dict(os.environ),
     )

@@ -62,7 +62,7 @@ async def run_server(
     host, port = sock.getsockname()[:2]
     url = local_url(host, port)
     token, token_file = admin_token(settings)
-    registry = discover()
+    registry = discover(longest=settings.plugin_timeout.total_seconds())
     engine = Engine(registry, engine_options(settings, url))
     for plugin in registry.failed:
         engine.log.error("a plugin can't be used", plugin=str(plugin), error=plugin.error)

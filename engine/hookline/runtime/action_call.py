@@ -1,20 +1,22 @@
 """Calling an action: what it is given, the time that it has, and what may come of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from hookline.connector import Action, Context, Count, Pause, Reply, Signal
 from hookline.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.flows.blocks.action import ActionNode
+from hookline.flows.types.promise import broken
 from hookline.ids import idempotency_key
-from hookline.jsontypes import many
-from hookline.model.message import Attachment
+from hookline.jsontypes import encode, many
+from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
+from hookline.model.stream import Stream
 from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Frame
@@ -25,6 +27,14 @@ from hookline.runtime.spool import spooled
 from hookline.runtime.staged_state import StagedState
 from hookline.runtime.step_entry import Given
 from hookline.runtime.step_log import StepLog
+
+LARGEST_RESULT: Final = 64_000_000
+"""Bytes of JSON that the result of a plugin's action may have."""
+_LONG_TEXT: Final = 1_000_000
+
+
+class BrokenPromise(TypeError):
+    """An action gave what the annotation of its result doesn't say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
             return Call({}, state, given.raw, stand)
     arguments = action.arguments(given.model)
     if action.takes_context:
-        arguments["ctx"] = _context(run, node, frame, path, attempt, state)
+        arguments["ctx"] = _context(run, node, given.message or frame.message, path, attempt, state)
     return Call(arguments, state, given.raw)
 
 
@@ -68,14 +78,17 @@ async def call_action(
     try:
         if call.stand is not None:
             return normal(await call.stand(), exact=run.flow.exact)
-        if node.timeout is None:
-            returned = await _run(run, action, call.arguments, spooling)
-        else:
-            returned = await _timed(run, action, call.arguments, node.timeout, spooling)
+        limit = node.timeout or (None if action.pure else services.step_timeout)
+        work = _run(run, action, call.arguments, spooling)
+        if not action.pure or services.calls.foreign("action", action.name):
+            work = services.calls.run("action", action.name, work, execution_id=run.id, flow_id=run.flow.id, step=path)
+        returned = await (work if limit is None else _timed(action, work, limit, stated=node.timeout is not None))
         if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
             returned = await _keep_bytes(run, returned)
-        judge = partial(normal, returned, exact=run.flow.exact, shared=action.pure)
-        return await services.aside.run(judge, large=many(returned.body if isinstance(returned, Reply) else returned))
+        foreign = services.calls.foreign("action", action.name)
+        judge = partial(_judged, run, action, returned, foreign)
+        body = returned.body if isinstance(returned, Reply) else returned
+        return await services.aside.run(judge, large=many(body) or (foreign and _long(body)))
     except StepError as error:
         result_label = error.error_code
         raise
@@ -93,13 +106,16 @@ async def call_action(
     except (Blocked, Interrupted):
         result_label = "interrupted"
         raise
-    except (Exception, asyncio.CancelledError, SystemExit) as error:
+    except GeneratorExit:
+        raise
+    except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and cut_off():
             result_label = "interrupted"
             raise
         # Whatever else an action raises is a defect of its connector, and must not take the engine down: nor must a
         # cancellation of its own making be taken for the engine's, or nothing would ever become of the execution.
         result_label = "connector.defect"
+        services.calls.fault("action", action.name, "defect")
         StepLog(services.log, run.id, run.flow.id, path, run.redactor).error(
             "connector defect", action=action.name, plugin=services.describe(action), exc_info=True
         )
@@ -113,30 +129,54 @@ async def call_action(
             services.metrics.attempted(run.flow.id, action.name, result_label, services.clock.monotonic() - began)
 
 
+def _judged(
+    run: ExecutionRun, action: Action, returned: Any, foreign: bool
+) -> Signal | Pause | Count | Reply | CallerReply:
+    result = normal(returned, exact=run.flow.exact, shared=action.pure and not foreign)
+    # Hookline's own actions have bounds of their own.
+    if foreign and isinstance(result, Reply) and type(result.body) is not Stream:
+        size = len(encode(result.body)) + len(encode(result.extra))
+        if size > LARGEST_RESULT:
+            raise StepError(
+                f"{action.name} of {run.services.describe(action)} gave a result of {size:,} bytes; the largest has "
+                f"{LARGEST_RESULT:,}; what is larger is given item by item, or as an attachment",
+                code="step.too_large",
+                outcome_unknown=True,
+            )
+    return result
+
+
+def _long(body: Any) -> bool:
+    """Whether it is one text that takes a while to go through."""
+    return isinstance(body, str) and len(body) > _LONG_TEXT
+
+
 async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spooling: Interruption | None) -> Any:
     """What an action returned. Items that it gives one by one are kept until there are no more: a stream."""
     returned = action.run(**arguments)
     if not isinstance(returned, AsyncIterator):
         returned = await returned
-    items = returned.body if isinstance(returned, Reply) else returned
-    if not isinstance(items, AsyncIterator):
+    body = returned.body if isinstance(returned, Reply) else returned
+    wrong = await run.services.aside.run(partial(broken, action.returns, returned), large=many(body))
+    if wrong is not None:
+        raise BrokenPromise(wrong)
+    if not isinstance(body, AsyncIterator):
         return returned
     with nullcontext() if spooling is None else spooling.interruptible():
-        stream = await spooled(run.services.blobs, items, exact=run.flow.exact, redactor=run.redactor)
+        stream = await spooled(run.services.blobs, body, exact=run.flow.exact, redactor=run.redactor)
     return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
 
 
-async def _timed(
-    run: ExecutionRun, action: Action, arguments: dict[str, Any], limit: timedelta, spooling: Interruption | None
-) -> Any:
+async def _timed(action: Action, work: Awaitable[Any], limit: timedelta, *, stated: bool) -> Any:
     try:
         async with asyncio.timeout(limit.total_seconds()) as deadline:
-            return await _run(run, action, arguments, spooling)
+            return await work
     except TimeoutError as error:
         if not deadline.expired():
             raise
         raise StepError(
-            f"{action.name} took longer than {limit.total_seconds():g} s",
+            f"{action.name} took longer than {limit.total_seconds():g} s"
+            + ("" if stated else "; a step that takes longer says so itself: `timeout`"),
             code="timed_out",
             retryable=True,
             outcome_unknown=True,
@@ -144,7 +184,7 @@ async def _timed(
 
 
 def _context(
-    run: ExecutionRun, node: ActionNode, frame: Frame, path: str, attempt: int, state: StagedState
+    run: ExecutionRun, node: ActionNode, message: Message, path: str, attempt: int, state: StagedState
 ) -> Context[Any]:
     services, credential, credential_type = run.services, None, None
     if node.credential is not None:
@@ -160,7 +200,7 @@ def _context(
     return Context(
         credential=credential,
         credential_type=credential_type,
-        message=frame.message,
+        message=message,
         http=ExactClient(services.http) if run.flow.exact else services.http,
         blobs=services.blobs,
         state=state,

@@ -47,10 +47,14 @@ from hookline.runtime.flow_states import FlowStates
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.intake import Intake
 from hookline.runtime.kept_versions import KeptVersions
+from hookline.runtime.lent import LentBlobs, LentClient, LentResources
+from hookline.runtime.loop_watch import LoopWatch
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.moves import Moves
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.options import EngineOptions
+from hookline.runtime.plugin_calls import PluginCalls
+from hookline.runtime.plugin_tasks import TaskLists
 from hookline.runtime.purging import Purger, Retention, retention_in
 from hookline.runtime.refusal_record import RefusalRecord
 from hookline.runtime.replaying import Edit, Replaying, Which
@@ -98,8 +102,11 @@ class Engine:
         self.queue: Queue = self._backend.queue
         self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
         self._http = PooledClient(clock=self.clock, egress=Egress(options.egress_allow), blobs=self.blobs)
-        self.http: HttpClient = self._http
+        self.http: HttpClient = LentClient(self._http)
         self.resources = EngineResources([options.db])
+        self._calls = PluginCalls(registry, self.metrics, self.log)
+        self._tasks = TaskLists(self.resources.runs)
+        self._watch = LoopWatch(registry, self.metrics, self.log)
         vault = Vault(options.secret_keys)
         self.sealing = Sealing(vault)
         self.credentials = Credentials(
@@ -130,9 +137,9 @@ class Engine:
         self._timers = Timers(self.store, self.queue, self.clock, self.log)
         services = Services(
             store=self.store,
-            blobs=self.blobs,
+            blobs=LentBlobs(self.blobs),
             http=self.http,
-            resources=self.resources,
+            resources=LentResources(self.resources),
             secrets=self.credentials,
             replies=self.replies,
             flows=CallableFlows(self._versions.current, self.intake, self.cancel),
@@ -141,9 +148,11 @@ class Engine:
             log=self.log,
             files_root=options.files_root,
             describe=self._describe,
+            calls=self._calls,
             new_id=self.ids.new,
             events=self.events,
             sealing=self.sealing,
+            step_timeout=options.step_timeout,
         )
         self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
         self.sources = Sources(SourceServices(services, self.intake, self.refusals, self._describe_trigger))
@@ -222,6 +231,8 @@ class Engine:
         except BaseException:
             await self._close()
             raise
+        self._tasks.install()
+        self._watch.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
 
@@ -417,6 +428,9 @@ class Engine:
             raise
 
     async def _close(self) -> None:
+        self._watch.stop()
+        await self._calls.close()
+        self._tasks.remove()
         # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.
         async with AsyncExitStack() as stack:
             for part in (self._backend, self.blobs, self._http, self.resources):

@@ -37,6 +37,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        faults = Counter(
+            "hookline_plugin_faults",
+            "What plugins did and mustn't: `defect`, `leaked_task`, `blocked_loop`.",
+            ["plugin", "fault"],
+            registry=self.registry,
+        )
         self._queue_depth = Gauge(
             "hookline_queue_depth", "Executions queued, by flow.", ["flow"], registry=self.registry
         )
@@ -55,6 +61,7 @@ class Metrics:
         self._refused: Callable[[str, str], Counter] = lru_cache(4096)(refused.labels)
         self._ended: Callable[[str, State], Counter] = lru_cache(4096)(ended.labels)
         self._polls: Callable[[str, str], Counter] = lru_cache(4096)(polls.labels)
+        self._faults: Callable[[str, str], Counter] = lru_cache(4096)(faults.labels)
         self._step_seconds: Callable[[str, str, str], Histogram] = lru_cache(4096)(step_seconds.labels)
 
     def accepted(self, flow_id: str) -> None:
@@ -76,6 +83,10 @@ class Metrics:
     def polled(self, flow_id: str, result: str) -> None:
         """A flow's trigger looked for what is new; `result` is `ok` or `failed`."""
         self._polls(flow_id, result).inc()
+
+    def faulted(self, plugin: str, fault: str) -> None:
+        """A plugin did something that it mustn't: `defect`, `leaked_task` or `blocked_loop`."""
+        self._faults(plugin, fault).inc()
 
     def attempted(self, flow_id: str, action: str, result: str, seconds: float) -> None:
         """An attempt at an action took so long; `result` is `ok` or the error's code."""

@@ -43,6 +43,8 @@ class EngineOptions:
     """Queued executions of one flow, above which it answers 429."""
     max_backlog_total: int = 5_000_000
     """Queued executions of all flows, above which each answers 429."""
+    step_timeout: timedelta = timedelta(hours=1)
+    """The longest time for a step whose flow says nothing of it."""
     grace: float = 20.0
     """Seconds that running executions have to finish when the engine stops."""
     environment: Mapping[str, str] = field(default_factory=dict)

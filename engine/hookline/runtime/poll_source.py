@@ -127,18 +127,24 @@ class PollSource:
             arguments["cursor"] = decode(bytes(cursor), exact=self._flow.exact)
         try:
             async with asyncio.timeout(limit) as deadline:
-                return await trigger.run(**arguments)
+                return await self._services.engine.calls.run(
+                    "trigger", trigger.name, trigger.run(**arguments), flow_id=self._flow.id
+                )
         except StepError as error:
             raise _Failed(f"{error.error_code}: {error.message}", error.retry_after) from error
         except (StoreError, CredentialError) as error:
             raise _Failed(error.message) from error
-        except (Exception, asyncio.CancelledError, SystemExit) as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise _Failed(f"{trigger.name} took longer than {limit:g} s") from error
             if isinstance(error, asyncio.CancelledError) and cut_off():
                 raise
             # What else it raises is a defect of its connector, which must not end the engine.
-            self._services.engine.log.error("connector defect", trigger=trigger.name, exc_info=True)
+            self._services.engine.calls.fault("trigger", trigger.name, "defect")
+            plugin = self._services.describe(trigger.name)
+            self._services.engine.log.error("connector defect", trigger=trigger.name, plugin=plugin, exc_info=True)
             raise self._defect(f"{type(error).__name__}: {error}") from error
 
     def _context(self, now: datetime) -> PollContext[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -19,6 +20,7 @@ from hookline.resources import Resources
 from hookline.runtime.aside import Aside
 from hookline.runtime.events import Events
 from hookline.runtime.metrics import Metrics
+from hookline.runtime.plugin_calls import PluginCalls
 from hookline.runtime.replies import Replies
 from hookline.runtime.sealing import Sealing
 from hookline.runtime.step_rates import StepRates
@@ -97,6 +99,8 @@ class Services:
     files_root: Path | None
     describe: Callable[[Action], str]
     """The plugin that gave an action, with distribution and version: for reports of its defects."""
+    calls: PluginCalls
+    """Calls what plugins gave."""
     new_id: Callable[[], str]
     """Makes an id for what becomes durable."""
     aside: Aside = field(default_factory=Aside)
@@ -109,3 +113,5 @@ class Services:
     """Whose turn it is at steps that have a rate."""
     trial: Trial | None = None
     """Answers in actions' places where flows are tried out; None where they serve."""
+    step_timeout: timedelta | None = None
+    """The longest time for a step whose flow says nothing of it."""

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import reader
 from hookline.mapper import Scope
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
+from hookline.model.items import Items
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
 from hookline.model.stream import REMEDY, STREAM, Stream, stream_in
@@ -77,7 +79,8 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         begun = False
         try:
             scope = run.scope(frame)
-            judge = partial(_settings, run, node, scope)
+            own = frame.message if run.services.calls.foreign("action", node.action.name) else None
+            judge = partial(_settings, run, node, scope, own)
             given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once:
@@ -203,7 +206,8 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(run: ExecutionRun, node: ActionNode, scope: Scope) -> Given:
+def _settings(run: ExecutionRun, node: ActionNode, scope: Scope, message: Message | None) -> Given:
+    """`message`: the current one, where what the action is given has to be its own."""
     try:
         raw = taken = node.settings.evaluate(scope)
     except ExpressionError as error:
@@ -214,13 +218,31 @@ def _settings(run: ExecutionRun, node: ActionNode, scope: Scope) -> Given:
         if stream is not None:
             raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
-        return Given(raw, node.action.settings.model_validate(taken))
+        if message is None:
+            return Given(raw, node.action.settings.model_validate(taken))
+        own = Message(_copy(message.body), dict(message.headers), message.attachments)
+        return Given(raw, node.action.settings.model_validate(_own(taken)), own)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
+
+
+def _own(taken: Any) -> Any:
+    """Settings of which nothing is shared; items are made anew as they are taken."""
+    items = {name: value for name, value in taken.items() if type(value) is Items} if type(taken) is dict else {}
+    return (
+        {**_copy({name: value for name, value in taken.items() if name not in items}), **items}
+        if items
+        else _copy(taken)
+    )
+
+
+def _copy(value: Any) -> Any:
+    """A JSON value of which nothing is shared."""
+    return msgspec.to_builtins(value, builtin_types=(Decimal,))
 
 
 def _finish(

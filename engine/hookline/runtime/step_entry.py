@@ -13,7 +13,7 @@ from hookline.flow_values import check_key
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import encode
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
-from hookline.model.message import Attachment
+from hookline.model.message import Attachment, Message
 from hookline.model.stream import STREAM
 from hookline.ports import SetState
 from hookline.runtime.execution_run import ExecutionRun
@@ -24,11 +24,13 @@ _MASK: Final = "**********"
 class Given:
     """An action's settings for one attempt: as it takes them, and as they are recorded."""
 
-    __slots__ = ("model", "raw")
+    __slots__ = ("message", "model", "raw")
 
-    def __init__(self, raw: Any, model: BaseModel) -> None:
+    def __init__(self, raw: Any, model: BaseModel, message: Message | None = None) -> None:
+        """`message`: the action's own copy of the current one, where it isn't trusted to leave that as it is."""
         self.raw = raw
         self.model = model
+        self.message = message
 
 
 def note(

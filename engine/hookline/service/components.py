@@ -9,14 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 from pydantic import BaseModel
 
 from hookline.connector import Action
 from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import Block
+from hookline.flows.types.result import output_text
 from hookline.jsontypes import encode
 from hookline.model import durations
 from hookline.poll import PollTrigger
+from hookline.quality import level_of
 from hookline.registry import Kind, Registry
 from hookline.trigger import Trigger
 
@@ -45,13 +48,27 @@ class ComponentView(msgspec.Struct, frozen=True):
     credential_types: list[str]
     unavailable: str | None
     """Why it can't be used here, with the remedy."""
+    output: str = ""
+    """What an action makes of the message, in words."""
+    idempotent: str | None = None
+    """Whether an action may be done twice: `yes`, `no`, or `depends` where its settings say; null: isn't known."""
+    connector: str | None = None
+    """The connector of an action or a trigger; null where it has none."""
+    quality: str | None = None
+    """The level of its connector: `bronze`, `silver` or `gold`; null where that lacks something for bronze."""
 
 
 def component_views(registry: Registry) -> list[ComponentView]:
     """Everything that flows can name, sorted by name."""
-    views = [_action(registry, action) for action in registry.actions.values()]
-    views += [_block(use, block) for use, block in USES.items()]
-    views += [_trigger(registry, trigger) for trigger in registry.triggers.values()]
+    views = [_block(use, block) for use, block in USES.items()]
+    own: set[str] = set()
+    for connector in registry.connectors.values():
+        level = level_of(connector)
+        parts = [_action(registry, action) for action in connector.actions.values()]
+        parts += [_trigger(registry, registry.triggers[name]) for name in connector.triggers]
+        views += [structs.replace(part, connector=connector.name, quality=level) for part in parts]
+        own.update(connector.triggers)
+    views += [_trigger(registry, trigger) for name, trigger in registry.triggers.items() if name not in own]
     for scheme in registry.schemes.values():
         takes = (scheme.name,) if scheme.credential is not None else ()
         views.append(_view(registry, "scheme", scheme.name, scheme.title, _doc(scheme), scheme.settings, takes))
@@ -134,7 +151,7 @@ def _doc(thing: object) -> str:
 
 
 def _action(registry: Registry, action: Action) -> ComponentView:
-    return _view(
+    view = _view(
         registry,
         "action",
         action.name,
@@ -144,6 +161,9 @@ def _action(registry: Registry, action: Action) -> ComponentView:
         action.credential_types,
         action.unavailable,
     )
+    known: Mapping[bool | None, str | None] = {True: "yes", False: "no", None: None}
+    idempotent = "depends" if callable(action.idempotent) else known[action.idempotent]
+    return structs.replace(view, output=output_text(action), idempotent=idempotent)
 
 
 def _block(use: str, block: Block) -> ComponentView:

@@ -1,6 +1,7 @@
 """What every connector has to do. A plugin's tests subclass `ConnectorContract` and say what it names."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
@@ -9,7 +10,9 @@ import pytest
 from hookline.connector import Connector
 from hookline.discovery import discover
 from hookline.errors import AuthExpired, HooklineError, RateLimited, StepError, Unavailable
+from hookline.flows.lint import check
 from hookline.http import Response
+from hookline.jsontypes import encode
 from hookline.model.secret_values import secret_values
 from hookline.quality import Level, lacking
 from hookline.testing.fake_http import Failing, FakeHttp, NotRecorded
@@ -22,6 +25,8 @@ _FAILURES = (
     StepError("gone", code="http.404"),
 )
 _LONG = 5.0
+#: How codes begin that aren't a connector's own: those of `ctx.http`, and of the engine.
+_ENGINES = ("http.", "step.", "engine.", "connector.", "oauth.")
 
 
 class ConnectorContract:
@@ -53,6 +58,13 @@ class ConnectorContract:
         named = {action.name for action in self.connector.actions.values()}
         named |= {poll.name for poll in self.connector.polls.values()}
         assert set(self.calls) == named
+
+    def test_its_example_is_a_flow_without_mistakes(self) -> None:
+        if self.connector.example is None:
+            pytest.skip("it has no example")
+        registry = discover(extra_plugins=[plugin_of(self.connector)])
+        problems = check(encode(self.connector.example), registry, file="its example")
+        assert [str(problem) for problem in problems] == []
 
     def test_a_credential_shows_no_secret(self) -> None:
         if self.connector.credential is None or self.credential is None:
@@ -110,9 +122,19 @@ class ConnectorContract:
             raise
         except HooklineError as error:
             given = f"{error.message} {error!r}"
+            self._check_listed(name, error)
         except Exception as error:  # noqa: BLE001 - whatever else it raises is what this looks for
             pytest.fail(f"{name} raised {type(error).__name__}, which is no error of hookline.api: {error}")
         self._check_hidden(given, harness)
+
+    def _check_listed(self, name: str, error: HooklineError) -> None:
+        listed = self.connector.errors
+        if listed is None or not isinstance(error, StepError) or error.error_code.startswith(_ENGINES):
+            return
+        shapes = [re.sub(r"<[a-z]+>", "[a-z0-9_]+", re.escape(code)) for code in listed]
+        assert any(re.fullmatch(shape, error.error_code) for shape in shapes), (
+            f"{name} raised {error.error_code}, which Connector(errors=…) doesn't list"
+        )
 
     def _check_hidden(self, given: str, harness: Harness) -> None:
         if self.connector.credential is None or self.credential is None:

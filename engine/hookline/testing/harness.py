@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from hookline.connector import Connector, Context, Reply
 from hookline.errors import ConfigError, StepError
 from hookline.flow_values import check_key, packed
+from hookline.flows.types.promise import broken
 from hookline.http import HttpClient
 from hookline.ids import idempotency_key
 from hookline.jsontypes import JsonValue
@@ -134,6 +135,8 @@ class Harness:
         if hasattr(returned, "__aiter__"):
             return Ran([to_json(item) async for item in returned])
         returned = await returned
+        if (wrong := broken(action.returns, returned)) is not None:
+            raise TypeError(f"{name} doesn't give what it says: {wrong}")
         if hasattr(returned, "__aiter__"):
             return Ran([to_json(item) async for item in returned])
         given = normal(returned)

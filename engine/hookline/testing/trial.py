@@ -22,6 +22,7 @@ from hookline.registry import Registry
 from hookline.runtime.aftermath import told_of_end
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.metrics import Metrics
+from hookline.runtime.plugin_calls import PluginCalls
 from hookline.runtime.replies import Replies, read_reply
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.runner import Runner
@@ -88,6 +89,7 @@ class Trial:
             clock=clock,
             new_id=self._ids.new,
         )
+        metrics = Metrics()
         services = Services(
             # It holds to as much of the port as running executions ask for.
             store=cast(Store, self._store),
@@ -98,10 +100,11 @@ class Trial:
             replies=self._replies,
             flows=self._flows,
             clock=clock,
-            metrics=Metrics(),
+            metrics=metrics,
             log=_LOG,
             files_root=None,
             describe=lambda action: str(registry.origin("action", action.name)),
+            calls=PluginCalls(registry, metrics, _LOG),
             new_id=self._ids.new,
             trial=self,
         )

@@ -5,14 +5,14 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from hookline.connector import Pause, Reply, Signal
+from hookline.connector import Action, Count, Pause, Reply, Signal
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.annotation import from_annotation, metadata
 from hookline.flows.types.expression import shape_of
 from hookline.flows.types.scope import NO_HEADERS, Passing, Scope
-from hookline.flows.types.shape import UNKNOWN, Field, Record, Shape
+from hookline.flows.types.shape import UNKNOWN, Field, Record, Shape, described
 from hookline.model.reply import CallerReply
-from hookline.returns import GivesSetting
+from hookline.returns import GivesSetting, NeverPasses, PassesWhere
 
 _PASSING = (Signal, Pause, CallerReply)
 
@@ -51,10 +51,41 @@ def _plain(body: Shape, scope: Scope) -> Outcome:
     return Outcome(Passing(body, NO_HEADERS, scope.message.attachments), view)
 
 
+def output_text(action: Action) -> str:
+    """What an action makes of the message, in words."""
+    for mark in metadata(action.returns):
+        match mark:
+            case GivesSetting():
+                return f"the value of `{mark.name}`"
+            case PassesWhere():
+                return f"the message, where `{mark.name}` is true"
+            case NeverPasses():
+                return "none: the execution ends"
+    kinds = result_classes(action.returns)
+    if not kinds:
+        return described(from_annotation(action.returns))
+    texts = []
+    if any(issubclass(kind, _PASSING) for kind in kinds):
+        texts.append("the message as it is")
+    if any(issubclass(kind, Count) for kind in kinds):
+        texts.append("the new number")
+    if any(issubclass(kind, Reply) for kind in kinds):
+        texts.append("a body, and what else stands beside it")
+    rest = [each for each in members(action.returns) if not _directs(each)]
+    if rest:
+        texts.append(" | ".join(dict.fromkeys(described(from_annotation(each)) for each in rest)))
+    return " or ".join(texts)
+
+
+def _directs(annotation: Any) -> bool:
+    kind = typing.get_origin(annotation) or annotation
+    return isinstance(kind, type) and issubclass(kind, (*_PASSING, Count, Reply))
+
+
 def result_classes(annotation: Any) -> list[type]:
     """The classes that a result may be of; none where one of them isn't known."""
     found: list[type] = []
-    for each in _members(annotation):
+    for each in members(annotation):
         origin = typing.get_origin(each) or each
         if not isinstance(origin, type) or origin is object:
             return []
@@ -62,10 +93,11 @@ def result_classes(annotation: Any) -> list[type]:
     return found
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:
+def members(annotation: Any) -> tuple[Any, ...]:
+    """The parts of a union; of anything else, itself."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
-        return _members(typing.get_args(annotation)[0])
+        return members(typing.get_args(annotation)[0])
     if origin in (typing.Union, types.UnionType):
-        return tuple(inner for each in typing.get_args(annotation) for inner in _members(each))
+        return tuple(inner for each in typing.get_args(annotation) for inner in members(each))
     return (annotation,)

@@ -2,7 +2,19 @@
 
 import msgspec
 
-from hookline.registry import PluginStatus
+from hookline.quality import lacking, level_of
+from hookline.registry import PluginStatus, Registry
+
+
+class ConnectorQuality(msgspec.Struct, frozen=True):
+    """A connector of a plugin, and how well it is made."""
+
+    name: str
+    title: str
+    quality: str | None
+    """`bronze`, `silver` or `gold`; null where it lacks something for bronze."""
+    lacks: list[str]
+    """What it lacks for gold."""
 
 
 class PluginView(msgspec.Struct, frozen=True):
@@ -13,8 +25,14 @@ class PluginView(msgspec.Struct, frozen=True):
     distribution: str | None
     version: str | None
     error: str | None
+    connectors: list[ConnectorQuality]
 
 
-def plugin_view(status: PluginStatus) -> PluginView:
+def plugin_view(status: PluginStatus, registry: Registry) -> PluginView:
     """A plugin and whether it works."""
-    return PluginView(status.name, status.module, status.distribution, status.version, status.error)
+    connectors = [
+        ConnectorQuality(one.name, one.title, level_of(one), [text for _, text in lacking(one)])
+        for name, one in registry.connectors.items()
+        if registry.origin("connector", name) == status
+    ]
+    return PluginView(status.name, status.module, status.distribution, status.version, status.error, connectors)

@@ -1,0 +1,191 @@
+"""The page of each connector, made of what it says of itself, and the list of them all.
+
+`python docs/render_connectors.py` begins the pages of connectors that have none, and removes those of connectors that
+are gone; cog then fills them in.
+"""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from pydantic import BaseModel
+
+from hookline.connector import Connector
+from hookline.discovery import discover
+from hookline.flows.layout import laid_out
+from hookline.jsontypes import encode
+from hookline.quality import level_of
+from hookline.registry import Registry
+from hookline.service.components import ComponentView, InputView, component_views, inputs
+
+DOCS: Final = Path(__file__).parent
+PAGES: Final = DOCS / "reference" / "connectors"
+
+_PAGE: Final = """<!-- [[[cog
+import render_connectors
+cog.outl(render_connectors.page("{name}"))
+]]] -->
+<!-- [[[end]]] -->
+"""
+
+
+def index() -> str:
+    """All connectors, each with what it is, its level, and its actions and triggers."""
+    registry = discover()
+    lines = ["| connector | actions | triggers | quality |", "| --- | --- | --- | --- |"]
+    for connector in _by_title(registry):
+        link = f"connectors/{connector.name}.md"
+        actions = ", ".join(f"[`{name}`]({link}#{_anchor(name)})" for name in sorted(connector.actions))
+        triggers = ", ".join(f"[`{name}`]({link}#{_anchor(name)})" for name in sorted(connector.triggers))
+        lines.append(f"| [{connector.title}]({link}) | {actions} | {triggers} | {level_of(connector) or '—'} |")
+    return "\n".join(lines)
+
+
+def actions() -> str:
+    """Each action with what it does; its connector's page says more."""
+    views = [view for view in component_views(discover()) if view.kind in ("action", "block")]
+    rows = []
+    for view in views:
+        where = (
+            f"#{_anchor(view.name)}" if view.kind == "block" else f"connectors/{view.connector}.md#{_anchor(view.name)}"
+        )
+        rows.append(f"| [`{view.name}`]({where}) | {_cell(view.title)} |")
+    return "\n".join(["| action | what it does |", "| --- | --- |", *rows])
+
+
+def triggers() -> str:
+    """Each trigger with what it does; a connector's page says more of its own."""
+    rows = []
+    for view in component_views(discover()):
+        if view.kind == "trigger":
+            where = "" if view.connector is None else f"connectors/{view.connector}.md"
+            rows.append(f"| [`{view.name}`]({where}#{_anchor(view.name)}) | {_cell(view.title)} |")
+    return "\n".join(["| trigger | when it starts an execution |", "| --- | --- |", *rows])
+
+
+def page(name: str) -> str:
+    """What there is to know of a connector."""
+    registry = discover()
+    connector = registry.connectors[name]
+    views = [view for view in component_views(registry) if view.connector == name]
+    parts = [f"# {connector.title}", connector.description]
+    if connector.extra is not None:
+        origin = registry.origin("connector", name)
+        parts.append(f"It takes an extra: `pip install '{origin.distribution}[{connector.extra}]'`.")
+    parts.append(f"Quality: {level_of(connector) or 'below bronze'}.")
+    parts += _credential(connector, registry)
+    for title, kind in (("Actions", "action"), ("Triggers", "trigger")):
+        if of_kind := [view for view in views if view.kind == kind]:
+            parts += [f"## {title}", *(part for view in of_kind for part in _component(view))]
+    parts += _errors(connector.errors or {})
+    if connector.example is not None:
+        parts += ["## Example", f"```json\n{laid_out(_plain(connector.example)).strip()}\n```"]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _by_title(registry: Registry) -> list[Connector]:
+    return sorted(registry.connectors.values(), key=lambda connector: connector.title.lower())
+
+
+def _credential(connector: Connector, registry: Registry) -> Iterable[str]:
+    model = connector.credential
+    if model is not None:
+        yield f"## Credential `{connector.credential_type}`"
+        yield inspect.cleandoc(model.__doc__ or "")
+        yield _table("value", inputs(model))
+        name = f"{connector.credential_type}-prod"
+        commands = [f"hookline credentials set {name} --type {connector.credential_type} {_values(model)}".rstrip()]
+        if connector.verifier is not None:
+            commands.append(f"hookline credentials verify {name}")
+        yield "\n".join(f"    {command}" for command in commands)
+    if connector.accepts:
+        taken = ", ".join(f"`{name}`" for name in connector.accepts)
+        yield f"Credentials of other types that it takes: {taken}."
+
+
+def _values(model: type[BaseModel]) -> str:
+    """What a command has to give for a credential: secrets from standard input or from files, never on the line."""
+    given: list[str] = []
+    views = inputs(model)
+    # Where nothing is required, one of several has to be given all the same: its secret, most likely.
+    needed = [one for one in views if one.required] or [one for one in views if "secret" in one.type][:1]
+    for one in needed:
+        if "secret" not in one.type:
+            given.append(f"{one.name}=…")
+        else:
+            given.append(
+                f"{one.name}=@{one.name}.txt" if any(each.endswith("=-") for each in given) else f"{one.name}=-"
+            )
+    return " ".join(given)
+
+
+def _component(view: ComponentView) -> Iterable[str]:
+    yield f"### `{view.name}`"
+    yield view.description or view.title
+    facts = []
+    if view.output:
+        facts.append(f"- Output: {_escaped(view.output)}")
+    if view.kind == "action":
+        texts = {"yes": "yes", "no": "no: its effect is there twice", "depends": "depends on its settings"}
+        facts.append(f"- May be done twice: {texts.get(view.idempotent or '', 'not known')}.")
+    if view.credential_types:
+        facts.append(f"- Credential: {' or '.join(f'`{name}`' for name in view.credential_types)}.")
+    yield "\n".join(facts)
+    if view.inputs:
+        yield _table("input", view.inputs)
+
+
+def _table(head: str, rows: Iterable[InputView]) -> str:
+    lines = [f"| {head} | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for one in rows:
+        default = "required" if one.required else f"`{encode(one.default).decode()}`"
+        lines.append(f"| `{one.name}` | {_cell(one.type)} | {_cell(default)} | {_cell(one.description)} |")
+    return "\n".join(lines)
+
+
+def _errors(errors: Mapping[str, str]) -> Iterable[str]:
+    if errors:
+        rows = [f"| `{code}` | {_cell(meaning)} |" for code, meaning in sorted(errors.items())]
+        yield "## Errors"
+        yield "\n".join(["| code | meaning |", "| --- | --- |", *rows])
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.json.decode(encode(value))
+
+
+def _anchor(name: str) -> str:
+    return name.replace(".", "")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    # Braces and words are as they are; a lone angle bracket would begin a tag.
+    return " ".join(text.split()).replace("<", "&lt;")
+
+
+def begin_pages() -> None:
+    """Begin the pages of connectors that have none, remove those of others, and list them for cog."""
+    registry = discover()
+    PAGES.mkdir(exist_ok=True)
+    for connector in registry.connectors.values():
+        path = PAGES / f"{connector.name}.md"
+        if not path.exists():
+            path.write_text(_PAGE.format(name=connector.name), encoding="utf-8")
+    for path in PAGES.glob("*.md"):
+        if path.stem not in registry.connectors:
+            path.unlink()
+    listed = DOCS / "pages.txt"
+    own = f"docs/{PAGES.relative_to(DOCS).as_posix()}/"
+    kept = [line for line in listed.read_text(encoding="utf-8").splitlines() if not line.startswith(own)]
+    kept += [f"{own}{path.name}" for path in sorted(PAGES.glob("*.md"))]
+    listed.write_text("\n".join(kept) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    begin_pages()

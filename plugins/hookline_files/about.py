@@ -1,0 +1,71 @@
+"""What the connectors' pages of the reference say: what each is, its errors, a flow that uses it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+FILES: Final = """
+Reads and writes files under one folder of the server, which `HOOKLINE_FILES` names; a message can't choose a place
+outside it.
+"""
+
+FILE_ERRORS: Final[Mapping[str, str]] = {
+    "file.attachment": "What names an attachment names none of the message's, or several.",
+    "file.content": "Neither `content` nor `file` is given, or both, or a file isn't JSON that is read as such.",
+    "file.encoding": "The text isn't in the encoding that is given, or can't be written in it.",
+    "file.exists": "There is a file already, with other content, and `mode` is `create`.",
+    "file.no_root": "The server gives no folder for files, or that one can't be used: set HOOKLINE_FILES.",
+    "file.path": "The path is none of a file under HOOKLINE_FILES.",
+    "file.system": "The operating system refused it: there is no such file, no space, or no right to it.",
+    "file.too_large": "The file, or a line of it, is larger than is allowed.",
+    "file.too_many": "More files match than one trigger keeps track of.",
+}
+
+FILE_EXAMPLE: Final[Mapping[str, Any]] = {
+    "id": "orders-from-files",
+    "trigger": {"use": "file.new", "with": {"folder": "incoming", "pattern": "*.json"}},
+    "steps": [
+        {"id": "order", "use": "file.read", "with": {"path": "$.body.path", "format": "json"}},
+        {
+            "id": "keep",
+            "use": "file.write",
+            "with": {"path": "orders/{{ steps.order.body.id }}.json", "content": "$.body"},
+        },
+    ],
+}
+
+CSV: Final = """
+Reads and writes comma-separated values, and what is separated otherwise: rows become objects or lists of texts, and
+the other way round. A file of any length can be read as a stream.
+"""
+
+CSV_ERRORS: Final[Mapping[str, str]] = {
+    "csv.encoding": "A file isn't in the encoding that is given.",
+    "csv.header": "A column has no name, or two have the same; give the names as `columns`.",
+    "csv.input": "Both `file` and `text` are given.",
+    "csv.ragged": "A row has more or fewer values than there are columns.",
+    "csv.settings": "Settings don't go together, as two marks that are one character.",
+    "csv.syntax": "It is no CSV: a quote isn't closed, for one.",
+    "csv.too_large": "There are more rows or bytes than is allowed.",
+    "csv.value": "A row that is to be written holds a list or an object.",
+    "file.attachment": "What names an attachment names none of the message's, or several.",
+}
+
+CSV_EXAMPLE: Final[Mapping[str, Any]] = {
+    "id": "stock-levels",
+    "trigger": {"use": "webhook", "with": {"verify": {"scheme": "basic", "credential": "warehouse"}}},
+    "steps": [
+        {"id": "rows", "use": "csv.parse", "with": {"delimiter": ";", "stream": True}},
+        {
+            "id": "each",
+            "foreach": "$.body",
+            "steps": [
+                {"id": "known", "use": "filter", "with": {"keep": "{{ item.sku != '' }}"}},
+                {
+                    "id": "level",
+                    "use": "map",
+                    "with": {"body": {"sku": "$.item.sku", "level": "{{ item.level | int }}"}},
+                },
+            ],
+        },
+    ],
+}
