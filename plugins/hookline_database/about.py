@@ -15,7 +15,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "sql.columns": "Two columns of a query have one name; tell them apart with `AS`.",
     "sql.driver": "The database's driver isn't installed; the message has the pip command.",
     "sql.effects": "It can't be held to that the step takes effect exactly once: its table can't be made or written, the "
-    "table it changes has no transactions, or a statement that commits by itself was cut off. The message says what to do.",
+    "table it changes has no transactions, or a statement that commits by itself was cut off. The message says more.",
     "sql.error": "The database refused the statement.",
     "sql.integrity": "A constraint doesn't hold: a key is there already, or a value is missing.",
     "sql.key": "What should tell a row from others doesn't: nothing keeps it unique, or it is missing or null.",
@@ -24,7 +24,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "sql.read_only": "The statement changes something, or gives no rows; `sql.execute` runs it.",
     "sql.rows": "Neither `row` nor `rows` is given, or both, or a query gives more rows than `max_rows` allows.",
     "sql.table": "There is no such table.",
-    "sql.transaction": "A statement commits by itself, and can't be one of several that are executed all or not at all.",
+    "sql.transaction": "A statement commits by itself, and can't be one of several that take effect together.",
     "sql.unavailable": "The database can't be reached, is locked, or gave up for a conflict; it can be tried again.",
     "sql.upsert": "The database has no statement for it that is known.",
     "sql.url": "There is no URL of a database, or one that can't or mustn't be used.",

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hookline.api import StepError
@@ -76,23 +76,22 @@ def kind(error: SQLAlchemyError) -> str:
     if not isinstance(error, DBAPIError):
         return "error"
     cause = error.orig
-    state = getattr(cause, "sqlstate", None)
+    # MySQL's numbers say more than its states, of which most are the general one.
+    of_mysql = mysql_number(error)
+    state = getattr(cause, "sqlstate", None) if of_mysql is None else None
     if isinstance(state, str):
         if state.startswith("23"):
             return "integrity"
         return "unavailable" if state.startswith(_PASSING) or error.connection_invalidated else "error"
-    if isinstance(error, IntegrityError):
+    if isinstance(error, IntegrityError) or of_mysql in _INTEGRITY_MYSQL:
         return "integrity"
-    if error.connection_invalidated:
+    if error.connection_invalidated or of_mysql in _PASSING_MYSQL:
         return "unavailable"
     number = getattr(cause, "sqlite_errorcode", None)
     if isinstance(number, int):
         return "unavailable" if number & 0xFF in _PASSING_SQLITE else "error"
-    first = mysql_number(error)
-    if first is not None:
-        if first in _INTEGRITY_MYSQL:
-            return "integrity"
-        return "unavailable" if first in _PASSING_MYSQL else "error"
+    if of_mysql is not None:
+        return "error"
     return "unavailable" if isinstance(error, OperationalError | InterfaceError) else "error"
 
 
@@ -105,7 +104,7 @@ def mysql_number(error: SQLAlchemyError) -> int | None:
 
 def said(error: SQLAlchemyError, url: URL) -> str:
     """What the database said, in a line: not the statement and its values, which SQLAlchemy would add."""
-    text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    text = str(error.orig) if isinstance(error, StatementError) and error.orig is not None else str(error)
     text = " ".join(_CLASS_PREFIX.sub("", text).split())
     if url.password:
         text = text.replace(str(url.password), "***")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, CursorResult, Dialect, Table
 from sqlalchemy.exc import DBAPIError
 
-from hookline.api import decode_json
+from hookline.api import JsonValue, decode_json
 from hookline_database.failures import mysql_number
 from hookline_database.values import to_json
 
@@ -42,10 +42,10 @@ def is_mysql(dialect: Dialect) -> bool:
 async def one_at_a_time(**settings: Any) -> Any:
     """A connection of asyncmy's that takes one statement in a text: the others would run unseen."""
     # An extra, installed where there is a connection.
-    from asyncmy import Connection
+    import asyncmy
     from asyncmy.constants.CLIENT import MULTI_STATEMENTS
 
-    connection = Connection(**settings)
+    connection: Any = asyncmy.Connection(**settings)  # type: ignore[no-untyped-call]  # its hints say nothing of it
     # The driver asks for it in any case.
     connection._client_flag &= ~MULTI_STATEMENTS
     await connection.connect()
@@ -109,15 +109,17 @@ def readers(result: CursorResult[Any]) -> list[Callable[[Any], Any]]:
     return [_READERS.get(column[1], to_json) for column in described or ()]
 
 
-def timestamp(value: Any) -> Any:
+def timestamp(value: Any) -> JsonValue:
     """The sessions are in UTC, and so are their timestamps."""
-    return to_json(value.replace(tzinfo=UTC) if isinstance(value, datetime) else value)
+    made: JsonValue = to_json(value.replace(tzinfo=UTC) if isinstance(value, datetime) else value)
+    return made
 
 
-def time_of_day(value: Any) -> Any:
+def time_of_day(value: Any) -> JsonValue:
     """MySQL's times are between -838 and 838 hours, so that drivers give them as differences."""
     if not isinstance(value, timedelta):
-        return to_json(value)
+        made: JsonValue = to_json(value)
+        return made
     sign, left = ("-", -value) if value < timedelta(0) else ("", value)
     minutes, seconds = divmod(left.days * 86400 + left.seconds, 60)
     fraction = f".{left.microseconds:06}" if left.microseconds else ""

@@ -116,7 +116,10 @@ def _row(target: Table, row: Any) -> dict[str, JsonValue]:
 def _value(kind: Any, value: Any) -> JsonValue:
     if isinstance(kind, mysql.TIMESTAMP):
         return timestamp(value)
-    return time_of_day(value) if isinstance(kind, mysql.TIME) else to_json(value)
+    if isinstance(kind, mysql.TIME):
+        return time_of_day(value)
+    made: JsonValue = to_json(value)
+    return made
 
 
 def _keys(target: Table, grows: Column[Any]) -> list[Column[Any]]:

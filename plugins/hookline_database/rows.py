@@ -64,8 +64,8 @@ class Upsert:
         count = 0
         for index, row in enumerate(rows):
             self._check(row, "the row" if first is None else f"row {first + index}")
-        for names, alike in groupby(rows, key=lambda row: tuple(row)):
-            some = list(alike)
+        for listed, alike in groupby(rows, key=list):
+            names, some = tuple(listed), list(alike)
             changed = self._changed(names)
             if is_mysql(connection.dialect):
                 count += self._put_mysql(connection, some, names, changed)

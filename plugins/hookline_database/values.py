@@ -186,6 +186,8 @@ _BY_TYPE: Final[tuple[tuple[type[TypeEngine[Any]], Callable[[Any], Any]], ...]] 
     (types.Time, to_time),
     (types.Uuid, to_uuid),
     (types.LargeBinary, to_bytes),
+    (types.BINARY, to_bytes),
+    (types.VARBINARY, to_bytes),
     (types.String, to_text),
 )
 

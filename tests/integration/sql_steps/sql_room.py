@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from hookline.api import Context, Message, StepError
 from hookline.runtime.resources import EngineResources
@@ -132,3 +132,8 @@ async def count(room: Room, table: str = "invoices") -> int:
     ((row),) = await room("query", sql=f"SELECT count(*) AS n FROM {table}")
     number: int = row["n"]
     return number
+
+
+def mysql_url(room: Room) -> URL:
+    """A room's URL with the driver that is meant."""
+    return make_url(room.url).set(drivername="mysql+asyncmy")
