@@ -1,9 +1,18 @@
-"""Files and CSV: `file.read`, `file.write`, `csv.parse`, `csv.render`, and the trigger `file.new`."""
+"""Files and CSV: the connectors `file`, with the trigger `file.new`, and `csv`."""
 
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_files import csv_parse, csv_render, new, read, write  # noqa: F401 - each adds what it has to a connector
+from hookline_files import (  # noqa: F401 - each adds what it has to a connector
+    csv_parse,
+    csv_render,
+    look,
+    new,
+    read,
+    relocate,
+    remove,
+    write,
+)
 from hookline_files.connectors import csv, file
 
 
