@@ -14,8 +14,8 @@ ERRORS: Final[Mapping[str, str]] = {
     "sql.column": "The table has no such column.",
     "sql.columns": "Two columns of a query have one name; tell them apart with `AS`.",
     "sql.driver": "The database's driver isn't installed; the message has the pip command.",
-    "sql.effects": "It can't be held to that the step takes effect exactly once: its table can't be made or written, the "
-    "table it changes has no transactions, or a statement that commits by itself was cut off. The message says more.",
+    "sql.effects": "The step can't be held to take effect once: its table can't be made or written, the table that it "
+    "changes has no transactions, or a statement that commits by itself was cut off. The message says more.",
     "sql.error": "The database refused the statement.",
     "sql.integrity": "A constraint doesn't hold: a key is there already, or a value is missing.",
     "sql.key": "What should tell a row from others doesn't: nothing keeps it unique, or it is missing or null.",

@@ -24,8 +24,8 @@ Replace = Annotated[bool, Field(description="Whether a file that is there is rep
 async def move(ctx: Context[None], path: From, to: To, replace: Replace = False) -> dict[str, JsonValue]:
     """Move or rename a file.
 
-    The result is `path`, where it is now, and `size`. It is never missing in between. Where none is at `path` and one is
-    at `to`, an attempt that was interrupted has moved it.
+    The result is `path`, where it is now, and `size`. It is never missing in between. Where none is at `path` and
+    one is at `to`, an attempt that was interrupted has moved it.
     """
     source, target = inside(ctx, path), inside(ctx, to)
     try:

@@ -2,7 +2,8 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -88,6 +89,8 @@ class Harness:
         self.state = MemoryState()
         self.log = ListLog()
         self.resources = EngineResources()
+        self.files_root: Path | None = None
+        """The folder for files that actions and polls are given."""
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-harness-")
         factory = registry.blob_stores.get("file")
         if factory is None:
@@ -130,6 +133,7 @@ class Harness:
                 idempotency_key=idempotency_key("execution", "step"),
                 state=self.state,
                 resources=self.resources,
+                files_root=self.files_root,
             )
         returned = action.run(**arguments)
         if hasattr(returned, "__aiter__"):
@@ -139,6 +143,8 @@ class Harness:
             raise TypeError(f"{name} doesn't give what it says: {wrong}")
         if hasattr(returned, "__aiter__"):
             return Ran([to_json(item) async for item in returned])
+        if isinstance(returned, Reply) and hasattr(returned.body, "__aiter__"):
+            returned = replace(returned, body=[item async for item in returned.body])
         given = normal(returned)
         if not isinstance(given, Reply):
             return Ran(signal=given)
@@ -171,6 +177,7 @@ class Harness:
                 resources=self.resources,
                 flow_id="flow",
                 now=self.clock.now(),
+                files_root=self.files_root,
             )
         if "cursor" in leading:
             arguments["cursor"] = to_json(cursor)

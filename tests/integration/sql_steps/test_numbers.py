@@ -93,5 +93,7 @@ async def test_rule_22_a_recorded_result_has_the_same_numbers_the_second_time(ro
 
 
 async def test_a_number_that_is_too_large_is_final(books: Room) -> None:
-    error = await books.error("execute", sql="INSERT INTO invoices (reference, pieces) VALUES ('a', :n)", params={"n": 2**200})
+    error = await books.error(
+        "execute", sql="INSERT INTO invoices (reference, pieces) VALUES ('a', :n)", params={"n": 2**200}
+    )
     assert (error.error_code, error.retryable) == ("sql.error", False)
