@@ -64,6 +64,8 @@ def _command(command: click.Command, context: click.Context, level: int) -> str:
     parts = [f"{'#' * level} `{context.command_path}`"]
     parts.append(inspect.cleandoc(command.help or ""))
     if isinstance(command, click.Group):
+        if command.invoke_without_command:
+            parts += [f"    {context.command_path} [OPTIONS]", _options(command, context)]
         for name, inner in command.commands.items():
             parts.append(_command(inner, click.Context(inner, context, name), level + 1))
     else:

@@ -282,8 +282,11 @@ def _install(missing: str, distribution: Distribution | None) -> str:
 
 
 def _hooks(point: EntryPoint) -> Iterator[Finding]:
-    """Functions that were meant to be hooks."""
-    plugin = point.load()
+    yield from mistaken_hooks(point.load())
+
+
+def mistaken_hooks(plugin: object) -> Iterator[Finding]:
+    """Functions of a plugin's module that were meant to be hooks, and aren't."""
     own = getattr(plugin, "__name__", None)
     for name, value in vars(plugin).items() if inspect.ismodule(plugin) else ():
         if name in HOOKS or not inspect.isfunction(value) or value.__module__ != own or hasattr(value, f"{GROUP}_impl"):

@@ -41,8 +41,13 @@ def test_the_tutorials_commands_lead_from_nothing_to_a_flow_that_runs(tmp_path: 
             run(tmp_path, sys.executable, "-m", "pip", *[one for one in arguments if one != "-e"], *where)
         else:
             run(tmp_path, sys.executable, "-m", "hookline.cli.main", *arguments)
-    plugins = json.loads(run(tmp_path, sys.executable, "-m", "hookline.cli.main", "plugins", "--json"))
-    assert next(plugin for plugin in plugins if plugin["name"] == "acme")["error"] is None
+    examined = json.loads(
+        run(tmp_path, sys.executable, "-m", "hookline.cli.main", "plugins", "doctor", "acme", "--json")
+    )
+    assert [(plugin["name"], plugin["findings"]) for plugin in examined] == [("acme", [])]
+    listed = json.loads(run(tmp_path, sys.executable, "-m", "hookline.cli.main", "plugins", "--no-import", "--json"))
+    (given,) = [plugin["gives"]["connectors"] for plugin in listed if plugin["name"] == "acme"]
+    assert [(connector["name"], connector["quality"]) for connector in given] == [("acme", "gold")]
     flow = json.loads((tmp_path / "flows" / "orders.json").read_text())
     assert flow["steps"][0]["use"] == "acme.create_order"
     (tmp_path / "flows" / "orders.json").write_text(json.dumps(flow).replace('"sku": ', '"skuu": '))

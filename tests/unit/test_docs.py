@@ -96,10 +96,10 @@ def is_command(words: list[str]) -> bool:
     """Whether these words begin with a command and, in a group, one of the group's."""
     command: click.Command | None = main
     for word in words:
-        if not isinstance(command, click.Group):
+        if not isinstance(command, click.Group) or (command.invoke_without_command and not word[0].isalpha()):
             break
         command = command.get_command(click.Context(command), word)
-    return command is not None and not isinstance(command, click.Group)
+    return command is not None and (not isinstance(command, click.Group) or command.invoke_without_command)
 
 
 def test_every_page_is_reached_from_the_first_one() -> None:

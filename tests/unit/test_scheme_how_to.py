@@ -1,8 +1,10 @@
 """The scheme of docs/how-to/add-a-scheme.md: its very text verifies, signs and answers."""
 
 import re
+import sys
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,12 +19,34 @@ SECRETS = {"secrets": ["a new and long secret", "the old and long one"]}
 BODY = b'{"order": 17}'
 
 
+def block(language: str) -> str:
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def plugin() -> ModuleType:
+    module = ModuleType("hookline_acme")
+    exec(compile(block("python"), str(PAGE), "exec"), module.__dict__)
+    return module
+
+
+def contract() -> Any:
+    """The tests of the page's plugin."""
+    sys.modules["hookline_acme"] = plugin()
+    try:
+        tests: dict[str, Any] = {"__name__": "test_acme"}
+        exec(compile(block("text"), str(PAGE), "exec"), tests)
+    finally:
+        del sys.modules["hookline_acme"]
+    return tests["TestAcme"]
+
+
+TestAcme = contract()
+
+
 @pytest.fixture(scope="module")
 def acme() -> Scheme[Any, Any]:
-    (text,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    module: dict[str, Any] = {"__name__": "hookline_acme"}
-    exec(compile(text, str(PAGE), "exec"), module)
-    (scheme,) = module["register_schemes"]()
+    (scheme,) = plugin().register_schemes()
     assert isinstance(scheme, Scheme)
     return scheme
 

@@ -89,13 +89,14 @@ class Harness:
         self.state = MemoryState()
         self.log = ListLog()
         self.resources = EngineResources()
-        self.files_root: Path | None = None
-        """The folder for files that actions and polls are given."""
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-harness-")
+        self.files_root = Path(self._folder.name) / "files"
+        """The folder of actions that read and write files."""
+        self.files_root.mkdir()
         factory = registry.blob_stores.get("file")
         if factory is None:
             raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
-        self.blobs = factory(f"file://{self._folder.name}", clock=self.clock)
+        self.blobs = factory(f"file://{self._folder.name}/blobs", clock=self.clock)
 
     async def run_action(
         self,
@@ -175,9 +176,9 @@ class Harness:
                 blobs=self.blobs,
                 log=self.log,
                 resources=self.resources,
+                files_root=self.files_root,
                 flow_id="flow",
                 now=self.clock.now(),
-                files_root=self.files_root,
             )
         if "cursor" in leading:
             arguments["cursor"] = to_json(cursor)
