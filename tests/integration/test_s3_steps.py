@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 import aiohttp
-import boto3
+import boto3  # type: ignore[import-untyped]  # it has no type hints
 import pytest
 from pydantic import ValidationError
 from yarl import URL
