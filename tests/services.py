@@ -1,4 +1,4 @@
-"""Services that tests talk to: skipped by name where one isn't there, unless HOOKLINE_REQUIRE_SERVICES=1 asks for it."""
+"""Services that tests talk to: skipped by name where they aren't there, unless HOOKLINE_REQUIRE_SERVICES=1."""
 
 import os
 import shutil

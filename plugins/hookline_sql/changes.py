@@ -97,6 +97,8 @@ class Batch:
     """Change, message, and bytes of its payload."""
     unblocked: list[str] = field(default_factory=list)
     """Ids of flows of which executions have become ready."""
+    patient: bool = False
+    """It may wait a moment for another, and share its commit."""
 
 
 class _Kept(msgspec.Struct):
@@ -130,6 +132,8 @@ def batch(changes: Sequence[Change], lines: Lines) -> Batch:
     made = Batch([], [None] * len(changes))
     begun: list[tuple[int, str]] = []
     for place, change in enumerate(changes):
+        if isinstance(change, Accept | End) and change.patient:
+            made.patient = True
         if isinstance(change, Accept):
             row = _accept_row(change.envelope, lines)
             made.operations.extend(_accept(change.envelope, row, place))

@@ -1,7 +1,7 @@
 """What both databases give: grouped writes, and reads beside them."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -10,8 +10,12 @@ from .lines import Lines
 
 T = TypeVar("T")
 
-GROUP = 256
+GROUP: Final = 256
 """Batches that share a transaction at most: a bound on how long the first of them waits for the last."""
+PATIENCE: Final = 0.02
+"""Seconds that batches which are patient wait at most for one that isn't."""
+PATIENT: Final = 16
+"""So many of them don't wait any longer: what they free is needed for others."""
 
 
 class Database(Protocol):

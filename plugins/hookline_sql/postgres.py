@@ -18,7 +18,7 @@ from hookline.api.storage import Clock
 from . import reads, schema
 from .apply import Failure, apply
 from .changes import Batch
-from .database import GROUP, Committed
+from .database import GROUP, PATIENCE, PATIENT, Committed
 from .lines import Lines
 from .statements import PostgresDialect
 
@@ -137,6 +137,7 @@ class PostgresDatabase:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
+            await self._patience()
             group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
             for (batch, done), failure in zip(group, await self._apply([batch for batch, _ in group]), strict=True):
                 if failure is None:
@@ -147,6 +148,19 @@ class PostgresDatabase:
                     done.set_result(None)
                 else:
                     done.set_exception(failure)
+
+    async def _patience(self) -> None:
+        """Return as soon as anything waits that isn't patient."""
+        until = asyncio.get_running_loop().time() + PATIENCE
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while (
+                    not self._closing
+                    and len(self._waiting) < PATIENT
+                    and all(batch.patient for batch, _ in self._waiting)
+                ):
+                    self._arrived.clear()
+                    await self._arrived.wait()
 
     async def _apply(self, batches: list[Batch]) -> list[Failure | None]:
         try:

@@ -58,10 +58,10 @@ class SqlQueue:
         """Bytes of payloads that they hold."""
         return READ_AHEAD_BYTES - self._budget.left
 
-    async def put(self, envelope: Envelope) -> Accepted | Duplicate:
+    async def put(self, envelope: Envelope, *, patient: bool = False) -> Accepted | Duplicate:
         if self._closed:
             raise StoreError("the queue is closed")
-        (result,) = await self._store.commit([Accept(envelope)])
+        (result,) = await self._store.commit([Accept(envelope, patient=patient)])
         assert isinstance(result, Accepted | Duplicate)  # noqa: S101 - an Accept gives no other
         return result
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ from hookline.api.storage import Clock
 from . import reads, schema
 from .apply import Failure, apply
 from .changes import Batch
-from .database import GROUP, Committed
+from .database import GROUP, PATIENCE, PATIENT, Committed
 from .lines import Lines
 from .lock import ProcessLock
 from .statements import SqliteDialect
@@ -127,19 +128,7 @@ class SqliteDatabase:
         ended = False
         with engine.connect() as connection:
             while not ended:
-                group: list[_Waiting] = []
-                request = self._requests.get()
-                while True:
-                    if request is None:
-                        ended = True
-                        break
-                    group.append(request)
-                    if len(group) == GROUP:
-                        break
-                    try:
-                        request = self._requests.get_nowait()
-                    except Empty:
-                        break
+                group, ended = self._next_group()
                 if not group:
                     continue
                 try:
@@ -151,6 +140,26 @@ class SqliteDatabase:
                     failures = [failure] * len(group)
                 # Once for a group: each call wakes the loop through its socket.
                 loop.call_soon_threadsafe(self._tell, group, failures)
+
+    def _next_group(self) -> tuple[list[_Waiting], bool]:
+        """What is written next, as soon as there is anything that isn't patient; and whether it is the last."""
+        group: list[_Waiting] = []
+        patient, until = True, 0.0
+        request = self._requests.get()
+        while request is not None:
+            group.append(request)
+            patient = patient and request[0].patient
+            if len(group) == GROUP:
+                return group, False
+            try:
+                if patient and len(group) < PATIENT:
+                    until = until or time.monotonic() + PATIENCE
+                    request = self._requests.get(timeout=max(0.0, until - time.monotonic()))
+                else:
+                    request = self._requests.get_nowait()
+            except Empty:
+                return group, False
+        return group, True
 
     def _failure(self, error: Exception) -> StoreError:
         if isinstance(error, StoreError):

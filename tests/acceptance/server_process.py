@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,16 +17,9 @@ import psutil
 from click.testing import CliRunner, Result
 
 from hookline.cli.main import main
+from tests.ports import free_port
 
 TOKEN = "test-admin-token"
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def eventually(what: str, holds: Callable[[], bool], seconds: float = 30.0) -> None:

@@ -12,9 +12,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from hookline.runtime.http_client import PooledClient
-from tests.acceptance.server_process import eventually, free_port
+from tests.acceptance.server_process import eventually
 from tests.integration.engine_harness import Harness
 from tests.integration.http_servers import HERE, Handler, Serve, StoppedClock
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ async def test_why_a_message_cant_be_stored_is_in_the_log_and_not_in_the_answer(
     harness.flow("f", [act("one")])
     async with harness.engine() as engine:
 
-        async def put(_envelope: object) -> None:
+        async def put(_envelope: object, **_: object) -> None:
             raise StoreError("the disk is full")
 
         monkeypatch.setattr(engine.intake._queue, "put", put)

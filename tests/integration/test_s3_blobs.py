@@ -19,7 +19,7 @@ from hookline_s3 import address
 from hookline_s3.address import s3_blobs
 from hookline_s3.blob_ids import LONGEST, new_id
 from hookline_s3.upload import PART
-from tests.acceptance.server_process import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness, Ran
 from hookline_s3 import listing, reading, writing
 from hookline_s3.connector import S3Credential, connector
-from tests.acceptance.server_process import free_port
+from tests.ports import free_port
 
 SECRET = "hunter2-hunter2-hunter2"
 

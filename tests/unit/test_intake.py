@@ -1,6 +1,7 @@
 """The door: what it counts of what is being stored, whatever becomes of that or of the sender."""
 
 import asyncio
+import dataclasses
 from typing import Any, Literal
 
 import pytest
@@ -25,8 +26,10 @@ class Slow:
     def __init__(self) -> None:
         self.under_way: dict[str, asyncio.Future[Accepted | Duplicate]] = {}
         self.stored = 0
+        self.patient: list[bool] = []
 
-    async def put(self, envelope: Envelope) -> Accepted | Duplicate:
+    async def put(self, envelope: Envelope, *, patient: bool = False) -> Accepted | Duplicate:
+        self.patient.append(patient)
         result: asyncio.Future[Accepted | Duplicate] = asyncio.get_running_loop().create_future()
         self.under_way[envelope.execution_id] = result
         return await result
@@ -45,11 +48,11 @@ class Slow:
             result.set_exception(StoreError() if outcome == "store fails" else KeyError())
 
 
-def intake(queue: Any, *, max_backlog: int = 1000, store: Any = None) -> Intake:
+def intake(queue: Any, *, max_backlog: int = 1000, store: Any = None, clock: ManualClock | None = None) -> Intake:
     made = Intake(
         store=store,
         queue=queue,
-        clock=ManualClock(),
+        clock=clock or ManualClock(),
         metrics=Metrics(),
         current=lambda _: FLOW,
         max_backlog=max_backlog,
@@ -148,3 +151,24 @@ async def test_a_defect_of_the_queue_neither_counts_nor_uses_the_rate_up() -> No
     assert await last == Accepted("a")
     with pytest.raises(TooMany):
         await door.accept(FLOW, envelope("b"))
+
+
+async def test_a_message_of_a_flow_that_is_over_its_rate_may_wait_for_somebody_elses_commit() -> None:
+    queue, clock = Slow(), ManualClock()
+    door = intake(queue, clock=clock)
+    document = FLOW.document.model_copy(update={"rate": "1/s"})
+    limited = dataclasses.replace(FLOW, document=document)
+    first = asyncio.ensure_future(door.accept(limited, envelope("a")))
+    await steps()
+    with pytest.raises(TooMany):
+        await door.accept(limited, envelope("b"))
+    clock.advance(0.5)
+    with pytest.raises(TooMany):
+        await door.accept(limited, envelope("b"))
+    clock.advance(0.5)
+    second = asyncio.ensure_future(door.accept(limited, envelope("c")))
+    await steps()
+    assert queue.patient == [False, True]
+    queue.end("a", "stored")
+    queue.end("c", "stored")
+    assert await asyncio.gather(first, second) == [Accepted("a"), Accepted("c")]

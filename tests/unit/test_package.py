@@ -54,7 +54,10 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (("engine", "plugins"), ("postgres", "s3", "fast", "jmespath", "jsonata", "amqp", "email", "mqtt", "mysql", "test")),
+        (
+            ("engine", "plugins"),
+            ("postgres", "s3", "fast", "jmespath", "jsonata", "amqp", "email", "mqtt", "mysql", "test"),
+        ),
         (("tests",), ("postgres", "s3", "fast", "amqp", "email", "mqtt", "mysql", "test")),
     ],
 )

@@ -25,3 +25,13 @@ def test_idle_time_is_not_saved_up_beyond_one_burst() -> None:
     for _ in range(2):
         rate.spend(1000.0)
     assert rate.wait(1000.0) > 0
+
+
+def test_a_flow_is_pressed_for_a_moment_after_one_too_many() -> None:
+    rate = RateLimit("1/s")
+    assert rate.wait(10.0) == 0
+    assert not rate.pressed(10.0)
+    rate.spend(10.0)
+    assert rate.wait(10.0) > 0
+    assert rate.pressed(10.9)
+    assert not rate.pressed(11.1)

@@ -29,8 +29,11 @@ class Delivery(Protocol):
 class Queue(Protocol):
     """Carries envelopes and wake-ups to the flows."""
 
-    async def put(self, envelope: Envelope) -> Accepted | Duplicate:
-        """Return when the message is durable. Raises StoreError."""
+    async def put(self, envelope: Envelope, *, patient: bool = False) -> Accepted | Duplicate:
+        """Return when the message is durable. Raises StoreError.
+
+        With `patient` that may wait a moment for what somebody else stores, and share its commit.
+        """
         ...
 
     def deliveries(self, flow_id: str, *, begun_only: bool = False) -> AsyncGenerator[Delivery, None]:

@@ -139,7 +139,8 @@ class Intake:
         """Store what is counted already; what isn't stored after all is no longer counted."""
         result: Accepted | Duplicate | None = None
         try:
-            result = await self._queue.put(envelope)
+            pressed = rate is not None and rate.pressed(self._clock.monotonic())
+            result = await self._queue.put(envelope, patient=pressed)
         finally:
             self._settle(envelope, rate, result)
         return result

@@ -322,6 +322,11 @@ class Journal:
         if self._owing or self._under_way is not None:
             await self.flush()
 
+    @property
+    def owing(self) -> bool:
+        """Whether it holds what can't be recomputed, and isn't durable yet."""
+        return self._owing
+
     async def rescue(self) -> None:
         """Try once to make durable what can't be recomputed. Raises StoreError."""
         async with self._lock:

@@ -3,6 +3,8 @@
 from typing import Final
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+#: Seconds for which a flow counts as pressed after one that was too many.
+_PRESSED: Final = 1.0
 
 
 def seconds_each(rate: str) -> float:
@@ -18,10 +20,18 @@ class RateLimit:
         self._interval = seconds_each(text)
         self._burst = _SECONDS[text.partition("/")[2]]
         self._next = 0.0
+        self._pressed_until = 0.0
 
     def wait(self, now: float) -> float:
         """Seconds until the next one is free; 0 where one is free now. `now` is monotonic time."""
-        return max(0.0, max(self._next, now) + self._interval - self._burst - now)
+        wait = max(0.0, max(self._next, now) + self._interval - self._burst - now)
+        if wait > 0:
+            self._pressed_until = now + _PRESSED
+        return wait
+
+    def pressed(self, now: float) -> bool:
+        """Whether there was one too many just now: more come than the rate lets in."""
+        return now < self._pressed_until
 
     def spend(self, now: float) -> None:
         """Count one."""

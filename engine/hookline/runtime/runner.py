@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
@@ -47,6 +48,8 @@ from hookline.runtime.sealing import Redactor
 from hookline.runtime.services import Services
 from hookline.runtime.step_log import StepLog
 
+#: Of a flow that runs as many side by side, one that holds its place a moment longer keeps no other waiting.
+_ROOMY: Final = 32
 _ENDS: Final = {
     Ending.DONE: Outcome.COMPLETED,
     Ending.FILTERED: Outcome.FILTERED,
@@ -226,6 +229,8 @@ class Runner:
         self._running[run.id] = run
         async with in_time(run):
             last, follows = await self._walk(run)
+        if isinstance(last, End) and not follows and self._nobody_waits(run):
+            last = replace(last, patient=True)
         try:
             await run.journal.close(last, *follows)
         except asyncio.CancelledError:
@@ -237,6 +242,15 @@ class Runner:
             return
         await delivery.ack()
         await self._after(run, last)
+
+    def _nobody_waits(self, run: ExecutionRun) -> bool:
+        """Whether it hurts nobody if the end is durable a moment later, and a crash meanwhile repeats nothing."""
+        return (
+            not run.journal.owing
+            and run.envelope.order_key is None
+            and run.flow.document.concurrency >= _ROOMY
+            and not self._services.replies.expected(run.id)
+        )
 
     async def _walk(self, run: ExecutionRun) -> tuple[End | Park, tuple[Change, ...]]:
         """Run the flow's steps; gives the change that says how that ended, and those that follow from it."""

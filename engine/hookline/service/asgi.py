@@ -31,8 +31,11 @@ SMALL: Final = 256 * 1024
 HOLD_SECONDS: Final = 0.25
 """How long the answer 429 is held back: a sender that waits for it sends nothing meanwhile, and so a flood costs the
 other flows no time of the event loop."""
-_APART: Final = 0.004
-"""Seconds between two such answers: senders that were refused together don't come again together."""
+_APART: Final = 0.02
+"""Seconds between two such answers: senders that were refused together don't come again together, and however many
+there are, so many come again in a second."""
+_LONGEST_HOLD: Final = 2.0
+"""Seconds after which such an answer goes out all the same: senders give up on one that doesn't come."""
 _MOST_HELD: Final = 250
 """How many are held back at once; the connections that they keep are those of others, too."""
 _TOO_MANY: Final = 429
@@ -134,7 +137,7 @@ class HookMount:
             return
         self._held += 1
         now = asyncio.get_running_loop().time()
-        turn = max(now + self._hold_seconds, self._next)
+        turn = min(max(now + self._hold_seconds, self._next), now + max(self._hold_seconds, _LONGEST_HOLD))
         self._next = turn + _APART
         try:
             await asyncio.sleep(turn - now)

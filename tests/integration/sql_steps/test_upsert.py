@@ -73,9 +73,9 @@ async def test_many_rows_are_updated_or_kept_and_counted(people: Room) -> None:
 
 async def test_a_stream_is_put_there_and_then_again(books: Room) -> None:
     for _ in range(2):
-        assert await books("upsert", table="invoices", rows=Stream(1_234).items) == {"rowcount": 1_234}
-    assert await count(books) == 1_234
-    kept = await books("upsert", table="invoices", rows=Stream(1_236).items, existing="keep")
+        assert await books("upsert", table="invoices", rows=Stream(621).items) == {"rowcount": 621}
+    assert await count(books) == 621
+    kept = await books("upsert", table="invoices", rows=Stream(623).items, existing="keep")
     assert kept == {"rowcount": 2}
 
 

@@ -15,6 +15,8 @@ class Accept:
     envelope: Envelope
     begun: bool = False
     """Other changes of the same commit say how far it has got already: it isn't handed out as one that never ran."""
+    patient: bool = False
+    """Its commit may wait a moment for somebody else's, and share it: its sender is over the flow's rate anyway."""
 
 
 @dataclass(frozen=True, slots=True)

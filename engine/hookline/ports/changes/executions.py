@@ -79,6 +79,8 @@ class End:
     error: ErrorInfo | None = None
     waited: bool = True
     """Whether any of its steps may have waited for a callback."""
+    patient: bool = False
+    """Its commit may wait a moment for somebody else's, and share it: nobody waits for this end."""
 
 
 @dataclass(frozen=True, slots=True)
