@@ -13,6 +13,7 @@ from hookline.connector import FILTERED, PASS, STOPPED, Count, Pause, Reply, Sig
 from hookline.errors import ExpressionError, StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import reader
+from hookline.judged import is_defect, judged
 from hookline.mapper import Scope
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
 from hookline.model.message import Attachment, Message
@@ -78,7 +79,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         try:
             scope = run.scope(frame)
             own = frame.message if run.services.calls.foreign("action", node.action.name) else None
-            judge = partial(_settings, node, scope, own, streams=run.streams)
+            judge = partial(_settings, run, node, scope, own)
             given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once:
@@ -204,25 +205,29 @@ def _until(pause: Pause, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(node: ActionNode, scope: Scope, message: Message | None, *, streams: bool) -> Given:
+def _settings(run: ExecutionRun, node: ActionNode, scope: Scope, message: Message | None) -> Given:
     """`message`: the current one, where what the action is given has to be its own."""
     try:
         raw = node.settings.evaluate(scope)
     except ExpressionError as error:
         raise StepError(f"with: {error.message}", code=error.code) from error
-    stream = stream_in(raw) if streams else None
+    stream = stream_in(raw) if run.streams else None
     if stream is not None:
         raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
         if message is None:
-            return Given(raw, node.action.settings.model_validate(raw))
+            return Given(raw, judged(node.action.settings, raw))
         own = Message(_copy(message.body), dict(message.headers), message.attachments)
-        return Given(raw, node.action.settings.model_validate(_copy(raw)), own)
+        return Given(raw, judged(node.action.settings, _copy(raw)), own)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
+        if is_defect(error):
+            run.services.calls.fault("action", node.action.name, "defect")
+            named = f"{node.action.name} of {run.services.describe(node.action)}"
+            raise StepError(f"{named} has a defect: {problems}", code="connector.defect") from error
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
 
 
