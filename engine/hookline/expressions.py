@@ -239,7 +239,7 @@ class Expressions:
                 expression = mapper.compile_exact(source) if self._exact else mapper.compile(source)
             except ExpressionError as error:
                 problem = Problem(f"{source}: {error.message}", pointer, error.code, _remedy(name))
-            except Exception as error:  # noqa: BLE001 - a mapper is a plugin: its defect is this expression's problem
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a mapper is a plugin: it is this expression's problem
                 problem = Problem(f"{source}: the mapper {name!r} failed: {error!r}", pointer, "expression.syntax")
             else:
                 return Template(
@@ -375,7 +375,7 @@ def _placed(expression: Expression, where: str) -> _Evaluate:
             kind = next((each for each in _RAISED if isinstance(error, each)), ExpressionFailed)
             source = "" if error.message.startswith(expression.source) else f"{expression.source}: "
             raise kind(f"{start}{source}{error.message}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # A mapper is a plugin: whatever it raises is this expression's failure, not the engine's.
             raise ExpressionFailed(f"{start}{expression.source}: {error!r}") from error
 

@@ -8,8 +8,10 @@ BAD = '''
 
 import asyncio
 import time
+from typing import Annotated
 
 from hookline.api import Connector, Context, hookimpl
+from pydantic import AfterValidator
 
 bad = Connector("bad")
 
@@ -95,6 +97,16 @@ async def mutates(ctx: Context[None], given: dict) -> dict:
     return {}
 
 
+def judge(value):
+    raise SystemExit(6)
+
+
+@bad.action
+async def judges(ctx: Context[None], given: Annotated[str, AfterValidator(judge)]) -> dict:
+    """Can't judge what it is given."""
+    return {}
+
+
 @bad.action
 async def closes(ctx: Context[None], what: str) -> dict:
     """Closes what is everybody's."""
@@ -121,3 +133,36 @@ def install(folder: Path, distribution: str, version: str, entry_point: str, sou
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
     (about / "entry_points.txt").write_text(f"[hookline]\n{entry_point} = {module}\n")
     (about / "RECORD").write_text(f"{module}/__init__.py,,\n{about.name}/METADATA,,\n{about.name}/RECORD,,\n")
+
+
+SCHEME = '''
+"""A scheme that hangs, or ends what it can."""
+
+from hookline.api import NoSettings, Scheme, hookimpl
+
+
+class Check:
+    def __init__(self, how):
+        self.how = how
+
+    def feed(self, chunk):
+        pass
+
+    async def finish(self):
+        raise {"exit": SystemExit(5), "interrupt": KeyboardInterrupt()}[self.how]
+
+
+class Ends(Scheme):
+    """It ends the process."""
+
+    name = "ends"
+    title = "Ends"
+
+    def open(self, request, credential, settings):
+        return Check(request.header("x-how"))
+
+
+@hookimpl
+def register_schemes():
+    return [Ends()]
+'''

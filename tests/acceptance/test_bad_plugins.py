@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.bad_plugins import BAD, BUSY, RAISES, STUCK, install
+from tests.acceptance.bad_plugins import BAD, BUSY, RAISES, SCHEME, STUCK, install
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
 
@@ -22,6 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("bad")
     site = folder / "site"
     install(site, "hookline-bad", "0.3", "bad", BAD)
+    install(site, "hookline-ends", "0.1", "ends", SCHEME)
     install(site, "hookline-raises", "1.1", "raises", RAISES)
     install(site, "hookline-stuck", "2.0", "stuck", STUCK)
     install(site, "hookline-busy", "2.1", "busy", BUSY)
@@ -120,6 +121,18 @@ def test_what_a_plugin_does_wrong_is_named_and_stays_its_own(server: ServerProce
     (held,) = lines(server, "the event loop is held up")
     assert (held["plugin"], held["component"], held["line"]) == (NAMED, "bad.blocks", "time.sleep(2)")
     assert "hookline_bad/__init__.py" in held["place"]
+
+    # A scheme that would end the process refuses the request instead.
+    trigger = {"use": "webhook", "with": {"verify": {"scheme": "ends"}}}
+    server.flow({"id": "ends", "trigger": trigger, "steps": [{"id": "stop", "use": "stop"}]})
+    eventually("it is served", lambda: server.request("HEAD", "/hook/ends")[0] == 200)
+    for how in ("exit", "interrupt"):
+        assert server.post("ends", {}, {"x-how": how})[0] == 503
+
+    # So does what judges an action's settings.
+    judged = run(server, "bad.judges", {"given": "{{ body.n }}"})["error"]
+    assert judged["code"] == "connector.defect"
+    assert NAMED in judged["message"]
 
     metrics = server.request("GET", "/metrics", headers={"Authorization": "Bearer test-admin-token"})[1]
     for fault in ("defect", "leaked_task", "blocked_loop"):

@@ -114,6 +114,26 @@ def test_a_failing_plugin_is_recorded_with_its_error_and_stops_nothing_else(
     assert list(registry.actions) == ["beta.create_order"]
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("while True:\n    pass\n", "it took longer than 0.2 s; it was at"),
+        ("import time\ntime.sleep(2)\n", "line 3: time.sleep(2)"),
+        ("@hookimpl\ndef register_connectors():\n    while True:\n        pass\n", "it took longer than 0.2 s"),
+        ("raise KeyboardInterrupt\n", "it raised KeyboardInterrupt, which is for keyboards"),
+        ("class Base(BaseException): ...\nraise Base('no')\n", "Base: no"),
+    ],
+)
+def test_a_plugin_that_hangs_or_raises_what_is_no_exception_is_left_out(
+    install: Install, source: str, text: str
+) -> None:
+    # A name of its own: what hangs keeps its module's lock for a while.
+    name = f"broken-{abs(hash(source))}"
+    registry = discover([install("broken", source, name), install("zeta", BETA)], longest=0.2)
+    assert text in errors(registry)["broken"]
+    assert list(registry.actions) == ["beta.create_order"]
+
+
 def test_an_error_on_import_names_the_line(install: Install) -> None:
     registry = discover([install("broken", "x = 1\ny = x / 0\n")])
     assert "ZeroDivisionError: division by zero" in errors(registry)["broken"]

@@ -10,6 +10,7 @@ from hookline.errors import ExpressionError, Problem
 from hookline.expressions import Template
 from hookline.flows.positions import escape, unescape
 from hookline.flows.structure import model_problems
+from hookline.judged import is_defect, judged
 
 #: For each type that an expression may be known to give, a value of it.
 _SAMPLES: Final[Mapping[type, Any]] = {bool: True, str: "", int: 0, float: 0.5, list: [], dict: {}, type(None): None}
@@ -101,15 +102,16 @@ def _known(template: Template, fixed_vars: Mapping[str, Any], pointer: str, unkn
 
 def _fit(model: type[BaseModel], value: Any, pointer: str, unknown: set[str]) -> list[Problem]:
     try:
-        model.model_validate(value)
+        judged(model, value)
     except ValidationError as error:
-        return model_problems(model, value, pointer, error, unknown)
+        # Where something isn't known, a validator may have stumbled over what stands for it.
+        return [] if unknown and is_defect(error) else model_problems(model, value, pointer, error, unknown)
     return []
 
 
 def _type_problem(model: type[BaseModel], value: Any, pointer: str, place: str, gives: type | None) -> Problem | None:
     try:
-        model.model_validate(value)
+        judged(model, value)
     except ValidationError as error:
         parts = place.removeprefix(f"{pointer}/").split("/")
         kinds = [

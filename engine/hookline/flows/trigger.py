@@ -12,6 +12,7 @@ from hookline.flows.keys import compile_key
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.structure import model_problems
 from hookline.flows.verify import compile_verify, mislabelled
+from hookline.judged import judged
 from hookline.model.webhook import WebhookSettings
 from hookline.poll import PollTrigger
 from hookline.registry import Registry
@@ -60,7 +61,7 @@ def _own(
     settings: BaseModel | None = None
     if not problems:
         try:
-            settings = trigger.settings.model_validate(value)
+            settings = judged(trigger.settings, value)
         except ValidationError as error:
             problems += model_problems(trigger.settings, value, _SETTINGS, error)
     use_of_credential = None
@@ -134,7 +135,7 @@ def _request(
     problems: list[Problem] = []
     settings: WebhookSettings | None = None
     try:
-        settings = trigger.settings.model_validate(given)
+        settings = judged(trigger.settings, given)
     except ValidationError as error:
         problems += model_problems(trigger.settings, given, _SETTINGS, error)
     verification = compile_verify(given.get("verify"), registry, _VERIFY, problems)

@@ -10,6 +10,7 @@ from hookline.errors import Problem
 from hookline.flows.masked import NOTHING, Masked, masked_by
 from hookline.flows.names import CredentialUse, unknown_component
 from hookline.flows.structure import model_problems
+from hookline.judged import judged
 from hookline.model.webhook import RequestSettings, takes
 from hookline.registry import Registry
 from hookline.scheme import Scheme
@@ -84,7 +85,7 @@ def _scheme_settings(
         )
         return None
     try:
-        settings: BaseModel = scheme.settings.model_validate(own)
+        settings: BaseModel = judged(scheme.settings, own)
     except ValidationError as error:
         problems += model_problems(scheme.settings, own, pointer, error)
         return None

@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from hookline.clock import Clock
 from hookline.errors import CredentialError, Problem
 from hookline.jsontypes import decode, encode
+from hookline.judged import judged
 from hookline.nearest import did_you_mean
 from hookline.ports import DropCredential, PutCredential, Store, StoredCredential
 from hookline.runtime.sealing import rewrap
@@ -180,7 +181,7 @@ def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain:
             "a server finds plugins when it starts"
         )
     try:
-        return model.model_validate(plain)
+        return judged(model, plain)
     except ValidationError as error:
         problems = _problems(error, model)
     # Outside the handler: pydantic's error holds the values, and must not travel with ours into a log.

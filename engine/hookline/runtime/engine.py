@@ -33,6 +33,7 @@ from hookline.ports import (
     Store,
 )
 from hookline.registry import Registry
+from hookline.resources import Resources
 from hookline.resume_token import ResumeTokens
 from hookline.runtime.aftermath import readable, told_of_end
 from hookline.runtime.bulk import Chosen, Deed, Done, one_page
@@ -103,9 +104,10 @@ class Engine:
         self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
         self._http = PooledClient(clock=self.clock, egress=Egress(options.egress_allow), blobs=self.blobs)
         self.http: HttpClient = LentClient(self._http)
-        self.resources = EngineResources([options.db])
+        self._resources = EngineResources([options.db])
+        self.resources: Resources = LentResources(self._resources)
         self._calls = PluginCalls(registry, self.metrics, self.log)
-        self._tasks = TaskLists(self.resources.runs)
+        self._tasks = TaskLists(self._resources.runs)
         self._watch = LoopWatch(registry, self.metrics, self.log)
         vault = Vault(options.secret_keys)
         self.sealing = Sealing(vault)
@@ -139,7 +141,7 @@ class Engine:
             store=self.store,
             blobs=LentBlobs(self.blobs),
             http=self.http,
-            resources=LentResources(self.resources),
+            resources=self.resources,
             secrets=self.credentials,
             replies=self.replies,
             flows=CallableFlows(self._versions.current, self.intake, self.cancel),
@@ -433,7 +435,7 @@ class Engine:
         self._tasks.remove()
         # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.
         async with AsyncExitStack() as stack:
-            for part in (self._backend, self.blobs, self._http, self.resources):
+            for part in (self._backend, self.blobs, self._http, self._resources):
                 stack.push_async_callback(part.close)
 
     def retention_of(self, flow_id: str) -> Retention:

@@ -52,6 +52,7 @@ class LoopWatch:
         self._modules = _modules(registry)
         self._functions = _functions(registry)
         self._stopped = threading.Event()
+        self._alive = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -63,13 +64,17 @@ class LoopWatch:
     def stop(self) -> None:
         """End; the thread is gone when this returns."""
         self._stopped.set()
+        # It may be waiting for a sign of life of this very thread.
+        self._alive.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
     def _run(self, loop: asyncio.AbstractEventLoop, ident: int) -> None:
-        while not self._stopped.wait(_EVERY):
-            alive = threading.Event()
+        while True:
+            alive = self._alive = threading.Event()
+            if self._stopped.wait(_EVERY):
+                return
             try:
                 loop.call_soon_threadsafe(alive.set)
             except RuntimeError:

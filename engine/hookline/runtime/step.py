@@ -13,6 +13,7 @@ from hookline.connector import FILTERED, PASS, STOPPED, Count, Pause, Reply, Sig
 from hookline.errors import ExpressionError, StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import reader
+from hookline.judged import is_defect, judged
 from hookline.mapper import Scope
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
 from hookline.model.items import Items
@@ -219,14 +220,18 @@ def _settings(run: ExecutionRun, node: ActionNode, scope: Scope, message: Messag
             raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     try:
         if message is None:
-            return Given(raw, node.action.settings.model_validate(taken))
+            return Given(raw, judged(node.action.settings, taken))
         own = Message(_copy(message.body), dict(message.headers), message.attachments)
-        return Given(raw, node.action.settings.model_validate(_own(taken)), own)
+        return Given(raw, judged(node.action.settings, _own(taken)), own)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
+        if is_defect(error):
+            run.services.calls.fault("action", node.action.name, "defect")
+            named = f"{node.action.name} of {run.services.describe(node.action)}"
+            raise StepError(f"{named} has a defect: {problems}", code="connector.defect") from error
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
 
 

@@ -1,5 +1,6 @@
 """One request's verification, with all that a scheme may do turned into the three things that it may mean."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 
@@ -13,6 +14,10 @@ from hookline.service.masking import Masks
 _log: Final = structlog.get_logger("hookline.service")
 _RETRY_AFTER: Final = 60.0
 """Seconds. What is missing is put right by an operator, or by another server."""
+_LONGEST: Final = 60.0
+"""Seconds in which a scheme has to judge: one that hangs would hold its connection for ever."""
+_ANY: Final = (Exception, SystemExit, KeyboardInterrupt)
+"""What a plugin may raise. asyncio would let the last two through to whoever runs the event loop."""
 
 T = TypeVar("T")
 
@@ -69,14 +74,15 @@ class Verification:
         """The next bytes of the body, as on the wire."""
         try:
             self._check.feed(chunk)
-        except Exception as error:  # noqa: BLE001 - a plugin's defect must not become ours
+        except _ANY as error:  # a plugin's defect must not become ours
             self._fail(error)
 
     async def finish(self) -> Verified:
         """Judge. Raises NotVerified or CannotVerify."""
         try:
-            return await self._check.finish()
-        except Exception as error:  # noqa: BLE001 - a plugin's defect must not become ours
+            async with asyncio.timeout(_LONGEST):
+                return await self._check.finish()
+        except _ANY as error:  # a plugin's defect must not become ours
             self._fail(error)
 
     def _credential(self, name: str | None, credentials: CredentialSource) -> BaseModel | None:
@@ -98,10 +104,10 @@ class Verification:
     def _guard(self, call: Callable[[], T]) -> T:
         try:
             return call()
-        except Exception as error:  # noqa: BLE001 - a plugin's defect must not become ours
+        except _ANY as error:  # a plugin's defect must not become ours
             self._fail(error)
 
-    def _fail(self, error: Exception) -> NoReturn:
+    def _fail(self, error: BaseException) -> NoReturn:
         where = {"flow": self._flow_id, "scheme": self._scheme.name}
         if isinstance(error, NotVerified):
             _log.debug("hook.not_verified", reason=error.message, **where)

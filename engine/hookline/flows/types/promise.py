@@ -147,6 +147,8 @@ def _kind(value: Any) -> str:
             return "a list"
         case Mapping():
             return "an object"
+        case bytes():
+            return "bytes"
         case AsyncIterator() | Stream():
             return "a stream"
         case _:
