@@ -36,16 +36,24 @@ from hookline_database.mysql import Watch, engine_without_transactions, is_mysql
 
 Result: TypeAlias = dict[str, JsonValue]
 
-EFFECTS: Final = Table(
-    "hookline_effects",
-    MetaData(),
-    Column("key", String(64), primary_key=True),
-    Column("result", Text),
-    Column("recorded_at", DateTime, nullable=False, server_default=func.current_timestamp()),
-    # Whatever such a server makes by default: this one has transactions.
-    mysql_engine="InnoDB",
-    mariadb_engine="InnoDB",
-)
+
+def _table(**options: str) -> Table:
+    return Table(
+        "hookline_effects",
+        MetaData(),
+        Column("key", String(64), primary_key=True),
+        Column("result", Text),
+        Column("recorded_at", DateTime, nullable=False, server_default=func.current_timestamp()),
+        **options,
+    )
+
+
+EFFECTS: Final = _table()
+
+
+def _made_for(connection: Connection) -> Table:
+    """The same as a database makes it: on MySQL with transactions, whatever the server does by default."""
+    return _table(mysql_engine="InnoDB", mariadb_engine="InnoDB") if is_mysql(connection.dialect) else EFFECTS
 
 
 class _Ended(Exception):
@@ -139,7 +147,7 @@ def _make_table(database: Database, connection: Connection) -> None:
     try:
         if not _there(connection):
             with connection.begin():
-                EFFECTS.create(connection)
+                _made_for(connection).create(connection)
     except DBAPIError as error:
         # Two that make it at once: one of them fails, and the table is there.
         if kind(error) == "unavailable":
@@ -155,7 +163,7 @@ def _there(connection: Connection) -> bool:
 
 
 def _refused(database: Database, connection: Connection, error: DBAPIError) -> StepError:
-    statement = " ".join(str(CreateTable(EFFECTS).compile(dialect=connection.dialect)).split())
+    statement = " ".join(str(CreateTable(_made_for(connection)).compile(dialect=connection.dialect)).split())
     return StepError(
         f"{shown(database.url)} doesn't let us keep the table {EFFECTS.name}, by which the step takes effect exactly "
         f"once ({said(error, database.url)}); either make it, writable for this user: {statement}; "

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy import Column, Connection, Table, func, select
-from sqlalchemy.dialects import mysql
 
 from hookline.api import Duration, Identity, Item, JsonValue, PollContext, Polled, encode_json
 from hookline_database.actions import connector
@@ -14,7 +13,7 @@ from hookline_database.mysql import time_of_day, timestamp
 from hookline_database.reading import read_only
 from hookline_database.seen_rows import KNOWN, Seen
 from hookline_database.tables import column_of, table
-from hookline_database.values import to_json
+from hookline_database.values import is_mysqls, to_json
 
 
 @connector.poll(every="1m", name="rows")
@@ -114,9 +113,9 @@ def _row(target: Table, row: Any) -> dict[str, JsonValue]:
 
 
 def _value(kind: Any, value: Any) -> JsonValue:
-    if isinstance(kind, mysql.TIMESTAMP):
+    if is_mysqls(kind, "TIMESTAMP"):
         return timestamp(value)
-    if isinstance(kind, mysql.TIME):
+    if is_mysqls(kind, "TIME"):
         return time_of_day(value)
     made: JsonValue = to_json(value)
     return made

@@ -1,14 +1,12 @@
 """Putting rows into a table: inserted, or where they are there already updated or kept."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import groupby
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Table, inspect, select
-from sqlalchemy.dialects.mysql import insert as mysql_insert
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 
 from hookline.api import JsonValue, StepError
@@ -20,10 +18,14 @@ from hookline_database.values import to_json
 Row = dict[str, Any]
 """By column, its values as the table takes them."""
 
-_ON_CONFLICT: Final[Mapping[str, Callable[[Table], Any]]] = {
-    "postgresql": postgres_insert,
-    "sqlite": sqlite_insert,
-}
+_ON_CONFLICT: Final = ("postgresql", "sqlite")
+"""Dialects whose INSERT says by ON CONFLICT what becomes of a row that is there."""
+
+
+def _statement(connection: Connection, target: Table) -> Any:
+    """The INSERT of the connection's own dialect, which is imported where there is a connection."""
+    own = import_module(f"sqlalchemy.dialects.{'mysql' if is_mysql(connection.dialect) else connection.dialect.name}")
+    return own.insert(target)
 
 
 def insert(connection: Connection, target: Table, rows: Sequence[Row]) -> int:
@@ -70,14 +72,14 @@ class Upsert:
             if is_mysql(connection.dialect):
                 count += self._put_mysql(connection, some, names, changed)
             elif changed:
-                statement = _ON_CONFLICT[connection.dialect.name](self.target)
+                statement = _statement(connection, self.target)
                 statement = statement.on_conflict_do_update(
                     index_elements=list(self.key), set_={name: statement.excluded[name] for name in changed}
                 )
                 connection.execute(statement.inline(), some)
                 count += len(some)
             else:
-                statement = _ON_CONFLICT[connection.dialect.name](self.target)
+                statement = _statement(connection, self.target)
                 statement = statement.on_conflict_do_nothing(index_elements=list(self.key))
                 # What is returned are those that weren't there.
                 there = connection.execute(statement.returning(self.target.c[self.key[0]]), some)
@@ -105,7 +107,7 @@ class Upsert:
     ) -> int:
         # It knows no key by which a row is there, and would take another row's for it.
         if changed and not any(self._may_be_hit(other, names) for other in self.others):
-            statement = mysql_insert(self.target)
+            statement = _statement(connection, self.target)
             statement = statement.on_duplicate_key_update({name: statement.inserted[name] for name in changed})
             connection.execute(statement.inline(), list(rows))
             return len(rows)

@@ -9,7 +9,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Dialect, types
-from sqlalchemy.dialects.mysql import TINYINT
 from sqlalchemy.types import TypeEngine
 
 from hookline.api import encode_json, fits
@@ -228,13 +227,18 @@ def for_column(value: Any, kind: TypeEngine[Any]) -> Any:
         return [for_column(item, kind.item_type) for item in value]
     if isinstance(kind, types.DateTime) and kind.timezone:
         return to_timestamp(value)
-    if isinstance(kind, TINYINT) and kind.display_width == 1:
+    if is_mysqls(kind, "TINYINT") and getattr(kind, "display_width", None) == 1:
         # What MySQL makes of BOOLEAN.
         return to_flag(value)
     for known, convert in _BY_TYPE:
         if isinstance(kind, known):
             return convert(value)
     return to_interval(value) if _is_interval(kind) else value
+
+
+def is_mysqls(kind: TypeEngine[Any], name: str) -> bool:
+    """Whether a type is MySQL's own of this name. Who never sees MySQL doesn't wait for its dialect to be imported."""
+    return kind.__visit_name__ == name and type(kind).__module__.startswith("sqlalchemy.dialects.mysql.")
 
 
 def _is_interval(kind: TypeEngine[Any]) -> bool:
