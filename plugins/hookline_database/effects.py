@@ -8,7 +8,7 @@ result after it; what died in between is known to have begun, and not what becam
 """
 
 from collections.abc import Callable
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from sqlalchemy import (
     Column,
@@ -37,7 +37,7 @@ from hookline_database.mysql import Watch, engine_without_transactions, is_mysql
 Result: TypeAlias = dict[str, JsonValue]
 
 
-def _table(**options: str) -> Table:
+def _table(**options: Any) -> Table:
     return Table(
         "hookline_effects",
         MetaData(),
