@@ -1,9 +1,9 @@
-"""`sql.insert`, `sql.query`, `sql.execute`, and the trigger `sql.rows`: any database that SQLAlchemy knows."""
+"""The connector `sql`: rows and statements of any database that SQLAlchemy knows, and the trigger `sql.rows`."""
 
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_database import new_rows  # noqa: F401 - it adds the trigger to the connector
+from hookline_database import new_rows, row_actions  # noqa: F401 - they add theirs to the connector
 from hookline_database.actions import connector
 
 

@@ -1,21 +1,20 @@
-"""The actions `sql.insert`, `sql.query` and `sql.execute`."""
+"""The connector `sql`, and its actions that read or run statements of an author's."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 from sqlalchemy import Connection
 
-from hookline.api import Connector, Context, FromVars, JsonValue, StepError
+from hookline.api import Connector, Context, FromVars, JsonValue, StepError, VerifyContext
 from hookline_database.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_database.address import SqlCredential, address
 from hookline_database.databases import Database, Databases
 from hookline_database.effects import once as exactly_once
+from hookline_database.mysql import commits_by_itself, is_mysql
 from hookline_database.reading import fetching, read_only
-from hookline_database.statements import bound, pages, rows
+from hookline_database.statements import bound, names, pages, rows
 from hookline_database.streaming import streamed
-from hookline_database.tables import converted
-from hookline_database.tables import insert as insert_rows
 
 _ROWS: Final = 10_000
 
@@ -31,7 +30,10 @@ connector = Connector(
 Url = Annotated[
     str | None,
     FromVars(),
-    Field(description="The database, as in sqlite:///books.db or postgresql://user@host/db; or the credential's."),
+    Field(
+        description="The database, as in sqlite:///books.db, postgresql://user@host/db or mysql://user@host/db; or the "
+        "credential's."
+    ),
 ]
 Statement = Annotated[str, FromVars(), Field(min_length=1, description="The statement; values stand in it as `:name`.")]
 Params = Annotated[dict[str, JsonValue] | None, Field(description="The values of the statement's `:name`s.")]
@@ -41,48 +43,42 @@ Once = Annotated[
 ]
 
 
-def _idempotent(settings: Mapping[str, Any]) -> bool:
+def idempotent(settings: Mapping[str, Any]) -> bool:
     """Whether it takes effect once however often it is done."""
     return settings.get("once") is not False
 
 
-@connector.action(idempotent=_idempotent)
-async def insert(
-    ctx: Context[Any],
-    table: Annotated[str, FromVars(), Field(min_length=1, description="The table, or `schema.table`.")],
-    row: Annotated[dict[str, JsonValue] | None, Field(description="One row, by column.")] = None,
-    rows: Annotated[
-        list[dict[str, JsonValue]] | None, Field(description="Several rows; all are inserted, or none.")
-    ] = None,
-    url: Url = None,
-    once: Once = True,
-) -> dict[str, JsonValue]:
-    """Insert a row, or several.
+@connector.verify
+async def verify(ctx: VerifyContext[SqlCredential]) -> str | None:
+    """Connect to the credential's database; gives the user that it is there.
 
-    The result is `{"rowcount": …}`; for one row in a table with a primary key, `key` has its columns. Values are
-    converted to the columns' types: times from RFC 3339, decimals exactly from text, bytes from base64.
+    A password without a URL belongs to the steps' databases, and there is none to try it at.
     """
-    if (row is None) == (rows is None):
-        raise StepError("give either `row` or `rows`", code="sql.rows")
-    given = [row] if row is not None else rows or []
-    where = address(ctx, url)
-    if not given:
-        return {"rowcount": 0}
+    if ctx.credential.url is None:
+        raise StepError(
+            "it holds no `url`, so that there is no database to try it at: a step's `url` says where it is used",
+            code="sql.url",
+        )
+    where = address(ctx, None)
 
-    def work(database: Database, connection: Connection) -> dict[str, JsonValue]:
-        target, made = converted(database, connection, table, given)
-        return _effect(database, connection, ctx, once, lambda: insert_rows(connection, target, made))
+    def ask(_: Database, connection: Connection) -> str | None:
+        with read_only(connection):
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("SELECT 1 FROM sqlite_master")
+                return None
+            return str(connection.exec_driver_sql("SELECT CURRENT_USER").scalar())
 
-    return await ctx.resources.get(Databases).run(where, work)
+    return await ctx.resources.get(Databases).run(where, ask)
 
 
-@connector.action(idempotent=_idempotent)
+@connector.action(idempotent=idempotent)
 async def execute(
-    ctx: Context[Any], sql: Statement, params: Params = None, url: Url = None, once: Once = True
+    ctx: Context[SqlCredential | None], sql: Statement, params: Params = None, url: Url = None, once: Once = True
 ) -> dict[str, JsonValue]:
     """Execute a statement that changes something.
 
-    The result is `{"rowcount": …}`: the rows that it changed.
+    The result is `{"rowcount": …}`: the rows that it changed. What changes a schema commits by itself on MySQL and
+    MariaDB: there the engine may die in between and not know what became of it, and the step fails and says so.
     """
     where = address(ctx, url)
 
@@ -92,14 +88,65 @@ async def execute(
         def change() -> dict[str, JsonValue]:
             return {"rowcount": max(connection.execute(clause, values).rowcount, 0)}
 
-        return _effect(database, connection, ctx, once, change)
+        return effect(database, connection, ctx, once, change, author=True)
+
+    return await ctx.resources.get(Databases).run(where, work)
+
+
+@connector.action(idempotent=idempotent)
+async def transaction(
+    ctx: Context[SqlCredential | None],
+    statements: Annotated[
+        list[str],
+        FromVars(),
+        Field(min_length=1, max_length=100, description="The statements, in order; values stand in them as `:name`."),
+    ],
+    params: Annotated[dict[str, JsonValue] | None, Field(description="The values of all statements' `:name`s.")] = None,
+    url: Url = None,
+    once: Once = True,
+) -> dict[str, JsonValue]:
+    """Execute several statements that change something: all of them, or none.
+
+    The result is `{"rowcount": …, "rowcounts": […]}`: the rows that were changed, in all and by each statement. On
+    MySQL and MariaDB no statement may be one that commits by itself, as those do that change a schema.
+    """
+    where, given = address(ctx, url), params or {}
+
+    def work(database: Database, connection: Connection) -> dict[str, JsonValue]:
+        needed = [names(connection, sql) for sql in statements]
+        unknown = [name for name in given if not any(name in each for each in needed)]
+        if unknown:
+            raise StepError(f"no statement has a parameter :{unknown[0]}", code="sql.params")
+        prepared = []
+        for number, (sql, used) in enumerate(zip(statements, needed, strict=True)):
+            if is_mysql(connection.dialect) and commits_by_itself(sql):
+                raise StepError(
+                    f"statement {number} commits by itself, and what came before it couldn't be taken back; "
+                    "give it to sql.execute, in a step of its own",
+                    code="sql.transaction",
+                )
+            try:
+                prepared.append(bound(database, connection, sql, {name: given[name] for name in used if name in given}))
+            except StepError as error:
+                raise StepError(f"statement {number}: {error.message}", code=error.error_code) from None
+
+        def change() -> dict[str, JsonValue]:
+            if connection.dialect.name == "sqlite" and not once:
+                # Its driver begins one before it changes rows, and not before it changes a schema.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            counts: list[JsonValue] = []
+            for clause, values in prepared:
+                counts.append(max(connection.execute(clause, values).rowcount, 0))
+            return {"rowcount": sum(int(str(count)) for count in counts), "rowcounts": counts}
+
+        return effect(database, connection, ctx, once, change, author=True)
 
     return await ctx.resources.get(Databases).run(where, work)
 
 
 @connector.action(idempotent=True)
 async def query(
-    ctx: Context[Any],
+    ctx: Context[SqlCredential | None],
     sql: Statement,
     params: Params = None,
     url: Url = None,
@@ -120,7 +167,7 @@ async def query(
 
     databases = ctx.resources.get(Databases)
 
-    def read(database: Database, connection: Connection) -> Iterator[list[dict[str, JsonValue]]]:
+    def read(database: Database, connection: Connection) -> Generator[list[dict[str, JsonValue]], None, None]:
         clause, values = bound(database, connection, sql, params or {})
         with read_only(connection), fetching(connection):
             # A driver of a server would otherwise fetch all rows before it gives the first.
@@ -140,15 +187,18 @@ async def query(
     )
 
 
-def _effect(
+def effect(
     database: Database,
     connection: Connection,
     ctx: Context[Any],
     once: bool,
     work: Callable[[], dict[str, JsonValue]],
+    *,
+    author: bool = False,
 ) -> dict[str, JsonValue]:
+    """Do the work in a transaction, and once where that is wanted. `author`: it is statements of an author's."""
     with database.writing:
         if once:
-            return exactly_once(database, connection, ctx.idempotency_key, work)
+            return exactly_once(database, connection, ctx.idempotency_key, work, author=author)
         with connection.begin():
             return work()

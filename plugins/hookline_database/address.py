@@ -6,14 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from hookline.api import Context, PollContext, StepError
+from hookline.api import Context, PollContext, StepError, VerifyContext
 
 #: The driver that is meant where a URL names none.
 _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
+    "mysql": "mysql+asyncmy",
+    "mariadb": "mariadb+asyncmy",
     "oracle": "oracle+oracledb",
 }
 
@@ -34,7 +34,7 @@ class SqlCredential(BaseModel):
         return self
 
 
-def address(ctx: Context[Any] | PollContext[Any], text: str | None) -> URL:
+def address(ctx: Context[Any] | PollContext[Any] | VerifyContext[Any], text: str | None) -> URL:
     """The URL of a step's database. Raises StepError (`sql.url`) where it can't or mustn't be used."""
     credential: SqlCredential | None = ctx.credential
     if credential is not None and credential.url is not None:
@@ -73,7 +73,10 @@ def _read(text: str) -> URL:
     try:
         return make_url(text)
     except (ArgumentError, ValueError):
-        raise _wrong("the URL can't be read; right are sqlite:///file.db and postgresql://user@host/database") from None
+        raise _wrong(
+            "the URL can't be read; right are sqlite:///file.db, postgresql://user@host/database and "
+            "mysql://user@host/database"
+        ) from None
 
 
 def _wrong(message: str) -> StepError:

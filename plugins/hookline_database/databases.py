@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hookline.api import StepError
 from hookline_database.failures import translated
+from hookline_database.mysql import at_connect, is_mysql, one_at_a_time
 from hookline_database.values import to_json_text
 
 R = TypeVar("R")
@@ -29,7 +30,12 @@ _LOCK_WAIT: Final = 10.0
 """Seconds that SQLite waits for another writer."""
 
 #: Where a driver's import and its distribution have different names, or it comes with an extra of ours.
-_DISTRIBUTIONS: Final = {"asyncpg": "hookline[postgres]", "MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
+_DISTRIBUTIONS: Final = {
+    "asyncpg": "hookline[postgres]",
+    "asyncmy": "hookline[mysql]",
+    "MySQLdb": "mysqlclient",
+    "psycopg2": "psycopg2-binary",
+}
 
 
 class Databases:
@@ -126,10 +132,14 @@ def _engine(url: URL) -> Engine | AsyncEngine:
         "json_serializer": to_json_text,
     }
     try:
+        if url.get_driver_name() == "asyncmy":
+            options["connect_args"] = {"async_creator_fn": one_at_a_time}
         if url.get_dialect().is_async:
-            return create_async_engine(url, **options)
+            served = create_async_engine(url, **options)
+            _prepare(served.sync_engine)
+            return served
         if url.get_backend_name() != "sqlite":
-            return create_engine(url, **options)
+            return _prepare(create_engine(url, **options))
         engine = create_engine(url, connect_args={"timeout": _LOCK_WAIT}, **{**options, "pool_pre_ping": False})
     except NoSuchModuleError:
         raise StepError(
@@ -142,6 +152,12 @@ def _engine(url: URL) -> Engine | AsyncEngine:
             f"{url.drivername} needs a driver that isn't installed: pip install '{name}'", code="sql.driver"
         ) from error
     event.listen(engine, "connect", _guard)
+    return engine
+
+
+def _prepare(engine: Engine) -> Engine:
+    if is_mysql(engine.dialect):
+        event.listen(engine, "connect", at_connect)
     return engine
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hookline.api import StepError
@@ -30,8 +30,15 @@ _PASSING_SQLITE: Final = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-#: MySQL and MariaDB: lock wait, deadlock, too many connections, server gone or not there.
-_PASSING_MYSQL: Final = frozenset({1040, 1205, 1213, 2002, 2003, 2006, 2013})
+#: MySQL and MariaDB: a row that was changed meanwhile, too many connections, a disk that is full, a server that stops,
+#: lock wait, deadlock, a user's limit, a connection that was killed, a server that is gone or not there.
+_PASSING_MYSQL: Final = frozenset(
+    {1020, 1021, 1040, 1053, 1114, 1203, 1205, 1213, 1226, 1927, 2002, 2003, 2006, 2013, 4031}
+)
+#: The same: null, a duplicate, no default, a foreign key, a check; drivers class some otherwise.
+_INTEGRITY_MYSQL: Final = frozenset({1048, 1062, 1364, 1451, 1452, 1557, 1761, 3819, 4025})
+DUPLICATE: Final = 1062
+"""MySQL's and MariaDB's number for a key that is there already."""
 _CLASS_PREFIX = re.compile(r"^<class '[^']*'>: ")
 _LONGEST: Final = 500
 
@@ -69,27 +76,35 @@ def kind(error: SQLAlchemyError) -> str:
     if not isinstance(error, DBAPIError):
         return "error"
     cause = error.orig
-    state = getattr(cause, "sqlstate", None)
+    # MySQL's numbers say more than its states, of which most are the general one.
+    of_mysql = mysql_number(error)
+    state = getattr(cause, "sqlstate", None) if of_mysql is None else None
     if isinstance(state, str):
         if state.startswith("23"):
             return "integrity"
         return "unavailable" if state.startswith(_PASSING) or error.connection_invalidated else "error"
-    if isinstance(error, IntegrityError):
+    if isinstance(error, IntegrityError) or of_mysql in _INTEGRITY_MYSQL:
         return "integrity"
-    if error.connection_invalidated:
+    if error.connection_invalidated or of_mysql in _PASSING_MYSQL:
         return "unavailable"
     number = getattr(cause, "sqlite_errorcode", None)
     if isinstance(number, int):
         return "unavailable" if number & 0xFF in _PASSING_SQLITE else "error"
-    first = cause.args[0] if cause is not None and cause.args else None
-    if isinstance(first, int):
-        return "unavailable" if first in _PASSING_MYSQL else "error"
+    if of_mysql is not None:
+        return "error"
     return "unavailable" if isinstance(error, OperationalError | InterfaceError) else "error"
+
+
+def mysql_number(error: SQLAlchemyError) -> int | None:
+    """The number that MySQL, or MariaDB, gives its errors."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    first = cause.args[0] if cause is not None and cause.args else None
+    return first if isinstance(first, int) else None
 
 
 def said(error: SQLAlchemyError, url: URL) -> str:
     """What the database said, in a line: not the statement and its values, which SQLAlchemy would add."""
-    text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    text = str(error.orig) if isinstance(error, StatementError) and error.orig is not None else str(error)
     text = " ".join(_CLASS_PREFIX.sub("", text).split())
     if url.password:
         text = text.replace(str(url.password), "***")

@@ -5,13 +5,15 @@ from typing import Annotated, Any
 from pydantic import Field
 from sqlalchemy import Column, Connection, Table, func, select
 
-from hookline.api import Identity, Item, JsonValue, PollContext, Polled, StepError, encode_json, items_above
+from hookline.api import Duration, Identity, Item, JsonValue, PollContext, Polled, encode_json
 from hookline_database.actions import connector
 from hookline_database.address import address
 from hookline_database.databases import Database, Databases
+from hookline_database.mysql import time_of_day, timestamp
 from hookline_database.reading import read_only
+from hookline_database.seen_rows import KNOWN, Seen
 from hookline_database.tables import column_of, table
-from hookline_database.values import Unfit, for_column, to_json
+from hookline_database.values import is_mysqls, to_json
 
 
 @connector.poll(every="1m", name="rows")
@@ -30,26 +32,36 @@ async def new_rows(
         Field(description="The database, as in sqlite:///books.db or postgresql://user@host/db; or the credential's."),
     ] = None,
     existing: Annotated[bool, Field(description="Whether rows that are there at the first look are new.")] = False,
+    overlap: Annotated[
+        Annotated[int, Field(ge=0)] | Duration | None,
+        Field(
+            description="How far behind the greatest value rows may still come, as those do whose transaction takes "
+            "longer than others that began later: a number such as 1000 for ids, a duration such as 5m for times. By "
+            "default 1000 and 5m."
+        ),
+    ] = None,
     max_rows: Annotated[
         int, Field(ge=1, le=1000, description="How many rows are read at once; the rest follows.")
     ] = 500,
 ) -> Polled:
     """Starts an execution for each new row of a table.
 
-    The message's body is the row, by column, as `sql.query` gives it. Rows are told apart by the primary key, and by
-    the whole row where there is none. What is committed later than a row with a greater value is not seen: an id that
-    is given out before a long transaction ends, for one; a column with the time of the commit has no such gap.
+    The message's body is the row, by column, as `sql.query` gives it. Rows are told apart by the primary key and the
+    value of `column`, and by the whole row where there is no primary key. Databases give ids and times to transactions
+    before they commit: a row that comes with a value that is smaller than the greatest, and by no more than `overlap`,
+    is found all the same. What comes further behind is not seen. Of the rows in between the last 20,000 are known;
+    where there are more, the overlap is as much shorter.
     """
     where = address(ctx, url)
 
     def work(database: Database, connection: Connection) -> Polled:
         target, grows = _target(database, connection, table, column)
-        known = cursor
+        seen = Seen.read(cursor, grows, overlap)
         with read_only(connection):
-            if known is None and not existing:
-                known = _newest(connection, target, grows)
-                return Polled((), known)
-            return _above(connection, target, grows, known, max_rows)
+            if cursor is None and not existing:
+                _know(connection, target, grows, seen)
+                return Polled((), seen.cursor())
+            return _new(connection, target, grows, seen, max_rows)
 
     return await ctx.resources.get(Databases).run(where, work)
 
@@ -63,37 +75,50 @@ def _target(database: Database, connection: Connection, name: str, column: str) 
     return target, column_of(target, column)
 
 
-def _newest(connection: Connection, target: Table, grows: Column[Any]) -> dict[str, JsonValue]:
-    """The cursor behind all rows there are."""
+def _know(connection: Connection, target: Table, grows: Column[Any], seen: Seen) -> None:
+    """Take the rows that are there for known."""
     greatest = connection.scalar(select(func.max(grows)))
     if greatest is None:
-        return {"mark": None, "ids": []}
-    rows = connection.execute(select(target).where(grows == greatest)).mappings()
-    return {"mark": to_json(greatest), "ids": sorted(_id(target, grows, _row(row)) for row in rows)}
+        return
+    query = select(target).order_by(grows.desc()).limit(KNOWN + 1)
+    lowest = seen.below(greatest)
+    rows = connection.execute(query.where(grows >= lowest)).mappings()
+    for row in reversed(rows.all()):
+        seen.add(row[grows.name], _id(target, grows, _row(target, row)))
 
 
-def _above(connection: Connection, target: Table, grows: Column[Any], cursor: Any, limit: int) -> Polled:
-    mark, passed = (None, 0) if cursor is None else (cursor["mark"], len(cursor["ids"]))
+def _new(connection: Connection, target: Table, grows: Column[Any], seen: Seen, limit: int) -> Polled:
     query = select(target).where(grows.is_not(None)).order_by(grows, *_keys(target, grows))
-    if mark is not None:
-        try:
-            query = query.where(grows >= for_column(mark, grows.type))
-        except Unfit as error:
-            raise StepError(
-                f"column {grows.name!r} ({grows.type}) has changed its type: {error}", code="sql.value"
-            ) from None
-    found = [_row(row) for row in connection.execute(query.limit(limit + passed + 1)).mappings()]
-    return items_above(
-        found,
-        cursor,
-        lambda row: row[grows.name],
-        lambda row: Item(_id(target, grows, row), row),
-        limit=limit,
-    )
+    lowest = seen.lowest()
+    if lowest is not None:
+        query = query.where(grows >= lowest)
+    items: list[Item] = []
+    more = False
+    # So many are read that there are new ones among them, if there are any.
+    for row in connection.execute(query.limit(limit + len(seen) + 1)).mappings():
+        body = _row(target, row)
+        made = Item(_id(target, grows, body), body)
+        if made.id in seen:
+            continue
+        if len(items) == limit:
+            more = True
+            break
+        seen.add(row[grows.name], made.id)
+        items.append(made)
+    return Polled(items, seen.cursor(), more)
 
 
-def _row(row: Any) -> dict[str, JsonValue]:
-    return {str(name): to_json(value) for name, value in row.items()}
+def _row(target: Table, row: Any) -> dict[str, JsonValue]:
+    return {str(name): _value(target.c[name].type, value) for name, value in row.items()}
+
+
+def _value(kind: Any, value: Any) -> JsonValue:
+    if is_mysqls(kind, "TIMESTAMP"):
+        return timestamp(value)
+    if is_mysqls(kind, "TIME"):
+        return time_of_day(value)
+    made: JsonValue = to_json(value)
+    return made
 
 
 def _keys(target: Table, grows: Column[Any]) -> list[Column[Any]]:

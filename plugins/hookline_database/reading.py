@@ -3,11 +3,16 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError
 
 from hookline.api import StepError
+from hookline_database.failures import mysql_number
+from hookline_database.mysql import is_mysql
+
+_READ_ONLY_MYSQL: Final = 1792
 
 
 @contextmanager
@@ -20,6 +25,8 @@ def read_only(connection: Connection) -> Iterator[None]:
     options = {"postgresql_readonly": True} if connection.dialect.name == "postgresql" else {}
     connection.execution_options(**options)
     with connection.begin() as transaction:
+        if is_mysql(connection.dialect):
+            connection.exec_driver_sql("START TRANSACTION READ ONLY")
         if sqlite:
             connection.exec_driver_sql("PRAGMA query_only = ON")
         try:
@@ -54,6 +61,8 @@ def fetching(connection: Connection) -> Iterator[None]:
 def _refused_to_write(error: DBAPIError) -> bool:
     cause = error.orig
     number = getattr(cause, "sqlite_errorcode", None)
-    return getattr(cause, "sqlstate", None) == "25006" or (
-        isinstance(number, int) and number & 0xFF == sqlite3.SQLITE_READONLY
+    return (
+        getattr(cause, "sqlstate", None) == "25006"
+        or mysql_number(error) == _READ_ONLY_MYSQL
+        or (isinstance(number, int) and number & 0xFF == sqlite3.SQLITE_READONLY)
     )

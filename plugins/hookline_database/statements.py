@@ -1,7 +1,7 @@
 """Authors' own statements: their parameters are bound, never written into the text."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final
@@ -12,6 +12,7 @@ from sqlalchemy.util import await_only
 
 from hookline.api import JsonValue, StepError
 from hookline_database.databases import Database
+from hookline_database.mysql import is_mysql, parameter, readers
 from hookline_database.values import Unfit, for_parameter, to_json, to_json_text, to_sqlite
 
 _REMEMBERED: Final = 256
@@ -23,7 +24,7 @@ def bound(
     database: Database, connection: Connection, sql: str, params: Mapping[str, JsonValue]
 ) -> tuple[TextClause, dict[str, Any]]:
     """The statement, and the values of its parameters `:name`. Raises StepError (`sql.params`, `sql.value`)."""
-    needed = list(text(sql).compile(dialect=connection.dialect).params)
+    needed = names(connection, sql)
     _check_names(needed, params)
     single, lists = sql, set()
     for name in needed:
@@ -34,47 +35,60 @@ def bound(
             sql = after_in.sub(f"IN :{name}", sql)
             single = after_in.sub(f"IN (:{name})", single)
     kinds = _kinds(database, connection, single, needed)
-    sqlite = connection.dialect.name == "sqlite"
+    plain = _PLAIN.get(connection.dialect.name, _as_it_is)
     values: dict[str, Any] = {}
     for name in needed:
         try:
-            values[name] = _value(params[name], kinds.get(name), sqlite, in_list=name in lists)
+            values[name] = _value(params[name], kinds.get(name), plain, in_list=name in lists)
         except Unfit as error:
             raise StepError(f"parameter {name!r} ({kinds.get(name, 'value')}): {error}", code="sql.value") from None
     return _untyped(sql, needed, lists), values
 
 
-def _untyped(sql: str, names: list[str], lists: Collection[str] = ()) -> TextClause:
+def names(connection: Connection, sql: str) -> list[str]:
+    """The names of a statement's parameters."""
+    return list(text(sql).compile(dialect=connection.dialect).params)
+
+
+def _untyped(sql: str, needed: list[str], lists: Collection[str] = ()) -> TextClause:
     """The statement, whose parameters have no type: the server knows better what each stands for."""
-    return text(sql).bindparams(*(bindparam(name, type_=NullType(), expanding=name in lists) for name in names))
+    return text(sql).bindparams(*(bindparam(name, type_=NullType(), expanding=name in lists) for name in needed))
 
 
 def rows(result: CursorResult[Any], limit: int) -> list[dict[str, JsonValue]]:
     """The rows of a result. Raises StepError: `sql.rows` above the limit, `sql.columns` where two have one name."""
-    names = _names(result)
+    columns, read = _columns(result), _reader(result)
     found = result.fetchmany(limit + 1)
     if len(found) > limit:
         raise _too_many(limit)
-    return [{name: to_json(value) for name, value in zip(names, row, strict=True)} for row in found]
+    return [dict(zip(columns, read(row), strict=True)) for row in found]
 
 
 def pages(result: CursorResult[Any], limit: int | None) -> Iterator[list[dict[str, JsonValue]]]:
     """The same, some rows at a time; with no limit, any number of them."""
-    names = _names(result)
+    columns, read = _columns(result), _reader(result)
     given = 0
     while found := result.fetchmany(_PAGE):
         given += len(found)
         if limit is not None and given > limit:
             raise _too_many(limit)
-        yield [{name: to_json(value) for name, value in zip(names, row, strict=True)} for row in found]
+        yield [dict(zip(columns, read(row), strict=True)) for row in found]
 
 
-def _names(result: CursorResult[Any]) -> list[str]:
-    names = list(result.keys())
-    twice = sorted({name for name in names if names.count(name) > 1})
+def _reader(result: CursorResult[Any]) -> Callable[[Sequence[Any]], list[JsonValue]]:
+    """What makes JSON values of a row."""
+    if not is_mysql(result.dialect):
+        return lambda row: [to_json(value) for value in row]
+    each = readers(result)
+    return lambda row: [read(value) for read, value in zip(each, row, strict=True)]
+
+
+def _columns(result: CursorResult[Any]) -> list[str]:
+    columns = list(result.keys())
+    twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise StepError(f"two columns are named {twice[0]!r}; tell them apart with AS", code="sql.columns")
-    return names
+    return columns
 
 
 def _too_many(limit: int) -> StepError:
@@ -94,28 +108,38 @@ def _check_names(needed: list[str], params: Mapping[str, JsonValue]) -> None:
         raise StepError(f"the statement has no parameter :{extra[0]}", code="sql.params")
 
 
-def _value(value: JsonValue, kind: str | None, sqlite: bool, *, in_list: bool) -> Any:
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _for_sqlite(value: Any) -> Any:
+    return to_sqlite(value) if isinstance(value, Decimal) else value
+
+
+#: By dialect what becomes of a parameter of which no type is known.
+_PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {"sqlite": _for_sqlite, "mysql": parameter, "mariadb": parameter}
+
+
+def _value(value: JsonValue, kind: str | None, plain: Callable[[Any], Any], *, in_list: bool) -> Any:
     if in_list and isinstance(value, list):
-        return [_value(item, kind, sqlite, in_list=False) for item in value]
+        return [_value(item, kind, plain, in_list=False) for item in value]
     if kind is not None:
         return for_parameter(value, kind)
     if isinstance(value, list):
         raise Unfit("a list can stand after IN, as in `id IN :ids`, and nowhere else here")
-    if sqlite and isinstance(value, Decimal):
-        return to_sqlite(value)
-    return to_json_text(value) if isinstance(value, dict) else value
+    return to_json_text(value) if isinstance(value, dict) else plain(value)
 
 
-def _kinds(database: Database, connection: Connection, sql: str, names: list[str]) -> dict[str, str]:
+def _kinds(database: Database, connection: Connection, sql: str, needed: list[str]) -> dict[str, str]:
     """What PostgreSQL takes each parameter for. asyncpg wants values of just these types, and JSON has few."""
-    if connection.dialect.driver != "asyncpg" or not names:
+    if connection.dialect.driver != "asyncpg" or not needed:
         return {}
     # An extra, installed where there is a connection; it has no type hints.
     from asyncpg import PostgresError  # type: ignore[import-untyped]
 
     kinds = database.types.get(sql)
     if kinds is None:
-        compiled = _untyped(sql, names).compile(dialect=connection.dialect)
+        compiled = _untyped(sql, needed).compile(dialect=connection.dialect)
         driver: Any = connection.connection.driver_connection
         try:
             prepared = await_only(driver.prepare(str(compiled)))

@@ -1,8 +1,9 @@
-"""The rows of a query, some at a time: from a thread, or a driver of the loop's own, to whoever goes through them."""
+"""Rows some at a time, between the loop and where a connection is used: a thread, or a greenlet of the loop's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final, TypeAlias
+from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import CancelledError
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
@@ -10,9 +11,12 @@ from sqlalchemy.util import await_only
 
 from hookline.api import JsonValue
 from hookline_database.databases import Database, Databases
+from hookline_database.mysql import is_mysql
 
 Row: TypeAlias = dict[str, JsonValue]
 
+#: Items of a step that are taken at once.
+_TAKEN: Final = 500
 #: Pages that may be ahead of whoever takes them.
 _AHEAD: Final = 2
 
@@ -57,14 +61,23 @@ class _Pages:
 
 
 async def streamed(
-    databases: Databases, url: URL, read: Callable[[Database, Connection], Iterator[list[Row]]]
+    databases: Databases, url: URL, read: Callable[[Database, Connection], Generator[list[Row], None, None]]
 ) -> AsyncIterator[Row]:
     """The rows of the pages that `read` gives, which has the connection until it is at its end. Raises StepError."""
     pages = _Pages()
 
     def work(database: Database, connection: Connection) -> None:
-        for page in read(database, connection):
-            pages.give(connection, page)
+        some = read(database, connection)
+        try:
+            for page in some:
+                pages.give(connection, page)
+        except _Over:
+            if is_mysql(connection.dialect):
+                # It would send all rows that are left before it heard of anything else.
+                connection.invalidate()
+            raise
+        finally:
+            some.close()
 
     async def run() -> None:
         try:
@@ -83,3 +96,56 @@ async def streamed(
     finally:
         pages.end()
         await asyncio.wait((reading,))
+
+
+class Incoming:
+    """The items of a step, on their way to a connection."""
+
+    def __init__(self, items: AsyncIterator[Any]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._items = items
+        self._over = False
+        self._taking: asyncio.Task[Any] | None = None
+        self._first: list[Any] | None = None
+
+    async def any(self) -> bool:
+        """Whether there is an item; to be asked before the first page is taken."""
+        self._first = await self._take()
+        return bool(self._first)
+
+    def page(self, connection: Connection) -> list[Any]:
+        """The next of them, none where there are no more. Called where the connection is used."""
+        if self._first is not None:
+            page, self._first = self._first, None
+            return page
+        if connection.dialect.is_async:
+            return await_only(self._take())
+        try:
+            return asyncio.run_coroutine_threadsafe(self._take_aside(), self._loop).result()
+        except CancelledError:
+            raise _Over from None
+
+    async def _take(self) -> list[Any]:
+        page: list[Any] = []
+        async for item in self._items:
+            page.append(item)
+            if len(page) == _TAKEN:
+                break
+        return page
+
+    async def _take_aside(self) -> list[Any]:
+        """The same, for a thread, which isn't cancelled with the step that it works for."""
+        if self._over:
+            raise _Over
+        self._taking = asyncio.current_task()
+        try:
+            return await self._take()
+        finally:
+            self._taking = None
+
+    async def end(self) -> None:
+        """Nobody waits for what is done with them any more: whoever asks for more hears of it, and undoes it."""
+        self._over = True
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.wait((self._taking,))

@@ -1,16 +1,16 @@
-"""Inserting rows into a table as the database has it: its columns are looked up, not declared."""
+"""Tables as the database has them: their columns are looked up, not declared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Inspector, MetaData, Table, inspect, types
+from sqlalchemy import Column, Connection, Inspector, MetaData, Table, inspect, text, types
 from sqlalchemy.exc import NoSuchTableError
 
 from hookline.api import JsonValue, StepError
 from hookline_database.databases import Database
-from hookline_database.values import Digits, Unfit, for_column, to_json
+from hookline_database.mysql import is_mysql
+from hookline_database.values import Digits, Unfit, for_column
 
 _REMEMBERED: Final = 256
 
@@ -31,6 +31,8 @@ def table(database: Database, connection: Connection, name: str) -> Table:
                 resolve_fks=False,
                 listeners=[("column_reflect", _adapt)],
             )
+            if is_mysql(connection.dialect):
+                _find_json(connection, found)
         except NoSuchTableError:
             there = inspect(connection).get_table_names(schema=schema or None)
             raise StepError(f"there is no table {name!r}{_near(short, there)}", code="sql.table") from None
@@ -48,16 +50,24 @@ def _adapt(inspector: Inspector, _table: Table, column: Any) -> None:
         column["type"] = Digits()
 
 
-def converted(
-    database: Database, connection: Connection, name: str, rows: Sequence[Mapping[str, JsonValue]]
-) -> tuple[Table, list[dict[str, Any]]]:
-    """The table and the rows as it takes them. Raises StepError (`sql.column`, `sql.value`), naming row and column."""
+def table_for(database: Database, connection: Connection, name: str, rows: Iterable[Mapping[str, JsonValue]]) -> Table:
+    """The table, looked up anew where rows have a column that it hadn't. Raises StepError (`sql.table`)."""
     target = table(database, connection, name)
     if any(column not in target.c for row in rows for column in row):
         # It may have been altered since it was looked up.
         del database.tables[name]
         target = table(database, connection, name)
-    return target, [_converted(target, row, index if len(rows) > 1 else None) for index, row in enumerate(rows)]
+    return target
+
+
+def converted(
+    target: Table, rows: Sequence[Mapping[str, JsonValue]], *, first: int | None = None
+) -> list[dict[str, Any]]:
+    """The rows as the table takes them. Raises StepError (`sql.column`, `sql.value`), naming row and column.
+
+    `first`: the place of the first of them; None where there is one.
+    """
+    return [_converted(target, row, None if first is None else first + index) for index, row in enumerate(rows)]
 
 
 def column_of(target: Table, name: str) -> Column[Any]:
@@ -71,6 +81,9 @@ def column_of(target: Table, name: str) -> Column[Any]:
 
 def _converted(target: Table, row: Mapping[str, JsonValue], index: int | None) -> dict[str, Any]:
     where = "" if index is None else f"row {index}: "
+    if not isinstance(row, dict):
+        # The rows of a stream come as they are.
+        raise StepError(f"{where}an object is needed, with the row's columns", code="sql.value")
     made: dict[str, Any] = {}
     for name, value in row.items():
         column = target.c.get(name)
@@ -79,25 +92,31 @@ def _converted(target: Table, row: Mapping[str, JsonValue], index: int | None) -
                 f"{where}table {target.fullname!r} has no column {name!r}{_near(name, target.c.keys())}",
                 code="sql.column",
             )
-        try:
-            made[name] = for_column(value, column.type)
-        except Unfit as error:
-            raise StepError(f"{where}column {name!r} ({column.type}): {error}", code="sql.value") from None
+        made[name] = value_for(column, value, where)
     return made
 
 
-def insert(connection: Connection, target: Table, rows: Sequence[dict[str, Any]]) -> dict[str, JsonValue]:
-    """Insert rows; gives `rowcount`, and `key` where there is one row and its table has a primary key."""
-    statement = target.insert()
-    if len(rows) == 1:
-        inserted = connection.execute(statement, rows[0]).inserted_primary_key
-        if inserted is None or not len(inserted):
-            return {"rowcount": 1}
-        return {"rowcount": 1, "key": {str(name): to_json(value) for name, value in inserted._mapping.items()}}
-    # Rows that leave different columns to their defaults can't share a statement.
-    for _, alike in groupby(rows, key=list):
-        connection.execute(statement.inline(), list(alike))
-    return {"rowcount": len(rows)}
+def value_for(column: Column[Any], value: JsonValue, where: str = "") -> Any:
+    """A value as the column takes it. Raises StepError (`sql.value`)."""
+    try:
+        return for_column(value, column.type)
+    except Unfit as error:
+        raise StepError(f"{where}column {column.name!r} ({column.type}): {error}", code="sql.value") from None
+
+
+def _find_json(connection: Connection, target: Table) -> None:
+    """MariaDB's JSON is a text that has to be valid, and is told from others by that."""
+    texts = [column.name for column in target.c if isinstance(column.type, types.String)]
+    if not texts or not getattr(connection.dialect, "is_mariadb", False):
+        return
+    query = text(
+        "SELECT check_clause FROM information_schema.check_constraints "
+        "WHERE constraint_schema = coalesce(:place, database()) AND table_name = :name"
+    )
+    checks = set(connection.execute(query, {"place": target.schema, "name": target.name}).scalars())
+    for name in texts:
+        if f"json_valid(`{name}`)" in checks:
+            target.c[name].type = types.JSON(none_as_null=True)
 
 
 def _near(name: str, there: Sequence[str]) -> str:

@@ -87,6 +87,16 @@ def to_boolean(value: Any) -> bool:
     raise Unfit("true or false is needed")
 
 
+def to_flag(value: Any) -> int:
+    """A whole number that is a boolean in most tables."""
+    for convert in (to_boolean, to_integer):
+        try:
+            return int(convert(value))
+        except Unfit:
+            continue
+    raise Unfit("true or false is needed, or a whole number")
+
+
 def _moment(value: Any) -> datetime:
     if isinstance(value, str):
         try:
@@ -175,6 +185,8 @@ _BY_TYPE: Final[tuple[tuple[type[TypeEngine[Any]], Callable[[Any], Any]], ...]] 
     (types.Time, to_time),
     (types.Uuid, to_uuid),
     (types.LargeBinary, to_bytes),
+    (types.BINARY, to_bytes),
+    (types.VARBINARY, to_bytes),
     (types.String, to_text),
 )
 
@@ -215,10 +227,18 @@ def for_column(value: Any, kind: TypeEngine[Any]) -> Any:
         return [for_column(item, kind.item_type) for item in value]
     if isinstance(kind, types.DateTime) and kind.timezone:
         return to_timestamp(value)
+    if is_mysqls(kind, "TINYINT") and getattr(kind, "display_width", None) == 1:
+        # What MySQL makes of BOOLEAN.
+        return to_flag(value)
     for known, convert in _BY_TYPE:
         if isinstance(kind, known):
             return convert(value)
     return to_interval(value) if _is_interval(kind) else value
+
+
+def is_mysqls(kind: TypeEngine[Any], name: str) -> bool:
+    """Whether a type is MySQL's own of this name. Who never sees MySQL doesn't wait for its dialect to be imported."""
+    return kind.__visit_name__ == name and type(kind).__module__.startswith("sqlalchemy.dialects.mysql.")
 
 
 def _is_interval(kind: TypeEngine[Any]) -> bool:

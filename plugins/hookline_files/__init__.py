@@ -1,9 +1,19 @@
-"""Files and CSV: `file.read`, `file.write`, `csv.parse`, `csv.render`, `lookup`, and the trigger `file.new`."""
+"""Files, CSV and tables: the connectors `file`, with the trigger `file.new`, `csv` and `lookup`."""
 
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_files import csv_parse, csv_render, look_up, new, read, write  # noqa: F401 - each adds to a connector
+from hookline_files import (  # noqa: F401 - each adds what it has to a connector
+    csv_parse,
+    csv_render,
+    look,
+    look_up,
+    new,
+    read,
+    relocate,
+    remove,
+    write,
+)
 from hookline_files.connectors import csv, file, lookup
 
 

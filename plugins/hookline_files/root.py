@@ -1,6 +1,7 @@
 """The folder that files stay in, whatever path a message brings along."""
 
 import errno
+import os
 from pathlib import Path
 from typing import Any, Final
 from unicodedata import category
@@ -43,6 +44,22 @@ def inside(ctx: Context[Any] | PollContext[Any], path: str) -> Path:
     if not place.is_relative_to(root):
         raise StepError(f"{path!r} leads out of HOOKLINE_FILES through a link", code="file.path")
     return place
+
+
+def root_of(ctx: Context[Any] | PollContext[Any]) -> Path:
+    """The folder for files itself. Raises StepError where there is none."""
+    # Any name stands under it.
+    return inside(ctx, "file").parent
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable which files a folder has."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def refused(path: str, error: OSError) -> StepError:

@@ -12,7 +12,7 @@ from pydantic import Field
 from hookline.api import Context, JsonValue, StepError, encode_json, message_attachment
 from hookline_files.connectors import file as file_connector
 from hookline_files.encodings import Encoding
-from hookline_files.root import inside, refused
+from hookline_files.root import inside, refused, sync_folder
 
 _CHUNK = 1024 * 1024
 
@@ -127,7 +127,7 @@ async def _put(place: Path, chunks: AsyncIterator[bytes], key: str, *, replace: 
                     ) from None
     finally:
         draft.unlink(missing_ok=True)
-    await asyncio.to_thread(_sync_folder, place.parent)
+    await asyncio.to_thread(sync_folder, place.parent)
     return size, digest
 
 
@@ -136,12 +136,3 @@ def _digest(place: Path) -> str:
         return ""
     with place.open("rb") as there:
         return hashlib.file_digest(there, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

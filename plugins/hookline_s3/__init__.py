@@ -1,9 +1,11 @@
-"""Buckets of S3, and of what speaks like it, as blob stores."""
+"""Buckets of S3, and of what speaks like it: as blob stores, and the connector `s3` with the trigger `s3.new`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from hookline.api import hookimpl
+from hookline.api import Connector, hookimpl
 from hookline.api.storage import BlobStoreFactory
+from hookline_s3 import actions, new  # noqa: F401 - they add theirs to the connector
+from hookline_s3.connector import connector
 
 from .address import s3_blobs
 
@@ -11,3 +13,9 @@ from .address import s3_blobs
 @hookimpl
 def register_blob_stores() -> Mapping[str, BlobStoreFactory]:
     return {"s3": s3_blobs}
+
+
+@hookimpl
+def register_connectors() -> Sequence[Connector]:
+    """The connector of buckets."""
+    return [connector]

@@ -13,6 +13,7 @@ from hookline.api import StoreError
 from hookline.api.storage import BlobGone, Clock
 
 from .blob_ids import began_before, committed_before, is_id
+from .download import pieces
 from .upload import Upload
 
 READ: Final = 1024 * 1024
@@ -51,31 +52,12 @@ class BucketBlobs:
             yield bytes(held)
 
     async def _pieces(self, blob_id: str, size: int) -> AsyncIterator[memoryview]:
-        """What is in an object. A server may cut off whoever reads slowly: then the rest is asked for."""
-        at, whole, cut_at = 0, -1, -1
-        while at != whole:
-            with failing(f"blob {blob_id} can't be read"):
-                try:
-                    found = await obstore.get_async(
-                        self._bucket, blob_id, options={"range": {"offset": at}} if at else {}
-                    )
-                except FileNotFoundError:
-                    raise BlobGone(blob_id) from None
-                whole = found.meta["size"]
-                pieces = aiter(found.stream(min_chunk_size=size))
-            while True:
-                try:
-                    piece = await anext(pieces, None)
-                except (BaseError, OSError) as error:
-                    if at == cut_at:  # and nothing has come since
-                        raise _failed(f"blob {blob_id} can't be read", error) from error
-                    cut_at = at
-                    break
-                if piece is None:
-                    break
-                view = memoryview(piece)
-                at += len(view)
-                yield view
+        with failing(f"blob {blob_id} can't be read"):
+            try:
+                async for piece in pieces(self._bucket, blob_id, size):
+                    yield piece
+            except FileNotFoundError:
+                raise BlobGone(blob_id) from None
 
     async def delete(self, blob_id: str) -> None:
         if is_id(blob_id):

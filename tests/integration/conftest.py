@@ -1,17 +1,22 @@
 """What several modules of these tests need."""
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from hookline.runtime.http_client import PooledClient
+from tests.acceptance.server_process import eventually
 from tests.integration.authorization_server import AuthorizationService
 from tests.integration.engine_harness import Harness
 from tests.integration.http_servers import HERE, Handler, Serve, StoppedClock
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -52,3 +57,27 @@ def service(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[Autho
     made = AuthorizationService(harness.clock.now)
     with made.running():
         yield made
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an S3 server."""
+    port = free_port()
+    with (tmp_path_factory.mktemp("s3") / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert process.poll() is None
+        try:
+            with urlopen(f"{url}/moto-api/", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    try:
+        eventually("the S3 server answers", answers, 60)
+        yield url
+    finally:
+        process.kill()
+        process.wait()

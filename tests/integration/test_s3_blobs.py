@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import subprocess
 import sys
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from urllib.request import Request, urlopen
 
@@ -20,32 +19,13 @@ from hookline_s3 import address
 from hookline_s3.address import s3_blobs
 from hookline_s3.blob_ids import LONGEST, new_id
 from hookline_s3.upload import PART
-from tests.acceptance.server_process import eventually
 from tests.ports import free_port
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def server(s3_server: str) -> str:
     """The URL of an S3 server."""
-    port = free_port()
-    with (tmp_path_factory.mktemp("s3") / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        assert process.poll() is None
-        try:
-            with urlopen(f"{url}/moto-api/", timeout=5):
-                return True
-        except OSError:
-            return False
-
-    try:
-        eventually("the S3 server answers", answers, 60)
-        yield url
-    finally:
-        process.kill()
-        process.wait()
+    return s3_server
 
 
 @pytest.fixture

@@ -107,6 +107,11 @@ class TestFile(ConnectorContract):
     calls: ClassVar[dict[str, Any]] = {
         "file.write": {"path": "orders/1.json", "content": {"id": 1}},
         "file.read": {"path": "orders.json", "format": "json"},
+        "file.list": {},
+        "file.exists": {"path": "orders.json"},
+        "file.copy": {"path": "orders.json", "to": "copies/orders.json"},
+        "file.move": {"path": "orders/1.json", "to": "done/1.json"},
+        "file.delete": {"path": "done/1.json"},
         "file.new": {"folder": "", "existing": True},
     }
     level = "gold"

@@ -174,12 +174,14 @@ class Harness:
         returned = action.run(**arguments)
         if hasattr(returned, "__aiter__"):
             return Ran([to_json(item) async for item in returned])
-        returned = await returned
-        if (wrong := broken(action.returns, returned)) is not None:
+        result: Any = await returned
+        if (wrong := broken(action.returns, result)) is not None:
             raise TypeError(f"{name} doesn't give what it says: {wrong}")
-        if hasattr(returned, "__aiter__"):
-            return Ran([to_json(item) async for item in returned])
-        given = normal(returned)
+        if hasattr(result, "__aiter__"):
+            return Ran([to_json(item) async for item in result])
+        if isinstance(result, Reply) and hasattr(result.body, "__aiter__"):
+            result = replace(result, body=[item async for item in result.body])
+        given = normal(result)
         if not isinstance(given, Reply):
             return Ran(signal=given)
         kept = message.attachments if given.attachments is None else given.attachments

@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from hookline.api import Context, Message, StepError
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import to_json
 from hookline_database import register_connectors
+from tests.services import need_server
 
+MARIADB = os.environ.get("HOOKLINE_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test")
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
+
+SERIAL = {"sqlite": "INTEGER", "postgresql": "BIGSERIAL", "mysql": "BIGINT AUTO_INCREMENT"}
+"""By dialect, a column that counts up by itself."""
 
 
 class Room:
@@ -29,9 +34,17 @@ class Room:
         (self.connector,) = register_connectors()
 
     async def __call__(
-        self, use: str, *, key: str | None = None, credential: BaseModel | None = None, **settings: Any
+        self,
+        use: str,
+        *,
+        key: str | None = None,
+        credential: BaseModel | None = None,
+        with_: dict[str, Any] | None = None,
+        **settings: Any,
     ) -> Any:
+        """`with_`: settings that are named as a parameter here is."""
         action = self.connector.actions[f"sql.{use}"]
+        settings.update(with_ or {})
         if credential is None or "url" in settings:
             settings = {"url": self.url, **settings}
         read = action.settings.model_validate(settings)
@@ -48,10 +61,48 @@ class Room:
             returned = [row async for row in returned]
         return to_json(returned, exact=self.exact)
 
+    @property
+    def dialect(self) -> str:
+        """`sqlite`, `postgresql` or `mysql`."""
+        return make_url(self.url).get_backend_name()
+
+    def another(self) -> "Room":
+        """Another engine's, of the same database."""
+        return Room(self.url)
+
     async def error(self, use: str, **settings: Any) -> StepError:
         with pytest.raises(StepError) as caught:
             await self(use, **settings)
         return caught.value
+
+
+@asynccontextmanager
+async def mariadb_database() -> AsyncIterator[str]:
+    """The URL of a database and a user of their own."""
+    asyncmy = pytest.importorskip("asyncmy")
+    server = make_url(MARIADB)
+    need_server("MariaDB", server.port or 3306, server.host or "127.0.0.1")
+    connection = await asyncmy.connect(
+        host=server.host,
+        port=server.port or 3306,
+        user=server.username,
+        password=server.password or "",
+        autocommit=True,
+    )
+    name = f"steps_{uuid.uuid4().hex}"
+    user = f"user_{uuid.uuid4().hex[:8]}"
+    async with connection.cursor() as cursor:
+        await cursor.execute(f"CREATE DATABASE {name}")
+        await cursor.execute(f"CREATE USER {user}@'%'")
+        await cursor.execute(f"CREATE USER {user}@localhost")
+        await cursor.execute(f"GRANT ALL ON {name}.* TO {user}@'%'")
+        await cursor.execute(f"GRANT ALL ON {name}.* TO {user}@localhost")
+        try:
+            yield server.set(username=user, database=name).render_as_string(hide_password=False)
+        finally:
+            await cursor.execute(f"DROP DATABASE {name}")
+            await cursor.execute(f"DROP USER {user}@'%', {user}@localhost")
+    await connection.ensure_closed()
 
 
 @asynccontextmanager
@@ -81,3 +132,8 @@ async def count(room: Room, table: str = "invoices") -> int:
     ((row),) = await room("query", sql=f"SELECT count(*) AS n FROM {table}")
     number: int = row["n"]
     return number
+
+
+def mysql_url(room: Room) -> URL:
+    """A room's URL with the driver that is meant."""
+    return make_url(room.url).set(drivername="mysql+asyncmy")

@@ -90,7 +90,7 @@ async def test_a_url_that_names_no_database_is_an_error(url: str) -> None:
 
 async def test_a_missing_driver_is_named_with_the_command_that_installs_it() -> None:
     for url, command in (
-        ("mysql://h/db", "pip install 'pymysql'"),
+        ("mysql+pymysql://h/db", "pip install 'pymysql'"),
         ("mysql+mysqldb://h/db", "pip install 'mysqlclient'"),
     ):
         error = await Room(url).error("query", sql="SELECT 1")

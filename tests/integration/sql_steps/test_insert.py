@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.sql_steps.sql_room import Room, count
+from tests.integration.sql_steps.sql_room import SERIAL, Room, count
 
 
 async def test_a_row_is_inserted_and_read_again(books: Room) -> None:
@@ -17,7 +17,7 @@ async def test_a_row_is_inserted_and_read_again(books: Room) -> None:
             "amount": "1234567890.12345",
             "due": "2026-01-31",
             "paid_at": "2026-01-31T09:00:00+01:00",
-            "lines": "3",
+            "pieces": "3",
             "settled": True,
         },
     )
@@ -25,12 +25,12 @@ async def test_a_row_is_inserted_and_read_again(books: Room) -> None:
     (row,) = await books("query", sql="SELECT * FROM invoices")
     assert row["reference"] == "4711"
     assert row["amount"] == 1234567890.12345
-    assert (row["due"], row["lines"], bool(row["settled"])) == ("2026-01-31", 3, True)
+    assert (row["due"], row["pieces"], bool(row["settled"])) == ("2026-01-31", 3, True)
     assert row["paid_at"].replace(" ", "T").startswith("2026-01-31T08:00:00")
 
 
 async def test_rows_are_inserted_all_or_none(books: Room) -> None:
-    many = [{"reference": str(number), "lines": number} for number in range(1000)]
+    many = [{"reference": str(number), "pieces": number} for number in range(1000)]
     assert await books("insert", table="invoices", rows=many) == {"rowcount": 1000}
     assert await count(books) == 1000
     error = await books.error("insert", table="invoices", rows=[{"reference": "new"}, {"reference": "7"}])
@@ -40,13 +40,13 @@ async def test_rows_are_inserted_all_or_none(books: Room) -> None:
 
 async def test_rows_may_leave_different_columns_out(books: Room) -> None:
     await books(
-        "insert", table="invoices", rows=[{"reference": "a", "lines": 1}, {"reference": "b"}, {"reference": "c"}]
+        "insert", table="invoices", rows=[{"reference": "a", "pieces": 1}, {"reference": "b"}, {"reference": "c"}]
     )
-    found = await books("query", sql="SELECT reference, lines FROM invoices ORDER BY reference")
+    found = await books("query", sql="SELECT reference, pieces FROM invoices ORDER BY reference")
     assert found == [
-        {"reference": "a", "lines": 1},
-        {"reference": "b", "lines": None},
-        {"reference": "c", "lines": None},
+        {"reference": "a", "pieces": 1},
+        {"reference": "b", "pieces": None},
+        {"reference": "c", "pieces": None},
     ]
 
 
@@ -59,8 +59,7 @@ async def test_no_rows_are_no_work(books: Room) -> None:
 
 
 async def test_a_made_key_is_in_the_result(room: Room) -> None:
-    serial = "INTEGER PRIMARY KEY" if room.url.startswith("sqlite") else "BIGSERIAL PRIMARY KEY"
-    await room("execute", sql=f"CREATE TABLE orders (id {serial}, text TEXT)")
+    await room("execute", sql=f"CREATE TABLE orders (id {SERIAL[room.dialect]} PRIMARY KEY, text TEXT)")
     assert await room("insert", table="orders", row={"text": "a"}) == {"rowcount": 1, "key": {"id": 1}}
     key = uuid.uuid4().hex
     first = await room("insert", table="orders", row={"text": "b"}, key=key)
@@ -94,8 +93,8 @@ async def test_a_column_that_was_added_meanwhile_is_found(books: Room) -> None:
         ("amount", "NaN", "a finite number"),
         ("due", "31.1.2026", "2026-01-31"),
         ("paid_at", 1700000000, "2026-01-31T08:00:00Z"),
-        ("lines", 1.5, "a whole number"),
-        ("lines", "many", "a whole number"),
+        ("pieces", 1.5, "a whole number"),
+        ("pieces", "many", "a whole number"),
         ("settled", "yes", "true or false"),
         ("reference", {"#text": "a"}, "tojson"),
     ],

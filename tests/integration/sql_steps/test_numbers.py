@@ -35,12 +35,12 @@ async def test_a_long_decimal_is_kept_exactly_or_refused(books: Room) -> None:
 async def test_exact_numbers_go_in_and_out_with_all_their_digits(books: Room) -> None:
     books.exact = True
     amount = Decimal("12345678901.10")
-    made = await books("insert", table="invoices", row={"reference": "a", "amount": amount, "lines": Decimal("3.00")})
+    made = await books("insert", table="invoices", row={"reference": "a", "amount": amount, "pieces": Decimal("3.00")})
     assert made == {"rowcount": 1, "key": {"reference": "a"}}
     (row,) = await books(
-        "query", sql="SELECT amount, lines FROM invoices WHERE amount = :amount", params={"amount": amount}
+        "query", sql="SELECT amount, pieces FROM invoices WHERE amount = :amount", params={"amount": amount}
     )
-    assert row == {"amount": amount, "lines": 3}
+    assert row == {"amount": amount, "pieces": 3}
     assert type(row["amount"]) is Decimal
     changed = {"more": Decimal("0.05"), "references": ["a"]}
     await books(
@@ -68,7 +68,8 @@ async def test_exact_numbers_in_json_columns_stay_numbers(room: Room) -> None:
     said = {"net": Decimal("1.10"), "parts": [Decimal("0.30")]}
     await room("insert", table="notes", row={"id": 1, "said": said})
     await room("execute", sql="INSERT INTO notes (id, said) VALUES (2, :said)", params={"said": said})
-    found = await room("query", sql="SELECT CAST(said AS TEXT) AS said FROM notes")
+    text = "CHAR" if room.dialect == "mysql" else "TEXT"
+    found = await room("query", sql=f"SELECT CAST(said AS {text}) AS said FROM notes")
     assert {row["said"] for row in found} == {'{"net":1.10,"parts":[0.30]}'}
 
 
@@ -92,5 +93,7 @@ async def test_rule_22_a_recorded_result_has_the_same_numbers_the_second_time(ro
 
 
 async def test_a_number_that_is_too_large_is_final(books: Room) -> None:
-    error = await books.error("execute", sql="INSERT INTO invoices (lines) VALUES (:n)", params={"n": 2**200})
+    error = await books.error(
+        "execute", sql="INSERT INTO invoices (reference, pieces) VALUES ('a', :n)", params={"n": 2**200}
+    )
     assert (error.error_code, error.retryable) == ("sql.error", False)

@@ -16,21 +16,21 @@ async def test_rule_22_the_same_key_takes_effect_once_and_gives_the_same_result(
     assert again == first
     assert await count(books) == 1
     for _ in range(3):
-        changed = await books("execute", sql="UPDATE invoices SET lines = coalesce(lines, 0) + 1", key="k2")
+        changed = await books("execute", sql="UPDATE invoices SET pieces = coalesce(pieces, 0) + 1", key="k2")
         assert changed == {"rowcount": 1}
-    assert (await books("query", sql="SELECT lines FROM invoices"))[0]["lines"] == 1
+    assert (await books("query", sql="SELECT pieces FROM invoices"))[0]["pieces"] == 1
 
 
 async def test_rule_22_also_after_a_restart(books: Room) -> None:
     await books("insert", table="invoices", row={"reference": "a"}, key="k")
-    after = Room(books.url)
+    after = books.another()
     await after("insert", table="invoices", row={"reference": "a"}, key="k")
     assert await count(after) == 1
     await after.resources.close()
 
 
 async def test_rule_22_two_attempts_at_once_take_effect_once(books: Room) -> None:
-    others = [Room(books.url) for _ in range(4)]
+    others = [books.another() for _ in range(4)]
     for number in range(5):
         results = await asyncio.gather(
             *(
@@ -50,7 +50,7 @@ async def test_rule_22_two_attempts_at_once_take_effect_once(books: Room) -> Non
 
 async def test_rule_22_many_first_uses_at_once_make_the_table_once(room: Room) -> None:
     await room("execute", sql="CREATE TABLE t (a TEXT)", once=False)
-    rooms = [Room(room.url) for _ in range(6)]
+    rooms = [room.another() for _ in range(6)]
     await asyncio.gather(*(other("insert", table="t", row={"a": "x"}) for other in rooms))
     assert await count(room, "t") == 6
     await asyncio.gather(*(other.resources.close() for other in rooms))

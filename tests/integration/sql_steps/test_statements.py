@@ -13,16 +13,16 @@ async def test_parameters_are_bound_never_written_into_the_text(books: Room) -> 
 
 
 async def test_parameters_take_the_types_of_what_they_stand_for(books: Room) -> None:
-    params = {"r": "a", "amount": "10.10", "due": "2026-01-31", "lines": 3, "settled": True}
+    params = {"r": "a", "amount": "10.10", "due": "2026-01-31", "pieces": 3, "settled": True}
     await books(
         "execute",
-        sql="INSERT INTO invoices (reference, amount, due, lines, settled) "
-        "VALUES (:r, :amount, :due, :lines, :settled)",
+        sql="INSERT INTO invoices (reference, amount, due, pieces, settled) "
+        "VALUES (:r, :amount, :due, :pieces, :settled)",
         params=params,
     )
     found = await books(
         "query",
-        sql="SELECT reference FROM invoices WHERE due >= :day AND lines = :n AND reference IN :refs",
+        sql="SELECT reference FROM invoices WHERE due >= :day AND pieces = :n AND reference IN :refs",
         params={"day": "2026-01-01", "n": 3, "refs": ["a", "b"]},
     )
     assert found == [{"reference": "a"}]
@@ -31,16 +31,16 @@ async def test_parameters_take_the_types_of_what_they_stand_for(books: Room) -> 
 
 
 async def test_the_same_parameter_may_stand_twice(books: Room) -> None:
-    await books("insert", table="invoices", row={"reference": "a", "lines": 2})
+    await books("insert", table="invoices", row={"reference": "a", "pieces": 2})
     found = await books(
-        "query", sql="SELECT lines FROM invoices WHERE lines = :n OR lines > :n + :m", params={"n": 2, "m": 1}
+        "query", sql="SELECT pieces FROM invoices WHERE pieces = :n OR pieces > :n + :m", params={"n": 2, "m": 1}
     )
-    assert found == [{"lines": 2}]
+    assert found == [{"pieces": 2}]
 
 
 async def test_execute_counts_the_rows_that_it_changed(books: Room) -> None:
-    await books("insert", table="invoices", rows=[{"reference": r, "lines": 1} for r in "abc"])
-    changed = await books("execute", sql="UPDATE invoices SET lines = 2 WHERE reference <> :r", params={"r": "a"})
+    await books("insert", table="invoices", rows=[{"reference": r, "pieces": 1} for r in "abc"])
+    changed = await books("execute", sql="UPDATE invoices SET pieces = 2 WHERE reference <> :r", params={"r": "a"})
     assert changed == {"rowcount": 2}
 
 

@@ -1,0 +1,65 @@
+"""The connector `s3` and its credential."""
+
+from importlib.util import find_spec
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from hookline.api import Connector, FromVars
+from hookline_s3.about import DESCRIPTION, ERRORS, EXAMPLE
+
+
+class S3Credential(BaseModel):
+    """Who may use a bucket, and where it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bucket: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,62}$",
+        description="The bucket; steps then can't name another.",
+    )
+    prefix: str = Field(
+        default="", max_length=512, description="What all keys begin with, and a slash: steps see no other objects."
+    )
+    access_key_id: str | None = Field(
+        default=None, min_length=1, description="The key's id. By default what the server's environment has."
+    )
+    secret_access_key: SecretStr | None = Field(default=None, description="The key itself.")
+    session_token: SecretStr | None = Field(default=None, description="The token of a key that is temporary.")
+    region: str = Field(default="us-east-1", pattern=r"^[A-Za-z0-9-]+$", description="The bucket's region.")
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/?#@]+/?$",
+        description="The server's URL, such as https://minio.internal:9000, where it isn't Amazon's.",
+    )
+
+    @field_validator("prefix")
+    @classmethod
+    def _plain(cls, prefix: str) -> str:
+        prefix = prefix.strip("/")
+        if prefix and any(part in ("", ".", "..") or not part.isprintable() for part in prefix.split("/")):
+            raise ValueError("a prefix is names, with one slash between")
+        return prefix
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("give access_key_id and secret_access_key, or neither")
+        return self
+
+
+connector = Connector(
+    "s3",
+    title="S3",
+    credential=S3Credential,
+    unavailable=None if find_spec("obstore") else "pip install 'hookline[s3]'",
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+    extra="s3",
+)
+
+Bucket = Annotated[str | None, FromVars(), Field(description="The bucket; or the credential's.")]
+Key = Annotated[str, Field(description="The object's key, such as `invoices/2026/1.pdf`.")]
+Replace = Annotated[bool, Field(description="Whether an object that is there is replaced; otherwise the step fails.")]

@@ -1,0 +1,36 @@
+"""Reading an object, however long whoever reads it takes."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+
+async def pieces(bucket: S3Store, path: str, size: int, *, etag: str | None = None) -> AsyncIterator[memoryview]:
+    """What is in an object, in pieces of so many bytes at least. Raises the library's errors.
+
+    A server may cut off whoever reads slowly: then the rest is asked for, as long as something comes. `etag`: the
+    content that is meant, where another may take its place.
+    """
+    at, whole, cut_at = 0, -1, -1
+    options: Any = {} if etag is None else {"if_match": etag}
+    while at != whole:
+        asked: Any = {**options, "range": {"offset": at}} if at else options
+        found = await obstore.get_async(bucket, path, options=asked)
+        whole = found.meta["size"]
+        coming = aiter(found.stream(min_chunk_size=size))
+        while True:
+            try:
+                piece = await anext(coming, None)
+            except (BaseError, OSError):
+                if at == cut_at:  # and nothing has come since
+                    raise
+                cut_at = at
+                break
+            if piece is None:
+                break
+            view = memoryview(piece)
+            at += len(view)
+            yield view

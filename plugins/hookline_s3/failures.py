@@ -1,0 +1,65 @@
+"""What goes wrong with a bucket, as the step's failure."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from hookline.api import AuthExpired, StepError, Unavailable
+
+_STATUS: Final = re.compile(r"status code: (\d{3})")
+_SAID: Final = re.compile(r"<Code>([^<]*)</Code>(?:\s*<Message>([^<]*)</Message>)?")
+_LONGEST: Final = 300
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Raise StepError for the library's errors. `what`: the object, or the bucket, as messages name it."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise failure(what, error) from error
+    except ValueError as error:
+        # A path that the library can't read.
+        raise StepError(f"{what}: {_said(error)}", code="s3.key") from error
+
+
+def failure(what: str, error: Exception) -> StepError:
+    """The step's error for one of the library's."""
+    said = _said(error)
+    match error:
+        case _ if "NoSuchBucket" in str(error):
+            return StepError(f"{what}: there is no such bucket", code="s3.bucket")
+        case FileNotFoundError():
+            return StepError(f"{what}: there is no such object", code="s3.not_found")
+        case PermissionDeniedError() | UnauthenticatedError():
+            return AuthExpired(f"{what}: {said}", code="s3.access")
+        case AlreadyExistsError():
+            return StepError(f"{what} is there already", code="s3.exists")
+        case PreconditionError():
+            return StepError(f"{what} was changed meanwhile", code="s3.changed", retryable=True)
+        case InvalidPathError():
+            return StepError(f"{what}: {said}", code="s3.key")
+    status = _STATUS.search(str(error))
+    if status is not None and status[1].startswith("4") and status[1] not in ("408", "409", "429"):
+        if status[1] in ("401", "403"):
+            return AuthExpired(f"{what}: {said}", code="s3.access")
+        return StepError(f"{what}: {said}", code="s3.refused")
+    return Unavailable(f"{what}: {said}", code="s3.unavailable")
+
+
+def _said(error: Exception) -> str:
+    """What the server said, or the library: its first line, after which come what was sent and received, at length."""
+    found = _SAID.search(str(error))
+    if found is not None:
+        return ": ".join(part for part in found.groups() if part)[:_LONGEST]
+    return str(error).partition("\n")[0][:_LONGEST]
