@@ -23,8 +23,9 @@ async def channels(ctx: OptionsContext[SlackApi], search: str = "") -> AsyncIter
 async def people(ctx: OptionsContext[SlackApi], search: str = "") -> AsyncIterator[Option]:
     """The people and apps of the workspace that haven't left it."""
     async for user in pages(ctx, "users.list", "members", {"limit": _PAGE}):
-        gone = isinstance(user, dict) and user.get("deleted")
-        if not gone and (option := _option(user, "@", "name", search)) is not None:
+        if isinstance(user, dict) and user.get("deleted"):
+            continue
+        if (option := _option(user, "@", "name", search)) is not None:
             yield option
 
 

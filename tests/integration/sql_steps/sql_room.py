@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,8 +11,10 @@ from pydantic import BaseModel
 from sqlalchemy.engine import URL, make_url
 
 from hookline.api import Context, Message, StepError
+from hookline.model.stream import Stream
 from hookline.runtime.resources import EngineResources
 from hookline.runtime.results import to_json
+from hookline.setting_types import SettingSources
 from hookline_database import register_connectors
 from tests.services import need_server
 
@@ -42,12 +44,16 @@ class Room:
         with_: dict[str, Any] | None = None,
         **settings: Any,
     ) -> Any:
-        """`with_`: settings that are named as a parameter here is."""
+        """`with_`: settings that are named as a parameter here is. `rows` may be a function that gives them one by one."""
         action = self.connector.actions[f"sql.{use}"]
         settings.update(with_ or {})
         if credential is None or "url" in settings:
             settings = {"url": self.url, **settings}
-        read = action.settings.model_validate(settings)
+        rows = settings.get("rows")
+        if callable(rows):
+            settings["rows"] = Stream("rows", 1)
+        sources = SettingSources(Message(), lambda _: rows())  # type: ignore[misc]  # there is a stream only then
+        read = action.validated(settings, sources)
         context: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
         context.update(
             message=Message(),
@@ -56,7 +62,10 @@ class Room:
             idempotency_key=key or uuid.uuid4().hex,
         )
         made: Any = action.run(ctx=Context(**context), **action.arguments(read))
-        returned = await made
+        async with AsyncExitStack() as stack:
+            for opened in sources.opened:
+                stack.push_async_callback(opened.aclose)  # type: ignore[attr-defined]  # they are generators
+            returned = await made
         if isinstance(returned, AsyncIterator):
             returned = [row async for row in returned]
         return to_json(returned, exact=self.exact)
