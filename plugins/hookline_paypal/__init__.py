@@ -1,9 +1,9 @@
-"""`paypal.*`: orders, captures, refunds, payouts and transactions."""
+"""`paypal.*`: orders, captures, refunds, payouts and transactions, and the trigger `paypal.events`."""
 
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_paypal import captures, orders, payouts, requests, transactions  # noqa: F401 - each adds its actions
+from hookline_paypal import captures, events, orders, payouts, requests, transactions  # noqa: F401 - each adds its actions
 from hookline_paypal.connector import paypal
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 DESCRIPTION: Final = """
 Creates orders and captures them, refunds captures, pays out, and lists transactions, by PayPal's REST API. What comes
-from PayPal is a `webhook` with the scheme `paypal`.
+from PayPal starts flows by the trigger `paypal.events`, which makes its webhook itself.
 
 At PayPal: the Developer Dashboard, Apps & Credentials, the app, which has a client id and a secret; those of the
 sandbox are others than the live ones.

@@ -5,11 +5,11 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
-from hookline.api import Context, JsonObject, JsonValue, Response, StepError, VerifyContext
+from hookline.api import Context, JsonObject, JsonValue, Response, StepError, SubscriptionContext, VerifyContext
 from hookline_paypal.connector import PayPalApi
 from hookline_paypal.failures import check, unreadable
 
-Asking: TypeAlias = Context[PayPalApi] | VerifyContext[PayPalApi]
+Asking: TypeAlias = Context[PayPalApi] | SubscriptionContext[PayPalApi] | VerifyContext[PayPalApi]
 
 
 async def ask(

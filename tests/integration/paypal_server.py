@@ -78,6 +78,7 @@ class PayPalServer:
             ("GET", "/v1/reporting/transactions", self._list_transactions),
             ("GET", "/v1/notifications/webhooks", self._list_webhooks),
             ("POST", "/v1/notifications/webhooks", self._create_webhook),
+            ("PATCH", "/v1/notifications/webhooks/{id}", self._change_webhook),
             ("DELETE", "/v1/notifications/webhooks/{id}", self._delete_webhook),
         ):
             application.router.add_route(method, path, self._handled(handler))
@@ -359,6 +360,16 @@ class PayPalServer:
         webhook = {"id": f"0EH40505U7160970{len(self.webhooks)}", **body}
         self.webhooks[webhook["id"]] = webhook
         return 201, webhook
+
+    def _change_webhook(self, request: web.Request, body: Any) -> tuple[int, Any]:
+        webhook = self.webhooks.get(request.match_info["id"])
+        if webhook is None:
+            raise _Refused(404, "INVALID_RESOURCE_ID", message="The specified resource was not found.")
+        for change in body:
+            if change["op"] != "replace" or change["path"] not in ("/url", "/event_types"):
+                raise _Refused(400, "VALIDATION_ERROR", "Invalid patch operation")
+            webhook[change["path"][1:]] = change["value"]
+        return 200, webhook
 
     def _delete_webhook(self, request: web.Request, _: Any) -> tuple[int, Any]:
         if self.webhooks.pop(request.match_info["id"], None) is None:

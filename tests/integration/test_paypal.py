@@ -1,5 +1,6 @@
 """`paypal.*` against an API that behaves as PayPal's documentation says."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,10 +17,11 @@ from hookline.model.execution import State
 from hookline.runtime.egress import Egress
 from hookline.runtime.http_client import PooledClient
 from hookline.runtime.system_clock import SystemClock
+from hookline.testing import fake_tokens
 from hookline.testing.contract_connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.fake_tokens import FakeTokens
-from hookline.testing.harness import Harness, ListLog
+from hookline.testing.harness import SUBSCRIPTION_URL, Harness, ListLog
 from hookline.verifier import VerifyContext
 from hookline_paypal.connector import PayPalApi, paypal
 from hookline_paypal.requests import verify
@@ -340,6 +342,57 @@ async def test_a_request_goes_to_paypals_api_alone(do: Calls, path: str) -> None
     assert do.server.calls == []
 
 
+async def test_events_are_subscribed_to_changed_and_let_go(do: Calls) -> None:
+    run, credential = do.harness, do.server.credential()
+    do.server.tokens.add(fake_tokens.TOKEN)
+    first = await run.run_subscribe("paypal.events", credential=credential, events=["PAYMENT.CAPTURE.COMPLETED"])
+    (webhook,) = do.server.webhooks.values()
+    assert (first.id, first.secret) == ({"api": do.server.url, "webhook": webhook["id"]}, webhook["id"])
+    assert webhook["url"] == SUBSCRIPTION_URL
+
+    # As where the answer was lost, or the flow has changed: there is one webhook still.
+    again = await run.run_subscribe("paypal.events", credential=credential, events=["B", "A", "A"], known=first.id)
+    assert again == first
+    assert do.server.webhooks[webhook["id"]]["event_types"] == [{"name": "A"}, {"name": "B"}]
+    assert await run.run_renew("paypal.events", first.id, credential=credential) == first
+    assert await run.run_renew("paypal.events", {**first.id, "webhook": "other"}, credential=credential) is None
+
+    await run.run_unsubscribe("paypal.events", first.id, credential=credential)
+    assert do.server.webhooks == {}
+    await run.run_unsubscribe("paypal.events", first.id, credential=credential)
+    assert await run.run_renew("paypal.events", first.id, credential=credential) is None
+
+
+async def test_a_webhook_that_paypal_does_not_make_is_said_so(do: Calls) -> None:
+    do.server.tokens.add(fake_tokens.TOKEN)
+    do.server.webhooks = {
+        str(number): {"id": str(number), "url": f"https://a.example/{number}"} for number in range(10)
+    }
+    with pytest.raises(StepError) as caught:
+        await do.harness.run_subscribe("paypal.events", credential=do.server.credential(), events=["*"])
+    assert caught.value.error_code == "paypal.webhook_number_limit_exceeded"
+
+
+async def test_a_flow_subscribes_with_an_access_token_as_it_starts(tmp_path: Path, server: PayPalServer) -> None:
+    harness = EngineHarness(tmp_path)
+    trigger = {"use": "paypal.events", "with": {"events": ["*"]}, "credential": "app"}
+    harness.flow("paid", [{"id": "note", "use": "log", "with": {"message": "paid"}}], trigger=trigger)
+    options: dict[str, Any] = {
+        "egress_allow": ("127.0.0.0/8",),
+        "public_url": "https://hooks.example.com",
+        "public_url_set": True,
+    }
+    async with harness.engine(**options) as engine:
+        await engine.credentials.put("app", "paypal-api", server.credential())
+        async with asyncio.timeout(20):
+            while not server.webhooks:
+                await asyncio.sleep(0.01)
+                harness.clock.advance(10)
+    (webhook,) = server.webhooks.values()
+    assert webhook["url"] == "https://hooks.example.com/hook/paid"
+    assert server.given == 1
+
+
 async def test_a_credential_is_verified(bench: Harness, server: PayPalServer) -> None:
     credential = PayPalApi.model_validate(server.credential())
     context = VerifyContext(credential, bench.http, ListLog(), bench.resources, FakeTokens(bench.http, TOKEN))
@@ -400,6 +453,7 @@ class TestContract(ConnectorContract):
         "paypal.get_payout": {"payout_batch_id": "P1"},
         "paypal.list_payout_items": {"payout_batch_id": "P1"},
         "paypal.list_transactions": {"start": "2026-05-01T00:00:00Z", "end": "2026-05-02T00:00:00Z"},
+        "paypal.events": {"events": ["PAYMENT.CAPTURE.COMPLETED"]},
         "paypal.request": {"path": "/v1/notifications/webhooks"},
     }
 
@@ -422,3 +476,5 @@ class TestContract(ConnectorContract):
             {"transaction_details": [], "total_pages": 0},
         )
         http.answers("GET", f"{base}/v1/notifications/webhooks", {"webhooks": []})
+        http.answers("POST", f"{base}/v1/notifications/webhooks", {"id": "W1"})
+        http.answers("DELETE", f"{base}/v1/notifications/webhooks/W1", {})

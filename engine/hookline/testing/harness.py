@@ -278,8 +278,9 @@ class Harness:
     def _subscription(
         self, trigger: WebhookTrigger, credential: Mapping[str, Any] | BaseModel | None, known: Any
     ) -> SubscriptionContext[Any]:
+        value = self._credential(trigger.credential, credential)
         return SubscriptionContext(
-            credential=self._credential(trigger.credential, credential),
+            credential=value,
             http=self.http,
             log=self.log,
             resources=self.resources,
@@ -288,6 +289,7 @@ class Harness:
             secret="" if trigger.gives_secret else SUBSCRIPTION_SECRET,
             known=to_json(known),
             now=self.clock.now(),
+            tokens=self._tokens(trigger.credential, value, TOKEN),
         )
 
     def _subscribed(self, name: str, given: Any) -> Subscription:

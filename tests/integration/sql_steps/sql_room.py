@@ -44,7 +44,7 @@ class Room:
         with_: dict[str, Any] | None = None,
         **settings: Any,
     ) -> Any:
-        """`with_`: settings that are named as a parameter here is. `rows` may be a function that gives them one by one."""
+        """`with_`: settings that are named as a parameter here is. `rows` may be a function that gives one by one."""
         action = self.connector.actions[f"sql.{use}"]
         settings.update(with_ or {})
         if credential is None or "url" in settings:
