@@ -107,15 +107,14 @@ class Session:
         Empty where the server has it and doesn't give it, as where its file is broken.
         """
         part = "BODY.PEEK[]" if whole else "BODY.PEEK[HEADER]"
+        content: bytes | None = None
         try:
             found = await self._call(lambda client: client.fetch([uid], [part]))
+            content = found.get(uid, {}).get(b"BODY[]" if whole else b"BODY[HEADER]")
         except StepError as error:
             if error.error_code != "email.imap":
                 raise
-            return b"" if await self._has(uid) else None
-        if uid not in found:
-            return None
-        return found[uid].get(b"BODY[]" if whole else b"BODY[HEADER]") or b""
+        return content or (b"" if await self._has(uid) else None)
 
     async def _has(self, uid: int) -> bool:
         def search(client: IMAPClient) -> bool:
