@@ -17,8 +17,9 @@ An incoming webhook needs its URL alone: `hookline credentials set slack-alerts 
 
 ERRORS: Final[Mapping[str, str]] = {
     "slack.<error>": "Slack refused it, in its own words: `slack.channel_not_found`, `slack.missing_scope` and so on. "
-    "`slack.ratelimited` waits as long as Slack says; `slack.invalid_auth`, `slack.token_revoked` and their like say "
+    "`slack.invalid_auth`, `slack.token_revoked` and their like say "
     "that the credential doesn't work any more; `slack.internal_error` and the like are tried again.",
+    "slack.ratelimited": "Slack wants fewer requests; it is tried again when Slack says.",
     "slack.answer": "The answer isn't one of Slack's; what was asked for may have been done.",
     "slack.attachment": "`file` names no attachment of the message, or several.",
     "slack.no_text": "The message has neither text nor blocks.",

@@ -6,13 +6,13 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hookline.service.bodies.media import read_media
 from tests.unit.hook_trial import Key, LastByte, document
 
 from hookline.errors import Malformed, Problem, TooMany
 from hookline.flows.body_schema import BodySchema
 from hookline.model.message import Attachment
 from hookline.model.webhook import BodyMode
+from hookline.runtime.bodies.media import read_media
 from hookline.scheme import Answer
 from hookline.testing.hook import HookOverMemory, webhook_flow
 from hookline.trigger import Incoming, NewFile, ReadRequest, RequestTrigger

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +10,7 @@ import pytest
 
 from hookline.connector import Connector
 from hookline.discovery import GROUP, discover
+from hookline.errors import StepError
 from hookline.flows.lint import check
 from hookline.jsontypes import encode
 from hookline.plugin_metadata import describe, file_of_module, text_of
@@ -143,16 +144,21 @@ class TestGeneric(ConnectorContract):
         "stop": {},
         "reply": {"status": 202},
         "fail": {"message": "no"},
+        "pick": {"keep": ["id"], "missing": "ignore"},
+        "rename": {"keys": {"id": "number"}, "missing": "ignore"},
     }
     level = "gold"
 
-    async def _run(self, harness: Harness, name: str) -> Any:
-        if name != "fail":
-            return await super()._run(harness, name)
-        # What it is for is to raise.
-        with pytest.raises(Exception, match="no"):
-            await super()._run(harness, name)
-        return None
+    async def _runs(self, harness: Harness) -> Mapping[str, Callable[[], Awaitable[Any]]]:
+        runs = dict(await super()._runs(harness))
+        fail = runs["fail"]
+
+        async def fails() -> None:
+            # What it is for is to raise.
+            with pytest.raises(StepError, match="no"):
+                await fail()
+
+        return {**runs, "fail": fails}
 
 
 class TestState(ConnectorContract):

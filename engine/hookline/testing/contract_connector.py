@@ -16,7 +16,6 @@ from hookline.http import Response
 from hookline.jsontypes import encode
 from hookline.model.secret_values import secret_values
 from hookline.quality import Level, lacking
-from hookline.runtime.resources import EngineResources
 from hookline.testing.fake_http import Answered, Asked, Failing, FakeHttp, NotRecorded
 from hookline.testing.harness import SUBSCRIPTION_SECRET, Harness, plugin_of
 
@@ -132,8 +131,7 @@ class ConnectorContract:
             # One that asks nothing has ended before.
             assert running.cancelled() or not http.asked.is_set(), f"{name} takes its cancellation for something else"
             # What is kept open may go on until it is closed.
-            await harness.resources.close()
-            harness.resources = EngineResources()
+            await harness.close_resources()
             left = {task for task in asyncio.all_tasks() - before if not task.done()}
             assert left == set(), f"{name} left tasks behind"
 

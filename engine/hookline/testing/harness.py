@@ -115,8 +115,7 @@ class Harness:
         """The step that runs actions: with another one, `ctx.idempotency_key` is another."""
         self.state = MemoryState()
         self.log = ListLog()
-        # Servers of tests run on this machine.
-        self.resources = EngineResources(egress=Egress(("127.0.0.0/8", "::1")))
+        self.resources = _resources()
         self.tokens: FakeTokens | None = None
         """What gave the last action or poll its access tokens; None where its connector has no OAuth 2."""
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-harness-")
@@ -383,6 +382,11 @@ class Harness:
             self.tokens = FakeTokens(self.http, access_token or "", lost=access_token is None)
         return self.tokens
 
+    async def close_resources(self) -> None:
+        """Close what the plugin keeps open; what runs next opens it anew."""
+        await self.resources.close()
+        self.resources = _resources()
+
     async def close(self) -> None:
         """Close what was opened."""
         await self.resources.close()
@@ -408,3 +412,8 @@ def plugin_of(connector: Connector) -> object:
             return [connector]
 
     return Plugin()
+
+
+def _resources() -> EngineResources:
+    # Servers of tests run on this machine.
+    return EngineResources(egress=Egress(("127.0.0.0/8", "::1")))
