@@ -18,8 +18,9 @@ import pluggy
 from pydantic import BaseModel
 
 from hookline import hookspecs
+from hookline.action import Action
 from hookline.bounded import TooLong, bounded
-from hookline.connector import Action, Connector
+from hookline.connector import Connector
 from hookline.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.mapper import Mapper
 from hookline.nearest import did_you_mean

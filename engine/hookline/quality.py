@@ -7,7 +7,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.connector import Action, Connector
+from hookline.action import Action
+from hookline.connector import Connector
 from hookline.trigger import ConnectorTrigger
 
 Level: TypeAlias = Literal["bronze", "silver", "gold"]

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
 
-from hookline.connector import Action, Connector
+from hookline.action import Action
+from hookline.connector import Connector
 from hookline.mapper import Mapper, TemplateFilter
 from hookline.oauth2 import OAuth2
 from hookline.ports import BackendFactory, BlobStoreFactory

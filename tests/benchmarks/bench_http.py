@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from hookline.connector import Context
+from hookline.action import Context
 from hookline.jsontypes import encode
 from hookline.model.message import Message
 from hookline.runtime.egress import Egress

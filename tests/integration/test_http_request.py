@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import BaseModel, ValidationError
 
+from hookline.action import Action
 from hookline.api import Attachment, Context, Message, Reply, StepError
-from hookline.connector import Action
 from hookline.discovery import discover
 from hookline.runtime.egress import Egress
 from hookline.runtime.http_client import PooledClient

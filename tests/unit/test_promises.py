@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from hookline.action import Count
 from hookline.api import PASS, JsonValue, Reply, Signal
-from hookline.connector import Count
 from hookline.flows.types.promise import broken
 
 

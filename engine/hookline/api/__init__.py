@@ -1,23 +1,22 @@
 """All that a plugin may import; backends and blob stores find what they need in `hookline.api.storage`."""
 
-from hookline.attached import message_attachment
-from hookline.connector import (
+from hookline.action import (
     FILTERED,
     NOT_DONE,
     NOT_KNOWN,
     PASS,
     STOPPED,
     Action,
-    Connector,
     Context,
     Count,
     FromVars,
-    Log,
     Pause,
     Reply,
     Shown,
     Signal,
 )
+from hookline.attached import message_attachment
+from hookline.connector import Connector
 from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
 from hookline.errors import (
     AuthExpired,
@@ -45,6 +44,7 @@ from hookline.http import HttpClient, Response, StreamedResponse
 from hookline.jsontypes import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, fits
 from hookline.jsontypes import decode as decode_json
 from hookline.jsontypes import encode as encode_json
+from hookline.logger import Log
 from hookline.mapper import Expression, Mapper, Reference, Scope, TemplateFilter
 from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, Message

@@ -12,7 +12,7 @@ from hookline.config import Settings
 from hookline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hookline.connector import Action
+    from hookline.action import Action
 
 #: A plugin that works, named acme; what is made of it has another name.
 _TEMPLATE: Final = Path(__file__).parent / "template"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from hookline.connector import Action
+from hookline.action import Action
 from hookline.expressions import RESERVED
 from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import Block

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from hookline.connector import Action
+from hookline.action import Action
 from hookline.errors import ExpressionError, Problem
 from hookline.expressions import Template
 from hookline.flows.positions import escape, unescape

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from hookline.connector import NOT_DONE, NOT_KNOWN, Action, Context, Count, Pause, Reply, Signal
+from hookline.action import NOT_DONE, NOT_KNOWN, Action, Context, Count, Pause, Reply, Signal
 from hookline.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.promise import broken

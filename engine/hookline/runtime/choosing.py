@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from hookline.connector import Action
+from hookline.action import Action
 from hookline.errors import CannotOffer, CredentialError, NoOptions, Problem, StepError, StoreError
 from hookline.expressions import Expressions
 from hookline.http import HttpClient

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hookline.clock import Clock
-from hookline.connector import Log
 from hookline.errors import StoreError
+from hookline.logger import Log
 from hookline.ports import Blobs, Store
 from hookline.runtime.purging import Purger
 

@@ -5,8 +5,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from hookline.connector import Log
 from hookline.errors import StoreError
+from hookline.logger import Log
 from hookline.ports import Delivery, Queue
 from hookline.runtime.runner import Runner
 from hookline.runtime.slots import Slots

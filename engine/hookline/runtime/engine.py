@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from hookline.action import Action
 from hookline.clock import Clock
-from hookline.connector import Action
 from hookline.errors import ConfigError, ExecutionNotFound
 from hookline.flows.catalog import Catalog
 from hookline.flows.compiled import CompiledFlow

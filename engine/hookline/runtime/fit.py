@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hookline.connector import Action
+from hookline.action import Action
 from hookline.errors import IllegalStateChange
 from hookline.flows.compile import ON_ERROR
 from hookline.flows.compiled import CompiledFlow

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from hookline.connector import Reply
+from hookline.action import Reply
 from hookline.jsontypes import decode, encode
 from hookline.model.batch import Gathered
 from hookline.model.execution import StepState

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Final
 
-from hookline.connector import Log
+from hookline.logger import Log
 from hookline.registry import PluginStatus, Registry
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.plugin_tasks import runs_tasks

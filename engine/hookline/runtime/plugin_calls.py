@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Iterable
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from hookline.connector import Log
 from hookline.discovery import GROUP
+from hookline.logger import Log
 from hookline.registry import Kind, Registry
 from hookline.runtime.metrics import Metrics
 from hookline.runtime.plugin_tasks import GRACE, PluginCall

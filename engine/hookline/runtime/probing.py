@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Union
 
-from hookline.connector import NOT_DONE, NOT_KNOWN, Count, Pause, Reply, Signal
+from hookline.action import NOT_DONE, NOT_KNOWN, Count, Pause, Reply, Signal
 from hookline.errors import StepError
 from hookline.flows.blocks.action import ActionNode, RetryPolicy
 from hookline.model.execution import OUTCOME_UNKNOWN

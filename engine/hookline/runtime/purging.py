@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Final
 
 from hookline.clock import Clock
-from hookline.connector import Log
 from hookline.flows.catalog import Catalog
+from hookline.logger import Log
 from hookline.ports import ForgetKeys, ForgetVersions, Purge, Store
 
 VERSIONS_KEPT: Final = 20

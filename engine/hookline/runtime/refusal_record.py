@@ -10,9 +10,9 @@ from collections import deque
 from typing import Final
 
 from hookline.clock import Clock
-from hookline.connector import Log
 from hookline.errors import StoreError
 from hookline.ids import Ids
+from hookline.logger import Log
 from hookline.model.refused import BODY_KEPT, TEXT_KEPT, RefusedRequest
 from hookline.ports import Refuse, Store
 

@@ -18,8 +18,8 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel
 
+from hookline.action import Count, Pause, Reply, Signal
 from hookline.clock import rfc3339
-from hookline.connector import Count, Pause, Reply, Signal
 from hookline.jsontypes import MAX_DEPTH, MAX_DIGITS, exactly, fits, plain
 from hookline.model.message import Attachment
 from hookline.model.reply import CallerReply

@@ -8,11 +8,12 @@ from typing import Any, Protocol, TypeAlias
 
 from pydantic import BaseModel
 
+from hookline.action import Action
 from hookline.clock import Clock
-from hookline.connector import Action, Log
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiled import CompiledFlow
 from hookline.http import HttpClient
+from hookline.logger import Log
 from hookline.model.message import Envelope, Message
 from hookline.model.stream import Stream
 from hookline.ports import Accept, Blobs, Store

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from hookline.connector import FILTERED, PASS, STOPPED, Action, Count, Pause, Reply, Signal
+from hookline.action import FILTERED, PASS, STOPPED, Action, Count, Pause, Reply, Signal
 from hookline.errors import ExpressionError, StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.jsontypes import reader

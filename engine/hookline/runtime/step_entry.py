@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.connector import Action, Count
+from hookline.action import Action, Count
 from hookline.errors import StepError
 from hookline.flow_values import check_key
 from hookline.flows.blocks.action import ActionNode

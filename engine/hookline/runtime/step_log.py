@@ -3,8 +3,8 @@
 import traceback
 from typing import Any
 
-from hookline.connector import Log
 from hookline.jsontypes import plain
+from hookline.logger import Log
 from hookline.model.masking import Hidden
 from hookline.runtime.sealing import Redactor
 

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from hookline.clock import Clock
-from hookline.connector import Log
 from hookline.errors import StoreError
+from hookline.logger import Log
 from hookline.ports import Queue, Store
 
 _PAGE: Final = 500

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 from pydantic import BaseModel
 
-from hookline.connector import Action
+from hookline.action import Action
 from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import Block
 from hookline.flows.types.result import output_text

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from hookline.clock import Clock
-from hookline.connector import Log
 from hookline.errors import StoreError
+from hookline.logger import Log
 from hookline.ports import Blobs, Store
 
 FILES_EVERY: Final = 30.0

@@ -10,7 +10,8 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
-from hookline.connector import Connector, Context, Reply
+from hookline.action import Context, Reply
+from hookline.connector import Connector
 from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
 from hookline.errors import ConfigError, StepError
 from hookline.flow_values import check_key, packed

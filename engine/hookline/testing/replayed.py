@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from hookline.connector import FILTERED, PASS, STOPPED, Action, Pause, Reply
+from hookline.action import FILTERED, PASS, STOPPED, Action, Pause, Reply
 from hookline.errors import StepError
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as BATCH

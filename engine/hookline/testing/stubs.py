@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 
-from hookline.connector import Action, Reply
+from hookline.action import Action, Reply
 from hookline.errors import StepError
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.model.callback import Call as Arrived

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import structlog
 
-from hookline.connector import Action
+from hookline.action import Action
 from hookline.errors import ExecutionNotFound, IllegalStateChange, StepError
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiled import CompiledFlow

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from hookline.connector import Action
+from hookline.action import Action
 from hookline.expressions import Template
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
 from hookline.flows.names import CredentialUse, unknown_component

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel
 
-from hookline.connector import Count, Pause, Reply, Signal
+from hookline.action import Count, Pause, Reply, Signal
 from hookline.flows.types.annotation import from_annotation
 from hookline.flows.types.result import members, result_classes
 from hookline.flows.types.shape import (

@@ -5,7 +5,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from hookline.connector import Action, Count, Pause, Reply, Signal
+from hookline.action import Action, Count, Pause, Reply, Signal
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.annotation import from_annotation, metadata
 from hookline.flows.types.expression import shape_of

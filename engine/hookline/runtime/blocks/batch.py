@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from hookline.connector import Reply
+from hookline.action import Reply
 from hookline.errors import MissingValue, RedactedUnreadable, StepError
 from hookline.flows.blocks.batch import USE, BatchNode
 from hookline.flows.keys import key_text

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from hookline.connector import Reply
+from hookline.action import Reply
 from hookline.errors import FlowInvalid, FlowNotFound, SchemaViolation, StepError
 from hookline.flows.blocks.call import USE, CallNode
 from hookline.flows.compiled import CompiledFlow

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from hookline.connector import STOPPED, Reply
+from hookline.action import STOPPED, Reply
 from hookline.errors import StepError
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.jsontypes import encode

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hookline.connector import Reply, Signal
+from hookline.action import Reply, Signal
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.jsontypes import encode
 from hookline.model.execution import StepState

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from hookline.connector import STOPPED
+from hookline.action import STOPPED
 from hookline.model.execution import StepState
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed

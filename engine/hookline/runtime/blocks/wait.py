@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from hookline.action import Reply
 from hookline.clock import rfc3339
-from hookline.connector import Reply
 from hookline.errors import StepError
 from hookline.flows.blocks.wait import USE, WaitNode
 from hookline.jsontypes import encode
