@@ -117,7 +117,7 @@ def test_what_a_plugin_does_wrong_is_named_and_stays_its_own(server: ServerProce
     assert line["execution_id"] == leaked["id"]
 
     # What holds the event loop up is named while it does, with its place.
-    assert run(server, "bad.blocks")["outcome"] == "completed"
+    assert run(server, "bad.blocks", timeout="30s")["outcome"] == "completed"
     (held,) = lines(server, "the event loop is held up")
     assert (held["plugin"], held["component"], held["line"]) == (NAMED, "bad.blocks", "time.sleep(2)")
     assert "hookline_bad/__init__.py" in held["place"]
