@@ -22,9 +22,9 @@ from tests.services import need_server
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 SIGKILL = -9
-MESSAGES = 300
+MESSAGES = 160
 #: Killed by itself at the commit of messages, on either side of it; and in between at any moment.
-FAULTS = ("accept.before_commit:2", "accept.after_commit:1", None, "accept.after_commit:2")
+FAULTS = ("accept.before_commit:2", None, "accept.after_commit:1")
 RABBIT = "amqp://guest:guest@127.0.0.1:5672/"
 
 
