@@ -19,6 +19,8 @@ Row: TypeAlias = dict[str, JsonValue]
 _TAKEN: Final = 500
 #: Pages that may be ahead of whoever takes them.
 _AHEAD: Final = 2
+_HEARS: Final = 0.5
+"""Seconds in which who reads hears that nobody takes rows any more, unless it waits for the server."""
 
 
 class _Over(Exception):
@@ -95,7 +97,13 @@ async def streamed(
         await reading
     finally:
         pages.end()
-        await asyncio.wait((reading,))
+        if not (await asyncio.wait((reading,), timeout=_HEARS))[0]:
+            # A statement may take hours before it gives anything, and a step's time is over now.
+            reading.cancel()
+            await asyncio.wait((reading,))
+        if not reading.cancelled():
+            # What it raised is nobody's any more.
+            reading.exception()
 
 
 class Incoming:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, ConsumeContext, Delivery, Payload, StepError, hookimpl
@@ -560,6 +561,56 @@ async def test_a_changed_flow_listens_anew(harness: Harness, bus: Bus) -> None:
         bus_flow(harness, trigger={"use": "bus.messages", "with": {"queue": "other"}})
         await engine.refresh()
         await until(lambda: len(bus.connections) == 2)
+
+
+async def test_nothing_that_is_said_of_a_connection_shows_its_credential(harness: Harness, bus: Bus) -> None:
+    token = "a-token-of-the-bus"
+    bus.fails = [StepError(f"refused: {token}"), StoreError(f"no file {token}"), RuntimeError(f"what is {token}")]
+    bus_flow(harness, trigger={"use": "bus.locked", "credential": "key"})
+
+    async def fails() -> None:
+        raise RuntimeError(f"not with {token}")
+
+    bus.before_acknowledging = fails
+    with structlog.testing.capture_logs() as logs:
+        async with harness.engine() as engine:
+            await engine.credentials.put("key", "bus", {"token": token})
+            status = await listens(engine, listening=False)
+            for said in ("refused: ***", "no file ***", "what is ***"):
+                await until(lambda said=said: said in (status.error or ""))  # type: ignore[misc]
+                await asyncio.sleep(0.01)
+                harness.clock.advance(60)
+            bus.send("a")
+            assert await harness.bodies(engine, "f", 1) == ["a"]
+            await until(lambda: any("not with ***" in str(line) for line in logs))
+    assert token not in str(logs)
+
+
+async def test_a_broker_that_can_not_be_told_and_does_not_let_go_stops_no_other_flow(
+    harness: Harness, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookline.runtime.consume_source._TELL", 0.05)
+    monkeypatch.setattr("hookline.runtime.plugin_calls.GRACE", 0.05)
+    end = asyncio.Event()
+
+    async def hangs() -> None:
+        while not end.is_set():
+            try:
+                await end.wait()
+            except asyncio.CancelledError:
+                continue
+
+    bus.before_acknowledging = hangs
+    bus_flow(harness)
+    bus.send("a")
+    async with harness.engine() as engine:
+        assert await harness.bodies(engine, "f", 1) == ["a"]
+        status = await listens(engine, listening=False)
+        assert "the broker can't be told what became of messages" in (status.error or "")
+        bus_flow(harness, "g")
+        await engine.refresh()
+        await listens(engine, "g")
+        end.set()
 
 
 async def test_a_stop_lets_what_is_under_way_be_acknowledged(

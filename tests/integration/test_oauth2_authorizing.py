@@ -302,6 +302,23 @@ async def test_a_redirect_counts_once_and_for_ten_minutes(harness: Harness, serv
                 await finish(bad, engine.http)
 
 
+async def test_what_became_of_it_is_known_although_the_browser_is_gone(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        made = engine.authorizations.begin("prod", LISTENER)
+        query = await redirected(made.url)
+        service.held.clear()
+        finishing = asyncio.create_task(engine.authorizations.finish(query, engine.http))
+        await asyncio.to_thread(service.arrived.acquire)
+        finishing.cancel()
+        service.held.set()
+        with pytest.raises(asyncio.CancelledError):
+            await finishing
+        assert engine.authorizations.get("prod", made.id).state == "done"
+
+
 async def test_a_code_without_its_verifier_is_worth_nothing(harness: Harness, service: AuthorizationService) -> None:
     async with running(harness, acme()) as engine:
         await engine.credentials.put("prod", "acme", values(service))

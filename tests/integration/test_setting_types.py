@@ -1,5 +1,6 @@
 """Actions that take items one by one, and attachments of the message."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +33,7 @@ class Acme:
         self.closed = 0
         self.fails = 0
         self.first = False
+        self.left: asyncio.Task[None] | None = None
         self.connector = connector = Connector("acme")
 
         @connector.action(pure=True)
@@ -55,6 +57,19 @@ class Acme:
                 self.fails -= 1
                 raise StepError("away", retryable=True)
             return {"total": total, "count": count, "label": label}
+
+        @connector.action
+        async def hasty(items: AsyncIterator[int]) -> int:
+            """Fail while a task of its own still reads."""
+
+            async def read() -> None:
+                async for one in items:
+                    self.taken.append(one)
+
+            self.left = asyncio.create_task(read())
+            while not getattr(items, "ag_running", False):  # noqa: ASYNC110 - it waits for a file
+                await asyncio.sleep(0)
+            raise StepError("away", code="acme.away")
 
         @connector.action
         async def doubled(items: AsyncIterator[int] | None = None) -> AsyncIterator[int]:
@@ -138,6 +153,16 @@ async def test_what_is_not_read_to_its_end_is_closed(harness: Harness, acme: Acm
         _, body = await result(harness, engine)
         assert body["count"] == 1
     assert acme.taken[0].ag_frame is None, "it is closed"
+
+
+async def test_a_task_that_still_reads_items_changes_nothing_of_how_the_call_ended(harness: Harness) -> None:
+    hasty = {"id": "hasty", "use": "acme.hasty", "with": {"items": "$.body"}}
+    caught = {"id": "told", "use": "probe.act", "with": {"value": "$.error.code"}}
+    rows = {"id": "rows", "use": "acme.rows", "with": {"count": 3}}
+    harness.flow("f", [rows, {"id": "guard", "try": [hasty], "catch": [caught]}])
+    async with harness.engine() as engine:
+        done, told = await result(harness, engine)
+        assert (done.outcome, told) == (Outcome.COMPLETED, "acme.away")
 
 
 async def test_items_may_go_through_an_action_into_another_stream(harness: Harness) -> None:

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Literal
 
 import pytest
+import structlog
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, StepError, Subscription, SubscriptionContext, hookimpl
@@ -20,7 +21,7 @@ from hookline.service.app import create_endpoints
 from hookline.service.exchange import HookReply, HookRequest
 from hookline.service.hook import HookOptions
 from hookline.testing.clock import START
-from hookline.vault import generate_key, read_keys
+from hookline.vault import Vault, generate_key, read_keys
 from tests.integration.engine_harness import KEYS, Hang, Harness, act
 
 HOUR = timedelta(hours=1)
@@ -552,6 +553,20 @@ async def test_an_error_shows_no_secret(harness: Harness, shop: Shop) -> None:
         assert "refused: ***" in (status.error or "")
 
 
+async def test_the_log_of_a_defect_shows_no_secret(harness: Harness, shop: Shop) -> None:
+    async def breaks(call: str) -> None:
+        raise RuntimeError(f"what is {shop.secrets()[0]}")
+
+    shop.after = breaks
+    flow(harness)
+    with structlog.testing.capture_logs() as logs:
+        async with engine(harness) as running:
+            await settled(running)
+    (defect,) = (line for line in logs if line["event"] == "connector defect")
+    assert "what is ***" in defect["exception"]
+    assert shop.secrets()[0] not in str(logs)
+
+
 async def test_one_that_takes_too_long_has_failed(harness: Harness, shop: Shop) -> None:
     trigger = shop.connector.webhooks["shop.events"]
     object.__setattr__(trigger, "timeout", timedelta(milliseconds=10))
@@ -578,6 +593,20 @@ async def test_a_new_key_encrypts_it_and_a_missing_one_is_named(harness: Harness
         assert "HOOKLINE_SECRET_KEY" in (status.error or "")
         assert (await send(running, secret, delivery="d2")).status == 503
     assert shop.calls == ["subscribe orders here"]
+
+
+async def test_what_another_version_has_stored_keeps_no_server_from_starting(harness: Harness, shop: Shop) -> None:
+    flow(harness)
+    flow(harness, flow_id="g")
+    async with engine(harness) as running:
+        await settled(running)
+        await settled(running, "g")
+        newer = Vault(KEYS).conceal(b'{"current": 5}', "f")
+        await running.store.commit([SetSubscription("f", newer, running.clock.now())])
+    async with engine(harness) as running:
+        assert "stored by another version of Hookline" in ((await settled(running)).error or "")
+        assert (await settled(running, "g")).error is None
+        assert (await send(running, "x")).status == 503
 
 
 async def test_a_server_that_only_takes_requests_knows_what_another_has_subscribed(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -151,11 +151,19 @@ async def call_action(
         ) from error
     finally:
         for items in call.opened:
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                await close()
+            await _close(items)
         if not action.pure:
             services.metrics.attempted(run.flow.id, action.name, result_label, services.clock.monotonic() - began)
+
+
+async def _close(items: AsyncIterator[Any]) -> None:
+    """Let nothing more be read of a setting whose items come one by one."""
+    close = getattr(items, "aclose", None)
+    if close is not None:
+        # A task that the action has left behind may still read them: they end with that task, and how the call has
+        # ended stays as it is.
+        with suppress(RuntimeError):
+            await close()
 
 
 def _shown(raw: Any) -> Any:

@@ -102,11 +102,15 @@ class Authorizations:
         # Whatever comes of it, a second redirect with this state finds nothing.
         begun = replace(attempt.authorization, state="failed", message="it is under way", code=_UNDER_WAY)
         self._attempts[begun.id] = _Attempt(begun, "", "", attempt.value)
-        done = await uninterrupted(self._finished(attempt, parameters, http))
+        # What became of it is known although the browser is gone by then.
+        return await uninterrupted(self._finished(attempt, parameters, http))
+
+    async def _finished(self, attempt: _Attempt, parameters: dict[str, str], http: HttpClient) -> Authorization:
+        done = await self._outcome(attempt, parameters, http)
         self._attempts[done.id] = _Attempt(done, "", "", attempt.value)
         return done
 
-    async def _finished(self, attempt: _Attempt, parameters: dict[str, str], http: HttpClient) -> Authorization:
+    async def _outcome(self, attempt: _Attempt, parameters: dict[str, str], http: HttpClient) -> Authorization:
         made, name = attempt.authorization, attempt.authorization.credential
         if "error" in parameters or not parameters.get("code"):
             return replace(made, state="failed", message=_refusal(parameters), code="oauth2.not_authorized")

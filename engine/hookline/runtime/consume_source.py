@@ -10,6 +10,8 @@ from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
 from hookline.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.flows.compiled import CompiledFlow
 from hookline.model.consume import ConsumeSettings
+from hookline.model.masking import Hidden
+from hookline.model.secret_values import secret_values
 from hookline.runtime.delivered import Delivered, Deliveries
 from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.inbox import Held, Inbox
@@ -70,6 +72,8 @@ class ConsumeSource:
         self._listening = asyncio.Event()
         self._failures = 0
         self._credential: Any = None
+        self._hidden = Hidden()
+        """What is secret of the connection's credential."""
         self._inbox = Inbox(settings.prefetch)
         self._left: asyncio.Task[_Failed] | None = None
         self._deliveries = Deliveries(flow, trigger, settings, services)
@@ -189,18 +193,18 @@ class ConsumeSource:
                         await inbox.put(Held(delivery, self._clock.now()))
             return self._defect("it ended; it is to yield for as long as it is connected, and to raise StepError else")
         except StepError as error:
-            return _Failed(f"{error.error_code}: {error.message}", error.retry_after)
+            return _Failed(self._hidden.text(f"{error.error_code}: {error.message}"), error.retry_after)
         except (StoreError, CredentialError) as error:
-            return _Failed(error.message)
+            return _Failed(self._hidden.text(error.message))
         except GeneratorExit:
             raise
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and cut_off():
                 raise
             # What else it raises is a defect of its connector, which must not end the engine.
-            plugin = self._services.describe(trigger.name)
-            self._services.engine.log.error("connector defect", trigger=trigger.name, plugin=plugin, exc_info=True)
-            return self._defect(f"{type(error).__name__}: {error}")
+            log = TriggerLog(self._services.engine.log, self._flow.id, trigger.name, self._hidden)
+            log.error("connector defect", plugin=self._services.describe(trigger.name), exc_info=True)
+            return self._defect(self._hidden.text(f"{type(error).__name__}: {error}"))
         finally:
             inbox.close()
 
@@ -297,16 +301,17 @@ class ConsumeSource:
 
     async def _tell(self, one: Delivered) -> str | None:
         """Tell the broker what became of a message; gives why that couldn't be done."""
-        delivery = one.held.delivery
+        delivery, calls = one.held.delivery, self._services.engine.calls
         try:
+            # Contained: one that doesn't heed its cancellation would keep every flow's trigger from ending.
             if one.refused is not None and delivery.refused is not None:
-                await delivery.refused(one.refused)
+                await calls.run("trigger", self._trigger.name, delivery.refused(one.refused), flow_id=self._flow.id)
             elif delivery.accepted is not None:
-                await delivery.accepted()
+                await calls.run("trigger", self._trigger.name, delivery.accepted(), flow_id=self._flow.id)
         except (Exception, asyncio.CancelledError, SystemExit) as error:
             if isinstance(error, asyncio.CancelledError) and cut_off():
                 raise
-            return str(error) or type(error).__name__
+            return self._hidden.text(str(error)) or type(error).__name__
         return None
 
     def _context(self) -> ConsumeContext[Any]:
@@ -317,12 +322,13 @@ class ConsumeSource:
             raise _Failed(error.message) from error
         tokens = credential.tokens
         self._credential = credential.value
+        self._hidden = Hidden(secret_values(credential.value)) if tokens is None else tokens.hidden
         return ConsumeContext(
             credential=credential.value,
             credential_type=credential.type,
             http=ExactClient(engine.http) if self._flow.exact else engine.http,
             blobs=engine.blobs,
-            log=TriggerLog(engine.log, self._flow.id, self._trigger.name, None if tokens is None else tokens.hidden),
+            log=TriggerLog(engine.log, self._flow.id, self._trigger.name, self._hidden),
             resources=engine.resources,
             flow_id=self._flow.id,
             prefetch=self._settings.prefetch,

@@ -149,7 +149,8 @@ class SubscriptionCalls:
             # What else it raises is a defect of its connector, which must not end the engine.
             self._engine.calls.fault("trigger", trigger.name, "defect")
             plugin = self._describe(trigger.name)
-            self._engine.log.error("connector defect", trigger=trigger.name, plugin=plugin, exc_info=True)
+            log = TriggerLog(self._engine.log, self._flow_id, trigger.name, hidden)
+            log.error("connector defect", plugin=plugin, exc_info=True)
             raise self._defect(trigger, hidden.text(f"{type(error).__name__}: {error}")) from None
 
     def _given(self, trigger: WebhookTrigger, given: Any) -> Given | None:

@@ -102,6 +102,8 @@ class Subscriptions:
             return _kept.decode(self._vault.reveal(value, flow_id))
         except CredentialError as error:
             return error.message
+        except msgspec.DecodeError:
+            return f"the subscription of flow {flow_id!r} was stored by another version of Hookline; upgrade to that"
 
 
 async def rewrap_subscriptions(store: Store, vault: Vault) -> None:

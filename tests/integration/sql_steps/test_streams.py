@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from hookline.api import Context
 from tests.integration.sql_steps.sql_room import Room
 
@@ -47,3 +49,14 @@ async def test_a_stream_that_is_left_holds_no_connection(room: Room) -> None:
         await rows.aclose()
     # There are 8 connections.
     assert await asyncio.wait_for(room("query", sql="SELECT 1 AS n"), 10) == [{"n": 1}]
+
+
+@pytest.mark.parametrize("room", [pytest.param("postgres", marks=pytest.mark.postgres), "mariadb"], indirect=True)
+async def test_a_stream_whose_step_is_over_does_not_wait_for_the_server(room: Room) -> None:
+    slow = "SELECT sleep(60) AS n" if room.dialect == "mysql" else "SELECT pg_sleep(60)::text AS n"
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await room("query", sql=slow, stream=True)
+    assert asyncio.get_running_loop().time() - began < 10
+    assert await room("query", sql="SELECT 1 AS n") == [{"n": 1}]
