@@ -318,11 +318,19 @@ class CredentialTokens:
         self.hidden.add(token)
         return token
 
-    def masked(self, error: StepError) -> StepError:
-        """An error in whose message none of these can be read."""
-        shown = self.hidden.text(error.message)
-        if shown == error.message:
-            return error
-        made = copy.copy(error)
-        made.message, made.args = shown, (shown,)
-        return made
+
+def hidden_of(credential: BaseModel | None, tokens: CredentialTokens | None) -> Hidden:
+    """What no log and no error may show of a credential, and of the tokens that it has or is given yet."""
+    if tokens is not None:
+        return tokens.hidden
+    return Hidden() if credential is None else Hidden(secret_values(credential))
+
+
+def masked(error: StepError, hidden: Hidden) -> StepError:
+    """An error in whose message nothing of that can be read."""
+    shown = hidden.text(error.message)
+    if shown == error.message:
+        return error
+    made = copy.copy(error)
+    made.message, made.args = shown, (shown,)
+    return made

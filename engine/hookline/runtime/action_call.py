@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -14,10 +14,11 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.promise import broken
 from hookline.ids import idempotency_key
 from hookline.jsontypes import encode, many
+from hookline.model.masking import Hidden
 from hookline.model.message import Attachment, Message
 from hookline.model.reply import CallerReply
 from hookline.model.stream import Stream
-from hookline.runtime.access_tokens import CredentialTokens
+from hookline.runtime.access_tokens import hidden_of, masked
 from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Blocked, Frame
@@ -52,8 +53,8 @@ class Call:
     """None where neither the action nor its probe takes one."""
     stand: Stand | None = None
     """What gives its result instead, where flows are tried out."""
-    tokens: CredentialTokens | None = None
-    """What gives it access tokens, and knows what no error may show."""
+    hidden: Hidden = field(default_factory=Hidden)
+    """What no log and no error may show: what is secret of its credential."""
     opened: tuple[AsyncIterator[Any], ...] = ()
     """What among its settings comes one by one, and is closed after the call."""
 
@@ -75,14 +76,12 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
         stand = services.trial.call(run.id, path, attempt, action, _shown(given.raw))
         if stand is not None:
             return Call({}, state, _shown(given.raw), stand=stand)
-    arguments, context = action.arguments(given.model), None
+    arguments, context, hidden = action.arguments(given.model), None, Hidden()
     if action.takes_context or (action.probe is not None and action.probe.takes_context):
-        context = _context(run, node, given.message or frame.message, path, attempt, state)
+        context, hidden = _context(run, node, given.message or frame.message, path, attempt, state)
     if action.takes_context:
         arguments["ctx"] = context
-    tokens = None if context is None else context.tokens
-    own = tokens if isinstance(tokens, CredentialTokens) else None
-    return Call(arguments, state, given.raw, context, tokens=own, opened=given.opened)
+    return Call(arguments, state, given.raw, context, hidden=hidden, opened=given.opened)
 
 
 async def call_action(
@@ -112,9 +111,10 @@ async def call_action(
         return await services.aside.run(judge, large=many(body) or (foreign and _long(body)))
     except StepError as error:
         result_label = error.error_code
-        if call.tokens is not None:
-            raise call.tokens.masked(error) from None
-        raise
+        shown = masked(error, call.hidden)
+        if shown is error:
+            raise
+        raise shown from None
     except BlobGone as error:
         if services.trial is not None:
             stand = services.trial.without_file(run.id, path, attempt, action, call.given)
@@ -139,13 +139,12 @@ async def call_action(
         # cancellation of its own making be taken for the engine's, or nothing would ever become of the execution.
         result_label = "connector.defect"
         services.calls.fault("action", action.name, "defect")
-        hidden = None if call.tokens is None else call.tokens.hidden
-        StepLog(services.log, run.id, run.flow.id, path, run.redactor, hidden).error(
+        StepLog(services.log, run.id, run.flow.id, path, run.redactor, call.hidden).error(
             "connector defect", action=action.name, plugin=services.describe(action), exc_info=True
         )
         raise StepError(
             f"{action.name} of {services.describe(action)} has a defect: {type(error).__name__}: "
-            f"{error if hidden is None else hidden.text(str(error))}",
+            f"{call.hidden.text(str(error))}",
             code="connector.defect",
             outcome_unknown=True,
         ) from error
@@ -237,7 +236,7 @@ async def _timed(action: Action, work: Awaitable[Any], limit: timedelta, *, stat
 
 def _context(
     run: ExecutionRun, node: ActionNode, message: Message, path: str, attempt: int, state: StagedState
-) -> Context[Any]:
+) -> tuple[Context[Any], Hidden]:
     services, credential, credential_type, tokens = run.services, None, None, None
     if node.credential is not None:
         try:
@@ -254,7 +253,8 @@ def _context(
             missing = None if tokens is None else services.tokens.missing(node.credential)
             if missing is not None:
                 raise Blocked(missing)
-    return Context(
+    hidden = hidden_of(credential, tokens)
+    context = Context(
         credential=credential,
         credential_type=credential_type,
         message=message,
@@ -263,7 +263,7 @@ def _context(
         state=state,
         resources=services.resources,
         files_root=services.files_root,
-        log=StepLog(services.log, run.id, run.flow.id, path, run.redactor, None if tokens is None else tokens.hidden),
+        log=StepLog(services.log, run.id, run.flow.id, path, run.redactor, hidden),
         execution_id=run.id,
         step_id=node.id,
         attempt=attempt,
@@ -271,6 +271,7 @@ def _context(
         exact=run.flow.exact,
         tokens=tokens,
     )
+    return context, hidden
 
 
 async def _keep_bytes(run: ExecutionRun, returned: bytes | Reply) -> Reply:

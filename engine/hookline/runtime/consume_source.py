@@ -11,7 +11,6 @@ from hookline.errors import CredentialError, HooklineError, StepError, StoreErro
 from hookline.flows.compiled import CompiledFlow
 from hookline.model.consume import ConsumeSettings
 from hookline.model.masking import Hidden
-from hookline.model.secret_values import secret_values
 from hookline.runtime.delivered import Delivered, Deliveries
 from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.inbox import Held, Inbox
@@ -322,7 +321,7 @@ class ConsumeSource:
             raise _Failed(error.message) from error
         tokens = credential.tokens
         self._credential = credential.value
-        self._hidden = Hidden(secret_values(credential.value)) if tokens is None else tokens.hidden
+        self._hidden = credential.hidden
         return ConsumeContext(
             credential=credential.value,
             credential_type=credential.type,

@@ -17,13 +17,12 @@ from hookline.model.masking import Hidden
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.poll import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.poll import Item, PollContext, Polled, PollTrigger
-from hookline.runtime.access_tokens import CredentialTokens
 from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.interruption import cut_off
 from hookline.runtime.results import NotJson, to_json
 from hookline.runtime.source import Progress, SourceServices, SourceStatus, sleep_until
 from hookline.runtime.step_log import TriggerLog
-from hookline.runtime.trigger_credential import credential_of
+from hookline.runtime.trigger_credential import TriggerCredential, credential_of
 from hookline.signature import setting_name
 
 #: The wait after a first failure; after each further one it is twice as long.
@@ -124,8 +123,8 @@ class PollSource:
             raise _Failed(f"{trigger.name}: {trigger.unavailable or 'there is nothing to run'}")
         arguments, hidden = trigger.arguments(self._settings), Hidden()
         if "ctx" in trigger.leading:
-            arguments["ctx"] = context = self._context(now)
-            hidden = context.tokens.hidden if isinstance(context.tokens, CredentialTokens) else hidden
+            credential = self._credential()
+            arguments["ctx"], hidden = self._context(credential, now), credential.hidden
         if "cursor" in trigger.leading:
             # Read anew each time, so that nothing that is done to it stays.
             arguments["cursor"] = decode(bytes(cursor), exact=self._flow.exact)
@@ -151,25 +150,26 @@ class PollSource:
             log.error("connector defect", plugin=self._services.describe(trigger.name), exc_info=True)
             raise self._defect(hidden.text(f"{type(error).__name__}: {error}")) from error
 
-    def _context(self, now: datetime) -> PollContext[Any]:
-        engine = self._services.engine
+    def _credential(self) -> TriggerCredential:
         try:
-            credential = credential_of(engine, self._trigger, self._flow.trigger.credential)
+            return credential_of(self._services.engine, self._trigger, self._flow.trigger.credential)
         except HooklineError as error:
             raise _Failed(error.message) from error
-        tokens = credential.tokens
+
+    def _context(self, credential: TriggerCredential, now: datetime) -> PollContext[Any]:
+        engine = self._services.engine
         return PollContext(
             credential=credential.value,
             credential_type=credential.type,
             http=ExactClient(engine.http) if self._flow.exact else engine.http,
             blobs=engine.blobs,
-            log=TriggerLog(engine.log, self._flow.id, self._trigger.name, None if tokens is None else tokens.hidden),
+            log=TriggerLog(engine.log, self._flow.id, self._trigger.name, credential.hidden),
             resources=engine.resources,
             files_root=engine.files_root,
             flow_id=self._flow.id,
             now=now,
             exact=self._flow.exact,
-            tokens=tokens,
+            tokens=credential.tokens,
         )
 
     def _read(self, polled: Any, now: datetime) -> tuple[Sequence[Envelope], msgspec.Raw]:

@@ -117,7 +117,7 @@ class SubscriptionCalls:
             credential=credential.value,
             credential_type=credential.type,
             http=engine.http,
-            log=TriggerLog(engine.log, self._flow_id, trigger.name, None if tokens is None else tokens.hidden),
+            log=TriggerLog(engine.log, self._flow_id, trigger.name, credential.hidden),
             resources=engine.resources,
             flow_id=self._flow_id,
             url=asked.url,

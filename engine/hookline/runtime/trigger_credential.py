@@ -1,10 +1,11 @@
 """The credential with which a flow's trigger polls, listens or subscribes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hookline.errors import CredentialError
-from hookline.runtime.access_tokens import CredentialTokens
+from hookline.model.masking import Hidden
+from hookline.runtime.access_tokens import CredentialTokens, hidden_of
 from hookline.runtime.services import Services
 from hookline.trigger import ConnectorTrigger
 
@@ -17,6 +18,8 @@ class TriggerCredential:
     type: str | None = None
     tokens: CredentialTokens | None = None
     """What gives it access tokens, where its type has OAuth 2."""
+    hidden: Hidden = field(default_factory=Hidden)
+    """What no log and no error may show of it."""
 
 
 def credential_of(services: Services, trigger: ConnectorTrigger, name: str | None) -> TriggerCredential:
@@ -27,4 +30,5 @@ def credential_of(services: Services, trigger: ConnectorTrigger, name: str | Non
     if kind not in trigger.credential_types:
         wanted = " or ".join(trigger.credential_types)
         raise CredentialError(f"credential {name!r} is of type {kind}; {trigger.name} takes {wanted}")
-    return TriggerCredential(value, kind, None if services.tokens is None else services.tokens.of(name))
+    tokens = None if services.tokens is None else services.tokens.of(name)
+    return TriggerCredential(value, kind, tokens, hidden_of(value, tokens))
