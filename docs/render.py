@@ -93,14 +93,19 @@ def hooks() -> str:
     return "\n\n".join(parts)
 
 
-def components(*kinds: str) -> str:
-    """All components of some kinds that are no connector's, with their inputs."""
+def components(*kinds: str, titled: bool = False) -> str:
+    """All components of some kinds that are no connector's, with their inputs; `titled`: each kind under its title."""
     views = [view for view in component_views(discover()) if view.kind in kinds and view.connector is None]
-    return "\n\n".join(_component(view) for view in views)
+    if not titled:
+        return "\n\n".join(_component(view, "##") for view in views)
+    parts: list[str] = []
+    for kind in kinds:
+        parts += [f"## {kind.capitalize()}s", *(_component(view, "###") for view in views if view.kind == kind)]
+    return "\n\n".join(parts)
 
 
-def _component(view: ComponentView) -> str:
-    parts = [f"## `{view.name}`", view.description or view.title]
+def _component(view: ComponentView, mark: str) -> str:
+    parts = [f"{mark} `{view.name}`", view.description or view.title]
     if view.credential_types:
         parts.append(f"Credential: {' or '.join(f'`{name}`' for name in view.credential_types)}.")
     if view.inputs:

@@ -5,12 +5,13 @@ are gone; cog then fills them in.
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from hookline.connector import Connector
 from hookline.discovery import discover
@@ -39,6 +40,8 @@ def index() -> str:
         link = f"connectors/{connector.name}.md"
         actions = ", ".join(f"[`{name}`]({link}#{_anchor(name)})" for name in sorted(connector.actions))
         triggers = ", ".join(f"[`{name}`]({link}#{_anchor(name)})" for name in sorted(connector.triggers))
+        if connector.name in registry.triggers:  # one that reads requests of a form of its own
+            triggers = f"[`{connector.name}`](triggers.md#{_anchor(connector.name)})"
         lines.append(f"| [{connector.title}]({link}) | {actions} | {triggers} | {level_of(connector) or '—'} |")
     return "\n".join(lines)
 
@@ -58,10 +61,12 @@ def actions() -> str:
 def triggers() -> str:
     """Each trigger with what it does; a connector's page says more of its own."""
     rows = []
-    for view in component_views(discover()):
+    registry = discover()
+    for view in component_views(registry):
         if view.kind == "trigger":
             where = "" if view.connector is None else f"connectors/{view.connector}.md"
-            rows.append(f"| [`{view.name}`]({where}#{_anchor(view.name)}) | {_cell(view.title)} |")
+            summary = registry.triggers[view.name].summary
+            rows.append(f"| [`{view.name}`]({where}#{_anchor(view.name)}) | {_cell(summary)} |")
     return "\n".join(["| trigger | when it starts an execution |", "| --- | --- |", *rows])
 
 
@@ -109,9 +114,7 @@ def _values(model: type[BaseModel]) -> str:
     """What a command has to give for a credential: secrets from standard input or from files, never on the line."""
     given: list[str] = []
     views = inputs(model)
-    # Where nothing is required, one of several has to be given all the same: its secret, most likely.
-    needed = [one for one in views if one.required] or [one for one in views if "secret" in one.type][:1]
-    for one in needed:
+    for one in [one for one in views if one.required] or _fewest(model, views):
         if "secret" not in one.type:
             given.append(f"{one.name}=…")
         else:
@@ -119,6 +122,27 @@ def _values(model: type[BaseModel]) -> str:
                 f"{one.name}=@{one.name}.txt" if any(each.endswith("=-") for each in given) else f"{one.name}=-"
             )
     return " ".join(given)
+
+
+def _fewest(model: type[BaseModel], views: Sequence[InputView]) -> Sequence[InputView]:
+    """The fewest values that go together where none is required: the first secret, and what it can't do without."""
+    secret = next((one for one in views if "secret" in one.type), None)
+    if secret is None:
+        return ()
+    for count in range(1, 5):
+        for chosen in combinations([one for one in views if one.type.startswith(("secret", "text"))], count):
+            if secret in chosen and _go_together(model, chosen, secret):
+                return chosen
+    return (secret,)
+
+
+def _go_together(model: type[BaseModel], chosen: Iterable[InputView], secret: InputView) -> bool:
+    try:
+        model.model_validate({one.name: "x" for one in chosen})
+    except ValidationError as error:
+        # Whether "x" is right for the secret isn't what is asked.
+        return all(problem["loc"][:1] == (secret.name,) for problem in error.errors(include_url=False))
+    return True
 
 
 def _component(view: ComponentView) -> Iterable[str]:

@@ -29,7 +29,10 @@ async def new_rows(
     url: Annotated[
         str | None,
         Identity(),
-        Field(description="The database, as in sqlite:///books.db or postgresql://user@host/db; or the credential's."),
+        Field(
+            description="The database, as in sqlite:///books.db, postgresql://user@host/db or mysql://user@host/db; or "
+            "the credential's."
+        ),
     ] = None,
     existing: Annotated[bool, Field(description="Whether rows that are there at the first look are new.")] = False,
     overlap: Annotated[

@@ -27,14 +27,25 @@ def test_a_flow_is_right_and_its_case_passes(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     chosen = [] if use is None else ["--use", use]
     assert CliRunner().invoke(main, ["new", "flow", "orders", *chosen]).exit_code == 0
-    for command in ("check", "test"):
-        done = CliRunner().invoke(main, [command])
+    for command in ("check", "test", "fmt --check"):
+        done = CliRunner().invoke(main, command.split())
         assert done.exit_code == 0, done.output
     assert CliRunner().invoke(main, ["new", "flow", "orders"]).exit_code == 2
 
 
 @pytest.mark.parametrize(
-    "arguments", [["plugin", "Acme-1"], ["plugin", "../x"], ["flow", "A b"], ["flow", "a", "--use", "no.such"]]
+    "arguments",
+    [
+        ["plugin", "Acme-1"],
+        ["plugin", "../x"],
+        ["plugin", "class"],
+        ["plugin", "verify"],
+        ["plugin", "slack"],
+        ["plugin", "csv"],
+        ["plugin", "twilio"],
+        ["flow", "A b"],
+        ["flow", "a", "--use", "no.such"],
+    ],
 )
 def test_a_name_that_can_not_be_one_is_wrong_usage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]

@@ -4,12 +4,14 @@ import ast
 import inspect
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from pydantic import ValidationError
 
 from hookline import hookspecs
 from hookline.cli.main import main
@@ -90,6 +92,29 @@ def test_tests_that_a_page_names_are_there(page: Path) -> None:
 def test_commands_that_a_page_gives_are_there(page: Path) -> None:
     given = re.findall(r"^    (?:\.venv/bin/)?hookline ([a-z].*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert [command for command in given if not is_command(command.split())] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_credentials_that_a_page_sets_have_values_that_go_together(page: Path, registry: Registry) -> None:
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    for type_, given in re.findall(r"^    hookline credentials set \S+ --type (\S+) ([^\n#]*)", text, re.MULTILINE):
+        values = dict(value.split("=", 1) for value in shlex.split(given))
+        if values.get("url") == "-":
+            values["url"] = "amqp://broker.example/"  # some types look at the whole URL
+        model = registry.credential_types.get(type_)
+        if model is None:  # one of a plugin's that the page writes itself
+            continue
+        try:
+            model.model_validate(values)
+        except ValidationError as error:
+            # What stands for a value need be none; that a key is missing or none at all is a mistake, and so is what
+            # the whole model says.
+            wrong = [
+                problem
+                for problem in error.errors(include_input=False)
+                if problem["type"] in ("missing", "extra_forbidden") or (not problem["loc"] and "=@" not in given)
+            ]
+            assert wrong == [], f"{type_} {given}"
 
 
 def is_command(words: list[str]) -> bool:

@@ -1,5 +1,6 @@
 """`hookline new plugin|flow`: the beginnings of what people write."""
 
+import keyword
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _TEMPLATE: Final = Path(__file__).parent / "template"
 _ENDING: Final = ".txt"
 _PLUGIN: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\Z")
+#: Names that stand in the plugin for something else than its connector.
+_WORDS: Final = frozenset({"verify", "create_order", "new_orders", "register_connectors", "hookimpl"})
 _FLOW: Final = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 
@@ -33,6 +36,7 @@ def new_plugin(name: str, folder: Path | None, as_json: bool) -> None:
     """Write a distribution with a connector called NAME: an action, a trigger that polls, and tests that pass."""
     if not _PLUGIN.match(name):
         raise ConfigError(f"{name!r} can't name a plugin: use small letters and digits, with _ between words")
+    _check_free(name)
     target = folder if folder is not None else Path(f"hookline-{name}")
     title = " ".join(word.capitalize() for word in name.split("_"))
     files = {
@@ -50,6 +54,8 @@ def new_plugin(name: str, folder: Path | None, as_json: bool) -> None:
 @click.option("--use", "use", metavar="ACTION", help="The action of its step; one that maps by default.")
 def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -> None:
     """Write a flow called ID, and a case that tries it out."""
+    from hookline.flows.layout import laid_out
+
     if not _FLOW.match(flow_id):
         raise ConfigError(f"{flow_id!r} can't name a flow: use small letters, digits and -")
     step: dict[str, Any] = {"id": "reply", "use": "map", "with": {"body": {"received": "$.body"}}}
@@ -71,9 +77,25 @@ def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -
             # It isn't stubbed, and what it gives is its own.
             case = {"name": case["name"], "input": case["input"], "expect": {"outcome": "completed"}}
     flow = {"id": flow_id, "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": [step]}
-    files = {f"{flow_id}.json": _text(flow), f"{flow_id}.test.json": _text({"cases": [case]})}
+    files = {f"{flow_id}.json": laid_out(flow), f"{flow_id}.test.json": _text({"cases": [case]})}
     _write(settings.flows, files)
     _tell(settings.flows, files, as_json, "try it out: hookline test")
+
+
+def _check_free(name: str) -> None:
+    """Raises ConfigError for a name under which what is written wouldn't work, or would take another's place."""
+    from hookline.discovery import GROUP, discover
+
+    if keyword.iskeyword(name) or name in _WORDS:
+        raise ConfigError(f"{name!r} can't name a plugin: it is a word of Python's, or one that the plugin uses itself")
+    registry = discover()
+    ours = {("plugin", status.name) for status in registry.plugins if status.distribution == GROUP}
+    ours |= {key for key, origin in registry.origins.items() if origin.distribution == GROUP}
+    for kind in ("plugin", "connector", "credential type"):
+        if (kind, name) in ours:
+            raise ConfigError(
+                f"{name!r} can't name a plugin: Hookline has a {kind} of that name; take another, such as {name}_own"
+            )
 
 
 def _action(name: str) -> "tuple[Action, bool]":

@@ -151,7 +151,9 @@ def _problem(model: type[BaseModel], details: ErrorDetails, pointer: str) -> Pro
         return Problem(f"{shown} is not an object", pointer, "invalid_value", "write an object: {…}")
     if kind in ("list_type", "tuple_type"):
         return Problem(f"{shown} is not a list", pointer, "invalid_value", "write a list: […]")
-    text = details["msg"].replace("Input should", "it should").replace("Tuple", "the list").replace("List", "the list")
+    text = details["msg"].removesuffix(" after validation, not 0")
+    for word, ours in (("Input", "it"), ("Tuple", "the list"), ("List", "the list"), ("Dictionary", "the object")):
+        text = text.replace(f"{word} should", f"{ours} should")
     return Problem(f"{shown} doesn't fit", pointer, "invalid_value", text[:1].lower() + text[1:])
 
 

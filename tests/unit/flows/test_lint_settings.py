@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field, ValidationError
 from tests.unit.flows.lint_trial import KEY, Check, one, order
+
+from hookline.flows.structure import model_problems
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,16 @@ def test_constant_settings_are_checked_against_the_signature(
     problem = one(check(order(**settings)), "invalid_value")
     assert problem.pointer == f"/steps/0/with/{pointer}"
     assert remedy in problem.remedy
+
+
+def test_an_object_that_is_too_small_is_called_one() -> None:
+    class Where(BaseModel):
+        where: dict[str, int] = Field(min_length=1)
+
+    with pytest.raises(ValidationError) as raised:
+        Where.model_validate({"where": {}})
+    (problem,) = model_problems(Where, {"where": {}}, "", raised.value)
+    assert (problem.message, problem.remedy) == ("an object doesn't fit", "the object should have at least 1 item")
 
 
 def test_numbers_may_stand_where_text_is_wanted(check: Check) -> None:
