@@ -1,6 +1,6 @@
 """A long file goes through a foreach in bounded memory, and a server that is killed goes on from where it was.
 
-The file has ITEMS rows, 30,000 by default, so that the whole check stays short; ITEMS=1000000 makes it a million.
+The file has ITEMS rows, 20,000 by default, so that the whole check stays short; ITEMS=1000000 makes it a million.
 """
 
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.server_process import ServerProcess, eventually
 
-ITEMS = int(os.environ.get("ITEMS", "30000"))
+ITEMS = int(os.environ.get("ITEMS", "20000"))
 CONCURRENCY = 16
 MB = 1_000_000
 
