@@ -1,10 +1,9 @@
-"""Mappers and template filters: JSONPath and Jinja, and behind extras JSONata, JMESPath and CEL."""
+"""Mappers and template filters: JSONPath and Jinja, and behind extras JSONata and JMESPath."""
 
 from collections.abc import Mapping
 
 from hookline.api import Mapper, TemplateFilter, hookimpl
 from hookline_mapping import dates, encode, money
-from hookline_mapping.cel import Cel
 from hookline_mapping.jinja import Jinja
 from hookline_mapping.jmespath import JmesPath
 from hookline_mapping.jsonata import Jsonata
@@ -14,7 +13,7 @@ from hookline_mapping.jsonpath import JsonPath
 @hookimpl
 def register_mappers() -> list[Mapper]:
     """JSONPath and Jinja, which every flow can use, and the languages that flows list in `"mappers"`."""
-    return [JsonPath(), Jinja(), Jsonata(), JmesPath(), Cel()]
+    return [JsonPath(), Jinja(), Jsonata(), JmesPath()]
 
 
 @hookimpl
