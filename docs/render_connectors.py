@@ -154,8 +154,6 @@ def _component(view: ComponentView) -> Iterable[str]:
     if view.kind == "action":
         texts = {"yes": "yes", "no": "no: its effect is there twice", "depends": "depends on its settings"}
         facts.append(f"- May be done twice: {texts.get(view.idempotent or '', 'not known')}.")
-        if view.probe:
-            facts.append("- It finds out whether it took effect, for steps that run at most once.")
         if view.version and view.version > 1:
             facts.append(f"- Version of its settings: {view.version}; older ones as `{view.name}@1`.")
     if view.credential_types:

@@ -16,7 +16,6 @@ from hookline.model.durations import FlowJsonSchema
 from hookline.model.message import Message
 from hookline.oauth2 import Tokens, TokenUser
 from hookline.options import Choices
-from hookline.probe import Probe
 from hookline.setting_types import SettingSources
 from hookline.versions import Upgrade
 
@@ -130,12 +129,6 @@ FILTERED = Signal("filtered")
 STOPPED = Signal("stopped")
 """The execution ends here, as succeeded."""
 
-NOT_DONE = Signal("not_done")
-"""From a probe alone: the action took no effect, and won't any more. It may run."""
-NOT_KNOWN = Signal("not_known")
-"""From a probe alone: whether the action took effect can't be told."""
-
-
 Idempotent: TypeAlias = bool | Callable[[Mapping[str, Any]], bool | None] | None
 """Whether doing it twice is as doing it once, or what says so of a step's constant settings; None: isn't known."""
 
@@ -179,8 +172,6 @@ class Action:
     """The connector's name."""
     rate: ClientRate | None = None
     """How often the connector's actions run at most with one credential, over all flows."""
-    probe: Probe | None = None
-    """What finds out whether it took effect, where that isn't known."""
     options: Mapping[str, Choices] = field(default_factory=dict)
     """What knows the choices for its settings, by setting."""
     items: frozenset[str] = frozenset()

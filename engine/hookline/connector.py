@@ -26,7 +26,6 @@ from hookline.model.webhook import RATE, SUBSCRIBED, subscribed_settings
 from hookline.oauth2 import OAuth2, check
 from hookline.options import Lister, OptionLists, Options
 from hookline.poll import Identity, Polled, PollTrigger
-from hookline.probe import read_probe
 from hookline.signature import Signature, read_signature, setting_name
 from hookline.subscription import Subscribe, WebhookFunctions, WebhookTrigger
 from hookline.trigger import ConnectorTrigger
@@ -127,7 +126,6 @@ class Connector:
         name: str | None = None,
         pure: bool = False,
         idempotent: Idempotent = None,
-        probe: Callable[..., Awaitable[Any]] | None = None,
         version: int | None = None,
         migrate: Mapping[int, Migrate] = _NONE,
     ) -> Callable[[F], F]: ...
@@ -140,7 +138,6 @@ class Connector:
         name: str | None = None,
         pure: bool = False,
         idempotent: Idempotent = None,
-        probe: Callable[..., Awaitable[Any]] | None = None,
         version: int | None = None,
         migrate: Mapping[int, Migrate] = _NONE,
     ) -> F | Callable[[F], F]:
@@ -153,14 +150,13 @@ class Connector:
         are the step's settings. Raises PluginError for a function that can't be one, naming it.
 
         `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are remarked;
-        or a function of a step's constant settings that says it. `probe`: what finds out whether it took effect, for
-        steps that run at most once (see `hookline.probe`): an async function of `ctx` and of some of its settings.
-        `version` numbers its settings, and `migrate` has for each version before it the function that makes the next
-        version's settings of that one's (see `hookline.versions`).
+        or a function of a step's constant settings that says it. `version` numbers its
+        settings, and `migrate` has for each version before it the function that makes the next version's settings of
+        that one's (see `hookline.versions`).
         """
 
         def add(function: F) -> F:
-            action = self._read(function, name or function.__name__, pure, idempotent, probe)
+            action = self._read(function, name or function.__name__, pure, idempotent)
             if action.name in self.actions:
                 raise PluginError(f"connector {self.name!r} has two actions named {action.name!r}")
             action = self._versions(action, version, migrate)
@@ -422,12 +418,9 @@ class Connector:
         short: str,
         pure: bool,
         idempotent: Idempotent,
-        probe: Callable[..., Awaitable[Any]] | None,
     ) -> Action:
         read = read_signature(function, "an action", ("ctx",), generators=True)
         full = self._full(short)
-        if probe is not None and pure:
-            raise PluginError(f"action {full!r} is pure: whether it took effect is no question, and needs no probe")
         return Action(
             name=full,
             run=function,
@@ -447,7 +440,6 @@ class Connector:
             idempotent=True if pure else idempotent,
             connector=self.name,
             rate=self.rate,
-            probe=None if probe is None else read_probe(probe, full, read.parameters),
             options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
             items=frozenset(map(setting_name, read.items)),
         )

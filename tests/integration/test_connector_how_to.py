@@ -105,6 +105,5 @@ async def test_the_pages_connector_does_what_the_page_says(
 
 def test_the_pages_connector_says_of_itself_what_the_page_says(registry: Registry) -> None:
     action = registry.actions["acme.create_order"]
-    assert action.probe is not None
     assert (action.version, action.rate) == (2, "10/s")
     assert AsyncIterator in [getattr(registry.actions["acme.list_orders"].returns, "__origin__", None)]

@@ -9,7 +9,6 @@ import pytest
 from pydantic import BaseModel, Field
 
 from hookline.api import Attachment, Connector, Context, StepError, hookimpl
-from hookline.errors import PluginError
 from hookline.flows.lint import check
 from hookline.jsontypes import encode
 from hookline.model.execution import Execution, Outcome
@@ -286,16 +285,3 @@ async def test_a_flow_is_checked_for_them(harness: Harness) -> None:
             "list of attachment",
             "attachment or null",
         ]
-
-
-def test_a_probe_takes_no_items() -> None:
-    connector = Connector("acme")
-
-    async def find(items: AsyncIterator[int]) -> None:
-        """Find them."""
-
-    with pytest.raises(PluginError, match="takes 'items', which comes one by one"):
-
-        @connector.action(probe=find)
-        async def load(items: AsyncIterator[int]) -> None:
-            """Load."""

@@ -2,8 +2,6 @@
 
 from hookline.action import (
     FILTERED,
-    NOT_DONE,
-    NOT_KNOWN,
     PASS,
     STOPPED,
     Action,
@@ -70,8 +68,6 @@ __all__ = [
     "MAX_DIGITS",
     "MAX_EXPONENT",
     "MAX_KEY",
-    "NOT_DONE",
-    "NOT_KNOWN",
     "PASS",
     "STOPPED",
     "Action",

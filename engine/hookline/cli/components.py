@@ -135,8 +135,6 @@ def _described(view: "ComponentView") -> str:
             "",
             f"May be done twice: {'depends on its settings' if view.idempotent == 'depends' else view.idempotent}",
         ]
-    if view.probe:
-        lines += ["", "Finds out whether it took effect, for steps that run at most once."]
     if view.rate:
         lines += ["", f"Rate: {view.rate}, for each credential"]
     if view.version:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from hookline.action import NOT_DONE, NOT_KNOWN, Action, Context, Count, Pause, Reply, Signal
+from hookline.action import Action, Context, Count, Pause, Reply, Signal
 from hookline.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.promise import broken
@@ -49,8 +49,6 @@ class Call:
     """What it changes of what the flow keeps."""
     given: Any
     """Its settings, as they are recorded."""
-    context: Context[Any] | None = None
-    """None where neither the action nor its probe takes one."""
     stand: Stand | None = None
     """What gives its result instead, where flows are tried out."""
     hidden: Hidden = field(default_factory=Hidden)
@@ -76,12 +74,10 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
         stand = services.trial.call(run.id, path, attempt, action, _shown(given.raw))
         if stand is not None:
             return Call({}, state, _shown(given.raw), stand=stand)
-    arguments, context, hidden = action.arguments(given.model), None, Hidden()
-    if action.takes_context or (action.probe is not None and action.probe.takes_context):
-        context, hidden = _context(run, node, given.message or frame.message, path, attempt, state)
+    arguments, hidden = action.arguments(given.model), Hidden()
     if action.takes_context:
-        arguments["ctx"] = context
-    return Call(arguments, state, given.raw, context, hidden=hidden, opened=given.opened)
+        arguments["ctx"], hidden = _context(run, node, given.message or frame.message, path, attempt, state)
+    return Call(arguments, state, given.raw, hidden=hidden, opened=given.opened)
 
 
 async def call_action(
@@ -104,7 +100,6 @@ async def call_action(
         returned = await (work if limit is None else _timed(action, work, limit, stated=node.timeout is not None))
         if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
             returned = await _keep_bytes(run, returned)
-        _check_signal(action, returned)
         foreign = services.calls.foreign("action", action.name)
         judge = partial(_judged, run, action, returned, foreign)
         body = returned.body if isinstance(returned, Reply) else returned
@@ -194,20 +189,12 @@ def _long(body: Any) -> bool:
     return isinstance(body, str) and len(body) > _LONG_TEXT
 
 
-def _check_signal(action: Action, returned: Any) -> None:
-    asking = action.probe is not None and action.run is action.probe.run
-    if (returned is NOT_DONE or returned is NOT_KNOWN) and not asking:
-        raise TypeError(f"it gave {returned}, which only a probe may")
-
-
 async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spooling: Interruption | None) -> Any:
     """What an action returned. Items that it gives one by one are kept until there are no more: a stream."""
     returned = action.run(**arguments)
     if not isinstance(returned, AsyncIterator):
         returned = await returned
     body = returned.body if isinstance(returned, Reply) else returned
-    if returned is NOT_DONE or returned is NOT_KNOWN:
-        return returned  # no result, whatever that is declared to be
     wrong = await run.services.aside.run(partial(broken, action.returns, returned), large=many(body))
     if wrong is not None:
         raise BrokenPromise(wrong)

@@ -24,7 +24,6 @@ from hookline.runtime.aside import takes_long
 from hookline.runtime.execution_run import ExecutionRun
 from hookline.runtime.frame import Ending, Frame, StepFailed
 from hookline.runtime.interruption import Interrupted
-from hookline.runtime.probing import AGAIN, DidNotHappen, ask, can_ask, not_known
 from hookline.runtime.retry import next_wait
 from hookline.runtime.step_entry import Given, note, note_counted, note_started
 from hookline.runtime.step_rates import LONGEST_SLEEP
@@ -51,24 +50,16 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
     if past is not None and (not pure or past.signal == STREAM) and past.state is StepState.SUCCEEDED:
         return replay(run, frame, node.id, past)
     attempt, had_turn = 1, False
-    doubt: StepError | None = None
     if past is not None and not pure and past.state is StepState.FAILED and past.signal != _NOT_BEGUN:
         if node.on_error == "continue":
             return go_on(frame, node.id, past.error, past.finished_at)
-        if past.error is not None and run.stands(frame, past):
+        if past.error is not None and (run.stands(frame, past) or _unknown(node, past)):
             raise StepFailed(past.error, past.finished_at)
-        if past.error is not None and _unknown(node, past):
-            if not can_ask(run, node):
-                raise StepFailed(past.error, past.finished_at)
-            # By now it may be known.
-            doubt, attempt = StepError("its answer never came", code=OUTCOME_UNKNOWN), past.attempt
     if run.dry is not None and not pure:
         return run.dry.lands(path)
     if past is not None and not pure:
         if past.state is StepState.STARTED:
-            doubt, attempt = StepError(_CUT_OFF, code=OUTCOME_UNKNOWN), past.attempt
-            if not can_ask(run, node):
-                return _cut_off(run, node, frame, path, past)
+            return _cut_off(run, node, frame, path, past)
         if past.state is StepState.WAITING:
             had_turn = past.signal == RATE
             paused = past.error is None and not had_turn
@@ -81,22 +72,21 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             attempt = past.attempt if had_turn else past.attempt + 1
     while True:
         if not pure:
-            if doubt is None:
-                frame.interruption.check()
-                if not await its_turn(run, node, path, attempt, had_one=had_turn):
-                    return Ending.WAITING
+            frame.interruption.check()
+            if not await its_turn(run, node, path, attempt, had_one=had_turn):
+                return Ending.WAITING
             had_turn = False
             await run.journal.flush(path)
         started_at = run.services.clock.now()
         given: Given | None = None
-        begun = doubt is not None
+        begun = False
         try:
             scope = run.scope(frame)
             own = frame.message if run.services.calls.foreign("action", node.action.name) else None
             judge = partial(_settings, run, node, scope, sources(run, frame), own)
             given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
             call = prepare_call(run, node, frame, given, path, attempt)
-            if node.once and doubt is None:
+            if node.once:
                 note_started(run, node, path, attempt, started_at, given)
                 await run.journal.flush()
             # What is recomputed is not cut off, or a `finally` after it would never be reached. A stream is journalled:
@@ -104,10 +94,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             spooling = frame.interruption if pure and past is None else None
             with nullcontext() if pure else frame.interruption.interruptible():
                 begun = True
-                if doubt is None:
-                    result = await call_action(run, node, call, path, attempt, spooling)
-                else:
-                    result = await ask(run, node, call, path, attempt, doubt)
+                result = await call_action(run, node, call, path, attempt, spooling)
             if isinstance(result, Count):
                 changes = call.state.changes(result.key)
                 files = frame.message.attachments
@@ -118,22 +105,10 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
                 _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
             raise
         except StepError as failure:
-            if doubt is None and failure.outcome_unknown and can_ask(run, node):
-                doubt = failure
-                continue
-            policy, error, asked, doubt = node.retry, failure, doubt, None
-            if isinstance(failure, DidNotHappen):
-                policy = AGAIN
-            elif (asked is not None and failure.error_code != OUTCOME_UNKNOWN) or (
-                node.once and failure.outcome_unknown
-            ):
-                # What keeps us from asking tells nothing of the outcome either.
-                error = not_known(node, failure.message)
-            wait = None if pure else next_wait(policy, attempt, error, f"{run.id}\n{path}")
+            error = _not_known(node, failure.message) if node.once and failure.outcome_unknown else failure
+            wait = None if pure else next_wait(node.retry, attempt, error, f"{run.id}\n{path}")
             due_at = run.services.clock.now() + wait if wait is not None else None
             info = run.error_info(error, path)
-            if asked is not None and error.error_code == OUTCOME_UNKNOWN:
-                run.unknown = run.unknown or info
             if not pure:
                 noted_at = note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
             else:
@@ -173,6 +148,11 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             return ending
 
 
+def _not_known(node: ActionNode, why: str) -> StepError:
+    """The error of a step of which isn't known whether it took effect."""
+    return StepError(f"it isn't known whether {node.action.name} took effect: {why}", code=OUTCOME_UNKNOWN)
+
+
 def _unknown(node: ActionNode, past: StepRecord) -> bool:
     """Nothing, an operator's retry neither, runs a step again that may have taken effect and must not do so twice."""
     return node.once and past.error is not None and past.error.code == OUTCOME_UNKNOWN
@@ -180,7 +160,7 @@ def _unknown(node: ActionNode, past: StepRecord) -> bool:
 
 def _cut_off(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
     """The step was under way when the engine died or was stopped, and must not run twice. Raises StepFailed."""
-    info = run.error_info(not_known(node, _CUT_OFF), path)
+    info = run.error_info(_not_known(node, _CUT_OFF), path)
     noted_at = note(run, node, path, past.attempt, past.started_at, None, error=info)
     run.unknown = run.unknown or info
     if node.on_error == "continue":
@@ -203,7 +183,7 @@ def _note_interrupted(
         info = ErrorInfo("interrupted", "it was told to end before it began", path)
         note(run, node, path, attempt, started_at, given, error=info, signal=_NOT_BEGUN)
         return
-    info = run.error_info(not_known(node, "it was cut off while it ran"), path)
+    info = run.error_info(_not_known(node, "it was cut off while it ran"), path)
     run.unknown = run.unknown or info
     note(run, node, path, attempt, started_at, given, error=info)
 

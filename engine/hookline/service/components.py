@@ -70,8 +70,6 @@ class ComponentView(msgspec.Struct, frozen=True):
     """The connector of an action or a trigger; null where it has none."""
     quality: str | None = None
     """The level of its connector: `bronze`, `silver` or `gold`; null where that lacks something for bronze."""
-    probe: bool = False
-    """An action finds out itself whether it took effect, for steps that run at most once."""
     rate: str | None = None
     """How often it runs at most with one credential: `50/s`, or `by credential` where the credential says it."""
     version: int | None = None
@@ -192,7 +190,6 @@ def _action(registry: Registry, action: Action) -> ComponentView:
         view,
         output=output_text(action),
         idempotent=idempotent,
-        probe=action.probe is not None,
         rate="by credential" if callable(action.rate) else action.rate,
         version=action.version,
     )

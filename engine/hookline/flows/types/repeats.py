@@ -21,9 +21,7 @@ def repeat_problems(walked: Walked) -> Iterator[Problem]:
                 "settings may take effect each time",
                 node.pointer,
                 "unsafe_retry",
-                'write "delivery": "at_most_once"'
-                + (", whose outcome the action finds out itself" if node.action.probe is not None else "")
-                + ', or "retry": {"attempts": 1}, or make it safe to repeat',
+                'write "delivery": "at_most_once", or "retry": {"attempts": 1}, or make it safe to repeat',
                 "warning",
             )
 
