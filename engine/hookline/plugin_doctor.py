@@ -6,11 +6,11 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -21,16 +21,10 @@ from packaging.utils import canonicalize_name
 
 from hookline.discovery import GROUP, HOOKS, discover
 from hookline.errors import PluginFailed
-from hookline.import_times import ImportTimes, import_times
 from hookline.nearest import did_you_mean
 from hookline.plugin_metadata import describe, file_of, read, requires_python
 from hookline.quality import lacking, level_of, open_secrets
 from hookline.registry import PluginStatus, Registry
-
-SLOW: Final = 1.0
-"""Seconds that importing a plugin may take before it is remarked."""
-HEAVY: Final = 0.3
-"""Seconds, of one package that it imports."""
 
 Severity = Literal["error", "warning"]
 
@@ -58,16 +52,13 @@ class Examined(msgspec.Struct, frozen=True):
         return not any(finding.severity == "error" for finding in self.findings)
 
 
-def examine(name: str | None = None, *, measure: bool = True) -> list[Examined]:
-    """All plugins, or those whose entry point or distribution has a name. Empty where there is none of that name.
-
-    `measure`: see how long the imports of plugins take that aren't Hookline's own, each in a process of its own.
-    """
+def examine(name: str | None = None) -> list[Examined]:
+    """All plugins, or those whose entry point or distribution has a name. Empty where there is none of that name."""
     distributions = list(importlib.metadata.distributions())
     points = list(importlib.metadata.entry_points(group=GROUP))
     registry = discover(points)
     found = [
-        _examined(status, _point(status, points), registry, distributions, measure=measure)
+        _examined(status, _point(status, points), registry, distributions)
         for status in registry.plugins
         if name is None or _named(status, name)
     ]
@@ -98,8 +89,6 @@ def _examined(
     point: EntryPoint,
     registry: Registry,
     distributions: Iterable[Distribution],
-    *,
-    measure: bool,
 ) -> Examined:
     findings: list[Finding] = []
     if point.dist is not None:
@@ -111,8 +100,6 @@ def _examined(
         findings += _hooks(point)
         findings += _metadata(status, point, registry)
         findings += _connectors(status, registry)
-    if measure and status.distribution != GROUP:
-        findings += _imports(status.module)
     return Examined(status.name, status.distribution, status.version, findings)
 
 
@@ -338,17 +325,3 @@ def _connectors(status: PluginStatus, registry: Registry) -> Iterator[Finding]:
             for rule, text in lacking(connector, "bronze"):
                 if rule.code != "secrets":
                     yield Finding("quality", "error", f"the connector {name!r} is below bronze: {text}", rule.asks)
-
-
-def _imports(module: str) -> Iterator[Finding]:
-    times: ImportTimes | None = import_times(module)
-    if times is None or times.seconds < SLOW:
-        return
-    heavy: Mapping[str, float] = {name: took for name, took in times.packages.items() if took >= HEAVY}
-    listed = ", ".join(f"{name} {took:.1f} s" for name, took in heavy.items())
-    yield Finding(
-        "slow",
-        "warning",
-        f"importing it takes {times.seconds:.1f} s" + (f", of which {listed}" if listed else ""),
-        "import what is heavy where it is first used",
-    )

@@ -8,7 +8,6 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import main
-from hookline.import_times import read_times
 from hookline.plugin_doctor import Finding, examine
 from tests.integration.installed_plugins import Site
 
@@ -41,8 +40,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     made.forget()
 
 
-def findings(name: str, *, measure: bool = False) -> dict[str, Finding]:
-    (examined,) = examine(name, measure=measure)
+def findings(name: str) -> dict[str, Finding]:
+    (examined,) = examine(name)
     return {finding.code: finding for finding in examined.findings}
 
 
@@ -52,7 +51,7 @@ def test_a_plugin_that_is_well_is_said_to_be(site: Site) -> None:
     assert written.exit_code == 0, written.output
     assert findings("acme") == {}
     assert findings("hookline-acme") == {}
-    done = CliRunner().invoke(main, ["plugins", "doctor", "acme", "--no-measure"])
+    done = CliRunner().invoke(main, ["plugins", "doctor", "acme"])
     assert (done.exit_code, done.output) == (0, "acme (hookline-acme 1.0): well\n")
     assert CliRunner().invoke(main, ["plugins", "describe", "acme", "--check"]).exit_code == 0
 
@@ -124,27 +123,6 @@ def test_a_hook_that_is_misspelt_or_takes_what_it_does_not_get_is_named(site: Si
     )
 
 
-def test_a_slow_import_is_measured_and_what_takes_the_time_is_named(site: Site) -> None:
-    heavy = site.folder / "heavylib"
-    heavy.mkdir()
-    (heavy / "__init__.py").write_text("import time\ntime.sleep(1.1)\n")
-    site.install("hookline-acme", "import heavylib\n" + GOOD)
-    finding = findings("acme", measure=True)["slow"]
-    assert finding.severity == "warning"
-    assert "of which heavylib 1." in finding.message
-
-
-def test_pythons_report_of_imports_is_read() -> None:
-    lines = [
-        "import time:       100 |        100 |     inner.part",
-        "import time:       200 |     300100 |   inner",
-        "import time:        50 |         50 |   acme.own",
-        "import time:       850 |     301000 | acme",
-    ]
-    times = read_times("acme", lines)
-    assert (times.seconds, dict(times.packages)) == (pytest.approx(0.301), {"inner": pytest.approx(0.3001)})
-
-
 def test_metadata_that_is_stale_says_what_differs(site: Site) -> None:
     package = site.install("hookline-acme", GOOD)
     assert CliRunner().invoke(main, ["plugins", "describe", "acme", "--write"]).exit_code == 0
@@ -173,7 +151,7 @@ def test_a_distribution_that_is_there_twice_or_left_over_is_named(
     site.install("hookline-acme", GOOD, editable=tmp_path / "gone")
     second = Site(tmp_path / "second", monkeypatch)
     second.install("hookline-acme", None, version="2.0")
-    for examined in examine("hookline-acme", measure=False):
+    for examined in examine("hookline-acme"):
         found = {finding.code: finding.message for finding in examined.findings}
         assert "is installed 2 times" in found["twice"]
     second_off = [path for path in second.folder.iterdir() if path.suffix == ".dist-info"]
@@ -191,7 +169,7 @@ def test_an_entry_point_in_a_group_that_is_misspelt_is_found(site: Site, group: 
 
 def test_what_is_wrong_is_json_and_an_exit_code(site: Site) -> None:
     site.install("hookline-acme", "raise RuntimeError('no licence')\n")
-    done = CliRunner().invoke(main, ["plugins", "doctor", "acme", "--no-measure", "--json"])
+    done = CliRunner().invoke(main, ["plugins", "doctor", "acme", "--json"])
     assert done.exit_code == 1
     (found,) = json.loads(done.output)
     assert (found["name"], found["version"], found["findings"][0]["code"]) == ("acme", "1.0", "import")

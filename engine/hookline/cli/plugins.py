@@ -123,16 +123,15 @@ def _gives(said: "PluginDescription | None") -> str:
 
 @plugins.command("doctor", needs_settings=False)
 @click.argument("name", required=False)
-@click.option("--measure/--no-measure", default=True, help="See how long imports take, each in a process of its own.")
 @click.pass_context
-def doctor(ctx: click.Context, name: str | None, measure: bool, as_json: bool) -> None:
+def doctor(ctx: click.Context, name: str | None, as_json: bool) -> None:
     """What is wrong with plugins, and what to do about it.
 
     NAME is a plugin's or a distribution's; all of them by default. Exit code 1 where something is wrong.
     """
     from hookline.plugin_doctor import examine
 
-    found = examine(name, measure=measure)
+    found = examine(name)
     if name is not None and not found:
         raise ConfigError(_unknown(name))
     emit(found, as_json=as_json, text=lambda: "\n".join(_diagnosis(one) for one in found))
