@@ -34,17 +34,15 @@ def bounded(work: Callable[[], T], seconds: float) -> T:
     """What the work gives. Raises what it raises, but NoKeyboard for a KeyboardInterrupt: one that is real comes to the
     main thread, and is raised as it is.
 
-    Raises TooLong where it takes longer. It is then told to end, which Python code does, and what waits in the
-    operating system doesn't: that thread waits on, and keeps nobody from anything.
+    Raises TooLong where it takes longer. Its thread is abandoned then: nothing can end it from outside, and the process
+    doesn't wait for it.
     """
     call = _Call(work)
     thread = threading.Thread(target=call, name="hookline bounded", daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive() and thread.ident is not None:
-        place = _place(thread.ident)
-        _end(thread.ident)
-        raise TooLong(f"it took longer than {seconds:g} s{place}")
+        raise TooLong(f"it took longer than {seconds:g} s{_place(thread.ident)}")
     if isinstance(call.error, KeyboardInterrupt):
         raise NoKeyboard("it raised KeyboardInterrupt, which is for keyboards") from call.error
     if call.error is not None:
@@ -61,10 +59,3 @@ def _place(ident: int) -> str:
         return ""
     name, number = frame.f_code.co_filename, frame.f_lineno
     return f"; it was at {name}, line {number}: {linecache.getline(name, number).strip()}"
-
-
-def _end(ident: int) -> None:
-    import ctypes
-
-    # Raised in that thread when it next runs a line of Python; a thread ends silently with it.
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(SystemExit))

@@ -74,16 +74,6 @@ async def raises(ctx: Context[None], what: str) -> dict:
 
 
 @bad.action
-async def child_exits(ctx: Context[None]) -> dict:
-    """Lets a task of its own end the process."""
-
-    async def end() -> None:
-        raise SystemExit(4)
-
-    await asyncio.gather(asyncio.create_task(end()))
-
-
-@bad.action
 async def enormous(ctx: Context[None]) -> dict:
     """Gives more than anybody can keep."""
     return {"text": "x" * 80_000_000}
@@ -120,7 +110,6 @@ def register_connectors():
 
 RAISES = "raise RuntimeError('no licence')\n"
 STUCK = "import time\n\ntime.sleep(3600)\n"
-BUSY = "while True:\n    pass\n"
 
 
 def install(folder: Path, distribution: str, version: str, entry_point: str, source: str) -> None:

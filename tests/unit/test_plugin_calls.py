@@ -7,20 +7,26 @@ import pytest
 from hookline.connector import Connector
 from hookline.discovery import discover
 from hookline.errors import StepError
+from hookline.runtime import plugin_calls
 from hookline.runtime.metrics import Metrics
-from hookline.runtime.plugin_calls import PluginCalls
+from hookline.runtime.plugin_calls import PluginCalls, PluginExit
 from hookline.testing.harness import ListLog, plugin_of
 
 
 @pytest.fixture
-def calls() -> PluginCalls:
+def log() -> ListLog:
+    return ListLog()
+
+
+@pytest.fixture
+def calls(log: ListLog) -> PluginCalls:
     acme = Connector("acme")
 
     @acme.action
     async def act() -> None:
         """Do it."""
 
-    return PluginCalls(discover(extra_plugins=[plugin_of(acme)], found=[]), Metrics(), ListLog())
+    return PluginCalls(discover(extra_plugins=[plugin_of(acme)], found=[]), Metrics(), log)
 
 
 @pytest.mark.parametrize("error", [None, StepError("it failed")])
@@ -41,3 +47,55 @@ async def test_one_that_ends_as_it_is_cancelled_is_cancelled(calls: PluginCalls,
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
+
+
+async def test_one_that_ignores_its_cancellation_is_named_and_abandoned(
+    calls: PluginCalls, log: ListLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin_calls, "GRACE", 0.02)
+    begun, end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def stubborn() -> None:
+        begun.set()
+        while not end.is_set():
+            try:
+                await end.wait()
+            except asyncio.CancelledError:
+                continue
+        ended.set()
+
+    calling = asyncio.create_task(calls.run("action", "acme.act", stubborn(), execution_id="e1"))
+    await begun.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    ((_, event, fields),) = log.lines
+    assert event == "a call of a plugin ignores its cancellation, and is abandoned"
+    assert (fields["plugin"], fields["action"], fields["execution_id"]) == (
+        "'Plugin' (hookline.testing.harness)",
+        "acme.act",
+        "e1",
+    )
+    end.set()
+    await ended.wait()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+async def test_what_would_end_the_process_ends_its_call_alone(calls: PluginCalls, error: BaseException) -> None:
+    async def ends() -> None:
+        raise error
+
+    with pytest.raises(PluginExit, match=type(error).__name__):
+        await calls.run("action", "acme.act", ends())
+
+
+async def test_a_result_and_an_error_come_through_unchanged(calls: PluginCalls) -> None:
+    async def gives() -> int:
+        return 7
+
+    async def raises() -> None:
+        raise ValueError("no")
+
+    assert await calls.run("action", "acme.act", gives()) == 7
+    with pytest.raises(ValueError, match="no"):
+        await calls.run("action", "acme.act", raises())

@@ -25,6 +25,8 @@ from hookline.service.app import create_app
 _REQUESTS_GRACE: Final = 10.0
 #: Of these, callers that wait for a flow's answer have so many: then they are told to come again.
 _ANSWERS_GRACE: Final = 3.0
+#: What plugins have left running has so many to end in, once everything else has ended.
+_TASKS_GRACE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,26 @@ class RunningServer:
 
 def run(settings: Settings, sock: socket.socket, ready: Callable[[RunningServer], Awaitable[None]]) -> bool:
     """`run_server` in an event loop of its own; closes the socket. Gives False too where a second signal cut in."""
-    with contextlib.closing(sock), asyncio.Runner(loop_factory=serving.loop_factory()) as runner:
+    runner = asyncio.Runner(loop_factory=serving.loop_factory())
+    with contextlib.closing(sock):
         try:
             return runner.run(run_server(settings, sock, ready))
         except asyncio.CancelledError:
             # Nobody but the second signal cancels, and who sent it needs no traceback.
             return False
+        finally:
+            _close(runner)
+
+
+def _close(runner: asyncio.Runner) -> None:
+    """Close the event loop, unless a plugin's task ignores its cancellation: the loop would wait for it for ever."""
+    left = asyncio.all_tasks(runner.get_loop())
+    for task in left:
+        task.cancel()
+    if left:
+        _, left = runner.run(asyncio.wait(left, timeout=_TASKS_GRACE))
+    if not left:
+        runner.close()
 
 
 async def run_server(

@@ -16,7 +16,6 @@ from hookline.runtime.exact_client import ExactClient
 from hookline.runtime.inbox import Held, Inbox
 from hookline.runtime.interruption import cut_off
 from hookline.runtime.journal import STORE_RETRY
-from hookline.runtime.plugin_tasks import PluginCall
 from hookline.runtime.source import SourceServices, SourceStatus, sleep_until
 from hookline.runtime.step_log import TriggerLog
 from hookline.runtime.trigger_credential import credential_of
@@ -180,16 +179,14 @@ class ConsumeSource:
         arguments = trigger.arguments(self._settings)
         if "ctx" in trigger.leading:
             arguments["ctx"] = context
-        calls, call_of = self._services.engine.calls, {"flow_id": self._flow.id}
         try:
             # Closed in the task that goes through it: what it has entered may be left nowhere else.
-            with PluginCall(calls, "trigger", trigger.name, call_of):
-                async with aclosing(cast("AsyncGenerator[Any, None]", trigger.run(**arguments))) as deliveries:
-                    async for delivery in deliveries:
-                        if not isinstance(delivery, Delivery):
-                            return self._defect(f"it yielded {type(delivery).__name__}, and no Delivery")
-                        self._is_listening()
-                        await inbox.put(Held(delivery, self._clock.now()))
+            async with aclosing(cast("AsyncGenerator[Any, None]", trigger.run(**arguments))) as deliveries:
+                async for delivery in deliveries:
+                    if not isinstance(delivery, Delivery):
+                        return self._defect(f"it yielded {type(delivery).__name__}, and no Delivery")
+                    self._is_listening()
+                    await inbox.put(Held(delivery, self._clock.now()))
             return self._defect("it ended; it is to yield for as long as it is connected, and to raise StepError else")
         except StepError as error:
             return _Failed(self._hidden.text(f"{error.error_code}: {error.message}"), error.retry_after)

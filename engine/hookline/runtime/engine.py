@@ -57,7 +57,6 @@ from hookline.runtime.moves import Moves
 from hookline.runtime.operator_call import check_taken, operator_call
 from hookline.runtime.options import EngineOptions
 from hookline.runtime.plugin_calls import PluginCalls
-from hookline.runtime.plugin_tasks import TaskLists
 from hookline.runtime.purging import Purger, Retention, retention_in
 from hookline.runtime.refusal_record import RefusalRecord
 from hookline.runtime.replaying import Edit, Replaying, Which
@@ -119,7 +118,6 @@ class Engine:
         self._resources = EngineResources([options.db], egress)
         self.resources: Resources = LentResources(self._resources)
         self._calls = PluginCalls(registry, self.metrics, self.log)
-        self._tasks = TaskLists(self._resources.runs)
         self._watch = LoopWatch(registry, self.metrics, self.log)
         vault = Vault(options.secret_keys)
         self.sealing = Sealing(vault)
@@ -256,7 +254,6 @@ class Engine:
         except BaseException:
             await self._close()
             raise
-        self._tasks.install()
         self._watch.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
@@ -455,8 +452,6 @@ class Engine:
 
     async def _close(self) -> None:
         self._watch.stop()
-        await self._calls.close()
-        self._tasks.remove()
         # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.
         async with AsyncExitStack() as stack:
             for part in (self._backend, self.blobs, self._http, self._resources, self.tokens):

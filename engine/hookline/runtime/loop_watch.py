@@ -17,13 +17,16 @@ from typing import Final
 from hookline.logger import Log
 from hookline.registry import PluginStatus, Registry
 from hookline.runtime.metrics import Metrics
-from hookline.runtime.plugin_tasks import runs_tasks
 
 LIMIT: Final = 1.0
 """Seconds after which it is reported."""
 _EVERY: Final = 0.5
 _WAITING: Final = frozenset({"selectors", "asyncio.base_events"})
 """Modules in whose code the loop's thread is when it has nothing to do, or is just about to do something."""
+_RUNNERS: Final = frozenset(
+    {("asyncio.events", "_run"), ("asyncio.base_events", "run_forever"), ("asyncio.runners", "run")}
+)
+"""The event loop's own functions, by module: nothing further out says who called what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class LoopWatch:
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None and not runs_tasks(frame):
+    while frame is not None and (frame.f_globals.get("__name__"), frame.f_code.co_name) not in _RUNNERS:
         yield frame
         frame = frame.f_back
 

@@ -54,7 +54,7 @@ class Metrics:
         )
         faults = Counter(
             "hookline_plugin_faults",
-            "What plugins did and mustn't: `defect`, `leaked_task`, `blocked_loop`.",
+            "What plugins did and mustn't: `defect`, `abandoned_call`, `blocked_loop`.",
             ["plugin", "fault"],
             registry=self.registry,
         )
@@ -116,7 +116,7 @@ class Metrics:
         self._listening.remove(flow_id)
 
     def faulted(self, plugin: str, fault: str) -> None:
-        """A plugin did something that it mustn't: `defect`, `leaked_task` or `blocked_loop`."""
+        """A plugin did something that it mustn't: `defect`, `abandoned_call` or `blocked_loop`."""
         self._faults(plugin, fault).inc()
 
     def attempted(self, flow_id: str, action: str, result: str, seconds: float) -> None:

@@ -1,21 +1,26 @@
-"""Calls of plugins' functions, each contained: what it leaves behind, what it raises, and how long it goes on.
+"""Calls of plugins' functions: how long each goes on, and which plugin is at fault.
 
-The plugins of Hookline's own distribution are called directly. Those of others run in a task of their own, which can be
-left behind where it takes no notice of its cancellation.
+The plugins of Hookline's own distribution are called directly. Those of others run in a task of their own, which is
+abandoned if it ignores its cancellation, so that a time limit always holds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
-from typing import Any, TypeVar
-from weakref import WeakSet
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final, TypeVar
 
 from hookline.discovery import GROUP
 from hookline.logger import Log
 from hookline.registry import Kind, Registry
 from hookline.runtime.metrics import Metrics
-from hookline.runtime.plugin_tasks import GRACE, PluginCall
 
 T = TypeVar("T")
+
+GRACE: Final = 2.0
+"""Seconds that a call has to end in, once it was cancelled."""
+
+
+class PluginExit(RuntimeError):
+    """A plugin raised what ends the process; it ends the call alone."""
 
 
 class PluginCalls:
@@ -25,7 +30,8 @@ class PluginCalls:
         self._registry = registry
         self._metrics = metrics
         self._log = log
-        self._left: WeakSet[asyncio.Task[Any]] = WeakSet()
+        #: The event loop itself keeps no task alive.
+        self._abandoned: set[asyncio.Task[Any]] = set()
         self._foreign = frozenset(key for key, status in registry.origins.items() if status.distribution != GROUP)
 
     def describe(self, kind: Kind, name: str) -> str:
@@ -42,57 +48,45 @@ class PluginCalls:
 
     async def run(self, kind: Kind, name: str, work: Awaitable[T], **where: str) -> T:
         """What a call of an action or a trigger gives. Raises what it raises. `where` is for the log."""
-        with PluginCall(self, kind, name, where) as call:
-            if (kind, name) not in self._foreign:
-                return await work
-            return await _apart(work, call)
-
-    def left(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        """See `Faults`."""
-        self._left.update(tasks)
-
-    async def close(self) -> None:
-        """Cancel what has outlived its calls; whoever closes the event loop waits for none that doesn't end."""
-        left = [task for task in self._left if not task.done()]
-        for task in left:
+        if (kind, name) not in self._foreign:
+            return await work
+        task = asyncio.ensure_future(_contained(work, f"{kind} {name}"))
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
             task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=GRACE)
-        for task in left:
+            await asyncio.wait((task,), timeout=GRACE)
             if not task.done():
-                # Otherwise it would be waited for without end.
-                asyncio._unregister_task(task)
+                self._abandon(kind, name, task, where)
+            elif not task.cancelled():
+                # It may have ended just before: whoever is cancelled has to end all the same, and would wait for ever.
+                task.exception()
+            raise
+        return task.result()
 
-    def task_left(self, call: PluginCall, fault: str, task: str) -> None:
-        """See `Faults`."""
-        self.fault(call.kind, call.name, "leaked_task")
+    def _abandon(self, kind: Kind, name: str, task: asyncio.Task[Any], where: Mapping[str, str]) -> None:
+        self._abandoned.add(task)
+        task.add_done_callback(self._ended)
+        self.fault(kind, name, "abandoned_call")
         self._log.error(
-            f"a task of a plugin {fault}",
-            plugin=self.describe(call.kind, call.name),
-            task=task,
+            "a call of a plugin ignores its cancellation, and is abandoned",
+            plugin=self.describe(kind, name),
             seconds=GRACE,
-            remedy="what goes on after a call belongs to a resource: ctx.resources.get(…)",
-            **{call.kind: call.name},
-            **call.where,
+            remedy="let asyncio.CancelledError pass",
+            **{kind: name},
+            **where,
         )
 
-
-async def _apart(work: Awaitable[T], call: PluginCall) -> T:
-    task = asyncio.ensure_future(_awaited(work))
-    try:
-        await asyncio.wait((task,))
-    except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait((task,), timeout=GRACE)
-        if not task.done():
-            # It is left behind; what looks for tasks that are left says so.
-            call.tasks.add(task)
-        elif not task.cancelled():
-            # It may have ended just before: whoever is cancelled has to end all the same, and would wait for ever.
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._abandoned.discard(task)
+        if not task.cancelled():
+            # Nobody waits for it any more.
             task.exception()
-        raise
-    return task.result()
 
 
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
+async def _contained(work: Awaitable[T], named: str) -> T:
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        # asyncio would let it through to whoever runs the event loop.
+        raise PluginExit(f"{type(error).__name__} in {named}") from error

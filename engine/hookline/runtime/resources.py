@@ -4,7 +4,6 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -12,7 +11,6 @@ from hookline.errors import StepError
 from hookline.resources import Resource
 from hookline.runtime.egress import Egress
 from hookline.runtime.guarded_connection import connect
-from hookline.runtime.plugin_tasks import kept_open
 
 R = TypeVar("R", bound=Resource)
 
@@ -28,7 +26,6 @@ class EngineResources:
         self._own = tuple(own_urls)
         self._egress = egress or Egress()
         self._made: dict[Callable[[], Any], Resource] = {}
-        self._classes: set[tuple[str, str]] = set()
         self._closed = False
 
     def get(self, make: Callable[[], R]) -> R:
@@ -37,19 +34,8 @@ class EngineResources:
         if made is None:
             if self._closed:
                 raise StepError("the engine is stopping", code="engine.stopping", retryable=True)
-            with kept_open():
-                made = self._made[make] = make()
-            self._classes.update(_named(kind) for kind in type(made).__mro__ if kind.__module__ != "builtins")
+            made = self._made[make] = make()
         return cast(R, made)
-
-    def runs(self, frame: FrameType) -> bool:
-        """Whether a frame is of a method of what is kept open."""
-        owner = frame.f_code.co_qualname.rpartition(".")[0].partition(".<locals>")[0]
-        while owner:
-            if (frame.f_globals.get("__name__"), owner) in self._classes:
-                return True
-            owner = owner.rpartition(".")[0]
-        return False
 
     def owns_database(self, url: str) -> bool:
         """See `Resources`."""
@@ -68,10 +54,6 @@ class EngineResources:
         failures = [result for result in results if isinstance(result, Exception)]
         if failures:
             raise ExceptionGroup("resources of plugins failed to close", failures)
-
-
-def _named(kind: type) -> tuple[str, str]:
-    return kind.__module__, kind.__qualname__
 
 
 def identity(url: str) -> tuple[object, ...]:
