@@ -4,7 +4,7 @@
 
 - `also`: other flows that it takes;
 - `does`, one after the other: `send` a body, or `file` a JSON document as a file, with `headers`, and take its `answer`
-  as the flow's reply; `resume` a step of the flow, whose URL it has told the sink, with a `body`;
+  as the flow's reply; `resume` a step of the flow that waits, whose URL it has told the sink, with a `body`;
 - `expect`: the `executions`, each with its `flow`, `outcome`, the code of its `error` and the bodies of some `outputs`
   by path, and the `calls`: what is said to the sink. Calls with one idempotency key are one. `*` stands for anything;
 - `in_order`: the calls come in that order;
@@ -81,7 +81,7 @@ class Server:
         if fault is not None:
             self.process.arm(fault)
         for step in drive["does"]:
-            self._do(pattern, run, step)
+            self._do(pattern, run, step, known)
         expected = drive["expect"]
         self._drain(known, len(expected["executions"]))
         if fault is not None and self.deaths == deaths:
@@ -103,10 +103,10 @@ class Server:
         ]
         assert seen in wanted, f"{pattern}, killed at {fault}: {seen} and not {wanted[0]}"
 
-    def _do(self, pattern: str, run: str, step: dict[str, Any]) -> None:
+    def _do(self, pattern: str, run: str, step: dict[str, Any], known: set[str]) -> None:
         step = json.loads(json.dumps(step).replace("{run}", run))
         if "resume" in step:
-            path = self._resume_path(run)
+            path = self._resume_path(run, known)
             content, kind = step["body"], "application/json"
         else:
             path = f"/hook/{pattern}"
@@ -121,12 +121,17 @@ class Server:
         else:
             assert status in (200, 202), answer
 
-    def _resume_path(self, run: str) -> str:
+    def _resume_path(self, run: str, known: set[str]) -> str:
+        """The path to call, once the execution is parked: one that is called before doesn't park at all."""
+
         def told() -> list[str]:
-            self.insist(lambda: self.process.get("/healthz"))
             return [one.body["said"]["url"] for one in self._received(run) if "url" in one.body["said"]]
 
-        eventually("the sink is told where to call", lambda: bool(told()))
+        def waits() -> bool:
+            found = self.insist(lambda: self.process.executions(state="waiting"))
+            return bool(told()) and any(one["id"] not in known for one in found)
+
+        eventually("the sink is told where to call, and the step waits", waits)
         return urlsplit(told()[0]).path
 
     def _drain(self, known: set[str], executions: int) -> None:
@@ -196,6 +201,8 @@ def test_a_pattern_ends_alike_wherever_it_is_killed(pattern: str, tmp_path: Path
         trace = tmp_path / "trace"
         server.process.trace(trace)
         server.run(pattern)
+        # The end of an execution shows before the point after its commit is passed.
+        eventually("the trace is complete", lambda: trace.read_text().endswith(".after_commit\n"))
         points = first_passings(trace)
         assert len(points) >= 4, "it is accepted, and it ends"
         if not EVERY_KILL:
