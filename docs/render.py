@@ -9,13 +9,14 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from hookline import errors, hookspecs
 from hookline.cli.main import COMMANDS, main
 from hookline.config import PREFIX, Settings
-from hookline.discovery import discover
-from hookline.errors import HooklineError, RequestRefused
-from hookline.flows.codes import CODES
-from hookline.jsontypes import encode
+from hookline.discovery.discover import discover
+from hookline.discovery.quality import SCALE
+from hookline.flows.check.codes import CODES
+from hookline.kernel import errors
+from hookline.kernel.errors import HooklineError, RequestRefused
+from hookline.kernel.json import encode
 from hookline.model.flow import (
     BLOCKS,
     ActionStep,
@@ -25,8 +26,8 @@ from hookline.model.flow import (
     RetryDocument,
     TriggerDocument,
 )
-from hookline.quality import SCALE
-from hookline.service.components import ComponentView, component_views, inputs
+from hookline.sdk import hookspecs
+from hookline.service.views.components import ComponentView, component_views, inputs
 
 
 def settings() -> str:
@@ -166,7 +167,7 @@ def problem_codes() -> str:
 
 
 def _tree(root: type[Any]) -> list[type[Any]]:
-    """The errors of `hookline.errors`: other modules' own aren't part of the contract."""
+    """The errors of `hookline.kernel.errors`: other modules' own aren't part of the contract."""
     found = [root] if root.__module__ == errors.__name__ else []
     for kind in root.__subclasses__():
         found += _tree(kind)

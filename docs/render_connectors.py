@@ -13,13 +13,13 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from hookline.connector import Connector
-from hookline.discovery import discover
-from hookline.flows.layout import laid_out
-from hookline.jsontypes import encode
-from hookline.quality import level_of
-from hookline.registry import Registry
-from hookline.service.components import ComponentView, InputView, component_views, inputs
+from hookline.discovery.discover import discover
+from hookline.discovery.quality import level_of
+from hookline.discovery.registry import Registry
+from hookline.flows.authoring.formatter import laid_out
+from hookline.kernel.json import encode
+from hookline.sdk.connector import Connector
+from hookline.service.views.components import ComponentView, InputView, component_views, inputs
 
 DOCS: Final = Path(__file__).parent
 PAGES: Final = DOCS / "reference" / "connectors"

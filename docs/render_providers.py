@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookline.discovery import discover
-from hookline.jsontypes import encode
-from hookline.scheme import Scheme
-from hookline.service.components import inputs
+from hookline.discovery.discover import discover
+from hookline.kernel.json import encode
+from hookline.sdk.schemes import Scheme
+from hookline.service.views.components import inputs
 
 #: Ways of verifying that are nobody's own.
 GENERAL = ("api-key", "basic", "bearer", "hmac", "jwt", "standard-webhooks", "svix")

@@ -18,10 +18,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from hookline.errors import ConfigError, Problem
+from hookline.kernel.errors import ConfigError, Problem
+from hookline.kernel.suggest import did_you_mean
 from hookline.model.durations import Duration
 from hookline.model.webhook import Network
-from hookline.nearest import did_you_mean
 
 PREFIX = "HOOKLINE_"
 FILE = Path("hookline.toml")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from hookline.api import hookimpl
-from hookline.api.storage import BlobStoreFactory
+from hookline.api_storage import BlobStoreFactory
 
 from .directory import file_blobs
 

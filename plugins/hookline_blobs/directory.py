@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from hookline.api import StoreError
-from hookline.api.storage import BlobGone, Blobs, Clock
+from hookline.api_storage import BlobGone, Blobs, Clock
 
 from .writer import FileWriter, sync
 

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Final
 
 from hookline.api import StoreError
-from hookline.api.storage import Blob, Clock, fault
+from hookline.api_storage import Blob, Clock, fault
 
 BUFFER: Final = 256 * 1024
 """Bytes gathered before a thread writes them: small files need one change of threads, large ones few."""

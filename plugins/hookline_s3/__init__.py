@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline.api.storage import BlobStoreFactory
+from hookline.api_storage import BlobStoreFactory
 from hookline_s3 import actions, new  # noqa: F401 - they add theirs to the connector
 from hookline_s3.connector import connector
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from hookline.api import StoreError
-from hookline.api.storage import Blobs, Clock
+from hookline.api_storage import Blobs, Clock
 
 _SETTINGS: Final = ("endpoint", "region")
 _FORM: Final = "write s3://bucket/prefix?region=eu-central-1, and &endpoint=https://… where it isn't Amazon's"

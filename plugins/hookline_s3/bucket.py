@@ -10,7 +10,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from hookline.api import StoreError
-from hookline.api.storage import BlobGone, Clock
+from hookline.api_storage import BlobGone, Clock
 
 from .blob_ids import began_before, committed_before, is_id
 from .download import pieces

@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from hookline.api import StoreError
-from hookline.api.storage import Blob, Clock, fault
+from hookline.api_storage import Blob, Clock, fault
 
 from .blob_ids import LONGEST, new_id
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from hookline.api import hookimpl
-from hookline.api.storage import BackendFactory
+from hookline.api_storage import BackendFactory
 
 
 @hookimpl

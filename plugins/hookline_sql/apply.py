@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
 from hookline.api import StoreError
-from hookline.api.storage import Accepted, Duplicate, ExecutionNotFound, IllegalStateChange, fault
+from hookline.api_storage import Accepted, Duplicate, ExecutionNotFound, IllegalStateChange, fault
 
 from . import statements
 from .changes import Batch, Operation

@@ -7,7 +7,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 from hookline.api import StoreError
-from hookline.api.storage import Backend, Clock, Queue, Store
+from hookline.api_storage import Backend, Clock, Queue, Store
 
 from .changes import Batch
 from .database import Committed, Database

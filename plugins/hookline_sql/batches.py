@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hookline.api import encode_json
-from hookline.api.storage import JOINED, LARGEST, Attachment, Gathered, Joined, Leads, StepState, joined_output
+from hookline.api_storage import JOINED, LARGEST, Attachment, Gathered, Joined, Leads, StepState, joined_output
 
 from .tables import batch_members, batches, blob_refs, executions, journal
 

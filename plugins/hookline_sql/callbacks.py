@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
 
-from hookline.api.storage import EARLY_KEPT, CallbackOutcome, Called, CalledBefore, NotAwaited, TimedOut, TooManyEarly
+from hookline.api_storage import EARLY_KEPT, CallbackOutcome, Called, CalledBefore, NotAwaited, TimedOut, TooManyEarly
 
 from .tables import blob_refs, callbacks, executions, waits
 

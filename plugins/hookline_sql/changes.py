@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, assert_never
 
 import msgspec
 
-from hookline.api.storage import (
+from hookline.api_storage import (
     STREAM,
     Accept,
     AddState,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from hookline.api import MAX_DIGITS, decode_json, encode_json, fits
-from hookline.api.storage import Added, NotANumber, counted_output
+from hookline.api_storage import Added, NotANumber, counted_output
 
 from .tables import journal, state
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from hookline.api.storage import Envelope
+from hookline.api_storage import Envelope
 
 READ_AHEAD: Final = 64
 """Deliveries that a feed holds for its consumer."""

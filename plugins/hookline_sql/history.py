@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select, text
 
-from hookline.api.storage import Room
+from hookline.api_storage import Room
 
 from .statements import PURGED
 from .tables import executions, flow_versions

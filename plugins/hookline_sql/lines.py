@@ -4,7 +4,7 @@ The line is in the table: a place in it is `order_seq`, and only the first is ev
 costs the feeds nothing, however long the line is, and a restart changes nothing.
 """
 
-from hookline.api.storage import Clock
+from hookline.api_storage import Clock
 
 from .times import micros
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, text, union_all
 
-from hookline.api.storage import FINAL, DeadLetterPage, DeadLetters, ErrorInfo, Outcome, State
+from hookline.api_storage import FINAL, DeadLetterPage, DeadLetters, ErrorInfo, Outcome, State
 
 from .tables import DEAD, executions
 from .times import first_id, moment

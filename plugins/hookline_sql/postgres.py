@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from hookline.api import StoreError
-from hookline.api.storage import Clock
+from hookline.api_storage import Clock
 
 from . import reads, schema
 from .apply import Failure, apply

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 from hookline.api import StoreError
-from hookline.api.storage import Accept, Accepted, Clock, Delivery, Duplicate, Envelope, State, Store
+from hookline.api_storage import Accept, Accepted, Clock, Delivery, Duplicate, Envelope, State, Store
 
 from . import reads
 from .changes import INLINE, Batch

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, func, select, text
 
-from hookline.api.storage import (
+from hookline.api_storage import (
     FINAL,
     ORDER,
     DeadLetterPage,

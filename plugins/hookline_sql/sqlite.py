@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hookline.api import StoreError
-from hookline.api.storage import Clock
+from hookline.api_storage import Clock
 
 from . import reads, schema
 from .apply import Failure, apply

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection
 
-from hookline.api.storage import BLOCKED, MOVES, ORDER, REFUSED_KEPT, State
+from hookline.api_storage import BLOCKED, MOVES, ORDER, REFUSED_KEPT, State
 
 from .batches import join
 from .callbacks import call_back, claim, tell_cancelled, time_out

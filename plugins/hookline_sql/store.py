@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from hookline.api.storage import (
+from hookline.api_storage import (
     Change,
     Clock,
     CommitResult,

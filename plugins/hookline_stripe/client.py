@@ -6,16 +6,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from hookline.api import (
-    AuthExpired,
-    HttpClient,
-    JsonValue,
-    RateLimited,
-    Response,
-    StepError,
-    Unavailable,
-    cursor_items,
-)
+from hookline.api import AuthExpired, HttpClient, JsonValue, RateLimited, Response, StepError, Unavailable, cursor_items
 from hookline_stripe.form import form
 
 PAGE: Final = 100

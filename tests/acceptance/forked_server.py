@@ -15,14 +15,14 @@ from pathlib import Path
 from threading import Thread
 
 from hookline.cli.main import main
-from hookline.faults import Fault, Trace, fault
+from hookline.kernel.faults import Fault, Trace, fault
 from tests.acceptance.server_process import ServerProcess
 
 EVERY_KILL = bool(os.environ.get("HOOKLINE_TEST_EVERY_KILL"))
 """Kill at each moment, which takes some minutes, and not at a part of them."""
 
 #: What a server imports late, besides plugins.
-_LATE = ("hookline.cli.serve", "hookline.cli.server", "hookline.service.hypercorn_server", "uvloop")
+_LATE = ("hookline.cli.host.serve", "hookline.cli.host.server", "hookline.service.server.hypercorn_server", "uvloop")
 
 
 class ForkedServer(ServerProcess):

@@ -13,7 +13,7 @@ from uuid import uuid4
 import aio_pika
 import pytest
 
-from hookline.discovery import discover
+from hookline.discovery.discover import discover
 from hookline.testing.harness import Harness
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.services import need_server

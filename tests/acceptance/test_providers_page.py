@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hookline.cli.main import main
-from hookline.discovery import discover
-from hookline.jsontypes import decode, encode
+from hookline.discovery.discover import discover
+from hookline.kernel.json import decode, encode
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "receive-from-providers.md"

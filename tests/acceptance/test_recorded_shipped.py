@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 import pytest
 from click.testing import CliRunner
 
+from hookline.catalog.folder import scan
 from hookline.cli.main import main
-from hookline.flows.files import scan
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
 from tests.integration.paypal_server import PayPalServer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookline.vault import generate_key
+from hookline.secrets.vault import generate_key
 from tests.acceptance.server_process import TOKEN as ADMIN
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink

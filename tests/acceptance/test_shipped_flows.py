@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hookline.discovery import discover
-from hookline.flows.compile import compile_flow
-from hookline.flows.compiled import CompiledFlow
-from hookline.flows.files import scan
-from hookline.runtime.system_clock import SystemClock
-from hookline.testing.case_run import CaseRunner
-from hookline.testing.cases import Case, read_cases
+from hookline.catalog.folder import scan
+from hookline.discovery.discover import discover
+from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.simulation.case_run import CaseRunner
+from hookline.simulation.cases import Case, read_cases
 
 FLOWS = Path(__file__).parents[2] / "flows"
 REGISTRY = discover()

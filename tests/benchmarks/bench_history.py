@@ -18,13 +18,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from hookline.jsontypes import encode
+from hookline.kernel.json import encode
+from hookline.kernel.merge_runtime_system_clock import SystemClock
 from hookline.model.execution import Outcome, State
 from hookline.model.message import pack
-from hookline.ports import Backend, Store
-from hookline.runtime.system_clock import SystemClock
 from hookline.service.views.dead_letters import dead_letters_view
 from hookline.service.views.executions import execution_view, page_view, steps_view
+from hookline.storage.backend import Backend
+from hookline.storage.store import Store
 from hookline.testing.envelopes import Envelopes
 from hookline_sql.backend import postgresql, sqlite
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import aiohttp
 
-from hookline.action import Context
-from hookline.jsontypes import encode
+from hookline.kernel.json import encode
+from hookline.kernel.merge_runtime_system_clock import SystemClock
 from hookline.model.message import Message
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.system_clock import SystemClock
+from hookline.outbound.client import PooledClient
+from hookline.outbound.egress import Egress
+from hookline.sdk.action import Context
 from hookline_http import register_connectors
 
 CONNECTIONS = 32

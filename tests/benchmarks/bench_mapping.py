@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from jsonpath_ng.ext.parser import parse
 
-from hookline.expressions import Expressions
+from hookline.flows.elements.expressions import Expressions
 from hookline_mapping.jinja import Jinja
 from hookline_mapping.jsonpath import JsonPath
 

@@ -18,11 +18,12 @@ from statistics import quantiles
 
 import structlog
 
-from hookline.ids import Ids
+from hookline.kernel.ids import Ids
+from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.maintenance.retention import Purger, Retention
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.ports import Accept, Backend
-from hookline.runtime.purging import Purger, Retention
-from hookline.runtime.system_clock import SystemClock
+from hookline.storage.backend import Backend
+from hookline.storage.merge_ports_changes_accept import Accept
 from hookline_sql.backend import sqlite
 
 _OLD = (

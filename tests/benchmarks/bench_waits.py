@@ -23,18 +23,21 @@ from typing import Any
 import psutil
 
 from hookline.api import Connector, Context, hookimpl
-from hookline.clock import Clock
-from hookline.discovery import discover
-from hookline.ids import Ids
+from hookline.discovery.discover import discover
+from hookline.engine import Engine
+from hookline.engine_options import EngineOptions
+from hookline.kernel.ids import Ids
+from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import Clock
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.ports import Accept, Await, Change, Park, Record, Start
-from hookline.runtime.engine import Engine
-from hookline.runtime.options import EngineOptions
-from hookline.runtime.system_clock import SystemClock
 from hookline.service.app import create_endpoints
-from hookline.service.exchange import HookRequest
-from hookline.service.receiving import HookOptions
+from hookline.service.hooks.receive import HookOptions
+from hookline.service.types import HookRequest
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.merge_ports_changes_callbacks import Await
+from hookline.storage.merge_ports_changes_executions import Park, Record, Start
 
 KEYS = (b"k" * 32,)
 GROUP = 500

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from hookline.cli import collector
-from hookline.discovery import discover
-from hookline.runtime.engine import Engine
-from hookline.runtime.options import EngineOptions, Role
+from hookline.cli.host import gc_tuning as collector
+from hookline.discovery.discover import discover
+from hookline.engine import Engine
+from hookline.engine_options import EngineOptions, Role
+from hookline.secrets.vault import generate_key, read_keys
 from hookline.service.app import create_app
-from hookline.service.hook import HookOptions
-from hookline.service.serving import Server, loop_factory, serve
-from hookline.vault import generate_key, read_keys
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.server.serving import Server, loop_factory, serve
 
 ACCEPTED = b'{"status":"queued"}'
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from hookline.runtime.http_client import PooledClient
+from hookline.outbound.client import PooledClient
 from tests.acceptance.server_process import eventually
 from tests.integration.authorization_server import AuthorizationService
 from tests.integration.engine_harness import Harness

@@ -9,15 +9,15 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, Context, StepError, hookimpl
-from hookline.discovery import discover
+from hookline.discovery.discover import discover
+from hookline.engine import Engine
+from hookline.engine_options import EngineOptions
 from hookline.model.execution import FINAL, Execution, State, StepRecord
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.ports import Accepted, Duplicate
-from hookline.runtime.engine import Engine
-from hookline.runtime.options import EngineOptions
-from hookline.runtime.source import SourceStatus
+from hookline.secrets.vault import generate_key, read_keys
+from hookline.sources.source import SourceStatus
+from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
 from hookline.testing.clock import ManualClock
-from hookline.vault import generate_key, read_keys
 
 KEYS = read_keys(generate_key())
 SLEEPERS = 2

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from hookline.jsontypes import encode
+from hookline.kernel.json import encode
 
 ATTEMPTS: Final = 3
 """How often a retryable error is tried by default, the first time included."""

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from hookline.errors import StepError
-from hookline.runtime.egress import Egress
+from hookline.kernel.errors import StepError
+from hookline.outbound.egress import Egress
 
 NOW = datetime(2026, 1, 31, 8, 0, 0, tzinfo=UTC)
 HERE = Egress(["127.0.0.1", "::1"])

@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from hookline.errors import HooklineError
-from hookline.runtime.engine import Engine
+from hookline.engine import Engine
+from hookline.kernel.errors import HooklineError
 from hookline.testing.harness import plugin_of
 from tests.integration.engine_harness import Harness
 

@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from hookline.service.app import create_app
-from hookline.service.asgi import HookFirst, HookMount
-from hookline.service.hook import HookOptions
-from hookline.service.serving import Server, serve
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.server.asgi import HookFirst, HookMount
+from hookline.service.server.serving import Server, serve
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 SERVERS: tuple[Server, ...] = ("hypercorn", "uvicorn")

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from hookline.errors import StoreError
-from hookline.ports import Change, CommitResult
-from hookline.runtime.engine import Engine
+from hookline.engine import Engine
+from hookline.kernel.errors import StoreError
+from hookline.storage.changes import Change, CommitResult
 
 
 class Trouble:

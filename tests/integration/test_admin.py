@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from hookline.discovery import discover
-from hookline.errors import StoreError
+from hookline.discovery.discover import discover
+from hookline.engine import Engine
+from hookline.engine_options import EngineOptions
+from hookline.kernel.errors import StoreError
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.runtime.engine import Engine
-from hookline.runtime.options import EngineOptions
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 

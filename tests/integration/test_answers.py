@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from hookline.errors import StoreError
-from hookline.jsontypes import decode, encode
+from hookline.engine import Engine
+from hookline.kernel.errors import StoreError
+from hookline.kernel.json import decode, encode
 from hookline.model.execution import Execution, State
-from hookline.ports import Purge
-from hookline.runtime.engine import Engine
 from hookline.service.app import create_endpoints
-from hookline.service.exchange import HookReply, HookRequest
-from hookline.service.hook import HookOptions
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.types import HookReply, HookRequest
+from hookline.storage.merge_ports_changes_purging import Purge
 from tests.integration.engine_harness import Harness
 
 REPLY = {"use": "reply", "with": {"status": 201, "headers": {"X-Total": "3"}, "body": {"total": "$.body.n"}}}

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from hookline.jsontypes import decode
+from hookline.engine import Engine
+from hookline.kernel.json import decode
 from hookline.model.execution import BATCH, Execution, Outcome, State, StepState
 from hookline.model.message import Arrival, Attachment, Envelope, Message
-from hookline.runtime.engine import Engine
-from hookline.runtime.replaying import Edit
+from hookline.operations.replay import Edit
 from tests.integration.engine_harness import Harness, act, fails
 
 

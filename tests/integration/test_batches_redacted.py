@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hookline.engine import Engine
 from hookline.model.execution import State
-from hookline.runtime.engine import Engine
 from tests.integration.engine_harness import Harness, act
 
 CARDS = ["4929-1234-5678-9012", "5500-0000-0000-0004"]

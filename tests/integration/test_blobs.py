@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from hookline.errors import StoreError
-from hookline.ports import Blobs
+from hookline.kernel.errors import StoreError
+from hookline.storage.blobs import Blobs
 from hookline.testing.clock import ManualClock
-from hookline.testing.contract_blobs import BlobsContract, put
+from hookline.testing.contracts.blobs import BlobsContract, put
 from hookline_blobs.directory import file_blobs
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hookline.cli.executions import describe
-from hookline.jsontypes import decode, encode
+from hookline.cli.operate.executions import describe
+from hookline.kernel.json import decode, encode
 from hookline.model.execution import SLEEP, Outcome, State
 from hookline.service.views.executions import execution_view
 from tests.integration.engine_harness import Harness, act, each, fails

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from hookline.engine import Engine
 from hookline.model.execution import Execution, Outcome, State
-from hookline.runtime.engine import Engine
 from tests.integration.engine_harness import Harness
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"

@@ -12,13 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 
+from hookline.engine import Engine
+from hookline.maintenance.retention import Purger
+from hookline.maintenance.sweeper import Sweeper
 from hookline.model.execution import Outcome, State
-from hookline.runtime.engine import Engine
-from hookline.runtime.purging import Purger
-from hookline.runtime.sweeper import Sweeper
 from hookline.service.app import create_app
-from hookline.service.receiving import HookOptions
-from hookline.service.serving import Server, serve
+from hookline.service.hooks.receive import HookOptions
+from hookline.service.server.serving import Server, serve
 from tests.integration.engine_harness import Harness, act
 from tests.integration.served_hook import SERVERS
 

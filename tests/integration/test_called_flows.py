@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from hookline.cli.executions import describe
-from hookline.jsontypes import decode, encode
+from hookline.cli.operate.executions import describe
+from hookline.engine import Engine
+from hookline.kernel.json import decode, encode
 from hookline.model.execution import Execution, Outcome, State, StepState
 from hookline.model.message import Envelope
-from hookline.ports import Cancel
-from hookline.runtime.engine import Engine
 from hookline.service.views.executions import execution_view
+from hookline.storage.merge_ports_changes_executions import Cancel
 from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
 

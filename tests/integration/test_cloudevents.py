@@ -9,9 +9,9 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Attachment, Message
-from hookline.discovery import discover
-from hookline.runtime.http_client import PooledClient
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.discovery.discover import discover
+from hookline.outbound.client import PooledClient
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness, Ran
 from hookline_cloudevents.send import connector

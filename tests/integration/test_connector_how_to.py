@@ -12,11 +12,11 @@ import structlog
 from aiohttp import web
 
 from hookline.api import RateLimited
-from hookline.discovery import discover
-from hookline.registry import Registry
-from hookline.runtime.choosing import Asked, offered
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.resources import EngineResources
+from hookline.credentials.options import Asked, offered
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.outbound.client import PooledClient
+from hookline.plugin_host.resources import EngineResources
 from hookline.testing.harness import Harness, plugin_of
 from tests.integration.http_servers import Serve
 

@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from hookline.api import Connector, Context, hookimpl
-from hookline.errors import PluginError
+from hookline.engine import Engine
+from hookline.kernel.errors import PluginError
 from hookline.model.execution import Outcome, State
-from hookline.runtime.engine import Engine
 from tests.integration.engine_harness import Harness
 
 

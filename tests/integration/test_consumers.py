@@ -11,10 +11,11 @@ import structlog
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, ConsumeContext, Delivery, Payload, StepError, hookimpl
-from hookline.errors import StoreError
-from hookline.ports import Accept, Change, CommitResult
-from hookline.runtime.engine import Engine
-from hookline.runtime.source import SourceStatus
+from hookline.engine import Engine
+from hookline.kernel.errors import StoreError
+from hookline.sources.source import SourceStatus
+from hookline.storage.changes import Change, CommitResult
+from hookline.storage.merge_ports_changes_accept import Accept
 from tests.integration.engine_harness import Hang, Harness, act
 
 
@@ -332,7 +333,7 @@ async def test_a_delivery_that_is_none_is_refused_and_the_next_is_taken(
 async def test_what_never_listens_has_failed_and_what_never_ends_is_left_alone(
     harness: Harness, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookline.runtime.consume_source._CLOSE", 0.05)
+    monkeypatch.setattr("hookline.sources.consume._CLOSE", 0.05)
     began, end = 0, asyncio.Event()
 
     async def hangs(_ctx: Any) -> AsyncGenerator[Delivery, None]:
@@ -589,8 +590,8 @@ async def test_nothing_that_is_said_of_a_connection_shows_its_credential(harness
 async def test_a_broker_that_can_not_be_told_and_does_not_let_go_stops_no_other_flow(
     harness: Harness, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookline.runtime.consume_source._TELL", 0.05)
-    monkeypatch.setattr("hookline.runtime.plugin_calls.GRACE", 0.05)
+    monkeypatch.setattr("hookline.sources.consume._TELL", 0.05)
+    monkeypatch.setattr("hookline.plugin_host.host.GRACE", 0.05)
     end = asyncio.Event()
 
     async def hangs() -> None:

@@ -11,12 +11,12 @@ from aiohttp import web
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import AuthExpired, Connector, RateLimited, StepError, Unavailable, VerifyContext, hookimpl
-from hookline.discovery import discover
-from hookline.errors import PluginError
-from hookline.registry import Registry
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.resources import EngineResources
-from hookline.runtime.verifying import Verdict, verify
+from hookline.credentials.check import Verdict, verify
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.kernel.errors import PluginError
+from hookline.outbound.client import PooledClient
+from hookline.plugin_host.resources import EngineResources
 from tests.integration.http_servers import Serve, error_of
 
 SECRET = "hunter2-hunter2"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hookline.errors import FlowUnknown
+from hookline.kernel.errors import FlowUnknown
 from hookline.model.execution import State
 from tests.integration.engine_harness import Hang, Harness, act, fails
 

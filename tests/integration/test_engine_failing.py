@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import IllegalStateChange
+from hookline.executions.steps import step
+from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import Outcome, State, StepState
-from hookline.runtime import step
 from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import CannotTake
+from hookline.kernel.errors import CannotTake
 from hookline.model.execution import State
-from hookline.ports import End, Record
+from hookline.storage.merge_ports_changes_executions import End, Record
 from tests.integration.engine_harness import Hang, Harness, act, each
 from tests.integration.store_trouble import Trouble, holds
 

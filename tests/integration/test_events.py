@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from hookline.runtime.engine import Engine
-from hookline.runtime.events import KEPT, LINGER, Events, Listener
+from hookline.engine import Engine
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
+from hookline.telemetry.events import KEPT, LINGER, Events, Listener
 from hookline.testing.clock import ManualClock
 from tests.integration.engine_harness import Harness, act, fails
 

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from hookline.api import StepError
-from hookline.jsontypes import decode, encode, fits
-from hookline.model.callback import Call, pack_callback
+from hookline.engine import Engine
+from hookline.kernel.json import decode, encode, fits
 from hookline.model.execution import State
-from hookline.ports import CallBack
-from hookline.runtime.engine import Engine
+from hookline.model.waits import Call, pack_callback
 from hookline.service.app import create_endpoints
-from hookline.service.exchange import HookReply, HookRequest
-from hookline.service.hook import HookOptions
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.types import HookReply, HookRequest
+from hookline.storage.merge_ports_changes_callbacks import CallBack
 from tests.integration.engine_harness import Harness
 
 EXACT = {"use": "webhook", "with": {"verify": "none", "numbers": "exact"}}

@@ -11,16 +11,16 @@ import pytest
 from hookline.api import Context, StepError
 from hookline.cli.options import engine_options, hook_options
 from hookline.config import Settings
+from hookline.engine import Engine
+from hookline.maintenance.retention import Purger
+from hookline.maintenance.sweeper import Sweeper
 from hookline.model.execution import State
 from hookline.model.message import Arrival, Attachment, Envelope, Message
-from hookline.runtime.engine import Engine
-from hookline.runtime.purging import Purger
-from hookline.runtime.sweeper import Sweeper
 from hookline.service.app import create_endpoints
-from hookline.service.exchange import HookRequest
-from hookline.service.hook import HookOptions
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.types import HookRequest
 from hookline.service.views.executions import execution_view
-from hookline.testing.contract_blobs import put, read
+from hookline.testing.contracts.blobs import put, read
 from tests.integration.engine_harness import Harness
 
 RETENTION = timedelta(days=30)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from hookline.errors import FlowNotFound, FlowUnknown
+from hookline.engine import Engine
+from hookline.kernel.errors import FlowNotFound, FlowUnknown
 from hookline.model.execution import State
-from hookline.runtime.engine import Engine
 from tests.integration.engine_harness import Harness, act, fails
 
 WAITS = act("wait", retry={"attempts": 2, "wait": "1m"})

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from hookline.api import Connector, Context, Count, StepError, hookimpl
-from hookline.flow_values import check_key
-from hookline.jsontypes import decode
+from hookline.kernel.json import decode
 from hookline.model.execution import State
-from hookline.ports import SetState
+from hookline.sdk.context import check_key
+from hookline.storage.merge_ports_changes_flows import SetState
 from tests.integration.engine_harness import Harness, act, each, fails
 
 

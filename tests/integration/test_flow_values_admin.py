@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from quart.typing import TestClientProtocol as Client
 
 from hookline.cli.main import main
-from hookline.runtime.engine import Engine
+from hookline.engine import Engine
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from tests.integration.engine_harness import Harness, act

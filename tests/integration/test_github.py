@@ -8,12 +8,12 @@ from aiohttp.test_utils import TestServer
 
 import hookline_github
 from hookline.api import AuthExpired, Message, RateLimited, StepError, VerifyContext
-from hookline.discovery import discover
+from hookline.discovery.discover import discover
 from hookline.model.message import Attachment
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
+from hookline.outbound.client import PooledClient
+from hookline.outbound.egress import Egress
 from hookline.testing.clock import ManualClock
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import SUBSCRIPTION_SECRET, SUBSCRIPTION_URL, Harness
 from tests.github_server import TOKEN, GitHubServer, Refused, limited

@@ -9,8 +9,8 @@ import pytest
 from pydantic import Field
 
 from hookline.api import Context
+from hookline.engine import Engine
 from hookline.model.execution import Outcome
-from hookline.runtime.engine import Engine
 from tests.integration.engine_harness import Harness
 
 N = 1500

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from hookline.errors import StepError, Unavailable
-from hookline.runtime.egress import Egress
-from hookline.runtime.lent import LentResources
-from hookline.runtime.resources import EngineResources
+from hookline.kernel.errors import StepError, Unavailable
+from hookline.outbound.egress import Egress
+from hookline.plugin_host.facade import LentResources
+from hookline.plugin_host.resources import EngineResources
 from tests.integration.http_servers import error_of
 
 

@@ -12,7 +12,7 @@ import h2.events
 import h2.settings
 import pytest
 
-from hookline.service.hook import HookOptions
+from hookline.service.hooks.hook import HookOptions
 from tests.integration.served_hook import Served, serving
 
 Headers = list[tuple[str, str]]

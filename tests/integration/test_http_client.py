@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from hookline.errors import BlobGone
+from hookline.kernel.errors import BlobGone
 from hookline.model.message import Attachment
-from hookline.runtime.http_client import PooledClient
+from hookline.outbound.client import PooledClient
 from tests.integration.http_servers import HERE, Serve, StoppedClock, error_of, redirect, show
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hookline.runtime.http_client import PooledClient
+from hookline.outbound.client import PooledClient
 from tests.integration.http_servers import error_of
 
 

@@ -7,8 +7,8 @@ import socket
 import pytest
 from aiohttp import web
 
-from hookline.errors import StepError
-from hookline.runtime.http_client import PooledClient
+from hookline.kernel.errors import StepError
+from hookline.outbound.client import PooledClient
 from tests.integration.http_servers import Serve, error_of, show
 
 

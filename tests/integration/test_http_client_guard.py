@@ -2,8 +2,8 @@
 
 import pytest
 
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
+from hookline.outbound.client import PooledClient
+from hookline.outbound.egress import Egress
 from tests.integration.http_servers import Serve, StoppedClock, error_of, redirect, show
 
 

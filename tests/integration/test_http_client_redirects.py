@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import web
 
-from hookline.runtime.http_client import PooledClient
+from hookline.outbound.client import PooledClient
 from tests.integration.http_servers import Serve, error_of, redirect, show
 
 

@@ -10,12 +10,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import BaseModel, ValidationError
 
-from hookline.action import Action
 from hookline.api import Attachment, Context, Message, Reply, StepError
-from hookline.discovery import discover
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.system_clock import SystemClock
+from hookline.discovery.discover import discover
+from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.outbound.client import PooledClient
+from hookline.outbound.egress import Egress
+from hookline.sdk.action import Action
 from hookline_http import register_connectors
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import CredentialError
+from hookline.credentials.check import verify
+from hookline.kernel.errors import CredentialError
 from hookline.model.execution import State
-from hookline.runtime.verifying import verify
 from tests.integration.authorization_server import CLIENT_ID, CLIENT_SECRET, SCOPES, AuthorizationService
 from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_engine import HERE, agree

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import pytest
 from pydantic import AfterValidator
 
-from hookline.expressions import Condition
-from hookline.jsontypes import JsonValue
+from hookline.executions.blocks import block
+from hookline.executions.steps import call as action_call
+from hookline.flows.elements.expressions import Condition
+from hookline.kernel.json import JsonValue
 from hookline.model.execution import FINAL, State
-from hookline.runtime import action_call
-from hookline.runtime.blocks import block
 from tests.integration.engine_harness import Harness, act, each
 
 LARGE = [[number, {"sku": "A1"}] for number in range(3000)]

@@ -5,9 +5,9 @@ import threading
 import time
 from types import ModuleType
 
-from hookline.discovery import discover
-from hookline.runtime.loop_watch import LoopWatch
-from hookline.runtime.metrics import Metrics
+from hookline.discovery.discover import discover
+from hookline.plugin_host.loop_monitor import LoopWatch
+from hookline.telemetry.metrics import Metrics
 from hookline.testing.eventually import assert_eventually
 from hookline.testing.harness import ListLog
 

@@ -10,13 +10,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from hookline.errors import TooMany
+from hookline.engine import Engine
+from hookline.kernel.errors import TooMany
 from hookline.model.execution import State
-from hookline.runtime.engine import Engine
 from hookline.service.app import create_app
-from hookline.service.asgi import HOLD_SECONDS, HookMount
-from hookline.service.hook import HookOptions
-from hookline.service.serving import Server, serve
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.server.asgi import HOLD_SECONDS, HookMount
+from hookline.service.server.serving import Server, serve
 from hookline.testing.hook import HookOverMemory, webhook_flow
 from tests.integration.engine_harness import Harness
 

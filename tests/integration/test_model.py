@@ -21,28 +21,19 @@ from typing import Any
 import pytest
 
 from hookline.api import Connector, Context, StepError, hookimpl
-from hookline.errors import CannotTake, IllegalStateChange, StoreError
-from hookline.ids import idempotency_key
-from hookline.jsontypes import decode
-from hookline.model.callback import Call as Arrived
-from hookline.model.callback import pack_callback, raw_json
+from hookline.engine import Engine
+from hookline.kernel.errors import CannotTake, IllegalStateChange, StoreError
+from hookline.kernel.ids import idempotency_key
+from hookline.kernel.json import decode
 from hookline.model.durations import parse_duration
 from hookline.model.execution import FINAL, OUTCOME_UNKNOWN, Outcome, State, StepRecord, StepState
 from hookline.model.message import Envelope
-from hookline.ports import (
-    Accept,
-    CallBack,
-    Cancel,
-    Change,
-    CommitResult,
-    End,
-    NotAwaited,
-    Record,
-    Reopen,
-    Resume,
-    Start,
-)
-from hookline.runtime.engine import Engine
+from hookline.model.waits import Call as Arrived
+from hookline.model.waits import pack_callback, raw_json
+from hookline.storage.changes import Change, CommitResult
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.merge_ports_changes_callbacks import CallBack, NotAwaited
+from hookline.storage.merge_ports_changes_executions import Cancel, End, Record, Reopen, Resume, Start
 from tests.integration.engine_harness import Harness
 from tests.integration.flow_reference import Called, Facts, Plan, Reference, done
 from tests.integration.random_flows import FlowMaker

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import DoesNotFit, FlowNotFound, IllegalStateChange
+from hookline.engine import Engine
+from hookline.kernel.errors import DoesNotFit, FlowNotFound, IllegalStateChange
 from hookline.model.execution import Execution, State
-from hookline.runtime.engine import Engine
 from tests.integration.engine_harness import Harness, act, each, fails
 
 Step = Mapping[str, Any]

@@ -20,13 +20,13 @@ from yarl import URL
 from hookline.cli.main import main
 from hookline.cli.server_file import announced
 from hookline.config import load
-from hookline.discovery import discover
-from hookline.errors import AuthorizationUnknown, CredentialError
-from hookline.runtime.engine import Engine
-from hookline.service import serving
+from hookline.discovery.discover import discover
+from hookline.engine import Engine
+from hookline.kernel.errors import AuthorizationUnknown, CredentialError
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
-from hookline.service.hook import HookOptions
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.server import serving
 from hookline.testing.harness import plugin_of
 from tests.integration.authorization_server import AuthorizationService
 from tests.integration.engine_harness import Harness
@@ -179,7 +179,7 @@ def test_a_flow_that_is_run_by_hand_uses_tokens_and_stores_what_it_renews(
     folder: Path, harness: Harness, service: AuthorizationService, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = discover
-    monkeypatch.setattr("hookline.discovery.discover", lambda: real(extra_plugins=[plugin_of(acme())]))
+    monkeypatch.setattr("hookline.discovery.discover.discover", lambda: real(extra_plugins=[plugin_of(acme())]))
     set_credential(service)
     assert hookline("authorize", "prod", "--open").exit_code == 0
     browser.close()

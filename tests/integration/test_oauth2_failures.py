@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import AuthExpired, RateLimited, StepError, Unavailable
+from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.testing.harness import plugin_of
 from tests.integration.authorization_server import CLIENT_SECRET, AuthorizationService
 from tests.integration.engine_harness import Harness

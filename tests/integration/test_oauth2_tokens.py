@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import AuthExpired, StoreError, Unavailable
-from hookline.ports import Change, PutTokens
-from hookline.runtime.access_tokens import AccessTokens
-from hookline.runtime.authorizing import challenge_of
-from hookline.runtime.credentials import Credentials
-from hookline.vault import Vault
+from hookline.credentials.authorization import challenge_of
+from hookline.credentials.store import Credentials
+from hookline.credentials.tokens import AccessTokens
+from hookline.kernel.errors import AuthExpired, StoreError, Unavailable
+from hookline.secrets.vault import Vault
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_credentials import PutTokens
 from tests.integration.authorization_server import SCOPES, AuthorizationService
 from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_acme import acme, for_itself, values

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hookline.cli.main import main
-from hookline.clock import rfc3339
-from hookline.jsontypes import decode, encode
+from hookline.kernel.json import decode, encode
+from hookline.kernel.time import rfc3339
 from hookline.model.execution import State
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages

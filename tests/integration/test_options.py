@@ -24,18 +24,18 @@ from hookline.api import (
     cursor_items,
     hookimpl,
 )
-from hookline.discovery import discover
-from hookline.errors import CannotOffer, CredentialError, HooklineError, NoOptions, PluginError
-from hookline.registry import Registry
-from hookline.runtime import choosing
-from hookline.runtime.choosing import Asked, Offered, offered
-from hookline.runtime.engine import Engine
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.options import EngineOptions
-from hookline.runtime.resources import EngineResources
+from hookline.credentials import options as choosing
+from hookline.credentials.options import Asked, Offered, offered
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.engine import Engine
+from hookline.engine_options import EngineOptions
+from hookline.kernel.errors import CannotOffer, CredentialError, HooklineError, NoOptions, PluginError
+from hookline.outbound.client import PooledClient
+from hookline.plugin_host.resources import EngineResources
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
-from hookline.service.components import component_views
+from hookline.service.views.components import component_views
 from tests.integration.http_servers import Serve
 
 SECRET = "hunter2-hunter2"

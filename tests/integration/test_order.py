@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import SchemaViolation, TooMany
+from hookline.engine import Engine
+from hookline.kernel.errors import SchemaViolation, TooMany
 from hookline.model.execution import State
-from hookline.runtime.engine import Engine
 from tests.integration.engine_harness import Harness, fails
 
 KEY = "$.body.customer"

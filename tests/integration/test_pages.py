@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from hookline.api import HttpClient, RateLimited, RateLimits, StepError, cursor_items, linked_items, numbered_items
-from hookline.runtime.exact_client import ExactClient
-from hookline.runtime.http_client import PooledClient
+from hookline.outbound.client import PooledClient
+from hookline.outbound.exact_numbers import ExactClient
 from tests.integration.http_servers import NOW, Handler, Serve, error_of
 
 Pages = Callable[[HttpClient, str], AsyncIterator[Any]]

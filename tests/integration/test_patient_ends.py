@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from hookline.model.execution import State
-from hookline.ports import Change, End
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_executions import End
 from tests.integration.engine_harness import Harness, act
 from tests.integration.store_trouble import Trouble
 

@@ -10,19 +10,19 @@ from typing import Any, ClassVar
 import pytest
 from aiohttp import web
 
-from hookline.discovery import discover
-from hookline.errors import AuthExpired, RateLimited, StepError, Unavailable
-from hookline.ids import idempotency_key
+from hookline.discovery.discover import discover
+from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
+from hookline.kernel.ids import idempotency_key
+from hookline.kernel.merge_runtime_system_clock import SystemClock
 from hookline.model.execution import State
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.system_clock import SystemClock
+from hookline.outbound.client import PooledClient
+from hookline.outbound.egress import Egress
+from hookline.sdk.merge_verifier import VerifyContext
 from hookline.testing import fake_tokens
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.fake_tokens import FakeTokens
 from hookline.testing.harness import SUBSCRIPTION_URL, Harness, ListLog
-from hookline.verifier import VerifyContext
 from hookline_paypal.connector import PayPalApi, paypal
 from hookline_paypal.requests import verify
 from tests.integration.engine_harness import Harness as EngineHarness

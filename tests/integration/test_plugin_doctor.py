@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import main
-from hookline.plugin_doctor import Finding, examine
+from hookline.discovery.doctor import Finding, examine
 from tests.integration.installed_plugins import Site
 
 GOOD = '''

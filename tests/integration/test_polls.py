@@ -11,9 +11,10 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, Identity, Item, PollContext, Polled, StepError, hookimpl
-from hookline.errors import StoreError
-from hookline.ports import Change, CommitResult, SetCursor
-from hookline.runtime.engine import Engine
+from hookline.engine import Engine
+from hookline.kernel.errors import StoreError
+from hookline.storage.changes import Change, CommitResult
+from hookline.storage.merge_ports_changes_flows import SetCursor
 from hookline.testing.clock import START, ManualClock
 from tests.integration.engine_harness import Hang, Harness, act
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import ExecutionNotFound, NotExplained
-from hookline.runtime.engine import Engine
-from hookline.runtime.explaining import Explained, explain
-from hookline.runtime.replaying import Edit
+from hookline.engine import Engine
+from hookline.kernel.errors import ExecutionNotFound, NotExplained
+from hookline.operations.explain import Explained, explain
+from hookline.operations.replay import Edit
 from tests.integration.engine_harness import Harness, act
 
 

@@ -10,12 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import main
-from hookline.errors import CannotTake
+from hookline.engine import Engine
+from hookline.kernel.errors import CannotTake
 from hookline.model.execution import State
-from hookline.ports import Duplicate, Room
-from hookline.runtime.engine import Engine
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
+from hookline.storage.merge_ports_changes_accept import Duplicate
+from hookline.storage.merge_ports_queries_history import Room
 from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
 AUTH = {"Authorization": "Bearer a-token-of-the-tests"}

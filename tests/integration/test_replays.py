@@ -6,17 +6,11 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import (
-    ExecutionNotFound,
-    FlowUnknown,
-    IllegalStateChange,
-    NotReplayable,
-    SchemaViolation,
-)
+from hookline.engine import Engine
+from hookline.kernel.errors import ExecutionNotFound, FlowUnknown, IllegalStateChange, NotReplayable, SchemaViolation
 from hookline.model.execution import State
-from hookline.runtime.bulk import Chosen
-from hookline.runtime.engine import Engine
-from hookline.runtime.replaying import Edit
+from hookline.operations.bulk import Chosen
+from hookline.operations.replay import Edit
 from tests.integration.engine_harness import Harness, act, each, fails
 
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from hookline.service.hook import HookOptions
-from hookline.service.serving import MAX_HEAD, Server
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.server.serving import MAX_HEAD, Server
 from tests.integration.served_hook import JSON, SERVERS, Served, post, serving
 
 HOST = b"Host: x"

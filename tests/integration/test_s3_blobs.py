@@ -10,11 +10,11 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from hookline.discovery import discover
-from hookline.errors import BlobGone, StoreError
-from hookline.ports import Blobs
+from hookline.discovery.discover import discover
+from hookline.kernel.errors import BlobGone, StoreError
+from hookline.storage.blobs import Blobs
 from hookline.testing.clock import ManualClock
-from hookline.testing.contract_blobs import BlobsContract, put, read
+from hookline.testing.contracts.blobs import BlobsContract, put, read
 from hookline_s3 import address
 from hookline_s3.address import s3_blobs
 from hookline_s3.blob_ids import LONGEST, new_id

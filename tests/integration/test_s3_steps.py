@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from yarl import URL
 
 from hookline.api import Attachment, Connector, Message, Polled, StepError
-from hookline.discovery import discover
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.discovery.discover import discover
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness, Ran
 from hookline_s3 import listing, reading, writing

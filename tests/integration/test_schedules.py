@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from hookline.clock import rfc3339
-from hookline.errors import StoreError
+from hookline.engine import Engine
+from hookline.kernel.errors import StoreError
+from hookline.kernel.time import rfc3339
 from hookline.model.execution import State
 from hookline.model.message import Message
-from hookline.ports import Change, CommitResult, SetCursor
-from hookline.runtime import schedule_source
-from hookline.runtime.engine import Engine
+from hookline.sources import schedule as schedule_source
+from hookline.storage.changes import Change, CommitResult
+from hookline.storage.merge_ports_changes_flows import SetCursor
 from hookline.testing.clock import START
 from tests.integration.engine_harness import Hang, Harness, act
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from hookline.cli.main import main
 from hookline.cli.server_file import RunningServer, announced, find
 from hookline.config import Settings
-from hookline.errors import ConfigError
+from hookline.kernel.errors import ConfigError
 
 SECRET = "hunter2-hunter2-hunter2"
 FLOW = {

@@ -12,9 +12,9 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hookline.errors import ConfigError, TooMany
-from hookline.service.hook import HookOptions
-from hookline.service.serving import Server, listen
+from hookline.kernel.errors import ConfigError, TooMany
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.server.serving import Server, listen
 from hookline.testing.hook import webhook_flow
 from tests.integration.served_hook import JSON, SERVERS, Served, post, serving, status
 

@@ -9,12 +9,12 @@ import pytest
 from pydantic import BaseModel, Field
 
 from hookline.api import Attachment, Connector, Context, StepError, hookimpl
-from hookline.flows.lint import check
-from hookline.jsontypes import encode
+from hookline.engine import Engine
+from hookline.flows.check.lint import check
+from hookline.kernel.json import encode
 from hookline.model.execution import Execution, Outcome
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.runtime.engine import Engine
-from hookline.service.components import component_views
+from hookline.service.views.components import component_views
 from tests.integration.engine_harness import Harness
 
 

@@ -9,18 +9,18 @@ import pytest
 import structlog
 from aiohttp import web
 
-from hookline.discovery import discover
-from hookline.errors import AuthExpired, RateLimited, StepError, Unavailable
+from hookline.credentials.options import Asked, offered
+from hookline.discovery.discover import discover
+from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
+from hookline.kernel.merge_runtime_system_clock import SystemClock
 from hookline.model.message import Attachment, Message
-from hookline.runtime.choosing import Asked, offered
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.resources import EngineResources
-from hookline.runtime.system_clock import SystemClock
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.outbound.client import PooledClient
+from hookline.outbound.egress import Egress
+from hookline.plugin_host.resources import EngineResources
+from hookline.sdk.merge_verifier import VerifyContext
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness, ListLog
-from hookline.verifier import VerifyContext
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.methods import verify
 from tests.integration.engine_harness import Harness as EngineHarness

@@ -8,11 +8,11 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from hookline.ports import Backend
+from hookline.storage.backend import Backend
 from hookline.testing.clock import ManualClock
-from hookline.testing.contract_order import OrderContract
-from hookline.testing.contract_queue import QueueContract
-from hookline.testing.contract_store import StoreContract
+from hookline.testing.contracts.order import OrderContract
+from hookline.testing.contracts.queue import QueueContract
+from hookline.testing.contracts.store import StoreContract
 from hookline_sql.backend import postgresql, sqlite
 
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")

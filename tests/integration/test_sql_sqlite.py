@@ -15,11 +15,13 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
-from hookline.errors import StoreError
+from hookline.kernel.errors import StoreError
 from hookline.model.execution import Outcome, State
-from hookline.ports import Accept, Accepted, Backend, End, Park, Start
+from hookline.storage.backend import Backend
+from hookline.storage.merge_ports_changes_accept import Accept, Accepted
+from hookline.storage.merge_ports_changes_executions import End, Park, Start
 from hookline.testing.clock import ManualClock
-from hookline.testing.contract_queue import consuming
+from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
 from hookline_sql import reads
 from hookline_sql.backend import sqlite

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import StepError
+from hookline.engine import Engine
 from hookline.flows.blocks.action import RetryPolicy
+from hookline.kernel.backoff import next_wait
+from hookline.kernel.errors import StepError
 from hookline.model.execution import OUTCOME_UNKNOWN, Execution, Outcome, State, StepState
-from hookline.runtime.engine import Engine
-from hookline.runtime.retry import next_wait
 from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
 ONCE = {"delivery": "at_most_once"}

@@ -15,11 +15,11 @@ from aiohttp.test_utils import TestServer
 
 import hookline_stripe
 from hookline.api import AuthExpired, RateLimited, StepError, Unavailable, VerifyContext
-from hookline.discovery import discover
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
+from hookline.discovery.discover import discover
+from hookline.outbound.client import PooledClient
+from hookline.outbound.egress import Egress
 from hookline.testing.clock import ManualClock
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import SUBSCRIPTION_URL, Harness
 from tests.acceptance.server_process import free_port

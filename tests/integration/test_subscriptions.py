@@ -13,15 +13,15 @@ import structlog
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, StepError, Subscription, SubscriptionContext, hookimpl
-from hookline.errors import StoreError
-from hookline.ports import SetSubscription
-from hookline.runtime.engine import Engine
-from hookline.runtime.source import SourceStatus
+from hookline.engine import Engine
+from hookline.kernel.errors import StoreError
+from hookline.secrets.vault import Vault, generate_key, read_keys
 from hookline.service.app import create_endpoints
-from hookline.service.exchange import HookReply, HookRequest
-from hookline.service.hook import HookOptions
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.types import HookReply, HookRequest
+from hookline.sources.source import SourceStatus
+from hookline.storage.merge_ports_changes_subscriptions import SetSubscription
 from hookline.testing.clock import START
-from hookline.vault import Vault, generate_key, read_keys
 from tests.integration.engine_harness import KEYS, Hang, Harness, act
 
 HOUR = timedelta(hours=1)

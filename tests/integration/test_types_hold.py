@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookline.discovery import discover
-from hookline.errors import FlowInvalid
-from hookline.flows.compile import compile_flow
+from hookline.discovery.discover import discover
+from hookline.flows.check.flow_analysis import Walked, walk
+from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.types.path import Found, Lost
 from hookline.flows.types.shape import ListOf, OneOf, Record, Scalar, Shape, StreamOf
-from hookline.flows.types.walk import Walked, walk
-from hookline.jsontypes import encode
+from hookline.kernel.errors import FlowInvalid
+from hookline.kernel.json import encode
 from hookline.model.execution import State
 from tests.integration.engine_harness import Harness
 
@@ -150,7 +150,7 @@ def is_list(shape: Shape) -> bool:
 def sure(walked: Walked) -> bool:
     """Whether nothing that it reads can be missing, and nothing it goes through is no list."""
     from hookline.flows.blocks.foreach import ForeachNode
-    from hookline.flows.types.expression import shape_of
+    from hookline.flows.types.merge_flows_types_expression import shape_of
 
     loops = [(visit.node, visit.scope) for visit in walked.visits if isinstance(visit.node, ForeachNode)]
     return all(isinstance(found, Found) and found.certain for found in reads(walked)) and all(

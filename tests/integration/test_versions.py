@@ -8,15 +8,15 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.api import Connector, Context, Duration, FromVars, Item, PollContext, Polled, hookimpl
-from hookline.cli import fmt as fmt_module
+from hookline.cli.author import fmt as fmt_module
 from hookline.cli.main import main
-from hookline.discovery import discover
-from hookline.errors import PluginError
-from hookline.flows.lint import check
-from hookline.flows.upgrade import upgraded
-from hookline.jsontypes import encode
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.flows.authoring.upgrade import upgraded
+from hookline.flows.check.lint import check
+from hookline.kernel.errors import PluginError
+from hookline.kernel.json import encode
 from hookline.model.execution import Outcome, State
-from hookline.registry import Registry
 from tests.integration.engine_harness import Harness, fails
 
 TRIGGER = {"use": "webhook", "with": {"verify": "none"}}
@@ -234,7 +234,7 @@ def test_fmt_rewrites_what_can_be_carried_over(acme: Acme, step: Any, becomes: A
 
 def test_fmt_upgrade_writes_the_file(acme: Acme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hookline.discovery.discover", lambda: registry_of(acme))
+    monkeypatch.setattr("hookline.discovery.discover.discover", lambda: registry_of(acme))
     assert fmt_module.fmt is not None
     good, bad = tmp_path / "flows" / "good.json", tmp_path / "flows" / "bad.json"
     good.parent.mkdir()

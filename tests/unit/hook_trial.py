@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookline.errors import NotVerified
-from hookline.scheme import Check, NoSettings, Scheme, SignedRequest, Verified
-from hookline.service.exchange import HookReply
+from hookline.kernel.errors import NotVerified
+from hookline.sdk.schemes import Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.service.types import HookReply
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 

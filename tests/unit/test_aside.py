@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from hookline.mapper import Reference
-from hookline.model.stream import Stream
-from hookline.runtime.aside import takes_long
+from hookline.model.merge_model_stream import Stream
+from hookline.plugin_host.offload import takes_long
+from hookline.sdk.mappers import Reference
 
 LONG = [{"n": number} for number in range(20_000)]
 SCOPE = {"body": {"lines": LONG, "id": 7}, "item": LONG[0], "steps": {"rows": {"body": Stream("b", 1_000_000)}}}

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hookline.errors import Malformed, UnsupportedMedia
-from hookline.jsontypes import encode
+from hookline.bodies.forms import lenient_query
+from hookline.bodies.json import read_json
+from hookline.bodies.media import read_media
+from hookline.kernel.errors import Malformed, UnsupportedMedia
+from hookline.kernel.json import encode
 from hookline.model.message import Envelope, pack
-from hookline.runtime.bodies.json import read_json
-from hookline.runtime.bodies.media import read_media
-from hookline.runtime.bodies.properties import lenient_query
-from hookline.service.bodies.codings import content_codings
-from hookline.service.bodies.files import clean_filename, read_disposition
-from hookline.service.hook import HookOptions
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.uploads.codings import content_codings
+from hookline.service.uploads.files import clean_filename, read_disposition
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 SMALL = HookOptions("https://hooks.example", max_body=100_000, max_file=1_000_000)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from hookline.runtime.bodies import json as json_bodies
-from hookline.runtime.bodies import xml
-from hookline.runtime.bodies.received import Received
-from hookline.service.bodies import reader
+from hookline.bodies import json as json_bodies
+from hookline.bodies import xml
+from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.service.uploads import reader
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 

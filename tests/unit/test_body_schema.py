@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hookline.flows.body_schema import MAX_PROBLEMS, compile_schema
+from hookline.flows.compiler.body_schema import MAX_PROBLEMS, compile_schema
 
 
 def problems(schema: dict[str, Any], body: Any) -> set[tuple[str, str]]:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from hookline.api import HttpClient
-from hookline.bounded import NoKeyboard, TooLong, bounded
-from hookline.ports import Blobs
-from hookline.resources import Resources
-from hookline.runtime.lent import LentBlobs, LentClient, LentResources, NotYours
+from hookline.kernel.time_limit import NoKeyboard, TooLong, bounded
+from hookline.plugin_host.facade import LentBlobs, LentClient, LentResources, NotYours
+from hookline.sdk.merge_resources import Resources
+from hookline.storage.blobs import Blobs
 from hookline.testing.eventually import assert_eventually
 
 

@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from hookline.discovery import discover
-from hookline.errors import FlowInvalid
-from hookline.flows.compile import compile_flow
-from hookline.runtime.system_clock import SystemClock
-from hookline.testing.case_run import CaseResult, CaseRunner
-from hookline.testing.cases import Case, CaseFile, cases_schema, check_names, read_cases
+from hookline.discovery.discover import discover
+from hookline.flows.compiler.compile import compile_flow
+from hookline.kernel.errors import FlowInvalid
+from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.simulation.case_run import CaseResult, CaseRunner
+from hookline.simulation.cases import Case, CaseFile, cases_schema, check_names, read_cases
 
 REGISTRY = discover()
 Try: TypeAlias = Callable[..., CaseResult]

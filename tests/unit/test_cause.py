@@ -2,7 +2,7 @@
 
 import pytest
 
-from hookline.model.cause import cause_of, normalised
+from hookline.model.causes import cause_of, normalised
 from hookline.model.execution import ErrorInfo
 
 

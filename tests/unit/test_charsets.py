@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import Malformed
-from hookline.runtime.bodies.json import read_json
-from hookline.runtime.bodies.text import decode_text, known_charset
+from hookline.bodies.json import read_json
+from hookline.bodies.text import decode_text, known_charset
+from hookline.kernel.errors import Malformed
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 VALUE = {"name": "Grüße 😀", "n": 12345678901234567890}

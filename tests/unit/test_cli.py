@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hookline.cli.command import Command, problem_line, table
 from hookline.cli.main import COMMANDS, main
 from hookline.config import Settings
-from hookline.errors import FlowInvalid, Problem, StepError
+from hookline.kernel.errors import FlowInvalid, Problem, StepError
 
 
 @pytest.fixture(autouse=True)

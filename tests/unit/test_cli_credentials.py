@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hookline.cli.credentials import read_values
 from hookline.cli.main import main
+from hookline.cli.operate.credentials import read_values
 
 SECRET = "hunter2-hunter2-hunter2"
 

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import main
-from hookline.discovery import discover
-from hookline.flows.layout import laid_out
-from hookline.runtime.engine import Engine
-from hookline.runtime.options import EngineOptions
-from hookline.vault import generate_key, read_keys
+from hookline.discovery.discover import discover
+from hookline.engine import Engine
+from hookline.engine_options import EngineOptions
+from hookline.flows.authoring.formatter import laid_out
+from hookline.secrets.vault import generate_key, read_keys
 
 KEYS = read_keys(generate_key())
 

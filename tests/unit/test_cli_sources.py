@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hookline.cli.flows import _source
+from hookline.cli.operate.flows import _source
 
 AT, NEXT = "2026-01-31T08:00:00.000000Z", "2026-01-31T08:00:02.000000Z"
 

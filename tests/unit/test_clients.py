@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hookline.errors import TooMany
+from hookline.kernel.errors import TooMany
 from hookline.model.webhook import WebhookSettings
-from hookline.service.clients import Clients, ForwardedHeader
-from hookline.service.hook import HookOptions
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.sender import Clients, ForwardedHeader
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 INSIDE = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.unit.hook_trial import document
 
-from hookline.service.exchange import HookReply
+from hookline.service.types import HookReply
 from hookline.testing.hook import HookOverMemory, webhook_flow
 from hookline_cloudevents.receive import CloudEventsSettings, cloudevents
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookline.errors import Malformed, TooLarge
-from hookline.jsontypes import encode
-from hookline.service.bodies.codings import MAX_CODINGS
-from hookline.service.bodies.inflate import ANY_RATIO, inflate
-from hookline.service.exchange import HookRequest
-from hookline.service.hook import HookOptions
+from hookline.kernel.errors import Malformed, TooLarge
+from hookline.kernel.json import encode
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.types import HookRequest
+from hookline.service.uploads.codings import MAX_CODINGS
+from hookline.service.uploads.inflate import ANY_RATIO, inflate
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 if sys.version_info >= (3, 14):

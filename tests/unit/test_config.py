@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from hookline.config import Settings, load
-from hookline.errors import ConfigError
+from hookline.kernel.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)

@@ -21,13 +21,13 @@ from hookline.api import (
     SubscriptionContext,
     VerifyContext,
 )
-from hookline.discovery import discover
-from hookline.errors import ConfigError
-from hookline.quality import lacking, level_of
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
+from hookline.discovery.discover import discover
+from hookline.discovery.quality import lacking, level_of
+from hookline.kernel.errors import ConfigError
+from hookline.outbound.client import PooledClient
+from hookline.outbound.egress import Egress
 from hookline.testing.clock import ManualClock
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import Cassette, FakeHttp, NotRecorded
 from hookline.testing.harness import SUBSCRIPTION_SECRET, SUBSCRIPTION_URL, Harness, plugin_of
 

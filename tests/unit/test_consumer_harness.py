@@ -8,10 +8,10 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import Connector, ConsumeContext, Delivery, Payload, StepError, VerifyContext
-from hookline.discovery import discover
-from hookline.errors import ConfigError
-from hookline.quality import lacking
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.discovery.discover import discover
+from hookline.discovery.quality import lacking
+from hookline.kernel.errors import ConfigError
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.harness import Came, Harness, plugin_of
 
 SECRET = "hunter2-hunter2"

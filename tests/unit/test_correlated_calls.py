@@ -5,7 +5,7 @@ from datetime import timedelta
 from tests.unit.hook_trial import LastByte, document, signed
 from tests.unit.waiting_trial import answer, came, header, waiting
 
-from hookline.service.exchange import HookReply
+from hookline.service.types import HookReply
 from hookline.testing.hook import HookOverMemory
 
 

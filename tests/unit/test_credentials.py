@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr
 
-from hookline.errors import CredentialError, StoreError
-from hookline.ports import Change, DropCredential, PutCredential, StoredCredential
-from hookline.runtime.credentials import Credentials, validated
-from hookline.vault import Vault
+from hookline.credentials.store import Credentials, validated
+from hookline.kernel.errors import CredentialError, StoreError
+from hookline.secrets.vault import Vault
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_credentials import DropCredential, PutCredential
+from hookline.storage.merge_ports_queries_credentials import StoredCredential
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 NOW = datetime(2026, 1, 31, tzinfo=UTC)

@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, NoSettings, Scheme, hookimpl
-from hookline.discovery import discover
-from hookline.registry import Registry
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
 
 
 class FakeDistribution(Distribution):

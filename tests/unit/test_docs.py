@@ -13,13 +13,13 @@ import click
 import pytest
 from pydantic import ValidationError
 
-from hookline import hookspecs
 from hookline.cli.main import main
 from hookline.config import Settings
-from hookline.discovery import discover
-from hookline.flows.lint import check
-from hookline.registry import Registry
-from hookline.testing.cases import CaseFile
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.flows.check.lint import check
+from hookline.sdk import hookspecs
+from hookline.simulation.cases import CaseFile
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hookline.service.asgi import HookMount
+from hookline.service.server.asgi import HookMount
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 CHUNK = 100_000

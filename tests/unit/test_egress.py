@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import ConfigError
-from hookline.runtime.egress import Egress, is_inside, refused
+from hookline.kernel.errors import ConfigError
+from hookline.outbound.egress import Egress, is_inside, refused
 
 INSIDE = [
     "0.0.0.0",

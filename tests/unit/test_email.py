@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hookline.jsontypes import encode
+from hookline.kernel.json import encode
 from hookline_email.connector import EmailCredential, _unavailable
 from hookline_email.mail import MAX_TEXT, read_mail
 

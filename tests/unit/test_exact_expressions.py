@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.api import Expression, ExpressionFailed, ExpressionSyntax, Mapper
-from hookline.errors import Problem
-from hookline.expressions import Expressions
-from hookline.jsontypes import MAX_DIGITS, MAX_EXPONENT, encode, fits
+from hookline.flows.elements.expressions import Expressions
+from hookline.kernel.errors import Problem
+from hookline.kernel.json import MAX_DIGITS, MAX_EXPONENT, encode, fits
 from hookline_mapping.jinja import Jinja
 from hookline_mapping.jsonpath import JsonPath
 

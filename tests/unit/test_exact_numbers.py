@@ -11,10 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, PlainSerializer, TypeAdapter, ValidationError
 
-from hookline.flows.body_schema import compile_schema
-from hookline.flows.keys import key_text
-from hookline.flows.read import read
-from hookline.jsontypes import (
+from hookline.flows.compiler.body_schema import compile_schema
+from hookline.flows.documents.read import read
+from hookline.flows.elements.message_keys import key_text
+from hookline.kernel.json import (
     MAX_DIGITS,
     MAX_EXPONENT,
     JsonValue,
@@ -29,7 +29,7 @@ from hookline.jsontypes import (
     reader,
 )
 from hookline.model.message import Arrival, Envelope, Message, pack, unpack, with_numbers
-from hookline.runtime.results import NotJson, normal, to_json
+from hookline.plugin_host.results import NotJson, normal, to_json
 from hookline.testing.clock import ManualClock
 from hookline.testing.hook import HookOverMemory, webhook_flow
 

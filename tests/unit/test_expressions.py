@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
-from hookline.expressions import Expressions, Template
-from hookline.mapper import Expression, Mapper, Reference, Scope
+from hookline.flows.elements.expressions import Expressions, Template
+from hookline.kernel.errors import ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
+from hookline.sdk.mappers import Expression, Mapper, Reference, Scope
 from hookline_mapping.jinja import Jinja
 from hookline_mapping.jsonpath import JsonPath
 

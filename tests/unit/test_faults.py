@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hookline import faults
-from hookline.errors import ConfigError
-from hookline.faults import POINTS, Fault, Trace
+from hookline.kernel import faults
+from hookline.kernel.errors import ConfigError
+from hookline.kernel.faults import POINTS, Fault, Trace
 
 
 def test_a_fault_is_counted_down_at_its_point() -> None:
@@ -41,7 +41,7 @@ def test_the_documented_points_are_those_that_exist() -> None:
 
 def _run(variable: str, trace: Path | None = None) -> int:
     passings = "fault('end.after_commit'); fault('x', 'end.after_commit', 'accept.after_commit'); fault('x')"
-    program = f"from hookline.faults import fault; {passings}"
+    program = f"from hookline.kernel.faults import fault; {passings}"
     environment = os.environ | {"HOOKLINE_FAULT": variable, "HOOKLINE_FAULT_TRACE": "" if trace is None else str(trace)}
     return subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=60).returncode
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.discovery import discover
-from hookline.errors import UnsupportedMedia
-from hookline.service.bodies.file_types import HEAD, FileTypes, fits, found_type
+from hookline.discovery.discover import discover
+from hookline.kernel.errors import UnsupportedMedia
+from hookline.service.uploads.file_types import HEAD, FileTypes, fits, found_type
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 

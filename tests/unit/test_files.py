@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hookline.api import Attachment, Context, Message, Reply, StepError
-from hookline.api.storage import Blob
+from hookline.api_storage import Blob
 from hookline_files import register_connectors
 
 ACTIONS = {action.name: action for connector in register_connectors() for action in connector.actions.values()}

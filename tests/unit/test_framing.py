@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import HeadTooLarge, Malformed, RequestRefused
-from hookline.service.framing import Framing
+from hookline.kernel.errors import HeadTooLarge, Malformed, RequestRefused
+from hookline.service.server.framing import Framing
 
 MAX_HEAD = 1000
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from hookline.discovery import discover
-from hookline.errors import NotVerified
-from hookline.scheme import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
-from hookline.service.staging import IN_MEMORY
+from hookline.discovery.discover import discover
+from hookline.kernel.errors import NotVerified
+from hookline.sdk.schemes import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.service.uploads.body_staging import IN_MEMORY
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from tests.unit.hook_trial import LastByte, document, signed
 
-from hookline.errors import CannotTake, Problem, StoreError, TooMany
-from hookline.flows.body_schema import compile_schema
-from hookline.service.exchange import HookRequest
-from hookline.service.hook import HookOptions
+from hookline.flows.compiler.body_schema import compile_schema
+from hookline.kernel.errors import CannotTake, Problem, StoreError, TooMany
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.types import HookRequest
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 
@@ -306,7 +306,7 @@ def png(chunks: AsyncIterator[bytes]) -> HookRequest:
 
 
 def test_problems_name_their_remedy_and_are_bounded() -> None:
-    from hookline.errors import SchemaViolation
+    from hookline.kernel.errors import SchemaViolation
     from hookline.service.problems import MAX_PROBLEMS, explain, kinds, refusal
 
     many = [Problem("wrong", f"/{number}", remedy="right it") for number in range(MAX_PROBLEMS + 5)]

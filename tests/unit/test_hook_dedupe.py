@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.unit.hook_trial import LastByte, document, signed
 
-from hookline.errors import MissingValue
-from hookline.flows.keys import key_text
+from hookline.flows.elements.message_keys import key_text
+from hookline.kernel.errors import MissingValue
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 

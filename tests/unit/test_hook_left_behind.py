@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hookline.errors import CannotTake, TooMany
-from hookline.flows.body_schema import compile_schema
-from hookline.service.exchange import HookRequest, SenderGone
+from hookline.flows.compiler.body_schema import compile_schema
+from hookline.kernel.errors import CannotTake, TooMany
+from hookline.service.types import HookRequest, SenderGone
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 

@@ -8,14 +8,14 @@ import jsonschema_rs
 import pytest
 from tests.unit.hook_trial import Key, LastByte, document
 
-from hookline.errors import Malformed, Problem, TooMany
-from hookline.flows.body_schema import BodySchema
+from hookline.bodies.media import read_media
+from hookline.flows.compiler.body_schema import BodySchema
+from hookline.kernel.errors import Malformed, Problem, TooMany
 from hookline.model.message import Attachment
 from hookline.model.webhook import BodyMode
-from hookline.runtime.bodies.media import read_media
-from hookline.scheme import Answer
+from hookline.sdk.schemes import Answer
+from hookline.sdk.triggers import Incoming, NewFile, ReadRequest, RequestTrigger
 from hookline.testing.hook import HookOverMemory, webhook_flow
-from hookline.trigger import Incoming, NewFile, ReadRequest, RequestTrigger
 
 
 class Lines:

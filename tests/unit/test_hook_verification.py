@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.unit.hook_trial import HeaderOnly, Key, LastByte, Unread, document, signed
 
-from hookline.errors import CannotVerify
-from hookline.scheme import Check, NoSettings, SignedRequest, Verified
-from hookline.service.exchange import HookRequest
-from hookline.service.staging import IN_MEMORY
+from hookline.kernel.errors import CannotVerify
+from hookline.sdk.schemes import Check, NoSettings, SignedRequest, Verified
+from hookline.service.types import HookRequest
+from hookline.service.uploads.body_staging import IN_MEMORY
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 

@@ -6,7 +6,7 @@ from uuid import RFC_4122, UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.ids import Ids, derived_id, idempotency_key
+from hookline.kernel.ids import Ids, derived_id, idempotency_key
 
 
 class _Clock:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import CannotTake, StoreError, TooMany
+from hookline.intake.intake import Intake
+from hookline.kernel.errors import CannotTake, StoreError, TooMany
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.ports import Accepted, Duplicate
-from hookline.runtime.intake import Intake
-from hookline.runtime.metrics import Metrics
+from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+from hookline.telemetry.metrics import Metrics
 from hookline.testing.clock import ManualClock
 from hookline.testing.hook import webhook_flow
 

@@ -1,7 +1,7 @@
 """The entries of items go with the innermost item around their path."""
 
+from hookline.executions.progress import ItemEntries
 from hookline.model.execution import StepRecord
-from hookline.runtime.item_entries import ItemEntries
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 

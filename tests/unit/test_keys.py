@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.discovery import discover
-from hookline.errors import FlowInvalid, SchemaViolation
-from hookline.flows.compile import compile_flow
-from hookline.flows.compiled import CompiledFlow
-from hookline.flows.keys import Key, arrival_scope
-from hookline.jsontypes import encode
+from hookline.discovery.discover import discover
+from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.elements.message_keys import Key, arrival_scope
+from hookline.kernel.errors import FlowInvalid, SchemaViolation
+from hookline.kernel.json import encode
 from hookline.model.message import Arrival, Message
 
 REGISTRY = discover()

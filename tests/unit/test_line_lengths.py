@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hookline.runtime.line_lengths import KNOWN, KNOWN_FOR, LineLengths
+from hookline.intake.queue_depth import KNOWN, KNOWN_FOR, LineLengths
 from hookline.testing.clock import ManualClock
 
 

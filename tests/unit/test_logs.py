@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 import structlog
 
-from hookline import logs
+from hookline.kernel import logs
 
 
 @pytest.fixture(autouse=True)

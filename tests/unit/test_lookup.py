@@ -14,11 +14,11 @@ from click.testing import CliRunner
 
 from hookline.api import Context, Message, StepError
 from hookline.cli.main import main
-from hookline.discovery import discover
-from hookline.flows.lint import check
-from hookline.registry import Registry
-from hookline.runtime.resources import EngineResources
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.flows.check.lint import check
+from hookline.plugin_host.resources import EngineResources
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline_files import tables
 from hookline_files.connectors import lookup as connector
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from hookline.api import Check, NoSettings, Scheme, SignedRequest, Verified
-from hookline.discovery import discover
-from hookline.flows.body_schema import compile_schema
+from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.discovery.discover import discover
+from hookline.flows.compiler.body_schema import compile_schema
 from hookline.model.message import Envelope, pack
-from hookline.runtime.bodies.received import Received
-from hookline.service.masking import MASK, Masks
+from hookline.service.hooks.masking import MASK, Masks
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 SECRET = "s3cr3t-of-the-sender"

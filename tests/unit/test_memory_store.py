@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
+from hookline.simulation.memory_store import MemoryStore
 from hookline.testing.clock import ManualClock
-from hookline.testing.contract_store.batches import BatchesContract
-from hookline.testing.contract_store.callbacks import CallbacksContract
-from hookline.testing.contract_store.commits import CommitsContract
-from hookline.testing.contract_store.ends import EndsContract
-from hookline.testing.contract_store.flow_values import FlowValuesContract
-from hookline.testing.contract_store.items import ItemsContract
-from hookline.testing.contract_store.journal import JournalContract
-from hookline.testing.memory_store import MemoryStore
+from hookline.testing.contracts.store.batches import BatchesContract
+from hookline.testing.contracts.store.callbacks import CallbacksContract
+from hookline.testing.contracts.store.flow_state import FlowValuesContract
+from hookline.testing.contracts.store.journal import JournalContract
+from hookline.testing.contracts.store.merge_testing_contract_store_commits import CommitsContract
+from hookline.testing.contracts.store.merge_testing_contract_store_ends import EndsContract
+from hookline.testing.contracts.store.merge_testing_contract_store_items import ItemsContract
 
 
 class _InMemory:

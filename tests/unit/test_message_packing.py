@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.jsontypes import encode
+from hookline.kernel.json import encode
 from hookline.model.message import Arrival, Attachment, Envelope, Message, arrival_view, pack, unpack
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

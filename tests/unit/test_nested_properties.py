@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import Malformed
-from hookline.runtime.bodies.nested import collect_nested
+from hookline.bodies.merge_runtime_bodies_nested import collect_nested
+from hookline.kernel.errors import Malformed
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 FORM = "application/x-www-form-urlencoded"

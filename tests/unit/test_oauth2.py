@@ -6,11 +6,11 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import AuthExpired, Connector, Context, OAuth2, StepError, VerifyContext
-from hookline.discovery import discover
-from hookline.errors import PluginError
-from hookline.model.access_tokens import TokenSet
+from hookline.discovery.discover import discover
+from hookline.kernel.errors import PluginError
+from hookline.model.tokens import TokenSet
 from hookline.testing.clock import START, ManualClock
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness, plugin_of
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.discovery import discover
-from hookline.errors import ExpressionError, ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
-from hookline.expressions import Expressions
-from hookline.flows.lint import check
-from hookline.mapper import Mapper
-from hookline.service.components import component_views
+from hookline.discovery.discover import discover
+from hookline.flows.check.lint import check
+from hookline.flows.elements.expressions import Expressions
+from hookline.kernel.errors import ExpressionError, ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
+from hookline.sdk.mappers import Mapper
+from hookline.service.views.components import component_views
 from hookline_mapping import extras
 from hookline_mapping.jmespath import JmesPath
 from hookline_mapping.jsonata import Jsonata

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from hookline.connector import Connector
-from hookline.discovery import discover
-from hookline.errors import StepError
-from hookline.runtime import plugin_calls
-from hookline.runtime.metrics import Metrics
-from hookline.runtime.plugin_calls import PluginCalls, PluginExit
+from hookline.discovery.discover import discover
+from hookline.kernel.errors import StepError
+from hookline.plugin_host import host as plugin_calls
+from hookline.plugin_host.host import PluginCalls, PluginExit
+from hookline.sdk.connector import Connector
+from hookline.telemetry.metrics import Metrics
 from hookline.testing.harness import ListLog, plugin_of
 
 

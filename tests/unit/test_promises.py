@@ -11,9 +11,9 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from hookline.action import Count
 from hookline.api import PASS, JsonValue, Reply, Signal
-from hookline.flows.types.promise import broken
+from hookline.flows.types.return_type import broken
+from hookline.sdk.action import Count
 
 
 class Order(BaseModel):

@@ -1,6 +1,6 @@
 """The rate of a flow."""
 
-from hookline.runtime.rate import RateLimit
+from hookline.intake.limits import RateLimit
 
 
 def test_a_burst_of_the_whole_count_is_free_and_then_one_for_each_interval() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hookline.service.exchange import HookReply
+from hookline.service.types import HookReply
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 DATA = Path(__file__).parents[1] / "data"

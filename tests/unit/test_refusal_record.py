@@ -10,17 +10,18 @@ import pytest
 import structlog
 
 from hookline.api import Check, NoSettings, NotVerified, Scheme, SignedRequest, Verified
-from hookline.errors import FlowInvalid, FlowNotFound, StoreError, TooMany
-from hookline.flows.body_schema import compile_schema
-from hookline.flows.compiled import CompiledFlow
-from hookline.ids import Ids
-from hookline.model.refused import BODY_KEPT, TEXT_KEPT
-from hookline.ports import Change, Refuse
-from hookline.runtime.intake import Intake
-from hookline.runtime.metrics import Metrics
-from hookline.runtime.refusal_record import FLOWS, PER_FLOW, RefusalRecord
-from hookline.service import refusing
-from hookline.service.exchange import HookRequest
+from hookline.flows.compiler.body_schema import compile_schema
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.intake import Intake
+from hookline.kernel.errors import FlowInvalid, FlowNotFound, StoreError, TooMany
+from hookline.kernel.ids import Ids
+from hookline.model.rejection import BODY_KEPT, TEXT_KEPT
+from hookline.service.hooks import rejection as refusing
+from hookline.service.types import HookRequest
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_refused import Refuse
+from hookline.telemetry.metrics import Metrics
+from hookline.telemetry.rejections import FLOWS, PER_FLOW, RefusalRecord
 from hookline.testing.clock import ManualClock
 from hookline.testing.hook import HookOverMemory, webhook_flow
 

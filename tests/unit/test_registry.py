@@ -6,8 +6,8 @@ from types import ModuleType
 import pytest
 
 from hookline.api import Connector, hookimpl
-from hookline.discovery import discover
-from hookline.registry import PluginStatus, Registry
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import PluginStatus, Registry
 
 acme = Connector("acme")
 

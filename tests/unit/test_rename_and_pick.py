@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from hookline.api import Message, StepError
 from hookline.cli.main import main
-from hookline.discovery import discover
-from hookline.flows.lint import check
-from hookline.registry import Registry
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.flows.check.lint import check
 from hookline.testing.harness import Harness
 from hookline_generic.paths import EACH, MOST_VALUES, path, path_text
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hookline.errors import StepError
-from hookline.runtime.resources import EngineResources, identity
+from hookline.kernel.errors import StepError
+from hookline.plugin_host.resources import EngineResources, identity
 
 
 class Pool:

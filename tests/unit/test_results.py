@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from hookline.jsontypes import JsonValue, decode, encode, many
-from hookline.runtime.results import NotJson, to_json
+from hookline.kernel.json import JsonValue, decode, encode, many
+from hookline.plugin_host.results import NotJson, to_json
 
 
 class _Order(BaseModel):

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from tests.unit.hook_trial import HeaderOnly, Key, LastByte, Unread, document
 from tests.unit.waiting_trial import EXECUTION, TOKEN, answer, call, came, header, waiting
 
-from hookline.errors import StoreError
-from hookline.ports import NotAwaited, TooManyEarly
-from hookline.resume_token import ResumeTokens
-from hookline.runtime.waiting_steps import WaitingSteps
-from hookline.scheme import Answer, Check, NoSettings, SignedRequest, Verified
-from hookline.service.calls import Calls
-from hookline.service.exchange import HookRequest
-from hookline.service.resume import Resume
+from hookline.intake.callbacks import WaitingSteps
+from hookline.kernel.errors import StoreError
+from hookline.sdk.schemes import Answer, Check, NoSettings, SignedRequest, Verified
+from hookline.secrets.resume_tokens import ResumeTokens
+from hookline.service.hooks.callbacks import Calls
+from hookline.service.hooks.resume import Resume
+from hookline.service.types import HookRequest
+from hookline.storage.merge_ports_changes_callbacks import NotAwaited, TooManyEarly
 from hookline.testing.hook import HookOverMemory
 
 FORM = "application/x-www-form-urlencoded"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hookline.scheme import Scheme
+from hookline.sdk.schemes import Scheme
 from hookline.service.signing import Unsigned, sign
 from hookline.testing.hook import HookOverMemory, webhook_flow
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.unit.scheme_cases import CASES, OPTIONAL, SCHEMES, SHAPES, SHARED_SECRETS, TIMED, case
 
-from hookline.testing.contract_scheme import Headers, SchemeContract
+from hookline.testing.contracts.scheme import Headers, SchemeContract
 
 #: Those that sign nothing of the body, and those whose signature is within it, which their own files alter.
 WITHIN = ("gitlab, token", "microsoft-graph", "mailgun", "sns, pinned")

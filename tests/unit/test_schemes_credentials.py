@@ -20,13 +20,13 @@ from tests.unit.scheme_cases import (
 )
 
 from hookline.api import NotVerified, Verified
-from hookline.discovery import discover
-from hookline.errors import FlowInvalid
-from hookline.flows.compile import compile_flow
-from hookline.jsontypes import encode
-from hookline.registry import Registry
-from hookline.service.components import inputs
-from hookline.service.hook import HookOptions
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.flows.compiler.compile import compile_flow
+from hookline.kernel.errors import FlowInvalid
+from hookline.kernel.json import encode
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.views.components import inputs
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 

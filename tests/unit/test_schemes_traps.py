@@ -26,8 +26,8 @@ from tests.unit.scheme_cases import (
 )
 
 from hookline.api import CannotVerify, NotVerified, SignedRequest, Verified
-from hookline.service.exchange import HookReply
-from hookline.service.hook import HookOptions
+from hookline.service.hooks.hook import HookOptions
+from hookline.service.types import HookReply
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 BODY = b'{"a": 1}'

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from hookline.connector import Connector
-from hookline.discovery import GROUP, discover
-from hookline.errors import StepError
-from hookline.flows.lint import check
-from hookline.jsontypes import encode
-from hookline.plugin_metadata import describe, file_of_module, text_of
-from hookline.quality import lacking
-from hookline.registry import PluginStatus
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.discovery.discover import GROUP, discover
+from hookline.discovery.metadata import describe, file_of_module, text_of
+from hookline.discovery.quality import lacking
+from hookline.discovery.registry import PluginStatus
+from hookline.flows.check.lint import check
+from hookline.kernel.errors import StepError
+from hookline.kernel.json import encode
+from hookline.sdk.connector import Connector
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness
 from hookline_files.connectors import csv, file

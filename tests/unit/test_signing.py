@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from hookline.discovery import discover
-from hookline.errors import CannotSign, CredentialError
-from hookline.registry import Registry
-from hookline.scheme import Check, NoSettings, Scheme, SignedRequest
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.kernel.errors import CannotSign, CredentialError
+from hookline.sdk.schemes import Check, NoSettings, Scheme, SignedRequest
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign, sign_for_others
 from hookline.testing.hook import webhook_flow
 

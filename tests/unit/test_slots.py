@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hookline.runtime.slots import Slots
+from hookline.executions.merge_runtime_slots import Slots
 
 
 async def taken(slots: Slots, flow_id: str, wanted: int) -> int:

@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
 
-from hookline.errors import StoreError
+from hookline.kernel.errors import StoreError
 from hookline_sql.schema import upgrade
 from hookline_sql.tables import metadata
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import ExpressionFailed
-from hookline.jsontypes import encode
-from hookline.model.stream import Stream, stream_in
+from hookline.kernel.errors import ExpressionFailed
+from hookline.kernel.json import encode
+from hookline.model.merge_model_stream import Stream, stream_in
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.api import Mapper, TemplateFilter, hookimpl
-from hookline.discovery import discover
-from hookline.errors import ExpressionError, ExpressionLimit, ExpressionSyntax
+from hookline.discovery.discover import discover
+from hookline.kernel.errors import ExpressionError, ExpressionLimit, ExpressionSyntax
 from hookline_mapping import encode
 
 JINJA: Mapper = discover().mappers["jinja"]

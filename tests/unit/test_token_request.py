@@ -9,10 +9,10 @@ import pytest
 from tests.integration.authorization_server import AuthorizationService
 from tests.integration.oauth2_acme import AcmeKey, acme, values
 
-from hookline.errors import StepError
-from hookline.http import Response
-from hookline.runtime.credentials import Authorized
-from hookline.runtime.token_request import request_tokens
+from hookline.credentials.store import Authorized
+from hookline.credentials.token_endpoint import request_tokens
+from hookline.kernel.errors import StepError
+from hookline.sdk.http import Response
 from hookline.testing.clock import START, ManualClock
 
 FORM = {"grant_type": "refresh_token", "refresh_token": "the-old-one"}

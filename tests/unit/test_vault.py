@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import CredentialError
-from hookline.vault import Vault, generate_key, load_or_create_key, read_keys
+from hookline.kernel.errors import CredentialError
+from hookline.secrets.vault import Vault, generate_key, load_or_create_key, read_keys
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 

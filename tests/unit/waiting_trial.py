@@ -7,16 +7,16 @@ from typing import Any
 
 from tests.unit.hook_trial import Key as Secret
 
-from hookline.discovery import discover
-from hookline.expressions import Expressions
-from hookline.flows.blocks.wait import WaitNode
-from hookline.flows.compiled import CompiledFlow
-from hookline.flows.keys import Key
-from hookline.model.callback import Call, unpack_callback
+from hookline.discovery.discover import discover
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.elements.expressions import Expressions
+from hookline.flows.elements.message_keys import Key
+from hookline.intake.callbacks import WaitingStep
+from hookline.model.waits import Call, unpack_callback
 from hookline.model.webhook import WaitSettings
-from hookline.runtime.waiting_steps import WaitingStep
-from hookline.scheme import Scheme
-from hookline.service.exchange import HookReply
+from hookline.sdk.schemes import Scheme
+from hookline.service.types import HookReply
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 TOKEN = "a-token"

@@ -12,8 +12,8 @@ from typing import IO, Any
 import click
 
 from hookline.config import Settings, load
-from hookline.errors import CannotSign, ConfigError, HooklineError, Problem
-from hookline.jsontypes import encode
+from hookline.kernel.errors import CannotSign, ConfigError, HooklineError, Problem
+from hookline.kernel.json import encode
 
 
 class Failed(click.ClickException):

@@ -9,7 +9,9 @@ import click
 from hookline.config import Settings
 
 if TYPE_CHECKING:
-    from hookline.ports import Backend, BackendFactory, Change, CommitResult, StoredCredential
+    from hookline.storage.backend import Backend, BackendFactory
+    from hookline.storage.changes import Change, CommitResult
+    from hookline.storage.merge_ports_queries_credentials import StoredCredential
 
 
 class CredentialStore:
@@ -31,7 +33,7 @@ class CredentialStore:
 
     @contextlib.asynccontextmanager
     async def _opened(self) -> "AsyncIterator[Backend]":
-        from hookline.runtime.system_clock import SystemClock
+        from hookline.kernel.merge_runtime_system_clock import SystemClock
 
         backend = self._factory(self._url, clock=SystemClock())
         await backend.open()
@@ -44,7 +46,7 @@ class CredentialStore:
 def credential_store(settings: Settings) -> CredentialStore | None:
     """That of the settings' database; None where there is none yet, or a server has it."""
     from hookline.cli.server_file import find
-    from hookline.discovery import discover
+    from hookline.discovery.discover import discover
 
     if settings.sqlite_file is not None and not settings.sqlite_file.exists():
         return None

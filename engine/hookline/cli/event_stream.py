@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from hookline.errors import StoreError
-from hookline.jsontypes import decode
+from hookline.kernel.errors import StoreError
+from hookline.kernel.json import decode
 
 _AGAIN: Final = 1.0
 """Seconds after which a connection that broke is made again."""

@@ -2,12 +2,12 @@
 
 import os
 
+from hookline.catalog.catalog import Catalog
 from hookline.config import Settings
-from hookline.errors import FlowInvalid, FlowNotFound
-from hookline.flows.catalog import Catalog
-from hookline.flows.compiled import CompiledFlow
-from hookline.nearest import did_you_mean
-from hookline.registry import Registry
+from hookline.discovery.registry import Registry
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import FlowInvalid, FlowNotFound
+from hookline.kernel.suggest import did_you_mean
 
 
 def local_flow(settings: Settings, registry: Registry, flow_id: str) -> CompiledFlow:

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from hookline.errors import ConfigError
-from hookline.jsontypes import decode
+from hookline.kernel.errors import ConfigError
+from hookline.kernel.json import decode
 
 
 def body_of(path: Path | None, *, exact: bool, otherwise: str = "") -> Any:

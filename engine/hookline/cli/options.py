@@ -2,11 +2,11 @@
 
 import os
 
-from hookline.cli.secret_keys import secret_keys
+from hookline.cli.merge_cli_secret_keys import secret_keys
 from hookline.config import Settings
-from hookline.errors import ConfigError
-from hookline.runtime.options import EngineOptions
-from hookline.service.hook import HookOptions
+from hookline.engine_options import EngineOptions
+from hookline.kernel.errors import ConfigError
+from hookline.service.hooks.hook import HookOptions
 
 
 def local_url(host: str, port: int) -> str:

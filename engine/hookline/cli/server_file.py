@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hookline import secret_file
 from hookline.config import Settings
-from hookline.errors import ConfigError
-from hookline.vault import generate_key
+from hookline.kernel.errors import ConfigError
+from hookline.secrets import secret_file
+from hookline.secrets.vault import generate_key
 
 NAME: Final = "server.json"
 

@@ -9,20 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
-from hookline.errors import NotExplained
-from hookline.expressions import Template
 from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.attempt import TryNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
 from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.compiled import CompiledFlow
-from hookline.flows.positions import escape
-from hookline.flows.step_order import StepOrder, lists_in, without_items
-from hookline.jsontypes import decode
-from hookline.mapper import Expression
+from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.step_order import StepOrder, lists_in, without_items
+from hookline.flows.documents.merge_flows_positions import escape
+from hookline.flows.elements.expressions import Template
+from hookline.kernel.errors import NotExplained
+from hookline.kernel.json import decode
 from hookline.model.execution import REPLAY, StepRecord, StepState
+from hookline.sdk.mappers import Expression
 
 Keys: TypeAlias = tuple[str | int, ...]
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from hookline.jsontypes import encode
+from hookline.kernel.json import encode
 from hookline.model.durations import Duration
 from hookline.model.message import Attachment
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from hookline.errors import IllegalStateChange
+from hookline.kernel.errors import IllegalStateChange
 
 
 class State(StrEnum):

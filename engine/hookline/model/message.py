@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from hookline.jsontypes import JsonObject, decode, encode, exactly, nearest, reader
+from hookline.kernel.json import JsonObject, decode, encode, exactly, nearest, reader
 
 
 class Attachment(msgspec.Struct, frozen=True):

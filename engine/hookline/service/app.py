@@ -8,25 +8,25 @@ import structlog
 from quart import Blueprint, Quart, Response
 from werkzeug.exceptions import HTTPException
 
-from hookline.clock import Clock
-from hookline.errors import ExecutionNotFound, FlowNotFound, HooklineError, RequestRefused
-from hookline.http import HttpClient
-from hookline.ids import Ids
-from hookline.ports import Blobs
-from hookline.runtime.replies import History, Replies
-from hookline.runtime.sealing import Sealing
-from hookline.service.asgi import HOOK, OAUTH, RESUME, Endpoint, HookFirst, HookMount
-from hookline.service.calls import Calls, Waiting
-from hookline.service.exchange import HookReply
-from hookline.service.hook import Hook, HookOptions, Intake
+from hookline.executions.replies import History, Replies
+from hookline.kernel.errors import ExecutionNotFound, FlowNotFound, HooklineError, RequestRefused
+from hookline.kernel.ids import Ids
+from hookline.kernel.time import Clock
+from hookline.sdk.http import HttpClient
+from hookline.secrets.redaction import Sealing
+from hookline.service.hooks.callbacks import Calls, Waiting
+from hookline.service.hooks.hook import Hook, HookOptions, Intake
+from hookline.service.hooks.merge_service_subscribed import SubscriptionSecrets
+from hookline.service.hooks.receive import Receiver
+from hookline.service.hooks.rejection import Counts, Record, Refuser
+from hookline.service.hooks.reply_wait import Responder
+from hookline.service.hooks.resume import Resume
+from hookline.service.hooks.verification import CredentialSource
 from hookline.service.oauth_callback import Finishing, OAuthCallback
 from hookline.service.problems import MEDIA_TYPE, explain, problem_body, refusal
-from hookline.service.receiving import Receiver
-from hookline.service.refusing import Counts, Record, Refuser
-from hookline.service.responding import Responder
-from hookline.service.resume import Resume
-from hookline.service.subscribed import SubscriptionSecrets
-from hookline.service.verification import CredentialSource
+from hookline.service.server.asgi import HOOK, OAUTH, RESUME, Endpoint, HookFirst, HookMount
+from hookline.service.types import HookReply
+from hookline.storage.blobs import Blobs
 
 _log: Final = structlog.get_logger("hookline.service")
 

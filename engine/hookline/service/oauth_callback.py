@@ -6,13 +6,13 @@ Nobody proves here who they are: the redirect's `state` is good once, and only t
 from html import escape
 from typing import Final, Protocol
 
-from hookline.errors import AuthorizationUnknown, FlowUnknown, MethodNotAllowed
-from hookline.http import HttpClient
-from hookline.runtime.authorizing import Authorization
-from hookline.service.exchange import HookReply, HookRequest
-from hookline.service.middleware import admit
-from hookline.service.refusing import Refuser, Seen
-from hookline.service.request_headers import Headers
+from hookline.credentials.authorization import Authorization
+from hookline.kernel.errors import AuthorizationUnknown, FlowUnknown, MethodNotAllowed
+from hookline.sdk.http import HttpClient
+from hookline.service.hooks.headers import Headers
+from hookline.service.hooks.middleware import admit
+from hookline.service.hooks.rejection import Refuser, Seen
+from hookline.service.types import HookReply, HookRequest
 
 _HEADERS: Final = (
     (b"content-type", b"text/html; charset=utf-8"),
@@ -35,7 +35,7 @@ _PAGE: Final = """<!doctype html>
 
 
 class Finishing(Protocol):
-    """Where authorizations are finished: `hookline.runtime.authorizing`."""
+    """Where authorizations are finished: `hookline.credentials.authorization`."""
 
     async def finish(self, query: str, http: HttpClient) -> Authorization:
         """What becomes of the one that a redirect's query belongs to. Raises AuthorizationUnknown."""

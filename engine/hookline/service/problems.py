@@ -1,16 +1,16 @@
 """Problem documents (RFC 9457): how every error reads on HTTP.
 
 `type` is the relative reference `/problems/<code>`: Hookline has no domain of its own, and a running server explains
-each code there. Codes are those of `hookline.errors`.
+each code there. Codes are those of `hookline.kernel.errors`.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from hookline.errors import HooklineError, Problem, RequestRefused
-from hookline.jsontypes import encode
-from hookline.service.exchange import HookReply
+from hookline.kernel.errors import HooklineError, Problem, RequestRefused
+from hookline.kernel.json import encode
+from hookline.service.types import HookReply
 
 MEDIA_TYPE: Final = b"application/problem+json"
 MAX_PROBLEMS: Final = 1000

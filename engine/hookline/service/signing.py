@@ -13,10 +13,10 @@ from urllib.parse import quote
 import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.errors import CannotSign, CredentialError, NotVerified
-from hookline.flows.compiled import CompiledFlow
-from hookline.http import HttpClient
-from hookline.scheme import Scheme, SignedRequest
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import CannotSign, CredentialError, NotVerified
+from hookline.sdk.http import HttpClient
+from hookline.sdk.schemes import Scheme, SignedRequest
 
 _REMEDY: Final = "give the credential's values to `hookline send` itself: --secret key=value"
 _NO_KEY: Final = "`hookline run` tries the flow's steps without a sender"

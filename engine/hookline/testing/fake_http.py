@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from hookline.errors import StepError
-from hookline.http import HttpClient, Response, StreamedResponse, status_error
-from hookline.jsontypes import JsonValue, decode, encode
-from hookline.model.masking import Hidden
-from hookline.runtime.outgoing import outgoing
-from hookline.runtime.system_clock import SystemClock
+from hookline.kernel.errors import StepError
+from hookline.kernel.json import JsonValue, decode, encode
+from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.outbound.request import outgoing
+from hookline.sdk.http import HttpClient, Response, StreamedResponse, status_error
+from hookline.secrets.masking import Hidden
 
 #: Headers of responses that are of the moment, or a secret.
 _DROPPED = frozenset({"set-cookie", "date", "server", "connection", "content-encoding", "transfer-encoding"})

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from hookline.errors import AuthExpired
+from hookline.kernel.errors import AuthExpired
 from hookline.testing.fake_http import FakeHttp
 
 TOKEN: Final = "access-token-of-a-test"  # noqa: S105 - nobody takes it

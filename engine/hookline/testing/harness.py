@@ -10,28 +10,28 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
-from hookline.action import Context, Reply
-from hookline.connector import Connector
-from hookline.consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
-from hookline.errors import ConfigError, StepError
-from hookline.flow_values import check_key, packed
-from hookline.flows.types.promise import broken
-from hookline.http import HttpClient
-from hookline.ids import idempotency_key
-from hookline.jsontypes import JsonValue
-from hookline.model.consume import ConsumeSettings
+from hookline.discovery.registry import Registry
+from hookline.flows.types.return_type import broken
+from hookline.kernel.errors import ConfigError, StepError
+from hookline.kernel.ids import idempotency_key
+from hookline.kernel.json import JsonValue
+from hookline.kernel.suggest import did_you_mean
+from hookline.model.merge_model_consume import ConsumeSettings
 from hookline.model.message import Attachment, Message
-from hookline.model.secret_values import secret_values
-from hookline.nearest import did_you_mean
-from hookline.poll import Item, PollContext, Polled
-from hookline.registry import Registry
-from hookline.runtime.aside import Aside
-from hookline.runtime.bodies.payload import PayloadReader
-from hookline.runtime.egress import Egress
-from hookline.runtime.resources import EngineResources
-from hookline.runtime.results import normal, to_json
-from hookline.setting_types import SettingSources
-from hookline.subscription import Subscription, SubscriptionContext, WebhookTrigger
+from hookline.outbound.egress import Egress
+from hookline.plugin_host.offload import Aside
+from hookline.plugin_host.resources import EngineResources
+from hookline.plugin_host.results import normal, to_json
+from hookline.sdk.action import Context, Reply
+from hookline.sdk.connector import Connector
+from hookline.sdk.context import check_key, packed
+from hookline.sdk.http import HttpClient
+from hookline.sdk.merge_consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
+from hookline.sdk.merge_setting_types import SettingSources
+from hookline.sdk.merge_subscription import Subscription, SubscriptionContext, WebhookTrigger
+from hookline.sdk.poll import Item, PollContext, Polled
+from hookline.secrets.merge_model_secret_values import secret_values
+from hookline.sources.payload import PayloadReader
 from hookline.testing.clock import ManualClock
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.fake_tokens import TOKEN, FakeTokens
@@ -405,7 +405,7 @@ async def _came(delivery: Delivery, reader: PayloadReader) -> Came:
 
 def plugin_of(connector: Connector) -> object:
     """A plugin that gives one connector, for `discover(extra_plugins=[…])`."""
-    from hookline.hookspecs import hookimpl
+    from hookline.sdk.hookspecs import hookimpl
 
     class Plugin:
         @hookimpl

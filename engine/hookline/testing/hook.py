@@ -8,28 +8,30 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookline.errors import AuthorizationUnknown, CredentialError, FlowUnknown, StoreError, TokenUnknown
-from hookline.flows.body_schema import BodySchema
-from hookline.flows.compiled import CompiledFlow, CompiledTrigger
-from hookline.flows.keys import Key
-from hookline.flows.subscribing import verifying
-from hookline.http import HttpClient
-from hookline.ids import Ids
+from hookline.credentials.authorization import Authorization
+from hookline.executions.replies import Replies
+from hookline.flows.compiler.body_schema import BodySchema
+from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger
+from hookline.flows.compiler.subscription import verifying
+from hookline.flows.elements.message_keys import Key
+from hookline.intake.callbacks import WaitingStep
+from hookline.kernel.errors import AuthorizationUnknown, CredentialError, FlowUnknown, StoreError, TokenUnknown
+from hookline.kernel.ids import Ids
 from hookline.model.execution import Execution, StepRecord
 from hookline.model.flow import FlowDocument
 from hookline.model.message import Envelope
 from hookline.model.webhook import WebhookSettings
-from hookline.ports import Accepted, Blob, Blobs, CallBack, CallbackOutcome, Called, CalledBefore, Duplicate
-from hookline.runtime.authorizing import Authorization
-from hookline.runtime.replies import Replies
-from hookline.runtime.sealing import Sealing
-from hookline.runtime.waiting_steps import WaitingStep
-from hookline.scheme import Scheme
+from hookline.sdk.http import HttpClient
+from hookline.sdk.schemes import Scheme
+from hookline.sdk.triggers import RequestTrigger
+from hookline.secrets.redaction import Sealing
+from hookline.secrets.vault import Vault
 from hookline.service.app import create_endpoints
-from hookline.service.exchange import HookReply, HookRequest
-from hookline.service.receiving import HookOptions
-from hookline.trigger import RequestTrigger
-from hookline.vault import Vault
+from hookline.service.hooks.receive import HookOptions
+from hookline.service.types import HookReply, HookRequest
+from hookline.storage.blobs import Blob, Blobs
+from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+from hookline.storage.merge_ports_changes_callbacks import CallBack, CallbackOutcome, Called, CalledBefore
 
 
 class StillClock:

@@ -14,18 +14,18 @@ from typing import Any, Protocol
 
 import pytest
 
-from hookline.discovery import discover
-from hookline.errors import ConfigError, FlowInvalid
-from hookline.flows.compile import compile_flow
-from hookline.flows.compiled import CompiledFlow
-from hookline.flows.read import read
-from hookline.registry import Registry
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.system_clock import SystemClock
-from hookline.testing.case_files import ENDING, flow_of, load
-from hookline.testing.case_run import CaseResult, CaseRunner
-from hookline.testing.cases import Case
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.documents.read import read
+from hookline.kernel.errors import ConfigError, FlowInvalid
+from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.outbound.client import PooledClient
+from hookline.outbound.egress import Egress
+from hookline.simulation.case_files import ENDING, flow_of, load
+from hookline.simulation.case_run import CaseResult, CaseRunner
+from hookline.simulation.cases import Case
 from hookline.testing.fake_http import Cassette
 from hookline.testing.harness import Harness
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hookline.discovery import discover
+from hookline.discovery.discover import discover
 from hookline.testing.harness import Harness
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import hookline_amqp.connecting
 from hookline.api import Attachment, AuthExpired, Message, StepError, Unavailable
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.harness import Harness
 from hookline_amqp.connector import AmqpLogin, amqp
 from tests.integration.brokers.proxy import proxy_to

@@ -12,7 +12,7 @@ import pytest
 
 import hookline_mqtt.session
 from hookline.api import Attachment, AuthExpired, ConsumeContext, Delivery, Message, StepError, Unavailable
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.harness import Came, Harness
 from hookline_mqtt.connector import MqttLogin, mqtt
 from hookline_mqtt.topics import wrong_filter, wrong_topic

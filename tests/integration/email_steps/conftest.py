@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookline.discovery import discover
+from hookline.discovery.discover import discover
 from hookline.testing.harness import Harness
 from tests.integration.email_steps.certificates import Certificate, make_certificate
 from tests.integration.email_steps.dovecot_server import Dovecot

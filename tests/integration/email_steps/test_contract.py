@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline_email.connector import email
 from tests.integration.email_steps.conftest import StartSmtp
 from tests.integration.email_steps.dovecot_server import PASSWORD, USER, Dovecot

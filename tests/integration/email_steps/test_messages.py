@@ -13,7 +13,7 @@ from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError
 
 from hookline.api import AuthExpired, Item, Polled, StepError, Unavailable
-from hookline.runtime.resources import EngineResources
+from hookline.plugin_host.resources import EngineResources
 from hookline.testing.harness import Harness
 from tests.integration.email_steps.certificates import Certificate
 from tests.integration.email_steps.dovecot_server import PASSWORD, USER, Dovecot

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hookline.api import Attachment, AuthExpired, Message, StepError, Unavailable
-from hookline.runtime.resources import EngineResources
+from hookline.plugin_host.resources import EngineResources
 from hookline.testing.harness import Harness
 from tests.integration.email_steps.certificates import Certificate
 from tests.integration.email_steps.conftest import StartSmtp

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from hookline.api import Connector
-from hookline.testing.contract_connector import ConnectorContract
+from hookline.testing.contracts.connector import ConnectorContract
 from hookline_database.actions import connector
 from tests.integration.sql_steps.sql_room import Room
 

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 import hookline_generic
 import hookline_mapping
 from hookline.api import Connector, Context, FromVars, NoSettings, PollContext, Polled, Scheme, hookimpl
-from hookline.discovery import discover
-from hookline.errors import Problem
-from hookline.flows.lint import check as check_flow
-from hookline.jsontypes import encode
-from hookline.registry import PluginStatus, Registry
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import PluginStatus, Registry
+from hookline.flows.check.lint import check as check_flow
+from hookline.kernel.errors import Problem
+from hookline.kernel.json import encode
 
 
 class AcmeKey(BaseModel):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hookline.errors import Problem
+from hookline.kernel.errors import Problem
 
 Check = Callable[..., list[Problem]]
 KEY = {"credential": "acme-prod"}

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hookline.flows.compile import examine
-from hookline.flows.positions import lines
-from hookline.flows.read import read
-from hookline.registry import Registry
+from hookline.discovery.registry import Registry
+from hookline.flows.compiler.compile import examine
+from hookline.flows.documents.merge_flows_positions import lines
+from hookline.flows.documents.read import read
 
 WHOLE = {
     "$schema": "./flow.schema.json",

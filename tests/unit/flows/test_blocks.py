@@ -1,9 +1,9 @@
 """A block of the flow language has a part on each floor, and the parts know of each other."""
 
+from hookline.executions.blocks import run_steps as running
 from hookline.flows import blocks as compiling
 from hookline.flows.blocks.block import Node
 from hookline.model import flow as document
-from hookline.runtime import blocks as running
 
 
 def test_each_block_has_a_document_a_compiler_and_a_runner() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from hookline.errors import FlowInvalid
-from hookline.flows.catalog import Catalog, CatalogChanges
-from hookline.jsontypes import encode
-from hookline.registry import Registry
+from hookline.catalog.catalog import Catalog, CatalogChanges
+from hookline.discovery.registry import Registry
+from hookline.kernel.errors import FlowInvalid
+from hookline.kernel.json import encode
 
 Write = Callable[..., Path]
 

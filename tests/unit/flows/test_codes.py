@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import hookline.flows
-from hookline.flows.codes import CODES
+from hookline.flows.check.codes import CODES
 
 SOURCES = [
     *Path(hookline.flows.__file__).parent.rglob("*.py"),

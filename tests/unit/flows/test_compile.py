@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import FlowInvalid
+from hookline.discovery.registry import Registry
 from hookline.flows.blocks.action import ActionNode, RetryPolicy
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.compile import compile_flow, examine
-from hookline.flows.compiled import CompiledFlow
-from hookline.flows.overrides import override
-from hookline.flows.read import read
-from hookline.flows.version import version_of
-from hookline.jsontypes import decode, encode
-from hookline.registry import Registry
+from hookline.flows.compiler.compile import compile_flow, examine
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.merge_flows_overrides import override
+from hookline.flows.documents.read import read
+from hookline.flows.documents.version import version_of
+from hookline.kernel.errors import FlowInvalid
+from hookline.kernel.json import decode, encode
 
 Flow = Callable[..., dict[str, Any]]
 

@@ -7,15 +7,15 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import Connector, ConsumeContext, Delivery, hookimpl
-from hookline.discovery import discover
-from hookline.errors import FlowInvalid, PluginError, Problem
-from hookline.flows.compile import compile_flow
-from hookline.flows.compiled import CompiledFlow
-from hookline.flows.lint import check as check_flow
-from hookline.flows.schema import flow_schema
-from hookline.jsontypes import encode
-from hookline.model.consume import ConsumeSettings
-from hookline.service.components import component_views
+from hookline.discovery.discover import discover
+from hookline.flows.authoring.schema import flow_schema
+from hookline.flows.check.lint import check as check_flow
+from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import FlowInvalid, PluginError, Problem
+from hookline.kernel.json import encode
+from hookline.model.merge_model_consume import ConsumeSettings
+from hookline.service.views.components import component_views
 
 
 class BusKey(BaseModel):

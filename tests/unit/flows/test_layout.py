@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookline.flows.files import scan
-from hookline.flows.layout import WIDTH, laid_out
-from hookline.flows.read import read
-from hookline.flows.version import version_of
+from hookline.catalog.folder import scan
+from hookline.flows.authoring.formatter import WIDTH, laid_out
+from hookline.flows.documents.read import read
+from hookline.flows.documents.version import version_of
 
 SHIPPED = Path(__file__).parents[3] / "flows"
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tests.unit.flows.lint_trial import Check, one, order
 
-from hookline.discovery import GROUP, discover
-from hookline.flows.files import scan
-from hookline.flows.lint import check as check_flow
-from hookline.jsontypes import encode
-from hookline.registry import Registry
+from hookline.catalog.folder import scan
+from hookline.discovery.discover import GROUP, discover
+from hookline.discovery.registry import Registry
+from hookline.flows.check.lint import check as check_flow
+from hookline.kernel.json import encode
 
 SIX = b"""{
   "id": "orders",

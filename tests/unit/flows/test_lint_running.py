@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from tests.unit.flows.lint_trial import Check, one, order
 
-from hookline.errors import Problem
-from hookline.flows.lint import check as check_flow
-from hookline.jsontypes import encode
-from hookline.registry import Registry
+from hookline.discovery.registry import Registry
+from hookline.flows.check.lint import check as check_flow
+from hookline.kernel.errors import Problem
+from hookline.kernel.json import encode
 
 
 def call(**settings: Any) -> dict[str, Any]:

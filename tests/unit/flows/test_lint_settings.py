@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 from tests.unit.flows.lint_trial import KEY, Check, one, order
 
-from hookline.flows.structure import model_problems
+from hookline.flows.documents.model_problems import model_problems
 
 
 @pytest.mark.parametrize(

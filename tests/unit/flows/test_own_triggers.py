@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from hookline.api import Connector, Context, Item, PollContext, Polled
-from hookline.errors import PluginError, Problem
-from hookline.flows.compile import compile_flow
-from hookline.jsontypes import encode
-from hookline.model.poll import PollSettings
-from hookline.registry import Registry
+from hookline.discovery.registry import Registry
+from hookline.flows.compiler.compile import compile_flow
+from hookline.kernel.errors import PluginError, Problem
+from hookline.kernel.json import encode
+from hookline.model.sources import PollSettings
 
 Check = Callable[..., list[Problem]]
 Flow = Callable[..., dict[str, Any]]

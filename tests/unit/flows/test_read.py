@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import FlowInvalid, Problem
-from hookline.flows.positions import escape, lines
-from hookline.flows.read import read
+from hookline.flows.documents.merge_flows_positions import escape, lines
+from hookline.flows.documents.read import read
+from hookline.kernel.errors import FlowInvalid, Problem
 
 
 def problem(data: bytes) -> Problem:

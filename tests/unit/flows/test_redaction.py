@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.errors import FlowInvalid, RedactedUnreadable
-from hookline.flows.compile import compile_flow, examine
-from hookline.flows.compiled import CompiledFlow
-from hookline.flows.read import read
-from hookline.jsontypes import encode
-from hookline.model.masking import MASK, Hidden, Step, without
-from hookline.registry import Registry
-from hookline.seal import Seal
-from hookline.vault import Vault, generate_key, read_keys
+from hookline.discovery.registry import Registry
+from hookline.flows.compiler.compile import compile_flow, examine
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.documents.read import read
+from hookline.kernel.errors import FlowInvalid, RedactedUnreadable
+from hookline.kernel.json import encode
+from hookline.secrets.masking import MASK, Hidden, Step, without
+from hookline.secrets.merge_seal import Seal
+from hookline.secrets.vault import Vault, generate_key, read_keys
 
 HOOK = {"use": "webhook", "with": {"verify": "none"}}
 

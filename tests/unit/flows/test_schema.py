@@ -9,11 +9,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from hookline.discovery import GROUP, discover
+from hookline.catalog.folder import SCHEMA_FILE, scan
+from hookline.discovery.discover import GROUP, discover
+from hookline.discovery.registry import Registry
+from hookline.flows.authoring.schema import flow_schema
 from hookline.flows.blocks import USES
-from hookline.flows.files import SCHEMA_FILE, scan
-from hookline.flows.schema import flow_schema
-from hookline.registry import Registry
 
 FLOWS = Path(__file__).parents[3] / "flows"
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from hookline.discovery import discover
-from hookline.errors import Problem
-from hookline.flows.files import scan
-from hookline.flows.lint import check
+from hookline.catalog.folder import scan
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.flows.check.lint import check
 from hookline.flows.types.samples import Samples, read_samples
-from hookline.registry import Registry
+from hookline.kernel.errors import Problem
 
 FLOWS = Path(__file__).parents[3] / "flows"
 

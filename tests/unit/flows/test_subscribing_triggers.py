@@ -12,15 +12,15 @@ import hookline_generic
 import hookline_mapping
 import hookline_signatures
 from hookline.api import Connector, NoSettings, Scheme, Subscription, SubscriptionContext, hookimpl
-from hookline.discovery import discover
-from hookline.errors import PluginError, Problem
-from hookline.flows.compile import compile_flow
-from hookline.flows.lint import check as check_flow
-from hookline.flows.schema import flow_schema
-from hookline.flows.subscribing import verifying
-from hookline.jsontypes import encode
-from hookline.registry import Registry
-from hookline.service.components import component_views
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
+from hookline.flows.authoring.schema import flow_schema
+from hookline.flows.check.lint import check as check_flow
+from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.compiler.subscription import verifying
+from hookline.kernel.errors import PluginError, Problem
+from hookline.kernel.json import encode
+from hookline.service.views.components import component_views
 from hookline.testing.harness import plugin_of
 
 Key = type("Key", (BaseModel,), {"__annotations__": {"token": SecretStr}})

@@ -13,20 +13,20 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 import hookline_generic
 import hookline_mapping
 from hookline.api import Connector, JsonValue, Reply, Shown, hookimpl
-from hookline.discovery import discover
-from hookline.errors import Problem
+from hookline.discovery.discover import discover
+from hookline.discovery.registry import Registry
 from hookline.flows.blocks import BLOCKS, USES
-from hookline.flows.compile import compile_flow
-from hookline.flows.lint import check
+from hookline.flows.check.explain import explain
+from hookline.flows.check.flow_analysis import _BLOCKS
+from hookline.flows.check.lint import check
+from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.types.annotation import from_annotation
-from hookline.flows.types.explain import explain
 from hookline.flows.types.json_schema import from_schema
 from hookline.flows.types.path import Found, Lost, follow
 from hookline.flows.types.samples import read_samples
 from hookline.flows.types.shape import UNKNOWN, described
-from hookline.flows.types.walk import _BLOCKS
-from hookline.jsontypes import encode
-from hookline.registry import Registry
+from hookline.kernel.errors import Problem
+from hookline.kernel.json import encode
 
 
 class Line(BaseModel):

@@ -20,9 +20,9 @@ from hookline.cli.access.repairs import LocalRepairs, RemoteRepairs, RepairAcces
 from hookline.cli.access.storage import LocalStorage, RemoteStorage, StorageAccess
 from hookline.cli.server_file import find
 from hookline.config import Settings
-from hookline.discovery import discover
-from hookline.errors import ConfigError
-from hookline.runtime.system_clock import SystemClock
+from hookline.discovery.discover import discover
+from hookline.kernel.errors import ConfigError
+from hookline.kernel.merge_runtime_system_clock import SystemClock
 
 
 class Access(

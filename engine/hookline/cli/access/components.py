@@ -7,8 +7,8 @@ from urllib.parse import quote
 from hookline.cli.access.credentials import LocalCredentials
 from hookline.cli.access.local import as_json
 from hookline.cli.access.remote import Remote
-from hookline.runtime.choosing import Asked, offered
-from hookline.service.views.options import OptionsRequest, offered_view
+from hookline.credentials.options import Asked, offered
+from hookline.service.views.merge_service_views_options import OptionsRequest, offered_view
 
 
 class ComponentAccess(Protocol):

@@ -12,20 +12,20 @@ import structlog
 from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, ServerRefused, flow_path
 from hookline.cli.local_flow import local_flow
-from hookline.errors import CannotSign
-from hookline.http import HttpClient
-from hookline.logger import Log
-from hookline.resources import Resources
-from hookline.runtime.access_tokens import AccessTokens
-from hookline.runtime.authorizing import Authorizations, query_of
-from hookline.runtime.credentials import Credentials
-from hookline.runtime.egress import Egress
-from hookline.runtime.http_client import PooledClient
-from hookline.runtime.resources import EngineResources
-from hookline.runtime.subscriptions import Subscriptions
-from hookline.runtime.verifying import verify
+from hookline.credentials.authorization import Authorizations, query_of
+from hookline.credentials.check import verify
+from hookline.credentials.store import Credentials
+from hookline.credentials.tokens import AccessTokens
+from hookline.kernel.errors import CannotSign
+from hookline.kernel.merge_logger import Log
+from hookline.outbound.client import PooledClient
+from hookline.outbound.egress import Egress
+from hookline.plugin_host.resources import EngineResources
+from hookline.sdk.http import HttpClient
+from hookline.sdk.merge_resources import Resources
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
 from hookline.service.views.credentials import authorization_view, credential_view, verdict_view
+from hookline.sources.subscription_store import Subscriptions
 
 _TOKENS_GRACE: Final = 10.0
 """Seconds that a renewal has to end in, which a verification has begun."""

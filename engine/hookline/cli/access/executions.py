@@ -7,12 +7,12 @@ from typing import Any, Protocol
 from hookline.cli.access.local import Local, NoServer, as_json, page_of
 from hookline.cli.access.remote import Remote, execution_path, flow_path
 from hookline.cli.event_stream import follow
-from hookline.errors import ExecutionNotFound
+from hookline.kernel.errors import ExecutionNotFound
 from hookline.model.execution import State
-from hookline.resume_token import ResumeTokens
-from hookline.runtime.explaining import explain
-from hookline.service.admin.filters import chosen_by
-from hookline.service.admin.recordings import recorded, recorded_one
+from hookline.operations.explain import explain
+from hookline.secrets.resume_tokens import ResumeTokens
+from hookline.service.admin.merge_service_admin_filters import chosen_by
+from hookline.service.admin.merge_service_admin_recordings import recorded, recorded_one
 from hookline.service.views.executions import execution_view, page_view
 
 

@@ -7,9 +7,9 @@ import msgspec
 
 from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, flow_path
-from hookline.errors import FlowNotFound, Malformed
-from hookline.ports import SetState
-from hookline.service.admin.flow_values import kept_view, one_kept, setting
+from hookline.kernel.errors import FlowNotFound, Malformed
+from hookline.service.admin.flow_state import kept_view, one_kept, setting
+from hookline.storage.merge_ports_changes_flows import SetState
 
 
 class FlowValuesAccess(Protocol):

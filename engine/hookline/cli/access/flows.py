@@ -7,14 +7,14 @@ from urllib.parse import quote
 
 import msgspec
 
+from hookline.catalog.states import FlowStates
 from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, execution_path, flow_path
-from hookline.errors import ConfigError, FlowNotFound, StoreError
-from hookline.jsontypes import decode
-from hookline.nearest import did_you_mean
-from hookline.runtime.flow_states import FlowStates
-from hookline.runtime.kept_versions import KeptVersions
-from hookline.service.admin.deploys import DECISIONS
+from hookline.deployments.version_history import KeptVersions
+from hookline.kernel.errors import ConfigError, FlowNotFound, StoreError
+from hookline.kernel.json import decode
+from hookline.kernel.suggest import did_you_mean
+from hookline.service.admin.deployments import DECISIONS
 from hookline.service.views.flows import FlowView, flow_view
 from hookline.service.views.pages import PageView
 from hookline.service.views.versions import RolledBack, versions_view

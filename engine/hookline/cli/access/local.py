@@ -5,16 +5,17 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from hookline.catalog.catalog import Catalog
 from hookline.cli.access.remote import ServerRefused
-from hookline.cli.secret_keys import secret_keys
-from hookline.clock import Clock
+from hookline.cli.merge_cli_secret_keys import secret_keys
 from hookline.config import Settings
-from hookline.errors import ConfigError, HooklineError
-from hookline.flows.catalog import Catalog
-from hookline.jsontypes import decode, encode
-from hookline.ports import Blobs, Store
-from hookline.registry import Registry
-from hookline.vault import Vault
+from hookline.discovery.registry import Registry
+from hookline.kernel.errors import ConfigError, HooklineError
+from hookline.kernel.json import decode, encode
+from hookline.kernel.time import Clock
+from hookline.secrets.vault import Vault
+from hookline.storage.blobs import Blobs
+from hookline.storage.store import Store
 
 _T = TypeVar("_T")
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from hookline.cli.access.local import Local, as_json, page_of
 from hookline.cli.access.remote import Remote, flow_path
-from hookline.service.views.refused import refused_view
+from hookline.service.views.rejected import refused_view
 
 
 class RefusedAccess(Protocol):

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import aiohttp
 
-from hookline.errors import HooklineError, Problem, StoreError
-from hookline.jsontypes import decode, encode
+from hookline.kernel.errors import HooklineError, Problem, StoreError
+from hookline.kernel.json import decode, encode
 
 
 class ServerRefused(HooklineError):

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote
-from hookline.runtime.purging import retention_in
+from hookline.maintenance.retention import retention_in
 from hookline.service.admin.storage import storage_view
 
 

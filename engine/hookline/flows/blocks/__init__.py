@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hookline.flows.blocks.action import ACTION
-from hookline.flows.blocks.attempt import TRY
 from hookline.flows.blocks.batch import BATCH
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.block import Block
-from hookline.flows.blocks.call import CALL
-from hookline.flows.blocks.call import USE as FLOW
+from hookline.flows.blocks.flow_call import CALL
+from hookline.flows.blocks.flow_call import USE as FLOW
 from hookline.flows.blocks.foreach import FOREACH
 from hookline.flows.blocks.parallel import PARALLEL
 from hookline.flows.blocks.switch import SWITCH
-from hookline.flows.blocks.wait import USE as WEBHOOK
-from hookline.flows.blocks.wait import WAIT
+from hookline.flows.blocks.try_block import TRY
+from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
+from hookline.flows.blocks.webhook_wait import WAIT
 
 BLOCKS: Final[dict[str, Block]] = {"switch": SWITCH, "foreach": FOREACH, "parallel": PARALLEL, "try": TRY}
 """Each block by the key that tells its steps from others, as in `model.flow.BLOCKS`."""

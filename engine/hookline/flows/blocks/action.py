@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from hookline.action import Action
-from hookline.expressions import Template
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
-from hookline.flows.names import CredentialUse, unknown_component
-from hookline.flows.scope import Place
-from hookline.flows.settings import settings_problems
+from hookline.flows.elements.expressions import Template
+from hookline.flows.elements.names import CredentialUse, unknown_component
+from hookline.flows.elements.scope import Place
+from hookline.flows.elements.settings import settings_problems
 from hookline.model.flow import ActionStep, RetryDocument
-from hookline.versions import older_settings, plain_name
+from hookline.sdk.action import Action
+from hookline.sdk.migrations import older_settings, plain_name
 
 
 @dataclass(frozen=True, slots=True)

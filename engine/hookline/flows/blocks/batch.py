@@ -7,13 +7,13 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from hookline.expressions import Template
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
-from hookline.flows.scope import Place
-from hookline.flows.structure import model_problems
+from hookline.flows.documents.model_problems import model_problems
+from hookline.flows.elements.expressions import Template
+from hookline.flows.elements.scope import Place
+from hookline.kernel.pointer import parts_of
 from hookline.model.batch import MOST, BatchSettings
 from hookline.model.flow import ActionStep
-from hookline.model.pointer import parts_of
 
 USE: Final = "batch"
 _NOT_HERE: Final = ("credential", "retry", "timeout", "rate", "delivery")

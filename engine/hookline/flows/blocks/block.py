@@ -6,13 +6,13 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from hookline.errors import Problem
-from hookline.expressions import Condition, Expressions, Template
-from hookline.flows.names import CredentialUse, FlowUse
-from hookline.flows.scope import Names, Place
-from hookline.mapper import Reference
+from hookline.discovery.registry import Registry
+from hookline.flows.elements.expressions import Condition, Expressions, Template
+from hookline.flows.elements.names import CredentialUse, FlowUse
+from hookline.flows.elements.scope import Names, Place
+from hookline.kernel.errors import Problem
 from hookline.model.flow import StepDocument
-from hookline.registry import Registry
+from hookline.sdk.mappers import Reference
 
 _T = TypeVar("_T")
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hookline.expressions import Template
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
-from hookline.flows.scope import RESERVED, Place
+from hookline.flows.elements.expressions import Template
+from hookline.flows.elements.scope import RESERVED, Place
 from hookline.model.flow import ForeachStep
 
 USE: Final = "foreach"

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hookline.expressions import Condition
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
-from hookline.flows.scope import Place
+from hookline.flows.elements.expressions import Condition
+from hookline.flows.elements.scope import Place
 from hookline.model.flow import SwitchStep
 
 

@@ -17,7 +17,7 @@ from hookline.flows.types.shape import (
     join,
     likely,
 )
-from hookline.nearest import nearest
+from hookline.kernel.suggest import nearest
 
 
 @dataclass(frozen=True, slots=True)

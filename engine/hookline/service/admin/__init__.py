@@ -6,24 +6,24 @@ nothing but counts and the names of flows, and are for probes that have no token
 
 from quart import Blueprint, Response
 
-from hookline.errors import HooklineError, NotVerified
-from hookline.runtime.engine import Engine
+from hookline.engine import Engine
+from hookline.kernel.errors import HooklineError, NotVerified
 from hookline.service.admin.components import add_components
 from hookline.service.admin.credentials import add_credentials
 from hookline.service.admin.dead_letters import add_dead_letters
-from hookline.service.admin.deploys import add_deploys
-from hookline.service.admin.errors import problem
+from hookline.service.admin.deployments import add_deploys
 from hookline.service.admin.events import add_events
 from hookline.service.admin.executions import add_executions
-from hookline.service.admin.flow_values import add_flow_values
+from hookline.service.admin.flow_state import add_flow_values
 from hookline.service.admin.flows import add_flows
-from hookline.service.admin.many import add_many
-from hookline.service.admin.recordings import add_recordings
-from hookline.service.admin.refused import add_refused
+from hookline.service.admin.health import watch_routes
+from hookline.service.admin.merge_service_admin_errors import problem
+from hookline.service.admin.merge_service_admin_many import add_many
+from hookline.service.admin.merge_service_admin_recordings import add_recordings
+from hookline.service.admin.merge_service_admin_token import bears
+from hookline.service.admin.rejected import add_refused
 from hookline.service.admin.repairs import add_repairs
 from hookline.service.admin.storage import add_storage
-from hookline.service.admin.token import bears
-from hookline.service.admin.watch import watch_routes
 
 
 def blueprints(engine: Engine, token: str) -> tuple[Blueprint, ...]:

@@ -2,12 +2,12 @@
 
 from quart import Blueprint, Response, request
 
-from hookline.runtime.choosing import Asked, offered
-from hookline.runtime.engine import Engine
-from hookline.service.admin.messages import answer, decoded
+from hookline.credentials.options import Asked, offered
+from hookline.engine import Engine
 from hookline.service.admin.openapi import operation
-from hookline.service.components import ComponentView, component_views
-from hookline.service.views.options import OfferedView, OptionsRequest, offered_view
+from hookline.service.admin.requests import answer, decoded
+from hookline.service.views.components import ComponentView, component_views
+from hookline.service.views.merge_service_views_options import OfferedView, OptionsRequest, offered_view
 from hookline.service.views.pages import PageView
 
 

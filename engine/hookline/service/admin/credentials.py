@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 from quart import Blueprint, Response, request
 
-from hookline.runtime.authorizing import query_of
-from hookline.runtime.engine import Engine
-from hookline.runtime.verifying import verify
-from hookline.service.admin.errors import CredentialMissing
-from hookline.service.admin.messages import answer, decoded
+from hookline.credentials.authorization import query_of
+from hookline.credentials.check import verify
+from hookline.engine import Engine
+from hookline.service.admin.merge_service_admin_errors import CredentialMissing
 from hookline.service.admin.openapi import operation
+from hookline.service.admin.requests import answer, decoded
 from hookline.service.views.credentials import (
     AuthorizationView,
     CredentialView,

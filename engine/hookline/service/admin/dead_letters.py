@@ -2,10 +2,10 @@
 
 from quart import Blueprint, Response
 
-from hookline.errors import ExecutionNotFound
-from hookline.runtime.engine import Engine
-from hookline.service.admin.messages import PAGE, answer, limit_of, paged, query
+from hookline.engine import Engine
+from hookline.kernel.errors import ExecutionNotFound
 from hookline.service.admin.openapi import operation
+from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
 from hookline.service.views.dead_letters import DeadLettersView, cause_parts, dead_letters_view
 from hookline.service.views.pages import PageView
 

@@ -5,11 +5,11 @@ from typing import Final
 
 from quart import Blueprint, Response, request
 
-from hookline.jsontypes import encode
-from hookline.runtime.engine import Engine
-from hookline.runtime.events import Event
-from hookline.service.admin.messages import query
+from hookline.engine import Engine
+from hookline.kernel.json import encode
 from hookline.service.admin.openapi import operation
+from hookline.service.admin.requests import query
+from hookline.telemetry.events import Event
 
 HEARTBEAT: Final = 15.0
 """Seconds after which a stream of events says that it is still there."""

@@ -2,12 +2,12 @@
 
 from quart import Blueprint, Response
 
-from hookline.errors import ExecutionNotFound, Malformed
-from hookline.runtime.engine import Engine
-from hookline.runtime.explaining import Explained, explain
-from hookline.service.admin.filters import FILTERS, chosen_by
-from hookline.service.admin.messages import PAGE, answer, limit_of, paged, query
+from hookline.engine import Engine
+from hookline.kernel.errors import ExecutionNotFound, Malformed
+from hookline.operations.explain import Explained, explain
+from hookline.service.admin.merge_service_admin_filters import FILTERS, chosen_by
 from hookline.service.admin.openapi import operation
+from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
 from hookline.service.views.executions import ExecutionView, SummaryView, execution_view, page_view, steps_view
 from hookline.service.views.pages import PageView
 from hookline.service.views.steps import StepView

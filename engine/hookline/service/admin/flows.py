@@ -3,16 +3,16 @@
 import msgspec
 from quart import Blueprint, Response, request
 
-from hookline.errors import FlowNotFound, Malformed
-from hookline.jsontypes import decode
+from hookline.engine import Engine
+from hookline.kernel.errors import FlowNotFound, Malformed
+from hookline.kernel.json import decode
 from hookline.model.message import Message
-from hookline.ports import Duplicate
-from hookline.runtime.engine import Engine
-from hookline.service.admin.messages import answer, decoded
 from hookline.service.admin.openapi import operation
+from hookline.service.admin.requests import answer, decoded
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
 from hookline.service.views.flows import FlowView, flow_view
 from hookline.service.views.pages import PageView
+from hookline.storage.merge_ports_changes_accept import Duplicate
 
 
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 from quart import Blueprint, Response, request
 
-from hookline.errors import Malformed
-from hookline.runtime.engine import Engine
-from hookline.runtime.replaying import Edit, Which
-from hookline.service.admin.messages import answer, decoded, query
+from hookline.engine import Engine
+from hookline.kernel.errors import Malformed
+from hookline.operations.replay import Edit, Which
 from hookline.service.admin.openapi import operation
+from hookline.service.admin.requests import answer, decoded, query
 from hookline.service.views.executions import ExecutionView, execution_view
 
 

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 import msgspec
 from quart import Blueprint, Response
 
-from hookline.clock import rfc3339
-from hookline.ports import Blobs, Store
-from hookline.runtime.engine import Engine
-from hookline.runtime.purging import Retention
-from hookline.service.admin.messages import answer
+from hookline.engine import Engine
+from hookline.kernel.time import rfc3339
+from hookline.maintenance.retention import Retention
 from hookline.service.admin.openapi import operation
+from hookline.service.admin.requests import answer
 from hookline.service.views.pages import Time
+from hookline.storage.blobs import Blobs
+from hookline.storage.store import Store
 
 
 class KeptFlowView(msgspec.Struct, frozen=True):

@@ -1,1 +1,1 @@
-"""What the admin API and the command line show: frozen records, which `hookline.jsontypes.encode` writes."""
+"""What the admin API and the command line show: frozen records, which `hookline.kernel.json.encode` writes."""

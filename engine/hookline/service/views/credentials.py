@@ -2,10 +2,10 @@
 
 import msgspec
 
-from hookline.clock import rfc3339
-from hookline.runtime.authorizing import Authorization
-from hookline.runtime.credentials import CredentialInfo
-from hookline.runtime.verifying import Verdict
+from hookline.credentials.authorization import Authorization
+from hookline.credentials.check import Verdict
+from hookline.credentials.store import CredentialInfo
+from hookline.kernel.time import rfc3339
 from hookline.service.views.pages import Time
 
 

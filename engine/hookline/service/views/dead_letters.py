@@ -2,12 +2,12 @@
 
 import msgspec
 
-from hookline.clock import rfc3339
-from hookline.errors import Malformed
-from hookline.model.cause import normalised, step_of
-from hookline.ports import DeadLetters
+from hookline.kernel.errors import Malformed
+from hookline.kernel.time import rfc3339
+from hookline.model.causes import normalised, step_of
 from hookline.service.views.pages import Time
 from hookline.service.views.steps import ErrorView
+from hookline.storage.merge_ports_queries_dead_letters import DeadLetters
 
 
 class DeadLettersView(msgspec.Struct, frozen=True):

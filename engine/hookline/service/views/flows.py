@@ -2,12 +2,12 @@
 
 import msgspec
 
-from hookline.clock import rfc3339
-from hookline.errors import Problem
-from hookline.flows.catalog import Entry
-from hookline.runtime.flow_states import FlowStates
-from hookline.runtime.source import SourceStatus
+from hookline.catalog.catalog import Entry
+from hookline.catalog.states import FlowStates
+from hookline.kernel.errors import Problem
+from hookline.kernel.time import rfc3339
 from hookline.service.views.pages import Time, time_view
+from hookline.sources.source import SourceStatus
 
 
 class SourceView(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
-from hookline.clock import rfc3339
+from hookline.kernel.time import rfc3339
 
 _T = TypeVar("_T")
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]

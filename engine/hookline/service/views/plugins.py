@@ -2,8 +2,8 @@
 
 import msgspec
 
-from hookline.quality import lacking, level_of
-from hookline.registry import PluginStatus, Registry
+from hookline.discovery.quality import lacking, level_of
+from hookline.discovery.registry import PluginStatus, Registry
 
 
 class ConnectorQuality(msgspec.Struct, frozen=True):

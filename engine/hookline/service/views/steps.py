@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.clock import rfc3339
+from hookline.kernel.time import rfc3339
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
 from hookline.service.views.pages import Time, time_view
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hookline.clock import rfc3339
-from hookline.runtime.kept_versions import KeptVersion
-from hookline.runtime.moves import Landing
+from hookline.deployments.migration import Landing
+from hookline.deployments.version_history import KeptVersion
+from hookline.kernel.time import rfc3339
 from hookline.service.views.pages import PageView, Time
 
 

@@ -1,0 +1,161 @@
+"""JSON bodies: integers are exact, nesting is bounded, and what JSON doesn't allow isn't there."""
+
+import codecs
+import re
+from typing import Any, Final
+
+from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.bodies.text import decode_text, known_charset
+from hookline.kernel.errors import Malformed, TooLarge
+from hookline.kernel.json import MAX_DEPTH, decode
+
+_BOM: Final = codecs.BOM_UTF8
+#: UTF-32 comes first: its little-endian mark begins with that of UTF-16.
+_WIDE_BOMS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+MAX_VALUES: Final = 1_000_000
+"""Values in one body, and keys, of which an object holds as many again."""
+MAX_ZEROS: Final = 10_000_000
+"""What the exponents of exact fractions in one body add up to."""
+_LONE: Final = re.compile(
+    rb"\\(?:[^u]|u(?![dD][89abAB])(?![dD][c-fC-F])|u[dD][89abAB]..\\u[dD][c-fC-F])|(\\u[dD][89a-fA-F]..)", re.DOTALL
+)
+"""Escapes in JSON's strings; the group is half of a surrogate pair that stands alone."""
+_CUT_OFF: Final = re.compile(rb"(?:\\(?:u(?:[dD](?:[c-fC-F].?)?)?)?)?", re.DOTALL)
+"""What the end of a text may be, behind the first half of a pair, where the second is missing."""
+_REMEDY: Final = "send characters as UTF-8, or escaped whole"
+_EXPONENT: Final = re.compile(rb"[0-9][eE][+-]?([0-9]+)")
+
+
+class Room:
+    """How many values there is room for in a body whose parts are JSON."""
+
+    __slots__ = ("_left", "_zeros")
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+        self._zeros = MAX_ZEROS
+
+    def take(self, text: bytes, what: str) -> int:
+        """Take the room for a JSON text before its values are made; gives how many brackets it opens at most.
+
+        Raises TooLarge where there isn't so much.
+
+        Millions of empty lists would hold the loop, and memory, for seconds. Commas, colons and brackets within
+        texts count as well, of which no text has so many.
+        """
+        # Each value is the whole, or the first in a list or object, or comes after a comma; each key has a colon.
+        brackets = text.count(b"[") + text.count(b"{")
+        self._left -= brackets + text.count(b",") + text.count(b":") + 1
+        if self._left < 0:
+            raise TooLarge(f"{what} has more than {MAX_VALUES:,} values and keys; send it as a file, or in parts")
+        return brackets
+
+    def take_zeros(self, text: bytes, what: str) -> None:
+        """Take the room for what exponents stand for. Raises TooLarge where there isn't so much.
+
+        `1e1000` takes six bytes, and a schema's `multipleOf` as long as for a thousand digits.
+        """
+        for exponent in _EXPONENT.finditer(text):
+            # One that has more digits is refused when it is read.
+            self._zeros -= int(exponent[1][-4:])
+            if self._zeros < 0:
+                raise TooLarge(f"{what} has too many numbers with large exponents; write them out, or send it in parts")
+
+
+def read_json(
+    data: bytes,
+    charset: str | None = None,
+    what: str = "the body",
+    *,
+    exact: bool = False,
+    room: Room | None = None,
+) -> Received:
+    """The value of a JSON text; one of nothing but space is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
+
+    A byte order mark says the charset, then `charset`, that of the Content-Type; otherwise it is UTF-8. `exact`:
+    fractions are Decimals. `room`: what the parts of one body have together.
+    """
+    text = _utf8(data, charset, what)
+    if not text.lstrip(b" \t\r\n"):
+        return Received(None, json=b"null", raw=data or None)
+    room = room or Room()
+    brackets = room.take(text, what)
+    if exact:
+        room.take_zeros(text, what)
+    try:
+        value = decode(text, exact=exact)
+    except RecursionError:
+        raise _too_deep(what) from None
+    except ValueError as error:
+        raise Malformed(f"{what} is not JSON: {_no_text(text, str(error)) or error}") from None
+    # Only a text with that many opening brackets can be that deep: counting them is all that most bodies cost.
+    if brackets > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
+        raise _too_deep(what)
+    return Received(value, json=text, raw=None if text is data else data)
+
+
+def _utf8(data: bytes, charset: str | None, what: str) -> bytes:
+    if data.startswith(_BOM):
+        return data[3:]
+    if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
+        named = next(name for mark, name in _WIDE_BOMS if data.startswith(mark))
+        return decode_text(data, named, what).encode()
+    if charset is None:
+        return data
+    # JSON defines no charset parameter: one that isn't known says nothing.
+    codec = known_charset(charset)
+    if codec in (None, "utf-8", "ascii"):
+        return data
+    if codec in ("utf-16", "utf-32"):
+        # A JSON text begins with a character of ASCII, so that a leading zero byte says that the high end comes first.
+        codec += "-be" if data.startswith(b"\0") else "-le"
+    return decode_text(data, codec, what).encode()
+
+
+def _no_text(text: bytes, error: str) -> str | None:
+    """What in a JSON text stands for no character, and where, if that is why it can't be read.
+
+    The decoder says so of half of a surrogate pair only where much comes behind it, and else that the text was cut off;
+    and of what isn't UTF-8 it gives the place within its string.
+    """
+    if "codec" in error:
+        try:
+            text.decode()
+        except UnicodeDecodeError as fault:
+            at = fault.start
+            if text[at] == 0xED and text[at + 1 : at + 2] >= b"\xa0":
+                return f"half of a surrogate pair stands alone at byte {at}; {_REMEDY}"
+            return f"it is not UTF-8 at byte {at}; {_REMEDY}"
+    if "surrogate" in error or "truncated" in error:
+        for escape in _LONE.finditer(text):
+            half = escape[1]
+            if half is not None and _CUT_OFF.fullmatch(text, escape.end()) is None:
+                shown = half.decode("ascii", "replace")
+                return f"half of a surrogate pair, {shown}, stands alone at byte {escape.start()}; {_REMEDY}"
+    return None
+
+
+def deeper_than(value: Any, limit: int) -> bool:
+    """Whether lists and objects are nested deeper than a limit. Goes level by level: it can't run out of stack."""
+    level = [value] if type(value) in (dict, list) else []
+    depth = 0
+    while level:
+        depth += 1
+        if depth > limit:
+            return True
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) in (dict, list)
+        ]
+    return False
+
+
+def _too_deep(what: str) -> Malformed:
+    return Malformed(f"{what} is nested deeper than {MAX_DEPTH} levels")

@@ -1,0 +1,86 @@
+"""What a Content-Type says, and which reader it asks for."""
+
+from functools import lru_cache
+from typing import Final, Literal
+
+import msgspec
+from python_multipart.multipart import parse_options_header
+
+from hookline.kernel.errors import UnsupportedMedia
+from hookline.model.webhook import BodyMode, RequestSettings, takes
+
+Kind = Literal["json", "xml", "properties", "multipart", "text", "file", "query"]
+
+OCTET_STREAM: Final = "application/octet-stream"
+_NAMED: Final[dict[str, Kind]] = {
+    "application/json": "json",
+    "text/json": "json",
+    "application/xml": "xml",
+    "text/xml": "xml",
+    "application/x-www-form-urlencoded": "properties",
+    "multipart/form-data": "multipart",
+}
+
+
+class Media(msgspec.Struct, frozen=True):
+    """A media type, taken apart."""
+
+    type: str
+    """Lower-case, without parameters."""
+    kind: Kind
+    charset: str | None = None
+    boundary: bytes | None = None
+    said: bool = True
+    """False where the request names no type."""
+
+
+QUERY: Final = Media("application/x-www-form-urlencoded", "query")
+"""The body is the URL's query."""
+
+
+def _kind(media_type: str) -> Kind:
+    if media_type in _NAMED:
+        return _NAMED[media_type]
+    if media_type.endswith("+json"):
+        return "json"
+    if media_type.endswith("+xml"):
+        return "xml"
+    return "text" if media_type.startswith("text/") else "file"
+
+
+#: How a body is read where its flow says so, whatever its type.
+_SAID_BY_FLOW: Final[dict[BodyMode, Kind]] = {"json": "json", "text": "text", "raw": "file"}
+
+
+@lru_cache(256)
+def read_media(content_type: str | None, mode: BodyMode = "auto") -> Media:
+    """The media type of a Content-Type header; a body that says nothing is a file. Never fails."""
+    name, options = parse_options_header(content_type)
+    media_type = name.decode("latin-1").strip() or OCTET_STREAM
+    charset = options.get(b"charset")
+    return Media(
+        type=media_type,
+        kind=_SAID_BY_FLOW.get(mode) or _kind(media_type),
+        charset=charset.decode("latin-1").strip() if charset else None,
+        boundary=options.get(b"boundary"),
+        said=bool(name),
+    )
+
+
+def check_media(webhook: RequestSettings, media: Media, headers: dict[str, str]) -> None:
+    """Raise UnsupportedMedia for a declared type that a flow doesn't take."""
+    if media is QUERY:
+        return
+    if webhook.media_types is not None and not takes(webhook.media_types, media.type):
+        # Who sends nothing needn't say of what type it is.
+        if media.said or headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            raise _type_not_taken(webhook.media_types, media)
+        return
+    # A file that says no type is judged by its bytes once they come.
+    files = webhook.file_types
+    if files is not None and media.kind == "file" and media.type != OCTET_STREAM and not takes(files, media.type):
+        raise _type_not_taken(files, media)
+
+
+def _type_not_taken(taken: tuple[str, ...], media: Media) -> UnsupportedMedia:
+    return UnsupportedMedia(f"the flow takes {', '.join(taken)}, not {media.type[:100]}")

@@ -1,0 +1,53 @@
+"""Text, in the charset that it says."""
+
+import codecs
+import encodings
+import pkgutil
+import re
+from encodings.aliases import aliases
+from functools import lru_cache
+from typing import Final
+
+from hookline.kernel.errors import Malformed
+
+#: Python's text codecs that are no charsets: they escape, or take time out of proportion, or make lone surrogates.
+_NO_CHARSETS: Final = frozenset(
+    {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf_7", "undefined", "charmap"}
+)
+#: Names are looked up here first: Python remembers each name that it was ever asked for, known or not.
+_MODULES: Final = frozenset(module.name for module in pkgutil.iter_modules(encodings.__path__)) - _NO_CHARSETS
+_NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
+
+
+@lru_cache(256)
+def known_charset(name: str) -> str | None:
+    """Python's name for a charset, such as `utf-8` or `cp1252`; None for what isn't known, or is no charset."""
+    key = _NOT_IN_NAMES.sub("_", name[:60].lower()).strip("_")
+    module = aliases.get(key, key)
+    if module not in _MODULES:
+        return None
+    try:
+        codec = codecs.lookup(module)
+        # A codec from bytes to bytes, or from text to text, is refused here.
+        "a".encode(codec.name)
+    except (LookupError, ValueError):
+        return None
+    return codec.name
+
+
+def decode_text(data: bytes, charset: str | None, what: str = "the body") -> str:
+    """Text from bytes, UTF-8 by default, its byte order mark dropped. Raises Malformed."""
+    codec = "utf-8" if charset is None else known_charset(charset)
+    if codec is None:
+        raise Malformed(f"{what} says that its charset is {str(charset)[:40]!r}, which is not known here; send UTF-8")
+    if codec in ("utf-16", "utf-32") and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
+        # Without a mark Python would go by the machine that it runs on; senders mean this one.
+        codec += "-le"
+    try:
+        text = data.decode(codec)
+        # Some codecs let lone surrogates through, which JSON can't say.
+        if codec != "utf-8":
+            text.encode()
+    except (UnicodeError, LookupError) as error:
+        raise Malformed(f"{what} is not {(charset or 'utf-8')[:40]}: {error}") from None
+    return text.removeprefix("\ufeff")

@@ -1,0 +1,152 @@
+"""XML bodies by xmltodict: attributes are `@name`, text is `#text`. No DTD, so no entities; nesting is bounded."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from xml.parsers import expat
+
+import xmltodict
+
+from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.bodies.text import decode_text, known_charset
+from hookline.kernel.errors import Malformed, TooLarge
+from hookline.kernel.json import MAX_DEPTH
+
+#: The document's own declaration, where its bytes are those of ASCII: then they are no UTF-16.
+_DECLARED: Final = re.compile(rb"""\s*<\?xml\s[^>]{0,100}?\bencoding\s*=\s*["']([A-Za-z0-9._:-]{1,60})["']""")
+MAX_VALUES: Final = 500_000
+"""Elements and attributes in one body. xmltodict takes two to four microseconds for each."""
+_INLINE: Final = 20_000
+"""So many are read without a pause: more than there can be in a body that is read in the event loop."""
+_BETWEEN_PAUSES: Final = 1000
+_PAUSE: Final = 0.00005
+"""Seconds. Else the event loop would get the interpreter's lock back only every 5 ms, and it gives it away at each read
+and write of a socket."""
+#: What expat reads at once, holding that lock: a tag, and the text behind it.
+_LONG_TAG: Final = re.compile(rb"<[^<]{500000,}")
+_MAX_ATTRIBUTES: Final = 100_000
+"""In one tag."""
+_READ_BY_EXPAT: Final = ("utf-8", "ascii", "iso8859-1")
+
+
+class _GuardedParser:
+    """An expat parser that refuses a DOCTYPE, deep nesting and too many values as soon as it meets them.
+
+    xmltodict sets its handlers as attributes; those of elements are wrapped on their way to expat.
+    """
+
+    __slots__ = ("Parse", "_depth", "_parser", "_rest", "_values")
+
+    _OWN: Final = frozenset(__slots__)
+
+    def __init__(self, encoding: str | None, namespace_separator: str | None) -> None:
+        self._parser = expat.ParserCreate(encoding, namespace_separator)
+        self._parser.StartDoctypeDeclHandler = _refuse_doctype
+        self.Parse = self._parser.Parse
+        self._depth = 0
+        self._values = 0
+        self._rest = min(_INLINE, MAX_VALUES)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._OWN:
+            object.__setattr__(self, name, value)
+            return
+        wrap = {"StartElementHandler": self._deeper, "EndElementHandler": self._back}.get(name)
+        setattr(self._parser, name, wrap(value) if wrap else value)
+
+    def _deeper(self, handler: Callable[..., None]) -> Callable[..., None]:
+        def start(name: str, attributes: list[str]) -> None:
+            self._depth += 1
+            if self._depth > MAX_DEPTH:
+                raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
+            # Each attribute is a name and a value.
+            self._values += 1 + len(attributes) // 2
+            if self._values > self._rest:
+                self._pause()
+            handler(name, attributes)
+
+        return start
+
+    def _pause(self) -> None:
+        if self._values > MAX_VALUES:
+            raise _too_many()
+        time.sleep(_PAUSE)
+        self._rest = min(self._values + _BETWEEN_PAUSES, MAX_VALUES)
+
+    def _back(self, handler: Callable[..., None]) -> Callable[..., None]:
+        def end(name: str) -> None:
+            self._depth -= 1
+            handler(name)
+
+        return end
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise Malformed("the body has a DOCTYPE; XML is taken without one")
+
+
+def _too_many() -> TooLarge:
+    return TooLarge(f"the body has more than {MAX_VALUES:,} elements and attributes; send it as a file, or in parts")
+
+
+class _GuardedExpat:
+    """Stands for the module that xmltodict makes its parsers with."""
+
+    ParserCreate = _GuardedParser
+
+
+def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> Received:
+    """The value of an XML text; one of nothing but space is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
+
+    `charset`: that of the Content-Type, which counts more than the document's own declaration.
+    """
+    if not data.lstrip(b" \t\r\n"):
+        return Received(None, raw=data)
+    # Whatever is refused here isn't XML that anybody writes by the tag; texts and CDATA hold brackets, or no signs.
+    if any(tag[0].count(b"=") > _MAX_ATTRIBUTES for tag in _LONG_TAG.finditer(data)):
+        raise _too_many()
+    text, encoding = _readable(data, charset)
+    try:
+        value = xmltodict.parse(
+            text,
+            encoding=encoding,
+            expat=_GuardedExpat,
+            force_list=force_list,
+            strip_whitespace=False,
+            postprocessor=_without_layout,
+        )
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        raise Malformed(f"the body is not XML: {error}") from None
+    return Received(value, raw=data)
+
+
+def _without_layout(_: object, name: str, value: Any) -> tuple[str, Any]:
+    """An element without the space around text that stands beside elements; other text is kept whole."""
+    if type(value) is dict and "#text" in value and any(key[0] not in "@#" for key in value):
+        text = value["#text"].strip(" \t\r\n")
+        if text:
+            value["#text"] = text
+        else:
+            del value["#text"]
+    return name, value
+
+
+def _readable(data: bytes, charset: str | None) -> tuple[bytes, str | None]:
+    """The text, and the encoding that counts whatever the document declares.
+
+    expat knows few encodings itself, and none of several bytes but Unicode's: others are decoded here.
+    """
+    if charset is not None:
+        return decode_text(data, charset).encode(), "utf-8"
+    declared = _DECLARED.match(data)
+    if declared is None:
+        return data, None
+    name = declared[1].decode("ascii")
+    codec = known_charset(name)
+    if codec in _READ_BY_EXPAT:
+        return data, None
+    # Senders that write to a string of UTF-16 declare it, and then send UTF-8: else the declaration couldn't be read.
+    if codec is not None and codec.startswith(("utf-16", "utf-32")):
+        return data, "utf-8"
+    return decode_text(data, name).encode(), "utf-8"

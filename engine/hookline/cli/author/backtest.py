@@ -1,0 +1,97 @@
+"""`hookline backtest FLOW`."""
+
+import asyncio
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hookline.cli.command import Command, emit
+from hookline.config import Settings
+from hookline.kernel.errors import ConfigError
+from hookline.kernel.json import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hookline.simulation.recordings.backtest import Backtest
+
+_PAGE = 100
+
+
+@click.command(cls=Command, settings=("db", "flows"))
+@click.argument("flow")
+@click.option("--last", type=click.IntRange(1), default=500, show_default=True, help="How many executions.")
+@click.option("--since", metavar="TIME", help="Only those whose message was accepted then or later: RFC 3339.")
+def backtest(flow: str, last: int, since: str | None, as_json: bool, settings: Settings) -> None:
+    """Try the FLOW of the flows directory on messages that have come, and show what it would do differently.
+
+    Nothing is done: each step that has effects is answered as it was then, and nothing recorded is changed.
+    """
+    result = _run(settings, flow, asyncio.run(_recordings(settings, flow, last, since)))
+    emit(result, as_json=as_json, text=lambda: told(result))
+
+
+def told(result: "Backtest") -> str:
+    """A backtest as text."""
+    lines = [f"{result.executions} executions of {result.flow_id}: {result.same} as before"]
+    if result.unknown:
+        lines.append(f"{result.unknown} make a call that isn't recorded, so that what follows is unknown")
+    for kind in result.kinds:
+        lines.append(f"{kind.kind}{f' of {kind.step}' if kind.step else ''}: {kind.count} executions")
+        for example in kind.examples:
+            change = f"{_short(example.before)} → {_short(example.after)}"
+            lines.append(f"        {example.execution_id}  {example.place}: {change}")
+    for one in result.left_out:
+        what = f"{one.step} is not compared" if one.step else "not tried"
+        lines.append(f"{what}, since {one.why}: {one.count} executions")
+        lines += [f"        {execution_id}" for execution_id in one.examples]
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    text = encode(value).decode()
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+async def _recordings(settings: Settings, flow_id: str, last: int, since: str | None) -> "list[Mapping[str, Any]]":
+    from hookline.cli.access import access
+
+    found: list[Mapping[str, Any]] = []
+    cursor: str | None = None
+    async with access(settings) as held:
+        while len(found) < last:
+            page = await held.recordings(flow_id, since, cursor, _PAGE)
+            found += page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                break
+    return found[:last]
+
+
+def _run(settings: Settings, flow_id: str, recordings: "list[Mapping[str, Any]]") -> "Backtest":
+    from rich.console import Console
+    from rich.progress import track
+
+    from hookline.cli.local_flow import local_flow
+    from hookline.discovery.discover import discover
+    from hookline.kernel.merge_runtime_system_clock import SystemClock
+    from hookline.simulation.case_run import CaseRunner
+    from hookline.simulation.recordings.backtest import Backtest
+    from hookline.simulation.recordings.backtest import backtest as replay
+
+    registry = discover()
+    flow = local_flow(settings, registry, flow_id)
+    factory = registry.blob_stores.get("file")
+    if factory is None:
+        raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
+    result = Backtest(flow.id)
+    shown = track(recordings, "backtest", console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="hookline-backtest-") as folder,
+        CaseRunner(registry, factory(f"file://{folder}", clock=SystemClock())) as runner,
+    ):
+        for recording in shown:
+            replay(flow, recording, runner, registry, settings.flows, result)
+    return result

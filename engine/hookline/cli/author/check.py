@@ -1,0 +1,164 @@
+"""`hookline check [FILES|DIRECTORIES]`."""
+
+import asyncio
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from hookline.cli.command import Command, emit, problem_line
+from hookline.config import Settings
+from hookline.kernel.errors import ConfigError, FlowInvalid, HooklineError, Problem
+
+
+@click.command(cls=Command, settings=("flows", "db"))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--credentials/--no-credentials",
+    "with_credentials",
+    default=True,
+    help="Whether to check that the credentials exist that flows name.",
+)
+@click.option("--strict", is_flag=True, help="Let remarks count as errors.")
+@click.option(
+    "--explain",
+    "explaining",
+    metavar="FLOW[:STEP]",
+    help="Instead, print what is known of the values in scope at each step of a flow, or at one.",
+)
+@click.pass_context
+def check(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    with_credentials: bool,
+    strict: bool,
+    explaining: str | None,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Find what is wrong in flows, by default in those of the flows directory.
+
+    Every problem is listed with its file, line, JSON pointer and remedy. Exit code 1 where there are errors. Missing
+    credentials are errors once there is a database, and remarks before.
+    """
+    from hookline.cli.author.merge_cli_explain import explained, explained_text, samples_beside
+
+    if explaining is not None:
+        if paths:
+            raise click.UsageError("--explain names the flow itself: give no files besides")
+        steps = explained(explaining, settings)
+        emit({"steps": steps}, as_json=as_json, text=lambda: explained_text(steps))
+        return
+
+    from hookline.catalog.catalog import Catalog, unreadable
+    from hookline.discovery.discover import discover
+    from hookline.flows.check.lint import check as lint
+
+    registry = discover()
+    credentials = asyncio.run(_credential_types(settings)) if with_credentials else None
+    # Where nothing was ever set up, that credentials are still to be made is no mistake of the flows.
+    fresh = settings.sqlite_file is not None and not settings.sqlite_file.exists()
+    problems: list[Problem] = []
+    files = list(_files(paths or (settings.flows,)))
+    for file, among in files:
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            # One file must not hide what is wrong with the others.
+            problems.append(unreadable(file, error))
+            continue
+        found = lint(
+            data,
+            registry,
+            credentials,
+            file=str(file),
+            flows=among,
+            environment=os.environ,
+            public_url=settings.public_url is not None,
+            samples=samples_beside(file),
+        )
+        problems += [_remarked(problem) if fresh else problem for problem in found]
+    # What only shows between files: names that don't fit, ids that two files have.
+    for folder in sorted({file.parent for file, _ in files}):
+        catalog = Catalog(folder, registry, environment=os.environ)
+        catalog.refresh()
+        known = set(problems)
+        shown = {str(file) for file, _ in files}
+        problems += [
+            problem
+            for entry in catalog.entries.values()
+            for problem in entry.problems
+            if problem not in known and problem.file in shown
+        ]
+    problems += _not_canonical(file for file, _ in files)
+    failed = any(problem.severity == "error" or (strict and problem.severity == "warning") for problem in problems)
+
+    def text() -> str:
+        lines = [problem_line(problem) for problem in problems]
+        return "\n".join([*lines, _summary(len(files), problems)])
+
+    emit({"files": len(files), "problems": problems}, as_json=as_json, text=text)
+    if failed:
+        ctx.exit(1)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Collection[str] | None]]:
+    """The files, each with the ids of the flows that it may name; None where those aren't known."""
+    from hookline.catalog.folder import scan
+
+    for path in paths:
+        if path.is_dir():
+            found = scan(path)
+            # A flow is in the file of its name.
+            ids = {file.stem for file in found}
+            for file in found:
+                yield file, ids
+        elif path.exists():
+            yield path, None
+        else:
+            raise ConfigError(f"there is no file or directory {path}")
+
+
+def _not_canonical(files: Iterable[Path]) -> Iterator[Problem]:
+    from hookline.cli.author.fmt import canonical_text
+
+    for file in files:
+        try:
+            before, after = canonical_text(file)
+        except (FlowInvalid, OSError):
+            continue  # that is said already
+        if before != after.encode():
+            message, remedy = "it isn't in canonical form", f"run hookline fmt {file}"
+            yield Problem(message, code="not_canonical", remedy=remedy, severity="note", file=str(file))
+
+
+def _remarked(problem: Problem) -> Problem:
+    return replace(problem, severity="warning") if problem.code == "credential_missing" else problem
+
+
+async def _credential_types(settings: Settings) -> Mapping[str, str] | None:
+    """The type of each credential; None where there is no database yet, or none that can be asked now."""
+    from hookline.cli.access import access
+
+    if settings.sqlite_file is not None and not settings.sqlite_file.exists():
+        return {}
+    try:
+        async with access(settings) as held:
+            return {one["name"]: one["type"] for one in await held.credentials()}
+    except ConfigError:
+        raise
+    except HooklineError as error:
+        click.echo(f"hookline: credentials aren't checked: {error.message}", err=True)
+        return None
+
+
+def _summary(files: int, problems: Sequence[Problem]) -> str:
+    errors = sum(problem.severity == "error" for problem in problems)
+    remarks = sum(problem.severity == "warning" for problem in problems)
+    notes = len(problems) - errors - remarks
+    what = f"{files} flow{'' if files == 1 else 's'}"
+    return f"{what}: {errors} error{'' if errors == 1 else 's'}, {remarks} remark{'' if remarks == 1 else 's'}" + (
+        f", {notes} note{'' if notes == 1 else 's'}" if notes else ""
+    )

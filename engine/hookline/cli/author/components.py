@@ -1,0 +1,159 @@
+"""`hookline components [NAME]`, and `hookline components options NAME SETTING`."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hookline.cli.command import Command, emit, table
+from hookline.config import Settings
+from hookline.kernel.errors import HooklineError
+from hookline.kernel.json import encode
+
+if TYPE_CHECKING:
+    from hookline.service.views.components import ComponentView
+
+
+class UnknownComponent(HooklineError):
+    """There is no such component."""
+
+    code = "component.not_found"
+
+
+class _Components(Command):
+    """`components NAME` shows one; `components options …` is a command of its own."""
+
+    @property
+    def commands(self) -> Mapping[str, click.Command]:
+        """The commands under it."""
+        return {"options": options}
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        inner = self.commands.get(args[0]) if args else None
+        if inner is not None:
+            return inner.make_context(f"{info_name} {args[0]}", args[1:], parent=parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=_Components, needs_settings=False)
+@click.argument("name", required=False)
+def components(name: str | None, as_json: bool) -> None:
+    """What flows can use: actions, triggers, schemes, mappers, types of credentials.
+
+    With NAME, its inputs and which credentials it takes. `hookline components options NAME SETTING` asks the service
+    which choices there are for an input.
+    """
+    from hookline.discovery.discover import discover
+    from hookline.service.views.components import component_views
+
+    registry = discover()
+    views = component_views(registry)
+    if name is None:
+        rows = [(view.name, view.kind, _quality(view), view.unavailable or view.title) for view in views]
+        emit(views, as_json=as_json, text=lambda: table(("name", "kind", "quality", "what it does"), rows))
+        return
+    found = [view for view in views if view.name == name]
+    if not found:
+        raise UnknownComponent(_missing(name, sorted({view.name for view in views}), registry.failure(name)))
+    emit(found, as_json=as_json, text=lambda: "\n\n".join(_described(view) for view in found))
+
+
+@click.command("options", cls=Command, settings=("db",))
+@click.argument("name")
+@click.argument("setting")
+@click.option("--credential", metavar="NAME", help="The credential with which the service is asked.")
+@click.option("--search", default="", metavar="TEXT", help="Only what this finds, where the service can be searched.")
+@click.option(
+    "--with", "chosen", multiple=True, metavar="SETTING=VALUE", help="Another setting, on which they depend; repeat it."
+)
+def options(
+    name: str,
+    setting: str,
+    credential: str | None,
+    search: str,
+    chosen: tuple[str, ...],
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Ask a service which choices there are for a setting, such as the channels of a chat."""
+    given: dict[str, Any] = {}
+    for pair in chosen:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"{pair!r} isn't written as setting=value")
+        given[key] = value
+    found = asyncio.run(_options(settings, name, setting, credential, given, search))
+
+    def text() -> str:
+        rows = [
+            (one["value"] if isinstance(one["value"], str) else encode(one["value"]).decode(), one["label"])
+            for one in found["items"]
+        ]
+        lines = [table(("value", "meaning"), rows) if rows else "there is nothing to choose from"]
+        return "\n".join([*lines, "there are more: search for them"] if found["more"] else lines)
+
+    emit(found, as_json=as_json, text=text)
+
+
+async def _options(
+    settings: Settings, name: str, setting: str, credential: str | None, chosen: Mapping[str, Any], search: str
+) -> Mapping[str, Any]:
+    from hookline.cli.access import access
+    from hookline.service.views.merge_service_views_options import OptionsRequest
+
+    async with access(settings) as held:
+        return await held.options(name, setting, OptionsRequest(credential, dict(chosen), search))
+
+
+def _missing(name: str, known: Sequence[str], failure: object) -> str:
+    from hookline.kernel.suggest import did_you_mean
+
+    if failure is not None:
+        return f"{name!r} may belong to the plugin {failure}, which failed; `hookline plugins` says why"
+    remedy = did_you_mean(name, known, "`hookline components` lists all")
+    return f"there is no component {name!r} ({remedy})"
+
+
+def _quality(view: "ComponentView") -> str:
+    return "" if view.connector is None else view.quality or "below bronze"
+
+
+def _described(view: "ComponentView") -> str:
+    source = view.plugin if view.kind == "block" else f"plugin {view.plugin}"
+    lines = [f"{view.name}  ({view.kind}, from {source})"]
+    if view.unavailable:
+        lines += ["", f"Unavailable: {view.unavailable}"]
+    if view.description or view.title:
+        lines += ["", view.description or view.title]
+    if view.output:
+        lines += ["", f"Output: {view.output}"]
+    if view.idempotent:
+        lines += [
+            "",
+            f"May be done twice: {'depends on its settings' if view.idempotent == 'depends' else view.idempotent}",
+        ]
+    if view.rate:
+        lines += ["", f"Rate: {view.rate}, for each credential"]
+    if view.version:
+        older = f"; older ones as {view.name}@1" if view.version > 1 else ""
+        lines += ["", f"Version of its settings: {view.version}{older}"]
+    if view.connector:
+        lines += ["", f"Quality: {_quality(view)}"]
+    if view.credential_types:
+        lines += ["", f"Credential: {' or '.join(view.credential_types)}"]
+    if view.inputs:
+        rows = [
+            (one.name, one.type, "required" if one.required else encode(one.default).decode(), one.description)
+            for one in view.inputs
+        ]
+        lines += ["", table(("input", "type", "default", "meaning"), rows)]
+    lines += [_options_hint(view, one.name) for one in view.inputs if one.options is not None]
+    return "\n".join(lines)
+
+
+def _options_hint(view: "ComponentView", setting: str) -> str:
+    credential = f" --credential NAME  # of type {view.credential_types[0]}" if view.credential_types else ""
+    return f"\nWhat to choose from for {setting}: hookline components options {view.name} {setting}{credential}"

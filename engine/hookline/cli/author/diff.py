@@ -1,0 +1,102 @@
+"""`hookline diff [OLD] [NEW]`."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hookline.cli.command import Command, emit
+from hookline.config import Settings
+from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, Problem
+
+
+@click.command(cls=Command, settings=("flows", "db"))
+@click.argument("old", required=False)
+@click.argument("new", required=False)
+@click.pass_context
+def diff(ctx: click.Context, old: str | None, new: str | None, as_json: bool, settings: Settings) -> None:
+    """How flows differ, by what they mean: steps, settings, mappings, triggers, vars.
+
+    OLD and NEW are files, ids of flows, or FLOW@VERSION: an id is the flow's file, VERSION the first digits of a
+    version that is kept, or `current`, which is the one that serves. With OLD alone its file is compared with the
+    version that serves; with neither, each flow of the flows directory. Exit code 0 where nothing is different, 1 where
+    something is, 2 where they can't be compared.
+    """
+    from hookline.flows.authoring.difference import differences
+
+    try:
+        pairs = asyncio.run(_pairs(settings, old, new))
+    except (FlowInvalid, FlowNotFound) as error:
+        listed = error.problems if isinstance(error, FlowInvalid) else ()
+        raise ConfigError(error.message, problems=listed) from None
+    compared = [
+        {
+            "old": before["name"],
+            "new": after["name"],
+            "old_version": before["version"],
+            "new_version": after["version"],
+            "differences": differences(before["document"], after["document"]),
+        }
+        for before, after in pairs
+    ]
+    different = any(one["differences"] for one in compared)
+
+    def text() -> str:
+        lines: list[str] = []
+        for one in compared:
+            count = len(one["differences"])
+            if count or len(compared) == 1:
+                how = f"{count} difference{'' if count == 1 else 's'}" if count else "no difference"
+                lines.append(f"{one['old']} → {one['new']}: {how}")
+                lines += [f"  {each}" for each in one["differences"]]
+        return "\n".join(lines) if lines else f"{len(compared)} flows: no difference"
+
+    emit({"compared": compared}, as_json=as_json, text=text)
+    if different:
+        ctx.exit(1)
+
+
+async def _pairs(
+    settings: Settings, old: str | None, new: str | None
+) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    if old is not None and new is not None:
+        return [(await _named(settings, old), await _named(settings, new))]
+    if old is not None:
+        return [await _with_current(settings, old)]
+    from hookline.catalog.folder import scan
+
+    return [await _with_current(settings, file.stem) for file in scan(settings.flows)]
+
+
+async def _with_current(settings: Settings, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The version of a flow that serves, and its file."""
+    if "@" in name:
+        return await _named(settings, name), await _named(settings, name.partition("@")[0])
+    after = await _named(settings, name)
+    flow_id = str(after["document"].get("id", name))
+    return await _named(settings, f"{flow_id}@current"), after
+
+
+async def _named(settings: Settings, name: str) -> Mapping[str, Any]:
+    """A document: its name as it is shown, its version, and what it says."""
+    from hookline.cli.access import access
+    from hookline.flows.documents.read import read
+    from hookline.flows.documents.version import version_of
+
+    flow_id, _, version = name.partition("@")
+    if version:
+        async with access(settings) as held:
+            found = await held.flow_document(flow_id, version)
+        return {"name": f"{flow_id}@{found['version']}", "version": found["version"], "document": found["document"]}
+    path = Path(name) if name.endswith(".json") or "/" in name else settings.flows / f"{name}.json"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
+    document = read(data, str(path))
+    if document.problems or not isinstance(document.value, dict):
+        wrong = Problem("a flow is an object", code="wrong_type", remedy="write { … }", file=str(path))
+        raise FlowInvalid(document.problems or [wrong])
+    return {"name": str(path), "version": version_of(document.value), "document": document.value}

@@ -1,0 +1,100 @@
+"""`hookline fmt [PATHS]`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hookline.cli.command import Command, emit, problem_line
+from hookline.config import Settings
+from hookline.kernel.errors import ConfigError, FlowInvalid, Problem
+
+if TYPE_CHECKING:
+    from hookline.discovery.registry import Registry
+
+
+@click.command(cls=Command, settings=("flows",))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--check", "check_only", is_flag=True, help="Change nothing; exit code 1 where something would change.")
+@click.option(
+    "--upgrade", is_flag=True, help="Rewrite settings of older versions, as `acme.create_order@1`, to the newest."
+)
+@click.pass_context
+def fmt(
+    ctx: click.Context, paths: tuple[Path, ...], check_only: bool, upgrade: bool, as_json: bool, settings: Settings
+) -> None:
+    """Write flows in their canonical form, by default those of the flows directory.
+
+    It sets the order of the flow language's keys, and the layout. A flow's version stays what it was, unless
+    `--upgrade` rewrites some of its settings.
+    """
+    registry = None
+    if upgrade:
+        from hookline.discovery.discover import discover
+
+        registry = discover()
+    changed: list[str] = []
+    problems: list[Problem] = []
+    files = list(_files(paths or (settings.flows,)))
+    for file in files:
+        try:
+            before, after = canonical_text(file, registry, problems)
+        except FlowInvalid as error:
+            problems += error.problems
+            continue
+        except OSError as error:
+            raise ConfigError(f"{file} can't be read: {error.strerror}") from None
+        if before != after.encode():
+            changed.append(str(file))
+            if not check_only:
+                file.write_text(after, encoding="utf-8", newline="\n")
+    value: dict[str, Any] = {"files": len(files), "changed": changed, "problems": problems}
+
+    def text() -> str:
+        did = "would change" if check_only else "changed"
+        lines = [*(problem_line(problem) for problem in problems), *changed]
+        return "\n".join([*lines, f"{len(files)} flow{'' if len(files) == 1 else 's'}: {len(changed)} {did}"])
+
+    emit(value, as_json=as_json, text=text)
+    if problems or (check_only and changed):
+        ctx.exit(1)
+
+
+def canonical_text(
+    file: Path, registry: "Registry | None" = None, problems: list[Problem] | None = None
+) -> tuple[bytes, str]:
+    """What a flow's file holds, and its canonical form: with the newest settings, where a registry is given.
+
+    What can't be rewritten is added to `problems`. Raises FlowInvalid where it has no canonical form, and OSError.
+    """
+    from hookline.flows.authoring.formatter import laid_out
+    from hookline.flows.documents.read import read
+
+    data = file.read_bytes()
+    document = read(data, str(file))
+    if document.problems:
+        # Of keys that are repeated only the last would be left.
+        raise FlowInvalid(document.problems)
+    if not isinstance(document.value, dict):
+        raise FlowInvalid([Problem("a flow is an object", code="wrong_type", remedy="write { … }", file=str(file))])
+    value = document.value
+    if registry is not None:
+        from hookline.flows.authoring.upgrade import upgraded
+
+        value, found = upgraded(value, registry)
+        if problems is not None:
+            problems += document.place(found)
+    return data, laid_out(value)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    from hookline.catalog.folder import scan
+
+    for path in paths:
+        if path.is_dir():
+            yield from scan(path)
+        elif path.exists():
+            yield path
+        else:
+            raise ConfigError(f"there is no file or directory {path}")

@@ -1,0 +1,151 @@
+"""`hookline run FLOW`."""
+
+import asyncio
+import contextlib
+import mimetypes
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import click
+
+from hookline.cli.command import Command, emit
+from hookline.cli.credential_store import CredentialStore, credential_store
+from hookline.cli.message_input import body_of, headers_of
+from hookline.config import Settings
+from hookline.kernel.errors import FlowInvalid, FlowNotFound, HooklineError
+from hookline.kernel.json import decode
+
+if TYPE_CHECKING:
+    from hookline.engine import Engine
+    from hookline.model.message import Attachment
+
+_CHUNK: Final = 1 << 20
+#: How often the end of the execution is looked for.
+_LOOK: Final = 0.05
+
+
+@click.command(cls=Command, settings=("flows", "db", "log_level"))
+@click.argument("flow")
+@click.option(
+    "--input",
+    "-i",
+    "input_",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="The body: a file with JSON, or else text; - is standard input. Without it the body is null.",
+)
+@click.option("--header", "-H", "headers", multiple=True, metavar="NAME:VALUE", help="A header of the message.")
+@click.option(
+    "--attach", "attachments", multiple=True, type=click.Path(path_type=Path, exists=True), help="A file to attach."
+)
+@click.pass_context
+def run(
+    ctx: click.Context,
+    flow: str,
+    input_: Path | None,
+    headers: tuple[str, ...],
+    attachments: tuple[Path, ...],
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Run FLOW (an id in the flows directory, or a file) once, on an input.
+
+    Its effects are real: what it sends is sent, what it writes is written. Its trigger verifies nothing here. The
+    execution isn't kept. Credentials are those of the database, which no server may hold meanwhile. Exit code 1 where
+    the execution fails.
+    """
+    from hookline.cli.operate.executions import describe
+    from hookline.kernel import logs
+
+    logs.set_up(settings.log_level, settings.log_format)
+    execution = asyncio.run(_run(settings, flow, input_, headers_of(headers), attachments))
+    emit(execution, as_json=as_json, text=lambda: describe(execution))
+    if execution["state"] != "succeeded":
+        ctx.exit(1)
+
+
+async def _run(
+    settings: Settings, flow: str, input_: Path | None, headers: dict[str, str], attachments: tuple[Path, ...]
+) -> Mapping[str, Any]:
+    from hookline.model.message import Arrival, Envelope, Message
+
+    path = Path(flow) if flow.endswith(".json") else settings.flows / f"{flow}.json"
+    if not path.is_file():
+        raise FlowNotFound(f"there is no flow {path}")
+    async with _scratch_engine(settings, path.parent, credential_store(settings)) as engine:
+        entry = next((entry for entry in engine.catalog.entries.values() if entry.file == path), None)
+        if entry is None or entry.flow is None:
+            raise FlowInvalid([] if entry is None else entry.errors)
+        body = body_of(input_, exact=entry.flow.exact, otherwise=f"; attach it: --attach {input_}")
+        envelope = Envelope(
+            execution_id=engine.ids.new(),
+            flow_id=entry.id,
+            message=Message(body, headers, tuple([await _attached(engine, file) for file in attachments])),
+            arrival=Arrival(use=entry.flow.trigger.use, received_at=engine.clock.now(), verified_by="hookline run"),
+            accepted_at=engine.clock.now(),
+            exact=entry.flow.exact,
+        )
+        await engine.intake.accept(entry.flow, envelope)
+        return await _ended(engine, envelope.execution_id)
+
+
+@contextlib.asynccontextmanager
+async def _scratch_engine(
+    settings: Settings, flows: Path, credentials: CredentialStore | None
+) -> "AsyncIterator[Engine]":
+    """An engine over a database that is thrown away. Credentials stay where they are: their tokens may be renewed."""
+    from hookline.cli.options import engine_options, local_url
+    from hookline.discovery.discover import discover
+    from hookline.engine import Engine
+    from hookline.storage.store import Store
+
+    options = engine_options(settings, local_url(settings.host, settings.port))
+    with tempfile.TemporaryDirectory(prefix="hookline-run-") as folder:
+        engine = Engine(
+            discover(),
+            replace(
+                options,
+                db=f"sqlite:///{folder}/run.db",
+                blobs=f"file://{folder}/blobs",
+                flows=flows,
+                watch=False,
+                triggers=False,
+            ),
+            credential_store=cast("Store | None", credentials),
+        )
+        async with engine:
+            yield engine
+
+
+async def _attached(engine: "Engine", path: Path) -> "Attachment":
+    from hookline.model.message import Attachment
+
+    writer = await engine.blobs.create()
+    try:
+        with path.open("rb") as file:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                await writer.write(chunk)
+        blob = await writer.commit()
+    finally:
+        await writer.abort()
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return Attachment(blob.id, path.stem, path.name, kind, blob.size, blob.sha256)
+
+
+async def _ended(engine: "Engine", execution_id: str) -> Mapping[str, Any]:
+    """The execution, once it has ended or waits for what this run can't give it."""
+    from hookline.kernel.json import encode
+    from hookline.model.execution import FINAL
+    from hookline.service.views.executions import execution_view
+
+    while True:
+        execution = await engine.store.execution(execution_id)
+        if execution is None or engine.failed.is_set():
+            raise HooklineError("the engine failed; the log says why")
+        blocked = execution.reason is not None and execution.reason.startswith("blocked")
+        if execution.state in FINAL or blocked:
+            view: Mapping[str, Any] = decode(encode(await execution_view(engine.store, execution_id)), exact=True)
+            return view
+        await engine.clock.sleep(_LOOK)

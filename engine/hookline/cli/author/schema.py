@@ -1,0 +1,26 @@
+"""`hookline schema`."""
+
+from pathlib import Path
+
+import click
+
+from hookline.cli.command import Command
+
+
+@click.command(cls=Command, needs_settings=False)
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file to write to.")
+@click.option("--cases", is_flag=True, help="The schema of case files instead.")
+def schema(output: Path | None, cases: bool, as_json: bool) -> None:
+    """JSON Schema of flows with the plugins that are installed, for editors' completion.
+
+    A flow names it in "$schema": "./flow.schema.json".
+    """
+    from hookline.discovery.discover import discover
+    from hookline.flows.authoring.schema import flow_schema
+    from hookline.simulation.cases import cases_schema
+
+    text = cases_schema() if cases else flow_schema(discover())
+    if output is None:
+        click.echo(text)
+    else:
+        output.write_text(text, encoding="utf-8")

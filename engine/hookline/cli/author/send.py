@@ -1,0 +1,242 @@
+"""`hookline send FLOW FILE`."""
+
+import asyncio
+import mimetypes
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import click
+
+from hookline.cli.command import Command, emit
+from hookline.cli.operate.credentials import read_values
+from hookline.config import Settings
+from hookline.kernel.errors import CannotSign, ConfigError, FlowNotFound, StoreError
+
+if TYPE_CHECKING:
+    from hookline.service.signing import Signed, Unsigned
+
+_NONE: Final = "none"
+#: A flow that replies may take its time.
+_PATIENCE: Final = 600
+
+
+@click.command(cls=Command, settings=("flows", "db", "host", "port"))
+@click.argument("flow")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--sign",
+    "scheme",
+    metavar="SCHEME",
+    help="Sign as this provider does; by default as the flow verifies. none: don't sign.",
+)
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Sign with these values (key=@path, key=- too) instead of the flow's credential.",
+)
+@click.option("--type", "media_type", metavar="TYPE", help="The media type; by default from the file's name.")
+@click.option("--header", "-H", "headers", multiple=True, metavar="NAME:VALUE", help="A header of the request.")
+@click.option("--method", default="POST", show_default=True, help="The request's method.")
+@click.option("--query", default="", metavar="TEXT", help="The URL's query, as it is to be sent.")
+@click.option("--url", metavar="URL", help="Another server, such as https://hooks.example.com.")
+@click.pass_context
+def send(
+    ctx: click.Context,
+    flow: str,
+    file: Path,
+    scheme: str | None,
+    secrets: tuple[str, ...],
+    media_type: str | None,
+    headers: tuple[str, ...],
+    method: str,
+    query: str,
+    url: str | None,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Send FILE (- is standard input) to FLOW (its id, or id/path), signed as the flow's provider would sign it.
+
+    The flow's own credential signs: a running server does it, and gives back nothing that shows the secret. For
+    schemes that send the secret itself (basic, api-key, …), and for other servers' credentials, give --secret. What a
+    provider writes into the body, such as a time, is written there. Exit code 1 where the answer is 400 or above, and
+    2 where the message can't be signed.
+    """
+    from hookline.service.signing import Unsigned, hook_url
+
+    given = _headers(headers)
+    body = _read(file)
+    base, public = _addresses(settings, url)
+    flow_id, _, path = flow.partition("/")
+    rest = (f"/{quote(path)}" if path else "") + (f"?{query}" if query else "")
+    method = method.upper()
+    kind = media_type or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    if not any(name.lower() == "content-type" for name, _ in given):
+        # What is signed may depend on it.
+        given.insert(0, ("content-type", kind))
+    message = Unsigned(body, method, public, rest, given)
+    signed = asyncio.run(_sign(settings, flow_id, scheme, read_values(secrets), message, base))
+    # A later header of one name takes the place of an earlier one: those that are signed come last.
+    sent = {name.lower(): _on_the_wire(value) for name, value in [*given, *signed.headers]}
+    answer = asyncio.run(_send(method, hook_url(base, flow_id, message), sent, b"" if method == "GET" else signed.body))
+    answer = {"scheme": signed.scheme, **answer}
+    emit(answer, as_json=as_json, text=lambda: _text(answer))
+    if answer["status"] >= 400:
+        ctx.exit(1)
+
+
+def _headers(pairs: tuple[str, ...]) -> list[tuple[str, str]]:
+    headers = []
+    for pair in pairs:
+        name, colon, value = pair.partition(":")
+        if not colon or not name.strip():
+            raise click.UsageError(f"a header is written as NAME:VALUE, and not as {pair!r}")
+        headers.append((name.strip(), value.strip()))
+    return headers
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"the file {path} can't be read: {error.strerror}") from error
+
+
+def _addresses(settings: Settings, url: str | None) -> tuple[str, str | None]:
+    """Where to send, and where the server says that it is (some providers sign that); None where it knows itself."""
+    from hookline.cli.options import local_url
+    from hookline.cli.server_file import find
+
+    if url is not None:
+        if not url.startswith(("http://", "https://")):
+            raise click.UsageError(f"--url is an address such as https://hooks.example.com, and not {url!r}")
+        return url, url
+    running = find(settings)
+    if running is not None:
+        return running[0].url, settings.public_url
+    base = local_url(settings.host, settings.port)
+    return base, settings.public_url or base
+
+
+def _on_the_wire(value: str) -> str:
+    """A header's value, whose bytes schemes give as Latin-1, for a client that writes UTF-8."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+async def _sign(
+    settings: Settings, flow_id: str, scheme: str | None, secrets: Mapping[str, Any], message: "Unsigned", base: str
+) -> "Signed":
+    """`base`: where the server is, unless the message says where it says that it is."""
+    from hookline.cli.access import access
+    from hookline.service.signing import Signed
+
+    if scheme == _NONE:
+        return Signed(_NONE, [], message.body)
+    if secrets:
+        return _sign_here(settings, flow_id, scheme, secrets, message, base)
+    async with access(settings) as held:
+        signed = await held.sign(flow_id, message)
+    if scheme is not None and signed.scheme != scheme:
+        raise CannotSign(
+            f"flow {flow_id!r} verifies as {signed.scheme!r}, so that it has no credential to sign with as "
+            f"{scheme!r}; give one: --secret key=value"
+        )
+    return signed
+
+
+def _sign_here(
+    settings: Settings, flow_id: str, name: str | None, secrets: Mapping[str, Any], message: "Unsigned", base: str
+) -> "Signed":
+    from hookline.cli.local_flow import local_flow
+    from hookline.credentials.store import validated
+    from hookline.discovery.discover import discover
+    from hookline.kernel.merge_runtime_system_clock import SystemClock
+    from hookline.kernel.suggest import did_you_mean
+    from hookline.service.signing import hook_url, sign
+
+    registry = discover()
+    try:
+        trigger = local_flow(settings, registry, flow_id).trigger
+    except FlowNotFound:
+        # It may be another server's.
+        if name is None:
+            raise
+        trigger = None
+    own = None if trigger is None or trigger.scheme is None else trigger.scheme.name
+    name = name or own
+    if name is None:
+        raise CannotSign(f"flow {flow_id!r} verifies nothing; say as whom to sign: --sign SCHEME")
+    scheme = registry.schemes.get(name)
+    if scheme is None:
+        near = did_you_mean(name, registry.schemes)
+        raise CannotSign(f"there is no scheme {name!r}" + (f" ({near})" if near else ""))
+    chosen = trigger.scheme_settings if trigger is not None and own == name else None
+    credential = validated(registry.credential_types, "--secret", name, secrets)
+    try:
+        chosen = scheme.settings() if chosen is None else chosen
+    except ValueError:
+        raise CannotSign(f"scheme {name!r} has settings that only a flow can give; name a flow that uses it") from None
+    return sign(scheme, credential, chosen, message, hook_url(base, flow_id, message), SystemClock().now())
+
+
+async def _send(method: str, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    import aiohttp
+    from yarl import URL
+
+    timeout = aiohttp.ClientTimeout(total=_PATIENCE)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(
+                # As it was signed, and not as a client would tidy it.
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=body or None,
+                allow_redirects=False,
+            ) as response,
+        ):
+            content = await response.read()
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise StoreError(f"no server answers at {url}: {error}; `hookline serve` starts one") from error
+    return {
+        "url": url,
+        "status": response.status,
+        "reason": response.reason or _phrase(response.status),
+        "headers": {name.lower(): value for name, value in response.headers.items()},
+        "body": _decoded(content),
+    }
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _decoded(content: bytes) -> Any:
+    from hookline.kernel.json import decode
+
+    try:
+        return decode(content, exact=True) if content else None
+    except ValueError:
+        return content.decode("utf-8", "replace")
+
+
+def _text(answer: Mapping[str, Any]) -> str:
+    from hookline.kernel.json import encode
+
+    lines = [f"{answer['status']} {answer['reason']}".rstrip()]
+    body = answer["body"]
+    if body is not None:
+        lines.append(body if isinstance(body, str) else encode(body).decode())
+    return "\n".join(lines)

@@ -1,0 +1,238 @@
+"""`hookline demo`: the main job from end to end, with nothing to set up."""
+
+import contextlib
+import os
+import socket
+import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from hookline.cli.command import Command
+from hookline.config import load
+from hookline.kernel.errors import HooklineError
+
+if TYPE_CHECKING:
+    from hookline.cli.host.server import RunningServer
+
+FLOW: Final = "paypal-to-accounting"
+EVENT: Final = "samples/paypal-payment.json"
+_CREDENTIAL: Final = "paypal"
+_WEBHOOK_ID: Final = "1JE4291016473214C"
+_LEDGER: Final = f"HOOKLINE_VARS_{FLOW.upper().replace('-', '_')}__LEDGER"
+
+
+class DemoFailed(HooklineError):
+    """The demo didn't go as it should."""
+
+    code = "demo.failed"
+
+
+@click.command(cls=Command, needs_settings=False)
+@click.option("--once", is_flag=True, help="Stop when everything has been shown; exit code 0 if all held.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 8080, or a free one, by default.")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("hookline-demo"),
+    show_default=True,
+    help="Where the demo keeps its flow and its databases.",
+)
+@click.pass_context
+def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json: bool) -> None:
+    """Send a signed PayPal event to a server, and see it booked in an accounting database.
+
+    Starts the server with the flow `paypal-to-accounting`; sends the event twice: the second one is a duplicate. The
+    server is left running. The event is signed as PayPal does, with a certificate that the demo makes and pins in
+    the credential.
+    """
+    from hookline.cli.host.server import run
+    from hookline.kernel import logs
+
+    logs.set_up("warning", "console")
+    _prepare(folder)
+    sock = _socket(port)
+    address = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    settings = load(
+        {
+            "db": f"sqlite:///{folder / 'hookline.db'}",
+            "flows": str(folder / "flows"),
+            "public_url": address,
+        }
+    )
+    ledger = folder.absolute() / "accounting.db"
+    # Where the flow itself says `accounting.db`, as an operator would.
+    os.environ[_LEDGER] = f"sqlite:///{ledger}"
+    report: dict[str, Any] = {}
+
+    async def ready(server: "RunningServer") -> None:
+        show = (lambda _text: None) if as_json else click.echo
+        report.update(await _Demo(server, ledger, show).run())
+        if as_json:
+            from hookline.kernel.json import encode
+
+            click.echo(encode(report))
+        if once:
+            server.shutdown.set()
+        else:
+            show("\nThe server goes on; stop it with Ctrl-C.")
+
+    if not run(settings, sock, ready) or not report:
+        ctx.exit(1)
+
+
+def _prepare(folder: Path) -> None:
+    """The flow's file, and the database of an accounting system that has never heard of Hookline."""
+    from hookline.cli.host.merge_cli_examples import example
+
+    (folder / "flows").mkdir(parents=True, exist_ok=True)
+    for name in (f"{FLOW}.json", f"{FLOW}.test.json"):
+        (folder / "flows" / name).write_bytes(example(name).read_bytes())
+    with contextlib.closing(sqlite3.connect(folder / "accounting.db")) as connection, connection:
+        connection.execute(
+            "create table if not exists invoices (id integer primary key, reference text not null, "
+            "amount numeric not null, note text)"
+        )
+
+
+def _socket(port: int | None) -> socket.socket:
+    from hookline.kernel.errors import ConfigError
+    from hookline.service.server.serving import listen
+
+    try:
+        return listen("127.0.0.1", 8080 if port is None else port)
+    except ConfigError:
+        if port is not None:
+            raise
+        # Somebody has 8080 already, and the demo can do with any.
+        return listen("127.0.0.1", 0)
+
+
+def _certificate() -> tuple[str, str]:
+    """A private key and a certificate for it that it signed itself, both PEM."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hookline demo")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=365))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private.decode(), certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+class _Demo:
+    """The scenario, over real HTTP; whatever doesn't hold raises DemoFailed."""
+
+    def __init__(self, server: "RunningServer", ledger: Path, show: Callable[[str], object]) -> None:
+        self._server = server
+        self._ledger = ledger
+        self._show = show
+
+    async def run(self) -> dict[str, Any]:
+        """Show everything; gives what was shown."""
+        import aiohttp
+
+        from hookline.cli.host.merge_cli_examples import example
+        from hookline.cli.operate.executions import describe
+
+        server, body = self._server, example(EVENT).read_bytes()
+        hook = f"{server.url}/hook/{FLOW}"
+        private_key, certificate = _certificate()
+        await server.engine.credentials.put(
+            _CREDENTIAL, "paypal", {"webhook_id": _WEBHOOK_ID, "certificate": certificate, "private_key": private_key}
+        )
+        self._show(f"Hookline listens on {server.url}\n")
+        before = self._rows()
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.token}"}) as session:
+            self._show(f"1. PayPal sends a signed event to {hook}")
+            first = await self._send(session, hook, body)
+            known_from_before = first["status"] == "duplicate"
+            self._show(f"   → {first['http_status']} {first['status']}, execution {first['execution_id']}\n")
+            execution = await self._ended(session, first["execution_id"])
+            self._show("2. Its execution, step by step")
+            self._show(_indented(describe(execution)))
+            rows = self._rows()
+            self._show(f"\n3. The accounting database, {self._ledger}")
+            for row in rows:
+                self._show("   " + ", ".join(f"{name}: {value}" for name, value in row.items()))
+            self._show("\n4. PayPal sends the event again")
+            second = await self._send(session, hook, body)
+            self._show(f"   → {second['http_status']} {second['status']}, execution {second['execution_id']}")
+        after = self._rows()
+        booked = 0 if known_from_before else 1
+        _hold(execution["state"] == "succeeded", f"the execution should succeed, and is {execution['state']}")
+        _hold(second["status"] == "duplicate", f"the second event should be a duplicate, and is {second['status']}")
+        _hold(second["execution_id"] == first["execution_id"], "the duplicate should name the first execution")
+        _hold(len(after) == len(before) + booked, f"there should be {len(before) + booked} rows, not {len(after)}")
+        _hold(after == rows, "the duplicate should have changed nothing")
+        self._show(f"   → still {len(after)} row{'s' if len(after) != 1 else ''}: nothing was booked twice\n")
+        urls = {
+            "hook": hook,
+            "executions": f"{server.url}/api/v1/executions",
+            "health": f"{server.url}/readyz",
+            "metrics": f"{server.url}/metrics",
+        }
+        self._show("5. Where to look further")
+        for name, url in urls.items():
+            self._show(f"   {name:12}{url}")
+        self._show(f"   {'admin token':12}{server.token_file or 'HOOKLINE_ADMIN_TOKEN'}")
+        return {"first": first, "execution": execution, "rows": after, "second": second, "urls": urls}
+
+    async def _send(self, session: Any, hook: str, body: bytes) -> dict[str, Any]:
+        headers = {**dict(self._signature(hook, body)), "Content-Type": "application/json"}
+        async with session.post(hook, data=body, headers=headers) as response:
+            answer: dict[str, Any] = await response.json(content_type=None)
+            _hold(response.status in (200, 202), f"the server answered {response.status}: {answer.get('detail')}")
+            return {"http_status": response.status, **answer}
+
+    def _signature(self, hook: str, body: bytes) -> Any:
+        from hookline.sdk.schemes import SignedRequest
+
+        engine = self._server.engine
+        scheme = engine.registry.schemes["paypal"]
+        _, credential = engine.credentials.get(_CREDENTIAL)
+        request = SignedRequest("POST", hook, (), engine.clock.now(), engine.http)
+        return scheme.sign(request, body, credential, scheme.settings())
+
+    async def _ended(self, session: Any, execution_id: str) -> Mapping[str, Any]:
+        url = f"{self._server.url}/api/v1/executions/{execution_id}"
+        deadline = self._server.engine.clock.monotonic() + 30
+        while True:
+            async with session.get(url) as response:
+                execution: Mapping[str, Any] = await response.json()
+            if execution["state"] in ("succeeded", "failed", "cancelled"):
+                return execution
+            _hold(self._server.engine.clock.monotonic() < deadline, f"the execution is still {execution['state']}")
+            await self._server.engine.clock.sleep(0.05)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        with contextlib.closing(sqlite3.connect(self._ledger)) as connection:
+            connection.row_factory = sqlite3.Row
+            found = connection.execute("select reference, amount, note from invoices order by id")
+            return [dict(row) for row in found]
+
+
+def _hold(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise DemoFailed(f"the demo didn't go as it should: {otherwise}")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"   {line}" for line in text.splitlines())

@@ -1,0 +1,208 @@
+"""`hookline plugins`, `hookline plugins doctor` and `hookline plugins describe`."""
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hookline.cli.command import Command, CommandGroup, Failed, WronglyUsed, emit, table
+from hookline.kernel.errors import ConfigError, HooklineError
+
+if TYPE_CHECKING:
+    from hookline.discovery.doctor import Examined
+    from hookline.discovery.metadata import PluginDescription
+    from hookline.discovery.registry import PluginStatus
+
+
+class PluginsGroup(CommandGroup):
+    """What `hookline plugins` does by itself, and the commands under it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HooklineError as error:
+            kind = WronglyUsed if isinstance(error, ConfigError) else Failed
+            raise kind(error, as_json=ctx.params["as_json"]) from error
+
+
+@click.group(cls=PluginsGroup, invoke_without_command=True)
+@click.option(
+    "--no-import", "without_import", is_flag=True, help="Read what they say of themselves, and run none of their code."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def plugins(ctx: click.Context, without_import: bool, as_json: bool) -> None:
+    """Which plugins are installed, and whether they work.
+
+    Exit code 1 where one doesn't.
+    """
+    if ctx.invoked_subcommand is not None:
+        if without_import or as_json:
+            raise click.UsageError(f"options go behind the command: hookline plugins {ctx.invoked_subcommand} …")
+        return
+    if without_import:
+        _list_unimported(as_json)
+    else:
+        _list(ctx, as_json)
+
+
+def _list(ctx: click.Context, as_json: bool) -> None:
+    from hookline.discovery.discover import discover
+    from hookline.service.views.plugins import plugin_view
+
+    registry = discover()
+    views = [plugin_view(status, registry) for status in registry.plugins]
+
+    def text() -> str:
+        rows = [
+            (
+                view.name,
+                f"{view.distribution or view.module} {view.version or ''}".strip(),
+                view.error or "works",
+                ", ".join(f"{one.name}: {one.quality or 'below bronze'}" for one in view.connectors),
+            )
+            for view in views
+        ]
+        return table(("plugin", "from", "state", "connectors"), rows)
+
+    emit(views, as_json=as_json, text=text)
+    if any(view.error for view in views):
+        ctx.exit(1)
+
+
+def _list_unimported(as_json: bool) -> None:
+    from hookline.discovery.discover import GROUP
+    from hookline.discovery.metadata import file_of, read, requires_python
+    from hookline.kernel.errors import PluginFailed
+
+    found: list[dict[str, Any]] = []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        path, said, problem = file_of(point), None, None
+        try:
+            said = None if path is None else read(path)
+        except PluginFailed as error:
+            problem = error.message
+        found.append(
+            {
+                "name": point.name,
+                "module": point.value.partition(":")[0].strip(),
+                "distribution": None if point.dist is None else point.dist.name,
+                "version": None if point.dist is None else point.dist.version,
+                "requires_python": None if point.dist is None else requires_python(point.dist),
+                "requires": [] if point.dist is None else list(point.dist.requires or ()),
+                "gives": said,
+                "error": problem,
+            }
+        )
+
+    def text() -> str:
+        rows = [
+            (
+                one["name"],
+                f"{one['distribution'] or one['module']} {one['version'] or ''}".strip(),
+                one["error"] or _gives(one["gives"]),
+            )
+            for one in found
+        ]
+        return table(("plugin", "from", "gives"), rows)
+
+    emit(found, as_json=as_json, text=text)
+
+
+def _gives(said: "PluginDescription | None") -> str:
+    if said is None:
+        return "doesn't say"
+    by_kind: dict[str, list[str]] = {}
+    for kind, name in said.names():
+        if kind != "credential type":
+            by_kind.setdefault(kind, []).append(name)
+    if by_kind.get("action") or by_kind.get("trigger"):
+        by_kind.pop("connector", None)
+    return "; ".join(f"{kind}{'s' if len(names) > 1 else ''} {', '.join(names)}" for kind, names in by_kind.items())
+
+
+@plugins.command("doctor", needs_settings=False)
+@click.argument("name", required=False)
+@click.pass_context
+def doctor(ctx: click.Context, name: str | None, as_json: bool) -> None:
+    """What is wrong with plugins, and what to do about it.
+
+    NAME is a plugin's or a distribution's; all of them by default. Exit code 1 where something is wrong.
+    """
+    from hookline.discovery.doctor import examine
+
+    found = examine(name)
+    if name is not None and not found:
+        raise ConfigError(_unknown(name))
+    emit(found, as_json=as_json, text=lambda: "\n".join(_diagnosis(one) for one in found))
+    if not all(one.well for one in found):
+        ctx.exit(1)
+
+
+def _diagnosis(examined: "Examined") -> str:
+    source = f" ({examined.distribution} {examined.version})" if examined.distribution else ""
+    lines = [f"{examined.name}{source}: {'well' if examined.well else 'something is wrong'}"]
+    for finding in examined.findings:
+        lines.append(f"  {finding.severity}: {finding.message}")
+        if finding.remedy:
+            lines.append(f"    {finding.remedy}")
+    return "\n".join(lines)
+
+
+def _unknown(name: str) -> str:
+    from hookline.discovery.discover import GROUP
+    from hookline.kernel.suggest import did_you_mean
+
+    points = entry_points(group=GROUP)
+    known = {point.name for point in points} | {point.dist.name for point in points if point.dist is not None}
+    return f"there is no plugin {name!r} ({did_you_mean(name, sorted(known), 'see `hookline plugins`')})"
+
+
+@plugins.command("describe", cls=Command, needs_settings=False)
+@click.argument("name")
+@click.option("--write", is_flag=True, help="Write it beside the plugin's code, into hookline-plugin.json.")
+@click.option("--check", is_flag=True, help="Exit code 1 where that file says something else.")
+@click.pass_context
+def describe_plugin(ctx: click.Context, name: str, write: bool, check: bool, as_json: bool) -> None:
+    """What plugins give: what can be read without importing them, once it is written.
+
+    NAME is a plugin's or a distribution's.
+    """
+    from hookline.discovery.discover import discover
+    from hookline.discovery.metadata import describe, file_of_module, text_of
+    from hookline.kernel.errors import PluginFailed
+
+    registry = discover()
+    chosen: list[PluginStatus] = [one for one in registry.plugins if name in (one.name, one.distribution)]
+    if not chosen:
+        raise ConfigError(_unknown(name))
+    described: dict[str, PluginDescription] = {}
+    stale: list[str] = []
+    failed = {plugin.name: plugin.error for plugin in chosen if plugin.error is not None}
+    for plugin in chosen:
+        if plugin.error is not None:
+            continue
+        described[plugin.name] = made = describe(registry, plugin)
+        path = file_of_module(plugin.module)
+        if path is None:
+            raise PluginFailed(f"plugin {plugin} has no place for its file")
+        text = text_of(made)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(str(path))
+            if write:
+                try:
+                    path.write_text(text, encoding="utf-8")
+                except OSError as error:
+                    raise PluginFailed(f"{path} can't be written: {error.strerror}") from error
+
+    def shown() -> str:
+        lines = [f"{plugin} can't be described: {error}" for plugin, error in failed.items()]
+        if write or check:
+            verb = "wrote" if write else "stale:"
+            return "\n".join([*lines, *(f"{verb} {path}" for path in stale)] or ["up to date"])
+        return "\n".join([*lines, *(f"{plugin}: {_gives(made)}" for plugin, made in described.items())])
+
+    value: Any = {"written" if write else "stale": stale} if write or check else described
+    emit(value, as_json=as_json, text=shown)
+    if failed or (check and not write and stale):
+        ctx.exit(1)

@@ -1,0 +1,60 @@
+"""`hookline serve`."""
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from hookline.cli.command import Command, emit
+from hookline.config import Settings
+
+if TYPE_CHECKING:
+    from hookline.cli.host.server import RunningServer
+
+
+@click.command(
+    cls=Command,
+    settings=(
+        "flows",
+        "db",
+        "queue",
+        "host",
+        "port",
+        "workers",
+        "role",
+        "server",
+        "public_url",
+        "grace",
+        "log_level",
+        "log_format",
+    ),
+)
+@click.pass_context
+def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
+    """Accept webhooks and run flows, until SIGTERM or SIGINT; a second one stops at once.
+
+    Prints where it listens once it is ready. Other commands find it by `server.json` beside the database.
+    """
+    from hookline.cli.host.server import run
+    from hookline.kernel import logs
+    from hookline.service.server.serving import listen
+
+    async def ready(server: "RunningServer") -> None:
+        _report(server, as_json)
+
+    logs.set_up(settings.log_level, settings.log_format)
+    # Before anything else is done, so that a port that is taken costs nothing.
+    sock = listen(settings.host, settings.port)
+    if not run(settings, sock, ready):
+        ctx.exit(1)
+
+
+def _report(server: "RunningServer", as_json: bool) -> None:
+    url, token_file = server.url, server.token_file
+
+    def text() -> str:
+        token = "the setting admin_token" if token_file is None else str(token_file)
+        return f"Hookline listens on {url}\nhooks: {url}/hook/<flow>   admin API: {url}/api/v1   its token: {token}"
+
+    value = {"url": url, "pid": os.getpid(), "token_file": None if token_file is None else str(token_file.absolute())}
+    emit(value, as_json=as_json, text=text)

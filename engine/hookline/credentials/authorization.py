@@ -1,0 +1,260 @@
+"""Authorizing a credential: the authorization code grant with PKCE (RFC 6749, 4.1, RFC 7636 and RFC 9700).
+
+Each attempt has a `state` of its own, which is good for one redirect and for ten minutes. Attempts are kept in memory:
+whoever was about to authorize when the server stopped begins again.
+"""
+
+import hashlib
+import secrets
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pydantic import BaseModel
+
+from hookline.credentials.store import Authorized, Credentials
+from hookline.credentials.token_endpoint import GrantGone, request_tokens
+from hookline.kernel.cancellation import uninterrupted
+from hookline.kernel.errors import AuthorizationUnknown, CredentialError, HooklineError, StepError
+from hookline.kernel.time import Clock
+from hookline.sdk.http import HttpClient
+
+CALLBACK: Final = "/oauth/callback"
+"""The path of a server's own redirect URI."""
+_LIFE: Final = timedelta(minutes=10)
+_MOST: Final = 200
+"""Attempts that are kept; the oldest makes room."""
+_DETAIL: Final = 300
+_UNDER_WAY: Final = "oauth2.under_way"
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """An attempt to authorize a credential."""
+
+    id: str
+    credential: str
+    url: str = field(repr=False)
+    """Where somebody authorizes, in a browser."""
+    redirect_uri: str
+    """Where the browser is sent afterwards."""
+    expires_at: datetime
+    state: Literal["waiting", "done", "failed"] = "waiting"
+    message: str | None = None
+    """What became of it."""
+    code: str | None = None
+    """The error's, where it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    authorization: Authorization
+    state: str = field(repr=False)
+    verifier: str = field(repr=False)
+    value: BaseModel = field(repr=False)
+
+
+class Authorizations:
+    """The attempts of one engine. `callback`: the server's own redirect URI; None where no server runs."""
+
+    def __init__(self, credentials: Credentials, clock: Clock, callback: str | None = None) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._callback = callback
+        self._attempts: dict[str, _Attempt] = {}
+        """By id."""
+
+    def begin(self, name: str, redirect_uri: str | None = None) -> Authorization:
+        """Make an attempt; `redirect_uri`: an address of this machine that somebody listens at, in place of the server.
+
+        Raises CredentialError where the credential can't be authorized, or the address is another's.
+        """
+        redirect_uri = self._redirect_uri(redirect_uri)
+        found = self._found(name)
+        state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
+        try:
+            url = _authorize_url(found, redirect_uri, state, verifier)
+        except StepError as error:
+            raise CredentialError(f"credential {name!r} can't be authorized: {error.message}") from None
+        now = self._clock.now()
+        made = Authorization(secrets.token_urlsafe(12), name, url, redirect_uri, now + _LIFE)
+        self._forget(now)
+        self._attempts[made.id] = _Attempt(made, state, verifier, found.value)
+        return made
+
+    def get(self, name: str, id: str) -> Authorization:
+        """How an attempt stands. Raises AuthorizationUnknown."""
+        attempt = self._attempts.get(id)
+        if attempt is None or attempt.authorization.credential != name:
+            raise AuthorizationUnknown(f"there is no such authorization of credential {name!r}; begin again")
+        return self._at(attempt, self._clock.now())
+
+    async def finish(self, query: str, http: HttpClient, id: str | None = None) -> Authorization:
+        """What becomes of the attempt that a redirect's query belongs to; `id`: the one that it has to be.
+
+        Raises AuthorizationUnknown where there is none: it was finished before, has expired, or was never begun here.
+        """
+        parameters = _parameters(query)
+        attempt = self._waiting(parameters.get("state", ""), id)
+        # Whatever comes of it, a second redirect with this state finds nothing.
+        begun = replace(attempt.authorization, state="failed", message="it is under way", code=_UNDER_WAY)
+        self._attempts[begun.id] = _Attempt(begun, "", "", attempt.value)
+        # What became of it is known although the browser is gone by then.
+        return await uninterrupted(self._finished(attempt, parameters, http))
+
+    async def _finished(self, attempt: _Attempt, parameters: dict[str, str], http: HttpClient) -> Authorization:
+        done = await self._outcome(attempt, parameters, http)
+        self._attempts[done.id] = _Attempt(done, "", "", attempt.value)
+        return done
+
+    async def _outcome(self, attempt: _Attempt, parameters: dict[str, str], http: HttpClient) -> Authorization:
+        made, name = attempt.authorization, attempt.authorization.credential
+        if "error" in parameters or not parameters.get("code"):
+            return replace(made, state="failed", message=_refusal(parameters), code="oauth2.not_authorized")
+        form = {
+            "grant_type": "authorization_code",
+            "code": parameters["code"],
+            "redirect_uri": made.redirect_uri,
+            "code_verifier": attempt.verifier,
+        }
+        try:
+            found = self._found(name)
+            if found.value is attempt.value:
+                tokens = await request_tokens(http, self._clock, found, "authorization_code", form)
+            if found.value is not attempt.value or not await self._credentials.authorize(name, attempt.value, tokens):
+                return replace(
+                    made,
+                    state="failed",
+                    message=f"credential {name!r} was set anew meanwhile; authorize it again",
+                    code="oauth2.changed",
+                )
+        except GrantGone as error:
+            return replace(made, state="failed", message=f"the code is not taken: {error}", code="oauth2.code")
+        except HooklineError as error:
+            return replace(made, state="failed", message=error.message, code=getattr(error, "error_code", error.code))
+        renewed = "" if tokens.refresh_token else "; the service gave nothing to renew its token with"
+        return replace(made, state="done", message=f"credential {name!r} is authorized{renewed}")
+
+    def _found(self, name: str) -> Authorized:
+        found = self._credentials.authorized(name)
+        if found is None:
+            raise CredentialError(
+                f"credential {name!r} is of a type that has no OAuth 2: there is nothing to authorize"
+            )
+        try:
+            grants = found.oauth2.grants_of(found.value)
+        except StepError as error:
+            raise CredentialError(f"credential {name!r} can't be authorized: {error.message}") from None
+        if "authorization_code" not in grants:
+            raise CredentialError(
+                f"credential {name!r} acts for itself: its tokens are got when they are used, and nobody authorizes it"
+            )
+        return found
+
+    def _redirect_uri(self, given: str | None) -> str:
+        uri = given if given is not None else self._callback
+        if uri is None:
+            raise CredentialError("no server runs that could receive the redirect; give a redirect_uri")
+        if uri == self._callback:
+            return uri
+        try:
+            parts = urlsplit(uri)
+            ours = parts.scheme == "http" and parts.hostname in _LOOPBACK and parts.port and not parts.fragment
+        except ValueError:
+            ours = False
+        if not ours:
+            raise CredentialError(
+                f"the redirect can't go to {uri!r}: it is the server's own {self._callback or 'callback'}, or an "
+                "address of the machine where the browser runs, as in http://127.0.0.1:8765/oauth/callback"
+            )
+        return uri
+
+    def _waiting(self, state: str, id: str | None) -> _Attempt:
+        now = self._clock.now()
+        self._forget(now)
+        for attempt in self._attempts.values():
+            if (
+                attempt.state
+                and secrets.compare_digest(attempt.state.encode(), state.encode("utf-8", "replace"))
+                and id in (None, attempt.authorization.id)
+                and now < attempt.authorization.expires_at
+            ):
+                return attempt
+        raise AuthorizationUnknown(
+            "no authorization waits for this redirect: it took longer than ten minutes, was finished before, or was "
+            "begun somewhere else; begin again with `hookline credentials authorize NAME`"
+        )
+
+    def _at(self, attempt: _Attempt, now: datetime) -> Authorization:
+        made = attempt.authorization
+        if made.code == _UNDER_WAY:
+            made = replace(made, state="waiting", message=None, code=None)
+        if made.state == "waiting" and now >= made.expires_at:
+            return replace(
+                made, state="failed", message="nobody authorized it within ten minutes", code="oauth2.not_authorized"
+            )
+        return made
+
+    def _forget(self, now: datetime) -> None:
+        """What became of an attempt is known for a while after its end."""
+        gone = [id for id, one in self._attempts.items() if now >= one.authorization.expires_at + _LIFE]
+        gone += list(self._attempts)[: max(0, len(self._attempts) - len(gone) - _MOST + 1)]
+        for id in gone:
+            self._attempts.pop(id, None)
+
+
+def challenge_of(verifier: str) -> str:
+    """The S256 challenge of a PKCE verifier (RFC 7636, 4.2)."""
+    return urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+
+
+def query_of(redirected: str) -> str:
+    """The query of an address to which a browser was redirected; or what is given, where that is the query alone."""
+    return redirected.strip().partition("#")[0].rpartition("?")[2]
+
+
+def _authorize_url(found: Authorized, redirect_uri: str, state: str, verifier: str) -> str:
+    oauth2, value = found.oauth2, found.value
+    client_id, _ = oauth2.client_of(value)
+    asked = {
+        **oauth2.authorize_params,
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": redirect_uri,
+        "state": state,
+        "code_challenge": challenge_of(verifier),
+        "code_challenge_method": "S256",
+    }
+    if scope := oauth2.scopes_of(value):
+        asked["scope"] = scope
+    parts = urlsplit(oauth2.authorize_url_of(value))
+    # What the address has already stays (RFC 6749, 3.1).
+    query = "&".join(part for part in (parts.query, urlencode(asked)) if part)
+    return urlunsplit(parts._replace(query=query))
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """Those of a redirect. Raises AuthorizationUnknown where one is there twice."""
+    found: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        raise AuthorizationUnknown("the redirect's query can't be read") from None
+    for name, value in pairs:
+        if name in found and name in ("state", "code", "error"):
+            raise AuthorizationUnknown(f"the redirect has {name} twice")
+        found[name] = value
+    return found
+
+
+def _refusal(parameters: dict[str, str]) -> str:
+    error = parameters.get("error")
+    if not error:
+        return "the service sent the browser back without a code"
+    described = parameters.get("error_description")
+    said = f"{error}: {described}" if described else error
+    said = "".join(letter for letter in " ".join(said.split()) if letter.isprintable())[:_DETAIL]
+    return f"the service doesn't authorize it ({said})"

@@ -1,0 +1,72 @@
+"""Whether the service takes a credential: what its connector's `verify` says."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from hookline.credentials.store import Credentials
+from hookline.credentials.tokens import AccessTokens
+from hookline.discovery.registry import Registry
+from hookline.executions.interruption import cut_off
+from hookline.kernel.errors import StepError, StoreError
+from hookline.kernel.merge_logger import Log
+from hookline.sdk.http import HttpClient
+from hookline.sdk.merge_resources import Resources
+from hookline.sdk.merge_verifier import VerifyContext
+from hookline.secrets.masking import Hidden
+from hookline.secrets.merge_model_secret_values import secret_values
+
+_LONGEST: Final = 30.0
+"""Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known of a credential."""
+
+    name: str
+    type: str
+    state: Literal["well", "failed", "unknown"]
+    """`unknown`: its type has no way to verify it."""
+    message: str
+    code: str | None = None
+    """The error's, where it failed."""
+
+
+async def verify(
+    name: str,
+    credentials: Credentials,
+    registry: Registry,
+    *,
+    http: HttpClient,
+    resources: Resources,
+    log: Log,
+    tokens: AccessTokens | None = None,
+) -> Verdict:
+    """Ask. Raises CredentialError where there is no such credential, or it can't be read."""
+    type_, credential = credentials.get(name)
+    connector = registry.verifier(type_)
+    if connector is None or connector.verifier is None:
+        return Verdict(name, type_, "unknown", f"credentials of type {type_} can't be verified: no plugin says how")
+    if connector.unavailable is not None:
+        return Verdict(name, type_, "failed", connector.unavailable, "unavailable")
+    own = None if tokens is None else tokens.of(name)
+    hidden = Hidden(secret_values(credential)) if own is None else own.hidden
+    context: VerifyContext[Any] = VerifyContext(credential, http, log, resources, own)
+    try:
+        async with asyncio.timeout(_LONGEST) as deadline:
+            said = await connector.verifier(context)
+    except StepError as error:
+        return Verdict(name, type_, "failed", hidden.text(error.message), error.error_code)
+    except StoreError as error:
+        return Verdict(name, type_, "failed", hidden.text(error.message), error.code)
+    except (Exception, asyncio.CancelledError, SystemExit) as error:
+        if isinstance(error, TimeoutError) and deadline.expired():
+            return Verdict(name, type_, "failed", f"it took longer than {_LONGEST:g} s", "timed_out")
+        if isinstance(error, asyncio.CancelledError) and cut_off():
+            raise
+        # What else it raises is a defect of its plugin, and no word on the credential.
+        plugin = registry.origin("connector", connector.name)
+        text = hidden.text(f"verify of {plugin} has a defect: {type(error).__name__}: {error}")
+        return Verdict(name, type_, "failed", text, "connector.defect")
+    return Verdict(name, type_, "well", hidden.text(str(said)) if said else f"{connector.title} takes it")

@@ -1,0 +1,198 @@
+"""Asking a connector which choices there are for a setting."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from hookline.credentials.tokens import AccessTokens, CredentialTokens
+from hookline.discovery.registry import Kind, Registry
+from hookline.executions.interruption import cut_off
+from hookline.executions.services import Secrets
+from hookline.flows.elements.expressions import Expressions
+from hookline.kernel.errors import CannotOffer, CredentialError, NoOptions, Problem, StepError, StoreError
+from hookline.kernel.merge_logger import Log
+from hookline.kernel.suggest import did_you_mean
+from hookline.plugin_host.results import NotJson, to_json
+from hookline.sdk.action import Action
+from hookline.sdk.http import HttpClient
+from hookline.sdk.merge_resources import Resources
+from hookline.sdk.options import MOST_OPTIONS, SEARCH, Choices, Option, OptionsContext
+from hookline.sdk.triggers import ConnectorTrigger
+from hookline.secrets.masking import Hidden
+from hookline.secrets.merge_model_secret_values import secret_values
+
+_LONGEST: Final = 30.0
+"""Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks for."""
+
+    component: str
+    """An action's or a trigger's name."""
+    setting: str
+    credential: str | None = None
+    """The name of one."""
+    chosen: Mapping[str, Any] | None = None
+    """Other settings, as they stand in the flow so far."""
+    search: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What there is to choose from."""
+
+    options: tuple[Option, ...]
+    more: bool
+    """There are others: `search` finds them, where the function searches."""
+
+
+async def offered(
+    asked: Asked,
+    secrets: Secrets,
+    registry: Registry,
+    *,
+    http: HttpClient,
+    resources: Resources,
+    log: Log,
+    tokens: AccessTokens | None = None,
+) -> Offered:
+    """Ask.
+
+    Raises NoOptions where nobody knows choices for the setting; CannotOffer where other settings have to be chosen
+    first, or don't fit; CredentialError; and StepError where the service can't be asked, or what it asks is a defect.
+    """
+    component, choices = _choices(registry, asked)
+    if component.unavailable is not None:
+        raise CannotOffer(f"{component.name}: {component.unavailable}")
+    arguments = _arguments(choices, asked, registry)
+    hidden = Hidden()
+    if choices.takes_context:
+        own = None if tokens is None or asked.credential is None else tokens.of(asked.credential)
+        arguments["ctx"] = context = _context(component, asked, secrets, http, resources, log, own)
+        hidden = Hidden(secret_values(context.credential)) if own is None else own.hidden
+    try:
+        async with asyncio.timeout(_LONGEST) as deadline:
+            return await _listed(choices, arguments)
+    except StepError as error:
+        # What a service answers may hold what it was sent.
+        raise StepError(
+            hidden.text(error.message), code=error.error_code, retryable=error.retryable, retry_after=error.retry_after
+        ) from None
+    except StoreError as error:
+        raise StepError(hidden.text(error.message), code=error.code, retryable=True) from None
+    except (Exception, asyncio.CancelledError, SystemExit) as error:
+        if isinstance(error, TimeoutError) and deadline.expired():
+            message = f"listing the options of {asked.setting!r} took longer than {_LONGEST:g} s"
+            raise StepError(message, code="timed_out", retryable=True) from None
+        if isinstance(error, asyncio.CancelledError) and cut_off():
+            raise
+        kind: Kind = "action" if isinstance(component, Action) else "trigger"
+        plugin = registry.origin(kind, component.name)
+        text = f"the options of {asked.setting!r} of {plugin} have a defect: {type(error).__name__}: {error}"
+        raise StepError(hidden.text(text), code="connector.defect") from None
+
+
+def _choices(registry: Registry, asked: Asked) -> tuple[Action | ConnectorTrigger, Choices]:
+    action, trigger = registry.actions.get(asked.component), registry.triggers.get(asked.component)
+    found = [one for one in (action, trigger) if isinstance(one, Action | ConnectorTrigger)]
+    for one in found:
+        choices = one.options.get(asked.setting)
+        if choices is not None:
+            return one, choices
+    if action is None and trigger is None:
+        names = {*registry.actions, *registry.triggers}
+        remedy = did_you_mean(asked.component, names, "`hookline components` lists all")
+        raise NoOptions(f"there is no action or trigger {asked.component!r} ({remedy})")
+    known = sorted({name for one in found for name in one.options})
+    listed = f"it offers options for {', '.join(known)}" if known else "it offers none for any setting"
+    remedy = did_you_mean(asked.setting, known, listed)
+    raise NoOptions(f"{asked.component} offers no options for {asked.setting!r} ({remedy})")
+
+
+def _arguments(choices: Choices, asked: Asked, registry: Registry) -> dict[str, Any]:
+    """What the function is given of what was chosen before. Raises CannotOffer with every problem."""
+    expressions = Expressions(registry.mappers, ())
+    given: dict[str, Any] = {SEARCH: asked.search} if choices.searches else {}
+    unknown: set[str] = set()
+    for name in choices.depends_on:
+        if asked.chosen is None or name not in asked.chosen:
+            continue
+        template, problems = expressions.template(asked.chosen[name], f"/with/{name}")
+        if problems or not template.constant:
+            unknown.add(name)
+        else:
+            given[name] = template.value
+    try:
+        model = choices.settings.model_validate(given)
+    except ValidationError as error:
+        problems = []
+        for one in error.errors(include_url=False, include_input=False, include_context=False):
+            name = str(one["loc"][0])
+            if one["type"] != "missing":
+                message = one["msg"]
+            elif name in unknown:
+                message = "it is an expression: what that gives isn't known before the flow runs"
+            else:
+                message = "it has to be chosen first"
+            problems.append(Problem(message, "".join(f"/{part}" for part in ("with", *one["loc"])), one["type"]))
+        said = "; ".join(f"{problem.pointer.removeprefix('/with/')}: {problem.message}" for problem in problems)
+        raise CannotOffer(
+            f"the options of {asked.setting!r} depend on other settings: {said}", problems=problems
+        ) from None
+    return {parameter: getattr(model, name) for name, parameter in choices.parameters.items()}
+
+
+def _context(
+    component: Action | ConnectorTrigger,
+    asked: Asked,
+    secrets: Secrets,
+    http: HttpClient,
+    resources: Resources,
+    log: Log,
+    tokens: CredentialTokens | None,
+) -> OptionsContext[Any]:
+    wanted = " or ".join(component.credential_types)
+    if asked.credential is None:
+        if component.needs_credential:
+            raise CredentialError(f"{component.name} needs a credential of type {wanted}: name one")
+        return OptionsContext(None, http, log, resources)
+    credential_type, credential = secrets.get(asked.credential)
+    if credential_type not in component.credential_types:
+        raise CredentialError(
+            f"credential {asked.credential!r} is of type {credential_type}; {component.name} takes {wanted or 'none'}"
+        )
+    return OptionsContext(credential, http, log, resources, credential_type, tokens)
+
+
+async def _listed(choices: Choices, arguments: Mapping[str, Any]) -> Offered:
+    """The first of what a function lists. Raises NotJson for what is no option."""
+    given: Any = choices.run(**arguments)
+    if not isinstance(given, AsyncIterator):
+        given = await given
+    options: list[Option] = []
+    if not isinstance(given, AsyncIterator):
+        everything = list(given)
+        options = [_option(one, place) for place, one in enumerate(everything[:MOST_OPTIONS])]
+        return Offered(tuple(options), len(everything) > MOST_OPTIONS)
+    try:
+        async for one in given:
+            if len(options) == MOST_OPTIONS:
+                return Offered(tuple(options), True)
+            options.append(_option(one, len(options)))
+    finally:
+        close = getattr(given, "aclose", None)
+        if close is not None:
+            await close()
+    return Offered(tuple(options), False)
+
+
+def _option(one: Any, place: int) -> Option:
+    if not isinstance(one, Option):
+        raise NotJson(f"item {place} is {type(one).__name__}, and no Option")
+    value = to_json(one.value, f"the value of item {place}")
+    return Option(value, str(one.label) if one.label else value if isinstance(value, str) else str(value))

@@ -1,0 +1,313 @@
+"""Credentials: named, typed secrets, decrypted once and kept in memory while the engine runs."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+
+from hookline.credentials.merge_runtime_token_state import TokenInfo, token_info
+from hookline.kernel.cancellation import uninterrupted
+from hookline.kernel.errors import CredentialError, Problem
+from hookline.kernel.json import decode, encode
+from hookline.kernel.safe_validation import judged
+from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.time import Clock, rfc3339
+from hookline.model.tokens import TokenSet
+from hookline.sdk.oauth2 import OAuth2
+from hookline.secrets.redaction import rewrap
+from hookline.secrets.vault import Vault
+from hookline.sources.subscription_store import rewrap_subscriptions
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_credentials import DropCredential, PutCredential, PutTokens
+from hookline.storage.merge_ports_queries_credentials import StoredCredential
+from hookline.storage.store import Store
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialInfo:
+    """What may be shown of a credential."""
+
+    name: str
+    type: str
+    updated_at: datetime
+    problem: str | None
+    """Why it can't be used, with the remedy; None where it can."""
+    tokens: TokenInfo | None = None
+    """What may be shown of its access tokens; None where its type has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """A credential of a type with OAuth 2, with the tokens that it has."""
+
+    name: str
+    value: BaseModel = field(repr=False)
+    oauth2: OAuth2
+    tokens: TokenSet | None
+    problem: str | None
+    """Why the tokens that are stored can't be read; None where there are none, or they can."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    stored: StoredCredential
+    value: BaseModel | None = field(repr=False)
+    problem: str | None
+    tokens: TokenSet | None = None
+    tokens_problem: str | None = None
+
+
+class Credentials:
+    """The credentials of one engine.
+
+    `types` has the model of each type, and `oauth2` how those get tokens that have some; `changed` are called with the
+    name of each credential that is set, replaced, authorized or dropped, here or (as `load` finds out) by another
+    process.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        types: Mapping[str, type[BaseModel]],
+        clock: Clock,
+        changed: Sequence[Callable[[str], None]] = (),
+        oauth2: Mapping[str, OAuth2] | None = None,
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._types = types
+        self._clock = clock
+        self._changed = tuple(changed)
+        self._oauth2 = oauth2 or {}
+        self._held: dict[str, _Held] = {}
+        # What is in memory must be what was committed last, so that commits and their effects here don't interleave.
+        self._lock = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Read what is stored, and forget what isn't any more. Raises StoreError.
+
+        A credential that can't be decrypted, or whose type no plugin gives, stands in the way of nothing but its use.
+        """
+        async with self._lock:
+            before = self._held
+            after: dict[str, _Held] = {}
+            for stored in await self._store.credentials():
+                known = before.get(stored.name)
+                after[stored.name] = known if known is not None and known.stored == stored else self._open(stored)
+            self._held = after
+        self._tell(name for name in before.keys() | after.keys() if before.get(name) is not after.get(name))
+
+    def get(self, name: str) -> tuple[str, BaseModel]:
+        """The type's name and the value of a credential. Raises CredentialError."""
+        held = self._held.get(name)
+        if held is None:
+            raise CredentialError(
+                f"there is no credential {name!r}{_near(name, self._held)}; "
+                f"`hookline credentials set {name} --type TYPE key=value` makes it"
+            )
+        if held.value is None:
+            raise CredentialError(held.problem)
+        return held.stored.type, held.value
+
+    def authorized(self, name: str) -> Authorized | None:
+        """A credential with its tokens; None where its type has no OAuth 2. Raises CredentialError, as `get` does."""
+        type_, value = self.get(name)
+        oauth2 = self._oauth2.get(type_)
+        if oauth2 is None:
+            return None
+        held = self._held[name]
+        return Authorized(name, value, oauth2, held.tokens, held.tokens_problem)
+
+    def list(self) -> Sequence[CredentialInfo]:
+        """What may be shown of each, by name."""
+        return [self._info(held) for _, held in sorted(self._held.items())]
+
+    def _info(self, held: _Held) -> CredentialInfo:
+        stored, oauth2, tokens = held.stored, self._oauth2.get(held.stored.type), None
+        if oauth2 is not None and held.value is not None:
+            tokens = token_info(stored.name, oauth2, held.value, held.tokens, held.tokens_problem, self._clock.now())
+        return CredentialInfo(stored.name, stored.type, stored.updated_at, held.problem, tokens)
+
+    async def put(self, name: str, type: str, values: Mapping[str, Any]) -> None:
+        """Make or replace a credential. `values` are JSON values or pydantic's secrets.
+
+        Raises CredentialError with every problem at once, and StoreError.
+        """
+        if not _NAME.fullmatch(name):
+            raise CredentialError(
+                f"{name!r} can't name a credential: use letters, digits, dots, dashes and underscores, at most 100"
+            )
+        plain = _plain(values)
+        value = validated(self._types, name, type, plain)
+        # What is committed is what is in memory, although whoever asked for it is gone by then.
+        await uninterrupted(self._put(name, type, plain, value))
+
+    async def _put(self, name: str, type: str, plain: Mapping[str, Any], value: BaseModel) -> None:
+        async with self._lock:
+            stored = StoredCredential(
+                name, type, self._vault.encrypt(encode(plain), name=name, type=type), self._clock.now()
+            )
+            await self._store.commit([PutCredential(name, type, stored.ciphertext, stored.updated_at)])
+            self._held[name] = _Held(stored, value, None)
+        self._tell([name])
+
+    async def put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, *, before: TokenSet | None) -> bool:
+        """Keep tokens in place of those before, of a credential whose value is `of`; gives whether both still held.
+
+        Raises StoreError.
+        """
+        return await uninterrupted(self._put_tokens(name, of, tokens, lambda held: held.tokens == before))
+
+    async def authorize(self, name: str, of: BaseModel, tokens: TokenSet) -> bool:
+        """Keep tokens in place of any, and let what lacked them try again; gives whether the value still is `of`.
+
+        Raises StoreError.
+        """
+        done = await uninterrupted(self._put_tokens(name, of, tokens, lambda held: True))
+        if done:
+            self._tell([name])
+        return done
+
+    async def _put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, fits: Callable[[_Held], bool]) -> bool:
+        async with self._lock:
+            held = self._held.get(name)
+            if held is None or held.value is not of or not fits(held):
+                return False
+            ciphertext = self._vault.encrypt_tokens(msgspec.json.encode(tokens), **_token_place(held.stored))
+            await self._store.commit([PutTokens(name, held.stored.updated_at, ciphertext)])
+            stored = replace(held.stored, tokens=ciphertext)
+            self._held[name] = replace(held, stored=stored, tokens=tokens, tokens_problem=None)
+        return True
+
+    async def drop(self, name: str) -> None:
+        """Remove a credential. Raises CredentialError where there is none, and StoreError."""
+        await uninterrupted(self._drop(name))
+
+    async def _drop(self, name: str) -> None:
+        async with self._lock:
+            if name not in self._held:
+                raise CredentialError(f"there is no credential {name!r}{_near(name, self._held)}")
+            await self._store.commit([DropCredential(name)])
+            del self._held[name]
+        self._tell([name])
+
+    async def rotate(self) -> int:
+        """Encrypt with the vault's first key whatever is under another; returns how many credentials those were.
+
+        Raises CredentialError where one can't be decrypted, and then changes none; RedactedUnreadable where the key of
+        redacted values can't be; and StoreError.
+        """
+        rotated = await uninterrupted(self._rotate())
+        await uninterrupted(rewrap(self._store, self._vault))
+        await uninterrupted(rewrap_subscriptions(self._store, self._vault))
+        return rotated
+
+    async def _rotate(self) -> int:
+        async with self._lock:
+            renewed: list[StoredCredential] = []
+            for held in self._held.values():
+                old = held.stored
+                if self._vault.current(old.ciphertext) and (old.tokens is None or self._vault.current(old.tokens)):
+                    continue
+                renewed.append(self._encrypted_anew(old))
+            changes: list[Change] = []
+            for stored in renewed:
+                changes.append(PutCredential(stored.name, stored.type, stored.ciphertext, stored.updated_at))
+                if stored.tokens is not None:
+                    changes.append(PutTokens(stored.name, stored.updated_at, stored.tokens))
+            if changes:
+                await self._store.commit(changes)
+            for stored in renewed:
+                self._held[stored.name] = replace(self._held[stored.name], stored=stored)
+        return len(renewed)
+
+    def _encrypted_anew(self, old: StoredCredential) -> StoredCredential:
+        plaintext = self._vault.decrypt(old.ciphertext, name=old.name, type=old.type)
+        ciphertext = self._vault.encrypt(plaintext, name=old.name, type=old.type)
+        tokens = None
+        if old.tokens is not None:
+            place = _token_place(old)
+            tokens = self._vault.encrypt_tokens(self._vault.decrypt_tokens(old.tokens, **place), **place)
+        return replace(old, ciphertext=ciphertext, tokens=tokens)
+
+    def _open(self, stored: StoredCredential) -> _Held:
+        try:
+            plaintext = self._vault.decrypt(stored.ciphertext, name=stored.name, type=stored.type)
+            value = validated(self._types, stored.name, stored.type, decode(plaintext))
+        except CredentialError as error:
+            return _Held(stored, None, error.message)
+        if stored.tokens is None:
+            return _Held(stored, value, None)
+        try:
+            plaintext = self._vault.decrypt_tokens(stored.tokens, **_token_place(stored))
+            return _Held(stored, value, None, msgspec.json.decode(plaintext, type=TokenSet))
+        except CredentialError as error:
+            return _Held(stored, value, None, None, error.message)
+        except msgspec.DecodeError:
+            return _Held(stored, value, None, None, "its tokens were stored by another version of Hookline")
+
+    def _tell(self, names: Iterable[str]) -> None:
+        for name in sorted(names):
+            for changed in self._changed:
+                changed(name)
+
+
+def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain: Mapping[str, Any]) -> BaseModel:
+    """A credential's value. Raises CredentialError with every problem at once, and without a value in it."""
+    model = types.get(type)
+    if model is None:
+        raise CredentialError(
+            f"credential {name!r}: no installed plugin has the credential type {type!r}{_near(type, types)}; "
+            "a server finds plugins when it starts"
+        )
+    try:
+        return judged(model, plain)
+    except ValidationError as error:
+        problems = _problems(error, model)
+    # Outside the handler: pydantic's error holds the values, and must not travel with ours into a log.
+    said = "; ".join(str(problem) for problem in problems)
+    raise CredentialError(f"credential {name!r} of type {type!r}: {said}", problems=problems)
+
+
+def _problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    problems = []
+    for one in error.errors(include_input=False, include_context=False, include_url=False):
+        pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in one["loc"])
+        if one["type"] == "extra_forbidden":
+            names = [found.alias or name for name, found in model.model_fields.items()]
+            remedy = did_you_mean(str(one["loc"][-1]), names, f"it takes {', '.join(names)}" if names else "")
+            problems.append(Problem("it has no such value", pointer, "unknown", remedy))
+        else:
+            problems.append(Problem(one["msg"].removeprefix("Value error, "), pointer, one["type"]))
+    return problems
+
+
+def _token_place(stored: StoredCredential) -> dict[str, str]:
+    """What its tokens are bound to: they are of no use with another credential, nor with one put in its place."""
+    return {"name": stored.name, "type": stored.type, "put_at": rfc3339(stored.updated_at)}
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    question = did_you_mean(name, names)
+    return f" ({question})" if question else ""
+
+
+def _plain(value: Any) -> Any:
+    """The value with its secrets in the open: only to be validated and encrypted."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, SecretBytes):
+        return value.get_secret_value().decode()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

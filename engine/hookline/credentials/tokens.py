@@ -1,0 +1,336 @@
+"""Access tokens of credentials: kept, renewed ahead of their expiry, and got once for however many want them.
+
+A renewal is a task of its own, so that it goes on when who began it is cancelled. New tokens are committed before
+anybody is given them: a service that gives a new refresh token with each renewal takes the old one no more.
+"""
+
+import asyncio
+import copy
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+from pydantic import BaseModel
+
+from hookline.credentials.merge_runtime_token_state import token_info, unauthorized, why_lost
+from hookline.credentials.store import Authorized, Credentials
+from hookline.credentials.token_endpoint import GrantGone, request_tokens
+from hookline.executions.interruption import cut_off
+from hookline.kernel.errors import AuthExpired, CredentialError, StepError, StoreError, Unavailable
+from hookline.kernel.merge_logger import Log
+from hookline.kernel.time import Clock
+from hookline.model.tokens import TokenSet
+from hookline.sdk.http import HttpClient
+from hookline.secrets.masking import Hidden
+from hookline.secrets.merge_model_secret_values import secret_values
+
+#: For so long after a renewal that failed, tokens that still hold are used without another one; and after one that
+#: failed for good, it isn't tried again at all.
+_PAUSE: Final = timedelta(seconds=5)
+#: A token that was got since the one before was refused, and is refused itself so soon, isn't what is wrong.
+_REFUSED_AGAIN: Final = timedelta(seconds=60)
+#: Errors for which no service was asked.
+_UNASKED: Final = frozenset({"oauth2.unauthorized", "oauth2.expired"})
+_ROUNDS: Final = 3
+"""How often one call looks again, after a renewal or a change of the credential."""
+
+_Failure: TypeAlias = StepError | StoreError | CredentialError
+
+
+@dataclass(slots=True)
+class _Spent:
+    """An access token that a service has refused before its time."""
+
+    token: str
+    replaced_at: datetime | None = None
+    """When another one was got in its place."""
+    replacement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsaved:
+    """Tokens that a service gave, and that aren't stored yet."""
+
+    value: BaseModel
+    """The credential's."""
+    before: TokenSet | None
+    """Those in whose place they come."""
+    tokens: TokenSet
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """Until when a service isn't asked again."""
+
+    value: BaseModel
+    """The credential's."""
+    until: datetime
+    error: StepError
+    strict: bool
+    """The service has named the time, or the error is one that another request wouldn't change."""
+
+
+class AccessTokens:
+    """Those of one engine's credentials."""
+
+    def __init__(self, credentials: Credentials, http: HttpClient, clock: Clock, log: Log) -> None:
+        self._credentials = credentials
+        self._http = http
+        self._clock = clock
+        self._log = log
+        self._flights: dict[str, tuple[BaseModel, asyncio.Task[_Failure | None]]] = {}
+        self._unsaved: dict[str, _Unsaved] = {}
+        """What a service gave, and the store couldn't take: nobody may have it yet."""
+        self._spent: dict[str, _Spent] = {}
+        self._pauses: dict[str, _Pause] = {}
+        self._closed = False
+
+    def of(self, name: str) -> "CredentialTokens | None":
+        """Gives the tokens of a credential; None where its type has none, or it can't be read."""
+        try:
+            found = self._credentials.authorized(name)
+        except CredentialError:
+            return None
+        return None if found is None else CredentialTokens(self, found)
+
+    def missing(self, name: str) -> str | None:
+        """Why a credential has no tokens, and can get none before somebody authorizes it; None where it may."""
+        found = self._credentials.authorized(name)
+        if found is None or not getattr(found.value, found.oauth2.client_id):
+            return None
+        info = token_info(name, found.oauth2, found.value, found.tokens, found.problem, self._clock.now())
+        return info.problem if info.state in ("missing", "lost") else None
+
+    async def get(self, name: str, rejected: str | None = None) -> str:
+        """A token that holds: see `TokenUser.access_token`, which also says what it raises."""
+        renewed = False
+        for _ in range(_ROUNDS):
+            found = self._found(name)
+            now, tokens = self._clock.now(), found.tokens
+            if tokens is not None and rejected == tokens.access_token and not tokens.lost:
+                self._refuse(found, tokens, now)
+            usable = tokens is not None and tokens.holds(now) and not self._is_spent(name, tokens)
+            # One that was just got is as good as it gets, however short its life.
+            if usable and tokens is not None and (tokens.holds_for_a_while(now) or renewed or not tokens.renewable):
+                return tokens.access_token
+            failure: _Failure | None = self._paused(found, now) if usable else self._told_to_wait(found, now)
+            if failure is None:
+                failure = await self._renewed(found)
+            renewed = failure is None
+            if failure is None or self._changed(found):
+                continue
+            if usable and tokens is not None and isinstance(failure, StoreError | StepError) and _passes(failure):
+                return tokens.access_token
+            raise copy.copy(failure)
+        raise Unavailable(
+            f"no access token for credential {name!r}: those that the service gives have expired when they arrive, or "
+            "the credential is changed again and again",
+            code="oauth2.unavailable",
+        )
+
+    async def close(self, seconds: float = 0.0) -> None:
+        """Let renewals end within a time, and store what they gave: a refresh token lost here is lost for good."""
+        self._closed = True
+        tasks = [task for _, task in self._flights.values()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for name in tuple(self._unsaved):
+            try:
+                await self._save(name)
+            except StoreError as error:
+                self._log.error("new tokens can't be stored: authorize again", credential=name, error=error.message)
+
+    def _found(self, name: str) -> Authorized:
+        try:
+            found = self._credentials.authorized(name)
+        except CredentialError as error:
+            raise StepError(error.message, code="oauth2.config") from error
+        if found is None:
+            raise StepError(f"credential {name!r} is of a type that has no OAuth 2 any more", code="oauth2.config")
+        return found
+
+    def _changed(self, before: Authorized) -> bool:
+        """Whether the credential was set anew since, or authorized."""
+        now = self._found(before.name)
+        return now.value is not before.value or now.tokens != before.tokens
+
+    def _refuse(self, found: Authorized, tokens: TokenSet, now: datetime) -> None:
+        """Note that a service has refused a token. Raises AuthExpired where no other one would do better."""
+        if not tokens.renewable:
+            # Others may still be served with it: what it was refused for may be what it has no right to.
+            raise AuthExpired(
+                unauthorized(found.name, "the service refuses its access token, and there is no way to renew it"),
+                code="oauth2.expired",
+            )
+        before = self._spent.get(found.name)
+        if (
+            before is not None
+            and before.replacement == tokens.access_token
+            and before.replaced_at is not None
+            and now < before.replaced_at + _REFUSED_AGAIN
+        ):
+            raise AuthExpired(
+                f"the service refuses each token that it gives for credential {found.name!r}; see whether what was "
+                "asked for is allowed to it: its scopes, and the rights of who authorized it",
+                code="oauth2.refused_again",
+            )
+        if before is None or before.token != tokens.access_token:
+            self._spent[found.name] = _Spent(tokens.access_token)
+
+    def _is_spent(self, name: str, tokens: TokenSet) -> bool:
+        spent = self._spent.get(name)
+        return spent is not None and spent.token == tokens.access_token
+
+    def _pause(self, found: Authorized, now: datetime) -> _Pause | None:
+        pause = self._pauses.get(found.name)
+        return pause if pause is not None and pause.value is found.value and now < pause.until else None
+
+    def _paused(self, found: Authorized, now: datetime) -> StepError | None:
+        """Why a renewal failed a moment ago: there is time to try it again."""
+        pause = self._pause(found, now)
+        return None if pause is None else pause.error
+
+    def _told_to_wait(self, found: Authorized, now: datetime) -> StepError | None:
+        """The error of a renewal a while ago, where nobody is to ask again so soon."""
+        pause = self._pause(found, now)
+        if pause is None or not pause.strict:
+            return None
+        error = copy.copy(pause.error)
+        if error.retryable:
+            error.retry_after = (pause.until - now).total_seconds()
+        return error
+
+    async def _renewed(self, found: Authorized) -> _Failure | None:
+        """Wait for the renewal that is under way, or begin one; gives what went wrong."""
+        flight = self._flights.get(found.name)
+        if flight is None or flight[1].done() or flight[0] is not found.value:
+            if self._closed:
+                raise StepError("the engine is stopping", code="engine.stopping", retryable=True)
+            task = asyncio.create_task(self._renew(found), name=f"tokens of {found.name}")
+            flight = self._flights[found.name] = found.value, task
+            task.add_done_callback(lambda done: self._landed(found.name, done))
+        try:
+            return await asyncio.shield(flight[1])
+        except asyncio.CancelledError:
+            if flight[1].cancelled() and not cut_off():
+                raise StepError("the engine is stopping", code="engine.stopping", retryable=True) from None
+            raise
+
+    def _landed(self, name: str, task: "asyncio.Task[_Failure | None]") -> None:
+        flight = self._flights.get(name)
+        if flight is not None and flight[1] is task:
+            del self._flights[name]
+        if not task.cancelled() and task.exception() is not None:
+            self._log.error("tokens can't be got: a defect", credential=name, exc_info=task.exception())
+
+    async def _renew(self, found: Authorized) -> _Failure | None:
+        name, before = found.name, found.tokens
+        try:
+            if await self._save(name):
+                return None
+            tokens = await self._request(found)
+            self._unsaved[name] = _Unsaved(found.value, before, tokens)
+            await self._save(name)
+        except (StepError, StoreError, CredentialError) as error:
+            if isinstance(error, StepError) and error.error_code not in _UNASKED:
+                wait = _PAUSE if error.retry_after is None else timedelta(seconds=error.retry_after)
+                strict = error.retry_after is not None or not error.retryable
+                self._pauses[name] = _Pause(found.value, self._clock.now() + wait, error, strict)
+            self._log.warning("an access token can't be got", credential=name, error=error.message)
+            return error
+        self._pauses.pop(name, None)
+        if before is not None and self._is_spent(name, before):
+            # Where a service gives the same again, it says that it is good.
+            refused = before.access_token if before.access_token != tokens.access_token else ""
+            self._spent[name] = _Spent(refused, self._clock.now(), tokens.access_token)
+        return None
+
+    async def _save(self, name: str) -> bool:
+        """Store what isn't stored yet; gives whether there was something. Raises StoreError."""
+        unsaved = self._unsaved.get(name)
+        if unsaved is None:
+            return False
+        # Where somebody has set the credential anew, or authorized it again, that counts, and these don't.
+        await self._credentials.put_tokens(name, unsaved.value, unsaved.tokens, before=unsaved.before)
+        del self._unsaved[name]
+        return True
+
+    async def _request(self, found: Authorized) -> TokenSet:
+        """Ask the service. Raises StepError and StoreError."""
+        tokens, grants = found.tokens, found.oauth2.grants_of(found.value)
+        if "client_credentials" in grants and (tokens is None or tokens.grant == "client_credentials"):
+            form = {"grant_type": "client_credentials"}
+            if scope := found.oauth2.scopes_of(found.value):
+                form["scope"] = scope
+            try:
+                return await self._ask(found, "client_credentials", form)
+            except GrantGone as error:
+                raise AuthExpired(
+                    f"no access token for credential {found.name!r}: {error}", code="oauth2.client"
+                ) from None
+        if tokens is None:
+            raise AuthExpired(unauthorized(found.name, found.problem), code="oauth2.unauthorized")
+        if tokens.lost or tokens.refresh_token is None:
+            raise AuthExpired(unauthorized(found.name, why_lost(tokens)), code="oauth2.expired")
+        try:
+            return await self._ask(
+                found, tokens.grant, {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
+            )
+        except GrantGone as gone:
+            return await self._lost(found, tokens, str(gone))
+
+    async def _ask(self, found: Authorized, grant: str, form: dict[str, str]) -> TokenSet:
+        return await request_tokens(self._http, self._clock, found, grant, form)
+
+    async def _lost(self, found: Authorized, tokens: TokenSet, why: str) -> TokenSet:
+        """The tokens that another process has got meanwhile. Raises AuthExpired where none has."""
+        await self._credentials.load()
+        stored = self._found(found.name)
+        if stored.tokens is not None and stored.tokens.access_token != tokens.access_token:
+            return stored.tokens
+        why = f"its tokens can't be renewed: {why}"
+        await self._credentials.put_tokens(found.name, found.value, tokens.without_hope(why), before=tokens)
+        raise AuthExpired(unauthorized(found.name, why), code="oauth2.expired")
+
+
+def _passes(failure: StepError | StoreError) -> bool:
+    """Whether trying again can help."""
+    return isinstance(failure, StoreError) or failure.retryable
+
+
+class CredentialTokens:
+    """Gives the tokens of one credential, and knows what they are, to hide them in what is said of their use."""
+
+    __slots__ = ("_name", "_tokens", "hidden")
+
+    def __init__(self, tokens: AccessTokens, found: Authorized) -> None:
+        self._tokens = tokens
+        self._name = found.name
+        self.hidden = Hidden(secret_values(found.value))
+        """What is secret of the credential, and each token that was given."""
+
+    async def access_token(self, rejected: str | None = None) -> str:
+        """See `TokenUser.access_token`."""
+        token = await self._tokens.get(self._name, rejected)
+        self.hidden.add(token)
+        return token
+
+
+def hidden_of(credential: BaseModel | None, tokens: CredentialTokens | None) -> Hidden:
+    """What no log and no error may show of a credential, and of the tokens that it has or is given yet."""
+    if tokens is not None:
+        return tokens.hidden
+    return Hidden() if credential is None else Hidden(secret_values(credential))
+
+
+def masked(error: StepError, hidden: Hidden) -> StepError:
+    """An error in whose message nothing of that can be read."""
+    shown = hidden.text(error.message)
+    if shown == error.message:
+        return error
+    made = copy.copy(error)
+    made.message, made.args = shown, (shown,)
+    return made

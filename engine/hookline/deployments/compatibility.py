@@ -1,0 +1,165 @@
+"""Whether a version of a flow can go on from where an execution is: whether its journal fits that version.
+
+It fits where the version, walked from the top, comes to each thing that has been done at the same path and with the
+same `use`, before it would do anything that hasn't. Nothing is done meanwhile, and nothing is written: what was done
+is replayed, what is pure is computed again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hookline.executions.blocks.on_error import run_on_error
+from hookline.executions.blocks.run_steps import run_steps
+from hookline.executions.context import ExecutionRun, HookUrls
+from hookline.executions.dry_run import DryWalk, step_at
+from hookline.executions.edited_input import edited_steps
+from hookline.executions.frame import Blocked, Frame, StepFailed
+from hookline.executions.interruption import Interrupted
+from hookline.executions.journal import Journal
+from hookline.executions.services import Services
+from hookline.flows.compiler.compile import ON_ERROR
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import IllegalStateChange
+from hookline.model.execution import ErrorInfo, Execution, StepRecord, StepState
+from hookline.model.message import Envelope, with_numbers
+from hookline.sdk.action import Action
+from hookline.secrets.redaction import Redactor
+from hookline.storage.changes import Change, CommitResult
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Whether a journal fits a version."""
+
+    step: str | None = None
+    """The path of the first step that doesn't; None where all do."""
+    reason: str | None = None
+    """What is said against it."""
+    lands: tuple[str, ...] = ()
+    """Where the execution goes on there, or goes on waiting: paths. None where it comes to its end."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it does."""
+        return self.reason is None
+
+
+class Fitting:
+    """Walks flows along journals."""
+
+    def __init__(self, services: Services, actions: Mapping[str, Action], hook_urls: HookUrls) -> None:
+        """`actions`: all that are installed."""
+        self._services = services
+        self._actions = actions
+        self._hook_urls = hook_urls
+
+    async def fits(
+        self,
+        flow: CompiledFlow,
+        execution: Execution,
+        envelope: Envelope,
+        past: Sequence[StepRecord],
+        *,
+        retried: bool = False,
+    ) -> Fit:
+        """Whether the journal of an execution that has started fits a version.
+
+        `retried`: as it will be once an operator has retried it. Raises StoreError, and NotReplayable and
+        RedactedUnreadable where what is redacted can't be had.
+        """
+        redactor: Redactor | None = None
+        if self._services.sealing is not None:
+            envelope, past, redactor = self._services.sealing.opened(flow, envelope, past)
+        reopened_after = past[-1].seq if retried and past else execution.reopened_after
+        under_way = await self._services.store.progress(execution.id)
+        walk = DryWalk(past, under_way, self._is_pure, reopened_after)
+        started_at = execution.started_at or execution.created_at
+        run = ExecutionRun(
+            flow=flow,
+            envelope=with_numbers(envelope, exact=flow.exact),
+            journal=_DryJournal(execution.id, self._services, past, ()),
+            services=self._services,
+            started_at=started_at,
+            attempt=execution.attempt + retried,
+            vars=flow.vars,
+            reopened_after=reopened_after,
+            hook_urls=self._hook_urls if flow.wait_places else None,
+            redactor=redactor,
+            dry=walk,
+            edited=edited_steps(past),
+        )
+        failed = await _walk(run, started_at)
+        return _judge(run, walk, failed)
+
+    def _is_pure(self, use: str) -> bool:
+        action = self._actions.get(use)
+        return action is not None and action.pure
+
+
+async def _walk(run: ExecutionRun, started_at: datetime) -> ErrorInfo | str | None:
+    """Go as far as it goes; gives what it failed with, or what it lacks."""
+    frame = Frame(run.envelope.message, {}, started_at, interruption=run.interruption)
+    try:
+        await run_steps(run, run.flow.steps, frame)
+    except Blocked as cause:
+        return str(cause)
+    except (StepFailed, Interrupted) as failure:
+        try:
+            await run_on_error(run, frame, failure, run_steps)
+        except Blocked as cause:
+            return str(cause)
+        return failure.error if isinstance(failure, StepFailed) else None
+    return run.blocked
+
+
+def _judge(run: ExecutionRun, walk: DryWalk, failed: ErrorInfo | str | None) -> Fit:
+    flow, lands = run.flow, tuple(walk.landed)
+    for path, against in walk.clashes.items():
+        return Fit(path, f"step {path!r} doesn't fit version {flow.version}: {against}", lands)
+    if not walk.missed:
+        return Fit(lands=lands)
+    path = walk.missed[0]
+    nodes = flow.on_error_steps if path.startswith(ON_ERROR) else flow.steps
+    if step_at(nodes, path.removeprefix(ON_ERROR)) is None:
+        why = "has no such step there"
+    elif (skipped := _skipped(run.journal, path)) is not None:
+        why = f"skips {skipped!r}: its `when` is false"
+    elif lands:
+        why = f"comes to {lands[0]!r} before it"
+    elif isinstance(failed, ErrorInfo):
+        why = f"fails before it comes to it, at {failed.step!r}: {failed.message}"
+    elif failed is not None:
+        why = f"can't be computed here: {failed}"
+    else:
+        why = "doesn't come to it: a condition on the way there doesn't hold"
+    return Fit(path, f"step {path!r} has been done, and version {flow.version} {why}", lands)
+
+
+def _skipped(journal: Journal, path: str) -> str | None:
+    """The step, or the block around it, that the walk has skipped."""
+    while path:
+        record = journal.past(path)
+        if record is not None and record.state is StepState.SKIPPED:
+            return path
+        path = path.rpartition("/")[0]
+    return None
+
+
+class _DryJournal(Journal):
+    """A journal that nothing is added to for good."""
+
+    async def flush(self, path: str | None = None) -> None:
+        pass
+
+    async def settle(self) -> None:
+        pass
+
+    async def rescue(self) -> None:
+        pass
+
+    async def close(self, *changes: Change) -> None:
+        pass
+
+    async def ask(self, change: Change) -> CommitResult:
+        raise IllegalStateChange("a walk in which nothing is done has asked for a change")

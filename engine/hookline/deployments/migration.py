@@ -1,0 +1,116 @@
+"""Moving executions to other versions of their flows, and seeing beforehand which would fit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hookline.catalog.version_resolver import FlowVersions
+from hookline.deployments.compatibility import Fit, Fitting
+from hookline.deployments.version_history import KeptVersions
+from hookline.executions.merge_runtime_execution_vars import own_vars
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import DoesNotFit, ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange
+from hookline.kernel.time import Clock
+from hookline.model.execution import Execution, State
+from hookline.model.message import Envelope
+from hookline.storage.merge_ports_changes_executions import Rebind
+from hookline.storage.queue import Queue
+from hookline.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Where a waiting execution would go on."""
+
+    execution: Execution
+    fit: Fit
+
+
+class Moves:
+    """Finds out whether journals fit, and binds executions."""
+
+    def __init__(
+        self,
+        store: Store,
+        queue: Queue,
+        versions: FlowVersions,
+        kept: KeptVersions,
+        fitting: Fitting,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._versions = versions
+        self._kept = kept
+        self._fitting = fitting
+        self._clock = clock
+
+    async def move(self, execution_id: str, to: str) -> None:
+        """Bind a waiting execution to a version of its flow, by its first digits or `current`, where its journal fits.
+
+        Raises DoesNotFit with the step and the reason where it doesn't, IllegalStateChange where it doesn't wait,
+        ExecutionNotFound, FlowNotFound, FlowInvalid where the version can't run, and StoreError.
+        """
+        execution = await self._store.execution(execution_id)
+        envelope = await self._store.envelope(execution_id)
+        if execution is None or envelope is None:
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        if execution.state is not State.WAITING or execution.flow_version is None:
+            state = "queued, and gets the version that serves" if execution.started_at is None else execution.state
+            raise IllegalStateChange(
+                f"execution {execution_id} is {state}: only one that has begun, and waits, can be moved"
+            )
+        version = await self._kept.named(execution.flow_id, to)
+        if version == execution.flow_version:
+            return
+        flow = await self._versions.version(execution.flow_id, version)
+        past = await self._store.journal(execution_id)
+        fit = await self._fitting.fits(flow, execution, envelope, past)
+        if not fit.ok:
+            raise DoesNotFit(f"execution {execution_id}: {fit.reason}")
+        last = past[-1].seq if past else 0
+        await self._store.commit([Rebind(execution_id, flow.version, self._clock.now(), last, own_vars(flow))])
+        await self._queue.wake(execution.flow_id, execution_id)
+
+    async def for_retry(self, execution: Execution, now: datetime) -> tuple[CompiledFlow, Rebind] | None:
+        """How a failed execution is bound to the newest version as it is retried; None where it stays on its own.
+
+        It stays where it has that one, where the newest can't run, and where its journal doesn't fit that. Raises
+        StoreError.
+        """
+        try:
+            flow = self._versions.current(execution.flow_id)
+        except (FlowNotFound, FlowInvalid):
+            return None
+        if execution.flow_version in (None, flow.version):
+            return None
+        envelope = await self._store.envelope(execution.id)
+        if envelope is None:
+            return None
+        past = await self._store.journal(execution.id)
+        fit = await self._fitting.fits(flow, execution, envelope, past, retried=True)
+        if not fit.ok:
+            return None
+        return flow, Rebind(execution.id, flow.version, now, past[-1].seq if past else 0, own_vars(flow))
+
+    async def plan(
+        self, flow: CompiledFlow, cursor: str | None = None, limit: int = 50
+    ) -> tuple[Sequence[Landing], str | None]:
+        """Where the waiting executions of a flow would go on in a version of it, which need not be published.
+
+        One page of them, newest first, and the cursor of the next. Those that haven't begun are left out: they get
+        whatever version serves then. Raises ValueError for a cursor that isn't one, and StoreError.
+        """
+        page = await self._store.executions(flow_id=flow.id, state=State.WAITING, cursor=cursor, limit=limit)
+        landings = []
+        for summary in page.items:
+            execution = summary.execution
+            if execution.flow_version is None:
+                continue
+            envelope = await self._store.envelope(execution.id)
+            if envelope is not None:
+                landings.append(Landing(execution, await self._fit(flow, execution, envelope)))
+        return landings, page.next
+
+    async def _fit(self, flow: CompiledFlow, execution: Execution, envelope: Envelope) -> Fit:
+        return await self._fitting.fits(flow, execution, envelope, await self._store.journal(execution.id))

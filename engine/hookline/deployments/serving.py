@@ -1,0 +1,178 @@
+"""The flows that serve: their versions are kept, and each has its lane; what blocked executions is looked at again."""
+
+import asyncio
+from typing import Any, Final
+
+from hookline.catalog.catalog import Catalog, CatalogChanges
+from hookline.catalog.merge_flows_watch import watch
+from hookline.catalog.states import FlowStates
+from hookline.catalog.version_resolver import FlowVersions
+from hookline.engine_options import EngineOptions
+from hookline.executions.dispatcher import Dispatcher
+from hookline.executions.journal import STORE_RETRY
+from hookline.executions.runner import Runner
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import FlowNotFound, StoreError
+from hookline.kernel.time import Clock
+from hookline.model.flow import FlowState
+from hookline.sources.supervisor import Sources
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_executions import Unblock
+from hookline.storage.merge_ports_changes_flows import Publish
+from hookline.storage.queue import Queue
+from hookline.storage.store import Store
+
+#: Executions that run side by side of a flow that doesn't say how many, since it isn't there any more.
+_LEFT_BEHIND: Final = 16
+
+
+class ServedFlows:
+    """Lets serve what the files of the flows, and those who operate them, say now."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: Queue,
+        catalog: Catalog,
+        versions: FlowVersions,
+        states: FlowStates,
+        dispatcher: Dispatcher,
+        runner: Runner,
+        sources: Sources,
+        options: EngineOptions,
+        clock: Clock,
+        log: Any,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._catalog = catalog
+        self._versions = versions
+        self._states = states
+        self._dispatcher = dispatcher
+        self._runner = runner
+        self._sources = sources
+        self._options = options
+        self._clock = clock
+        self._log = log
+        self._unblock = asyncio.Event()
+        self._opening = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Take the flows' files as they are, and let executions try again that lacked something. Raises StoreError."""
+        self._report(self._catalog.refresh())
+        await self._states.load(self._flows())
+        await self._publish()
+        await self._unblock_all()
+
+    async def refresh(self) -> None:
+        """Take them as they are now. Raises StoreError and OSError; doing it again makes up for both."""
+        self._report(self._catalog.refresh())
+        self._runner.causes_changed()
+        await self._states.load(self._flows())
+        await self._publish()
+        await self.open_lanes()
+        await self._unblock_all()
+
+    async def decide(self, flow_id: str, state: FlowState | None) -> None:
+        """Let a flow be active, paused or stopped; None: what its file says holds.
+
+        Raises FlowNotFound where no version of it serves, and StoreError.
+        """
+        entry = self._catalog.entries.get(flow_id)
+        if entry is None or entry.flow is None:
+            raise FlowNotFound(f"there is no flow {flow_id!r} that serves")
+        await self._states.decide(entry.flow, state)
+        self._runner.causes_changed()
+        await self.open_lanes()
+        await self._unblock_all()
+
+    async def look_at(self, flow_id: str, execution_id: str) -> None:
+        """Let an execution be taken that is ready."""
+        if flow_id not in self._dispatcher.lanes():
+            # A flow that isn't there any more may have had nothing left to do.
+            await self.open_lanes()
+        await self._queue.wake(flow_id, execution_id)
+
+    async def open_lanes(self) -> None:
+        """Let each flow be delivered that serves, or has work left."""
+        if self._options.role == "webhook":
+            return
+        async with self._opening:
+            with_work = await self._store.flows_with_work()
+            flows = self._flows()
+            # Paused and stopped ones begin nothing, and what has begun goes on.
+            idle = {flow.id for flow in flows if self._states.of(flow) != "active"}
+            lanes = {flow.id: (flow.document.concurrency, flow.id in idle) for flow in flows}
+            for flow_id in with_work:
+                # Deleted, or broken since before the start. What has begun goes on with the version that it has; what
+                # hasn't says what it waits for.
+                lanes.setdefault(flow_id, (_LEFT_BEHIND, False))
+            for flow_id in self._dispatcher.lanes() - lanes.keys():
+                await self._dispatcher.close(flow_id)
+            for flow_id, (concurrency, begun_only) in lanes.items():
+                await self._dispatcher.open(flow_id, concurrency, begun_only=begun_only)
+            if self._options.triggers:
+                self._sources.adopt(
+                    [flow for flow in flows if flow.id not in idle],
+                    [flow for flow in flows if self._states.of(flow) == "paused"],
+                    {flow_id for flow_id, entry in self._catalog.entries.items() if entry.flow is None},
+                )
+
+    def credential_changed(self, _name: str) -> None:
+        """What lacked it tries again."""
+        self._runner.causes_changed()
+        self._sources.try_again()
+        self._unblock.set()
+
+    async def follow_files(self) -> None:
+        """Take each change of the files."""
+        async for _ in watch(self._options.flows):
+            while True:
+                try:
+                    await self.refresh()
+                except (StoreError, OSError) as error:
+                    self._log.error("changed flows can't be taken; trying again", error=str(error))
+                    await self._clock.sleep(STORE_RETRY)
+                else:
+                    break
+
+    async def follow_credentials(self) -> None:
+        """Let executions try again after each change of a credential."""
+        while True:
+            await self._unblock.wait()
+            self._unblock.clear()
+            try:
+                await self._unblock_all()
+            except StoreError as error:
+                self._log.error("blocked executions can't be woken; trying again", error=error.message)
+                await self._clock.sleep(STORE_RETRY)
+                self._unblock.set()
+
+    def _report(self, changes: CatalogChanges) -> None:
+        for entry in changes.broken:
+            serving = entry.flow.version if entry.flow is not None else None
+            for problem in entry.errors:
+                self._log.error("flow is broken", flow_id=entry.id, problem=str(problem), still_serving=serving)
+
+    def _flows(self) -> list[CompiledFlow]:
+        return [entry.flow for entry in self._catalog.entries.values() if entry.flow is not None]
+
+    async def _publish(self) -> None:
+        """Keep the versions that serve, those included that couldn't be kept when they began to."""
+        flows = [flow for flow in self._flows() if self._versions.published.get(flow.id) != flow.version]
+        if flows:
+            now = self._clock.now()
+            changes: list[Change] = [Publish(flow.id, flow.version, flow.source, now) for flow in flows]
+            await self._store.commit(changes)
+            self._versions.published.update({flow.id: flow.version for flow in flows})
+
+    async def _unblock_all(self) -> None:
+        """Let executions that lacked something try again."""
+        flows = tuple(await self._store.flows_with_work())
+        if not flows:
+            return
+        now = self._clock.now()
+        await self._store.commit([Unblock(flow_id, now) for flow_id in flows])
+        for flow_id in flows:
+            await self._queue.wake(flow_id, "")

@@ -1,0 +1,143 @@
+"""The versions of flows that are kept: which there are, what they say, and going back to one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from hookline.catalog.catalog import Catalog, Entry
+from hookline.flows.authoring.merge_flows_put_back import put_back
+from hookline.flows.documents.read import read
+from hookline.flows.documents.version import version_of
+from hookline.kernel.errors import FlowInvalid, FlowNotFound, UnpublishedChanges
+from hookline.model.execution import State
+from hookline.storage.merge_ports_queries_flows import FlowVersion
+from hookline.storage.store import Store
+
+CURRENT: Final = "current"
+"""Names the version of a flow that new executions get."""
+_SHORTEST: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class KeptVersion:
+    """A version that is kept, and what runs on it."""
+
+    version: str
+    created_at: datetime
+    served_at: datetime
+    serves: bool
+    """New executions get it."""
+    executions: Mapping[State, int]
+    """How many that have not ended are bound to it, by their state."""
+
+
+class KeptVersions:
+    """Asks the store for versions, and the catalog which of them serves."""
+
+    def __init__(self, store: Store, catalog: Catalog, *, live: bool = True) -> None:
+        """`live`: the catalog's flows serve; otherwise no server runs, and that version serves which did last."""
+        self._store = store
+        self._catalog = catalog
+        self._live = live
+
+    async def list(self, flow_id: str) -> Sequence[KeptVersion]:
+        """The versions of a flow; that which began to serve last comes first.
+
+        Raises FlowNotFound where there never was such a flow, and StoreError.
+        """
+        found = await self._found(flow_id)
+        counts = await self._store.executions_by_version(flow_id)
+        serves = self._serving(flow_id, found)
+        return [
+            KeptVersion(
+                one.version,
+                one.created_at,
+                one.served_at,
+                one.version == serves,
+                {state: count for (version, state), count in counts.items() if version == one.version},
+            )
+            for one in found
+        ]
+
+    async def named(self, flow_id: str, name: str) -> str:
+        """The version that is meant by its first digits, 4 or more, or by `current`.
+
+        Raises FlowNotFound where that is none, or several; and StoreError.
+        """
+        found = await self._found(flow_id)
+        if name == CURRENT:
+            serves = self._serving(flow_id, found)
+            if serves is None:
+                raise FlowNotFound(f"no version of flow {flow_id!r} serves")
+            return serves
+        known = [one.version for one in found]
+        meant = [
+            version for version in known if version == name or (len(name) >= _SHORTEST and version.startswith(name))
+        ]
+        if len(meant) != 1:
+            which = "several versions" if meant else "no version that is kept"
+            raise FlowNotFound(
+                f"{name!r} is {which} of flow {flow_id!r}: `hookline flows versions {flow_id}` lists them"
+            )
+        return meant[0]
+
+    async def document(self, flow_id: str, version: str) -> bytes:
+        """What a version says, JSON. Raises FlowNotFound and StoreError."""
+        document = await self._store.flow_document(flow_id, version)
+        if document is None:
+            raise FlowNotFound(f"version {version} of flow {flow_id!r} is not kept")
+        return document
+
+    async def roll_back(self, flow_id: str, name: str | None, *, force: bool = False) -> tuple[str, Path]:
+        """Write a version to the flow's file, by default the one that served before; gives it, and the file.
+
+        The file keeps its title. Raises UnpublishedChanges where the file says what never served, unless `force` gives
+        that up; FlowNotFound, OSError and StoreError.
+        """
+        version = await self._before(flow_id) if name is None else await self.named(flow_id, name)
+        document: dict[str, Any] = read(await self.document(flow_id, version)).value
+        entry = self._catalog.entries.get(flow_id)
+        file = self._file(flow_id, entry)
+        current = _said_in(file)
+        if not force and file.exists():
+            known = [one.version for one in await self._store.flow_versions(flow_id)]
+            if current is None or version_of(current) not in known:
+                why = "has changes that never served" if current is not None else "can't be read as a flow"
+                raise UnpublishedChanges(f"{file} {why}: save them elsewhere, or give them up with --force")
+        put_back(file, document, current)
+        return version, file
+
+    async def _before(self, flow_id: str) -> str:
+        """The version that served before the one that serves."""
+        found = await self._found(flow_id)
+        serves = self._serving(flow_id, found)
+        others = [one.version for one in found if one.version != serves]
+        if not others:
+            raise FlowNotFound(f"there is no version of flow {flow_id!r} before the one that serves")
+        return others[0]
+
+    async def _found(self, flow_id: str) -> Sequence[FlowVersion]:
+        found = await self._store.flow_versions(flow_id)
+        if not found and flow_id not in self._catalog.entries:
+            raise FlowNotFound(f"there is no flow {flow_id!r}")
+        return found
+
+    def _serving(self, flow_id: str, found: Sequence[FlowVersion]) -> str | None:
+        if not self._live:
+            return found[0].version if found else None
+        entry = self._catalog.entries.get(flow_id)
+        return None if entry is None or entry.flow is None else entry.flow.version
+
+    def _file(self, flow_id: str, entry: Entry | None) -> Path:
+        return self._catalog.directory / f"{flow_id}.json" if entry is None else entry.file
+
+
+def _said_in(file: Path) -> Mapping[str, Any] | None:
+    """What a file says now, which may not have been taken up yet; None where that is no object."""
+    try:
+        value = read(file.read_bytes(), str(file)).value
+    except (FlowInvalid, FileNotFoundError):
+        return None
+    return value if isinstance(value, dict) else None

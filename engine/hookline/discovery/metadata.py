@@ -1,0 +1,164 @@
+"""What a plugin gives, in a file beside its code: it can be read without running any of that.
+
+`hookline-plugin.json` stands in the plugin's package (for a plugin that is a single module, beside it, as
+`<module>.hookline-plugin.json`). It is written from what the plugin registers, and a test sees that it stays true.
+"""
+
+from importlib.metadata import Distribution, EntryPoint
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hookline.discovery.quality import Level, level_of
+from hookline.discovery.registry import Kind, PluginStatus, Registry
+from hookline.kernel.errors import PluginFailed
+from hookline.sdk.connector import Connector
+
+FILE: Final = "hookline-plugin.json"
+FORMAT: Final = 1
+"""Of the file: a reader takes files of its own format, and of those before."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """An action, a trigger, a scheme or a mapper."""
+
+    name: str
+    title: str
+
+
+class ConnectorPart(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A connector."""
+
+    name: str
+    title: str
+    description: str = ""
+    quality: Level | None = None
+    """Its level on the quality scale; null where it lacks something for bronze."""
+    credential: str | None = None
+    """The name of its credential's type."""
+    accepts: tuple[str, ...] = ()
+    """Names of other types of credentials that it takes."""
+    extra: str | None = None
+    """The extra of the distribution without which it is unavailable."""
+    actions: tuple[Part, ...] = ()
+    triggers: tuple[Part, ...] = ()
+
+
+class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a plugin gives."""
+
+    format: int
+    connectors: tuple[ConnectorPart, ...] = ()
+    triggers: tuple[Part, ...] = ()
+    """Those that are no connector's."""
+    schemes: tuple[Part, ...] = ()
+    mappers: tuple[Part, ...] = ()
+    credential_types: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
+    """URL schemes."""
+    blob_stores: tuple[str, ...] = ()
+    """URL schemes."""
+    template_filters: tuple[str, ...] = ()
+
+    def names(self) -> list[tuple[str, str]]:
+        """All that it gives: kind and name, in order."""
+        found = [("connector", one.name) for one in self.connectors]
+        for connector in self.connectors:
+            found += [("action", one.name) for one in connector.actions]
+            found += [("trigger", one.name) for one in connector.triggers]
+        for kind, parts in (("trigger", self.triggers), ("scheme", self.schemes), ("mapper", self.mappers)):
+            found += [(kind, one.name) for one in parts]
+        for kind, texts in (
+            ("credential type", self.credential_types),
+            ("backend", self.backends),
+            ("blob store", self.blob_stores),
+            ("template filter", self.template_filters),
+        ):
+            found += [(kind, text) for text in texts]
+        return found
+
+
+def describe(registry: Registry, plugin: PluginStatus) -> PluginDescription:
+    """What a plugin has registered; the same whatever else is installed, and which extras are."""
+
+    def names(kind: Kind) -> list[str]:
+        return sorted(name for (of, name), origin in registry.origins.items() if of == kind and origin == plugin)
+
+    connectors = [registry.connectors[name] for name in names("connector")]
+    owned = {name for connector in connectors for name in (*connector.triggers, *connector.pinned)}
+    triggers = [registry.triggers[name] for name in names("trigger") if name not in owned]
+    return PluginDescription(
+        FORMAT,
+        connectors=tuple(_connector(connector) for connector in connectors),
+        triggers=tuple(Part(one.name, one.title or one.summary) for one in triggers),
+        schemes=tuple(Part(name, registry.schemes[name].title) for name in names("scheme")),
+        mappers=tuple(Part(name, registry.mappers[name].title or name) for name in names("mapper")),
+        credential_types=tuple(names("credential type")),
+        backends=tuple(names("backend")),
+        blob_stores=tuple(names("blob store")),
+        template_filters=tuple(names("template filter")),
+    )
+
+
+def _connector(connector: Connector) -> ConnectorPart:
+    return ConnectorPart(
+        name=connector.name,
+        title=connector.title,
+        description=connector.description,
+        quality=level_of(connector),
+        credential=None if connector.credential is None else connector.credential_type,
+        accepts=connector.accepts,
+        extra=connector.extra,
+        actions=tuple(Part(name, action.summary) for name, action in sorted(connector.actions.items())),
+        triggers=tuple(Part(name, trigger.summary) for name, trigger in sorted(connector.triggers.items())),
+    )
+
+
+def text_of(description: PluginDescription) -> str:
+    """The file's text."""
+    return msgspec.json.format(msgspec.json.encode(description), indent=2).decode() + "\n"
+
+
+def read(path: Path) -> PluginDescription | None:
+    """What a file says; None where there is none. Raises PluginFailed where it can't be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=PluginDescription)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise PluginFailed(f"{path} can't be read: {error}") from error
+
+
+def requires_python(distribution: Distribution) -> str | None:
+    """Which Pythons a distribution is for; None where it doesn't say."""
+    found: list[str] = distribution.metadata.get_all("Requires-Python") or []
+    return found[0] if found else None
+
+
+def file_of(point: EntryPoint) -> Path | None:
+    """Where a plugin's file stands, whether it is there or not; None where its package isn't. Nothing is imported."""
+    return file_of_module(point.value.partition(":")[0].strip())
+
+
+def file_of_module(module: str) -> Path | None:
+    """The same, by the plugin's module."""
+    package, _, inner = module.partition(".")
+    try:
+        # Of a module in a package, this would import the package.
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or ())
+    if not places:
+        return None if spec.origin is None else Path(spec.origin).with_name(f"{package}.{FILE}")
+    folders = [Path(place).joinpath(*inner.split(".")) for place in places] if inner else [Path(places[0])]
+    for folder in folders:
+        if folder.is_dir():
+            return folder / FILE
+        if folder.with_suffix(".py").is_file():
+            return folder.with_name(f"{folder.name}.{FILE}")
+    return None

@@ -1,0 +1,239 @@
+"""The step that gathers messages: the first execution waits for others, holding nothing, and they end where they join.
+
+Who leads, and who joins, the store decides, with the entry of whoever comes.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from hookline.executions.blocks.block import RunSteps, evaluate, evaluate_aside
+from hookline.executions.blocks.merge_runtime_gathered import gathered_reply
+from hookline.executions.context import ExecutionRun
+from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
+from hookline.executions.services import Stand
+from hookline.executions.steps.step import go_on, replay, take
+from hookline.flows.blocks.batch import USE, BatchNode
+from hookline.flows.elements.message_keys import key_text
+from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
+from hookline.kernel.json import JsonObject, encode, many
+from hookline.model.batch import JOINED, Gathered, joined_output
+from hookline.model.execution import BATCH, StepRecord, StepState
+from hookline.model.merge_model_stream import REMEDY, stream_in
+from hookline.plugin_host.results import normal
+from hookline.sdk.action import Reply
+from hookline.secrets.redaction import HIDDEN, is_sealed
+from hookline.storage.merge_ports_changes_batches import CloseBatch, Join, Joined, TakeBatch
+
+KEY_MISSING = "batch_key_missing"
+
+
+async def run_batch(run: ExecutionRun, node: BatchNode, frame: Frame, _: RunSteps) -> Ending:
+    """Lead a batch, and go on with the list of its messages when it is closed; or join one, and end.
+
+    Raises StepFailed where the execution has nothing to add.
+    """
+    path = frame.prefix + node.id
+    past = run.journal.past(path)
+    if past is not None and past.state is StepState.SUCCEEDED:
+        if past.signal == JOINED:
+            return Ending.JOINED
+        ending = replay(run, frame, node.id, past)
+        frame.steps[node.id].pop(HIDDEN, None)
+        return ending
+    if past is not None and past.state is StepState.FAILED:
+        if node.on_error == "continue":
+            return go_on(frame, node.id, past.error, past.finished_at)
+        if past.error is not None and run.stands(frame, past):
+            raise StepFailed(past.error, past.finished_at)
+    if run.dry is not None:
+        return run.dry.lands(path)
+    if past is None or past.state is not StepState.WAITING:
+        frame.interruption.check()
+        attempt = 1 if past is None else past.attempt + 1
+        try:
+            key, added = await _contribution(run, node, frame, path)
+            stand = None if run.services.trial is None else run.services.trial.gathered(run.id, path, attempt)
+            if stand is not None:
+                return await _given(run, node, frame, path, attempt, key, stand)
+        except StepError as failure:
+            return _failed(run, node, frame, path, attempt, failure)
+        past = await _come(run, node, path, attempt, key, added)
+        if past.signal == JOINED:
+            return Ending.JOINED
+    run.waited = True
+    return await _lead(run, node, frame, path, past)
+
+
+async def _contribution(run: ExecutionRun, node: BatchNode, frame: Frame, path: str) -> tuple[Any, Gathered]:
+    """The key, and what the execution adds. Raises StepError where there is no key, and StepFailed."""
+    key = None if node.key is None else _key(run, node, frame, path)
+    body = frame.message.body
+    if node.body is not None:
+        body = await evaluate_aside(run, node.body, frame, "body", path)
+    stream = stream_in(body) if run.streams else None
+    if stream is not None:
+        raise StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
+    added = await run.services.aside.run(partial(encode, body), large=many(body))
+    if run.services.sealing is not None:
+        added = run.services.sealing.added(added, run.redactor)
+    return key, Gathered(run.id, added, frame.message.attachments)
+
+
+def _key(run: ExecutionRun, node: BatchNode, frame: Frame, path: str) -> Any:
+    assert node.key is not None  # noqa: S101 - the caller asks only then
+    try:
+        value = evaluate(run, node.key, run.scope(frame), "key", path)
+    except StepFailed as failed:
+        if failed.error.code != MissingValue.code:
+            raise
+        raise StepError(failed.error.message, code=KEY_MISSING) from failed
+    if value is None or (isinstance(value, list) and None in value):
+        raise StepError("key: it is null, or a part of it is; nothing is gathered without one", code=KEY_MISSING)
+    return value
+
+
+async def _come(run: ExecutionRun, node: BatchNode, path: str, attempt: int, key: Any, added: Gathered) -> StepRecord:
+    """Join a batch, or begin one, durably; gives the step's entry, which says which."""
+    now = run.services.clock.now()
+    text = "" if node.key is None else key_text(key)
+
+    def join(entry: StepRecord) -> Join:
+        return Join(entry, run.flow.id, run.flow.version, text, node.size, added, now)
+
+    entry, came = await run.journal.join(
+        join,
+        id=node.id,
+        path=path,
+        use=USE,
+        state=StepState.WAITING,
+        attempt=attempt,
+        started_at=now,
+        finished_at=now,
+        input=_asked(node, key),
+        due_at=None if node.within is None else _later(now, node.within),
+    )
+    ready = (came.leader_id if came.full else None) if isinstance(came, Joined) else came.closed
+    if ready is not None:
+        run.wakes.append(ready)
+    return entry
+
+
+async def _given(
+    run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, key: Any, stand: Stand
+) -> Ending:
+    """Take what a trial gives in the place of others. Raises StepError."""
+    started_at, asked = run.services.clock.now(), _asked(node, key)
+    # What was gathered when the time was up is given all the same, as where others come.
+    given = await stand()
+    if not isinstance(given, Joined):
+        reply = normal(given, exact=run.flow.exact)
+        if not isinstance(reply, Reply):
+            raise TypeError(f"what stands for a batch gave {reply!r}")
+        extra: JsonObject = {"executions": [run.id], **reply.extra}
+        reply = Reply(reply.body, reply.headers, extra, reply.attachments)
+        await _note(run, node, frame, path, attempt, started_at, reply, asked)
+        frame.interruption.check()
+        return Ending.DONE
+    output = joined_output(given.leader_id, given.place)
+    _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output, signal=JOINED)
+    return Ending.JOINED
+
+
+async def _lead(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+    """Go on with what was gathered, if nobody may join any more; else wait."""
+    is_open = (await run.services.store.batches(run.id)).get(path, False)
+    over = past.due_at is not None and past.due_at <= run.services.clock.now()
+    if is_open and not over and frame.interruption.cause is None:
+        run.wait_until(past.due_at, BATCH)
+        return Ending.WAITING
+    if is_open:
+        # From here on nobody joins; who did before is among those that are read.
+        await run.journal.ask(CloseBatch(run.id, path))
+    reply = await _opened(run, path)
+    run.journal.beside(TakeBatch(run.id, path))
+    await _note(run, node, frame, path, past.attempt, past.started_at, reply)
+    # What was gathered is in the journal, from where it can be replayed, also where the execution has to end here.
+    frame.interruption.check()
+    return Ending.DONE
+
+
+async def _opened(run: ExecutionRun, path: str) -> Reply:
+    """What was gathered. What is redacted of the others' messages is it here, too. Raises Blocked."""
+    gathered = await run.services.store.gathered(run.id, path)
+    sealing, plain = run.services.sealing, []
+    for one in gathered:
+        body = one.body
+        if sealing is not None and is_sealed(body):
+            try:
+                body, hidden = sealing.opened_added(body)
+            except RedactedUnreadable as error:
+                raise Blocked(error.message) from error
+            if run.redactor is None:
+                run.redactor = sealing.fresh(run.flow)
+                run.journal.redact(run.redactor)
+            run.redactor.hidden.add(list(hidden))
+        plain.append(msgspec.structs.replace(one, body=body))
+    return await gathered_reply(run.services, plain, exact=run.flow.exact)
+
+
+async def _note(
+    run: ExecutionRun,
+    node: BatchNode,
+    frame: Frame,
+    path: str,
+    attempt: int,
+    started_at: datetime,
+    reply: Reply,
+    asked: bytes | None = None,
+) -> None:
+    view = take(frame, reply)
+    # Texts of the others that are to be seen nowhere go under the seal with the list.
+    hidden = {HIDDEN: list(run.redactor.hidden)} if run.redactor is not None else {}
+    output = await run.services.aside.run(partial(encode, view | hidden), large=many(reply.body))
+    entry = _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output)
+    frame.now, frame.steps[node.id] = entry.finished_at, view
+
+
+def _failed(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, failure: StepError) -> Ending:
+    error = run.error_info(failure, path)
+    entry = _add(run, node, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
+    if node.on_error == "continue":
+        return go_on(frame, node.id, error, entry.finished_at)
+    raise StepFailed(error, entry.finished_at) from failure
+
+
+def _add(
+    run: ExecutionRun,
+    node: BatchNode,
+    path: str,
+    state: StepState,
+    attempt: int,
+    started_at: datetime,
+    **entry: Any,
+) -> StepRecord:
+    """Note how the step has ended, now."""
+    return run.journal.add(
+        effect=True,
+        id=node.id,
+        path=path,
+        use=USE,
+        state=state,
+        attempt=attempt,
+        started_at=started_at,
+        finished_at=run.services.clock.now(),
+        **entry,
+    )
+
+
+def _asked(node: BatchNode, key: Any) -> bytes | None:
+    return None if node.key is None else encode({"key": key})
+
+
+def _later(at: datetime, within: timedelta) -> datetime:
+    try:
+        return at + within
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

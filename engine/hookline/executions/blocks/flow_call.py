@@ -1,0 +1,275 @@
+"""The step that calls another flow: it starts an execution of it, and waits for its end, holding nothing."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from hookline.executions.blocks.block import RunSteps, evaluate_aside
+from hookline.executions.completion import DEEPEST, depth_below
+from hookline.executions.context import ExecutionRun
+from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
+from hookline.executions.steps.step import go_on, replay, take
+from hookline.flows.blocks.flow_call import USE, CallNode
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.intake import in_order
+from hookline.kernel.backoff import next_wait
+from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation, StepError
+from hookline.kernel.ids import derived_id
+from hookline.kernel.json import decode, encode
+from hookline.model.execution import FLOW, RETRY, ErrorInfo, Outcome, StepRecord, StepState
+from hookline.model.merge_model_stream import REMEDY, stream_in
+from hookline.model.message import Arrival, Envelope, Message, Parent
+from hookline.model.waits import FlowEnded
+from hookline.sdk.action import Reply
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.merge_ports_changes_callbacks import Await, Settle, TimedOut, TimeOut
+
+#: Problems of a body that an error names.
+_SHOWN: Final = 3
+
+
+async def run_call(run: ExecutionRun, node: CallNode, frame: Frame, _: RunSteps) -> Ending:
+    """Start an execution of the flow. Where the step waits, the flow's last body becomes the message.
+
+    Raises StepFailed where the flow can't be called or has failed, and Blocked where it is broken.
+    """
+    call = _Call(run, node, frame)
+    past = run.journal.past(call.path)
+    run.waited = run.waited or node.wait
+    if past is not None and past.state is StepState.SUCCEEDED:
+        return replay(run, frame, node.id, past)
+    if past is not None and past.state is StepState.FAILED:
+        if node.on_error == "continue":
+            return go_on(frame, node.id, past.error, past.finished_at)
+        if past.error is not None and run.stands(frame, past):
+            raise StepFailed(past.error, past.finished_at)
+    if run.dry is not None:
+        return run.dry.lands(call.path)
+    if past is None:
+        return await call.begin(1, frame.now)
+    if past.state is StepState.FAILED:
+        return await call.begin(past.attempt + 1, past.finished_at)
+    if past.error is None and past.seq <= run.reopened_after:
+        # It waited when the execution ended: what it had called was cancelled, and nobody hears of it any more.
+        return await call.begin(past.attempt + 1, past.finished_at)
+    if past.error is None:
+        return await call.hear(past)
+    if past.due_at is not None and past.due_at > run.services.clock.now():
+        frame.interruption.check()
+        run.wait_until(past.due_at, RETRY)
+        return Ending.WAITING
+    return await call.begin(past.attempt + 1, past.finished_at)
+
+
+class _Call:
+    def __init__(self, run: ExecutionRun, node: CallNode, frame: Frame) -> None:
+        self._run = run
+        self._node = node
+        self._frame = frame
+        self.path = frame.prefix + node.id
+
+    async def begin(self, attempt: int, after: datetime) -> Ending:
+        """Start an execution, and make that durable together with its message.
+
+        `after`: when what came before was journalled.
+        """
+        run, node, frame = self._run, self._node, self._frame
+        frame.interruption.check()
+        now = run.services.clock.now()
+        # Of the same step, at the same attempt, it is the same: what is repeated starts nothing twice.
+        child_id = derived_id(after, run.id, self.path, str(attempt))
+        message = await self._message()
+        if run.services.trial is not None:
+            run.services.trial.starts(run.id, self.path, attempt)
+        try:
+            flow = self._flow()
+            accept = await self._accept(flow, message, child_id, attempt, now)
+        except StepError as error:
+            return self._failed(run.error_info(error, self.path), attempt, now)
+        given = {"id": node.flow_id, "wait": node.wait, "body": message.body, "headers": message.headers}
+        if not node.wait:
+            view = take(frame, Reply({"execution_id": child_id}, {}, {"execution_id": child_id}))
+            entry = self._add(StepState.SUCCEEDED, attempt, now, input=encode(given), output=encode(view))
+            run.journal.beside(accept)
+            await run.journal.flush()
+            frame.now, frame.steps[node.id] = entry.finished_at, view
+            return Ending.DONE
+        entry = self._add(
+            StepState.WAITING,
+            attempt,
+            now,
+            input=encode(given),
+            output=encode({"execution_id": child_id}),
+            due_at=None if node.timeout is None else now + node.timeout,
+        )
+        awaited = Await(run.id, self._waits_at(attempt), run.flow.id, node.id, None, now)
+        run.journal.beside(awaited, accept)
+        await run.journal.flush()
+        return await self.hear(entry)
+
+    async def hear(self, past: StepRecord) -> Ending:
+        """Take the flow's end, if it has come."""
+        run, node, frame = self._run, self._node, self._frame
+        ended = await self._ended(past)
+        if ended is None and frame.interruption.cause is not None:
+            await run.services.flows.cancel(_child(past))
+            run.journal.beside(self._time_out(past), self._settle(past))
+            frame.interruption.check()
+        if ended is None and past.due_at is not None and past.due_at <= run.services.clock.now():
+            if isinstance(await run.journal.ask(self._time_out(past)), TimedOut):
+                await run.services.flows.cancel(_child(past))
+                seconds = (past.due_at - past.started_at).total_seconds()
+                message = f"flow {node.flow_id!r} took longer than {seconds:g} s (execution {_child(past)})"
+                run.journal.beside(self._settle(past))
+                error = ErrorInfo("timed_out", message, self.path, retryable=True)
+                return self._failed(error, past.attempt, past.started_at, past)
+            run.arrived = None  # it came at the last moment
+            ended = await self._ended(past)
+        if ended is None:
+            run.wait_until(past.due_at, FLOW)
+            return Ending.WAITING
+        run.journal.beside(self._settle(past))
+        error_of_flow = self._error(ended)
+        if error_of_flow is not None:
+            return self._failed(error_of_flow, past.attempt, past.started_at, past)
+        extra = {"execution_id": ended.execution_id, "outcome": ended.outcome.value}
+        completed = ended.outcome is Outcome.COMPLETED
+        body = decode(bytes(ended.body), exact=run.flow.exact)
+        view = take(frame, Reply(body, {}, extra, ended.attachments if completed else None))
+        entry = self._add(StepState.SUCCEEDED, past.attempt, past.started_at, input=past.input, output=encode(view))
+        frame.now, frame.steps[node.id] = entry.finished_at, view
+        return Ending.DONE
+
+    async def _message(self) -> Message:
+        run, node, frame = self._run, self._node, self._frame
+        message = frame.message
+        body = message.body if node.body is None else await evaluate_aside(run, node.body, frame, "body", self.path)
+        stream = stream_in(body) if run.streams else None
+        if stream is not None:
+            failure = StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
+            raise StepFailed(run.error_info(failure, self.path))
+        headers: Any = message.headers
+        if node.headers is not None:
+            headers = await evaluate_aside(run, node.headers, frame, "headers", self.path)
+            headers = {} if headers is None else headers
+        if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+            failure = StepError("headers: they are an object whose values are texts", code="step.settings")
+            raise StepFailed(run.error_info(failure, self.path))
+        return Message(body, {name.lower(): value for name, value in headers.items()}, message.attachments)
+
+    def _flow(self) -> CompiledFlow:
+        try:
+            return self._run.services.flows.flow(self._node.flow_id)
+        except FlowNotFound as error:
+            raise StepError(f"{error.message}; it can't be called", code="flow.unknown") from error
+        except FlowInvalid as error:
+            raise Blocked(f"flow {self._node.flow_id!r} can't run: {error.message}") from error
+
+    async def _accept(self, flow: CompiledFlow, message: Message, child_id: str, attempt: int, now: datetime) -> Accept:
+        run, node = self._run, self._node
+        depth = depth_below(run.envelope)
+        if depth > DEEPEST:
+            raise StepError(f"flows call one another more than {DEEPEST} deep", code="flow.depth")
+        if flow.schema is not None and (problems := flow.schema.problems(message.body)):
+            listed = "; ".join(str(problem) for problem in problems[:_SHOWN])
+            more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+            raise StepError(f"flow {flow.id!r} doesn't take this body: {listed}{more}", code="flow.schema")
+        waits_at = self._waits_at(attempt) if node.wait else None
+        envelope = Envelope(
+            execution_id=child_id,
+            flow_id=flow.id,
+            message=message,
+            arrival=Arrival(
+                use=USE,
+                received_at=now,
+                parent=Parent(run.id, run.flow.id, self.path, node.id, depth, waits_at),
+            ),
+            accepted_at=now,
+            exact=run.flow.exact,
+            hidden=() if run.redactor is None else tuple(run.redactor.hidden),
+        )
+        try:
+            envelope = in_order(flow, envelope)
+            if node.wait and envelope.order_key is not None:
+                await self._check_order(flow.id, envelope.order_key)
+            return run.services.flows.emit(flow, envelope)
+        except SchemaViolation as error:
+            raise StepError(f"flow {flow.id!r}: {error.message}", code="flow.schema") from error
+
+    async def _check_order(self, flow_id: str, key: str) -> None:
+        """An execution that waits for one behind it, in the line of its order key, would wait for ever."""
+        above: Envelope | None = self._run.envelope
+        while above is not None:
+            if (above.flow_id, above.order_key) == (flow_id, key):
+                raise StepError(
+                    f"this would wait for ever: execution {above.execution_id} of flow {flow_id!r} has the same order "
+                    "key, and ends only after what it calls",
+                    code="flow.order",
+                )
+            parent = above.arrival.parent
+            waits = parent is not None and parent.waits_at is not None
+            above = await self._run.services.store.envelope(parent.execution_id) if parent and waits else None
+
+    def _waits_at(self, attempt: int) -> str:
+        # What an earlier attempt started may end yet, and is nothing to a later one.
+        return self.path if attempt == 1 else f"{self.path}#{attempt}"
+
+    async def _ended(self, past: StepRecord) -> FlowEnded | None:
+        run = self._run
+        if run.arrived is None:
+            run.arrived = await run.services.store.callbacks(run.id)
+        payload = run.arrived.get(self._waits_at(past.attempt))
+        ended = run.callback(payload) if payload is not None else None
+        return ended if isinstance(ended, FlowEnded) else None
+
+    def _time_out(self, past: StepRecord) -> TimeOut:
+        run, services = self._run, self._run.services
+        waits_at, now = self._waits_at(past.attempt), services.clock.now()
+        return TimeOut(services.new_id(), run.id, waits_at, run.flow.id, self._node.id, now)
+
+    def _settle(self, past: StepRecord) -> Settle:
+        return Settle(self._run.id, self._waits_at(past.attempt))
+
+    def _error(self, ended: FlowEnded) -> ErrorInfo | None:
+        """The step's error, where the flow has failed or was cancelled."""
+        where = f"execution {ended.execution_id}"
+        if ended.error is not None:
+            at = f", at {ended.error.step}" if ended.error.step is not None else ""
+            message = f"flow {self._node.flow_id!r} failed: {ended.error.message} ({where}{at})"
+            return ErrorInfo(ended.error.code, message, self.path, ended.error.retryable)
+        if ended.outcome is Outcome.CANCELLED:
+            return ErrorInfo("flow.cancelled", f"flow {self._node.flow_id!r} was cancelled ({where})", self.path)
+        return None
+
+    def _failed(self, error: ErrorInfo, attempt: int, started_at: datetime, past: StepRecord | None = None) -> Ending:
+        run, node = self._run, self._node
+        failure = StepError(error.message, code=error.code, retryable=error.retryable)
+        wait = next_wait(node.retry, attempt, failure, f"{run.id}\n{self.path}")
+        due_at = None if wait is None else run.services.clock.now() + wait
+        state = StepState.FAILED if due_at is None else StepState.WAITING
+        known = {} if past is None else {"input": past.input, "output": past.output}
+        entry = self._add(state, attempt, started_at, error=error, due_at=due_at, **known)
+        if due_at is not None:
+            run.wait_until(due_at, RETRY)
+            return Ending.WAITING
+        if node.on_error == "continue":
+            return go_on(self._frame, node.id, error, entry.finished_at)
+        raise StepFailed(error, entry.finished_at)
+
+    def _add(self, state: StepState, attempt: int, started_at: datetime, **entry: Any) -> StepRecord:
+        return self._run.journal.add(
+            effect=True,
+            id=self._node.id,
+            path=self.path,
+            use=USE,
+            state=state,
+            attempt=attempt,
+            started_at=started_at,
+            finished_at=self._run.services.clock.now(),
+            **entry,
+        )
+
+
+def _child(past: StepRecord) -> str:
+    """The execution that an attempt has started."""
+    child: str = decode(past.output or b"{}")["execution_id"]
+    return child

@@ -1,0 +1,290 @@
+"""The splitter and aggregator."""
+
+import asyncio
+from typing import Any, Final
+
+from hookline.executions.blocks.block import RunSteps, evaluate_aside
+from hookline.executions.blocks.concurrency import (
+    block_failed,
+    check_end,
+    known_failure,
+    known_stop,
+    side_by_side,
+    still_ending,
+)
+from hookline.executions.blocks.foreach_items import ItemSource, ListItems, StreamItems
+from hookline.executions.blocks.merge_runtime_blocks_item_results import collected
+from hookline.executions.blocks.merge_runtime_blocks_item_stand import run_stand
+from hookline.executions.context import ExecutionRun
+from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
+from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
+from hookline.executions.merge_runtime_block_progress import BlockProgress
+from hookline.executions.steps.step import replay, take
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.kernel.errors import StepError
+from hookline.kernel.json import encode
+from hookline.model.execution import ErrorInfo, StepState
+from hookline.model.items import Done
+from hookline.model.merge_model_stream import STREAM, Stream
+from hookline.model.message import Message
+from hookline.sdk.action import STOPPED, Reply
+
+#: How many items run before the event loop gets its turn, where no item has anything to wait for.
+_TURN: Final = 100
+#: Items of a foreach whose entries aren't kept that may wait at one time: each of them has entries.
+MOST_WAITING: Final = 1000
+#: What such an item has room for, of a foreach inside it.
+ROOM_INSIDE: Final = 100
+
+_NOTHING: Final = object()
+
+
+async def run_foreach(run: ExecutionRun, node: ForeachNode, frame: Frame, run_steps: RunSteps) -> Ending:
+    """Run steps for each item, up to `concurrency` side by side; the body becomes the list of results, in order.
+
+    An item's message has the item as its body. A filtered item gives no result. The first failure ends the block,
+    unless it says `"on_error": "continue"`: then failed items give no result. Items that wait let others go on; the
+    block waits when only they are left.
+
+    Of many items, and of those of a stream, the journal keeps only what is under way, and how far the block has got.
+    """
+    items = await _items(run, node, frame)
+    path, total = frame.prefix + node.id, items.count if isinstance(items, Stream) else len(items)
+    many = isinstance(items, Stream) or total > frame.room
+    if run.dry is not None and not run.dry.goes_through(path, total, many=many):
+        return Ending.WAITING
+    if run.services.trial is not None and (ending := await run_stand(run, node, frame, items)) is not None:
+        return ending
+    block: BlockProgress | None = None
+    if many:
+        past = run.journal.past(path)
+        if past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name:
+            return replay(run, frame, node.id, past)
+        block = await run.journal.block(path, total, frame.now)
+    with frame.interruption.narrower() as together:
+        return await _Items(run, node, frame, run_steps, items, together, block).run()
+
+
+class _Items:
+    def __init__(
+        self,
+        run: ExecutionRun,
+        node: ForeachNode,
+        frame: Frame,
+        run_steps: RunSteps,
+        items: list[Any] | Stream,
+        together: Interruption,
+        block: BlockProgress | None,
+    ) -> None:
+        """`block`: how far it has got, where the items' entries aren't kept."""
+        self._run = run
+        self._node = node
+        self._frame = frame
+        self._run_steps = run_steps
+        self._together = together
+        self._block = block
+        self._listed = not isinstance(items, Stream)
+        self._counts = node.collect == "count" or (node.collect is None and not self._listed)
+        self._total = items.count if isinstance(items, Stream) else len(items)
+        done = Done() if block is None else block.done
+        self._source: ItemSource = (
+            StreamItems(run, items, done, frame.prefix + node.id)
+            if isinstance(items, Stream)
+            else ListItems(items, done)
+        )
+        self._room = ROOM_INSIDE if block is not None else frame.room // max(self._total, 1)
+        self._results: list[Any] = [_NOTHING] * (self._total if block is None else 0)
+        self._failed = 0
+        self._waiting: dict[int, Any] = {}
+        self._last = -1
+        """The last item that was taken: they come in order."""
+        self._stopped = False
+        self._latest = frame.now if block is None else block.latest
+
+    async def run(self) -> Ending:
+        frame, node = self._frame, self._node
+        failure, self._stopped = known_failure(self._run, frame, node.id), known_stop(self._run, frame, node.id)
+        if failure is not None or self._stopped:
+            self._together.interrupt(SUPERSEDED)
+        try:
+            left = await self._all()
+            if isinstance(left, StepFailed):
+                failure = failure or left
+            ends = failure is not None or self._stopped or left is not None
+            ending = ends and await self._end_waiting()
+        finally:
+            await self._source.close()
+        frame.now = self._latest
+        if ending and (failure is not None or self._stopped):
+            return still_ending(self._run, frame, node.id, "foreach", failure)
+        if ending:
+            return Ending.WAITING
+        check_end(self._run, frame, node.id)
+        if failure is not None:
+            raise block_failed(self._run, frame, node.id, "foreach", failure)
+        if self._stopped:
+            return Ending.STOPPED
+        if self._waiting:
+            return Ending.WAITING
+        return self._finish() if self._block is None else await self._conclude(self._block)
+
+    async def _all(self) -> StepFailed | Interrupted | None:
+        workers = min(self._node.concurrency, self._total)
+        if workers > 1:
+            return await side_by_side([self._work] * workers, self._together)
+        try:
+            await self._work()
+        except (StepFailed, Interrupted) as left:
+            return left
+        return None
+
+    async def _work(self) -> None:
+        while self._block is None or len(self._waiting) < MOST_WAITING:
+            taken = await self._source.take()
+            if taken is None:
+                return
+            index, item = taken
+            self._last = max(self._last, index)
+            await self._item(index, item)
+            if self._stopped:
+                return
+            # What an item has done must not hang on when another item commits next.
+            await self._run.journal.settle()
+            if index % _TURN == _TURN - 1:
+                await asyncio.sleep(0)
+
+    async def _item(self, index: int, item: Any) -> None:
+        frame, node = self._frame, self._node
+        part = f"{node.id}[{index}]"
+        prefix = f"{frame.prefix}{part}/"
+        if self._block is not None:
+            self._run.journal.open_item(prefix)
+        inner = frame.branch(
+            part,
+            message=Message(item, {}, frame.message.attachments),
+            steps=dict(frame.steps),
+            names={**frame.names, node.as_name: item, "index": index},
+            lenient=frame.lenient or node.on_error == "continue",
+            interruption=self._together,
+            items={**frame.items, node.pointer: prefix},
+            room=self._room,
+        )
+        failed: StepFailed | None = None
+        try:
+            ending = await self._run_steps(self._run, node.steps, inner)
+        except StepFailed as error:
+            if node.on_error == "fail":
+                raise
+            failed, ending = error, Ending.FILTERED
+        except Blocked as cause:
+            self._run.blocked = str(cause)
+            ending = Ending.WAITING
+        self._latest = max(self._latest, inner.now)
+        if ending is Ending.STOPPED:
+            self._stopped = True
+            self._together.interrupt(SUPERSEDED, cut=False)
+        elif ending is Ending.WAITING:
+            self._waiting[index] = item
+        elif self._block is not None:
+            self._close(self._block, index, inner, ending, None if failed is None else failed.error)
+        elif ending is Ending.DONE:
+            self._results[index] = inner.message.body
+        self._failed += failed is not None
+
+    def _close(self, block: BlockProgress, index: int, inner: Frame, ending: Ending, error: ErrorInfo | None) -> None:
+        """The item is done, and its entries go."""
+        prefix = inner.prefix
+        failed = None if error is None else error.step or prefix[:-1]
+        if failed is not None and self._run.journal.past(failed) is None:
+            # An expression of a block has failed: nothing else would say so.
+            failed = f"{prefix}{self._node.id}"
+            noted = Frame(inner.message, {}, inner.now, prefix=prefix)
+            self._run.pure(noted, self._node.id, "foreach", StepState.FAILED, error=error, at=inner.now)
+        result: bytes | None = None
+        if ending is Ending.DONE and not self._counts:
+            result = encode(inner.message.body)
+            if self._run.redactor is not None:
+                result = self._run.redactor.line(result)
+        self._run.journal.close_item(block, prefix, index, inner.now, result=result, failed=failed)
+
+    async def _end_waiting(self) -> bool:
+        """Let the items that wait run what they have to run at their end; whether one of them still waits."""
+        self._together.interrupt(SUPERSEDED)
+        waiting, self._waiting = self._waiting | await self._begun(), {}
+        for index, item in waiting.items():
+            try:
+                await self._item(index, item)
+            except (StepFailed, Interrupted):
+                continue
+        return bool(self._waiting)
+
+    async def _begun(self) -> dict[int, Any]:
+        """The items that had begun before the execution was resumed, and to which this run hasn't come."""
+        entered = self._run.journal.items_of(self._frame.prefix + self._node.id)
+        left = {index for index in entered if index > self._last}
+        begun: dict[int, Any] = {}
+        while left and (taken := await self._source.take()) is not None:
+            index, item = taken
+            if index in left:
+                left.remove(index)
+                begun[index] = item
+        return begun
+
+    def _finish(self) -> Ending:
+        frame, node = self._frame, self._node
+        body: Any = (
+            {"count": self._total, "failed": self._failed}
+            if self._counts
+            else [result for result in self._results if result is not _NOTHING]
+        )
+        frame.message = Message(body, {}, frame.message.attachments)
+        frame.steps[node.id] = {"body": body}
+        given, gave = {"items": self._total}, {"body": body}
+        self._run.pure(frame, node.id, "foreach", StepState.SUCCEEDED, input=given, output=gave)
+        return Ending.DONE
+
+    async def _conclude(self, block: BlockProgress) -> Ending:
+        """The entry of the block takes the place of its progress: what it gave isn't computed again."""
+        run, frame, node = self._run, self._frame, self._node
+        if run.dry is not None:
+            return run.dry.lands(block.path)
+        counts = {"count": self._total, "failed": block.failed}
+        body: Any = counts
+        if not self._counts:
+            body = await collected(run, block.path, listed=self._listed)
+            run.streams = run.streams or type(body) is Stream
+        reply = Reply(body) if self._counts else Reply(body, extra=counts)
+        view = take(frame, reply)
+        now = run.services.clock.now()
+        run.journal.add(
+            effect=True,
+            id=node.id,
+            path=block.path,
+            use="foreach",
+            state=StepState.SUCCEEDED,
+            attempt=1,
+            started_at=block.latest,
+            finished_at=now,
+            input=encode({"items": self._total}),
+            output=encode(view),
+            signal=STREAM if isinstance(body, Stream) else None,
+        )
+        run.journal.conclude(block)
+        frame.now = now
+        frame.steps[node.id] = view
+        return Ending.DONE
+
+
+async def _items(run: ExecutionRun, node: ForeachNode, frame: Frame) -> list[Any] | Stream:
+    path = frame.prefix + node.id
+    items = await evaluate_aside(run, node.items, frame, "foreach", path)
+    if items is None:
+        return []
+    if isinstance(items, list | Stream):
+        return items
+    kind = {dict: "an object", str: "a text", bool: "true or false"}.get(type(items), "a number")
+    failure = StepError(
+        f"foreach needs a list, and this is {kind}; a path such as $.body.lines gives one",
+        code="foreach.not_a_list",
+    )
+    raise StepFailed(run.error_info(failure, path))

@@ -1,0 +1,39 @@
+"""What a flow does where an execution of it fails."""
+
+import msgspec
+
+from hookline.executions.blocks.block import RunSteps
+from hookline.executions.context import ExecutionRun
+from hookline.executions.frame import Ending, Frame, StepFailed
+from hookline.executions.interruption import Interrupted, Interruption
+from hookline.flows.compiler.compile import ON_ERROR
+
+
+async def run_on_error(
+    run: ExecutionRun, frame: Frame, failed: StepFailed | Interrupted, run_steps: RunSteps
+) -> Ending:
+    """Run the steps of `on_error`, with the message that came first and `error` in scope, before the execution ends.
+
+    Gives WAITING where they wait. That they fail is logged, and changes nothing about how the execution ends.
+    """
+    if isinstance(failed, Interrupted):
+        error, at = failed.cause.error, None
+    else:
+        error, at = failed.error, failed.at
+    if error is None or not run.flow.on_error_steps:
+        return Ending.DONE
+    handled = Frame(
+        run.envelope.message,
+        frame.steps,
+        max(frame.now, at or frame.now),
+        ON_ERROR,
+        {"error": msgspec.to_builtins(error)},
+        interruption=Interruption(),
+    )
+    try:
+        ending = await run_steps(run, run.flow.on_error_steps, handled)
+    except (StepFailed, Interrupted) as again:
+        cause = again.error.message if isinstance(again, StepFailed) else str(again)
+        run.services.log.error("on_error failed", execution_id=run.id, flow_id=run.flow.id, error=cause)
+        return Ending.DONE
+    return Ending.WAITING if ending is Ending.WAITING else Ending.DONE

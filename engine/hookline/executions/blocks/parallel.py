@@ -1,0 +1,116 @@
+"""Branches side by side."""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from hookline.executions.blocks.block import RunSteps
+from hookline.executions.blocks.concurrency import (
+    block_failed,
+    check_end,
+    known_failure,
+    known_stop,
+    side_by_side,
+    still_ending,
+)
+from hookline.executions.context import ExecutionRun
+from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
+from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
+from hookline.flows.blocks.parallel import ParallelNode
+from hookline.model.execution import ErrorInfo, StepState
+from hookline.model.message import Message
+
+
+async def run_parallel(run: ExecutionRun, node: ParallelNode, frame: Frame, run_steps: RunSteps) -> Ending:
+    """Run branches side by side, each with the message that reached the block; the body becomes `{branch: result}`.
+
+    A filtered branch gives no result. The first failure ends the others, unless the block says `"on_error":
+    "continue"`: then `steps.<id>.errors` has it. The block waits when only branches that wait are left.
+    """
+    branches = _Branches(run, node, frame, run_steps)
+    with frame.interruption.narrower() as together:
+        return await branches.run(together)
+
+
+class _Branches:
+    def __init__(self, run: ExecutionRun, node: ParallelNode, frame: Frame, run_steps: RunSteps) -> None:
+        self._run = run
+        self._node = node
+        self._frame = frame
+        self._run_steps = run_steps
+        self._endings: dict[str, Ending] = {}
+        self._results: dict[str, Any] = {}
+        self._errors: dict[str, ErrorInfo] = {}
+        self._latest = frame.now
+
+    async def run(self, together: Interruption) -> Ending:
+        frame, node = self._frame, self._node
+        failure, stopped = known_failure(self._run, frame, node.id), known_stop(self._run, frame, node.id)
+        if failure is not None or stopped:
+            together.interrupt(SUPERSEDED)
+        left = await side_by_side([partial(self._branch, name, together) for name in node.branches], together)
+        frame.now = self._latest
+        if isinstance(left, StepFailed):
+            failure = failure or left
+        stopped = stopped or Ending.STOPPED in self._endings.values()
+        if (failure is not None or stopped or left is not None) and await self._end_waiting(together):
+            if failure is None and not stopped:
+                return Ending.WAITING
+            return still_ending(self._run, frame, node.id, "parallel", failure)
+        check_end(self._run, frame, node.id)
+        if failure is not None:
+            raise block_failed(self._run, frame, node.id, "parallel", failure)
+        if stopped:
+            return Ending.STOPPED
+        return Ending.WAITING if Ending.WAITING in self._endings.values() else self._finish()
+
+    async def _branch(self, name: str, together: Interruption) -> None:
+        frame, node = self._frame, self._node
+        inner = frame.branch(
+            node.id,
+            steps=dict(frame.steps),
+            lenient=frame.lenient or node.on_error == "continue",
+            interruption=together,
+        )
+        try:
+            ending = await self._run_steps(self._run, node.branches[name], inner)
+        except StepFailed as failed:
+            if node.on_error == "fail":
+                raise
+            self._errors[name], ending = failed.error, Ending.FILTERED
+        except Blocked as cause:
+            self._run.blocked = str(cause)
+            ending = Ending.WAITING
+        self._endings[name] = ending
+        self._latest = max(self._latest, inner.now)
+        if ending is Ending.DONE:
+            self._results[name] = inner.message.body
+        elif ending is Ending.STOPPED:
+            together.interrupt(SUPERSEDED, cut=False)
+        await self._run.journal.settle()
+
+    async def _end_waiting(self, together: Interruption) -> bool:
+        """Let the branches that wait run what they have to run at their end; whether one of them still waits."""
+        together.interrupt(SUPERSEDED)
+        for name in [name for name, ending in self._endings.items() if ending is Ending.WAITING]:
+            self._endings[name] = Ending.FILTERED
+            try:
+                await self._branch(name, together)
+            except (StepFailed, Interrupted):
+                continue
+        return Ending.WAITING in self._endings.values()
+
+    def _finish(self) -> Ending:
+        frame, node = self._frame, self._node
+        # In the order of the document, whichever was first.
+        body = {name: self._results[name] for name in node.branches if name in self._results}
+        frame.message = Message(body, {}, frame.message.attachments)
+        view: dict[str, Any] = {"body": body}
+        if self._errors:
+            view["errors"] = {
+                name: msgspec.to_builtins(self._errors[name]) for name in node.branches if name in self._errors
+            }
+        frame.steps[node.id] = view
+        self._run.pure(frame, node.id, "parallel", StepState.SUCCEEDED, output=view)
+        return Ending.DONE

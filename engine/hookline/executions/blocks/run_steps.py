@@ -1,0 +1,66 @@
+"""The blocks of the flow language while a flow runs: one file for each, and the table that finds them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hookline.executions.blocks.batch import run_batch
+from hookline.executions.blocks.block import Run, evaluate_aside
+from hookline.executions.blocks.flow_call import run_call
+from hookline.executions.blocks.foreach import run_foreach
+from hookline.executions.blocks.parallel import run_parallel
+from hookline.executions.blocks.switch import run_switch
+from hookline.executions.blocks.try_block import run_try
+from hookline.executions.blocks.webhook_wait import run_wait
+from hookline.executions.context import ExecutionRun
+from hookline.executions.edited_input import take_edited
+from hookline.executions.frame import Ending, Frame
+from hookline.executions.steps.step import run_action
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.batch import BatchNode
+from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.flow_call import CallNode
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.model.execution import StepState
+
+BLOCKS: Final[dict[type[Node], Run]] = {
+    SwitchNode: run_switch,
+    WaitNode: run_wait,
+    CallNode: run_call,
+    BatchNode: run_batch,
+    ForeachNode: run_foreach,
+    ParallelNode: run_parallel,
+    TryNode: run_try,
+}
+"""What runs each block."""
+
+
+async def run_steps(run: ExecutionRun, nodes: Sequence[Node], frame: Frame) -> Ending:
+    """Run steps from top to bottom, until one of them ends the branch. Raises StepFailed."""
+    for node in nodes:
+        if run.edited and (edited := run.edited.get(frame.prefix + node.id)) is not None:
+            take_edited(run, edited, frame)
+        if not await _holds(run, node, frame):
+            continue
+        if run.dry is not None and not run.dry.meets(frame.prefix + node.id, node):
+            return Ending.WAITING
+        if isinstance(node, ActionNode):
+            ending = await run_action(run, node, frame)
+        else:
+            ending = await BLOCKS[type(node)](run, node, frame, run_steps)
+        if ending is not Ending.DONE:
+            return ending
+    return Ending.DONE
+
+
+async def _holds(run: ExecutionRun, node: Node, frame: Frame) -> bool:
+    if node.when is None:
+        return True
+    holds: bool = await evaluate_aside(run, node.when, frame, "when", frame.prefix + node.id)
+    if not holds:
+        use = node.action.name if isinstance(node, ActionNode) else "block"
+        run.pure(frame, node.id, use, StepState.SKIPPED)
+    return holds

@@ -1,0 +1,45 @@
+"""The content-based router."""
+
+from hookline.executions.blocks.block import RunSteps, evaluate_aside
+from hookline.executions.context import ExecutionRun
+from hookline.executions.frame import Ending, Frame
+from hookline.flows.blocks.switch import SwitchNode
+from hookline.model.execution import StepState
+
+
+async def run_switch(run: ExecutionRun, node: SwitchNode, frame: Frame, run_steps: RunSteps) -> Ending:
+    """Run the first case that holds, and go on with its message; or each that holds.
+
+    With `all`, each case gets the message that reached the switch, and that message goes on after it: the cases
+    are recipients, one after the other.
+    """
+    chosen = await _choose(run, node, frame)
+    run.pure(frame, node.id, "switch", StepState.SUCCEEDED, input={"cases": chosen})
+    for number in chosen:
+        branch = frame.branch(node.id)
+        ending = await run_steps(run, node.cases[number].steps, branch)
+        if ending in (Ending.STOPPED, Ending.JOINED, Ending.WAITING):
+            return ending
+        # A filter ends its case and no more.
+        if node.match == "first":
+            frame.adopt(branch)
+        else:
+            frame.now = max(frame.now, branch.now)
+    frame.steps[node.id] = {"body": frame.message.body}
+    return Ending.DONE
+
+
+async def _choose(run: ExecutionRun, node: SwitchNode, frame: Frame) -> list[int]:
+    path = frame.prefix + node.id
+    chosen: list[int] = []
+    otherwise: int | None = None
+    for number, case in enumerate(node.cases):
+        if case.when is None:
+            otherwise = number
+        elif await evaluate_aside(run, case.when, frame, f"switch[{number}].when", path):
+            chosen.append(number)
+            if node.match == "first":
+                break
+    if not chosen and otherwise is not None:
+        chosen.append(otherwise)
+    return chosen

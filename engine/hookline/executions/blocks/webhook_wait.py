@@ -1,0 +1,138 @@
+"""The webhook in the middle of a flow: a step that waits for a call, holding nothing."""
+
+from typing import Any
+
+from hookline.executions.blocks.block import RunSteps, evaluate_aside
+from hookline.executions.context import ExecutionRun
+from hookline.executions.frame import Ending, Frame, StepFailed
+from hookline.executions.steps.step import go_on, replay, take
+from hookline.flows.blocks.webhook_wait import USE, WaitNode
+from hookline.kernel.errors import StepError
+from hookline.kernel.json import encode
+from hookline.kernel.time import rfc3339
+from hookline.model.execution import CALLBACK, StepRecord, StepState
+from hookline.model.waits import Call
+from hookline.sdk.action import Reply
+from hookline.storage.merge_ports_changes_callbacks import Await, Settle, TimedOut, TimeOut
+
+TIMED_OUT = "wait_timed_out"
+
+
+async def run_wait(run: ExecutionRun, node: WaitNode, frame: Frame, _: RunSteps) -> Ending:
+    """Wait for a call; what it brought becomes the message. Raises StepFailed where none comes in time."""
+    path = frame.prefix + node.id
+    past = run.journal.past(path)
+    if past is not None and past.state is StepState.SUCCEEDED:
+        run.waited = True
+        return replay(run, frame, node.id, past)
+    if past is not None and past.state is StepState.FAILED:
+        if node.on_error == "continue":
+            return go_on(frame, node.id, past.error, past.finished_at)
+        if past.error is not None and run.stands(frame, past):
+            raise StepFailed(past.error, past.finished_at)
+    if run.dry is not None:
+        return run.dry.lands(path)
+    run.waited = True
+    # What waited when the execution ended waits no more, and begins to again where that is retried.
+    if past is None or past.state is not StepState.WAITING or past.seq <= run.reopened_after:
+        frame.interruption.check()
+        past = await _begin(run, node, frame, path, 1 if past is None else past.attempt + 1)
+    payload = (await _arrived(run)).get(path)
+    if payload is None and frame.interruption.cause is not None:
+        run.journal.beside(_time_out(run, node, path), Settle(run.id, path))
+        frame.interruption.check()
+    if payload is None and past.due_at is not None and past.due_at <= run.services.clock.now():
+        if isinstance(await run.journal.ask(_time_out(run, node, path)), TimedOut):
+            return _too_late(run, node, frame, path, past)
+        run.arrived = None  # it came at the last moment
+        payload = (await _arrived(run)).get(path)
+    call = run.callback(payload) if payload is not None else None
+    if not isinstance(call, Call):
+        run.wait_until(past.due_at, CALLBACK)
+        return Ending.WAITING
+    view = take(frame, _result(run, call))
+    run.journal.beside(Settle(run.id, path))
+    frame.now = _note(run, node, path, past, StepState.SUCCEEDED, output=view)
+    frame.steps[node.id] = view
+    return Ending.DONE
+
+
+async def _begin(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, attempt: int) -> StepRecord:
+    """Make durable that the step waits: from then on what comes for it makes the execution ready."""
+    now = run.services.clock.now()
+    key: str | None = None
+    if node.key is not None:
+        value = await evaluate_aside(run, node.key, frame, "correlate.key", path)
+        key = node.key_of_call.text_of(value) if node.key_of_call is not None else None
+        if key is None:
+            message = "correlate.key is null, or hasn't as many parts as correlate.from; no call can be for it"
+            failure = StepError(message, code="wait_key_missing")
+            raise StepFailed(run.error_info(failure, path))
+    due_at = now + node.settings.timeout if node.settings.timeout is not None else None
+    entry = run.journal.add(
+        effect=True,
+        id=node.id,
+        path=path,
+        use=USE,
+        state=StepState.WAITING,
+        attempt=attempt,
+        started_at=now,
+        finished_at=now,
+        input=None if key is None else encode({"key": value}),
+        due_at=due_at,
+    )
+    run.journal.beside(Await(run.id, path, run.flow.id, node.id, key, now))
+    await run.journal.flush()
+    # What came for it before counts from now on, and nobody is told of that again.
+    run.arrived = None
+    return entry
+
+
+async def _arrived(run: ExecutionRun) -> Any:
+    """What has come. What comes later makes the execution ready as soon as it is parked."""
+    if run.arrived is None:
+        run.arrived = await run.services.store.callbacks(run.id)
+    return run.arrived
+
+
+def _time_out(run: ExecutionRun, node: WaitNode, path: str) -> TimeOut:
+    services = run.services
+    return TimeOut(services.new_id(), run.id, path, run.flow.id, node.id, services.clock.now())
+
+
+def _too_late(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+    error = run.error_info(StepError("no call came in time", code=TIMED_OUT), path)
+    run.journal.beside(Settle(run.id, path))
+    noted_at = _note(run, node, path, past, StepState.FAILED, error=error)
+    if node.on_error == "continue":
+        return go_on(frame, node.id, error, noted_at)
+    raise StepFailed(error, noted_at)
+
+
+def _note(run: ExecutionRun, node: WaitNode, path: str, past: StepRecord, state: StepState, **entry: Any) -> Any:
+    finished_at = run.services.clock.now()
+    output = entry.pop("output", None)
+    run.journal.add(
+        effect=True,
+        id=node.id,
+        path=path,
+        use=USE,
+        state=state,
+        attempt=past.attempt,
+        started_at=past.started_at,
+        finished_at=finished_at,
+        output=encode(output) if output is not None else None,
+        **entry,
+    )
+    return finished_at
+
+
+def _result(run: ExecutionRun, call: Call) -> Reply:
+    message = call.message(exact=run.flow.exact)
+    extra = {
+        "method": call.method,
+        "query": call.query,
+        "received_at": rfc3339(call.received_at) if call.received_at is not None else None,
+        "verified_by": call.verified_by,
+    }
+    return Reply(message.body, message.headers, extra, message.attachments)

@@ -1,0 +1,147 @@
+"""What follows from an execution's end, and is committed with it: its caller is told, its failure is taken care of."""
+
+from datetime import datetime
+
+import msgspec
+
+from hookline.executions.services import Services
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation
+from hookline.kernel.ids import derived_id
+from hookline.kernel.time import rfc3339
+from hookline.model.execution import Outcome, State
+from hookline.model.message import Arrival, Envelope, Message, Parent
+from hookline.model.waits import FlowEnded, pack_callback, raw_json
+from hookline.secrets.redaction import Redactor, Sealing
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_callbacks import CallBack
+from hookline.storage.merge_ports_changes_executions import End
+from hookline.storage.store import Store
+
+ON_ERROR = "on_error"
+"""How an execution was started, in its `Arrival`, that takes care of another's failure."""
+DEEPEST = 16
+"""How many executions may stand above one that a step or a failure starts."""
+
+
+def aftermath(
+    services: Services,
+    end: End,
+    envelope: Envelope,
+    flow: CompiledFlow | None,
+    last: Message | None,
+    begun: "Begun",
+    redactor: Redactor | None = None,
+) -> tuple[Change, ...]:
+    """The changes that follow from an end.
+
+    `flow`: the version that it ran on, None where that isn't known; `last`: the message that it ended with.
+    `redactor`: the execution's, where it has one.
+    """
+    changes: list[Change] = []
+    told = told_of_end(envelope, end, last, services.new_id(), None if redactor is None else services.sealing)
+    if told is not None:
+        changes.append(told)
+    if end.state is State.FAILED and flow is not None and flow.on_error_flow is not None:
+        shown = envelope if redactor is None else redactor.message(envelope)
+        changes += _taken_care_of(services, end, shown, flow, flow.on_error_flow, begun)
+    return tuple(changes)
+
+
+async def readable(store: Store, execution_id: str) -> Envelope | None:
+    """The message of an execution; None too where it is spoilt: that must not keep the execution from ending.
+
+    Raises StoreError.
+    """
+    try:
+        return await store.envelope(execution_id)
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """When an execution began, and which of an operator's attempts it was."""
+
+    at: datetime | None
+    attempt: int
+
+
+def told_of_end(
+    envelope: Envelope, end: End, last: Message | None, new_id: str, sealing: Sealing | None = None
+) -> CallBack | None:
+    """What the step is told that waits for an execution's end; None where none does.
+
+    `sealing`: what encrypts it until then, where the execution has what is redacted.
+    """
+    parent = envelope.arrival.parent
+    if parent is None or parent.waits_at is None:
+        return None
+    given = last if last is not None and end.outcome is Outcome.COMPLETED else Message()
+    ended = FlowEnded(envelope.execution_id, end.outcome, raw_json(given.body), given.attachments, end.error)
+    packed = pack_callback(ended)
+    return CallBack(
+        id=new_id,
+        execution_id=parent.execution_id,
+        path=parent.waits_at,
+        flow_id=parent.flow_id,
+        step_id=parent.step_id,
+        key=None,
+        digest=envelope.execution_id.encode(),
+        at=end.at,
+        until=None,
+        payload=packed if sealing is None else sealing.callback(packed),
+        blob_ids=tuple(attachment.id for attachment in ended.attachments),
+    )
+
+
+def depth_below(envelope: Envelope) -> int:
+    """How many executions stand above one that this one starts."""
+    parent = envelope.arrival.parent
+    return 1 if parent is None else parent.depth + 1
+
+
+def _taken_care_of(
+    services: Services, end: End, envelope: Envelope, flow: CompiledFlow, handler_id: str, begun: Begun
+) -> tuple[Change, ...]:
+    depth = depth_below(envelope)
+    # What takes care of a failure must not go round in circles, through flows that it calls neither.
+    if envelope.arrival.use == ON_ERROR or depth > DEEPEST or end.error is None:
+        return ()
+    handled = Envelope(
+        execution_id=derived_id(end.at, envelope.execution_id, ON_ERROR, str(begun.attempt)),
+        flow_id=handler_id,
+        message=Message(_report(end, envelope, flow, begun), {}, envelope.message.attachments),
+        arrival=Arrival(
+            use=ON_ERROR,
+            received_at=end.at,
+            parent=Parent(envelope.execution_id, flow.id, ON_ERROR, ON_ERROR, depth),
+        ),
+        accepted_at=end.at,
+        exact=flow.exact,
+    )
+    try:
+        return (services.flows.emit(services.flows.flow(handler_id), handled),)
+    except (FlowNotFound, FlowInvalid, SchemaViolation) as error:
+        services.log.error(
+            "the flow for failures can't be started",
+            execution_id=envelope.execution_id,
+            flow_id=flow.id,
+            on_error=handler_id,
+            error=error.message,
+        )
+        return ()
+
+
+def _report(end: End, envelope: Envelope, flow: CompiledFlow, begun: Begun) -> object:
+    """The body that the flow gets which takes care of a failure."""
+    return {
+        "error": msgspec.to_builtins(end.error),
+        "execution": {
+            "id": envelope.execution_id,
+            "flow_id": flow.id,
+            "flow_version": flow.version,
+            "created_at": rfc3339(envelope.accepted_at),
+            "started_at": None if begun.at is None else rfc3339(begun.at),
+        },
+        "input": {"body": envelope.message.body, "headers": envelope.message.headers},
+    }

@@ -1,0 +1,197 @@
+"""One execution while it runs, and what its expressions see."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import msgspec
+
+from hookline.executions.dry_run import DryWalk
+from hookline.executions.frame import Blocked, Frame
+from hookline.executions.interruption import Interruption
+from hookline.executions.journal import Journal
+from hookline.executions.services import Services
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import RedactedUnreadable, StepError
+from hookline.kernel.json import encode, many
+from hookline.kernel.time import rfc3339
+from hookline.model.execution import CALLBACK, RETRY, ErrorInfo, StepRecord, StepState
+from hookline.model.message import Envelope
+from hookline.model.waits import Callback, unpack_callback
+from hookline.secrets.redaction import Redactor
+
+HookUrls: TypeAlias = Callable[[str, str], str]
+"""Gives the URL of a step that waits, of an execution and the step's path."""
+
+
+def trigger_view(envelope: Envelope) -> dict[str, Any]:
+    """The message that came first, and how, as expressions see it."""
+    message, arrival = envelope.message, envelope.arrival
+    return {
+        "body": message.body,
+        "headers": message.headers,
+        "attachments": msgspec.to_builtins(list(message.attachments)) if message.attachments else [],
+        "method": arrival.method,
+        "path": arrival.path,
+        "query": arrival.query,
+        "received_at": rfc3339(arrival.received_at) if arrival.received_at else None,
+        "verified_by": arrival.verified_by,
+        "scheme_id": arrival.scheme_id,
+    }
+
+
+@dataclass(slots=True)
+class ExecutionRun:
+    """An execution on its way through its flow."""
+
+    flow: CompiledFlow
+    envelope: Envelope
+    journal: Journal
+    services: Services
+    started_at: datetime
+    attempt: int
+    vars: Mapping[str, Any]
+    trigger: Mapping[str, Any] = field(init=False)
+    interruption: Interruption = field(default_factory=Interruption)
+    """Tells the whole of it to end."""
+    deadline: datetime | None = None
+    """When its time is up."""
+    reopened_after: int = 0
+    """The journal's last entry before an operator's last retry: failures up to it are tried again."""
+    waited: bool = False
+    """Whether any of its steps has waited for a callback."""
+    ready_at: datetime | None = None
+    """When the first of the steps that wait for a time goes on."""
+    waits_for: str = RETRY
+    """What its steps wait for: the reason that is shown."""
+    hook_urls: HookUrls | None = None
+    """Gives the URLs of steps that wait; None where the flow has none."""
+    arrived: Mapping[str, bytes] | None = None
+    """What has come for steps that wait, by path, as far as the store was asked."""
+    wakes: list[str] = field(default_factory=list)
+    """Other executions of the flow that it has made ready."""
+    unknown: ErrorInfo | None = None
+    """The error of the first step of which isn't known whether it took effect, found while this ran."""
+    blocked: str | None = None
+    """What it lacks, where it can't go on."""
+    edited: Mapping[str, StepRecord] = field(default_factory=dict)
+    """What takes the place of the messages that reach steps, by their paths."""
+    streams: bool = False
+    """Expressions may come upon a stream."""
+    dry: DryWalk | None = None
+    """Where nothing is to be done, but only to be seen whether the journal fits the flow."""
+    redactor: Redactor | None = None
+    """What masks and seals, where the flow redacts anything."""
+    large: bool = False
+    """Going through what its expressions see takes long: one of its messages so far has many values."""
+    _weighed: Any = None
+    _now: datetime | None = None
+    _execution: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.trigger = trigger_view(self.envelope)
+
+    @property
+    def id(self) -> str:
+        """The execution's id."""
+        return self.envelope.execution_id
+
+    def scope(self, frame: Frame) -> dict[str, Any]:
+        """What expressions see from here."""
+        message = frame.message
+        if message.body is not self._weighed:
+            self._weighed = message.body
+            self.large = self.large or many(message.body)
+        if self._now is not frame.now:
+            self._now = frame.now
+            self._execution = {
+                "id": self.id,
+                "attempt": self.attempt,
+                "started_at": rfc3339(self.started_at),
+                "now": rfc3339(frame.now),
+            }
+        if self.hook_urls is not None:
+            self._execution = {**self._execution, "hooks": self._hooks(self.hook_urls, frame)}
+        return {
+            "body": message.body,
+            "headers": message.headers,
+            "attachments": msgspec.to_builtins(list(message.attachments)) if message.attachments else [],
+            "trigger": self.trigger,
+            "steps": frame.steps,
+            "vars": self.vars,
+            "execution": self._execution,
+            **frame.names,
+        }
+
+    def _hooks(self, urls: HookUrls, frame: Frame) -> dict[str, Any]:
+        """The URLs of the waiting steps whose path is known here: not those in a foreach that is not around this."""
+        return {
+            place.id: {"url": urls(self.id, frame.items.get(place.item_of or "", "") + place.tail)}
+            for place in self.flow.wait_places
+            if place.item_of is None or place.item_of in frame.items
+        }
+
+    def wait_until(self, at: datetime | None, reason: str) -> None:
+        """A step waits: until a time, or with None for a callback that may come at any."""
+        if at is not None and (self.ready_at is None or at < self.ready_at):
+            self.ready_at = at
+        if self.waits_for != CALLBACK:
+            self.waits_for = reason
+
+    def error_info(self, error: StepError, path: str) -> ErrorInfo:
+        """How a step's error is recorded, and what expressions see of it."""
+        return self.shown(ErrorInfo(error.error_code, error.message, path, error.retryable))
+
+    def shown(self, error: ErrorInfo) -> ErrorInfo:
+        """An error without what is redacted."""
+        return error if self.redactor is None else self.redactor.error(error)
+
+    def callback(self, packed: bytes) -> Callback:
+        """What came for a step that waits. Raises Blocked where it is sealed, and can't be read."""
+        if self.services.sealing is None:
+            return unpack_callback(packed)
+        try:
+            return self.services.sealing.opened_callback(packed)
+        except RedactedUnreadable as error:
+            raise Blocked(error.message) from error
+
+    def stands(self, frame: Frame, past: StepRecord) -> bool:
+        """Whether a failure that is journalled is no reason to try again.
+
+        Only an operator's retry is one, and not where something in the flow takes the failure.
+        """
+        return frame.lenient or past.seq > self.reopened_after
+
+    def pure(
+        self,
+        frame: Frame,
+        step_id: str,
+        use: str,
+        state: StepState,
+        *,
+        input: Any = None,
+        output: Any = None,
+        signal: str | None = None,
+        error: ErrorInfo | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """Note a step without effects; what is known of it from before stays as it is. `at` is now by default."""
+        path = frame.prefix + step_id
+        past = self.journal.past(path)
+        if past is not None and past.state is state:
+            return
+        self.journal.add(
+            effect=False,
+            id=step_id,
+            path=path,
+            use=use,
+            state=state,
+            attempt=1,
+            started_at=(at := at or self.services.clock.now()),
+            finished_at=at,
+            input=encode(input) if input is not None else None,
+            output=encode(output) if output is not None else None,
+            signal=signal,
+            error=error,
+        )

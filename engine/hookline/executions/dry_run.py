@@ -1,0 +1,172 @@
+"""A walk over a flow in which nothing is done: where it comes along a journal, and where it would go on."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from hookline.executions.frame import Ending
+from hookline.executions.replies import FINISHED
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.batch import USE as GATHER
+from hookline.flows.blocks.batch import BatchNode
+from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.flow_call import USE as FLOW
+from hookline.flows.blocks.flow_call import CallNode
+from hookline.flows.blocks.foreach import USE as FOREACH
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.compiler.compile import ON_ERROR
+from hookline.model.execution import OUTCOME_UNKNOWN, RATE, REPLAY, StepRecord, StepState
+from hookline.model.items import Progress
+from hookline.model.merge_model_stream import STREAM
+from hookline.sdk.migrations import plain_name
+
+#: What blocks are called in the journal. They have nothing of their own that a step inside them hasn't.
+_BLOCKS: Final[dict[type[Node], str]] = {
+    SwitchNode: "switch",
+    ForeachNode: FOREACH,
+    ParallelNode: "parallel",
+    TryNode: "try",
+    WaitNode: WEBHOOK,
+    CallNode: FLOW,
+    BatchNode: GATHER,
+}
+_RECOMPUTED: Final = frozenset({"switch", "parallel", "try", REPLAY})
+
+
+class _Items(msgspec.Struct):
+    items: int
+
+
+class DryWalk:
+    """What the walk is told of, and what it has come to."""
+
+    def __init__(
+        self,
+        past: Sequence[StepRecord],
+        under_way: Sequence[Progress],
+        pure: Callable[[str], bool],
+        reopened_after: int,
+    ) -> None:
+        """`pure`: whether an action, by its name, is recomputed and not replayed."""
+        self._under_way = {progress.path: progress.total for progress in under_way}
+        self._pure = pure
+        self._latest = {record.path: record for record in past}
+        self._many = self._many_items()
+        self._binding = {path: record for path, record in self._latest.items() if self._binds(record, reopened_after)}
+        self._met: set[str] = set()
+        self.clashes: dict[str, str] = {}
+        """Steps whose entry is one of something else, by path: what is said against them."""
+        self.landed: list[str] = []
+        """Where it would go on: steps that haven't been done, or that wait."""
+
+    @property
+    def missed(self) -> Sequence[str]:
+        """The paths of what has been done, or is under way, and wasn't come to, in that order."""
+        left = [record for path, record in self._binding.items() if path not in self._met]
+        done = [record.path for record in sorted(left, key=lambda record: record.seq)]
+        return [*done, *sorted(self._under_way.keys() - self._met)]
+
+    def meets(self, path: str, node: Node) -> bool:
+        """The walk comes to a step; false where the entry there is one of something else."""
+        record, use = self._latest.get(path), use_of(node)
+        if record is None or record.state is StepState.SKIPPED:
+            return True
+        both_pure = isinstance(node, ActionNode) and node.action.pure and self._recomputed(record)
+        # Which version its settings are of is no matter: what is done is done.
+        if plain_name(record.use) != plain_name(use) and not both_pure:
+            self.clashes[path] = f"it is {use} there, and was {record.use}: give what is new another id"
+            return False
+        self._met.add(path)
+        return True
+
+    def goes_through(self, path: str, total: int, *, many: bool) -> bool:
+        """The walk comes to a foreach with so many items; `many`: their entries aren't kept one by one.
+
+        False where the foreach went through others, or is on its way through others: which of these were done couldn't
+        be told.
+        """
+        record, before, kept = self._latest.get(path), self._under_way.get(path), path not in self._many
+        self._met.add(path)
+        if before is not None:
+            kept = False
+        elif record is not None and record.state is StepState.SUCCEEDED and record.input is not None:
+            before = msgspec.json.decode(record.input, type=_Items).items
+        if kept or (before == total and many):
+            return True
+        self.clashes[path] = f"it would go through {total} items, and went through {before}"
+        return False
+
+    def lands(self, path: str) -> Ending:
+        """The step would begin, or goes on waiting: the walk goes no further here."""
+        self.landed.append(path)
+        return Ending.WAITING
+
+    def comes_later(self, prefix: str, nodes: Sequence[Node]) -> None:
+        """The walk would come to these steps at last, also to those that a run before has done already."""
+        for path, record in self._binding.items():
+            if path.startswith(prefix):
+                node = step_at(nodes, path.removeprefix(prefix))
+                if node is not None and plain_name(use_of(node)) == plain_name(record.use):
+                    self._met.add(path)
+
+    def _binds(self, record: StepRecord, reopened_after: int) -> bool:
+        """Whether a version must come to what an entry is of."""
+        failed = record.error is not None and record.error.code != OUTCOME_UNKNOWN
+        if record.state is StepState.SKIPPED or failed or record.signal == RATE or record.path == FINISHED:
+            return False
+        if record.path.startswith(ON_ERROR) and record.seq <= reopened_after:
+            # That failure is past.
+            return False
+        if record.use == FOREACH:
+            return record.path in self._many
+        return record.use not in _RECOMPUTED and not self._recomputed(record)
+
+    def _recomputed(self, record: StepRecord) -> bool:
+        return self._pure(record.use) and record.signal != STREAM
+
+    def _many_items(self) -> frozenset[str]:
+        """The foreach blocks that have gone through items whose entries weren't kept."""
+        through = {
+            record.path
+            for record in self._latest.values()
+            if record.use == FOREACH and record.state is StepState.SUCCEEDED
+        }
+        kept = {
+            path[:end]
+            for path, record in self._latest.items()
+            if record.state is not StepState.FAILED
+            for end in (place for place, character in enumerate(path) if character == "[")
+        }
+        return frozenset(through - kept)
+
+
+def use_of(node: Node) -> str:
+    """What a step uses, as the journal says it."""
+    return node.action.name if isinstance(node, ActionNode) else _BLOCKS[type(node)]
+
+
+def step_at(nodes: Sequence[Node], path: str) -> Node | None:
+    """The step that has a path, among these and those inside them; None where there is none."""
+    name, _, rest = path.partition("/")
+    node = next((node for node in nodes if node.id == name.partition("[")[0]), None)
+    return node if node is None or not rest else step_at(_inside(node), rest)
+
+
+def _inside(node: Node) -> Sequence[Node]:
+    match node:
+        case ForeachNode():
+            return node.steps
+        case SwitchNode():
+            return [step for case in node.cases for step in case.steps]
+        case ParallelNode():
+            return [step for steps in node.branches.values() for step in steps]
+        case TryNode():
+            return [*node.steps, *(node.handler or ()), *(node.last or ())]
+        case _:
+            return ()

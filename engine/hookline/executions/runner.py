@@ -1,0 +1,425 @@
+"""Running one delivery: from its start, or on from its journal, to its end or to where it waits."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Final, Protocol
+
+from hookline.executions.blocks.merge_runtime_gathered import gathered_entries
+from hookline.executions.blocks.on_error import run_on_error
+from hookline.executions.blocks.run_steps import run_steps
+from hookline.executions.completion import Begun, aftermath, readable
+from hookline.executions.context import ExecutionRun, HookUrls
+from hookline.executions.edited_input import edited_steps
+from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
+from hookline.executions.interruption import CANCELLED, Interrupted
+from hookline.executions.journal import STORE_RETRY, Journal
+from hookline.executions.merge_runtime_deadline import in_time
+from hookline.executions.merge_runtime_execution_vars import own_vars, vars_of
+from hookline.executions.replies import FINISHED, Ended, read_reply
+from hookline.executions.services import Services
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import (
+    ExecutionNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    IllegalStateChange,
+    NotReplayable,
+    RedactedUnreadable,
+    StoreError,
+)
+from hookline.model.execution import (
+    BLOCKED,
+    FINAL,
+    OUTCOME_UNKNOWN,
+    ErrorInfo,
+    Execution,
+    Outcome,
+    State,
+    StepRecord,
+    StepState,
+)
+from hookline.model.merge_model_reply import CallerReply
+from hookline.model.merge_model_stream import Stream
+from hookline.model.message import Envelope, with_numbers
+from hookline.plugin_host.plugin_log import StepLog
+from hookline.secrets.redaction import Redactor
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_executions import End, KeepSeal, Park, Resume, Start
+from hookline.storage.merge_ports_changes_flows import Publish
+from hookline.storage.queue import Delivery
+
+#: Of a flow that runs as many side by side, one that holds its place a moment longer keeps no other waiting.
+_ROOMY: Final = 32
+_ENDS: Final = {
+    Ending.DONE: Outcome.COMPLETED,
+    Ending.FILTERED: Outcome.FILTERED,
+    Ending.STOPPED: Outcome.STOPPED,
+    Ending.JOINED: Outcome.FILTERED,
+}
+
+
+class Versions(Protocol):
+    """Where compiled flows are found."""
+
+    def current(self, flow_id: str) -> CompiledFlow:
+        """The version that new executions run on. Raises FlowNotFound, and FlowInvalid where it can't run."""
+        ...
+
+    async def version(self, flow_id: str, version: str) -> CompiledFlow:
+        """A version that executions are bound to. Raises FlowNotFound, FlowInvalid and StoreError."""
+        ...
+
+    def keeping(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
+        """What is committed with the start of an execution on a version that serves, and may not be kept yet."""
+        ...
+
+
+class Wakes(Protocol):
+    """What hands executions that are ready to the runner; a Queue does."""
+
+    async def wake(self, flow_id: str, execution_id: str) -> None:
+        """A parked execution is ready: deliver it."""
+        ...
+
+
+class Alarms(Protocol):
+    """What wakes executions when their time comes; Timers do."""
+
+    def notice(self, at: datetime) -> None:
+        """One was parked until then."""
+        ...
+
+
+class Runner:
+    """Runs executions; keeps nothing of them between two deliveries."""
+
+    def __init__(
+        self,
+        services: Services,
+        versions: Versions,
+        queue: Wakes,
+        timers: Alarms,
+        on_start: Callable[[str], None],
+        hook_urls: HookUrls,
+    ) -> None:
+        """`on_start` is told the flow's id each time a queued execution leaves the queue."""
+        self._services = services
+        self._versions = versions
+        self._queue = queue
+        self._timers = timers
+        self._on_start = on_start
+        self._hook_urls = hook_urls
+        self._causes_gone = 0
+        self._running: dict[str, ExecutionRun | None] = {}
+        """What is delivered now; None until it is known how far it has got."""
+        self._cancelled: set[str] = set()
+        """Those of them that are to end as soon as that is known."""
+
+    def causes_changed(self) -> None:
+        """What executions lack may be there now; to be called as soon as it is."""
+        self._causes_gone += 1
+
+    def cancel(self, execution_id: str) -> None:
+        """Let an execution that runs here end as cancelled; that somebody asked for it is durable."""
+        if execution_id not in self._running:
+            return
+        run = self._running[execution_id]
+        if run is None:
+            self._cancelled.add(execution_id)
+        else:
+            run.interruption.interrupt(CANCELLED)
+
+    async def run(self, delivery: Delivery) -> None:
+        """Run a delivery until it ends or waits, and acknowledge it. Raises only CancelledError."""
+        self._running[delivery.execution_id] = None
+        try:
+            await self._try(delivery)
+        finally:
+            del self._running[delivery.execution_id]
+            self._cancelled.discard(delivery.execution_id)
+
+    async def _try(self, delivery: Delivery) -> None:
+        try:
+            await self._run(delivery)
+        except StoreError as error:
+            self._services.log.error(
+                "the store failed; trying again", execution_id=delivery.execution_id, error=error.message
+            )
+            await delivery.retry(STORE_RETRY)
+        except (IllegalStateChange, ExecutionNotFound) as error:
+            # Ended by somebody else meanwhile, or a commit that failed had taken place after all. What is written
+            # stands: another delivery goes on from there, and there is none of what has ended.
+            self._services.log.warning(
+                "the execution changed under its run", execution_id=delivery.execution_id, error=error.message
+            )
+            await delivery.retry(STORE_RETRY)
+        except Exception as error:
+            run = self._running[delivery.execution_id]
+            redactor = None if run is None else run.redactor
+            log = StepLog(self._services.log, delivery.execution_id, delivery.flow_id, "", redactor)
+            log.error("defect of the engine", exc_info=True)
+            info = ErrorInfo("engine.defect", f"the engine has a defect: {type(error).__name__}: {error}")
+            await self._give_up(delivery, info if run is None else run.shown(info))
+
+    async def _run(self, delivery: Delivery) -> None:
+        store, now, causes_gone = self._services.store, self._services.clock.now(), self._causes_gone
+        envelope = delivery.envelope or await store.envelope(delivery.execution_id)
+        execution = None if delivery.fresh else await store.execution(delivery.execution_id)
+        if envelope is None or (execution is not None and execution.state in FINAL):
+            await delivery.ack()
+            return
+        try:
+            if execution is None or execution.flow_version is None:
+                flow = self._versions.current(delivery.flow_id)
+            else:
+                flow = await self._versions.version(delivery.flow_id, execution.flow_version)
+        except (FlowNotFound, FlowInvalid) as error:
+            await self._park_blocked(delivery, execution, envelope, str(error))
+            return
+        past: Sequence[StepRecord] = ()
+        if execution is not None and execution.state is not State.QUEUED:
+            past = await store.journal(execution.id)
+        redactor: Redactor | None = None
+        seal_key = envelope.seal_key
+        if self._services.sealing is not None:
+            try:
+                envelope, past, redactor = self._services.sealing.opened(flow, envelope, past)
+            except RedactedUnreadable as error:
+                await self._park_blocked(delivery, execution, envelope, error.message)
+                return
+            except NotReplayable as error:
+                await self._give_up(delivery, ErrorInfo(error.code, error.message))
+                return
+        envelope = with_numbers(envelope, exact=flow.exact)
+        on_begin: Callable[[], None] | None = None
+        prelude: tuple[Change, ...] = ()
+        deadline = _deadline(flow, now)
+        if execution is None or execution.state is State.QUEUED:
+            prelude = (*self._versions.keeping(flow, now), _start(flow, envelope.execution_id, now, deadline))
+            started_at, attempt = now, 1
+            on_begin = partial(self._on_start, flow.id)
+        else:
+            if execution.flow_version is None:
+                prelude = (*self._versions.keeping(flow, now), _start(flow, execution.id, now, deadline))
+            else:
+                deadline = execution.deadline_at
+                if execution.state is State.WAITING:
+                    prelude = (Resume(execution.id, now, execution.flow_version),)
+            started_at, attempt = execution.started_at or now, execution.attempt
+        if redactor is not None and seal_key is None:
+            # What accepted it redacted nothing.
+            prelude = (*prelude, KeepSeal(envelope.execution_id, redactor.key))
+        run = ExecutionRun(
+            flow=flow,
+            envelope=envelope,
+            journal=Journal(envelope.execution_id, self._services, past, prelude, on_begin, flow.id, redactor),
+            services=self._services,
+            started_at=started_at,
+            attempt=attempt,
+            vars=vars_of(flow, execution),
+            deadline=deadline,
+            reopened_after=0 if execution is None else execution.reopened_after,
+            hook_urls=self._hook_urls if flow.wait_places else None,
+            redactor=redactor,
+        )
+        if envelope.arrival.replay_of is not None:
+            run.edited = edited_steps(past)
+        if run.id in self._cancelled or (execution is not None and execution.cancel_asked_at is not None):
+            run.interruption.interrupt(CANCELLED)
+        self._running[run.id] = run
+        async with in_time(run):
+            last, follows = await self._walk(run)
+        if isinstance(last, End) and not follows and self._nobody_waits(run):
+            last = replace(last, patient=True)
+        try:
+            await run.journal.close(last, *follows)
+        except asyncio.CancelledError:
+            await asyncio.shield(run.journal.rescue())
+            raise
+        if run.blocked and isinstance(last, Park) and causes_gone != self._causes_gone:
+            # What it lacked may have come before it was parked, and nobody would tell it again.
+            await delivery.retry(0)
+            return
+        await delivery.ack()
+        await self._after(run, last)
+
+    def _nobody_waits(self, run: ExecutionRun) -> bool:
+        """Whether it hurts nobody if the end is durable a moment later, and a crash meanwhile repeats nothing."""
+        return (
+            not run.journal.owing
+            and run.envelope.order_key is None
+            and run.flow.document.concurrency >= _ROOMY
+            and not self._services.replies.expected(run.id)
+        )
+
+    async def _walk(self, run: ExecutionRun) -> tuple[End | Park, tuple[Change, ...]]:
+        """Run the flow's steps; gives the change that says how that ended, and those that follow from it."""
+        frame = Frame(run.envelope.message, {}, run.started_at, interruption=run.interruption)
+        failed: StepFailed | Interrupted | None = None
+        try:
+            try:
+                ending = await run_steps(run, run.flow.steps, frame)
+            except (StepFailed, Interrupted) as error:
+                failed = error
+                ending = await run_on_error(run, frame, error, run_steps)
+        except Blocked as cause:
+            run.blocked = str(cause)
+            ending = Ending.WAITING
+        except asyncio.CancelledError:
+            # The engine stops. What this execution has finished must not run again at the next start.
+            await asyncio.shield(run.journal.rescue())
+            raise
+        except (StoreError, IllegalStateChange, ExecutionNotFound):
+            raise
+        except Exception:
+            await run.journal.rescue()
+            raise
+        now = self._services.clock.now()
+        if ending is Ending.WAITING:
+            run.wait_until(run.deadline, run.waits_for)
+            reason = f"{BLOCKED}{run.blocked}" if run.blocked else run.waits_for
+            return Park(run.id, now, run.ready_at, reason, run.interruption.cause is CANCELLED), ()
+        if self._services.trial is not None:
+            self._services.trial.ended(run.id, frame.message)
+        if failed is not None:
+            end = self._failed(run, failed, now)
+        else:
+            _answer_finished(run, frame, ending)
+            end = End(run.id, State.SUCCEEDED, _ENDS[ending], now, waited=run.waited)
+        begun = Begun(run.started_at, run.attempt)
+        return end, aftermath(self._services, end, run.envelope, run.flow, frame.message, begun, run.redactor)
+
+    def _failed(self, run: ExecutionRun, failed: StepFailed | Interrupted, now: datetime) -> End:
+        if isinstance(failed, Interrupted):
+            outcome, error = failed.cause.outcome, failed.cause.error
+        else:
+            unknown = failed.error.code == OUTCOME_UNKNOWN
+            outcome, error = Outcome.OUTCOME_UNKNOWN if unknown else Outcome.FAILED, run.shown(failed.error)
+        if error is None:
+            # What it did last may have been cut off, and whether that took effect isn't known.
+            outcome = Outcome.CANCELLED if run.unknown is None else Outcome.OUTCOME_UNKNOWN
+            return End(run.id, State.CANCELLED, outcome, now, run.unknown, waited=run.waited)
+        self._services.log.warning(
+            "execution failed",
+            execution_id=run.id,
+            flow_id=run.flow.id,
+            step=error.step,
+            code=error.code,
+            error=error.message,
+        )
+        return End(run.id, State.FAILED, outcome, now, error, waited=run.waited)
+
+    async def _after(self, run: ExecutionRun, last: End | Park) -> None:
+        for ready in run.wakes:
+            await self._queue.wake(run.flow.id, ready)
+        if isinstance(last, End):
+            self._services.metrics.ended(run.flow.id, last.state)
+            self._answer(run, last)
+            await self._wake_parent(run.envelope)
+        elif last.ready_at is not None:
+            # Its time may have come while the commit was under way; the timers look only forward.
+            if last.ready_at <= self._services.clock.now():
+                await self._queue.wake(run.flow.id, run.id)
+            else:
+                self._timers.notice(last.ready_at)
+
+    async def _wake_parent(self, envelope: Envelope) -> None:
+        """Let the execution go on whose step waits for the end of this one."""
+        parent = envelope.arrival.parent
+        if parent is not None and parent.waits_at is not None:
+            await self._queue.wake(parent.flow_id, parent.execution_id)
+
+    def _answer(self, run: ExecutionRun, last: End) -> None:
+        """Tell a caller that still waits: with the answer of a flow that answers when it has finished, or without."""
+        replies, finished = self._services.replies, run.journal.past(FINISHED)
+        if not replies.expected(run.id):
+            return
+        if finished is not None and finished.output is not None:
+            replies.deliver(run.id, read_reply(finished.output, exact=run.flow.exact))
+        else:
+            replies.deliver(run.id, Ended(last.error))
+
+    async def _park_blocked(
+        self, delivery: Delivery, execution: Execution | None, envelope: Envelope, cause: str
+    ) -> None:
+        now, causes_gone = self._services.clock.now(), self._causes_gone
+        state = State.QUEUED if execution is None else execution.state
+        changes: list[Change] = [Resume(delivery.execution_id, now)] if state is State.WAITING else []
+        if execution is not None and execution.cancel_asked_at is not None:
+            end = End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now)
+            begun = Begun(execution.started_at, execution.attempt)
+            changes += await gathered_entries(self._services, delivery.execution_id)
+            changes += [end, *aftermath(self._services, end, envelope, None, None, begun)]
+        else:
+            changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause}"))
+        await self._services.store.commit(changes)
+        self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
+        if state is State.QUEUED:
+            self._on_start(delivery.flow_id)
+        await self._wake_parent(envelope)
+        if causes_gone != self._causes_gone:
+            await delivery.retry(0)
+        else:
+            await delivery.ack()
+
+    async def _give_up(self, delivery: Delivery, info: ErrorInfo) -> None:
+        """End an execution that the engine itself can't run as failed, so that it is seen and can be retried."""
+        now = self._services.clock.now()
+        try:
+            execution = await self._services.store.execution(delivery.execution_id)
+            envelope = delivery.envelope or await readable(self._services.store, delivery.execution_id)
+            changes: list[Change] = []
+            if execution is not None and execution.state is State.QUEUED:
+                flow = self._versions.current(delivery.flow_id)
+                changes += [*self._versions.keeping(flow, now), _start(flow, execution.id, now, _deadline(flow, now))]
+            end = End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, info)
+            changes.append(end)
+            if envelope is not None:
+                begun = Begun(None, 1) if execution is None else Begun(execution.started_at, execution.attempt)
+                changes += aftermath(self._services, end, envelope, await self._flow_of(execution), None, begun)
+            await self._services.store.commit(changes)
+            self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
+            if envelope is not None:
+                await self._wake_parent(envelope)
+            if execution is not None and execution.state is State.QUEUED:
+                self._on_start(delivery.flow_id)
+        except (StoreError, FlowNotFound, FlowInvalid):
+            await delivery.retry(STORE_RETRY)
+        except (IllegalStateChange, ExecutionNotFound):
+            await delivery.ack()
+        else:
+            await delivery.ack()
+
+    async def _flow_of(self, execution: Execution | None) -> CompiledFlow | None:
+        """The version that an execution has run on, as far as there is one."""
+        if execution is None or execution.flow_version is None:
+            return None
+        try:
+            return await self._versions.version(execution.flow_id, execution.flow_version)
+        except (FlowNotFound, FlowInvalid):
+            return None
+
+
+def _answer_finished(run: ExecutionRun, frame: Frame, ending: Ending) -> None:
+    """Note the answer of a flow that answers when it has finished: its last body, or nothing where it was cut short."""
+    webhook = run.flow.trigger.webhook
+    if webhook is None or webhook.respond != "finished":
+        return
+    body = frame.message.body if ending is Ending.DONE else None
+    if isinstance(body, Stream):
+        # Its items stay here, and so does the name of the file that they are in.
+        body = {"count": body.count}
+    reply = CallerReply(200 if body is not None else 204, {}, body, delivered=run.services.replies.expected(run.id))
+    run.pure(Frame(frame.message, {}, frame.now), FINISHED, "reply", StepState.SUCCEEDED, output=reply)
+
+
+def _deadline(flow: CompiledFlow, at: datetime) -> datetime | None:
+    return at + flow.document.timeout if flow.document.timeout is not None else None
+
+
+def _start(flow: CompiledFlow, execution_id: str, at: datetime, deadline: datetime | None = None) -> Start:
+    """The start of an execution, with its vars where they aren't the document's."""
+    return Start(execution_id, flow.version, at, own_vars(flow), deadline)

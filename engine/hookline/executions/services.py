@@ -1,0 +1,123 @@
+"""What running steps need of the engine, handed down as one frozen record."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from pydantic import BaseModel
+
+from hookline.credentials.tokens import AccessTokens
+from hookline.executions.rate_limits import StepRates
+from hookline.executions.replies import Replies
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.merge_logger import Log
+from hookline.kernel.time import Clock
+from hookline.model.merge_model_stream import Stream
+from hookline.model.message import Envelope, Message
+from hookline.plugin_host.host import PluginCalls
+from hookline.plugin_host.offload import Aside
+from hookline.sdk.action import Action
+from hookline.sdk.http import HttpClient
+from hookline.sdk.merge_resources import Resources
+from hookline.secrets.redaction import Sealing
+from hookline.storage.blobs import Blobs
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.store import Store
+from hookline.telemetry.events import Events
+from hookline.telemetry.metrics import Metrics
+
+
+class Secrets(Protocol):
+    """Where credentials are looked up."""
+
+    def get(self, name: str) -> tuple[str, BaseModel]:
+        """A credential's type and its value. Raises CredentialError."""
+        ...
+
+
+class Flows(Protocol):
+    """The other flows, as a step may call them."""
+
+    def flow(self, flow_id: str) -> CompiledFlow:
+        """Raises FlowNotFound where there is none or it is stopped, and FlowInvalid where it can't run."""
+        ...
+
+    def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
+        """The change that starts an execution, to be committed with what starts it. Raises SchemaViolation."""
+        ...
+
+    async def cancel(self, execution_id: str) -> None:
+        """Let an execution end as cancelled, unless it has ended. Raises StoreError."""
+        ...
+
+
+Stand: TypeAlias = Callable[[], Awaitable[Any]]
+"""Gives what an action, a foreach or a batch might return, and stands in its place. Raises StepError."""
+
+
+class Trial(Protocol):
+    """Takes part where flows are tried out, and does nothing outside."""
+
+    def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+        """What stands in the place of an action, given its settings; None where it is to run itself."""
+        ...
+
+    def without_file(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+        """What stands in the place of an action that has asked for a file which isn't there."""
+        ...
+
+    def items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+        """What stands in the place of all items of a foreach; None where they are to run. It may raise StepFailed."""
+        ...
+
+    def starts(self, execution_id: str, path: str, attempt: int) -> None:
+        """A step is about to start an execution of another flow."""
+        ...
+
+    def gathered(self, execution_id: str, path: str, attempt: int) -> Stand | None:
+        """What gives a step the Reply that it gathers, or says that it has Joined; None where it waits for others."""
+        ...
+
+    def ended(self, execution_id: str, message: Message) -> None:
+        """An execution is about to end with a message."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The engine, as far as a step may see it."""
+
+    store: Store
+    blobs: Blobs
+    http: HttpClient
+    resources: Resources
+    secrets: Secrets
+    replies: Replies
+    flows: Flows
+    clock: Clock
+    metrics: Metrics
+    log: Log
+    files_root: Path | None
+    describe: Callable[[Action], str]
+    """The plugin that gave an action, with distribution and version: for reports of its defects."""
+    calls: PluginCalls
+    """Calls what plugins gave."""
+    new_id: Callable[[], str]
+    """Makes an id for what becomes durable."""
+    aside: Aside = field(default_factory=Aside)
+    """Where what goes through large messages is done."""
+    events: Events = field(default_factory=Events)
+    """Who hears of what becomes durable."""
+    sealing: Sealing | None = None
+    """What encrypts redacted values; None where nothing is stored, as where flows are tried out."""
+    rates: StepRates = field(default_factory=StepRates)
+    """Whose turn it is at steps that have a rate."""
+    tokens: AccessTokens | None = None
+    """Gives access tokens of credentials; None where flows are tried out."""
+    trial: Trial | None = None
+    """Answers in actions' places where flows are tried out; None where they serve."""
+    step_timeout: timedelta | None = None
+    """The longest time for a step whose flow says nothing of it."""

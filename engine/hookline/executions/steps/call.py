@@ -1,0 +1,274 @@
+"""Calling an action: what it is given, the time that it has, and what may come of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from hookline.credentials.tokens import hidden_of, masked
+from hookline.executions.context import ExecutionRun
+from hookline.executions.frame import Blocked, Frame
+from hookline.executions.interruption import Interrupted, Interruption, cut_off
+from hookline.executions.services import Stand
+from hookline.executions.steps.entry import Given
+from hookline.executions.steps.spool import items_of, spooled
+from hookline.executions.steps.state_transaction import StagedState
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.types.return_type import broken
+from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
+from hookline.kernel.ids import idempotency_key
+from hookline.kernel.json import encode, many
+from hookline.model.merge_model_reply import CallerReply
+from hookline.model.merge_model_stream import Stream
+from hookline.model.message import Attachment, Message
+from hookline.outbound.exact_numbers import ExactClient
+from hookline.plugin_host.plugin_log import StepLog
+from hookline.plugin_host.results import normal
+from hookline.sdk.action import Action, Context, Count, Pause, Reply, Signal
+from hookline.sdk.merge_setting_types import SettingSources
+from hookline.secrets.masking import Hidden
+
+LARGEST_RESULT: Final = 64_000_000
+"""Bytes of JSON that the result of a plugin's action may have."""
+_LONG_TEXT: Final = 1_000_000
+
+
+class BrokenPromise(TypeError):
+    """An action gave what the annotation of its result doesn't say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An action about to be called."""
+
+    arguments: dict[str, Any]
+    state: StagedState
+    """What it changes of what the flow keeps."""
+    given: Any
+    """Its settings, as they are recorded."""
+    stand: Stand | None = None
+    """What gives its result instead, where flows are tried out."""
+    hidden: Hidden = field(default_factory=Hidden)
+    """What no log and no error may show: what is secret of its credential."""
+    opened: tuple[AsyncIterator[Any], ...] = ()
+    """What among its settings comes one by one, and is closed after the call."""
+
+
+def sources(run: ExecutionRun, frame: Frame) -> SettingSources:
+    """What an attempt's settings are made of, besides their values."""
+    services, exact, redactor = run.services, run.flow.exact, run.redactor
+    return SettingSources(
+        frame.message, lambda stream: items_of(services.blobs, stream, exact=exact, redactor=redactor)
+    )
+
+
+def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
+    """Gather what a call takes. Raises Blocked where some of it is missing."""
+    services, action, state = run.services, node.action, StagedState(run, pure=node.action.pure)
+    if action.unavailable is not None:
+        raise Blocked(f"{action.name}: {action.unavailable}")
+    if services.trial is not None:
+        stand = services.trial.call(run.id, path, attempt, action, _shown(given.raw))
+        if stand is not None:
+            return Call({}, state, _shown(given.raw), stand=stand)
+    arguments, hidden = action.arguments(given.model), Hidden()
+    if action.takes_context:
+        arguments["ctx"], hidden = _context(run, node, given.message or frame.message, path, attempt, state)
+    return Call(arguments, state, given.raw, hidden=hidden, opened=given.opened)
+
+
+async def call_action(
+    run: ExecutionRun, node: ActionNode, call: Call, path: str, attempt: int, spooling: Interruption | None = None
+) -> Signal | Pause | Count | Reply | CallerReply:
+    """What the action returned, made JSON. Raises StepError and Blocked.
+
+    `spooling` may cut it off while it gives items one by one. Raises Interrupted then.
+    """
+    services, action = run.services, node.action
+    began = services.clock.monotonic()
+    result_label = "ok"
+    try:
+        if call.stand is not None:
+            return normal(await call.stand(), exact=run.flow.exact)
+        limit = node.timeout or (None if action.pure else services.step_timeout)
+        work = _run(run, action, call.arguments, spooling)
+        if not action.pure or services.calls.foreign("action", action.name):
+            work = services.calls.run("action", action.name, work, execution_id=run.id, flow_id=run.flow.id, step=path)
+        returned = await (work if limit is None else _timed(action, work, limit, stated=node.timeout is not None))
+        if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
+            returned = await _keep_bytes(run, returned)
+        foreign = services.calls.foreign("action", action.name)
+        judge = partial(_judged, run, action, returned, foreign)
+        body = returned.body if isinstance(returned, Reply) else returned
+        return await services.aside.run(judge, large=many(body) or (foreign and _long(body)))
+    except StepError as error:
+        result_label = error.error_code
+        shown = masked(error, call.hidden)
+        if shown is error:
+            raise
+        raise shown from None
+    except BlobGone as error:
+        if services.trial is not None:
+            stand = services.trial.without_file(run.id, path, attempt, action, call.given)
+            if stand is not None:
+                return normal(await stand(), exact=run.flow.exact)
+        result_label = error.code
+        raise StepError(f"{action.name}: {error.message}", code=error.code) from error
+    except StoreError as error:
+        # An action has our blob store, and what the flow keeps.
+        result_label = error.code
+        raise StepError(f"{action.name}: {error.message}", code=error.code, retryable=True) from error
+    except (Blocked, Interrupted):
+        result_label = "interrupted"
+        raise
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and cut_off():
+            result_label = "interrupted"
+            raise
+        # Whatever else an action raises is a defect of its connector, and must not take the engine down: nor must a
+        # cancellation of its own making be taken for the engine's, or nothing would ever become of the execution.
+        result_label = "connector.defect"
+        services.calls.fault("action", action.name, "defect")
+        StepLog(services.log, run.id, run.flow.id, path, run.redactor, call.hidden).error(
+            "connector defect", action=action.name, plugin=services.describe(action), exc_info=True
+        )
+        raise StepError(
+            f"{action.name} of {services.describe(action)} has a defect: {type(error).__name__}: "
+            f"{call.hidden.text(str(error))}",
+            code="connector.defect",
+            outcome_unknown=True,
+        ) from error
+    finally:
+        for items in call.opened:
+            await _close(items)
+        if not action.pure:
+            services.metrics.attempted(run.flow.id, action.name, result_label, services.clock.monotonic() - began)
+
+
+async def _close(items: AsyncIterator[Any]) -> None:
+    """Let nothing more be read of a setting whose items come one by one."""
+    close = getattr(items, "aclose", None)
+    if close is not None:
+        # A task that the action has left behind may still read them: they end with that task, and how the call has
+        # ended stays as it is.
+        with suppress(RuntimeError):
+            await close()
+
+
+def _shown(raw: Any) -> Any:
+    """Settings as a case sees them: with what stands for a stream."""
+    if not isinstance(raw, dict):
+        return raw
+    return {name: value.shown if type(value) is Stream else value for name, value in raw.items()}
+
+
+def _judged(
+    run: ExecutionRun, action: Action, returned: Any, foreign: bool
+) -> Signal | Pause | Count | Reply | CallerReply:
+    result = normal(returned, exact=run.flow.exact, shared=action.pure and not foreign)
+    # Hookline's own actions have bounds of their own.
+    if foreign and isinstance(result, Reply) and type(result.body) is not Stream:
+        size = len(encode(result.body)) + len(encode(result.extra))
+        if size > LARGEST_RESULT:
+            raise StepError(
+                f"{action.name} of {run.services.describe(action)} gave a result of {size:,} bytes; the largest has "
+                f"{LARGEST_RESULT:,}; what is larger is given item by item, or as an attachment",
+                code="step.too_large",
+                outcome_unknown=True,
+            )
+    return result
+
+
+def _long(body: Any) -> bool:
+    """Whether it is one text that takes a while to go through."""
+    return isinstance(body, str) and len(body) > _LONG_TEXT
+
+
+async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spooling: Interruption | None) -> Any:
+    """What an action returned. Items that it gives one by one are kept until there are no more: a stream."""
+    returned = action.run(**arguments)
+    if not isinstance(returned, AsyncIterator):
+        returned = await returned
+    body = returned.body if isinstance(returned, Reply) else returned
+    wrong = await run.services.aside.run(partial(broken, action.returns, returned), large=many(body))
+    if wrong is not None:
+        raise BrokenPromise(wrong)
+    if not isinstance(body, AsyncIterator):
+        return returned
+    with nullcontext() if spooling is None else spooling.interruptible():
+        stream = await spooled(run.services.blobs, body, exact=run.flow.exact, redactor=run.redactor)
+    return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
+
+
+async def _timed(action: Action, work: Awaitable[Any], limit: timedelta, *, stated: bool) -> Any:
+    try:
+        async with asyncio.timeout(limit.total_seconds()) as deadline:
+            return await work
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise StepError(
+            f"{action.name} took longer than {limit.total_seconds():g} s"
+            + ("" if stated else "; a step that takes longer says so itself: `timeout`"),
+            code="timed_out",
+            retryable=True,
+            outcome_unknown=True,
+        ) from error
+
+
+def _context(
+    run: ExecutionRun, node: ActionNode, message: Message, path: str, attempt: int, state: StagedState
+) -> tuple[Context[Any], Hidden]:
+    services, credential, credential_type, tokens = run.services, None, None, None
+    if node.credential is not None:
+        try:
+            credential_type, credential = services.secrets.get(node.credential)
+        except CredentialError as error:
+            raise Blocked(error.message) from error
+        if credential_type not in node.action.credential_types:
+            wanted = " or ".join(node.action.credential_types) or "none"
+            raise Blocked(
+                f"credential {node.credential!r} is of type {credential_type}; {node.action.name} takes {wanted}"
+            )
+        if services.tokens is not None:
+            tokens = services.tokens.of(node.credential)
+            missing = None if tokens is None else services.tokens.missing(node.credential)
+            if missing is not None:
+                raise Blocked(missing)
+    hidden = hidden_of(credential, tokens)
+    context = Context(
+        credential=credential,
+        credential_type=credential_type,
+        message=message,
+        http=ExactClient(services.http) if run.flow.exact else services.http,
+        blobs=services.blobs,
+        state=state,
+        resources=services.resources,
+        files_root=services.files_root,
+        log=StepLog(services.log, run.id, run.flow.id, path, run.redactor, hidden),
+        execution_id=run.id,
+        step_id=node.id,
+        attempt=attempt,
+        idempotency_key=idempotency_key(run.id, path),
+        exact=run.flow.exact,
+        tokens=tokens,
+    )
+    return context, hidden
+
+
+async def _keep_bytes(run: ExecutionRun, returned: bytes | Reply) -> Reply:
+    """Bytes become an attachment."""
+    reply = Reply(returned) if isinstance(returned, bytes) else returned
+    writer = await run.services.blobs.create()
+    try:
+        await writer.write(reply.body)
+        blob = await writer.commit()
+    finally:
+        await writer.abort()
+    kept = Attachment(blob.id, "body", None, "application/octet-stream", blob.size, blob.sha256)
+    return Reply(None, reply.headers, reply.extra, (*(reply.attachments or ()), kept))

@@ -1,0 +1,155 @@
+"""Keeping items that are too many for memory: as lines of JSON in a blob."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+from hookline.kernel.errors import StoreError
+from hookline.kernel.json import decode, encode
+from hookline.model.merge_model_stream import Stream
+from hookline.plugin_host.results import to_json
+from hookline.secrets.redaction import Redactor
+from hookline.storage.blobs import Blobs, BlobWriter
+
+_CHUNK: Final = 128 * 1024
+
+
+class Spool:
+    """A stream in the making. Leaving without `finish` leaves nothing."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._writer: BlobWriter | None = None
+        self._buffer = bytearray()
+        self._count = 0
+
+    async def add(self, item: bytes) -> None:
+        """Add an item, as a line. Raises StoreError."""
+        self._buffer += item
+        self._buffer += b"\n"
+        self._count += 1
+        if len(self._buffer) >= _CHUNK:
+            await self._write()
+
+    async def finish(self) -> Stream:
+        """Make it durable. Raises StoreError."""
+        await self._write()
+        writer = await self._open()
+        return Stream((await writer.commit()).id, self._count)
+
+    async def abort(self) -> None:
+        """Throw it away; harmless after `finish`."""
+        if self._writer is not None:
+            await self._writer.abort()
+
+    async def _open(self) -> BlobWriter:
+        if self._writer is None:
+            self._writer = await self._blobs.create()
+        return self._writer
+
+    async def _write(self) -> None:
+        writer = await self._open()
+        await writer.write(bytes(self._buffer))
+        self._buffer.clear()
+        # The items may have come without anything to wait for.
+        await asyncio.sleep(0)
+
+
+async def spooled(blobs: Blobs, items: AsyncIterator[Any], *, exact: bool, redactor: Redactor | None = None) -> Stream:
+    """Keep all items that an action gives: sealed, where there is a redactor.
+
+    Raises NotJson, which names the item, StoreError, and what it raises.
+    """
+    spool = Spool(blobs)
+    number = 0
+    try:
+        async for item in items:
+            line = encode(to_json(item, f"result[{number}]", exact=exact))
+            await spool.add(line if redactor is None else redactor.line(line))
+            number += 1
+        return await spool.finish()
+    finally:
+        await spool.abort()
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class StreamReader:
+    """Reads some of a stream's items, in order, for several who take one at a time."""
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        stream: Stream,
+        wanted: Iterator[int],
+        *,
+        exact: bool,
+        redactor: Redactor | None = None,
+    ) -> None:
+        """`wanted`: the places of the items that are read, in order. `redactor`: opens those that are sealed."""
+        self._redactor = redactor
+        self._stream = stream
+        self._exact = exact
+        self._chunks = blobs.open(stream.blob_id, _CHUNK)
+        self._wanted = wanted
+        self._next = next(wanted, None)
+        self._lines: deque[bytes] = deque()
+        self._at = 0
+        """The place of the first of the lines."""
+        self._rest = b""
+        self._reading = asyncio.Lock()
+
+    async def take(self) -> tuple[int, Any] | None:
+        """An item with its place; None where all were taken. Raises StoreError, and BlobGone."""
+        while self._next is not None:
+            place = self._next
+            if place < self._at + len(self._lines):
+                self._skip(place - self._at)
+                line = self._lines.popleft()
+                self._at += 1
+                self._next = next(self._wanted, None)
+                if self._redactor is not None:
+                    line = self._redactor.opened_line(line)
+                return place, decode(line, exact=self._exact)
+            async with self._reading:
+                # Whoever waited for its turn to read may find that there is something to take.
+                if self._next is not None and self._next >= self._at + len(self._lines):
+                    await self._read()
+        return None
+
+    async def close(self) -> None:
+        """Read no more."""
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _skip(self, lines: int) -> None:
+        if lines >= len(self._lines):
+            self._at += len(self._lines)
+            self._lines.clear()
+            return
+        for _ in range(lines):
+            self._lines.popleft()
+        self._at += lines
+
+    async def _read(self) -> None:
+        self._skip(len(self._lines))
+        chunk = await anext(self._chunks, None)
+        if chunk is None:
+            raise StoreError(f"blob {self._stream.blob_id} ends before item {self._next} of {self._stream.count}")
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._lines.extend(lines)
+
+
+async def items_of(
+    blobs: Blobs, stream: Stream, *, exact: bool, redactor: Redactor | None = None
+) -> AsyncIterator[Any]:
+    """All items of a stream, in order. Raises StoreError, and BlobGone."""
+    reader = StreamReader(blobs, stream, iter(range(stream.count)), exact=exact, redactor=redactor)
+    try:
+        while (taken := await reader.take()) is not None:
+            yield taken[1]
+    finally:
+        await reader.close()

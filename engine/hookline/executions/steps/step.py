@@ -1,0 +1,315 @@
+"""Running one action step: settings, credential, attempts, result, and the journal's entry."""
+
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from pydantic import ValidationError
+
+from hookline.executions.context import ExecutionRun
+from hookline.executions.frame import Ending, Frame, StepFailed
+from hookline.executions.interruption import Interrupted
+from hookline.executions.rate_limits import LONGEST_SLEEP
+from hookline.executions.steps.call import call_action, prepare_call, sources
+from hookline.executions.steps.entry import Given, note, note_counted, note_started
+from hookline.executions.steps.merge_runtime_step_turn import its_turn
+from hookline.flows.blocks.action import ActionNode
+from hookline.kernel.backoff import next_wait
+from hookline.kernel.errors import ExpressionError, StepError
+from hookline.kernel.json import reader
+from hookline.kernel.safe_validation import is_defect
+from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
+from hookline.model.merge_model_reply import CallerReply
+from hookline.model.merge_model_stream import REMEDY, STREAM, Stream, stream_in
+from hookline.model.message import Attachment, Message
+from hookline.plugin_host.offload import takes_long
+from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Count, Pause, Reply, Signal
+from hookline.sdk.mappers import Scope
+from hookline.sdk.merge_setting_types import SettingSources
+
+#: Of an output in the journal: the flow's version says which one wrote it.
+_OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
+
+#: Of an entry that says of what runs at most once that it was told to end before it began: it hasn't failed.
+_NOT_BEGUN: Final = "not_begun"
+
+_CUT_OFF: Final = "the engine was stopped while it ran"
+
+
+async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Ending:
+    """Run an action, or take what the journal says of it. Raises StepFailed, and Blocked.
+
+    Everything noted before is durable before an action that is not pure starts.
+    """
+    path = frame.prefix + node.id
+    past = run.journal.past(path)
+    pure = node.action.pure
+    if past is not None and (not pure or past.signal == STREAM) and past.state is StepState.SUCCEEDED:
+        return replay(run, frame, node.id, past)
+    attempt, had_turn = 1, False
+    if past is not None and not pure and past.state is StepState.FAILED and past.signal != _NOT_BEGUN:
+        if node.on_error == "continue":
+            return go_on(frame, node.id, past.error, past.finished_at)
+        if past.error is not None and (run.stands(frame, past) or _unknown(node, past)):
+            raise StepFailed(past.error, past.finished_at)
+    if run.dry is not None and not pure:
+        return run.dry.lands(path)
+    if past is not None and not pure:
+        if past.state is StepState.STARTED:
+            return _cut_off(run, node, frame, path, past)
+        if past.state is StepState.WAITING:
+            had_turn = past.signal == RATE
+            paused = past.error is None and not had_turn
+            if past.due_at is not None and past.due_at > run.services.clock.now():
+                frame.interruption.check()
+                run.wait_until(past.due_at, RATE if had_turn else SLEEP if paused else RETRY)
+                return Ending.WAITING
+            if paused:
+                return _finish(run, node, frame, path, past.attempt, past.started_at, None, PASS)
+            attempt = past.attempt if had_turn else past.attempt + 1
+    while True:
+        if not pure:
+            frame.interruption.check()
+            if not await its_turn(run, node, path, attempt, had_one=had_turn):
+                return Ending.WAITING
+            had_turn = False
+            await run.journal.flush(path)
+        started_at = run.services.clock.now()
+        given: Given | None = None
+        begun = False
+        try:
+            scope = run.scope(frame)
+            own = frame.message if run.services.calls.foreign("action", node.action.name) else None
+            judge = partial(_settings, run, node, scope, sources(run, frame), own)
+            given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
+            call = prepare_call(run, node, frame, given, path, attempt)
+            if node.once:
+                note_started(run, node, path, attempt, started_at, given)
+                await run.journal.flush()
+            # What is recomputed is not cut off, or a `finally` after it would never be reached. A stream is journalled:
+            # where its entry is missing, nothing that follows it has been done.
+            spooling = frame.interruption if pure and past is None else None
+            with nullcontext() if pure else frame.interruption.interruptible():
+                begun = True
+                result = await call_action(run, node, call, path, attempt, spooling)
+            if isinstance(result, Count):
+                changes = call.state.changes(result.key)
+                files = frame.message.attachments
+                counted = await note_counted(run, node, path, attempt, started_at, given, result, changes, files)
+                return replay(run, frame, node.id, counted)
+        except Interrupted:
+            if node.once:
+                _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
+            raise
+        except StepError as failure:
+            error = _not_known(node, failure.message) if node.once and failure.outcome_unknown else failure
+            wait = None if pure else next_wait(node.retry, attempt, error, f"{run.id}\n{path}")
+            due_at = run.services.clock.now() + wait if wait is not None else None
+            info = run.error_info(error, path)
+            if not pure:
+                noted_at = note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
+            else:
+                # It has no commit of its own: the time that expressions see stays, or resuming would give another.
+                noted_at = frame.now
+                known = past is not None and past.state is StepState.FAILED
+                if past is None or not known or not (node.on_error == "continue" or run.stands(frame, past)):
+                    note(run, node, path, attempt, started_at, given, error=info)
+            if wait is None or due_at is None:
+                if node.on_error == "continue":
+                    return go_on(frame, node.id, info, noted_at)
+                raise StepFailed(info, None if pure else noted_at) from failure
+            if wait > LONGEST_SLEEP:
+                run.wait_until(due_at, RETRY)
+                return Ending.WAITING
+            await run.services.clock.sleep(wait.total_seconds())
+            attempt += 1
+        else:
+            if isinstance(result, Pause):
+                until = _until(result, started_at)
+                left = until - run.services.clock.now()
+                if left > LONGEST_SLEEP:
+                    note(run, node, path, attempt, started_at, given, due_at=until)
+                    run.journal.keep(*call.state.changes())
+                    run.wait_until(until, SLEEP)
+                    return Ending.WAITING
+                await run.services.clock.sleep(max(0.0, left.total_seconds()))
+                result = PASS
+            if isinstance(result, CallerReply):
+                result = msgspec.structs.replace(result, delivered=run.services.replies.expected(run.id))
+            ending = _finish(run, node, frame, path, attempt, started_at, given, result)
+            run.journal.keep(*call.state.changes())
+            if isinstance(result, CallerReply):
+                # Durable before it is given: who asks again gets the same.
+                await run.journal.flush()
+                run.services.replies.deliver(run.id, result)
+            return ending
+
+
+def _not_known(node: ActionNode, why: str) -> StepError:
+    """The error of a step of which isn't known whether it took effect."""
+    return StepError(f"it isn't known whether {node.action.name} took effect: {why}", code=OUTCOME_UNKNOWN)
+
+
+def _unknown(node: ActionNode, past: StepRecord) -> bool:
+    """Nothing, an operator's retry neither, runs a step again that may have taken effect and must not do so twice."""
+    return node.once and past.error is not None and past.error.code == OUTCOME_UNKNOWN
+
+
+def _cut_off(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+    """The step was under way when the engine died or was stopped, and must not run twice. Raises StepFailed."""
+    info = run.error_info(_not_known(node, _CUT_OFF), path)
+    noted_at = note(run, node, path, past.attempt, past.started_at, None, error=info)
+    run.unknown = run.unknown or info
+    if node.on_error == "continue":
+        return go_on(frame, node.id, info, noted_at)
+    raise StepFailed(info, noted_at)
+
+
+def _note_interrupted(
+    run: ExecutionRun,
+    node: ActionNode,
+    path: str,
+    attempt: int,
+    started_at: datetime,
+    given: Given | None,
+    *,
+    begun: bool,
+) -> None:
+    """The step was told to end while it ran, or, which is known then, just before."""
+    if not begun:
+        info = ErrorInfo("interrupted", "it was told to end before it began", path)
+        note(run, node, path, attempt, started_at, given, error=info, signal=_NOT_BEGUN)
+        return
+    info = run.error_info(_not_known(node, "it was cut off while it ran"), path)
+    run.unknown = run.unknown or info
+    note(run, node, path, attempt, started_at, given, error=info)
+
+
+def _until(pause: Pause, started_at: datetime) -> datetime:
+    if pause.until is not None:
+        return pause.until
+    try:
+        return started_at + timedelta(seconds=pause.seconds or 0)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _settings(
+    run: ExecutionRun, node: ActionNode, scope: Scope, given: SettingSources, message: Message | None
+) -> Given:
+    """`message`: the current one, where what the action is given has to be its own."""
+    try:
+        raw = node.settings.evaluate(scope)
+    except ExpressionError as error:
+        raise StepError(f"with: {error.message}", code=error.code) from error
+    stream = stream_in(_values(node.action, raw)) if run.streams else None
+    if stream is not None:
+        raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
+    try:
+        if message is None:
+            return Given(raw, node.action.validated(raw, given), opened=tuple(given.opened))
+        own = Message(_copy(message.body), dict(message.headers), message.attachments)
+        return Given(raw, node.action.validated(_own(raw), given), own, tuple(given.opened))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        if is_defect(error):
+            run.services.calls.fault("action", node.action.name, "defect")
+            named = f"{node.action.name} of {run.services.describe(node.action)}"
+            raise StepError(f"{named} has a defect: {problems}", code="connector.defect") from error
+        raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
+
+
+def _values(action: Action, raw: Any) -> Any:
+    """The settings without the streams that the action reads as such."""
+    if not action.items or not isinstance(raw, dict):
+        return raw
+    return {name: value for name, value in raw.items() if name not in action.items or type(value) is not Stream}
+
+
+def _own(raw: Any) -> Any:
+    """Settings of which nothing is shared. A stream is a name: nothing of it can be changed."""
+    if not isinstance(raw, dict):
+        return _copy(raw)
+    return {name: value if type(value) is Stream else _copy(value) for name, value in raw.items()}
+
+
+def _copy(value: Any) -> Any:
+    """A JSON value of which nothing is shared."""
+    return msgspec.to_builtins(value, builtin_types=(Decimal,))
+
+
+def _finish(
+    run: ExecutionRun,
+    node: ActionNode,
+    frame: Frame,
+    path: str,
+    attempt: int,
+    started_at: datetime,
+    given: Given | None,
+    result: Signal | Reply | CallerReply,
+) -> Ending:
+    output: Any = None
+    signal: str | None = None
+    match result:
+        case Signal():
+            signal = result.name
+        case CallerReply():
+            signal, output = PASS.name, result
+        case Reply():
+            output = take(frame, result)
+            if type(result.body) is Stream:
+                signal, run.streams = STREAM, True
+    past = None if not node.action.pure else run.journal.past(path)
+    if past is None or past.state is not StepState.SUCCEEDED:
+        noted_at = note(run, node, path, attempt, started_at, given, output=output, signal=signal)
+        if not node.action.pure or signal == STREAM:
+            frame.now = noted_at
+    frame.steps[node.id] = output if isinstance(result, Reply) else {"body": frame.message.body}
+    return _ending(signal)
+
+
+def take(frame: Frame, result: Reply) -> dict[str, Any]:
+    """Make a result the current message; gives it as expressions see it."""
+    attachments = frame.message.attachments if result.attachments is None else result.attachments
+    frame.message = Message(result.body, dict(result.headers), attachments)
+    view: dict[str, Any] = {"body": result.body}
+    if result.headers:
+        view["headers"] = result.headers
+    if attachments:
+        view["attachments"] = msgspec.to_builtins(list(attachments))
+    view.update(result.extra)
+    return view
+
+
+def _ending(signal: str | None) -> Ending:
+    if signal == FILTERED.name:
+        return Ending.FILTERED
+    return Ending.STOPPED if signal == STOPPED.name else Ending.DONE
+
+
+def replay(run: ExecutionRun, frame: Frame, step_id: str, past: StepRecord) -> Ending:
+    """Go on as if the step had just finished the way its journal entry says."""
+    frame.now = past.finished_at
+    if past.output is not None and past.signal in (None, STREAM):
+        view = _OUTPUTS[run.flow.exact].decode(past.output)
+        if past.signal == STREAM:
+            view["body"], run.streams = Stream(view["body"]["stream"], view["body"]["count"]), True
+        attachments = msgspec.convert(view.get("attachments", []), tuple[Attachment, ...])
+        frame.message = Message(view.get("body"), view.get("headers", {}), attachments)
+        frame.steps[step_id] = view
+    else:
+        frame.steps[step_id] = {"body": frame.message.body}
+    return _ending(past.signal)
+
+
+def go_on(frame: Frame, step_id: str, error: ErrorInfo | None, at: datetime) -> Ending:
+    """The step failed, and the flow goes on with the message it had."""
+    frame.steps[step_id] = {"body": frame.message.body, "error": msgspec.to_builtins(error)}
+    frame.now = at
+    return Ending.DONE

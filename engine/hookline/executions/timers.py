@@ -1,0 +1,82 @@
+"""Waking parked executions when their time comes. The times are rows in the store; here is only the next one."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Final
+
+from hookline.kernel.errors import StoreError
+from hookline.kernel.merge_logger import Log
+from hookline.kernel.time import Clock
+from hookline.storage.queue import Queue
+from hookline.storage.store import Store
+
+_PAGE: Final = 500
+#: The longest sleep: the system's clock may be set, and others may write to the store.
+_LONGEST: Final = timedelta(seconds=60)
+_TICK: Final = timedelta(microseconds=1)
+
+
+class Timers:
+    """Sleeps until the earliest time, and hands what is due to the queue."""
+
+    def __init__(self, store: Store, queue: Queue, clock: Clock, log: Log) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._log = log
+        self._earlier = asyncio.Event()
+        self._sleeping_until: datetime | None = None
+
+    def notice(self, at: datetime) -> None:
+        """Something was parked until then."""
+        if self._sleeping_until is not None and at < self._sleeping_until:
+            self._earlier.set()
+
+    async def run(self) -> None:
+        """Wake executions, for ever."""
+        after: datetime | None = None
+        while True:
+            self._earlier.clear()
+            until = self._clock.now()
+            # From here on, what is parked interrupts the sleep below, also while the store is being asked.
+            self._sleeping_until = until + _LONGEST
+            try:
+                await self._wake(after, until)
+                after = until
+                next_due = await self._store.next_due(until)
+            except StoreError as error:
+                self._log.error("timers can't read the store; trying again", error=error.message)
+                next_due = until + timedelta(seconds=1)
+            if next_due is not None:
+                self._sleeping_until = min(next_due, self._sleeping_until)
+            await self._sleep(self._sleeping_until)
+
+    async def _wake(self, after: datetime | None, until: datetime) -> None:
+        limit = _PAGE
+        while True:
+            due = await self._store.due(after, until, limit)
+            for execution in due:
+                await self._queue.wake(execution.flow_id, execution.execution_id)
+            if len(due) < limit:
+                return
+            if due[0].ready_at < due[-1].ready_at:
+                # Waking twice is harmless, missing one is not: the next page begins with the last time again.
+                after = due[-1].ready_at - _TICK
+            else:
+                limit *= 2
+
+    async def _sleep(self, until: datetime) -> None:
+        sleep = asyncio.ensure_future(self._sleep_until(until))
+        earlier = asyncio.ensure_future(self._earlier.wait())
+        try:
+            await asyncio.wait((sleep, earlier), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleep, earlier):
+                task.cancel()
+            await asyncio.gather(sleep, earlier, return_exceptions=True)
+
+    async def _sleep_until(self, until: datetime) -> None:
+        # Counted from when the task runs, which may be later than when it was made.
+        seconds = (until - self._clock.now()).total_seconds()
+        if seconds > 0:
+            await self._clock.sleep(seconds)

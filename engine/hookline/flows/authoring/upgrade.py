@@ -1,0 +1,126 @@
+"""Rewriting a flow whose steps have settings of older versions: `hookline fmt --upgrade`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+from hookline.discovery.registry import Registry
+from hookline.flows.documents.merge_flows_positions import escape
+from hookline.flows.elements.expressions import Expressions, Template
+from hookline.kernel.errors import Problem, StepError
+from hookline.sdk.migrations import Upgrade
+
+
+def upgraded(document: Mapping[str, Any], registry: Registry) -> tuple[dict[str, Any], list[Problem]]:
+    """The flow with the newest settings, as far as its expressions can be carried over, and a problem for each rest."""
+    mappers = document.get("mappers")
+    named = [name for name in mappers if isinstance(name, str)] if isinstance(mappers, list) else []
+    expressions = Expressions(registry.mappers, named)
+    problems: list[Problem] = []
+
+    def trigger_of(use: str) -> Upgrade | None:
+        return getattr(registry.triggers.get(use), "upgrade", None)
+
+    def action_of(use: str) -> Upgrade | None:
+        action = registry.actions.get(use)
+        return None if action is None else action.upgrade
+
+    def walked(value: Any, pointer: str, of: Callable[[str], Upgrade | None]) -> Any:
+        if isinstance(value, list):
+            return [walked(item, f"{pointer}/{index}", of) for index, item in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        use = value.get("use")
+        upgrade = of(use) if isinstance(use, str) else None
+        if upgrade is not None:
+            try:
+                return _step(value, upgrade, expressions)
+            except StepError as error:
+                remedy = "write the newest settings by hand; `hookline components` shows them"
+                problems.append(Problem(error.message, f"{pointer}/with", "cannot_upgrade", remedy))
+                return value
+        # What stands in `with` and in `vars` is the author's, whatever it is called.
+        return {
+            key: item if key in ("with", "vars") else walked(item, f"{pointer}/{escape(key)}", of)
+            for key, item in value.items()
+        }
+
+    made = {
+        key: walked(value, f"/{escape(key)}", trigger_of if key == "trigger" else action_of)
+        if key in ("trigger", "steps", "on_error")
+        else value
+        for key, value in document.items()
+    }
+    return made, problems
+
+
+def _step(step: Mapping[str, Any], upgrade: Upgrade, expressions: Expressions) -> dict[str, Any]:
+    """Raises StepError where a migration does more with an expression than to put it elsewhere."""
+    given = step.get("with", {})
+    if not isinstance(given, dict):
+        raise StepError("its settings are no object")
+    template, _ = expressions.template(given)
+    carried = {name: _carried(value, (template.fields or {}).get(name), expressions) for name, value in given.items()}
+    settings = {name: _put_down(value, expressions) for name, value in upgrade.apply(carried).items()}
+    made = {**step, "use": f"{upgrade.name}@{upgrade.newest}"}
+    return {**made, "with": settings} if settings or "with" in step else made
+
+
+def _carried(value: Any, template: Template | None, expressions: Expressions) -> Any:
+    """The value with each of its expressions as something that can't be looked into."""
+    if template is None:
+        template, _ = expressions.template(value)
+    if template.constant and template.value == value:
+        return value
+    if template.fields is not None and isinstance(value, dict):
+        return {key: _carried(item, template.fields[key], expressions) for key, item in value.items()}
+    if template.items is not None and isinstance(value, list):
+        return [_carried(item, inner, expressions) for item, inner in zip(value, template.items, strict=True)]
+    return _Carried(value)
+
+
+def _put_down(value: Any, expressions: Expressions) -> Any:
+    kind = type(value)
+    if kind is _Carried:
+        return object.__getattribute__(value, "_value")
+    if kind is dict:
+        return {key: _put_down(item, expressions) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [_put_down(item, expressions) for item in value]
+    template, problems = expressions.template(value)
+    # A migration may have made a text that would be taken for an expression.
+    return value if template.constant and not problems else {"literal": value}
+
+
+def _refusing(*names: str) -> Iterator[tuple[str, Callable[..., NoReturn]]]:
+    def refuse(*_: Any) -> NoReturn:
+        raise ValueError("what it makes of an expression depends on what that gives")
+
+    for name in names:
+        yield f"__{name}__", refuse
+
+
+class _Carried:
+    """An expression on its way through migrations: it can be put elsewhere, and whoever looks at it is stopped."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        object.__setattr__(self, "_value", value)
+
+    def __deepcopy__(self, _: Any) -> "_Carried":
+        return self
+
+    locals().update(
+        _refusing(
+            *("getattr", "getitem", "call", "contains", "iter", "len", "bool", "hash", "str", "repr", "format"),
+            *("eq", "ne", "lt", "le", "gt", "ge", "add", "radd", "sub", "rsub", "mul", "rmul", "mod", "rmod"),
+            *("truediv", "rtruediv", "floordiv", "rfloordiv", "or", "ror", "and", "rand", "neg", "abs"),
+            *("int", "float", "index"),
+        )
+    )
+
+    def _type(self) -> NoReturn:
+        raise ValueError("what it makes of an expression depends on its type")
+
+    # `isinstance` asks for it.
+    __class__: Any = property(_type)

@@ -1,0 +1,99 @@
+"""The step that calls another flow."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
+
+from hookline.flows.blocks.action import ONCE, RetryPolicy, retry_policy
+from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.blocks.merge_model_call import CallSettings
+from hookline.flows.documents.model_problems import model_problems
+from hookline.flows.elements.expressions import Template
+from hookline.flows.elements.names import FlowUse
+from hookline.flows.elements.scope import Place
+from hookline.model.flow import ActionStep
+
+USE: Final = "flow"
+_NOT_HERE: Final = ("credential", "rate", "delivery")
+_OF_WAITING: Final = ("timeout", "retry")
+
+
+@dataclass(frozen=True, slots=True)
+class CallNode(Node):
+    """A step that calls another flow."""
+
+    flow_id: str
+    wait: bool
+    body: Template | None
+    """None where the flow gets the current body."""
+    headers: Template | None
+    retry: RetryPolicy
+    timeout: timedelta | None
+    """How long the step waits for the flow's end."""
+    on_error: Literal["fail", "continue"]
+
+
+def _compile(step: RawStep, compiling: Compiling) -> tuple[CallNode | None, Place]:
+    behind = step.place.after(step.id)
+    document, raw, pointer = step.typed(ActionStep), step.raw, step.pointer
+    given = raw.get("with", {})
+    for name in _NOT_HERE:
+        if name in raw:
+            compiling.problem(
+                f"a step that calls a flow takes no {name!r}", f"{pointer}/{name}", "unknown_key", "remove it"
+            )
+    if not isinstance(given, dict):
+        return None, behind
+    settings: CallSettings | None = None
+    try:
+        settings = CallSettings.model_validate(given)
+    except ValidationError as error:
+        compiling.problems += model_problems(CallSettings, given, f"{pointer}/with", error)
+    body, headers = (
+        compiling.template(given[name], f"{pointer}/with/{name}", step.place) if name in given else None
+        for name in ("body", "headers")
+    )
+    if headers is not None and headers.gives not in (None, dict):
+        remedy = 'write an object of texts: {"x-from": "$.body.id"}'
+        compiling.problem("headers are an object", f"{pointer}/with/headers", "wrong_type", remedy)
+    if settings is None:
+        return None, behind
+    compiling.flows.append(FlowUse(settings.id, f"{pointer}/with/id"))
+    if not settings.wait:
+        _waits_for_nothing(raw, pointer, compiling)
+    if document is None:
+        return None, behind
+    if document.timeout is not None and document.timeout <= timedelta():
+        message, remedy = "a timeout of nothing lets no flow end", "leave it out, or give it some time"
+        compiling.problem(message, f"{pointer}/timeout", "invalid_value", remedy)
+    node = CallNode(
+        id=step.id,
+        pointer=pointer,
+        when=step.when,
+        flow_id=settings.id,
+        wait=settings.wait,
+        body=body,
+        headers=headers,
+        # The flow's own steps are tried again already.
+        retry=ONCE if document.retry is None else retry_policy(document.retry),
+        timeout=document.timeout,
+        on_error=document.on_error,
+    )
+    return node, behind
+
+
+def _waits_for_nothing(raw: Any, pointer: str, compiling: Compiling) -> None:
+    for name in _OF_WAITING:
+        if name in raw:
+            message = f"a step that doesn't wait for the flow takes no {name!r}"
+            compiling.problem(message, f"{pointer}/{name}", "unknown_key", 'remove it, or let it wait: "wait": true')
+
+
+CALL: Final = Block(
+    _compile,
+    summary="Call another flow, and wait for its end, holding nothing; its last body becomes the message.",
+    settings=CallSettings,
+    refuses=_NOT_HERE,
+)

@@ -1,0 +1,58 @@
+"""Steps whose failure is handled: `try`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.elements.scope import Place
+from hookline.model.flow import TryStep
+
+_KEYS: Final = ("try", "catch", "finally")
+
+
+@dataclass(frozen=True, slots=True)
+class TryNode(Node):
+    """A step whose failure is handled."""
+
+    steps: tuple[Node, ...]
+    handler: tuple[Node, ...] | None
+    """None where a failure isn't taken."""
+    last: tuple[Node, ...]
+    """What runs at the end in any case."""
+
+
+def _compile(step: RawStep, compiling: Compiling) -> tuple[TryNode | None, Place]:
+    document, raw, pointer, place = step.typed(TryStep), step.raw, step.pointer, step.place
+    if "catch" not in raw and "finally" not in raw:
+        message, remedy = "a try without a catch or a finally does nothing", 'add "catch": […], or "finally": […]'
+        compiling.problem(message, pointer, "missing_key", remedy)
+    steps, tried = compiling.steps(raw.get("try"), document.try_ if document else None, f"{pointer}/try", place)
+    maybe = _new(tried, place)
+    caught = place.within("error").besides(maybe)
+    handler, after_catch = compiling.steps(
+        raw.get("catch"), document.catch if document else None, f"{pointer}/catch", caught
+    )
+    maybe |= _new(after_catch, caught)
+    last, behind = compiling.steps(
+        raw.get("finally"), document.finally_ if document else None, f"{pointer}/finally", place.besides(maybe)
+    )
+    node = None
+    if document is not None:
+        caught_by = handler if document.catch is not None else None
+        node = TryNode(step.id, pointer, step.when, steps, caught_by, last)
+    return node, place.after(step.id, maybe | _new(behind, place))
+
+
+def _new(behind: Place, before: Place) -> set[str]:
+    """The steps that may have run on the way."""
+    return set((behind.steps | behind.maybe) - (before.steps | before.maybe))
+
+
+def _lists(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key in _KEYS:
+        if key in raw:
+            yield f"/{key}", raw[key]
+
+
+TRY: Final = Block(_compile, _lists)

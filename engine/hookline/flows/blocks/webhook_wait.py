@@ -1,0 +1,119 @@
+"""The webhook in the middle of a flow: a step that waits for a call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.documents.model_problems import model_problems
+from hookline.flows.elements.expressions import Template
+from hookline.flows.elements.masked_paths import Masked
+from hookline.flows.elements.message_keys import Key, compile_key
+from hookline.flows.elements.scope import ON_ARRIVAL, Place
+from hookline.flows.elements.verification import compile_verify, mislabelled
+from hookline.model.flow import ActionStep
+from hookline.model.webhook import WaitSettings
+from hookline.sdk.schemes import Scheme
+
+USE: Final = "webhook"
+_NOT_HERE: Final = ("credential", "retry", "timeout", "rate", "delivery")
+
+
+@dataclass(frozen=True, slots=True)
+class WaitNode(Node):
+    """A step that waits for a call."""
+
+    settings: WaitSettings
+    scheme: Scheme[Any, Any] | None
+    """None where the call is not verified besides."""
+    scheme_settings: BaseModel | None
+    credential: str | None
+    key: Template | None
+    """Gives this execution's key; None where calls are not correlated."""
+    key_of_call: Key | None
+    """Gives the key that a call is for."""
+    on_error: Literal["fail", "continue"]
+
+
+def _compile(step: RawStep, compiling: Compiling) -> tuple[WaitNode | None, Place]:
+    behind = step.place.after(step.id)
+    document, raw, pointer = step.typed(ActionStep), step.raw, step.pointer
+    given = raw.get("with", {})
+    for name in _NOT_HERE:
+        if name in raw:
+            remedy = 'write "timeout" into "with"' if name == "timeout" else "remove it"
+            compiling.problem(f"a step that waits takes no {name!r}", f"{pointer}/{name}", "unknown_key", remedy)
+    if not isinstance(given, dict):
+        return None, behind
+    at = f"{pointer}/with"
+    settings: WaitSettings | None = None
+    try:
+        settings = WaitSettings.model_validate(given)
+    except ValidationError as error:
+        compiling.problems += model_problems(WaitSettings, given, at, error)
+    correlate = given.get("correlate")
+    if "verify" in given or correlate is not None:
+        verification = compile_verify(given.get("verify"), compiling.registry, f"{at}/verify", compiling.problems)
+    else:
+        verification = compile_verify("none", compiling.registry, f"{at}/verify", [])
+    if correlate is not None and "verify" not in given:
+        message = "whoever knows the key could call this step: how the caller is verified has to be said"
+        compiling.problem(message, at, "missing_key", 'add "verify": …, and be it "none"')
+    if verification.credential is not None:
+        compiling.credentials.append(verification.credential)
+    if settings is not None and verification.scheme is not None:
+        compiling.problems += mislabelled(verification.scheme, settings, at)
+    key, key_of_call = _keys(correlate, f"{at}/correlate", step.place, verification.masked, compiling)
+    if document is None or settings is None:
+        return None, behind
+    node = WaitNode(
+        id=step.id,
+        pointer=pointer,
+        when=step.when,
+        settings=settings,
+        scheme=verification.scheme,
+        scheme_settings=verification.settings,
+        credential=verification.credential.name if verification.credential is not None else None,
+        key=key,
+        key_of_call=key_of_call,
+        on_error=document.on_error,
+    )
+    return node, behind
+
+
+def _keys(
+    correlate: Any, pointer: str, place: Place, masked: Masked, compiling: Compiling
+) -> tuple[Template | None, Key | None]:
+    if not isinstance(correlate, Mapping) or "key" not in correlate or "from" not in correlate:
+        return None, None
+    key = compiling.template(correlate["key"], f"{pointer}/key", place)
+    if key.constant:
+        message = "every execution would wait for the same key: a call goes to the one that has waited longest"
+        remedy = "write an expression, such as $.body.order_id"
+        compiling.problem(message, f"{pointer}/key", "constant_key", remedy, "warning")
+    ours, theirs = correlate["key"], correlate["from"]
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) != len(theirs):
+        message = f"`from` has {len(theirs)} parts, and `key` has {len(ours)}: no call would fit"
+        compiling.problem(message, f"{pointer}/key", "invalid_value", "give both as many, in the same order")
+    arrival = Place(roots=ON_ARRIVAL)
+    key_of_call, problems = compile_key(
+        "correlate.from",
+        correlate["from"],
+        f"{pointer}/from",
+        compiling.expressions,
+        lambda template: list(compiling.references(template, arrival)),
+        masked=masked,
+        if_constant=("each call would be for the same execution", "error"),
+    )
+    compiling.problems += problems
+    return key, key_of_call
+
+
+WAIT: Final = Block(
+    _compile,
+    settings=WaitSettings,
+    summary="Wait for a call from outside, holding nothing; what it brings becomes the message.",
+    refuses=_NOT_HERE,
+)

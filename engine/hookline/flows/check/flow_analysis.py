@@ -1,0 +1,381 @@
+"""Going through a flow's steps with what is known of its message, as an execution would go through them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any, Final, TypeAlias
+
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.batch import BatchNode
+from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.flow_call import CallNode
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.elements.expressions import Condition, Template
+from hookline.flows.types.annotation import metadata
+from hookline.flows.types.json_schema import from_schema
+from hookline.flows.types.merge_flows_types_expression import shape_of
+from hookline.flows.types.result import Outcome, outcome_of
+from hookline.flows.types.samples import NO_SAMPLES, Samples
+from hookline.flows.types.scope import ERROR, FIRING, HEADERS, MAYBE_TEXT, NO_HEADERS, Passing, Scope, either
+from hookline.flows.types.shape import (
+    NUMBER,
+    TEXT,
+    UNKNOWN,
+    Field,
+    Likely,
+    ListOf,
+    OneOf,
+    Record,
+    Shape,
+    StreamOf,
+    Unknown,
+    closed,
+    expected,
+    join,
+    likely,
+    of_value,
+    options,
+)
+from hookline.sdk.merge_returns import NeverPasses, PassesWhere
+
+Compiled: TypeAlias = Template | Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A step that is reached, and what is known there."""
+
+    node: Node
+    scope: Scope
+    behind: Scope | None
+    """What is known after it; None where no step comes after it."""
+
+
+@dataclass(slots=True)
+class Walked:
+    """What was met on the way."""
+
+    start: Scope
+    expressions: list[tuple[Compiled, Scope]] = field(default_factory=list)
+    """Each expression with what is known where it stands, in the order in which they run."""
+    visits: list[Visit] = field(default_factory=list)
+    unreachable: list[tuple[Node, Node]] = field(default_factory=list)
+    """The first step of each list that never runs, and the one that keeps it from that."""
+
+
+def walk(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> Walked:
+    """Go through a whole flow."""
+    return _Walk(flow, samples).whole()
+
+
+def _first(flow: CompiledFlow, samples: Samples) -> Shape:
+    """What is known of the body that starts the flow."""
+    if flow.document.body_schema is not None:
+        return from_schema(flow.document.body_schema)
+    return FIRING if flow.trigger.schedule is not None else samples.body
+
+
+def _start(flow: CompiledFlow, samples: Samples) -> Scope:
+    message = Passing(_first(flow, samples))
+    trigger = Record(
+        {
+            "body": Field(message.body),
+            "headers": Field(message.headers),
+            "attachments": Field(message.attachments),
+            "method": Field(MAYBE_TEXT),
+            "path": Field(TEXT),
+            "query": Field(Record()),
+            "received_at": Field(MAYBE_TEXT),
+            "verified_by": Field(MAYBE_TEXT),
+            "scheme_id": Field(MAYBE_TEXT),
+        },
+        closed=True,
+    )
+    execution: dict[str, Field] = {
+        "id": Field(TEXT),
+        "attempt": Field(NUMBER),
+        "started_at": Field(TEXT),
+        "now": Field(TEXT),
+    }
+    if flow.wait_places:
+        hooks = {place.id: Field(closed(url=TEXT), place.item_of is None) for place in flow.wait_places}
+        execution["hooks"] = Field(Record(hooks, closed=True))
+    # The environment of the server may hold others than that of whoever checks.
+    vars = Record({name: Field(_opened(of_value(value))) for name, value in flow.vars.items()}, closed=True)
+    return Scope(message, trigger, vars, Record(execution, closed=True))
+
+
+def _opened(shape: Shape) -> Shape:
+    if isinstance(shape, Record):
+        return replace(shape, closed=False)
+    return UNKNOWN if not isinstance(shape, ListOf) else ListOf(UNKNOWN)
+
+
+class _Walk:
+    def __init__(self, flow: CompiledFlow, samples: Samples) -> None:
+        self._flow = flow
+        self._samples = samples
+        self._out = Walked(_start(flow, samples))
+        self._filtered: list[Passing] = []
+
+    def whole(self) -> Walked:
+        flow, start = self._flow, self._out.start
+        arriving = replace(start, execution=UNKNOWN)
+        for key in (flow.trigger.dedupe_key, flow.order_by):
+            for part in key.parts if key is not None else ():
+                self._out.expressions.append((part, arriving))
+        end = self._steps(flow.steps, start)
+        if flow.on_error_steps:
+            known = end.steps if end is not None else {}
+            known = {**{visit.node.id: UNKNOWN for visit in self._out.visits}, **known}
+            handled = replace(start, steps=known, unsure=frozenset(known), names={"error": ERROR})
+            self._steps(flow.on_error_steps, handled)
+        return self._out
+
+    def _steps(self, nodes: Sequence[Node], scope: Scope) -> Scope | None:
+        """What is known behind a list of steps; None where nothing ever comes there."""
+        here: Scope | None = scope
+        for number, node in enumerate(nodes):
+            if here is None:
+                self._out.unreachable.append((node, nodes[number - 1]))
+                return None
+            here = self._step(node, here)
+        return here
+
+    def _step(self, node: Node, scope: Scope) -> Scope | None:
+        inner = scope
+        if node.when is not None:
+            self._out.expressions.append((node.when, scope))
+            inner = _guarded(scope, node.when)
+        at = len(self._out.visits)
+        behind = _BLOCKS[type(node)](self, node, inner)
+        if node.when is not None:
+            behind = _maybe(node, scope, behind)
+        self._out.visits.insert(at, Visit(node, scope, behind))
+        return behind
+
+    @contextmanager
+    def _filters(self) -> Iterator[list[Passing]]:
+        """Inside, the messages that filters keep from passing are gathered."""
+        outer, self._filtered = self._filtered, []
+        try:
+            yield self._filtered
+        finally:
+            self._filtered = outer
+
+    def action(self, node: ActionNode, scope: Scope) -> Scope | None:
+        self._out.expressions.append((node.settings, scope))
+        outcome = outcome_of(node, scope)
+        message = outcome.message
+        if isinstance(message.body, Unknown):
+            message = replace(message, body=self._samples.results.get(node.id, UNKNOWN))
+        for mark in metadata(node.action.returns):
+            if isinstance(mark, NeverPasses):
+                return self._failing(node, scope) if node.on_error == "continue" else None
+            if isinstance(mark, PassesWhere):
+                self._filtered.append(scope.message)
+                keep = (node.settings.fields or {}).get(mark.name)
+                if keep is not None and keep.constant and keep.value is False:
+                    return None
+                if keep is not None:
+                    scope = _guarded(scope, keep)
+        return self._settled(node, scope, Outcome(message, _with_body(outcome.view, message.body)))
+
+    def _settled(self, node: ActionNode | CallNode | WaitNode | BatchNode, scope: Scope, outcome: Outcome) -> Scope:
+        """What is known behind a step that may fail."""
+        if node.on_error == "fail":
+            return scope.with_message(outcome.message).after(node.id, outcome.view)
+        view = outcome.view
+        failed = Field(ERROR, required=False)
+        if isinstance(view, Record):
+            body = view.fields.get("body", Field(UNKNOWN))
+            fields = {
+                name: replace(one, required=False) if name != "body" else one for name, one in view.fields.items()
+            }
+            fields["body"] = Field(join((body.shape, scope.message.body)))
+            view = replace(view, fields={**fields, "error": failed})
+        return scope.with_message(either((outcome.message, scope.message))).after(node.id, view)
+
+    def _failing(self, node: Node, scope: Scope) -> Scope:
+        return scope.after(node.id, closed(body=scope.message.body, error=ERROR))
+
+    def call(self, node: CallNode, scope: Scope) -> Scope:
+        self._out.expressions += [(each, scope) for each in (node.body, node.headers) if each is not None]
+        if not node.wait:
+            body: Shape = closed(execution_id=TEXT)
+            return self._settled(
+                node,
+                scope,
+                Outcome(Passing(body, NO_HEADERS, scope.message.attachments), _view(body, execution_id=TEXT)),
+            )
+        body = self._samples.results.get(node.id, UNKNOWN)
+        return self._settled(
+            node, scope, Outcome(Passing(body, NO_HEADERS), _view(body, execution_id=TEXT, outcome=TEXT))
+        )
+
+    def wait(self, node: WaitNode, scope: Scope) -> Scope:
+        if node.key is not None:
+            self._out.expressions.append((node.key, scope))
+        body = self._samples.results.get(node.id, UNKNOWN)
+        view = _view(
+            body,
+            headers=HEADERS,
+            method=TEXT,
+            query=Record(),
+            received_at=MAYBE_TEXT,
+            verified_by=MAYBE_TEXT,
+        )
+        view = replace(view, fields={**view.fields, "headers": Field(HEADERS, required=False)})
+        return self._settled(node, scope, Outcome(Passing(body), view))
+
+    def batch(self, node: BatchNode, scope: Scope) -> Scope:
+        self._out.expressions += [(each, scope) for each in (node.key, node.body) if each is not None]
+        added = scope.message.body if node.body is None else shape_of(node.body, scope)
+        body = ListOf(added)
+        view = _view(body, executions=ListOf(TEXT))
+        return self._settled(node, scope, Outcome(Passing(body, NO_HEADERS, scope.message.attachments), view))
+
+    def switch(self, node: SwitchNode, scope: Scope) -> Scope | None:
+        ends: list[Scope] = []
+        messages: list[Passing] = []
+        before, chosen = scope, False
+        with self._filters() as filtered:
+            for case in node.cases:
+                inner = before
+                if case.when is not None:
+                    self._out.expressions.append((case.when, before))
+                    inner = _guarded(before, case.when)
+                chosen = chosen or case.when is None
+                end = self._steps(case.steps, inner)
+                if end is not None:
+                    ends.append(end)
+                    messages.append(end.message)
+                if node.match == "all" and end is not None:
+                    before = before.knowing(end.steps, frozenset(end.steps.keys() - scope.steps.keys()))
+            messages += filtered
+        if not chosen:
+            messages.append(scope.message)
+        if not messages:
+            return None
+        behind = _known(scope, ends)
+        return behind.with_message(scope.message if node.match == "all" else either(messages))
+
+    def foreach(self, node: ForeachNode, scope: Scope) -> Scope:
+        self._out.expressions.append((node.items, scope))
+        items = shape_of(node.items, scope)
+        item = join(one.item if isinstance(one, ListOf | StreamOf) else UNKNOWN for one in _listed(expected(items)))
+        item = likely(item) if isinstance(items, Likely) else item
+        inner = scope.with_message(replace(scope.message, body=item, headers=NO_HEADERS))
+        inner = replace(inner, names={**inner.names, node.as_name: item, "index": NUMBER})
+        with self._filters():
+            end = self._steps(node.steps, inner)
+        result = end.message.body if end is not None else UNKNOWN
+        counts = closed(count=NUMBER, failed=NUMBER)
+        # Many results become a stream.
+        lists = OneOf((ListOf(result), StreamOf(result)))
+        streams = [isinstance(one, StreamOf) for one in _listed(expected(items))]
+        if node.collect == "count" or (node.collect is None and all(streams)):
+            body: Shape = counts
+        elif node.collect is None and (any(streams) or isinstance(items, Unknown | Likely)):
+            body = join((counts, *lists.options))
+        else:
+            body = lists
+        message = Passing(body, NO_HEADERS, scope.message.attachments)
+        view = Record({"body": Field(body)})
+        return scope.with_message(message).after(node.id, view)
+
+    def parallel(self, node: ParallelNode, scope: Scope) -> Scope:
+        results: dict[str, Field] = {}
+        for name, steps in node.branches.items():
+            with self._filters() as filtered:
+                end = self._steps(steps, scope)
+                sure = end is not None and not filtered and node.on_error == "fail"
+                results[name] = Field(end.message.body if end is not None else UNKNOWN, sure)
+        body = Record(results, closed=True)
+        view = _view(body)
+        if node.on_error == "continue":
+            errors = Record({name: Field(ERROR, required=False) for name in node.branches}, closed=True)
+            view = replace(view, fields={**view.fields, "errors": Field(errors, required=False)})
+        return scope.with_message(Passing(body, NO_HEADERS, scope.message.attachments)).after(node.id, view)
+
+    def attempt(self, node: TryNode, scope: Scope) -> Scope | None:
+        tried = self._steps(node.steps, scope)
+        inside = [visit.node.id for visit in self._out.visits if visit.node.pointer.startswith(f"{node.pointer}/")]
+        known = dict.fromkeys(inside, UNKNOWN) if tried is None else tried.steps
+        started = scope.knowing(known, frozenset(known))
+        ends = [tried]
+        if node.handler is not None:
+            caught = replace(started, message=scope.message, names={**scope.names, "error": ERROR})
+            handled = self._steps(node.handler, caught)
+            ends.append(handled if handled is None else replace(handled, names=scope.names))
+        reached = [end for end in ends if end is not None]
+        behind = reduce(lambda one, end: one.knowing(end.steps, frozenset(end.steps)), reached, started)
+        if node.last:
+            self._steps(node.last, behind.with_message(either([scope.message, *(end.message for end in reached)])))
+        if not reached:
+            return None
+        message = either(end.message for end in reached)
+        view = _view(message.body)
+        if node.handler is not None:
+            view = replace(view, fields={**view.fields, "error": Field(ERROR, required=False)})
+        return replace(behind.with_message(message), names=scope.names).after(node.id, view)
+
+
+_BLOCKS: Final[Mapping[type[Node], Callable[[_Walk, Any, Scope], Scope | None]]] = {
+    ActionNode: _Walk.action,
+    CallNode: _Walk.call,
+    WaitNode: _Walk.wait,
+    BatchNode: _Walk.batch,
+    SwitchNode: _Walk.switch,
+    ForeachNode: _Walk.foreach,
+    ParallelNode: _Walk.parallel,
+    TryNode: _Walk.attempt,
+}
+
+
+def _view(body: Shape, **besides: Shape) -> Record:
+    """A step's result; attachments stand beside the body where there are any."""
+    fields = {"body": Field(body), **{name: Field(shape) for name, shape in besides.items()}}
+    return Record({**fields, "attachments": Field(UNKNOWN, required=False)}, closed=True)
+
+
+def _with_body(view: Shape, body: Shape) -> Shape:
+    return replace(view, fields={**view.fields, "body": Field(body)}) if isinstance(view, Record) else view
+
+
+def _listed(items: Shape) -> tuple[Shape, ...]:
+    """The lists that it may be: null is an empty one."""
+    given = tuple(one for one in options(items) if isinstance(one, ListOf | StreamOf))
+    return given or (UNKNOWN,)
+
+
+def _known(scope: Scope, ends: Iterable[Scope]) -> Scope:
+    """The place behind a block of whose steps some have run."""
+    found: dict[str, list[Shape]] = {}
+    for end in ends:
+        for name in end.steps.keys() - scope.steps.keys():
+            found.setdefault(name, []).append(end.steps[name])
+    joined = {name: join(shapes) for name, shapes in found.items()}
+    return scope.knowing(joined, frozenset(joined))
+
+
+def _maybe(node: Node, scope: Scope, behind: Scope | None) -> Scope | None:
+    """The place behind a step that its `when` may leave out."""
+    if behind is None:
+        return scope
+    known = scope.knowing(behind.steps, frozenset(behind.steps.keys() - scope.steps.keys()))
+    message = either((behind.message, scope.message))
+    return replace(
+        known.with_message(message), unsure=known.unsure | {node.id} if node.id in known.steps else known.unsure
+    )
+
+
+def _guarded(scope: Scope, condition: Compiled) -> Scope:
+    asked = {reference.path for reference in condition.references if reference.optional}
+    return replace(scope, guarded=scope.guarded | asked) if asked else scope

@@ -1,0 +1,86 @@
+"""Checking a flow before it runs: `hookline check`."""
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from hookline.discovery.registry import Registry
+from hookline.flows.check.merge_flows_types_mistakes import mistakes
+from hookline.flows.compiler.compile import examine
+from hookline.flows.compiler.merge_flows_signed_urls import unknown_urls
+from hookline.flows.documents.read import Document, read
+from hookline.flows.elements.names import CredentialUse, FlowUse
+from hookline.flows.types.samples import NO_SAMPLES, Samples
+from hookline.kernel.errors import FlowInvalid, Problem
+from hookline.kernel.suggest import did_you_mean
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def check(
+    source: bytes | Document,
+    registry: Registry,
+    credentials: Mapping[str, str] | None = None,
+    *,
+    flows: Collection[str] | None = None,
+    file: str | None = None,
+    environment: Mapping[str, str] = _NOTHING,
+    public_url: bool = True,
+    samples: Samples = NO_SAMPLES,
+) -> list[Problem]:
+    """Everything that is wrong with a flow, warnings included, in the order of the text.
+
+    `credentials`: the type of each credential there is, by its name; None where that isn't known, and then names of
+    credentials aren't checked. `flows`: the ids of all flows there are, likewise. `environment` holds the variables
+    that may override vars. `public_url`: whether the server has one. `samples`: what the flow's cases show of bodies
+    and results, where nothing declares them.
+    """
+    try:
+        document = read(source, file) if isinstance(source, bytes) else source
+    except FlowInvalid as error:
+        return list(error.problems)
+    examined = examine(document, registry, environment=environment)
+    problems = list(examined.problems)
+    if examined.flow is not None:
+        known = {(problem.pointer, problem.code) for problem in problems}
+        # What is known without types has been said.
+        problems += [
+            problem for problem in mistakes(examined.flow, samples) if (problem.pointer, problem.code) not in known
+        ]
+    if credentials is not None:
+        found = [_credential_problem(use, credentials) for use in examined.credentials]
+        problems += [problem for problem in found if problem is not None]
+    if flows is not None:
+        problems += [_flow_problem(use, flows) for use in examined.flows if use.id not in flows]
+    if not public_url and examined.flow is not None:
+        problems += unknown_urls(examined.flow)
+    return document.place(problems)
+
+
+def _flow_problem(use: FlowUse, flows: Collection[str]) -> Problem:
+    listed = f"there are {', '.join(sorted(flows))}" if flows else "there is no flow besides"
+    near = did_you_mean(use.id, flows, listed)
+    return Problem(f"there is no flow {use.id!r}", use.pointer, "unknown_flow", near)
+
+
+def _credential_problem(use: CredentialUse, credentials: Mapping[str, str]) -> Problem | None:
+    wanted = " or ".join(use.types)
+    make = f"hookline credentials set {use.name} --type {use.types[0]} …"
+    if use.name not in credentials:
+        fitting = [name for name, type_name in credentials.items() if type_name in use.types]
+        near = did_you_mean(use.name, fitting)
+        return Problem(
+            f"there is no credential {use.name!r}",
+            use.pointer,
+            "credential_missing",
+            f"{near} Otherwise make it: `{make}`" if near else f"make it: `{make}`",
+        )
+    found = credentials[use.name]
+    if found not in use.types:
+        return Problem(
+            f"credential {use.name!r} is of type {found}, and {wanted} is wanted here",
+            use.pointer,
+            "credential_type",
+            f"name one of type {wanted}, or make it: `hookline credentials set … --type {use.types[0]}`",
+        )
+    return None

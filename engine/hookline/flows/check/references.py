@@ -1,0 +1,128 @@
+"""What is wrong with the paths that a flow's expressions read."""
+
+from collections.abc import Iterator
+
+from hookline.flows.check.flow_analysis import Compiled, Walked
+from hookline.flows.types.path import Found, Lost
+from hookline.flows.types.scope import NO_HEADERS, Scope
+from hookline.flows.types.shape import Record, Shape, called
+from hookline.kernel.errors import Problem
+from hookline.sdk.mappers import Reference
+
+_SHOWN = 8
+"""How many keys a remedy lists."""
+
+
+def reference_problems(walked: Walked) -> Iterator[Problem]:
+    """Each path that can't be there, and those that may well not be."""
+    seen: set[Problem] = set()
+    for compiled, scope in walked.expressions:
+        for problem in _of(compiled, scope):
+            if problem not in seen:
+                seen.add(problem)
+                yield problem
+
+
+def _of(compiled: Compiled, scope: Scope) -> Iterator[Problem]:
+    required = frozenset(compiled.references)
+    for pointer, expression in compiled.parts():
+        for reference in expression.references:
+            # An expression doesn't know of a default that stands beside it.
+            optional = reference.optional or reference not in required
+            problem = _problem(Reference(reference.path, optional), pointer, scope)
+            if problem is not None:
+                yield problem
+
+
+def _problem(reference: Reference, pointer: str, scope: Scope) -> Problem | None:
+    path, optional = reference.path, reference.optional
+    if path[:1] == ("steps",) and (len(path) < 2 or path[1] not in scope.steps):
+        return None
+    if len(path) > 1 and path[0] == "vars":
+        # Whether there is such a var is known before.
+        return None
+    found = scope.find(path)
+    if isinstance(found, Lost):
+        return _nothing_there(path, found, pointer, optional=optional)
+    if found.doubtful is not None:
+        return _probably_not(path, found.doubtful, pointer)
+    if optional or any(path[: len(asked)] == asked for asked in scope.guarded):
+        return None
+    if path[0] == "steps" and path[1] in scope.unsure:
+        return Problem(
+            f"step {path[1]!r} may not have run",
+            pointer,
+            "step_may_not_run",
+            f'say what holds without it: {{{{ steps.{path[1]} | default(none) }}}}, or "default" by "jsonpath"',
+            "warning",
+        )
+    return _left_out(path, found, pointer)
+
+
+def _nothing_there(path: tuple[str | int, ...], lost: Lost, pointer: str, *, optional: bool) -> Problem:
+    container = lost.container
+    remedy = _remedy(path, lost)
+    return Problem(
+        f"{shown(path)}: {_name(path, lost.at, container)} has no {_key(path[lost.at])}"
+        + (": the default always holds" if optional else ""),
+        pointer,
+        "no_such_key",
+        remedy,
+        "warning" if optional else "error",
+    )
+
+
+def _probably_not(path: tuple[str | int, ...], lost: Lost, pointer: str) -> Problem:
+    key = _key(path[lost.at])
+    otherwise = "name it in the schema, or in a case's sample, if there may be one"
+    near = f"did you mean {lost.near!r}? Otherwise {otherwise}" if lost.near is not None else otherwise
+    return Problem(
+        f"{shown(path)}: nothing says that {_name(path, lost.at, lost.container)} has {key}",
+        pointer,
+        "doubtful_key",
+        near,
+        "warning",
+    )
+
+
+def _left_out(path: tuple[str | int, ...], found: Found, pointer: str) -> Problem | None:
+    if found.left_out is None:
+        return None
+    return Problem(
+        f"{shown(path[: found.left_out + 1])} may be missing: its type doesn't require it",
+        pointer,
+        "may_be_missing",
+        "say what holds without it, by `default`, or let the schema require it",
+        "warning",
+    )
+
+
+def _remedy(path: tuple[str | int, ...], lost: Lost) -> str:
+    container = lost.container
+    if lost.near is not None:
+        return f"did you mean {lost.near!r}?"
+    if container == NO_HEADERS:
+        return "a result empties the headers: those that came first are in trigger.headers"
+    if isinstance(container, Record) and path[lost.at] == "error" and path[0] == "steps":
+        return 'where the step may fail and the flow go on, say so: "on_error": "continue"'
+    if isinstance(container, Record):
+        keys = list(container.fields)
+        more = ", …" if len(keys) > _SHOWN else ""
+        return f"it has {', '.join(keys[:_SHOWN])}{more}" if keys else "it has no keys at all"
+    return "read what stands there, or something else"
+
+
+def _name(path: tuple[str | int, ...], at: int, container: Shape) -> str:
+    return f"{shown(path[:at])}, {called(container)}," if at else called(container)
+
+
+def _key(key: str | int) -> str:
+    return f"item {key}" if isinstance(key, int) else repr(key)
+
+
+def shown(path: tuple[str | int, ...]) -> str:
+    """A path as expressions write it."""
+    text = ""
+    for key in path:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+    return text

@@ -1,0 +1,157 @@
+"""Whether a flow's answers and the caller who waits for one find each other."""
+
+from collections.abc import Iterator, Sequence
+
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.batch import BatchNode
+from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.check.flow_analysis import Walked
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.types.annotation import metadata
+from hookline.flows.types.result import replies, result_classes
+from hookline.kernel.errors import Problem
+from hookline.sdk.merge_returns import NeverPasses, PassesWhere
+
+
+def answer_problems(flow: CompiledFlow, walked: Walked) -> Iterator[Problem]:
+    """A remark for each answer that nobody waits for, and for a caller who may wait for none."""
+    answers = [visit.node for visit in walked.visits if isinstance(visit.node, ActionNode) and replies(visit.node)]
+    respond = None if flow.trigger.webhook is None else flow.trigger.webhook.respond
+    gathers = next((visit.node for visit in walked.visits if isinstance(visit.node, BatchNode)), None)
+    if respond == "finished" and gathers is not None:
+        yield Problem(
+            f"the sender waits for the last body, and gets none where it joins the batch of another at step "
+            f"{gathers.id!r}",
+            "/trigger/with/respond",
+            "reply_missing",
+            'let a step reply before it: "respond": "reply"; or leave `respond` out',
+            "warning",
+        )
+    waits = respond == "reply"
+    if not waits:
+        remedy = (
+            'add "respond": "reply" to the trigger, or remove the step'
+            if flow.trigger.webhook is not None
+            else "remove the step: no request starts this flow"
+        )
+        for node in answers:
+            message = f"nobody waits for the answer of step {node.id!r}"
+            yield Problem(message, node.pointer, "reply_unheard", remedy, "warning")
+    elif not answers:
+        message = "the sender waits for an answer, and no step gives one"
+        remedy = 'add a step that says "use": "reply", or answer when it has "finished"'
+        yield Problem(message, "/trigger/with/respond", "reply_missing", remedy, "warning")
+    else:
+        silent = _Ways().silent(flow.steps)
+        if silent is not None:
+            yield Problem(
+                f"the sender waits for an answer, and gets none where {silent}",
+                "/trigger/with/respond",
+                "reply_missing",
+                "let a step reply there, too, or before",
+                "warning",
+            )
+
+
+class _Ways:
+    """The ways through a flow's steps."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str | None] = {}
+        """What was found of steps, by id: each is asked about for each block around it."""
+
+    def silent(self, steps: Sequence[Node]) -> str | None:
+        """How a list of steps may come to its end without an answer, failures aside; None where it can't."""
+        why: str | None = None
+        for node in steps:
+            left = self._leaves(node, filters=True)
+            if left is not None:
+                return left
+            found = self._silent_step(node)
+            if found is None:
+                return None
+            why = why or found or None
+        return why or (f"step {steps[-1].id!r} is the last" if steps else "nothing is left to run")
+
+    def _leaves(self, node: Node, *, filters: bool) -> str | None:
+        """How a step may end the execution before the next; `filters`: one that lets nothing pass does."""
+        inner: list[tuple[Sequence[Node], bool]] = []
+        match node:
+            case ActionNode():
+                marks = metadata(node.action.returns)
+                if any(isinstance(mark, NeverPasses) for mark in marks) and not _fails(node):
+                    return f"step {node.id!r} ends the execution"
+                if filters and any(isinstance(mark, PassesWhere) for mark in marks):
+                    return f"step {node.id!r} lets nothing pass"
+            case BatchNode():
+                return f"it joins the batch of another at step {node.id!r}"
+            case SwitchNode():
+                inner = [(case.steps, False) for case in node.cases]
+            case TryNode():
+                inner = [(node.steps, filters), (node.handler or (), filters)]
+            case ParallelNode():
+                inner = [(steps, False) for steps in node.branches.values()]
+            case ForeachNode():
+                inner = [(node.steps, False)]
+        return next((why for steps, filtered in inner if (why := self._leave_first(steps, filtered)) is not None), None)
+
+    def _leave_first(self, steps: Sequence[Node], filters: bool) -> str | None:
+        for node in steps:
+            left = self._leaves(node, filters=filters)
+            if left is not None:
+                return left
+            if self._silent_step(node) is None:
+                return None
+        return None
+
+    def _silent_step(self, node: Node) -> str | None:
+        """How a step may pass without an answer: the empty text where it always does, None where it never does."""
+        if node.id not in self._found:
+            self._found[node.id] = self._inside(node)
+        found = self._found[node.id]
+        if found is None and node.when is not None:
+            return f"step {node.id!r} is left out"
+        return found
+
+    def _inside(self, node: Node) -> str | None:
+        match node:
+            case ActionNode():
+                if replies(node):
+                    return None
+                # Whoever waits is told of a failure.
+                return None if _fails(node) else ""
+            case SwitchNode():
+                whys = [
+                    f"case {number} of {node.id!r} is chosen"
+                    for number, case in enumerate(node.cases)
+                    if self.silent(case.steps) is not None
+                ]
+                if len(whys) == len(node.cases):
+                    return ""
+                if not any(case.when is None for case in node.cases):
+                    whys.append(f"no case of {node.id!r} holds")
+                return whys[0] if whys else None
+            case TryNode():
+                if node.last and self.silent(node.last) is None:
+                    return None
+                tried = self.silent(node.steps)
+                handled = self.silent(node.handler) if node.handler is not None else None
+                if tried is not None:
+                    return f"`try` of {node.id!r} succeeds"
+                return f"`catch` of {node.id!r} runs" if handled is not None else None
+            case ParallelNode():
+                return None if any(self.silent(steps) is None for steps in node.branches.values()) else ""
+            case ForeachNode():
+                return f"{node.id!r} has no items" if self.silent(node.steps) is None else ""
+            case _:
+                return ""
+
+
+def _fails(node: ActionNode) -> bool:
+    """Whether it ends the execution as failed."""
+    ends = any(isinstance(mark, NeverPasses) for mark in metadata(node.action.returns))
+    return ends and result_classes(node.action.returns) == [type(None)] and node.on_error == "fail"

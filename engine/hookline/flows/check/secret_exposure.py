@@ -1,0 +1,96 @@
+"""Secrets where others see them: in a log, in an address, or in the flow's own text."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import SecretBytes, SecretStr
+from pydantic.fields import FieldInfo
+
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.check.flow_analysis import Walked
+from hookline.flows.check.references import shown
+from hookline.flows.elements.expressions import Template
+from hookline.kernel.errors import Problem
+
+_SECRET: Final = re.compile(
+    r"(^|[_-])(secret|token|passw(or)?d|passphrase|credentials?|(api|private|access|secret)[_-]?key)$",
+    re.IGNORECASE,
+)
+_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
+
+
+def exposed(walked: Walked) -> Iterator[Problem]:
+    """A remark for each."""
+    seen: set[Problem] = set()
+    for visit in walked.visits:
+        if isinstance(visit.node, ActionNode):
+            for problem in _of(visit.node):
+                if problem not in seen:
+                    seen.add(problem)
+                    yield problem
+
+
+def _of(node: ActionNode) -> Iterator[Problem]:
+    fields = node.settings.fields or {}
+    for name in sorted(node.action.shown & fields.keys()):
+        yield from _read(node, fields[name])
+        if fields[name].constant:
+            yield from _written(fields[name])
+    for info in node.action.settings.model_fields.values():
+        field = fields.get(info.alias or "")
+        if field is not None and field.constant and isinstance(field.value, str) and _takes_secret(info):
+            yield Problem(
+                f"{info.alias!r} is a secret, and stands in the flow's text",
+                field.pointer,
+                "secret_in_flow",
+                "keep it as a credential, or as a var that the environment sets",
+                "warning",
+            )
+
+
+def _read(node: ActionNode, field: Template) -> Iterator[Problem]:
+    for pointer, expression in field.parts():
+        for reference in expression.references:
+            if _secret(reference.path):
+                yield Problem(
+                    f"{shown(reference.path)} looks like a secret, and {node.action.name!r} shows it to others here",
+                    pointer,
+                    "secret_shown",
+                    "leave it out; what a request needs of it belongs into a credential or a header",
+                    "warning",
+                )
+
+
+def _secret(path: tuple[str | int, ...]) -> bool:
+    if len(path) < 2 or not isinstance(last := path[-1], str):
+        return False
+    if path[-2] == "headers":
+        return last.lower() in _HEADERS
+    return path[0] == "vars" and any(isinstance(key, str) and _SECRET.search(key) for key in path[1:])
+
+
+def _written(field: Template) -> Iterator[Problem]:
+    """Secrets in an address that is written out."""
+    value = field.value
+    if not isinstance(value, str) or "://" not in value:
+        return
+    try:
+        parts = urlsplit(value)
+        found = parts.password is not None or any(_SECRET.search(key) for key, _ in parse_qsl(parts.query))
+    except ValueError:
+        return
+    if found:
+        yield Problem(
+            "this address holds a secret, which stands in the flow's text and in logs",
+            field.pointer,
+            "secret_shown",
+            'keep it as a credential: "credential": "…"',
+            "warning",
+        )
+
+
+def _takes_secret(info: FieldInfo) -> bool:
+    annotation: Any = info.annotation
+    return annotation in (SecretStr, SecretBytes, SecretStr | None, SecretBytes | None)

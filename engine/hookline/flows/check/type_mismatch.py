@@ -1,0 +1,110 @@
+"""Whether what expressions give is of a type that can be right where it stands."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.check.flow_analysis import Walked
+from hookline.flows.elements.expressions import Condition, Template
+from hookline.flows.elements.settings import misfit
+from hookline.flows.types.merge_flows_types_expression import shape_of
+from hookline.flows.types.scope import Scope
+from hookline.flows.types.shape import (
+    BOOLEAN,
+    NULL,
+    Likely,
+    ListOf,
+    Record,
+    Scalar,
+    Shape,
+    StreamOf,
+    Unknown,
+    called,
+    options,
+)
+from hookline.kernel.errors import Problem
+
+_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
+    "text": ("",),
+    "number": (0, 0.5),
+    "boolean": (True,),
+    "null": (None,),
+}
+
+
+def fit_problems(walked: Walked, vars: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each expression no value of which can be right."""
+    for compiled, scope in walked.expressions:
+        if isinstance(compiled, Condition):
+            yield from _condition(compiled.template, scope)
+    for visit in walked.visits:
+        node, scope = visit.node, visit.scope
+        if isinstance(node, ForeachNode):
+            yield from _list(node.items, scope)
+        if isinstance(node, ActionNode):
+            yield from _settings(node, scope, vars)
+
+
+def _condition(template: Template, scope: Scope) -> Iterator[Problem]:
+    if (shape := _told(template, scope)) is not None and BOOLEAN not in options(shape):
+        yield Problem(
+            f"it gives {called(shape)}; a condition gives true or false",
+            template.pointer,
+            "expression.condition",
+            "write true or false, or an expression that compares, such as {{ body.total > 100 }}",
+        )
+
+
+def _list(template: Template, scope: Scope) -> Iterator[Problem]:
+    shape = _told(template, scope)
+    if shape is not None and not any(one == NULL or isinstance(one, ListOf | StreamOf) for one in options(shape)):
+        yield Problem(
+            f"this gives {called(shape)}, which is no list to go through",
+            template.pointer,
+            "wrong_type",
+            "write an expression that gives a list, such as $.body.lines",
+        )
+
+
+def _settings(node: ActionNode, scope: Scope, vars: Mapping[str, Any]) -> Iterator[Problem]:
+    for place in _inside(node.settings):
+        shape = _told(place, scope)
+        values = _values(shape) if shape is not None else ()
+        if shape is not None and values:
+            found = misfit(node.action, node.settings, vars, f"{node.pointer}/with", place.pointer, values)
+            if found is not None:
+                yield Problem(f"this gives {called(shape)}, which doesn't fit", place.pointer, "wrong_type", found)
+
+
+def _inside(template: Template) -> Iterator[Template]:
+    """The expressions in an object's settings, as deep as objects go."""
+    for field in (template.fields or {}).values():
+        if field.fields is not None:
+            yield from _inside(field)
+        elif not field.constant:
+            yield field
+
+
+def _told(template: Template, scope: Scope) -> Shape | None:
+    """The shape of a template whose own words don't say it, where it is known."""
+    if template.constant or template.gives is not None:
+        return None
+    shape = shape_of(template, scope)
+    return None if any(isinstance(one, Unknown | Likely) for one in options(shape)) else shape
+
+
+def _values(shape: Shape) -> tuple[Any, ...]:
+    """Values of each kind that it may have; none where a value's inside would have to be known."""
+    found: list[Any] = []
+    for one in options(shape):
+        match one:
+            case Scalar(kind):
+                found += _VALUES[kind]
+            case ListOf():
+                found.append([])
+            case Record():
+                found.append({})
+            case _:
+                return ()
+    return tuple(found)

@@ -1,0 +1,53 @@
+"""Steps that never run."""
+
+from collections.abc import Iterator
+
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.check.flow_analysis import Walked
+from hookline.kernel.errors import Problem
+
+
+def unreachable(walked: Walked) -> Iterator[Problem]:
+    """A remark for the first of the steps that nothing ever reaches."""
+    for node, before in walked.unreachable:
+        ends = f"{before.action.name!r} " if isinstance(before, ActionNode) else ""
+        yield _remark(
+            f"step {node.id!r} never runs: nothing passes {ends}step {before.id!r}",
+            node.pointer,
+            "move it up, or remove it",
+        )
+    for visit in walked.visits:
+        if visit.node.when is not None and _always(visit.node, False):
+            yield _remark(
+                f"step {visit.node.id!r} never runs: its `when` is false",
+                f"{visit.node.pointer}/when",
+                "write the condition, or remove the step",
+            )
+        if isinstance(visit.node, SwitchNode):
+            yield from _cases(visit.node)
+
+
+def _always(node: Node, value: bool) -> bool:
+    return node.when is not None and node.when.constant and node.when.template.value is value
+
+
+def _cases(node: SwitchNode) -> Iterator[Problem]:
+    sure: int | None = None
+    for number, case in enumerate(node.cases):
+        pointer = f"{node.pointer}/switch/{number}"
+        if sure is not None and node.match == "first":
+            yield _remark(
+                f"this case never runs: case {sure} always holds", pointer, "move it up, or write that one's condition"
+            )
+        elif case.when is not None and case.when.constant:
+            if case.when.template.value is True:
+                sure = number
+            else:
+                message = "this case never runs: its `when` is false"
+                yield _remark(message, f"{pointer}/when", "write the condition, or remove the case")
+
+
+def _remark(message: str, pointer: str, remedy: str) -> Problem:
+    return Problem(message, pointer, "unreachable", remedy, "warning")

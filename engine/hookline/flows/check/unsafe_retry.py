@@ -1,0 +1,46 @@
+"""Steps that are tried again although doing them twice isn't as doing them once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.check.flow_analysis import Walked
+from hookline.flows.elements.expressions import Template
+from hookline.kernel.errors import Problem
+
+
+def repeat_problems(walked: Walked) -> Iterator[Problem]:
+    """A remark for each."""
+    for visit in walked.visits:
+        node = visit.node
+        if not isinstance(node, ActionNode) or node.once or node.retry.attempts < 2:
+            continue
+        if _unsafe(node):
+            yield Problem(
+                f"step {node.id!r} is tried up to {node.retry.attempts} times, and {node.action.name!r} with these "
+                "settings may take effect each time",
+                node.pointer,
+                "unsafe_retry",
+                'write "delivery": "at_most_once", or "retry": {"attempts": 1}, or make it safe to repeat',
+                "warning",
+            )
+
+
+def _unsafe(node: ActionNode) -> bool:
+    try:
+        return node.action.repeats(_constants(node.settings)) is False
+    except Exception:  # noqa: BLE001 - it is a plugin's, and what it trips over says nothing of the flow
+        return False
+
+
+def _constants(settings: Template) -> dict[str, Any]:
+    """The settings that are the same for every message, as deep as objects go."""
+    return {name: _constant(field) for name, field in (settings.fields or {}).items() if _known(field)}
+
+
+def _known(field: Template) -> bool:
+    return field.constant or field.fields is not None
+
+
+def _constant(field: Template) -> Any:
+    return field.value if field.constant else _constants(field)

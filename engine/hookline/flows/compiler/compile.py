@@ -1,0 +1,281 @@
+"""Compiling a flow: every name resolved, every expression compiled, every mistake found in one pass."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from hookline.discovery.registry import Registry
+from hookline.flows.blocks import block_of
+from hookline.flows.blocks.batch import BatchNode
+from hookline.flows.blocks.block import Compiling, Node
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.compiler.body_schema import BodySchema, compile_schema
+from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger
+from hookline.flows.compiler.merge_flows_overrides import override
+from hookline.flows.compiler.merge_flows_waits import wait_places
+from hookline.flows.compiler.redaction import Redaction, compile_redaction, key_problems
+from hookline.flows.compiler.step_ids import find_ids
+from hookline.flows.compiler.trigger import compile_trigger
+from hookline.flows.documents.model_problems import document_problems
+from hookline.flows.documents.read import Document, read
+from hookline.flows.documents.version import version_of
+from hookline.flows.elements.expressions import Expressions, Template
+from hookline.flows.elements.masked_paths import NOTHING, masked_by
+from hookline.flows.elements.message_keys import Key, compile_key
+from hookline.flows.elements.names import CredentialUse, FlowUse, unknown_component
+from hookline.flows.elements.scope import ON_ARRIVAL, Names, Place
+from hookline.kernel.errors import FlowInvalid, Problem
+from hookline.kernel.json import encode, exactly
+from hookline.model.flow import FlowDocument
+
+ON_ERROR: Final = "on_error/"
+"""What the paths of the steps in a flow's `on_error` begin with."""
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What came of a document."""
+
+    flow: CompiledFlow | None
+    """None where there is an error among the problems."""
+    problems: tuple[Problem, ...]
+    """In the order of the text, warnings included; each with its file and line."""
+    credentials: tuple[CredentialUse, ...]
+    """Every place that names a credential; whether there is one isn't looked at."""
+    flows: tuple[FlowUse, ...]
+    """Every place that names another flow, likewise."""
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that keep it from running."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+
+def compile_flow(
+    source: bytes | Document,
+    registry: Registry,
+    *,
+    file: str | None = None,
+    environment: Mapping[str, str] = _NOTHING,
+) -> CompiledFlow:
+    """A flow ready to run.
+
+    `environment` holds the variables that may override its vars; they aren't part of its version. Raises FlowInvalid
+    with every error in it.
+    """
+    document = read(source, file) if isinstance(source, bytes) else source
+    examined = examine(document, registry, environment=environment)
+    if examined.flow is None:
+        raise FlowInvalid(examined.errors)
+    return examined.flow
+
+
+def examine(document: Document, registry: Registry, *, environment: Mapping[str, str] = _NOTHING) -> Examined:
+    """Compile a document, and find everything that is wrong with it, warnings included."""
+    compiler = _Compiler(document, registry, environment)
+    flow = compiler.flow()
+    problems = (*document.problems, *compiler.problems)
+    if any(problem.severity == "error" for problem in problems):
+        flow = None
+    return Examined(flow, tuple(document.place(problems)), tuple(compiler.credentials), tuple(compiler.flows))
+
+
+class _Compiler:
+    """Compiles one document.
+
+    It goes over the JSON itself and takes nothing for granted, so that a mistake in one place doesn't hide those in
+    others; what is typed (durations, say) comes from the model, which exists where the document's form is right.
+    """
+
+    def __init__(self, document: Document, registry: Registry, environment: Mapping[str, str]) -> None:
+        self._value = document.value
+        self._registry = registry
+        self._raw: Mapping[str, Any] = document.value if isinstance(document.value, dict) else {}
+        self._model: FlowDocument | None = None
+        self.problems: list[Problem] = []
+        found, repeated = find_ids(self._raw)
+        try:
+            self._model = FlowDocument.model_validate(document.value)
+        except ValidationError as error:
+            self.problems += document_problems(document.value, error, found.of)
+        exact = self._exact()
+        expressions = Expressions(registry.mappers, self._mappers(), exact=exact)
+        declared, flow_id = self._raw.get("vars"), self._raw.get("id")
+        self._vars, problems = override(
+            flow_id if isinstance(flow_id, str) else "", declared if isinstance(declared, dict) else {}, environment
+        )
+        self.problems += problems
+        if exact:
+            self._vars = exactly(self._vars)
+        self.problems += repeated
+        names = Names(found.pointers, self._vars.keys(), found.items)
+        self._compiling = Compiling(registry, expressions, self._vars, names, found.of, block_of, self.problems)
+
+    @property
+    def credentials(self) -> list[CredentialUse]:
+        """Every place that names a credential, as far as they were met."""
+        return self._compiling.credentials
+
+    @property
+    def flows(self) -> list[FlowUse]:
+        """Every place that names another flow, as far as they were met."""
+        named = self._model.on_error if self._model is not None else None
+        uses = [FlowUse(named, "/on_error")] if isinstance(named, str) else []
+        return [*self._compiling.flows, *uses]
+
+    def flow(self) -> CompiledFlow | None:
+        """The compiled flow; None where that can't be."""
+        trigger = self._trigger()
+        schema = self._schema()
+        order_by = self._order_by(trigger)
+        documents = self._model.steps if self._model is not None else None
+        steps, behind = self._compiling.steps(self._raw.get("steps"), documents, "/steps", Place())
+        on_error_steps = self._on_error(behind)
+        self._shadowing()
+        redaction = self._redaction(trigger, order_by)
+        self._gathering(trigger)
+        if self._model is None or trigger is None or any(problem.severity == "error" for problem in self.problems):
+            return None
+        return CompiledFlow(
+            id=self._model.id,
+            version=version_of(self._raw),
+            document=self._model,
+            source=encode(self._value),
+            trigger=trigger,
+            vars=self._vars,
+            steps=steps,
+            schema=schema,
+            credentials=frozenset(use.name for use in self.credentials),
+            order_by=order_by,
+            on_error_steps=on_error_steps,
+            on_error_flow=self._model.on_error if isinstance(self._model.on_error, str) else None,
+            waits={node.id: node for node in self._compiling.nodes.values() if isinstance(node, WaitNode)},
+            wait_places=(
+                *wait_places(self._raw.get("steps"), "/steps", self._compiling.ids),
+                *wait_places(self._raw.get("on_error"), "/on_error", self._compiling.ids, ON_ERROR),
+            ),
+            redaction=redaction,
+        )
+
+    def _on_error(self, behind: Place) -> tuple[Node, ...]:
+        """The steps that run where an execution fails: any of its own may have run before."""
+        given = self._raw.get("on_error")
+        model = self._model.on_error if self._model is not None else None
+        place = Place().within("error").besides(behind.steps | behind.maybe)
+        steps, _ = self._compiling.steps(given, model if isinstance(model, tuple) else None, "/on_error", place)
+        return steps
+
+    def _gathering(self, trigger: CompiledTrigger | None) -> None:
+        """Where executions run one at a time, and one that waits holds up the others, none can join its batch."""
+        if "order_by" in self._raw:
+            why, remedy = "`order_by` holds back", "remove order_by, and gather by its key"
+        elif trigger is not None and trigger.one_at_a_time:
+            why, remedy = "the flow's schedule holds back", 'add "overlap": true to the trigger'
+        else:
+            return
+        for node in self._compiling.nodes.values():
+            if isinstance(node, BatchNode):
+                message = f"while one execution waits here, {why} those that would join it"
+                self._compiling.problem(message, node.pointer, "batch_in_order", remedy)
+
+    def _shadowing(self) -> None:
+        """A correlating step has a path of the trigger's to itself: say so where the flow asks for paths."""
+        if not self._compiling.reads_path:
+            return
+        for node in self._compiling.nodes.values():
+            if isinstance(node, WaitNode) and node.key_of_call is not None:
+                self._compiling.problem(
+                    f"calls to this step come to the URL's path {node.id!r}: a message with that path never starts the "
+                    "flow, whose expressions read $.trigger.path",
+                    f"{node.pointer}/with/correlate",
+                    "path_taken",
+                    "give the step an id that is no path of a message",
+                    "warning",
+                )
+
+    def _exact(self) -> bool:
+        """Whether the trigger says that numbers are exact."""
+        trigger = self._raw.get("trigger")
+        settings = trigger.get("with") if isinstance(trigger, dict) else None
+        return isinstance(settings, dict) and settings.get("numbers") == "exact"
+
+    def _mappers(self) -> list[str]:
+        """The mappers that the flow lists, as far as they exist."""
+        given = self._raw.get("mappers")
+        named: list[str] = []
+        for index, name in enumerate(given if isinstance(given, list) else ()):
+            if not isinstance(name, str):
+                continue
+            if name in self._registry.mappers:
+                named.append(name)
+                continue
+            pointer = f"/mappers/{index}"
+            self.problems.append(unknown_component("mapper", name, self._registry.mappers, self._registry, pointer))
+        return named
+
+    def _trigger(self) -> CompiledTrigger | None:
+        raw = self._raw.get("trigger")
+        if not isinstance(raw, dict):
+            return None
+        trigger, credential, problems = compile_trigger(
+            raw, self._registry, self._compiling.expressions, self._on_arrival, self._vars
+        )
+        if credential is not None:
+            self.credentials.append(credential)
+        self.problems += problems
+        return trigger
+
+    def _order_by(self, trigger: CompiledTrigger | None) -> Key | None:
+        if trigger is not None and trigger.one_at_a_time and "order_by" in self._raw:
+            self.problems.append(
+                Problem(
+                    "the flow's schedule lets its executions run one at a time already",
+                    "/order_by",
+                    "order_of_schedule",
+                    'remove it, or add "overlap": true to the trigger',
+                )
+            )
+            return None
+        scheme = trigger.scheme if trigger is not None else None
+        key, problems = compile_key(
+            "order_by",
+            self._raw.get("order_by"),
+            "/order_by",
+            self._compiling.expressions,
+            self._on_arrival,
+            masked=masked_by(scheme, trigger.scheme_settings)
+            if scheme is not None and trigger is not None
+            else NOTHING,
+            if_constant=("the flow's executions run one at a time", "warning"),
+        )
+        self.problems += problems
+        return key
+
+    def _redaction(self, trigger: CompiledTrigger | None, order_by: Key | None) -> Redaction | None:
+        if self._model is None:
+            return None
+        redaction, problems = compile_redaction(
+            self._model.redact, self._compiling.expressions, self._compiling.names.steps
+        )
+        self.problems += problems
+        if redaction is not None:
+            dedupe_key = trigger.dedupe_key if trigger is not None else None
+            keys = [(dedupe_key, "/trigger/with/dedupe_key"), (order_by, "/order_by")]
+            self.problems += key_problems(redaction, keys, self._compiling.nodes.values())
+        return redaction
+
+    def _schema(self) -> BodySchema | None:
+        raw = self._raw.get("schema")
+        if not isinstance(raw, dict):
+            return None
+        schema, problems = compile_schema(raw, "/schema")
+        self.problems += problems
+        return schema
+
+    def _on_arrival(self, template: Template) -> list[Problem]:
+        """What is wrong with the names in an expression that is evaluated when a message arrives."""
+        return list(self._compiling.references(template, Place(roots=ON_ARRIVAL)))

@@ -1,0 +1,226 @@
+"""What a flow redacts: which values of its messages and of its steps' results no view may show."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from jsonpath_ng import Child, Descendants, Fields, Index, Root
+from jsonpath_ng.exceptions import JSONPathError
+from jsonpath_ng.ext.parser import parse
+from jsonpath_ng.jsonpath import Wildcard
+
+from hookline.flows.blocks.batch import BatchNode
+from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.elements.expressions import Expressions, Template, language
+from hookline.flows.elements.message_keys import Key
+from hookline.kernel.errors import Problem
+from hookline.kernel.suggest import did_you_mean
+from hookline.secrets.masking import Part, Step, without
+
+#: What a message has that can be redacted.
+MESSAGE: Final = ("body", "headers", "query", "path")
+_REMEDY: Final = (
+    "write the path of a value, such as $.body.card.number, $.headers.x-pin, $.trigger.query.token or "
+    "$.steps.charge.body.token; [*] stands for each item, and .. for every depth"
+)
+
+
+class _Rule(NamedTuple):
+    source: str
+    places: tuple[tuple[Part, ...], ...]
+    """Ways from the scope of expressions, in which `trigger` stands for the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """The paths that a flow redacts."""
+
+    rules: tuple[_Rule, ...]
+
+    def in_message(self, message: Mapping[str, Any], found: list[Any]) -> Any:
+        """A message, which is an object of `MESSAGE`, without what is redacted of it; that is added to `found`."""
+        shown: Any = message
+        for place in self._places():
+            if place[0] != "steps":
+                shown = without(shown, place, found)
+        return shown
+
+    def in_result(self, step_id: str, result: Any, found: list[Any]) -> Any:
+        """A step's result without what is redacted of it; that is added to `found`."""
+        for place in self._places():
+            if place[0] is Step.DEEP:
+                result = without(result, place, found)
+            elif place[0] == "steps" and place[1] in (step_id, Step.EACH):
+                result = without(result, place[2:], found)
+        return result
+
+    def concerns(self, step_id: str) -> bool:
+        """Whether anything in a step's result may be redacted by its place."""
+        return any(
+            place[0] is Step.DEEP or (place[0] == "steps" and place[1] in (step_id, Step.EACH))
+            for place in self._places()
+        )
+
+    @property
+    def of_steps(self) -> bool:
+        """Whether anything is redacted of what steps give."""
+        return any(place[0] in ("steps", Step.DEEP) for place in self._places())
+
+    def in_item(self, item: Any, found: list[Any]) -> None:
+        """Add to `found` what is redacted of an item of a stream, whichever step gave it."""
+        for place in self._places():
+            if place[0] is Step.DEEP:
+                without(item, place, found)
+            elif place[0] == "steps":
+                without({"body": [item]}, place[2:], found)
+
+    def alike(self, value: Any) -> Any:
+        """A step's input or result without what stands at the places where the message's body has it redacted.
+
+        So true, false and null are hidden where a mapping leaves them in their place: they can't be known again.
+        """
+        for place in self._places():
+            if place[0] == "body":
+                value = without(value, place, [])
+        return value
+
+    def _places(self) -> Iterator[tuple[Part, ...]]:
+        for rule in self.rules:
+            yield from rule.places
+
+    def read_by(self, template: Template) -> tuple[str, bool] | None:
+        """The first path of which an expression reads something; and whether it reads nothing else."""
+        for reference in template.references:
+            path = reference.path[1:] if reference.path[:1] == ("trigger",) else reference.path
+            for rule in self.rules:
+                for place in rule.places:
+                    known = place[: place.index(Step.DEEP)] if Step.DEEP in place else place
+                    if place[0] is Step.DEEP and place[1] in path:
+                        return rule.source, True
+                    if known and _holds(known, path):
+                        return rule.source, known == place
+                    if known and _holds(path, known):
+                        return rule.source, False
+        return None
+
+
+def _holds(outer: Sequence[Part], inner: Sequence[Part]) -> bool:
+    """Whether what is under one path holds what is under the other: the same place is held, too."""
+    return len(outer) <= len(inner) and all(
+        here == there or here is Step.EACH for here, there in zip(outer, inner, strict=False)
+    )
+
+
+def compile_redaction(
+    paths: Iterable[str], expressions: Expressions, steps: Mapping[str, str]
+) -> tuple[Redaction | None, list[Problem]]:
+    """The redaction of a flow, None where it has none. `steps`: the pointers of its steps, by id."""
+    rules: list[_Rule] = []
+    problems: list[Problem] = []
+    for index, source in enumerate(paths):
+        pointer = f"/redact/{index}"
+        try:
+            places = tuple(_placed(parts) for parts in _alternatives(source, expressions))
+            _check_steps(places, steps)
+        except _Refused as refused:
+            problems.append(Problem(f"{source}: {refused.message}", pointer, "redact_path", refused.remedy))
+        else:
+            rules.append(_Rule(source, places))
+    return (Redaction(tuple(rules)) if rules else None), problems
+
+
+class _Refused(Exception):
+    def __init__(self, message: str, remedy: str = _REMEDY) -> None:
+        self.message = message
+        self.remedy = remedy
+        super().__init__(message)
+
+
+def _check_steps(places: Iterable[tuple[Part, ...]], steps: Mapping[str, str]) -> None:
+    for place in places:
+        if place[0] == "steps" and isinstance(place[1], str) and place[1] not in steps:
+            listed = f"its steps are {', '.join(steps)}" if steps else "the flow has no steps"
+            raise _Refused(f"there is no step {place[1]!r}", did_you_mean(place[1], steps, listed))
+
+
+def _alternatives(source: str, expressions: Expressions) -> list[tuple[Part, ...]]:
+    """The places that a path names: several, where a part of it has several keys."""
+    if language(source) != "jsonpath":
+        raise _Refused("what is redacted is named by a JSONPath, which begins with $")
+    template, problems = expressions.template(source)
+    if not problems:
+        for _, expression in template.parts():
+            if expression.path is not None:
+                return [expression.path]
+    try:
+        return _parts(parse(source))
+    except (JSONPathError, ValueError) as error:
+        raise _Refused(f"it can't be read: {error}") from None
+
+
+def _parts(node: Any) -> list[tuple[Part, ...]]:
+    match node:
+        case Root():
+            return [()]
+        case Wildcard():
+            return [(Step.EACH,)]
+        case Fields():
+            return [(Step.EACH if field == "*" else field,) for field in node.fields]
+        case Index():
+            return [(index,) for index in node.indices]
+        case Child() | Descendants():
+            between = (Step.DEEP,) if isinstance(node, Descendants) else ()
+            return [(*left, *between, *right) for left in _parts(node.left) for right in _parts(node.right)]
+        case _:
+            raise _Refused(f"{node} chooses by more than keys and places")
+
+
+def _placed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The same, in which `trigger` stands for the message. Raises _Refused where nothing can be redacted there."""
+    of_trigger = parts[:1] == ("trigger",)
+    place = parts[1:] if of_trigger else parts
+    root = place[0] if place else None
+    if root == "attachments":
+        raise _Refused("files aren't encrypted", "give them up early instead: the setting file_retention says when")
+    if root == "headers" and len(place) == 2 and isinstance(place[1], str):
+        return (root, place[1].lower())
+    if root in ("body", "headers") or (root in MESSAGE and of_trigger) or (root is Step.DEEP and len(place) > 1):
+        return place
+    if root == "steps" and len(place) > 1 and place[1] is not Step.DEEP:
+        return place
+    raise _Refused("there is nothing that can be redacted")
+
+
+def key_problems(redaction: Redaction, keys: Iterable[tuple[Key | None, str]], nodes: Iterable[Node]) -> list[Problem]:
+    """Keys that are made of what is redacted: they are stored as they are. `keys`: each with its pointer."""
+    templates = [each for key, pointer in keys for each in _parts_of(key, pointer)]
+    for node in nodes:
+        if isinstance(node, WaitNode):
+            at = f"{node.pointer}/with/correlate"
+            templates += [(node.key, f"{at}/key")] if node.key is not None else []
+            templates += _parts_of(node.key_of_call, f"{at}/from")
+        elif isinstance(node, BatchNode) and node.key is not None:
+            templates.append((node.key, f"{node.pointer}/with/key"))
+    problems = []
+    for template, pointer in templates:
+        read = redaction.read_by(template)
+        if read is not None:
+            path, only = read
+            problems.append(
+                Problem(
+                    f"{path} is redacted, and a key that holds it is stored as it is",
+                    pointer,
+                    "redacted_key",
+                    "make the key of what tells messages apart and is no secret, such as $.body.id",
+                    "error" if only else "warning",
+                )
+            )
+    return problems
+
+
+def _parts_of(key: Key | None, pointer: str) -> Iterator[tuple[Template, str]]:
+    """The parts of a key, each with its pointer."""
+    if key is not None:
+        for index, part in enumerate(key.parts):
+            yield part, f"{pointer}/{index}" if key.compound else pointer

@@ -1,0 +1,82 @@
+"""The ids of a flow's steps, derived ones included."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hookline.flows.blocks import BLOCKS, block_of
+from hookline.kernel.errors import Problem
+from hookline.model.flow import STEP_ID
+from hookline.sdk.migrations import plain_name
+
+_ID: Final = re.compile(STEP_ID)
+
+
+@dataclass(frozen=True, slots=True)
+class StepIds:
+    """What one look over a flow's steps finds, before they are compiled."""
+
+    of: dict[str, str] = field(default_factory=dict)
+    """From each step's pointer to its id."""
+    pointers: dict[str, str] = field(default_factory=dict)
+    """From each id to its step's pointer; of a repeated one, the first's."""
+    items: set[str] = field(default_factory=set)
+    """What blocks call the items that their steps run for."""
+
+
+def find_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
+    """The ids of a flow's steps and of those in their blocks, and the ids that are given twice.
+
+    A step without an id gets one from what it uses: `stop`, then `stop_2`.
+    """
+    found, problems = StepIds(), list[Problem]()
+    walked = [*_walk(flow.get("steps"), "/steps"), *_walk(flow.get("on_error"), "/on_error")]
+    for pointer, step in walked:
+        name_item = block_of(step).item
+        if name_item is not None:
+            found.items.add(name_item(step))
+        given = step.get("id")
+        if not isinstance(given, str) or not _ID.match(given):
+            continue
+        found.of[pointer] = given
+        first = found.pointers.setdefault(given, pointer)
+        if first != pointer:
+            message = f"the id {given!r} is taken by the step at {first}"
+            remedy = "give each step of a flow an id of its own, in blocks too"
+            problems.append(Problem(message, f"{pointer}/id", "duplicate_id", remedy))
+    for pointer, step in walked:
+        if pointer not in found.of:
+            derived = _free(_stem(step), found.pointers)
+            found.of[pointer] = derived
+            found.pointers[derived] = pointer
+    return found, problems
+
+
+def _walk(steps: Any, pointer: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each step of a list with its pointer, those in blocks too, in the order of the text."""
+    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        if not isinstance(step, dict):
+            continue
+        at = f"{pointer}/{index}"
+        yield at, step
+        for below, inner in block_of(step).lists(step):
+            yield from _walk(inner, at + below)
+
+
+def _stem(step: Mapping[str, Any]) -> str:
+    kind = next((kind for kind in BLOCKS if kind in step), None)
+    text = (
+        re.sub(r"[^a-z0-9]+", "_", plain_name(str(step.get("use", "step"))).lower()).strip("_")
+        if kind is None
+        else kind
+    )
+    return text if _ID.match(text) else f"step_{text}".rstrip("_")
+
+
+def _free(stem: str, taken: Collection[str]) -> str:
+    number, name = 1, stem
+    while name in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    return name

@@ -1,0 +1,234 @@
+"""What a pydantic model finds wrong with a part of a document, as problems with their places and remedies."""
+
+import types
+import typing
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from hookline.flows.documents.merge_flows_positions import escape
+from hookline.kernel.errors import Problem
+from hookline.kernel.suggest import did_you_mean, nearest
+from hookline.model.flow import BLOCKS, ERROR_CODE, FLOW_ID, STEP_ID, STEPS, FlowDocument
+
+#: What patterns of the document's model mean in words.
+_PATTERNS: Final[Mapping[str, str]] = {
+    FLOW_ID: "a flow's id is small letters, digits and dashes, as in paypal-to-accounting",
+    STEP_ID: "this name is small letters, digits and underscores, a letter first, as in order_lines",
+    ERROR_CODE: "a code of errors is as in http.503, or http.* for all that begin so",
+    r"^[1-9][0-9]*/(s|m|h)$": "a rate is a count for a second, minute or hour: 10/s, 600/m or 5000/h",
+}
+
+#: The keys of which a step has one, that says what it does.
+_KINDS: Final = ("use", *BLOCKS)
+_STEP_KEYS: Final = frozenset(info.alias or name for model in STEPS for name, info in model.model_fields.items())
+
+
+def model_problems(
+    model: type[BaseModel], value: Any, pointer: str, error: ValidationError, unknown: Collection[str] = ()
+) -> list[Problem]:
+    """The problems behind a ValidationError of `model` for `value`, which stands at `pointer`.
+
+    Errors at, or below, the pointers in `unknown` are left out: what will stand there isn't known yet.
+    """
+    faults = [
+        (details, _place(model, value, details["loc"], pointer))
+        for details in error.errors(include_url=False)
+        if not _is_echo(details)
+    ]
+    misspelt = {
+        (place.rpartition("/")[0], nearest(str(details["loc"][-1]), _known(model, details)))
+        for details, place in faults
+        if details["type"] == "extra_forbidden"
+    }
+    grouped: dict[tuple[str, str | None], list[Problem]] = {}
+    for details, place in faults:
+        key = str(details["loc"][-1]) if details["type"] in ("missing", "extra_forbidden") else None
+        if details["type"] == "missing" and (place, key) in misspelt:
+            # It is there under a wrong name: that is one mistake.
+            continue
+        about_a_value = details["type"] != "extra_forbidden"
+        if about_a_value and any(place == other or place.startswith(f"{other}/") for other in unknown):
+            continue
+        # The alternatives of a union all complain about one value: that is one mistake, too.
+        grouped.setdefault((place, key), []).append(_problem(model, details, place))
+    return [_joined(problems) for problems in grouped.values()]
+
+
+def document_problems(value: Any, error: ValidationError, steps: Collection[str]) -> list[Problem]:
+    """The problems of a whole flow document, whose steps stand at these pointers."""
+    problems = model_problems(FlowDocument, value, "", error)
+    vague = {problem.pointer: problem for problem in problems if _lacks_its_kind(problem, value, steps)}
+    kept = [problem for problem in problems if problem.pointer not in vague and not _follows_from(problem, vague)]
+    return kept + [_kindless(pointer, _at(value, pointer)) for pointer in vague]
+
+
+def _lacks_its_kind(problem: Problem, value: Any, steps: Collection[str]) -> bool:
+    if problem.code != "missing_key" or problem.pointer not in steps:
+        return False
+    step = _at(value, problem.pointer)
+    return isinstance(step, dict) and not any(kind in step for kind in _KINDS)
+
+
+def _follows_from(problem: Problem, vague: Collection[str]) -> bool:
+    parent, _, key = problem.pointer.rpartition("/")
+    return problem.code == "unknown_key" and parent in vague and (key in _STEP_KEYS or bool(did_you_mean(key, _KINDS)))
+
+
+def _kindless(pointer: str, step: Mapping[str, Any]) -> Problem:
+    near = [f"instead of {key!r}, {text}" for key in step if (text := did_you_mean(key, _KINDS))]
+    return Problem(
+        f"this step says neither {', '.join(_KINDS[:-1])} nor {_KINDS[-1]}",
+        pointer,
+        "missing_key",
+        near[0] if near else f'add what it does: "use" with an action\'s name, or a block: {_listed(BLOCKS)}',
+    )
+
+
+def _listed(keys: Iterable[str]) -> str:
+    *others, last = (f'"{key}"' for key in keys)
+    return f"{', '.join(others)} or {last}"
+
+
+def _at(value: Any, pointer: str) -> Any:
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        value = value[int(key)] if isinstance(value, list) else value[key] if isinstance(value, dict) else None
+    return value
+
+
+def _place(model: type[BaseModel], value: Any, loc: Sequence[str | int], pointer: str) -> str:
+    """The pointer of the innermost value on an error's path.
+
+    A path also names alternatives of unions, which the document doesn't, and keys that are missing: neither counts.
+    """
+    for part, names_alternative, _ in _walk(model, loc):
+        if names_alternative:
+            continue
+        if isinstance(value, dict) and part in value:
+            value, pointer = value[str(part)], f"{pointer}/{escape(str(part))}"
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value, pointer = value[part], f"{pointer}/{part}"
+    return pointer
+
+
+def _is_echo(details: ErrorDetails) -> bool:
+    """pydantic says that a list is too short when it means that its items are wrong, which it says as well."""
+    context = details.get("ctx", {})
+    return (
+        details["type"] == "too_short"
+        and isinstance(details["input"], list)
+        and len(details["input"]) >= context.get("min_length", 0)
+    )
+
+
+def _problem(model: type[BaseModel], details: ErrorDetails, pointer: str) -> Problem:
+    kind, context, given = details["type"], details.get("ctx", {}), details["input"]
+    loc = details["loc"]
+    if kind == "missing":
+        key = str(loc[-1])
+        description = next((text for name, text in _keys(model, loc[:-1]) if name == key and text), "")
+        return Problem(f"the key {key!r} is missing", pointer, "missing_key", f"add it: {description}".strip(": "))
+    if kind == "extra_forbidden":
+        key = str(loc[-1])
+        known = _known(model, details)
+        listed = f"the keys here are {', '.join(known)}" if known else "remove it; there are no keys here"
+        return Problem(f"there is no key {key!r} here", pointer, "unknown_key", did_you_mean(key, known, listed))
+    shown = _shown(given)
+    if kind == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:
+        return Problem(f"{shown} doesn't fit", pointer, "invalid_value", _PATTERNS[context["pattern"]])
+    if kind == "value_error":
+        return Problem(f"{shown} doesn't fit", pointer, "invalid_value", str(context.get("error", details["msg"])))
+    if kind == "literal_error":
+        choices = [choice.strip("'") for choice in str(context["expected"]).replace(" or ", ", ").split(", ")]
+        remedy = f"it is one of {', '.join(choices)}"
+        if isinstance(given, str) and (near := did_you_mean(given, choices)):
+            remedy = f"{near} {remedy}"
+        return Problem(f"{shown} is not among the choices", pointer, "invalid_value", remedy)
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return Problem(f"{shown} is not an object", pointer, "invalid_value", "write an object: {…}")
+    if kind in ("list_type", "tuple_type"):
+        return Problem(f"{shown} is not a list", pointer, "invalid_value", "write a list: […]")
+    text = details["msg"].removesuffix(" after validation, not 0")
+    for word, ours in (("Input", "it"), ("Tuple", "the list"), ("List", "the list"), ("Dictionary", "the object")):
+        text = text.replace(f"{word} should", f"{ours} should")
+    return Problem(f"{shown} doesn't fit", pointer, "invalid_value", text[:1].lower() + text[1:])
+
+
+def _joined(problems: Sequence[Problem]) -> Problem:
+    first = problems[0]
+    remedies = dict.fromkeys(problem.remedy for problem in problems)
+    if len(remedies) == 1:
+        return first
+    return Problem(first.message, first.pointer, first.code, "; or ".join(remedies), first.severity)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _known(model: type[BaseModel], details: ErrorDetails) -> list[str]:
+    return sorted({name for name, _ in _keys(model, details["loc"][:-1])})
+
+
+def _keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[str, str | None]]:
+    """The keys, with their descriptions, that an object at an error's path may have."""
+    here: list[Any] = [model]
+    for _, _, inner in _walk(model, loc):
+        here = inner
+    for option in here:
+        if _is_model(option):
+            for name, info in option.model_fields.items():
+                yield info.alias or name, info.description
+
+
+def _walk(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[str | int, bool, list[Any]]]:
+    """Each part of an error's path, whether it names an alternative of a union, and what may stand there."""
+    here: list[Any] = [model]
+    for part in loc:
+        named = [option for option in here if len(here) > 1 and _is_model(option) and option.__name__ == part]
+        inner = named or [each for option in here for found in _within(option, part) for each in _alternatives(found)]
+        # What pydantic calls a type or a validator leads nowhere.
+        here = inner or here
+        yield part, bool(named), here
+
+
+def _within(annotation: Any, part: str | int) -> Iterator[Any]:
+    """The annotations of what stands under a key or an index."""
+    if _is_model(annotation):
+        for name, info in annotation.model_fields.items():
+            if part == (info.alias or name):
+                yield info.annotation
+        return
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if isinstance(part, int) and origin in (list, tuple):
+        yield from (argument for argument in arguments if argument is not Ellipsis)
+    elif isinstance(part, str) and origin is dict:
+        yield arguments[1]
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """What an annotation allows, where it is a union each of its alternatives."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        yield from _alternatives(typing.get_args(annotation)[0])
+    elif origin in (typing.Union, types.UnionType):
+        for argument in typing.get_args(annotation):
+            yield from _alternatives(argument)
+    else:
+        yield annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -1,0 +1,385 @@
+"""Expressions in a flow's settings: which language a string is in, and nested settings compiled whole.
+
+A string that is `$`, or starts with `$.` or `$[`, is JSONPath; one that holds `{{` or `{%` is Jinja; any other is
+itself. `{"literal": x}` is x as it stands. `{"jsonpath": "…"}` and `{"jinja": "…"}` name the language; with `"default"`
+beside it, a missing value gives that instead. Other mappers' names mean something only in flows that list them.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from hookline.kernel.errors import (
+    ExpressionError,
+    ExpressionFailed,
+    ExpressionLimit,
+    ExpressionSyntax,
+    MissingValue,
+    Problem,
+)
+from hookline.kernel.json import JsonValue, exactly
+from hookline.sdk.mappers import Expression, Mapper, Reference, Scope
+
+RESERVED: Final = ("literal", "jsonpath", "jinja")
+"""Single keys that mean an expression in every flow."""
+
+_Evaluate: TypeAlias = Callable[[Scope], Any]
+
+
+def language(text: str) -> str | None:
+    """The mapper's name that a bare string is for; None where it is itself."""
+    if text == "$" or text.startswith(("$.", "$[")):
+        return "jsonpath"
+    if "{{" in text or "{%" in text:
+        return "jinja"
+    return None
+
+
+class Template:
+    """A JSON value, compiled: some of its strings are expressions. Pure; what it gives is shared and never changed."""
+
+    __slots__ = (
+        "_parts",
+        "_value",
+        "constant",
+        "either",
+        "evaluate",
+        "fields",
+        "gives",
+        "items",
+        "pointer",
+        "references",
+    )
+
+    evaluate: Callable[[Scope], Any]
+    """The value. Raises ExpressionError, which names the place within the value where there are several."""
+    references: tuple[Reference, ...]
+    constant: bool
+    """It holds no expression: `evaluate` always gives the same, `value`."""
+    pointer: str
+    """Where it stands in the document."""
+    fields: Mapping[str, "Template"] | None
+    """Of an object, the template of each key, in order; None for anything else."""
+    items: tuple["Template", ...] | None
+    """Of a list, the template of each item; None for anything else."""
+    either: tuple["Template", ...] | None
+    """Of an expression with a default, that and the default's; None for anything else."""
+    gives: type | None
+    """The type of its values where that is known before it runs."""
+
+    def __init__(
+        self,
+        evaluate: _Evaluate,
+        *,
+        pointer: str,
+        parts: tuple[tuple[str, Expression], ...] = (),
+        value: JsonValue = None,
+        constant: bool = False,
+        fields: Mapping[str, "Template"] | None = None,
+        items: tuple["Template", ...] | None = None,
+        either: tuple["Template", ...] | None = None,
+        gives: type | None = None,
+        references: tuple[Reference, ...] | None = None,
+    ) -> None:
+        # A slot, not a method: a parent calls its children's functions with nothing in between.
+        self.evaluate = evaluate
+        self.pointer = pointer
+        self.constant = constant
+        self.fields = fields
+        self.items = items
+        self.either = either
+        self.gives = gives
+        self._parts = parts
+        self._value = value
+        if references is None:
+            references = _united(part.references for _, part in parts)
+        self.references = references
+
+    @property
+    def value(self) -> JsonValue:
+        """What a constant template gives. Raises ValueError for one that isn't constant."""
+        if not self.constant:
+            raise ValueError(f"the value at {self.pointer or 'the root'} isn't known before it is evaluated")
+        return self._value
+
+    def parts(self) -> Iterator[tuple[str, Expression]]:
+        """Each expression in it, with its pointer in the document."""
+        return iter(self._parts)
+
+
+class Condition:
+    """An expression that gives true or false; anything else is an error."""
+
+    __slots__ = ("template",)
+
+    template: Template
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What it reads."""
+        return self.template.references
+
+    @property
+    def constant(self) -> bool:
+        """It holds no expression."""
+        return self.template.constant
+
+    def parts(self) -> Iterator[tuple[str, Expression]]:
+        """Each expression in it, with its pointer in the document."""
+        return self.template.parts()
+
+    def evaluate(self, scope: Scope) -> bool:
+        """Raises ExpressionError; ExpressionFailed for what is neither true nor false, the text 'false' too."""
+        value = self.template.evaluate(scope)
+        if value is True or value is False:
+            return value
+        source = next((part.source for _, part in self.template.parts()), "the condition")
+        raise ExpressionFailed(f"{source}: {_not_a_truth(value)}")
+
+
+class Expressions:
+    """Compiles expressions with the mappers that are installed.
+
+    `enabled` names the mappers, besides JSONPath and Jinja, that the flow lists in `"mappers"`: only those count.
+    `exact`: the flow's numbers are, and so are the constants in its settings.
+    """
+
+    def __init__(self, mappers: Mapping[str, Mapper], enabled: Collection[str] = (), *, exact: bool = False) -> None:
+        self._mappers = mappers
+        self._exact = exact
+        self._names = frozenset({*RESERVED[1:], *enabled})
+
+    def template(self, value: JsonValue, pointer: str = "") -> tuple[Template, list[Problem]]:
+        """A compiled value, and what is wrong with the expressions in it, each at its pointer.
+
+        Where something is wrong, evaluating the template raises ExpressionSyntax.
+        """
+        problems: list[Problem] = []
+        if self._exact:
+            value = exactly(value)
+        return self._compile(value, pointer, len(pointer), problems), problems
+
+    def condition(self, value: JsonValue, pointer: str = "") -> tuple[Condition, list[Problem]]:
+        """A compiled condition, and what is wrong with it: a constant or a text that is neither true nor false too."""
+        template, problems = self.template(value, pointer)
+        if not problems:
+            if template.constant and not isinstance(template.value, bool):
+                problems.append(_not_a_condition(_not_a_truth(template.value), pointer))
+            elif template.gives not in (None, bool):
+                kind = _KINDS.get(template.gives, "something else")
+                problems.append(_not_a_condition(f"it gives {kind}; a condition gives true or false", pointer))
+        return Condition(template), problems
+
+    def _compile(self, value: JsonValue, pointer: str, base: int, problems: list[Problem]) -> Template:
+        if isinstance(value, str):
+            name = language(value)
+            return _constant(value, pointer) if name is None else self._expression(name, value, pointer, base, problems)
+        if isinstance(value, dict):
+            named = self._named(value)
+            if named == "literal":
+                return _constant(value["literal"], pointer)
+            if named is not None:
+                return self._explicit(named, value, pointer, base, problems)
+            fields = {key: self._compile(item, _child(pointer, key), base, problems) for key, item in value.items()}
+            return _object(fields, pointer)
+        if isinstance(value, list):
+            items = [self._compile(item, f"{pointer}/{index}", base, problems) for index, item in enumerate(value)]
+            return _list(items, pointer)
+        return _constant(value, pointer)
+
+    def _named(self, value: Mapping[str, JsonValue]) -> str | None:
+        """The mapper, or `literal`, that an object asks for by its keys."""
+        if len(value) == 1:
+            (name,) = value
+            return name if name == "literal" or name in self._names else None
+        if len(value) == 2 and "default" in value:
+            name = next(key for key in value if key != "default")
+            return name if name in self._names else None
+        return None
+
+    def _explicit(
+        self, name: str, value: Mapping[str, JsonValue], pointer: str, base: int, problems: list[Problem]
+    ) -> Template:
+        source = value[name]
+        if not isinstance(source, str):
+            problem = Problem(
+                f"{name!r} wants its expression as a string",
+                _child(pointer, name),
+                "expression.syntax",
+                f'write {{"{name}": "…"}}, or {{"literal": {{"{name}": …}}}} where an object with this key is meant',
+            )
+            problems.append(problem)
+            return _broken(problem, pointer)
+        template = self._expression(name, source, _child(pointer, name), base, problems)
+        if "default" not in value:
+            return template
+        fallback = self._compile(value["default"], _child(pointer, "default"), base, problems)
+        return _with_default(template, fallback, pointer)
+
+    def _expression(self, name: str, source: str, pointer: str, base: int, problems: list[Problem]) -> Template:
+        mapper = self._mappers.get(name)
+        if mapper is None:
+            near = get_close_matches(name, self._mappers, 1)
+            install = f"install the plugin that brings the mapper {name!r}"
+            problem = Problem(
+                f"no mapper named {name!r} is installed",
+                pointer,
+                "expression.mapper",
+                f"did you mean {near[0]!r}? otherwise {install}" if near else install,
+            )
+        elif mapper.unavailable is not None:
+            problem = Problem(f"the mapper {name!r} can't be used here", pointer, "unavailable", mapper.unavailable)
+        else:
+            try:
+                expression = mapper.compile_exact(source) if self._exact else mapper.compile(source)
+            except ExpressionError as error:
+                problem = Problem(f"{source}: {error.message}", pointer, error.code, _remedy(name))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a mapper is a plugin: it is this expression's problem
+                problem = Problem(f"{source}: the mapper {name!r} failed: {error!r}", pointer, "expression.syntax")
+            else:
+                return Template(
+                    _placed(expression, pointer[base:]),
+                    pointer=pointer,
+                    parts=((pointer, expression),),
+                    gives=expression.gives,
+                )
+        problems.append(problem)
+        return _broken(problem, pointer)
+
+
+_KINDS: Final[Mapping[Any, str]] = MappingProxyType(
+    {
+        str: "text",
+        list: "a list",
+        dict: "an object",
+        type(None): "null",
+        **dict.fromkeys((int, float, Decimal), "a number"),
+    }
+)
+
+
+def _not_a_truth(value: Any) -> str:
+    if isinstance(value, str):
+        shown = repr(value if len(value) <= 40 else value[:40] + "…")
+        lower = value.strip().lower()
+        hint = f"; write {lower} without quotes" if lower in ("true", "false") else ""
+        return f"it gave the text {shown}, and a condition gives true or false{hint}"
+    return f"it gave {_KINDS.get(type(value), 'something else')}, and a condition gives true or false"
+
+
+def _not_a_condition(message: str, pointer: str) -> Problem:
+    return Problem(
+        message,
+        pointer,
+        "expression.condition",
+        "write true or false, or an expression that compares, such as {{ body.total > 100 }}",
+    )
+
+
+def _remedy(name: str) -> str:
+    return f'where plain text is meant, write {{"literal": "…"}}; otherwise correct the {name} expression'
+
+
+def _child(pointer: str, key: str) -> str:
+    return f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+
+
+def _united(groups: Iterable[tuple[Reference, ...]]) -> tuple[Reference, ...]:
+    return tuple(dict.fromkeys(reference for group in groups for reference in group))
+
+
+def _constant(value: JsonValue, pointer: str, fields: Mapping[str, Template] | None = None) -> Template:
+    return Template(lambda scope: value, pointer=pointer, value=value, constant=True, fields=fields, gives=type(value))
+
+
+def _broken(problem: Problem, pointer: str) -> Template:
+    def evaluate(scope: Scope) -> Any:
+        raise ExpressionSyntax(str(problem))
+
+    return Template(evaluate, pointer=pointer)
+
+
+def _object(fields: dict[str, Template], pointer: str) -> Template:
+    view = MappingProxyType(fields)
+    # Constants are put in place once; the others have a placeholder, so that keys keep their order.
+    base = {key: field.value if field.constant else None for key, field in fields.items()}
+    moving = tuple((key, field.evaluate) for key, field in fields.items() if not field.constant)
+    if not moving:
+        return _constant(base, pointer, view)
+
+    def evaluate(scope: Scope) -> Any:
+        result = base.copy()
+        for key, evaluate_field in moving:
+            result[key] = evaluate_field(scope)
+        return result
+
+    return Template(evaluate, pointer=pointer, fields=view, gives=dict, **_together(fields.values()))
+
+
+def _list(items: list[Template], pointer: str) -> Template:
+    base = [item.value if item.constant else None for item in items]
+    moving = tuple((index, item.evaluate) for index, item in enumerate(items) if not item.constant)
+    if not moving:
+        return _constant(base, pointer)
+
+    def evaluate(scope: Scope) -> Any:
+        result = base.copy()
+        for index, evaluate_item in moving:
+            result[index] = evaluate_item(scope)
+        return result
+
+    return Template(evaluate, pointer=pointer, items=tuple(items), gives=list, **_together(items))
+
+
+def _together(children: Collection[Template]) -> dict[str, Any]:
+    return {
+        "parts": tuple(part for child in children for part in child.parts()),
+        "references": _united(child.references for child in children),
+    }
+
+
+def _with_default(template: Template, fallback: Template, pointer: str) -> Template:
+    evaluate_first, evaluate_fallback = template.evaluate, fallback.evaluate
+
+    def evaluate(scope: Scope) -> Any:
+        try:
+            return evaluate_first(scope)
+        except MissingValue:
+            return evaluate_fallback(scope)
+
+    optional = tuple(Reference(reference.path, optional=True) for reference in template.references)
+    return Template(
+        evaluate,
+        pointer=pointer,
+        parts=(*template.parts(), *fallback.parts()),
+        either=(template, fallback),
+        gives=template.gives if template.gives is fallback.gives else None,
+        references=_united([optional, fallback.references]),
+    )
+
+
+def _placed(expression: Expression, where: str) -> _Evaluate:
+    """Evaluates one expression; its errors name its place within the settings and its source."""
+    evaluate_expression = expression.evaluate
+    start = f"{where}: " if where else ""
+
+    def evaluate(scope: Scope) -> Any:
+        try:
+            return evaluate_expression(scope)
+        except ExpressionError as error:
+            kind = next((each for each in _RAISED if isinstance(error, each)), ExpressionFailed)
+            source = "" if error.message.startswith(expression.source) else f"{expression.source}: "
+            raise kind(f"{start}{source}{error.message}") from error
+        except (Exception, SystemExit) as error:
+            # A mapper is a plugin: whatever it raises is this expression's failure, not the engine's.
+            raise ExpressionFailed(f"{start}{expression.source}: {error!r}") from error
+
+    return evaluate
+
+
+_RAISED: Final = (MissingValue, ExpressionLimit, ExpressionSyntax, ExpressionFailed)

@@ -1,0 +1,138 @@
+"""Keys of messages, evaluated when one is accepted: what tells a duplicate, and what keeps executions in order."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from hookline.flows.elements.expressions import Expressions, Template
+from hookline.flows.elements.masked_paths import Masked
+from hookline.kernel.errors import ExpressionError, Problem, SchemaViolation
+from hookline.kernel.json import by_value, canonical
+from hookline.kernel.time import rfc3339
+from hookline.model.message import Arrival, Message
+
+_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A compiled key: of one expression, or of several that are one key together."""
+
+    name: str
+    """The setting that it is, `dedupe_key` or `order_by`."""
+    parts: tuple[Template, ...]
+    compound: bool = False
+
+    def text(self, scope: Mapping[str, Any]) -> str:
+        """The key of a message: different values never give the same text, nor does a list and its parts joined.
+
+        Raises SchemaViolation where a part is missing or null.
+        """
+        values = [self._value(part, scope) for part in self.parts]
+        return _joined(values) if self.compound else key_text(values[0])
+
+    def text_of(self, value: Any) -> str | None:
+        """The key that a message has which gives this value, or these values for its parts; None where none can."""
+        if not self.compound:
+            return None if value is None else key_text(value)
+        whole = isinstance(value, list) and len(value) == len(self.parts) and None not in value
+        return _joined(value) if whole else None
+
+    def _value(self, part: Template, scope: Mapping[str, Any]) -> Any:
+        try:
+            value = part.evaluate(scope)
+        except ExpressionError as error:
+            raise self._missing(error.message) from None
+        if value is None:
+            raise self._missing("it is null" if not self.compound else "a part of it is null")
+        return value
+
+    def _missing(self, reason: str) -> SchemaViolation:
+        problem = Problem(f"the flow's {self.name} has no value here: {reason}", code=self.name)
+        return SchemaViolation(f"The message has no {self.name}.", problems=[problem])
+
+
+def _joined(values: list[Any]) -> str:
+    return bounded(f"l:{canonical(by_value(values)).decode()}")
+
+
+def key_text(value: Any) -> str:
+    """A value as a key."""
+    return bounded(f"s:{value}" if isinstance(value, str) else f"j:{canonical(by_value(value)).decode()}")
+
+
+def bounded(key: str) -> str:
+    """A key of at most 200 characters: long ones are hashed, and those with a NUL, which not every database takes."""
+    if len(key) <= _MAX and "\0" not in key:
+        return key
+    return "h:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def arrival_scope(message: Message, arrival: Arrival, vars: Mapping[str, Any]) -> dict[str, Any]:
+    """What expressions see before there is an execution."""
+    seen = {
+        "body": message.body,
+        "headers": message.headers,
+        "attachments": msgspec.to_builtins(list(message.attachments)),
+    }
+    trigger = {
+        **seen,
+        "method": arrival.method,
+        "path": arrival.path,
+        "query": arrival.query,
+        "received_at": rfc3339(arrival.received_at) if arrival.received_at else None,
+        "verified_by": arrival.verified_by,
+        "scheme_id": arrival.scheme_id,
+    }
+    return {**seen, "trigger": trigger, "vars": vars}
+
+
+def compile_key(
+    name: str,
+    source: Any,
+    pointer: str,
+    expressions: Expressions,
+    check_references: Callable[[Template], Sequence[Problem]],
+    *,
+    masked: Masked,
+    if_constant: tuple[str, Literal["error", "warning"]],
+) -> tuple[Key | None, list[Problem]]:
+    """A key from its setting, None where that has no right form, which its model says.
+
+    `masked`: what no key can be made of.
+    `if_constant`: what follows from a part that is the same for every message, and how bad that is.
+    """
+    compound = isinstance(source, list)
+    given = source if isinstance(source, list) else [source]
+    if not given or not all(isinstance(each, str) for each in given):
+        return None, []
+    problems: list[Problem] = []
+    parts: list[Template] = []
+    for index, each in enumerate(given):
+        at = f"{pointer}/{index}" if compound else pointer
+        template, found = expressions.template(each, at)
+        if not found and template.constant:
+            effect, severity = if_constant
+            remedy = f"write an expression, such as $.{each.removeprefix('$').lstrip('.') or 'body.id'}"
+            message = f"{each!r} is the same for every message: {effect}"
+            problems.append(Problem(message, at, "constant_key", remedy, severity))
+        elif not found and (secret := masked.read_by(template)) is not None:
+            effect, severity = if_constant
+            problems.append(
+                Problem(
+                    f"{secret} is a secret of scheme {masked.scheme!r}, and masked before keys are made: it is the "
+                    f"same in every message, so that {'it tells none from another' if compound else effect}",
+                    at,
+                    "masked_key",
+                    "make the key of what tells messages apart and is no secret, such as $.body.id"
+                    + (" or $.trigger.scheme_id" if name == "dedupe_key" else ""),
+                    severity,
+                )
+            )
+        problems += found
+        problems += check_references(template)
+        parts.append(template)
+    return Key(name, tuple(parts), compound), problems

@@ -1,0 +1,45 @@
+"""Names in a flow that lead out of it: to components, and to credentials."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hookline.discovery.registry import Registry
+from hookline.kernel.errors import Problem
+from hookline.kernel.suggest import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialUse:
+    """A place where a flow names a credential."""
+
+    name: str
+    pointer: str
+    types: tuple[str, ...]
+    """Names of the types that will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowUse:
+    """A place where a flow names another."""
+
+    id: str
+    pointer: str
+
+
+def unknown_component(kind: str, name: str, known: Iterable[str], registry: Registry, pointer: str) -> Problem:
+    """The problem with a name that nothing is registered under.
+
+    A plugin that failed to load, and to which the name belongs, is the cause.
+    """
+    failure = registry.failure(name)
+    if failure is not None:
+        return Problem(
+            f"{kind} {name!r} is missing, because plugin {failure} failed to load: {failure.error}",
+            pointer,
+            "plugin_failed",
+            "repair or reinstall the plugin; `hookline plugins` lists them all",
+        )
+    remedy = "`hookline components` lists what there is; install the plugin that brings it"
+    if registry.failed:
+        remedy += f" (failed to load: {', '.join(map(str, registry.failed))})"
+    return Problem(f"there is no {kind} {name!r}", pointer, f"unknown_{kind}", did_you_mean(name, known, remedy))

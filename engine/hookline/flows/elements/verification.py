@@ -1,0 +1,121 @@
+"""Compiling how a sender is verified: the scheme, its settings, and its credential."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hookline.discovery.registry import Registry
+from hookline.flows.documents.model_problems import model_problems
+from hookline.flows.elements.masked_paths import NOTHING, Masked, masked_by
+from hookline.flows.elements.names import CredentialUse, unknown_component
+from hookline.kernel.errors import Problem
+from hookline.kernel.safe_validation import judged
+from hookline.model.webhook import RequestSettings, takes
+from hookline.sdk.schemes import Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How a sender is verified; with no scheme, not at all."""
+
+    scheme: Scheme[Any, Any] | None = None
+    settings: BaseModel | None = None
+    credential: CredentialUse | None = None
+
+    @property
+    def masked(self) -> Masked:
+        """What is masked of its messages before anything reads them."""
+        return NOTHING if self.scheme is None else masked_by(self.scheme, self.settings)
+
+
+def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list[Problem]) -> Verification:
+    """How a sender is verified: `verify` is JSON of which nothing is taken for granted. Adds what is wrong with it."""
+    given = {"scheme": verify} if isinstance(verify, str) else verify
+    if not isinstance(given, dict) or not isinstance(given.get("scheme"), str):
+        # The settings' own model has said so.
+        return Verification()
+    name, credential = given["scheme"], given.get("credential")
+    own = {key: value for key, value in given.items() if key not in ("scheme", "credential")}
+    scheme_pointer = pointer if isinstance(verify, str) else f"{pointer}/scheme"
+    scheme = registry.schemes.get(name)
+    if scheme is None and name != "none":
+        known = [*registry.schemes, "none"]
+        problems.append(unknown_component("scheme", name, known, registry, scheme_pointer))
+        return Verification()
+    if scheme is None:
+        problems.append(
+            Problem(
+                "nothing verifies who sends: whoever knows the URL can start this flow",
+                scheme_pointer,
+                "not_verified",
+                "name the scheme with which the sender signs, unless anybody may send",
+                "warning",
+            )
+        )
+    settings = _scheme_settings(scheme, own, pointer, problems)
+    takes = scheme.credential if scheme is not None else None
+    if takes is None and credential is not None:
+        problems.append(
+            Problem(f"scheme {name!r} takes no credential", f"{pointer}/credential", "credential_unwanted", "remove it")
+        )
+    if takes is not None and credential is None and scheme is not None and scheme.credential_required:
+        problems.append(
+            Problem(
+                f"scheme {name!r} needs a credential",
+                pointer,
+                "missing_key",
+                f'name one: {{"scheme": "{name}", "credential": "…"}}, '
+                f"and make it with `hookline credentials set … --type {name}`",
+            )
+        )
+    if takes is None or not isinstance(credential, str):
+        return Verification(scheme, settings)
+    return Verification(scheme, settings, CredentialUse(credential, f"{pointer}/credential", (name,)))
+
+
+def _scheme_settings(
+    scheme: Scheme[Any, Any] | None, own: Mapping[str, Any], pointer: str, problems: list[Problem]
+) -> BaseModel | None:
+    if scheme is None:
+        problems.extend(
+            Problem(f"there is no key {key!r} here", f"{pointer}/{key}", "unknown_key", "scheme 'none' has no settings")
+            for key in own
+        )
+        return None
+    try:
+        settings: BaseModel = judged(scheme.settings, own)
+    except ValidationError as error:
+        problems += model_problems(scheme.settings, own, pointer, error)
+        return None
+    return settings
+
+
+def mislabelled(scheme: Scheme[Any, Any], webhook: RequestSettings, pointer: str) -> list[Problem]:
+    """What is wrong where a provider sends JSON, and calls it something else. `pointer` is that of the settings."""
+    sent = scheme.json_as
+    if sent is None:
+        return []
+    problems = []
+    if webhook.body == "auto":
+        problems.append(
+            Problem(
+                f"scheme {scheme.name!r} is of a sender whose JSON comes as {sent}: it would not be read as JSON",
+                f"{pointer}/body",
+                "json_not_read",
+                'write "body": "json" beside "verify"',
+                "warning",
+            )
+        )
+    if webhook.media_types is not None and not takes(webhook.media_types, sent):
+        problems.append(
+            Problem(
+                f"scheme {scheme.name!r} is of a sender whose JSON comes as {sent}, which is refused here",
+                f"{pointer}/media_types",
+                "media_type_refused",
+                f'add "{sent}"',
+                "warning",
+            )
+        )
+    return problems

@@ -1,0 +1,155 @@
+"""Whether what an action gave is what the annotation of its result says.
+
+A declared type is taken at its word before a flow runs: what gives something else then would make the check a lie.
+"""
+
+import dataclasses
+from collections.abc import AsyncIterator, Mapping
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from pydantic import BaseModel
+
+from hookline.flows.types.annotation import from_annotation
+from hookline.flows.types.result import members, result_classes
+from hookline.flows.types.shape import (
+    UNKNOWN,
+    Likely,
+    ListOf,
+    OneOf,
+    Record,
+    Scalar,
+    Shape,
+    StreamOf,
+    Unknown,
+    called,
+    join,
+)
+from hookline.model.merge_model_reply import CallerReply
+from hookline.model.merge_model_stream import Stream
+from hookline.sdk.action import Count, Pause, Reply, Signal
+
+#: What isn't a value, and so has to be among the classes that the annotation names.
+_NO_VALUES: Final = (Signal, Pause, Count, Reply, CallerReply)
+_TEXTS: Final = (str, date, time, UUID)
+_LISTS: Final = (list, tuple, set, frozenset)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Promise:
+    """What an annotation says."""
+
+    classes: tuple[type, ...]
+    shape: Shape
+
+
+def broken(annotation: Any, returned: Any) -> str | None:
+    """What is wrong with what was returned, by the annotation; None where nothing is, or nothing is known."""
+    try:
+        promise = _promise(annotation)
+    except TypeError:
+        # It can't be hashed.
+        return None
+    if promise is None:
+        return None
+    if isinstance(returned, _NO_VALUES):
+        if isinstance(returned, promise.classes):
+            return None
+        return f"it gave a {type(returned).__name__}, which its annotation doesn't name"
+    if isinstance(returned, bytes):
+        return None if bytes in promise.classes else _said("its result", promise.shape, returned)
+    return _misfit(promise.shape, returned, "its result")
+
+
+@lru_cache(maxsize=1024)
+def _promise(annotation: Any) -> Promise | None:
+    classes = result_classes(annotation)
+    if not classes or Any in classes:
+        return None
+    values = [each for each in members(annotation) if not _directs(each)]
+    # Where it may give a Reply, the body is that one's affair: a plain value is held to the rest of the annotation.
+    shape = join(map(from_annotation, values)) if values else UNKNOWN
+    return Promise(tuple(classes), shape)
+
+
+def _directs(annotation: Any) -> bool:
+    return any(issubclass(kind, _NO_VALUES) for kind in result_classes(annotation))
+
+
+def _misfit(shape: Shape, value: Any, place: str) -> str | None:
+    """What is wrong at which place; None where the value has the shape."""
+    match shape:
+        case Unknown() | Likely():
+            return None
+        case OneOf(options):
+            return None if any(_misfit(each, value, place) is None for each in options) else _said(place, shape, value)
+        case StreamOf():
+            return None if isinstance(value, AsyncIterator | Stream) else _said(place, shape, value)
+        case ListOf(item):
+            if not isinstance(value, _LISTS):
+                return _said(place, shape, value)
+            if isinstance(item, Unknown):
+                return None
+            return next(
+                (wrong for at, one in enumerate(value) if (wrong := _misfit(item, one, f"{place}[{at}]"))), None
+            )
+        case Record():
+            return _record(shape, value, place)
+        case Scalar(kind):
+            value = value.value if isinstance(value, Enum) else value
+            right = {
+                "text": isinstance(value, _TEXTS),
+                "number": isinstance(value, int | float | Decimal) and not isinstance(value, bool),
+                "boolean": isinstance(value, bool),
+                "null": value is None,
+            }[kind]
+            return None if right else _said(place, shape, value)
+
+
+def _record(shape: Record, value: Any, place: str) -> str | None:
+    if isinstance(value, BaseModel | msgspec.Struct) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, type)
+    ):
+        # A class holds to itself, and knows best what is written of it.
+        return None
+    if not isinstance(value, Mapping):
+        return _said(place, shape, value)
+    for name, field in shape.fields.items():
+        if name not in value:
+            if field.required:
+                return f"{place} has no {name!r}"
+        elif wrong := _misfit(field.shape, value[name], f"{place}.{name}"):
+            return wrong
+    strange = sorted(str(name) for name in value if name not in shape.fields) if shape.closed else []
+    return f"{place} has {strange[0]!r}, of which its type says nothing" if strange else None
+
+
+def _said(place: str, shape: Shape, value: Any) -> str:
+    return f"{place} is {_kind(value)}, and not {called(shape)}"
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float() | Decimal():
+            return "a number"
+        case str():
+            return "a text"
+        case list() | tuple() | set() | frozenset():
+            return "a list"
+        case Mapping():
+            return "an object"
+        case bytes():
+            return "bytes"
+        case AsyncIterator() | Stream():
+            return "a stream"
+        case _:
+            return f"a {type(value).__name__}"

@@ -1,0 +1,89 @@
+"""What is done with many executions: page by page, so that it can be stopped and gone on with."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, TypeAlias
+
+from hookline.kernel.errors import HooklineError, StoreError
+from hookline.model.execution import Outcome, State
+from hookline.storage.store import Store
+
+Deed: TypeAlias = Literal["retry", "replay", "cancel", "discard"]
+"""What can be done with many."""
+
+_SIDE_BY_SIDE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which executions are meant."""
+
+    flow_id: str | None = None
+    state: State | None = None
+    outcome: Outcome | None = None
+    error_code: str | None = None
+    cause: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An execution with which it couldn't be done."""
+
+    id: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of one page."""
+
+    done: tuple[tuple[str, str | None], ...]
+    """Executions, each with the one that does it again, where one does."""
+    refused: tuple[Refusal, ...]
+    next: str | None
+    """Where the next page starts; None where this was the last."""
+
+
+async def one_page(
+    store: Store, chosen: Chosen, deed: Callable[[str], Awaitable[str | None]], *, cursor: str | None, limit: int
+) -> Done:
+    """Do something with a page of executions, the newest first. `deed` raises HooklineError for one that isn't fit.
+
+    Raises StoreError, once what is under way has come to its end, and ValueError for a cursor that isn't one.
+    """
+    page = await store.executions(
+        flow_id=chosen.flow_id,
+        state=chosen.state,
+        outcome=chosen.outcome,
+        error_code=chosen.error_code,
+        cause=chosen.cause,
+        since=chosen.since,
+        until=chosen.until,
+        cursor=cursor,
+        limit=limit,
+    )
+    turns = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+    async def one(execution_id: str) -> tuple[str, str | None] | Refusal:
+        async with turns:
+            try:
+                return execution_id, await deed(execution_id)
+            except StoreError:
+                raise
+            except HooklineError as error:
+                return Refusal(execution_id, getattr(error, "error_code", error.code), error.message)
+
+    results = await asyncio.gather(*(one(item.execution.id) for item in page.items), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return Done(
+        tuple(result for result in results if isinstance(result, tuple)),
+        tuple(result for result in results if isinstance(result, Refusal)),
+        page.next,
+    )

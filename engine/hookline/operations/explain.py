@@ -1,0 +1,95 @@
+"""Explanations of recorded executions: what `Provenance` needs of the store."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hookline.catalog.catalog import Catalog
+from hookline.catalog.version_resolver import FlowVersions
+from hookline.executions.completion import readable
+from hookline.executions.context import trigger_view
+from hookline.executions.merge_runtime_execution_vars import vars_of
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.documents.merge_flows_positions import lines
+from hookline.flows.provenance import Origin, Provenance
+from hookline.kernel.errors import ExecutionNotFound, NotExplained
+from hookline.model.message import with_numbers
+from hookline.storage.store import Store
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """A value, and where it comes from."""
+
+    field: str
+    """`trigger.body.id`, `steps.invoice.body.amount`, or `body.amount` for what the execution ended with."""
+    value: Any
+    """Null where it isn't there, or was not recorded: then `known` is false."""
+    known: bool
+    step: str | None
+    """The path of the step that gave it."""
+    use: str | None
+    made_by: list["Maker"]
+    """The expressions that made it; none where it came from outside."""
+    note: str
+    """Where it comes from, where no expression says so."""
+    reads: list["Explained"]
+    """What the expressions read."""
+
+
+class Maker(msgspec.Struct, frozen=True):
+    """An expression of a flow."""
+
+    pointer: str
+    """JSON pointer in the flow's document."""
+    expression: str
+    """Empty where it is no expression, but the value itself."""
+    file: str | None
+    """The flow's file, where it still holds the version that ran."""
+    line: int | None
+
+
+async def explain(store: Store, catalog: Catalog, execution_id: str, field: str) -> Explained:
+    """Where a field of an execution comes from.
+
+    Raises ExecutionNotFound, NotExplained, FlowNotFound and FlowInvalid where its version can't be had, and StoreError.
+    """
+    execution = await store.execution(execution_id)
+    if execution is None:
+        raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+    if execution.flow_version is None:
+        raise NotExplained(f"execution {execution_id} hasn't run yet")
+    envelope = await readable(store, execution_id)
+    if envelope is None:
+        raise NotExplained(f"the message of execution {execution_id} is kept no longer")
+    flow = await FlowVersions(catalog, store).version(execution.flow_id, execution.flow_version)
+    envelope = with_numbers(envelope, exact=flow.exact)
+    journal = await store.journal(execution_id)
+    records = {record.path: record for record in journal}
+    origin = Provenance(flow, trigger_view(envelope), vars_of(flow, execution), records).explain(field)
+    return _view(origin, *_places(catalog, flow))
+
+
+def _places(catalog: Catalog, flow: CompiledFlow) -> tuple[str | None, dict[str, int]]:
+    """The file of a version and the lines of its values, where the file holds it still."""
+    entry = catalog.entries.get(flow.id)
+    if entry is None or entry.flow is None or entry.flow.version != flow.version or entry.errors:
+        return None, {}
+    try:
+        text = Path(entry.file).read_text(encoding="utf-8")
+        return str(entry.file), dict(lines(text))
+    except (OSError, ValueError):
+        return None, {}
+
+
+def _view(origin: Origin, file: str | None, at: dict[str, int]) -> Explained:
+    return Explained(
+        field=origin.field,
+        value=origin.value if origin.known else None,
+        known=origin.known,
+        step=origin.step,
+        use=origin.use,
+        made_by=[Maker(pointer, source, file, at.get(pointer)) for pointer, source in origin.expressions],
+        note=origin.note,
+        reads=[_view(one, file, at) for one in origin.reads],
+    )

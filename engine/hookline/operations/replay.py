@@ -1,0 +1,304 @@
+"""Executions that do others again: from their message on, or from one of their steps."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from jsonpath_ng.exceptions import JSONPathError
+from jsonpath_ng.ext.parser import parse
+
+from hookline.executions.completion import readable
+from hookline.executions.edited_input import edited_entry, edited_path
+from hookline.executions.merge_runtime_execution_vars import own_vars
+from hookline.executions.runner import Versions
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.batch import USE as GATHER
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.step_order import Standing, StepOrder, without_items
+from hookline.intake.intake import Intake, in_order
+from hookline.kernel.errors import ExecutionNotFound, NotReplayable
+from hookline.kernel.ids import Ids
+from hookline.kernel.json import decode, encode, exactly
+from hookline.kernel.time import Clock
+from hookline.model.execution import REPLAY, Execution, StepRecord, StepState
+from hookline.model.message import Envelope, Message
+from hookline.secrets.redaction import Sealing, check_not_erased
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.merge_ports_changes_executions import Discard, Park, Record, Start
+from hookline.storage.store import Store
+
+Which: TypeAlias = Literal["current", "same"]
+"""The version on which it runs: that which serves now, or that on which the recorded one ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What is changed of the message."""
+
+    body: bytes | None = None
+    """JSON in place of the body."""
+    headers: Mapping[str, str] | None = None
+    """In place of the headers."""
+    paths: Mapping[str, Any] = field(default_factory=dict)
+    """Values by JSONPath, from `$.body` or `$.headers`."""
+    merge: Any = None
+    """A JSON merge patch (RFC 7396) of the body: an object."""
+
+    @property
+    def by_parts(self) -> bool:
+        """It changes what is there, which has to be known."""
+        return bool(self.paths) or self.merge is not None
+
+    def __bool__(self) -> bool:
+        return self.body is not None or self.headers is not None or self.by_parts
+
+
+class Replaying:
+    """Makes executions that do others again, with ids and keys of their own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        versions: Versions,
+        intake: Intake,
+        wake: Callable[[str, str], Awaitable[None]],
+        sealing: Sealing,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        """`wake` lets an execution of a flow be looked at that is ready."""
+        self._store = store
+        self._versions = versions
+        self._intake = intake
+        self._wake = wake
+        self._sealing = sealing
+        self._clock = clock
+        self._ids = ids
+
+    async def replay(
+        self,
+        execution_id: str,
+        *,
+        step: str | None = None,
+        version: Which = "current",
+        edit: Edit | None = None,
+        discard: bool = False,
+    ) -> str:
+        """Do an execution again; gives the id of the new one.
+
+        `step`: the path or the id of the step from which on; what ran before it isn't run again. `edit` is of the
+        message that reaches it, or that came first. `discard`: the old one, which has failed, needs no more care.
+
+        Raises ExecutionNotFound, NotReplayable, RedactedUnreadable, FlowNotFound and FlowInvalid where there is no such
+        version, FlowUnknown where the flow is stopped, SchemaViolation, IllegalStateChange where there is nothing to
+        discard, and StoreError.
+        """
+        old, envelope = await self._recorded(execution_id)
+        flow = await self._flow(old, version)
+        envelope, _, redactor = self._sealing.opened(flow, envelope)
+        edit = edit or Edit()
+        now = self._clock.now()
+        again = msgspec.structs.replace(
+            envelope,
+            execution_id=self._ids.new(),
+            message=envelope.message,
+            arrival=msgspec.structs.replace(envelope.arrival, replay_of=old.id, parent=None),
+            accepted_at=now,
+            dedupe_key=None,
+            dedupe_until=None,
+            order_key=None,
+            order_holds=False,
+            seal_key=None,
+        )
+        if step is None and edit:
+            again = _edited(again, edit, exact=flow.exact)
+            flow.check_body(again.message.body)
+        tail: tuple[Change, ...] = (Discard(old.id, now),) if discard else ()
+        if step is None and version == "current":
+            await self._accept(flow, again, tail)
+            return again.execution_id
+        entries: Sequence[StepRecord] = ()
+        if step is not None:
+            entries = await self._before(old, envelope, flow, step, edit)
+        again, entries = self._sealing.replayed(flow, in_order(flow, again), entries, redactor)
+        id_ = again.execution_id
+        timeout = flow.document.timeout
+        deadline = None if timeout is None else now + timeout
+        vars = own_vars(flow) if version == "current" else old.vars
+        changes: list[Change] = [
+            Accept(again, begun=True),
+            *self._versions.keeping(flow, now),
+            Start(id_, flow.version, now, vars, deadline),
+            *((Record(id_, tuple(entries)),) if entries else ()),
+            Park(id_, now, now, REPLAY),
+            *tail,
+        ]
+        await asyncio.shield(self._begin(again, changes))
+        return id_
+
+    async def _recorded(self, execution_id: str) -> tuple[Execution, Envelope]:
+        execution = await self._store.execution(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        envelope = await readable(self._store, execution_id)
+        if envelope is None:
+            raise NotReplayable(f"the message of execution {execution_id} is kept no longer")
+        if execution.files_removed_at is not None and envelope.message.attachments:
+            raise NotReplayable(
+                f"the files of execution {execution_id} were removed {execution.files_removed_at:%Y-%m-%d} (the "
+                "setting file_retention)"
+            )
+        return execution, envelope
+
+    async def _flow(self, old: Execution, version: Which) -> CompiledFlow:
+        if version == "current":
+            return self._intake.flow(old.flow_id)
+        if old.flow_version is None:
+            raise NotReplayable(f"execution {old.id} never ran, so that no version is its own; replay the current one")
+        return await self._versions.version(old.flow_id, old.flow_version)
+
+    async def _accept(self, flow: CompiledFlow, again: Envelope, tail: tuple[Change, ...]) -> None:
+        accept = self._intake.emit(flow, again)
+        try:
+            await asyncio.shield(self._store.commit((accept, *tail)))
+        except Exception:
+            self._intake.queued(flow.id, self._intake.backlog(flow.id) - 1)
+            raise
+
+    async def _begin(self, again: Envelope, changes: Sequence[Change]) -> None:
+        await self._store.commit(changes)
+        await self._wake(again.flow_id, again.execution_id)
+
+    async def _before(
+        self, old: Execution, envelope: Envelope, flow: CompiledFlow, step: str, edit: Edit
+    ) -> tuple[StepRecord, ...]:
+        """The entries of what ran before a step, and of what is to reach it."""
+        if edit.by_parts:
+            raise NotReplayable("what reaches a step is replaced as a whole: give its body, or leave the step out")
+        journal = await self._store.journal(old.id)
+        check_not_erased(envelope, journal)
+        order = StepOrder(flow.steps)
+        last = {record.path: record for record in journal}
+        at = _path(order, old, last, step)
+        kept: list[StepRecord] = []
+        for record in sorted(last.values(), key=lambda one: one.seq):
+            if _stays(order, record, at, edited=bool(edit)):
+                if old.files_removed_at is not None and b'"attachments"' in (record.output or b""):
+                    raise NotReplayable(f"the files that step {record.path!r} gave are kept no longer")
+                kept.append(msgspec.structs.replace(record, seq=len(kept) + 1))
+        if edit:
+            id_ = at.rpartition("/")[2].partition("[")[0]
+            headers = None if edit.headers is None else dict(edit.headers)
+            now = self._clock.now()
+            kept.append(edited_entry(len(kept) + 1, at, id_, edit.body, headers, now))
+        return tuple(kept)
+
+
+def _path(order: StepOrder, old: Execution, last: Mapping[str, StepRecord], step: str) -> str:
+    """The path of the step that is meant, which the execution has reached."""
+    static = [without_items(step)] if order.find(step) is not None else order.paths_of(step)
+    if not static:
+        raise NotReplayable(f"the flow's version has no step {step!r}; its steps are {', '.join(order.paths())}")
+    failed_at = None if old.error is None else old.error.step
+    paths = [*last, failed_at] if failed_at is not None else [*last]
+    found = sorted({one for path in paths for one in _beginnings(path, static)})
+    if step in found:
+        return step
+    if not found:
+        raise NotReplayable(
+            f"execution {old.id} didn't reach step {step!r}, or kept nothing of it, as of the items of a foreach that "
+            "has many: choose a step before it"
+        )
+    if len(found) > 1:
+        shown = ", ".join(found[:20]) + (", …" if len(found) > 20 else "")
+        raise NotReplayable(f"step {step!r} ran several times: give the path of one of {shown}")
+    return found[0]
+
+
+def _beginnings(path: str, static: Sequence[str]) -> Iterator[str]:
+    """The steps on the way to a path that are among these, each with the places of the items around it."""
+    parts = path.partition("#")[0].split("/")
+    for count in range(1, len(parts) + 1):
+        start = "/".join(parts[:count])
+        if without_items(start) in static:
+            yield start.rpartition("[")[0] if start.endswith("]") else start
+
+
+def _stays(order: StepOrder, record: StepRecord, at: str, *, edited: bool) -> bool:
+    """Whether what an entry says is done isn't done again. `edited`: another message than before reaches the step."""
+    if record.path == at and record.use == GATHER and not edited:
+        # The others whose messages it has gathered have ended, and come to it no more.
+        return record.state is StepState.SUCCEEDED
+    path = edited_path(record)
+    standing = order.standing(path or record.path, at)
+    if standing is None:
+        return False
+    if path is not None:
+        return standing in (Standing.BEFORE, Standing.AROUND)
+    placed = order.find(record.path)
+    if placed is None or standing in (Standing.AROUND, Standing.AFTER):
+        return False
+    ran = record.state is not StepState.SKIPPED
+    if ran and isinstance(placed.node, ActionNode) and placed.node.action.name != record.use:
+        return False
+    if record.state is StepState.FAILED:
+        # What failed beside it is tried again; what failed before it was taken, or it wouldn't have been reached.
+        return standing is Standing.BEFORE and placed.taken
+    return record.state in (StepState.SUCCEEDED, StepState.SKIPPED)
+
+
+def _edited(envelope: Envelope, edit: Edit, *, exact: bool) -> Envelope:
+    """The message with its changes. Raises NotReplayable where they can't be made."""
+    message = envelope.message
+    body: Any = message.body
+    if edit.body is not None:
+        body = decode(edit.body, exact=exact)
+    headers = dict(message.headers) if edit.headers is None else dict(edit.headers)
+    if edit.by_parts:
+        # A copy: the library changes values in their place.
+        whole = decode(encode({"body": body, "headers": headers}), exact=exact)
+        for path, value in edit.paths.items():
+            whole = _set(whole, path, exactly(value) if exact else value)
+        body, headers = whole["body"], whole["headers"]
+        if edit.merge is not None:
+            body = merged(body, exactly(edit.merge) if exact else edit.merge)
+        if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+            raise NotReplayable("headers are an object whose values are texts")
+    return msgspec.structs.replace(
+        envelope,
+        message=Message(body, {name.lower(): value for name, value in headers.items()}, message.attachments),
+        body_json=encode(body),
+        raw=None,
+        exact=exact,
+    )
+
+
+def _set(whole: Any, path: str, value: Any) -> Any:
+    if not path.startswith(("$.body", "$.headers", "$['body']", "$['headers']")):
+        raise NotReplayable(f"{path}: what is edited begins with $.body or $.headers")
+    try:
+        parsed = parse(path)
+        if parsed.find(whole):
+            return parsed.update(whole, value)
+        if any(mark in path for mark in ("*", "..", "?")):
+            raise NotReplayable(f"{path}: nothing in the message matches")
+        return parsed.update_or_create(whole, value)
+    except (JSONPathError, TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
+        raise NotReplayable(f"{path}: the message can't be edited there: {error}") from error
+
+
+def merged(value: Any, patch: Any) -> Any:
+    """A value with a JSON merge patch (RFC 7396): null removes a key."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(value) if isinstance(value, dict) else {}
+    for key, item in patch.items():
+        if item is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), item)
+    return result

@@ -1,0 +1,367 @@
+"""The HTTP client of an engine, on aiohttp: pooled, timed and guarded."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, Unpack
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+
+from hookline import __version__
+from hookline.kernel.errors import StepError, StoreError, Unavailable
+from hookline.kernel.json import JsonValue
+from hookline.kernel.time import Clock
+from hookline.model.message import Attachment
+from hookline.outbound.egress import Egress, refused
+from hookline.outbound.request import Outgoing, masked, origin, outgoing
+from hookline.sdk.http import RequestOptions, Response, StreamedResponse, status_error
+from hookline.sdk.merge_rate_limits import RateLimits
+from hookline.storage.blobs import Blobs
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_EXCERPT: Final = 500
+"""Characters of an error's body in its message."""
+_ERROR_BYTES: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as its caller wants it."""
+
+    sent: Outgoing
+    seconds: float
+    redirects: int
+    limit: int
+    """Bytes of the response."""
+    raise_for_status: bool
+    rate_limits: RateLimits | None
+
+
+class _Target:
+    """What one request is connecting to, for the guard, which sees nothing but addresses."""
+
+    __slots__ = ("host", "let_through", "port", "refused")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.refused: list[str] = []
+        self.let_through = False
+
+
+#: aiohttp connects in tasks made by the one that asks, so they see its value.
+_target: ContextVar[_Target] = ContextVar("hookline_http_target")
+
+
+class PooledClient:
+    """An `HttpClient` with one pool of connections, made at the first request and closed by `close`.
+
+    `timeout` and `connect_timeout` are in seconds; `max_bytes` bounds responses that are read into memory.
+    `connections` bounds how many are open at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        egress: Egress | None = None,
+        blobs: Blobs | None = None,
+        timeout: float = 30.0,
+        connect_timeout: float = 10.0,
+        max_bytes: int = 10_000_000,
+        connections: int = 512,
+    ) -> None:
+        self._clock = clock
+        self._egress = egress or Egress()
+        self._blobs = blobs
+        self._timeout = timeout
+        self._connect_timeout = connect_timeout
+        self._max_bytes = max_bytes
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """See `HttpClient`."""
+        asked = self._asked(method, url, **options)
+        sent = asked.sent
+        try:
+            async with asyncio.timeout(asked.seconds):
+                response, sent = await self._send(sent, asked.redirects)
+                try:
+                    return await (await self._accepted(response, sent, asked)).read()
+                finally:
+                    response.release()
+        except TimeoutError:
+            raise _timed_out(sent, asked.seconds) from None
+
+    @asynccontextmanager
+    async def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> AsyncIterator[StreamedResponse]:
+        """See `HttpClient`."""
+        asked = self._asked(method, url, **options)
+        sent, deadline = asked.sent, asyncio.timeout(asked.seconds)
+        try:
+            async with deadline:
+                response, sent = await self._send(sent, asked.redirects)
+                try:
+                    yield await self._accepted(response, sent, asked)
+                finally:
+                    response.release()
+        except TimeoutError:
+            # A timeout of the caller's own, inside the block, is the caller's.
+            if not deadline.expired():
+                raise
+            raise _timed_out(sent, asked.seconds) from None
+
+    async def get_json(self, url: str, **options: Any) -> Any:
+        """See `HttpClient`."""
+        return (await self.request("GET", url, **options)).json()
+
+    async def post_json(self, url: str, json: JsonValue, **options: Any) -> Any:
+        """See `HttpClient`."""
+        return (await self.request("POST", url, json=json, **options)).json()
+
+    async def close(self) -> None:
+        """Close the pool. What is still under way fails; later requests are refused."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _asked(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: float | None = None,
+        redirects: int = 5,
+        max_bytes: int | None = None,
+        raise_for_status: bool = True,
+        rate_limits: RateLimits | None = None,
+        **said: Any,
+    ) -> "_Asked":
+        seconds = self._timeout if timeout is None else timeout
+        limit = self._max_bytes if max_bytes is None else max_bytes
+        return _Asked(outgoing(method, url, **said), seconds, redirects, limit, raise_for_status, rate_limits)
+
+    async def _accepted(self, response: aiohttp.ClientResponse, sent: Outgoing, asked: "_Asked") -> "_Streamed":
+        """The response, to be read. Raises StepError where its status is an error, and that matters."""
+        if asked.raise_for_status and response.status >= 400:
+            raise await self._failure(response, sent, asked.rate_limits)
+        return _Streamed(response, sent, asked.limit)
+
+    async def _send(self, sent: Outgoing, redirects: int) -> tuple[aiohttp.ClientResponse, Outgoing]:
+        """Send a request and follow its redirects; gives the last response and the request that it answers."""
+        left = redirects
+        while True:
+            response = await self._once(sent)
+            location = response.headers.get("Location") if response.status in _REDIRECTS else None
+            if location is None or redirects == 0:
+                return response, sent
+            # What comes with a redirect is of no use: what was read so far is dropped, and the connection with it
+            # unless the response was already complete.
+            response.release()
+            if left == 0:
+                raise StepError(f"{origin(sent.url)} redirects more than {redirects} times", code="http.redirect")
+            left -= 1
+            sent = sent.redirected(response.status, location)
+
+    async def _once(self, sent: Outgoing) -> aiohttp.ClientResponse:
+        session = self._session or self._open()
+        url = sent.url
+        target = _Target(url.raw_host or "", url.port or 0)
+        # Left set: it belongs to this request's task, and the next request there sets its own.
+        _target.set(target)
+        data: Any = sent.body
+        if isinstance(data, Attachment):
+            data = self._upload(data)
+        try:
+            return await session.request(sent.method, url, headers=sent.headers, data=data, allow_redirects=False)
+        except aiohttp.InvalidURL as error:
+            raise StepError(f"the URL can't be used: its host is not valid ({target.host})", code="http.url") from error
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
+                raise
+            if isinstance(data, _Upload) and data.failure is not None:
+                # It isn't the other side that broke off.
+                raise data.failure from error
+            if target.refused and not target.let_through:
+                raise refused(target.host, target.port, target.refused) from error
+            raise _broken(error, sent) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise StepError("the engine is stopping", code="engine.stopping", retryable=True)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, socket_factory=self._socket),
+            # No cookie of one flow may reach another.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"hookline/{__version__}"},
+            # The whole is timed by us, over all redirects.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
+            # Environment proxies and .netrc are ignored: a proxy would connect where the guard doesn't look.
+            trust_env=False,
+        )
+        return self._session
+
+    def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
+        """Make the socket for an address, unless it may not be reached."""
+        family, kind, protocol, _, where = info
+        address = str(where[0])
+        target = _target.get()
+        if not self._egress.allows(address, target.host, target.port):
+            target.refused.append(address)
+            raise OSError(f"{address} is an inside address")
+        target.let_through = True
+        return socket.socket(family, kind, protocol)
+
+    def _upload(self, file: Attachment) -> "_Upload":
+        if self._blobs is None:
+            raise StepError("there is no blob store to send files from", code="http.file")
+        return _Upload(self._blobs, file)
+
+    async def _failure(self, response: aiohttp.ClientResponse, sent: Outgoing, limits: RateLimits | None) -> StepError:
+        """The error for a response with an error status, with the beginning of what it says."""
+        excerpt = ""
+        # The status is what matters: a body that can't be read changes nothing about it.
+        with suppress(aiohttp.ClientError, OSError):
+            # An error's body isn't worth waiting for as long as a response is.
+            async with asyncio.timeout(5.0):
+                excerpt = _excerpt(await _beginning(response), response, sent)
+        status = response.status
+        text = f"{sent.method} {origin(sent.url)} answered {status} {response.reason or ''}".rstrip()
+        message = f"{text}: {excerpt}" if excerpt else text
+        return status_error(status, message, _headers(response), self._clock.now(), limits)
+
+
+class _Streamed:
+    """A response that is being read."""
+
+    __slots__ = ("_limit", "_response", "_sent", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse, sent: Outgoing, limit: int) -> None:
+        self._response = response
+        self._sent = sent
+        self._limit = limit
+        self.status = response.status
+        self.headers: Mapping[str, str] = _headers(response)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        content = self._response.content
+        try:
+            while chunk := await content.readany():
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise _broken(error, self._sent) from error
+
+    async def read(self) -> Response:
+        content = self._response.content
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            while chunk := await content.readany():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > self._limit:
+                    self._response.close()
+                    raise StepError(
+                        f"the response of {origin(self._sent.url)} is larger than {self._limit} bytes",
+                        code="http.too_large",
+                    )
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise _broken(error, self._sent) from error
+        return Response(self.status, self.headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+
+class _Upload(aiohttp.Payload):
+    """An attachment's bytes, read anew each time they are sent."""
+
+    def __init__(self, blobs: Blobs, file: Attachment) -> None:
+        super().__init__(file, content_type=file.type)
+        self._blobs = blobs
+        self._file = file
+        self._size = file.size
+        self.failure: StoreError | None = None
+        """Why the bytes can't be read."""
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise TypeError("an upload is streamed")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        try:
+            async for chunk in self._blobs.open(self._file.id):
+                await writer.write(chunk)
+        except StoreError as error:
+            self.failure = error
+            raise
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await self.write(writer)
+
+
+def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """The first bytes of a body, or all of it where it is no longer than that."""
+    data = b""
+    while len(data) < _ERROR_BYTES and (chunk := await response.content.read(_ERROR_BYTES - len(data))):
+        data += chunk
+    return data
+
+
+def _excerpt(data: bytes, response: aiohttp.ClientResponse, sent: Outgoing) -> str:
+    with suppress(LookupError):
+        text = data.decode(response.charset or "utf-8", "replace")
+        # Masked before it is cut, so that no secret is cut in two and then overlooked.
+        text = " ".join(masked(text, sent.secrets).split())
+        text = "".join(character for character in text if character.isprintable())
+        return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
+    return ""
+
+
+def _timed_out(sent: Outgoing, seconds: float) -> StepError:
+    return Unavailable(
+        f"{sent.method} {origin(sent.url)} took longer than {seconds:g} s",
+        code="http.timeout",
+        retryable=True,
+        outcome_unknown=True,
+    )
+
+
+def _broken(error: Exception, sent: Outgoing) -> StepError:
+    """The error for a connection that couldn't be made or didn't last."""
+    where = origin(sent.url)
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        return Unavailable(f"{where} didn't accept a connection in time", code="http.timeout", retryable=True)
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Unavailable(f"no trusted connection to {where}: {error.os_error}", code="http.tls", retryable=True)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Unavailable(f"can't connect to {where}: {_reason(error.os_error)}", code="http.connect", retryable=True)
+    return Unavailable(
+        f"{where} broke the connection off: {type(error).__name__}",
+        code="http.disconnected",
+        retryable=True,
+        outcome_unknown=True,
+    )
+
+
+def _reason(error: OSError) -> str:
+    # asyncio puts its own words where the system's reason stands; the number has it still.
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__

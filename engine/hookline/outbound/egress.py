@@ -1,0 +1,163 @@
+"""The guard on outgoing requests: which addresses they may reach.
+
+Addresses inside a network (loopback, private, link-local, metadata services, …) are refused unless the server's
+settings allow them. What is judged is the address that a socket is about to connect to, so neither a name that
+resolves to another address the second time nor another spelling of an address gets past.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from yarl import URL
+
+from hookline.kernel.errors import ConfigError, StepError
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+SETTING: Final = "HOOKLINE_EGRESS_ALLOW"
+
+#: What `ipaddress` takes for public, in some of Python's versions at least.
+_INSIDE: Final = (
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv6Network("3fff::/20"),
+    # Azure's metadata and control service: a public address that only virtual machines there can reach.
+    ipaddress.IPv4Network("168.63.129.16/32"),
+    # The anycast relays of 6to4, long withdrawn.
+    ipaddress.IPv4Network("192.88.99.0/24"),
+)
+_GLOBAL_V6: Final = ipaddress.IPv6Network("2000::/3")
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+#: Second 16 bits of the interface id are 5efe: an ISATAP address, whose last 32 bits are an IPv4 address.
+_ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
+
+
+def embedded(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...]:
+    """The IPv4 addresses that packets for an IPv6 address end up at, or pass through."""
+    if address.ipv4_mapped is not None:
+        return (address.ipv4_mapped,)
+    if address.sixtofour is not None:
+        return (address.sixtofour,)
+    if address.teredo is not None:
+        return address.teredo
+    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address in _NAT64 or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        return (last,)
+    return ()
+
+
+def is_inside(address: Address) -> bool:
+    """Whether an address is anything but a public unicast address."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return (
+            not address.is_global
+            or address.is_multicast
+            or address.is_reserved
+            or any(address in network for network in _INSIDE)
+        )
+    within = embedded(address)
+    if any(is_inside(one) for one in within):
+        return True
+    # What these carry was judged above; of their own addresses, Pythons say different things.
+    if address.ipv4_mapped is not None or address.sixtofour is not None or address in _NAT64:
+        return False
+    return address not in _GLOBAL_V6 or not address.is_global or any(address in network for network in _INSIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """One entry of the setting: a network or a host, and a port where it names one."""
+
+    network: Network | None
+    host: str | None
+    port: int | None
+
+    def covers(self, addresses: Iterable[Address], host: str, port: int) -> bool:
+        if self.port is not None and self.port != port:
+            return False
+        network = self.network
+        if network is not None:
+            return any(address.version == network.version and address in network for address in addresses)
+        return self.host == host
+
+
+class Egress:
+    """Judges addresses; `allow` lists CIDRs, addresses or hosts, each with a port where only that one is meant.
+
+    `10.0.0.0/8`, `10.1.2.3:8080`, `[fd00::1]:80`, `erp.internal`, `erp.internal:8443`. A host allows whatever
+    address its name resolves to. Raises ConfigError for an entry that is none of these.
+    """
+
+    def __init__(self, allow: Iterable[str] = ()) -> None:
+        self._allowed = tuple(_read(entry) for entry in allow)
+
+    def allows(self, address: str, host: str, port: int) -> bool:
+        """Whether a request for `host` may connect to `address`, as a socket takes it, at `port`."""
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            # `127.1`, `2130706433`: forms that only the operating system understands.
+            return False
+        if not is_inside(parsed):
+            return True
+        addresses: list[Address] = [parsed]
+        if isinstance(parsed, ipaddress.IPv6Address):
+            addresses += embedded(parsed)
+        name = normal_host(host)
+        return any(entry.covers(addresses, name, port) for entry in self._allowed)
+
+
+def refused(host: str, port: int, addresses: Iterable[str], code: str = "http.egress") -> StepError:
+    """The error for a host, none of whose addresses may be reached."""
+    where = ", ".join(dict.fromkeys(addresses))
+    entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return StepError(
+        f"requests may not reach {entry}, since its address {where} is inside the network; "
+        f"where that is meant, the server's setting {SETTING} has to hold {entry} or the address",
+        code=code,
+    )
+
+
+def normal_host(host: str) -> str:
+    """A host's name as it is compared: lower case, no final dot."""
+    return host.rstrip(".").lower()
+
+
+_ENTRY = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<plain>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
+
+
+def _read(entry: str) -> _Allowed:
+    text = entry.strip()
+    try:
+        return _Allowed(ipaddress.ip_network(text, strict=False), None, None)
+    except ValueError:
+        pass
+    match = _ENTRY.fullmatch(text)
+    if match is None:
+        raise _wrong(entry)
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and not 0 < port < 65536:
+        raise _wrong(entry)
+    name = match["v6"] or match["plain"]
+    try:
+        return _Allowed(ipaddress.ip_network(name, strict=False), None, port)
+    except ValueError:
+        if match["v6"] or "/" in name or re.fullmatch(r"[0-9.]+", name):
+            raise _wrong(entry) from None
+    try:
+        host = URL.build(scheme="http", host=name).raw_host
+    except ValueError:
+        raise _wrong(entry) from None
+    if not host:
+        raise _wrong(entry)
+    return _Allowed(None, normal_host(host), port)
+
+
+def _wrong(entry: str) -> ConfigError:
+    return ConfigError(
+        f"{SETTING}: {entry!r} is no CIDR, address or host; "
+        "right are 10.0.0.0/8, 10.1.2.3:8080, [fd00::1]:80, erp.internal or erp.internal:8443"
+    )

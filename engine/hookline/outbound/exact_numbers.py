@@ -1,0 +1,53 @@
+"""The HTTP client as actions of a flow see it whose numbers are exact: fractions in responses are Decimals."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from hookline.kernel.json import JsonValue
+from hookline.sdk.http import HttpClient, Response, StreamedResponse
+
+
+class ExactClient:
+    """An `HttpClient` over another one. What is sent is exact with any client."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
+
+    async def request(self, method: str, url: str, **options: Any) -> Response:
+        """See `HttpClient`."""
+        return replace(await self._client.request(method, url, **options), exact=True)
+
+    @asynccontextmanager
+    async def stream(self, method: str, url: str, **options: Any) -> AsyncIterator[StreamedResponse]:
+        """See `HttpClient`."""
+        async with self._client.stream(method, url, **options) as response:
+            yield _ExactStream(response)
+
+    async def get_json(self, url: str, **options: Any) -> Any:
+        """See `HttpClient`."""
+        return (await self.request("GET", url, **options)).json()
+
+    async def post_json(self, url: str, json: JsonValue, **options: Any) -> Any:
+        """See `HttpClient`."""
+        return (await self.request("POST", url, json=json, **options)).json()
+
+
+class _ExactStream:
+    """A response that is being read."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: StreamedResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self._response.chunks()
+
+    async def read(self) -> Response:
+        return replace(await self._response.read(), exact=True)

@@ -1,0 +1,174 @@
+"""One outgoing request: what it says, and what becomes of it at a redirect. No I/O."""
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from yarl import URL
+
+from hookline.kernel.errors import StepError
+from hookline.kernel.json import encode
+from hookline.model.message import Attachment
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+#: How a message is framed is the client's to say; two opinions are how requests are smuggled.
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+#: What a redirect to another origin may still be told. Everything else may be a secret, whatever it is called.
+_HARMLESS: Final = frozenset(
+    {"accept", "accept-charset", "accept-language", "content-language", "content-type", "user-agent"}
+)
+_ABOUT_CONTENT: Final = frozenset({"content-type", "content-language", "content-encoding", "content-disposition"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request that is ready to be sent."""
+
+    method: str
+    url: URL
+    headers: Mapping[str, str]
+    body: bytes | Attachment | None
+
+    @property
+    def secrets(self) -> Iterator[str]:
+        """What must not be echoed in a message: the values of headers that may be secrets, and their parts."""
+        for name, value in self.headers.items():
+            if name.lower() in _HARMLESS or name.lower() == "idempotency-key":
+                continue
+            yield value
+            if name.lower() == "authorization":
+                scheme, _, rest = value.partition(" ")
+                yield rest.strip()
+                if scheme.lower() == "basic":
+                    with suppress(ValueError):
+                        yield b64decode(rest).decode("utf-8", "replace").partition(":")[2]
+        if self.url.password:
+            yield self.url.password
+
+    def redirected(self, status: int, location: str) -> "Outgoing":
+        """The request that a redirect asks for. Raises StepError (`http.redirect`) where we don't follow."""
+        try:
+            url = self.url.join(URL(location))
+        except ValueError:
+            raise StepError(f"{origin(self.url)} redirects to what is not a URL", code="http.redirect") from None
+        if url.scheme not in ("http", "https") or not url.raw_host:
+            raise StepError(
+                f"{origin(self.url)} redirects to {url.scheme!r}, which is not http or https", code="http.redirect"
+            )
+        drops_body = (status == 303 and self.method != "HEAD") or (status in (301, 302) and self.method == "POST")
+        made = self
+        if drops_body:
+            kept = {name: value for name, value in self.headers.items() if name.lower() not in _ABOUT_CONTENT}
+            made = replace(self, method="GET", headers=kept, body=None)
+        if url.origin() == self.url.origin():
+            # The user and password of our own URL are for this origin, and a Location rarely repeats them.
+            if self.url.user and not url.user:
+                url = url.with_user(self.url.user).with_password(self.url.password)
+            return replace(made, url=url)
+        if made.body is not None and self.url.scheme == "https" and url.scheme == "http":
+            raise StepError(
+                f"{origin(self.url)} redirects to {origin(url)}, which would send the body without encryption",
+                code="http.redirect",
+            )
+        kept = {name: value for name, value in made.headers.items() if name.lower() in _HARMLESS}
+        return replace(made, url=url, headers=kept)
+
+
+def origin(url: URL) -> str:
+    """The part of a URL that a message may show: paths and queries hold secrets as often as passwords do."""
+    return str(url.origin())
+
+
+def outgoing(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, Any] | None = None,
+    json: Any = ...,
+    form: Mapping[str, Any] | None = None,
+    content: bytes | str | None = None,
+    file: Attachment | None = None,
+    auth: tuple[str, str] | None = None,
+) -> Outgoing:
+    """Check and assemble a request; `json` is `...` where there is none, since null is a body.
+
+    Raises StepError (`http.url`, `http.header`), and ValueError where it is given two bodies.
+    """
+    target = _url(url, params)
+    if not _TOKEN.fullmatch(method):
+        raise StepError(f"{method!r} is not an HTTP method", code="http.url")
+    if (json is not ...) + (form is not None) + (content is not None) + (file is not None) > 1:
+        raise ValueError("a request has one body: give one of json, form, content and file")
+    made: dict[str, str] = {}
+    if headers:
+        for name, value in headers.items():
+            _check_header(name, value)
+            made[name] = value
+    body, media_type = _body(json, form, content, file)
+    if body is not None or auth is not None:
+        given = {name.lower() for name in made}
+        if media_type and "content-type" not in given:
+            made["Content-Type"] = media_type
+        if auth is not None:
+            if "authorization" in given:
+                raise StepError("the request has both a credential and an Authorization header", code="http.header")
+            made["Authorization"] = "Basic " + b64encode(":".join(auth).encode()).decode()
+    return Outgoing(method.upper(), target, made, body)
+
+
+def _url(text: str, params: Mapping[str, Any] | None) -> URL:
+    try:
+        url = URL(text)
+        _ = url.port, url.raw_host
+    except ValueError:
+        # Neither the text nor the library's reason is repeated: both may hold a password.
+        raise StepError("the URL can't be read: its host or port is not valid", code="http.url") from None
+    if url.scheme not in ("http", "https") or not url.raw_host:
+        raise StepError("the URL has to begin with http:// or https:// and a host", code="http.url")
+    return url.extend_query(list(_pairs(params))) if params else url
+
+
+def _pairs(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        for item in value if isinstance(value, list | tuple) else (value,):
+            if item is not None:
+                yield str(key), item if isinstance(item, str) else encode(item).decode()
+
+
+def _check_header(name: str, value: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise StepError(f"{name!r} can't be the name of a header", code="http.header")
+    if _FORBIDDEN.search(value):
+        raise StepError(f"the value of header {name!r} holds a line break or control character", code="http.header")
+    if name.lower() in _FRAMING:
+        raise StepError(f"header {name!r} follows from the body; leave it out", code="http.header")
+
+
+def _body(
+    json: Any, form: Mapping[str, Any] | None, content: bytes | str | None, file: Attachment | None
+) -> tuple[bytes | Attachment | None, str]:
+    if json is not ...:
+        return encode(json), "application/json"
+    if form is not None:
+        return urlencode(list(_pairs(form))).encode(), "application/x-www-form-urlencoded"
+    if isinstance(content, str):
+        return content.encode(), "text/plain; charset=utf-8"
+    if content is not None:
+        return content, "application/octet-stream"
+    if file is not None:
+        return file, file.type
+    return None, ""
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """A text in which none of these secrets can be read. Short ones are left: they would mask ordinary words."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if len(secret) >= 4:
+            text = text.replace(secret, "***")
+    return text

@@ -1,1 +1,0 @@
-"""What a store is asked, one file for each subject."""

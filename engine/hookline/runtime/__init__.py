@@ -1,1 +1,0 @@
-"""What happens while the engine runs: accepting, queueing, running, waiting."""

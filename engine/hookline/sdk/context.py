@@ -1,0 +1,58 @@
+"""What a flow keeps from one execution to the next: values under keys."""
+
+from typing import Final, Protocol
+
+from hookline.kernel.errors import StepError
+from hookline.kernel.json import JsonValue, encode
+
+MAX_KEY: Final = 200
+"""Characters."""
+MAX_VALUE: Final = 256 * 1024
+"""Bytes of a value's JSON."""
+
+
+class FlowState(Protocol):
+    """What a flow keeps, as an action sees it."""
+
+    async def get(self, key: str) -> JsonValue:
+        """The value under a key, null where there is none.
+
+        It is the latest that this execution has set, or else what is in the store. Raises StepError for a key that
+        can't be one, and StoreError.
+        """
+        ...
+
+    async def set(self, key: str, value: JsonValue) -> None:
+        """Keep a value under a key; null removes it.
+
+        It is durable with the step's entry in the journal, exactly once: nothing is changed where the attempt fails.
+        Raises StepError for what is out of bounds.
+        """
+        ...
+
+
+def check_key(key: str) -> str:
+    """A key that can be one. Raises StepError."""
+    if not 1 <= len(key) <= MAX_KEY:
+        raise StepError(
+            f"a key of the flow's state has 1 to {MAX_KEY} characters, and {key[:20]!r}… has {len(key):,}"
+            if key
+            else "a key of the flow's state can't be empty",
+            code="state.key",
+        )
+    if not key.isprintable():
+        raise StepError(f"a key of the flow's state is printable text, and {key!r} isn't", code="state.key")
+    return key
+
+
+def packed(key: str, value: JsonValue) -> bytes | None:
+    """JSON of a value, None for null. Raises StepError where it is too large."""
+    if value is None:
+        return None
+    made = encode(value)
+    if len(made) > MAX_VALUE:
+        raise StepError(
+            f"the value under {key!r} has {len(made):,} bytes as JSON; a flow keeps at most {MAX_VALUE:,} under a key",
+            code="state.too_large",
+        )
+    return made

@@ -1,0 +1,55 @@
+"""A generated secret in a file that nobody else can read."""
+
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from hookline.kernel.errors import CredentialError
+
+
+def load_or_create(path: Path, generate: Callable[[], str]) -> str:
+    """The text of a file, which is made with mode 0600 and a generated text where there is none.
+
+    Two processes that start at once agree on one text. Raises CredentialError for a file that others can read, or
+    that can't be read or made.
+    """
+    try:
+        if not path.exists():
+            _create(path, generate())
+        with path.open(encoding="utf-8") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            # Windows has no such bits: there a file's readers are the folder's.
+            if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise CredentialError(
+                    f"{path}: others can read this secret (mode {stat.S_IMODE(mode):04o}); `chmod 600 {path}`, "
+                    "and make a new one if somebody may have read it"
+                )
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CredentialError(f"{path}: the secret can't be read or made: {error}") from error
+
+
+def _create(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # A link, unlike a rename, never replaces: whoever came first made the secret.
+            path.hardlink_to(draft)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink(missing_ok=True)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

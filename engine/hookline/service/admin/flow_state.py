@@ -1,0 +1,102 @@
+"""What flows keep from one execution to the next, as the admin API and the command line show and change it."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from quart import Blueprint, Response, request
+
+from hookline.engine import Engine
+from hookline.kernel.errors import FlowNotFound, Malformed, NothingKept, StepError
+from hookline.kernel.json import decode
+from hookline.kernel.time import rfc3339
+from hookline.sdk.context import check_key, packed
+from hookline.service.admin.openapi import operation
+from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
+from hookline.service.views.pages import PageView, Time
+from hookline.storage.merge_ports_changes_flows import SetState
+from hookline.storage.store import Store
+
+#: Not in the path: a key may hold slashes, side by side and at its ends.
+_KEY: Final = {"key": "The key."}
+
+
+class KeptView(msgspec.Struct, frozen=True):
+    """What a flow keeps under a key."""
+
+    key: str
+    value: msgspec.Raw
+    """Any JSON value but null."""
+    updated_at: Time | None
+    """When it was set; null where one key was asked for."""
+
+
+async def kept_view(store: Store, flow_id: str, cursor: str | None, limit: int) -> PageView[KeptView]:
+    """A page of what a flow keeps. Raises ValueError for a cursor that isn't one."""
+    page = await store.kept(flow_id, cursor=cursor, limit=limit)
+    shown = [KeptView(one.key, msgspec.Raw(one.value), rfc3339(one.updated_at)) for one in page.items]
+    return PageView(shown, page.next)
+
+
+async def one_kept(store: Store, flow_id: str, key: str) -> KeptView:
+    """What a flow keeps under a key. Raises NothingKept."""
+    value = await store.state(flow_id, key) if key.isprintable() else None
+    if value is None:
+        raise NothingKept(f"flow {flow_id!r} keeps nothing under {key!r}")
+    return KeptView(key, msgspec.Raw(value), None)
+
+
+def setting(flow_id: str, key: str, value: bytes, at: datetime) -> SetState:
+    """The change that keeps a value, which is JSON. Raises Malformed where it can't be kept."""
+    try:
+        made = packed(check_key(key), decode(value, exact=True))
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"The value is no JSON: {error}.") from None
+    except StepError as error:
+        raise Malformed(f"{error.message[:1].upper()}{error.message[1:]}.") from None
+    return SetState(flow_id, key, made, at)
+
+
+def add_flow_values(api: Blueprint, engine: Engine) -> None:
+    """Add the routes."""
+
+    @api.get("/flows/<flow_id>/state")
+    @operation(PageView[KeptView], query=PAGE)
+    async def list_kept(flow_id: str) -> Response:
+        """What a flow keeps from one execution to the next, in the order of its keys."""
+        given = query("cursor", "limit")
+        shown = kept_view(engine.store, flow_id, given.get("cursor"), limit_of(given.get("limit")))
+        return answer(await paged(shown))
+
+    @api.get("/flows/<flow_id>/state/value")
+    @operation(KeptView, query=_KEY)
+    async def get_kept(flow_id: str) -> Response:
+        """What a flow keeps under a key."""
+        key = _key()
+        return answer(await one_kept(engine.store, flow_id, key))
+
+    @api.put("/flows/<flow_id>/state/value")
+    @operation(status=204, query=_KEY)
+    async def set_kept(flow_id: str) -> Response:
+        """Keep a value under a key: the body, which is any JSON value; null removes what there is."""
+        if flow_id not in engine.catalog.entries:
+            raise FlowNotFound(f"there is no flow {flow_id!r}")
+        key, given = _key(), bytes(await request.body)
+        await engine.store.commit([setting(flow_id, key, given, engine.clock.now())])
+        return Response(status=204)
+
+    @api.delete("/flows/<flow_id>/state/value")
+    @operation(status=204, query=_KEY)
+    async def drop_kept(flow_id: str) -> Response:
+        """Remove what a flow keeps under a key."""
+        key = _key()
+        await one_kept(engine.store, flow_id, key)
+        await engine.store.commit([SetState(flow_id, key, None, engine.clock.now())])
+        return Response(status=204)
+
+
+def _key() -> str:
+    key = query("key").get("key")
+    if key is None:
+        raise Malformed("Say which: ?key=<key>.")
+    return key

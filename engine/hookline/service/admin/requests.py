@@ -1,0 +1,57 @@
+"""What the routes of the admin API read from requests, and what they answer with."""
+
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
+
+import msgspec
+from quart import Response, request
+
+from hookline.kernel.errors import Malformed
+from hookline.kernel.json import encode
+
+MAX_LIMIT: Final = 200
+PAGE: Final = {
+    "cursor": "Where the page starts: the `next` of the page before.",
+    "limit": f"How many items, from 1 to {MAX_LIMIT}; 50 by default.",
+}
+"""The parameters of a list."""
+
+_T = TypeVar("_T")
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    """A record as JSON."""
+    return Response(encode(value), status, content_type="application/json")
+
+
+def query(*names: str) -> dict[str, str]:
+    """The query's parameters; those that aren't asked for are refused, since a misspelt filter would show too much."""
+    unknown = sorted(set(request.args) - set(names))
+    if unknown:
+        raise Malformed(f"There is no parameter {unknown[0]!r}; there are {', '.join(names)}.")
+    return {name: value for name in names if (value := request.args.get(name)) is not None}
+
+
+def limit_of(text: str | None) -> int:
+    """How many items a page has. Raises Malformed."""
+    if text is None:
+        return 50
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
+        raise Malformed(f"limit is a number from 1 to {MAX_LIMIT}.")
+    return int(text)
+
+
+async def paged(page: Awaitable[_T]) -> _T:
+    """A page of a list. Raises Malformed where the cursor isn't one."""
+    try:
+        return await page
+    except ValueError as error:
+        raise Malformed(f"The cursor is wrong: {error}.") from None
+
+
+def decoded(data: str | bytes, kind: type[_T]) -> _T:
+    """A body as a record. Raises Malformed."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"The body is wrong: {error}.") from None

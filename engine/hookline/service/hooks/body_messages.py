@@ -1,0 +1,79 @@
+"""Messages of requests whose form is a trigger's own."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from hookline.bodies.media import Media
+from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.flows.compiler.body_schema import BodySchema
+from hookline.kernel.errors import Problem, SchemaViolation
+from hookline.model.message import Attachment
+from hookline.model.webhook import RequestSettings
+from hookline.plugin_host.offload import Aside
+from hookline.sdk.triggers import Incoming, NewFile, ReadRequest, RequestTrigger
+from hookline.service.hooks.headers import Headers
+from hookline.service.uploads.file_types import FileTypes
+from hookline.service.uploads.files import IncomingFile, clean_filename
+from hookline.service.uploads.upload import Uploads
+
+_LARGE = 64 * 1024
+"""Bytes above which a body is read in a thread, so that other requests go on meanwhile."""
+
+
+class ReadMessage(msgspec.Struct, frozen=True):
+    """One message of a request, its files kept."""
+
+    body: Any
+    id: str | None
+    attachments: tuple[Attachment, ...]
+
+
+async def read_messages(
+    trigger: RequestTrigger,
+    settings: RequestSettings,
+    method: str,
+    headers: Headers,
+    media: Media,
+    received: Received,
+    *,
+    schema: BodySchema | None,
+    uploads: Uploads,
+    aside: Aside,
+) -> tuple[ReadMessage, ...]:
+    """What a trigger makes of a request. Raises RequestRefused; files kept meanwhile are left to `uploads`."""
+    if trigger.read is None:
+        raise NotImplementedError("a trigger without `read` has its requests read by their types")
+    request = ReadRequest(
+        method, headers.received, headers.joined.get("content-type"), media.type, received.body, received.attachments
+    )
+    large = len(received.json or received.raw or b"") > _LARGE
+    made = await aside.run(partial(trigger.read, request, settings), large=large)
+    if schema is not None and (problems := _schema_problems(schema, made)):
+        raise SchemaViolation(problems=problems)
+    types = None if settings.file_types is None else FileTypes(settings.file_types)
+    read: list[ReadMessage] = []
+    for each in made:
+        kept = [await _kept(file, types, uploads) for file in each.files]
+        read.append(ReadMessage(each.body, each.id, (*each.attachments, *kept)))
+    return tuple(read)
+
+
+def _schema_problems(schema: BodySchema, made: Sequence[Incoming]) -> list[Problem]:
+    """What is wrong, each at its pointer into the body; where there are several messages, into the list of them."""
+    found: list[Problem] = []
+    for index, each in enumerate(made):
+        for problem in schema.problems(each.body):
+            at = f"/{index}{problem.pointer}" if len(made) > 1 else problem.pointer
+            found.append(Problem(problem.message, at, problem.code, problem.remedy))
+    return found
+
+
+async def _kept(file: NewFile, types: FileTypes | None, uploads: Uploads) -> Attachment:
+    incoming = IncomingFile(uploads, file.type, types, f"the file {file.name!r}")
+    await incoming.write(file.content)
+    blob = await incoming.commit()
+    filename = clean_filename(None if file.filename is None else file.filename.encode("utf-8", "replace"))
+    return Attachment(blob.id, file.name, filename, incoming.media_type, blob.size, blob.sha256)

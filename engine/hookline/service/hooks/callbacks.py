@@ -1,0 +1,174 @@
+"""Calls to steps that wait: each is taken like a message that starts a flow, and goes to the step that it is for."""
+
+import hashlib
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from hookline.bodies.forms import lenient_query
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.elements.message_keys import arrival_scope
+from hookline.intake.callbacks import WaitingStep
+from hookline.kernel.errors import CalledAlready, TooMany, WaitOver
+from hookline.kernel.ids import Ids
+from hookline.kernel.json import canonical, encode
+from hookline.kernel.time import Clock
+from hookline.model.message import Arrival, Message
+from hookline.model.waits import Call
+from hookline.sdk.schemes import Answer
+from hookline.secrets.redaction import Sealing
+from hookline.service.hooks import cors
+from hookline.service.hooks import responses as answers
+from hookline.service.hooks.headers import Headers
+from hookline.service.hooks.receive import Purpose, Receiver, Taken
+from hookline.service.hooks.rejection import Seen
+from hookline.service.types import HookReply, HookRequest
+from hookline.storage.merge_ports_changes_callbacks import CallBack, CallbackOutcome, Called, CalledBefore, NotAwaited
+
+_EARLY_RETRY_AFTER: Final = 60.0
+"""Seconds. As many calls as are kept wait for steps that have not asked for them."""
+
+
+class Waiting(Protocol):
+    """Where calls go: `hookline.intake.callbacks`."""
+
+    async def named(self, token: str) -> WaitingStep:
+        """The step of a token. Raises TokenUnknown, WaitOver, CannotTake and StoreError."""
+        ...
+
+    async def call_back(self, callback: CallBack) -> CallbackOutcome:
+        """Make a call durable, and wake its execution. Raises StoreError."""
+        ...
+
+
+class Calls:
+    """Takes calls."""
+
+    def __init__(self, *, waiting: Waiting, receiver: Receiver, sealing: Sealing, clock: Clock, ids: Ids) -> None:
+        self._waiting = waiting
+        self._receiver = receiver
+        self._sealing = sealing
+        self._clock = clock
+        self._ids = ids
+
+    async def named(self, request: HookRequest, headers: Headers, step: WaitingStep, seen: Seen) -> HookReply:
+        """A call to the URL of one step of one execution."""
+        return await self._answer(request, headers, step.flow, step.node, step, seen)
+
+    async def correlated(
+        self, request: HookRequest, headers: Headers, flow: CompiledFlow, node: WaitNode, seen: Seen
+    ) -> HookReply:
+        """A call that finds its execution by a key."""
+        return await self._answer(request, headers, flow, node, None, seen)
+
+    async def _answer(
+        self,
+        request: HookRequest,
+        headers: Headers,
+        flow: CompiledFlow,
+        node: WaitNode,
+        step: WaitingStep | None,
+        seen: Seen,
+    ) -> HookReply:
+        if node.settings.cors is not None:
+            seen.webhook, seen.origin = node.settings, headers.joined.get("origin")
+        if request.method == "HEAD":
+            return HookReply(200)
+        if request.method == "OPTIONS":
+            return cors.options(node.settings, headers.joined)
+        seen.bare = node.scheme is not None and node.scheme.bare_refusals
+        purpose = purpose_of(flow, node)
+        if not purpose.takes(request):
+            raise purpose.not_taken()
+        uploads = self._receiver.uploads()
+        try:
+            taken = await self._receiver.receive(request, headers, purpose, seen, uploads)
+            if isinstance(taken, Answer):
+                await uploads.discard()
+                return answers.answered(taken)
+            callback = self._callback(flow, node, step, taken)
+        except BaseException:  # cancelled or refused, what was stored on the way goes
+            await uploads.discard()
+            raise
+        uploads.release()
+        # Where this fails it isn't known whether the call was stored. Its blobs stay: the sweeper takes those that
+        # nothing refers to.
+        outcome = await self._waiting.call_back(callback)
+        if isinstance(outcome, Called):
+            return answers.called(flow, node, outcome)
+        await uploads.discard()
+        if isinstance(outcome, CalledBefore):
+            if outcome.identical:
+                return answers.called(flow, node, outcome)
+            raise CalledAlready(f"step {node.id!r} has been called before, with something else")
+        if isinstance(outcome, NotAwaited):
+            raise WaitOver(f"step {node.id!r} waits for no call any more")
+        raise TooMany(
+            f"step {node.id!r} keeps no more calls that came before anything waits for them",
+            retry_after=_EARLY_RETRY_AFTER,
+        )
+
+    def _callback(self, flow: CompiledFlow, node: WaitNode, step: WaitingStep | None, taken: Taken) -> CallBack:
+        received, headers = taken.received, taken.headers.joined
+        query = lenient_query(taken.query) if taken.query else {}
+        client = str(taken.sender) if taken.sender is not None else None
+        scheme_id = taken.verified.dedupe_key if taken.verified is not None else None
+        call = Call(
+            body=msgspec.Raw(received.json if received.json is not None else encode(received.body)),
+            headers=headers,
+            attachments=received.attachments,
+            method=taken.method,
+            query=query,
+            received_at=taken.received_at,
+            verified_by=taken.verified_by,
+            client=client,
+        )
+        now = self._clock.now()
+        key: str | None = None
+        if step is None and node.key_of_call is not None:
+            arrival = Arrival(
+                use="webhook",
+                method=taken.method,
+                path=node.id,
+                query=query,
+                received_at=taken.received_at,
+                verified_by=taken.verified_by,
+                client=client,
+                scheme_id=scheme_id,
+            )
+            message = Message(received.body, headers, received.attachments)
+            key = node.key_of_call.text(arrival_scope(message, arrival, flow.vars))
+        return CallBack(
+            id=self._ids.new(),
+            execution_id=None if step is None else step.execution_id,
+            path=None if step is None else step.path,
+            flow_id=flow.id,
+            step_id=node.id,
+            key=key,
+            digest=digest(call, scheme_id),
+            at=now,
+            until=None if step is not None else now + node.settings.early,
+            payload=self._sealing.call(flow, call),
+            blob_ids=tuple(attachment.id for attachment in received.attachments),
+        )
+
+
+def purpose_of(flow: CompiledFlow, node: WaitNode) -> Purpose:
+    """What a call to a step is for."""
+    return Purpose(f"{flow.id}/{node.id}", flow, node.settings, node)
+
+
+def digest(call: Call, scheme_id: str | None) -> bytes:
+    """Of what a call says, so that an identical one is known for the same call sent again.
+
+    It is the id that the provider gave it, where its scheme has one. Otherwise the body, the query and the files count,
+    and no header: dates, signatures and the ids of requests and traces differ from one try to the next, and no list of
+    such headers would be complete.
+    """
+    if scheme_id is not None:
+        said: list[Any] = ["id", scheme_id]
+    else:
+        files = [[file.name, file.filename, file.type, file.size, file.sha256] for file in call.attachments]
+        said = ["body", hashlib.sha256(bytes(call.body)).hexdigest(), call.query, files]
+    return hashlib.sha256(canonical(said)).digest()

@@ -1,0 +1,58 @@
+"""Letting pages of other origins send from a browser (the Fetch standard's CORS protocol)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from hookline.model.webhook import Cors, RequestSettings
+from hookline.service.hooks.merge_service_methods import allow
+from hookline.service.types import HookReply
+
+_OURS: Final = (b"vary", b"access-control-allow-origin")
+
+
+def options(webhook: RequestSettings, headers: Mapping[str, str]) -> HookReply:
+    """The answer to OPTIONS: a browser's preflight, or somebody's question what the hook takes."""
+    cors, origin = webhook.cors, headers.get("origin")
+    if cors is None or origin is None or "access-control-request-method" not in headers:
+        return HookReply(204, ((b"allow", allow(webhook).encode()),))
+    if _allowed(cors, origin) is None:
+        # Without the headers that allow it, the browser does not send.
+        return HookReply(204, ((b"vary", b"Origin"),))
+    return HookReply(
+        204,
+        (
+            (b"access-control-allow-methods", ", ".join(webhook.methods).encode()),
+            (b"access-control-allow-headers", ", ".join(cors.headers).encode()),
+            (b"access-control-max-age", b"%d" % cors.max_age.total_seconds()),
+        ),
+    )
+
+
+def allowing(reply: HookReply, webhook: RequestSettings, origin: str | None) -> HookReply:
+    """An answer that a page of that origin may read, where the hook lets it: refusals too, which it has to show."""
+    cors = webhook.cors
+    if cors is None or origin is None:
+        return reply
+    allowed = _allowed(cors, origin)
+    # A flow's reply may have set one: a browser refuses an answer that allows two origins.
+    headers = [header for header in reply.headers if header[0] not in _OURS]
+    varies = [value for name, value in reply.headers if name == b"vary"]
+    if b"*" not in varies and not any(b"origin" in _listed(value) for value in varies):
+        varies.append(b"Origin")
+    headers.append((b"vary", b", ".join(varies)))
+    if allowed is not None:
+        headers += [
+            (b"access-control-allow-origin", allowed),
+            (b"access-control-expose-headers", b"Hookline-Execution-Id, Retry-After"),
+        ]
+    return HookReply(reply.status, tuple(headers), reply.body, reply.file, reply.chunks)
+
+
+def _listed(value: bytes) -> list[bytes]:
+    return [one.strip() for one in value.lower().split(b",")]
+
+
+def _allowed(cors: Cors, origin: str) -> bytes | None:
+    if "*" in cors.origins:
+        return b"*"
+    return origin.encode("latin-1") if origin in cors.origins else None

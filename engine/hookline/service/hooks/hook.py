@@ -1,0 +1,168 @@
+"""The hook: what happens to a request to `/hook/<flow id>`, from its framing to its answer.
+
+It knows no web framework. The order of its checks is a promise: framing, flow, method, those of `receiving`, and then
+what intake decides in one transaction: duplicate, rate and backlog, store.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
+
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.intake import in_order
+from hookline.kernel.errors import FlowUnknown, SchemaViolation, TooMany, UnsupportedMedia
+from hookline.kernel.ids import Ids
+from hookline.kernel.time import Clock
+from hookline.model.message import Envelope
+from hookline.model.webhook import WebhookSettings
+from hookline.sdk.schemes import Answer
+from hookline.service.hooks import cors
+from hookline.service.hooks import responses as answers
+from hookline.service.hooks.callbacks import Calls
+from hookline.service.hooks.envelopes import Envelopes
+from hookline.service.hooks.headers import Headers
+from hookline.service.hooks.middleware import admit
+from hookline.service.hooks.receive import HookOptions, Purpose, Receiver
+from hookline.service.hooks.rejection import Refuser, Seen
+from hookline.service.hooks.reply_wait import Responder
+from hookline.service.types import HookReply, HookRequest, SenderGone
+from hookline.service.uploads.upload import Uploads
+from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+
+__all__ = ["Hook", "HookOptions", "HookReply", "HookRequest", "Intake", "SenderGone"]
+
+
+class Intake(Protocol):
+    """Where accepted messages go: `hookline.intake.intake`."""
+
+    def flow(self, flow_id: str) -> CompiledFlow:
+        """The version that is current. Raises FlowUnknown, and CannotTake while it can't run."""
+        ...
+
+    async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
+        """Return when the message is durable. Raises TooMany and CannotTake."""
+        ...
+
+
+class Hook:
+    """Answers requests to `/hook/…`: messages that start flows, and calls to steps that find them by a key."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        receiver: Receiver,
+        calls: Calls,
+        clock: Clock,
+        ids: Ids,
+        responder: Responder,
+        refuser: Refuser,
+    ) -> None:
+        self._intake = intake
+        self._receiver = receiver
+        self._calls = calls
+        self._envelopes = Envelopes(clock, ids)
+        self._responder = responder
+        self._refuser = refuser
+
+    async def handle(self, request: HookRequest) -> HookReply:
+        """The answer to a request. Raises SenderGone, and never anything else: what is unforeseen is a 503."""
+        return await admit(request, self._refuser, self._handle)
+
+    async def _handle(self, request: HookRequest, headers: Headers, seen: Seen) -> HookReply:
+        name, _, path = request.path.partition("/")
+        flow = self._intake.flow(name)
+        seen.flow_id = flow.id
+        # Nearly always there is none, and then nothing more is looked up.
+        step = flow.waits.get(path) if flow.waits else None
+        if step is not None and step.key_of_call is not None:
+            return await self._calls.correlated(request, headers, flow, step, seen)
+        webhook = flow.trigger.webhook
+        if webhook is None:
+            raise FlowUnknown
+        if webhook.cors is not None:
+            seen.webhook, seen.origin = webhook, headers.joined.get("origin")
+        if request.method == "HEAD":
+            return HookReply(200)
+        if request.method == "OPTIONS":
+            return self._options(flow, webhook, headers)
+        scheme = flow.trigger.scheme
+        seen.bare = scheme is not None and scheme.bare_refusals
+        purpose = Purpose(flow.id, flow, webhook, flow.trigger, flow.schema, flow.trigger.request)
+        if not purpose.takes(request):
+            raise purpose.not_taken()
+        return await self._accept(request, headers, purpose, webhook, path, seen)
+
+    async def _accept(
+        self, request: HookRequest, headers: Headers, purpose: Purpose, webhook: WebhookSettings, path: str, seen: Seen
+    ) -> HookReply:
+        flow = purpose.flow
+        uploads = self._receiver.uploads()
+        try:
+            taken = await self._receiver.receive(request, headers, purpose, seen, uploads)
+            if isinstance(taken, Answer):
+                await uploads.discard()
+                return answers.answered(taken)
+            envelopes = _acceptable(flow, webhook, self._envelopes.all_of(flow, webhook, taken, path))
+        except BaseException:  # cancelled or refused, what was stored on the way goes
+            await uploads.discard()
+            raise
+        if len(envelopes) != 1:
+            return answers.accepted_each(flow, webhook, await self._accept_each(flow, envelopes, uploads))
+        (envelope,) = envelopes
+        commit = partial(self._commit, flow, envelope, uploads)
+        if webhook.respond == "accepted":
+            return answers.accepted(flow, webhook, await commit())
+        return await self._responder.answer(envelope.execution_id, webhook, commit)
+
+    async def _accept_each(
+        self, flow: CompiledFlow, envelopes: Sequence[Envelope], uploads: Uploads
+    ) -> list[Accepted | Duplicate]:
+        """Accept all messages of one request, none or several.
+
+        Where one can't be accepted the request is refused, and those that were are duplicates when it comes again.
+        Their files stay whatever happens: the sweeper takes those that nothing refers to.
+        """
+        if not envelopes:
+            await uploads.discard()
+        uploads.release()
+        outcomes = await asyncio.gather(
+            *(self._intake.accept(flow, envelope) for envelope in envelopes), return_exceptions=True
+        )
+        accepted: list[Accepted | Duplicate] = []
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            accepted.append(outcome)
+        return accepted
+
+    def _options(self, flow: CompiledFlow, webhook: WebhookSettings, headers: Headers) -> HookReply:
+        trigger = flow.trigger.request
+        if trigger is not None and trigger.options is not None:
+            answer = trigger.options(headers.joined, webhook)
+            if answer is not None:
+                return answers.answered(answer)
+        return cors.options(webhook, headers.joined)
+
+    async def _commit(self, flow: CompiledFlow, envelope: Envelope, uploads: Uploads) -> Accepted | Duplicate:
+        uploads.release()
+        try:
+            outcome = await self._intake.accept(flow, envelope)
+        except (TooMany, SchemaViolation):
+            await uploads.discard()
+            raise
+        # After any other failure it isn't known whether the message was stored. Its blobs stay: the sweeper takes
+        # those that nothing refers to.
+        if isinstance(outcome, Duplicate):
+            await uploads.discard()
+        return outcome
+
+
+def _acceptable(flow: CompiledFlow, webhook: WebhookSettings, envelopes: list[Envelope]) -> list[Envelope]:
+    """Messages that can be accepted together: what is wrong with one of them is said before any other is stored."""
+    if len(envelopes) < 2:
+        return envelopes
+    if webhook.respond != "accepted":
+        raise UnsupportedMedia("the flow answers each message by itself; send them one by one")
+    return [in_order(flow, envelope) for envelope in envelopes]

@@ -1,0 +1,46 @@
+"""What each request passes on its way in, whatever it is for: its framing; and on its way out: what went wrong."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import structlog
+
+from hookline.kernel.errors import CannotTake, RequestRefused, StoreError
+from hookline.service.hooks import cors
+from hookline.service.hooks import responses as answers
+from hookline.service.hooks.headers import Headers, check_framing, read_headers
+from hookline.service.hooks.rejection import Refuser, Seen
+from hookline.service.types import HookReply, HookRequest, SenderGone
+
+Handle: TypeAlias = Callable[[HookRequest, Headers, Seen], Awaitable[HookReply]]
+
+RETRY_AFTER: Final = 5.0
+_log: Final = structlog.get_logger("hookline.service")
+
+
+async def admit(request: HookRequest, refuser: Refuser, handle: Handle) -> HookReply:
+    """The answer of `handle`, or to what it raises. Raises SenderGone, and nothing else: the unforeseen is a 503."""
+    seen = Seen()
+    reply = await _admit(request, seen, refuser, handle)
+    return reply if seen.webhook is None else cors.allowing(reply, seen.webhook, seen.origin)
+
+
+async def _admit(request: HookRequest, seen: Seen, refuser: Refuser, handle: Handle) -> HookReply:
+    try:
+        headers = read_headers(request)
+        check_framing(request.http_version, headers.joined)
+        return await handle(request, headers, seen)
+    except RequestRefused as error:
+        if seen.beginning is not None:
+            await seen.beginning.hear()
+        reply = refuser.refuse(request, seen, error)
+        return answers.bare(reply) if seen.bare else reply
+    except SenderGone:
+        refuser.gone(seen)
+        raise
+    except StoreError as error:
+        _log.warning("hook.store_unavailable", flow=seen.flow_id, error=error.message)
+        return refuser.refuse(request, seen, CannotTake(retry_after=RETRY_AFTER))
+    except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
+        _log.error("hook.defect", flow=seen.flow_id, exc_info=error)
+        return refuser.refuse(request, seen, CannotTake(retry_after=RETRY_AFTER))

@@ -1,0 +1,279 @@
+"""Receiving a request, whatever it is for: from its declared size to what its body became, verified and masked.
+
+The order of the checks is a promise, since each decides what a later one may cost or tell: declared size, client rate,
+media type, address and credentials in headers, counted size, signature, handshake, parsing, schema.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from hookline.bodies.media import QUERY, Media, check_media, read_media
+from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.flows.compiler.body_schema import BodySchema
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge
+from hookline.kernel.time import Clock
+from hookline.model.webhook import RequestSettings
+from hookline.plugin_host.offload import Aside
+from hookline.sdk.http import HttpClient
+from hookline.sdk.schemes import Answer, SignedRequest, Verified
+from hookline.sdk.triggers import RequestTrigger
+from hookline.service.hooks.body_messages import ReadMessage, read_messages
+from hookline.service.hooks.headers import Headers
+from hookline.service.hooks.merge_service_methods import allow
+from hookline.service.hooks.merge_service_subscribed import SubscriptionSecrets, subscribed
+from hookline.service.hooks.rejection import Beginning, Seen
+from hookline.service.hooks.sender import Address, Clients, ForwardedHeader, Networks, check_address
+from hookline.service.hooks.verification import CredentialSource, Verification, Verifier, masks_of
+from hookline.service.types import HookRequest
+from hookline.service.uploads.body_staging import Staged, stage
+from hookline.service.uploads.body_stream import Wire
+from hookline.service.uploads.codings import content_codings
+from hookline.service.uploads.reader import BodyReader, Limits
+from hookline.service.uploads.upload import Room, Uploads
+from hookline.storage.blobs import Blobs
+
+
+@dataclass(frozen=True, slots=True)
+class HookOptions:
+    """The server's settings for hooks."""
+
+    public_url: str
+    """Where the world reaches this server: what schemes sign begins with it."""
+    max_body: int = 10_000_000
+    """Bytes in a body that is held in memory, on the wire and inflated."""
+    max_file: int = 1_000_000_000
+    """Bytes in a file."""
+    max_file_total: int | None = None
+    """Bytes of files that all requests under way may have stored together; ten times `max_file` by default."""
+    max_body_total: int | None = None
+    """Bytes of bodies that all requests under way may hold in memory together; fifty times `max_body` by default."""
+    read_timeout: float = 30.0
+    """Seconds that a sender may be silent within its body."""
+    max_request_time: float = 1800.0
+    """Seconds until a request has come and is read. The sweeper leaves files alone for twice as long."""
+    trusted_proxies: Networks = ()
+    """Where the proxies are in front of this server, each of which says who called it."""
+    forwarded_header: ForwardedHeader = "x-forwarded-for"
+    """The header in which they say so."""
+
+
+class Purpose(msgspec.Struct, frozen=True):
+    """What a request is for, and how it is taken."""
+
+    name: str
+    """Under which the rates of its clients are counted."""
+    flow: CompiledFlow
+    settings: RequestSettings
+    verifier: Verifier
+    schema: BodySchema | None = None
+    trigger: RequestTrigger | None = None
+    """What makes messages of its requests, where their form is its own."""
+
+    def media(self, content_type: str | None) -> Media:
+        """The media type of a body, and how it is read."""
+        media = read_media(content_type, self.settings.body)
+        if self.trigger is None or self.trigger.body_mode is None:
+            return media
+        return read_media(content_type, self.trigger.body_mode(media.type, self.settings))
+
+    def takes(self, request: HookRequest) -> bool:
+        """Whether a request may bring a message, or may shake hands, by its method."""
+        if request.method in self.settings.methods:
+            return True
+        scheme = self.verifier.scheme
+        if scheme is None or request.method not in scheme.handshake_methods:
+            return False
+        name = scheme.handshake_parameter
+        return name is None or name in _parameters(request.query)
+
+    def not_taken(self) -> MethodNotAllowed:
+        """What a request of another method gets."""
+        taken = ", ".join(self.settings.methods)
+        return MethodNotAllowed(f"{self.name!r} takes {taken}", headers=[("allow", allow(self.settings))])
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A request that was verified and read; what is secret in it is masked."""
+
+    method: str
+    headers: Headers
+    query: bytes
+    received: Received
+    received_at: datetime
+    verified: Verified | None
+    verified_by: str | None
+    sender: Address | None
+    messages: tuple[ReadMessage, ...] | None = None
+    """What the trigger made of it, where the form of its requests is its own."""
+
+
+class Receiver:
+    """Receives requests. One for each server; it keeps the rates of clients, a bounded number."""
+
+    def __init__(
+        self,
+        *,
+        credentials: CredentialSource,
+        subscriptions: SubscriptionSecrets,
+        blobs: Blobs,
+        http: HttpClient,
+        clock: Clock,
+        options: HookOptions,
+    ) -> None:
+        self._credentials = credentials
+        self._subscriptions = subscriptions
+        self._blobs = blobs
+        self._stored = Room(options.max_file_total or 10 * options.max_file)
+        self._held = Room(options.max_body_total or 50 * options.max_body)
+        self._http = http
+        self._clock = clock
+        self._options = options
+        self._aside = Aside()
+        self._clients = Clients(options.trusted_proxies, options.forwarded_header)
+        self._public_url = options.public_url.rstrip("/")
+
+    def uploads(self) -> Uploads:
+        """Where the files of one request go."""
+        return Uploads(self._blobs, self._stored, self._held)
+
+    def check_sender(self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen) -> None:
+        """What is asked of the sender of a request that brings nothing. Raises TooMany and NotVerified."""
+        check_address(purpose.settings, self._sender(request, headers, purpose, seen))
+
+    async def receive(
+        self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen, uploads: Uploads
+    ) -> Taken | Answer:
+        """What a request brings, or what its scheme answers to it.
+
+        Raises RequestRefused, SenderGone and StoreError; then, and with an Answer, what `uploads` holds is thrown away
+        by the caller.
+        """
+        received_at = self._clock.now()
+        options, settings = self._options, purpose.settings
+        limits = Limits(settings.max_body or options.max_body, settings.max_file or options.max_file)
+        joined = headers.joined
+        source = request.body
+        if settings.keep_refused_bodies and purpose.flow.redaction is None:
+            source = self._noting(source, purpose, seen, unasked="expect" not in joined)
+        # Nothing but a handshake comes by GET to what doesn't take it.
+        by_query = request.method == "GET"
+        media = QUERY if by_query else purpose.media(joined.get("content-type"))
+        limit = limits.wire(media.kind)
+        declared = joined.get("content-length")
+        if declared is not None and int(declared) > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes")
+        sender = self._sender(request, headers, purpose, seen)
+        codings = content_codings(joined.get("content-encoding"))
+        check_media(settings, media, joined)
+        seen.wire = wire = Wire(source, limit, self._clock, options.read_timeout, options.max_request_time)
+        try:
+            check_address(settings, sender)
+            verification = await self._open(purpose, request, headers, received_at)
+        except NotVerified:
+            await _hear_out(wire, purpose.verifier)
+            raise
+        verified: Verified | None = None
+        if verification is not None:
+            headers = headers.without(verification.masks.headers)
+            if not verification.reads_body:
+                verified = await verification.finish()
+            seen.masks = verification.masks
+        masks = seen.masks
+        query = masks.in_query(request.query, is_body=by_query)
+        disposition = joined.get("content-disposition")
+        reader = BodyReader(media, codings, limits, settings, query, disposition, purpose.flow.exact, self._aside)
+        staged: Staged | None = None
+        if verification is not None and verified is None:
+            staged = await stage(wire, verification.feed, uploads)
+            verified = await verification.finish()
+        if verified is not None and verified.answer is not None:
+            return verified.answer
+        if request.method not in settings.methods:
+            raise purpose.not_taken()
+        received = await (reader.read(wire, uploads) if staged is None else reader.read_staged(staged, uploads))
+        messages: tuple[ReadMessage, ...] | None = None
+        if purpose.trigger is not None and purpose.trigger.read is not None:
+            received = masks.in_body(received)
+            messages = await read_messages(
+                purpose.trigger,
+                settings,
+                request.method,
+                headers,
+                media,
+                received,
+                schema=purpose.schema,
+                uploads=uploads,
+                aside=self._aside,
+            )
+        elif purpose.schema is not None and (problems := purpose.schema.problems(received.body)):
+            raise SchemaViolation(problems=problems)
+        # Files that came first must not be swept before the commit that refers to them.
+        wire.check_time()
+        scheme = purpose.verifier.scheme
+        return Taken(
+            request.method,
+            headers,
+            query,
+            received if messages is not None else masks.in_body(received),
+            received_at,
+            verified,
+            scheme.name if scheme is not None else None,
+            sender,
+            messages,
+        )
+
+    def _noting(
+        self, source: AsyncIterator[bytes], purpose: Purpose, seen: Seen, *, unasked: bool
+    ) -> AsyncIterator[bytes]:
+        """The chunks of a body whose beginning is kept if it is refused, for whatever reason."""
+        # Of a scheme that can't say what is secret nothing may be kept; verifying tells what is wrong with it.
+        with suppress(Exception):
+            seen.masks = masks_of(purpose.verifier)
+            source = seen.beginning = Beginning(source, unasked=unasked)
+        return source
+
+    def _sender(self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen) -> Address | None:
+        """Who sends. Raises TooMany over the rate of that one."""
+        scheme = purpose.verifier.scheme
+        seen.challenge = None if scheme is None else scheme.challenge
+        sender = self._clients.address(request.client, headers.joined)
+        seen.client = str(sender) if sender is not None else request.client
+        self._clients.check_rate(purpose.name, purpose.settings, sender, self._clock.monotonic())
+        return sender
+
+    async def _open(
+        self, purpose: Purpose, request: HookRequest, headers: Headers, received_at: datetime
+    ) -> Verification | None:
+        scheme = purpose.verifier.scheme
+        if scheme is None:
+            return None
+        url = self._public_url + request.raw_path.decode("latin-1")
+        if request.query:
+            url += "?" + request.query.decode("latin-1")
+        signed = SignedRequest(request.method, url, headers.received, received_at, self._http)
+        credentials = self._credentials
+        if purpose.verifier is purpose.flow.trigger and purpose.flow.trigger.subscribes is not None:
+            credentials = await subscribed(purpose.flow, self._subscriptions)
+        return Verification(purpose.flow.id, scheme, purpose.verifier, signed, credentials)
+
+
+def _parameters(query: bytes) -> set[str]:
+    """The names in a query."""
+    return {unquote_plus(pair.partition("=")[0]) for pair in query.decode("latin-1").split("&")}
+
+
+async def _hear_out(wire: Wire, verifier: Verifier) -> None:
+    """Read a body that is refused already where another is refused by what its body says.
+
+    Else the moment of the answer would tell which of the two a request is.
+    """
+    if verifier.scheme is not None and verifier.scheme.reads_body:
+        with suppress(TooLarge):
+            async for _ in wire:
+                pass

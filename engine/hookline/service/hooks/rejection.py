@@ -1,0 +1,175 @@
+"""Refusing a request: it is counted and recorded, and its sender is told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.kernel.errors import NotVerified, RequestRefused
+from hookline.kernel.json import decode, encode
+from hookline.model.rejection import BODY_KEPT
+from hookline.model.webhook import RequestSettings
+from hookline.service.hooks.masking import Masks
+from hookline.service.problems import refusal
+from hookline.service.types import HookReply, HookRequest, SenderGone
+from hookline.service.uploads.body_stream import Wire
+
+UNKNOWN_FLOW: Final = "-"
+"""Under this are the requests to flows that there aren't."""
+HEAR_SECONDS: Final = 2.0
+"""How long a refused request may take to bring the beginning of its body."""
+_PROBLEMS: Final = 5
+_NO_MASKS: Final = Masks()
+
+
+class Counts(Protocol):
+    """Where refusals are counted: `hookline.telemetry.metrics`. Intake counts the rest."""
+
+    def refused(self, flow_id: str, reason: str) -> None:
+        """`reason` is the error's code; unknown flows count under one name."""
+        ...
+
+
+class Record(Protocol):
+    """Where refused requests are recorded: `hookline.telemetry.rejections`."""
+
+    def add(
+        self,
+        flow_id: str,
+        *,
+        code: str,
+        status: int,
+        detail: str,
+        method: str,
+        path: str,
+        size: int,
+        client: str | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        """One more; returns at once."""
+        ...
+
+
+class Seen:
+    """What is known of a request by the time that it is answered, whatever the answer is."""
+
+    __slots__ = ("bare", "beginning", "challenge", "client", "flow_id", "masks", "origin", "path", "webhook", "wire")
+
+    def __init__(self) -> None:
+        self.flow_id = UNKNOWN_FLOW
+        self.webhook: RequestSettings | None = None
+        """Where pages of other origins may read the answer."""
+        self.bare = False
+        """A refusal has no body."""
+        self.origin: str | None = None
+        self.path: str | None = None
+        """What is recorded in place of the path, where that is a secret."""
+        self.masks = _NO_MASKS
+        self.client: str | None = None
+        self.challenge: str | None = None
+        """How a sender that couldn't be verified may authenticate, as HTTP has it."""
+        self.wire: Wire | None = None
+        self.beginning: Beginning | None = None
+
+
+class Refuser:
+    """Refuses requests of one server."""
+
+    def __init__(self, counts: Counts, record: Record) -> None:
+        self._counts = counts
+        self._record = record
+
+    def refuse(self, request: HookRequest, seen: Seen, error: RequestRefused) -> HookReply:
+        """Count a refusal, record it, and answer it."""
+        flow_id = error.flow_id or seen.flow_id
+        self._counts.refused(flow_id, error.counted_as)
+        came = seen.wire.received if seen.wire is not None else 0
+        self._record.add(
+            flow_id,
+            code=error.code,
+            status=error.status,
+            detail=explained(error),
+            method=request.method,
+            path=request.path if seen.path is None else seen.path,
+            size=came or announced(request.headers),
+            client=seen.client or request.client,
+            body=seen.beginning.masked(seen.masks) if seen.beginning is not None else None,
+        )
+        if seen.challenge is not None and isinstance(error, NotVerified):
+            error.headers = (*error.headers, ("www-authenticate", seen.challenge))
+        return refusal(error)
+
+    def gone(self, seen: Seen) -> None:
+        """Count a sender that closed the connection before it was answered."""
+        self._counts.refused(seen.flow_id, "sender_gone")
+
+
+class Beginning:
+    """A body's chunks, of which the first bytes are noted as they pass, where a flow asks for it.
+
+    Their size is for others to bound.
+    """
+
+    def __init__(self, source: AsyncIterator[bytes], *, unasked: bool) -> None:
+        """`unasked`: it comes whether or not it is read; not so where `100 Continue` is expected first."""
+        self._source = source
+        self._unasked = unasked
+        self.noted = b""
+        self.whole = True
+        """All that has come is noted."""
+        self._asked = False
+
+    def __aiter__(self) -> "Beginning":
+        return self
+
+    async def hear(self) -> None:
+        """Let the beginning come of a body that nobody has asked for, since its request was refused before."""
+        if self._asked or not self._unasked:
+            return
+        # A sender that has gone has sent what it has.
+        with suppress(TimeoutError, SenderGone):
+            async with asyncio.timeout(HEAR_SECONDS):
+                async for _ in self:
+                    if len(self.noted) >= BODY_KEPT:
+                        return
+
+    async def __anext__(self) -> bytes:
+        self._asked = True
+        chunk = await anext(self._source)
+        room = BODY_KEPT - len(self.noted)
+        self.noted += chunk[:room]
+        self.whole = self.whole and len(chunk) <= room
+        return chunk
+
+    def masked(self, masks: Masks) -> bytes | None:
+        """What may be kept. Where fields are secret, that is a body that they can be found in, and no part of one."""
+        if not masks.fields or not self.noted:
+            return self.noted or None
+        if not self.whole:
+            return None
+        try:
+            # With the digits as they came, whatever the flow makes of them.
+            body: Any = decode(self.noted, exact=True)
+        except (ValueError, RecursionError):
+            return None
+        return encode(masks.in_body(Received(body)).body) if isinstance(body, dict | list) else None
+
+
+def explained(error: RequestRefused) -> str:
+    """A refusal's message with what the sender isn't told, and where the body is wrong: by pointers, not by values."""
+    parts = [error.message.rstrip(".")]
+    if error.reason and error.reason != error.message:
+        parts.append(error.reason)
+    parts += [f"{problem.pointer or '/'} ({problem.code})" for problem in error.problems[:_PROBLEMS]]
+    if len(error.problems) > _PROBLEMS:
+        parts.append(f"and {len(error.problems) - _PROBLEMS} more")
+    return "; ".join(parts)
+
+
+def announced(headers: Sequence[tuple[bytes, bytes]]) -> int:
+    """Bytes that a request's `Content-Length` announces; 0 where it announces none, or no number."""
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit() and len(value) <= 18:
+            return int(value)
+    return 0

@@ -1,0 +1,153 @@
+"""Answering a sender that waits for its flow."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+
+from hookline.executions.replies import Ended, Heard, History, Replies, Stopped, stored_reply
+from hookline.kernel.errors import CannotTake, HooklineError, RedactedUnreadable, StoreError
+from hookline.model.execution import FINAL, State
+from hookline.model.merge_model_reply import CallerReply
+from hookline.model.message import Attachment
+from hookline.model.webhook import WebhookSettings
+from hookline.secrets.redaction import Sealing
+from hookline.service.hooks.responses import BODYLESS, EXECUTION_ID, add_default, encoded
+from hookline.service.problems import MEDIA_TYPE, problem_body
+from hookline.service.types import HookReply
+from hookline.storage.blobs import Blobs
+from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+
+_log: Final = structlog.get_logger("hookline.service")
+_LATER: Final = (b"retry-after", b"5")
+
+
+class NoReplyYet(HooklineError):
+    """The flow goes on, and has not answered in time."""
+
+    code = "reply.timeout"
+
+
+class NoReply(HooklineError):
+    """The flow ended without an answer."""
+
+    code = "reply.none"
+
+
+class Responder:
+    """Gives the flow's answer as the answer to a request."""
+
+    def __init__(self, replies: Replies, store: History, blobs: Blobs, sealing: Sealing | None = None) -> None:
+        """`sealing`: what opens the stored answers that hold what is redacted."""
+        self._sealing = sealing
+        self._replies = replies
+        self._store = store
+        self._blobs = blobs
+
+    async def answer(
+        self, execution_id: str, webhook: WebhookSettings, commit: Callable[[], Awaitable[Accepted | Duplicate]]
+    ) -> HookReply:
+        """Accept a message, and give what its flow answers; a duplicate gets, or waits for, the answer of the first.
+
+        Raises what `commit` raises, and nothing else: once the message is stored it isn't refused, whatever happens to
+        its answer.
+        """
+        timeout = webhook.respond_timeout.total_seconds()
+        with self._replies.expect(execution_id) as heard:
+            outcome = await commit()
+            if isinstance(outcome, Accepted):
+                return await self._heard(heard, execution_id, timeout)
+        with self._replies.expect(outcome.execution_id) as heard:
+            # Asked for only now: what was given before is in the store, and what comes later is heard.
+            try:
+                stored = await self._stored(outcome.execution_id, webhook)
+            except (StoreError, RedactedUnreadable) as error:
+                _log.warning(
+                    "the answer of a duplicate can't be read", execution_id=outcome.execution_id, error=error.message
+                )
+                return _come_again("the message came before, and its answer can't be read now", outcome.execution_id)
+            if stored is not None:
+                return self._reply(stored, outcome.execution_id)
+            return await self._heard(heard, outcome.execution_id, timeout)
+
+    async def _stored(self, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | None:
+        # Its state is asked for before its reply: one that ends between the two questions has replied by the second.
+        execution = await self._store.execution(execution_id)
+        reply = await stored_reply(self._store, execution_id, exact=webhook.numbers == "exact", sealing=self._sealing)
+        if reply is not None:
+            return reply
+        if execution is None:
+            return Ended(None)  # it ended long ago, and is kept no more
+        if execution.state not in FINAL:
+            return None
+        return Ended(execution.error if execution.state is State.FAILED else None)
+
+    async def _heard(self, heard: Heard, execution_id: str, timeout: float) -> HookReply:
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await heard
+        except TimeoutError:
+            title, detail = _title(NoReplyYet), f"execution {execution_id} has not answered within {timeout:g} s"
+            return _problem(504, NoReplyYet.code, title, detail, execution_id)
+        return self._reply(answer, execution_id)
+
+    def _reply(self, answer: CallerReply | Ended | Stopped, execution_id: str) -> HookReply:
+        if isinstance(answer, Stopped):
+            detail = "the server is stopping; the message is stored, and its flow goes on"
+            return _come_again(detail, execution_id)
+        if isinstance(answer, CallerReply):
+            return self._given(answer, execution_id)
+        if answer.error is None:
+            return HookReply(204, ((EXECUTION_ID, execution_id.encode()),))
+        # The flow's own cause isn't for the sender: it may hold what only the operator should see.
+        detail = f"execution {execution_id} failed; its history says why"
+        return _problem(502, NoReply.code, _title(NoReply), detail, execution_id)
+
+    def _given(self, answer: CallerReply, execution_id: str) -> HookReply:
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+        headers.append((EXECUTION_ID, execution_id.encode()))
+        file = answer.attachment
+        if answer.status in BODYLESS or (file is None and answer.body is None):
+            return HookReply(answer.status, tuple(headers))
+        if file is not None:
+            add_default(headers, b"content-type", _safe(file.type))
+            if file.filename:
+                add_default(headers, b"content-disposition", _disposition(file))
+            return HookReply(answer.status, tuple(headers), file=file, chunks=self._blobs.open(file.id))
+        kind, body = encoded(answer.body)
+        add_default(headers, b"content-type", kind)
+        return HookReply(answer.status, tuple(headers), body)
+
+
+def _safe(text: str) -> bytes:
+    """A header's value, of what a sender declared: a type that is none becomes that of any bytes."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return b"application/octet-stream"
+
+
+def _disposition(file: Attachment) -> bytes:
+    return b"attachment; filename*=UTF-8''" + quote(file.filename or "", safe="").encode()
+
+
+def _title(kind: type[HooklineError]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
+def _come_again(detail: str, execution_id: str) -> HookReply:
+    return _problem(CannotTake.status, CannotTake.code, _title(CannotTake), detail, execution_id, (_LATER,))
+
+
+def _problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    execution_id: str,
+    further: tuple[tuple[bytes, bytes], ...] = (),
+) -> HookReply:
+    extra: Mapping[str, Any] = {"execution_id": execution_id}
+    headers = ((b"content-type", MEDIA_TYPE), (EXECUTION_ID, execution_id.encode()), *further)
+    return HookReply(status, headers, problem_body(status, code, title, detail, extra=extra))

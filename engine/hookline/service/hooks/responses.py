@@ -1,0 +1,108 @@
+"""What a sender is told at once: that its message was accepted, or what its scheme answers itself."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.json import encode
+from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings
+from hookline.sdk.schemes import Answer, Scheme
+from hookline.service.types import HookReply
+from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+from hookline.storage.merge_ports_changes_callbacks import Called, CalledBefore
+
+EXECUTION_ID: Final = b"hookline-execution-id"
+BODYLESS: Final = frozenset({204, 205, 304})
+"""Statuses whose answers have no body."""
+_JSON: Final = b"application/json"
+_TEXT: Final = b"text/plain; charset=utf-8"
+
+
+def accepted(flow: CompiledFlow, webhook: WebhookSettings, outcome: Accepted | Duplicate) -> HookReply:
+    """The answer where nobody waits for the flow: the trigger's own, or else the scheme's, or else ours."""
+    chosen = _chosen(webhook, flow.trigger.scheme, outcome.execution_id)
+    if chosen is not None:
+        return chosen
+    execution_id = outcome.execution_id.encode()
+    if isinstance(outcome, Accepted):
+        status, word = 202, b"queued"
+    else:
+        status, word = 200, b"duplicate"
+    # Ids hold nothing that JSON would have to escape.
+    body = b'{"execution_id":"%b","flow_id":"%b","status":"%b"}' % (execution_id, flow.id.encode(), word)
+    return HookReply(status, ((b"content-type", _JSON), (EXECUTION_ID, execution_id)), body)
+
+
+def accepted_each(flow: CompiledFlow, webhook: WebhookSettings, outcomes: Sequence[Accepted | Duplicate]) -> HookReply:
+    """The answer to a request that brought none or several messages, in their order."""
+    chosen = _chosen(webhook, flow.trigger.scheme, None)
+    if chosen is not None:
+        return chosen
+    executions = [
+        {"execution_id": one.execution_id, "status": "queued" if isinstance(one, Accepted) else "duplicate"}
+        for one in outcomes
+    ]
+    new = any(isinstance(one, Accepted) for one in outcomes)
+    word = "queued" if new else "duplicate" if outcomes else "ignored"
+    body = encode({"flow_id": flow.id, "status": word, "executions": executions})
+    return HookReply(202 if new else 200, ((b"content-type", _JSON),), body)
+
+
+def called(flow: CompiledFlow, step: WaitNode, outcome: Called | CalledBefore) -> HookReply:
+    """The answer to a call to a step that waits: the step's own, or else the scheme's, or else ours."""
+    chosen = _chosen(step.settings, step.scheme, outcome.execution_id)
+    if chosen is not None:
+        return chosen
+    status, word = (202, "accepted") if isinstance(outcome, Called) else (200, "duplicate")
+    body = {"execution_id": outcome.execution_id, "flow_id": flow.id, "step": step.id, "status": word}
+    return HookReply(status, ((b"content-type", _JSON), *_execution(outcome.execution_id)), encode(body))
+
+
+def _chosen(settings: RequestSettings, scheme: Scheme[Any, Any] | None, execution_id: str | None) -> HookReply | None:
+    if settings.accepted is not None:
+        return _own(settings.accepted, execution_id)
+    if scheme is None or scheme.accepted is None:
+        return None
+    reply = answered(scheme.accepted)
+    return HookReply(reply.status, (*reply.headers, *_execution(execution_id)), reply.body)
+
+
+def _execution(execution_id: str | None) -> tuple[tuple[bytes, bytes], ...]:
+    return () if execution_id is None else ((EXECUTION_ID, execution_id.encode()),)
+
+
+def answered(answer: Answer) -> HookReply:
+    """What a scheme answers itself."""
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+    if answer.media_type is not None:
+        headers.append((b"content-type", answer.media_type.encode("latin-1")))
+    # Much of an answer is what the sender chose: no browser may take it for anything but what we say that it is.
+    headers = [one for one in headers if one[0] != b"x-content-type-options"]
+    return HookReply(answer.status, (*headers, (b"x-content-type-options", b"nosniff")), answer.body)
+
+
+def bare(reply: HookReply) -> HookReply:
+    """The answer to what is refused, without its body."""
+    return HookReply(reply.status, tuple(one for one in reply.headers if one[0] != b"content-type"))
+
+
+def _own(answer: AcceptedAnswer, execution_id: str | None) -> HookReply:
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
+    headers += _execution(execution_id)
+    if answer.body is None or answer.status in BODYLESS:
+        return HookReply(answer.status, tuple(headers))
+    kind, body = encoded(answer.body)
+    add_default(headers, b"content-type", kind)
+    return HookReply(answer.status, tuple(headers), body)
+
+
+def encoded(body: Any) -> tuple[bytes, bytes]:
+    """The media type and the bytes of a body: a text is itself, anything else is JSON."""
+    return (_TEXT, body.encode()) if isinstance(body, str) else (_JSON, encode(body))
+
+
+def add_default(headers: list[tuple[bytes, bytes]], name: bytes, value: bytes) -> None:
+    """Add a header that is not there."""
+    if not any(given == name for given, _ in headers):
+        headers.append((name, value))

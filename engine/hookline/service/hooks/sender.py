@@ -1,0 +1,149 @@
+"""Who sends: the address behind the proxies that the server trusts, whether it may, and how often."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final, Literal, TypeAlias
+
+from hookline.intake.limits import RateLimit
+from hookline.kernel.errors import NotVerified, TooMany
+from hookline.model.webhook import RequestSettings
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
+ForwardedHeader: TypeAlias = Literal["x-forwarded-for", "forwarded"]
+
+CLIENTS: Final = 10_000
+"""Clients whose rates are remembered, over all flows."""
+_HOPS: Final = 64
+_LONGEST: Final = 8192
+"""Characters of a `Forwarded` header that are read, from the right."""
+_PAIR: Final = re.compile(r"""([!#$%&'*+.^_`|~\w-]++)=("(?:[^"\\]|\\.)*+"|[^\s",;=\\]++)""", re.ASCII)
+"""Addresses stand unquoted too, although their colons and brackets aren't a token's."""
+_ELEMENT: Final = re.compile(rf"[ \t]*+(?:{_PAIR.pattern}[ \t]*+(?:;[ \t]*+|\Z))++", re.ASCII)
+_SITE: Final = 64
+"""Bits of an IPv6 address that are one client's: a single host has the rest of them to itself."""
+
+
+class Clients:
+    """Finds out and judges where requests come from. One for each server."""
+
+    def __init__(
+        self,
+        trusted_proxies: Networks = (),
+        header: ForwardedHeader = "x-forwarded-for",
+        *,
+        remembered: int = CLIENTS,
+    ) -> None:
+        """`header` is the one that the proxies write. Any other is the sender's own word, and isn't read."""
+        self._trusted = tuple(trusted_proxies)
+        self._header = header
+        self._remembered = remembered
+        self._rates: OrderedDict[tuple[str, str, str], RateLimit] = OrderedDict()
+
+    def address(self, peer: str | None, headers: Mapping[str, str]) -> Address | None:
+        """The address of the sender; None where it can't be known.
+
+        From the right, as far as trusted proxies have written: each names the one that it was called by.
+        """
+        client = _parsed(peer) if peer is not None else None
+        if client is None or not _within(client, self._trusted):
+            return client
+        given = headers.get(self._header)
+        if given is None:
+            return client
+        hops = _forwarded(given) if self._header == "forwarded" else given.rsplit(",", _HOPS)
+        for hop in reversed(hops[-_HOPS:]):
+            client = _parsed(_without_port(hop.strip()))
+            if client is None or not _within(client, self._trusted):
+                return client
+        return client
+
+    def check_rate(self, name: str, webhook: RequestSettings, client: Address | None, now: float) -> None:
+        """Count a request to what has this name. Raises TooMany over the client's rate. `now` is monotonic time."""
+        if webhook.client_rate is None:
+            return
+        key = (name, webhook.client_rate, _client(client))
+        rate = self._rates.get(key)
+        if rate is None:
+            if len(self._rates) >= self._remembered:
+                # The one that was silent longest: most likely it has its whole rate again, and nothing is forgotten.
+                self._rates.popitem(last=False)
+            rate = self._rates[key] = RateLimit(webhook.client_rate)
+        else:
+            self._rates.move_to_end(key)
+        wait = rate.wait(now)
+        if wait > 0:
+            raise TooMany(f"{name!r} takes {webhook.client_rate} from one address", retry_after=wait)
+        rate.spend(now)
+
+
+def check_address(webhook: RequestSettings, client: Address | None) -> None:
+    """Raises NotVerified where the flow doesn't take requests from there: it tells no more than a wrong signature."""
+    if webhook.allow_from is not None and (client is None or not _within(client, webhook.allow_from)):
+        error = NotVerified(counted_as="request.address")
+        error.reason = f"allow_from doesn't hold {client or 'an address that is not known'}"
+        raise error
+
+
+def _client(address: Address | None) -> str:
+    if isinstance(address, IPv6Address):
+        return f"{int(address) >> (128 - _SITE):x}::"
+    return str(address)
+
+
+def _within(address: Address, networks: Networks) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
+
+
+@lru_cache(4096)
+def _parsed(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    # A server that listens on both kinds sees IPv4 so.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _without_port(hop: str) -> str:
+    """An address of `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
+def _forwarded(value: str) -> list[str]:
+    """Who called each proxy, of a `Forwarded` header (RFC 7239); empty for one that doesn't say.
+
+    Where a quote is left open nobody is known: it may be the sender's, and hold what the proxies have written.
+    """
+    elements = _elements(value[-_LONGEST:])
+    return [""] if elements is None else [_for(element) for element in elements]
+
+
+def _for(element: str) -> str:
+    """Who is named. Nobody by what isn't plain: a sender's open quote may end at a quote of the proxy's."""
+    if _ELEMENT.fullmatch(element) is None:
+        return ""
+    named = [given for name, given in _PAIR.findall(element) if name.lower() == "for"]
+    return named[0].strip('"') if len(named) == 1 else ""
+
+
+def _elements(text: str) -> list[str] | None:
+    """The elements, where what is quoted isn't divided; None where a quote is left open."""
+    parts: list[str] = []
+    start, quoted, escaped = 0, False, False
+    for place, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            parts.append(text[start:place])
+            start = place + 1
+    return None if quoted else [*parts, text[start:]]

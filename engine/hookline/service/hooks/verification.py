@@ -1,0 +1,156 @@
+"""One request's verification, with all that a scheme may do turned into the three things that it may mean."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, Protocol, TypeVar
+
+import structlog
+from pydantic import BaseModel
+
+from hookline.kernel.errors import CannotVerify, CredentialError, NotVerified, RequestRefused
+from hookline.sdk.schemes import Scheme, SignedRequest, Verified
+from hookline.service.hooks.masking import Masks
+
+_log: Final = structlog.get_logger("hookline.service")
+_RETRY_AFTER: Final = 60.0
+"""Seconds. What is missing is put right by an operator, or by another server."""
+_SOON: Final = 5.0
+"""Seconds after which a provider has told the secret that it was making."""
+_LONGEST: Final = 60.0
+"""Seconds in which a scheme has to judge: one that hangs would hold its connection for ever."""
+_ANY: Final = (Exception, SystemExit, KeyboardInterrupt)
+"""What a plugin may raise. asyncio would let the last two through to whoever runs the event loop."""
+
+T = TypeVar("T")
+
+
+class CredentialSource(Protocol):
+    """Where credentials are."""
+
+    def get(self, name: str) -> tuple[str, BaseModel]:
+        """The type's name and the value. Raises CredentialError."""
+        ...
+
+
+class SubscriptionCredential:
+    """A `CredentialSource` of a flow that has subscribed: whatever is asked for, it is by what its provider signs."""
+
+    __slots__ = ("error", "type", "unsettled", "value")
+
+    def __init__(
+        self, type: str, value: BaseModel | None, *, unsettled: bool = False, error: CredentialError | None = None
+    ) -> None:
+        """`unsettled`: the provider is just making its secret, so that what doesn't hold may hold soon."""
+        self.type = type
+        self.value = value
+        self.unsettled = unsettled
+        self.error = error
+
+    def get(self, name: str) -> tuple[str, BaseModel]:
+        """See `CredentialSource`."""
+        if self.error is not None or self.value is None:
+            raise self.error or CredentialError("there is no secret to verify by")
+        return self.type, self.value
+
+
+class Verifier(Protocol):
+    """What says how a sender is verified: a trigger, or a step that waits."""
+
+    @property
+    def scheme(self) -> Scheme[Any, Any] | None: ...
+    @property
+    def scheme_settings(self) -> BaseModel | None: ...
+    @property
+    def credential(self) -> str | None: ...
+
+
+def masks_of(verifier: Verifier) -> Masks:
+    """What is secret in the requests that it verifies. Raises whatever its scheme does."""
+    scheme, chosen = verifier.scheme, verifier.scheme_settings
+    if scheme is None:
+        return Masks()
+    return Masks(scheme.secret_headers(chosen), scheme.secret_query(chosen), scheme.secret_fields(chosen))
+
+
+class Verification:
+    """Judges one request. Every way of failing to hold gives the same NotVerified, so that it tells nothing."""
+
+    __slots__ = ("_check", "_flow_id", "_scheme", "_unsettled", "masks", "reads_body")
+
+    def __init__(
+        self,
+        flow_id: str,
+        scheme: Scheme[Any, Any],
+        verifier: Verifier,
+        request: SignedRequest,
+        credentials: CredentialSource,
+    ) -> None:
+        """Raises NotVerified where the headers show it already, and CannotVerify."""
+        self._flow_id = flow_id
+        self._scheme = scheme
+        own = isinstance(credentials, SubscriptionCredential)
+        self._unsettled = isinstance(credentials, SubscriptionCredential) and credentials.unsettled
+        # A trigger that has subscribed names the credential that it subscribes with, and none to verify by.
+        credential = self._credential(self._scheme.name if own else verifier.credential, credentials)
+        self.reads_body = scheme.reads_body
+        self.masks = self._guard(lambda: masks_of(verifier))
+        self._check = self._guard(lambda: scheme.open(request, credential, verifier.scheme_settings))
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes of the body, as on the wire."""
+        try:
+            self._check.feed(chunk)
+        except _ANY as error:  # a plugin's defect must not become ours
+            self._fail(error)
+
+    async def finish(self) -> Verified:
+        """Judge. Raises NotVerified or CannotVerify."""
+        try:
+            async with asyncio.timeout(_LONGEST):
+                return await self._check.finish()
+        except _ANY as error:  # a plugin's defect must not become ours
+            self._fail(error)
+
+    def _credential(self, name: str | None, credentials: CredentialSource) -> BaseModel | None:
+        expected = self._scheme.credential
+        if expected is None:
+            return None
+        if name is None:
+            if not self._scheme.credential_required:
+                return None
+            self._fail(CredentialError(f"no credential is named for {self._scheme.name!r}"))
+        try:
+            kind, value = credentials.get(name)
+        except CredentialError as error:
+            self._fail(error)
+        if not isinstance(value, expected):
+            self._fail(CredentialError(f"credential {name!r} is of type {kind!r}, not {self._scheme.name!r}"))
+        return value
+
+    def _guard(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except _ANY as error:  # a plugin's defect must not become ours
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        where = {"flow": self._flow_id, "scheme": self._scheme.name}
+        if isinstance(error, NotVerified) and self._unsettled:
+            error = CannotVerify(f"the provider's secret isn't known yet: {error.message}", retry_after=_SOON)
+        if isinstance(error, NotVerified):
+            _log.debug("hook.not_verified", reason=error.message, **where)
+            raise _because(NotVerified(), error.message) from None
+        if isinstance(error, CannotVerify | CredentialError):
+            _log.warning("hook.cannot_verify", reason=error.message, **where)
+            retry_after = getattr(error, "retry_after", None) or _RETRY_AFTER
+            raise _because(CannotVerify(retry_after=retry_after), error.message) from None
+        plugin = type(self._scheme).__module__.partition(".")[0]
+        _log.error("hook.scheme_defect", plugin=plugin, exc_info=error, **where)
+        defect = f"the scheme has a defect: {type(error).__name__}"
+        raise _because(CannotVerify(retry_after=_RETRY_AFTER), defect) from None
+
+
+def _because(refused: RequestRefused, reason: str) -> RequestRefused:
+    """An error that tells the sender nothing, and an operator why."""
+    refused.reason = reason
+    return refused

@@ -1,0 +1,230 @@
+"""The endpoints for requests from outside as a plain ASGI application: no framework between the server and it.
+
+An answer that is given before the whole body has come needs care: a server that stops reading leaves a sender that is
+still writing hanging, and one that closes at once may take the answer with it. So what is left of a small body is read
+first, and the connection goes on. Otherwise the answer goes out, what still comes is thrown away for a bounded time,
+and only then the response ends and the connection closes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final, Protocol, TypeAlias
+
+from hookline.kernel.errors import CannotTake
+from hookline.service.problems import refusal
+from hookline.service.types import HookReply, HookRequest, SenderGone
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Event: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HOOK: Final = "/hook/"
+RESUME: Final = "/resume/"
+OAUTH: Final = "/oauth/"
+PREFIXES: Final = (HOOK, RESUME, OAUTH)
+DRAIN_BYTES: Final = 16_000_000
+DRAIN_SECONDS: Final = 2.0
+SMALL: Final = 256 * 1024
+"""Bytes that a refused request may still bring, within `DRAIN_SECONDS`, before it is answered."""
+HOLD_SECONDS: Final = 0.25
+"""How long the answer 429 is held back: a sender that waits for it sends nothing meanwhile, and so a flood costs the
+other flows no time of the event loop."""
+_APART: Final = 0.02
+"""Seconds between two such answers: senders that were refused together don't come again together, and however many
+there are, so many come again in a second."""
+_LONGEST_HOLD: Final = 2.0
+"""Seconds after which such an answer goes out all the same: senders give up on one that doesn't come."""
+_MOST_HELD: Final = 250
+"""How many are held back at once; the connections that they keep are those of others, too."""
+_TOO_MANY: Final = 429
+_TOO_SLOW: Final = 408
+_STOPPING: Final = refusal(CannotTake("the server is stopping", retry_after=5))
+
+
+class _Body:
+    """The chunks of a request."""
+
+    __slots__ = ("_receive", "complete")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.complete = False
+        """All of it has come."""
+
+    def __aiter__(self) -> "_Body":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self.complete:
+            event = await self._receive()
+            if event["type"] != "http.request":
+                raise SenderGone
+            self.complete = not event.get("more_body", False)
+            chunk: bytes = event.get("body", b"")
+            if chunk:
+                return chunk
+        raise StopAsyncIteration
+
+
+class Endpoint(Protocol):
+    """What answers the requests to one prefix."""
+
+    async def handle(self, request: HookRequest) -> HookReply:
+        """The answer. Raises SenderGone."""
+        ...
+
+
+class HookMount:
+    """Serves `/hook/…`, `/resume/…` and `/oauth/…`."""
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        *,
+        drain_bytes: int = DRAIN_BYTES,
+        drain_seconds: float = DRAIN_SECONDS,
+        hold_seconds: float = HOLD_SECONDS,
+    ) -> None:
+        """`endpoints`: by the prefix of their paths, one of `PREFIXES`."""
+        self._endpoints = endpoints
+        self._drain_bytes = drain_bytes
+        self._drain_seconds = drain_seconds
+        self._hold_seconds = hold_seconds
+        self._held = 0
+        self._next = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection's request."""
+        if scope["type"] != "http":
+            # A websocket that is closed before it is accepted is answered with 403.
+            await send({"type": "websocket.close"})
+            return
+        body = _Body(receive)
+        client = scope.get("client")
+        path: str = scope["path"]
+        prefix = HOOK if path.startswith(HOOK) else RESUME if path.startswith(RESUME) else OAUTH
+        request = HookRequest(
+            method=scope["method"],
+            path=path[len(prefix) :],
+            raw_path=scope.get("raw_path") or path.encode(),
+            query=scope["query_string"],
+            headers=scope["headers"],
+            body=body,
+            client=client[0] if client else None,
+            http_version=scope["http_version"],
+        )
+        try:
+            reply = await self._endpoints[prefix].handle(request)
+            if reply.status == _TOO_MANY:
+                await self._hold_back()
+            if not body.complete and reply.status != _TOO_SLOW and _is_small(request):
+                await self._take_rest(body)
+        except SenderGone:
+            return
+        except asyncio.CancelledError:
+            # The server stops and waits no longer. uvicorn would answer 500, which senders take as final.
+            await _send_whole(_STOPPING, send, close=request.http_version.startswith("1"))
+            raise
+        if body.complete or not _announces_body(request):
+            await _send_whole(reply, send, close=False)
+        else:
+            await self._answer_early(reply, request, body, send)
+
+    async def _hold_back(self) -> None:
+        if self._held >= _MOST_HELD:
+            return
+        self._held += 1
+        now = asyncio.get_running_loop().time()
+        turn = min(max(now + self._hold_seconds, self._next), now + max(self._hold_seconds, _LONGEST_HOLD))
+        self._next = turn + _APART
+        try:
+            await asyncio.sleep(turn - now)
+        finally:
+            self._held -= 1
+
+    async def _take_rest(self, body: _Body) -> None:
+        left = SMALL
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_seconds):
+                async for chunk in body:
+                    left -= len(chunk)
+                    if left < 0:
+                        return
+
+    async def _answer_early(self, reply: HookReply, request: HookRequest, body: _Body, send: Send) -> None:
+        # HTTP/2 has no Connection header; its streams end without their connection.
+        await send(_start(reply, close=request.http_version.startswith("1")))
+        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+        # Receiving goes on until the response has ended: Hypercorn can't end it while its queue of chunks is full.
+        async with asyncio.TaskGroup() as tasks:
+            enough = asyncio.Event()
+            drain = tasks.create_task(self._drain(body, enough))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._drain_seconds):
+                    await enough.wait()
+            await send({"type": "http.response.body", "body": b""})
+            drain.cancel()
+
+    async def _drain(self, body: _Body, enough: asyncio.Event) -> None:
+        left = self._drain_bytes
+        try:
+            async for chunk in body:
+                left -= len(chunk)
+                if left < 0:
+                    enough.set()
+        except SenderGone:
+            pass
+        finally:
+            enough.set()
+
+
+def _announces_body(request: HookRequest) -> bool:
+    if not request.http_version.startswith("1"):
+        return True
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in request.headers
+    )
+
+
+def _is_small(request: HookRequest) -> bool:
+    """Whether a body may be small, and comes unasked: who expects `100 Continue` sends nothing when it is refused."""
+    declared = [value for name, value in request.headers if name == b"content-length"]
+    if any(not value.isdigit() or int(value) > SMALL for value in declared):
+        return False
+    return not any(name == b"expect" for name, _ in request.headers)
+
+
+async def _send_whole(reply: HookReply, send: Send, *, close: bool) -> None:
+    await send(_start(reply, close=close))
+    if reply.chunks is not None:
+        async for chunk in reply.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def _start(reply: HookReply, *, close: bool) -> Event:
+    headers = [*reply.headers]
+    if reply.status != 204:  # which has no body, and may not say so (RFC 9110, 8.6)
+        size = reply.file.size if reply.file is not None else len(reply.body)
+        headers.append((b"content-length", b"%d" % size))
+    if close and (b"connection", b"close") not in reply.headers:
+        headers.append((b"connection", b"close"))
+    return {"type": "http.response.start", "status": reply.status, "headers": headers}
+
+
+class HookFirst:
+    """Sends what comes from outside to the endpoints, and all else to the application behind them."""
+
+    def __init__(self, hook: Application, rest: Application) -> None:
+        self._hook = hook
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection's request."""
+        if scope["type"] != "lifespan" and scope["path"].startswith(PREFIXES):
+            await self._hook(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)

@@ -1,0 +1,163 @@
+"""Running the application on Hypercorn or on uvicorn, with the bounds that a public server needs."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final, Literal, TypeAlias
+
+from hookline.kernel.errors import ConfigError
+from hookline.service.server.asgi import Application
+from hookline.service.server.overflow import MAX_CONNECTIONS, Overflow
+
+Server: TypeAlias = Literal["hypercorn", "uvicorn"]
+Bound: TypeAlias = Callable[[str, int], None]
+
+HEAD_TIMEOUT: Final = 10.0
+SILENCE_TIMEOUT: Final = 120
+"""Seconds without a byte from the other side, after which Hypercorn drops a connection: above any `read_timeout`
+of the hook, which answers, and above the time that a flow may take to reply."""
+MAX_HEAD: Final = 64 * 1024
+BACKLOG: Final = 1024
+_MARGIN: Final = 5.0
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Makes uvloop's event loop where it is installed; for `asyncio.Runner`."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any that is free. Raises ConfigError."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"can't listen on {host} port {port}: {error.strerror or error}; choose another") from error
+    sock.setblocking(False)
+    return sock
+
+
+async def serve(
+    app: Application,
+    *,
+    shutdown: asyncio.Event,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    server: Server = "hypercorn",
+    sock: socket.socket | None = None,
+    bound: Bound | None = None,
+    graceful_timeout: float = 10.0,
+    head_timeout: float = HEAD_TIMEOUT,
+    max_connections: int = MAX_CONNECTIONS,
+) -> None:
+    """Serve until `shutdown` is set, and then until running requests have ended, or `graceful_timeout` seconds.
+
+    `sock` is what `listen` gave, for a caller that has to know its port before; it is closed here. `bound` is told
+    the address and the port once connections are taken into the queue. `head_timeout`: seconds in which a request's
+    head has to come, on a new connection and between requests. `max_connections`: a connection above them is told to
+    come later, and closed. Nothing is printed; signals are the caller's.
+    """
+    listening = sock if sock is not None else listen(host, port)
+    with contextlib.closing(listening):
+        if bound is not None:
+            bound(*listening.getsockname()[:2])
+        run = _hypercorn if server == "hypercorn" else _uvicorn
+        serving = asyncio.ensure_future(run(app, listening, shutdown, graceful_timeout, head_timeout, max_connections))
+        stopping = asyncio.ensure_future(shutdown.wait())
+        try:
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            # Both servers keep the deadline themselves, except uvicorn while it waits for its sockets to close.
+            await asyncio.wait((serving,), timeout=graceful_timeout + _MARGIN)
+        finally:
+            for task in (serving, stopping):
+                task.cancel()
+            await asyncio.wait((serving, stopping))
+        if not serving.cancelled():
+            serving.result()
+
+
+async def _hypercorn(
+    app: Application,
+    sock: socket.socket,
+    shutdown: asyncio.Event,
+    graceful_timeout: float,
+    head_timeout: float,
+    max_connections: int,
+) -> None:
+    from hypercorn.config import Config
+
+    from hookline.service.server import hypercorn_server
+
+    config = Config()
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.include_server_header = False
+    config.backlog = BACKLOG
+    config.keep_alive_timeout = head_timeout
+    config.keep_alive_max_requests = 1_000_000
+    config.read_timeout = SILENCE_TIMEOUT
+    config.h11_max_incomplete_size = MAX_HEAD
+    config.graceful_timeout = graceful_timeout
+    await hypercorn_server.serve(app, config, sock.dup(), shutdown, max_connections)
+
+
+async def _uvicorn(
+    app: Application,
+    sock: socket.socket,
+    shutdown: asyncio.Event,
+    graceful_timeout: float,
+    head_timeout: float,
+    max_connections: int,
+) -> None:
+    try:
+        import uvicorn
+
+        from hookline.service.server.uvicorn_protocol import FramedProtocol
+    except ImportError as error:
+        raise ConfigError("uvicorn is not installed; pip install 'hookline[fast]'") from error
+
+    class Protocol(FramedProtocol):
+        max_head = MAX_HEAD
+
+    Protocol.head_timeout = head_timeout
+    Protocol.max_connections = max_connections
+    overflow = Protocol.overflow = Overflow()
+
+    class QuietServer(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Whom to believe about a sender's address is the hook's to judge; uvicorn believes what comes from 127.0.0.1.
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=max(1, int(head_timeout)),
+        timeout_graceful_shutdown=max(1, int(graceful_timeout)),
+    )
+    running = QuietServer(config)
+
+    async def stop() -> None:
+        await shutdown.wait()
+        running.should_exit = True
+
+    async with asyncio.TaskGroup() as tasks:
+        stopper = tasks.create_task(stop())
+        try:
+            await running.serve(sockets=[sock.dup()])
+        finally:
+            overflow.close()
+        stopper.cancel()

@@ -1,0 +1,141 @@
+"""uvicorn's HTTP protocol, reading one request at a time and none that isn't plain, with the bounds that it lacks.
+
+They are of the time and the bytes that a request's head takes, and of the number of connections: uvicorn's own bound
+refuses requests, and leaves the connections open.
+"""
+
+import asyncio
+from typing import ClassVar, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from hookline.kernel.errors import RequestRefused
+from hookline.service.server.framing import Framing
+from hookline.service.server.merge_service_raw_answer import raw_answer
+from hookline.service.server.overflow import Overflow
+
+_LINGER: Final = 1.0
+"""Seconds until a refused connection is closed: at once, the reset of what still comes could overtake the answer."""
+
+
+class FramedProtocol(HttpToolsProtocol):
+    """Closes a connection whose next request's head doesn't come to its end in time, or isn't plain."""
+
+    head_timeout: ClassVar[float]
+    """Seconds; set by a subclass."""
+
+    max_head: ClassVar[int]
+    """Bytes."""
+
+    max_connections: ClassVar[int]
+    overflow: ClassVar[Overflow]
+
+    _framing: Framing
+    _turned_away = False
+    _refused = False
+    _waiting = b""
+    """What has come of the next request while one is under way."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """A connection: its first request is due."""
+        if len(self.connections) >= self.max_connections:
+            self._turned_away = True
+            self.overflow.turn_away(transport)
+            return
+        self._framing = Framing(self.max_head)
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        if self._turned_away:
+            return
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the socket."""
+        if self._turned_away or self._refused:
+            return
+        if self._waiting:
+            self._waiting += data
+            self.flow.pause_reading()
+        else:
+            self._read(data)
+
+    def eof_received(self) -> None:
+        """The other side has sent all."""
+        if not self._turned_away:
+            super().eof_received()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """A request is answered: the next one may come."""
+        super().on_response_complete()
+        if self._waiting:
+            self.loop.call_soon(self._go_on)
+
+    def _read(self, data: bytes) -> None:
+        while data:
+            if not self._framing.under_way and not self._is_answered():
+                self._waiting = data
+                self.flow.pause_reading()
+                return
+            try:
+                passed = self._framing.feed(data)
+            except RequestRefused as error:
+                self._refuse(error)
+                return
+            if passed:
+                super().data_received(passed)
+            if self.transport.is_closing():
+                return
+            if self._framing.under_way and self._is_answered():
+                # uvicorn has stopped its own timer, and nobody else waits for the rest.
+                self._await_head()
+            data = self._framing.rest
+
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _go_on(self) -> None:
+        data, self._waiting = self._waiting, b""
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._read(data)
+
+    def _refuse(self, error: RequestRefused) -> None:
+        """Answer what can still be answered, and let the answer arrive before the connection closes."""
+        self._refused = True
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        under_way = self.cycle if self._framing.under_way else None
+        if under_way is None or not under_way.response_started:
+            self.transport.write(raw_answer(error))
+        if under_way is not None and not under_way.response_complete:
+            # The application may wait for the rest of what was refused.
+            under_way.disconnected = True
+            under_way.message_event.set()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self._timer = self.loop.call_later(_LINGER, self.transport.close)
+
+    def _await_head(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.head_timeout, self._too_slow)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()

@@ -1,0 +1,97 @@
+"""The body's bytes as they arrive: counted and timed, whatever the framework above or the server below does."""
+
+import asyncio
+import types
+from collections.abc import AsyncIterator, Generator
+from functools import partial
+from typing import Any, Final, cast
+
+from hookline.kernel.errors import RequestTimeout, TooLarge
+from hookline.kernel.time import Clock
+
+MIN_RATE: Final = 1024.0
+"""Bytes a second below which a sender is as good as silent; otherwise a trickle holds a connection."""
+
+
+@types.coroutine
+def _rest(step: Generator[Any, Any, bytes], waiting: Any) -> Generator[Any, Any, bytes]:
+    """Await what is left of a coroutine that has begun, and waits for something."""
+    while True:
+        try:
+            given = yield waiting
+        except BaseException as error:  # noqa: BLE001 - cancellation too is the coroutine's to take
+            resume = partial(step.throw, error)
+        else:
+            resume = partial(step.send, given)
+        try:
+            waiting = resume()
+        except StopIteration as done:
+            return cast(bytes, done.value)
+
+
+class Wire:
+    """Iterates over a body's chunks.
+
+    Raises TooLarge above `limit` bytes, and RequestTimeout for a slow sender. Only time in which the sender is waited
+    for counts as slow: what is done with its bytes may take as long as it does.
+    """
+
+    __slots__ = ("_clock", "_ends", "_lag", "_limit", "_longest", "_read_timeout", "_source", "received")
+
+    def __init__(
+        self, source: AsyncIterator[bytes], limit: int, clock: Clock, read_timeout: float, longest: float
+    ) -> None:
+        """`read_timeout`: seconds that the sender may be silent; `longest`: seconds until its request has ended."""
+        self._source = source
+        self._limit = limit
+        self._clock = clock
+        self._read_timeout = read_timeout
+        self._longest = longest
+        self._ends = clock.monotonic() + longest
+        self._lag = 0.0
+        """Seconds that the sender was waited for, less those that what it sent takes at `MIN_RATE`."""
+        self.received = 0
+
+    def __aiter__(self) -> "Wire":
+        return self
+
+    async def __anext__(self) -> bytes:
+        # Most bodies have come by now. A timer for each chunk costs a tenth of accepting a message, so a chunk is
+        # asked for first, and timed only where it has to be waited for.
+        step = self._source.__anext__().__await__()
+        try:
+            waiting = next(step)
+        except StopIteration as done:
+            chunk: bytes = done.value
+        else:
+            chunk = await self._late(step, waiting)
+        self.received += len(chunk)
+        if self.received > self._limit:
+            raise TooLarge(f"the body is larger than {self._limit} bytes")
+        return chunk
+
+    def check_time(self) -> None:
+        """Raise RequestTimeout where the request has taken too long, whoever is to blame."""
+        if self._clock.monotonic() > self._ends:
+            raise self._too_long()
+
+    async def _late(self, step: Generator[Any, Any, bytes], waiting: Any) -> bytes:
+        began = self._clock.monotonic()
+        silence, left = self._read_timeout - self._lag, self._ends - began
+        try:
+            async with asyncio.timeout(max(0.0, min(silence, left))):
+                chunk = await _rest(step, waiting)
+        except TimeoutError:
+            raise (self._too_slow() if silence < left else self._too_long()) from None
+        waited = self._clock.monotonic() - began
+        self._lag = max(0.0, self._lag + waited - len(chunk) / MIN_RATE)
+        return chunk
+
+    def _too_slow(self) -> RequestTimeout:
+        return RequestTimeout(
+            f"the body came too slowly: after {self.received} bytes, nothing within {self._read_timeout:g} s, "
+            f"or less than {MIN_RATE:g} bytes/s for as long"
+        )
+
+    def _too_long(self) -> RequestTimeout:
+        return RequestTimeout(f"the request took longer than {self._longest:g} s; send less at once, or faster")

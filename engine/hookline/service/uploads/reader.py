@@ -1,0 +1,172 @@
+"""From bytes to a message's body: which reader a media type asks for, and how much it may read."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from hookline.bodies.forms import PLAIN, Naming, read_form, read_properties
+from hookline.bodies.json import read_json
+from hookline.bodies.media import Kind, Media
+from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.bodies.text import decode_text
+from hookline.bodies.xml import read_xml
+from hookline.kernel.errors import Malformed
+from hookline.model.webhook import RequestSettings
+from hookline.plugin_host.offload import Aside
+from hookline.service.uploads.body_staging import Staged
+from hookline.service.uploads.file_types import FileTypes
+from hookline.service.uploads.files import IncomingFile, judge_stored, one_attachment, store
+from hookline.service.uploads.inflate import inflate
+from hookline.service.uploads.multipart import MultipartReader
+from hookline.service.uploads.upload import Uploads
+
+_OFF_THE_LOOP: Final = 64 * 1024
+"""Bytes above which a body is read in a thread, so that other requests go on meanwhile."""
+
+T = TypeVar("T")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bytes that a request may bring."""
+
+    body: int
+    file: int
+
+    def wire(self, kind: Kind) -> int:
+        """What may come over the wire, for a kind of body; once inflated it may be as much."""
+        if kind == "file":
+            return self.file
+        return self.file + self.body if kind == "multipart" else self.body
+
+
+class BodyReader(msgspec.Struct, frozen=True):
+    """Reads one request's body."""
+
+    media: Media
+    codings: tuple[str, ...]
+    limits: Limits
+    webhook: RequestSettings
+    query: bytes
+    disposition: str | None
+    exact: bool
+    """Fractions in JSON are Decimals."""
+    aside: Aside
+    """Where large bodies are read."""
+
+    async def read(self, chunks: AsyncIterator[bytes], uploads: Uploads) -> Received:
+        """Read from the wire, or from where it waited. Raises Malformed, TooLarge and UnsupportedMedia."""
+        media = self.media
+        kind = media.kind
+        if kind == "file":
+            file = IncomingFile(uploads, media.type, self._types(), "the body")
+            # Where it says that it is a file, or the flow does, an empty one is one too.
+            keep_empty = media.said or self.webhook.body == "raw"
+            blob = await store(self._plain(chunks), file, keep_empty=keep_empty)
+            return one_attachment(blob, file.media_type, self.disposition) if blob else Received()
+        if kind == "multipart":
+            reader = MultipartReader(
+                uploads, self.limits.body, self.limits.file, types=self._types(), naming=self._naming()
+            )
+            noted = _Form(chunks, reader, self.limits.body)
+            received = await reader.read(self._plain(noted), media.boundary)
+            return msgspec.structs.replace(received, raw=noted.raw)
+        if not self.codings:
+            return await self._inline(await _joined(chunks, uploads))
+        wire: list[bytes] = []
+        data = await _joined(self._plain(_noting(chunks, wire)), uploads)
+        received = await self._inline(data)
+        return msgspec.structs.replace(received, raw=b"".join(wire))
+
+    async def read_staged(self, staged: Staged, uploads: Uploads) -> Received:
+        """Read what waited for its signature; a large file is where it should be already."""
+        media = self.media
+        if media.kind == "file" and not self.codings and (blob := await staged.blob()) is not None:
+            types = self._types()
+            media_type = media.type if types is None else await judge_stored(blob, uploads, media.type, types)
+            return one_attachment(blob, media_type, self.disposition)
+        return await self.read(aiter(staged), uploads)
+
+    def _naming(self) -> Naming:
+        webhook = self.webhook
+        if not webhook.nested and not webhook.json_fields and not self.exact:
+            return PLAIN
+        return Naming(webhook.nested, frozenset(webhook.json_fields), self.exact)
+
+    def _types(self) -> FileTypes | None:
+        """The types that files are held to: the flow's, or those of its bodies where the body is the file."""
+        taken = self.webhook.file_types
+        if taken is None and self.media.kind == "file":
+            taken = self.webhook.media_types
+        return None if taken is None else FileTypes(taken)
+
+    def _plain(self, chunks: AsyncIterator[bytes]) -> AsyncIterable[bytes]:
+        if not self.codings:
+            return chunks
+        return inflate(chunks, self.codings, self.limits.wire(self.media.kind), self.webhook.max_ratio)
+
+    async def _inline(self, data: bytes) -> Received:
+        charset = self.media.charset
+        match self.media.kind:
+            case "json":
+                return await self._run(len(data), lambda: read_json(data, charset, exact=self.exact))
+            case "xml":
+                return await self._run(len(data), lambda: read_xml(data, charset, self.webhook.force_list))
+            case "properties":
+                return await self._run(len(data), lambda: read_form(data, charset, self._naming()))
+            case "query":
+                if data:
+                    raise Malformed("a GET request has no body here: its query is the body")
+                query = self.query
+                return await self._run(
+                    len(query), lambda: Received(read_properties(query, None, "the query", self._naming()))
+                )
+            case _:
+                return Received(decode_text(data, charset), raw=data)
+
+    async def _run(self, size: int, read: Callable[[], T]) -> T:
+        return await self.aside.run(read, large=size > _OFF_THE_LOOP)
+
+
+async def _joined(chunks: AsyncIterable[bytes], uploads: Uploads) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        uploads.hold(size)
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+async def _noting(chunks: AsyncIterator[bytes], into: list[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        into.append(chunk)
+        yield chunk
+
+
+class _Form:
+    """The chunks of a form, which are noted as long as it brings no file: files are kept as files, and not twice."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], reader: MultipartReader, most: int) -> None:
+        """`most`: bytes that are noted, for what stands outside of all parts is bounded as files are."""
+        self._chunks = chunks
+        self._reader = reader
+        self._left = most
+        self._noted: list[bytes] | None = []
+
+    def __aiter__(self) -> "_Form":
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._chunks)
+        self._left -= len(chunk)
+        if self._noted is not None:
+            self._noted.append(chunk)
+            if self._left < 0 or self._reader.brings_files:
+                self._noted = None
+        return chunk
+
+    @property
+    def raw(self) -> bytes | None:
+        """All of it, once it is read; None where it brought a file."""
+        return None if self._noted is None or self._reader.brings_files else b"".join(self._noted)

@@ -1,0 +1,137 @@
+"""What one request brings: the room that it takes, and its blobs, thrown away together unless it is accepted."""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from hookline.kernel.errors import CannotTake, StoreError, TooLarge
+from hookline.storage.blobs import Blob, Blobs, BlobWriter
+
+_log: Final = structlog.get_logger("hookline.service")
+_RETRY_AFTER: Final = 60.0
+SMALL: Final = 64 * 1024
+"""Bytes of a body that aren't counted: as many for each connection are not much."""
+
+
+class Room:
+    """How many bytes all requests under way may have brought together. One for each kind of place, in each server."""
+
+    __slots__ = ("_left", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._left = most
+
+    def take(self, size: int, before: int) -> None:
+        """Take room for one more chunk of a request that has taken some before.
+
+        Raises CannotTake where others have taken it, and TooLarge where there would never be enough.
+        """
+        if size > self._left:
+            if before + size > self._most:
+                raise TooLarge(f"what the request brings is larger than {self._most} bytes together")
+            raise CannotTake("too much is being received at once", retry_after=_RETRY_AFTER)
+        self._left -= size
+
+    def give(self, size: int) -> None:
+        """Give room back."""
+        self._left += size
+
+
+class Uploads:
+    """Makes blobs, and remembers those that nobody has claimed yet."""
+
+    __slots__ = ("_committed", "_held", "_held_room", "_room", "_taken", "_writers", "blobs")
+
+    def __init__(self, blobs: Blobs, room: Room, held_room: Room) -> None:
+        """`room` is that of files, and `held_room` that of bodies, which are held in memory."""
+        self.blobs = blobs
+        self._room = room
+        self._taken = 0
+        self._held_room = held_room
+        self._held = 0
+        self._writers: list[BlobWriter] = []
+        self._committed: list[str] = []
+
+    async def create(self) -> BlobWriter:
+        """A new blob, empty. Writing to it raises CannotTake and TooLarge where there is no room."""
+        writer = _Counted(await self.blobs.create(), self.take)
+        self._writers.append(writer)
+        return writer
+
+    async def commit(self, writer: BlobWriter) -> Blob:
+        """Make a blob durable."""
+        blob = await writer.commit()
+        self._writers.remove(writer)
+        self._committed.append(blob.id)
+        return blob
+
+    async def drop(self, blob: Blob) -> None:
+        """Remove a blob that was only needed on the way."""
+        self._committed.remove(blob.id)
+        await self._delete(blob.id)
+        self._give(min(blob.size, self._taken))
+
+    def take(self, size: int) -> None:
+        """Take room for bytes. Raises CannotTake and TooLarge."""
+        self._room.take(size, self._taken)
+        self._taken += size
+
+    def hold(self, size: int) -> None:
+        """Take room in memory for so many bytes of the body in all. Raises CannotTake and TooLarge."""
+        if size > SMALL:
+            more = size - self._held
+            self._held_room.take(more, self._held)
+            self._held += more
+
+    def release(self) -> None:
+        """The request has come, and what it brought takes no more of the room that others need to come."""
+        if self._taken:
+            self._give(self._taken)
+        if self._held:
+            self._held_room.give(self._held)
+            self._held = 0
+
+    def _give(self, size: int) -> None:
+        self._taken -= size
+        self._room.give(size)
+
+    async def discard(self) -> None:
+        """Throw everything away. What can't be removed now is swept later."""
+        while self._writers:
+            try:
+                await self._writers.pop().abort()
+            except (StoreError, OSError) as error:
+                _log.warning("blob.abort_failed", error=str(error))
+        while self._committed:
+            await self._delete(self._committed.pop())
+        self.release()
+
+    async def _delete(self, blob_id: str) -> None:
+        try:
+            await self.blobs.delete(blob_id)
+        except (StoreError, OSError) as error:
+            _log.warning("blob.delete_failed", blob=blob_id, error=str(error))
+
+
+class _Counted:
+    """A blob in the making, whose bytes take room."""
+
+    __slots__ = ("_take", "_writer", "size")
+
+    def __init__(self, writer: BlobWriter, take: Callable[[int], None]) -> None:
+        self._writer = writer
+        self._take = take
+        self.size = 0
+
+    async def write(self, chunk: bytes) -> None:
+        self._take(len(chunk))
+        self.size += len(chunk)
+        await self._writer.write(chunk)
+
+    async def commit(self) -> Blob:
+        return await self._writer.commit()
+
+    async def abort(self) -> None:
+        await self._writer.abort()

@@ -1,0 +1,249 @@
+"""What the admin API, the command line and the reference pages show of components.
+
+A component is anything that a flow can name: an action, a trigger, a scheme, a mapper, or a type of credential. Their
+inputs are read from the JSON Schema that pydantic makes of their signatures.
+"""
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import structs
+from pydantic import BaseModel
+
+from hookline.discovery.quality import level_of
+from hookline.discovery.registry import Kind, Registry
+from hookline.flows.blocks import USES
+from hookline.flows.blocks.block import Block
+from hookline.flows.types.result import output_text
+from hookline.kernel.json import encode
+from hookline.model import durations
+from hookline.sdk.action import Action
+from hookline.sdk.options import Choices
+from hookline.sdk.poll import PollTrigger
+from hookline.sdk.triggers import ConnectorTrigger, Trigger
+
+_NO_OPTIONS: Final[Mapping[str, Choices]] = {}
+
+
+class OptionsView(msgspec.Struct, frozen=True):
+    """Choices that the service knows: `POST /api/v1/components/<name>/options/<setting>` gives them."""
+
+    search: bool
+    """They can be searched."""
+    depends_on: list[str]
+    """Other settings on which they depend."""
+
+
+class InputView(msgspec.Struct, frozen=True):
+    """One setting of a component."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    description: str
+    options: OptionsView | None = None
+    """Where there are choices for it that the service knows; null where nobody knows any."""
+
+
+class ComponentView(msgspec.Struct, frozen=True):
+    """What a step or a trigger can use."""
+
+    name: str
+    kind: str
+    """`action`, `block`, `trigger`, `scheme`, `mapper` or `credential type`."""
+    title: str
+    description: str
+    plugin: str
+    """The plugin that gives it, with its distribution and version; `the engine` where it is no plugin's."""
+    inputs: list[InputView]
+    credential_types: list[str]
+    unavailable: str | None
+    """Why it can't be used here, with the remedy."""
+    output: str = ""
+    """What an action makes of the message, in words."""
+    idempotent: str | None = None
+    """Whether an action may be done twice: `yes`, `no`, or `depends` where its settings say; null: isn't known."""
+    connector: str | None = None
+    """The connector of an action or a trigger; null where it has none."""
+    quality: str | None = None
+    """The level of its connector: `bronze`, `silver` or `gold`; null where that lacks something for bronze."""
+    rate: str | None = None
+    """How often it runs at most with one credential: `50/s`, or `by credential` where the credential says it."""
+    version: int | None = None
+    """Of its settings; null where there never was another. Those before it are used as `<name>@<version>`."""
+
+
+def component_views(registry: Registry) -> list[ComponentView]:
+    """Everything that flows can name, sorted by name."""
+    views = [_block(use, block) for use, block in USES.items()]
+    own: set[str] = set()
+    for connector in registry.connectors.values():
+        level = level_of(connector)
+        parts = [_action(registry, action) for action in connector.actions.values()]
+        parts += [_trigger(registry, registry.triggers[name]) for name in connector.triggers]
+        views += [structs.replace(part, connector=connector.name, quality=level) for part in parts]
+        own.update(connector.triggers, connector.pinned)
+    views += [_trigger(registry, trigger) for name, trigger in registry.triggers.items() if name not in own]
+    for scheme in registry.schemes.values():
+        takes = (scheme.name,) if scheme.credential is not None else ()
+        views.append(_view(registry, "scheme", scheme.name, scheme.title, _doc(scheme), scheme.settings, takes))
+    for mapper in registry.mappers.values():
+        title = mapper.title or mapper.name
+        views.append(_view(registry, "mapper", mapper.name, title, _doc(mapper), None, (), mapper.unavailable))
+    for name, model in registry.credential_types.items():
+        doc = inspect.cleandoc(model.__doc__ or "")
+        views.append(_view(registry, "credential type", name, doc.partition("\n")[0] or name, doc, model))
+    return sorted(views, key=lambda view: (view.name, view.kind))
+
+
+def inputs(model: type[BaseModel], options: Mapping[str, Choices] = _NO_OPTIONS) -> list[InputView]:
+    """The fields of a model, as whoever writes JSON sees them. `options`: what knows choices, by field."""
+    schema = model.model_json_schema(by_alias=True, schema_generator=durations.FlowJsonSchema)
+    definitions = schema.get("$defs", {})
+    if "$ref" in schema:  # it is among its own definitions, since some of these hold it
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    required = set(schema.get("required", ()))
+    return [
+        InputView(
+            name=name,
+            type=type_text(field, definitions),
+            required=name in required,
+            default=field.get("default"),
+            description=field.get("description", ""),
+            options=OptionsView(found.searches, found.depends_on) if (found := options.get(name)) else None,
+        )
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
+#: JSON Schema's words for types, in ours; a format says more than the type it belongs to.
+_TYPES: Final = {
+    "string": "text",
+    "boolean": "true or false",
+    "array": "list",
+    "null": "null",
+}
+_FORMATS: Final = {"password": "secret", "date-time": "time", "date": "date", "uri": "URL", "binary": "bytes"}
+
+
+def type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """What a JSON Schema takes, in a few words: `text or null`, `list of object`, `"first" or "all"`."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        target = definitions.get(name, {})
+        return "any JSON value" if not target else type_text(target, definitions)
+    if schema.get("x-hookline") in ("expression", "attachment"):
+        return str(schema["x-hookline"])
+    if schema.get("x-hookline") == "items" and isinstance(schema.get("items"), dict):
+        inside = type_text(schema["items"], definitions)
+        return "list or stream" if not schema["items"] else f"list or stream of {inside}"
+    if "properties" in schema:
+        return "object"
+    for joined in ("anyOf", "oneOf"):
+        if joined in schema:
+            return _either(type_text(part, definitions) for part in schema[joined])
+    if "const" in schema:
+        return encode(schema["const"]).decode()
+    if "enum" in schema:
+        return _either(encode(value).decode() for value in schema["enum"])
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return _either(_TYPES.get(one, str(one)) for one in kind)
+    if kind is None:
+        return "any JSON value"
+    if schema.get("pattern") == durations.PATTERN:
+        return "duration"
+    if kind == "string" and schema.get("format") in _FORMATS:
+        return _FORMATS[schema["format"]]
+    if kind == "array" and isinstance(schema.get("items"), dict) and schema["items"]:
+        return f"list of {type_text(schema['items'], definitions)}"
+    return _TYPES.get(kind, str(kind))
+
+
+def _either(texts: Iterable[str]) -> str:
+    return " or ".join(dict.fromkeys(texts))
+
+
+def _doc(thing: object) -> str:
+    # Without the indentation of the source, which Python strips itself from 3.13 on.
+    return inspect.cleandoc(type(thing).__doc__ or "")
+
+
+def _action(registry: Registry, action: Action) -> ComponentView:
+    view = _view(
+        registry,
+        "action",
+        action.name,
+        action.summary,
+        action.description,
+        action.settings,
+        action.credential_types,
+        action.unavailable,
+        action.options,
+    )
+    known: Mapping[bool | None, str | None] = {True: "yes", False: "no", None: None}
+    idempotent = "depends" if callable(action.idempotent) else known[action.idempotent]
+    return structs.replace(
+        view,
+        output=output_text(action),
+        idempotent=idempotent,
+        rate="by credential" if callable(action.rate) else action.rate,
+        version=action.version,
+    )
+
+
+def _block(use: str, block: Block) -> ComponentView:
+    """A block of the flow language whose steps say `use`, as those of actions do."""
+    return ComponentView(
+        name=use,
+        kind="block",
+        title=block.summary,
+        description=block.summary,
+        plugin="the engine",
+        inputs=[] if block.settings is None else inputs(block.settings),
+        credential_types=[],
+        unavailable=None,
+    )
+
+
+def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
+    own = trigger if isinstance(trigger, ConnectorTrigger) else None
+    view = _view(
+        registry,
+        "trigger",
+        trigger.name,
+        trigger.title,
+        trigger.description or trigger.summary,
+        trigger.settings,
+        () if own is None else own.credential_types,
+        None if own is None else own.unavailable,
+        _NO_OPTIONS if own is None else own.options,
+    )
+    return structs.replace(view, version=trigger.version if isinstance(trigger, PollTrigger) else None)
+
+
+def _view(
+    registry: Registry,
+    kind: Kind,
+    name: str,
+    title: str,
+    description: str,
+    model: type[BaseModel] | None,
+    credential_types: Sequence[str] = (),
+    unavailable: str | None = None,
+    options: Mapping[str, Choices] = _NO_OPTIONS,
+) -> ComponentView:
+    origin = registry.origin(kind, name)
+    return ComponentView(
+        name=name,
+        kind=kind,
+        title=title,
+        description=description,
+        plugin=str(origin),
+        inputs=[] if model is None else inputs(model, options),
+        credential_types=list(credential_types),
+        unavailable=unavailable,
+    )

@@ -1,0 +1,49 @@
+"""Case files and the flows beside them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from hookline.discovery.registry import Registry
+from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.documents.read import read
+from hookline.kernel.errors import ConfigError, FlowInvalid, Problem
+from hookline.simulation.cases import Case, check_names, read_cases
+
+ENDING: Final = ".test.json"
+
+
+def case_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """The case files in folders, of flows' files, and those named themselves. Raises ConfigError where one isn't."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(path.glob(f"*{ENDING}"))
+        elif not path.exists():
+            raise ConfigError(f"there is no file or directory {path}")
+        elif path.name.endswith(ENDING):
+            yield path
+        else:
+            cases = path.with_name(path.name.removesuffix(".json") + ENDING)
+            if not cases.exists():
+                raise ConfigError(f"{path} has no cases: there is no {cases}")
+            yield cases
+
+
+def flow_of(file: Path) -> Path:
+    """The file of the flow whose cases a file has."""
+    return file.with_name(file.name.removesuffix(ENDING) + ".json")
+
+
+def load(file: Path, registry: Registry, environment: Mapping[str, str]) -> tuple[CompiledFlow, Sequence[Case]]:
+    """A flow and its cases. Raises FlowInvalid, with every problem of the flow, or of the cases."""
+    path = flow_of(file)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FlowInvalid([Problem(f"its flow can't be read: {error}", file=str(file))]) from error
+    flow = compile_flow(read(data, str(path)), registry, environment=environment)
+    cases = read_cases(file, exact=flow.exact)
+    if wrong := check_names(cases, flow, file):
+        raise FlowInvalid(wrong)
+    return flow, cases.cases

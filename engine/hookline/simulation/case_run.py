@@ -1,0 +1,194 @@
+"""Running the cases of flows, one after the other: as in production, with nothing outside, and with time that leaps."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from hookline.catalog.catalog import Catalog
+from hookline.discovery.registry import Registry
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import FlowInvalid, HooklineError
+from hookline.kernel.ids import derived_id
+from hookline.kernel.json import encode
+from hookline.model.execution import ErrorInfo, Outcome, StepRecord
+from hookline.model.merge_model_reply import CallerReply
+from hookline.model.message import Arrival, Attachment, Envelope, Message
+from hookline.simulation.cases import Case, InputAttachment
+from hookline.simulation.clock import START, CaseClock, CaseLoop
+from hookline.simulation.expectations import judge
+from hookline.simulation.merge_testing_ended import Call, Ended
+from hookline.simulation.simulation import Trial
+from hookline.simulation.stubs import CaseStubs, Outside
+from hookline.storage.blobs import Blobs
+
+T = TypeVar("T", bound=Outside)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What became of a case; it passed where nothing differs."""
+
+    flow_id: str
+    name: str
+    outcome: Outcome | None
+    body: Any
+    error: ErrorInfo | None
+    reply: CallerReply | None
+    steps: Mapping[str, Sequence[StepRecord]]
+    """All that the journal ever held, by path."""
+    path: tuple[str, ...]
+    calls: tuple[Call, ...]
+    took: timedelta
+    """How long it would have taken."""
+    ran: float
+    """Seconds that running it took."""
+    differences: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as expected."""
+        return not self.differences
+
+
+class CaseRunner:
+    """Runs cases, and other trials, on an event loop of its own; it isn't for use within another."""
+
+    def __init__(self, registry: Registry, blobs: Blobs) -> None:
+        self._registry = registry
+        self._blobs = blobs
+        self._loop = CaseLoop()
+        self._runner = asyncio.Runner(loop_factory=lambda: self._loop)
+        self._folders: dict[Path, Catalog] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the loop and the blobs."""
+        self._runner.run(self._blobs.close())
+        self._runner.close()
+
+    def run(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
+        """Run a case; `folder` has its files, and the flows that its flow calls."""
+        return self._runner.run(self._case(flow, case, folder))
+
+    def replay(
+        self,
+        flow: CompiledFlow,
+        envelope: Envelope,
+        outside: Callable[[CaseClock], T],
+        folder: Path,
+    ) -> tuple[Ended, T]:
+        """Run a flow on a message from `accepted_at` on, against a recording; `outside` makes what answers."""
+        clock = CaseClock(envelope.accepted_at)
+        answers = outside(clock)
+        trial = self._trial(flow, answers, clock, folder, envelope.execution_id)
+        return self._runner.run(trial.run(envelope)), answers
+
+    async def _case(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
+        began, clock = monotonic(), CaseClock(case.now or START)
+        now = clock.now()
+        flow = replace(flow, vars={**flow.vars, **case.vars})
+        stubs = CaseStubs(case, self._registry)
+        envelope = Envelope(
+            execution_id=derived_id(now, flow.id, case.name),
+            flow_id=flow.id,
+            message=await self._message(case, folder),
+            arrival=Arrival(
+                use=flow.trigger.use,
+                method=_method(flow, case),
+                path=case.input.path,
+                query=dict(case.input.query),
+                received_at=now,
+                verified_by="test case",
+            ),
+            accepted_at=now,
+            exact=flow.exact,
+        )
+        state = {key: encode(value) for key, value in case.state.items() if value is not None}
+        ended = await self._trial(flow, stubs, clock, folder, case.name, state).run(envelope)
+        ended = replace(ended, missing=(*stubs.missing, *ended.missing))
+        return CaseResult(
+            flow.id,
+            case.name,
+            ended.outcome,
+            ended.body,
+            ended.error,
+            ended.reply,
+            ended.steps,
+            ended.path,
+            ended.calls,
+            ended.took,
+            monotonic() - began,
+            judge(case, ended),
+        )
+
+    def _trial(
+        self,
+        flow: CompiledFlow,
+        outside: Outside,
+        clock: CaseClock,
+        folder: Path,
+        seed: str,
+        state: Mapping[str, bytes] | None = None,
+    ) -> Trial:
+        self._loop.clock = clock
+        return Trial(
+            flow,
+            outside,
+            clock=clock,
+            registry=self._registry,
+            blobs=self._blobs,
+            others=lambda flow_id: self._beside(folder, flow_id),
+            seed=f"{flow.id}\n{seed}",
+            state=state,
+        )
+
+    def _beside(self, folder: Path, flow_id: str) -> CompiledFlow | None:
+        """Another flow of the folder. Raises FlowInvalid where it is broken."""
+        catalog = self._folders.get(folder)
+        if catalog is None:
+            catalog = self._folders[folder] = Catalog(folder, self._registry)
+            catalog.refresh()
+        entry = catalog.entries.get(flow_id)
+        if entry is not None and entry.flow is None:
+            raise FlowInvalid(entry.errors)
+        return None if entry is None else entry.flow
+
+    async def _message(self, case: Case, folder: Path) -> Message:
+        attachments = [await self._attachment(given, folder) for given in case.input.attachments]
+        headers = {name.lower(): value for name, value in case.input.headers.items()}
+        return Message(case.input.body, headers, tuple(attachments))
+
+    async def _attachment(self, given: InputAttachment, folder: Path) -> Attachment:
+        if given.file is not None:
+            try:
+                content = await asyncio.to_thread((folder / given.file).read_bytes)
+            except OSError as error:
+                raise HooklineError(f"attachment {given.name!r}: {error}") from error
+        else:
+            content = (given.content or "").encode()
+        writer = await self._blobs.create()
+        try:
+            await writer.write(content)
+            blob = await writer.commit()
+        finally:
+            await writer.abort()
+        return Attachment(blob.id, given.name, given.filename or given.file, given.type, blob.size, blob.sha256)
+
+
+def _method(flow: CompiledFlow, case: Case) -> str | None:
+    webhook = flow.trigger.webhook
+    if webhook is None:
+        return None
+    return case.input.method or ("POST" if "POST" in webhook.methods else webhook.methods[0])

@@ -1,0 +1,284 @@
+"""Case files: `<id>.test.json` beside `<id>.json` says what a flow does with an input, its effects stubbed."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hookline.executions.completion import ON_ERROR
+from hookline.executions.replies import FINISHED
+from hookline.flows.blocks.flow_call import CallNode
+from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.documents.merge_flows_positions import escape
+from hookline.flows.documents.model_problems import model_problems
+from hookline.flows.documents.read import read
+from hookline.kernel.errors import FlowInvalid, Problem, StepError
+from hookline.kernel.json import decode
+from hookline.kernel.suggest import did_you_mean
+from hookline.model.durations import Duration, FlowJsonSchema
+from hookline.sdk.context import check_key, packed
+from hookline.simulation.branches import Places, places_of, without_items
+
+ExpectedOutcome: TypeAlias = Literal[
+    "completed", "filtered", "stopped", "failed", "timed_out", "outcome_unknown", "cancelled", "waiting"
+]
+
+
+#: How a flow ends that doesn't fail.
+_SUCCEEDED: Final = ("completed", "filtered", "stopped")
+
+
+class _CaseDocument(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputAttachment(_CaseDocument):
+    """A file that comes with the input."""
+
+    name: str = "file"
+    filename: str | None = None
+    type: str = "application/octet-stream"
+    content: str | None = Field(default=None, description="The file's text.")
+    file: str | None = Field(default=None, description="A path, relative to the case file.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "InputAttachment":
+        if (self.content is None) == (self.file is None):
+            raise ValueError("an attachment has either content or file")
+        return self
+
+
+class CaseInput(_CaseDocument):
+    """The message that starts the execution."""
+
+    body: Any = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    attachments: tuple[InputAttachment, ...] = ()
+    method: str | None = Field(default=None, description="The request's method; by default POST, or what it may be.")
+    path: str = Field(default="", description="What follows the flow's id in the request's URL.")
+    query: dict[str, str | list[str]] = Field(default_factory=dict, description="The request's query, by name.")
+
+
+class StubError(_CaseDocument):
+    """The error that a stubbed step fails with."""
+
+    code: str = "step.failed"
+    message: str = "stubbed failure"
+    retryable: bool = False
+    step: str | None = Field(
+        default=None, description="Of a foreach, or a flow that is called: the path of the step inside that failed."
+    )
+
+
+class Stub(_CaseDocument):
+    """What a stubbed step does: an action, a call of another flow, or a foreach with all of its items."""
+
+    result: Any = Field(default=None, description="The body of its result.")
+    status: int | None = Field(default=None, description="Stands beside the body, as with http.request.")
+    headers: dict[str, str] = Field(default_factory=dict, description="The headers of its result.")
+    beside: dict[str, Any] = Field(default_factory=dict, description="What else stands beside the body, by name.")
+    stream: int | None = Field(
+        default=None,
+        ge=0,
+        description="Instead of a result: a stream of so many items, which a case doesn't have. A foreach over it has "
+        "a stub, too.",
+    )
+    error: StubError | None = Field(default=None, description="It fails instead.")
+
+    @model_validator(mode="after")
+    def _one_result(self) -> "Stub":
+        if self.stream is not None and "result" in self.model_fields_set:
+            raise ValueError("a stub gives either a result or a stream")
+        return self
+
+
+class Answer(_CaseDocument):
+    """A call that comes for a step that waits."""
+
+    body: Any = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    query: dict[str, Any] = Field(default_factory=dict)
+    method: str = "POST"
+    after: Duration = Field(default=timedelta(0), description="How long after the step began to wait.")
+
+
+class ExpectedCall(_CaseDocument):
+    """A call of a stubbed step; what isn't named is left free."""
+
+    step: str | None = None
+    use: str | None = None
+    with_: dict[str, Any] | None = Field(default=None, alias="with")
+
+
+class ExpectedReply(_CaseDocument):
+    """The answer that the caller gets."""
+
+    status: int | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: Any = None
+
+
+class Expectation(_CaseDocument):
+    """What must hold in the end; what isn't named is left free."""
+
+    outcome: ExpectedOutcome = Field(description="How it ends; `waiting` where it waits for ever.")
+    body: Any = Field(default=None, description="The last body.")
+    reply: ExpectedReply | None = Field(default=None, description="The answer; null: there is none.")
+    steps: dict[str, Any] = Field(
+        default_factory=dict,
+        description="By path, `lines[1]/post`: a step's result, its `error` and its `attempts`; null: it didn't run.",
+    )
+    path: tuple[str, ...] | None = Field(
+        default=None, description="The paths of all steps that ran, in the order in which each first came to its end."
+    )
+    calls: tuple[ExpectedCall, ...] | None = Field(default=None, description="All calls of stubbed steps, in order.")
+    error: dict[str, Any] | None = Field(default=None, description="`code`, `message` and `step`; null: there is none.")
+    took: Duration | None = Field(default=None, description="How long it took, to the second; waits count in full.")
+
+
+class Case(_CaseDocument):
+    """One case."""
+
+    name: str
+    input: CaseInput = CaseInput()
+    now: AwareDatetime | None = Field(default=None, description="When it starts; 2026-01-01T00:00:00Z by default.")
+    vars: dict[str, Any] = Field(default_factory=dict, description="In place of the flow's own, by name.")
+    state: dict[str, Any] = Field(
+        default_factory=dict, description="What the flow keeps when it starts, by key: `state.get` reads it."
+    )
+    retries: int = Field(default=0, ge=0, description="How often an operator retries the execution that has failed.")
+    stubs: dict[str, Stub | tuple[Stub, ...]] = Field(
+        default_factory=dict,
+        description=(
+            "By the step's path, with the numbers of items or without: what it does; a list: at each attempt, the last "
+            "from then on. Steps of a flow that is called stand behind the path of the step that calls it. A stub "
+            "of a foreach stands for all of its items."
+        ),
+    )
+    answers: dict[str, Answer | None] = Field(
+        default_factory=dict,
+        description="By the path of a step that waits: what comes for it. Null, or not named: nobody calls.",
+    )
+    expect: Expectation
+
+
+class CaseFile(_CaseDocument):
+    """The cases of one flow."""
+
+    schema_: str | None = Field(default=None, alias="$schema")
+    cases: tuple[Case, ...] = Field(min_length=1)
+
+
+def read_cases(path: Path, *, exact: bool = False) -> CaseFile:
+    """The cases in a file, for a flow whose numbers are exact or aren't. Raises FlowInvalid, with every problem."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FlowInvalid([Problem(f"it can't be read: {error}", file=str(path))]) from error
+    document = read(data, str(path))
+    try:
+        value = decode(data, exact=exact)
+    except ValueError as error:
+        raise FlowInvalid([Problem(f"it is not JSON that can be used: {error}", file=str(path))]) from error
+    try:
+        cases = CaseFile.model_validate(value)
+    except ValidationError as error:
+        problems = model_problems(CaseFile, value, "", error)
+        raise FlowInvalid([*document.problems, *document.place(problems)]) from error
+    if document.problems:
+        raise FlowInvalid(document.problems)
+    return cases
+
+
+def check_names(file: CaseFile, flow: CompiledFlow, path: Path) -> list[Problem]:
+    """What in cases the flow has not, or can't have, with its places."""
+    places = places_of(flow)
+    found: list[Problem] = []
+    for number, case in enumerate(file.cases):
+        at = f"/cases/{number}"
+        found += _input_problems(case.input, flow, f"{at}/input")
+        found += _state_problems(case.state, f"{at}/state")
+        found += _stub_problems(case.stubs, places, f"{at}/stubs")
+        for name in case.vars.keys() - flow.vars.keys():
+            remedy = did_you_mean(name, flow.vars, "declare it in the flow's vars")
+            found.append(Problem(f"the flow has no var {name!r}", f"{at}/vars/{escape(name)}", "unknown_var", remedy))
+        waits = [step for step, node in places.steps.items() if isinstance(node, WaitNode)]
+        for name in case.answers:
+            if not _names(name, waits, places):
+                remedy = did_you_mean(name, waits, f"there are {', '.join(waits)}" if waits else "no step of it waits")
+                pointer = f"{at}/answers/{escape(name)}"
+                found.append(Problem(f"no step {name!r} waits for a call", pointer, "unknown_step", remedy))
+        named = [(name, f"{at}/stubs/{escape(name)}") for name in case.stubs]
+        named += [(name, f"{at}/expect/steps/{escape(name)}") for name in case.expect.steps]
+        named += [(name, f"{at}/expect/path/{index}") for index, name in enumerate(case.expect.path or ())]
+        for index, call in enumerate(case.expect.calls or ()):
+            if call.step is not None:
+                named.append((call.step, f"{at}/expect/calls/{index}/step"))
+        for name, pointer in named:
+            if name not in (FINISHED, ON_ERROR) and not _names(name, places.steps, places):
+                remedy = did_you_mean(name, places.steps, f"there are {', '.join(places.steps)}")
+                found.append(Problem(f"the flow has no step {name!r}", pointer, "unknown_step", remedy))
+    return read(path.read_bytes(), str(path)).place(found) if found else []
+
+
+def _input_problems(given: CaseInput, flow: CompiledFlow, at: str) -> Iterator[Problem]:
+    webhook = flow.trigger.webhook
+    if webhook is None:
+        for name in sorted({"method", "path", "query"} & given.model_fields_set):
+            remedy = "remove it; what comes is the input's body"
+            yield Problem(f"no request starts the flow, which has no {name}", f"{at}/{name}", "invalid_value", remedy)
+    elif given.method is not None and given.method not in webhook.methods:
+        remedy = did_you_mean(given.method, webhook.methods, f"it takes {', '.join(webhook.methods)}")
+        yield Problem(f"the flow takes no {given.method}", f"{at}/method", "invalid_value", remedy)
+
+
+def _state_problems(state: Mapping[str, Any], at: str) -> Iterator[Problem]:
+    for key, value in state.items():
+        try:
+            packed(check_key(key), value)
+        except StepError as error:
+            yield Problem(error.message, f"{at}/{escape(key)}", "invalid_value")
+
+
+def _stub_problems(stubs: Mapping[str, Stub | tuple[Stub, ...]], places: Places, at: str) -> Iterator[Problem]:
+    for name, given in stubs.items():
+        node = places.steps.get(without_items(name))
+        if isinstance(node, WaitNode):
+            remedy = f"say under answers what comes for {name!r}"
+            yield Problem(
+                f"step {name!r} waits for a call, and takes no stub", f"{at}/{escape(name)}", "invalid_value", remedy
+            )
+        elif isinstance(node, SwitchNode | ParallelNode | TryNode):
+            remedy = "name the steps in it"
+            yield Problem(f"no stub stands for the block {name!r}", f"{at}/{escape(name)}", "invalid_value", remedy)
+        elif isinstance(node, CallNode):
+            for number, stub in enumerate(given if isinstance(given, tuple) else (given,)):
+                outcome = stub.beside.get("outcome")
+                if outcome is not None and outcome not in _SUCCEEDED:
+                    place = f"{at}/{escape(name)}" + (f"/{number}" if isinstance(given, tuple) else "")
+                    remedy = f"it is one of {', '.join(_SUCCEEDED)}; what fails has an error"
+                    message = f"a flow that succeeds doesn't end as {outcome!r}"
+                    yield Problem(message, f"{place}/beside/outcome", "invalid_value", remedy)
+
+
+def _names(name: str, known: Iterable[str], places: Places) -> bool:
+    """Whether a name is the path of a step, or of one of a flow that a step calls."""
+    plain = without_items(name)
+    if plain in known:
+        return True
+    parts = plain.split("/")
+    outer = ("/".join(parts[:length]) for length in range(1, len(parts)))
+    return any(isinstance(places.steps.get(path), CallNode) for path in outer)
+
+
+def cases_schema() -> str:
+    """The JSON Schema of case files, as text."""
+    schema = CaseFile.model_json_schema(schema_generator=FlowJsonSchema)
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=1) + "\n"

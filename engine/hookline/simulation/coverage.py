@@ -1,0 +1,77 @@
+"""Which steps and branches of flows no case has come to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.documents.read import read
+from hookline.kernel.json import decode
+from hookline.model.execution import StepRecord, StepState
+from hookline.simulation.branches import Branch, places_of, without_items
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A step, or a branch, that no case has come to."""
+
+    what: str
+    """`step kind/post`, `switch kind: case 2`."""
+    pointer: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowCoverage:
+    """How much of a flow its cases have come to."""
+
+    flow_id: str
+    file: str
+    reached: int
+    total: int
+    """Steps and branches."""
+    missed: tuple[Missed, ...]
+
+
+def percent(flows: Sequence[FlowCoverage]) -> int:
+    """How much of all flows was reached, rounded down; 100 where there is nothing to come to."""
+    total = sum(flow.total for flow in flows)
+    return 100 if total == 0 else 100 * sum(flow.reached for flow in flows) // total
+
+
+def coverage(flow: CompiledFlow, file: Path, runs: Sequence[Mapping[str, Sequence[StepRecord]]]) -> FlowCoverage:
+    """What the journals of a flow's cases show; a step that was skipped each time wasn't reached."""
+    places = places_of(flow)
+    begun: set[str] = set()
+    chosen: set[tuple[str, int]] = set()
+    for steps in runs:
+        for path, records in steps.items():
+            plain = without_items(path)
+            if any(record.state is not StepState.SKIPPED for record in records):
+                begun.add(plain)
+            for record in records:
+                if record.use == "switch" and record.input is not None:
+                    chosen |= {(plain, number) for number in decode(record.input)["cases"]}
+    # A block notes its end only: what has begun inside shows that it has begun.
+    begun |= {path[:place] for path in begun for place, character in enumerate(path) if character == "/"}
+    document = read(flow.source if not file.exists() else file.read_bytes(), str(file))
+    missed = [
+        Missed(f"step {path}", node.pointer, document.line(node.pointer))
+        for path, node in places.steps.items()
+        if path not in begun
+    ]
+    missed += [
+        Missed(f"{branch.name} of {branch.of}", branch.pointer, document.line(branch.pointer))
+        for branch in places.branches
+        if not _taken(branch, begun, chosen)
+    ]
+    total = len(places.steps) + len(places.branches)
+    return FlowCoverage(
+        flow.id, str(file), total - len(missed), total, tuple(sorted(missed, key=lambda one: (one.line, one.what)))
+    )
+
+
+def _taken(branch: Branch, begun: set[str], chosen: set[tuple[str, int]]) -> bool:
+    if branch.case is not None:
+        return (branch.of, branch.case) in chosen
+    return any(step in begun for step in branch.steps)

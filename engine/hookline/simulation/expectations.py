@@ -1,0 +1,142 @@
+"""What a case expects, beside what became of it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from hookline.kernel.json import reader
+from hookline.model.execution import StepRecord, StepState
+from hookline.simulation.cases import Case, ExpectedCall
+from hookline.simulation.merge_testing_ended import Call, Ended
+
+_SECOND: Final = timedelta(seconds=1)
+
+
+def judge(case: Case, ended: Ended) -> tuple[str, ...]:
+    """How what became of a case differs from what it expects; nothing where it passed."""
+    expect, named = case.expect, case.expect.model_fields_set
+    found: list[str] = list(ended.missing)
+    outcome = "waiting" if ended.outcome is None else ended.outcome.value
+    if outcome != expect.outcome:
+        found.append(f"outcome should be {expect.outcome}, and is {outcome}{_why(ended)}")
+    if "body" in named:
+        found += differences(expect.body, ended.body, "body")
+    if "error" in named:
+        error = None if ended.error is None else msgspec.to_builtins(ended.error)
+        found += differences(expect.error, error, "error")
+    if "reply" in named:
+        reply = None if ended.reply is None else msgspec.to_builtins(ended.reply)
+        if reply is not None:
+            reply = {"status": ended.reply.status, "headers": {}, "body": None, **reply} if ended.reply else None
+        wanted = None if expect.reply is None else expect.reply.model_dump(exclude_unset=True)
+        found += differences(wanted, reply, "reply")
+    found += _step_differences(expect.steps, ended)
+    if expect.path is not None:
+        found += _path_differences(expect.path, ended.path)
+    if expect.calls is not None:
+        found += _call_differences(expect.calls, ended.calls)
+    if expect.took is not None and abs(ended.took - expect.took) >= _SECOND:
+        found.append(f"it should have taken {expect.took}, and took {ended.took}")
+    return tuple(found)
+
+
+def step_view(records: Sequence[StepRecord], *, exact: bool) -> dict[str, Any]:
+    """A step as `expect.steps` names it: its result with `error`, `attempts` and `state`."""
+    last = records[-1]
+    output: dict[str, Any] = {} if last.output is None else reader(Any, exact=exact).decode(last.output)
+    return {
+        **output,
+        "error": None if last.error is None else msgspec.to_builtins(last.error),
+        "attempts": last.attempt,
+        "state": last.state.value,
+    }
+
+
+def differences(expected: Any, actual: Any, place: str = "") -> list[str]:
+    """How a value differs from what is expected of it: keys that aren't named are free, lists are compared whole."""
+    if isinstance(expected, dict):
+        if not isinstance(actual, dict):
+            return [f"{place or 'value'} should be an object, and is {_short(actual)}"]
+        found: list[str] = []
+        for key, value in expected.items():
+            inner = f"{place}.{key}" if place else key
+            if key not in actual:
+                found.append(f"{inner} is missing")
+            else:
+                found += differences(value, actual[key], inner)
+        return found
+    if isinstance(expected, list):
+        if not isinstance(actual, list):
+            return [f"{place or 'value'} should be a list, and is {_short(actual)}"]
+        if len(expected) != len(actual):
+            return [f"{place or 'value'} should have {len(expected)} items, and has {len(actual)}: {_short(actual)}"]
+        return [
+            text
+            for index, (left, right) in enumerate(zip(expected, actual, strict=True))
+            for text in differences(left, right, f"{place}[{index}]")
+        ]
+    if isinstance(expected, float) and isinstance(actual, Decimal):
+        # A result that is exact in a flow whose numbers aren't: as near as can be said here is right.
+        actual = float(actual)
+    # 1 and True are equal to Python, and not to JSON.
+    if isinstance(expected, bool) is not isinstance(actual, bool) or expected != actual:
+        return [f"{place or 'value'} should be {_short(expected)}, and is {_short(actual)}"]
+    return []
+
+
+def _why(ended: Ended) -> str:
+    if ended.error is not None:
+        return f": {ended.error.step or 'flow'}: {ended.error.message}"
+    if ended.unanswered:
+        return f": nobody calls {', '.join(ended.unanswered)}; the case's answers say who does"
+    return f": {ended.reason}" if ended.outcome is None and ended.reason else ""
+
+
+def _step_differences(expected: dict[str, Any], ended: Ended) -> list[str]:
+    found: list[str] = []
+    for path, wanted in expected.items():
+        records = ended.steps.get(path, ())
+        ran = bool(records) and records[-1].state is not StepState.SKIPPED
+        if wanted is None:
+            if ran:
+                found.append(f"step {path} should not have run, and did")
+        elif not ran:
+            found.append(f"step {path} should have run, and did not")
+        else:
+            found += differences(wanted, step_view(records, exact=ended.exact), f"steps.{path}")
+    return found
+
+
+def _path_differences(expected: Sequence[str], actual: Sequence[str]) -> list[str]:
+    for index, wanted in enumerate(expected):
+        if index >= len(actual):
+            return [f"path: {wanted} should have come next, and nothing did"]
+        if actual[index] != wanted:
+            return [f"path: {wanted} should have come next, and {actual[index]} did"]
+    if len(actual) > len(expected):
+        return [f"path: it should have ended, and {actual[len(expected)]} came"]
+    return []
+
+
+def _call_differences(expected: Sequence[ExpectedCall], actual: Sequence[Call]) -> list[str]:
+    if len(expected) != len(actual):
+        made = ", ".join(call.step for call in actual) or "none"
+        return [f"there should be {len(expected)} calls, and there are {len(actual)}: {made}"]
+    found: list[str] = []
+    for number, (wanted, call) in enumerate(zip(expected, actual, strict=True)):
+        place = f"calls[{number}]"
+        if wanted.step is not None:
+            found += differences(wanted.step, call.step, f"{place}.step")
+        if wanted.use is not None:
+            found += differences(wanted.use, call.use, f"{place}.use")
+        if wanted.with_ is not None:
+            found += differences(wanted.with_, call.settings, f"{place}.with")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value) if isinstance(value, Decimal) else repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -1,0 +1,69 @@
+"""The flows of a trial: the one that is tried out, and those that it calls."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import FlowNotFound
+from hookline.model.message import Envelope
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.merge_ports_changes_flows import Publish
+
+
+class TrialFlows:
+    """The one version that there is of each flow."""
+
+    def __init__(
+        self,
+        flow: CompiledFlow,
+        others: Callable[[str], CompiledFlow | None],
+        cancel: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """`others` gives the flows that it may call; `cancel` ends an execution."""
+        self._flow = flow
+        self._others = others
+        self._cancel = cancel
+        self._flows: dict[str, CompiledFlow] = {}
+
+    def runs(self, flow_id: str) -> bool:
+        """Whether a flow runs where it is called, and isn't answered from outside."""
+        return flow_id == self._flow.id or flow_id in self._flows
+
+    # What the runner asks of the flows' versions.
+
+    def current(self, flow_id: str) -> CompiledFlow:
+        """The one version that there is."""
+        flow = self._flow if flow_id == self._flow.id else self._flows.get(flow_id)
+        if flow is None:
+            raise FlowNotFound(f"there is no flow {flow_id!r}")
+        return flow
+
+    async def version(self, flow_id: str, version: str) -> CompiledFlow:
+        """The same."""
+        return self.current(flow_id)
+
+    def keeping(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
+        """Nothing is kept."""
+        return ()
+
+    # What steps ask of the other flows.
+
+    def flow(self, flow_id: str) -> CompiledFlow:
+        """A flow to call: where there is none, one that takes everything, to be answered from outside."""
+        if flow_id == self._flow.id:
+            return self._flow
+        found = self._others(flow_id)
+        if found is not None:
+            self._flows[flow_id] = found
+            return found
+        return replace(self._flow, id=flow_id, schema=None, order_by=None, on_error_flow=None, on_error_steps=())
+
+    def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
+        """The change that starts an execution."""
+        flow.check_body(envelope.message.body)
+        return Accept(envelope)
+
+    async def cancel(self, execution_id: str) -> None:
+        """Let an execution end as cancelled, unless it has ended."""
+        await self._cancel(execution_id)

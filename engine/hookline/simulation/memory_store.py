@@ -1,0 +1,377 @@
+"""A store in memory, for a few executions that are run once: nothing is durable, listed or swept."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Context, Decimal, localcontext
+from typing import Any, Final
+
+import msgspec
+
+from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
+from hookline.kernel.json import MAX_DIGITS, decode, encode, fits
+from hookline.model.batch import JOINED, Gathered, joined_output
+from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, StepRecord, StepState, check_move
+from hookline.model.items import Progress
+from hookline.model.message import Envelope
+from hookline.simulation.merge_testing_memory_batches import MemoryBatch, key_of
+from hookline.storage.changes import Change, CommitResult
+from hookline.storage.merge_ports_changes_accept import Accept, Accepted
+from hookline.storage.merge_ports_changes_batches import CloseBatch, Join, Joined, Leads, TakeBatch
+from hookline.storage.merge_ports_changes_callbacks import (
+    Await,
+    CallBack,
+    Called,
+    CalledBefore,
+    NotAwaited,
+    Settle,
+    TimedOut,
+    TimeOut,
+)
+from hookline.storage.merge_ports_changes_executions import Cancel, End, Park, Record, Reopen, Resume, Start
+from hookline.storage.merge_ports_changes_flows import Added, AddState, NotANumber, Publish, SetState, counted_output
+from hookline.storage.merge_ports_changes_items import Conclude, DropEntries, Proceed
+
+_NOTHING: Final = (None, b"")
+
+
+class MemoryStore:
+    """What running executions ask of a store: it holds to the published suite as far as that.
+
+    Keys aren't deduplicated, orders aren't kept, and calls are for the steps that they name.
+    """
+
+    def __init__(self, on_commit: Callable[[Sequence[Change]], None] = lambda changes: None) -> None:
+        """`on_commit` is told each batch that was written."""
+        self._on_commit = on_commit
+        self._executions: dict[str, Execution] = {}
+        self._envelopes: dict[str, Envelope] = {}
+        self._journals: dict[str, dict[int, StepRecord]] = {}
+        self._waits: set[tuple[str, str]] = set()
+        self._came: dict[tuple[str, str], tuple[bytes | None, bytes]] = {}
+        """Digest and payload of what came; a digest of None where the time was up first."""
+        self._progress: dict[tuple[str, str], Progress] = {}
+        self._results: dict[tuple[str, str], dict[int, bytes]] = {}
+        self._state: dict[tuple[str, str], bytes] = {}
+        self._batches: dict[tuple[str, str], MemoryBatch] = {}
+        """By their leaders' ids, and the paths of the steps."""
+        self._undo: list[Callable[[], None]] = []
+
+    async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """Write a batch, whole or not at all."""
+        self._undo = []
+        try:
+            results = [self._apply(change) for change in changes]
+        except BaseException:
+            for undo in reversed(self._undo):
+                undo()
+            raise
+        self._on_commit(changes)
+        return results
+
+    async def ping(self) -> None:
+        """It is there."""
+
+    async def execution(self, execution_id: str) -> Execution | None:
+        """The execution."""
+        return self._executions.get(execution_id)
+
+    async def envelope(self, execution_id: str) -> Envelope | None:
+        """Its message."""
+        return self._envelopes.get(execution_id)
+
+    async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
+        """Its entries, in order."""
+        records = [record for seq, record in sorted(self._journals.get(execution_id, {}).items()) if seq > after]
+        return records if limit is None else records[:limit]
+
+    async def progress(self, execution_id: str) -> Sequence[Progress]:
+        """How far its foreach blocks have got."""
+        return [self._progress[key] for key in sorted(self._progress) if key[0] == execution_id]
+
+    async def item_results(
+        self, execution_id: str, path: str, after: int = -1, limit: int = 1000
+    ) -> Sequence[tuple[int, bytes]]:
+        """What their items gave."""
+        results = self._results.get((execution_id, path), {})
+        return sorted(pair for pair in results.items() if pair[0] > after)[:limit]
+
+    async def callbacks(self, execution_id: str) -> Mapping[str, bytes]:
+        """What has come for its steps that wait."""
+        return {
+            path: payload
+            for (id_, path), (digest, payload) in self._came.items()
+            if id_ == execution_id and digest is not None and (id_, path) in self._waits
+        }
+
+    async def waits(self, execution_id: str) -> Sequence[str]:
+        """The paths of its steps that wait."""
+        return tuple(sorted(path for id_, path in self._waits if id_ == execution_id))
+
+    async def batches(self, execution_id: str) -> Mapping[str, bool]:
+        """The batches that it leads, and whether they are open."""
+        return {path: batch.key is not None for (id_, path), batch in self._batches.items() if id_ == execution_id}
+
+    async def gathered(self, execution_id: str, path: str) -> Sequence[Gathered]:
+        """What was added to one."""
+        batch = self._batches.get((execution_id, path))
+        return () if batch is None else batch.members
+
+    async def state(self, flow_id: str, key: str) -> bytes | None:
+        """What a flow keeps under a key."""
+        return self._state.get((flow_id, key))
+
+    def known(self, execution_id: str) -> Execution | None:
+        """The execution, at once."""
+        return self._executions.get(execution_id)
+
+    def entry(self, execution_id: str, seq: int) -> StepRecord | None:
+        """One entry of a journal."""
+        return self._journals[execution_id].get(seq)
+
+    def due(self, until: datetime) -> Sequence[Execution]:
+        """What waits for a time that has come."""
+        return [
+            one
+            for one in self._executions.values()
+            if one.state is State.WAITING and one.ready_at is not None and one.ready_at <= until
+        ]
+
+    def _apply(self, change: Change) -> CommitResult:
+        match change:
+            case Accept(envelope):
+                return self._accept(envelope)
+            case Start(id_, version, at, vars_, deadline):
+                self._move(id_, State.RUNNING, flow_version=version, started_at=at, vars=vars_, deadline_at=deadline)
+            case Resume(id_, _, version):
+                self._resume(id_, version)
+            case Record(id_, steps):
+                self._record(id_, steps)
+            case Park(id_, at, ready_at, reason):
+                self._park(id_, at, ready_at, reason)
+            case End(id_, state, outcome, at, error):
+                self._move(id_, state, outcome=outcome, finished_at=at, error=error, cancel_asked_at=None)
+                for path in self._led_by(id_):
+                    self._close(id_, path)
+            case Reopen(id_, at, deadline):
+                self._reopen(id_, at, deadline)
+            case Cancel(id_, at, tells):
+                return self._cancel(id_, at, tells)
+            case Await(id_, path):
+                self._found(id_)
+                self._put(self._waits, (id_, path))
+            case CallBack():
+                return self._call_back(change)
+            case TimeOut(_, id_, path, _, _, _):
+                return self._time_out(id_, path)
+            case Settle(id_, path):
+                self._settle(id_, path)
+            case Join():
+                return self._join(change)
+            case CloseBatch(id_, path):
+                self._close(id_, path)
+            case TakeBatch(id_, path):
+                self._drop(self._batches, (id_, path))
+            case Proceed(id_, progress, results):
+                self._running(id_)
+                self._set(self._progress, (id_, progress.path), progress)
+                kept = self._results.get((id_, progress.path), {})
+                self._set(self._results, (id_, progress.path), {**dict(results), **kept})
+            case DropEntries(id_, seqs):
+                self._running(id_)
+                for seq in seqs:
+                    self._drop(self._journals[id_], seq)
+            case Conclude(id_, path):
+                self._running(id_)
+                self._drop(self._progress, (id_, path))
+                self._drop(self._results, (id_, path))
+            case SetState(flow_id, key, value):
+                if value is None:
+                    self._drop(self._state, (flow_id, key))
+                else:
+                    self._set(self._state, (flow_id, key), value)
+            case AddState():
+                return self._count(change)
+            case Publish():
+                pass
+            case _:
+                raise NotImplementedError(f"a store in memory has no {type(change).__name__}")
+        return None
+
+    def _accept(self, envelope: Envelope) -> Accepted:
+        id_ = envelope.execution_id
+        execution = Execution(id_, envelope.flow_id, None, State.QUEUED, None, envelope.accepted_at, None, None, 1)
+        self._set(self._executions, id_, execution)
+        self._set(self._envelopes, id_, envelope)
+        self._set(self._journals, id_, {})
+        return Accepted(id_)
+
+    def _found(self, execution_id: str) -> Execution:
+        execution = self._executions.get(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        return execution
+
+    def _running(self, execution_id: str) -> Execution:
+        execution = self._found(execution_id)
+        if execution.state is not State.RUNNING:
+            raise IllegalStateChange(f"execution {execution_id} is {execution.state}; only one that runs gets on")
+        return execution
+
+    def _move(self, execution_id: str, state: State, **changes: Any) -> None:
+        execution = self._found(execution_id)
+        check_move(execution_id, execution.state, state)
+        self._replace(execution, state=state, reason=None, ready_at=None, **changes)
+
+    def _resume(self, execution_id: str, version: str | None) -> None:
+        execution = self._found(execution_id)
+        if version is not None and execution.flow_version != version:
+            raise IllegalStateChange(f"execution {execution_id} was moved to another version")
+        if execution.state is not State.RUNNING:
+            self._move(execution_id, State.RUNNING)
+
+    def _reopen(self, execution_id: str, at: datetime, deadline: datetime | None) -> None:
+        execution = self._found(execution_id)
+        self._move(
+            execution_id,
+            State.WAITING,
+            outcome=None,
+            finished_at=None,
+            error=None,
+            attempt=execution.attempt + 1,
+            reopened_after=max(self._journals[execution_id], default=0),
+            deadline_at=deadline,
+        )
+        self._replace(self._found(execution_id), ready_at=at, reason=RETRY)
+
+    def _record(self, execution_id: str, steps: Sequence[StepRecord]) -> None:
+        self._running(execution_id)
+        journal = self._journals[execution_id]
+        for step in steps:
+            if step.seq in journal:
+                raise IllegalStateChange(f"execution {execution_id} has an entry {step.seq} already")
+            self._set(journal, step.seq, step)
+
+    def _park(self, execution_id: str, at: datetime, ready_at: datetime | None, reason: str) -> None:
+        # What came meanwhile makes it ready at once.
+        came = any(
+            id_ == execution_id and (id_, path) in self._waits and digest is not None
+            for (id_, path), (digest, _) in self._came.items()
+        )
+        came = came or any(self._batches[execution_id, path].key is None for path in self._led_by(execution_id))
+        self._move(execution_id, State.WAITING)
+        parked = self._found(execution_id)
+        asked = parked.cancel_asked_at is not None
+        self._replace(parked, ready_at=at if came or asked else ready_at, reason=reason)
+
+    def _cancel(self, execution_id: str, at: datetime, tells: CallBack | None) -> CommitResult:
+        execution = self._found(execution_id)
+        if execution.state in FINAL:
+            raise IllegalStateChange(f"execution {execution_id} is {execution.state}, and can't be cancelled")
+        if execution.state is State.QUEUED:
+            self._apply(End(execution_id, State.CANCELLED, Outcome.CANCELLED, at))
+            return None if tells is None else self._apply(tells)
+        ready_at = at if execution.state is State.WAITING else execution.ready_at
+        self._replace(execution, cancel_asked_at=at, ready_at=ready_at)
+        return None
+
+    def _call_back(self, call: CallBack) -> CommitResult:
+        if call.execution_id is None or call.path is None:
+            raise StoreError("a store in memory takes calls for the steps that they name, and no keys")
+        place = (call.execution_id, call.path)
+        before = self._came.get(place)
+        if before is not None:
+            if before[0] is None:
+                return NotAwaited()
+            return CalledBefore(call.execution_id, identical=before[0] == call.digest)
+        execution = self._executions.get(call.execution_id)
+        if execution is None or execution.state in FINAL:
+            return NotAwaited()
+        self._set(self._came, place, (call.digest, call.payload))
+        if place in self._waits and execution.state is State.WAITING:
+            self._replace(execution, ready_at=call.at)
+        return Called(call.execution_id)
+
+    def _time_out(self, execution_id: str, path: str) -> CommitResult:
+        before = self._came.get((execution_id, path))
+        if before is not None and before[0] is not None:
+            return Called(execution_id)
+        self._set(self._came, (execution_id, path), _NOTHING)
+        return TimedOut()
+
+    def _count(self, change: AddState) -> CommitResult:
+        place, known = (change.flow_id, change.key), self._state.get((change.flow_id, change.key))
+        self._running(change.execution_id)
+        if known is not None and len(known) > 4 * MAX_DIGITS:
+            return NotANumber()
+        numbers = [0 if known is None else decode(known, exact=True), decode(change.by, exact=True)]
+        if not all(type(number) in (int, Decimal) for number in numbers):
+            return NotANumber()
+        with localcontext(Context(prec=4 * MAX_DIGITS)):
+            total = numbers[0] + numbers[1]
+            if not fits(Decimal(total)):
+                return NotANumber()
+            value = encode(total)
+        output = counted_output(value, change.step.output)
+        self._record(change.execution_id, [msgspec.structs.replace(change.step, output=output)])
+        self._set(self._state, place, value)
+        return Added(value)
+
+    def _join(self, change: Join) -> Leads | Joined:
+        id_, step, key = change.execution_id, change.step, key_of(change)
+        self._running(id_)
+        open_ = next((batch for batch in self._batches.values() if batch.key == key), None)
+        if open_ is None or not open_.takes(change):
+            self._record(id_, [step])
+            if open_ is not None:
+                self._full(open_, step.path, change.at)
+            self._set(self._batches, (id_, step.path), MemoryBatch(key, step.due_at, (change.gathered,)))
+            return Leads(None if open_ is None else open_.leader_id)
+        grown = open_.grown(change.gathered)
+        leader_id, place = grown.leader_id, len(grown.members)
+        output = joined_output(leader_id, place)
+        last = msgspec.structs.replace(step, state=StepState.SUCCEEDED, signal=JOINED, due_at=None, output=output)
+        self._record(id_, [last])
+        self._set(self._batches, (leader_id, step.path), grown)
+        if full := place >= change.size:
+            self._full(grown, step.path, change.at)
+        return Joined(leader_id, place, full)
+
+    def _full(self, batch: MemoryBatch, path: str, at: datetime) -> None:
+        self._close(batch.leader_id, path)
+        leader = self._found(batch.leader_id)
+        if leader.state is State.WAITING:
+            self._replace(leader, ready_at=at)
+
+    def _close(self, execution_id: str, path: str) -> None:
+        batch = self._batches.get((execution_id, path))
+        if batch is not None:
+            self._set(self._batches, (execution_id, path), batch.closed())
+
+    def _led_by(self, execution_id: str) -> list[str]:
+        return [path for id_, path in self._batches if id_ == execution_id]
+
+    def _settle(self, execution_id: str, path: str) -> None:
+        if (execution_id, path) in self._waits:
+            self._waits.discard((execution_id, path))
+            self._undo.append(lambda: self._waits.add((execution_id, path)))
+
+    def _replace(self, execution: Execution, **changes: Any) -> None:
+        self._set(self._executions, execution.id, msgspec.structs.replace(execution, **changes))
+
+    def _put(self, values: set[tuple[str, str]], value: tuple[str, str]) -> None:
+        if value not in values:
+            values.add(value)
+            self._undo.append(lambda: values.discard(value))
+
+    def _set(self, values: dict[Any, Any], key: Any, value: Any) -> None:
+        if key in values:
+            before = values[key]
+            self._undo.append(lambda: values.__setitem__(key, before))
+        else:
+            self._undo.append(lambda: values.pop(key))
+        values[key] = value
+
+    def _drop(self, values: dict[Any, Any], key: Any) -> None:
+        if key in values:
+            before = values.pop(key)
+            self._undo.append(lambda: values.__setitem__(key, before))

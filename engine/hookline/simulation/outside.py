@@ -1,0 +1,143 @@
+"""What comes from outside in a trial: for flows that don't run there, and for steps that wait."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hookline.executions.completion import ON_ERROR, told_of_end
+from hookline.model.execution import FINAL, ErrorInfo, Outcome, State
+from hookline.model.message import Envelope, Message
+from hookline.model.waits import pack_callback
+from hookline.simulation.clock import CaseClock
+from hookline.simulation.flows import TrialFlows
+from hookline.simulation.memory_store import MemoryStore
+from hookline.simulation.merge_testing_ended import Call
+from hookline.simulation.queue import TrialQueue
+from hookline.simulation.result import TrialRecord
+from hookline.simulation.stubs import Finished, NeverFinished, Outside
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_callbacks import Await, CallBack
+from hookline.storage.merge_ports_changes_executions import End, Reopen, Start
+
+
+class TrialAnswers:
+    """Gives the answers of `outside` when they are due."""
+
+    def __init__(
+        self,
+        outside: Outside,
+        *,
+        flows: TrialFlows,
+        queue: TrialQueue,
+        record: TrialRecord,
+        store: MemoryStore,
+        clock: CaseClock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._outside = outside
+        self._flows = flows
+        self._queue = queue
+        self._record = record
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+
+    def accepted(self, envelope: Envelope) -> None:
+        """An execution was accepted: it runs, or is answered."""
+        id_, parent = envelope.execution_id, envelope.arrival.parent
+        if parent is None:
+            self._queue.deliver(id_)
+            return
+        above = self._record.place(parent.execution_id)
+        path = above + parent.path
+        self._record.begin(id_, f"{path}/")
+        given = {"id": envelope.flow_id, "body": envelope.message.body, "headers": envelope.message.headers}
+        if parent.path == ON_ERROR:
+            # It takes care of what has ended, and has no part in that.
+            self._record.calls.append(Call(path, "flow", given))
+            return
+        attempt = int((parent.waits_at or "").partition("#")[2] or 1)
+        finished = self._outside.flow(path, attempt, envelope.flow_id)
+        if finished is not None:
+            self._answer_flow(envelope, given, finished)
+        elif self._flows.runs(envelope.flow_id):
+            self._queue.deliver(id_)
+        else:
+            text = (
+                f"step {path}: there is no flow {envelope.flow_id!r} beside, and no stub; add it to the case: "
+                f'"stubs": {{"{path}": {{"result": …}}}}'
+            )
+            self._record.missing.append(text)
+            self._answer_flow(envelope, given, Finished(outcome=Outcome.FAILED, error=ErrorInfo("case.stub", text)))
+
+    def retried(self, execution_id: str) -> None:
+        """An operator retries what has failed; the flow's timeout counts no more, since nobody knows when that is."""
+        self._clock.call_at(
+            self._clock.now(), lambda: self._soon([Reopen(execution_id, self._clock.now())], execution_id)
+        )
+
+    def _answer_flow(self, envelope: Envelope, given: Any, finished: Finished | NeverFinished) -> None:
+        parent = envelope.arrival.parent
+        if parent is None:
+            return
+        self._record.calls.append(Call(self._record.place(envelope.execution_id).rstrip("/"), "flow", given))
+        if isinstance(finished, NeverFinished):
+            return
+        now = self._clock.now()
+        at = max(now, finished.at or now)
+        end = End(envelope.execution_id, _states(finished.outcome), finished.outcome, at, finished.error)
+        attachments = envelope.message.attachments if finished.attachments is None else finished.attachments
+        told = told_of_end(envelope, end, Message(finished.body, {}, attachments), self._new_id())
+        start = Start(envelope.execution_id, "stubbed", now)
+
+        def commit() -> None:
+            if not self._over(envelope.execution_id):
+                self._soon([start, end, *([told] if told is not None else [])], parent.execution_id)
+
+        self._clock.call_at(at, commit)
+
+    def _over(self, execution_id: str) -> bool:
+        """Whether a flow that is called was cancelled meanwhile, since nobody waits for it any more."""
+        execution = self._store.known(execution_id)
+        return execution is None or execution.state in FINAL
+
+    def awaited(self, change: Await) -> None:
+        """A step waits for a call."""
+        flow = self._flows.current(change.flow_id)
+        if change.step_id not in flow.waits:
+            return
+        path = self._record.place(change.execution_id, change.path)
+        arrives = self._outside.arrives(path, change.at)
+        if arrives is None:
+            self._record.unanswered.append(path)
+            return
+        at, arrived = arrives
+        payload = pack_callback(arrived)
+        call = CallBack(
+            id=self._new_id(),
+            execution_id=change.execution_id,
+            path=change.path,
+            flow_id=change.flow_id,
+            step_id=change.step_id,
+            key=None,
+            digest=payload,
+            at=at,
+            until=None,
+            payload=payload,
+        )
+        self._clock.call_at(at, lambda: self._soon([call], change.execution_id))
+
+    def _soon(self, changes: Sequence[Change], wakes: str) -> None:
+        """Commit from outside any run, and let an execution go on."""
+        # A store in memory never waits, so this runs to its end here.
+        commit = self._store.commit(changes)
+        try:
+            commit.send(None)
+        except StopIteration:
+            self._queue.deliver(wakes)
+
+
+def _states(outcome: Outcome) -> State:
+    """The state of what has ended so."""
+    if outcome is Outcome.CANCELLED:
+        return State.CANCELLED
+    return State.FAILED if outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.OUTCOME_UNKNOWN) else State.SUCCEEDED

@@ -1,0 +1,52 @@
+"""What happens in a trial: the steps of all its executions, each at its place, and the calls that went nowhere."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hookline.executions.replies import FINISHED
+from hookline.model.execution import StepRecord, StepState
+from hookline.simulation.merge_testing_ended import Call
+
+_DONE: Final = frozenset({StepState.SUCCEEDED, StepState.FAILED})
+
+
+class TrialRecord:
+    """Kept as what executions write becomes durable. Steps of called flows stand behind the calling step's place."""
+
+    def __init__(self) -> None:
+        self._prefixes: dict[str, str] = {}
+        self.steps: dict[str, list[StepRecord]] = {}
+        """All that the journals ever held, by place."""
+        self.done: dict[str, None] = {}
+        """The places of the steps that have come to an end, in order."""
+        self.calls: list[Call] = []
+        self.missing: list[str] = []
+        """What was met, and nothing outside was there for."""
+        self.unanswered: list[str] = []
+        """Places of steps that waited, and nobody called."""
+
+    def begin(self, execution_id: str, prefix: str) -> None:
+        """An execution takes part; the places of its steps begin with `prefix`."""
+        self._prefixes[execution_id] = prefix
+
+    def knows(self, execution_id: str) -> bool:
+        """Whether an execution takes part."""
+        return execution_id in self._prefixes
+
+    def place(self, execution_id: str, path: str = "") -> str:
+        """Where a step of an execution stands."""
+        return self._prefixes[execution_id] + path
+
+    def note(self, execution_id: str, records: Sequence[StepRecord]) -> None:
+        """Entries of an execution's journal."""
+        for record in records:
+            place = self.place(execution_id, record.path)
+            self.steps.setdefault(place, []).append(record)
+            if record.state in _DONE and record.path != FINISHED:
+                self.done.setdefault(place)
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The paths of the main execution's steps."""
+        inner = tuple(prefix for prefix in self._prefixes.values() if prefix)
+        return frozenset(path for path in self.steps if not inner or not path.startswith(inner))

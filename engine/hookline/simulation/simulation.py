@@ -1,0 +1,242 @@
+"""One trial of a flow: the engine's own runner over a store in memory, in time that leaps, with nothing outside."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from random import Random
+from typing import Any, Final, cast
+
+import structlog
+
+from hookline.discovery.registry import Registry
+from hookline.executions.completion import told_of_end
+from hookline.executions.replies import Replies, read_reply
+from hookline.executions.runner import Runner
+from hookline.executions.services import Services, Stand
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StepError
+from hookline.kernel.ids import Ids
+from hookline.model.execution import FINAL, Outcome, State
+from hookline.model.merge_model_stream import Stream
+from hookline.model.message import Envelope, Message
+from hookline.outbound.client import PooledClient
+from hookline.plugin_host.host import PluginCalls
+from hookline.plugin_host.resources import EngineResources
+from hookline.sdk.action import Action
+from hookline.simulation.clock import CaseClock
+from hookline.simulation.flows import TrialFlows
+from hookline.simulation.memory_store import MemoryStore
+from hookline.simulation.merge_testing_ended import Call, Ended
+from hookline.simulation.outside import TrialAnswers
+from hookline.simulation.queue import TrialQueue
+from hookline.simulation.result import TrialRecord
+from hookline.simulation.stubs import Outside
+from hookline.storage.blobs import Blobs
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.merge_ports_changes_batches import Join
+from hookline.storage.merge_ports_changes_callbacks import Await
+from hookline.storage.merge_ports_changes_executions import Cancel, End, Record
+from hookline.storage.merge_ports_changes_flows import AddState, SetState
+from hookline.storage.store import Store
+from hookline.telemetry.metrics import Metrics
+
+_HOOKS: Final = "https://hookline.test/resume"
+#: What a flow logs while it is tried out is of no interest, and would stand among what a command prints.
+_LOG: Final = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+class _NoSecrets:
+    def get(self, name: str) -> Any:
+        raise StepError(f"credential {name!r}: actions that use credentials don't run here", code="case.stub")
+
+
+class Trial:
+    """Runs one execution, and those that it starts. It takes a `CaseLoop` whose clock is the trial's."""
+
+    def __init__(
+        self,
+        flow: CompiledFlow,
+        outside: Outside,
+        *,
+        clock: CaseClock,
+        registry: Registry,
+        blobs: Blobs,
+        others: Callable[[str], CompiledFlow | None] = lambda flow_id: None,
+        seed: str = "",
+        state: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """`others` gives the flows that it may call; those that it hasn't are answered from outside.
+
+        `state`: JSON of what the flow keeps when it begins, by key.
+        """
+        self._flow = flow
+        self._outside = outside
+        self._clock = clock
+        self._store = MemoryStore(self._committed)
+        self._kept = dict(state or {})
+        self._retries = outside.retries
+        self._ids = Ids(clock, Random(seed).getrandbits)  # noqa: S311 - the same case has the same ids each time
+        self._replies = Replies()
+        self._http = PooledClient(clock=clock, blobs=blobs)
+        self._main = ""
+        self._bodies: dict[str, Any] = {}
+        self._took: timedelta | None = None
+        self._record = TrialRecord()
+        self._flows = TrialFlows(flow, others, self._cancel)
+        self._queue = TrialQueue(self._store, clock, self._record.knows, lambda delivery: self._runner.run(delivery))
+        self._answers = TrialAnswers(
+            outside,
+            flows=self._flows,
+            queue=self._queue,
+            record=self._record,
+            store=self._store,
+            clock=clock,
+            new_id=self._ids.new,
+        )
+        metrics = Metrics()
+        services = Services(
+            # It holds to as much of the port as running executions ask for.
+            store=cast(Store, self._store),
+            blobs=blobs,
+            http=self._http,
+            resources=EngineResources(),
+            secrets=_NoSecrets(),
+            replies=self._replies,
+            flows=self._flows,
+            clock=clock,
+            metrics=metrics,
+            log=_LOG,
+            files_root=None,
+            describe=lambda action: str(registry.origin("action", action.name)),
+            calls=PluginCalls(registry, metrics, _LOG),
+            new_id=self._ids.new,
+            trial=self,
+        )
+        self._runner = Runner(services, self._flows, self._queue, self._queue, lambda flow_id: None, _hook_url)
+
+    async def run(self, envelope: Envelope) -> Ended:
+        """Run an execution until it has ended, or nothing more can happen."""
+        self._main = envelope.execution_id
+        self._record.begin(self._main, "")
+        webhook = self._flow.trigger.webhook
+        with self._replies.expect(self._main):
+            if webhook is None:
+                self._replies.close()
+            now = self._clock.now()
+            kept = [SetState(self._flow.id, key, value, now) for key, value in self._kept.items()]
+            await self._store.commit([*kept, Accept(envelope)])
+            waits = [asyncio.ensure_future(event.wait()) for event in (self._queue.over, self._clock.stuck)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, *self._queue.close(), return_exceptions=True)
+        await self._http.close()
+        return await self._ended()
+
+    async def _ended(self) -> Ended:
+        execution = await self._store.execution(self._main)
+        body = self._bodies.get(self._main)
+        final = execution is not None and execution.state in FINAL
+        own = self._record.own
+        reply = next(
+            (
+                read_reply(record.output, exact=self._flow.exact)
+                for path, records in self._record.steps.items()
+                for record in records
+                if record.use == "reply" and record.output is not None and path in own
+            ),
+            None,
+        )
+        return Ended(
+            outcome=execution.outcome if execution is not None and final else None,
+            body=body.shown if isinstance(body, Stream) else body,
+            error=execution.error if execution is not None else None,
+            reason=execution.reason if execution is not None else None,
+            reply=reply,
+            steps=self._record.steps,
+            path=tuple(self._record.done),
+            calls=tuple(self._record.calls),
+            took=self._took if self._took is not None else self._clock.now() - self._clock.start,
+            exact=self._flow.exact,
+            missing=tuple(self._record.missing),
+            unanswered=tuple(self._record.unanswered),
+        )
+
+    # What takes part in the steps.
+
+    def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+        """What stands in an action's place, where it doesn't run itself."""
+        full = self._record.place(execution_id, path)
+        standing = self._outside.call(full, attempt, action, settings)
+        if standing is not None and standing.call:
+            self._record.calls.append(Call(full, action.name, settings))
+        return None if standing is None else standing.give
+
+    def without_file(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+        """What stands in the place of an action whose file isn't there."""
+        standing = self._outside.without_file(self._record.place(execution_id, path), action, settings)
+        return None if standing is None else standing.give
+
+    def items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+        """What stands in the place of all items of a foreach."""
+        standing = self._outside.items(self._record.place(execution_id, path), block, items)
+        return None if standing is None else standing.give
+
+    def starts(self, execution_id: str, path: str, attempt: int) -> None:
+        """A step is about to start an execution of another flow."""
+        self._outside.starts(self._record.place(execution_id, path))
+
+    def gathered(self, execution_id: str, path: str, attempt: int) -> Stand | None:
+        """What stands in the place of others at a step that gathers; without it whoever comes joins."""
+        standing = self._outside.gathered(self._record.place(execution_id, path), attempt)
+        return None if standing is None else standing.give
+
+    def ended(self, execution_id: str, message: Message) -> None:
+        """Remember what an execution ended with."""
+        self._bodies[execution_id] = message.body
+
+    async def _cancel(self, execution_id: str) -> None:
+        envelope = await self._store.envelope(execution_id)
+        if envelope is None:
+            return
+        end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self._clock.now())
+        try:
+            await self._store.commit([Cancel(execution_id, end.at, told_of_end(envelope, end, None, self._ids.new()))])
+        except (ExecutionNotFound, IllegalStateChange):
+            return
+        self._runner.cancel(execution_id)
+        self._queue.deliver(execution_id)
+
+    # What follows from what becomes durable.
+
+    def _committed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            match change:
+                case Record(id_, records):
+                    self._record.note(id_, records)
+                case AddState(id_, step):
+                    counted = self._store.entry(id_, step.seq)
+                    self._record.note(id_, () if counted is None else (counted,))
+                case Join(step):
+                    come = self._store.entry(change.execution_id, step.seq)
+                    self._record.note(change.execution_id, () if come is None else (come,))
+                case Accept(envelope):
+                    self._answers.accepted(envelope)
+                case Await():
+                    self._answers.awaited(change)
+                case End(id_, state) if id_ == self._main:
+                    if state is State.FAILED and self._retries > 0:
+                        self._retries -= 1
+                        self._answers.retried(id_)
+                        continue
+                    self._took = self._clock.now() - self._clock.start
+                    self._queue.over.set()
+                case _:
+                    pass
+
+
+def _hook_url(execution_id: str, path: str) -> str:
+    return f"{_HOOKS}/{execution_id}/{path}"

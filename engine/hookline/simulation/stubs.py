@@ -1,0 +1,212 @@
+"""What answers in the place of everything outside, as a case says it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NoReturn, Protocol, TypeVar
+
+from hookline.discovery.registry import Registry
+from hookline.executions.frame import StepFailed
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.kernel.errors import StepError
+from hookline.model.execution import ErrorInfo, Outcome
+from hookline.model.merge_model_stream import Stream
+from hookline.model.message import Attachment
+from hookline.model.waits import Call as Arrived
+from hookline.model.waits import raw_json
+from hookline.sdk.action import Action, Reply
+from hookline.simulation.branches import without_items
+from hookline.simulation.cases import Answer, Case, Stub
+
+_T = TypeVar("_T")
+#: Stands for the blob of a stream that has no items here.
+_NO_BLOB: Final = "stub"
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Gives what an action, a foreach or a batch gives, and stands in its place."""
+
+    give: Callable[[], Awaitable[Any]]
+    """Raises StepError, and for a foreach StepFailed."""
+    call: bool = True
+    """It counts as a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a flow that is called ends, without having run."""
+
+    body: Any = None
+    attachments: tuple[Attachment, ...] | None = None
+    """None: those of the message that it gets."""
+    outcome: Outcome = Outcome.COMPLETED
+    error: ErrorInfo | None = None
+    at: datetime | None = None
+    """None: at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeverFinished:
+    """A flow that is called doesn't end."""
+
+
+class Outside(Protocol):
+    """What a flow meets while it is tried out. Paths of steps of called flows stand behind that of the calling step."""
+
+    def call(self, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+        """What stands in an action's place; None where it runs itself."""
+        ...
+
+    def without_file(self, path: str, action: Action, settings: Any) -> Stand | None:
+        """What stands in the place of an action that asks for a file which isn't there."""
+        ...
+
+    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+        """What stands in the place of all items of a foreach; None where they run."""
+        ...
+
+    def starts(self, path: str) -> None:
+        """A step is about to start a flow."""
+        ...
+
+    def flow(self, path: str, attempt: int, flow_id: str) -> Finished | NeverFinished | None:
+        """How a flow ends that is called; None where it runs."""
+        ...
+
+    def arrives(self, path: str, begun: datetime) -> tuple[datetime, Arrived] | None:
+        """What comes for a step that has begun to wait, and when."""
+        ...
+
+    @property
+    def retries(self) -> int:
+        """How often an operator retries the execution once it has failed."""
+        ...
+
+    def gathered(self, path: str, attempt: int) -> Stand | None:
+        """What stands in the place of others where messages are gathered; None where the step waits for them."""
+        ...
+
+
+class CaseStubs:
+    """The stubs and the answers of a case: by the step's whole path, or by its path without the items' numbers."""
+
+    def __init__(self, case: Case, registry: Registry) -> None:
+        self._case = case
+        self._registry = registry
+        self._made: dict[str, int] = {}
+        self.missing: list[str] = []
+        """What was met, and no stub is for."""
+
+    @property
+    def retries(self) -> int:
+        """As the case says it."""
+        return self._case.retries
+
+    def call(self, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+        """The stub's result, or its error; an error where an action that has effects has no stub."""
+        stub = self._stub(path)
+
+        async def give() -> Reply:
+            if stub is None:
+                self._lacks(path, f"{action.name} has effects")
+            return _result(stub)
+
+        return None if stub is None and runs_itself(action, self._registry) else Stand(give)
+
+    def without_file(self, path: str, action: Action, settings: Any) -> Stand | None:
+        """Nothing: all files are the case's own."""
+        return None
+
+    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+        """The stub's result, or its error. The items of a stream that a stub gave are nowhere."""
+        stubbed = bool(self._case.stubs) and _at(self._case.stubs, path) is not None
+        nowhere = isinstance(items, Stream) and items.blob_id == _NO_BLOB
+        if not stubbed and not nowhere:
+            return None
+
+        async def give() -> Reply:
+            stub = self._stub(path)
+            if stub is None:
+                self._lacks(path, "it goes through a stream whose items the case doesn't have,")
+            try:
+                return _result(stub)
+            except StepError as error:
+                step = stub.error.step if stub.error is not None else None
+                info = ErrorInfo(error.error_code, error.message, step or path, error.retryable)
+                raise StepFailed(info) from error
+
+        return Stand(give, call=False)
+
+    def starts(self, path: str) -> None:
+        """It is nothing to a case."""
+
+    def flow(self, path: str, attempt: int, flow_id: str) -> Finished | NeverFinished | None:
+        """The stub's result; without one the flow runs."""
+        stub = self._stub(path)
+        if stub is None:
+            return None
+        if stub.error is not None:
+            return Finished(
+                outcome=Outcome.FAILED,
+                error=ErrorInfo(stub.error.code, stub.error.message, stub.error.step, stub.error.retryable),
+            )
+        return Finished(stub.result, outcome=Outcome(stub.beside.get("outcome", Outcome.COMPLETED)))
+
+    def arrives(self, path: str, begun: datetime) -> tuple[datetime, Arrived] | None:
+        """What the case says that comes."""
+        answer: Answer | None = _at(self._case.answers, path)
+        if answer is None:
+            return None
+        at = begun + answer.after
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return at, Arrived(raw_json(answer.body), headers, (), answer.method, answer.query, at, "test case", None)
+
+    def gathered(self, path: str, attempt: int) -> Stand | None:
+        """The stub's result, a list, or its error; without one the step waits, and nobody joins."""
+        stub = self._stub(path)
+        if stub is None:
+            return None
+
+        async def give() -> Reply:
+            return _result(stub)
+
+        return Stand(give, call=False)
+
+    def _lacks(self, path: str, why: str) -> NoReturn:
+        """Note that a stub is missing, which fails the case whatever the flow makes of it. Raises StepError."""
+        text = (
+            f'step {path}: {why} and no stub; add it to the case: "stubs": {{"{without_items(path)}": {{"result": …}}}}'
+        )
+        self.missing.append(text)
+        raise StepError(text, code="case.stub")
+
+    def _stub(self, path: str) -> Stub | None:
+        """What stands for the next attempt at a step, an operator's retries included."""
+        if not self._case.stubs:
+            return None
+        given = _at(self._case.stubs, path)
+        if not isinstance(given, tuple):
+            return given
+        made = self._made[path] = self._made.get(path, 0) + 1
+        return given[min(made, len(given)) - 1] if given else None
+
+
+def runs_itself(action: Action, registry: Registry) -> bool:
+    """Whether an action touches nothing outside: those that are pure, and those of connectors that say so."""
+    return action.pure or any(
+        not c.outside and action in (*c.actions.values(), *c.pinned.values()) for c in registry.connectors.values()
+    )
+
+
+def _result(stub: Stub) -> Reply:
+    if stub.error is not None:
+        raise StepError(stub.error.message, code=stub.error.code, retryable=stub.error.retryable)
+    status = {} if stub.status is None else {"status": stub.status}
+    body = stub.result if stub.stream is None else Stream(_NO_BLOB, stub.stream)
+    return Reply(body, stub.headers, {**status, **stub.beside})
+
+
+def _at(values: Mapping[str, _T], path: str) -> _T | None:
+    found = values.get(path)
+    return found if found is not None else values.get(without_items(path))

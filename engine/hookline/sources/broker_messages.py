@@ -1,0 +1,144 @@
+"""What a broker's deliveries become: messages, or refusals that are recorded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.elements.message_keys import arrival_scope, key_text
+from hookline.intake.intake import in_order
+from hookline.kernel.errors import Malformed, RequestRefused, StoreError
+from hookline.kernel.json import encode
+from hookline.model.merge_model_consume import ConsumeSettings
+from hookline.model.message import Arrival, Attachment, Envelope, Message
+from hookline.plugin_host.results import NotJson, to_json
+from hookline.sdk.merge_consume import ConsumeTrigger, Payload
+from hookline.sources.merge_runtime_inbox import Held
+from hookline.sources.payload import PayloadReader
+from hookline.sources.source import SourceServices
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A delivery, read."""
+
+    held: Held
+    envelope: Envelope | None
+    """None where it is refused."""
+    refused: str | None = None
+    """Why it is."""
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether it brings files that nothing refers to before the commit."""
+        return self.envelope is not None and bool(self.envelope.message.attachments)
+
+
+class Deliveries:
+    """Reads the deliveries of one flow."""
+
+    def __init__(
+        self, flow: CompiledFlow, trigger: ConsumeTrigger, settings: ConsumeSettings, services: SourceServices
+    ) -> None:
+        self._flow = flow
+        self._trigger = trigger
+        self._settings = settings
+        self._services = services
+        self._last: datetime | None = None
+        engine = services.engine
+        self._reader = PayloadReader(engine.blobs, engine.aside, settings.body, flow.exact, settings.max_body)
+
+    async def read(self, held: Held) -> Delivered:
+        """What a delivery is; where it is refused, that is recorded. Raises StoreError where its file can't be kept."""
+        flow, services = self._flow, self._services
+        received = Received()
+        try:
+            received = await self._received(held)
+            envelope = self._envelope(held, received)
+            flow.check_body(envelope.message.body)
+            return Delivered(held, in_order(flow, envelope))
+        except RequestRefused as refused:
+            body = held.delivery.body
+            data = body.data if isinstance(body, Payload) and isinstance(body.data, bytes) else received.json or b""
+            keep = self._settings.keep_refused_bodies
+            name = held.delivery.id
+            key = name if isinstance(name, str) else None
+            reason = services.refuse(flow, refused, key, data, keep=keep)
+            services.engine.metrics.refused(flow.id, refused.code)
+        await self._drop_files(received)
+        return Delivered(held, None, reason)
+
+    def new(self, delivered: Sequence[Delivered]) -> list[Envelope]:
+        """The messages among them; of two with one key the first."""
+        found: dict[str, Envelope] = {}
+        for one in delivered:
+            if one.envelope is not None:
+                found.setdefault(one.envelope.dedupe_key or f"\n{one.envelope.execution_id}", one.envelope)
+        return list(found.values())
+
+    async def _received(self, held: Held) -> Received:
+        body = held.delivery.body
+        if isinstance(body, Payload):
+            if not isinstance(body.data, bytes):
+                raise self._defect(f"the data of a Payload is {type(body.data).__name__}, and no bytes")
+            return await self._reader.read(body)
+        try:
+            value = to_json(body, "the body", exact=self._flow.exact)
+        except NotJson as error:
+            raise self._defect(str(error)) from error
+        return Received(value, json=encode(value))
+
+    def _envelope(self, held: Held, received: Received) -> Envelope:
+        delivery, flow, settings = held.delivery, self._flow, self._settings
+        try:
+            headers = {_plain(str(name)).lower(): _plain(str(value)) for name, value in delivery.headers.items()}
+            attachments = (*delivery.attachments, *received.attachments)
+        except (AttributeError, TypeError) as error:
+            raise self._defect(f"headers or attachments of a Delivery are none: {error}") from error
+        if not all(isinstance(attachment, Attachment) for attachment in attachments):
+            raise self._defect("attachments of a Delivery are Attachments")
+        if delivery.id is not None and not isinstance(delivery.id, str):
+            raise self._defect(f"the id of a Delivery is {type(delivery.id).__name__}, and no text")
+        name = _plain(delivery.id) if delivery.id else None
+        message = Message(received.body, headers, attachments)
+        arrival = Arrival(self._trigger.name, received_at=held.came_at, scheme_id=name)
+        key = None if name is None else key_text(name)
+        if flow.trigger.dedupe_key is not None:
+            key = flow.trigger.dedupe_key.text(arrival_scope(message, arrival, flow.vars))
+        now = self._next()
+        return Envelope(
+            # Ids are made in order, and executions of one moment run in theirs.
+            execution_id=self._services.engine.new_id(),
+            flow_id=flow.id,
+            message=message,
+            arrival=arrival,
+            accepted_at=now,
+            dedupe_key=key,
+            dedupe_until=None if key is None else now + settings.dedupe_window,
+            body_json=received.json,
+            raw=received.raw,
+            exact=flow.exact,
+        )
+
+    def _next(self) -> datetime:
+        """The time, unless the clock was put back: executions run in the order of these."""
+        now = self._services.engine.clock.now()
+        self._last = now if self._last is None else max(now, self._last)
+        return self._last
+
+    async def _drop_files(self, received: Received) -> None:
+        for attachment in received.attachments:
+            try:
+                await self._services.engine.blobs.delete(attachment.id)
+            except StoreError as error:
+                self._services.engine.log.warning("blob.delete_failed", error=error.message)
+
+    def _defect(self, message: str) -> Malformed:
+        plugin = self._services.describe(self._trigger.name)
+        return Malformed(f"{self._trigger.name} of {plugin} has a defect: {message}")
+
+
+def _plain(text: str) -> str:
+    """Text without halves of surrogate pairs, which no store takes."""
+    return text.encode("utf-8", "replace").decode()

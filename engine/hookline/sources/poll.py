@@ -1,0 +1,215 @@
+"""A flow's poll: looks again and again, and takes in what is new."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from hookline.executions.interruption import cut_off
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.elements.message_keys import key_text
+from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
+from hookline.kernel.ids import derived_id
+from hookline.kernel.json import canonical, decode, encode
+from hookline.model.message import Arrival, Envelope, Message
+from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
+from hookline.outbound.exact_numbers import ExactClient
+from hookline.plugin_host.plugin_log import TriggerLog
+from hookline.plugin_host.results import NotJson, to_json
+from hookline.sdk.poll import Item, PollContext, Polled, PollTrigger
+from hookline.sdk.signature import setting_name
+from hookline.secrets.masking import Hidden
+from hookline.sources.source import Progress, SourceServices, SourceStatus, sleep_until
+from hookline.sources.trigger_credential import TriggerCredential, credential_of
+
+#: The wait after a first failure; after each further one it is twice as long.
+_AGAIN: Final = timedelta(seconds=30)
+_LONGEST: Final = timedelta(hours=1)
+"""The longest wait, unless polls are further apart than that anyway."""
+_NO_CURSOR: Final = msgspec.Raw(b"null")
+
+
+class _Failed(Exception):
+    """A look failed."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class PollSource:
+    """Starts executions of one flow with what its poll gives."""
+
+    def __init__(
+        self, flow: CompiledFlow, trigger: PollTrigger, settings: PollSettings, services: SourceServices
+    ) -> None:
+        self.status = SourceStatus()
+        self._flow = flow
+        self._trigger = trigger
+        self._settings = settings
+        self._services = services
+        self._clock = services.engine.clock
+        self._again = asyncio.Event()
+        looks_at = {
+            setting_name(parameter): value
+            for parameter, value in trigger.arguments(settings).items()
+            if parameter in trigger.identity
+        }
+        self._identity = hashlib.sha256(canonical(to_json(looks_at))).hexdigest()[:16]
+
+    def try_again(self) -> None:
+        """See `Source`."""
+        if self.status.failures:
+            self._again.set()
+
+    async def run(self) -> None:
+        """See `Source`."""
+        known = await self._services.progress(self._flow)
+        cursor = known.cursor if known is not None and known.identity == self._identity else _NO_CURSOR
+        while True:
+            began = self._clock.now()
+            try:
+                polled = await self._look(cursor, began)
+                envelopes, following = self._read(polled, began)
+            except _Failed as failure:
+                await self._back_off(failure, began)
+                continue
+            self._succeeded(began)
+            if envelopes or following != cursor:
+                progress = Progress(self._trigger.name, self._identity, began, cursor=following)
+                new = await self._services.take_in(self._flow, envelopes, progress)
+                self._services.engine.log.info("a poll found something", flow_id=self._flow.id, items=new)
+            moved = bool(polled.items) or following != cursor
+            cursor = following
+            # One that says that there is more, and gives nothing of it, would be asked without end.
+            if not (polled.more and moved):
+                self.status.next_at = began + self._settings.every
+                await sleep_until(self._clock, self.status.next_at)
+
+    def _succeeded(self, at: datetime) -> None:
+        self._services.engine.metrics.polled(self._flow.id, "ok")
+        if self.status.failures:
+            self._services.engine.log.info("polls work again", flow_id=self._flow.id, failures=self.status.failures)
+        self.status.last_at, self.status.error, self.status.failures = at, None, 0
+
+    async def _back_off(self, failure: _Failed, at: datetime) -> None:
+        status = self.status
+        status.last_at, status.error, status.failures = at, failure.message, status.failures + 1
+        longest = max(_LONGEST, self._settings.every)
+        wait = min(_AGAIN * 2 ** min(status.failures - 1, 20), longest)
+        if failure.retry_after is not None:
+            wait = max(wait, timedelta(seconds=min(failure.retry_after, longest.total_seconds())))
+        status.next_at = self._clock.now() + wait
+        self._services.engine.metrics.polled(self._flow.id, "failed")
+        self._services.engine.log.error(
+            "a poll failed; trying again",
+            flow_id=self._flow.id,
+            trigger=self._trigger.name,
+            error=failure.message,
+            failures=status.failures,
+            wait=wait.total_seconds(),
+        )
+        await sleep_until(self._clock, status.next_at, self._again)
+        self._again.clear()
+
+    async def _look(self, cursor: msgspec.Raw, now: datetime) -> Polled:
+        """Call the plugin's function. Raises _Failed for whatever comes of it."""
+        trigger, limit = self._trigger, self._settings.timeout.total_seconds()
+        if trigger.unavailable is not None or trigger.run is None:
+            raise _Failed(f"{trigger.name}: {trigger.unavailable or 'there is nothing to run'}")
+        arguments, hidden = trigger.arguments(self._settings), Hidden()
+        if "ctx" in trigger.leading:
+            credential = self._credential()
+            arguments["ctx"], hidden = self._context(credential, now), credential.hidden
+        if "cursor" in trigger.leading:
+            # Read anew each time, so that nothing that is done to it stays.
+            arguments["cursor"] = decode(bytes(cursor), exact=self._flow.exact)
+        try:
+            async with asyncio.timeout(limit) as deadline:
+                return await self._services.engine.calls.run(
+                    "trigger", trigger.name, trigger.run(**arguments), flow_id=self._flow.id
+                )
+        except StepError as error:
+            raise _Failed(hidden.text(f"{error.error_code}: {error.message}"), error.retry_after) from error
+        except (StoreError, CredentialError) as error:
+            raise _Failed(error.message) from error
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and deadline.expired():
+                raise _Failed(f"{trigger.name} took longer than {limit:g} s") from error
+            if isinstance(error, asyncio.CancelledError) and cut_off():
+                raise
+            # What else it raises is a defect of its connector, which must not end the engine.
+            self._services.engine.calls.fault("trigger", trigger.name, "defect")
+            log = TriggerLog(self._services.engine.log, self._flow.id, trigger.name, hidden)
+            log.error("connector defect", plugin=self._services.describe(trigger.name), exc_info=True)
+            raise self._defect(hidden.text(f"{type(error).__name__}: {error}")) from error
+
+    def _credential(self) -> TriggerCredential:
+        try:
+            return credential_of(self._services.engine, self._trigger, self._flow.trigger.credential)
+        except HooklineError as error:
+            raise _Failed(error.message) from error
+
+    def _context(self, credential: TriggerCredential, now: datetime) -> PollContext[Any]:
+        engine = self._services.engine
+        return PollContext(
+            credential=credential.value,
+            credential_type=credential.type,
+            http=ExactClient(engine.http) if self._flow.exact else engine.http,
+            blobs=engine.blobs,
+            log=TriggerLog(engine.log, self._flow.id, self._trigger.name, credential.hidden),
+            resources=engine.resources,
+            files_root=engine.files_root,
+            flow_id=self._flow.id,
+            now=now,
+            exact=self._flow.exact,
+            tokens=credential.tokens,
+        )
+
+    def _read(self, polled: Any, now: datetime) -> tuple[Sequence[Envelope], msgspec.Raw]:
+        """What it gave, as messages and the cursor's JSON. Raises _Failed where that isn't what it should be."""
+        if not isinstance(polled, Polled):
+            raise self._defect(f"it gave {type(polled).__name__}, and no Polled")
+        if len(polled.items) > ITEMS:
+            raise self._defect(
+                f"it gave {len(polled.items)} items; at most {ITEMS} at once, and the rest with more=True"
+            )
+        try:
+            cursor = msgspec.Raw(canonical(to_json(polled.cursor, "cursor", exact=self._flow.exact)))
+            messages: dict[str, Envelope] = {}
+            for place, item in enumerate(polled.items):
+                # Each a microsecond after the one before, so that they are run in this order.
+                envelope = self._envelope(item, now, now - (len(polled.items) - place) * datetime.resolution)
+                # Of two with one id the second says nothing new.
+                messages.setdefault(item.id, envelope)
+        except (NotJson, AttributeError, TypeError) as error:
+            raise self._defect(str(error)) from error
+        if len(bytes(cursor)) > CURSOR_BYTES:
+            raise self._defect(f"its cursor has {len(bytes(cursor))} bytes; at most {CURSOR_BYTES}")
+        return list(messages.values()), cursor
+
+    def _envelope(self, item: Item, now: datetime, accepted_at: datetime) -> Envelope:
+        if not isinstance(item, Item) or not isinstance(item.id, str):
+            raise NotJson(f"{item!r:.60} is no Item whose id is text")
+        body = to_json(item.body, f"the body of item {item.id!r:.60}", exact=self._flow.exact)
+        headers = {str(name).lower(): str(value) for name, value in item.headers.items()}
+        return Envelope(
+            execution_id=derived_id(now, self._flow.id, "poll", item.id),
+            flow_id=self._flow.id,
+            message=Message(body, headers, tuple(item.attachments)),
+            arrival=Arrival(self._trigger.name, received_at=now),
+            accepted_at=accepted_at,
+            dedupe_key=key_text(item.id),
+            dedupe_until=now + self._settings.dedupe_window,
+            body_json=encode(body),
+            exact=self._flow.exact,
+        )
+
+    def _defect(self, message: str) -> _Failed:
+        return _Failed(f"{self._trigger.name} of {self._services.describe(self._trigger.name)} has a defect: {message}")

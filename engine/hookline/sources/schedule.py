@@ -1,0 +1,109 @@
+"""A flow's schedule: fires at its times, and makes up for those that it missed as the flow says."""
+
+import hashlib
+from datetime import datetime
+
+import msgspec
+
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.ids import derived_id
+from hookline.kernel.json import canonical
+from hookline.kernel.time import rfc3339
+from hookline.model.merge_model_schedule import MISSED_KEPT, ONE_AT_A_TIME, PUNCTUAL, Firing, Schedule, ScheduleSettings
+from hookline.model.message import Arrival, Envelope, Message
+from hookline.sources.source import Progress, SourceServices, SourceStatus, sleep_until
+
+
+class ScheduleSource:
+    """Starts executions of one flow at the times of its schedule."""
+
+    def __init__(
+        self, flow: CompiledFlow, schedule: Schedule, settings: ScheduleSettings, services: SourceServices
+    ) -> None:
+        self.status = SourceStatus()
+        self._flow = flow
+        self._schedule = schedule
+        self._settings = settings
+        self._services = services
+        self._clock = services.engine.clock
+        times = settings.model_dump(mode="json", exclude=set(ScheduleSettings.model_fields))
+        self._identity = hashlib.sha256(canonical(times)).hexdigest()[:16]
+
+    def try_again(self) -> None:
+        """Nothing that a schedule lacks could come."""
+
+    async def run(self) -> None:
+        """See `Source`."""
+        progress = await self._begin()
+        while (next_at := self._schedule.after(progress.at)) is not None:
+            self.status.next_at = next_at
+            await sleep_until(self._clock, next_at)
+            progress = await self._catch_up(progress)
+        self.status.next_at = None
+        self._services.engine.log.warning("a schedule has no times any more", flow_id=self._flow.id)
+
+    async def _begin(self) -> Progress:
+        """How far it got. What a schedule that is new, or another than it was, would have done before isn't missed."""
+        known = await self._services.progress(self._flow)
+        if known is not None and known.identity == self._identity:
+            self.status.last_at = known.previous
+            return known
+        previous = None if known is None else known.previous
+        progress = Progress(self._flow.trigger.use, self._identity, self._clock.now(), previous)
+        await self._services.take_in(self._flow, (), progress)
+        return progress
+
+    async def _catch_up(self, progress: Progress) -> Progress:
+        """Fire for what is due by now."""
+        now = self._clock.now()
+        last = self._schedule.until(now)
+        if last is None or last <= progress.at:
+            # The clock was put back.
+            return progress
+        for at in self._due(progress.at, last, now):
+            if await self._may_begin():
+                progress = await self._fire(progress, at)
+        if progress.at < last:
+            log = self._services.engine.log
+            log.warning("runs of a schedule are left out", flow_id=self._flow.id, until=rfc3339(last))
+            progress = msgspec.structs.replace(progress, at=last)
+            await self._services.take_in(self._flow, (), progress)
+        return progress
+
+    def _due(self, after: datetime, last: datetime, now: datetime) -> list[datetime]:
+        """The times after `after` and up to `last` that are to be fired for."""
+        if self._settings.missed == "once":
+            return [last]
+        if self._settings.missed == "skip":
+            return [last] if (now - last).total_seconds() <= PUNCTUAL else []
+        times: list[datetime] = []
+        at: datetime | None = last
+        while at is not None and at > after and len(times) < MISSED_KEPT:
+            times.append(at)
+            at = self._schedule.until(at - datetime.resolution)
+        return times[::-1]
+
+    async def _may_begin(self) -> bool:
+        """Whether one more may be queued, of those that must not overlap. The order key holds them apart."""
+        if self._settings.overlap or self._settings.missed == "all":
+            return True
+        room = 1 if self._settings.missed == "skip" else 2
+        store = self._services.engine.store
+        return await store.line_length(self._flow.id, ONE_AT_A_TIME, room) < room
+
+    async def _fire(self, progress: Progress, at: datetime) -> Progress:
+        now = self._clock.now()
+        previous = None if progress.previous is None else rfc3339(progress.previous)
+        body = msgspec.to_builtins(Firing(rfc3339(at), rfc3339(now), previous))
+        envelope = Envelope(
+            # Of one time there is one execution, however often that is committed.
+            execution_id=derived_id(at, self._flow.id, "schedule", rfc3339(at)),
+            flow_id=self._flow.id,
+            message=Message(body),
+            arrival=Arrival(self._flow.trigger.use, received_at=now),
+            accepted_at=now,
+        )
+        progress = msgspec.structs.replace(progress, at=at, previous=at)
+        await self._services.take_in(self._flow, (envelope,), progress)
+        self.status.last_at = at
+        return progress

@@ -1,0 +1,131 @@
+"""What flows' triggers do by themselves: schedules, polls and brokers of those that are active, and subscriptions."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal, TypeAlias
+
+from hookline.executions.journal import STORE_RETRY
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.errors import StoreError
+from hookline.model.merge_model_consume import ConsumeSettings
+from hookline.model.merge_model_schedule import ScheduleSettings
+from hookline.model.sources import PollSettings
+from hookline.sources.consume import ConsumeSource
+from hookline.sources.merge_runtime_subscribing import Subscribing
+from hookline.sources.poll import PollSource
+from hookline.sources.schedule import ScheduleSource
+from hookline.sources.source import Source, SourceServices, SourceStatus
+
+#: Seconds until a source is run again that ended with a defect of ours.
+_AGAIN: Final = 60.0
+
+
+_Key: TypeAlias = tuple[Literal["own", "subscription"], str]
+"""What a source is for, and the flow's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    version: object
+    """Whatever it is, with another one the source is another."""
+    make: Callable[[], Source | None]
+
+
+@dataclass(slots=True)
+class _Running:
+    version: object
+    source: Source
+    task: asyncio.Task[None]
+
+
+class Sources:
+    """Runs one source for each flow that has one; begins and ends them as flows come, change and go."""
+
+    def __init__(self, services: SourceServices, subscribing: Subscribing) -> None:
+        self._services = services
+        self._subscribing = subscribing
+        self._wanted: dict[_Key, _Wanted] = {}
+        self._running: dict[_Key, _Running] = {}
+        self._changed = asyncio.Event()
+
+    def adopt(
+        self, active: Iterable[CompiledFlow], paused: Iterable[CompiledFlow] = (), broken: Collection[str] = ()
+    ) -> None:
+        """These are the flows that take messages now; of those that are `broken`, by id, nothing is known."""
+        active = tuple(active)
+        wanted: dict[_Key, _Wanted] = {
+            ("own", flow.id): _Wanted(flow.version, partial(self._source, flow))
+            for flow in active
+            if _starts_itself(flow)
+        }
+        for flow_id, asked in self._subscribing.asked((*active, *paused), broken).items():
+            make = partial(self._subscribing.source, flow_id, asked, self._services)
+            wanted["subscription", flow_id] = _Wanted(None if asked is None else asked.same_as, make)
+        self._wanted = wanted
+        self._changed.set()
+
+    def status(self, flow_id: str) -> SourceStatus | None:
+        """How a flow's source is doing; None where it has none, or none that runs here."""
+        running = self._running.get(("own", flow_id)) or self._running.get(("subscription", flow_id))
+        return None if running is None else running.source.status
+
+    def try_again(self) -> None:
+        """What some of them lacked may be there now."""
+        for running in self._running.values():
+            running.source.try_again()
+
+    async def run(self) -> None:
+        """Run them, for ever."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                await self._end_others()
+                for key, wanted in self._wanted.items():
+                    if key not in self._running and (source := wanted.make()) is not None:
+                        task = group.create_task(self._keep(key[1], source), name=f"source {key[1]}")
+                        self._running[key] = _Running(wanted.version, source, task)
+
+    async def _end_others(self) -> None:
+        """End those of flows that aren't there any more, or are of another version."""
+        ending = [
+            key
+            for key, running in self._running.items()
+            if key not in self._wanted or self._wanted[key].version != running.version
+        ]
+        tasks = [self._running.pop(key).task for key in ending]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _source(self, flow: CompiledFlow) -> Source | None:
+        trigger, settings = flow.trigger, flow.trigger.settings
+        if trigger.schedule is not None and isinstance(settings, ScheduleSettings):
+            return ScheduleSource(flow, trigger.schedule, settings, self._services)
+        if trigger.poll is not None and isinstance(settings, PollSettings):
+            return PollSource(flow, trigger.poll, settings, self._services)
+        if trigger.consumer is not None and isinstance(settings, ConsumeSettings):
+            return ConsumeSource(flow, trigger.consumer, settings, self._services)
+        return None
+
+    async def _keep(self, flow_id: str, source: Source) -> None:
+        log, clock = self._services.engine.log, self._services.engine.clock
+        while True:
+            try:
+                await source.run()
+                return
+            except StoreError as error:
+                log.error("a trigger can't read the store; trying again", flow_id=flow_id, error=error.message)
+                await clock.sleep(STORE_RETRY)
+            except Exception:
+                # Whatever it is, it stops no other flow's trigger.
+                log.error("defect of a trigger; trying again", flow_id=flow_id, exc_info=True)
+                await clock.sleep(_AGAIN)
+
+
+def _starts_itself(flow: CompiledFlow) -> bool:
+    trigger = flow.trigger
+    return trigger.schedule is not None or trigger.poll is not None or trigger.consumer is not None

@@ -1,0 +1,194 @@
+"""What happens, as it happens: told to those who listen. While nobody does, it costs nothing but a look."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+
+from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import Clock, rfc3339
+from hookline.model.execution import Outcome, State, StepRecord, StepState
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.merge_ports_changes_executions import End, Park, Record, Start
+
+KEPT: Final = 1000
+"""Events that are kept for a listener who reads slowly, and for one who comes back."""
+LINGER: Final = 60.0
+"""Seconds for which events are still kept when the last listener has gone: it may come back."""
+MISSED: Final = "missed"
+"""Stands for events that a listener didn't get."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that has happened, and is durable."""
+
+    id: str
+    kind: str
+    flow_id: str
+    data: dict[str, Any]
+
+
+class Listener:
+    """One who listens. What it doesn't read in time it is told to have missed."""
+
+    def __init__(self, flow_id: str | None) -> None:
+        self._flow_id = flow_id
+        self._events: deque[Event] = deque()
+        self._missed = 0
+        self._signal = asyncio.Event()
+        self.closed = False
+
+    def tell(self, event: Event) -> None:
+        """Note an event for it."""
+        if self._flow_id is not None and event.flow_id != self._flow_id:
+            return
+        if len(self._events) == KEPT:
+            self._events.popleft()
+            self._missed += 1
+        self._events.append(event)
+        self._signal.set()
+
+    def missed(self, count: int) -> None:
+        """It has missed so many, or more."""
+        self._missed += count
+        self._signal.set()
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self.closed = True
+        self._signal.set()
+
+    def take(self) -> list[Event]:
+        """What has happened since it was asked before."""
+        taken = list(self._events)
+        self._events.clear()
+        if self._missed:
+            taken.insert(0, Event("", MISSED, self._flow_id or "", {"count": self._missed}))
+            self._missed = 0
+        self._signal.clear()
+        return taken
+
+    async def wait(self, clock: Clock, seconds: float) -> bool:
+        """Return when there is something to take, or nothing more comes; false where so many seconds have passed."""
+        if self.closed or self._signal.is_set():
+            return True
+        tasks = (asyncio.ensure_future(self._signal.wait()), asyncio.ensure_future(clock.sleep(seconds)))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return self._signal.is_set()
+
+
+class Events:
+    """Tells listeners what becomes of executions. Of one engine, and one event loop."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock = clock or SystemClock()
+        self._listeners: set[Listener] = set()
+        self._recent: deque[Event] = deque(maxlen=KEPT)
+        self._epoch = f"{int(clock.now().timestamp() * 1000):x}"
+        self._count = 0
+        self._fading: asyncio.TimerHandle | None = None
+        self.listening = False
+        """Whether anybody is told: to be asked before anything is made to tell."""
+
+    @contextmanager
+    def listen(self, flow_id: str | None = None, after: str | None = None) -> Iterator[Listener]:
+        """Hear of a flow's executions, or of all. `after`: the id of the last event that was heard before."""
+        listener = Listener(flow_id)
+        if after is not None:
+            self._catch_up(listener, after)
+        if self._fading is not None:
+            self._fading.cancel()
+            self._fading = None
+        self._listeners.add(listener)
+        self.listening = True
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+            if not self._listeners and self.listening:
+                self._fading = asyncio.get_running_loop().call_later(LINGER, self._fade)
+
+    def committed(self, flow_id: str, execution_id: str, changes: Sequence[Change]) -> None:
+        """Tell of changes that are durable now."""
+        if not self.listening:
+            return
+        for change in changes:
+            match change:
+                case Accept(envelope):
+                    self._tell("execution.queued", envelope.flow_id, envelope.execution_id)
+                case Start(_, version):
+                    self._tell("execution.started", flow_id, execution_id, flow_version=version)
+                case Record(_, steps):
+                    for step in steps:
+                        self._step(flow_id, execution_id, step)
+                case Park(_, _, ready_at, reason):
+                    at = None if ready_at is None else rfc3339(ready_at)
+                    self._tell("execution.waiting", flow_id, execution_id, reason=reason, ready_at=at)
+                case End(_, state, outcome, _, error):
+                    told = None if error is None else msgspec.to_builtins(error)
+                    self.ended(flow_id, execution_id, state, outcome, told)
+
+    def accepted(self, flow_id: str, execution_id: str) -> None:
+        """Tell of a message that is durable now."""
+        self._tell("execution.queued", flow_id, execution_id)
+
+    def reopened(self, flow_id: str, execution_id: str) -> None:
+        """Tell of a failed execution that runs again."""
+        self._tell("execution.waiting", flow_id, execution_id, reason="reopened", ready_at=None)
+
+    def ended(
+        self, flow_id: str, execution_id: str, state: State, outcome: Outcome, error: dict[str, Any] | None = None
+    ) -> None:
+        """Tell of an execution's end."""
+        self._tell("execution.ended", flow_id, execution_id, state=state.value, outcome=outcome.value, error=error)
+
+    def close(self) -> None:
+        """Tell nothing more, and let everybody who listens go."""
+        self.listening = False
+        if self._fading is not None:
+            self._fading.cancel()
+            self._fading = None
+        for listener in self._listeners:
+            listener.close()
+
+    def _step(self, flow_id: str, execution_id: str, step: StepRecord) -> None:
+        waits = step.state is StepState.WAITING and step.error is None
+        if waits or step.state is StepState.STARTED:
+            return
+        error = None if step.error is None else {"code": step.error.code, "message": step.error.message}
+        told = {"id": step.id, "path": step.path, "use": step.use, "state": step.state.value, "attempt": step.attempt}
+        self._tell("step.finished", flow_id, execution_id, step=told | {"error": error})
+
+    def _tell(self, kind: str, flow_id: str, execution_id: str, **more: Any) -> None:
+        if not self.listening:
+            return
+        self._count += 1
+        data = {"execution_id": execution_id, "flow_id": flow_id, "at": rfc3339(self._clock.now()), **more}
+        event = Event(f"{self._epoch}-{self._count}", kind, flow_id, data)
+        self._recent.append(event)
+        for listener in self._listeners:
+            listener.tell(event)
+
+    def _catch_up(self, listener: Listener, after: str) -> None:
+        epoch, _, number = after.partition("-")
+        last = int(number) if epoch == self._epoch and number.isascii() and number.isdecimal() else -1
+        first = self._count - len(self._recent) + 1
+        if not 0 <= last <= self._count or last < first - 1 or not self.listening:
+            # Of another start of the server, or of before what is kept: how many there were isn't known.
+            listener.missed(max(first - 1 - last, 1) if last >= 0 else 1)
+            last = max(last, first - 1)
+        for event in list(self._recent)[max(0, last - first + 1) :]:
+            listener.tell(event)
+
+    def _fade(self) -> None:
+        self._fading = None
+        self.listening = False
+        self._recent.clear()

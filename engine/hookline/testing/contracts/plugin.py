@@ -1,0 +1,36 @@
+"""What every plugin has to do. A distribution's tests subclass `PluginContract` and say which module it is."""
+
+import inspect
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
+
+from hookline.discovery.discover import discover
+from hookline.discovery.doctor import mistaken_hooks
+from hookline.discovery.metadata import describe, file_of_module, text_of
+from hookline.discovery.quality import open_secrets
+
+
+class PluginContract:
+    """The tests. A subclass has `plugin`, the module that the entry point names; it needn't be installed."""
+
+    plugin: ClassVar[ModuleType]
+
+    def test_it_loads_and_takes_no_name_that_is_taken(self) -> None:
+        (loaded,) = discover([], extra_plugins=[self.plugin]).plugins
+        assert loaded.error is None
+
+    def test_no_function_only_looks_like_a_hook(self) -> None:
+        assert [finding.message for finding in mistaken_hooks(self.plugin)] == []
+
+    def test_no_credential_shows_what_is_secret(self) -> None:
+        types = discover([], extra_plugins=[self.plugin]).credential_types
+        assert {name: open_secrets(model) for name, model in types.items() if open_secrets(model)} == {}
+
+    def test_what_it_says_of_itself_is_what_it_gives(self) -> None:
+        registry = discover([], extra_plugins=[self.plugin])
+        path = file_of_module(self.plugin.__name__) or Path(inspect.getfile(self.plugin)).parent
+        said = path.read_text(encoding="utf-8") if path.is_file() else None
+        assert said == text_of(describe(registry, registry.plugins[0])), (
+            f"{path} is stale: hookline plugins describe NAME --write"
+        )

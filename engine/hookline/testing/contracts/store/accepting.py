@@ -1,0 +1,112 @@
+"""Messages are accepted once, and kept as they were put."""
+
+from datetime import timedelta
+
+from hookline.model.execution import Outcome, State
+from hookline.storage.merge_ports_changes_accept import Accept, Accepted, Duplicate
+from hookline.storage.merge_ports_changes_executions import End
+from hookline.storage.store import Store
+from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.store.fixtures import StoreFixtures
+from hookline.testing.envelopes import Envelopes, attachment
+
+
+class AcceptingContract(StoreFixtures):
+    """Messages are accepted once, and kept as they were put."""
+
+    async def test_an_accepted_message_is_kept_as_it_was_put(self, store: Store, envelopes: Envelopes) -> None:
+        envelope = envelopes.make(
+            body={"amount": 10**30, "text": "\0 é 😀"}, key="evt_1\0", attachments=(attachment("b1"),)
+        )
+        assert await store.commit([Accept(envelope)]) == [Accepted(envelope.execution_id)]
+        assert await store.envelope(envelope.execution_id) == envelope
+        execution = await store.execution(envelope.execution_id)
+        assert execution is not None
+        assert (execution.state, execution.flow_id, execution.attempt) == (State.QUEUED, "orders", 1)
+        assert execution.created_at == execution.ready_at == envelope.accepted_at
+        told = (execution.flow_version, execution.outcome, execution.started_at, execution.finished_at)
+        assert told == (None, None, None, None)
+
+    async def test_a_large_message_is_kept_whole(self, store: Store, envelopes: Envelopes) -> None:
+        envelope = envelopes.make(body="x" * 3_000_000)
+        await self._accept(store, envelope)
+        assert await store.envelope(envelope.execution_id) == envelope
+
+    async def test_what_is_not_there_is_none(self, store: Store, envelopes: Envelopes) -> None:
+        nobody = envelopes.ids.new()
+        assert await store.execution(nobody) is None
+        assert await store.envelope(nobody) is None
+        assert list(await store.journal(nobody)) == []
+        assert await store.flow_document("orders", "v1") is None
+
+    async def test_a_duplicate_gets_the_first_executions_id_and_starts_nothing(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        first, second = envelopes.make(key="k"), envelopes.make(key="k", attachments=(attachment("b2"),))
+        await self._accept(store, first)
+        assert await store.commit([Accept(second)]) == [Duplicate(first.execution_id)]
+        assert await store.execution(second.execution_id) is None
+        assert await store.envelope(second.execution_id) is None
+        assert set(await store.referenced(["b2"])) == set()
+        assert await store.accepted_as("orders", "k", clock.now()) == first.execution_id
+
+    async def test_of_equal_keys_in_one_batch_the_first_is_accepted(self, store: Store, envelopes: Envelopes) -> None:
+        batch = [envelopes.make(key=key) for key in ("a", "b", "a", "a", "b")]
+        a, b = batch[0].execution_id, batch[1].execution_id
+        results = await store.commit([Accept(envelope) for envelope in batch])
+        assert results == [Accepted(a), Accepted(b), Duplicate(a), Duplicate(a), Duplicate(b)]
+
+    async def test_a_key_belongs_to_one_flow(self, store: Store, envelopes: Envelopes, clock: ManualClock) -> None:
+        other = envelopes.make("invoices", key="k")
+        await self._accept(store, envelopes.make("orders", key="k"))
+        assert await store.commit([Accept(other)]) == [Accepted(other.execution_id)]
+        assert await store.accepted_as("refunds", "k", clock.now()) is None
+
+    async def test_messages_without_a_key_are_never_duplicates(self, store: Store, envelopes: Envelopes) -> None:
+        pair = [envelopes.make(body=1), envelopes.make(body=1)]
+        results = await store.commit([Accept(envelope) for envelope in pair])
+        assert results == [Accepted(envelope.execution_id) for envelope in pair]
+
+    async def test_a_key_is_free_again_when_its_window_is_over(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        first = envelopes.make(key="k", window=timedelta(hours=1))
+        await self._accept(store, first)
+        clock.advance(3599)
+        early = envelopes.make(key="k", window=timedelta(hours=1))
+        assert await store.commit([Accept(early)]) == [Duplicate(first.execution_id)]
+        clock.advance(1)
+        assert await store.accepted_as("orders", "k", clock.now()) is None
+        late, later = (envelopes.make(key="k", window=timedelta(hours=1)) for _ in range(2))
+        assert await store.commit([Accept(late), Accept(later)]) == [
+            Accepted(late.execution_id),
+            Duplicate(late.execution_id),
+        ]
+        # The first execution keeps its message; only its key has gone to another.
+        assert await store.envelope(first.execution_id) == first
+
+    async def test_keys_outlive_their_executions(self, store: Store, envelopes: Envelopes) -> None:
+        first = envelopes.make(key="k")
+        await self._run(store, first)
+        await store.commit([End(first.execution_id, State.SUCCEEDED, Outcome.COMPLETED, first.accepted_at)])
+        assert await store.commit([Accept(envelopes.make(key="k"))]) == [Duplicate(first.execution_id)]
+
+    async def test_keys_may_be_long_and_hold_anything(self, store: Store, envelopes: Envelopes) -> None:
+        first = envelopes.make(key="\0é" + "x" * 100_000)
+        await self._accept(store, first)
+        again = envelopes.make(key="\0é" + "x" * 100_000)
+        other = envelopes.make(key="\0é" + "x" * 99_999 + "y")
+        assert await store.commit([Accept(again), Accept(other)]) == [
+            Duplicate(first.execution_id),
+            Accepted(other.execution_id),
+        ]
+        assert await store.envelope(first.execution_id) == first
+
+    async def test_an_id_that_was_accepted_is_not_accepted_again(self, store: Store, envelopes: Envelopes) -> None:
+        keyed, plain, new = envelopes.make(key="k"), envelopes.make(), envelopes.make()
+        await self._accept(store, keyed, plain)
+        assert await store.commit([Accept(plain), Accept(new), Accept(keyed)]) == [
+            Duplicate(plain.execution_id),
+            Accepted(new.execution_id),
+            Duplicate(keyed.execution_id),
+        ]

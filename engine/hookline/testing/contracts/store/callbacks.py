@@ -1,0 +1,179 @@
+"""What comes for steps that wait: one row decides, and it is kept no longer than it is of use."""
+
+from datetime import timedelta
+
+from hookline.model.execution import Outcome, State
+from hookline.storage.merge_ports_changes_callbacks import (
+    EARLY_KEPT,
+    Await,
+    CallBack,
+    CallbackOutcome,
+    Called,
+    CalledBefore,
+    ForgetCallbacks,
+    ForgetEarly,
+    NotAwaited,
+    Settle,
+    TimedOut,
+    TimeOut,
+    TooManyEarly,
+)
+from hookline.storage.merge_ports_changes_executions import End, Park, Reopen, Resume
+from hookline.storage.store import Store
+from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.store.fixtures import StoreFixtures
+from hookline.testing.envelopes import Envelopes
+
+_EARLY = timedelta(hours=1)
+
+
+class CallbacksContract(StoreFixtures):
+    """What comes for steps that wait: one row decides, and it is kept no longer than it is of use."""
+
+    def _call(
+        self,
+        envelopes: Envelopes,
+        execution_id: str | None,
+        said: bytes = b"1",
+        *,
+        key: str | None = None,
+        blobs: tuple[str, ...] = (),
+        path: str = "paid",
+    ) -> CallBack:
+        now = envelopes.clock.now()
+        at_path = None if execution_id is None else path
+        until = now + _EARLY if execution_id is None else None
+        id_ = envelopes.ids.new()
+        return CallBack(id_, execution_id, at_path, "orders", "paid", key, said, now, until, said, blobs)
+
+    async def _ask(self, store: Store, call: CallBack) -> CallbackOutcome:
+        (outcome,) = await store.commit([call])
+        assert isinstance(outcome, CallbackOutcome)
+        return outcome
+
+    async def _waiting(self, store: Store, envelopes: Envelopes, key: str | None = None) -> str:
+        """An execution that waits at `paid`."""
+        envelope = envelopes.make()
+        id_, now = envelope.execution_id, envelopes.clock.now()
+        await self._run(store, envelope)
+        await store.commit([Await(id_, "paid", "orders", "paid", key, now), Park(id_, now, None, "callback")])
+        return id_
+
+    async def test_a_call_is_kept_and_makes_the_execution_that_waits_ready(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        id_ = await self._waiting(store, envelopes)
+        assert list(await store.waits(id_)) == ["paid"]
+        assert await self._ask(store, self._call(envelopes, id_)) == Called(id_)
+        assert dict(await store.callbacks(id_)) == {"paid": b"1"}
+        execution = await store.execution(id_)
+        assert execution is not None
+        assert execution.ready_at == clock.now()
+        await store.commit([Resume(id_, clock.now()), Settle(id_, "paid")])
+        assert (list(await store.waits(id_)), dict(await store.callbacks(id_))) == ([], {})
+
+    async def test_a_call_before_the_step_is_reached_is_kept_for_it(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        envelope = envelopes.make()
+        id_ = envelope.execution_id
+        await self._accept(store, envelope)
+        assert await self._ask(store, self._call(envelopes, id_)) == Called(id_)
+        assert dict(await store.callbacks(id_)) == {}, "nothing waits yet"
+
+    async def test_the_second_call_changes_nothing_and_is_told_whether_it_says_the_same(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        id_ = await self._waiting(store, envelopes)
+        await self._ask(store, self._call(envelopes, id_))
+        assert await self._ask(store, self._call(envelopes, id_)) == CalledBefore(id_, identical=True)
+        other = await self._ask(store, self._call(envelopes, id_, b"2"))
+        assert other == CalledBefore(id_, identical=False)
+        assert dict(await store.callbacks(id_)) == {"paid": b"1"}
+        await store.commit([Resume(id_, clock.now()), End(id_, State.SUCCEEDED, Outcome.COMPLETED, clock.now())])
+        assert await self._ask(store, self._call(envelopes, id_)) == CalledBefore(id_, identical=True)
+
+    async def test_of_calls_in_one_commit_the_first_counts(self, store: Store, envelopes: Envelopes) -> None:
+        id_ = await self._waiting(store, envelopes)
+        outcomes = await store.commit([self._call(envelopes, id_, said) for said in (b"1", b"1", b"2")])
+        assert list(outcomes) == [Called(id_), CalledBefore(id_, identical=True), CalledBefore(id_, identical=False)]
+
+    async def test_nothing_waits_in_an_execution_that_ended_or_that_there_is_not(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        id_ = await self._bring(store, envelopes, State.CANCELLED)
+        assert await self._ask(store, self._call(envelopes, id_)) == NotAwaited()
+        assert await self._ask(store, self._call(envelopes, envelopes.ids.new())) == NotAwaited()
+
+    async def test_a_step_whose_time_is_up_takes_no_call_and_one_that_was_called_has_no_time_up(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        id_ = await self._waiting(store, envelopes)
+        timeout = TimeOut(envelopes.ids.new(), id_, "paid", "orders", "paid", clock.now())
+        assert list(await store.commit([timeout])) == [TimedOut()]
+        assert await self._ask(store, self._call(envelopes, id_)) == NotAwaited()
+        other = await self._waiting(store, envelopes)
+        await self._ask(store, self._call(envelopes, other))
+        late = TimeOut(envelopes.ids.new(), other, "paid", "orders", "paid", clock.now())
+        assert list(await store.commit([late])) == [Called(other)]
+
+    async def test_a_key_finds_the_execution_that_has_asked_for_it_longest(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        first = await self._waiting(store, envelopes, "k")
+        clock.advance(1)
+        second = await self._waiting(store, envelopes, "k")
+        assert await self._ask(store, self._call(envelopes, None, key="k")) == Called(first)
+        assert await self._ask(store, self._call(envelopes, None, b"2", key="k")) == Called(second)
+        again = await self._ask(store, self._call(envelopes, None, b"2", key="k"))
+        assert again == CalledBefore(second, identical=True)
+
+    async def test_what_comes_early_is_kept_with_its_files_for_the_step_that_asks(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        assert await self._ask(store, self._call(envelopes, None, key="k", blobs=("b",))) == Called(None)
+        clock.advance(3599)
+        id_ = await self._waiting(store, envelopes, "k")
+        assert dict(await store.callbacks(id_)) == {"paid": b"1"}
+        await store.commit([ForgetEarly(clock.now() + _EARLY)])
+        assert dict(await store.callbacks(id_)) == {"paid": b"1"}, "it is early no more"
+        assert set(await store.referenced(["b"])) == {"b"}
+
+    async def test_what_comes_too_early_is_given_up_with_its_files(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        await self._ask(store, self._call(envelopes, None, key="k", blobs=("b",)))
+        clock.advance(1)
+        await self._ask(store, self._call(envelopes, None, key="l", blobs=("c",)))
+        clock.advance(3599)
+        await store.commit([ForgetEarly(clock.now())])
+        assert set(await store.referenced(["b", "c"])) == {"c"}
+        id_ = await self._waiting(store, envelopes, "k")
+        assert dict(await store.callbacks(id_)) == {}
+        assert await self._ask(store, self._call(envelopes, None, key="k")) == Called(id_)
+
+    async def test_early_calls_of_a_step_are_bounded_until_some_are_given_up(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        calls = [self._call(envelopes, None, key=str(number)) for number in range(EARLY_KEPT)]
+        assert set(await store.commit(calls)) == {Called(None)}
+        assert await self._ask(store, self._call(envelopes, None, key="x")) == TooManyEarly()
+        clock.advance(3600)
+        assert await self._ask(store, self._call(envelopes, None, key="x")) == Called(None)
+
+    async def test_what_came_for_executions_that_ended_before_a_time_is_given_up(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        ids = [await self._waiting(store, envelopes) for _ in range(4)]
+        await store.commit([self._call(envelopes, id_) for id_ in ids])
+        for id_ in ids[:3]:
+            await store.commit([Resume(id_, clock.now()), End(id_, State.FAILED, Outcome.FAILED, clock.now())])
+        clock.advance(10)
+        assert list(await store.executions_with_callbacks(clock.now(), 2)) == ids[:2]
+        assert list(await store.executions_with_callbacks(clock.now(), 10)) == ids[:3], "the fourth waits still"
+        await store.commit([Reopen(ids[2], clock.now())])
+        await store.commit([ForgetCallbacks(tuple(ids))])
+        assert list(await store.executions_with_callbacks(clock.now(), 10)) == []
+        assert await self._ask(store, self._call(envelopes, ids[0])) == NotAwaited()
+        for id_ in ids[2:]:
+            assert await self._ask(store, self._call(envelopes, id_)) == CalledBefore(id_, identical=True)

@@ -1,0 +1,50 @@
+"""Files are referred to as long as they are kept."""
+
+from hookline.model.execution import Outcome, State
+from hookline.storage.merge_ports_changes_executions import End, ForgetFiles, Reopen
+from hookline.storage.store import Store
+from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.store.fixtures import StoreFixtures
+from hookline.testing.envelopes import Envelopes, attachment
+
+
+class FilesContract(StoreFixtures):
+    """Files are referred to as long as they are kept."""
+
+    async def test_executions_that_ended_before_a_time_give_up_their_files(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        old = [envelopes.make(attachments=(attachment(f"old{place}"), attachment("both"))) for place in range(3)]
+        for envelope in old:
+            await self._run(store, envelope)
+        await store.commit(
+            [End(old[place].execution_id, State.FAILED, Outcome.FAILED, clock.now()) for place in range(2)]
+        )
+        clock.advance(10)
+        new = envelopes.make(attachments=(attachment("new"), attachment("both")))
+        await self._run(store, new)
+        await store.commit([End(new.execution_id, State.SUCCEEDED, Outcome.COMPLETED, clock.now())])
+        before = clock.now()
+        assert list(await store.executions_with_files(before, 10)) == [old[0].execution_id, old[1].execution_id]
+        assert list(await store.executions_with_files(before, 1)) == [old[0].execution_id]
+        clock.advance(1)
+        forgotten = tuple(envelope.execution_id for envelope in (*old, new)[:3])
+        await store.commit([ForgetFiles(forgotten, clock.now())])
+        assert list(await store.executions_with_files(before, 10)) == []
+        # The third is running still: it keeps what it has, whoever says that it should not.
+        assert set(await store.referenced(["old0", "old1", "old2", "new", "both"])) == {"old2", "new", "both"}
+        removed = [await store.execution(execution_id) for execution_id in forgotten]
+        assert [one.files_removed_at for one in removed if one] == [clock.now(), clock.now(), None]
+        assert await store.envelope(old[0].execution_id) == old[0]
+
+    async def test_an_execution_that_was_reopened_keeps_its_files(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        envelope = envelopes.make(attachments=(attachment("kept"),))
+        await self._run(store, envelope)
+        await store.commit([End(envelope.execution_id, State.FAILED, Outcome.FAILED, clock.now())])
+        clock.advance(10)
+        await store.commit([Reopen(envelope.execution_id, clock.now())])
+        await store.commit([ForgetFiles((envelope.execution_id,), clock.now())])
+        assert set(await store.referenced(["kept"])) == {"kept"}
+        assert list(await store.executions_with_files(clock.now(), 10)) == []

@@ -1,0 +1,101 @@
+"""What flows keep from one execution to the next."""
+
+import asyncio
+import dataclasses
+from datetime import datetime
+
+import msgspec
+import pytest
+
+from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
+from hookline.kernel.json import decode
+from hookline.model.execution import Outcome, State
+from hookline.storage.merge_ports_changes_executions import End
+from hookline.storage.merge_ports_changes_flows import Added, AddState, NotANumber, SetState
+from hookline.storage.store import Store
+from hookline.testing.contracts.store.fixtures import StoreFixtures
+from hookline.testing.envelopes import Envelopes
+
+
+class FlowValuesContract(StoreFixtures):
+    """What flows keep from one execution to the next."""
+
+    async def test_a_value_is_kept_under_its_key_until_it_is_removed(self, store: Store, envelopes: Envelopes) -> None:
+        now = envelopes.clock.now()
+        await store.commit([SetState("orders", "k", b"1", now), SetState("orders", "k", b"2", now)])
+        await store.commit([SetState("invoices", "k", b'"other"', now)])
+        assert await store.state("orders", "k") == b"2"
+        await store.commit([SetState("orders", "k", None, now)])
+        assert await store.state("orders", "k") is None
+        assert await store.state("invoices", "k") == b'"other"'
+
+    async def test_what_a_flow_keeps_is_listed_by_key_in_pages(self, store: Store, envelopes: Envelopes) -> None:
+        now = envelopes.clock.now()
+        keys = ["B", "a", "ä", "b"]
+        await store.commit([SetState("orders", key, b"1", now) for key in keys])
+        await store.commit([SetState("zeta", "c", b"1", now)])
+        found, cursor = [], None
+        for _ in keys:
+            page = await store.kept("orders", cursor=cursor, limit=1)
+            found += [(one.key, one.updated_at, one.value) for one in page.items]
+            cursor = page.next
+        assert cursor is None
+        assert found == [(key, now, b"1") for key in sorted(keys, key=str.encode)]
+        with pytest.raises(ValueError, match="no key"):
+            await store.kept("orders", cursor="a\0")
+
+    async def test_a_count_is_the_result_of_the_step_that_counts(self, store: Store, envelopes: Envelopes) -> None:
+        id_ = await self._bring(store, envelopes, State.RUNNING)
+        now = envelopes.clock.now()
+        results = [
+            (await store.commit([_add(id_, envelopes, seq, by, now)]))[0]
+            for seq, by in enumerate((b"1", b"41", b"0.10", b"-1e-2"), 1)
+        ]
+        assert results == [Added(b"1"), Added(b"42"), Added(b"42.10"), Added(b"42.09")]
+        assert await store.state("orders", "n") == b"42.09"
+        outputs = [decode(one.output or b"", exact=True) for one in await store.journal(id_)]
+        assert [str(output["body"]) for output in outputs] == ["1", "42", "42.10", "42.09"]
+
+    async def test_of_executions_that_count_at_one_time_none_is_lost(self, store: Store, envelopes: Envelopes) -> None:
+        ids = [await self._bring(store, envelopes, State.RUNNING) for _ in range(20)]
+        now = envelopes.clock.now()
+        results = await asyncio.gather(*(store.commit([_add(id_, envelopes, 1, b"1", now)]) for id_ in ids))
+        values = [int(result.value) for (result,) in results if isinstance(result, Added)]
+        assert sorted(values) == list(range(1, 21))
+
+    async def test_what_is_no_number_is_not_counted_on(self, store: Store, envelopes: Envelopes) -> None:
+        id_ = await self._bring(store, envelopes, State.RUNNING)
+        now = envelopes.clock.now()
+        for kept in (b'"7"', b"true", b"[]", b"9" * 1000, b"1" * 200_000):
+            await store.commit([SetState("orders", "n", kept, now)])
+            assert await store.commit([_add(id_, envelopes, 1, b"1", now)]) == [NotANumber()]
+            assert await store.state("orders", "n") == kept
+        assert list(await store.journal(id_)) == []
+
+    async def test_nothing_is_counted_twice_or_where_the_execution_does_not_run(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        id_ = await self._bring(store, envelopes, State.RUNNING)
+        now = envelopes.clock.now()
+        await store.commit([_add(id_, envelopes, 1, b"1", now)])
+        with pytest.raises(IllegalStateChange, match="has an entry 1 already"):
+            await store.commit([_add(id_, envelopes, 1, b"1", now)])
+        await store.commit([End(id_, State.SUCCEEDED, Outcome.COMPLETED, now)])
+        with pytest.raises(IllegalStateChange, match="is succeeded"):
+            await store.commit([_add(id_, envelopes, 2, b"1", now)])
+        with pytest.raises(ExecutionNotFound):
+            await store.commit([_add(envelopes.ids.new(), envelopes, 1, b"1", now)])
+        assert await store.state("orders", "n") == b"1"
+
+    async def test_what_a_counting_step_has_beside_its_number_stays(self, store: Store, envelopes: Envelopes) -> None:
+        id_ = await self._bring(store, envelopes, State.RUNNING)
+        counted = _add(id_, envelopes, 1, b"2", envelopes.clock.now())
+        step = msgspec.structs.replace(counted.step, output=b'{"attachments":[]}')
+        await store.commit([dataclasses.replace(counted, step=step)])
+        (entry,) = await store.journal(id_)
+        assert entry.output == b'{"body":2,"attachments":[]}'
+
+
+def _add(execution_id: str, envelopes: Envelopes, seq: int, by: bytes, at: datetime) -> AddState:
+    step = msgspec.structs.replace(envelopes.record(seq), output=None)
+    return AddState(execution_id, step, "orders", "n", by, at)

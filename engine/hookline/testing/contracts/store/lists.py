@@ -1,0 +1,114 @@
+"""Executions are listed in pages."""
+
+from typing import Any
+
+import pytest
+
+from hookline.model.execution import ErrorInfo, Outcome, State
+from hookline.model.message import arrival_view
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.merge_ports_changes_executions import End, Start
+from hookline.storage.store import Store
+from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.store.fixtures import StoreFixtures
+from hookline.testing.envelopes import Envelopes
+
+
+class ListsContract(StoreFixtures):
+    """Executions are listed in pages."""
+
+    async def _ids(self, store: Store, **chosen: Any) -> list[str]:
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = await store.executions(cursor=cursor, limit=3, **chosen)
+            assert len(page.items) <= 3
+            found += [item.execution.id for item in page.items]
+            if (cursor := page.next) is None:
+                return found
+
+    async def test_lists_are_newest_first_in_pages(self, store: Store, envelopes: Envelopes) -> None:
+        made = []
+        for number in range(10):
+            envelope = envelopes.make("orders" if number % 2 else "invoices", body=number)
+            made.append(envelope)
+            await self._accept(store, envelope)
+            if number % 3 == 0:
+                now = envelope.accepted_at
+                await store.commit([Start(envelope.execution_id, "v1", now)])
+                if number % 2 == 0:
+                    await store.commit([End(envelope.execution_id, State.SUCCEEDED, Outcome.COMPLETED, now)])
+        newest = [(number, made[number].execution_id) for number in reversed(range(10))]
+        assert await self._ids(store) == [id_ for _, id_ in newest]
+        assert await self._ids(store, flow_id="orders") == [id_ for number, id_ in newest if number % 2]
+        assert await self._ids(store, state=State.SUCCEEDED) == [id_ for number, id_ in newest if number % 6 == 0]
+        assert await self._ids(store, state=State.RUNNING) == [id_ for number, id_ in newest if number in (3, 9)]
+        assert await self._ids(store, state=State.QUEUED) == [id_ for number, id_ in newest if number % 3]
+        assert await self._ids(store, flow_id="invoices", state=State.QUEUED) == [
+            id_ for number, id_ in newest if number % 3 and number % 2 == 0
+        ]
+        assert await self._ids(store, flow_id="invoices", state=State.SUCCEEDED) == [
+            id_ for number, id_ in newest if number % 6 == 0
+        ]
+        assert await self._ids(store, flow_id="nobody") == []
+
+    async def test_lists_are_filtered_by_outcome_error_and_time_and_by_several_at_once(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        ends = [
+            ("orders", State.SUCCEEDED, Outcome.COMPLETED, None),
+            ("orders", State.FAILED, Outcome.FAILED, "http.503"),
+            ("invoices", State.FAILED, Outcome.FAILED, "http.503"),
+            ("orders", State.FAILED, Outcome.TIMED_OUT, "timed_out"),
+            ("orders", State.SUCCEEDED, Outcome.FILTERED, None),
+            ("orders", State.CANCELLED, Outcome.OUTCOME_UNKNOWN, "outcome_unknown"),
+            ("invoices", State.FAILED, Outcome.OUTCOME_UNKNOWN, "outcome_unknown"),
+            ("orders", State.FAILED, Outcome.FAILED, "http.503"),
+        ]
+        made: list[str] = []
+        times = []
+        for flow_id, state, outcome, code in ends:
+            envelope = envelopes.make(flow_id)
+            times.append(now := clock.now())
+            error = None if code is None else ErrorInfo(code, "no", "post")
+            await store.commit([Accept(envelope), Start(envelope.execution_id, "v1", now)])
+            await store.commit([End(envelope.execution_id, state, outcome, now, error)])
+            made.append(envelope.execution_id)
+            clock.advance(60)
+        open_ = envelopes.make()
+        await self._accept(store, open_)
+
+        async def found(**chosen: Any) -> list[int]:
+            return [made.index(id_) for id_ in await self._ids(store, **chosen)]
+
+        assert await found(state=State.FAILED) == [7, 6, 3, 2, 1]
+        assert await found(state=State.SUCCEEDED) == [4, 0]
+        assert await found(outcome=Outcome.FAILED) == [7, 2, 1]
+        assert await found(outcome=Outcome.OUTCOME_UNKNOWN) == [6, 5]
+        assert await found(outcome=Outcome.OUTCOME_UNKNOWN, state=State.FAILED) == [6]
+        assert await found(outcome=Outcome.COMPLETED, state=State.FAILED) == []
+        assert await found(outcome=Outcome.FAILED, state=State.RUNNING) == []
+        assert await found(flow_id="orders", outcome=Outcome.FAILED) == [7, 1]
+        assert await found(error_code="http.503") == [7, 2, 1]
+        assert await found(error_code="http.503", flow_id="orders", state=State.FAILED) == [7, 1]
+        assert await found(error_code="outcome_unknown", state=State.CANCELLED) == [5]
+        assert await found(since=times[3], until=times[6], flow_id="orders") == [5, 4, 3]
+        assert await found(since=times[2], outcome=Outcome.FAILED) == [7, 2]
+        assert await found(until=times[7], error_code="http.503", outcome=Outcome.FAILED) == [2, 1]
+        assert await self._ids(store, since=clock.now()) == [open_.execution_id]
+        assert await self._ids(store, since=clock.now(), state=State.QUEUED) == [open_.execution_id]
+        with pytest.raises(ValueError, match="say which flow"):
+            await store.executions(cause="x")
+
+    async def test_a_page_doesnt_carry_large_bodies(self, store: Store, envelopes: Envelopes) -> None:
+        await self._accept(store, envelopes.make(body="x" * 1_000_000), envelopes.make(body=1))
+        page = await store.executions()
+        assert all(len(item.payload) < 100_000 for item in page.items)
+        assert [arrival_view(item.payload)["method"] for item in page.items] == ["POST", "POST"]
+
+    @pytest.mark.parametrize("cursor", ["", "x", "%", "01A20E14-1C21-708F-B502-459830859189"])
+    async def test_a_cursor_that_isnt_one_is_refused(self, store: Store, cursor: str) -> None:
+        with pytest.raises(ValueError, match="not a cursor"):
+            await store.executions(cursor=cursor)
+        with pytest.raises(ValueError, match="not a cursor"):
+            await store.executions(cursor=cursor, state=State.WAITING)

@@ -1,0 +1,102 @@
+"""The key of an execution's seal is kept as long as somebody may have to run it again."""
+
+from datetime import datetime
+
+import msgspec
+import pytest
+
+from hookline.model.execution import ErrorInfo, Outcome, State
+from hookline.model.message import Envelope
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.merge_ports_changes_executions import Cancel, Discard, End, KeepSeal, Record, Reopen, Start
+from hookline.storage.merge_ports_changes_purging import Purge
+from hookline.storage.store import Store
+from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.store.fixtures import StoreFixtures
+from hookline.testing.envelopes import Envelopes
+
+
+class SealsContract(StoreFixtures):
+    """The key of an execution's seal is kept as long as somebody may have to run it again."""
+
+    async def test_what_is_sealed_comes_back_as_it_was(self, store: Store, envelopes: Envelopes) -> None:
+        sealed = _sealed(envelopes)
+        now = envelopes.clock.now()
+        entry = envelopes.record(1, sealed=b"\0entry")
+        await store.commit(
+            [Accept(sealed), Start(sealed.execution_id, "v1", now), Record(sealed.execution_id, (entry,))]
+        )
+        found = await store.envelope(sealed.execution_id)
+        assert found is not None
+        assert (found.sealed, found.seal_key) == (b"\0sealed", b"\0key")
+        assert list(await store.journal(sealed.execution_id)) == [entry]
+        plain = envelopes.make()
+        await store.commit([Accept(plain)])
+        assert await store.seal_keys("", 10) == [(sealed.execution_id, b"\0key")]
+
+    @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
+    async def test_it_goes_with_every_end_but_a_failure(self, store: Store, envelopes: Envelopes, state: State) -> None:
+        id_ = await _ended(store, envelopes, state)
+        assert await _key(store, id_) == (b"\0key" if state is State.FAILED else None)
+
+    async def test_it_goes_with_the_dead_letter(self, store: Store, envelopes: Envelopes) -> None:
+        id_ = await _ended(store, envelopes, State.FAILED)
+        await store.commit([Reopen(id_, envelopes.clock.now())])
+        assert await _key(store, id_) == b"\0key"
+        other = await _ended(store, envelopes, State.FAILED)
+        await store.commit([Discard(other, envelopes.clock.now())])
+        assert await _key(store, other) is None
+
+    async def test_it_goes_with_what_never_ran(self, store: Store, envelopes: Envelopes) -> None:
+        queued, running = _sealed(envelopes), _sealed(envelopes)
+        now = envelopes.clock.now()
+        await store.commit([Accept(queued), Accept(running), Start(running.execution_id, "v1", now)])
+        await store.commit([Cancel(queued.execution_id, now)])
+        await store.commit([Cancel(running.execution_id, now)])
+        assert await _key(store, queued.execution_id) is None
+        assert await _key(store, running.execution_id) == b"\0key", "it has yet to end"
+
+    async def test_it_goes_with_what_is_purged(self, store: Store, clock: ManualClock, envelopes: Envelopes) -> None:
+        id_ = await _ended(store, envelopes, State.FAILED, key="k")
+        clock.advance(1)
+        await store.commit([Purge((id_,), clock.now())])
+        assert await store.seal_keys("", 10) == []
+
+    async def test_it_is_exchanged_only_for_that_which_was_there(self, store: Store, envelopes: Envelopes) -> None:
+        sealed, plain = _sealed(envelopes), envelopes.make()
+        await store.commit([Accept(sealed), Accept(plain)])
+        id_ = sealed.execution_id
+        await store.commit([KeepSeal(id_, b"1"), KeepSeal(id_, b"2", b"other"), KeepSeal(plain.execution_id, b"3")])
+        assert await store.seal_keys("", 10) == sorted([(id_, b"\0key"), (plain.execution_id, b"3")])
+        await store.commit([KeepSeal(id_, b"4", b"\0key"), KeepSeal("none", b"5")])
+        assert await _key(store, id_) == b"4"
+        ended = await _ended(store, envelopes, State.SUCCEEDED)
+        await store.commit([KeepSeal(ended, b"6", b"\0key")])
+        assert await _key(store, ended) is None, "what is erased doesn't come back"
+
+    async def test_keys_are_paged(self, store: Store, envelopes: Envelopes) -> None:
+        made = [_sealed(envelopes) for _ in range(5)]
+        await store.commit([Accept(one) for one in made])
+        first = await store.seal_keys("", 3)
+        rest = await store.seal_keys(first[-1][0], 3)
+        assert [id_ for id_, _ in (*first, *rest)] == [one.execution_id for one in made]
+
+
+def _sealed(envelopes: Envelopes, key: str | None = None) -> Envelope:
+    return msgspec.structs.replace(envelopes.make(key=key), sealed=b"\0sealed", seal_key=b"\0key")
+
+
+async def _ended(store: Store, envelopes: Envelopes, state: State, key: str | None = None) -> str:
+    sealed = _sealed(envelopes, key)
+    id_, now = sealed.execution_id, envelopes.clock.now()
+    await store.commit([Accept(sealed), Start(id_, "v1", now), _end(id_, state, now)])
+    return id_
+
+
+def _end(id_: str, state: State, at: datetime) -> End:
+    outcome = Outcome.COMPLETED if state is State.SUCCEEDED else Outcome(state.value)
+    return End(id_, state, outcome, at, ErrorInfo("x", "x") if state is State.FAILED else None)
+
+
+async def _key(store: Store, execution_id: str) -> bytes | None:
+    return dict(await store.seal_keys("", 100)).get(execution_id)

@@ -1,0 +1,172 @@
+"""Executions that have ended can be purged, and nothing of them stays but the keys that are still taken."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from hookline.kernel.errors import ExecutionNotFound
+from hookline.model.execution import ErrorInfo, Outcome, State
+from hookline.storage.merge_ports_changes_accept import Accept, Accepted, Duplicate
+from hookline.storage.merge_ports_changes_callbacks import Await, CallBack
+from hookline.storage.merge_ports_changes_executions import End, Record, Release, Reopen, Start
+from hookline.storage.merge_ports_changes_flows import Publish
+from hookline.storage.merge_ports_changes_purging import ForgetKeys, ForgetVersions, Purge
+from hookline.storage.store import Store
+from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.store.fixtures import StoreFixtures
+from hookline.testing.envelopes import Envelopes, attachment
+
+
+class PurgingContract(StoreFixtures):
+    """Executions that have ended can be purged, and nothing of them stays but the keys that are still taken."""
+
+    async def test_nothing_is_left_of_an_execution_that_is_purged(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        now = clock.now()
+        envelope = envelopes.make(body="x" * 100_000, attachments=(attachment("file"),))
+        id_ = envelope.execution_id
+        await self._run(store, envelope)
+        called = CallBack(envelopes.ids.new(), id_, "wait", "orders", "wait", None, b"x", now, None, b"{}", ("called",))
+        await store.commit(
+            [Record(id_, (envelopes.record(1),)), Await(id_, "wait", "orders", "wait", None, now), called]
+        )
+        await store.commit([End(id_, State.FAILED, Outcome.FAILED, now, ErrorInfo("x", "x"))])
+        clock.advance(1)
+        assert list(await store.purgeable(None, clock.now(), 10)) == [id_]
+        await store.commit([Purge((id_,), clock.now())])
+        assert await store.execution(id_) is None
+        assert await store.envelope(id_) is None
+        assert (list(await store.journal(id_)), list(await store.waits(id_))) == ([], [])
+        assert set(await store.referenced(["file", "called"])) == set()
+        assert (await store.dead_letters()).items == ()
+        assert list(await store.flows_with_history()) == []
+
+    async def test_what_has_not_ended_or_was_reopened_or_holds_its_key_stays(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        reopened = await self._bring(store, envelopes, State.FAILED)
+        holder = envelopes.make(order_key="k", order_holds=True)
+        await self._run(store, holder)
+        await store.commit([End(holder.execution_id, State.FAILED, Outcome.FAILED, clock.now())])
+        open_ = [await self._bring(store, envelopes, state) for state in (State.QUEUED, State.RUNNING, State.WAITING)]
+        await store.commit([Reopen(reopened, clock.now())])
+        clock.advance(1)
+        assert list(await store.purgeable(None, clock.now(), 10)) == []
+        ids = (*open_, reopened, holder.execution_id)
+        await store.commit([Purge(ids, clock.now())])
+        for id_ in ids:
+            assert await store.execution(id_) is not None
+            assert await store.envelope(id_) is not None
+        await store.commit([Release(holder.execution_id, clock.now())])
+        assert list(await store.purgeable(None, clock.now(), 10)) == [holder.execution_id]
+
+    async def test_a_key_outlives_its_execution_until_its_window_is_over(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        window = timedelta(days=7)
+        envelope = envelopes.make(key="k", window=window)
+        id_ = envelope.execution_id
+        await self._run(store, envelope)
+        await store.commit([End(id_, State.FAILED, Outcome.FAILED, clock.now(), ErrorInfo("x", "x"))])
+        clock.advance(1)
+        await store.commit([Purge((id_,), clock.now())])
+        assert await store.execution(id_) is None
+        assert await store.envelope(id_) is None
+        assert [one.execution.id for one in (await store.executions()).items] == []
+        assert [one.execution.id for one in (await store.executions(flow_id="orders")).items] == []
+        assert [one.execution.id for one in (await store.executions(state=State.FAILED)).items] == []
+        assert (await store.dead_letters()).items == ()
+        assert list(await store.purgeable("orders", clock.now(), 10)) == []
+        with pytest.raises(ExecutionNotFound):
+            await store.commit([Reopen(id_, clock.now())])
+        assert await store.accepted_as("orders", "k", clock.now()) == id_
+        assert await store.commit([Accept(envelopes.make(key="k", window=window))]) == [Duplicate(id_)]
+        await store.commit([ForgetKeys(clock.now())])
+        assert await store.accepted_as("orders", "k", clock.now()) == id_
+        clock.advance(window.total_seconds())
+        await store.commit([ForgetKeys(clock.now())])
+        assert list(await store.flows_with_history()) == []
+        again = envelopes.make(key="k", window=window)
+        assert await store.commit([Accept(again)]) == [Accepted(again.execution_id)]
+
+    async def test_a_key_whose_window_is_over_goes_with_its_execution_or_is_taken_anew(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        ended = [await self._ended(store, envelopes, key=key, window=timedelta(seconds=10)) for key in ("a", "b")]
+        await store.commit([Purge((ended[0],), clock.now())])
+        clock.advance(20)
+        await store.commit([Purge((ended[1],), clock.now())])
+        again = [envelopes.make(key=key, window=timedelta(seconds=10)) for key in ("a", "b")]
+        for envelope in again:
+            assert await store.commit([Accept(envelope)]) == [Accepted(envelope.execution_id)]
+        await store.commit([ForgetKeys(clock.now())])
+        for envelope in again:
+            assert await store.execution(envelope.execution_id) is not None
+
+    async def test_the_oldest_that_ended_before_a_time_go_first(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        ids = []
+        for flow_id in ("orders", "invoices", "orders", "orders"):
+            ids.append(await self._ended(store, envelopes, flow_id))
+            clock.advance(10)
+        late = clock.now()
+        assert list(await store.purgeable(None, late, 2)) == ids[:2]
+        assert list(await store.purgeable(None, late, 10, after=ids[1])) == ids[2:]
+        assert list(await store.purgeable("orders", late, 10)) == [ids[0], *ids[2:]]
+        assert list(await store.purgeable("orders", late, 10, up_to=ids[2])) == [ids[0], ids[2]]
+        assert list(await store.purgeable(None, late - timedelta(seconds=25), 10)) == ids[:2]
+        assert await store.first_too_many("orders", 1) == ids[2]
+        assert await store.first_too_many("orders", 3) is None
+        assert set(await store.flows_with_history()) == {"orders", "invoices"}
+
+    async def test_versions_that_nothing_refers_to_are_spent_but_for_the_last(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        for version in ("v1", "v2", "v3", "v4"):
+            await store.commit([Publish("orders", version, b"{}", clock.now())])
+            clock.advance(10)
+        assert list(await store.spent_versions("orders", 4)) == []
+        assert list(await store.spent_versions("orders", 2)) == ["v2", "v1"]
+        bound = envelopes.make()
+        await store.commit([Accept(bound), Start(bound.execution_id, "v1", clock.now())])
+        assert list(await store.spent_versions("orders", 2)) == ["v2"]
+        await store.commit([ForgetVersions("orders", ("v1", "v2"))])
+        assert [one.version for one in await store.flow_versions("orders")] == ["v4", "v3", "v1"]
+
+    async def test_a_version_is_not_spent_while_an_execution_is_kept_that_may_have_run_on_it(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        await store.commit([Publish("orders", "v1", b"{}", clock.now())])
+        clock.advance(10)
+        ended = await self._ended(store, envelopes)
+        clock.advance(10)
+        for version in ("v2", "v3"):
+            await store.commit([Publish("orders", version, b"{}", clock.now())])
+            clock.advance(10)
+        assert list(await store.spent_versions("orders", 1)) == []
+        await store.commit([Purge((ended,), clock.now())])
+        assert list(await store.spent_versions("orders", 1)) == ["v2", "v1"]
+
+    async def test_room_is_taken_by_what_is_stored(self, store: Store, envelopes: Envelopes) -> None:
+        before = await store.room()
+        for _ in range(10):
+            await store.commit([Accept(envelopes.make(body=[envelopes.ids.new() for _ in range(5000)]))])
+        after = await store.room()
+        assert after.total - before.total > 200_000  # a database may compress them
+
+    async def _ended(
+        self,
+        store: Store,
+        envelopes: Envelopes,
+        flow_id: str = "orders",
+        *,
+        key: str | None = None,
+        window: timedelta = timedelta(days=7),
+    ) -> str:
+        envelope = envelopes.make(flow_id, key=key, window=window)
+        at: datetime = envelopes.clock.now()
+        await self._run(store, envelope)
+        await store.commit([End(envelope.execution_id, State.SUCCEEDED, Outcome.COMPLETED, at)])
+        return envelope.execution_id

@@ -1,0 +1,233 @@
+"""Executions move only where they may."""
+
+from datetime import timedelta
+
+import pytest
+
+from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
+from hookline.model.execution import FINAL, MOVES, ErrorInfo, Outcome, State
+from hookline.storage.changes import Change
+from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.merge_ports_changes_executions import (
+    Cancel,
+    End,
+    Park,
+    Rebind,
+    Record,
+    Reopen,
+    Resume,
+    Start,
+    Unblock,
+)
+from hookline.storage.store import Store
+from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.store.fixtures import OUTCOMES, StoreFixtures
+from hookline.testing.envelopes import Envelopes
+
+
+class StatesContract(StoreFixtures):
+    """Executions move only where they may."""
+
+    async def test_a_life_from_queued_to_succeeded(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        envelope = envelopes.make()
+        id_, accepted = envelope.execution_id, clock.now()
+        await self._accept(store, envelope)
+        clock.advance(1)
+        started = clock.now()
+        await store.commit([Start(id_, "v1", started)])
+        running = await store.execution(id_)
+        assert running is not None
+        assert (running.state, running.flow_version, running.ready_at) == (State.RUNNING, "v1", None)
+        clock.advance(1)
+        wake = clock.now() + timedelta(minutes=5)
+        await store.commit([Park(id_, clock.now(), wake, "retry")])
+        waiting = await store.execution(id_)
+        assert waiting is not None
+        assert (waiting.state, waiting.ready_at, waiting.reason) == (State.WAITING, wake, "retry")
+        await store.commit([Resume(id_, wake)])
+        await store.commit([End(id_, State.SUCCEEDED, Outcome.FILTERED, wake)])
+        ended = await store.execution(id_)
+        assert ended is not None
+        assert (ended.state, ended.outcome, ended.reason, ended.ready_at) == (
+            State.SUCCEEDED,
+            Outcome.FILTERED,
+            None,
+            None,
+        )
+        assert (ended.created_at, ended.started_at, ended.finished_at) == (accepted, started, wake)
+
+    async def test_an_error_is_kept_until_the_execution_is_reopened(self, store: Store, envelopes: Envelopes) -> None:
+        envelope = envelopes.make()
+        id_, now = envelope.execution_id, envelope.accepted_at
+        await self._run(store, envelope)
+        error = ErrorInfo("http.500", "no \ufffd luck", "lines[3]/post", retryable=True)
+        bad = ErrorInfo("http.500", "no \0 luck", "lines[3]/post", retryable=True)
+        await store.commit([End(id_, State.FAILED, Outcome.FAILED, now, bad)])
+        failed = await store.execution(id_)
+        assert failed is not None
+        assert failed.error in (error, bad)
+        await store.commit([Reopen(id_, now)])
+        reopened = await store.execution(id_)
+        assert reopened is not None
+        assert (reopened.state, reopened.error, reopened.outcome) == (State.WAITING, None, None)
+        assert (reopened.attempt, reopened.ready_at, reopened.finished_at) == (2, now, None)
+        assert reopened.flow_version == "v1"
+
+    @pytest.mark.parametrize("state", list(State))
+    @pytest.mark.parametrize("end", sorted(FINAL))
+    async def test_an_end_follows_only_where_moves_let_it(
+        self, store: Store, envelopes: Envelopes, state: State, end: State
+    ) -> None:
+        id_ = await self._bring(store, envelopes, state)
+        change = End(id_, end, OUTCOMES[end], envelopes.clock.now())
+        if end in MOVES[state]:
+            await store.commit([change])
+        else:
+            with pytest.raises(IllegalStateChange, match=f"is {state}"):
+                await store.commit([change])
+            state_now = await store.execution(id_)
+            assert state_now is not None
+            assert state_now.state is state
+
+    @pytest.mark.parametrize("state", list(State))
+    async def test_other_moves_follow_only_where_they_are_legal(
+        self, store: Store, envelopes: Envelopes, state: State
+    ) -> None:
+        now = envelopes.clock.now()
+        legal = {
+            "start": {State.QUEUED},
+            "resume": {State.WAITING, State.RUNNING},
+            "park": {State.QUEUED, State.RUNNING},
+            "record": {State.RUNNING},
+            "reopen": {State.FAILED},
+        }
+        for name, states in legal.items():
+            id_ = await self._bring(store, envelopes, state)
+            changes: dict[str, Change] = {
+                "start": Start(id_, "v2", now),
+                "resume": Resume(id_, now),
+                "park": Park(id_, now, now, "retry"),
+                "record": Record(id_, (envelopes.record(1),)),
+                "reopen": Reopen(id_, now),
+            }
+            change = changes[name]
+            if state in states:
+                assert await store.commit([change]) == [None], name
+            else:
+                with pytest.raises(IllegalStateChange, match=f"is {state}"):
+                    await store.commit([change])
+
+    async def test_what_was_parked_before_its_first_step_can_still_start(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        envelope = envelopes.make()
+        id_, now = envelope.execution_id, envelope.accepted_at
+        await store.commit([Accept(envelope), Park(id_, now, None, "blocked: no credential")])
+        await store.commit([Resume(id_, now), Park(id_, now, None, "blocked: still none")])
+        await store.commit([Start(id_, "v1", now)])
+        started = await store.execution(id_)
+        assert started is not None
+        assert (started.state, started.flow_version, started.started_at) == (State.RUNNING, "v1", now)
+
+    async def test_an_execution_is_moved_to_another_version_only_where_it_waits(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        for state in State:
+            id_ = await self._bring(store, envelopes, state)
+            change = Rebind(id_, "v2", now, 0, b'{"n":1}')
+            if state is State.WAITING:
+                assert await store.commit([change]) == [None]
+                moved = await store.execution(id_)
+                assert moved is not None
+                assert (moved.state, moved.flow_version, moved.vars, moved.ready_at) == (state, "v2", b'{"n":1}', now)
+            else:
+                with pytest.raises(IllegalStateChange, match=f"is {state}"):
+                    await store.commit([change])
+
+    async def test_an_execution_that_has_gone_on_or_never_ran_or_is_to_be_cancelled_is_not_moved(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        gone_on = await self._bring(store, envelopes, State.RUNNING)
+        await store.commit([Record(gone_on, (envelopes.record(1),)), Park(gone_on, now, None, "callback")])
+        never_ran = envelopes.make()
+        await store.commit([Accept(never_ran), Park(never_ran.execution_id, now, None, "blocked: x")])
+        cancelled = await self._bring(store, envelopes, State.WAITING)
+        await store.commit([Cancel(cancelled, now)])
+        for id_ in (gone_on, never_ran.execution_id, cancelled):
+            with pytest.raises(IllegalStateChange, match="can be moved"):
+                await store.commit([Rebind(id_, "v2", now, 0)])
+        await store.commit([Rebind(gone_on, "v2", now, 1)])
+
+    async def test_what_was_moved_meanwhile_does_not_go_on_as_what_it_was(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        id_ = await self._bring(store, envelopes, State.WAITING)
+        await store.commit([Rebind(id_, "v2", now, 0)])
+        with pytest.raises(IllegalStateChange, match="moved to another version"):
+            await store.commit([Resume(id_, now, "v1")])
+        await store.commit([Resume(id_, now, "v2")])
+
+    async def test_a_failed_execution_is_moved_as_it_is_reopened_and_keeps_its_turn(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now, later = envelopes.clock.now(), envelopes.clock.now() + timedelta(hours=1)
+        first, second = envelopes.make(order_key="k"), envelopes.make(order_key="k")
+        await store.commit([Accept(first), Accept(second), Start(first.execution_id, "v1", now)])
+        await store.commit([End(first.execution_id, State.FAILED, Outcome.FAILED, now)])
+        await store.commit([Reopen(first.execution_id, later), Rebind(first.execution_id, "v2", later, 0)])
+        reopened = await store.execution(first.execution_id)
+        assert reopened is not None
+        # Another of its key goes first by now.
+        assert (reopened.flow_version, reopened.reason, reopened.ready_at) == ("v2", "order", None)
+
+    async def test_a_change_of_no_execution_says_so(self, store: Store, envelopes: Envelopes) -> None:
+        nobody, now = envelopes.ids.new(), envelopes.clock.now()
+        for change in (
+            Start(nobody, "v1", now),
+            Resume(nobody, now),
+            Park(nobody, now, None, "x"),
+            Record(nobody, (envelopes.record(1),)),
+            End(nobody, State.FAILED, Outcome.FAILED, now),
+            Reopen(nobody, now),
+            Rebind(nobody, "v2", now, 0),
+        ):
+            with pytest.raises(ExecutionNotFound, match=nobody):
+                await store.commit([change])
+
+    @pytest.mark.parametrize("knows", [False, True])
+    async def test_one_that_is_to_be_cancelled_waits_only_where_it_knows(
+        self, store: Store, envelopes: Envelopes, knows: bool
+    ) -> None:
+        now = envelopes.clock.now()
+        later = now + timedelta(minutes=5)
+        id_ = await self._bring(store, envelopes, State.RUNNING)
+        await store.commit([Cancel(id_, now)])
+        await store.commit([Park(id_, now, later, "sleep", cancelling=knows)])
+        execution = await store.execution(id_)
+        assert execution is not None
+        assert execution.ready_at == (later if knows else now)
+
+    async def test_unblocking_makes_ready_what_is_blocked_and_nothing_else(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        later = now + timedelta(days=1)
+        parked = (
+            ("orders", None, "blocked: x", now),
+            ("orders", None, "callback", None),
+            ("orders", later, "blocked: x, and something else waits for a time", now),
+            ("orders", later, "retry", later),
+            ("invoices", None, "blocked: x", None),
+        )
+        made = [(envelopes.make(flow_id), until, reason) for flow_id, until, reason, _ in parked]
+        for envelope, until, reason in made:
+            await self._run(store, envelope)
+            await store.commit([Park(envelope.execution_id, now, until, reason)])
+        await store.commit([Unblock("orders", now)])
+        found = [await store.execution(envelope.execution_id) for envelope, _, _ in made]
+        assert [execution and execution.ready_at for execution in found] == [ready_at for _, _, _, ready_at in parked]
