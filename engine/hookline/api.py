@@ -23,33 +23,55 @@ from hookline.kernel.errors import (
 from hookline.kernel.json import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, fits
 from hookline.kernel.json import decode as decode_json
 from hookline.kernel.json import encode as encode_json
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.durations import Duration, Interval
-from hookline.model.merge_model_reply import CallerReply
-from hookline.model.merge_model_schedule import Schedule, ScheduleSettings
-from hookline.model.message import Attachment, Message
+from hookline.model.message import Attachment, CallerReply, Message
+from hookline.model.sources import Schedule, ScheduleSettings
 from hookline.model.webhook import BodyMode, WebhookSettings
-from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Context, Count, FromVars, Pause, Reply, Shown, Signal
-from hookline.sdk.connector import Connector
-from hookline.sdk.context import MAX_KEY, FlowState, check_key
+from hookline.sdk.action import (
+    FILTERED,
+    PASS,
+    STOPPED,
+    Action,
+    Context,
+    Count,
+    FromVars,
+    GivesSetting,
+    NeverPasses,
+    PassesWhere,
+    Pause,
+    Reply,
+    Shown,
+    Signal,
+)
+from hookline.sdk.connector import Connector, VerifyContext
+from hookline.sdk.context import MAX_KEY, FlowState, Resource, Resources, check_key
 from hookline.sdk.hookspecs import hookimpl
-from hookline.sdk.http import HttpClient, Response, StreamedResponse
+from hookline.sdk.http import HttpClient, RateLimits, Response, StreamedResponse
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope, TemplateFilter
-from hookline.sdk.merge_attached import message_attachment
-from hookline.sdk.merge_consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
-from hookline.sdk.merge_new_items import changed_items, items_above
-from hookline.sdk.merge_rate_limits import RateLimits
-from hookline.sdk.merge_resources import Resource, Resources
-from hookline.sdk.merge_returns import GivesSetting, NeverPasses, PassesWhere
-from hookline.sdk.merge_subscription import Subscription, SubscriptionContext, WebhookFunctions, WebhookTrigger
-from hookline.sdk.merge_verifier import VerifyContext
 from hookline.sdk.oauth2 import OAuth2, Tokens
 from hookline.sdk.options import Option, Options, OptionsContext
 from hookline.sdk.pagination import cursor_items, linked_items, numbered_items
-from hookline.sdk.poll import Identity, Item, PollContext, Polled, PollTrigger
+from hookline.sdk.poll import Identity, Item, PollContext, Polled, PollTrigger, changed_items, items_above
 from hookline.sdk.schemes import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
-from hookline.sdk.triggers import Incoming, NewFile, ReadRequest, RequestTrigger, ScheduleTrigger, Trigger
+from hookline.sdk.signature import message_attachment
+from hookline.sdk.triggers import (
+    ConsumeContext,
+    ConsumeTrigger,
+    Delivery,
+    Incoming,
+    NewFile,
+    Payload,
+    ReadRequest,
+    RequestTrigger,
+    ScheduleTrigger,
+    Subscription,
+    SubscriptionContext,
+    Trigger,
+    WebhookFunctions,
+    WebhookTrigger,
+)
 
 __all__ = [
     "FILTERED",

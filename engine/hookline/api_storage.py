@@ -18,69 +18,86 @@ from hookline.model.execution import (
     StepState,
     check_move,
 )
-from hookline.model.items import Progress
-from hookline.model.merge_model_stream import STREAM
+from hookline.model.items import STREAM, Progress
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack
 from hookline.model.rejection import RefusedRequest
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
-from hookline.storage.changes import Change, CommitResult
-from hookline.storage.merge_ports_changes_accept import Accept, Accepted, Duplicate
-from hookline.storage.merge_ports_changes_batches import CloseBatch, Join, Joined, Leads, TakeBatch
-from hookline.storage.merge_ports_changes_callbacks import (
+from hookline.storage.changes import (
     EARLY_KEPT,
+    REFUSED_KEPT,
+    Accept,
+    Accepted,
+    Added,
+    AddState,
     Await,
     CallBack,
     CallbackOutcome,
     Called,
     CalledBefore,
+    Cancel,
+    Change,
+    CloseBatch,
+    CommitResult,
+    Conclude,
+    Discard,
+    DropCredential,
+    DropEntries,
+    Duplicate,
+    End,
     ForgetCallbacks,
     ForgetEarly,
-    NotAwaited,
-    Settle,
-    TimedOut,
-    TimeOut,
-    TooManyEarly,
-)
-from hookline.storage.merge_ports_changes_credentials import DropCredential, PutCredential, PutTokens
-from hookline.storage.merge_ports_changes_executions import (
-    Cancel,
-    Discard,
-    End,
     ForgetFiles,
+    ForgetKeys,
+    ForgetVersions,
+    Join,
+    Joined,
     KeepSeal,
+    Leads,
+    NotANumber,
+    NotAwaited,
+    OverrideState,
     Park,
+    Proceed,
+    Publish,
+    Purge,
+    PutCredential,
+    PutTokens,
     Rebind,
     Record,
+    Refuse,
     Release,
     Reopen,
     Resume,
-    Start,
-    Unblock,
-)
-from hookline.storage.merge_ports_changes_flows import (
-    Added,
-    AddState,
-    NotANumber,
-    OverrideState,
-    Publish,
+    RewrapSubscription,
     SetCursor,
     SetState,
+    SetSubscription,
+    Settle,
+    Start,
+    TakeBatch,
+    TimedOut,
+    TimeOut,
+    TooManyEarly,
+    Unblock,
     counted_output,
 )
-from hookline.storage.merge_ports_changes_items import Conclude, DropEntries, Proceed
-from hookline.storage.merge_ports_changes_purging import ForgetKeys, ForgetVersions, Purge
-from hookline.storage.merge_ports_changes_refused import REFUSED_KEPT, Refuse
-from hookline.storage.merge_ports_changes_subscriptions import RewrapSubscription, SetSubscription
-from hookline.storage.merge_ports_queries_credentials import StoredCredential
-from hookline.storage.merge_ports_queries_dead_letters import DeadLetterPage, DeadLetters
-from hookline.storage.merge_ports_queries_executions import Page, Summary
-from hookline.storage.merge_ports_queries_flows import FlowVersion, Kept, KeptPage, StateOverride
-from hookline.storage.merge_ports_queries_history import Room
-from hookline.storage.merge_ports_queries_refused import RefusedPage
-from hookline.storage.merge_ports_queries_work import Due
 from hookline.storage.queue import Delivery, Queue
-from hookline.storage.store import Store
+from hookline.storage.store import (
+    DeadLetterPage,
+    DeadLetters,
+    Due,
+    FlowVersion,
+    Kept,
+    KeptPage,
+    Page,
+    RefusedPage,
+    Room,
+    StateOverride,
+    Store,
+    StoredCredential,
+    Summary,
+)
 
 __all__ = [
     "BLOCKED",

@@ -21,7 +21,7 @@ from hookline.deployments.serving import ServedFlows
 from hookline.deployments.version_history import KeptVersions
 from hookline.discovery.registry import Registry
 from hookline.engine_options import EngineOptions
-from hookline.executions.blocks.merge_runtime_callable_flows import CallableFlows
+from hookline.executions.blocks.flow_call import CallableFlows
 from hookline.executions.completion import readable, told_of_end
 from hookline.executions.dispatcher import Dispatcher
 from hookline.executions.replies import Replies
@@ -29,14 +29,12 @@ from hookline.executions.runner import Runner
 from hookline.executions.services import Services
 from hookline.executions.timers import Timers
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.callbacks import WaitingSteps
+from hookline.intake.callbacks import WaitingSteps, check_taken, operator_call
 from hookline.intake.intake import Intake
 from hookline.intake.manual_start import Starting
-from hookline.intake.merge_runtime_operator_call import check_taken, operator_call
 from hookline.kernel.errors import ConfigError, ExecutionNotFound
 from hookline.kernel.ids import Ids
-from hookline.kernel.merge_runtime_system_clock import SystemClock
-from hookline.kernel.time import Clock
+from hookline.kernel.time import Clock, SystemClock
 from hookline.maintenance.disk_budget import DiskBudget
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.sweeper import Sweeper
@@ -51,20 +49,18 @@ from hookline.plugin_host.host import PluginCalls
 from hookline.plugin_host.loop_monitor import LoopWatch
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.action import Action
+from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.sdk.merge_resources import Resources
 from hookline.secrets.redaction import Sealing, check_not_erased
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.secrets.vault import Vault
-from hookline.sources.merge_runtime_subscribing import Subscribing
 from hookline.sources.source import SourceServices
+from hookline.sources.subscription import Subscribing
 from hookline.sources.subscription_store import Subscriptions
 from hookline.sources.supervisor import Sources
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_callbacks import CallBack, CallbackOutcome
-from hookline.storage.merge_ports_changes_executions import Cancel, Discard, End, Release, Reopen
+from hookline.storage.changes import CallBack, CallbackOutcome, Cancel, Change, Discard, End, Release, Reopen
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events

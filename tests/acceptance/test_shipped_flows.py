@@ -9,7 +9,7 @@ from hookline.catalog.folder import scan
 from hookline.discovery.discover import discover
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.simulation.case_run import CaseRunner
 from hookline.simulation.cases import Case, read_cases
 

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from hookline.kernel.json import encode
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.model.execution import Outcome, State
 from hookline.model.message import pack
 from hookline.service.views.dead_letters import dead_letters_view

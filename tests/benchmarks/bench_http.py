@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from hookline.kernel.json import encode
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.model.message import Message
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress

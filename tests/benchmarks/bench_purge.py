@@ -19,11 +19,11 @@ from statistics import quantiles
 import structlog
 
 from hookline.kernel.ids import Ids
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.maintenance.retention import Purger, Retention
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.storage.backend import Backend
-from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.changes import Accept
 from hookline_sql.backend import sqlite
 
 _OLD = (

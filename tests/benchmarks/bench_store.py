@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from hookline.kernel.json import encode
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_executions import End, Record, Start
+from hookline.storage.changes import Accept, End, Record, Start
 from hookline.testing.envelopes import Envelopes
 from hookline_sql.backend import postgresql, sqlite
 

@@ -27,17 +27,13 @@ from hookline.discovery.discover import discover
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.ids import Ids
-from hookline.kernel.merge_runtime_system_clock import SystemClock
-from hookline.kernel.time import Clock
+from hookline.kernel.time import Clock, SystemClock
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.receive import HookOptions
 from hookline.service.types import HookRequest
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_callbacks import Await
-from hookline.storage.merge_ports_changes_executions import Park, Record, Start
+from hookline.storage.changes import Accept, Await, Change, Park, Record, Start
 
 KEYS = (b"k" * 32,)
 GROUP = 500

@@ -16,7 +16,7 @@ from hookline.model.execution import FINAL, Execution, State, StepRecord
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.secrets.vault import generate_key, read_keys
 from hookline.sources.source import SourceStatus
-from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+from hookline.storage.changes import Accepted, Duplicate
 from hookline.testing.clock import ManualClock
 
 KEYS = read_keys(generate_key())

@@ -17,7 +17,7 @@ from hookline.model.execution import Execution, State
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.types import HookReply, HookRequest
-from hookline.storage.merge_ports_changes_purging import Purge
+from hookline.storage.changes import Purge
 from tests.integration.engine_harness import Harness
 
 REPLY = {"use": "reply", "with": {"status": 201, "headers": {"X-Total": "3"}, "body": {"total": "$.body.n"}}}

@@ -12,7 +12,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import IllegalStateChange, StepError
 from hookline.model.execution import Outcome, State
 from hookline.model.waits import Call, pack_callback, raw_json
-from hookline.storage.merge_ports_changes_callbacks import CallBack, CallbackOutcome, Called, CalledBefore, NotAwaited
+from hookline.storage.changes import CallBack, CallbackOutcome, Called, CalledBefore, NotAwaited
 from tests.integration.engine_harness import Harness, fails
 
 
@@ -452,7 +452,7 @@ async def test_a_wish_to_cancel_outlives_a_restart(harness: Harness) -> None:
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         await harness.until(engine, execution_id, State.WAITING)
-    from hookline.storage.merge_ports_changes_executions import Cancel
+    from hookline.storage.changes import Cancel
 
     async with harness.engine(role="webhook") as engine:
         await engine.store.commit((Cancel(execution_id, harness.clock.now()),))

@@ -13,7 +13,7 @@ from hookline.kernel.json import decode, encode
 from hookline.model.execution import Execution, Outcome, State, StepState
 from hookline.model.message import Envelope
 from hookline.service.views.executions import execution_view
-from hookline.storage.merge_ports_changes_executions import Cancel
+from hookline.storage.changes import Cancel
 from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
 

@@ -14,8 +14,7 @@ from hookline.api import Connector, ConsumeContext, Delivery, Payload, StepError
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
 from hookline.sources.source import SourceStatus
-from hookline.storage.changes import Change, CommitResult
-from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.changes import Accept, Change, CommitResult
 from tests.integration.engine_harness import Hang, Harness, act
 
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hookline.model.execution import State
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_executions import Park, Unblock
+from hookline.storage.changes import Change, Park, Unblock
 from tests.integration.engine_harness import Harness, act, each, fails
 from tests.integration.store_trouble import Trouble, holds
 

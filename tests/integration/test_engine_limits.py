@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from hookline.executions.merge_runtime_slots import TOTAL
+from hookline.executions.dispatcher import TOTAL
 from hookline.kernel.errors import TooMany
 from hookline.model.execution import State
-from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+from hookline.storage.changes import Accepted, Duplicate
 from tests.integration.engine_harness import Hang, Harness, act
 
 

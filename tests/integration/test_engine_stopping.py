@@ -7,7 +7,7 @@ import pytest
 
 from hookline.kernel.errors import CannotTake
 from hookline.model.execution import State
-from hookline.storage.merge_ports_changes_executions import End, Record
+from hookline.storage.changes import End, Record
 from tests.integration.engine_harness import Hang, Harness, act, each
 from tests.integration.store_trouble import Trouble, holds
 

@@ -9,9 +9,7 @@ import structlog
 
 from hookline.kernel.errors import CannotTake, StoreError
 from hookline.model.execution import State
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_executions import End, Record
-from hookline.storage.merge_ports_changes_flows import Publish
+from hookline.storage.changes import Change, End, Publish, Record
 from tests.integration.engine_harness import Harness, act, each, fails
 from tests.integration.store_trouble import Trouble, holds
 

@@ -25,7 +25,7 @@ from hookline.model.waits import Call, pack_callback
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.types import HookReply, HookRequest
-from hookline.storage.merge_ports_changes_callbacks import CallBack
+from hookline.storage.changes import CallBack
 from tests.integration.engine_harness import Harness
 
 EXACT = {"use": "webhook", "with": {"verify": "none", "numbers": "exact"}}

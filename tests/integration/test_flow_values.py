@@ -9,7 +9,7 @@ from hookline.api import Connector, Context, Count, StepError, hookimpl
 from hookline.kernel.json import decode
 from hookline.model.execution import State
 from hookline.sdk.context import check_key
-from hookline.storage.merge_ports_changes_flows import SetState
+from hookline.storage.changes import SetState
 from tests.integration.engine_harness import Harness, act, each, fails
 
 

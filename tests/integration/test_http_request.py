@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from hookline.api import Attachment, Context, Message, Reply, StepError
 from hookline.discovery.discover import discover
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.sdk.action import Action

@@ -302,7 +302,7 @@ async def test_a_short_list_keeps_the_entries_of_its_items_and_may_be_counted(ha
 async def test_results_of_a_long_list_that_are_large_are_a_stream(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookline.executions.blocks.merge_runtime_blocks_item_results.LARGEST_LIST", 1000)
+    monkeypatch.setattr("hookline.executions.blocks.foreach_items.LARGEST_LIST", 1000)
     harness.flow("f", [each(act("a", "$.item"), concurrency=16), act("last", "$.body.count")])
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", list(range(N)))

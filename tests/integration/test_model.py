@@ -30,10 +30,19 @@ from hookline.model.execution import FINAL, OUTCOME_UNKNOWN, Outcome, State, Ste
 from hookline.model.message import Envelope
 from hookline.model.waits import Call as Arrived
 from hookline.model.waits import pack_callback, raw_json
-from hookline.storage.changes import Change, CommitResult
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_callbacks import CallBack, NotAwaited
-from hookline.storage.merge_ports_changes_executions import Cancel, End, Record, Reopen, Resume, Start
+from hookline.storage.changes import (
+    Accept,
+    CallBack,
+    Cancel,
+    Change,
+    CommitResult,
+    End,
+    NotAwaited,
+    Record,
+    Reopen,
+    Resume,
+    Start,
+)
 from tests.integration.engine_harness import Harness
 from tests.integration.flow_reference import Called, Facts, Plan, Reference, done
 from tests.integration.random_flows import FlowMaker

@@ -11,8 +11,7 @@ from hookline.credentials.store import Credentials
 from hookline.credentials.tokens import AccessTokens
 from hookline.kernel.errors import AuthExpired, StoreError, Unavailable
 from hookline.secrets.vault import Vault
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_credentials import PutTokens
+from hookline.storage.changes import Change, PutTokens
 from tests.integration.authorization_server import SCOPES, AuthorizationService
 from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_acme import acme, for_itself, values

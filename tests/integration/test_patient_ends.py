@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from hookline.model.execution import State
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_executions import End
+from hookline.storage.changes import Change, End
 from tests.integration.engine_harness import Harness, act
 from tests.integration.store_trouble import Trouble
 

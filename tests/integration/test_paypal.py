@@ -13,11 +13,11 @@ from aiohttp import web
 from hookline.discovery.discover import discover
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.ids import idempotency_key
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.model.execution import State
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
-from hookline.sdk.merge_verifier import VerifyContext
+from hookline.sdk.connector import VerifyContext
 from hookline.testing import fake_tokens
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp

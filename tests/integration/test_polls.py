@@ -13,8 +13,7 @@ from pydantic import BaseModel, SecretStr
 from hookline.api import Connector, Identity, Item, PollContext, Polled, StepError, hookimpl
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
-from hookline.storage.changes import Change, CommitResult
-from hookline.storage.merge_ports_changes_flows import SetCursor
+from hookline.storage.changes import Change, CommitResult, SetCursor
 from hookline.testing.clock import START, ManualClock
 from tests.integration.engine_harness import Hang, Harness, act
 

@@ -15,8 +15,8 @@ from hookline.kernel.errors import CannotTake
 from hookline.model.execution import State
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
-from hookline.storage.merge_ports_changes_accept import Duplicate
-from hookline.storage.merge_ports_queries_history import Room
+from hookline.storage.changes import Duplicate
+from hookline.storage.store import Room
 from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
 AUTH = {"Authorization": "Bearer a-token-of-the-tests"}

@@ -13,8 +13,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.execution import State
 from hookline.model.message import Message
 from hookline.sources import schedule as schedule_source
-from hookline.storage.changes import Change, CommitResult
-from hookline.storage.merge_ports_changes_flows import SetCursor
+from hookline.storage.changes import Change, CommitResult, SetCursor
 from hookline.testing.clock import START
 from tests.integration.engine_harness import Hang, Harness, act
 

@@ -12,12 +12,12 @@ from aiohttp import web
 from hookline.credentials.options import Asked, offered
 from hookline.discovery.discover import discover
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.model.message import Attachment, Message
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.resources import EngineResources
-from hookline.sdk.merge_verifier import VerifyContext
+from hookline.sdk.connector import VerifyContext
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness, ListLog

@@ -11,10 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hookline.model.batch import Gathered
 from hookline.model.execution import StepState
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_batches import Join, Joined, Leads
-from hookline.storage.merge_ports_changes_executions import Start
+from hookline.storage.changes import Accept, Change, Join, Joined, Leads, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sql.apply import apply

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.model.execution import MOVES, Outcome, State
 from hookline.model.message import Envelope
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept, Accepted, Duplicate
-from hookline.storage.merge_ports_changes_executions import End, Park, Record, Reopen, Resume, Start
+from hookline.storage.changes import Accept, Accepted, Change, Duplicate, End, Park, Record, Reopen, Resume, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sql.backend import sqlite

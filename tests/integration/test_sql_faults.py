@@ -14,11 +14,20 @@ import pytest
 from hookline.kernel.faults import Fault, fault
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_credentials import PutCredential
-from hookline.storage.merge_ports_changes_executions import Discard, End, Park, Record, Reopen, Resume, Start, Unblock
-from hookline.storage.merge_ports_changes_flows import Publish
+from hookline.storage.changes import (
+    Accept,
+    Change,
+    Discard,
+    End,
+    Park,
+    Publish,
+    PutCredential,
+    Record,
+    Reopen,
+    Resume,
+    Start,
+    Unblock,
+)
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sql.backend import sqlite

@@ -11,8 +11,7 @@ import hookline_sql.postgres
 import hookline_sql.sqlite
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.merge_ports_changes_accept import Accepted
-from hookline.storage.merge_ports_changes_executions import End, Start
+from hookline.storage.changes import Accepted, End, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sql.backend import postgresql, sqlite

@@ -12,7 +12,7 @@ import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from hookline.kernel.errors import StoreError
-from hookline.storage.merge_ports_changes_accept import Accepted
+from hookline.storage.changes import Accepted
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sql.backend import postgresql

@@ -18,8 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from hookline.kernel.errors import StoreError
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.merge_ports_changes_accept import Accept, Accepted
-from hookline.storage.merge_ports_changes_executions import End, Park, Start
+from hookline.storage.changes import Accept, Accepted, End, Park, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes

@@ -20,7 +20,7 @@ from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.types import HookReply, HookRequest
 from hookline.sources.source import SourceStatus
-from hookline.storage.merge_ports_changes_subscriptions import SetSubscription
+from hookline.storage.changes import SetSubscription
 from hookline.testing.clock import START
 from tests.integration.engine_harness import KEYS, Hang, Harness, act
 

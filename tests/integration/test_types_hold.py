@@ -150,7 +150,7 @@ def is_list(shape: Shape) -> bool:
 def sure(walked: Walked) -> bool:
     """Whether nothing that it reads can be missing, and nothing it goes through is no list."""
     from hookline.flows.blocks.foreach import ForeachNode
-    from hookline.flows.types.merge_flows_types_expression import shape_of
+    from hookline.flows.types.scope import shape_of
 
     loops = [(visit.node, visit.scope) for visit in walked.visits if isinstance(visit.node, ForeachNode)]
     return all(isinstance(found, Found) and found.certain for found in reads(walked)) and all(

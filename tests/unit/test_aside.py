@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hookline.model.merge_model_stream import Stream
+from hookline.model.items import Stream
 from hookline.plugin_host.offload import takes_long
 from hookline.sdk.mappers import Reference
 

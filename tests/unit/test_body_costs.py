@@ -8,7 +8,7 @@ import pytest
 
 from hookline.bodies import json as json_bodies
 from hookline.bodies import xml
-from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.bodies.text import Received
 from hookline.service.uploads import reader
 from hookline.testing.hook import HookOverMemory, webhook_flow
 

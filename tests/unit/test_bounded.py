@@ -9,7 +9,7 @@ import pytest
 from hookline.api import HttpClient
 from hookline.kernel.time_limit import NoKeyboard, TooLong, bounded
 from hookline.plugin_host.facade import LentBlobs, LentClient, LentResources, NotYours
-from hookline.sdk.merge_resources import Resources
+from hookline.sdk.context import Resources
 from hookline.storage.blobs import Blobs
 from hookline.testing.eventually import assert_eventually
 

@@ -11,7 +11,7 @@ import pytest
 from hookline.discovery.discover import discover
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.errors import FlowInvalid
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.simulation.case_run import CaseResult, CaseRunner
 from hookline.simulation.cases import Case, CaseFile, cases_schema, check_names, read_cases
 

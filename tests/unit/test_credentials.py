@@ -13,9 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr
 from hookline.credentials.store import Credentials, validated
 from hookline.kernel.errors import CredentialError, StoreError
 from hookline.secrets.vault import Vault
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_credentials import DropCredential, PutCredential
-from hookline.storage.merge_ports_queries_credentials import StoredCredential
+from hookline.storage.changes import Change, DropCredential, PutCredential
+from hookline.storage.store import StoredCredential
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 NOW = datetime(2026, 1, 31, tzinfo=UTC)

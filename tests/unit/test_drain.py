@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.intake.merge_runtime_drain import DrainRate
+from hookline.intake.limits import DrainRate
 
 
 def draining(per_second: float, seconds: float) -> tuple[DrainRate, float]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import CannotTake, StoreError, TooMany
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+from hookline.storage.changes import Accepted, Duplicate
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.clock import ManualClock
 from hookline.testing.hook import webhook_flow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from hookline.api import Check, NoSettings, Scheme, SignedRequest, Verified
-from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.bodies.text import Received
 from hookline.discovery.discover import discover
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.model.message import Envelope, pack

@@ -7,13 +7,12 @@ import pytest
 
 from hookline.simulation.memory_store import MemoryStore
 from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.store.accepting import CommitsContract
 from hookline.testing.contracts.store.batches import BatchesContract
 from hookline.testing.contracts.store.callbacks import CallbacksContract
 from hookline.testing.contracts.store.flow_state import FlowValuesContract
-from hookline.testing.contracts.store.journal import JournalContract
-from hookline.testing.contracts.store.merge_testing_contract_store_commits import CommitsContract
-from hookline.testing.contracts.store.merge_testing_contract_store_ends import EndsContract
-from hookline.testing.contracts.store.merge_testing_contract_store_items import ItemsContract
+from hookline.testing.contracts.store.journal import ItemsContract, JournalContract
+from hookline.testing.contracts.store.states import EndsContract
 
 
 class _InMemory:

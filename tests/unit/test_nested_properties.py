@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.bodies.merge_runtime_bodies_nested import collect_nested
+from hookline.bodies.forms import collect_nested
 from hookline.kernel.errors import Malformed
 from hookline.testing.hook import HookOverMemory, webhook_flow
 

@@ -18,8 +18,7 @@ from hookline.kernel.ids import Ids
 from hookline.model.rejection import BODY_KEPT, TEXT_KEPT
 from hookline.service.hooks import rejection as refusing
 from hookline.service.types import HookRequest
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_refused import Refuse
+from hookline.storage.changes import Change, Refuse
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import FLOWS, PER_FLOW, RefusalRecord
 from hookline.testing.clock import ManualClock

@@ -15,7 +15,7 @@ from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.service.hooks.callbacks import Calls
 from hookline.service.hooks.resume import Resume
 from hookline.service.types import HookRequest
-from hookline.storage.merge_ports_changes_callbacks import NotAwaited, TooManyEarly
+from hookline.storage.changes import NotAwaited, TooManyEarly
 from hookline.testing.hook import HookOverMemory
 
 FORM = "application/x-www-form-urlencoded"

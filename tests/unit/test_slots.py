@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hookline.executions.merge_runtime_slots import Slots
+from hookline.executions.dispatcher import Slots
 
 
 async def taken(slots: Slots, flow_id: str, wanted: int) -> int:

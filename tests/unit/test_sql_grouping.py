@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.model.execution import Outcome, State
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_executions import End, Park, Record, Resume, Start, Unblock
+from hookline.storage.changes import Accept, Change, End, Park, Record, Resume, Start, Unblock
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sql import statements

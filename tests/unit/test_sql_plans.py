@@ -13,35 +13,42 @@ from hookline.model.execution import Outcome, State
 from hookline.model.items import Progress
 from hookline.model.rejection import RefusedRequest
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_callbacks import (
+from hookline.storage.changes import (
+    Accept,
+    AddState,
     Await,
     CallBack,
+    Cancel,
+    Change,
+    Conclude,
+    Discard,
+    DropCredential,
+    DropEntries,
+    End,
     ForgetCallbacks,
     ForgetEarly,
-    Settle,
-    TimeOut,
-)
-from hookline.storage.merge_ports_changes_credentials import DropCredential, PutCredential, PutTokens
-from hookline.storage.merge_ports_changes_executions import (
-    Cancel,
-    Discard,
-    End,
     ForgetFiles,
+    ForgetKeys,
+    ForgetVersions,
+    OverrideState,
     Park,
+    Proceed,
+    Publish,
+    Purge,
+    PutCredential,
+    PutTokens,
     Rebind,
     Record,
+    Refuse,
     Release,
     Reopen,
     Resume,
+    SetState,
+    Settle,
     Start,
+    TimeOut,
     Unblock,
 )
-from hookline.storage.merge_ports_changes_flows import AddState, OverrideState, Publish, SetState
-from hookline.storage.merge_ports_changes_items import Conclude, DropEntries, Proceed
-from hookline.storage.merge_ports_changes_purging import ForgetKeys, ForgetVersions, Purge
-from hookline.storage.merge_ports_changes_refused import Refuse
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
 from hookline_sql import statements

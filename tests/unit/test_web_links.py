@@ -2,7 +2,7 @@
 
 import pytest
 
-from hookline.sdk.merge_web_links import next_link
+from hookline.sdk.pagination import next_link
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,141 @@
 """Lists of properties: urlencoded forms, and queries."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from hookline.bodies.json import Room, deeper_than, read_json
-from hookline.bodies.merge_runtime_bodies_nested import collect_nested
-from hookline.bodies.merge_runtime_bodies_received import Received
-from hookline.bodies.text import decode_text, known_charset
+from hookline.bodies.text import Received, decode_text, known_charset
 from hookline.kernel.errors import Malformed
 from hookline.kernel.json import MAX_DEPTH
+
+_NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
+_PART: Final = re.compile(r"\[([^\[\]]*)\]")
+MAX_PARTS: Final = 100_000
+"""Brackets in all names together: each can make an object, which costs more than the bytes that ask for it."""
+
+
+class _Values:
+    """What came under one whole name."""
+
+    __slots__ = ("values",)
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+
+class _Object:
+    """`a[b]`, `a[0]`."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        self.entries: dict[str, _Node] = {}
+
+
+class _List:
+    """`a[]`."""
+
+    __slots__ = ("items",)
+
+    def __init__(self) -> None:
+        self.items: list[_Node] = []
+
+
+_Node: TypeAlias = _Values | _Object | _List
+
+
+def collect_nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The object that names in brackets describe; a name whose brackets don't match stands for itself.
+
+    `a[b]` is a key, `a[]` one more item of a list, and `a[0]`, `a[1]` are the items of a list where all numbers from 0
+    on are there. `a[][b]` goes on with the last item until it has a `b`, as Rails has it. A whole name that repeats is
+    a list. Raises Malformed where a name is used in two ways, and for what is nested too deep.
+    """
+    root = _Object()
+    parts = 0
+    for name, value in pairs:
+        match = _NAME.fullmatch(name)
+        path = [name] if match is None else [match[1], *_PART.findall(match[2])]
+        # The object that holds everything is a level too.
+        if len(path) > MAX_DEPTH:
+            raise Malformed(f"the property {name[:40]!r}… is nested deeper than {MAX_DEPTH} levels")
+        parts += len(path) - 1
+        if parts > MAX_PARTS:
+            raise Malformed(f"the names of the properties have more than {MAX_PARTS:,} pairs of brackets")
+        _place(root, path, name).values.append(value)
+    collected = _finish(root)
+    # Names that are all numbers make a list of anything but the body itself.
+    return collected if isinstance(collected, dict) else {str(index): item for index, item in enumerate(collected)}
+
+
+def _place(root: _Object, path: list[str], name: str) -> _Values:
+    node: _Node = root
+    for depth in range(len(path)):
+        node = _child_of(node, path, depth, name)
+    if not isinstance(node, _Values):
+        raise _conflict(name)
+    return node
+
+
+def _child_of(node: _Node, path: list[str], depth: int, name: str) -> _Node:
+    part = path[depth]
+    if part == "" and depth > 0:
+        if not isinstance(node, _List):
+            raise _conflict(name)
+        if not node.items or not _has_room(node.items[-1], path, depth + 1):
+            node.items.append(_empty(path, depth + 1))
+        return node.items[-1]
+    if not isinstance(node, _Object):
+        raise _conflict(name)
+    child = node.entries.get(part)
+    if child is None:
+        child = node.entries[part] = _empty(path, depth + 1)
+    return child
+
+
+def _empty(path: list[str], depth: int) -> _Node:
+    """What the rest of a path begins with."""
+    if depth == len(path):
+        return _Values()
+    return _List() if path[depth] == "" else _Object()
+
+
+def _has_room(item: _Node, path: list[str], depth: int) -> bool:
+    """Whether an item of a list lacks what the rest of a path names: then the path goes on with it."""
+    for part in islice(path, depth, None):
+        # One more item of an inner list always has room.
+        if isinstance(item, _List):
+            return part == ""
+        if not isinstance(item, _Object) or part == "":
+            return False
+        if part not in item.entries:
+            return True
+        item = item.entries[part]
+    return False
+
+
+def _finish(node: _Node) -> Any:
+    # Depth is bounded where names are read.
+    match node:
+        case _Values():
+            return node.values[0] if len(node.values) == 1 else node.values
+        case _List():
+            return [_finish(item) for item in node.items]
+        case _Object():
+            numbers = [str(number) for number in range(len(node.entries))]
+            if node.entries.keys() == set(numbers):
+                return [_finish(node.entries[number]) for number in numbers]
+            return {name: _finish(entry) for name, entry in node.entries.items()}
+
+
+def _conflict(name: str) -> Malformed:
+    return Malformed(f"the property {name[:80]!r} is used in two ways: as a value, an object or a list")
+
 
 MAX_PROPERTIES: Final = 10_000
 

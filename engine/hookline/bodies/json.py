@@ -4,8 +4,7 @@ import codecs
 import re
 from typing import Any, Final
 
-from hookline.bodies.merge_runtime_bodies_received import Received
-from hookline.bodies.text import decode_text, known_charset
+from hookline.bodies.text import Received, decode_text, known_charset
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import MAX_DEPTH, decode
 

@@ -6,9 +6,12 @@ import pkgutil
 import re
 from encodings.aliases import aliases
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from hookline.kernel.errors import Malformed
+from hookline.model.message import Attachment
 
 #: Python's text codecs that are no charsets: they escape, or take time out of proportion, or make lone surrogates.
 _NO_CHARSETS: Final = frozenset(
@@ -51,3 +54,15 @@ def decode_text(data: bytes, charset: str | None, what: str = "the body") -> str
     except (UnicodeError, LookupError) as error:
         raise Malformed(f"{what} is not {(charset or 'utf-8')[:40]}: {error}") from None
     return text.removeprefix("\ufeff")
+
+
+class Received(msgspec.Struct, frozen=True):
+    """What a request's body became."""
+
+    body: Any = None
+    """A JSON value."""
+    json: bytes | None = None
+    """The body as JSON text, where it came as such."""
+    raw: bytes | None = None
+    """The bytes on the wire, where they are neither `json` nor an attachment."""
+    attachments: tuple[Attachment, ...] = ()

@@ -6,9 +6,8 @@ from types import MappingProxyType
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
-from hookline.storage.merge_ports_changes_flows import OverrideState
-from hookline.storage.merge_ports_queries_flows import StateOverride
-from hookline.storage.store import Store
+from hookline.storage.changes import OverrideState
+from hookline.storage.store import StateOverride, Store
 
 
 def said_by_file(flow: CompiledFlow) -> FlowState:

@@ -5,7 +5,7 @@ from datetime import datetime
 from hookline.catalog.catalog import Catalog
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, FlowNotFound
-from hookline.storage.merge_ports_changes_flows import Publish
+from hookline.storage.changes import Publish
 from hookline.storage.store import Store
 
 

@@ -11,7 +11,7 @@ from hookline.config import Settings
 if TYPE_CHECKING:
     from hookline.storage.backend import Backend, BackendFactory
     from hookline.storage.changes import Change, CommitResult
-    from hookline.storage.merge_ports_queries_credentials import StoredCredential
+    from hookline.storage.store import StoredCredential
 
 
 class CredentialStore:
@@ -33,7 +33,7 @@ class CredentialStore:
 
     @contextlib.asynccontextmanager
     async def _opened(self) -> "AsyncIterator[Backend]":
-        from hookline.kernel.merge_runtime_system_clock import SystemClock
+        from hookline.kernel.time import SystemClock
 
         backend = self._factory(self._url, clock=SystemClock())
         await backend.open()

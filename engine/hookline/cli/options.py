@@ -2,11 +2,21 @@
 
 import os
 
-from hookline.cli.merge_cli_secret_keys import secret_keys
 from hookline.config import Settings
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import ConfigError
+from hookline.secrets.vault import load_or_create_key, read_keys
 from hookline.service.hooks.hook import HookOptions
+
+
+def secret_keys(settings: Settings) -> tuple[bytes, ...]:
+    """The keys; where none are set, one is made and kept beside the database.
+
+    Raises CredentialError where they can't be used.
+    """
+    if settings.secret_key is not None:
+        return read_keys(settings.secret_key.get_secret_value())
+    return load_or_create_key(settings.data_dir / "secret.key")
 
 
 def local_url(host: str, port: int) -> str:

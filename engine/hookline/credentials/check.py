@@ -9,12 +9,11 @@ from hookline.credentials.tokens import AccessTokens
 from hookline.discovery.registry import Registry
 from hookline.executions.interruption import cut_off
 from hookline.kernel.errors import StepError, StoreError
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
+from hookline.sdk.connector import VerifyContext
+from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.sdk.merge_resources import Resources
-from hookline.sdk.merge_verifier import VerifyContext
-from hookline.secrets.masking import Hidden
-from hookline.secrets.merge_model_secret_values import secret_values
+from hookline.secrets.masking import Hidden, secret_values
 
 _LONGEST: Final = 30.0
 """Seconds."""

@@ -13,16 +13,15 @@ from hookline.executions.interruption import cut_off
 from hookline.executions.services import Secrets
 from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.errors import CannotOffer, CredentialError, NoOptions, Problem, StepError, StoreError
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.kernel.suggest import did_you_mean
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.action import Action
+from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.sdk.merge_resources import Resources
 from hookline.sdk.options import MOST_OPTIONS, SEARCH, Choices, Option, OptionsContext
 from hookline.sdk.triggers import ConnectorTrigger
-from hookline.secrets.masking import Hidden
-from hookline.secrets.merge_model_secret_values import secret_values
+from hookline.secrets.masking import Hidden, secret_values
 
 _LONGEST: Final = 30.0
 """Seconds."""

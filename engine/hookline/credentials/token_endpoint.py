@@ -14,10 +14,8 @@ from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavaila
 from hookline.kernel.time import Clock
 from hookline.model.tokens import TokenSet
 from hookline.outbound.request import origin
-from hookline.sdk.http import HttpClient, Response
-from hookline.sdk.merge_rate_limits import seconds_until
-from hookline.secrets.masking import Hidden
-from hookline.secrets.merge_model_secret_values import secret_values
+from hookline.sdk.http import HttpClient, Response, seconds_until
+from hookline.secrets.masking import Hidden, secret_values
 
 _SECONDS: Final = 30.0
 _MAX_BYTES: Final = 1_000_000

@@ -12,17 +12,15 @@ from typing import Final, TypeAlias
 
 from pydantic import BaseModel
 
-from hookline.credentials.merge_runtime_token_state import token_info, unauthorized, why_lost
-from hookline.credentials.store import Authorized, Credentials
+from hookline.credentials.store import Authorized, Credentials, token_info, unauthorized, why_lost
 from hookline.credentials.token_endpoint import GrantGone, request_tokens
 from hookline.executions.interruption import cut_off
 from hookline.kernel.errors import AuthExpired, CredentialError, StepError, StoreError, Unavailable
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.model.tokens import TokenSet
 from hookline.sdk.http import HttpClient
-from hookline.secrets.masking import Hidden
-from hookline.secrets.merge_model_secret_values import secret_values
+from hookline.secrets.masking import Hidden, secret_values
 
 #: For so long after a renewal that failed, tokens that still hold are used without another one; and after one that
 #: failed for good, it isn't tried again at all.

@@ -7,13 +7,13 @@ from datetime import datetime
 from hookline.catalog.version_resolver import FlowVersions
 from hookline.deployments.compatibility import Fit, Fitting
 from hookline.deployments.version_history import KeptVersions
-from hookline.executions.merge_runtime_execution_vars import own_vars
+from hookline.executions.context import own_vars
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import DoesNotFit, ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange
 from hookline.kernel.time import Clock
 from hookline.model.execution import Execution, State
 from hookline.model.message import Envelope
-from hookline.storage.merge_ports_changes_executions import Rebind
+from hookline.storage.changes import Rebind
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, Final
 
 from hookline.catalog.catalog import Catalog, CatalogChanges
-from hookline.catalog.merge_flows_watch import watch
+from hookline.catalog.folder import watch
 from hookline.catalog.states import FlowStates
 from hookline.catalog.version_resolver import FlowVersions
 from hookline.engine_options import EngineOptions
@@ -16,9 +16,7 @@ from hookline.kernel.errors import FlowNotFound, StoreError
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
 from hookline.sources.supervisor import Sources
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_executions import Unblock
-from hookline.storage.merge_ports_changes_flows import Publish
+from hookline.storage.changes import Change, Publish, Unblock
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 

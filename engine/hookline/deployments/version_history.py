@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from hookline.catalog.catalog import Catalog, Entry
-from hookline.flows.authoring.merge_flows_put_back import put_back
+from hookline.flows.authoring.formatter import put_back
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, UnpublishedChanges
 from hookline.model.execution import State
-from hookline.storage.merge_ports_queries_flows import FlowVersion
-from hookline.storage.store import Store
+from hookline.storage.store import FlowVersion, Store
 
 CURRENT: Final = "current"
 """Names the version of a flow that new executions get."""

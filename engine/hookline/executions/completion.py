@@ -13,9 +13,7 @@ from hookline.model.execution import Outcome, State
 from hookline.model.message import Arrival, Envelope, Message, Parent
 from hookline.model.waits import FlowEnded, pack_callback, raw_json
 from hookline.secrets.redaction import Redactor, Sealing
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_callbacks import CallBack
-from hookline.storage.merge_ports_changes_executions import End
+from hookline.storage.changes import CallBack, Change, End
 from hookline.storage.store import Store
 
 ON_ERROR = "on_error"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -14,9 +14,9 @@ from hookline.executions.journal import Journal
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import RedactedUnreadable, StepError
-from hookline.kernel.json import encode, many
+from hookline.kernel.json import encode, exactly, many, reader
 from hookline.kernel.time import rfc3339
-from hookline.model.execution import CALLBACK, RETRY, ErrorInfo, StepRecord, StepState
+from hookline.model.execution import CALLBACK, RETRY, ErrorInfo, Execution, StepRecord, StepState
 from hookline.model.message import Envelope
 from hookline.model.waits import Callback, unpack_callback
 from hookline.secrets.redaction import Redactor
@@ -195,3 +195,26 @@ class ExecutionRun:
             signal=signal,
             error=error,
         )
+
+
+_VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
+
+
+def own_vars(flow: CompiledFlow) -> bytes | None:
+    """JSON of the vars with which an execution starts on a version; None where they are the document's."""
+    return None if flow.vars == _declared(flow) else encode(flow.vars)
+
+
+def vars_of(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
+    """The vars with which an execution was bound to its version, whatever the server's settings say by now."""
+    if execution is None or execution.flow_version is None:
+        return dict(flow.vars)
+    if execution.vars is None:
+        return _declared(flow)
+    vars: dict[str, Any] = _VARS[flow.exact].decode(execution.vars)
+    return vars
+
+
+def _declared(flow: CompiledFlow) -> dict[str, Any]:
+    declared: dict[str, Any] = exactly(flow.document.vars) if flow.exact else flow.document.vars
+    return declared

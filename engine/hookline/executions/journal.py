@@ -8,19 +8,29 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from hookline.executions.merge_runtime_block_progress import BlockProgress
-from hookline.executions.progress import ItemEntries
+from hookline.executions.progress import BlockProgress, ItemEntries
 from hookline.executions.services import Services
 from hookline.kernel.errors import StoreError
 from hookline.model.batch import JOINED, joined_output
 from hookline.model.execution import StepRecord, StepState
 from hookline.model.items import Progress
 from hookline.secrets.redaction import Redactor
-from hookline.storage.changes import Change, CommitResult
-from hookline.storage.merge_ports_changes_batches import Join, Joined, Leads
-from hookline.storage.merge_ports_changes_executions import KeepSeal, Record
-from hookline.storage.merge_ports_changes_flows import Added, AddState, SetState, counted_output
-from hookline.storage.merge_ports_changes_items import Conclude, DropEntries, Proceed
+from hookline.storage.changes import (
+    Added,
+    AddState,
+    Change,
+    CommitResult,
+    Conclude,
+    DropEntries,
+    Join,
+    Joined,
+    KeepSeal,
+    Leads,
+    Proceed,
+    Record,
+    SetState,
+    counted_output,
+)
 
 #: Seconds until what the store refused is tried again.
 STORE_RETRY: Final = 5.0

@@ -8,8 +8,7 @@ from typing import Final, Protocol, TypeAlias
 
 from hookline.kernel.json import reader
 from hookline.model.execution import ErrorInfo, Execution, StepRecord
-from hookline.model.merge_model_reply import CallerReply
-from hookline.model.message import Envelope
+from hookline.model.message import CallerReply, Envelope
 from hookline.secrets.redaction import REPLY, Sealing
 
 #: The step of an answer that the engine gives itself, when a flow with `"respond": "finished"` has ended.

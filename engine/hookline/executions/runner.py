@@ -1,23 +1,22 @@
 """Running one delivery: from its start, or on from its journal, to its end or to where it waits."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 
-from hookline.executions.blocks.merge_runtime_gathered import gathered_entries
+from hookline.executions.blocks.batch import gathered_entries
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
 from hookline.executions.completion import Begun, aftermath, readable
-from hookline.executions.context import ExecutionRun, HookUrls
+from hookline.executions.context import ExecutionRun, HookUrls, own_vars, vars_of
 from hookline.executions.edited_input import edited_steps
 from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
-from hookline.executions.interruption import CANCELLED, Interrupted
+from hookline.executions.interruption import CANCELLED, Cause, Interrupted
 from hookline.executions.journal import STORE_RETRY, Journal
-from hookline.executions.merge_runtime_deadline import in_time
-from hookline.executions.merge_runtime_execution_vars import own_vars, vars_of
 from hookline.executions.replies import FINISHED, Ended, read_reply
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -41,15 +40,41 @@ from hookline.model.execution import (
     StepRecord,
     StepState,
 )
-from hookline.model.merge_model_reply import CallerReply
-from hookline.model.merge_model_stream import Stream
-from hookline.model.message import Envelope, with_numbers
+from hookline.model.items import Stream
+from hookline.model.message import CallerReply, Envelope, with_numbers
 from hookline.plugin_host.plugin_log import StepLog
 from hookline.secrets.redaction import Redactor
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_executions import End, KeepSeal, Park, Resume, Start
-from hookline.storage.merge_ports_changes_flows import Publish
+from hookline.storage.changes import Change, End, KeepSeal, Park, Publish, Resume, Start
 from hookline.storage.queue import Delivery
+
+TIMED_OUT = "flow.timed_out"
+
+
+@asynccontextmanager
+async def in_time(run: ExecutionRun) -> AsyncIterator[None]:
+    """Interrupt the run when its time is up: at once, where it is."""
+    if run.deadline is None:
+        yield
+        return
+    left = (run.deadline - run.services.clock.now()).total_seconds()
+    message = f"the flow's timeout of {run.flow.document.timeout} is over"
+    cause = Cause(Outcome.TIMED_OUT, ErrorInfo(TIMED_OUT, message))
+    if left <= 0:
+        run.interruption.interrupt(cause)
+        yield
+        return
+
+    async def expire() -> None:
+        await run.services.clock.sleep(left)
+        run.interruption.interrupt(cause)
+
+    timer = asyncio.ensure_future(expire())
+    try:
+        yield
+    finally:
+        timer.cancel()
+        await asyncio.gather(timer, return_exceptions=True)
+
 
 #: Of a flow that runs as many side by side, one that holds its place a moment longer keeps no other waiting.
 _ROOMY: Final = 32

@@ -13,18 +13,18 @@ from hookline.executions.rate_limits import StepRates
 from hookline.executions.replies import Replies
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
-from hookline.model.merge_model_stream import Stream
+from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
 from hookline.plugin_host.host import PluginCalls
 from hookline.plugin_host.offload import Aside
 from hookline.sdk.action import Action
+from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.sdk.merge_resources import Resources
 from hookline.secrets.redaction import Sealing
 from hookline.storage.blobs import Blobs
-from hookline.storage.merge_ports_changes_accept import Accept
+from hookline.storage.changes import Accept
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from hookline.kernel.errors import StoreError
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store

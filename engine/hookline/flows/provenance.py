@@ -17,7 +17,7 @@ from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.compiler.step_order import StepOrder, lists_in, without_items
-from hookline.flows.documents.merge_flows_positions import escape
+from hookline.flows.documents.read import escape
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import NotExplained
 from hookline.kernel.json import decode

@@ -1,16 +1,32 @@
 """Steps that wait for calls, as the outside names them: by the token in their URL."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
 
 from hookline.catalog.version_resolver import FlowVersions
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.executions.completion import readable
+from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.cancellation import uninterrupted
-from hookline.kernel.errors import CannotTake, FlowInvalid, FlowNotFound, TokenUnknown, WaitOver
-from hookline.model.execution import FINAL, Execution
+from hookline.kernel.errors import (
+    CannotTake,
+    ExecutionNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    IllegalStateChange,
+    TokenUnknown,
+    WaitOver,
+)
+from hookline.model.execution import FINAL, Execution, StepRecord, StepState
+from hookline.model.waits import Call, pack_callback
+from hookline.secrets.redaction import Sealing
 from hookline.secrets.resume_tokens import ResumeTokens
-from hookline.storage.merge_ports_changes_callbacks import CallBack, CallbackOutcome, Called
+from hookline.storage.changes import CallBack, CallbackOutcome, Called
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 
@@ -87,3 +103,62 @@ class WaitingSteps:
                 retry_after=60,
                 flow_id=execution.flow_id,
             ) from error
+
+
+_PAGE: Final = 1000
+
+
+async def waiting_now(store: Store, execution_id: str) -> Sequence[StepRecord]:
+    """The entries with which they began to wait, by path."""
+    # Other steps wait for what comes as well, and no call is for them.
+    paths = frozenset(await store.waits(execution_id))
+    latest: dict[str, StepRecord] = {}
+    after = 0
+    while paths and (records := await store.journal(execution_id, after, _PAGE)):
+        after = records[-1].seq
+        latest.update({record.path: record for record in records if record.path in paths})
+    return [record for _, record in sorted(latest.items()) if record.use == USE and record.state is StepState.WAITING]
+
+
+OPERATOR = "operator"
+
+
+async def operator_call(
+    store: Store, sealing: Sealing, execution_id: str, step: str, body: bytes, *, call_id: str, at: datetime
+) -> CallBack:
+    """The call to a step, which is named by its path, or by its id where only one of that id waits. `body` is JSON.
+
+    Raises ExecutionNotFound, and IllegalStateChange where no such step waits.
+    """
+    execution = await store.execution(execution_id)
+    if execution is None:
+        raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+    waiting = await waiting_now(store, execution_id)
+    found = [record for record in waiting if record.path == step] or [record for record in waiting if record.id == step]
+    if len(found) != 1:
+        listed = ", ".join(record.path for record in waiting[:20]) or "none"
+        several = f"{len(found)} steps {step!r} of" if found else f"no step {step!r} of"
+        raise IllegalStateChange(f"{several} execution {execution_id} wait for a call; those that do are: {listed}")
+    packed = pack_callback(Call(msgspec.Raw(body), received_at=at, verified_by=OPERATOR))
+    envelope = await readable(store, execution_id)
+    if envelope is not None and envelope.seal_key is not None:
+        # Its flow redacts something, and this may be it.
+        packed = sealing.callback(packed)
+    return CallBack(
+        id=call_id,
+        execution_id=execution_id,
+        path=found[0].path,
+        flow_id=execution.flow_id,
+        step_id=found[0].id,
+        key=None,
+        digest=hashlib.sha256(b"operator\n" + body).digest(),
+        at=at,
+        until=None,
+        payload=packed,
+    )
+
+
+def check_taken(outcome: object, call: CallBack) -> None:
+    """Raise IllegalStateChange where the step was called before, or waits no more."""
+    if not isinstance(outcome, Called):
+        raise IllegalStateChange(f"step {call.path!r} of execution {call.execution_id} waits for no call any more")

@@ -10,20 +10,18 @@ import structlog
 from hookline.catalog.states import said_by_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_keys import arrival_scope
-from hookline.intake.limits import RateLimit
-from hookline.intake.merge_runtime_drain import DrainRate
+from hookline.intake.limits import DrainRate, RateLimit
 from hookline.intake.queue_depth import LineLengths
 from hookline.kernel.cancellation import uninterrupted
 from hookline.kernel.errors import CannotTake, FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany
 from hookline.kernel.json import many
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
-from hookline.model.merge_model_schedule import ONE_AT_A_TIME
 from hookline.model.message import Envelope
+from hookline.model.sources import ONE_AT_A_TIME
 from hookline.plugin_host.offload import Aside
 from hookline.secrets.redaction import Sealing
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept, Accepted, Duplicate
+from hookline.storage.changes import Accept, Accepted, Change, Duplicate
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events

@@ -9,7 +9,7 @@ from hookline.intake.intake import Intake
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+from hookline.storage.changes import Accepted, Duplicate
 
 MANUAL: Final = "manual"
 _WINDOW: Final = timedelta(days=7)

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from decimal import Decimal
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, Protocol, TextIO
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -76,3 +76,12 @@ def _masked(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_masked("", item) for item in value]
     return value
+
+
+class Log(Protocol):
+    """A structured logger that knows what it logs for: the execution and the step, or the flow."""
+
+    def debug(self, event: str, **fields: Any) -> Any: ...
+    def info(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, **fields: Any) -> Any: ...
+    def error(self, event: str, **fields: Any) -> Any: ...

@@ -1,5 +1,7 @@
 """Time, passed in: the engine asks its clock, never the operating system."""
 
+import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -23,3 +25,19 @@ class Clock(Protocol):
 def rfc3339(at: datetime) -> str:
     """`2026-01-31T08:00:00.123456Z`: how times read in the API, in messages and in expressions."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class SystemClock:
+    """The operating system's time."""
+
+    def now(self) -> datetime:
+        """The current time, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        await asyncio.sleep(seconds)

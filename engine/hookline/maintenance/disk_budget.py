@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hookline.kernel.errors import StoreError
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.maintenance.retention import Purger
 from hookline.storage.blobs import Blobs

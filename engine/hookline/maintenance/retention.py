@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Final
 
 from hookline.catalog.catalog import Catalog
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
-from hookline.storage.merge_ports_changes_purging import ForgetKeys, ForgetVersions, Purge
+from hookline.storage.changes import ForgetKeys, ForgetVersions, Purge
 from hookline.storage.store import Store
 
 VERSIONS_KEPT: Final = 20

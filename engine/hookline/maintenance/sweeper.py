@@ -5,12 +5,11 @@ from datetime import timedelta
 from typing import Final
 
 from hookline.kernel.errors import StoreError
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.maintenance.retention import Purger
 from hookline.storage.blobs import Blobs
-from hookline.storage.merge_ports_changes_callbacks import ForgetCallbacks, ForgetEarly
-from hookline.storage.merge_ports_changes_executions import ForgetFiles
+from hookline.storage.changes import ForgetCallbacks, ForgetEarly, ForgetFiles
 from hookline.storage.store import Store
 
 _YOUNGEST: Final = timedelta(hours=1)

@@ -3,8 +3,11 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any, Final, NoReturn
 
 import msgspec
+
+from hookline.kernel.errors import ExpressionFailed
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -68,3 +71,105 @@ class Done:
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """From, and up to, in order."""
         return tuple(zip(self._starts, self._ends, strict=True))
+
+
+STREAM: Final = "stream"
+"""The signal of a journal's entry whose output's body stands for a stream. No message can bring one along."""
+
+_READABLE: Final = frozenset({"count", "stream"})
+
+
+class Stream(dict[str, Any]):
+    """Stands for items that are kept as lines of JSON in a blob: `{"stream": <the blob's id>, "count": n}`.
+
+    Expressions may read its `count`, and a foreach takes it as a list. Whatever else is asked of it is an error that
+    says so: it must not be taken for an object of two keys.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, blob_id: str, count: int) -> None:
+        super().__init__(stream=blob_id, count=count)
+
+    @property
+    def blob_id(self) -> str:
+        """The blob that its items are in."""
+        found: str = super().__getitem__("stream")
+        return found
+
+    @property
+    def count(self) -> int:
+        """How many items it has."""
+        found: int = super().__getitem__("count")
+        return found
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The plain object."""
+        return {"stream": self.blob_id, "count": self.count}
+
+    def __getitem__(self, key: str) -> Any:
+        if key in _READABLE:
+            return super().__getitem__(key)
+        raise self._refused()
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        return self[key]
+
+    def __contains__(self, key: object) -> bool:
+        if key in _READABLE:
+            return True
+        raise self._refused()
+
+    def __iter__(self) -> Iterator[str]:
+        raise self._refused()
+
+    def __len__(self) -> int:
+        raise self._refused()
+
+    def __bool__(self) -> bool:
+        raise self._refused()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Stream) and self.blob_id == other.blob_id)
+
+    __hash__ = None
+
+    def keys(self) -> NoReturn:
+        raise self._refused()
+
+    def values(self) -> NoReturn:
+        raise self._refused()
+
+    def items(self) -> NoReturn:
+        raise self._refused()
+
+    def copy(self) -> NoReturn:
+        raise self._refused()
+
+    def __repr__(self) -> str:
+        return f"<stream of {self.count:,} items>"
+
+    def _refused(self) -> ExpressionFailed:
+        return ExpressionFailed(f"this is a stream of {self.count:,} items; {REMEDY}")
+
+
+REMEDY: Final = (
+    "only foreach goes through it, and `count` is all that expressions read of it: "
+    'write {"foreach": …} with steps for one item'
+)
+"""What is done instead of using a stream as a value."""
+
+
+def stream_in(value: Any) -> Stream | None:
+    """A stream anywhere in a value that an expression gave."""
+    values = [value]
+    while values:
+        found = values.pop()
+        if type(found) is Stream:
+            return found
+        if type(found) is dict:
+            values.extend(found.values())
+        elif type(found) is list:
+            values.extend(found)
+    return None

@@ -204,3 +204,16 @@ def arrival_view(payload: bytes) -> JsonObject:
     """How the message of a packed payload came in, for the API."""
     view: JsonObject = msgspec.to_builtins(_unpack.decode(payload).arrival)
     return view
+
+
+class CallerReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An answer: what an action returns to give one, and what the journal keeps of it."""
+
+    status: int = 200
+    headers: dict[str, str] = {}
+    body: Any = None
+    """A JSON value; a text goes out as it is."""
+    attachment: Attachment | None = None
+    """Instead of a body: a file of the message."""
+    delivered: bool = False
+    """Whether a caller was waiting for it."""

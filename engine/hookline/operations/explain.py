@@ -8,10 +8,9 @@ import msgspec
 from hookline.catalog.catalog import Catalog
 from hookline.catalog.version_resolver import FlowVersions
 from hookline.executions.completion import readable
-from hookline.executions.context import trigger_view
-from hookline.executions.merge_runtime_execution_vars import vars_of
+from hookline.executions.context import trigger_view, vars_of
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.documents.merge_flows_positions import lines
+from hookline.flows.documents.read import lines
 from hookline.flows.provenance import Origin, Provenance
 from hookline.kernel.errors import ExecutionNotFound, NotExplained
 from hookline.model.message import with_numbers

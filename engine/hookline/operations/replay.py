@@ -10,8 +10,8 @@ from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 
 from hookline.executions.completion import readable
+from hookline.executions.context import own_vars
 from hookline.executions.edited_input import edited_entry, edited_path
-from hookline.executions.merge_runtime_execution_vars import own_vars
 from hookline.executions.runner import Versions
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
@@ -25,9 +25,7 @@ from hookline.kernel.time import Clock
 from hookline.model.execution import REPLAY, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, Message
 from hookline.secrets.redaction import Sealing, check_not_erased
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_executions import Discard, Park, Record, Start
+from hookline.storage.changes import Accept, Change, Discard, Park, Record, Start
 from hookline.storage.store import Store
 
 Which: TypeAlias = Literal["current", "same"]

@@ -19,8 +19,7 @@ from hookline.kernel.time import Clock
 from hookline.model.message import Attachment
 from hookline.outbound.egress import Egress, refused
 from hookline.outbound.request import Outgoing, masked, origin, outgoing
-from hookline.sdk.http import RequestOptions, Response, StreamedResponse, status_error
-from hookline.sdk.merge_rate_limits import RateLimits
+from hookline.sdk.http import RateLimits, RequestOptions, Response, StreamedResponse, status_error
 from hookline.storage.blobs import Blobs
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

@@ -5,15 +5,18 @@ settings allow them. What is judged is the address that a socket is about to con
 resolves to another address the second time nor another spelling of an address gets past.
 """
 
+import asyncio
 import ipaddress
 import re
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import aiohappyeyeballs
 from yarl import URL
 
-from hookline.kernel.errors import ConfigError, StepError
+from hookline.kernel.errors import ConfigError, StepError, Unavailable
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -161,3 +164,22 @@ def _wrong(entry: str) -> ConfigError:
         f"{SETTING}: {entry!r} is no CIDR, address or host; "
         "right are 10.0.0.0/8, 10.1.2.3:8080, [fd00::1]:80, erp.internal or erp.internal:8443"
     )
+
+
+async def connect(egress: Egress, host: str, port: int, timeout: float) -> socket.socket:
+    """See `Resources.connect`. What is judged is each address that the host has when it is connected to."""
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        async with asyncio.timeout(timeout):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            allowed = [info for info in found if egress.allows(str(info[4][0]), host, port)]
+            if not allowed:
+                raise refused(host, port, (str(info[4][0]) for info in found), "engine.egress")
+            return await aiohappyeyeballs.start_connection(allowed, happy_eyeballs_delay=0.25)
+    except TimeoutError as error:
+        raise Unavailable(f"{where} did not answer within {timeout:g} s", code="engine.connect") from error
+    except (OSError, UnicodeError) as error:
+        # A name with an empty or an endless label is no Unicode error to whoever wrote it.
+        if isinstance(error, UnicodeError):
+            raise StepError(f"{host!r:.100} is no name of a host", code="engine.connect") from error
+        raise Unavailable(f"no connection to {where}: {error}", code="engine.connect") from error

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
 from hookline.kernel.json import JsonValue
+from hookline.sdk.context import Resource, Resources
 from hookline.sdk.http import HttpClient, Response, StreamedResponse
-from hookline.sdk.merge_resources import Resource, Resources
 from hookline.storage.blobs import Blobs, BlobWriter
 
 R = TypeVar("R", bound=Resource)

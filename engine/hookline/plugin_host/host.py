@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from hookline.discovery.discover import GROUP
 from hookline.discovery.registry import Kind, Registry
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.telemetry.metrics import Metrics
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from types import CodeType, FrameType
 from typing import Final
 
 from hookline.discovery.registry import PluginStatus, Registry
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.telemetry.metrics import Metrics
 
 LIMIT: Final = 1.0

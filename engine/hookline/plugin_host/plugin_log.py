@@ -4,7 +4,7 @@ import traceback
 from typing import Any
 
 from hookline.kernel.json import plain
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.secrets.masking import Hidden
 from hookline.secrets.redaction import Redactor
 

@@ -8,9 +8,8 @@ from typing import Any, TypeVar, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from hookline.kernel.errors import StepError
-from hookline.outbound.egress import Egress
-from hookline.outbound.merge_runtime_guarded_connection import connect
-from hookline.sdk.merge_resources import Resource
+from hookline.outbound.egress import Egress, connect
+from hookline.sdk.context import Resource
 
 R = TypeVar("R", bound=Resource)
 

@@ -20,9 +20,8 @@ from pydantic import BaseModel
 
 from hookline.kernel.json import MAX_DEPTH, MAX_DIGITS, exactly, fits, plain
 from hookline.kernel.time import rfc3339
-from hookline.model.merge_model_reply import CallerReply
-from hookline.model.merge_model_stream import Stream
-from hookline.model.message import Attachment
+from hookline.model.items import Stream
+from hookline.model.message import Attachment, CallerReply
 from hookline.sdk.action import Count, Pause, Reply, Signal
 
 

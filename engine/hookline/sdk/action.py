@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from hookline.kernel.json import JsonValue
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.kernel.safe_validation import judged
 from hookline.model.durations import FlowJsonSchema
 from hookline.model.message import Message
-from hookline.sdk.merge_setting_types import SettingSources
 from hookline.sdk.migrations import Upgrade
 from hookline.sdk.oauth2 import Tokens, TokenUser
 from hookline.sdk.options import Choices
+from hookline.sdk.signature import SettingSources
 
 if TYPE_CHECKING:
-    from hookline.sdk.context import FlowState
+    from hookline.sdk.context import FlowState, Resources
     from hookline.sdk.http import HttpClient
-    from hookline.sdk.merge_resources import Resources
     from hookline.storage.blobs import Blobs
 
 C = TypeVar("C")
@@ -201,3 +200,22 @@ class Action:
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of its settings."""
         return self.settings.model_json_schema(by_alias=True, schema_generator=FlowJsonSchema)
+
+
+@dataclass(frozen=True, slots=True)
+class GivesSetting:
+    """The result is the value of one of the action's settings."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassesWhere:
+    """The message passes where a setting is true, and the branch ends where it is false."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeverPasses:
+    """No step after the action runs: it ends the execution."""

@@ -8,34 +8,61 @@ import inspect
 import re
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field, create_model
 
 from hookline.kernel.errors import PluginError
-from hookline.kernel.merge_logger import Log as Log
+from hookline.kernel.logs import Log
 from hookline.model.durations import Interval, parse_duration
-from hookline.model.merge_model_consume import ConsumeSettings
-from hookline.model.sources import PollSettings
+from hookline.model.sources import ConsumeSettings, PollSettings
 from hookline.model.webhook import RATE, SUBSCRIBED, subscribed_settings
 from hookline.sdk.action import Action, ClientRate, FromVars, Idempotent, Shown
-from hookline.sdk.merge_consume import ConsumeTrigger, Delivery
-from hookline.sdk.merge_subscription import Subscribe, WebhookFunctions, WebhookTrigger
-from hookline.sdk.merge_verifier import Verifier
 from hookline.sdk.migrations import Migrate, read_migrations, upgrade
-from hookline.sdk.oauth2 import OAuth2, check
+from hookline.sdk.oauth2 import OAuth2, Tokens, TokenUser, check
 from hookline.sdk.options import Lister, OptionLists, Options
 from hookline.sdk.poll import Identity, Polled, PollTrigger
 from hookline.sdk.signature import Signature, read_signature, setting_name
-from hookline.sdk.triggers import ConnectorTrigger
+from hookline.sdk.triggers import (
+    ConnectorTrigger,
+    ConsumeTrigger,
+    Delivery,
+    Subscribe,
+    WebhookFunctions,
+    WebhookTrigger,
+)
+
+if TYPE_CHECKING:
+    from hookline.sdk.context import Resources
+    from hookline.sdk.http import HttpClient
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyContext(TokenUser, Generic[C]):
+    """What a function is given that verifies a credential."""
+
+    credential: C
+    """An instance of the connector's credential type."""
+    http: "HttpClient"
+    log: Log
+    resources: "Resources"
+    """What the plugin keeps open."""
+    tokens: Tokens | None = None
+    """What `access_token` asks."""
+
+
+Verifier: TypeAlias = Callable[[VerifyContext[Any]], Awaitable[str | None]]
+"""Gives who the credential is to the service, where that is known. Raises StepError where it can't be used."""
+
 
 if TYPE_CHECKING:
     pass
 
-C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
 G = TypeVar("G", bound=Callable[..., AsyncIterator[Delivery]])
 P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])

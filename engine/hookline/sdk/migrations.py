@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from hookline.kernel.errors import PluginError, StepError
-from hookline.model.merge_model_stream import Stream
+from hookline.model.items import Stream
 from hookline.sdk.signature import Signature, read_plain_signature, setting_name
 
 Migrate: TypeAlias = Callable[..., Mapping[str, Any]]

@@ -22,13 +22,13 @@ from pydantic import BaseModel
 
 from hookline.kernel.errors import PluginError
 from hookline.kernel.json import JsonValue
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.sdk.oauth2 import Tokens, TokenUser
 from hookline.sdk.signature import read_signature, setting_name
 
 if TYPE_CHECKING:
+    from hookline.sdk.context import Resources
     from hookline.sdk.http import HttpClient
-    from hookline.sdk.merge_resources import Resources
 
 C = TypeVar("C")
 

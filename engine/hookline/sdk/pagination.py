@@ -13,6 +13,7 @@ other options are those of `HttpClient.request`, and are the same for each page.
 """
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Literal, TypeAlias, Unpack
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -20,7 +21,36 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.sdk.http import HttpClient, RequestOptions, Response
-from hookline.sdk.merge_web_links import next_link
+
+#: A target, a quoted text, a separator, or a word.
+_TOKEN: Final = re.compile(r'<[^>]*>|"(?:[^"\\]|\\.)*"|[;,=]|[^\s;,="<]+')
+
+
+def next_link(header: str) -> str | None:
+    """The target of the first link with the relation `next`, as it stands there; None where there is none."""
+    target: str | None = None
+    name, relation = "", None
+    expects = ""
+    for part in (*_TOKEN.findall(header), ","):
+        if part.startswith("<"):
+            target, relation, expects = part[1:-1].strip(), None, ""
+        elif part == ",":
+            if target is not None and relation is not None and "next" in relation.lower().split():
+                return target
+            target, relation, expects = None, None, ""
+        elif part == ";":
+            expects = "name"
+        elif part == "=":
+            expects = "value"
+        elif expects == "name":
+            name, expects = part.lower(), ""
+        elif expects == "value":
+            # Of a relation that is said twice, the first counts.
+            if name == "rel" and relation is None:
+                relation = part[1:-1] if part.startswith('"') else part
+            expects = ""
+    return None
+
 
 Place: TypeAlias = str | Callable[[Any], Any]
 """Where something is in a page's body: keys with dots between them, or a function of the body."""

@@ -7,6 +7,8 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
+from pydantic import BaseModel, SecretBytes, SecretStr
+
 from hookline.kernel.json import encode
 
 MASK: Final = "***"
@@ -232,3 +234,23 @@ def _number(value: Any) -> tuple[str, ...]:
 def _part(form: str) -> str:
     escaped = re.escape(form)
     return escaped if len(form) >= _ANYWHERE else rf"(?<!\w){escaped}(?!\w)"
+
+
+def secret_values(value: Any) -> Iterator[str]:
+    """The values that a credential's type declares secret, wherever they stand in it."""
+    match value:
+        case SecretStr():
+            yield value.get_secret_value()
+        case SecretBytes():
+            yield value.get_secret_value().decode("utf-8", "replace")
+        case BaseModel():
+            for name in type(value).model_fields:
+                yield from secret_values(getattr(value, name))
+        case dict():
+            for item in value.values():
+                yield from secret_values(item)
+        case list() | tuple() | set() | frozenset():
+            for item in value:
+                yield from secret_values(item)
+        case _:
+            pass

@@ -4,27 +4,67 @@ So no view needs to know what is redacted: nobody but the run of an execution ev
 its seal is erased, nobody.
 """
 
+import os
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.foreach import USE as FOREACH
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.compiler.redaction import Redaction
-from hookline.kernel.errors import NotReplayable
+from hookline.kernel.errors import NotReplayable, RedactedUnreadable
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import ErrorInfo, StepRecord
-from hookline.model.merge_model_stream import STREAM
+from hookline.model.items import STREAM
 from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.waits import Call, FlowEnded, SealedCallback, pack_callback, unpack_callback
 from hookline.secrets.masking import MASK, Hidden
-from hookline.secrets.merge_seal import Seal
 from hookline.secrets.vault import Vault
-from hookline.storage.merge_ports_changes_executions import KeepSeal
+from hookline.storage.changes import KeepSeal
 from hookline.storage.store import Store
+
+_KEY_SIZE: Final = 32
+_NONCE_SIZE: Final = 12
+
+
+class Seal:
+    """Encrypts and decrypts with one key."""
+
+    __slots__ = ("_cipher", "wrapped")
+
+    def __init__(self, key: bytes, wrapped: bytes) -> None:
+        self._cipher = AESGCM(key)
+        self.wrapped = wrapped
+        """The key as it is stored."""
+
+    @classmethod
+    def new(cls, vault: Vault) -> "Seal":
+        """One with a key of its own."""
+        key = os.urandom(_KEY_SIZE)
+        return cls(key, vault.wrap(key))
+
+    @classmethod
+    def of(cls, vault: Vault, wrapped: bytes) -> "Seal":
+        """The one whose key is stored. Raises RedactedUnreadable where the vault can't unwrap that."""
+        return cls(vault.unwrap(wrapped), wrapped)
+
+    def close(self, plaintext: bytes) -> bytes:
+        """Encrypt."""
+        nonce = os.urandom(_NONCE_SIZE)
+        return nonce + self._cipher.encrypt(nonce, plaintext, None)
+
+    def open(self, ciphertext: bytes) -> bytes:
+        """What `close` was given. Raises RedactedUnreadable where it is of another key, or was altered."""
+        try:
+            return self._cipher.decrypt(ciphertext[:_NONCE_SIZE], ciphertext[_NONCE_SIZE:], None)
+        except (InvalidTag, ValueError):
+            raise RedactedUnreadable("redacted values were altered, or are of another execution") from None
+
 
 #: Bytes of JSON of a step's input or output through which values are looked for; of a larger one, the whole is masked.
 _LARGEST: Final = 256 * 1024

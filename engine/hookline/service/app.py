@@ -16,12 +16,11 @@ from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import Sealing
 from hookline.service.hooks.callbacks import Calls, Waiting
 from hookline.service.hooks.hook import Hook, HookOptions, Intake
-from hookline.service.hooks.merge_service_subscribed import SubscriptionSecrets
 from hookline.service.hooks.receive import Receiver
 from hookline.service.hooks.rejection import Counts, Record, Refuser
 from hookline.service.hooks.reply_wait import Responder
 from hookline.service.hooks.resume import Resume
-from hookline.service.hooks.verification import CredentialSource
+from hookline.service.hooks.verification import CredentialSource, SubscriptionSecrets
 from hookline.service.oauth_callback import Finishing, OAuthCallback
 from hookline.service.problems import MEDIA_TYPE, explain, problem_body, refusal
 from hookline.service.server.asgi import HOOK, OAUTH, RESUME, Endpoint, HookFirst, HookMount

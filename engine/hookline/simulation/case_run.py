@@ -16,12 +16,11 @@ from hookline.kernel.errors import FlowInvalid, HooklineError
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import encode
 from hookline.model.execution import ErrorInfo, Outcome, StepRecord
-from hookline.model.merge_model_reply import CallerReply
-from hookline.model.message import Arrival, Attachment, Envelope, Message
+from hookline.model.message import Arrival, Attachment, CallerReply, Envelope, Message
 from hookline.simulation.cases import Case, InputAttachment
 from hookline.simulation.clock import START, CaseClock, CaseLoop
 from hookline.simulation.expectations import judge
-from hookline.simulation.merge_testing_ended import Call, Ended
+from hookline.simulation.result import Call, Ended
 from hookline.simulation.simulation import Trial
 from hookline.simulation.stubs import CaseStubs, Outside
 from hookline.storage.blobs import Blobs

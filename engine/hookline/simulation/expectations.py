@@ -10,7 +10,7 @@ import msgspec
 from hookline.kernel.json import reader
 from hookline.model.execution import StepRecord, StepState
 from hookline.simulation.cases import Case, ExpectedCall
-from hookline.simulation.merge_testing_ended import Call, Ended
+from hookline.simulation.result import Call, Ended
 
 _SECOND: Final = timedelta(seconds=1)
 

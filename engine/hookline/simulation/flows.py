@@ -7,8 +7,7 @@ from datetime import datetime
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import FlowNotFound
 from hookline.model.message import Envelope
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_flows import Publish
+from hookline.storage.changes import Accept, Publish
 
 
 class TrialFlows:

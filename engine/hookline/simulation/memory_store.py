@@ -1,6 +1,7 @@
 """A store in memory, for a few executions that are run once: nothing is durable, listed or swept."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Context, Decimal, localcontext
 from typing import Any, Final
@@ -9,27 +10,79 @@ import msgspec
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.kernel.json import MAX_DIGITS, decode, encode, fits
-from hookline.model.batch import JOINED, Gathered, joined_output
+from hookline.model.batch import JOINED, LARGEST, Gathered, joined_output
 from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, StepRecord, StepState, check_move
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
-from hookline.simulation.merge_testing_memory_batches import MemoryBatch, key_of
-from hookline.storage.changes import Change, CommitResult
-from hookline.storage.merge_ports_changes_accept import Accept, Accepted
-from hookline.storage.merge_ports_changes_batches import CloseBatch, Join, Joined, Leads, TakeBatch
-from hookline.storage.merge_ports_changes_callbacks import (
+from hookline.storage.changes import (
+    Accept,
+    Accepted,
+    Added,
+    AddState,
     Await,
     CallBack,
     Called,
     CalledBefore,
+    Cancel,
+    Change,
+    CloseBatch,
+    CommitResult,
+    Conclude,
+    DropEntries,
+    End,
+    Join,
+    Joined,
+    Leads,
+    NotANumber,
     NotAwaited,
+    Park,
+    Proceed,
+    Publish,
+    Record,
+    Reopen,
+    Resume,
+    SetState,
     Settle,
+    Start,
+    TakeBatch,
     TimedOut,
     TimeOut,
+    counted_output,
 )
-from hookline.storage.merge_ports_changes_executions import Cancel, End, Park, Record, Reopen, Resume, Start
-from hookline.storage.merge_ports_changes_flows import Added, AddState, NotANumber, Publish, SetState, counted_output
-from hookline.storage.merge_ports_changes_items import Conclude, DropEntries, Proceed
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBatch:
+    """What is gathered under one leader at one step."""
+
+    key: tuple[str, str, str, str] | None
+    """Flow, version, path and key while others may join."""
+    due_at: datetime | None
+    members: tuple[Gathered, ...]
+
+    @property
+    def leader_id(self) -> str:
+        """Who came first."""
+        return self.members[0].execution_id
+
+    def takes(self, join: Join) -> bool:
+        """Whether another is in time, and has room."""
+        in_time = self.due_at is None or self.due_at > join.at
+        return in_time and sum(one.size for one in self.members) + join.gathered.size <= LARGEST
+
+    def closed(self) -> "MemoryBatch":
+        """The same, for nobody else."""
+        return replace(self, key=None)
+
+    def grown(self, gathered: Gathered) -> "MemoryBatch":
+        """The same with one more."""
+        return replace(self, members=(*self.members, gathered))
+
+
+def key_of(join: Join) -> tuple[str, str, str, str]:
+    """What executions have in common that are gathered together."""
+    return join.flow_id, join.flow_version, join.step.path, join.key
+
 
 _NOTHING: Final = (None, b"")
 

@@ -10,13 +10,10 @@ from hookline.model.waits import pack_callback
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.flows import TrialFlows
 from hookline.simulation.memory_store import MemoryStore
-from hookline.simulation.merge_testing_ended import Call
 from hookline.simulation.queue import TrialQueue
-from hookline.simulation.result import TrialRecord
+from hookline.simulation.result import Call, TrialRecord
 from hookline.simulation.stubs import Finished, NeverFinished, Outside
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_callbacks import Await, CallBack
-from hookline.storage.merge_ports_changes_executions import End, Reopen, Start
+from hookline.storage.changes import Await, CallBack, Change, End, Reopen, Start
 
 
 class TrialAnswers:

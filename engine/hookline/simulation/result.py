@@ -1,11 +1,46 @@
 """What happens in a trial: the steps of all its executions, each at its place, and the calls that went nowhere."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
 
 from hookline.executions.replies import FINISHED
-from hookline.model.execution import StepRecord, StepState
-from hookline.simulation.merge_testing_ended import Call
+from hookline.model.execution import ErrorInfo, Outcome, StepRecord, StepState
+from hookline.model.message import CallerReply
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that went nowhere, and was answered from outside the flow."""
+
+    step: str
+    use: str
+    settings: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a trial."""
+
+    outcome: Outcome | None
+    """None where it waits for ever."""
+    body: Any
+    error: ErrorInfo | None
+    reason: str | None
+    """What it waits for."""
+    reply: CallerReply | None
+    steps: Mapping[str, Sequence[StepRecord]]
+    """All that the journal ever held, by path."""
+    path: tuple[str, ...]
+    calls: tuple[Call, ...]
+    took: timedelta
+    exact: bool
+    missing: tuple[str, ...] = ()
+    """What it met, and nothing outside was there for."""
+    unanswered: tuple[str, ...] = ()
+    """Steps that waited, and nobody called."""
+
 
 _DONE: Final = frozenset({StepState.SUCCEEDED, StepState.FAILED})
 

@@ -19,7 +19,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StepError
 from hookline.kernel.ids import Ids
 from hookline.model.execution import FINAL, Outcome, State
-from hookline.model.merge_model_stream import Stream
+from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
 from hookline.outbound.client import PooledClient
 from hookline.plugin_host.host import PluginCalls
@@ -28,18 +28,12 @@ from hookline.sdk.action import Action
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.flows import TrialFlows
 from hookline.simulation.memory_store import MemoryStore
-from hookline.simulation.merge_testing_ended import Call, Ended
 from hookline.simulation.outside import TrialAnswers
 from hookline.simulation.queue import TrialQueue
-from hookline.simulation.result import TrialRecord
+from hookline.simulation.result import Call, Ended, TrialRecord
 from hookline.simulation.stubs import Outside
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_batches import Join
-from hookline.storage.merge_ports_changes_callbacks import Await
-from hookline.storage.merge_ports_changes_executions import Cancel, End, Record
-from hookline.storage.merge_ports_changes_flows import AddState, SetState
+from hookline.storage.changes import Accept, AddState, Await, Cancel, Change, End, Join, Record, SetState
 from hookline.storage.store import Store
 from hookline.telemetry.metrics import Metrics
 

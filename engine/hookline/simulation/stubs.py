@@ -10,7 +10,7 @@ from hookline.executions.frame import StepFailed
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.kernel.errors import StepError
 from hookline.model.execution import ErrorInfo, Outcome
-from hookline.model.merge_model_stream import Stream
+from hookline.model.items import Stream
 from hookline.model.message import Attachment
 from hookline.model.waits import Call as Arrived
 from hookline.model.waits import raw_json

@@ -11,13 +11,12 @@ from hookline.executions.journal import STORE_RETRY
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.cancellation import uninterrupted
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
-from hookline.model.merge_model_consume import ConsumeSettings
+from hookline.model.sources import ConsumeSettings
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.plugin_log import TriggerLog
-from hookline.sdk.merge_consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
+from hookline.sdk.triggers import ConsumeContext, ConsumeTrigger, Delivery, Payload
 from hookline.secrets.masking import Hidden
-from hookline.sources.broker_messages import Delivered, Deliveries
-from hookline.sources.merge_runtime_inbox import Held, Inbox
+from hookline.sources.broker_messages import Delivered, Deliveries, Held, Inbox
 from hookline.sources.source import SourceServices, SourceStatus, sleep_until
 from hookline.sources.trigger_credential import credential_of
 

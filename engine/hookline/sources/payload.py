@@ -8,13 +8,12 @@ import msgspec
 from hookline.bodies.forms import read_form
 from hookline.bodies.json import read_json
 from hookline.bodies.media import OCTET_STREAM, Media, read_media
-from hookline.bodies.merge_runtime_bodies_received import Received
-from hookline.bodies.text import decode_text
+from hookline.bodies.text import Received, decode_text
 from hookline.bodies.xml import read_xml
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.model.message import Attachment
 from hookline.plugin_host.offload import Aside
-from hookline.sdk.merge_consume import Payload
+from hookline.sdk.triggers import Payload
 from hookline.storage.blobs import Blobs
 
 Mode: TypeAlias = Literal["auto", "json", "text", "raw"]

@@ -9,8 +9,8 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import canonical
 from hookline.kernel.time import rfc3339
-from hookline.model.merge_model_schedule import MISSED_KEPT, ONE_AT_A_TIME, PUNCTUAL, Firing, Schedule, ScheduleSettings
 from hookline.model.message import Arrival, Envelope, Message
+from hookline.model.sources import MISSED_KEPT, ONE_AT_A_TIME, PUNCTUAL, Firing, Schedule, ScheduleSettings
 from hookline.sources.source import Progress, SourceServices, SourceStatus, sleep_until
 
 

@@ -17,7 +17,7 @@ from hookline.kernel.json import encode
 from hookline.kernel.time import Clock
 from hookline.model.message import Envelope
 from hookline.sdk.migrations import plain_name
-from hookline.storage.merge_ports_changes_flows import SetCursor
+from hookline.storage.changes import SetCursor
 from hookline.telemetry.rejections import RefusalRecord
 
 #: The longest sleep: the system's clock may be set.

@@ -15,12 +15,11 @@ from hookline.executions.services import Services
 from hookline.flows.documents.model_problems import model_problems
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.json import canonical, decode
-from hookline.model.merge_model_subscription import ID_BYTES, Asked
+from hookline.model.sources import ID_BYTES, Asked
 from hookline.plugin_host.plugin_log import TriggerLog
 from hookline.plugin_host.results import NotJson, to_json
-from hookline.sdk.merge_subscription import Subscription, SubscriptionContext, WebhookTrigger
-from hookline.secrets.masking import Hidden
-from hookline.secrets.merge_model_secret_values import secret_values
+from hookline.sdk.triggers import Subscription, SubscriptionContext, WebhookTrigger
+from hookline.secrets.masking import Hidden, secret_values
 from hookline.sources.trigger_credential import credential_of
 
 F = TypeVar("F")

@@ -12,9 +12,9 @@ from hookline.flows.compiler.subscription import verifying
 from hookline.kernel.cancellation import uninterrupted
 from hookline.kernel.errors import CredentialError
 from hookline.kernel.time import Clock
-from hookline.model.merge_model_subscription import KeptSubscription
+from hookline.model.sources import KeptSubscription
 from hookline.secrets.vault import Vault
-from hookline.storage.merge_ports_changes_subscriptions import RewrapSubscription, SetSubscription
+from hookline.storage.changes import RewrapSubscription, SetSubscription
 from hookline.storage.store import Store
 
 _NOTHING: Final = KeptSubscription()

@@ -9,14 +9,12 @@ from typing import Final, Literal, TypeAlias
 from hookline.executions.journal import STORE_RETRY
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import StoreError
-from hookline.model.merge_model_consume import ConsumeSettings
-from hookline.model.merge_model_schedule import ScheduleSettings
-from hookline.model.sources import PollSettings
+from hookline.model.sources import ConsumeSettings, PollSettings, ScheduleSettings
 from hookline.sources.consume import ConsumeSource
-from hookline.sources.merge_runtime_subscribing import Subscribing
 from hookline.sources.poll import PollSource
 from hookline.sources.schedule import ScheduleSource
 from hookline.sources.source import Source, SourceServices, SourceStatus
+from hookline.sources.subscription import Subscribing
 
 #: Seconds until a source is run again that ended with a defect of ours.
 _AGAIN: Final = 60.0

@@ -1,21 +1,371 @@
 """The store: `commit` is the only write."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
+from hookline.model.batch import Gathered
+from hookline.model.execution import ErrorInfo, Execution, Outcome, State, StepRecord
+from hookline.model.flow import FlowState
+from hookline.model.items import Progress
+from hookline.model.message import Envelope
+from hookline.model.rejection import RefusedRequest
 from hookline.storage.changes import Change, CommitResult
-from hookline.storage.merge_ports_queries_batches import BatchQueries
-from hookline.storage.merge_ports_queries_callbacks import CallbackQueries
-from hookline.storage.merge_ports_queries_credentials import CredentialQueries
-from hookline.storage.merge_ports_queries_dead_letters import DeadLetterQueries
-from hookline.storage.merge_ports_queries_executions import ExecutionQueries
-from hookline.storage.merge_ports_queries_files import FileQueries
-from hookline.storage.merge_ports_queries_flows import FlowQueries
-from hookline.storage.merge_ports_queries_history import HistoryQueries
-from hookline.storage.merge_ports_queries_items import ItemQueries
-from hookline.storage.merge_ports_queries_refused import RefusedQueries
-from hookline.storage.merge_ports_queries_subscriptions import SubscriptionQueries
-from hookline.storage.merge_ports_queries_work import WorkQueries
+
+
+class BatchQueries(Protocol):
+    """What is known of batches that their leaders have not taken."""
+
+    async def batches(self, execution_id: str) -> Mapping[str, bool]:
+        """The batches that an execution leads, by the paths of their steps: whether they are open still."""
+        ...
+
+    async def gathered(self, execution_id: str, path: str) -> Sequence[Gathered]:
+        """What executions have added to a batch, in the order in which they joined; the leader's comes first."""
+        ...
+
+
+class CallbackQueries(Protocol):
+    """What is known of steps that wait for callbacks."""
+
+    async def callbacks(self, execution_id: str) -> Mapping[str, bytes]:
+        """What has come for the steps of an execution that wait, by their paths, as `pack_callback` packed it."""
+        ...
+
+    async def executions_with_callbacks(self, ended_before: datetime, limit: int) -> Sequence[str]:
+        """Ids of executions that ended before a time and have callbacks still, oldest first."""
+        ...
+
+    async def waits(self, execution_id: str) -> Sequence[str]:
+        """The paths of the steps of an execution that wait for callbacks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCredential:
+    """A credential as it is at rest."""
+
+    name: str
+    type: str
+    ciphertext: bytes
+    updated_at: datetime
+    tokens: bytes | None = None
+    """Its access tokens, encrypted; None where it has none."""
+
+
+class CredentialQueries(Protocol):
+    """What is kept of credentials."""
+
+    async def credentials(self) -> Sequence[StoredCredential]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Dead letters of one flow with one cause."""
+
+    flow_id: str
+    cause: str
+    """As `cause_of` gives it."""
+    error: ErrorInfo
+    """That of the newest."""
+    count: int
+    first_at: datetime
+    """When the first of them failed."""
+    last_at: datetime
+    newest: str
+    """The execution that was accepted last."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterPage:
+    """One page of groups; that with the newest execution first."""
+
+    items: tuple[DeadLetters, ...]
+    next: str | None
+    """What to pass as `cursor` for the next page; None at the end."""
+
+
+class DeadLetterQueries(Protocol):
+    """What is known of dead letters."""
+
+    async def dead_letters(
+        self, *, flow_id: str | None = None, cause: str | None = None, cursor: str | None = None, limit: int = 50
+    ) -> DeadLetterPage:
+        """Grouped by cause; costs as much as there are dead letters, whatever else is in the history.
+
+        Raises ValueError for a cursor that isn't one.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An execution as lists show it, with how its message came in."""
+
+    execution: Execution
+    payload: bytes
+    """As `pack` gives it; the body of a large message is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list, newest first."""
+
+    items: tuple[Summary, ...]
+    next: str | None
+    """What to pass as `cursor` for the next page; None at the end."""
+
+
+class ExecutionQueries(Protocol):
+    """What is known of executions."""
+
+    async def execution(self, execution_id: str) -> Execution | None: ...
+
+    async def envelope(self, execution_id: str) -> Envelope | None:
+        """The accepted message, as it was put."""
+        ...
+
+    async def accepted_as(self, flow_id: str, dedupe_key: str, now: datetime) -> str | None:
+        """The execution that used a dedupe key whose window is still open; None where the key is free."""
+        ...
+
+    async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
+        """The entries with a `seq` above `after`, in order."""
+        ...
+
+    async def seal_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        """The executions with ids above `after` that have a seal's key, in order of their ids, each with the key."""
+        ...
+
+    async def executions(
+        self,
+        *,
+        flow_id: str | None = None,
+        state: State | None = None,
+        outcome: Outcome | None = None,
+        error_code: str | None = None,
+        cause: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        replay_of: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Newest first, paged by key: a page costs the same however long the history is.
+
+        `cause`: only dead letters that have it. `since` and `until` are about when messages were accepted; the one
+        counts, the other doesn't. Raises ValueError for a cursor that isn't one.
+        """
+        ...
+
+
+class FileQueries(Protocol):
+    """What is known of executions' files."""
+
+    async def referenced(self, blob_ids: Collection[str]) -> Collection[str]:
+        """Those of these blobs that an execution refers to."""
+        ...
+
+    async def executions_with_files(self, ended_before: datetime, limit: int) -> Sequence[str]:
+        """Ids of executions that ended before a time and refer to files still, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FlowVersion:
+    """A version of a flow that is kept."""
+
+    version: str
+    created_at: datetime
+    """When it was first published."""
+    served_at: datetime
+    """When it last began to serve: of two versions, the one that began later."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateOverride:
+    """What an operator has decided a flow's state to be."""
+
+    state: FlowState
+    file_state: FlowState
+    """What its file said then."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a flow keeps under a key."""
+
+    key: str
+    updated_at: datetime
+    value: bytes
+    """JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPage:
+    """One page of what a flow keeps."""
+
+    items: Sequence[Kept]
+    next: str | None
+    """The cursor of the next page."""
+
+
+class FlowQueries(Protocol):
+    """What is kept of flows."""
+
+    async def flow_document(self, flow_id: str, version: str) -> bytes | None:
+        """The document of a published version."""
+        ...
+
+    async def flow_versions(self, flow_id: str) -> Sequence[FlowVersion]:
+        """The versions of a flow that are kept; the one that began to serve last comes first."""
+        ...
+
+    async def executions_by_version(self, flow_id: str) -> Mapping[tuple[str | None, State], int]:
+        """For each version, None where none is bound yet, and each state that is not final: how many executions of a
+        flow are in it."""
+        ...
+
+    async def state_overrides(self) -> Mapping[str, StateOverride]:
+        """What operators have decided, by flow."""
+        ...
+
+    async def state(self, flow_id: str, key: str) -> bytes | None:
+        """JSON of what a flow keeps under a key."""
+        ...
+
+    async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> KeptPage:
+        """What a flow keeps, in the order of its keys. Raises ValueError for a cursor that isn't one."""
+        ...
+
+    async def cursor(self, flow_id: str) -> bytes | None:
+        """JSON of how far a flow's trigger has got."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes that a database takes on disk."""
+
+    total: int
+    free: int | None
+    """Of these, what new data will fill before the files grow; None where the database doesn't say."""
+    executions: int
+    """How many executions there are, about."""
+
+
+class HistoryQueries(Protocol):
+    """What is known of executions that have ended."""
+
+    async def flows_with_history(self) -> Collection[str]:
+        """Ids of the flows of which any execution is kept, whether it has ended or not."""
+        ...
+
+    async def purgeable(
+        self, flow_id: str | None, ended_before: datetime, limit: int, *, after: str = "", up_to: str | None = None
+    ) -> Sequence[str]:
+        """Ids of executions that ended before a time, and may go; oldest first, above `after`, and up to one."""
+        ...
+
+    async def first_too_many(self, flow_id: str, count: int) -> str | None:
+        """The newest of a flow's executions that have ended before the newest `count`; None where there are no more."""
+        ...
+
+    async def room(self) -> Room:
+        """How much room everything takes."""
+        ...
+
+    async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:
+        """Versions of a flow beyond those `keep` that served last, which no execution can refer to that is kept."""
+        ...
+
+
+class ItemQueries(Protocol):
+    """What is known of items that are done."""
+
+    async def progress(self, execution_id: str) -> Sequence[Progress]:
+        """Of each foreach of an execution that has not come to its end, by path."""
+        ...
+
+    async def item_results(
+        self, execution_id: str, path: str, after: int = -1, limit: int = 1000
+    ) -> Sequence[tuple[int, bytes]]:
+        """What items gave, as JSON, with their places, which are above `after`, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPage:
+    """One page of refused requests, newest first."""
+
+    items: tuple[RefusedRequest, ...]
+    next: str | None
+    """What to pass as `cursor` for the next page; None at the end."""
+
+
+class RefusedQueries(Protocol):
+    """What is known of requests that were refused."""
+
+    async def refused(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RefusedPage:
+        """Refused requests, newest first; of all flows where none is named.
+
+        Raises ValueError for a cursor that isn't one.
+        """
+        ...
+
+
+class SubscriptionQueries(Protocol):
+    """What is kept of subscriptions."""
+
+    async def subscription(self, flow_id: str) -> bytes | None:
+        """What is kept of a flow's subscription, encrypted."""
+        ...
+
+    async def subscriptions(self) -> Mapping[str, bytes]:
+        """What is kept, by flow, encrypted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A waiting execution whose time has come."""
+
+    execution_id: str
+    flow_id: str
+    ready_at: datetime
+
+
+class WorkQueries(Protocol):
+    """What is known of executions that have not ended."""
+
+    async def due(self, after: datetime | None, until: datetime, limit: int) -> Sequence[Due]:
+        """Waiting executions with `after < ready_at <= until`, in the order of `ready_at`."""
+        ...
+
+    async def next_due(self, after: datetime) -> datetime | None:
+        """The earliest `ready_at` of a waiting execution that lies after a time."""
+        ...
+
+    async def flows_with_work(self) -> Collection[str]:
+        """Ids of the flows that have executions which have not ended."""
+        ...
+
+    async def backlog(self) -> Mapping[str, tuple[int, datetime]]:
+        """For each flow with queued executions: how many, and when the oldest was accepted."""
+        ...
+
+    async def line_length(self, flow_id: str, order_key: str, limit: int) -> int:
+        """How many executions with an order key have a place in its line, that of the first included.
+
+        Counts no further than to `limit`.
+        """
+        ...
+
+    async def counts(self) -> Mapping[tuple[str, State], int]:
+        """For each flow and state that is not final: how many executions are in it."""
+        ...
 
 
 class Store(

@@ -8,12 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.kernel.merge_runtime_system_clock import SystemClock
-from hookline.kernel.time import Clock, rfc3339
+from hookline.kernel.time import Clock, SystemClock, rfc3339
 from hookline.model.execution import Outcome, State, StepRecord, StepState
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_executions import End, Park, Record, Start
+from hookline.storage.changes import Accept, Change, End, Park, Record, Start
 
 KEPT: Final = 1000
 """Events that are kept for a listener who reads slowly, and for one who comes back."""

@@ -11,10 +11,10 @@ from typing import Final
 
 from hookline.kernel.errors import StoreError
 from hookline.kernel.ids import Ids
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.model.rejection import BODY_KEPT, TEXT_KEPT, RefusedRequest
-from hookline.storage.merge_ports_changes_refused import Refuse
+from hookline.storage.changes import Refuse
 from hookline.storage.store import Store
 
 EVERY: Final = 1.0

@@ -11,7 +11,7 @@ import msgspec
 
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import JsonValue, decode, encode
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.outbound.request import outgoing
 from hookline.sdk.http import HttpClient, Response, StreamedResponse, status_error
 from hookline.secrets.masking import Hidden

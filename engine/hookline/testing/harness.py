@@ -16,8 +16,8 @@ from hookline.kernel.errors import ConfigError, StepError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import JsonValue
 from hookline.kernel.suggest import did_you_mean
-from hookline.model.merge_model_consume import ConsumeSettings
 from hookline.model.message import Attachment, Message
+from hookline.model.sources import ConsumeSettings
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.offload import Aside
 from hookline.plugin_host.resources import EngineResources
@@ -26,11 +26,18 @@ from hookline.sdk.action import Context, Reply
 from hookline.sdk.connector import Connector
 from hookline.sdk.context import check_key, packed
 from hookline.sdk.http import HttpClient
-from hookline.sdk.merge_consume import ConsumeContext, ConsumeTrigger, Delivery, Payload
-from hookline.sdk.merge_setting_types import SettingSources
-from hookline.sdk.merge_subscription import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.sdk.poll import Item, PollContext, Polled
-from hookline.secrets.merge_model_secret_values import secret_values
+from hookline.sdk.signature import SettingSources
+from hookline.sdk.triggers import (
+    ConsumeContext,
+    ConsumeTrigger,
+    Delivery,
+    Payload,
+    Subscription,
+    SubscriptionContext,
+    WebhookTrigger,
+)
+from hookline.secrets.masking import secret_values
 from hookline.sources.payload import PayloadReader
 from hookline.testing.clock import ManualClock
 from hookline.testing.fake_http import FakeHttp

@@ -30,8 +30,7 @@ from hookline.service.app import create_endpoints
 from hookline.service.hooks.receive import HookOptions
 from hookline.service.types import HookReply, HookRequest
 from hookline.storage.blobs import Blob, Blobs
-from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
-from hookline.storage.merge_ports_changes_callbacks import CallBack, CallbackOutcome, Called, CalledBefore
+from hookline.storage.changes import Accepted, CallBack, CallbackOutcome, Called, CalledBefore, Duplicate
 
 
 class StillClock:

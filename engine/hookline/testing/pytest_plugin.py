@@ -20,7 +20,7 @@ from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import ConfigError, FlowInvalid
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.simulation.case_files import ENDING, flow_of, load

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from sqlalchemy.engine import URL, make_url
 
 from hookline.api import Context, Message, StepError
-from hookline.model.merge_model_stream import Stream
+from hookline.model.items import Stream
 from hookline.plugin_host.resources import EngineResources
 from hookline.plugin_host.results import to_json
-from hookline.sdk.merge_setting_types import SettingSources
+from hookline.sdk.signature import SettingSources
 from hookline_database import register_connectors
 from tests.services import need_server
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import examine
-from hookline.flows.documents.merge_flows_positions import lines
-from hookline.flows.documents.read import read
+from hookline.flows.documents.read import lines, read
 
 WHOLE = {
     "$schema": "./flow.schema.json",

@@ -12,9 +12,8 @@ from hookline.discovery.registry import Registry
 from hookline.flows.blocks.action import ActionNode, RetryPolicy
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.compiler.compile import compile_flow, examine
+from hookline.flows.compiler.compile import compile_flow, examine, override
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.compiler.merge_flows_overrides import override
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
 from hookline.kernel.errors import FlowInvalid

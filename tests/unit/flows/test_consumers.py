@@ -14,7 +14,7 @@ from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, PluginError, Problem
 from hookline.kernel.json import encode
-from hookline.model.merge_model_consume import ConsumeSettings
+from hookline.model.sources import ConsumeSettings
 from hookline.service.views.components import component_views
 
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.flows.documents.merge_flows_positions import escape, lines
-from hookline.flows.documents.read import read
+from hookline.flows.documents.read import escape, lines, read
 from hookline.kernel.errors import FlowInvalid, Problem
 
 

@@ -14,7 +14,7 @@ from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, RedactedUnreadable
 from hookline.kernel.json import encode
 from hookline.secrets.masking import MASK, Hidden, Step, without
-from hookline.secrets.merge_seal import Seal
+from hookline.secrets.redaction import Seal
 from hookline.secrets.vault import Vault, generate_key, read_keys
 
 HOOK = {"use": "webhook", "with": {"verify": "none"}}

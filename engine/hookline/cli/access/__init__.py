@@ -22,7 +22,7 @@ from hookline.cli.server_file import find
 from hookline.config import Settings
 from hookline.discovery.discover import discover
 from hookline.kernel.errors import ConfigError
-from hookline.kernel.merge_runtime_system_clock import SystemClock
+from hookline.kernel.time import SystemClock
 
 
 class Access(

@@ -8,7 +8,7 @@ from hookline.cli.access.credentials import LocalCredentials
 from hookline.cli.access.local import as_json
 from hookline.cli.access.remote import Remote
 from hookline.credentials.options import Asked, offered
-from hookline.service.views.merge_service_views_options import OptionsRequest, offered_view
+from hookline.service.views.components import OptionsRequest, offered_view
 
 
 class ComponentAccess(Protocol):

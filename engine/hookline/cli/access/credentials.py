@@ -17,12 +17,12 @@ from hookline.credentials.check import verify
 from hookline.credentials.store import Credentials
 from hookline.credentials.tokens import AccessTokens
 from hookline.kernel.errors import CannotSign
-from hookline.kernel.merge_logger import Log
+from hookline.kernel.logs import Log
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.resources import EngineResources
+from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.sdk.merge_resources import Resources
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
 from hookline.service.views.credentials import authorization_view, credential_view, verdict_view
 from hookline.sources.subscription_store import Subscriptions

@@ -11,8 +11,7 @@ from hookline.kernel.errors import ExecutionNotFound
 from hookline.model.execution import State
 from hookline.operations.explain import explain
 from hookline.secrets.resume_tokens import ResumeTokens
-from hookline.service.admin.merge_service_admin_filters import chosen_by
-from hookline.service.admin.merge_service_admin_recordings import recorded, recorded_one
+from hookline.service.admin.executions import chosen_by, recorded, recorded_one
 from hookline.service.views.executions import execution_view, page_view
 
 

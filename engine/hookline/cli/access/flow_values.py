@@ -9,7 +9,7 @@ from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, flow_path
 from hookline.kernel.errors import FlowNotFound, Malformed
 from hookline.service.admin.flow_state import kept_view, one_kept, setting
-from hookline.storage.merge_ports_changes_flows import SetState
+from hookline.storage.changes import SetState
 
 
 class FlowValuesAccess(Protocol):

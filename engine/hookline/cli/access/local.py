@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from hookline.catalog.catalog import Catalog
 from hookline.cli.access.remote import ServerRefused
-from hookline.cli.merge_cli_secret_keys import secret_keys
+from hookline.cli.options import secret_keys
 from hookline.config import Settings
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import ConfigError, HooklineError

@@ -9,17 +9,17 @@ import msgspec
 from hookline.cli.access.local import Local, NoServer, as_json, page_of
 from hookline.cli.access.remote import Remote, execution_path
 from hookline.executions.completion import readable, told_of_end
-from hookline.intake.merge_runtime_operator_call import check_taken, operator_call
+from hookline.intake.callbacks import check_taken, operator_call
 from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.ids import Ids
 from hookline.model.execution import Outcome, State
 from hookline.operations.bulk import one_page
 from hookline.secrets.redaction import Sealing
-from hookline.service.admin.merge_service_admin_filters import chosen_of
-from hookline.service.admin.merge_service_admin_many import done_view
+from hookline.service.admin.executions import chosen_of
+from hookline.service.admin.repairs import done_view
 from hookline.service.views.dead_letters import cause_parts, dead_letters_view
 from hookline.service.views.pages import PageView
-from hookline.storage.merge_ports_changes_executions import Cancel, Discard, End, Release, Reopen
+from hookline.storage.changes import Cancel, Discard, End, Release, Reopen
 
 
 class RepairAccess(Protocol):

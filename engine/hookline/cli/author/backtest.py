@@ -76,7 +76,7 @@ def _run(settings: Settings, flow_id: str, recordings: "list[Mapping[str, Any]]"
 
     from hookline.cli.local_flow import local_flow
     from hookline.discovery.discover import discover
-    from hookline.kernel.merge_runtime_system_clock import SystemClock
+    from hookline.kernel.time import SystemClock
     from hookline.simulation.case_run import CaseRunner
     from hookline.simulation.recordings.backtest import Backtest
     from hookline.simulation.recordings.backtest import backtest as replay

@@ -10,7 +10,11 @@ import click
 
 from hookline.cli.command import Command, emit, problem_line
 from hookline.config import Settings
+from hookline.flows.check.explain import Explained
+from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import ConfigError, FlowInvalid, HooklineError, Problem
+from hookline.kernel.json import decode
+from hookline.kernel.suggest import did_you_mean
 
 
 @click.command(cls=Command, settings=("flows", "db"))
@@ -43,7 +47,7 @@ def check(
     Every problem is listed with its file, line, JSON pointer and remedy. Exit code 1 where there are errors. Missing
     credentials are errors once there is a database, and remarks before.
     """
-    from hookline.cli.author.merge_cli_explain import explained, explained_text, samples_beside
+    from hookline.cli.author.check import explained, explained_text, samples_beside
 
     if explaining is not None:
         if paths:
@@ -162,3 +166,55 @@ def _summary(files: int, problems: Sequence[Problem]) -> str:
     return f"{what}: {errors} error{'' if errors == 1 else 's'}, {remarks} remark{'' if remarks == 1 else 's'}" + (
         f", {notes} note{'' if notes == 1 else 's'}" if notes else ""
     )
+
+
+def samples_beside(file: Path) -> Samples:
+    """What the cases of a flow's file show; nothing where there are none, or none that can be read."""
+    try:
+        return read_samples(decode(file.with_suffix(".test.json").read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        # What is wrong with them is for `hookline test` to say.
+        return NO_SAMPLES
+
+
+def explained(wanted: str, settings: Settings) -> Sequence[Explained]:
+    """The steps that are asked for: of a flow's file or id, all, or the one named behind a colon.
+
+    Raises ConfigError where there is no such flow or step, and FlowInvalid where the flow has errors.
+    """
+    from hookline.discovery.discover import discover
+    from hookline.flows.check.explain import explain
+    from hookline.flows.compiler.compile import compile_flow
+    from hookline.flows.documents.read import read
+
+    name, step = (wanted, "") if Path(wanted).is_file() else _parts(wanted)
+    file = Path(name) if Path(name).is_file() else settings.flows / f"{name}.json"
+    if not file.is_file():
+        near = did_you_mean(name, [path.stem for path in settings.flows.glob("*.json")])
+        raise ConfigError(f"there is no flow {name!r} in {settings.flows}/{f'; {near}' if near else ''}")
+    flow = compile_flow(read(file.read_bytes(), str(file)), discover(), environment=os.environ)
+    steps = explain(flow, samples_beside(file))
+    if not step:
+        return steps
+    found = [one for one in steps if one.step == step]
+    if not found:
+        ids = [one.step for one in steps]
+        raise ConfigError(
+            f"flow {flow.id!r} has no step {step!r}; {did_you_mean(step, ids, 'it has ' + ', '.join(ids))}"
+        )
+    return found
+
+
+def _parts(wanted: str) -> tuple[str, str]:
+    name, _, step = wanted.rpartition(":")
+    return (name, step) if name else (wanted, "")
+
+
+def explained_text(steps: Sequence[Explained]) -> str:
+    """The steps as people read them."""
+    lines: list[str] = []
+    for one in steps:
+        lines.append(f"{one.step} ({one.pointer})")
+        lines += [f"  {path}: {shape}" for path, shape in one.scope.items()]
+        lines.append("  → no step comes after it" if one.body is None else f"  → body: {one.body}")
+    return "\n".join(lines)

@@ -102,7 +102,7 @@ async def _options(
     settings: Settings, name: str, setting: str, credential: str | None, chosen: Mapping[str, Any], search: str
 ) -> Mapping[str, Any]:
     from hookline.cli.access import access
-    from hookline.service.views.merge_service_views_options import OptionsRequest
+    from hookline.service.views.components import OptionsRequest
 
     async with access(settings) as held:
         return await held.options(name, setting, OptionsRequest(credential, dict(chosen), search))

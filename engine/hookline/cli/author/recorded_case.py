@@ -24,7 +24,7 @@ def write_case(
     """Print the case, or write it to the file of the flow's cases; `flow`: its id or its file."""
     from hookline.discovery.discover import discover
     from hookline.flows.authoring.formatter import value_text
-    from hookline.simulation.merge_testing_case_text import add_case, check_free
+    from hookline.simulation.case_files import add_case, check_free
 
     registry = discover()
     recording, document = asyncio.run(_recorded(settings, execution_id))
@@ -82,7 +82,7 @@ def _made(registry: "Registry", recording: Mapping[str, Any], document: Any, nam
     from hookline.flows.compiler.compile import compile_flow
     from hookline.flows.documents.read import read
     from hookline.kernel.json import encode
-    from hookline.kernel.merge_runtime_system_clock import SystemClock
+    from hookline.kernel.time import SystemClock
     from hookline.simulation.case_run import CaseRunner
     from hookline.simulation.recordings.recording import recorded_case
 

@@ -158,8 +158,8 @@ def _sign_here(
     from hookline.cli.local_flow import local_flow
     from hookline.credentials.store import validated
     from hookline.discovery.discover import discover
-    from hookline.kernel.merge_runtime_system_clock import SystemClock
     from hookline.kernel.suggest import did_you_mean
+    from hookline.kernel.time import SystemClock
     from hookline.service.signing import hook_url, sign
 
     registry = discover()

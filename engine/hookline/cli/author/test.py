@@ -2,15 +2,18 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import click
 
 from hookline.cli.command import Command, emit
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
+from hookline.simulation.case_run import CaseResult
 
 if TYPE_CHECKING:
     from hookline.simulation.case_run import CaseResult
@@ -55,7 +58,7 @@ def test(
         return
     if write:
         raise ConfigError("--write says where the case of --from-execution goes: name an execution")
-    from hookline.cli.author.merge_testing_junit import junit as as_junit
+    from hookline.cli.author.test import junit as as_junit
     from hookline.simulation.case_files import ENDING, case_files
     from hookline.simulation.coverage import percent
 
@@ -103,7 +106,7 @@ def test(
 
 def _run(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult], list[FlowCoverage]]":
     from hookline.discovery.discover import discover
-    from hookline.kernel.merge_runtime_system_clock import SystemClock
+    from hookline.kernel.time import SystemClock
     from hookline.simulation.case_files import flow_of, load
     from hookline.simulation.case_run import CaseRunner
     from hookline.simulation.coverage import coverage
@@ -125,3 +128,34 @@ def _run(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult], li
                 if ran:
                     reached.append(coverage(flow, flow_of(file), [result.steps for result in ran]))
     return results, reached
+
+
+def junit(results: Iterable[CaseResult]) -> bytes:
+    """A suite for each flow, with a test for each case; `time` is what running it took, in seconds."""
+    root = Element("testsuites", name="hookline")
+    for flow_id, group in groupby(results, key=lambda result: result.flow_id):
+        cases = list(group)
+        failed = sum(not case.passed for case in cases)
+        suite = SubElement(
+            root,
+            "testsuite",
+            name=flow_id,
+            tests=str(len(cases)),
+            failures=str(failed),
+            time=f"{sum(case.ran for case in cases):.3f}",
+        )
+        for case in cases:
+            test = SubElement(suite, "testcase", classname=flow_id, name=case.name, time=f"{case.ran:.3f}")
+            if not case.passed:
+                failure = SubElement(test, "failure", message=_printable(case.differences[0]))
+                failure.text = _printable("\n".join(case.differences))
+    indent(root)
+    text: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return text
+
+
+def _printable(text: str) -> str:
+    """XML has no control characters."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text
+    )

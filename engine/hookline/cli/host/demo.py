@@ -13,7 +13,7 @@ import click
 
 from hookline.cli.command import Command
 from hookline.config import load
-from hookline.kernel.errors import HooklineError
+from hookline.kernel.errors import ConfigError, HooklineError
 
 if TYPE_CHECKING:
     from hookline.cli.host.server import RunningServer
@@ -87,7 +87,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
 
 def _prepare(folder: Path) -> None:
     """The flow's file, and the database of an accounting system that has never heard of Hookline."""
-    from hookline.cli.host.merge_cli_examples import example
+    from hookline.cli.host.demo import example
 
     (folder / "flows").mkdir(parents=True, exist_ok=True)
     for name in (f"{FLOW}.json", f"{FLOW}.test.json"):
@@ -149,7 +149,7 @@ class _Demo:
         """Show everything; gives what was shown."""
         import aiohttp
 
-        from hookline.cli.host.merge_cli_examples import example
+        from hookline.cli.host.demo import example
         from hookline.cli.operate.executions import describe
 
         server, body = self._server, example(EVENT).read_bytes()
@@ -236,3 +236,15 @@ def _hold(condition: bool, otherwise: str) -> None:
 
 def _indented(text: str) -> str:
     return "\n".join(f"   {line}" for line in text.splitlines())
+
+
+_PACKAGE: Final = Path(__file__).parents[1]
+
+
+def example(name: str) -> Path:
+    """The path of an example, such as `paypal-to-accounting.json`. Raises ConfigError where it isn't installed."""
+    # A wheel has them inside the package; a checkout that is installed in place has them at its top.
+    for folder in (_PACKAGE / "examples", _PACKAGE.parents[1] / "flows"):
+        if (folder / name).is_file():
+            return folder / name
+    raise ConfigError(f"the example {name} isn't installed; install hookline again")

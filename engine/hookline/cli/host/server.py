@@ -16,7 +16,7 @@ from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
 from hookline.discovery.discover import discover
 from hookline.engine import Engine
-from hookline.flows.compiler.merge_flows_signed_urls import unknown_urls
+from hookline.flows.compiler.compiled import unknown_urls
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
 from hookline.service.server import serving

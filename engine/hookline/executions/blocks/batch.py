@@ -3,29 +3,84 @@
 Who leads, and who joins, the store decides, with the entry of whoever comes.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from hookline.executions.blocks.block import RunSteps, evaluate, evaluate_aside
-from hookline.executions.blocks.merge_runtime_gathered import gathered_reply
 from hookline.executions.context import ExecutionRun
 from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
-from hookline.executions.services import Stand
+from hookline.executions.services import Services, Stand
 from hookline.executions.steps.step import go_on, replay, take
 from hookline.flows.blocks.batch import USE, BatchNode
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
-from hookline.kernel.json import JsonObject, encode, many
+from hookline.kernel.json import JsonObject, decode, encode, many
 from hookline.model.batch import JOINED, Gathered, joined_output
 from hookline.model.execution import BATCH, StepRecord, StepState
-from hookline.model.merge_model_stream import REMEDY, stream_in
+from hookline.model.items import REMEDY, stream_in
 from hookline.plugin_host.results import normal
 from hookline.sdk.action import Reply
+from hookline.secrets.masking import MASK
 from hookline.secrets.redaction import HIDDEN, is_sealed
-from hookline.storage.merge_ports_changes_batches import CloseBatch, Join, Joined, TakeBatch
+from hookline.storage.changes import Change, CloseBatch, Join, Joined, Record, TakeBatch
+
+#: Bytes of JSON that take milliseconds to read.
+_LONG: Final = 200_000
+
+
+async def gathered_reply(services: Services, gathered: Sequence[Gathered], *, exact: bool) -> Reply:
+    """What the step gives: the bodies in the order in which their executions joined, and all their files."""
+    large = sum(len(one.body) for one in gathered) > _LONG
+    return await services.aside.run(partial(_reply, gathered, exact=exact), large=large)
+
+
+def _masked(gathered: Gathered) -> Gathered:
+    """The same where it isn't encrypted: the key would be erased with the execution's end."""
+    return msgspec.structs.replace(gathered, body=encode(MASK)) if is_sealed(gathered.body) else gathered
+
+
+def _reply(gathered: Sequence[Gathered], *, exact: bool) -> Reply:
+    return Reply(
+        [decode(one.body, exact=exact) for one in gathered],
+        {},
+        {"executions": [one.execution_id for one in gathered]},
+        tuple(attachment for one in gathered for attachment in one.attachments),
+    )
+
+
+async def gathered_entries(services: Services, execution_id: str) -> tuple[Change, ...]:
+    """The changes that put what an execution leads into its journal, where it ends without its steps being run.
+
+    Nobody joins it any more from then on. Raises StoreError.
+    """
+    led = await services.store.batches(execution_id)
+    if not led:
+        return ()
+    await services.store.commit([CloseBatch(execution_id, path) for path in led])
+    past = await services.store.journal(execution_id)
+    began = {record.path: record for record in past}
+    entries = []
+    for place, path in enumerate(led, past[-1].seq + 1):
+        found = await services.store.gathered(execution_id, path)
+        # Each digit stays, whatever the numbers of the flow are.
+        reply = await gathered_reply(services, [_masked(one) for one in found], exact=True)
+        output = {"body": reply.body, "attachments": reply.attachments, **reply.extra}
+        entries.append(
+            msgspec.structs.replace(
+                began[path],
+                seq=place,
+                state=StepState.SUCCEEDED,
+                finished_at=services.clock.now(),
+                due_at=None,
+                output=encode(output),
+            )
+        )
+    return (Record(execution_id, tuple(entries)), *(TakeBatch(execution_id, path) for path in led))
+
 
 KEY_MISSING = "batch_key_missing"
 

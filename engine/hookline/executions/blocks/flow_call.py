@@ -1,5 +1,6 @@
 """The step that calls another flow: it starts an execution of it, and waits for its end, holding nothing."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,18 +11,24 @@ from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
 from hookline.executions.steps.step import go_on, replay, take
 from hookline.flows.blocks.flow_call import USE, CallNode
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.intake import in_order
+from hookline.intake.intake import Intake, in_order
 from hookline.kernel.backoff import next_wait
-from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation, StepError
+from hookline.kernel.errors import (
+    ExecutionNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    IllegalStateChange,
+    SchemaViolation,
+    StepError,
+)
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import FLOW, RETRY, ErrorInfo, Outcome, StepRecord, StepState
-from hookline.model.merge_model_stream import REMEDY, stream_in
+from hookline.model.items import REMEDY, stream_in
 from hookline.model.message import Arrival, Envelope, Message, Parent
 from hookline.model.waits import FlowEnded
 from hookline.sdk.action import Reply
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_callbacks import Await, Settle, TimedOut, TimeOut
+from hookline.storage.changes import Accept, Await, Settle, TimedOut, TimeOut
 
 #: Problems of a body that an error names.
 _SHOWN: Final = 3
@@ -273,3 +280,33 @@ def _child(past: StepRecord) -> str:
     """The execution that an attempt has started."""
     child: str = decode(past.output or b"{}")["execution_id"]
     return child
+
+
+class CallableFlows:
+    """Starts executions of the engine's own, and ends those that are no longer wanted."""
+
+    def __init__(
+        self, current: Callable[[str], CompiledFlow], intake: Intake, cancel: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """`current` gives a flow's current version, `cancel` ends an execution; both raise as `Engine`'s do."""
+        self._current = current
+        self._intake = intake
+        self._cancel = cancel
+
+    def flow(self, flow_id: str) -> CompiledFlow:
+        """Raises FlowNotFound where there is none or it is stopped, and FlowInvalid where it can't run."""
+        flow = self._current(flow_id)
+        if self._intake.is_stopped(flow):
+            raise FlowNotFound(f"flow {flow_id!r} is stopped")
+        return flow
+
+    def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
+        """The change that starts an execution, to be committed with what starts it. Raises SchemaViolation."""
+        return self._intake.emit(flow, envelope)
+
+    async def cancel(self, execution_id: str) -> None:
+        """Let an execution end as cancelled, unless it has ended. Raises StoreError."""
+        try:
+            await self._cancel(execution_id)
+        except (ExecutionNotFound, IllegalStateChange):
+            return

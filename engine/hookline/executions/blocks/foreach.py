@@ -12,22 +12,61 @@ from hookline.executions.blocks.concurrency import (
     side_by_side,
     still_ending,
 )
-from hookline.executions.blocks.foreach_items import ItemSource, ListItems, StreamItems
-from hookline.executions.blocks.merge_runtime_blocks_item_results import collected
-from hookline.executions.blocks.merge_runtime_blocks_item_stand import run_stand
+from hookline.executions.blocks.foreach_items import ItemSource, ListItems, StreamItems, collected
 from hookline.executions.context import ExecutionRun
 from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
-from hookline.executions.merge_runtime_block_progress import BlockProgress
+from hookline.executions.progress import BlockProgress
 from hookline.executions.steps.step import replay, take
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.model.execution import ErrorInfo, StepState
-from hookline.model.items import Done
-from hookline.model.merge_model_stream import STREAM, Stream
+from hookline.model.items import STREAM, Done, Stream
 from hookline.model.message import Message
-from hookline.sdk.action import STOPPED, Reply
+from hookline.plugin_host.results import normal
+from hookline.sdk.action import STOPPED, Reply, Signal
+
+
+async def run_stand(run: ExecutionRun, node: ForeachNode, frame: Frame, items: list[Any] | Stream) -> Ending | None:
+    """Take what a trial gives in the place of the items; None where they are to run. Raises StepFailed."""
+    trial, path = run.services.trial, frame.prefix + node.id
+    stand = None if trial is None else trial.items(run.id, path, node, items)
+    if stand is None:
+        return None
+    past = run.journal.past(path)
+    if past is not None and past.state is StepState.SUCCEEDED:
+        return replay(run, frame, node.id, past)
+    if (failure := known_failure(run, frame, node.id)) is not None:
+        raise failure
+    try:
+        with frame.interruption.interruptible():
+            given = normal(await stand(), exact=run.flow.exact)
+    except StepFailed as failed:
+        at = run.services.clock.now()
+        raise block_failed(run, frame, node.id, "foreach", StepFailed(failed.error, at)) from None
+    signal = given.name if isinstance(given, Signal) else None
+    view: dict[str, Any] | None = None
+    if isinstance(given, Reply):
+        view = take(frame, given)
+        signal = STREAM if type(given.body) is Stream else None
+        run.streams = run.streams or signal is not None
+    now = run.services.clock.now()
+    record = run.journal.add(
+        effect=True,
+        id=node.id,
+        path=path,
+        use="foreach",
+        state=StepState.SUCCEEDED,
+        attempt=1,
+        started_at=now,
+        finished_at=now,
+        input=encode({"items": items.count if isinstance(items, Stream) else len(items)}),
+        output=None if view is None else encode(view),
+        signal=signal,
+    )
+    return replay(run, frame, node.id, record)
+
 
 #: How many items run before the event loop gets its turn, where no item has anything to wait for.
 _TURN: Final = 100

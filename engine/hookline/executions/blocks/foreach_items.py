@@ -1,14 +1,14 @@
 """Where a foreach gets its items from: a list, or a stream."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from hookline.executions.context import ExecutionRun
 from hookline.executions.frame import StepFailed
-from hookline.executions.steps.spool import StreamReader
+from hookline.executions.steps.spool import Spool, StreamReader
 from hookline.kernel.errors import BlobGone, StepError
-from hookline.model.items import Done
-from hookline.model.merge_model_stream import Stream
+from hookline.kernel.json import decode
+from hookline.model.items import Done, Stream
 
 
 class ItemSource(Protocol):
@@ -63,3 +63,38 @@ class StreamItems:
 def _places(done: Done, total: int) -> Iterator[int]:
     for places in done.left(total):
         yield from places
+
+
+#: Bytes of JSON that a list of results may have; larger ones are a stream.
+LARGEST_LIST: Final = 10_000_000
+_PAGE: Final = 250
+
+
+async def collected(run: ExecutionRun, path: str, *, listed: bool) -> Any:
+    """The results of a block, in order: a stream, or a list where the items were `listed` and it isn't too large.
+
+    Raises StoreError.
+    """
+    await run.journal.flush()
+    spool: Spool | None = None if listed else Spool(run.services.blobs)
+    results: list[bytes] = []
+    size, after = 0, -1
+    try:
+        while page := await run.services.store.item_results(run.id, path, after, _PAGE):
+            after = page[-1][0]
+            results += [result for _, result in page]
+            size += sum(len(result) for _, result in page)
+            if spool is None and size > LARGEST_LIST:
+                spool = Spool(run.services.blobs)
+            if spool is not None:
+                for result in results:
+                    await spool.add(result)
+                results.clear()
+        if spool is not None:
+            return await spool.finish()
+    finally:
+        if spool is not None:
+            await spool.abort()
+    if run.redactor is not None:
+        results = [run.redactor.opened_line(result) for result in results]
+    return [decode(result, exact=run.flow.exact) for result in results]

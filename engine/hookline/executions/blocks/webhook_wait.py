@@ -13,7 +13,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.model.waits import Call
 from hookline.sdk.action import Reply
-from hookline.storage.merge_ports_changes_callbacks import Await, Settle, TimedOut, TimeOut
+from hookline.storage.changes import Await, Settle, TimedOut, TimeOut
 
 TIMED_OUT = "wait_timed_out"
 

@@ -21,14 +21,13 @@ from hookline.flows.types.return_type import broken
 from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import encode, many
-from hookline.model.merge_model_reply import CallerReply
-from hookline.model.merge_model_stream import Stream
-from hookline.model.message import Attachment, Message
+from hookline.model.items import Stream
+from hookline.model.message import Attachment, CallerReply, Message
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.plugin_log import StepLog
 from hookline.plugin_host.results import normal
 from hookline.sdk.action import Action, Context, Count, Pause, Reply, Signal
-from hookline.sdk.merge_setting_types import SettingSources
+from hookline.sdk.signature import SettingSources
 from hookline.secrets.masking import Hidden
 
 LARGEST_RESULT: Final = 64_000_000

@@ -12,11 +12,11 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
-from hookline.model.merge_model_stream import STREAM
+from hookline.model.items import STREAM
 from hookline.model.message import Attachment, Message
 from hookline.sdk.action import Action, Count
 from hookline.sdk.context import check_key
-from hookline.storage.merge_ports_changes_flows import SetState
+from hookline.storage.changes import SetState
 
 _MASK: Final = "**********"
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hookline.kernel.errors import StoreError
 from hookline.kernel.json import decode, encode
-from hookline.model.merge_model_stream import Stream
+from hookline.model.items import Stream
 from hookline.plugin_host.results import to_json
 from hookline.secrets.redaction import Redactor
 from hookline.storage.blobs import Blobs, BlobWriter

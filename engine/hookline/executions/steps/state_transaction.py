@@ -6,7 +6,7 @@ from hookline.executions.context import ExecutionRun
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import JsonValue, reader
 from hookline.sdk.context import check_key, packed
-from hookline.storage.merge_ports_changes_flows import SetState
+from hookline.storage.changes import SetState
 
 #: By whether the numbers of the flow are exact.
 _VALUES: Final = {exact: reader(Any, exact=exact) for exact in (False, True)}

@@ -1,5 +1,7 @@
 """Running one action step: settings, credential, attempts, result, and the journal's entry."""
 
+import re
+from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,20 +17,61 @@ from hookline.executions.interruption import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.call import call_action, prepare_call, sources
 from hookline.executions.steps.entry import Given, note, note_counted, note_started
-from hookline.executions.steps.merge_runtime_step_turn import its_turn
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import next_wait
-from hookline.kernel.errors import ExpressionError, StepError
+from hookline.kernel.errors import CredentialError, ExpressionError, StepError
 from hookline.kernel.json import reader
 from hookline.kernel.safe_validation import is_defect
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
-from hookline.model.merge_model_reply import CallerReply
-from hookline.model.merge_model_stream import REMEDY, STREAM, Stream, stream_in
-from hookline.model.message import Attachment, Message
+from hookline.model.items import REMEDY, STREAM, Stream, stream_in
+from hookline.model.message import Attachment, CallerReply, Message
+from hookline.model.webhook import RATE as RATE_PATTERN
 from hookline.plugin_host.offload import takes_long
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Count, Pause, Reply, Signal
 from hookline.sdk.mappers import Scope
-from hookline.sdk.merge_setting_types import SettingSources
+from hookline.sdk.signature import SettingSources
+
+
+async def its_turn(run: ExecutionRun, node: ActionNode, path: str, attempt: int, *, had_one: bool) -> bool:
+    """Wait for the step's turn; false where that is a row's to do. `had_one`: it was given one, whose time has come."""
+    lines = list(_lines(run, node))
+    if not lines:
+        return True
+    now = run.services.clock.now()
+    at = max(run.services.rates.turn(where, name, rate, now, had_one=had_one) for where, name, rate in lines)
+    if at - now > LONGEST_SLEEP:
+        note(run, node, path, attempt, now, None, due_at=at, signal=RATE)
+        run.wait_until(at, RATE)
+        return False
+    if at > now:
+        await run.services.clock.sleep((at - now).total_seconds())
+    return True
+
+
+def _lines(run: ExecutionRun, node: ActionNode) -> Iterator[tuple[str, str, str]]:
+    """Where it takes its turn, and how often somebody has one there."""
+    if node.rate is not None:
+        yield run.flow.id, node.id, node.rate
+    # Where flows are tried out the service isn't asked.
+    rate = node.action.rate if run.services.trial is None else None
+    if callable(rate):
+        try:
+            credential = None if node.credential is None else run.services.secrets.get(node.credential)[1]
+        except CredentialError:
+            # The call says what is wrong with it.
+            return
+        try:
+            rate = rate(credential)
+        except Exception as error:  # noqa: BLE001 - a defect of the connector must not take the execution with it
+            run.services.log.error("connector defect", action=node.action.name, error=f"its rate: {error}")
+            return
+    if rate is not None:
+        if not re.fullmatch(RATE_PATTERN, rate):
+            run.services.log.error("connector defect", action=node.action.name, error=f"{rate!r} is no rate")
+            return
+        # No flow's id has a space.
+        yield f"connector {node.action.connector}", node.credential or "", rate
+
 
 #: Of an output in the journal: the flow's version says which one wrote it.
 _OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}

@@ -4,11 +4,15 @@ Only the order of keys that the flow language gives their meaning is set; what t
 `schema`) stays as it was written, since a `map` gives its keys in that order.
 """
 
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
 from pydantic import BaseModel
 
+from hookline.flows.documents.version import SILENT
 from hookline.kernel.json import encode
 from hookline.model.flow import BLOCKS, ActionStep, CaseDocument, FlowDocument, RetryDocument, TriggerDocument
 
@@ -144,3 +148,27 @@ def _expanded(value: Any, indent: int, used: int) -> str:
         brackets = "[]"
     pad = " " * inner
     return f"{brackets[0]}\n" + ",\n".join(pad + line for line in lines) + f"\n{' ' * indent}{brackets[1]}"
+
+
+def put_back(file: Path, document: Mapping[str, Any], current: Mapping[str, Any] | None) -> None:
+    """Write a document to a flow's file, in canonical form, in the place of `current`: whole, or not at all.
+
+    What makes no version (the title) stays as `current` has it. Raises OSError.
+    """
+    if current is not None:
+        silent = {key: value for key, value in current.items() if key in SILENT}
+        document = {**{key: value for key, value in document.items() if key not in SILENT}, **silent}
+    # A link stays one.
+    target = file.resolve()
+    mode = target.stat().st_mode if target.exists() else None
+    with NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=".", suffix=".tmp", delete=False) as new:
+        try:
+            new.write(laid_out(document))
+            new.flush()
+            os.fsync(new.fileno())
+            made = Path(new.name)
+            made.chmod(0o644 if mode is None else mode & 0o7777)
+            made.replace(target)
+        except BaseException:
+            Path(new.name).unlink()
+            raise

@@ -12,9 +12,8 @@ from hookline.flows.blocks.block import Block
 from hookline.flows.elements.expressions import RESERVED
 from hookline.model.flow import BLOCKS, EXPRESSION_SCHEMA, STEPS, ActionStep, FlowDocument
 from hookline.sdk.action import Action
-from hookline.sdk.merge_subscription import WebhookTrigger
 from hookline.sdk.schemes import Scheme
-from hookline.sdk.triggers import ConnectorTrigger, RequestTrigger, Trigger
+from hookline.sdk.triggers import ConnectorTrigger, RequestTrigger, Trigger, WebhookTrigger
 
 _EXPRESSION: Final = {"$ref": "#/$defs/Expression"}
 _STEP: Final = {"$ref": "#/$defs/Step"}

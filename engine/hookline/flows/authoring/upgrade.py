@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from hookline.discovery.registry import Registry
-from hookline.flows.documents.merge_flows_positions import escape
+from hookline.flows.documents.read import escape
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.kernel.errors import Problem, StepError
 from hookline.sdk.migrations import Upgrade

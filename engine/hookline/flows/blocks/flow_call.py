@@ -2,18 +2,47 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, WithJsonSchema
 
 from hookline.flows.blocks.action import ONCE, RetryPolicy, retry_policy
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
-from hookline.flows.blocks.merge_model_call import CallSettings
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.names import FlowUse
 from hookline.flows.elements.scope import Place
-from hookline.model.flow import ActionStep
+from hookline.model.flow import EXPRESSION_SCHEMA, FLOW_ID, ActionStep
+
+HeadersExpression = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "object", "additionalProperties": {"anyOf": [{"type": "string"}, EXPRESSION_SCHEMA]}},
+                EXPRESSION_SCHEMA,
+            ]
+        }
+    ),
+]
+"""Headers by name, each a text or an expression, or an expression that gives them."""
+
+
+class CallSettings(BaseModel):
+    """What a step says that calls another flow."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=FLOW_ID, description="The flow's id, written out: no message chooses it.")
+    wait: StrictBool = Field(
+        default=True,
+        description="Whether the step waits for the flow's end, and gives its last body; otherwise it goes on at once.",
+    )
+    body: Any = Field(default=None, description="The body that the flow gets; the current one by default.")
+    headers: HeadersExpression = Field(
+        default=None, description="The headers that the flow gets; the current ones by default."
+    )
+
 
 USE: Final = "flow"
 _NOT_HERE: Final = ("credential", "rate", "delivery")

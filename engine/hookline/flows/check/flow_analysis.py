@@ -19,10 +19,9 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.expressions import Condition, Template
 from hookline.flows.types.annotation import metadata
 from hookline.flows.types.json_schema import from_schema
-from hookline.flows.types.merge_flows_types_expression import shape_of
 from hookline.flows.types.result import Outcome, outcome_of
 from hookline.flows.types.samples import NO_SAMPLES, Samples
-from hookline.flows.types.scope import ERROR, FIRING, HEADERS, MAYBE_TEXT, NO_HEADERS, Passing, Scope, either
+from hookline.flows.types.scope import ERROR, FIRING, HEADERS, MAYBE_TEXT, NO_HEADERS, Passing, Scope, either, shape_of
 from hookline.flows.types.shape import (
     NUMBER,
     TEXT,
@@ -42,7 +41,7 @@ from hookline.flows.types.shape import (
     of_value,
     options,
 )
-from hookline.sdk.merge_returns import NeverPasses, PassesWhere
+from hookline.sdk.action import NeverPasses, PassesWhere
 
 Compiled: TypeAlias = Template | Condition
 

@@ -14,7 +14,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.types.annotation import metadata
 from hookline.flows.types.result import replies, result_classes
 from hookline.kernel.errors import Problem
-from hookline.sdk.merge_returns import NeverPasses, PassesWhere
+from hookline.sdk.action import NeverPasses, PassesWhere
 
 
 def answer_problems(flow: CompiledFlow, walked: Walked) -> Iterator[Problem]:

@@ -8,8 +8,7 @@ from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.check.flow_analysis import Walked
 from hookline.flows.elements.expressions import Condition, Template
 from hookline.flows.elements.settings import misfit
-from hookline.flows.types.merge_flows_types_expression import shape_of
-from hookline.flows.types.scope import Scope
+from hookline.flows.types.scope import Scope, shape_of
 from hookline.flows.types.shape import (
     BOOLEAN,
     NULL,

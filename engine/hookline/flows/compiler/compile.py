@@ -1,5 +1,6 @@
 """Compiling a flow: every name resolved, every expression compiled, every mistake found in one pass."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,14 +14,12 @@ from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Compiling, Node
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema, compile_schema
-from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger
-from hookline.flows.compiler.merge_flows_overrides import override
-from hookline.flows.compiler.merge_flows_waits import wait_places
+from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger, wait_places
 from hookline.flows.compiler.redaction import Redaction, compile_redaction, key_problems
 from hookline.flows.compiler.step_ids import find_ids
 from hookline.flows.compiler.trigger import compile_trigger
 from hookline.flows.documents.model_problems import document_problems
-from hookline.flows.documents.read import Document, read
+from hookline.flows.documents.read import Document, escape, read
 from hookline.flows.documents.version import version_of
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.masked_paths import NOTHING, masked_by
@@ -28,8 +27,48 @@ from hookline.flows.elements.message_keys import Key, compile_key
 from hookline.flows.elements.names import CredentialUse, FlowUse, unknown_component
 from hookline.flows.elements.scope import ON_ARRIVAL, Names, Place
 from hookline.kernel.errors import FlowInvalid, Problem
-from hookline.kernel.json import encode, exactly
+from hookline.kernel.json import encode, exactly, fraction
+from hookline.kernel.suggest import did_you_mean
 from hookline.model.flow import FlowDocument
+
+PREFIX: Final = "HOOKLINE_VARS_"
+
+
+def override(
+    flow_id: str, declared: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """A flow's vars, some replaced by the environment's, and what is wrong with those.
+
+    The flow's id and the var's name are in capitals, dashes as underscores. What replaces text is text; what replaces
+    anything else is JSON.
+    """
+    start = f"{PREFIX}{_variable(flow_id)}__"
+    names = {_variable(name): name for name in declared}
+    result, problems = dict(declared), list[Problem]()
+    for variable, text in sorted(environment.items()):
+        if not variable.startswith(start):
+            continue
+        name = names.get(variable.removeprefix(start))
+        if name is None:
+            known = [start + each for each in names]
+            remedy = did_you_mean(variable, known, "declare the var in the flow, or unset the variable")
+            message = f"the environment sets {variable}, and the flow has no such var"
+            problems.append(Problem(message, "/vars", "unknown_override", remedy, "warning"))
+        elif isinstance(declared[name], str):
+            result[name] = text
+        else:
+            try:
+                result[name] = json.loads(text, parse_float=fraction)
+            except ValueError:
+                message = f"the environment's {variable} is not JSON, and the var it replaces is not text"
+                remedy = "set it to JSON, such as 5, true or [1, 2]"
+                problems.append(Problem(message, f"/vars/{escape(name)}", "invalid_override", remedy))
+    return result, problems
+
+
+def _variable(name: str) -> str:
+    return name.upper().replace("-", "_")
+
 
 ON_ERROR: Final = "on_error/"
 """What the paths of the steps in a flow's `on_error` begin with."""

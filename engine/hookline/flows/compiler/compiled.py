@@ -1,28 +1,54 @@
 """A flow ready to run: its document with every name resolved and every expression compiled."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
+from hookline.flows.blocks import block_of
 from hookline.flows.blocks.block import Node
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
-from hookline.flows.compiler.merge_flows_waits import WaitPlace
 from hookline.flows.compiler.redaction import Redaction
 from hookline.flows.elements.message_keys import Key
-from hookline.kernel.errors import SchemaViolation
+from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.model.flow import FlowDocument
-from hookline.model.merge_model_consume import ConsumeSettings
-from hookline.model.merge_model_schedule import Schedule, ScheduleSettings
-from hookline.model.sources import PollSettings
+from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
-from hookline.sdk.merge_consume import ConsumeTrigger
-from hookline.sdk.merge_subscription import WebhookTrigger
 from hookline.sdk.poll import PollTrigger
 from hookline.sdk.schemes import Scheme
-from hookline.sdk.triggers import RequestTrigger
+from hookline.sdk.triggers import ConsumeTrigger, RequestTrigger, WebhookTrigger
+
+
+@dataclass(frozen=True, slots=True)
+class WaitPlace:
+    """A waiting step's place."""
+
+    id: str
+    item_of: str | None
+    """Pointer of the innermost foreach around it; None where it stands in none."""
+    tail: str
+    """Its path from there: what comes after the item's prefix."""
+
+
+def wait_places(steps: Any, pointer: str, ids: Mapping[str, str], prefix: str = "") -> tuple[WaitPlace, ...]:
+    """The places of all waiting steps in a list of steps, of which nothing is taken for granted."""
+    return tuple(_places(steps, pointer, ids, None, prefix))
+
+
+def _places(steps: Any, pointer: str, ids: Mapping[str, str], item_of: str | None, prefix: str) -> Iterator[WaitPlace]:
+    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        if not isinstance(step, dict):
+            continue
+        at = f"{pointer}/{index}"
+        step_id = ids[at]
+        if step.get("use") == USE:
+            yield WaitPlace(step_id, item_of, prefix + step_id)
+        block = block_of(step)
+        within, inner_prefix = (at, "") if block.item is not None else (item_of, f"{prefix}{step_id}/")
+        for below, inner in block.lists(step):
+            yield from _places(inner, at + below, ids, within, inner_prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +131,30 @@ class CompiledFlow:
         settings = self.trigger.webhook or self.trigger.settings
         kinds = WebhookSettings | PollSettings | ConsumeSettings
         return isinstance(settings, kinds) and settings.numbers == "exact"
+
+
+PUBLIC_URL: Final = (
+    "set HOOKLINE_PUBLIC_URL, or public_url in hookline.toml, to what stands before /hook/ in the provider's settings"
+)
+
+
+def unknown_urls(flow: CompiledFlow) -> list[Problem]:
+    """A remark for each place of a flow that lacks the URL, for a server that has no public one set."""
+    places = [("/trigger/with/verify", flow.trigger.scheme)]
+    places += [(f"{node.pointer}/with/verify", node.scheme) for node in flow.waits.values()]
+    missing = []
+    if flow.trigger.subscribes is not None:
+        message = f"trigger {flow.trigger.use!r} tells the provider where to send, and this server has no public_url"
+        missing.append(Problem(message, "/trigger/use", "public_url_missing", PUBLIC_URL, "warning"))
+    return missing + [
+        Problem(
+            f"scheme {scheme.name!r} signs the URL that is called, and this server has no public_url: unless it is "
+            "called by its own address, no signature holds",
+            pointer,
+            "public_url_missing",
+            PUBLIC_URL,
+            "warning",
+        )
+        for pointer, scheme in places
+        if scheme is not None and scheme.signs_url
+    ]

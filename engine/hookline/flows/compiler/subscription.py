@@ -9,8 +9,8 @@ from hookline.discovery.registry import Registry
 from hookline.flows.elements.names import unknown_component
 from hookline.kernel.errors import Problem
 from hookline.model.webhook import SUBSCRIBED, WebhookSettings
-from hookline.sdk.merge_subscription import WebhookTrigger
 from hookline.sdk.schemes import Scheme
+from hookline.sdk.triggers import WebhookTrigger
 
 _USE: Final = "/trigger/use"
 

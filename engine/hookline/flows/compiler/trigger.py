@@ -17,11 +17,16 @@ from hookline.flows.elements.verification import compile_verify, mislabelled
 from hookline.kernel.errors import ExpressionError, Problem, StepError
 from hookline.kernel.safe_validation import judged
 from hookline.model.webhook import WebhookSettings
-from hookline.sdk.merge_consume import ConsumeTrigger
-from hookline.sdk.merge_subscription import WebhookTrigger
 from hookline.sdk.migrations import older_settings
 from hookline.sdk.poll import PollTrigger
-from hookline.sdk.triggers import ConnectorTrigger, RequestTrigger, ScheduleTrigger, Trigger
+from hookline.sdk.triggers import (
+    ConnectorTrigger,
+    ConsumeTrigger,
+    RequestTrigger,
+    ScheduleTrigger,
+    Trigger,
+    WebhookTrigger,
+)
 
 _SETTINGS: Final = "/trigger/with"
 _VERIFY: Final = f"{_SETTINGS}/verify"

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from hookline.flows.documents.merge_flows_positions import escape
+from hookline.flows.documents.read import escape
 from hookline.kernel.errors import Problem
 from hookline.kernel.suggest import did_you_mean, nearest
 from hookline.model.flow import BLOCKS, ERROR_CODE, FLOW_ID, STEP_ID, STEPS, FlowDocument

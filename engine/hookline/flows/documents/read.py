@@ -1,15 +1,69 @@
 """Reading a flow's file: its value, and what is wrong with its text."""
 
 import json
-from collections.abc import Iterable
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final, NoReturn
 
-from hookline.flows.documents.merge_flows_positions import lines
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import MAX_DEPTH, encode, fraction
+
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+
+
+def escape(part: str | int) -> str:
+    """A key or an index as a part of a JSON pointer."""
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def unescape(part: str) -> str:
+    """A part of a JSON pointer as the key that it stands for."""
+    return part.replace("~1", "/").replace("~0", "~")
+
+
+def lines(text: str) -> Iterator[tuple[str, int]]:
+    """The JSON pointer of each value of a JSON text and its line, counted from 1; a member's line is its key's.
+
+    A pointer whose key is repeated comes as often as the key.
+    """
+    starts = [match.end() for match in re.finditer("\n", text)]
+    pointers: list[str] = []
+    #: For each open array the index of its current item; None for an open object.
+    indexes: list[int | None] = []
+    key: str | None = None
+    for token in _TOKEN.finditer(text):
+        symbol = token[0]
+        line = bisect_right(starts, token.start()) + 1
+        if symbol in "}]":
+            indexes.pop()
+            pointers.pop()
+        elif symbol == ",":
+            index = indexes[-1]
+            indexes[-1] = None if index is None else index + 1
+            key = None
+        elif symbol == ":":
+            pass
+        elif indexes and indexes[-1] is None and key is None:
+            key = json.loads(symbol)
+            yield f"{pointers[-1]}/{escape(key or '')}", line
+        else:
+            if not indexes:
+                pointer = ""
+                yield pointer, line
+            elif key is not None:
+                pointer = f"{pointers[-1]}/{escape(key)}"
+            else:
+                pointer = f"{pointers[-1]}/{indexes[-1]}"
+                yield pointer, line
+            if symbol in "{[":
+                pointers.append(pointer)
+                indexes.append(0 if symbol == "[" else None)
+                key = None
+
 
 _REMEDIES: Final = {
     "Expecting property name enclosed in double quotes": "a key stands in double quotes, and no comma after the last",

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from hookline.flows.documents.merge_flows_positions import escape, unescape
 from hookline.flows.documents.model_problems import model_problems
+from hookline.flows.documents.read import escape, unescape
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import ExpressionError, Problem
 from hookline.kernel.safe_validation import is_defect, judged

@@ -7,12 +7,10 @@ from typing import Any
 
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.annotation import from_annotation, metadata
-from hookline.flows.types.merge_flows_types_expression import shape_of
-from hookline.flows.types.scope import NO_HEADERS, Passing, Scope
+from hookline.flows.types.scope import NO_HEADERS, Passing, Scope, shape_of
 from hookline.flows.types.shape import UNKNOWN, Field, Record, Shape, described
-from hookline.model.merge_model_reply import CallerReply
-from hookline.sdk.action import Action, Count, Pause, Reply, Signal
-from hookline.sdk.merge_returns import GivesSetting, NeverPasses, PassesWhere
+from hookline.model.message import CallerReply
+from hookline.sdk.action import Action, Count, GivesSetting, NeverPasses, PassesWhere, Pause, Reply, Signal
 
 _PASSING = (Signal, Pause, CallerReply)
 

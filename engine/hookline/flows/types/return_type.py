@@ -30,8 +30,8 @@ from hookline.flows.types.shape import (
     called,
     join,
 )
-from hookline.model.merge_model_reply import CallerReply
-from hookline.model.merge_model_stream import Stream
+from hookline.model.items import Stream
+from hookline.model.message import CallerReply
 from hookline.sdk.action import Count, Pause, Reply, Signal
 
 #: What isn't a value, and so has to be among the classes that the annotation names.

@@ -13,16 +13,13 @@ from hookline.service.admin.credentials import add_credentials
 from hookline.service.admin.dead_letters import add_dead_letters
 from hookline.service.admin.deployments import add_deploys
 from hookline.service.admin.events import add_events
-from hookline.service.admin.executions import add_executions
+from hookline.service.admin.executions import add_executions, add_recordings
 from hookline.service.admin.flow_state import add_flow_values
 from hookline.service.admin.flows import add_flows
-from hookline.service.admin.health import watch_routes
-from hookline.service.admin.merge_service_admin_errors import problem
-from hookline.service.admin.merge_service_admin_many import add_many
-from hookline.service.admin.merge_service_admin_recordings import add_recordings
-from hookline.service.admin.merge_service_admin_token import bears
+from hookline.service.admin.health import bears, watch_routes
 from hookline.service.admin.rejected import add_refused
-from hookline.service.admin.repairs import add_repairs
+from hookline.service.admin.repairs import add_many, add_repairs
+from hookline.service.admin.requests import problem
 from hookline.service.admin.storage import add_storage
 
 

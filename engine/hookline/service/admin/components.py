@@ -6,8 +6,7 @@ from hookline.credentials.options import Asked, offered
 from hookline.engine import Engine
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import answer, decoded
-from hookline.service.views.components import ComponentView, component_views
-from hookline.service.views.merge_service_views_options import OfferedView, OptionsRequest, offered_view
+from hookline.service.views.components import ComponentView, OfferedView, OptionsRequest, component_views, offered_view
 from hookline.service.views.pages import PageView
 
 

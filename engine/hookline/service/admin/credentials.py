@@ -8,9 +8,8 @@ from quart import Blueprint, Response, request
 from hookline.credentials.authorization import query_of
 from hookline.credentials.check import verify
 from hookline.engine import Engine
-from hookline.service.admin.merge_service_admin_errors import CredentialMissing
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import answer, decoded
+from hookline.service.admin.requests import CredentialMissing, answer, decoded
 from hookline.service.views.credentials import (
     AuthorizationView,
     CredentialView,

@@ -1,16 +1,95 @@
 """The admin API's routes about executions: which there are, what they did, and where a value comes from."""
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
-from hookline.kernel.errors import ExecutionNotFound, Malformed
+from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, Malformed
+from hookline.kernel.json import encode
+from hookline.model.execution import FINAL, Execution, Outcome, State
+from hookline.model.message import Attachment, Envelope, arrival_view, pack
+from hookline.operations.bulk import Chosen
 from hookline.operations.explain import Explained, explain
-from hookline.service.admin.merge_service_admin_filters import FILTERS, chosen_by
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
-from hookline.service.views.executions import ExecutionView, SummaryView, execution_view, page_view, steps_view
+from hookline.service.views.dead_letters import cause_parts
+from hookline.service.views.executions import (
+    ExecutionView,
+    SummaryView,
+    execution_view,
+    page_view,
+    steps_view,
+    summary_view,
+)
 from hookline.service.views.pages import PageView
-from hookline.service.views.steps import StepView
+from hookline.service.views.steps import StepView, step_view
+from hookline.storage.blobs import Blobs
+from hookline.storage.store import Store
+
+FILTERS_OF_MANY: Final = {
+    "flow_id": "Only those of this flow.",
+    "state": "Only those in this state.",
+    "outcome": "Only those that ended like this.",
+    "error_code": "Only those that failed with this code, such as `http.503`.",
+    "cause": "Only dead letters of this group: see `dead-letters`.",
+    "since": "Only those whose message was accepted then or later: RFC 3339.",
+    "until": "Only those whose message was accepted before: RFC 3339.",
+}
+"""Those that also choose with which something is done."""
+FILTERS: Final = {**FILTERS_OF_MANY, "replay_of": "Only those that do this execution again."}
+"""Those of the list."""
+
+
+def chosen_by(given: Mapping[str, str]) -> dict[str, Any]:
+    """The filters of a list of executions, for the store. Raises Malformed."""
+    chosen = chosen_of({name: value for name, value in given.items() if name in FILTERS_OF_MANY})
+    found: dict[str, Any] = {name: getattr(chosen, name) for name in FILTERS_OF_MANY}
+    return found | {"replay_of": given.get("replay_of")}
+
+
+def chosen_of(given: Mapping[str, str]) -> Chosen:
+    """The executions that a request means. Raises Malformed."""
+    flow_id, cause = given.get("flow_id"), given.get("cause")
+    if cause is not None:
+        of, cause = cause_parts(cause)
+        if flow_id not in (None, of):
+            raise Malformed(f"The cause is one of flow {of!r}, and not of {flow_id!r}.")
+        flow_id = of
+    return Chosen(
+        flow_id=flow_id,
+        state=_member(State, given.get("state"), "state"),
+        outcome=_member(Outcome, given.get("outcome"), "outcome"),
+        error_code=given.get("error_code"),
+        cause=cause,
+        since=_time(given.get("since"), "since"),
+        until=_time(given.get("until"), "until"),
+    )
+
+
+def _member(kind: Any, text: str | None, name: str) -> Any:
+    if text is None:
+        return None
+    try:
+        return kind(text)
+    except ValueError:
+        known = ", ".join(one.value for one in kind)
+        raise Malformed(f"There is no {name} {text!r}; there are {known}.") from None
+
+
+def _time(text: str | None, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise Malformed(f"{name} is a time such as 2026-01-31T08:00:00Z, and not {text!r}.")
+    return at
 
 
 def add_executions(api: Blueprint, engine: Engine) -> None:
@@ -56,3 +135,99 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         if field is None:
             raise Malformed("field says of which value: steps.<id>.body.<key>, or body.<key> of what it ended with.")
         return answer(await explain(engine.store, engine.catalog, execution_id, field))
+
+
+#: Bytes of text that files may have to be told with an execution, one by one and together.
+_SMALL: Final = 65536
+
+
+class RecordingView(SummaryView, frozen=True):
+    """An execution that has ended, with its message and each attempt at each step."""
+
+    body: msgspec.Raw
+    headers: dict[str, str]
+    attachments: list[Attachment]
+    steps: list[StepView]
+
+
+class WholeRecordingView(RecordingView, frozen=True):
+    """One execution that has ended, with what is in its message's files."""
+
+    contents: dict[str, str]
+    """By the id of an attachment, its text; those that are large, are no text or are gone have none."""
+
+
+def add_recordings(api: Blueprint, engine: Engine) -> None:
+    """Add the route."""
+
+    @api.get("/flows/<flow_id>/recordings")
+    @operation(PageView[RecordingView], query={"since": "Only what was accepted then or later: RFC 3339.", **PAGE})
+    async def recordings(flow_id: str) -> Response:
+        """Executions of a flow that have ended, newest first, with their messages and journals."""
+        given = query("since", "cursor", "limit")
+        page = recorded(engine.store, flow_id, given.get("since"), given.get("cursor"), limit_of(given.get("limit")))
+        return answer(await paged(page))
+
+    @api.get("/executions/<execution_id>/recording")
+    @operation(WholeRecordingView)
+    async def recording(execution_id: str) -> Response:
+        """An execution that has ended, with its message, small texts among its files, and its journal."""
+        return answer(await recorded_one(engine.store, engine.blobs, execution_id))
+
+
+async def recorded(
+    store: Store, flow_id: str, since: str | None, cursor: str | None, limit: int
+) -> PageView[RecordingView]:
+    """A page of recordings. Raises ValueError for a cursor that isn't one, Malformed, and StoreError."""
+    try:
+        at = None if since is None else datetime.fromisoformat(since)
+    except ValueError:
+        at = None
+    if since is not None and (at is None or at.tzinfo is None):
+        raise Malformed("since is a time with its offset, as in 2026-01-31T08:00:00Z.")
+    page = await store.executions(flow_id=flow_id, since=at, cursor=cursor, limit=limit)
+    found: list[RecordingView] = []
+    for summary in page.items:
+        execution = summary.execution
+        envelope = await store.envelope(execution.id) if execution.state in FINAL else None
+        if envelope is None:
+            continue
+        found.append(RecordingView(**await _shown(store, execution, envelope, summary.payload)))
+    return PageView(found, page.next)
+
+
+async def recorded_one(store: Store, blobs: Blobs, execution_id: str) -> WholeRecordingView:
+    """One recording. Raises ExecutionNotFound, IllegalStateChange while it hasn't ended, and StoreError."""
+    execution = await store.execution(execution_id)
+    envelope = None if execution is None else await store.envelope(execution_id)
+    if execution is None or envelope is None:
+        raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+    if execution.state not in FINAL:
+        raise IllegalStateChange(f"execution {execution_id!r} has not ended: it is {execution.state.value}")
+    contents: dict[str, str] = {}
+    left = _SMALL
+    for attachment in envelope.message.attachments:
+        text = None if attachment.size > left or execution.files_removed_at else await _text(blobs, attachment)
+        if text is not None:
+            contents[attachment.id] = text
+            left -= attachment.size
+    return WholeRecordingView(**await _shown(store, execution, envelope, pack(envelope)), contents=contents)
+
+
+async def _shown(store: Store, execution: Execution, envelope: Envelope, payload: bytes) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.structs.asdict(summary_view(execution, arrival_view(payload)))
+    body = envelope.body_json if envelope.body_json is not None else encode(envelope.message.body)
+    return {
+        **shown,
+        "body": msgspec.Raw(body),
+        "headers": envelope.message.headers,
+        "attachments": list(envelope.message.attachments),
+        "steps": [step_view(record) for record in await store.journal(execution.id)],
+    }
+
+
+async def _text(blobs: Blobs, attachment: Attachment) -> str | None:
+    try:
+        return b"".join([chunk async for chunk in blobs.open(attachment.id)]).decode()
+    except UnicodeDecodeError:
+        return None

@@ -14,7 +14,7 @@ from hookline.sdk.context import check_key, packed
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
 from hookline.service.views.pages import PageView, Time
-from hookline.storage.merge_ports_changes_flows import SetState
+from hookline.storage.changes import SetState
 from hookline.storage.store import Store
 
 #: Not in the path: a key may hold slashes, side by side and at its ends.

@@ -12,7 +12,7 @@ from hookline.service.admin.requests import answer, decoded
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
 from hookline.service.views.flows import FlowView, flow_view
 from hookline.service.views.pages import PageView
-from hookline.storage.merge_ports_changes_accept import Duplicate
+from hookline.storage.changes import Duplicate
 
 
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hookline.bodies.media import Media
-from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.bodies.text import Received
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.model.message import Attachment

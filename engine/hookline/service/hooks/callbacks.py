@@ -24,7 +24,7 @@ from hookline.service.hooks.headers import Headers
 from hookline.service.hooks.receive import Purpose, Receiver, Taken
 from hookline.service.hooks.rejection import Seen
 from hookline.service.types import HookReply, HookRequest
-from hookline.storage.merge_ports_changes_callbacks import CallBack, CallbackOutcome, Called, CalledBefore, NotAwaited
+from hookline.storage.changes import CallBack, CallbackOutcome, Called, CalledBefore, NotAwaited
 
 _EARLY_RETRY_AFTER: Final = 60.0
 """Seconds. As many calls as are kept wait for steps that have not asked for them."""

@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from hookline.model.webhook import Cors, RequestSettings
-from hookline.service.hooks.merge_service_methods import allow
 from hookline.service.types import HookReply
+
+
+def allow(settings: RequestSettings) -> str:
+    """What `Allow` says, in the answer to OPTIONS and to a method that isn't taken: HEAD and OPTIONS run nothing."""
+    return ", ".join((*settings.methods, "HEAD", "OPTIONS"))
+
 
 _OURS: Final = (b"vary", b"access-control-allow-origin")
 

@@ -28,7 +28,7 @@ from hookline.service.hooks.rejection import Refuser, Seen
 from hookline.service.hooks.reply_wait import Responder
 from hookline.service.types import HookReply, HookRequest, SenderGone
 from hookline.service.uploads.upload import Uploads
-from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+from hookline.storage.changes import Accepted, Duplicate
 
 __all__ = ["Hook", "HookOptions", "HookReply", "HookRequest", "Intake", "SenderGone"]
 

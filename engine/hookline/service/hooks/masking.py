@@ -5,7 +5,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.bodies.text import Received
 from hookline.kernel.errors import UnsupportedMedia
 from hookline.kernel.pointer import parts_of
 from hookline.secrets.masking import MASK, Step, without

@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from hookline.bodies.media import QUERY, Media, check_media, read_media
-from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.bodies.text import Received
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge
@@ -24,12 +24,18 @@ from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import Answer, SignedRequest, Verified
 from hookline.sdk.triggers import RequestTrigger
 from hookline.service.hooks.body_messages import ReadMessage, read_messages
+from hookline.service.hooks.cors import allow
 from hookline.service.hooks.headers import Headers
-from hookline.service.hooks.merge_service_methods import allow
-from hookline.service.hooks.merge_service_subscribed import SubscriptionSecrets, subscribed
 from hookline.service.hooks.rejection import Beginning, Seen
 from hookline.service.hooks.sender import Address, Clients, ForwardedHeader, Networks, check_address
-from hookline.service.hooks.verification import CredentialSource, Verification, Verifier, masks_of
+from hookline.service.hooks.verification import (
+    CredentialSource,
+    SubscriptionSecrets,
+    Verification,
+    Verifier,
+    masks_of,
+    subscribed,
+)
 from hookline.service.types import HookRequest
 from hookline.service.uploads.body_staging import Staged, stage
 from hookline.service.uploads.body_stream import Wire

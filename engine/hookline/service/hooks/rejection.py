@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from hookline.bodies.merge_runtime_bodies_received import Received
+from hookline.bodies.text import Received
 from hookline.kernel.errors import NotVerified, RequestRefused
 from hookline.kernel.json import decode, encode
 from hookline.model.rejection import BODY_KEPT

@@ -10,15 +10,14 @@ import structlog
 from hookline.executions.replies import Ended, Heard, History, Replies, Stopped, stored_reply
 from hookline.kernel.errors import CannotTake, HooklineError, RedactedUnreadable, StoreError
 from hookline.model.execution import FINAL, State
-from hookline.model.merge_model_reply import CallerReply
-from hookline.model.message import Attachment
+from hookline.model.message import Attachment, CallerReply
 from hookline.model.webhook import WebhookSettings
 from hookline.secrets.redaction import Sealing
 from hookline.service.hooks.responses import BODYLESS, EXECUTION_ID, add_default, encoded
 from hookline.service.problems import MEDIA_TYPE, problem_body
 from hookline.service.types import HookReply
 from hookline.storage.blobs import Blobs
-from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
+from hookline.storage.changes import Accepted, Duplicate
 
 _log: Final = structlog.get_logger("hookline.service")
 _LATER: Final = (b"retry-after", b"5")

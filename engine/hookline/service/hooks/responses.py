@@ -9,8 +9,7 @@ from hookline.kernel.json import encode
 from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings
 from hookline.sdk.schemes import Answer, Scheme
 from hookline.service.types import HookReply
-from hookline.storage.merge_ports_changes_accept import Accepted, Duplicate
-from hookline.storage.merge_ports_changes_callbacks import Called, CalledBefore
+from hookline.storage.changes import Accepted, Called, CalledBefore, Duplicate
 
 EXECUTION_ID: Final = b"hookline-execution-id"
 BODYLESS: Final = frozenset({204, 205, 304})

@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 import structlog
 from pydantic import BaseModel
 
+from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import CannotVerify, CredentialError, NotVerified, RequestRefused
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified
 from hookline.service.hooks.masking import Masks
@@ -154,3 +155,21 @@ def _because(refused: RequestRefused, reason: str) -> RequestRefused:
     """An error that tells the sender nothing, and an operator why."""
     refused.reason = reason
     return refused
+
+
+class SubscriptionSecrets(Protocol):
+    """What is known of subscriptions: `hookline.sources.subscription_store`."""
+
+    async def verifying(self, flow: CompiledFlow) -> tuple[BaseModel | None, bool]:
+        """The credential, and whether one that doesn't hold may hold soon. Raises CredentialError and StoreError."""
+        ...
+
+
+async def subscribed(flow: CompiledFlow, secrets: SubscriptionSecrets) -> SubscriptionCredential:
+    """The credential of a flow's subscription; where there is none, it says why once it is asked for."""
+    name = flow.trigger.scheme.name if flow.trigger.scheme is not None else ""
+    try:
+        value, unsettled = await secrets.verifying(flow)
+    except CredentialError as error:
+        return SubscriptionCredential(name, None, error=error)
+    return SubscriptionCredential(name, value, unsettled=unsettled)

@@ -24,10 +24,8 @@ from hypercorn.typing import AppWrapper, LifespanState
 from hookline.kernel.errors import RequestRefused
 from hookline.service.server.asgi import Application
 from hookline.service.server.framing import Framing
-from hookline.service.server.hypercorn_protocols import Http1
-from hookline.service.server.merge_service_hypercorn_http2 import Http2
-from hookline.service.server.merge_service_raw_answer import raw_answer
-from hookline.service.server.overflow import Overflow
+from hookline.service.server.hypercorn_protocols import Http1, Http2
+from hookline.service.server.overflow import Overflow, raw_answer
 
 _LAST_WORDS: Final = 1.0
 """Seconds in which a request that was cut off may still send an answer, and a sender that was refused still writes."""

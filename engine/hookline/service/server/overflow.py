@@ -1,10 +1,20 @@
 """Connections above the bound: each is told to try again later, and closed."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Final
 
-from hookline.kernel.errors import CannotTake
-from hookline.service.server.merge_service_raw_answer import raw_answer
+from hookline.kernel.errors import CannotTake, RequestRefused
+from hookline.service.problems import refusal
+
+
+def raw_answer(error: RequestRefused) -> bytes:
+    """A refusal as HTTP/1.1, the last of its connection."""
+    reply = refusal(error)
+    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
+    head = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (reply.status, HTTPStatus(reply.status).phrase.encode(), head, reply.body)
+
 
 MAX_CONNECTIONS: Final = 1000
 _RETRY_AFTER: Final = 5.0

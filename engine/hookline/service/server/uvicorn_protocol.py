@@ -11,8 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hookline.kernel.errors import RequestRefused
 from hookline.service.server.framing import Framing
-from hookline.service.server.merge_service_raw_answer import raw_answer
-from hookline.service.server.overflow import Overflow
+from hookline.service.server.overflow import Overflow, raw_answer
 
 _LINGER: Final = 1.0
 """Seconds until a refused connection is closed: at once, the reset of what still comes could overtake the answer."""

@@ -10,8 +10,7 @@ from python_multipart.multipart import MultipartParser
 from hookline.bodies.forms import PLAIN, Naming, collect
 from hookline.bodies.json import Room, read_json
 from hookline.bodies.media import OCTET_STREAM, Media, read_media
-from hookline.bodies.merge_runtime_bodies_received import Received
-from hookline.bodies.text import decode_text
+from hookline.bodies.text import Received, decode_text
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.model.message import Attachment
 from hookline.service.uploads.file_types import FileTypes

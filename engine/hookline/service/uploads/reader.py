@@ -8,8 +8,7 @@ import msgspec
 from hookline.bodies.forms import PLAIN, Naming, read_form, read_properties
 from hookline.bodies.json import read_json
 from hookline.bodies.media import Kind, Media
-from hookline.bodies.merge_runtime_bodies_received import Received
-from hookline.bodies.text import decode_text
+from hookline.bodies.text import Received, decode_text
 from hookline.bodies.xml import read_xml
 from hookline.kernel.errors import Malformed
 from hookline.model.webhook import RequestSettings

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import structs
 from pydantic import BaseModel
 
+from hookline.credentials.options import Offered
 from hookline.discovery.quality import level_of
 from hookline.discovery.registry import Kind, Registry
 from hookline.flows.blocks import USES
@@ -247,3 +248,36 @@ def _view(
         credential_types=list(credential_types),
         unavailable=unavailable,
     )
+
+
+class OptionsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"with_": "with"}):
+    """What the choices for a setting depend on."""
+
+    credential: str | None = None
+    """The name of the credential with which the service is asked."""
+    with_: dict[str, Any] = {}
+    """The other settings, as they stand in the flow so far."""
+    search: str = ""
+
+
+class OptionView(msgspec.Struct, frozen=True):
+    """One choice."""
+
+    value: Any
+    """What the setting is given."""
+    label: str
+    """What people read."""
+
+
+class OfferedView(msgspec.Struct, frozen=True):
+    """The choices for a setting."""
+
+    items: list[OptionView]
+    """At most 1000."""
+    more: bool
+    """There are others; a search finds them, where the setting's `options` say that there is one."""
+
+
+def offered_view(found: Offered) -> OfferedView:
+    """The choices for a setting."""
+    return OfferedView([OptionView(one.value, one.label) for one in found.options], found.more)

@@ -7,7 +7,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.causes import normalised, step_of
 from hookline.service.views.pages import Time
 from hookline.service.views.steps import ErrorView
-from hookline.storage.merge_ports_queries_dead_letters import DeadLetters
+from hookline.storage.store import DeadLetters
 
 
 class DeadLettersView(msgspec.Struct, frozen=True):

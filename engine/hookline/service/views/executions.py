@@ -7,15 +7,14 @@ from typing import Any
 import msgspec
 
 from hookline.executions.context import HookUrls
-from hookline.intake.merge_runtime_waiting_now import waiting_now
+from hookline.intake.callbacks import waiting_now
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, Execution, StepRecord
 from hookline.model.message import arrival_view, pack
 from hookline.service.views.dead_letters import cause_view
 from hookline.service.views.pages import PageView, Time, time_view
 from hookline.service.views.steps import ErrorView, LatestView, StepView, error_view, latest_view, step_view
-from hookline.storage.merge_ports_queries_executions import Page
-from hookline.storage.store import Store
+from hookline.storage.store import Page, Store
 
 STEPS_SHOWN = 1000
 """How many steps an execution's view holds at most; `steps` of the API pages through all."""

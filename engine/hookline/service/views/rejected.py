@@ -4,7 +4,7 @@ import msgspec
 
 from hookline.kernel.time import rfc3339
 from hookline.service.views.pages import PageView, Time
-from hookline.storage.merge_ports_queries_refused import RefusedPage
+from hookline.storage.store import RefusedPage
 
 
 class RefusedView(msgspec.Struct, frozen=True):

@@ -16,13 +16,13 @@ from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import REPLAY, Outcome
-from hookline.model.merge_model_stream import STREAM
+from hookline.model.items import STREAM
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.simulation.branches import lane, places_of, side_by_side, without_items
 from hookline.simulation.case_run import CaseRunner
-from hookline.simulation.merge_testing_ended import Ended
 from hookline.simulation.recordings.playback import Replayed, last_inputs
 from hookline.simulation.recordings.redaction import without_addresses
+from hookline.simulation.result import Ended
 
 _EXAMPLES: Final = 3
 #: What a call of a flow says besides that is another each time.

@@ -24,7 +24,7 @@ from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode
 from hookline.model.batch import JOINED
 from hookline.model.execution import ErrorInfo, Outcome
-from hookline.model.merge_model_stream import STREAM, Stream
+from hookline.model.items import STREAM, Stream
 from hookline.model.message import Attachment
 from hookline.model.waits import Call as Arrived
 from hookline.model.waits import raw_json
@@ -32,7 +32,7 @@ from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Pause, Reply
 from hookline.simulation.branches import lists_of
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.stubs import Finished, NeverFinished, Stand
-from hookline.storage.merge_ports_changes_batches import Joined
+from hookline.storage.changes import Joined
 
 FOREACH: Final = "foreach"
 _SIGNALS: Final = {signal.name: signal for signal in (PASS, FILTERED, STOPPED)}

@@ -17,7 +17,7 @@ from hookline.kernel.errors import HooklineError
 from hookline.kernel.json import decode, encode
 from hookline.model.batch import JOINED
 from hookline.model.durations import format_duration
-from hookline.model.merge_model_stream import STREAM
+from hookline.model.items import STREAM
 from hookline.simulation.branches import places_of, without_items
 from hookline.simulation.case_run import CaseResult, CaseRunner
 from hookline.simulation.cases import Case

@@ -15,7 +15,7 @@ from hookline.kernel.errors import AuthExpired, HooklineError, RateLimited, Step
 from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector
 from hookline.sdk.http import Response
-from hookline.secrets.merge_model_secret_values import secret_values
+from hookline.secrets.masking import secret_values
 from hookline.testing.fake_http import Answered, Asked, Failing, FakeHttp, NotRecorded
 from hookline.testing.harness import SUBSCRIPTION_SECRET, Harness, plugin_of
 

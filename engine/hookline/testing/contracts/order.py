@@ -11,9 +11,7 @@ from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Envelope
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Change
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_executions import End, Park, Release, Reopen, Resume, Start, Unblock
+from hookline.storage.changes import Accept, Change, End, Park, Release, Reopen, Resume, Start, Unblock
 from hookline.storage.queue import Delivery
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming

@@ -12,8 +12,7 @@ from hookline.kernel.errors import StoreError
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Envelope
 from hookline.storage.backend import Backend
-from hookline.storage.merge_ports_changes_accept import Accept, Accepted, Duplicate
-from hookline.storage.merge_ports_changes_executions import End, Park, Record, Resume, Start, Unblock
+from hookline.storage.changes import Accept, Accepted, Duplicate, End, Park, Record, Resume, Start, Unblock
 from hookline.storage.queue import Delivery
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from hookline.kernel.errors import CannotVerify, NotVerified, StepError
 from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified
-from hookline.secrets.merge_model_secret_values import secret_values
+from hookline.secrets.masking import secret_values
 from hookline.testing.fake_http import Failing
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -10,10 +10,19 @@ from hookline.kernel.json import decode
 from hookline.model.batch import JOINED, LARGEST, Gathered
 from hookline.model.execution import Execution, Outcome, State, StepState
 from hookline.model.message import Attachment
-from hookline.storage.changes import CommitResult
-from hookline.storage.merge_ports_changes_batches import CloseBatch, Join, Joined, Leads, TakeBatch
-from hookline.storage.merge_ports_changes_executions import End, Park, Record, Resume
-from hookline.storage.merge_ports_changes_purging import Purge
+from hookline.storage.changes import (
+    CloseBatch,
+    CommitResult,
+    End,
+    Join,
+    Joined,
+    Leads,
+    Park,
+    Purge,
+    Record,
+    Resume,
+    TakeBatch,
+)
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures

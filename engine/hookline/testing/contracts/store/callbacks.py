@@ -3,22 +3,25 @@
 from datetime import timedelta
 
 from hookline.model.execution import Outcome, State
-from hookline.storage.merge_ports_changes_callbacks import (
+from hookline.storage.changes import (
     EARLY_KEPT,
     Await,
     CallBack,
     CallbackOutcome,
     Called,
     CalledBefore,
+    End,
     ForgetCallbacks,
     ForgetEarly,
     NotAwaited,
+    Park,
+    Reopen,
+    Resume,
     Settle,
     TimedOut,
     TimeOut,
     TooManyEarly,
 )
-from hookline.storage.merge_ports_changes_executions import End, Park, Reopen, Resume
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures

@@ -1,6 +1,6 @@
 """Credentials are kept."""
 
-from hookline.storage.merge_ports_changes_credentials import DropCredential, PutCredential, PutTokens
+from hookline.storage.changes import DropCredential, PutCredential, PutTokens, RewrapSubscription, SetSubscription
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
@@ -45,3 +45,24 @@ class CredentialsContract(StoreFixtures):
         assert (kept.ciphertext, kept.tokens) == (b"3", b"3")
         await store.commit([DropCredential("a")])
         assert [one.name for one in await store.credentials()] == ["b"]
+
+
+class SubscriptionsContract(StoreFixtures):
+    """What is kept of flows' subscriptions with providers."""
+
+    async def test_a_subscription_is_kept_until_it_is_removed(self, store: Store, envelopes: Envelopes) -> None:
+        now = envelopes.clock.now()
+        assert await store.subscription("orders") is None
+        await store.commit([SetSubscription("orders", b"1", now), SetSubscription("orders", b"\0\xff", now)])
+        await store.commit([SetSubscription("invoices", b"2", now)])
+        assert await store.subscription("orders") == b"\0\xff"
+        assert dict(await store.subscriptions()) == {"orders": b"\0\xff", "invoices": b"2"}
+        await store.commit([SetSubscription("orders", None, now), SetSubscription("nobody", None, now)])
+        assert dict(await store.subscriptions()) == {"invoices": b"2"}
+
+    async def test_it_is_encrypted_anew_only_where_it_is_what_it_was(self, store: Store, envelopes: Envelopes) -> None:
+        now = envelopes.clock.now()
+        await store.commit([SetSubscription("a", b"old", now), SetSubscription("b", b"newer", now)])
+        await store.commit([RewrapSubscription("a", b"new", b"old"), RewrapSubscription("b", b"new", b"old")])
+        await store.commit([RewrapSubscription("nobody", b"new", b"old")])
+        assert dict(await store.subscriptions()) == {"a": b"new", "b": b"newer"}

@@ -7,10 +7,8 @@ import pytest
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.model.causes import cause_of
 from hookline.model.execution import ErrorInfo, Outcome, State
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_executions import Discard, End, Reopen, Start
-from hookline.storage.merge_ports_queries_dead_letters import DeadLetters
-from hookline.storage.store import Store
+from hookline.storage.changes import Accept, Discard, End, Reopen, Start
+from hookline.storage.store import DeadLetters, Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes

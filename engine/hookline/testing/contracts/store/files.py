@@ -1,7 +1,7 @@
 """Files are referred to as long as they are kept."""
 
 from hookline.model.execution import Outcome, State
-from hookline.storage.merge_ports_changes_executions import End, ForgetFiles, Reopen
+from hookline.storage.changes import End, ForgetFiles, Reopen
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures

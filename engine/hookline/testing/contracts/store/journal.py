@@ -2,13 +2,16 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from hookline.kernel.errors import IllegalStateChange
+from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.kernel.json import encode
-from hookline.model.execution import ErrorInfo, StepState
-from hookline.model.message import Result
-from hookline.storage.merge_ports_changes_executions import Record
+from hookline.model.execution import ErrorInfo, Outcome, State, StepState
+from hookline.model.items import STREAM, Progress
+from hookline.model.message import Envelope, Result
+from hookline.storage.backend import Backend
+from hookline.storage.changes import Accept, Change, Conclude, DropEntries, End, Park, Proceed, Record, Start
 from hookline.storage.store import Store
 from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes, attachment
@@ -56,3 +59,130 @@ class JournalContract(StoreFixtures):
         asked = ["in-1", "in-2", "out-1", *(f"other-{number}" for number in range(1000))]
         assert set(await store.referenced(asked)) == {"in-1", "in-2", "out-1"}
         assert set(await store.referenced([])) == set()
+
+
+class ReplaysContract(StoreFixtures):
+    """Executions that do others again."""
+
+    async def test_an_execution_says_of_which_it_is_a_replay(self, store: Store, envelopes: Envelopes) -> None:
+        first, other = envelopes.make(), envelopes.make()
+        again = _replay(envelopes, first)
+        await self._accept(store, first, other, again)
+        found = await store.execution(again.execution_id)
+        assert found is not None
+        assert found.replay_of == first.execution_id
+        kept = await store.envelope(again.execution_id)
+        assert kept is not None
+        assert kept.arrival.replay_of == first.execution_id
+        listed = await store.executions(replay_of=first.execution_id)
+        assert [one.execution.id for one in listed.items] == [again.execution_id]
+        assert (await store.executions(replay_of=other.execution_id)).items == ()
+
+    async def test_one_that_begins_in_the_middle_is_handed_out_with_what_it_has_done(
+        self, backend: Backend, store: Store, envelopes: Envelopes
+    ) -> None:
+        envelope = _replay(envelopes, envelopes.make())
+        deliveries = backend.queue.deliveries("orders")
+        await store.commit(_begun(envelopes, envelope))
+        delivery = await anext(deliveries)
+        assert (delivery.execution_id, delivery.fresh) == (envelope.execution_id, False)
+        await delivery.ack()
+        await deliveries.aclose()
+        found = await store.execution(envelope.execution_id)
+        assert found is not None
+        assert (found.state, found.flow_version) == (State.WAITING, "v1")
+        assert [entry.path for entry in await store.journal(envelope.execution_id)] == ["post"]
+
+    async def test_one_that_begins_in_the_middle_waits_for_its_turn(self, store: Store, envelopes: Envelopes) -> None:
+        before = envelopes.make(order_key="o")
+        await self._run(store, before)
+        envelope = msgspec.structs.replace(_replay(envelopes, before), order_key="o")
+        await store.commit(_begun(envelopes, envelope))
+        held = await store.execution(envelope.execution_id)
+        assert held is not None
+        assert (held.ready_at, held.reason) == (None, "order")
+        await store.commit(
+            [End(before.execution_id, State.SUCCEEDED, Outcome.COMPLETED, envelopes.clock.now(), waited=False)]
+        )
+        freed = await store.execution(envelope.execution_id)
+        assert freed is not None
+        assert freed.ready_at is not None
+
+
+def _replay(envelopes: Envelopes, of: Envelope) -> Envelope:
+    made = envelopes.make()
+    return msgspec.structs.replace(made, arrival=msgspec.structs.replace(made.arrival, replay_of=of.execution_id))
+
+
+def _begun(envelopes: Envelopes, envelope: Envelope) -> list[Change]:
+    id_, now = envelope.execution_id, envelopes.clock.now()
+    return [
+        Accept(envelope, begun=True),
+        Start(id_, "v1", now),
+        Record(id_, (envelopes.record(1),)),
+        Park(id_, now, now, "replay"),
+    ]
+
+
+class ItemsContract(StoreFixtures):
+    """How far a foreach has got whose items are not kept one by one."""
+
+    async def test_progress_takes_the_place_of_what_was_before(self, store: Store, envelopes: Envelopes) -> None:
+        envelope, other = envelopes.make(), envelopes.make()
+        id_, at = envelope.execution_id, envelope.accepted_at
+        await self._run(store, envelope)
+        await self._run(store, other)
+        inner = Progress("a[3]/b", 7, ((0, 2),), 0, at)
+        await store.commit([Proceed(id_, Progress("a", 1_000_000, ((0, 5),), 0, at)), Proceed(id_, inner)])
+        await store.commit([Proceed(other.execution_id, Progress("a", 9, ((0, 9),), 3, at))])
+        later = Progress("a", 1_000_000, ((0, 900_000), (900_007, 900_010)), 12, at + timedelta(microseconds=1))
+        await store.commit([Proceed(id_, later)])
+        assert tuple(await store.progress(id_)) == (later, inner)
+        await store.commit([Conclude(id_, "a")])
+        assert tuple(await store.progress(id_)) == (inner,)
+        assert len(await store.progress(other.execution_id)) == 1
+
+    async def test_results_are_read_in_the_order_of_their_places(self, store: Store, envelopes: Envelopes) -> None:
+        envelope = envelopes.make()
+        id_, at = envelope.execution_id, envelope.accepted_at
+        await self._run(store, envelope)
+        done = Progress("a", 300, ((0, 300),), 0, at)
+        await store.commit([Proceed(id_, done, ((11, b'"l"'), (2, b"null")))])
+        await store.commit([Proceed(id_, done, tuple((place, b"%d" % place) for place in range(100, 300)))])
+        # One that was told twice stays as it was.
+        await store.commit([Proceed(id_, done, ((2, b"3"),))])
+        assert list(await store.item_results(id_, "a", limit=3)) == [(2, b"null"), (11, b'"l"'), (100, b"100")]
+        assert [place for place, _ in await store.item_results(id_, "a", after=100)] == list(range(101, 300))
+        assert list(await store.item_results(id_, "b")) == []
+        await store.commit([Conclude(id_, "a")])
+        assert list(await store.item_results(id_, "a")) == []
+
+    async def test_entries_of_items_that_are_done_are_dropped(self, store: Store, envelopes: Envelopes) -> None:
+        envelope = envelopes.make()
+        id_ = envelope.execution_id
+        await self._run(store, envelope)
+        await store.commit([Record(id_, tuple(envelopes.record(seq) for seq in range(1, 6)))])
+        progress = Progress("a", 5, ((0, 3),), 0, envelope.accepted_at)
+        await store.commit([Record(id_, (envelopes.record(6),)), Proceed(id_, progress), DropEntries(id_, (2, 4, 6))])
+        assert [entry.seq for entry in await store.journal(id_)] == [1, 3, 5]
+
+    async def test_only_what_runs_gets_on(self, store: Store, envelopes: Envelopes) -> None:
+        envelope = envelopes.make()
+        id_, at = envelope.execution_id, envelope.accepted_at
+        progress = Progress("a", 5, ((0, 3),), 0, at)
+        with pytest.raises(ExecutionNotFound):
+            await store.commit([Proceed(id_, progress)])
+        await self._run(store, envelope)
+        await store.commit([End(id_, State.FAILED, Outcome.FAILED, at)])
+        with pytest.raises(IllegalStateChange, match="failed"):
+            await store.commit([Proceed(id_, progress, ((1, b"1"),))])
+        assert tuple(await store.progress(id_)) == ()
+        assert list(await store.item_results(id_, "a")) == []
+
+    async def test_a_streams_blob_is_referred_to(self, store: Store, envelopes: Envelopes) -> None:
+        envelope = envelopes.make()
+        await self._run(store, envelope)
+        output = encode({"body": {"stream": "rows", "count": 3}})
+        plain = envelopes.record(1, output=encode({"body": {"stream": "not-one", "count": 3}}))
+        await store.commit([Record(envelope.execution_id, (plain, envelopes.record(2, output=output, signal=STREAM)))])
+        assert set(await store.referenced(["rows", "not-one"])) == {"rows"}

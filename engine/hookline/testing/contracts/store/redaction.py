@@ -7,9 +7,7 @@ import pytest
 
 from hookline.model.execution import ErrorInfo, Outcome, State
 from hookline.model.message import Envelope
-from hookline.storage.merge_ports_changes_accept import Accept
-from hookline.storage.merge_ports_changes_executions import Cancel, Discard, End, KeepSeal, Record, Reopen, Start
-from hookline.storage.merge_ports_changes_purging import Purge
+from hookline.storage.changes import Accept, Cancel, Discard, End, KeepSeal, Purge, Record, Reopen, Start
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures

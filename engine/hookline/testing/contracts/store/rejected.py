@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hookline.model.rejection import RefusedRequest
-from hookline.storage.merge_ports_changes_refused import REFUSED_KEPT, Refuse
+from hookline.storage.changes import REFUSED_KEPT, Refuse
 from hookline.storage.store import Store
 from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes

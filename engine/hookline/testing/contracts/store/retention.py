@@ -6,11 +6,22 @@ import pytest
 
 from hookline.kernel.errors import ExecutionNotFound
 from hookline.model.execution import ErrorInfo, Outcome, State
-from hookline.storage.merge_ports_changes_accept import Accept, Accepted, Duplicate
-from hookline.storage.merge_ports_changes_callbacks import Await, CallBack
-from hookline.storage.merge_ports_changes_executions import End, Record, Release, Reopen, Start
-from hookline.storage.merge_ports_changes_flows import Publish
-from hookline.storage.merge_ports_changes_purging import ForgetKeys, ForgetVersions, Purge
+from hookline.storage.changes import (
+    Accept,
+    Accepted,
+    Await,
+    CallBack,
+    Duplicate,
+    End,
+    ForgetKeys,
+    ForgetVersions,
+    Publish,
+    Purge,
+    Record,
+    Release,
+    Reopen,
+    Start,
+)
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
