@@ -22,7 +22,7 @@ from hookline.deployments.version_history import KeptVersions
 from hookline.discovery.registry import Registry
 from hookline.engine_options import EngineOptions
 from hookline.executions.blocks.flow_call import CallableFlows
-from hookline.executions.completion import readable, told_of_end
+from hookline.executions.completion import told_of_end
 from hookline.executions.dispatcher import Dispatcher
 from hookline.executions.replies import Replies
 from hookline.executions.runner import Runner
@@ -36,6 +36,7 @@ from hookline.kernel.errors import ConfigError, ExecutionNotFound
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock
 from hookline.maintenance.disk_budget import DiskBudget
+from hookline.maintenance.key_rotation import rotate_keys
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.sweeper import Sweeper
 from hookline.model.execution import Outcome, State
@@ -62,7 +63,7 @@ from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import CallBack, CallbackOutcome, Cancel, Change, Discard, End, Release, Reopen
 from hookline.storage.queue import Queue
-from hookline.storage.store import Store
+from hookline.storage.store import Store, readable_envelope
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RefusalRecord
@@ -108,7 +109,7 @@ class Engine:
         self.resources: Resources = LentResources(self._resources)
         self._calls = PluginCalls(registry, self.metrics, self.log)
         self._watch = LoopWatch(registry, self.metrics, self.log)
-        vault = Vault(options.secret_keys)
+        vault = self._vault = Vault(options.secret_keys)
         self.sealing = Sealing(vault)
         self.credentials = Credentials(
             credential_store or self.store,
@@ -279,7 +280,7 @@ class Engine:
         execution = await self.store.execution(execution_id)
         if execution is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        envelope = None if execution.discarded_at is None else await readable(self.store, execution_id)
+        envelope = None if execution.discarded_at is None else await readable_envelope(self.store, execution_id)
         if envelope is not None:
             check_not_erased(envelope, await self.store.journal(execution_id))
         now = self.clock.now()
@@ -355,7 +356,7 @@ class Engine:
         execution = await self.store.execution(execution_id)
         if execution is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        envelope = await readable(self.store, execution_id)
+        envelope = await readable_envelope(self.store, execution_id)
         end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self.clock.now())
         tells = None if envelope is None else told_of_end(envelope, end, None, self.ids.new())
         await self.store.commit((Cancel(execution_id, end.at, tells),))
@@ -409,6 +410,10 @@ class Engine:
         done = await self.versions.roll_back(flow_id, version, force=force)
         await self.refresh()
         return done
+
+    async def rotate_keys(self) -> int:
+        """Encrypt all secrets with the first master key; `maintenance.key_rotation.rotate_keys` has the errors."""
+        return await rotate_keys(self.credentials, self.store, self._vault)
 
     async def update_gauges(self) -> None:
         """Bring the metrics that are read from the store up to date. Raises StoreError."""

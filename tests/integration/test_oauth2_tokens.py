@@ -319,8 +319,8 @@ async def test_a_rotation_of_the_master_key_encrypts_tokens_too(
         await agree(engine)
         first = await engine.tokens.get("prod")
     async with running(harness, acme(), secret_keys=new + old) as engine:
-        assert await engine.credentials.rotate() == 1
-        assert await engine.credentials.rotate() == 0
+        assert await engine.rotate_keys() == 1
+        assert await engine.rotate_keys() == 0
         assert await engine.tokens.get("prod") == first
     async with running(harness, acme(), secret_keys=new) as engine:
         assert await engine.tokens.get("prod") == first

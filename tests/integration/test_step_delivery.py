@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from hookline.engine import Engine
-from hookline.flows.blocks.action import RetryPolicy
-from hookline.kernel.backoff import next_wait
+from hookline.kernel.backoff import RetryPolicy, next_wait
 from hookline.kernel.errors import StepError
 from hookline.model.execution import OUTCOME_UNKNOWN, Execution, Outcome, State, StepState
 from tests.integration.engine_harness import Hang, Harness, act, each, fails

@@ -585,7 +585,7 @@ async def test_a_new_key_encrypts_it_and_a_missing_one_is_named(harness: Harness
         (secret,) = shop.secrets()
     new = read_keys(generate_key())
     async with engine(harness, secret_keys=(*new, *KEYS)) as running:
-        await running.credentials.rotate()
+        await running.rotate_keys()
     async with engine(harness, secret_keys=new) as running:
         assert (await send(running, secret)).status == 202
     async with engine(harness) as running:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.flows.blocks.action import RetryPolicy
-from hookline.kernel.backoff import LONGEST_ASKED, next_wait
+from hookline.kernel.backoff import LONGEST_ASKED, RetryPolicy, next_wait
 from hookline.kernel.errors import StepError
 
 POLICY = RetryPolicy(attempts=5, wait=timedelta(seconds=2), factor=2, cap=timedelta(seconds=10))

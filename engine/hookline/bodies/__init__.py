@@ -1,1 +1,1 @@
-"""TODO."""
+"""Converting the bytes of bodies to values, without I/O."""

@@ -1,1 +1,1 @@
-"""The command line. `main` knows the commands' names; each is imported when it is called."""
+"""The command line."""

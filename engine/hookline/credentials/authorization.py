@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from hookline.credentials.store import Authorized, Credentials
 from hookline.credentials.token_endpoint import GrantGone, request_tokens
-from hookline.kernel.cancellation import uninterrupted
+from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, HooklineError, StepError
 from hookline.kernel.time import Clock
 from hookline.sdk.http import HttpClient
@@ -103,7 +103,7 @@ class Authorizations:
         begun = replace(attempt.authorization, state="failed", message="it is under way", code=_UNDER_WAY)
         self._attempts[begun.id] = _Attempt(begun, "", "", attempt.value)
         # What became of it is known although the browser is gone by then.
-        return await uninterrupted(self._finished(attempt, parameters, http))
+        return await shielded(self._finished(attempt, parameters, http))
 
     async def _finished(self, attempt: _Attempt, parameters: dict[str, str], http: HttpClient) -> Authorization:
         done = await self._outcome(attempt, parameters, http)

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from hookline.credentials.store import Credentials
 from hookline.credentials.tokens import AccessTokens
 from hookline.discovery.registry import Registry
-from hookline.executions.interruption import cut_off
+from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import StepError, StoreError
 from hookline.kernel.logs import Log
 from hookline.sdk.connector import VerifyContext
@@ -62,7 +62,7 @@ async def verify(
     except (Exception, asyncio.CancelledError, SystemExit) as error:
         if isinstance(error, TimeoutError) and deadline.expired():
             return Verdict(name, type_, "failed", f"it took longer than {_LONGEST:g} s", "timed_out")
-        if isinstance(error, asyncio.CancelledError) and cut_off():
+        if isinstance(error, asyncio.CancelledError) and cancelled_externally():
             raise
         # What else it raises is a defect of its plugin, and no word on the credential.
         plugin = registry.origin("connector", connector.name)

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from hookline.credentials.store import Credentials
 from hookline.credentials.tokens import AccessTokens, CredentialTokens
 from hookline.discovery.registry import Kind, Registry
-from hookline.executions.interruption import cut_off
-from hookline.executions.services import Secrets
 from hookline.flows.elements.expressions import Expressions
+from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CannotOffer, CredentialError, NoOptions, Problem, StepError, StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.suggest import did_you_mean
@@ -52,7 +52,7 @@ class Offered:
 
 async def offered(
     asked: Asked,
-    secrets: Secrets,
+    secrets: Credentials,
     registry: Registry,
     *,
     http: HttpClient,
@@ -88,7 +88,7 @@ async def offered(
         if isinstance(error, TimeoutError) and deadline.expired():
             message = f"listing the options of {asked.setting!r} took longer than {_LONGEST:g} s"
             raise StepError(message, code="timed_out", retryable=True) from None
-        if isinstance(error, asyncio.CancelledError) and cut_off():
+        if isinstance(error, asyncio.CancelledError) and cancelled_externally():
             raise
         kind: Kind = "action" if isinstance(component, Action) else "trigger"
         plugin = registry.origin(kind, component.name)
@@ -149,7 +149,7 @@ def _arguments(choices: Choices, asked: Asked, registry: Registry) -> dict[str, 
 def _context(
     component: Action | ConnectorTrigger,
     asked: Asked,
-    secrets: Secrets,
+    secrets: Credentials,
     http: HttpClient,
     resources: Resources,
     log: Log,

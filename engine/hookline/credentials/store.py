@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
-from hookline.kernel.cancellation import uninterrupted
+from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, Problem, StepError
 from hookline.kernel.json import decode, encode
 from hookline.kernel.safe_validation import judged
@@ -18,9 +18,7 @@ from hookline.kernel.suggest import did_you_mean
 from hookline.kernel.time import Clock, rfc3339
 from hookline.model.tokens import TokenSet
 from hookline.sdk.oauth2 import OAuth2
-from hookline.secrets.redaction import rewrap
 from hookline.secrets.vault import Vault
-from hookline.sources.subscription_store import rewrap_subscriptions
 from hookline.storage.changes import Change, DropCredential, PutCredential, PutTokens
 from hookline.storage.store import Store, StoredCredential
 
@@ -194,7 +192,7 @@ class Credentials:
         plain = _plain(values)
         value = validated(self._types, name, type, plain)
         # What is committed is what is in memory, although whoever asked for it is gone by then.
-        await uninterrupted(self._put(name, type, plain, value))
+        await shielded(self._put(name, type, plain, value))
 
     async def _put(self, name: str, type: str, plain: Mapping[str, Any], value: BaseModel) -> None:
         async with self._lock:
@@ -210,14 +208,14 @@ class Credentials:
 
         Raises StoreError.
         """
-        return await uninterrupted(self._put_tokens(name, of, tokens, lambda held: held.tokens == before))
+        return await shielded(self._put_tokens(name, of, tokens, lambda held: held.tokens == before))
 
     async def authorize(self, name: str, of: BaseModel, tokens: TokenSet) -> bool:
         """Keep tokens in place of any, and let what lacked them try again; gives whether the value still is `of`.
 
         Raises StoreError.
         """
-        done = await uninterrupted(self._put_tokens(name, of, tokens, lambda held: True))
+        done = await shielded(self._put_tokens(name, of, tokens, lambda held: True))
         if done:
             self._tell([name])
         return done
@@ -235,7 +233,7 @@ class Credentials:
 
     async def drop(self, name: str) -> None:
         """Remove a credential. Raises CredentialError where there is none, and StoreError."""
-        await uninterrupted(self._drop(name))
+        await shielded(self._drop(name))
 
     async def _drop(self, name: str) -> None:
         async with self._lock:
@@ -248,13 +246,9 @@ class Credentials:
     async def rotate(self) -> int:
         """Encrypt with the vault's first key whatever is under another; returns how many credentials those were.
 
-        Raises CredentialError where one can't be decrypted, and then changes none; RedactedUnreadable where the key of
-        redacted values can't be; and StoreError.
+        Raises CredentialError where one can't be decrypted, and then changes none; and StoreError.
         """
-        rotated = await uninterrupted(self._rotate())
-        await uninterrupted(rewrap(self._store, self._vault))
-        await uninterrupted(rewrap_subscriptions(self._store, self._vault))
-        return rotated
+        return await shielded(self._rotate())
 
     async def _rotate(self) -> int:
         async with self._lock:

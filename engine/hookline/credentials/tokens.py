@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from hookline.credentials.store import Authorized, Credentials, token_info, unauthorized, why_lost
 from hookline.credentials.token_endpoint import GrantGone, request_tokens
-from hookline.executions.interruption import cut_off
+from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import AuthExpired, CredentialError, StepError, StoreError, Unavailable
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
@@ -213,7 +213,7 @@ class AccessTokens:
         try:
             return await asyncio.shield(flight[1])
         except asyncio.CancelledError:
-            if flight[1].cancelled() and not cut_off():
+            if flight[1].cancelled() and not cancelled_externally():
                 raise StepError("the engine is stopping", code="engine.stopping", retryable=True) from None
             raise
 

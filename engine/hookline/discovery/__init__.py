@@ -1,1 +1,1 @@
-"""TODO."""
+"""Finding installed plugins, describing them and diagnosing them."""

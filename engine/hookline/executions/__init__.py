@@ -1,1 +1,1 @@
-"""TODO."""
+"""Running executions, from the queue to their end."""

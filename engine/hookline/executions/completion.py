@@ -14,7 +14,6 @@ from hookline.model.message import Arrival, Envelope, Message, Parent
 from hookline.model.waits import FlowEnded, pack_callback, raw_json
 from hookline.secrets.redaction import Redactor, Sealing
 from hookline.storage.changes import CallBack, Change, End
-from hookline.storage.store import Store
 
 ON_ERROR = "on_error"
 """How an execution was started, in its `Arrival`, that takes care of another's failure."""
@@ -44,17 +43,6 @@ def aftermath(
         shown = envelope if redactor is None else redactor.message(envelope)
         changes += _taken_care_of(services, end, shown, flow, flow.on_error_flow, begun)
     return tuple(changes)
-
-
-async def readable(store: Store, execution_id: str) -> Envelope | None:
-    """The message of an execution; None too where it is spoilt: that must not keep the execution from ending.
-
-    Raises StoreError.
-    """
-    try:
-        return await store.envelope(execution_id)
-    except (msgspec.DecodeError, ValueError):
-        return None
 
 
 class Begun(msgspec.Struct, frozen=True):

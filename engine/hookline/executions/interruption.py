@@ -23,12 +23,6 @@ SUPERSEDED: Final = Cause(Outcome.CANCELLED)
 """What stands beside it has failed, or stopped the execution: the block around both goes on with that."""
 
 
-def cut_off() -> bool:
-    """Whether it is from outside that the current task is cancelled, and not by what it runs."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 class Interrupted(Exception):
     """It has to end. No `catch` takes this, and each `finally` on the way out runs."""
 

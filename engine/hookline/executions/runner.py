@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from hookline.executions.blocks.batch import gathered_entries
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
-from hookline.executions.completion import Begun, aftermath, readable
+from hookline.executions.completion import Begun, aftermath
 from hookline.executions.context import ExecutionRun, HookUrls, own_vars, vars_of
 from hookline.executions.edited_input import edited_steps
 from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
@@ -46,6 +46,7 @@ from hookline.plugin_host.plugin_log import StepLog
 from hookline.secrets.redaction import Redactor
 from hookline.storage.changes import Change, End, KeepSeal, Park, Publish, Resume, Start
 from hookline.storage.queue import Delivery
+from hookline.storage.store import readable_envelope
 
 TIMED_OUT = "flow.timed_out"
 
@@ -211,7 +212,7 @@ class Runner:
         seal_key = envelope.seal_key
         if self._services.sealing is not None:
             try:
-                envelope, past, redactor = self._services.sealing.opened(flow, envelope, past)
+                envelope, past, redactor = self._services.sealing.opened(flow.redaction, envelope, past)
             except RedactedUnreadable as error:
                 await self._park_blocked(delivery, execution, envelope, error.message)
                 return
@@ -395,7 +396,7 @@ class Runner:
         now = self._services.clock.now()
         try:
             execution = await self._services.store.execution(delivery.execution_id)
-            envelope = delivery.envelope or await readable(self._services.store, delivery.execution_id)
+            envelope = delivery.envelope or await readable_envelope(self._services.store, delivery.execution_id)
             changes: list[Change] = []
             if execution is not None and execution.state is State.QUEUED:
                 flow = self._versions.current(delivery.flow_id)

@@ -1,1 +1,1 @@
-"""What is known of flows: reading, compiling, checking and watching them."""
+"""The flow language: reading, compiling and checking flows."""

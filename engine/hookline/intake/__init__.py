@@ -1,1 +1,1 @@
-"""TODO."""
+"""Accepting messages and callbacks, within limits."""

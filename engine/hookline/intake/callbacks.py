@@ -9,10 +9,9 @@ from typing import Final
 import msgspec
 
 from hookline.catalog.version_resolver import FlowVersions
-from hookline.executions.completion import readable
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.kernel.cancellation import uninterrupted
+from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
     CannotTake,
     ExecutionNotFound,
@@ -28,7 +27,7 @@ from hookline.secrets.redaction import Sealing
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.storage.changes import CallBack, CallbackOutcome, Called
 from hookline.storage.queue import Queue
-from hookline.storage.store import Store
+from hookline.storage.store import Store, readable_envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class WaitingSteps:
     async def call_back(self, callback: CallBack) -> CallbackOutcome:
         """Make what came for a step that waits durable, and let its execution go on. Raises StoreError."""
         # Whoever called may hang up meanwhile: what is durable must wake its execution all the same.
-        return await uninterrupted(self._call_back(callback))
+        return await shielded(self._call_back(callback))
 
     async def _call_back(self, callback: CallBack) -> CallbackOutcome:
         (outcome,) = await self._store.commit((callback,))
@@ -140,7 +139,7 @@ async def operator_call(
         several = f"{len(found)} steps {step!r} of" if found else f"no step {step!r} of"
         raise IllegalStateChange(f"{several} execution {execution_id} wait for a call; those that do are: {listed}")
     packed = pack_callback(Call(msgspec.Raw(body), received_at=at, verified_by=OPERATOR))
-    envelope = await readable(store, execution_id)
+    envelope = await readable_envelope(store, execution_id)
     if envelope is not None and envelope.seal_key is not None:
         # Its flow redacts something, and this may be it.
         packed = sealing.callback(packed)

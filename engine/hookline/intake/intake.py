@@ -12,7 +12,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_keys import arrival_scope
 from hookline.intake.limits import DrainRate, RateLimit
 from hookline.intake.queue_depth import LineLengths
-from hookline.kernel.cancellation import uninterrupted
+from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CannotTake, FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany
 from hookline.kernel.json import many
 from hookline.kernel.time import Clock
@@ -123,7 +123,7 @@ class Intake:
                 return known
             # Counted before anybody else is asked about; and it may be stored although the sender hangs up meanwhile.
             self._reserve(envelope, rate)
-            return await uninterrupted(self._put(envelope, rate))
+            return await shielded(self._put(envelope, rate))
         except StoreError as error:
             # The sender only learns that it may try again; why it has to, the operator reads here.
             _log.error("a message can't be stored", flow_id=flow.id, error=error.message)
@@ -196,7 +196,7 @@ class Intake:
         The messages are `in_order`, and no two have one id. Nothing is refused: `room_in` is asked before. Raises
         StoreError, and then the same may be done again: what was stored after all are duplicates.
         """
-        return await uninterrupted(self._take_in(flow, envelopes, progress))
+        return await shielded(self._take_in(flow, envelopes, progress))
 
     async def _take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None) -> int:
         rate = self._rate(flow)
@@ -224,7 +224,7 @@ class Intake:
 
     def sealed(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
         """A message as its flow lets it be stored: what the flow redacts is masked, and encrypted beside it."""
-        return envelope if self._sealing is None else self._sealing.sealed(flow, envelope)
+        return envelope if self._sealing is None else self._sealing.sealed(flow.redaction, envelope)
 
     def backlog(self, flow_id: str) -> int:
         """How many executions of a flow are queued."""

@@ -1,14 +1,34 @@
 """When a failed attempt is tried again. Pure arithmetic."""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from hookline.flows.blocks.action import RetryPolicy
 from hookline.kernel.errors import StepError
 
 #: What a provider may ask for with Retry-After; more than that is taken as this.
 LONGEST_ASKED: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How a failed attempt is tried again. `attempts` counts the first one."""
+
+    attempts: int = 3
+    wait: timedelta = timedelta(seconds=1)
+    factor: float = 2.0
+    cap: timedelta = timedelta(minutes=5)
+    jitter: float = 0.0
+    """By which part of it a wait may be shorter."""
+    on: tuple[str, ...] | None = None
+    """The codes after which it is tried again, `http.*` for many; None for what actions call retryable."""
+
+    def takes(self, code: str, *, retryable: bool) -> bool:
+        """Whether it is tried again after such an error."""
+        if self.on is None:
+            return retryable
+        return any(code == one or (one.endswith("*") and code.startswith(one[:-1])) for one in self.on)
 
 
 def next_wait(policy: RetryPolicy, attempt: int, error: StepError, seed: str = "") -> timedelta | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+async def shielded(work: Coroutine[Any, Any, T]) -> T:
     """Do the work to its end and give its result; a cancellation that comes meanwhile is passed on afterwards.
 
     For what goes with a commit: once that has begun, nothing can tell whether it takes place. A second cancellation
@@ -23,3 +23,9 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
         if not task.cancelled():
             task.exception()
         raise
+
+
+def cancelled_externally() -> bool:
+    """Whether it is from outside that the current task is cancelled, and not by what it runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,1 +1,1 @@
-"""Frozen data and legal state changes. No I/O, no event loop."""
+"""The frozen data of Hookline: messages, executions, flows and what they wait for."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The operations of operators on executions: replay, explain and bulk operations."""

@@ -7,14 +7,13 @@ import msgspec
 
 from hookline.catalog.catalog import Catalog
 from hookline.catalog.version_resolver import FlowVersions
-from hookline.executions.completion import readable
 from hookline.executions.context import trigger_view, vars_of
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import lines
 from hookline.flows.provenance import Origin, Provenance
 from hookline.kernel.errors import ExecutionNotFound, NotExplained
 from hookline.model.message import with_numbers
-from hookline.storage.store import Store
+from hookline.storage.store import Store, readable_envelope
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -58,7 +57,7 @@ async def explain(store: Store, catalog: Catalog, execution_id: str, field: str)
         raise ExecutionNotFound(f"there is no execution {execution_id!r}")
     if execution.flow_version is None:
         raise NotExplained(f"execution {execution_id} hasn't run yet")
-    envelope = await readable(store, execution_id)
+    envelope = await readable_envelope(store, execution_id)
     if envelope is None:
         raise NotExplained(f"the message of execution {execution_id} is kept no longer")
     flow = await FlowVersions(catalog, store).version(execution.flow_id, execution.flow_version)

@@ -9,7 +9,6 @@ import msgspec
 from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 
-from hookline.executions.completion import readable
 from hookline.executions.context import own_vars
 from hookline.executions.edited_input import edited_entry, edited_path
 from hookline.executions.runner import Versions
@@ -26,7 +25,7 @@ from hookline.model.execution import REPLAY, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, Message
 from hookline.secrets.redaction import Sealing, check_not_erased
 from hookline.storage.changes import Accept, Change, Discard, Park, Record, Start
-from hookline.storage.store import Store
+from hookline.storage.store import Store, readable_envelope
 
 Which: TypeAlias = Literal["current", "same"]
 """The version on which it runs: that which serves now, or that on which the recorded one ran."""
@@ -97,7 +96,7 @@ class Replaying:
         """
         old, envelope = await self._recorded(execution_id)
         flow = await self._flow(old, version)
-        envelope, _, redactor = self._sealing.opened(flow, envelope)
+        envelope, _, redactor = self._sealing.opened(flow.redaction, envelope)
         edit = edit or Edit()
         now = self._clock.now()
         again = msgspec.structs.replace(
@@ -122,7 +121,7 @@ class Replaying:
         entries: Sequence[StepRecord] = ()
         if step is not None:
             entries = await self._before(old, envelope, flow, step, edit)
-        again, entries = self._sealing.replayed(flow, in_order(flow, again), entries, redactor)
+        again, entries = self._sealing.replayed(flow.redaction, in_order(flow, again), entries, redactor)
         id_ = again.execution_id
         timeout = flow.document.timeout
         deadline = None if timeout is None else now + timeout
@@ -142,7 +141,7 @@ class Replaying:
         execution = await self._store.execution(execution_id)
         if execution is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        envelope = await readable(self._store, execution_id)
+        envelope = await readable_envelope(self._store, execution_id)
         if envelope is None:
             raise NotReplayable(f"the message of execution {execution_id} is kept no longer")
         if execution.files_removed_at is not None and envelope.message.attachments:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Outgoing HTTP requests, and the guard that decides which addresses they may reach."""

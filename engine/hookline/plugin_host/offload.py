@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from hookline.kernel.cancellation import uninterrupted
+from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import ExpressionError
 from hookline.kernel.json import many
 from hookline.sdk.mappers import Reference, Scope
@@ -46,4 +46,4 @@ class Aside:
             return work()
         async with self._turn:
             # A thread can't be cancelled: the turn is over once it has ended.
-            return await uninterrupted(asyncio.to_thread(work))
+            return await shielded(asyncio.to_thread(work))

@@ -1,8 +1,7 @@
 """Triggers: what starts an execution.
 
-Each kind says who looks after it: requests come to the Webhook Service; schedules, polls (`hookline.sdk.poll`) and what
-listens to brokers (`hookline.sdk.triggers`) are run by the engine. A trigger of no such kind starts nothing by itself: its
-flows are started by hand and by other flows.
+The Webhook Service receives requests; the engine runs schedules, polls (`hookline.sdk.poll`) and consumers of brokers.
+Flows with any other trigger are started by hand or by other flows.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

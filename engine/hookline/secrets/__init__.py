@@ -1,1 +1,1 @@
-"""TODO."""
+"""Keeping secrets secret: the vault that encrypts, masking, redaction and unguessable tokens."""

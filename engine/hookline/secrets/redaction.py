@@ -13,10 +13,6 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hookline.flows.blocks.batch import USE as GATHER
-from hookline.flows.blocks.foreach import USE as FOREACH
-from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.compiler.redaction import Redaction
 from hookline.kernel.errors import NotReplayable, RedactedUnreadable
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import ErrorInfo, StepRecord
@@ -24,6 +20,7 @@ from hookline.model.items import STREAM
 from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.waits import Call, FlowEnded, SealedCallback, pack_callback, unpack_callback
 from hookline.secrets.masking import MASK, Hidden
+from hookline.secrets.redaction_rules import RedactionRules
 from hookline.secrets.vault import Vault
 from hookline.storage.changes import KeepSeal
 from hookline.storage.store import Store
@@ -74,6 +71,9 @@ _PAGE: Final = 200
 _SEALED_LINE: Final = b"!"
 #: What the entry of an answer to a caller says that it is of.
 REPLY: Final = "reply"
+#: The blocks whose entries hold what other entries would tell.
+BATCH: Final = "batch"
+FOREACH: Final = "foreach"
 
 
 class _Whole(msgspec.Struct, frozen=True, array_like=True):
@@ -116,7 +116,7 @@ _unpack_opened = msgspec.msgpack.Decoder(_Opened)
 class Redactor:
     """Masks and seals what one execution does, and opens what it has done."""
 
-    def __init__(self, rules: Redaction | None, seal: Seal, hidden: Sequence[str] = ()) -> None:
+    def __init__(self, rules: RedactionRules | None, seal: Seal, hidden: Sequence[str] = ()) -> None:
         self._rules = rules
         self._seal = seal
         self.hidden = Hidden(hidden)
@@ -207,7 +207,7 @@ class Redactor:
         if output is not None:
             kept = ("body",) if record.signal == STREAM else ("status", "delivered") if record.use == REPLY else ()
             shown = self._shown(output, record.id, kept)
-            if record.use == GATHER and shown is not output:
+            if record.use == BATCH and shown is not output:
                 # They are under the seal, for the next time that it runs, and how many there are says nothing.
                 shown = encode({key: value for key, value in _PARTS.decode(shown).items() if key != HIDDEN})
         return msgspec.structs.replace(
@@ -227,7 +227,7 @@ class Redactor:
                 self.resumes_items()
             if record.sealed is not None:
                 record = msgspec.structs.replace(record, output=self._seal.open(record.sealed), sealed=None)
-            if record.use == GATHER and record.output is not None:
+            if record.use == BATCH and record.output is not None:
                 known = _PARTS.decode(record.output).get(HIDDEN)
                 self.hidden.add([] if known is None else decode(bytes(known)))
             if record.output is not None and self._rules is not None:
@@ -308,7 +308,7 @@ class Redactor:
 
 
 def _scope(envelope: Envelope) -> dict[str, Any]:
-    """What of a message can be redacted, as `Redaction.in_message` takes it."""
+    """What of a message can be redacted, as `RedactionRules.in_message` takes it."""
     message, arrival = envelope.message, envelope.arrival
     return {"body": message.body, "headers": message.headers, "query": arrival.query, "path": arrival.path}
 
@@ -360,14 +360,14 @@ class Sealing:
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    def sealed(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
+    def sealed(self, rules: RedactionRules | None, envelope: Envelope) -> Envelope:
         """A message as its flow lets it be stored. Raises RedactedUnreadable where it has a seal that can't be read."""
-        if flow.redaction is None and not envelope.hidden and envelope.seal_key is None:
+        if rules is None and not envelope.hidden and envelope.seal_key is None:
             return envelope
-        return Redactor(flow.redaction, self._seal(envelope.seal_key)).message(envelope)
+        return Redactor(rules, self._seal(envelope.seal_key)).message(envelope)
 
     def opened(
-        self, flow: CompiledFlow, envelope: Envelope, past: Sequence[StepRecord] = ()
+        self, rules: RedactionRules | None, envelope: Envelope, past: Sequence[StepRecord] = ()
     ) -> tuple[Envelope, Sequence[StepRecord], Redactor | None]:
         """A message and a journal as they were, and the redactor of their execution, where it has or needs one.
 
@@ -375,22 +375,22 @@ class Sealing:
         """
         if envelope.seal_key is None:
             check_not_erased(envelope, past)
-            if flow.redaction is None:
+            if rules is None:
                 return envelope, past, None
-        redactor = Redactor(flow.redaction, self._seal(envelope.seal_key))
+        redactor = Redactor(rules, self._seal(envelope.seal_key))
         past = redactor.past(past)
         return redactor.opened(envelope), past, redactor
 
     def replayed(
-        self, flow: CompiledFlow, envelope: Envelope, entries: Sequence[StepRecord], old: Redactor | None
+        self, rules: RedactionRules | None, envelope: Envelope, entries: Sequence[StepRecord], old: Redactor | None
     ) -> tuple[Envelope, Sequence[StepRecord]]:
         """A message, as `opened` gave it, and entries of its journal, as they are stored, under a seal of their own.
 
         `old`: the redactor of the execution that they are of.
         """
         if old is None:
-            return self.sealed(flow, envelope), entries
-        redactor = self.fresh(flow)
+            return self.sealed(rules, envelope), entries
+        redactor = self.fresh(rules)
         envelope = redactor.message(envelope)
         return envelope, [redactor.resealed(record, old) for record in entries]
 
@@ -400,13 +400,13 @@ class Sealing:
             return record.output
         return None if seal_key is None else Seal.of(self._vault, seal_key).open(record.sealed)
 
-    def call(self, flow: CompiledFlow, call: Call) -> bytes:
+    def call(self, rules: RedactionRules | None, call: Call) -> bytes:
         """A call, packed as the flow that waits for it lets it be stored until its step takes it.
 
         Whether it repeats what is redacted elsewhere isn't known before.
         """
         packed = pack_callback(call)
-        return packed if flow.redaction is None else self.callback(packed)
+        return packed if rules is None else self.callback(packed)
 
     def callback(self, packed: bytes) -> bytes:
         """What came for a step that waits, with a seal of its own: it is opened soon, or never."""
@@ -432,9 +432,9 @@ class Sealing:
         opened = _unpack_opened.decode(Seal.of(self._vault, stored.seal_key).open(stored.sealed))
         return opened.body, opened.hidden
 
-    def fresh(self, flow: CompiledFlow) -> Redactor:
+    def fresh(self, rules: RedactionRules | None) -> Redactor:
         """The redactor of an execution that had nothing to redact so far; its key has to be kept."""
-        return Redactor(flow.redaction, Seal.new(self._vault))
+        return Redactor(rules, Seal.new(self._vault))
 
     def opened_callback(self, packed: bytes) -> Call | FlowEnded:
         """What `call` and `callback` were given, unpacked. Raises RedactedUnreadable."""

@@ -1,1 +1,1 @@
-"""The Webhook Service: what answers HTTP."""
+"""The Webhook Service: everything that answers HTTP."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Running flows without effects: cases, stubs and simulated time."""

@@ -6,10 +6,9 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from hookline.executions.interruption import cut_off
 from hookline.executions.journal import STORE_RETRY
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.kernel.cancellation import uninterrupted
+from hookline.kernel.cancellation import cancelled_externally, shielded
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.model.sources import ConsumeSettings
 from hookline.outbound.exact_numbers import ExactClient
@@ -125,7 +124,7 @@ class ConsumeSource:
             inbox.close()
             if rest := await inbox.some():
                 # The broker has forgotten them.
-                await uninterrupted(self._keep_last(rest))
+                await shielded(self._keep_last(rest))
         if (failure := ended or failed) is not None:
             raise failure
 
@@ -194,7 +193,7 @@ class ConsumeSource:
         except GeneratorExit:
             raise
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and cut_off():
+            if isinstance(error, asyncio.CancelledError) and cancelled_externally():
                 raise
             # What else it raises is a defect of its connector, which must not end the engine.
             log = TriggerLog(self._services.engine.log, self._flow.id, trigger.name, self._hidden)
@@ -234,7 +233,7 @@ class ConsumeSource:
             if any(one.holds_files and self._clock.now() - one.held.came_at > _UNSWEPT for one in delivered):
                 raise _Failed("messages with files have waited too long for the store; they are taken anew")
             try:
-                told = await uninterrupted(self._settle(delivered, inbox))
+                told = await shielded(self._settle(delivered, inbox))
             except StoreError as error:
                 await self._store_away(error)
                 continue
@@ -304,7 +303,7 @@ class ConsumeSource:
             elif delivery.accepted is not None:
                 await calls.run("trigger", self._trigger.name, delivery.accepted(), flow_id=self._flow.id)
         except (Exception, asyncio.CancelledError, SystemExit) as error:
-            if isinstance(error, asyncio.CancelledError) and cut_off():
+            if isinstance(error, asyncio.CancelledError) and cancelled_externally():
                 raise
             return self._hidden.text(str(error)) or type(error).__name__
         return None

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.executions.interruption import cut_off
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_keys import key_text
+from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import canonical, decode, encode
@@ -142,7 +142,7 @@ class PollSource:
         except BaseException as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise _Failed(f"{trigger.name} took longer than {limit:g} s") from error
-            if isinstance(error, asyncio.CancelledError) and cut_off():
+            if isinstance(error, asyncio.CancelledError) and cancelled_externally():
                 raise
             # What else it raises is a defect of its connector, which must not end the engine.
             self._services.engine.calls.fault("trigger", trigger.name, "defect")

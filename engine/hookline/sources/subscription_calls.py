@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from hookline.credentials.tokens import CredentialTokens
 from hookline.discovery.registry import Registry
-from hookline.executions.interruption import cut_off
 from hookline.executions.services import Services
 from hookline.flows.documents.model_problems import model_problems
+from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.json import canonical, decode
 from hookline.model.sources import ID_BYTES, Asked
@@ -143,7 +143,7 @@ class SubscriptionCalls:
         except BaseException as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise CallFailed(f"{trigger.name} took longer than {limit:g} s") from None
-            if isinstance(error, asyncio.CancelledError) and cut_off():
+            if isinstance(error, asyncio.CancelledError) and cancelled_externally():
                 raise
             # What else it raises is a defect of its connector, which must not end the engine.
             self._engine.calls.fault("trigger", trigger.name, "defect")

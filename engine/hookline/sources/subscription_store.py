@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.compiler.subscription import verifying
-from hookline.kernel.cancellation import uninterrupted
+from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError
 from hookline.kernel.time import Clock
 from hookline.model.sources import KeptSubscription
@@ -56,7 +56,7 @@ class Subscriptions:
 
     async def keep(self, flow_id: str, kept: KeptSubscription | None) -> None:
         """Make durable what is so now; None: there is nothing any more. Raises StoreError."""
-        await uninterrupted(self._keep(flow_id, kept))
+        await shielded(self._keep(flow_id, kept))
 
     async def _keep(self, flow_id: str, kept: KeptSubscription | None) -> None:
         async with self._lock:

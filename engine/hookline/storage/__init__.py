@@ -1,1 +1,1 @@
-"""TODO."""
+"""The interfaces that a backend must provide, and the changes that can be committed."""

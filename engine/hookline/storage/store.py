@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from hookline.model.batch import Gathered
 from hookline.model.execution import ErrorInfo, Execution, Outcome, State, StepRecord
 from hookline.model.flow import FlowState
@@ -397,3 +399,14 @@ class Store(
     async def ping(self) -> None:
         """Return if the store can be read and written."""
         ...
+
+
+async def readable_envelope(store: Store, execution_id: str) -> Envelope | None:
+    """The message of an execution; None too where it is spoilt: that must not keep the execution from ending.
+
+    Raises StoreError.
+    """
+    try:
+        return await store.envelope(execution_id)
+    except (msgspec.DecodeError, ValueError):
+        return None

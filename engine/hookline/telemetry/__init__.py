@@ -1,1 +1,1 @@
-"""TODO."""
+"""Metrics, events and the record of rejected requests."""

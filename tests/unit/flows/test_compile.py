@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.discovery.registry import Registry
-from hookline.flows.blocks.action import ActionNode, RetryPolicy
+from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.compiler.compile import compile_flow, examine, override
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
+from hookline.kernel.backoff import RetryPolicy
 from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import decode, encode
 

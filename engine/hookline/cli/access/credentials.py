@@ -18,6 +18,7 @@ from hookline.credentials.store import Credentials
 from hookline.credentials.tokens import AccessTokens
 from hookline.kernel.errors import CannotSign
 from hookline.kernel.logs import Log
+from hookline.maintenance.key_rotation import rotate_keys
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.resources import EngineResources
@@ -134,7 +135,7 @@ class LocalCredentials(Local):
 
     async def rotate_credentials(self) -> int:
         await self._credentials.load()
-        return await self._credentials.rotate()
+        return await rotate_keys(self._credentials, self._store, self._vault)
 
     async def sign(self, flow_id: str, message: Unsigned) -> Signed:
         flow = local_flow(self._settings, self._registry, flow_id)

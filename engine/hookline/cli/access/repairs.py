@@ -8,7 +8,7 @@ import msgspec
 
 from hookline.cli.access.local import Local, NoServer, as_json, page_of
 from hookline.cli.access.remote import Remote, execution_path
-from hookline.executions.completion import readable, told_of_end
+from hookline.executions.completion import told_of_end
 from hookline.intake.callbacks import check_taken, operator_call
 from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.ids import Ids
@@ -20,6 +20,7 @@ from hookline.service.admin.repairs import done_view
 from hookline.service.views.dead_letters import cause_parts, dead_letters_view
 from hookline.service.views.pages import PageView
 from hookline.storage.changes import Cancel, Discard, End, Release, Reopen
+from hookline.storage.store import readable_envelope
 
 
 class RepairAccess(Protocol):
@@ -71,7 +72,7 @@ class LocalRepairs(Local):
         await self._store.commit([Reopen(execution_id, self._clock.now())])
 
     async def cancel(self, execution_id: str) -> None:
-        envelope = await readable(self._store, execution_id)
+        envelope = await readable_envelope(self._store, execution_id)
         end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self._clock.now())
         tells = None if envelope is None else told_of_end(envelope, end, None, Ids(self._clock).new())
         await self._store.commit([Cancel(execution_id, end.at, tells)])

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The commands for authors of flows."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The commands that serve, and those about installed plugins."""

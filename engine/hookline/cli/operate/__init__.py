@@ -1,1 +1,1 @@
-"""TODO."""
+"""The commands for operators of a server."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Running the blocks of the flow language, one file for each."""

@@ -227,7 +227,7 @@ async def _opened(run: ExecutionRun, path: str) -> Reply:
             except RedactedUnreadable as error:
                 raise Blocked(error.message) from error
             if run.redactor is None:
-                run.redactor = sealing.fresh(run.flow)
+                run.redactor = sealing.fresh(run.flow.redaction)
                 run.journal.redact(run.redactor)
             run.redactor.hidden.add(list(hidden))
         plain.append(msgspec.structs.replace(one, body=body))

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Running one step: its settings, its attempts and its entry in the journal."""

@@ -11,13 +11,14 @@ from typing import Any, Final
 from hookline.credentials.tokens import hidden_of, masked
 from hookline.executions.context import ExecutionRun
 from hookline.executions.frame import Blocked, Frame
-from hookline.executions.interruption import Interrupted, Interruption, cut_off
+from hookline.executions.interruption import Interrupted, Interruption
 from hookline.executions.services import Stand
 from hookline.executions.steps.entry import Given
 from hookline.executions.steps.spool import items_of, spooled
 from hookline.executions.steps.state_transaction import StagedState
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.return_type import broken
+from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import encode, many
@@ -126,7 +127,7 @@ async def call_action(
     except GeneratorExit:
         raise
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and cut_off():
+        if isinstance(error, asyncio.CancelledError) and cancelled_externally():
             result_label = "interrupted"
             raise
         # Whatever else an action raises is a defect of its connector, and must not take the engine down: nor must a

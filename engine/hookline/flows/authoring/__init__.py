@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tools for authors: the editor's schema, formatting, comparing and upgrading flows."""

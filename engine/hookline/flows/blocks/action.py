@@ -10,29 +10,10 @@ from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.names import CredentialUse, unknown_component
 from hookline.flows.elements.scope import Place
 from hookline.flows.elements.settings import settings_problems
+from hookline.kernel.backoff import RetryPolicy
 from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action
 from hookline.sdk.migrations import older_settings, plain_name
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How a failed attempt is tried again. `attempts` counts the first one."""
-
-    attempts: int = 3
-    wait: timedelta = timedelta(seconds=1)
-    factor: float = 2.0
-    cap: timedelta = timedelta(minutes=5)
-    jitter: float = 0.0
-    """By which part of it a wait may be shorter."""
-    on: tuple[str, ...] | None = None
-    """The codes after which it is tried again, `http.*` for many; None for what actions call retryable."""
-
-    def takes(self, code: str, *, retryable: bool) -> bool:
-        """Whether it is tried again after such an error."""
-        if self.on is None:
-            return retryable
-        return any(code == one or (one.endswith("*") and code.startswith(one[:-1])) for one in self.on)
 
 
 def retry_policy(document: RetryDocument | None) -> RetryPolicy:

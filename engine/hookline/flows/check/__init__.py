@@ -1,1 +1,1 @@
-"""TODO."""
+"""The rules by which `hookline check` finds errors and warnings."""

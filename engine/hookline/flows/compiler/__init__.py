@@ -1,1 +1,1 @@
-"""TODO."""
+"""Compiling a whole flow from its document."""

@@ -15,7 +15,7 @@ from hookline.flows.blocks.block import Compiling, Node
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema, compile_schema
 from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger, wait_places
-from hookline.flows.compiler.redaction import Redaction, compile_redaction, key_problems
+from hookline.flows.compiler.redaction import compile_redaction, key_problems
 from hookline.flows.compiler.step_ids import find_ids
 from hookline.flows.compiler.trigger import compile_trigger
 from hookline.flows.documents.model_problems import document_problems
@@ -30,6 +30,7 @@ from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode, exactly, fraction
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.flow import FlowDocument
+from hookline.secrets.redaction_rules import RedactionRules
 
 PREFIX: Final = "HOOKLINE_VARS_"
 
@@ -294,7 +295,7 @@ class _Compiler:
         self.problems += problems
         return key
 
-    def _redaction(self, trigger: CompiledTrigger | None, order_by: Key | None) -> Redaction | None:
+    def _redaction(self, trigger: CompiledTrigger | None, order_by: Key | None) -> RedactionRules | None:
         if self._model is None:
             return None
         redaction, problems = compile_redaction(

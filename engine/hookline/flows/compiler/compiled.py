@@ -10,7 +10,6 @@ from hookline.flows.blocks import block_of
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
-from hookline.flows.compiler.redaction import Redaction
 from hookline.flows.elements.message_keys import Key
 from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.model.flow import FlowDocument
@@ -19,6 +18,7 @@ from hookline.model.webhook import WebhookSettings
 from hookline.sdk.poll import PollTrigger
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import ConsumeTrigger, RequestTrigger, WebhookTrigger
+from hookline.secrets.redaction_rules import RedactionRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class CompiledFlow:
     waits: Mapping[str, WaitNode] = field(default_factory=dict)
     """Its steps that wait for calls, by id."""
     wait_places: tuple[WaitPlace, ...] = ()
-    redaction: Redaction | None = None
+    redaction: RedactionRules | None = None
     """What no view may show."""
 
     def check_body(self, body: Any) -> None:

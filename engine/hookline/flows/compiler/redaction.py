@@ -1,8 +1,7 @@
 """What a flow redacts: which values of its messages and of its steps' results no view may show."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from jsonpath_ng import Child, Descendants, Fields, Index, Root
 from jsonpath_ng.exceptions import JSONPathError
@@ -16,107 +15,20 @@ from hookline.flows.elements.expressions import Expressions, Template, language
 from hookline.flows.elements.message_keys import Key
 from hookline.kernel.errors import Problem
 from hookline.kernel.suggest import did_you_mean
-from hookline.secrets.masking import Part, Step, without
+from hookline.secrets.masking import Part, Step
+from hookline.secrets.redaction_rules import MESSAGE, RedactionRule, RedactionRules
 
-#: What a message has that can be redacted.
-MESSAGE: Final = ("body", "headers", "query", "path")
 _REMEDY: Final = (
     "write the path of a value, such as $.body.card.number, $.headers.x-pin, $.trigger.query.token or "
     "$.steps.charge.body.token; [*] stands for each item, and .. for every depth"
 )
 
 
-class _Rule(NamedTuple):
-    source: str
-    places: tuple[tuple[Part, ...], ...]
-    """Ways from the scope of expressions, in which `trigger` stands for the message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redaction:
-    """The paths that a flow redacts."""
-
-    rules: tuple[_Rule, ...]
-
-    def in_message(self, message: Mapping[str, Any], found: list[Any]) -> Any:
-        """A message, which is an object of `MESSAGE`, without what is redacted of it; that is added to `found`."""
-        shown: Any = message
-        for place in self._places():
-            if place[0] != "steps":
-                shown = without(shown, place, found)
-        return shown
-
-    def in_result(self, step_id: str, result: Any, found: list[Any]) -> Any:
-        """A step's result without what is redacted of it; that is added to `found`."""
-        for place in self._places():
-            if place[0] is Step.DEEP:
-                result = without(result, place, found)
-            elif place[0] == "steps" and place[1] in (step_id, Step.EACH):
-                result = without(result, place[2:], found)
-        return result
-
-    def concerns(self, step_id: str) -> bool:
-        """Whether anything in a step's result may be redacted by its place."""
-        return any(
-            place[0] is Step.DEEP or (place[0] == "steps" and place[1] in (step_id, Step.EACH))
-            for place in self._places()
-        )
-
-    @property
-    def of_steps(self) -> bool:
-        """Whether anything is redacted of what steps give."""
-        return any(place[0] in ("steps", Step.DEEP) for place in self._places())
-
-    def in_item(self, item: Any, found: list[Any]) -> None:
-        """Add to `found` what is redacted of an item of a stream, whichever step gave it."""
-        for place in self._places():
-            if place[0] is Step.DEEP:
-                without(item, place, found)
-            elif place[0] == "steps":
-                without({"body": [item]}, place[2:], found)
-
-    def alike(self, value: Any) -> Any:
-        """A step's input or result without what stands at the places where the message's body has it redacted.
-
-        So true, false and null are hidden where a mapping leaves them in their place: they can't be known again.
-        """
-        for place in self._places():
-            if place[0] == "body":
-                value = without(value, place, [])
-        return value
-
-    def _places(self) -> Iterator[tuple[Part, ...]]:
-        for rule in self.rules:
-            yield from rule.places
-
-    def read_by(self, template: Template) -> tuple[str, bool] | None:
-        """The first path of which an expression reads something; and whether it reads nothing else."""
-        for reference in template.references:
-            path = reference.path[1:] if reference.path[:1] == ("trigger",) else reference.path
-            for rule in self.rules:
-                for place in rule.places:
-                    known = place[: place.index(Step.DEEP)] if Step.DEEP in place else place
-                    if place[0] is Step.DEEP and place[1] in path:
-                        return rule.source, True
-                    if known and _holds(known, path):
-                        return rule.source, known == place
-                    if known and _holds(path, known):
-                        return rule.source, False
-        return None
-
-
-def _holds(outer: Sequence[Part], inner: Sequence[Part]) -> bool:
-    """Whether what is under one path holds what is under the other: the same place is held, too."""
-    return len(outer) <= len(inner) and all(
-        here == there or here is Step.EACH for here, there in zip(outer, inner, strict=False)
-    )
-
-
 def compile_redaction(
     paths: Iterable[str], expressions: Expressions, steps: Mapping[str, str]
-) -> tuple[Redaction | None, list[Problem]]:
+) -> tuple[RedactionRules | None, list[Problem]]:
     """The redaction of a flow, None where it has none. `steps`: the pointers of its steps, by id."""
-    rules: list[_Rule] = []
+    rules: list[RedactionRule] = []
     problems: list[Problem] = []
     for index, source in enumerate(paths):
         pointer = f"/redact/{index}"
@@ -126,8 +38,8 @@ def compile_redaction(
         except _Refused as refused:
             problems.append(Problem(f"{source}: {refused.message}", pointer, "redact_path", refused.remedy))
         else:
-            rules.append(_Rule(source, places))
-    return (Redaction(tuple(rules)) if rules else None), problems
+            rules.append(RedactionRule(source, places))
+    return (RedactionRules(tuple(rules)) if rules else None), problems
 
 
 class _Refused(Exception):
@@ -192,7 +104,9 @@ def _placed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     raise _Refused("there is nothing that can be redacted")
 
 
-def key_problems(redaction: Redaction, keys: Iterable[tuple[Key | None, str]], nodes: Iterable[Node]) -> list[Problem]:
+def key_problems(
+    redaction: RedactionRules, keys: Iterable[tuple[Key | None, str]], nodes: Iterable[Node]
+) -> list[Problem]:
     """Keys that are made of what is redacted: they are stored as they are. `keys`: each with its pointer."""
     templates = [each for key, pointer in keys for each in _parts_of(key, pointer)]
     for node in nodes:
@@ -204,7 +118,7 @@ def key_problems(redaction: Redaction, keys: Iterable[tuple[Key | None, str]], n
             templates.append((node.key, f"{node.pointer}/with/key"))
     problems = []
     for template, pointer in templates:
-        read = redaction.read_by(template)
+        read = redaction.read_by(reference.path for reference in template.references)
         if read is not None:
             path, only = read
             problems.append(

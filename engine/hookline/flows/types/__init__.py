@@ -1,1 +1,1 @@
-"""What values in a flow look like, as far as that is known before it runs; what isn't known is never wrong."""
+"""The types of values in a flow, as far as they are known before it runs."""

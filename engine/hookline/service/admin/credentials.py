@@ -125,7 +125,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
     @operation(Rotated)
     async def rotate_credentials() -> Response:
         """Encrypt with the first key what is under another."""
-        return answer(Rotated(await engine.credentials.rotate()))
+        return answer(Rotated(await engine.rotate_keys()))
 
     @api.delete("/credentials/<name>")
     @operation(status=204)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Requests to hooks and callbacks, from their head to the response."""

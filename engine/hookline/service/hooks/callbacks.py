@@ -149,7 +149,7 @@ class Calls:
             digest=digest(call, scheme_id),
             at=now,
             until=None if step is not None else now + node.settings.early,
-            payload=self._sealing.call(flow, call),
+            payload=self._sealing.call(flow.redaction, call),
             blob_ids=tuple(attachment.id for attachment in received.attachments),
         )
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Serving on Hypercorn or uvicorn, with bounds on connections and strict framing."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Reading the bodies of requests: decompression, multipart forms and files."""

@@ -1,1 +1,1 @@
-"""What the admin API and the command line show: frozen records, which `hookline.kernel.json.encode` writes."""
+"""The records that the admin API and the command line show."""

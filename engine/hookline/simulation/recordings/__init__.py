@@ -1,1 +1,1 @@
-"""TODO."""
+"""Cases and backtests made from recorded executions."""

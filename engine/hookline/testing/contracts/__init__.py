@@ -1,1 +1,1 @@
-"""TODO."""
+"""Test suites that plugins and backends subclass."""
