@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.server_process import ServerProcess, eventually
-from tests.integration.email_steps.dovecot_server import PASSWORD, USER, Dovecot
-from tests.integration.email_steps.smtp_server import SmtpServer
+from tests.integration.plugins.email.dovecot_server import PASSWORD, USER, Dovecot
+from tests.integration.plugins.email.smtp_server import SmtpServer
 
 SIGKILL = -9
 

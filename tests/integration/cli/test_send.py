@@ -1,0 +1,191 @@
+"""`hookline send`: signed by a running server, from the database, or with values that are given."""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.acceptance.server_process import TOKEN, ServerProcess
+
+from hookline.cli.main import main
+
+SECRET = "hunter2-hunter2-hunter2"
+
+
+def flow(id: str, verify: Any, **trigger: Any) -> dict[str, Any]:
+    steps = [{"id": "seen", "use": "map", "with": {"body": "$.body"}}]
+    return {"id": id, "trigger": {"use": "webhook", "with": {"verify": verify, **trigger}}, "steps": steps}
+
+
+FLOWS = (
+    flow("push", {"scheme": "github", "credential": "gh"}),
+    flow("issues", {"scheme": "linear", "credential": "linear"}),
+    flow("shop", {"scheme": "basic", "credential": "shop"}),
+    flow("mail", {"scheme": "microsoft-graph", "credential": "graph"}),
+    flow("open", "none"),
+)
+CREDENTIALS = {
+    "gh": ("github", f"secret={SECRET}"),
+    "linear": ("linear", f"secret={SECRET}"),
+    "shop": ("basic", "username=u", f"password={SECRET}"),
+    "graph": ("microsoft-graph", f"client_state={SECRET}"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    folder = tmp_path_factory.mktemp("send")
+    server = ServerProcess(folder)
+    for one in FLOWS:
+        server.flow(one)
+    (folder / "event.json").write_text('{"action": "opened", "value": [{}]}')
+    server.start()
+    try:
+        for name, (kind, *values) in CREDENTIALS.items():
+            server.run("credentials", "set", name, "--type", kind, *values)
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in this process, which is faster than one of their own each."""
+    monkeypatch.setenv("HOOKLINE_ADMIN_TOKEN", TOKEN)
+
+
+def hookline(server: ServerProcess, *arguments: str) -> Result:
+    with contextlib.chdir(server.folder):
+        return CliRunner().invoke(main, arguments)
+
+
+def sent(server: ServerProcess, *arguments: str) -> dict[str, Any]:
+    done = hookline(server, "send", *arguments, "--json")
+    assert done.stdout, done.output
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert done.exit_code == (1 if answer["status"] >= 400 else 0)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("id", "status", "scheme"), [("push", 202, "github"), ("issues", 200, "linear"), ("open", 202, "none")]
+)
+def test_the_flows_own_credential_signs_and_the_flow_runs(
+    server: ServerProcess, id: str, status: int, scheme: str
+) -> None:
+    answer = sent(server, id, "event.json")
+    assert (answer["status"], answer["scheme"]) == (status, scheme)
+    execution = server.ended(answer["headers"]["hookline-execution-id"])
+    assert execution["state"] == "succeeded"
+    assert execution["steps"][0]["output"]["body"]["action"] == "opened"
+    assert execution["trigger"]["verified_by"] == (None if scheme == "none" else scheme)
+
+
+def test_without_a_signature_the_answer_is_401_and_the_exit_code_1(server: ServerProcess) -> None:
+    answer = sent(server, "push", "event.json", "--sign", "none")
+    assert (answer["status"], answer["body"]["code"]) == (401, "request.not_verified")
+    done = hookline(server, "send", "push", "event.json", "--sign", "none")
+    assert done.exit_code == 1
+    assert done.stdout.startswith("401 Unauthorized\n")
+
+
+def test_a_header_of_ones_own_is_sent_and_may_name_the_delivery(server: ServerProcess) -> None:
+    first, second = (sent(server, "push", "event.json", "-H", "X-GitHub-Delivery: 17") for _ in range(2))
+    assert (first["body"]["status"], second["body"]["status"]) == ("queued", "duplicate")
+
+
+@pytest.mark.parametrize(
+    ("id", "values"), [("shop", ["username=u", f"password={SECRET}"]), ("mail", [f"client_state={SECRET}"])]
+)
+def test_a_secret_that_would_be_shown_has_to_be_given(server: ServerProcess, id: str, values: list[str]) -> None:
+    done = hookline(server, "send", id, "event.json")
+    assert done.exit_code == 2
+    assert "--secret" in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    options = [part for value in values for part in ("--secret", value)]
+    assert sent(server, id, "event.json", *options)["status"] == 202
+    wrong = [part.replace(SECRET, "another secret") for part in options]
+    assert sent(server, id, "event.json", *wrong)["status"] == 401
+
+
+def test_another_scheme_than_the_flows_needs_a_secret(server: ServerProcess) -> None:
+    done = hookline(server, "send", "push", "event.json", "--sign", "zoom")
+    assert done.exit_code == 2
+    assert "--secret" in done.stderr
+    answer = sent(server, "push", "event.json", "--sign", "zoom", "--secret", f"secret={SECRET}")
+    assert (answer["status"], answer["scheme"]) == (401, "zoom")
+
+
+def test_the_media_type_is_the_files_or_the_one_that_is_given(server: ServerProcess) -> None:
+    (server.folder / "body.xml").write_text("<a>1</a>")
+    for arguments, body in (("body.xml",), {"a": "1"}), (("event.json", "--type", "text/plain"), None):
+        answer = sent(server, "open", *arguments)
+        output = server.ended(answer["headers"]["hookline-execution-id"])["steps"][0]["output"]["body"]
+        assert output == (body if body is not None else (server.folder / "event.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nothing", "event.json"], 1, "there is no flow 'nothing'"),
+        (["push", "missing.json"], 2, "can't be read"),
+        (["push", "event.json", "-H", "wrong"], 2, "NAME:VALUE"),
+        (["push", "event.json", "--url", "localhost"], 2, "--url is an address"),
+        (["push", "event.json", "--sign", "githb", "--secret", "secret=12345"], 2, "did you mean 'github'?"),
+        (["push", "event.json", "-H", "X-GitHub-Delivery: 1", "-H", "x-github-delivery: 2"], 2, "send it once"),
+        (["push", "event.json", "--secret", "sekret=12345"], 1, "did you mean 'secret'?"),
+        (["push", "event.json", "--url", "http://127.0.0.1:1", "--sign", "none"], 1, "no server answers"),
+    ],
+)
+def test_what_cannot_be_sent_is_said(server: ServerProcess, arguments: list[str], code: int, said: str) -> None:
+    done = hookline(server, "send", *arguments)
+    assert done.exit_code == code
+    assert said in done.stderr
+    assert isinstance(done.exception, SystemExit)
+    assert "12345" not in done.stderr
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]:
+    """Another server, and what it was sent."""
+    seen: list[tuple[str, dict[str, str], bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{other.server_port}", seen
+        finally:
+            other.shutdown()
+            thread.join()
+
+
+def test_without_a_server_the_databases_credential_signs_for_another(tmp_path: Path) -> None:
+    local = ServerProcess(tmp_path)
+    local.flow(FLOWS[0])
+    assert hookline(local, "credentials", "set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0
+    (tmp_path / "event.json").write_text('{"a": 1}')
+    with listening() as (url, seen):
+        answer = sent(local, "push/paid", "event.json", "--url", url, "--query", "x=%41")
+    assert answer["status"] == 204
+    ((path, headers, body),) = seen
+    assert path == "/hook/push/paid?x=%41"
+    assert headers["content-type"] == "application/json"
+    assert headers["x-hub-signature-256"] == "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()

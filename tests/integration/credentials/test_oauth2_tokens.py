@@ -1,0 +1,327 @@
+"""Access tokens against a real authorization server: got once, renewed ahead, rotated, kept."""
+
+import asyncio
+import dataclasses
+from typing import Any
+
+import pytest
+from tests.integration.authorization_server import SCOPES, AuthorizationService
+from tests.integration.engine_harness import Harness
+from tests.integration.oauth2_acme import acme, for_itself, values
+from tests.integration.oauth2_engine import agree, failure, info, running
+
+from hookline.credentials.authorization import challenge_of
+from hookline.credentials.store import Credentials
+from hookline.credentials.tokens import AccessTokens
+from hookline.kernel.errors import AuthExpired, StoreError, Unavailable
+from hookline.secrets.vault import Vault
+from hookline.storage.changes import Change, PutTokens
+
+
+@pytest.mark.parametrize("client_auth", ["basic", "body"])
+async def test_a_client_that_acts_for_itself_gets_a_token_when_it_is_used(
+    harness: Harness, service: AuthorizationService, client_auth: str
+) -> None:
+    service.client.auth_methods = {"client_secret_basic" if client_auth == "basic" else "client_secret_post"}
+    connector = for_itself(client_auth=client_auth, token_params={"audience": "acme"})
+    async with running(harness, connector) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        assert info(engine).state == "on_demand"
+        token = await engine.tokens.get("prod")
+        assert token == service.tokens[0].access_token
+        assert info(engine).state == "valid"
+        (form,) = service.asked
+    assert form["grant_type"] == "client_credentials"
+    assert (form["scope"], form["audience"]) == (SCOPES, "acme")
+    assert ("client_secret" in form) == (client_auth == "body")
+
+
+async def test_fifty_users_at_once_make_one_request(harness: Harness, service: AuthorizationService) -> None:
+    async with running(harness, for_itself()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        service.held.clear()
+        users = [asyncio.create_task(engine.tokens.get("prod")) for _ in range(50)]
+        await asyncio.to_thread(service.arrived.acquire)
+        # The one that began it goes, and the others get what it asked for.
+        users[0].cancel()
+        service.held.set()
+        got = await asyncio.gather(*users, return_exceptions=True)
+        assert isinstance(got[0], asyncio.CancelledError)
+        assert set(got[1:]) == {service.tokens[0].access_token}
+        harness.clock.advance(service.lifetime)
+        again = await asyncio.gather(*(engine.tokens.get("prod") for _ in range(50)))
+        assert set(again) == {service.tokens[1].access_token}
+        assert len(service.asked) == 2
+
+
+async def test_users_that_come_while_a_token_is_stored_wait_for_that(
+    harness: Harness, service: AuthorizationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(harness, for_itself()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        storing, go_on, commit = asyncio.Event(), asyncio.Event(), engine.store.commit
+
+        async def slow(changes: Any) -> Any:
+            if any(isinstance(change, PutTokens) for change in changes):
+                storing.set()
+                await go_on.wait()
+            return await commit(changes)
+
+        monkeypatch.setattr(engine.store, "commit", slow)
+        first = asyncio.create_task(engine.tokens.get("prod"))
+        await storing.wait()
+        later = asyncio.create_task(engine.tokens.get("prod"))
+        await asyncio.sleep(0)
+        assert not first.done()
+        assert not later.done()
+        go_on.set()
+        assert await first == await later
+        assert len(service.asked) == 1
+
+
+async def test_a_wrong_secret_says_what_to_do_and_not_what_it_is(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    async with running(harness, for_itself()) as engine:
+        await engine.credentials.put("prod", "acme", values(service, client_secret="wrong-wrong-wrong"))
+        error = await failure(engine)
+        assert (type(error), error.error_code, error.retryable) == (AuthExpired, "oauth2.client", False)
+        assert "set the credential again" in error.message
+        assert "wrong-wrong" not in error.message
+        # It isn't asked by each user anew, which services may take for an attack.
+        for _ in range(20):
+            assert (await failure(engine)).error_code == "oauth2.client"
+        assert len(service.asked) == 1
+        await engine.credentials.put("prod", "acme", values(service))
+        assert await engine.tokens.get("prod") == service.tokens[0].access_token
+
+
+async def test_somebody_authorizes_and_the_token_is_renewed_before_it_expires(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    service.lifetime = 300
+    async with running(harness, acme(authorize_params={"prompt": "consent"})) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        error = await failure(engine)
+        assert (type(error), error.error_code) == (AuthExpired, "oauth2.unauthorized")
+        assert "hookline credentials authorize prod" in error.message
+        assert info(engine).state == "missing"
+        await agree(engine)
+        asked, form = service.authorized[0], service.asked[0]
+        assert (asked["scope"], asked["prompt"], asked["code_challenge_method"]) == (SCOPES, "consent", "S256")
+        assert asked["code_challenge"] == challenge_of(form["code_verifier"])
+        first = await engine.tokens.get("prod")
+        assert info(engine).state == "valid"
+        harness.clock.advance(230)
+        assert await engine.tokens.get("prod") == first
+        # The service takes the old one for another minute, but requests take their time.
+        harness.clock.advance(15)
+        assert await engine.tokens.get("prod") == service.tokens[-1].access_token != first
+        assert [form["grant_type"] for form in service.asked] == ["authorization_code", "refresh_token"]
+
+
+async def test_a_refresh_token_that_is_replaced_is_stored_before_the_access_token_is_given(
+    harness: Harness, service: AuthorizationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        commit = engine.store.commit
+
+        async def full(changes: list[Change]) -> Any:
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(engine.store, "commit", full)
+        error = await failure(engine)
+        assert "disk is full" in error.message
+        monkeypatch.setattr(engine.store, "commit", commit)
+        # The service takes the old refresh token no more: what it gave isn't asked for again.
+        assert await engine.tokens.get("prod") == service.tokens[-1].access_token
+        assert len(service.tokens) == 2
+    async with running(harness, acme()) as engine:
+        harness.clock.advance(service.lifetime)
+        assert await engine.tokens.get("prod") == service.tokens[-1].access_token
+        assert len(service.tokens) == 3
+
+
+async def test_what_could_not_be_stored_is_stored_when_the_engine_stops(
+    harness: Harness, service: AuthorizationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        with monkeypatch.context() as patched:
+
+            async def full(changes: list[Change]) -> Any:
+                raise StoreError("the disk is full")
+
+            patched.setattr(engine.store, "commit", full)
+            await failure(engine)
+    async with running(harness, acme()) as engine:
+        assert await engine.tokens.get("prod") == service.tokens[-1].access_token
+        assert len(service.asked) == 2
+
+
+async def test_a_renewal_under_way_is_finished_before_the_engine_stops(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    async with running(harness, acme(), grace=10) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        await asyncio.to_thread(service.arrived.acquire)
+        harness.clock.advance(service.lifetime)
+        service.held.clear()
+        user = asyncio.create_task(engine.tokens.get("prod"))
+        await asyncio.to_thread(service.arrived.acquire)
+        user.cancel()
+        asyncio.get_running_loop().call_later(0.05, service.held.set)
+    async with running(harness, acme()) as engine:
+        assert await engine.tokens.get("prod") == service.tokens[-1].access_token
+        assert len(service.asked) == 2
+
+
+async def test_a_service_that_keeps_its_refresh_token_is_asked_with_it_again(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    service.rotates = False
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        for _ in range(2):
+            harness.clock.advance(service.lifetime)
+            await engine.tokens.get("prod")
+    kept = {form["refresh_token"] for form in service.asked if "refresh_token" in form}
+    assert kept == {service.tokens[0].refresh_token}
+
+
+async def test_tokens_outlive_the_server_and_are_nowhere_in_the_open(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        first = await engine.tokens.get("prod")
+    held = b"".join(path.read_bytes() for path in harness.folder.rglob("*") if path.is_file())
+    assert not any(secret.encode() in held for secret in service.secrets())
+    async with running(harness, acme()) as engine:
+        assert await engine.tokens.get("prod") == first
+        assert len(service.asked) == 1
+
+
+async def test_a_credential_that_is_set_anew_has_no_tokens_of_the_one_before(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        service.held.clear()
+        user = asyncio.create_task(engine.tokens.get("prod"))
+        for _ in range(2):
+            await asyncio.to_thread(service.arrived.acquire)
+        # Whoever waits for a renewal of the old one gets nothing of it.
+        await engine.credentials.put("prod", "acme", values(service))
+        service.held.set()
+        with pytest.raises(AuthExpired, match="nobody has authorized"):
+            await user
+        assert info(engine).state == "missing"
+    async with running(harness, acme()) as engine:
+        assert info(engine).state == "missing"
+
+
+async def test_a_renewal_that_comes_late_takes_nothing_from_who_authorized_meanwhile(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        service.held.clear()
+        user = asyncio.create_task(engine.tokens.get("prod"))
+        for _ in range(2):
+            await asyncio.to_thread(service.arrived.acquire)
+        held = engine.credentials.authorized("prod")
+        assert held is not None
+        assert held.tokens is not None
+        mine = dataclasses.replace(held.tokens, access_token="mine", expires_at=None, refresh_token="my-own")
+        assert await engine.credentials.authorize("prod", held.value, mine)
+        service.held.set()
+        assert await user == "mine"
+        assert await engine.tokens.get("prod") == "mine"
+
+
+async def test_a_renewal_that_was_refused_late_does_so_neither(harness: Harness, service: AuthorizationService) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        service.held.clear()
+        service.answers.append((400, {}, '{"error": "invalid_grant"}'))
+        user = asyncio.create_task(engine.tokens.get("prod"))
+        for _ in range(2):
+            await asyncio.to_thread(service.arrived.acquire)
+        held = engine.credentials.authorized("prod")
+        assert held is not None
+        assert held.tokens is not None
+        mine = dataclasses.replace(held.tokens, access_token="mine", expires_at=None, refresh_token="my-own")
+        assert await engine.credentials.authorize("prod", held.value, mine)
+        service.held.set()
+        assert await user == "mine"
+        assert info(engine).state == "valid"
+
+
+async def test_what_another_process_has_renewed_is_used(harness: Harness, service: AuthorizationService) -> None:
+    """As `hookline run` does, which the database belongs to between two commits."""
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        other = Credentials(
+            engine.store,
+            Vault(engine.options.secret_keys),
+            engine.registry.credential_types,
+            harness.clock,
+            oauth2=engine.registry.oauth2,
+        )
+        await other.load()
+        harness.clock.advance(service.lifetime)
+        theirs = await AccessTokens(other, engine.http, harness.clock, engine.log).get("prod")
+        assert await engine.tokens.get("prod") == theirs
+        assert info(engine).state == "valid"
+
+
+async def test_a_life_that_is_over_at_once_is_no_endless_loop(harness: Harness, service: AuthorizationService) -> None:
+    async with running(harness, for_itself()) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+
+        class Late:
+            """Time passes while it is asked."""
+
+            async def request(self, *given: Any, **options: Any) -> Any:
+                answer = await engine.http.request(*given, **options)
+                harness.clock.advance(service.lifetime)
+                return answer
+
+        http: Any = Late()
+        with pytest.raises(Unavailable) as caught:
+            await AccessTokens(engine.credentials, http, harness.clock, engine.log).get("prod")
+        assert caught.value.retryable
+        assert len(service.asked) == 3
+
+
+async def test_a_rotation_of_the_master_key_encrypts_tokens_too(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    old, new = (b"o" * 32,), (b"n" * 32,)
+    async with running(harness, acme(), secret_keys=old) as engine:
+        await engine.credentials.put("prod", "acme", values(service))
+        await agree(engine)
+        first = await engine.tokens.get("prod")
+    async with running(harness, acme(), secret_keys=new + old) as engine:
+        assert await engine.rotate_keys() == 1
+        assert await engine.rotate_keys() == 0
+        assert await engine.tokens.get("prod") == first
+    async with running(harness, acme(), secret_keys=new) as engine:
+        assert await engine.tokens.get("prod") == first
+        assert info(engine).state == "valid"

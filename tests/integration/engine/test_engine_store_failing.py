@@ -1,0 +1,185 @@
+"""The engine while its store fails: nothing is lost, and nothing is done twice."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import structlog
+from tests.integration.engine_harness import Harness, act, each, fails
+from tests.integration.store_trouble import Trouble, holds
+
+from hookline.kernel.errors import CannotTake, StoreError
+from hookline.model.execution import State
+from hookline.storage.changes import Change, End, Publish, Record
+
+
+async def test_why_a_message_cant_be_stored_is_in_the_log_and_not_in_the_answer(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.flow("f", [act("one")])
+    async with harness.engine() as engine:
+
+        async def put(_envelope: object, **_: object) -> None:
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(engine.intake._queue, "put", put)
+        with structlog.testing.capture_logs() as logs, pytest.raises(CannotTake) as raised:
+            await harness.send(engine, "f", 1)
+    assert "disk" not in raised.value.message
+    assert {
+        "event": "a message can't be stored",
+        "log_level": "error",
+        "flow_id": "f",
+        "error": "the disk is full",
+    } in logs
+
+
+async def test_a_finished_action_is_not_repeated_while_the_store_cant_be_written(harness: Harness) -> None:
+    """A full disk must not send the same mail every few seconds."""
+    harness.flow("f", [act("one"), act("two")])
+    async with harness.engine() as engine:
+        trouble = Trouble(engine, holds(Record))
+        execution_id = await harness.send(engine, "f", 1)
+        await trouble.until_refused()
+        for count in (2, 3):
+            harness.clock.advance(60)
+            await trouble.until_refused(count)
+        assert harness.probe.steps() == ["one"]
+        trouble.refuses = holds()
+        assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
+    assert harness.probe.steps() == ["one", "two"]
+
+
+async def test_an_end_that_cant_be_stored_is_stored_later_and_repeats_nothing(harness: Harness) -> None:
+    harness.flow("f", [act("one")])
+    async with harness.engine() as engine:
+        trouble = Trouble(engine, holds(End))
+        execution_id = await harness.send(engine, "f", 1)
+        await trouble.until_refused()
+        harness.clock.advance(60)
+        await trouble.until_refused(2)
+        trouble.refuses = holds()
+        assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
+    assert harness.probe.steps() == ["one"]
+
+
+async def test_a_store_that_fails_under_items_side_by_side_fails_no_execution(harness: Harness) -> None:
+    harness.flow("f", [each(act("one", "$.item"), act("two", "$.item"), concurrency=3)])
+    async with harness.engine() as engine:
+        trouble = Trouble(engine, holds(Record))
+        execution_id = await harness.send(engine, "f", [1, 2, 3])
+        await trouble.until_refused()
+        trouble.refuses = holds()
+        assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
+    assert sorted(harness.probe.steps()) == ["one"] * 3 + ["two"] * 3
+
+
+async def test_a_journal_that_cant_be_read_under_items_side_by_side_is_read_again(harness: Harness) -> None:
+    """An error of the store inside a group of tasks is an error of the store."""
+    harness.flow("f", [each(act("one", "$.item"), concurrency=2)])
+    once = fails(1)
+
+    async def full(value: Any) -> Any:
+        try:
+            await once(value)
+        except Exception as error:
+            raise StoreError("the disk is full") from error
+        return value
+
+    harness.probe.does["one"] = full
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", [1, 2])
+        execution = await harness.advance_until(engine, execution_id)
+        record = (await harness.journal(engine, execution_id))["each[0]/one"]
+    assert execution.state is State.SUCCEEDED
+    assert record.attempt == 2, "a blob store that fails is tried again as the step says"
+
+
+async def test_a_commit_that_took_place_although_it_failed_loses_and_repeats_nothing(harness: Harness) -> None:
+    """A connection that is lost at a commit leaves it open whether it took place."""
+    harness.flow("f", [act("one"), act("two"), act("three")])
+    async with harness.engine() as engine:
+        commit, lost = engine.store.commit, 0
+
+        async def lose(changes: Sequence[Change]) -> Any:
+            nonlocal lost
+            results = await commit(changes)
+            if holds(Record)(changes) and lost < 1:
+                lost += 1
+                raise StoreError("the connection is lost")
+            return results
+
+        engine.store.commit = lose  # type: ignore[method-assign]
+        execution_id = await harness.send(engine, "f", 1)
+        assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
+    assert harness.probe.steps() == ["one", "two", "three"]
+
+
+async def test_the_backlog_is_counted_right_where_starting_fails(harness: Harness) -> None:
+    harness.flow("f", [act("one")], concurrency=1)
+    hang = asyncio.Event()
+
+    async def wait(value: Any) -> Any:
+        await hang.wait()
+
+    harness.probe.does["one"] = wait
+    async with harness.engine(max_backlog=2) as engine:
+        first = await harness.send(engine, "f", 1)
+        await harness.until_calls(1)
+        sent = [await harness.send(engine, "f", n) for n in (2, 3)]
+        trouble = Trouble(engine, lambda changes: not holds(End)(changes))
+        hang.set()
+        await harness.until(engine, first)
+        await trouble.until_refused()
+        for count in (2, 3, 4):
+            harness.clock.advance(60)
+            await trouble.until_refused(count)
+        assert engine.intake.backlog("f") == 2
+        trouble.refuses = holds()
+        for execution_id in sent:
+            await harness.advance_until(engine, execution_id)
+        assert engine.intake.backlog("f") == 0
+
+
+async def test_a_sender_that_hangs_up_while_its_message_is_stored_is_counted(harness: Harness) -> None:
+    harness.flow("f", [act("one")], state="paused")
+    async with harness.engine(max_backlog=2) as engine:
+        sending = asyncio.create_task(harness.send(engine, "f", 1))
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.wait((sending,))
+        assert sending.cancelled()
+        await harness.send(engine, "f", 2)
+        assert (await engine.store.backlog())["f"][0] == engine.intake.backlog("f") == 2
+
+
+async def test_a_version_that_couldnt_be_stored_is_stored_later(harness: Harness) -> None:
+    """Executions that are bound to a version must find it after the next deploy and restart."""
+    harness.flow("f", [act("wait", retry={"attempts": 2, "wait": "1m"}), act("old")])
+    async with harness.engine() as engine:
+        harness.flow("f", [act("wait", retry={"attempts": 2, "wait": "1m"}), act("new")])
+        trouble = Trouble(engine, holds(Publish))
+        with pytest.raises(StoreError):
+            await engine.refresh()
+        assert trouble.refused == 1
+        trouble.refuses = holds()
+        await engine.refresh()
+        harness.probe.does["wait"] = fails(1)
+        execution_id = await harness.send(engine, "f", 1)
+        await harness.until(engine, execution_id, State.WAITING)
+    harness.flow("f", [act("newest")])
+    async with harness.engine() as engine:
+        assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
+    assert harness.probe.steps() == ["wait", "wait", "new"]
+
+
+async def test_flows_that_changed_while_the_store_failed_are_taken_without_another_change(harness: Harness) -> None:
+    harness.flow("f", [act("one")], state="paused")
+    async with harness.engine(watch=True) as engine:
+        execution_id = await harness.send(engine, "f", 1)
+        trouble = Trouble(engine, holds(Publish))
+        harness.flow("f", [act("one")])
+        await trouble.until_refused()
+        trouble.refuses = holds()
+        assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED

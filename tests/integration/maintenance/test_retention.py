@@ -1,0 +1,217 @@
+"""Executions go that ended long ago, or of which there are too many, or for which there is no room."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
+
+from hookline.cli.main import main
+from hookline.engine import Engine
+from hookline.kernel.errors import CannotTake
+from hookline.model.execution import State
+from hookline.service.admin import blueprints
+from hookline.service.app import create_pages
+from hookline.storage.changes import Duplicate
+from hookline.storage.store import Room
+
+AUTH = {"Authorization": "Bearer a-token-of-the-tests"}
+DAY = 86_400.0
+
+
+async def ended(harness: Harness, engine: Engine, flow_id: str = "f", body: Any = None, key: str | None = None) -> str:
+    id_ = await harness.send(engine, flow_id, body, key)
+    await harness.until(engine, id_)
+    harness.clock.advance(1)
+    return id_
+
+
+async def kept(engine: Engine, flow_id: str = "f") -> list[str]:
+    return sorted(one.execution.id for one in (await engine.store.executions(flow_id=flow_id)).items)
+
+
+async def pass_by(harness: Harness, seconds: float) -> None:
+    """Let time pass once the sweeper waits for it."""
+    await harness.clock.until_sleeping(SLEEPERS)
+    harness.clock.advance(seconds)
+
+
+async def becomes(holds: Callable[[], Any], expected: Any) -> None:
+    async with asyncio.timeout(20):
+        while await holds() != expected:  # noqa: ASYNC110 - what is waited for is several tasks away
+            await asyncio.sleep(0.005)
+
+
+async def test_executions_go_by_themselves_once_they_ended_long_enough_ago(harness: Harness) -> None:
+    harness.flow("f", [act("see")])
+    async with harness.engine(retention=timedelta(days=2)) as engine:
+        old = await ended(harness, engine)
+        await pass_by(harness, DAY)
+        young = await ended(harness, engine)
+        assert await kept(engine) == sorted([old, young])
+        await pass_by(harness, DAY)
+        await becomes(lambda: kept(engine), [young])
+        assert await engine.store.journal(old) == ()
+
+
+async def test_a_flow_says_how_long_and_how_many_of_its_executions_are_kept(harness: Harness) -> None:
+    harness.flow("short", [act("see")], retention={"age": "1h"})
+    harness.flow("few", [act("look")], retention={"count": 2})
+    harness.flow("f", [act("watch")])
+    async with harness.engine() as engine:
+        for flow_id in ("short", "f"):
+            await ended(harness, engine, flow_id)
+        few = [await ended(harness, engine, "few") for _ in range(4)]
+        await pass_by(harness, 3600)
+        await becomes(lambda: kept(engine, "short"), [])
+        await becomes(lambda: kept(engine, "few"), sorted(few[2:]))
+        assert len(await kept(engine)) == 1
+
+
+async def test_what_waits_is_kept_however_old_it_is_and_dead_letters_go_as_others_do(harness: Harness) -> None:
+    harness.flow("f", [act("one", "$.body", retry={"attempts": 2, "wait": "60d"}), act("two")])
+    harness.flow("dead", [act("bad", retry={"attempts": 1})])
+    harness.probe.does |= {"one": fails(1), "bad": fails(1)}
+    async with harness.engine(retention=timedelta(days=1)) as engine:
+        waiting = await harness.send(engine, "f", None)
+        await harness.until(engine, waiting, State.WAITING)
+        await ended(harness, engine, "dead")
+        assert len((await engine.store.dead_letters()).items) == 1
+        await pass_by(harness, 2 * DAY)
+        await becomes(lambda: kept(engine, "dead"), [])
+        assert (await engine.store.dead_letters()).items == ()
+        assert await kept(engine) == [waiting]
+
+
+async def test_a_message_that_comes_again_starts_nothing_although_its_execution_is_gone(harness: Harness) -> None:
+    harness.flow("f", [act("see")])
+    async with harness.engine(retention=timedelta(days=1)) as engine:
+        first = await ended(harness, engine, key="k")
+        await pass_by(harness, 2 * DAY)
+        await becomes(lambda: kept(engine), [])
+        assert await harness.put(engine, "f", None, "k") == Duplicate(first)
+        assert len(harness.probe.calls) == 1
+
+
+async def test_the_oldest_go_first_where_the_budget_is_exceeded(harness: Harness) -> None:
+    harness.flow("f", [act("see", None)])
+    async with harness.engine() as engine:
+        ids = [await ended(harness, engine, body=["x" * 1000 + str(n)] * 100) for n in range(20)]
+        room = await engine.store.room()
+    assert room.free is not None
+    async with harness.engine(disk_budget=(room.total - room.free) * 2 // 3) as engine:
+        assert engine.disk_budget is not None
+        await engine.disk_budget.check()
+        left = await kept(engine)
+        assert 5 < len(left) < 17
+        assert left == sorted(ids)[-len(left) :]
+        assert engine.intake.full() is None
+        assert await ended(harness, engine)
+
+
+async def test_messages_get_503_where_nothing_can_go_until_there_is_room_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.flow("f", [act("one", None, retry={"attempts": 2, "wait": "1h"})])
+    harness.probe.does["one"] = fails(1)
+    async with harness.engine(disk_budget=1000) as engine:
+        assert engine.disk_budget is not None
+        waiting = await harness.send(engine, "f", None)
+        await harness.until(engine, waiting, State.WAITING)
+        client = create_pages(blueprints(engine, AUTH["Authorization"][7:])).test_client()
+        assert (await client.get("/readyz")).status_code == 200
+        await engine.disk_budget.check()
+        with pytest.raises(CannotTake, match="no room") as refusal:
+            await harness.send(engine, "f", None)
+        assert refusal.value.retry_after == 60
+        ready = await client.get("/readyz", headers=AUTH)
+        assert (ready.status_code, (await ready.get_json())["status"]) == (503, "the disk budget is used up")
+        assert "1,000" in (await ready.get_json())["reason"]
+        assert await kept(engine) == [waiting]
+
+        async def smaller() -> Room:
+            return Room(100, 0, 1)
+
+        monkeypatch.setattr(engine.store, "room", smaller)
+        await engine.disk_budget.check()
+        assert (await client.get("/readyz")).status_code == 200
+        await harness.send(engine, "f", None)
+
+
+async def test_a_database_that_does_not_say_what_is_free_is_purged_again_only_when_it_has_grown(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.flow("f", [act("see")])
+    total = 0
+
+    async def room() -> Room:
+        return Room(total, None, 10)
+
+    engine = harness.engine(disk_budget=1000)
+    # From the beginning: the engine looks by itself, too.
+    monkeypatch.setattr(engine.store, "room", room)
+    async with engine:
+        assert engine.disk_budget is not None
+        for _ in range(10):
+            await ended(harness, engine)
+        total = 2000
+        await engine.disk_budget.check()
+        assert len(await kept(engine)) == 4
+        await engine.disk_budget.check()
+        assert len(await kept(engine)) == 4
+        total = 2100
+        await engine.disk_budget.check()
+        assert len(await kept(engine)) == 3
+
+
+async def test_versions_go_that_nothing_refers_to_but_for_the_last(harness: Harness) -> None:
+    async with harness.engine(retention=timedelta(days=1)) as engine:
+        for number in range(25):
+            harness.flow("f", [act(f"step{number}")])
+            await engine.refresh()
+            if number == 0:
+                await ended(harness, engine)
+            harness.clock.advance(1)
+        assert len(await engine.store.flow_versions("f")) == 25
+        await pass_by(harness, 2 * DAY)
+        await becomes(lambda: kept(engine), [])
+        await ended(harness, engine)
+        await pass_by(harness, DAY / 24)
+
+        async def versions() -> int:
+            return len(await engine.store.flow_versions("f"))
+
+        await becomes(versions, 20)
+
+
+async def test_storage_is_shown_with_what_goes_when(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.flow("f", [act("see")], retention={"age": "1d", "count": 7})
+    async with harness.engine(disk_budget=10**9) as engine:
+        await ended(harness, engine)
+        client = create_pages(blueprints(engine, AUTH["Authorization"][7:])).test_client()
+        shown = await (await client.get("/api/v1/storage", headers=AUTH)).get_json()
+        (flow,) = shown["flows"]
+        execution = await engine.store.execution((await kept(engine))[0])
+        assert execution is not None
+        assert execution.finished_at is not None
+        goes = execution.finished_at + timedelta(days=1)
+        assert (flow["flow_id"], flow["age"], flow["count"], flow["next_at"][:19]) == (
+            "f",
+            DAY,
+            7,
+            goes.isoformat()[:19],
+        )
+        assert (shown["budget"], shown["full"], shown["executions"]) == (10**9, None, 1)
+        assert shown["database"] > 4096
+    monkeypatch.chdir(harness.folder)
+    monkeypatch.setenv("HOOKLINE_DB", f"sqlite:///{harness.folder}/hookline.db")
+    run = CliRunner().invoke
+    result = await asyncio.to_thread(run, main, ["storage", "--json"], catch_exceptions=False)
+    assert json.loads(result.output)["executions"] == 1
+    text = (await asyncio.to_thread(run, main, ["storage"], catch_exceptions=False)).output
+    assert "budget 5.0 GB" in text
+    assert "30 days" in text, "there is no probe there: the flow is broken, and the default holds"

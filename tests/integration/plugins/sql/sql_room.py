@@ -1,0 +1,148 @@
+"""The actions `sql.…` over a database of a test's own."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from sqlalchemy.engine import URL, make_url
+from tests.services import need_server
+
+from hookline.api import Context, Message, StepError
+from hookline.model.items import Stream
+from hookline.plugin_host.resources import EngineResources
+from hookline.plugin_host.results import to_json
+from hookline.sdk.signature import SettingSources
+from hookline_database import register_connectors
+
+MARIADB = os.environ.get("HOOKLINE_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test")
+POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
+
+SERIAL = {"sqlite": "INTEGER", "postgresql": "BIGSERIAL", "mysql": "BIGINT AUTO_INCREMENT"}
+"""By dialect, a column that counts up by itself."""
+
+
+class Room:
+    """One engine's resources, and the actions."""
+
+    def __init__(self, url: str, own: tuple[str, ...] = ()) -> None:
+        self.url = url
+        self.resources = EngineResources(own)
+        self.exact = False
+        """Results are those of a flow whose numbers are exact."""
+        (self.connector,) = register_connectors()
+
+    async def __call__(
+        self,
+        use: str,
+        *,
+        key: str | None = None,
+        credential: BaseModel | None = None,
+        with_: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> Any:
+        """`with_`: settings that are named as a parameter here is. `rows` may be a function that gives one by one."""
+        action = self.connector.actions[f"sql.{use}"]
+        settings.update(with_ or {})
+        if credential is None or "url" in settings:
+            settings = {"url": self.url, **settings}
+        rows = settings.get("rows")
+        if callable(rows):
+            settings["rows"] = Stream("rows", 1)
+        sources = SettingSources(Message(), lambda _: rows())  # type: ignore[misc]  # there is a stream only then
+        read = action.validated(settings, sources)
+        context: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
+        context.update(
+            message=Message(),
+            credential=credential,
+            resources=self.resources,
+            idempotency_key=key or uuid.uuid4().hex,
+        )
+        made: Any = action.run(ctx=Context(**context), **action.arguments(read))
+        async with AsyncExitStack() as stack:
+            for opened in sources.opened:
+                stack.push_async_callback(opened.aclose)  # type: ignore[attr-defined]  # they are generators
+            returned = await made
+        if isinstance(returned, AsyncIterator):
+            returned = [row async for row in returned]
+        return to_json(returned, exact=self.exact)
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite`, `postgresql` or `mysql`."""
+        return make_url(self.url).get_backend_name()
+
+    def another(self) -> "Room":
+        """Another engine's, of the same database."""
+        return Room(self.url)
+
+    async def error(self, use: str, **settings: Any) -> StepError:
+        with pytest.raises(StepError) as caught:
+            await self(use, **settings)
+        return caught.value
+
+
+@asynccontextmanager
+async def mariadb_database() -> AsyncIterator[str]:
+    """The URL of a database and a user of their own."""
+    asyncmy = pytest.importorskip("asyncmy")
+    server = make_url(MARIADB)
+    need_server("MariaDB", server.port or 3306, server.host or "127.0.0.1")
+    connection = await asyncmy.connect(
+        host=server.host,
+        port=server.port or 3306,
+        user=server.username,
+        password=server.password or "",
+        autocommit=True,
+    )
+    name = f"steps_{uuid.uuid4().hex}"
+    user = f"user_{uuid.uuid4().hex[:8]}"
+    async with connection.cursor() as cursor:
+        await cursor.execute(f"CREATE DATABASE {name}")
+        await cursor.execute(f"CREATE USER {user}@'%'")
+        await cursor.execute(f"CREATE USER {user}@localhost")
+        await cursor.execute(f"GRANT ALL ON {name}.* TO {user}@'%'")
+        await cursor.execute(f"GRANT ALL ON {name}.* TO {user}@localhost")
+        try:
+            yield server.set(username=user, database=name).render_as_string(hide_password=False)
+        finally:
+            await cursor.execute(f"DROP DATABASE {name}")
+            await cursor.execute(f"DROP USER {user}@'%', {user}@localhost")
+    await connection.ensure_closed()
+
+
+@asynccontextmanager
+async def postgres_schema() -> AsyncIterator[str]:
+    """The URL of a schema and a user of their own in the test database."""
+    asyncpg = pytest.importorskip("asyncpg")
+    try:
+        connection = await asyncpg.connect(POSTGRES, timeout=5)
+    except (OSError, asyncpg.PostgresError) as error:
+        if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
+            raise
+        pytest.skip(f"no PostgreSQL at {POSTGRES}: {error}")
+    schema = f"steps_{uuid.uuid4().hex}"
+    role = f"role_{uuid.uuid4().hex[:8]}"
+    await connection.execute(f"CREATE SCHEMA \"{schema}\"; CREATE ROLE {role} LOGIN PASSWORD 'pass-word'")
+    await connection.execute(
+        f'ALTER ROLE {role} SET search_path = "{schema}"; GRANT ALL ON SCHEMA "{schema}" TO {role}'
+    )
+    try:
+        yield str(make_url(POSTGRES).set(username=role).render_as_string(hide_password=False))
+    finally:
+        await connection.execute(f'DROP SCHEMA "{schema}" CASCADE; DROP OWNED BY {role}; DROP ROLE {role}')
+        await connection.close()
+
+
+async def count(room: Room, table: str = "invoices") -> int:
+    ((row),) = await room("query", sql=f"SELECT count(*) AS n FROM {table}")
+    number: int = row["n"]
+    return number
+
+
+def mysql_url(room: Room) -> URL:
+    """A room's URL with the driver that is meant."""
+    return make_url(room.url).set(drivername="mysql+asyncmy")

@@ -1,0 +1,174 @@
+"""Which databases `sql.…` reaches, what passes by itself there, and how long they are kept."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+from sqlalchemy.engine import make_url
+from tests.integration.plugins.sql.sql_room import Room, count
+
+from hookline_database import register_connectors
+from hookline_database.address import SqlCredential
+
+
+async def test_rule_35_the_engines_own_database_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "engine.db"
+    sqlite3.connect(own).close()
+    (tmp_path / "link.db").symlink_to(own)
+    (tmp_path / "hard.db").hardlink_to(own)
+    room = Room("sqlite:///x.db", own=("sqlite:///engine.db", "postgresql://hookline@127.0.0.1/hookline"))
+    for url in (
+        "sqlite:///engine.db",
+        f"sqlite:///{own}",
+        "sqlite+pysqlite:///./engine.db",
+        f"sqlite:///{tmp_path}/../{tmp_path.name}/engine.db",
+        "sqlite:///link.db",
+        "sqlite:///hard.db",
+        "sqlite:///file:engine.db?uri=true",
+        "postgresql+asyncpg://other@localhost:5432/hookline",
+        "postgres://127.0.0.1/hookline",
+    ):
+        error = await room.error("query", url=url, sql="SELECT 1")
+        assert error.error_code == "sql.url", url
+        assert "engine's own database" in error.message, url
+    await room.resources.close()
+
+
+async def test_rule_35_no_statement_opens_another_file(tmp_path: Path) -> None:
+    room = Room(f"sqlite:///{tmp_path}/books.db")
+    for use in ("execute", "query"):
+        error = await room.error(use, sql=f"ATTACH DATABASE '{tmp_path}/engine.db' AS engine")
+        assert error.error_code in ("sql.error", "sql.read_only")
+    assert not (tmp_path / "engine.db").exists()
+    await room.resources.close()
+
+
+def test_rule_35_url_table_and_statement_come_from_vars() -> None:
+    (connector,) = register_connectors()
+    for action in connector.actions.values():
+        assert "url" in action.from_vars
+        assert ({"sql", "table"} & action.from_vars) == ({"sql", "table"} & set(action.parameters.values()))
+
+
+async def test_rule_35_a_password_belongs_into_a_credential() -> None:
+    room = Room("postgresql://root:s3cret@127.0.0.1/test")
+    error = await room.error("query", sql="SELECT 1")
+    assert error.error_code == "sql.url"
+    assert "credentials set" in error.message
+    assert "s3cret" not in error.message
+
+
+@pytest.mark.postgres
+async def test_a_credential_gives_password_and_user_or_the_whole_url(postgres: Room) -> None:
+    url = postgres.url
+    parts = make_url(url)
+    room = Room(parts.set(username=None).render_as_string())
+    password = SqlCredential(username=parts.username, password=SecretStr("pass-word"))
+    assert await room("query", url=room.url, sql="SELECT 1 AS one", credential=password) == [{"one": 1}]
+    whole = SqlCredential(url=SecretStr(url))
+    assert await room("query", sql="SELECT 1 AS one", credential=whole) == [{"one": 1}]
+    error = await room.error("query", url=url, sql="SELECT 1", credential=whole)
+    assert "both" in error.message
+    await room.resources.close()
+
+
+def test_a_credential_says_something() -> None:
+    with pytest.raises(ValidationError, match="password, or url"):
+        SqlCredential()
+    assert "s3cret" not in repr(SqlCredential(password=SecretStr("s3cret")))
+
+
+@pytest.mark.parametrize("url", ["", "books.db", "sqlite://", "sqlite:///:memory:", "postgresql://root@h:port/x"])
+async def test_a_url_that_names_no_database_is_an_error(url: str) -> None:
+    room = Room(url)
+    error = await room.error("query", sql="SELECT 1")
+    assert (error.error_code, error.retryable) == ("sql.url", False)
+
+
+async def test_a_missing_driver_is_named_with_the_command_that_installs_it() -> None:
+    for url, command in (
+        ("mysql+pymysql://h/db", "pip install 'pymysql'"),
+        ("mysql+mysqldb://h/db", "pip install 'mysqlclient'"),
+    ):
+        error = await Room(url).error("query", sql="SELECT 1")
+        assert (error.error_code, error.retryable) == ("sql.driver", False)
+        assert command in error.message
+    error = await Room("nodb://h/db").error("query", sql="SELECT 1")
+    assert "nodb" in error.message
+
+
+async def test_a_server_that_is_not_there_can_be_retried() -> None:
+    room = Room("postgresql://root@127.0.0.1:1/test")
+    error = await room.error("query", sql="SELECT 1")
+    assert (error.error_code, error.retryable) == ("sql.unavailable", True)
+    await room.resources.close()
+
+
+async def test_a_folder_that_is_not_there_can_be_retried(tmp_path: Path) -> None:
+    room = Room(f"sqlite:///{tmp_path}/no/books.db")
+    error = await room.error("execute", sql="CREATE TABLE t (a TEXT)")
+    assert (error.error_code, error.retryable) == ("sql.unavailable", True)
+    await room.resources.close()
+
+
+async def test_a_locked_file_is_waited_for_and_can_be_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "books.db"
+    monkeypatch.setattr("hookline_database.databases._LOCK_WAIT", 0.05)
+    room = Room(f"sqlite:///{path}")
+    await room("execute", sql="CREATE TABLE t (a TEXT)")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    error = await room.error("insert", table="t", row={"a": "x"})
+    assert (error.error_code, error.retryable) == ("sql.unavailable", True)
+    other.execute("ROLLBACK")
+    other.close()
+    await room("insert", table="t", row={"a": "x"})
+    await room.resources.close()
+
+
+@pytest.mark.postgres
+async def test_a_connection_that_the_server_closed_is_replaced(postgres: Room, admin: Room) -> None:
+    room = postgres
+    await room("query", sql="SELECT 1 AS one")
+    await admin(
+        "execute",
+        sql="SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :user",
+        params={"user": make_url(room.url).username},
+        once=False,
+    )
+    assert await room("query", sql="SELECT 1 AS one") == [{"one": 1}]
+
+
+async def test_databases_are_shared_bounded_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hookline_database.databases import Databases
+
+    monkeypatch.setattr("hookline_database.databases.OPEN", 3)
+    room = Room("")
+    for number in range(6):
+        await room("execute", url=f"sqlite:///{tmp_path}/{number}.db", sql="CREATE TABLE t (a TEXT)")
+    databases = room.resources.get(Databases)
+    assert [url.database for url in databases._open] == [f"{tmp_path}/{number}.db" for number in (3, 4, 5)]
+    await room.resources.close()
+    assert not databases._open
+    error = await room.error("query", url=f"sqlite:///{tmp_path}/0.db", sql="SELECT 1")
+    assert (error.error_code, error.retryable) == ("engine.stopping", True)
+
+
+async def test_a_cancelled_step_ends_at_once_and_its_thread_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "books.db"
+    room = Room(f"sqlite:///{path}")
+    await room("execute", sql="CREATE TABLE t (a TEXT)")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await room("insert", table="t", row={"a": "x"}, key="k")
+    other.execute("ROLLBACK")
+    # The thread goes on: whether it wrote or not, the next attempt with the key leaves exactly one row.
+    await room("insert", table="t", row={"a": "x"}, key="k")
+    assert await count(room, "t") == 1
+    other.close()
+    await room.resources.close()

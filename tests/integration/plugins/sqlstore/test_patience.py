@@ -1,0 +1,120 @@
+"""Commits that nobody waits for: they share somebody else's, and wait for it only a moment."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event
+from tests.acceptance.postgres import postgres_schema
+
+import hookline_sql.postgres
+import hookline_sql.sqlite
+from hookline.model.execution import Outcome, State
+from hookline.storage.backend import Backend
+from hookline.storage.changes import Accepted, End, Start
+from hookline.testing.clock import ManualClock
+from hookline.testing.envelopes import Envelopes
+from hookline_sql.backend import postgresql, sqlite
+from hookline_sql.database import PATIENT
+
+FOREVER = 3600.0
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/x.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    with postgres_schema() as found:
+        yield found
+
+
+@pytest.fixture
+def envelopes() -> Envelopes:
+    return Envelopes(ManualClock())
+
+
+@pytest.fixture
+async def backend(url: str) -> AsyncIterator[Backend]:
+    made = (sqlite if url.startswith("sqlite") else postgresql)(url, clock=ManualClock())
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def endless_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (hookline_sql.sqlite, hookline_sql.postgres):
+        monkeypatch.setattr(module, "PATIENCE", FOREVER)
+
+
+@pytest.fixture
+def transactions() -> Iterator[list[str]]:
+    """Grows by one at each commit."""
+    seen: list[str] = []
+
+    def note(*_: object) -> None:
+        seen.append("commit")
+
+    event.listen(Engine, "commit", note)
+    yield seen
+    event.remove(Engine, "commit", note)
+
+
+@pytest.mark.usefixtures("endless_patience")
+async def test_a_patient_commit_shares_that_of_somebody_who_waits(
+    backend: Backend, envelopes: Envelopes, transactions: list[str]
+) -> None:
+    patient = asyncio.ensure_future(backend.queue.put(envelopes.make(), patient=True))
+    await asyncio.sleep(0)
+    assert not patient.done()
+    transactions.clear()
+    assert isinstance(await backend.queue.put(envelopes.make()), Accepted)
+    assert isinstance(await patient, Accepted)
+    assert transactions == ["commit"]
+
+
+@pytest.mark.usefixtures("endless_patience")
+async def test_an_end_that_is_patient_shares_one_too(
+    backend: Backend, envelopes: Envelopes, transactions: list[str]
+) -> None:
+    first = envelopes.make()
+    await backend.queue.put(first)
+    now = ManualClock().now()
+    end = End(first.execution_id, State.SUCCEEDED, Outcome.COMPLETED, now, patient=True)
+    ending = asyncio.ensure_future(backend.store.commit([Start(first.execution_id, "v1", now), end]))
+    await asyncio.sleep(0)
+    transactions.clear()
+    await backend.store.ping()
+    await ending
+    assert transactions == ["commit"]
+
+
+@pytest.mark.usefixtures("endless_patience")
+async def test_so_many_that_are_patient_wait_no_longer(backend: Backend, envelopes: Envelopes) -> None:
+    put = [backend.queue.put(envelopes.make(), patient=True) for _ in range(PATIENT)]
+    assert all(isinstance(result, Accepted) for result in await asyncio.gather(*put))
+
+
+@pytest.mark.usefixtures("endless_patience")
+async def test_closing_waits_for_nobody_else_and_loses_nothing(url: str, envelopes: Envelopes) -> None:
+    make = sqlite if url.startswith("sqlite") else postgresql
+    backend, envelope = make(url, clock=ManualClock()), envelopes.make()
+    await backend.open()
+    patient = asyncio.ensure_future(backend.queue.put(envelope, patient=True))
+    await asyncio.sleep(0)
+    await backend.close()
+    assert isinstance(await patient, Accepted)
+    again = make(url, clock=ManualClock())
+    await again.open()
+    assert await again.store.execution(envelope.execution_id) is not None
+    await again.close()
+
+
+async def test_patience_ends_by_itself(backend: Backend, envelopes: Envelopes) -> None:
+    assert isinstance(await backend.queue.put(envelopes.make(), patient=True), Accepted)

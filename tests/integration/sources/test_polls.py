@@ -1,0 +1,377 @@
+"""Flows that are started by what a poll finds: nothing is lost, nothing comes twice, and failures are shown."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+from tests.integration.engine_harness import Hang, Harness, act
+
+from hookline.api import Connector, Identity, Item, PollContext, Polled, StepError, hookimpl
+from hookline.engine import Engine
+from hookline.kernel.errors import StoreError
+from hookline.storage.changes import Change, CommitResult, SetCursor
+from hookline.testing.clock import START, ManualClock
+
+
+class ShopKey(BaseModel):
+    token: SecretStr
+
+
+class Shop:
+    """A plugin whose trigger gives what the test says; it remembers how it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, str, int]] = []
+        """Cursor, folder, number."""
+        self.does: Callable[[PollContext[Any], Any], Awaitable[Any]] = _nothing
+        shop = Connector("shop", credential=ShopKey)
+        self.connector = shop
+
+        @shop.poll(every="1m")
+        async def orders(
+            ctx: PollContext[ShopKey | None], cursor: Any, folder: Annotated[str, Identity()] = "in", n: int = 1
+        ) -> Polled:
+            """Starts an execution for each new order."""
+            self.asked.append((cursor, folder, n))
+            polled: Polled = await self.does(ctx, cursor)
+            return polled
+
+        @shop.poll(every="10s", timeout="30s", name="locked")
+        async def locked(ctx: PollContext[ShopKey], cursor: Any) -> Polled:
+            """Needs a key."""
+            return Polled([Item("key", ctx.credential.token.get_secret_value())], 1)
+
+    @hookimpl
+    def register_connectors(self) -> list[Connector]:
+        return [self.connector]
+
+
+async def _nothing(_ctx: Any, cursor: Any) -> Polled:
+    return Polled((), cursor)
+
+
+def counting(upto: int = 1000) -> Callable[[PollContext[Any], Any], Awaitable[Polled]]:
+    """Each time the next number."""
+
+    async def does(_ctx: Any, cursor: Any) -> Polled:
+        number = (cursor or 0) + 1
+        return Polled([Item(str(number), number)] if number <= upto else [], min(number, upto))
+
+    return does
+
+
+def gives(*polled: Any) -> Callable[[PollContext[Any], Any], Awaitable[Any]]:
+    """One after the other; then nothing."""
+    left = list(polled)
+
+    async def does(_ctx: Any, cursor: Any) -> Any:
+        if not left:
+            return Polled((), cursor)
+        given = left.pop(0)
+        if isinstance(given, BaseException):
+            raise given
+        return given
+
+    return does
+
+
+@pytest.fixture
+def shop(harness: Harness) -> Shop:
+    made = Shop()
+    harness.plugins.append(made)
+    return made
+
+
+def polled_flow(harness: Harness, flow_id: str = "f", trigger: Any = None, **settings: Any) -> None:
+    harness.flow(flow_id, [act("one")], trigger=trigger or {"use": "shop.orders"}, **settings)
+
+
+async def pass_time(harness: Harness, seconds: float) -> None:
+    harness.clock.advance(seconds)
+    await asyncio.sleep(0)
+
+
+async def test_each_item_is_a_message_and_the_cursor_goes_on_after_a_restart(harness: Harness, shop: Shop) -> None:
+    shop.does = counting()
+    polled_flow(harness)
+    async with harness.engine() as engine:
+        await harness.looked(engine, "f")
+        assert await harness.bodies(engine, "f", 1) == [1]
+        await pass_time(harness, 60)
+        assert await harness.bodies(engine, "f", 2) == [1, 2]
+        await harness.looked(engine, "f")
+    async with harness.engine() as engine:
+        await harness.bodies(engine, "f", 3)
+        await harness.until_calls(3)
+    assert [asked[0] for asked in shop.asked] == [None, 1, 2]
+    assert [value for _, _, _, value in harness.probe.calls] == [1, 2, 3]
+
+
+async def test_headers_and_the_arrival_say_where_a_message_comes_from(harness: Harness, shop: Shop) -> None:
+    shop.does = gives(Polled([Item("a", {"at": START}, {"X-Kind": "order"})], 1))
+    polled_flow(harness)
+    async with harness.engine() as engine:
+        assert await harness.bodies(engine, "f", 1) == [{"at": "2026-01-31T08:00:00.000000Z"}]
+        (summary,) = (await engine.store.executions(flow_id="f")).items
+        envelope = await engine.store.envelope(summary.execution.id)
+        assert envelope is not None
+        assert (envelope.arrival.use, envelope.message.headers) == ("shop.orders", {"x-kind": "order"})
+
+
+async def test_an_item_that_comes_again_starts_nothing_within_its_window(harness: Harness, shop: Shop) -> None:
+    item = Item("same", "x")
+    shop.does = gives(Polled([item, item], 1), Polled([item], 2), Polled([item], 3))
+    polled_flow(harness, trigger={"use": "shop.orders", "with": {"dedupe_window": "90s"}})
+    async with harness.engine() as engine:
+        await harness.looked(engine, "f")
+        await pass_time(harness, 60)
+        await harness.looked(engine, "f")
+        assert await harness.bodies(engine, "f") == ["x"]
+        await harness.until_calls(1)
+        assert engine.intake.backlog("f") == 0
+        await pass_time(harness, 60)
+        assert await harness.bodies(engine, "f", 2) == ["x", "x"]
+
+
+async def test_where_there_is_more_it_is_asked_at_once(harness: Harness, shop: Shop) -> None:
+    shop.does = gives(Polled([Item("1", 1)], 1, more=True), Polled([Item("2", 2)], 2), Polled((), 2, more=True))
+    polled_flow(harness)
+    async with harness.engine() as engine:
+        status = await harness.looked(engine, "f")
+        assert sorted(await harness.bodies(engine, "f", 2)) == [1, 2]
+        assert len(shop.asked) == 2
+        await pass_time(harness, 60)
+        status = await harness.looked(engine, "f")
+        assert len(shop.asked) == 3, "more of nothing would be asked without end"
+        assert status.next_at == START + timedelta(seconds=120)
+
+
+async def test_a_failure_is_shown_backs_off_and_loses_nothing(harness: Harness, shop: Shop) -> None:
+    away = StepError("the shop is closed", code="shop.closed")
+    shop.does = gives(away, away, away, Polled([Item("a", "late")], 1))
+    polled_flow(harness)
+    async with harness.engine() as engine:
+        waits = []
+        for _ in range(3):
+            before = harness.clock.now()
+            status = await harness.looked(engine, "f")
+            assert status.error == "shop.closed: the shop is closed"
+            assert status.next_at is not None
+            waits.append((status.next_at - before).total_seconds())
+            await pass_time(harness, waits[-1])
+        assert waits == [30, 60, 120]
+        assert await harness.bodies(engine, "f", 1) == ["late"]
+        status = await harness.looked(engine, "f")
+        assert (status.error, status.failures) == (None, 0)
+        assert b'hookline_polls_total{flow="f",result="failed"} 3.0' in engine.metrics.exposition()
+
+
+async def test_the_other_side_may_say_when_to_come_again_and_no_wait_is_longer_than_an_hour(
+    harness: Harness, shop: Shop
+) -> None:
+    shop.does = gives(StepError("busy", retry_after=400), *[StepError("away")] * 9)
+    polled_flow(harness)
+    async with harness.engine() as engine:
+        waits = []
+        for _ in range(10):
+            before = harness.clock.now()
+            status = await harness.looked(engine, "f")
+            assert status.next_at is not None
+            waits.append((status.next_at - before).total_seconds())
+            harness.clock.advance(waits[-1])
+            await asyncio.sleep(0)
+        assert waits[0] == 400
+        assert waits[-2:] == [3600, 3600]
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (ZeroDivisionError("by zero"), "has a defect: ZeroDivisionError: by zero"),
+        (asyncio.CancelledError(), "has a defect: CancelledError"),
+        ([Item("a", 1)], "it gave list, and no Polled"),
+        (Polled([Item("a", object())], 1), "which has no JSON form"),
+        (Polled(["a"], 1), "is no Item"),  # type: ignore[list-item]
+        (Polled([Item(str(n), n) for n in range(1001)], 1), "it gave 1001 items; at most 1000"),
+        (Polled((), "x" * 5_000_000), "its cursor has 5000002 bytes; at most"),
+    ],
+)
+async def test_a_defect_of_a_trigger_is_its_plugins_and_ends_nothing(
+    harness: Harness, shop: Shop, given: Any, error: str
+) -> None:
+    shop.does = gives(given, Polled([Item("b", "well")], 2))
+    polled_flow(harness)
+    async with harness.engine() as engine:
+        status = await harness.looked(engine, "f")
+        assert error in (status.error or "")
+        assert "Shop" in (status.error or ""), "whose it is"
+        await pass_time(harness, 30)
+        assert await harness.bodies(engine, "f", 1) == ["well"]
+
+
+async def test_a_look_that_takes_too_long_has_failed(harness: Harness, shop: Shop) -> None:
+    hang = Hang()
+
+    async def hangs(_ctx: Any, _cursor: Any) -> Any:
+        await hang(None)
+
+    shop.does = hangs
+    polled_flow(harness, trigger={"use": "shop.orders", "with": {"timeout": "1s"}})
+    async with harness.engine() as engine:
+        status = await harness.looked(engine, "f")
+        assert status.error == "shop.orders took longer than 1 s"
+
+
+async def test_what_lacks_its_credential_looks_again_once_it_is_there(harness: Harness, shop: Shop) -> None:
+    polled_flow(harness, trigger={"use": "shop.locked", "credential": "key"})
+    async with harness.engine() as engine:
+        status = await harness.looked(engine, "f")
+        assert "'key'" in (status.error or "")
+        await engine.credentials.put("key", "probe", {"token": "wrong"})
+        async with asyncio.timeout(10):
+            while "is of type probe" not in (status.error or ""):  # noqa: ASYNC110 - it is several tasks away
+                await asyncio.sleep(0.002)
+        await engine.credentials.put("key", "shop", {"token": "s3cret"})
+        assert await harness.bodies(engine, "f", 1) == ["s3cret"]
+
+
+async def test_another_place_to_look_at_begins_anew_and_another_setting_does_not(harness: Harness, shop: Shop) -> None:
+    shop.does = counting()
+    for given in ({}, {"n": 2}, {"n": 2, "every": "2m"}, {"folder": "other"}):
+        polled_flow(harness, trigger={"use": "shop.orders", "with": given})
+        async with harness.engine() as engine:
+            await harness.looked(engine, "f")
+    assert shop.asked == [(None, "in", 1), (1, "in", 2), (2, "in", 2), (None, "other", 1)]
+
+
+async def test_settings_may_come_from_vars(harness: Harness, shop: Shop) -> None:
+    polled_flow(harness, trigger={"use": "shop.orders", "with": {"folder": "$.vars.where"}}, vars={"where": "there"})
+    async with harness.engine() as engine:
+        await harness.looked(engine, "f")
+    assert shop.asked == [(None, "there", 1)]
+
+
+async def test_an_item_that_the_flows_schema_refuses_is_recorded_and_the_others_are_taken(
+    harness: Harness, shop: Shop
+) -> None:
+    shop.does = gives(Polled([Item("a", "text"), Item("b", 2)], 1))
+    polled_flow(harness, schema={"type": "integer"})
+    async with harness.engine() as engine:
+        await harness.looked(engine, "f")
+        assert await harness.bodies(engine, "f", 1) == [2]
+        await engine.refusals.flush()
+        (refused,) = (await engine.store.refused(flow_id="f")).items
+        assert (refused.code, refused.path) == ("request.schema", "s:a")
+
+
+async def test_a_poll_that_finds_nothing_writes_nothing(harness: Harness, shop: Shop) -> None:
+    shop.does = counting(upto=1)
+    polled_flow(harness)
+    async with harness.engine() as engine:
+        await harness.looked(engine, "f")
+        kept = await engine.store.cursor("f")
+        await pass_time(harness, 60)
+        await harness.looked(engine, "f")
+        assert len(shop.asked) == 2
+        assert await engine.store.cursor("f") == kept
+
+
+async def test_items_and_cursor_are_one_commit_that_may_be_done_again(
+    harness: Harness, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a commit that failed took place isn't known: both are tried."""
+    shop.does = gives(Polled([Item("a", 1), Item("b", 2)], 1))
+    polled_flow(harness)
+    async with harness.engine() as engine:
+        monkeypatch.setattr(engine.store, "commit", _unsure(engine, harness.clock))
+        waiting = asyncio.ensure_future(harness.looked(engine, "f"))
+        while not waiting.done():
+            await asyncio.wait((waiting,), timeout=0.01)
+            harness.clock.advance(1)
+        assert sorted(await harness.bodies(engine, "f")) == [1, 2]
+        await harness.until_calls(2)
+        assert engine.intake.backlog("f") == 0
+        assert json.loads(await engine.store.cursor("f") or b"")["cursor"] == 1
+
+
+def _unsure(engine: Engine, _clock: ManualClock) -> Callable[[Sequence[Change]], Awaitable[Sequence[CommitResult]]]:
+    commit, tries = engine.store.commit, 0
+
+    async def unsure(changes: Sequence[Change]) -> Sequence[CommitResult]:
+        nonlocal tries
+        if not any(isinstance(change, SetCursor) for change in changes):
+            return await commit(changes)
+        tries += 1
+        if tries == 1:
+            raise StoreError("it didn't take place")
+        results = await commit(changes)
+        if tries == 2:
+            raise StoreError("it did")
+        return results
+
+    return unsure
+
+
+async def test_items_run_in_the_order_in_which_they_were_found(harness: Harness, shop: Shop) -> None:
+    """Also where they have waited in the store."""
+    numbers = list(range(50))
+    shop.does = gives(Polled([Item(str(n), n) for n in numbers], 1))
+    polled_flow(harness, concurrency=1)
+    async with harness.engine() as engine:
+        await harness.bodies(engine, "f", 50)
+    async with harness.engine():
+        await harness.until_calls(50)
+    assert [value for _, _, _, value in harness.probe.calls] == numbers
+
+
+async def test_fractions_stay_exact_where_the_flow_says_so(harness: Harness, shop: Shop) -> None:
+    shop.does = gives(Polled([Item("a", Decimal("0.10000000000000000001"))], 1))
+    polled_flow(harness, trigger={"use": "shop.orders", "with": {"numbers": "exact"}})
+    async with harness.engine() as engine:
+        await harness.bodies(engine, "f", 1)
+        await harness.until_calls(1)
+    assert str(harness.probe.calls[0][3]) == "0.10000000000000000001"
+
+
+async def test_a_poll_waits_where_the_flow_has_no_room(harness: Harness, shop: Shop) -> None:
+    hang = Hang()
+    harness.probe.does["one"] = hang
+    shop.does = gives(Polled([Item("1", 1)], 1), Polled([Item("2", 2), Item("3", 3)], 2), Polled([Item("4", 4)], 3))
+    polled_flow(harness, concurrency=1, max_queued=2)
+    async with harness.engine() as engine:
+        await harness.looked(engine, "f")
+        await hang.reached.wait()
+        await pass_time(harness, 60)
+        await harness.bodies(engine, "f", 3)
+        await harness.looked(engine, "f")
+        harness.clock.advance(60)
+        await asyncio.sleep(0.03)
+        assert len(await harness.bodies(engine, "f")) == 3
+        assert len(shop.asked) == 3, "what it found is held, and not looked for again"
+        del harness.probe.does["one"]
+        (running,) = [s for s in (await engine.store.executions(flow_id="f")).items if s.execution.state == "running"]
+        await engine.cancel(running.execution.id)
+        await harness.until_calls(3)
+        while len(await harness.bodies(engine, "f")) < 4:
+            harness.clock.advance(1)
+            await asyncio.sleep(0.005)
+
+
+async def test_a_poll_keeps_to_the_rate_of_its_flow(harness: Harness, shop: Shop) -> None:
+    shop.does = counting()
+    polled_flow(harness, trigger={"use": "shop.orders", "with": {"every": "1s"}}, rate="2/h")
+    async with harness.engine() as engine:
+        await harness.bodies(engine, "f", 1)
+        for _ in range(5):
+            harness.clock.advance(1)
+            await asyncio.sleep(0.01)
+        assert len(await harness.bodies(engine, "f")) == 2
+        while len(await harness.bodies(engine, "f")) < 3:
+            harness.clock.advance(30)
+            await asyncio.sleep(0.005)
+        assert harness.clock.now() - START >= timedelta(minutes=29)
