@@ -72,23 +72,6 @@ async def test_an_unknown_flow_is_404_and_all_of_them_count_as_one() -> None:
     assert set(hook.metrics) == {("-", "request.flow_unknown")}
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [(b"content-length", b"2"), (b"transfer-encoding", b"chunked")],
-        [(b"content-length", b"2"), (b"content-length", b"2")],
-        [(b"content-length", b"+2")],
-        [(b"content-length", b"2" * 30)],
-        [(b"transfer-encoding", b"gzip, chunked")],
-    ],
-)
-async def test_bad_framing_is_400_and_closes_the_connection(headers: list[tuple[bytes, bytes]]) -> None:
-    hook = HookOverMemory(webhook_flow())
-    reply = await hook.send(b"{}", path="nope", headers=headers, declare=False)
-    assert document(reply)["code"] == "request.malformed"
-    assert (b"connection", b"close") in reply.headers
-
-
 # Rule 4: each request has two faults, and the earlier one is told.
 @pytest.mark.parametrize(
     ("expected", "change"),

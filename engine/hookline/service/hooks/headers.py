@@ -1,14 +1,9 @@
-"""A request's headers, and whether they say without doubt where its body ends."""
-
-from typing import Final
+"""A request's headers."""
 
 import msgspec
 
-from hookline.kernel.errors import Malformed
 from hookline.service.hooks.masking import masked
 from hookline.service.types import HookRequest
-
-_HTTP_VERSIONS: Final = ("1.1", "2", "1.0", "3")
 
 
 class Headers(msgspec.Struct, frozen=True):
@@ -36,21 +31,3 @@ def _join(received: tuple[tuple[str, str], ...]) -> Headers:
     for name, value in received:
         joined[name] = f"{joined[name]}, {value}" if name in joined else value
     return Headers(received, joined)
-
-
-def check_framing(http_version: str, headers: dict[str, str]) -> None:
-    """Where two servers could disagree about where a body ends, a second request could hide in it. Raises Malformed."""
-    if http_version not in _HTTP_VERSIONS:
-        raise _bad_framing("this version of HTTP is not spoken here")
-    length = headers.get("content-length")
-    coding = headers.get("transfer-encoding")
-    if coding is not None and length is not None:
-        raise _bad_framing("Content-Length and Transfer-Encoding are both given")
-    if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 18):
-        raise _bad_framing("Content-Length is not one number")
-    if coding is not None and coding.strip().lower() != "chunked":
-        raise _bad_framing("Transfer-Encoding is not chunked")
-
-
-def _bad_framing(message: str) -> Malformed:
-    return Malformed(message, headers=[("connection", "close")])

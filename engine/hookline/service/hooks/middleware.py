@@ -1,4 +1,4 @@
-"""What each request passes on its way in, whatever it is for: its framing; and on its way out: what went wrong."""
+"""The way of each request through the hook: the handler's answer, or the answer to what went wrong."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
@@ -8,7 +8,7 @@ import structlog
 from hookline.kernel.errors import CannotTake, RequestRefused, StoreError
 from hookline.service.hooks import cors
 from hookline.service.hooks import responses as answers
-from hookline.service.hooks.headers import Headers, check_framing, read_headers
+from hookline.service.hooks.headers import Headers, read_headers
 from hookline.service.hooks.rejection import Refuser, Seen
 from hookline.service.types import HookReply, HookRequest, SenderGone
 
@@ -27,9 +27,7 @@ async def admit(request: HookRequest, refuser: Refuser, handle: Handle) -> HookR
 
 async def _admit(request: HookRequest, seen: Seen, refuser: Refuser, handle: Handle) -> HookReply:
     try:
-        headers = read_headers(request)
-        check_framing(request.http_version, headers.joined)
-        return await handle(request, headers, seen)
+        return await handle(request, read_headers(request), seen)
     except RequestRefused as error:
         if seen.beginning is not None:
             await seen.beginning.hear()

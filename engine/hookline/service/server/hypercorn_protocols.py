@@ -20,7 +20,7 @@ from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, 
 
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRefused
 from hookline.service.problems import refusal
-from hookline.service.server.request_head import METHODS, ORIGIN_FORM
+from hookline.service.server.request_head import LENGTH, METHODS, ORIGIN_FORM
 
 
 class Http1(H11Protocol):
@@ -164,7 +164,10 @@ def _fault(request: h2.events.RequestReceived) -> RequestRefused | None:
         return MethodUnknown()
     if ORIGIN_FORM.fullmatch(headers.get(b":path", b"")) is None:
         return Malformed("what is asked for is not a path without a fragment")
-    if request.stream_ended is not None and headers.get(b"content-length", b"0").strip(b"0"):
+    lengths = [value for name, value in request.headers if name == b"content-length"]
+    if len(lengths) > 1 or (lengths and LENGTH.fullmatch(lengths[0]) is None):
+        return Malformed("Content-Length is not one number; send it once, in digits")
+    if request.stream_ended is not None and lengths and lengths[0].strip(b"0"):
         # h2 counts the bytes of a body where one comes.
         return Malformed("Content-Length is given, and no body")
     return None

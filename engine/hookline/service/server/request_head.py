@@ -27,7 +27,7 @@ _TELLING: Final = re.compile(
 _DROPPED: Final = re.compile(rb"\r\n(?:upgrade|proxy-connection):[^\r]*(?=\r\n)", re.IGNORECASE)
 """No other protocol is begun on a connection, and one of the servers takes `Proxy-Connection` for `Connection`."""
 _DROPPED_BEFORE_1_1: Final = re.compile(rb"\r\n(?:upgrade|proxy-connection|expect):[^\r]*(?=\r\n)", re.IGNORECASE)
-_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _LINE_START: Final = re.compile(TOKEN + rb":")
 
 
@@ -105,7 +105,7 @@ def _body_length(lengths: list[bytes], codings: list[bytes], version: bytes) -> 
         return None
     if not lengths:
         return 0
-    if len(lengths) > 1 or _LENGTH.fullmatch(lengths[0]) is None:
+    if len(lengths) > 1 or LENGTH.fullmatch(lengths[0]) is None:
         raise Malformed("Content-Length is not one number; send it once, in digits")
     return int(lengths[0])
 
