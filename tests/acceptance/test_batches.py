@@ -28,7 +28,7 @@ def flow(flow_id: str = "gather", **gathered: Any) -> dict[str, Any]:
     return {"id": flow_id, "trigger": trigger, "steps": steps}
 
 
-LATE = flow("late", key="$.body.of", within="1h") | {"timeout": "300ms"}
+LATE = flow("late", key="$.body.of", within="1h") | {"timeout": "1s"}
 
 
 class Sender:
@@ -97,6 +97,7 @@ def test_of_many_messages_at_once_each_is_in_one_full_batch(server: ServerProces
     assert_each_once(gathered, ids)
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.slow  # four servers, one after the other
 def test_of_many_messages_each_is_in_one_full_batch_also_where_the_server_is_killed(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path)

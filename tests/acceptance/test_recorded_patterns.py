@@ -203,7 +203,7 @@ def flows(url: str) -> list[dict[str, Any]]:
         ),
         flow("handled", post("refused", "/refuses"), on_error=[caught, post("told")]),
         flow("handed-on", post("refused", "/refuses"), on_error="child"),
-        flow("timed-out", post("first"), wait("answer", "1h"), timeout="600ms"),
+        flow("timed-out", post("first"), wait("answer", "1h"), timeout="2s"),
         flow("cancelled", post("first"), wait("answer", "1h")),
     ]
 
@@ -333,7 +333,7 @@ Changes = tuple[tuple[str, str], ...]
         # One branch makes another call, and the other goes on as it did.
         ("side", (('"id": "slow"', '"id": "other"'), ('"n": 2', '"n": 3')), ["new call of both/other"]),
         ("side", (('"n": 2', '"n": 3'),), ["output of both/of_slow", "output of both", "changed call of after"]),
-        ("timed-out", (('"timeout": "600ms"', '"timeout": "2h"'),), ["new call of answer"]),
+        ("timed-out", (('"timeout": "2s"', '"timeout": "2h"'),), ["new call of answer"]),
         ("handled", (('"id": "caught"', '"id": "known"'),), ["path of ", "dropped call of on_error/caught"]),
     ],
 )  # fmt: skip

@@ -366,7 +366,9 @@ async def test_a_poll_keeps_to_the_rate_of_its_flow(harness: Harness, shop: Shop
     shop.does = counting()
     polled_flow(harness, trigger={"use": "shop.orders", "with": {"every": "1s"}}, rate="2/h")
     async with harness.engine() as engine:
-        await harness.bodies(engine, "f", 1)
+        while len(await harness.bodies(engine, "f")) < 2:
+            harness.clock.advance(1)
+            await asyncio.sleep(0.005)
         for _ in range(5):
             harness.clock.advance(1)
             await asyncio.sleep(0.01)

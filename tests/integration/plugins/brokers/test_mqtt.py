@@ -198,15 +198,21 @@ async def test_a_topic_that_a_flow_names_no_more_starts_nothing(harness: Harness
 
 
 async def test_each_message_comes_to_one_of_a_group(broker: Broker) -> None:
-    group, found = uuid4().hex, list[Any]()
+    group, there, found = uuid4().hex, set[str](), list[Any]()
 
     async def member(name: str) -> None:
         deliveries = broker.deliveries(group=group, client_id=f"{broker.login['client_id']}-{name}", qos=0)
         async for delivery in deliveries:
-            found.append(delivery.body.data)
+            if delivery.body.data == b"-1":
+                there.add(name)
+            else:
+                found.append(delivery.body.data)
 
     members = [asyncio.create_task(member(name)) for name in ("x", "y")]
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(10):
+        while len(there) < 2:
+            await broker.publish("a", json=-1)
+            await asyncio.sleep(0.01)
     for n in range(10):
         await broker.publish("a", json=n)
     async with asyncio.timeout(5):
@@ -220,8 +226,17 @@ async def test_each_message_comes_to_one_of_a_group(broker: Broker) -> None:
 
 
 async def test_another_client_of_the_same_id_is_named(broker: Broker) -> None:
-    first = asyncio.create_task(broker.take(1))
-    await asyncio.sleep(0.2)
+    there, deliveries = asyncio.Event(), broker.deliveries()
+
+    async def listen() -> None:
+        async for _ in deliveries:
+            there.set()
+
+    first = asyncio.create_task(listen())
+    async with asyncio.timeout(10):
+        while not there.is_set():
+            await broker.publish("a", json=1)
+            await asyncio.sleep(0.01)
     await broker.subscribe()
     with pytest.raises(StepError, match="another client has the same client id") as caught:
         await first
