@@ -54,12 +54,11 @@ def root_of(ctx: Context[Any] | PollContext[Any]) -> Path:
 
 def sync_folder(folder: Path) -> None:
     """Make durable which files a folder has."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def refused(path: str, error: OSError) -> StepError:

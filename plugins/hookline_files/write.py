@@ -104,7 +104,7 @@ def _all(descriptor: int, chunk: bytes) -> None:
 
 async def _append(place: Path, chunks: AsyncIterator[bytes]) -> tuple[int, str]:
     # A link is refused, as what it names may be anywhere.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     return await _pour(os.open(place, flags, 0o666), chunks)
 
 

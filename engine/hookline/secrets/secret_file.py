@@ -20,8 +20,7 @@ def load_or_create(path: Path, generate: Callable[[], str]) -> str:
             _create(path, generate())
         with path.open(encoding="utf-8") as file:
             mode = os.fstat(file.fileno()).st_mode
-            # Windows has no such bits: there a file's readers are the folder's.
-            if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            if mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise CredentialError(
                     f"{path}: others can read this secret (mode {stat.S_IMODE(mode):04o}); `chmod 600 {path}`, "
                     "and make a new one if somebody may have read it"
@@ -47,9 +46,8 @@ def _create(path: Path, text: str) -> None:
             return
     finally:
         draft.unlink(missing_ok=True)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
