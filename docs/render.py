@@ -15,7 +15,7 @@ from hookline.discovery.discover import discover
 from hookline.discovery.quality import SCALE
 from hookline.flows.check.codes import CODES
 from hookline.kernel import errors
-from hookline.kernel.errors import HooklineError, RequestRefused
+from hookline.kernel.errors import HooklineError, RequestRejected
 from hookline.kernel.json import encode
 from hookline.model.flow import (
     BLOCKS,
@@ -44,8 +44,8 @@ def settings() -> str:
     return "\n".join(lines)
 
 
-def mistake_codes() -> str:
-    """Each code of what is wrong with flows."""
+def flow_problem_codes() -> str:
+    """Each code of a problem that the checker finds in flows."""
     return "\n".join(
         ["| code | meaning |", "| --- | --- |", *(f"| `{code}` | {CODES[code]} |" for code in sorted(CODES))]
     )
@@ -147,7 +147,7 @@ def error_codes() -> str:
     lines += [
         f"| `{kind.code}` | `{kind.__name__}` | {_cell(_first_line(kind))} |"
         for kind in _tree(HooklineError)
-        if not issubclass(kind, RequestRefused)
+        if not issubclass(kind, RequestRejected)
     ]
     return "\n".join(lines)
 
@@ -161,7 +161,7 @@ def quality() -> str:
 def problem_codes() -> str:
     """Each code of a problem document that a hook answers with."""
     lines = ["| status | code | meaning |", "| --- | --- | --- |"]
-    kinds = sorted(_tree(RequestRefused), key=lambda kind: (kind.status, kind.code))
+    kinds = sorted(_tree(RequestRejected), key=lambda kind: (kind.status, kind.code))
     lines += [f"| {kind.status} | `{kind.code}` | {_cell(_first_line(kind))} |" for kind in kinds]
     return "\n".join(lines)
 

@@ -124,7 +124,7 @@ def _trial_with_own_key(scheme: Scheme[Any, Any], flow: str, file: str, with_bod
     if scheme.credential_required:
         parts.append(_commands(*commands, f"hookline send {flow} {file}"))
         parts.append(
-            "What the sender itself signs is refused meanwhile. Then set the credential again, as further above, and "
+            "What the sender itself signs is rejected meanwhile. Then set the credential again, as further above, and "
             "delete the key."
         )
     else:

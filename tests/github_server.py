@@ -20,7 +20,7 @@ TOKEN = "ghp_0123456789abcdefghij"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """Answered with a status, and GitHub's kind of document."""
 
     def __init__(self, status: int, message: str, *errors: Any, **headers: str) -> None:
@@ -51,7 +51,7 @@ class GitHubServer:
         }
         self.made = 0
         """How many webhooks were ever made."""
-        self.refuses: list[Refused] = []
+        self.rejects: list[Rejected] = []
         """Raised by the next requests, one each."""
         self.answers_late: Callable[[web.Request], Awaitable[None]] | None = None
         """Awaited after a request was done, and before it is answered."""
@@ -105,16 +105,16 @@ class GitHubServer:
         self.requests.append((request.method, request.path))
         try:
             if request.headers.get("Authorization") != f"Bearer {TOKEN}":
-                raise Refused(401, "Bad credentials")
+                raise Rejected(401, "Bad credentials")
             if not request.headers.get("User-Agent"):
-                raise Refused(403, "Request forbidden by administrative rules")
+                raise Rejected(403, "Request forbidden by administrative rules")
             if request.headers.get("X-GitHub-Api-Version") != "2022-11-28":
-                raise Refused(400, "Unsupported API version")
-            if self.refuses:
-                raise self.refuses.pop(0)
+                raise Rejected(400, "Unsupported API version")
+            if self.rejects:
+                raise self.rejects.pop(0)
             response = await handler(request)
-        except Refused as refused:
-            return web.json_response(refused.body, status=refused.status, headers=refused.headers)
+        except Rejected as rejected:
+            return web.json_response(rejected.body, status=rejected.status, headers=rejected.headers)
         except web.HTTPNotFound:
             return web.json_response({"message": "Not Found"}, status=404)
         if self.answers_late is not None:
@@ -124,13 +124,13 @@ class GitHubServer:
     def _repository(self, request: web.Request) -> str:
         name = f"{request.match_info['owner']}/{request.match_info['name']}"
         if name not in self.issues:
-            raise Refused(404, "Not Found")
+            raise Rejected(404, "Not Found")
         return name
 
     def _issue(self, request: web.Request) -> dict[str, Any]:
         found = self.issues[self._repository(request)].get(int(request.match_info["number"]))
         if found is None:
-            raise Refused(404, "Not Found")
+            raise Rejected(404, "Not Found")
         return found
 
     async def _user(self, _request: web.Request) -> web.Response:
@@ -161,7 +161,7 @@ class GitHubServer:
     async def _create_issue(self, request: web.Request) -> web.Response:
         repository, given = self._repository(request), await request.json()
         if not isinstance(given.get("title"), str):
-            raise Refused(422, "Validation Failed", {"resource": "Issue", "field": "title", "code": "missing_field"})
+            raise Rejected(422, "Validation Failed", {"resource": "Issue", "field": "title", "code": "missing_field"})
         return web.json_response(self.add_issue(repository, **given), status=201)
 
     def add_issue(self, repository: str, title: str, **given: Any) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class GitHubServer:
     async def _remove_label(self, request: web.Request) -> web.Response:
         issue, label = self._issue(request), request.match_info["label"]
         if label not in [one["name"] for one in issue["labels"]]:
-            raise Refused(404, "Label does not exist")
+            raise Rejected(404, "Label does not exist")
         issue["labels"] = [one for one in issue["labels"] if one["name"] != label]
         return web.json_response(issue["labels"])
 
@@ -214,7 +214,7 @@ class GitHubServer:
         self._repository(request)
         given = await request.json()
         if given.get("state") not in ("error", "failure", "pending", "success"):
-            raise Refused(422, "Validation Failed", {"resource": "Status", "field": "state", "code": "invalid"})
+            raise Rejected(422, "Validation Failed", {"resource": "Status", "field": "state", "code": "invalid"})
         self.statuses.append({"sha": request.match_info["sha"], **given})
         return web.json_response({"id": len(self.statuses), **given}, status=201)
 
@@ -222,7 +222,7 @@ class GitHubServer:
         self._repository(request)
         given = await request.json()
         if any(release["tag_name"] == given["tag_name"] for release in self.releases):
-            raise Refused(
+            raise Rejected(
                 422, "Validation Failed", {"resource": "Release", "code": "already_exists", "field": "tag_name"}
             )
         self.releases.append(given)
@@ -232,9 +232,9 @@ class GitHubServer:
         self._repository(request)
         given = await request.json()
         if request.match_info["workflow"] != "deploy.yml":
-            raise Refused(404, "Not Found")
+            raise Rejected(404, "Not Found")
         if not all(isinstance(value, str) for value in given.get("inputs", {}).values()):
-            raise Refused(422, "Invalid type for input")
+            raise Rejected(422, "Invalid type for input")
         self.dispatched.append(given)
         return web.Response(status=204)
 
@@ -245,7 +245,7 @@ class GitHubServer:
             return web.json_response([{"type": "file", "path": name} for name in self.files])
         content = self.files.get(path)
         if content is None:
-            raise Refused(404, "Not Found")
+            raise Rejected(404, "Not Found")
         if request.headers["Accept"].startswith("application/vnd.github.raw"):
             return web.Response(body=content, content_type="application/vnd.github.raw+json")
         about = {"type": "file", "path": path, "size": len(content), "sha": _sha(content)}
@@ -259,9 +259,9 @@ class GitHubServer:
         path, given = request.match_info["path"], await request.json()
         there = self.files.get(path)
         if there is not None and "sha" not in given:
-            raise Refused(422, 'Invalid request.\n\n"sha" wasn\'t supplied.')
+            raise Rejected(422, 'Invalid request.\n\n"sha" wasn\'t supplied.')
         if there is not None and given["sha"] != _sha(there):
-            raise Refused(409, f"{path} does not match {given['sha']}")
+            raise Rejected(409, f"{path} does not match {given['sha']}")
         self.files[path] = content = base64.b64decode(given["content"], validate=True)
         self.commits += 1
         commit = {"sha": f"{self.commits:040x}", "message": given["message"]}
@@ -271,13 +271,13 @@ class GitHubServer:
     def _hooks(self, request: web.Request) -> dict[int, dict[str, Any]]:
         found = self.hooks.get(request.path.strip("/").partition("/hooks")[0])
         if found is None:
-            raise Refused(404, "Not Found")
+            raise Rejected(404, "Not Found")
         return found
 
     def _hook(self, request: web.Request) -> dict[str, Any]:
         found = self._hooks(request).get(int(request.match_info["hook"]))
         if found is None:
-            raise Refused(404, "Not Found")
+            raise Rejected(404, "Not Found")
         return found
 
     async def _list_hooks(self, request: web.Request) -> web.Response:
@@ -287,10 +287,10 @@ class GitHubServer:
         hooks, given = self._hooks(request), await request.json()
         self._check_hook(given)
         if given.get("name") != "web":
-            raise Refused(422, "Validation Failed", {"resource": "Hook", "field": "name", "code": "invalid"})
+            raise Rejected(422, "Validation Failed", {"resource": "Hook", "field": "name", "code": "invalid"})
         if any(hook["config"]["url"] == given["config"]["url"] for hook in hooks.values()):
             error = {"resource": "Hook", "code": "custom", "message": "Hook already exists on this repository"}
-            raise Refused(422, "Validation Failed", error)
+            raise Rejected(422, "Validation Failed", error)
         self.made += 1
         number = 1000 + self.made
         hooks[number] = hook = {"id": number, "type": "Repository", **given}
@@ -314,15 +314,15 @@ class GitHubServer:
 
     def _check_hook(self, given: Any) -> None:
         if not given.get("config", {}).get("url", "").startswith("http"):
-            raise Refused(422, "Validation Failed", {"resource": "Hook", "field": "url", "code": "missing_field"})
+            raise Rejected(422, "Validation Failed", {"resource": "Hook", "field": "url", "code": "missing_field"})
         known = {"*", "push", "issues", "pull_request", "release", "ping"}
         if unknown := sorted(set(given.get("events", ())) - known):
-            raise Refused(422, "Validation Failed", f"The events {unknown} are not valid")
+            raise Rejected(422, "Validation Failed", f"The events {unknown} are not valid")
 
 
-def limited(left: float = 30) -> Refused:
+def limited(left: float = 30) -> Rejected:
     """The primary rate limit is used up."""
-    return Refused(
+    return Rejected(
         403,
         "API rate limit exceeded for user ID 1.",
         x_ratelimit_remaining="0",

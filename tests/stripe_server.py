@@ -21,7 +21,7 @@ KEY = "sk_test_0123456789abcdef"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """Answered with a status, and Stripe's kind of document."""
 
     def __init__(self, status: int, headers: Mapping[str, str] | None = None, **error: Any) -> None:
@@ -41,7 +41,7 @@ class StripeServer:
         """With their secrets."""
         self.invoices: dict[str, dict[str, Any]] = {}
         self.forms: list[dict[str, Any]] = []
-        self.refuses: list[Refused] = []
+        self.rejects: list[Rejected] = []
         """Raised by the next requests, one each."""
         self.restricted = False
         self.answers_late: Callable[[web.Request], Awaitable[None]] | None = None
@@ -82,19 +82,19 @@ class StripeServer:
         key, body = request.headers.get("Idempotency-Key"), await request.text()
         try:
             if request.headers.get("Authorization") != f"Bearer {KEY}":
-                raise Refused(401, message="Invalid API Key provided: sk_test_****cdef")
-            if self.refuses:
-                raise self.refuses.pop(0)
+                raise Rejected(401, message="Invalid API Key provided: sk_test_****cdef")
+            if self.rejects:
+                raise self.rejects.pop(0)
             if key is not None and key in self._kept:
                 asked, status, content = self._kept[key]
                 if asked != f"{request.path} {body}":
                     message = "Keys for idempotent requests can only be used with the same parameters."
-                    raise Refused(400, type="idempotency_error", message=message)
+                    raise Rejected(400, type="idempotency_error", message=message)
                 headers = {**id_, "Idempotent-Replayed": "true"}
                 return web.Response(body=content, status=status, headers=headers, content_type="application/json")
             response = await handler(request)
-        except Refused as refused:
-            return web.json_response({"error": refused.error}, status=refused.status, headers=id_ | refused.headers)
+        except Rejected as rejected:
+            return web.json_response({"error": rejected.error}, status=rejected.status, headers=id_ | rejected.headers)
         except web.HTTPNotFound:
             message = f"Unrecognized request URL ({request.method}: {request.path})."
             return web.json_response({"error": {"type": "invalid_request_error", "message": message}}, status=404)
@@ -112,7 +112,7 @@ class StripeServer:
 
     async def _account(self, _request: web.Request) -> web.Response:
         if self.restricted:
-            raise Refused(403, message="The provided key 'rk_test_****' does not have the required permissions.")
+            raise Rejected(403, message="The provided key 'rk_test_****' does not have the required permissions.")
         return web.json_response({"id": "acct_1", "object": "account", "business_profile": {"name": "Acme"}})
 
     async def _balance(self, _request: web.Request) -> web.Response:
@@ -129,7 +129,7 @@ class StripeServer:
     async def _create(self, request: web.Request) -> web.Response:
         given = await self._form(request)
         if not given.get("enabled_events"):
-            raise Refused(400, code="parameter_missing", param="enabled_events", message="Missing required param.")
+            raise Rejected(400, code="parameter_missing", param="enabled_events", message="Missing required param.")
         number = next(self._numbers)
         made = {
             "id": f"we_{number}",
@@ -146,7 +146,7 @@ class StripeServer:
         found = self.endpoints.get(request.match_info["id"])
         if found is None:
             message = f"No such webhook endpoint: '{request.match_info['id']}'"
-            raise Refused(404, code="resource_missing", param="webhook_endpoint", message=message)
+            raise Rejected(404, code="resource_missing", param="webhook_endpoint", message=message)
         return found
 
     async def _get(self, request: web.Request) -> web.Response:
@@ -155,7 +155,7 @@ class StripeServer:
     async def _update(self, request: web.Request) -> web.Response:
         found, given = self._found(request), await self._form(request)
         if "connect" in given or "api_version" in given:
-            raise Refused(400, code="parameter_unknown", message="Received unknown parameter")
+            raise Rejected(400, code="parameter_unknown", message="Received unknown parameter")
         found["status"] = "disabled" if given.pop("disabled", "false") == "true" else "enabled"
         found |= given
         return web.json_response(_shown(found))
@@ -174,13 +174,13 @@ class StripeServer:
         invoice = self.invoices[request.match_info["id"]]
         if invoice["status"] != "draft":
             message = "This invoice is already finalized, you can't re-finalize a non-draft invoice."
-            raise Refused(400, code="invoice_not_editable", message=message)
+            raise Rejected(400, code="invoice_not_editable", message=message)
         invoice["status"] = "open"
         return web.json_response(invoice)
 
     async def _declined(self, request: web.Request) -> web.Response:
         await self._form(request)
-        raise Refused(
+        raise Rejected(
             402,
             type="card_error",
             code="card_declined",

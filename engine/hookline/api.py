@@ -13,14 +13,14 @@ from hookline.kernel.errors import (
     NotVerified,
     Problem,
     RateLimited,
-    RequestRefused,
+    RequestRejected,
     StepError,
     StoreError,
     TooLarge,
     Unavailable,
     UnsupportedMedia,
 )
-from hookline.kernel.json import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, fits
+from hookline.kernel.json import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, within_bounds
 from hookline.kernel.json import decode as decode_json
 from hookline.kernel.json import encode as encode_json
 from hookline.kernel.logs import Log
@@ -136,7 +136,7 @@ __all__ = [
     "ReadRequest",
     "Reference",
     "Reply",
-    "RequestRefused",
+    "RequestRejected",
     "RequestTrigger",
     "Resource",
     "Resources",
@@ -171,10 +171,10 @@ __all__ = [
     "decode_json",
     "did_you_mean",
     "encode_json",
-    "fits",
     "hookimpl",
     "items_above",
     "linked_items",
     "message_attachment",
     "numbered_items",
+    "within_bounds",
 ]

@@ -20,7 +20,7 @@ from hookline.model.execution import (
 )
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack
-from hookline.model.rejection import RefusedRequest
+from hookline.model.rejection import RejectedRequest
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.storage.changes import (
@@ -65,7 +65,7 @@ from hookline.storage.changes import (
     PutTokens,
     Rebind,
     Record,
-    Refuse,
+    Reject,
     Release,
     Reopen,
     Resume,
@@ -91,7 +91,7 @@ from hookline.storage.store import (
     Kept,
     KeptPage,
     Page,
-    RefusedPage,
+    RejectedPage,
     Room,
     StateOverride,
     Store,
@@ -176,9 +176,9 @@ __all__ = [
     "Queue",
     "Rebind",
     "Record",
-    "Refuse",
-    "RefusedPage",
-    "RefusedRequest",
+    "Reject",
+    "RejectedPage",
+    "RejectedRequest",
     "Release",
     "Reopen",
     "Result",

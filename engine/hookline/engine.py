@@ -66,7 +66,7 @@ from hookline.storage.queue import Queue
 from hookline.storage.store import Store, readable_envelope
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
-from hookline.telemetry.rejections import RefusalRecord
+from hookline.telemetry.rejections import RejectionRecord
 
 #: Seconds that renewals of tokens have to end in, where the grace period isn't shorter.
 _TOKENS_GRACE: Final = 10.0
@@ -160,13 +160,13 @@ class Engine:
             step_timeout=options.step_timeout,
             tokens=self.tokens,
         )
-        self.refusals = RefusalRecord(self.store, self.clock, self.ids, self.log)
+        self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log)
         self.subscriptions = Subscriptions(self.store, vault, self.clock, elsewhere=options.role == "webhook")
         subscribing = Subscribing(
             self.subscriptions, registry, options.public_url, public_url_set=options.public_url_set
         )
         self.sources = Sources(
-            SourceServices(services, self.intake, self.refusals, self._describe_trigger), subscribing
+            SourceServices(services, self.intake, self.rejections, self._describe_trigger), subscribing
         )
         self.starting = Starting(self.intake, self.ids, self.clock)
         self.resume_tokens = ResumeTokens(options.secret_keys)
@@ -263,7 +263,7 @@ class Engine:
             left = await self._dispatcher.stop(self.options.grace if grace is None else grace)
             if left:
                 self.log.warning("executions were cut off; they go on at the next start", executions=left)
-            await self.refusals.close()
+            await self.rejections.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
         finally:
             self.replies.close()
@@ -434,7 +434,7 @@ class Engine:
                         group.create_task(self.disk_budget.run())
                     group.create_task(self.sources.run())
                 group.create_task(self._served.follow_credentials())
-                group.create_task(self.refusals.run())
+                group.create_task(self.rejections.run())
                 if self.options.watch:
                     group.create_task(self._served.follow_files())
         except asyncio.CancelledError:

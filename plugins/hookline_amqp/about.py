@@ -20,7 +20,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "amqp.locked": "Somebody else has the queue for itself; it can be tried again.",
     "amqp.not_found": "There is no such exchange or queue, or there is none any more.",
     "amqp.precondition": "It is declared otherwise than it is there, or the broker takes no message like this one.",
-    "amqp.refused": "The broker refuses the message now, as where a queue is full; it can be tried again.",
+    "amqp.rejected": "The broker rejects the message now, as where a queue is full; it can be tried again.",
     "amqp.timeout": "The broker didn't answer in time; it can be tried again.",
     "amqp.tls": "The broker's certificate isn't trusted, or TLS failed.",
     "amqp.too_large": "The file has more than 128 MB, which no broker takes.",
@@ -34,7 +34,7 @@ EXAMPLE: Final[Mapping[str, Any]] = {
         "with": {
             "queue": "paid-orders",
             "declare": {
-                "dead_letter_exchange": "refused",
+                "dead_letter_exchange": "rejected",
                 "bindings": [{"exchange": "orders", "type": "topic", "routing_key": "order.paid"}],
             },
         },

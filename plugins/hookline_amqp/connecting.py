@@ -64,7 +64,7 @@ async def close(connection: AbstractConnection) -> None:
 
 @contextmanager
 def _vhost_told(where: str) -> Iterator[None]:
-    """The library takes a broker's refusal to open a virtual host for a frame that it doesn't expect."""
+    """The library takes a broker's rejection to open a virtual host for a frame that it doesn't expect."""
     try:
         yield
     except InvalidFrameError as error:

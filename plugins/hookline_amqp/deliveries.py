@@ -24,7 +24,7 @@ _PROPERTIES = (
 )
 
 
-def as_delivery(message: AbstractIncomingMessage, refused: Literal["reject", "acknowledge"], exact: bool) -> Delivery:
+def as_delivery(message: AbstractIncomingMessage, rejected: Literal["reject", "acknowledge"], exact: bool) -> Delivery:
     """A message with what acknowledges it."""
 
     async def reject(_why: str) -> None:
@@ -35,7 +35,7 @@ def as_delivery(message: AbstractIncomingMessage, refused: Literal["reject", "ac
         id=message.message_id,
         headers=_headers(message),
         accepted=message.ack,
-        refused=reject if refused == "reject" else None,
+        rejected=reject if rejected == "reject" else None,
     )
 
 

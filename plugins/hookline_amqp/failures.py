@@ -3,7 +3,7 @@
 Final: `amqp.not_found` (no such exchange or queue), `amqp.access` (not allowed, or no such virtual host),
 `amqp.precondition` (it is declared otherwise, or the message isn't one that it takes), `amqp.unroutable` (no queue gets
 the message), `amqp.auth` (`AuthExpired`), `amqp.tls`. Retryable: `amqp.locked` (somebody else has the queue for
-himself), `amqp.refused` (a queue is full, say), `amqp.connection`, `amqp.timeout`.
+himself), `amqp.rejected` (a queue is full, say), `amqp.connection`, `amqp.timeout`.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ def as_step_error(error: BaseException | None, where: str, *, sent: bool = False
             return StepError(f"{where}: {_text(error)}", code="amqp.access")
         case lower.ChannelNotFoundEntity():
             return StepError(f"{where}: {_text(error)}", code="amqp.not_found")
-        case lower.ChannelAccessRefused():
+        case lower.ChannelAccessRejected():
             return StepError(f"{where}: {_text(error)}", code="amqp.access")
         case lower.ChannelLockedResource():
             return StepError(f"{where}: {_text(error)}", code="amqp.locked", retryable=True)
@@ -59,7 +59,7 @@ def as_step_error(error: BaseException | None, where: str, *, sent: bool = False
                 code="amqp.unroutable",
             )
         case lower.DeliveryError():
-            return Unavailable(f"{where} has refused the message; a queue may be full", code="amqp.refused")
+            return Unavailable(f"{where} has rejected the message; a queue may be full", code="amqp.rejected")
         case ssl.SSLError():
             return StepError(f"{where}: TLS failed: {error.reason or error}", code="amqp.tls")
         case TimeoutError():

@@ -25,10 +25,10 @@ async def messages(
     declare: Annotated[
         Declare | None, Field(description="Declare the queue and its bindings; otherwise it has to be there.")
     ] = None,
-    refused: Annotated[
+    rejected: Annotated[
         Literal["reject", "acknowledge"],
         Field(
-            description="What the broker is told of a message that the flow refuses: `reject` lets it go to the "
+            description="What the broker is told of a message that the flow rejects: `reject` lets it go to the "
             "queue's dead-letter exchange; `acknowledge` drops it."
         ),
     ] = "reject",
@@ -74,7 +74,7 @@ async def messages(
                 came = await inbox.get()
                 if isinstance(came, StepError):
                     raise came
-                yield as_delivery(came, refused, ctx.exact)
+                yield as_delivery(came, rejected, ctx.exact)
         finally:
             # What is closed from here on is no failure.
             channel.close_callbacks.discard(closed)

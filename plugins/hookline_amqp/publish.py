@@ -75,7 +75,7 @@ async def publish(
 
     Errors: `amqp.unroutable` where no queue gets it, `amqp.not_found` where there is no such exchange, `amqp.access`,
     `amqp.precondition`, `amqp.auth`; and, after which it is tried again, `amqp.connection`, `amqp.timeout` and
-    `amqp.refused`.
+    `amqp.rejected`.
     """
     import aio_pika
 

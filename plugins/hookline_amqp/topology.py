@@ -28,7 +28,7 @@ class Declare(BaseModel):
     )
     durable: bool = Field(default=True, description="Whether it outlives a restart of the broker; a quorum queue does.")
     dead_letter_exchange: str | None = Field(
-        default=None, description="Where messages go that are refused; without one the broker drops them."
+        default=None, description="Where messages go that are rejected; without one the broker drops them."
     )
     dead_letter_routing_key: str | None = Field(default=None, description="With which routing key they go there.")
     arguments: dict[str, Any] = Field(
@@ -41,7 +41,7 @@ class Declare(BaseModel):
         made: dict[str, Any] = {"x-queue-type": self.type}
         if self.type == "quorum":
             # Each connection that is lost counts as a delivery of what wasn't acknowledged: by the broker's own limit
-            # of 20 it would drop messages that nobody has refused.
+            # of 20 it would drop messages that nobody has rejected.
             made["x-delivery-limit"] = -1
         if self.dead_letter_exchange is not None:
             made["x-dead-letter-exchange"] = self.dead_letter_exchange

@@ -16,7 +16,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "sql.driver": "The database's driver isn't installed; the message has the pip command.",
     "sql.effects": "The step can't be held to take effect once: its table can't be made or written, the table that it "
     "changes has no transactions, or a statement that commits by itself was cut off. The message says more.",
-    "sql.error": "The database refused the statement.",
+    "sql.error": "The database rejected the statement.",
     "sql.integrity": "A constraint doesn't hold: a key is there already, or a value is missing.",
     "sql.key": "What should tell a row from others doesn't: nothing keeps it unique, or it is missing or null.",
     "sql.overlap": "`overlap` doesn't go with the type of the column.",

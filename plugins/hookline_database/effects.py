@@ -136,7 +136,7 @@ def _claim(database: Database, connection: Connection, key: str) -> bool:
         if kind(error) == "error":
             # Most likely the table was dropped, or may be read and not written.
             database.has_effects = False
-            raise _refused(database, connection, error) from error
+            raise _rejected(database, connection, error) from error
         raise
     return True
 
@@ -153,7 +153,7 @@ def _make_table(database: Database, connection: Connection) -> None:
         if kind(error) == "unavailable":
             raise
         if not _there(connection):
-            raise _refused(database, connection, error) from error
+            raise _rejected(database, connection, error) from error
     database.has_effects = True
 
 
@@ -162,7 +162,7 @@ def _there(connection: Connection) -> bool:
         return inspect(connection).has_table(EFFECTS.name)
 
 
-def _refused(database: Database, connection: Connection, error: DBAPIError) -> StepError:
+def _rejected(database: Database, connection: Connection, error: DBAPIError) -> StepError:
     statement = " ".join(str(CreateTable(_made_for(connection)).compile(dialect=connection.dialect)).split())
     return StepError(
         f"{shown(database.url)} doesn't let us keep the table {EFFECTS.name}, by which the step takes effect exactly "

@@ -94,7 +94,7 @@ class Watch:
 
 
 def parameter(value: Any) -> Any:
-    """A text that is a time with an offset, as MySQL reads it: in UTC; it would leave the offset out, or refuse it."""
+    """A text that is a time with an offset, as MySQL reads it: in UTC; it would leave the offset out, or reject it."""
     if isinstance(value, str) and _MOMENT.fullmatch(value):
         try:
             return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)

@@ -17,7 +17,7 @@ _READ_ONLY_MYSQL: Final = 1792
 
 @contextmanager
 def read_only(connection: Connection) -> Iterator[None]:
-    """Read, in a transaction that is rolled back; where the database can, it refuses to write in between.
+    """Read, in a transaction that is rolled back; where the database can, it rejects to write in between.
 
     Raises StepError (`sql.read_only`) for a statement that tries.
     """
@@ -32,7 +32,7 @@ def read_only(connection: Connection) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:
-            if _refused_to_write(error):
+            if _rejected_to_write(error):
                 raise StepError("sql.query only reads; sql.execute changes things", code="sql.read_only") from error
             raise
         finally:
@@ -58,7 +58,7 @@ def fetching(connection: Connection) -> Iterator[None]:
         raise InterfaceError(None, None, error) from error
 
 
-def _refused_to_write(error: DBAPIError) -> bool:
+def _rejected_to_write(error: DBAPIError) -> bool:
     cause = error.orig
     number = getattr(cause, "sqlite_errorcode", None)
     return (

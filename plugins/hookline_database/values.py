@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Dialect, types
 from sqlalchemy.types import TypeEngine
 
-from hookline.api import encode_json, fits
+from hookline.api import encode_json, within_bounds
 
 
 class Unfit(ValueError):
@@ -19,7 +19,7 @@ class Unfit(ValueError):
 
 
 def to_text(value: Any) -> str:
-    """Identifiers often travel as numbers. Objects and lists are refused: they are mapped wrongly, as a rule."""
+    """Identifiers often travel as numbers. Objects and lists are rejected: they are mapped wrongly, as a rule."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool | int | float | Decimal):
@@ -273,7 +273,7 @@ def to_json(value: Any) -> Any:
         case float():
             return value if math.isfinite(value) else str(value)
         case Decimal():
-            return value if fits(value) else str(value)
+            return value if within_bounds(value) else str(value)
         case datetime():
             text = value.isoformat()
             return f"{text[:-6]}Z" if value.tzinfo and text.endswith("+00:00") else text

@@ -19,11 +19,11 @@ ERRORS: Final[Mapping[str, str]] = {
     "had been sent, it isn't known whether it was taken.",
     "email.folder": "There is no such folder, or it can't be opened.",
     "email.header": "A header isn't one that can be set, or holds a line break.",
-    "email.imap": "The IMAP server refused something; the message has its words.",
+    "email.imap": "The IMAP server rejected something; the message has its words.",
     "email.login": "The IMAP server doesn't take the user and the password.",
     "email.not_supported": "The server can't do what it would have to: STARTTLS, a login, or such an address.",
-    "email.refused": "The server refuses recipients, so that nothing was sent; the message names them. It can be tried "
-    "again where all of them were refused for now.",
+    "email.rejected": "The server rejects recipients, so nothing was sent; the message names them. It can be tried "
+    "again where all of them were rejected for now.",
     "email.timeout": "The server didn't answer in time; it can be tried again.",
     "email.tls": "The server's certificate isn't trusted, or TLS failed; it can be tried again.",
     "email.too_large": "The files are larger than `max_size`.",

@@ -51,7 +51,7 @@ class Mail:
 
 
 def check_headers(subject: str, headers: Mapping[str, str]) -> None:
-    """Refuse what could become another header, or a second one. Raises StepError (`email.header`)."""
+    """Reject what could become another header, or a second one. Raises StepError (`email.header`)."""
     _check_value("the subject", subject)
     for name, value in headers.items():
         if not _NAME.fullmatch(name):
@@ -63,7 +63,7 @@ def check_headers(subject: str, headers: Mapping[str, str]) -> None:
 
 
 def _check_value(what: str, value: str) -> None:
-    # Not only of line feeds are headers made: whatever some reader takes for the end of a line is refused.
+    # Not only of line feeds are headers made: whatever some reader takes for the end of a line is rejected.
     if not all(character.isprintable() or character in "\u00a0\u202f\u200d\ufeff\u00ad\u200b" for character in value):
         raise StepError(f"{what} holds a line break or another control character; take it out", code="email.header")
 

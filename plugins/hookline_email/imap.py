@@ -184,7 +184,7 @@ def failure(error: Exception, where: str) -> StepError:
     """What an error of IMAP is to a poll.
 
     `email.login` (AuthExpired); `email.disconnected`, `email.timeout`, `email.tls` (Unavailable); `email.imap` for what
-    the server refuses.
+    the server rejects.
     """
     text = " ".join(str(error).split())[:_SHOWN]
     if isinstance(error, LoginError):

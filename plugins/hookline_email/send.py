@@ -16,7 +16,7 @@ _IN_A_THREAD: Final = 256 * 1024
 """Bytes of files from which on making the mail takes long."""
 
 
-class RefusedRecipient(TypedDict):
+class RejectedRecipient(TypedDict):
     """Whom the server didn't take."""
 
     address: str
@@ -29,7 +29,7 @@ class Sent(TypedDict):
 
     message_id: str
     accepted: list[str]
-    refused: list[RefusedRecipient]
+    rejected: list[RejectedRecipient]
     response: str
     """What the server said when it took the mail."""
 
@@ -59,7 +59,7 @@ async def send(
     ] = None,
     headers: Annotated[dict[str, str] | None, Field(description="Further headers, such as `In-Reply-To`.")] = None,
     partial: Annotated[
-        bool, Field(description="Whether it is sent to the others where the server refuses some recipients.")
+        bool, Field(description="Whether it is sent to the others where the server rejects some recipients.")
     ] = False,
     max_size: Annotated[int, Field(gt=0, le=100_000_000, description="Bytes of all files together.")] = 20_000_000,
     timeout: Annotated[Duration, Field(description="How long each answer of the server may take.")] = timedelta(
@@ -68,8 +68,8 @@ async def send(
 ) -> Sent:
     """Send a mail.
 
-    The result says to whom the server took it. Where it refuses recipients, nothing is sent and the step fails with
-    `email.refused`, unless `partial` is true. An answer of 4xx can be retried, one of 5xx is final.
+    The result says to whom the server took it. Where it rejects recipients, nothing is sent and the step fails with
+    `email.rejected`, unless `partial` is true. An answer of 4xx can be retried, one of 5xx is final.
 
     A mail server knows no key by which it would drop a mail that it has had before: a step that is tried again after
     its answer got lost sends a second copy. Its Message-ID is the same, made of the step's idempotency key, so that
@@ -116,7 +116,7 @@ async def send(
         content = compose(mail, utf8=utf8)
     seconds = timeout.total_seconds()
     async with smtp.connection(ctx.resources, credential, seconds) as client:
-        response, refused = await smtp.deliver(
+        response, rejected = await smtp.deliver(
             client,
             sender.address,
             list(recipients),
@@ -126,11 +126,11 @@ async def send(
             timeout=seconds,
             where=f"{host}:{port}",
         )
-    not_taken = {one.address for one in refused}
+    not_taken = {one.address for one in rejected}
     return {
         "message_id": mail.message_id,
         "accepted": [address for address in recipients if address not in not_taken],
-        "refused": [{"address": one.address, "code": one.code, "message": one.message} for one in refused],
+        "rejected": [{"address": one.address, "code": one.code, "message": one.message} for one in rejected],
         "response": response,
     }
 

@@ -21,7 +21,7 @@ _SHOWN: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejected:
     """A recipient that the server doesn't take."""
 
     address: str
@@ -84,10 +84,10 @@ async def deliver(
     utf8: bool,
     timeout: float,
     where: str,
-) -> tuple[str, list[Refused]]:
-    """Hand over a mail; gives what the server said, and whom it refused.
+) -> tuple[str, list[Rejected]]:
+    """Hand over a mail; gives what the server said, and whom it rejected.
 
-    Without `partial` nothing is sent where it refuses anybody. Raises StepError (`email.refused`, `email.<code>`, …).
+    Without `partial` nothing is sent where it rejects anybody. Raises StepError (`email.rejected`, `email.<code>`, …).
     """
     async with asyncio.timeout(timeout):
         if client.is_ehlo_or_helo_needed:
@@ -102,16 +102,16 @@ async def deliver(
     encoding = "utf-8" if utf8 else "ascii"
     async with asyncio.timeout(timeout):
         await client.mail(sender, options=options, encoding=encoding)
-    refused: list[Refused] = []
+    rejected: list[Rejected] = []
     for recipient in recipients:
         try:
             async with asyncio.timeout(timeout):
                 await client.rcpt(recipient, encoding=encoding)
         except aiosmtplib.SMTPRecipientRefused as error:
-            refused.append(Refused(recipient, error.code, _shown(error.message)))
-    if refused and (not partial or len(refused) == len(recipients)):
+            rejected.append(Rejected(recipient, error.code, _shown(error.message)))
+    if rejected and (not partial or len(rejected) == len(recipients)):
         # The connection ends now, and with it what was begun.
-        raise _refusal(refused, len(recipients), where)
+        raise _rejection(rejected, len(recipients), where)
     try:
         # A large mail takes its time on a slow line, before the server can say anything.
         async with asyncio.timeout(timeout + len(content) / _SLOWEST):
@@ -119,7 +119,7 @@ async def deliver(
     except (aiosmtplib.SMTPServerDisconnected, OSError) as error:
         # It may have taken the mail, and its answer got lost.
         raise failure(error, where, sent=True) from error
-    return _shown(response.message), refused
+    return _shown(response.message), rejected
 
 
 def failure(error: Exception, where: str, *, sent: bool = False) -> StepError:
@@ -149,13 +149,13 @@ def failure(error: Exception, where: str, *, sent: bool = False) -> StepError:
     return StepError(f"{where}: {_shown(str(error))}", code="email.not_supported")
 
 
-def _refusal(refused: Sequence[Refused], of: int, where: str) -> StepError:
-    named = "; ".join(f"{one.address} ({one.code} {one.message})" for one in refused[:10])
-    more = f" and {len(refused) - 10} more" if len(refused) > 10 else ""
+def _rejection(rejected: Sequence[Rejected], of: int, where: str) -> StepError:
+    named = "; ".join(f"{one.address} ({one.code} {one.message})" for one in rejected[:10])
+    more = f" and {len(rejected) - 10} more" if len(rejected) > 10 else ""
     return StepError(
-        f"{where} refuses {len(refused)} of {of} recipients, so that nothing was sent: {named}{more}",
-        code="email.refused",
-        retryable=all(one.code < 500 for one in refused),
+        f"{where} rejects {len(rejected)} of {of} recipients, so that nothing was sent: {named}{more}",
+        code="email.rejected",
+        retryable=all(one.code < 500 for one in rejected),
     )
 
 

@@ -15,7 +15,7 @@ FILE_ERRORS: Final[Mapping[str, str]] = {
     "file.exists": "There is a file already, with other content, and `mode` is `create`.",
     "file.no_root": "The server gives no folder for files, or that one can't be used: set HOOKLINE_FILES.",
     "file.path": "The path is none of a file under HOOKLINE_FILES.",
-    "file.system": "The operating system refused it: there is no such file, no space, or no right to it.",
+    "file.system": "The operating system rejected it: there is no such file, no space, or no right to it.",
     "file.too_large": "The file, or a line of it, is larger than is allowed.",
     "file.too_many": "More files match than one trigger keeps track of.",
 }
@@ -78,7 +78,7 @@ Looks keys up in tables, such as the countries' names or a customer's discount: 
 LOOKUP_ERRORS: Final[Mapping[str, str]] = {
     "file.no_root": "The server gives no folder for files, or that one can't be used: set HOOKLINE_FILES.",
     "file.path": "The path is none of a file under HOOKLINE_FILES.",
-    "file.system": "The operating system refused it: there is no such file, or no right to it.",
+    "file.system": "The operating system rejected it: there is no such file, or no right to it.",
     "lookup.column": "The row hasn't the column that `gives` names.",
     "lookup.content": "What should be a table is none, or has a key twice; it may be half written, and is tried again.",
     "lookup.format": "The file's name says neither CSV nor JSON, and neither does `format`.",

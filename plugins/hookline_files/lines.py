@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from hookline.api import JsonValue, StepError, decode_json
-from hookline_files.root import refused
+from hookline_files.root import rejected
 
 LONGEST: Final = 10_000_000
 """Characters of a line; what is longer is no file of lines."""
@@ -22,7 +22,7 @@ async def lines_of(place: Path, path: str, encoding: str, *, as_json: bool, exac
     try:
         file = await asyncio.to_thread(place.open, encoding="utf-8-sig" if encoding == "utf-8" else encoding)
     except OSError as error:
-        raise refused(path, error) from error
+        raise rejected(path, error) from error
     number = 0
     with file:
         while some := await asyncio.to_thread(_some, file, path, number):
@@ -53,7 +53,7 @@ def _some(file: TextIO, path: str, before: int) -> list[str]:
             code="file.encoding",
         ) from error
     except OSError as error:
-        raise refused(path, error) from error
+        raise rejected(path, error) from error
     return lines
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from hookline.api import Context, JsonValue, StepError
 from hookline_files.connectors import file as file_connector
 from hookline_files.folder import files_in, shown_time
-from hookline_files.root import inside, refused, root_of
+from hookline_files.root import inside, rejected, root_of
 
 
 @file_connector.action(name="list", idempotent=True)
@@ -54,7 +54,7 @@ async def list_files(
     try:
         return await asyncio.to_thread(listed)
     except OSError as error:
-        raise refused(folder or ".", error) from error
+        raise rejected(folder or ".", error) from error
 
 
 @file_connector.action(idempotent=True)
@@ -70,7 +70,7 @@ async def exists(
     try:
         status = await asyncio.to_thread(_status, inside(ctx, path))
     except OSError as error:
-        raise refused(path, error) from error
+        raise rejected(path, error) from error
     if status is None or not S_ISREG(status.st_mode):
         return {"exists": False}
     modified = datetime.fromtimestamp(status.st_mtime, UTC)

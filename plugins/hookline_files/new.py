@@ -10,7 +10,7 @@ from pydantic import Field
 from hookline.api import Duration, Identity, Item, PollContext, Polled, StepError, changed_items
 from hookline_files.connectors import file as file_connector
 from hookline_files.folder import files_in, shown_time
-from hookline_files.root import inside, refused, root_of
+from hookline_files.root import inside, rejected, root_of
 
 FILES: Final = 20_000
 """Files that are kept track of: each is in the cursor."""
@@ -41,7 +41,7 @@ async def new(
     try:
         found = await asyncio.to_thread(_listed, place, folder, pattern, recursive, ctx.now - settled)
     except OSError as error:
-        raise refused(folder or ".", error) from error
+        raise rejected(folder or ".", error) from error
     return changed_items(found, cursor, existing=existing)
 
 

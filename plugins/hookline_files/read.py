@@ -11,7 +11,7 @@ from hookline.api import Attachment, Context, Reply, StepError, decode_json
 from hookline_files.connectors import file as file_connector
 from hookline_files.encodings import Encoding
 from hookline_files.lines import lines_of
-from hookline_files.root import inside, refused
+from hookline_files.root import inside, rejected
 
 _CHUNK = 1024 * 1024
 
@@ -51,7 +51,7 @@ async def read(
             return Reply(items, extra={"path": path, "size": size})
         data = await asyncio.to_thread(_content, place, most)
     except OSError as error:
-        raise refused(path, error) from error
+        raise rejected(path, error) from error
     body = _text(data, path, encoding) if format == "text" else _value(data, path, exact=ctx.exact)
     return Reply(body, extra={"path": path, "size": len(data)})
 

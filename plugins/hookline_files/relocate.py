@@ -13,7 +13,7 @@ from pydantic import Field
 
 from hookline.api import Context, JsonValue, StepError
 from hookline_files.connectors import file as file_connector
-from hookline_files.root import inside, refused, sync_folder
+from hookline_files.root import inside, rejected, sync_folder
 
 From = Annotated[str, Field(description="Which file, under the server's HOOKLINE_FILES.")]
 To = Annotated[str, Field(description="Where to, under the same folder; folders are made.")]
@@ -31,7 +31,7 @@ async def move(ctx: Context[None], path: From, to: To, replace: Replace = False)
     try:
         size = await asyncio.to_thread(_moved, ctx, source, target, (path, to), replace)
     except OSError as error:
-        raise refused(path, error) from error
+        raise rejected(path, error) from error
     return {"path": to, "size": size}
 
 
@@ -46,7 +46,7 @@ async def copy(ctx: Context[None], path: From, to: To, replace: Replace = False)
     try:
         size = await asyncio.to_thread(_copied, ctx, source, target, (path, to), replace)
     except OSError as error:
-        raise refused(path, error) from error
+        raise rejected(path, error) from error
     return {"path": to, "size": size}
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hookline.api import Context, JsonValue
 from hookline_files.connectors import file as file_connector
-from hookline_files.root import inside, refused, sync_folder
+from hookline_files.root import inside, rejected, sync_folder
 
 
 @file_connector.action(idempotent=True)
@@ -24,7 +24,7 @@ async def delete(
     try:
         deleted = await asyncio.to_thread(_remove, place)
     except OSError as error:
-        raise refused(path, error) from error
+        raise rejected(path, error) from error
     return {"path": path, "deleted": deleted}
 
 

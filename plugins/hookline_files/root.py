@@ -61,6 +61,6 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def refused(path: str, error: OSError) -> StepError:
+def rejected(path: str, error: OSError) -> StepError:
     """What the operating system said, as the step's failure."""
     return StepError(f"{path!r}: {error.strerror or error}", code="file.system", retryable=error.errno in _PASSING)

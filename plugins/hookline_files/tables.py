@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
 from hookline.api import JsonValue, StepError, decode_json, encode_json
-from hookline_files.root import refused
+from hookline_files.root import rejected
 
 Index: TypeAlias = Mapping[str, Any]
 """From each key of a table to what it has there: a row, or a value."""
@@ -76,7 +76,7 @@ class Tables:
                 if kept is None or not kept.settled or kept.seen != seen:
                     kept = await asyncio.to_thread(_read, place, shown, reading)
             except OSError as error:
-                raise refused(shown, error) from error
+                raise rejected(shown, error) from error
             # The last to be used comes last.
             self._kept[key] = kept
             self._forget()

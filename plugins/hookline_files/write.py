@@ -12,7 +12,7 @@ from pydantic import Field
 from hookline.api import Context, JsonValue, StepError, encode_json, message_attachment
 from hookline_files.connectors import file as file_connector
 from hookline_files.encodings import Encoding
-from hookline_files.root import inside, refused, sync_folder
+from hookline_files.root import inside, rejected, sync_folder
 
 _CHUNK = 1024 * 1024
 
@@ -66,7 +66,7 @@ async def write(
         else:
             size, digest = await _put(place, chunks, ctx.idempotency_key, replace=mode == "replace")
     except OSError as error:
-        raise refused(path, error) from error
+        raise rejected(path, error) from error
     return {"path": path, "size": size, "sha256": digest}
 
 
@@ -103,7 +103,7 @@ def _all(descriptor: int, chunk: bytes) -> None:
 
 
 async def _append(place: Path, chunks: AsyncIterator[bytes]) -> tuple[int, str]:
-    # A link is refused, as what it names may be anywhere.
+    # A link is rejected, as what it names may be anywhere.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     return await _pour(os.open(place, flags, 0o666), chunks)
 

@@ -17,7 +17,7 @@ credential is of the type `github`.
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "http.<status>": "GitHub refused the request: its message, and what it says of each field, are in the error. A 401 "
+    "http.<status>": "GitHub rejected the request; its message, also of each field, is in the error. A 401 "
     "is a token that is wrong or expired; a 403 or 429 over a rate limit is tried again when GitHub says.",
     "github.answer": "GitHub answered with something that it shouldn't.",
     "github.content": "`put_file` has no content, or two, or names an attachment that isn't there.",

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from jinja2.lexer import Lexer, Token
 
-from hookline.api import MAX_DIGITS, MAX_EXPONENT, ExpressionFailed, ExpressionSyntax, fits
+from hookline.api import MAX_DIGITS, MAX_EXPONENT, ExpressionFailed, ExpressionSyntax, within_bounds
 
 QUOTIENT_DIGITS: Final = 34
 """Digits of a quotient, or as many as the longer operand has: those of IEEE 754's decimal128."""
@@ -62,7 +62,7 @@ def calculate(operator: str, left: Any, right: Any) -> Decimal:
     except InvalidOperation:
         raise ExpressionFailed(f"`{operator}` can't be calculated of {left} and {right}"[:200]) from None
     # Of nothing, the zeros behind the point can be too many all the same.
-    return made if made or fits(made) else Decimal()
+    return made if made or within_bounds(made) else Decimal()
 
 
 def _divided(left: Decimal, right: Decimal) -> Decimal:
@@ -103,7 +103,7 @@ def rounded(number: Decimal, places: int, method: str) -> Decimal:
     made = number.quantize(Decimal((0, (1,), -places)), rounding, _WIDE)
     # With negative places it is a number of tens, hundreds, …, which is written out.
     made = made if places >= 0 else made.quantize(Decimal(1), context=_WIDE)
-    if not fits(made):
+    if not within_bounds(made):
         raise ExpressionFailed(f"`round` gives a number of more than {MAX_DIGITS:,} digits")
     return made
 
@@ -116,7 +116,7 @@ def read(text: str) -> Decimal | None:
         number = Decimal(text)
     except InvalidOperation:
         return None
-    return number if fits(number) else None
+    return number if within_bounds(number) else None
 
 
 class Constant(Decimal):

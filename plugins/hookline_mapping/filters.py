@@ -17,7 +17,7 @@ from hookline_mapping import methods, regex_filters
 from hookline_mapping.decimals import decimal_of, read, rounded
 from hookline_mapping.exact_value import exact_value
 from hookline_mapping.formats import percent_format
-from hookline_mapping.sandbox import BudgetedContext, Missing, refuse_missing, spend_comparing, spend_size
+from hookline_mapping.sandbox import BudgetedContext, Missing, reject_missing, spend_comparing, spend_size
 from hookline_mapping.values import json_text, text, to_json
 
 _MAX_DIGITS: Final = 30
@@ -111,7 +111,7 @@ def _sum(context: BudgetedContext, value: Any, attribute: str | int | None = Non
 
 def _without_missing(values: Iterable[Any]) -> list[Any]:
     listed = list(values)
-    refuse_missing(listed)
+    reject_missing(listed)
     return listed
 
 
@@ -222,14 +222,14 @@ def _urlencode(context: BudgetedContext, value: Any) -> str:
 
 
 def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that refuses what is missing, and spends what going through its value costs."""
+    """A filter that rejects what is missing, and spends what going through its value costs."""
 
     @pass_context
     def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(value, Missing):
             raise value.error()
-        refuse_missing(args)
-        refuse_missing(kwargs.values())
+        reject_missing(args)
+        reject_missing(kwargs.values())
         spend_size(context.budget, value)
         return function(context, value, *args, **kwargs)
 
@@ -323,11 +323,11 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 
 
 def _test(function: Any) -> Callable[..., Any]:
-    """A test that refuses what is missing: `x is none` says nothing about what isn't there."""
+    """A test that rejects what is missing: `x is none` says nothing about what isn't there."""
 
     @pass_context
     def apply(context: BudgetedContext, value: Any, *args: Any) -> bool:
-        refuse_missing((value, *args))
+        reject_missing((value, *args))
         if args:
             spend_comparing(context.budget, value)
         return bool(function(value, *args))
@@ -337,13 +337,13 @@ def _test(function: Any) -> Callable[..., Any]:
 
 @pass_context
 def _is_float(context: BudgetedContext, value: Any) -> bool:
-    refuse_missing((value,))
+    reject_missing((value,))
     return isinstance(value, float | Decimal)
 
 
 @pass_context
 def _is_in(context: BudgetedContext, value: Any, container: Any) -> bool:
-    refuse_missing((value, container))
+    reject_missing((value, container))
     spend_comparing(context.budget, container)
     return value in container
 

@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 def percent_format(budget: Budget, pattern: str, values: tuple[Any, ...] | Mapping[str, Any]) -> str:
-    """`'%05.2f' | format(x)`. Raises ExpressionLimit for a wide field, ExpressionFailed for any other mistake."""
+    """`'%05.2f' | format(x)`. Raises ExpressionLimit for a wide field, ExpressionFailed for any other problem."""
     if len(values) == 1 and not isinstance(values, Mapping) and isinstance(values[0], Mapping):
         values = values[0]
     if "%" in _PERCENT.sub("", pattern):

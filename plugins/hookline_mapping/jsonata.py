@@ -14,7 +14,7 @@ from hookline_mapping.values import to_json
 class Jsonata(ExtraMapper):
     """JSONata. An expression that gives nothing is missing; inside one, what is missing is left out.
 
-    `$now()` and `$millis()` give `execution.now`; `$random`, `$shuffle` and `$eval` are refused.
+    `$now()` and `$millis()` give `execution.now`; `$random`, `$shuffle` and `$eval` are rejected.
     """
 
     name = "jsonata"

@@ -39,8 +39,8 @@ def bounded(source: str) -> Pattern:
         compiled = re.compile(source)
     except (re.error, OverflowError, RecursionError) as error:
         raise ExpressionSyntax(f"the pattern {source!r} can't be read: {error}") from error
-    if refused := _REFUSED.search(_CLASS.sub("c", source)):
-        raise ExpressionSyntax(f"the pattern {source!r} has {refused[0]!r}, whose time can't be bounded")
+    if rejected := _REFUSED.search(_CLASS.sub("c", source)):
+        raise ExpressionSyntax(f"the pattern {source!r} has {rejected[0]!r}, whose time can't be bounded")
     repeats, choices = _measure(source)
     power = repeats + (0 if source.startswith(("^", r"\A")) and "|" not in source else 1)
     if power > _MAX_POWER or choices > 10:

@@ -1,6 +1,6 @@
 """Rewrites Jinja's syntax tree, so that what the compiler makes of it is bounded and knows its paths.
 
-What isn't listed here is refused. Paths become one look-up that can name them in full; methods are found only where
+What isn't listed here is rejected. Paths become one look-up that can name them in full; methods are found only where
 they are called; loops, searches, comparisons and joins go through functions that count.
 """
 
@@ -89,21 +89,21 @@ class Rewrite(NodeTransformer):
         """The node in whose place it stands, or another."""
         if not isinstance(node, _ALLOWED):
             name = _NAMES.get(type(node), f"{type(node).__name__}")
-            _refuse(node, f"{name} isn't available in expressions")
+            _reject(node, f"{name} isn't available in expressions")
         return super().visit(node, *args, **kwargs)
 
     def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802 - the visitor's own way of naming
-        """Names that only whole templates have are refused."""
+        """Names that only whole templates have are rejected."""
         if node.name in _TEMPLATE_NAMES:
-            _refuse(node, f"{node.name!r} isn't available in expressions")
+            _reject(node, f"{node.name!r} isn't available in expressions")
         return node
 
     def visit_Const(self, node: nodes.Const) -> nodes.Node:  # noqa: N802 - as above
         """A text may write any character as an escape, except half of one; a number is finite."""
         if isinstance(node.value, str) and not is_whole(node.value):
-            _refuse(node, "half of a surrogate pair stands alone in a text")
+            _reject(node, "half of a surrogate pair stands alone in a text")
         if isinstance(node.value, float) and not isfinite(node.value):
-            _refuse(node, "a number is too large")
+            _reject(node, "a number is too large")
         return node
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802 - as above
@@ -139,11 +139,11 @@ class Rewrite(NodeTransformer):
                 padding = callee.attr in ("center", "ljust", "rjust", "zfill", "expandtabs")
                 hint = f"; did you mean {near[0]}?" if near and not padding else ""
                 hint = "; padding isn't: write '%05d' | format(x)" if padding else hint
-                _refuse(node, f"the method {callee.attr!r} isn't available{hint}")
+                _reject(node, f"the method {callee.attr!r} isn't available{hint}")
             name = nodes.Const(callee.attr, lineno=node.lineno)
             node.node = _apply(METHOD, self.visit(callee.node), [name], node)
         elif not isinstance(callee, nodes.Name):
-            _refuse(node, "only methods, range, dict and namespace can be called")
+            _reject(node, "only methods, range, dict and namespace can be called")
         for field in ("args", "kwargs"):
             setattr(node, field, [self.visit(each) for each in getattr(node, field)])
         for field in ("dyn_args", "dyn_kwargs"):
@@ -152,9 +152,9 @@ class Rewrite(NodeTransformer):
         return node
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - as above
-        """The turns are counted. A loop that calls itself is refused, since those can't be."""
+        """The turns are counted. A loop that calls itself is rejected, since those can't be."""
         if node.recursive:
-            _refuse(node, "a recursive loop isn't available in expressions")
+            _reject(node, "a recursive loop isn't available in expressions")
         self.generic_visit(node)
         node.iter = _apply(TURNS, node.iter, [], node)
         return node
@@ -186,13 +186,13 @@ class Rewrite(NodeTransformer):
     def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802 - as above
         """The name has to be known."""
         if node.name not in self._filters:
-            _refuse_name(node, "filter", node.name, self._filters, LEFT_OUT.get(node.name))
+            _reject_name(node, "filter", node.name, self._filters, LEFT_OUT.get(node.name))
         return self.generic_visit(node)
 
     def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802 - as above
         """The name has to be known."""
         if node.name not in TESTS:
-            _refuse_name(node, "test", node.name, TESTS, None)
+            _reject_name(node, "test", node.name, TESTS, None)
         return self.generic_visit(node)
 
 
@@ -200,11 +200,11 @@ def _apply(name: str, value: nodes.Node, arguments: list[Any], at: nodes.Node) -
     return nodes.Filter(value, name, arguments, [], None, None, lineno=at.lineno)
 
 
-def _refuse_name(node: nodes.Node, kind: str, name: str, known: Any, reason: str | None) -> NoReturn:
+def _reject_name(node: nodes.Node, kind: str, name: str, known: Any, reason: str | None) -> NoReturn:
     near = get_close_matches(name, known, 1)
     hint = f": {reason}" if reason else f"; did you mean {near[0]!r}?" if near else ""
-    _refuse(node, f"the {kind} {name!r} isn't available{hint}")
+    _reject(node, f"the {kind} {name!r} isn't available{hint}")
 
 
-def _refuse(node: nodes.Node, message: str) -> NoReturn:
+def _reject(node: nodes.Node, message: str) -> NoReturn:
     raise ExpressionSyntax(message if node.lineno in (None, 0, 1) else f"line {node.lineno}: {message}")

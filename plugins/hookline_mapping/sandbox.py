@@ -100,7 +100,7 @@ def omitted(condition: Any) -> Omitted:
     return Omitted("its `if` is false, and there is no `else`")
 
 
-def refuse_missing(values: Iterable[Any]) -> None:
+def reject_missing(values: Iterable[Any]) -> None:
     """Raise MissingValue if one of them is missing."""
     for value in values:
         if isinstance(value, Missing):
@@ -120,8 +120,8 @@ class Function:
 
     def __call__(self, budget: Budget, *args: Any, **kwargs: Any) -> Any:
         if not self.lenient:
-            refuse_missing(args)
-            refuse_missing(kwargs.values())
+            reject_missing(args)
+            reject_missing(kwargs.values())
         return self._run(budget, *args, **kwargs)
 
 
@@ -166,7 +166,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """A key of an object, or an item of a list or text."""
-        refuse_missing((argument,))
+        reject_missing((argument,))
         return item(obj, argument)
 
     def is_safe_callable(self, obj: Any) -> bool:
@@ -189,7 +189,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Arithmetic, bounded."""
-        refuse_missing((left, right))
+        reject_missing((left, right))
         budget = _budget(context)
         if operator == "%" and isinstance(left, str):
             return percent_format(budget, left, tuple(right) if isinstance(right, tuple) else (right,))
@@ -211,7 +211,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
         """A sign. Python's own would round a Decimal."""
-        refuse_missing((arg,))
+        reject_missing((arg,))
         if isinstance(arg, Decimal):
             return arg.copy_negate() if operator == "-" else arg
         return super().call_unop(context, operator, arg)
@@ -364,7 +364,7 @@ def concat(context: BudgetedContext, values: list[Any]) -> str:
 @pass_context
 def part(context: BudgetedContext, value: Any, start: Any, stop: Any, step: Any) -> Any:
     """A slice."""
-    refuse_missing((start, stop, step))
+    reject_missing((start, stop, step))
     if isinstance(value, Missing):
         return value
     if not isinstance(value, str | list | tuple | range):

@@ -18,7 +18,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "mqtt.connection": "No connection came about, or it broke; it can be tried again.",
     "mqtt.file": "`file` names no attachment of the message, or several.",
     "mqtt.protocol": "The broker doesn't speak the `version` that the credential says.",
-    "mqtt.refused": "The broker refuses the message; where that is for now, it can be tried again.",
+    "mqtt.rejected": "The broker rejects the message; where that is for now, it can be tried again.",
     "mqtt.timeout": "The broker didn't answer in time; it can be tried again.",
     "mqtt.tls": "The broker's certificate isn't trusted, or TLS failed.",
     "mqtt.too_large": "The file is larger than any broker takes.",

@@ -38,14 +38,14 @@ def lost_connection(where: str, reason: Any) -> StepError:
     return Unavailable(text, code="mqtt.connection", outcome_unknown=True)
 
 
-def refused(where: str, what: str, reason: Any) -> StepError:
+def rejected(where: str, what: str, reason: Any) -> StepError:
     """The broker doesn't do what it is asked for."""
-    code, text = reason.value, f"{where} refuses {what}: {reason}"
+    code, text = reason.value, f"{where} rejects {what}: {reason}"
     if code in _ACCESS:
         return StepError(text, code="mqtt.access")
     if code in _TOPIC:
         return StepError(text, code="mqtt.topic")
-    return StepError(text, code="mqtt.refused", retryable=code in _PASSING)
+    return StepError(text, code="mqtt.rejected", retryable=code in _PASSING)
 
 
 def no_connection(where: str, error: BaseException) -> StepError:

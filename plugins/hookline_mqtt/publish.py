@@ -68,7 +68,7 @@ async def publish(
     a second time, since its confirmation got lost: the trigger `mqtt.messages` starts nothing for it. MQTT 3.1.1 knows
     no properties: the id, the type and what else is one aren't sent then.
 
-    Errors: `mqtt.topic`, `mqtt.access`, `mqtt.auth`, `mqtt.refused`; and, after which it is tried again,
+    Errors: `mqtt.topic`, `mqtt.access`, `mqtt.auth`, `mqtt.rejected`; and, after which it is tried again,
     `mqtt.connection` and `mqtt.timeout`.
     """
     from paho.mqtt import MQTTException
@@ -94,7 +94,7 @@ async def publish(
             made.MessageExpiryInterval = min(max(1, int(expiry.total_seconds())), 0xFFFFFFFF)
         made.pack()  # type: ignore[no-untyped-call]  # nor here
     except (MQTTException, UnicodeError, ValueError) as error:
-        raise StepError(f"the message can't be written: {error}", code="mqtt.refused") from error
+        raise StepError(f"the message can't be written: {error}", code="mqtt.rejected") from error
     publisher = await ctx.resources.get(Publishers).of(ctx.credential)
     publisher.used += 1
     try:

@@ -16,7 +16,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from hookline.api import StepError, Unavailable
 from hookline_mqtt.connector import MqttLogin
-from hookline_mqtt.failures import FAILED, lost_connection, no_connection, refused, refused_connection
+from hookline_mqtt.failures import FAILED, lost_connection, no_connection, refused_connection, rejected
 
 CONNECT: Final = 10.0
 """Seconds in which a broker has to answer who connects."""
@@ -121,7 +121,7 @@ class Session:
             raise self._gone(info.rc)
         (reason,) = await self._answer(info.mid)
         if getattr(reason, "value", 0) >= FAILED:
-            raise refused(self.where, f"the message to {topic!r}", reason)
+            raise rejected(self.where, f"the message to {topic!r}", reason)
 
     async def subscribe(self, topics: list[str], qos: int, *, retained: bool) -> None:
         """Subscribe to topic filters. Raises StepError.
@@ -138,7 +138,7 @@ class Session:
             raise self._gone(code)
         for topic, reason in zip(topics, await self._answer(mid), strict=False):
             if reason.value >= FAILED:
-                raise refused(self.where, f"the subscription of {topic!r}", reason)
+                raise rejected(self.where, f"the subscription of {topic!r}", reason)
 
     def taken(self, message: MQTTMessage) -> None:
         """Acknowledge a message. Raises StepError where the connection is lost."""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from hookline.api import StepError, Subscription, SubscriptionContext
 from hookline_paypal.connector import PayPalApi, paypal
-from hookline_paypal.failures import Refused, unreadable
+from hookline_paypal.failures import Rejected, unreadable
 from hookline_paypal.rest import ask, ask_object, part
 
 _PATH: Final = "/v1/notifications/webhooks"
@@ -34,7 +34,7 @@ async def events(
             wanted = {"url": ctx.url, "event_types": types}
             made = await ask_object(ctx, "POST", _PATH, json=wanted, gives={"id": str})
             return _subscription(ctx, str(made["id"]))
-        except Refused as error:
+        except Rejected as error:
             # Somebody was quicker: an earlier request of ours, perhaps, whose answer never came.
             found = await _at(ctx) if error.error_code == _TAKEN else None
             if found is None:

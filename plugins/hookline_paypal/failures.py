@@ -21,8 +21,8 @@ _REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-class Refused(StepError):
-    """PayPal refused a request."""
+class Rejected(StepError):
+    """PayPal rejected a request."""
 
     def __init__(self, message: str, answer: JsonObject, **said: Any) -> None:
         super().__init__(message, **said)
@@ -38,7 +38,7 @@ def check(what: str, response: Response) -> None:
     answer = _object(response)
     word = _word(answer)
     code = f"paypal.{word}" if word else f"http.{status}"
-    text = f"PayPal refused {what} with {status}"
+    text = f"PayPal rejected {what} with {status}"
     if word:
         text += f": {word}"
     if details := list(_details(word, answer)):
@@ -49,7 +49,7 @@ def check(what: str, response: Response) -> None:
         raise RateLimited(text, code=code, retry_after=_seconds(response.headers.get("retry-after")))
     if status >= 500:
         raise Unavailable(text, code=code, outcome_unknown=True)
-    raise Refused(text, answer, code=code, retryable=status == 408 or word in _UNDER_WAY)
+    raise Rejected(text, answer, code=code, retryable=status == 408 or word in _UNDER_WAY)
 
 
 def unreadable(what: str, lacks: str) -> StepError:

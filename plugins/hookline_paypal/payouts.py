@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hookline.api import Context, JsonObject, JsonValue
 from hookline_paypal.connector import PayPalApi, paypal
-from hookline_paypal.failures import Refused, unreadable
+from hookline_paypal.failures import Rejected, unreadable
 from hookline_paypal.rest import ask_object, part, request_id_of
 
 BatchId: TypeAlias = Annotated[str, Field(min_length=1, max_length=30, description="The payout's `payout_batch_id`.")]
@@ -66,8 +66,8 @@ async def create_payout(
     }
     try:
         answer = await ask_object(ctx, "POST", _PATH, json=payout, request_id=own, gives={"batch_header": dict})
-    except Refused as refused:
-        first = _first(refused.answer) if sender_batch_id is None else None
+    except Rejected as rejected:
+        first = _first(rejected.answer) if sender_batch_id is None else None
         if first is None:
             raise
         # The id is nobody else's: an attempt before this one has made it, and its answer was lost.
@@ -113,7 +113,7 @@ def _header(answer: Any) -> JsonObject:
 
 
 def _first(answer: Any) -> str | None:
-    """The id of the payout that has the `sender_batch_id` already, to which the refusal links."""
+    """The id of the payout that has the `sender_batch_id` already, to which the rejection links."""
     details = answer.get("details")
     fields = [one.get("field") for one in details if isinstance(one, dict)] if isinstance(details, list) else []
     if not any(isinstance(field, str) and "sender_batch_id" in field.lower() for field in fields):

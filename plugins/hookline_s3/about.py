@@ -20,7 +20,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "s3.exists": "There is an object already, with other content, and it isn't to be replaced.",
     "s3.key": "The key, or one that is listed, can't be used.",
     "s3.not_found": "There is no such object.",
-    "s3.refused": "The server refused it.",
+    "s3.rejected": "The server rejected it.",
     "s3.too_large": "The object, or a line of it, is larger than is allowed.",
     "s3.too_many": "More objects match than are listed, or kept track of.",
     "s3.unavailable": "The server can't be reached, or does nothing now; it can be tried again.",

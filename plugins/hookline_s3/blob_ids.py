@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 LONGEST: Final = timedelta(hours=24)
-"""What an upload in parts may take; one that took longer is refused, for it could be swept before it is used."""
+"""What an upload in parts may take; one that took longer is rejected, for it could be swept before it is used."""
 
 _ID: Final = re.compile(r"[0-9a-f]{12}[01][0-9a-f]{19}")
 _IN_PARTS: Final = "1"

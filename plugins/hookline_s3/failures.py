@@ -53,7 +53,7 @@ def failure(what: str, error: Exception) -> StepError:
     if status is not None and status[1].startswith("4") and status[1] not in ("408", "409", "429"):
         if status[1] in ("401", "403"):
             return AuthExpired(f"{what}: {said}", code="s3.access")
-        return StepError(f"{what}: {said}", code="s3.refused")
+        return StepError(f"{what}: {said}", code="s3.rejected")
     return Unavailable(f"{what}: {said}", code="s3.unavailable")
 
 

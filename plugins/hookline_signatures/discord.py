@@ -81,7 +81,7 @@ class Discord(Scheme[DiscordCredential, Within15Minutes]):
 
     In the Developer Portal, give the flow's URL as the application's Interactions Endpoint URL or, under Webhooks, as
     the endpoint of its events. The credential's `public_key` is on the page General Information. Discord pings the
-    URL then, and sends wrong signatures on purpose, which have to be refused; the scheme answers the pings, and no
+    URL then, and sends wrong signatures on purpose, which have to be rejected; the scheme answers the pings, and no
     flow starts.
 
     The dedupe key is an interaction's id; events have none. Discord waits for three seconds. An interaction isn't

@@ -37,7 +37,7 @@ class Fetched(Generic[T]):
         """`what` is fetched, for messages. `read` is given the URL, the content and the time; it raises CannotVerify.
 
         `valid`: whether something that is kept may still be used. `named_by_sender`: where there is nothing under
-        the URL, the request doesn't hold; otherwise that is a mistake of ours.
+        the URL, the request doesn't hold; otherwise that is a problem of ours.
         """
         self._what = what
         self._read = read

@@ -47,7 +47,7 @@ class GitLab(Scheme[GitLabCredential, StandardSettings]):
     has is asked for; where it has both, both have to be right, as GitLab then sends both.
 
     The dedupe key is `webhook-id` where there is a signature, which covers it, and otherwise `Idempotency-Key`; it is
-    the same when GitLab tries again. Signed requests are refused where their time is further than `tolerance` from
+    the same when GitLab tries again. Signed requests are rejected where their time is further than `tolerance` from
     the time of receipt. GitLab waits 10 seconds for an answer, and after four failures in a row turns the webhook off
     for a while, in the end for good.
     """

@@ -14,7 +14,7 @@ class Bitbucket(BodyMac):
     """Bitbucket's `X-Hub-Signature`: HMAC-SHA256 of the body.
 
     In the repository's settings, under Webhooks, give the flow's URL and a secret. Without a secret Bitbucket signs
-    nothing, and everything that it sends is refused.
+    nothing, and everything that it sends is rejected.
 
     The dedupe key is `X-Request-UUID`. Bitbucket waits 10 seconds for an answer, and tries twice more where it gets
     none or a 5xx. Bitbucket Data Center names its id `X-Request-Id`: there say
@@ -54,5 +54,5 @@ class Intercom(BodyMac):
 
 
 def _with_its_id(notification: _Notification | None, verified: Verified) -> Verified:
-    # Intercom's ping has no id, and a body that isn't JSON is refused when it is parsed.
+    # Intercom's ping has no id, and a body that isn't JSON is rejected when it is parsed.
     return Verified(notification.id or None) if notification is not None else verified

@@ -33,7 +33,7 @@ class Linear(Scheme[MacCredential, LinearSettings]):
 
     In Linear's settings, under API, make a webhook with the flow's URL; the secret is shown on its page.
 
-    A body whose time is further than `tolerance` from the time of receipt is refused, and so is one without a time.
+    A body whose time is further than `tolerance` from the time of receipt is rejected, and so is one without a time.
     The dedupe key is `Linear-Delivery`. Linear waits 5 seconds for a 200, and tries again after a minute, an hour and
     six hours.
     """

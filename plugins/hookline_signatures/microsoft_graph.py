@@ -45,7 +45,7 @@ class MicrosoftGraph(Scheme[MicrosoftGraphCredential, NoSettings]):
     text; no flow is started. It is sent as `text/plain`: a flow with `media_types` lists that too. The
     `lifecycleNotificationUrl` may be the same hook.
 
-    Each notification of a request has to show the right state, else all are refused. The tokens that come with
+    Each notification of a request has to show the right state, else all are rejected. The tokens that come with
     encrypted contents (`validationTokens`) are not looked at. Graph has no id for a request: there is no dedupe key.
     It takes each 2xx, waits 10 seconds for it, and tries again for 4 hours.
     """

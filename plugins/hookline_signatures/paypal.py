@@ -59,7 +59,7 @@ class PayPal(Scheme[PayPalCredential, PayPalSettings]):
     The signature covers no more of the body than its CRC32, which whoever holds one signed message can match with a
     body of his own. The transmission's id and time are signed themselves. So the dedupe key is that id and not
     the event's: a message that was caught and sent again, altered or not, starts nothing. It is taken no longer than
-    `oldest`, which by default is as long as keys are remembered; a narrower window would refuse PayPal's own retries.
+    `oldest`, which by default is as long as keys are remembered; a narrower window would reject PayPal's own retries.
     An event that is sent anew, as the portal's Resend does, may have a new transmission: a flow for which the event
     counts says `"dedupe_key": "$.body.id"`.
     """

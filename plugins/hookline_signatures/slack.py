@@ -64,8 +64,8 @@ class Slack(Scheme[MacCredential, Within5Minutes]):
             return self._signed(request, credential, settings)
         try:
             return _FormCheck(self._signed(request, credential, settings))
-        except NotVerified as refused:
-            return _FormCheck(refused)
+        except NotVerified as rejected:
+            return _FormCheck(rejected)
 
     def _signed(self, request: SignedRequest, credential: MacCredential, settings: Within5Minutes) -> Check:
         timestamp = required(request, _TIMESTAMP)

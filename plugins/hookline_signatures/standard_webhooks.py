@@ -104,7 +104,7 @@ class StandardWebhooks(Scheme[StandardCredential, StandardSettings]):
     where the provider publishes a public key, `whpk_…`, it is that.
 
     The id, the time and the body are signed. The id is the dedupe key. A time further than `tolerance` from the time
-    of receipt is refused. Providers try again for a day or more, signing anew each time.
+    of receipt is rejected. Providers try again for a day or more, signing anew each time.
     """
 
     name: ClassVar[str] = "standard-webhooks"
@@ -165,7 +165,7 @@ class Svix(StandardWebhooks):
     At the provider (Clerk and Resend are among them), give the flow's URL as an endpoint. The credential's `secret`
     is the endpoint's, `whsec_` and all.
 
-    `svix-id` is the dedupe key. A time further than `tolerance` from the time of receipt is refused. Svix tries again
+    `svix-id` is the dedupe key. A time further than `tolerance` from the time of receipt is rejected. Svix tries again
     for 28 hours, signing anew each time.
     """
 

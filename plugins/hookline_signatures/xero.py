@@ -32,7 +32,7 @@ class Xero(BodyMac):
     title: ClassVar[str] = "Xero"
     retries_for: ClassVar[timedelta] = timedelta(hours=24)
     accepted: ClassVar[Answer | None] = _NOTHING
-    bare_refusals: ClassVar[bool] = True
+    bare_rejections: ClassVar[bool] = True
     layout: ClassVar[Layout] = Layout("x-xero-signature", encoding="base64")
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:

@@ -36,7 +36,7 @@ class Zoom(Scheme[MacCredential, WithinADay]):
     the Secret Token on the same page. On Validate, and every three days, Zoom sends `endpoint.url_validation`, which
     is answered with the token that proves the secret; no flow is started.
 
-    A time further than `tolerance` from the time of receipt is refused; Zoom doesn't say whether it signs anew when
+    A time further than `tolerance` from the time of receipt is rejected; Zoom doesn't say whether it signs anew when
     it tries again, so that the default spans all its tries. Zoom names no id that all tries share: there is no
     dedupe key but what the flow says. It waits 3 seconds for 200 or 204, and tries three times more within an hour and
     a half.

@@ -16,7 +16,7 @@ An incoming webhook needs its URL alone: `hookline credentials set slack-alerts 
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "slack.<error>": "Slack refused it, in its own words: `slack.channel_not_found`, `slack.missing_scope` and so on. "
+    "slack.<error>": "Slack rejected it, in its own words: `slack.channel_not_found`, `slack.missing_scope` and so on. "
     "`slack.invalid_auth`, `slack.token_revoked` and their like say "
     "that the credential doesn't work any more; `slack.internal_error` and the like are tried again.",
     "slack.ratelimited": "Slack wants fewer requests; it is tried again when Slack says.",

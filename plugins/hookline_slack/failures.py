@@ -36,14 +36,14 @@ _REMEDIES: Final[Mapping[str, str]] = {
 _REMOVED_HOOKS: Final = frozenset({"invalid_token", "no_service", "no_service_id", "no_team", "team_disabled"})
 
 
-def refused(what: str, error: Any, answer: JsonObject | None = None) -> StepError:
-    """The error for a refusal; `answer` is all that Slack said of it.
+def rejected(what: str, error: Any, answer: JsonObject | None = None) -> StepError:
+    """The error for a rejection; `answer` is all that Slack said of it.
 
     Its code is `slack.<error>` by Slack's own word; where it says none, `slack.error`.
     """
     word = error if isinstance(error, str) and _WORD.fullmatch(error) else "error"
     answer = answer or {}
-    text = f"Slack refused {what}: {word}"
+    text = f"Slack rejected {what}: {word}"
     details = list(_details(word, answer))
     if details:
         text += f" ({'; '.join(details)})"
@@ -57,9 +57,9 @@ def refused(what: str, error: Any, answer: JsonObject | None = None) -> StepErro
     return StepError(text, code=code)
 
 
-def refused_hook(what: str, error: Any) -> StepError:
+def rejected_hook(what: str, error: Any) -> StepError:
     """The same for a webhook's URL, which is a credential of its own."""
-    made = refused(what, error)
+    made = rejected(what, error)
     if error in _REMOVED_HOOKS:
         return AuthExpired(made.message, code=made.error_code)
     return made

@@ -22,7 +22,7 @@ class Uploaded(TypedDict):
     id: str
     title: str
     warnings: NotRequired[list[str]]
-    """What Slack remarks."""
+    """What Slack warnings."""
 
 
 @slack.action(idempotent=False)

@@ -46,7 +46,7 @@ class Posted(TypedDict):
     message: JsonObject
     """As Slack has it."""
     warnings: NotRequired[list[str]]
-    """What Slack remarks."""
+    """What Slack warnings."""
 
 
 class PostedEphemeral(TypedDict):

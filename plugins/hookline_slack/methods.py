@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hookline.api import Context, JsonObject, JsonValue, StepError, VerifyContext
 from hookline_slack.connector import SlackApi, slack
-from hookline_slack.failures import check_status, refused_hook
+from hookline_slack.failures import check_status, rejected_hook
 from hookline_slack.web_api import call, pages
 
 #: Methods that read, by the last part of their names.
@@ -45,7 +45,7 @@ async def call_method(
 ) -> JsonObject | AsyncIterator[JsonValue]:
     """Call any method of Slack's Web API.
 
-    The result is Slack's answer without `ok` and `response_metadata`; `warnings` has what Slack remarks.
+    The result is Slack's answer without `ok` and `response_metadata`; `warnings` has what Slack warnings.
     """
     if stream is not None:
         return pages(ctx, method, stream, arguments or {})
@@ -72,5 +72,5 @@ async def _verify_webhook(ctx: VerifyContext[SlackApi], url: str) -> None:
     if word in _NOTHING_TO_POST:
         return
     if response.status >= 400:
-        raise refused_hook("the incoming webhook", word)
+        raise rejected_hook("the incoming webhook", word)
     raise StepError("the URL of the incoming webhook answers, but not as Slack does", code="slack.answer")

@@ -15,7 +15,7 @@ from hookline.api import (
     encode_json,
 )
 from hookline_slack.connector import SlackApi
-from hookline_slack.failures import check_status, refused, unreadable
+from hookline_slack.failures import check_status, rejected, unreadable
 
 Asking: TypeAlias = Context[SlackApi] | OptionsContext[SlackApi] | VerifyContext[SlackApi]
 
@@ -30,7 +30,7 @@ _FRAME: Final = frozenset({"ok", "warning", "response_metadata"})
 async def call(
     ctx: Asking, method: str, arguments: Mapping[str, Any], gives: Mapping[str, type] | None = None
 ) -> JsonObject:
-    """What a method gives, without `ok`; `warnings` has what Slack remarks, where it does.
+    """What a method gives, without `ok`; `warnings` has what Slack warnings, where it does.
 
     Arguments that are null are left out. `gives`: what has to be in the answer, and of which type. Raises StepError:
     `slack.<error>` by Slack's word, AuthExpired, RateLimited and Unavailable where that is what it means.
@@ -94,7 +94,7 @@ async def _asked(ctx: Asking, method: str, arguments: Mapping[str, Any]) -> tupl
     if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
         raise unreadable(method, f"is none of its API's; its status is {response.status}")
     if not answer["ok"]:
-        raise refused(method, answer.get("error"), answer)
+        raise rejected(method, answer.get("error"), answer)
     metadata = answer.get("response_metadata")
     made = {name: value for name, value in answer.items() if name not in _FRAME}
     if warnings := _warnings(answer, metadata):

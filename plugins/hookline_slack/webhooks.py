@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from hookline.api import Context, JsonObject, JsonValue, Response, StepError, decode_json
 from hookline_slack.connector import SlackApi, slack
-from hookline_slack.failures import check_status, refused, refused_hook, unreadable
+from hookline_slack.failures import check_status, rejected, rejected_hook, unreadable
 from hookline_slack.messages import Attachments, Blocks, Text, Thread
 
 _HOSTS: Final = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
@@ -37,8 +37,8 @@ async def send_webhook(
         raise StepError("slack.send_webhook needs a credential with a `webhook_url`", code="slack.webhook_url")
     message = _message(text, blocks, attachments, thread_ts=thread_ts)
     response = await ctx.http.request("POST", url.get_secret_value(), json=message, raise_for_status=False)
-    if word := _refusal("the incoming webhook", response):
-        raise refused_hook("the incoming webhook", word)
+    if word := _rejection("the incoming webhook", response):
+        raise rejected_hook("the incoming webhook", word)
     return {"sent": True}
 
 
@@ -78,8 +78,8 @@ async def respond(
             delete_original=delete_original,
         )
     response = await ctx.http.request("POST", response_url, json=message, raise_for_status=False)
-    if word := _refusal("an answer to a command", response):
-        raise refused("an answer to a command", word)
+    if word := _rejection("an answer to a command", response):
+        raise rejected("an answer to a command", word)
     return {"sent": True}
 
 
@@ -107,7 +107,7 @@ def _check_url(credential: SlackApi | None, url: str) -> None:
     raise StepError("`response_url` is not a URL of Slack's: https://hooks.slack.com/…", code="slack.response_url")
 
 
-def _refusal(what: str, response: Response) -> str:
+def _rejection(what: str, response: Response) -> str:
     """Slack's word where it didn't take a message: as a text, or as JSON; empty where it did. Raises StepError."""
     check_status(what, response)
     text = response.text.strip()

@@ -150,7 +150,7 @@ def _alone(connection: Connection, dialect: Dialect, batch: Batch) -> Failure | 
         # Where the whole transaction is undone, what earlier batches did is too, and committing wouldn't say so.
         if error.connection_invalidated or not dialect.in_transaction(connection):
             raise
-        return StoreError(f"the database refused a change: {error.orig}")
+        return StoreError(f"the database rejected a change: {error.orig}")
     return None
 
 

@@ -42,8 +42,8 @@ from hookline.api_storage import (
     PutTokens,
     Rebind,
     Record,
-    Refuse,
-    RefusedRequest,
+    Reject,
+    RejectedRequest,
     Release,
     Reopen,
     Resume,
@@ -312,11 +312,11 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             yield Operation(statements.PUT_TOKENS, f"credential {name}", (name, micros(put_at), ciphertext), place)
         case DropCredential(name):
             yield Operation(statements.DROP_CREDENTIAL, f"credential {name}", (name,), place)
-        case Refuse(requests):
+        case Reject(requests):
             for request in requests:
-                yield Operation(statements.REFUSE, f"refused {request.flow_id}", _refused_row(request), place)
+                yield Operation(statements.REJECT, f"rejected {request.flow_id}", _rejected_row(request), place)
             for flow_id in sorted({request.flow_id for request in requests}):
-                yield Operation(statements.TRIM_REFUSED, f"refused {flow_id}", (flow_id,), place)
+                yield Operation(statements.TRIM_REFUSED, f"rejected {flow_id}", (flow_id,), place)
         case ForgetCallbacks(ids):
             for key in ids:
                 yield Operation(statements.FORGET_CALLBACKS, key, (key,), place)
@@ -382,7 +382,7 @@ def _callback_row(change: CallBack) -> CallbackRow:
     )
 
 
-def _refused_row(request: RefusedRequest) -> Row:
+def _rejected_row(request: RejectedRequest) -> Row:
     return (
         request.id,
         _storable(request.flow_id),
@@ -414,5 +414,5 @@ def _blobs(execution_id: str, step: StepRecord) -> list[str]:
 
 
 def _storable(text: str | None) -> str | None:
-    """Text of an error, without what a database refuses: PostgreSQL's has no NUL, and none has lone surrogates."""
+    """Text of an error, without what a database rejects: PostgreSQL's has no NUL, and none has lone surrogates."""
     return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
-from hookline.api import MAX_DIGITS, decode_json, encode_json, fits
+from hookline.api import MAX_DIGITS, decode_json, encode_json, within_bounds
 from hookline.api_storage import Added, NotANumber, counted_output
 
 from .tables import journal, state
@@ -50,4 +50,4 @@ def total(known: bytes | None, by: bytes) -> bytes | None:
         return None
     with localcontext(Context(prec=4 * MAX_DIGITS)):
         made = numbers[0] + numbers[1]
-        return encode_json(made) if fits(Decimal(made)) else None
+        return encode_json(made) if within_bounds(Decimal(made)) else None

@@ -24,8 +24,8 @@ from hookline.api_storage import (
     Outcome,
     Page,
     Progress,
-    RefusedPage,
-    RefusedRequest,
+    RejectedPage,
+    RejectedRequest,
     State,
     StateOverride,
     StepRecord,
@@ -51,7 +51,7 @@ from .tables import (
     journal,
     payloads,
     progress,
-    refused,
+    rejected,
     subscriptions,
     waits,
 )
@@ -427,15 +427,15 @@ def executions_with_callbacks(connection: Connection, ended_before: datetime, li
     ).all()
 
 
-def refused_page(connection: Connection, flow_id: str | None, cursor: str | None, limit: int) -> RefusedPage:
+def rejected_page(connection: Connection, flow_id: str | None, cursor: str | None, limit: int) -> RejectedPage:
     """One page, newest first. Raises ValueError for a cursor that isn't one."""
-    asked = select(refused).order_by(refused.c.id.desc()).limit(limit + 1)
+    asked = select(rejected).order_by(rejected.c.id.desc()).limit(limit + 1)
     if flow_id is not None:
-        asked = asked.where(refused.c.flow_id == flow_id)
+        asked = asked.where(rejected.c.flow_id == flow_id)
     if cursor is not None:
-        asked = asked.where(refused.c.id < lists.id_of(cursor))
-    found = [RefusedRequest(**{**row._mapping, "at": moment(row.at)}) for row in connection.execute(asked)]
-    return RefusedPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
+        asked = asked.where(rejected.c.id < lists.id_of(cursor))
+    found = [RejectedRequest(**{**row._mapping, "at": moment(row.at)}) for row in connection.execute(asked)]
+    return RejectedPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 
 
 def subscription(connection: Connection, flow_id: str) -> bytes | None:

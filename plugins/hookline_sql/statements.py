@@ -740,8 +740,8 @@ FORGET_VERSIONS: Final = Statement(
     counted=False,
 )
 
-REFUSE: Final = Statement(
-    "refuse",
+REJECT: Final = Statement(
+    "reject",
     (
         ("id", "text"),
         ("flow_id", "text"),
@@ -755,7 +755,7 @@ REFUSE: Final = Statement(
         ("client", "text"),
         ("body", "bytea"),
     ),
-    "INSERT INTO refused (id, flow_id, at, code, status, detail, method, path, size, client, body)"
+    "INSERT INTO rejected (id, flow_id, at, code, status, detail, method, path, size, client, body)"
     " SELECT v.id, v.flow_id, v.at, v.code, v.status, v.detail, v.method, v.path, v.size, v.client, v.body"
     " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
     counted=False,
@@ -764,10 +764,10 @@ REFUSE: Final = Statement(
 
 #: The newest of each flow stay: what is as old as the first that is too many, or older, goes.
 TRIM_REFUSED: Final = Statement(
-    "refuse",
+    "reject",
     (("flow_id", "text"),),
-    "DELETE FROM refused WHERE id IN (SELECT old.id FROM {v} CROSS JOIN refused AS old"
-    " WHERE old.flow_id = v.flow_id AND old.id <= (SELECT newer.id FROM refused AS newer"
+    "DELETE FROM rejected WHERE id IN (SELECT old.id FROM {v} CROSS JOIN rejected AS old"
+    " WHERE old.flow_id = v.flow_id AND old.id <= (SELECT newer.id FROM rejected AS newer"
     " WHERE newer.flow_id = v.flow_id ORDER BY newer.id DESC LIMIT 1 OFFSET {kept}))".replace(
         "{kept}", str(REFUSED_KEPT)
     ),

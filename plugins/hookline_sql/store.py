@@ -17,7 +17,7 @@ from hookline.api_storage import (
     Outcome,
     Page,
     Progress,
-    RefusedPage,
+    RejectedPage,
     Room,
     State,
     StateOverride,
@@ -176,8 +176,8 @@ class SqlStore:
     async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:
         return await self._database.read(lambda connection: history.spent_versions(connection, flow_id, keep))
 
-    async def refused(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RefusedPage:
-        return await self._database.read(lambda connection: reads.refused_page(connection, flow_id, cursor, limit))
+    async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:
+        return await self._database.read(lambda connection: reads.rejected_page(connection, flow_id, cursor, limit))
 
     async def credentials(self) -> Sequence[StoredCredential]:
         return await self._database.read(reads.stored_credentials)

@@ -351,9 +351,9 @@ subscriptions: Final = Table(
     PrimaryKeyConstraint("flow_id", name="pk_subscriptions"),
 )
 
-#: Of each flow the newest `REFUSED_KEPT` requests that were refused.
-refused: Final = Table(
-    "refused",
+#: Of each flow the newest `REFUSED_KEPT` requests that were rejected.
+rejected: Final = Table(
+    "rejected",
     metadata,
     Column("id", Name, nullable=False),
     Column("flow_id", Name, nullable=False),
@@ -366,9 +366,9 @@ refused: Final = Table(
     Column("size", BigInteger, nullable=False),
     Column("client", Text),
     Column("body", LargeBinary),
-    PrimaryKeyConstraint("id", name="pk_refused"),
+    PrimaryKeyConstraint("id", name="pk_rejected"),
 )
-Index("ix_refused_flow", refused.c.flow_id, refused.c.id)
+Index("ix_rejected_flow", rejected.c.flow_id, rejected.c.id)
 
 #: One row, written by a health check: a full disk shows in nothing less than a write.
 pings: Final = Table(

@@ -16,9 +16,9 @@ whose credential is of the type `stripe`.
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "stripe.<code>": "Stripe refused the request, with a code of its own, such as `stripe.card_declined` or "
+    "stripe.<code>": "Stripe rejected the request, with a code of its own, such as `stripe.card_declined` or "
     "`stripe.resource_missing`. The error also has its message, the decline code and the parameter.",
-    "http.<status>": "Stripe refused the request, and said no code. A 401 is a key that is wrong or rolled; a 429 is "
+    "http.<status>": "Stripe rejected the request, and said no code. A 401 is a key that is wrong or rolled; a 429 is "
     "tried again.",
     "stripe.answer": "Stripe answered with something that it shouldn't.",
     "stripe.body": "`request` has `fields` and `json`.",

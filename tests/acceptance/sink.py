@@ -77,7 +77,7 @@ class Sink:
         self._thread.start()
 
     def stop(self) -> None:
-        """Refuse connections."""
+        """Reject connections."""
         if self._server is not None and self._thread is not None:
             self._server.shutdown()
             self._server.server_close()

@@ -111,7 +111,7 @@ def test_what_a_plugin_does_wrong_is_named_and_stays_its_own(server: ServerProce
     assert (held["plugin"], held["component"], held["line"]) == (NAMED, "bad.blocks", "time.sleep(2)")
     assert "hookline_bad/__init__.py" in held["place"]
 
-    # A scheme that would end the process refuses the request instead.
+    # A scheme that would end the process rejects the request instead.
     trigger = {"use": "webhook", "with": {"verify": {"scheme": "ends"}}}
     server.flow({"id": "ends", "trigger": trigger, "steps": [{"id": "stop", "use": "stop"}]})
     eventually("it is served", lambda: server.request("HEAD", "/hook/ends")[0] == 200)

@@ -88,7 +88,7 @@ class Server:
         return status, answer
 
     def asked(self, path: str, body: Any = None) -> Any:
-        """Ask for something that isn't refused."""
+        """Ask for something that isn't rejected."""
         status, answer = self.ask("POST", path, body)
         assert status in (200, 202), answer
         return answer

@@ -28,7 +28,7 @@ class Load:
 
     def __init__(self, server: ServerProcess, flow_id: str) -> None:
         self.accepted: dict[int, str] = {}
-        self.refused: list[int] = []
+        self.rejected: list[int] = []
         self._numbers = count(1)
         self._going = True
         self._path = f"/hook/{flow_id}"
@@ -55,7 +55,7 @@ class Load:
                 if response.status == 202:
                     self.accepted[number] = loads(answer)["execution_id"]
                 else:
-                    self.refused.append(response.status)
+                    self.rejected.append(response.status)
             except (OSError, HTTPException):
                 # It connects anew at the next request.
                 connection.close()
@@ -109,7 +109,7 @@ def test_ten_kills_lose_nothing_and_repeat_only_what_was_under_way(
 
     eventually("every execution ends", server.drained, 120)
     assert len(load.accepted) > 50
-    assert load.refused == []
+    assert load.rejected == []
     states = {execution["id"]: execution["state"] for execution in server.executions()}
     assert {states.get(execution_id) for execution_id in load.accepted.values()} == {"succeeded"}
 

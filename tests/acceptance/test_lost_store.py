@@ -15,9 +15,9 @@ FLOW = {"id": "f", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "s
 
 
 def readiness_without_token(server: ServerProcess) -> dict[str, str]:
-    with pytest.raises(HTTPError) as refused, urlopen(f"{server.url}/readyz") as _:
+    with pytest.raises(HTTPError) as rejected, urlopen(f"{server.url}/readyz") as _:
         pass
-    with closing(refused.value) as answer:
+    with closing(rejected.value) as answer:
         assert answer.code == 503
         said: dict[str, str] = json.loads(answer.read())
         return said

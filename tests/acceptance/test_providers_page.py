@@ -333,10 +333,10 @@ def test_a_signed_handshake_is_answered_and_a_forged_one_is_401(server: ServerPr
     answer = json.loads(done.stdout)
     assert (answer["status"], answer["body"]) == (status, body)
     wrong = [part for value in others(server, scheme) for part in ("--secret", value)]
-    refused = json.loads(hookline(server, "send", flow, "handshake.json", *wrong, "--json").stdout)
-    assert refused["status"] == 401
+    rejected = json.loads(hookline(server, "send", flow, "handshake.json", *wrong, "--json").stdout)
+    assert rejected["status"] == 401
     # Xero wants no body in either answer.
-    assert (refused["body"] is None) == (scheme == "xero")
+    assert (rejected["body"] is None) == (scheme == "xero")
     assert len(server.executions(flow_id=flow)) == before
 
 

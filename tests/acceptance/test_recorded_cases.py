@@ -159,7 +159,7 @@ def test_no_secret_is_in_a_case(server: ServerProcess, booked: str) -> None:
     assert "of-the-customer" not in text
 
 
-def test_a_name_that_is_taken_is_refused(server: ServerProcess, booked: str) -> None:
+def test_a_name_that_is_taken_is_rejected(server: ServerProcess, booked: str) -> None:
     made(server, booked, "--name", "taken")
     before = (server.folder / "flows" / "saga-booking.test.json").read_text()
     with pytest.raises(AssertionError, match="has a case 'taken' already; give another with --name"):

@@ -22,7 +22,7 @@ FORM = b'--b\r\nContent-Disposition: form-data; name="list"; filename="list.csv"
 
 
 class Partner:
-    """What flows call: by the path it is slow, refuses, or fails at first."""
+    """What flows call: by the path it is slow, rejects, or fails at first."""
 
     def __init__(self) -> None:
         self.mended = threading.Event()
@@ -41,8 +41,8 @@ class Partner:
                     time.sleep(0.15)
                 if self.path == "/hangs":
                     time.sleep(1)
-                status = {"/refuses": 409, "/late-refusal": 409, "/broken": 422}.get(self.path, 200)
-                if self.path == "/late-refusal":
+                status = {"/rejects": 409, "/late-rejection": 409, "/broken": 422}.get(self.path, 200)
+                if self.path == "/late-rejection":
                     time.sleep(0.1)
                 if self.path == "/broken" and partner.mended.is_set():
                     status = 200
@@ -106,7 +106,7 @@ def flows(url: str) -> list[dict[str, Any]]:
     caught = mapped("caught", error="$.error", now="$.execution.now")
     ask = post("ask", "/ask", {"who": "$.execution.id", "answer_to": "$.execution.hooks.answer.url"})
     late = {"id": "late", "try": [wait("answer", "300ms")], "catch": [caught, post("told")]}
-    failing = {"id": "failing", "try": [call("bad", "refusing")], "catch": [caught, post("told")]}
+    failing = {"id": "failing", "try": [call("bad", "rejecting")], "catch": [caught, post("told")]}
     row = {"id": "post", "when": "{{ index % 500 == 7 }}"}
     parse = {"id": "rows", "use": "csv.parse", "with": {"file": "list", "delimiter": ";", "stream": True, "batch": 6}}
     read = {"id": "before", "use": "state.get", "with": {"key": "seen", "default": 0}}
@@ -117,12 +117,12 @@ def flows(url: str) -> list[dict[str, Any]]:
         "fast": [post("quick"), mapped("of_quick", n=1)],
         "slow": [post("slow", "/slow"), mapped("of_slow", n=2)],
     }
-    cut = {"refused": [post("refused", "/late-refusal")], "cut": [post("cut", "/hangs")]}
+    cut = {"rejected": [post("rejected", "/late-rejection")], "cut": [post("cut", "/hangs")]}
     return [
         flow("called", ask, wait("answer", "1h"), seen, post("after")),
         flow("unanswered", late, post("after")),
         flow("child", post("work"), mapped("result", done="$.body.path")),
-        flow("refusing", post("work", "/refuses")),
+        flow("rejecting", post("work", "/rejects")),
         flow("choosy", {"id": "none", "use": "filter", "with": {"keep": False}}),
         flow(
             "calling",
@@ -149,7 +149,7 @@ def flows(url: str) -> list[dict[str, Any]]:
             "caught",
             {
                 "id": "t",
-                "try": [post("refused", "/refuses"), post("never")],
+                "try": [post("rejected", "/rejects"), post("never")],
                 "catch": [caught, post("told")],
                 "finally": [post("last")],
             },
@@ -185,7 +185,7 @@ def flows(url: str) -> list[dict[str, Any]]:
             {
                 "id": "t",
                 "try": [
-                    {"id": "each", "foreach": numbers, "steps": [post("post", "/refuses", when="{{ index == 900 }}")]}
+                    {"id": "each", "foreach": numbers, "steps": [post("post", "/rejects", when="{{ index == 900 }}")]}
                 ],
                 "catch": [caught, post("told")],
             },
@@ -199,10 +199,12 @@ def flows(url: str) -> list[dict[str, Any]]:
             post("after"),
         ),
         flow(
-            "lenient", post("refused", "/refuses", on_error="continue"), post("after", body={"was": "$.steps.refused"})
+            "lenient",
+            post("rejected", "/rejects", on_error="continue"),
+            post("after", body={"was": "$.steps.rejected"}),
         ),
-        flow("handled", post("refused", "/refuses"), on_error=[caught, post("told")]),
-        flow("handed-on", post("refused", "/refuses"), on_error="child"),
+        flow("handled", post("rejected", "/rejects"), on_error=[caught, post("told")]),
+        flow("handed-on", post("rejected", "/rejects"), on_error="child"),
         flow("timed-out", post("first"), wait("answer", "1h"), timeout="2s"),
         flow("cancelled", post("first"), wait("answer", "1h")),
     ]
@@ -232,7 +234,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 def run_all(server: ServerProcess, partner: Partner, flow_ids: list[str]) -> None:
     """Give each flow its messages, and return once all have ended."""
-    others = ("child", "refusing", "choosy", "cancelled", "streaming")
+    others = ("child", "rejecting", "choosy", "cancelled", "streaming")
     mine = [one for one in flow_ids if one not in others]
     for flow_id in mine:
         for body in MESSAGES.get(flow_id, [{"n": 0}]):

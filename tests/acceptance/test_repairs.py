@@ -108,9 +108,9 @@ def test_many_executions_are_chosen_by_a_filter_and_only_with_all(server: Server
     flow(server, "many", ONLY_EVEN)
     failed = [send(server, "many", {"n": n}) for n in (1, 3)]
     fine = send(server, "many", {"n": 2})
-    refused = invoke(server, "executions", "retry", "--flow", "many")
-    assert refused.exit_code == 2
-    assert "--all" in refused.stderr
+    rejected = invoke(server, "executions", "retry", "--flow", "many")
+    assert rejected.exit_code == 2
+    assert "--all" in rejected.stderr
     result = cli(server, "executions", "retry", "--flow", "many", "--code", "order.closed", "--since", "1h", "--all")
     assert [one["id"] for one in result["done"]] == failed[::-1]
     for id_ in failed:
@@ -121,7 +121,7 @@ def test_many_executions_are_chosen_by_a_filter_and_only_with_all(server: Server
     assert none["done"] == []
     mixed = cli(server, "executions", "discard", failed[0], fine, code=1)
     assert [one["id"] for one in mixed["done"]] == [failed[0]]
-    assert [(one["id"], one["code"]) for one in mixed["refused"]] == [(fine, "execution.state")]
+    assert [(one["id"], one["code"]) for one in mixed["rejected"]] == [(fine, "execution.state")]
     listed = cli(server, "executions", "list", "--flow", "many", "--outcome", "failed")
     assert [one["id"] for one in listed["items"]] == failed[::-1]
 

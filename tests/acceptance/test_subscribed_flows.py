@@ -12,7 +12,7 @@ from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN as ADMIN
 from tests.acceptance.server_process import ServerProcess, eventually, free_port
 from tests.app_thread import AppThread
-from tests.github_server import TOKEN, GitHubServer, Refused
+from tests.github_server import TOKEN, GitHubServer, Rejected
 from tests.stripe_server import KEY, StripeServer
 
 SIGKILL = -9
@@ -139,7 +139,7 @@ def test_a_flow_lives_with_its_webhook(server: ForkedServer, provider: Provider)
     assert server.stop() == 0
 
 
-def test_a_provider_that_is_down_or_refuses_is_shown_and_tried_again(server: ForkedServer) -> None:
+def test_a_provider_that_is_down_or_rejects_is_shown_and_tried_again(server: ForkedServer) -> None:
     """Nothing but the flow's own start is held up."""
     port = free_port()
     flow(server)
@@ -157,7 +157,7 @@ def test_a_provider_that_is_down_or_refuses_is_shown_and_tried_again(server: For
         # Whoever sets the credential again says that it may be right now.
         set_credential(server, provider.server.url, "ghp_another_token")
         eventually("it says what is wrong", lambda: "Bad credentials" in (source(server).get("error") or ""))
-        provider.github.refuses = [Refused(422, "Validation Failed", "The events are not valid")]
+        provider.github.rejects = [Rejected(422, "Validation Failed", "The events are not valid")]
         set_credential(server, provider.server.url)
         eventually("it says what GitHub says", lambda: "not valid" in (source(server).get("error") or ""))
         set_credential(server, provider.server.url)

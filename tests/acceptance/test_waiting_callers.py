@@ -41,8 +41,8 @@ def test_a_restart_while_a_caller_waits_answers_it_503_and_the_flow_goes_on(
     caller.join()
     status, problem = answers[0]
     assert (status, problem["code"]) == (503, "request.unavailable")
-    # It is stored, so that it wasn't refused.
-    assert json.loads(server.run("refused", "--json").stdout)["items"] == []
+    # It is stored, so that it wasn't rejected.
+    assert json.loads(server.run("rejected", "--json").stdout)["items"] == []
 
     server.start()
     assert problem["execution_id"] in [execution["id"] for execution in server.executions(flow_id="ask")]

@@ -85,7 +85,7 @@ def measure(url: str, flow_id: str, folder: Path, seconds: int, rounds: int, con
     alone: list[list[float]] = []
     again: list[list[float]] = []
     beside: list[list[float]] = []
-    refused = ""
+    rejected = ""
     asyncio.run(latencies(f"{url}/hook/{flow_id}", 2))
     for _ in range(rounds):
         alone.append(asyncio.run(latencies(f"{url}/hook/{flow_id}", seconds)))
@@ -93,14 +93,14 @@ def measure(url: str, flow_id: str, folder: Path, seconds: int, rounds: int, con
         with flood(url, folder, seconds + 2, connections) as load:
             time.sleep(1)
             beside.append(asyncio.run(latencies(f"{url}/hook/{flow_id}", seconds)))
-            refused = next(
+            rejected = next(
                 (line.split(":")[1].strip() for line in load.communicate()[0].splitlines() if "Requests/sec" in line),
                 "",
             )
     ratio = high(beside, 0.99) / high(alone, 0.99)
     print(
         f"{flow_id:12}{high(alone, 0.5):>9.1f}{high(alone, 0.99):>9.1f}{high(beside, 0.5):>11.1f}"
-        f"{high(beside, 0.99):>9.1f}{ratio:>8.2f}{high(again, 0.99) / high(alone, 0.99):>8.2f}{refused:>14}",
+        f"{high(beside, 0.99):>9.1f}{ratio:>8.2f}{high(again, 0.99) / high(alone, 0.99):>8.2f}{rejected:>14}",
         flush=True,
     )
     return ratio

@@ -53,7 +53,7 @@ def acme(**oauth2: Any) -> Connector:
             raise KeyError(token)
         from hookline.api import StepError
 
-        raise StepError(f"refused: {token}", code="acme.refused")
+        raise StepError(f"rejected: {token}", code="acme.rejected")
 
     @connector.poll(every="1m")
     async def names(ctx: PollContext[AcmeKey]) -> Polled:

@@ -20,7 +20,7 @@ _MONEY = re.compile(r"^[0-9]+(\.[0-9]+)?$")
 _DECIMALS = {"JPY": 0, "HUF": 0, "TWD": 0}
 
 
-class _Refused(Exception):
+class _Rejected(Exception):
     def __init__(self, status: int, name: str, issue: str = "", description: str = "", **more: Any) -> None:
         detail = {"issue": issue, "description": description, **more.pop("detail", {})}
         self.status = status
@@ -33,12 +33,12 @@ class _Refused(Exception):
         }
 
 
-def _unprocessable(issue: str, description: str = "") -> _Refused:
-    return _Refused(422, "UNPROCESSABLE_ENTITY", issue, description)
+def _unprocessable(issue: str, description: str = "") -> _Rejected:
+    return _Rejected(422, "UNPROCESSABLE_ENTITY", issue, description)
 
 
-def _not_found() -> _Refused:
-    return _Refused(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "Specified resource ID does not exist.")
+def _not_found() -> _Rejected:
+    return _Rejected(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "Specified resource ID does not exist.")
 
 
 class PayPalServer:
@@ -131,8 +131,8 @@ class PayPalServer:
                 return web.json_response(answer, status=401)
             try:
                 status, answer = self._answered(request, handler, await self._body(request))
-            except _Refused as refused:
-                status, answer = refused.status, refused.answer
+            except _Rejected as rejected:
+                status, answer = rejected.status, rejected.answer
             if self.lost:
                 return self.lost.pop(0)
             return web.Response(status=204) if answer is None else web.json_response(answer, status=status)
@@ -148,10 +148,10 @@ class PayPalServer:
     ) -> tuple[int, Any]:
         if request.path in self.forbidden:
             description = "You do not have permission to access or perform operations on this resource."
-            raise _Refused(403, "NOT_AUTHORIZED", "PERMISSION_DENIED", description)
+            raise _Rejected(403, "NOT_AUTHORIZED", "PERMISSION_DENIED", description)
         request_id = request.headers.get("PayPal-Request-Id", "")
         if len(request_id) > 108:
-            raise _Refused(400, "INVALID_REQUEST", "INVALID_STRING_LENGTH", "The value is too long.")
+            raise _Rejected(400, "INVALID_REQUEST", "INVALID_STRING_LENGTH", "The value is too long.")
         known = (request.path, request_id)
         if request_id and self.remembers and known in self._done:
             status, answer = self._done[known]
@@ -167,7 +167,9 @@ class PayPalServer:
     def _check_money(self, money: Any) -> Decimal:
         if not isinstance(money, dict) or not isinstance(money.get("value"), str) or not _MONEY.match(money["value"]):
             detail = {"field": "/amount/value", "location": "body"}
-            raise _Refused(400, "INVALID_REQUEST", "INVALID_PARAMETER_SYNTAX", "The value is no amount.", detail=detail)
+            raise _Rejected(
+                400, "INVALID_REQUEST", "INVALID_PARAMETER_SYNTAX", "The value is no amount.", detail=detail
+            )
         digits = len(money["value"].partition(".")[2])
         if digits > _DECIMALS.get(money.get("currency_code", ""), 2):
             raise _unprocessable(
@@ -177,11 +179,11 @@ class PayPalServer:
 
     def _create_order(self, request: web.Request, body: Any) -> tuple[int, Any]:
         if body.get("payment_source") and "PayPal-Request-Id" not in request.headers:
-            raise _Refused(400, "INVALID_REQUEST", "PAYPAL_REQUEST_ID_REQUIRED", "A PayPal-Request-Id is required.")
+            raise _Rejected(400, "INVALID_REQUEST", "PAYPAL_REQUEST_ID_REQUIRED", "A PayPal-Request-Id is required.")
         units = body.get("purchase_units")
         if not units:
             detail = {"field": "/purchase_units", "location": "body", "value": ""}
-            raise _Refused(
+            raise _Rejected(
                 400,
                 "INVALID_REQUEST",
                 "MISSING_REQUIRED_PARAMETER",
@@ -278,7 +280,7 @@ class PayPalServer:
         header = body["sender_batch_header"]
         for batch_id, payout in self.payouts.items():
             if payout["batch_header"]["sender_batch_header"]["sender_batch_id"] == header["sender_batch_id"]:
-                raise _Refused(
+                raise _Rejected(
                     400,
                     "USER_BUSINESS_ERROR",
                     "Batch with given sender_batch_id already exists",
@@ -288,7 +290,7 @@ class PayPalServer:
                 )
         for item in body["items"]:
             if "receiver" not in item:
-                raise _Refused(
+                raise _Rejected(
                     400,
                     "VALIDATION_ERROR",
                     "Required field is missing",
@@ -297,7 +299,7 @@ class PayPalServer:
                 )
         total = sum(Decimal(item["amount"]["value"]) for item in body["items"])
         if total > 1000:
-            raise _Refused(422, "INSUFFICIENT_FUNDS", message="Sender does not have sufficient funds.")
+            raise _Rejected(422, "INSUFFICIENT_FUNDS", message="Sender does not have sufficient funds.")
         batch_id = f"5UXD2E8A7EBQ{len(self.payouts)}"
         self.payouts[batch_id] = {
             "batch_header": {"payout_batch_id": batch_id, "batch_status": "PENDING", "sender_batch_header": header},
@@ -311,7 +313,7 @@ class PayPalServer:
     def _get_payout(self, request: web.Request, _: Any) -> tuple[int, Any]:
         payout = self.payouts.get(request.match_info["id"])
         if payout is None:
-            raise _Refused(404, "INVALID_RESOURCE_ID", message="Requested resource ID was not found.")
+            raise _Rejected(404, "INVALID_RESOURCE_ID", message="Requested resource ID was not found.")
         size, page = int(request.query.get("page_size", 1000)), int(request.query.get("page", 1))
         return 200, {**payout, "items": payout["items"][(page - 1) * size : page * size]}
 
@@ -321,7 +323,7 @@ class PayPalServer:
             for name in ("start_date", "end_date")
         )
         if not timedelta() <= end - start <= timedelta(days=31):
-            raise _Refused(
+            raise _Rejected(
                 400,
                 "INVALID_REQUEST",
                 "Date range is greater than 31 days",
@@ -333,10 +335,10 @@ class PayPalServer:
             if name in request.query:
                 found = [one for one in found if one[name] == request.query[name]]
         if len(found) > self.most_transactions:
-            raise _Refused(400, "RESULTSET_TOO_LARGE", message="Result set size is greater than the maximum limit.")
+            raise _Rejected(400, "RESULTSET_TOO_LARGE", message="Result set size is greater than the maximum limit.")
         size, page = int(request.query["page_size"]), int(request.query["page"])
         if size > 500:
-            raise _Refused(400, "INVALID_REQUEST", "Page size is too large")
+            raise _Rejected(400, "INVALID_REQUEST", "Page size is too large")
         shown = found[(page - 1) * size : page * size]
         return 200, {
             "transaction_details": [
@@ -352,11 +354,11 @@ class PayPalServer:
 
     def _create_webhook(self, _: web.Request, body: Any) -> tuple[int, Any]:
         if not str(body.get("url", "")).startswith("https://"):
-            raise _Refused(400, "VALIDATION_ERROR", "Not a valid webhook URL", detail={"field": "url"})
+            raise _Rejected(400, "VALIDATION_ERROR", "Not a valid webhook URL", detail={"field": "url"})
         if any(one["url"] == body["url"] for one in self.webhooks.values()):
-            raise _Refused(400, "WEBHOOK_URL_ALREADY_EXISTS", message="Webhook URL already exists.")
+            raise _Rejected(400, "WEBHOOK_URL_ALREADY_EXISTS", message="Webhook URL already exists.")
         if len(self.webhooks) >= 10:
-            raise _Refused(400, "WEBHOOK_NUMBER_LIMIT_EXCEEDED", message="Webhook number limit exceeded.")
+            raise _Rejected(400, "WEBHOOK_NUMBER_LIMIT_EXCEEDED", message="Webhook number limit exceeded.")
         webhook = {"id": f"0EH40505U7160970{len(self.webhooks)}", **body}
         self.webhooks[webhook["id"]] = webhook
         return 201, webhook
@@ -364,14 +366,14 @@ class PayPalServer:
     def _change_webhook(self, request: web.Request, body: Any) -> tuple[int, Any]:
         webhook = self.webhooks.get(request.match_info["id"])
         if webhook is None:
-            raise _Refused(404, "INVALID_RESOURCE_ID", message="The specified resource was not found.")
+            raise _Rejected(404, "INVALID_RESOURCE_ID", message="The specified resource was not found.")
         for change in body:
             if change["op"] != "replace" or change["path"] not in ("/url", "/event_types"):
-                raise _Refused(400, "VALIDATION_ERROR", "Invalid patch operation")
+                raise _Rejected(400, "VALIDATION_ERROR", "Invalid patch operation")
             webhook[change["path"][1:]] = change["value"]
         return 200, webhook
 
     def _delete_webhook(self, request: web.Request, _: Any) -> tuple[int, Any]:
         if self.webhooks.pop(request.match_info["id"], None) is None:
-            raise _Refused(404, "INVALID_RESOURCE_ID", message="The specified resource was not found.")
+            raise _Rejected(404, "INVALID_RESOURCE_ID", message="The specified resource was not found.")
         return 204, None

@@ -47,7 +47,7 @@ _TAKE_JSON = frozenset(
 )
 
 
-class _Refused(Exception):
+class _Rejected(Exception):
     def __init__(self, error: str, **more: Any) -> None:
         self.answer = {"ok": False, "error": error, **more}
 
@@ -147,10 +147,10 @@ class SlackServer:
                 self, "_" + method.replace(".", "_"), None
             )
             if handler is None:
-                raise _Refused("unknown_method", req_method=method)
+                raise _Rejected("unknown_method", req_method=method)
             answer = {"ok": True, **handler(arguments)}
-        except _Refused as refused:
-            answer = refused.answer
+        except _Rejected as rejected:
+            answer = rejected.answer
         if request.content_type == "application/json" and "charset" not in request.headers["Content-Type"]:
             answer["warning"] = "missing_charset"
             answer.setdefault("response_metadata", {})["warnings"] = ["missing_charset"]
@@ -170,42 +170,42 @@ class SlackServer:
 
     def _authorize(self, token: str, method: str) -> None:
         if not token:
-            raise _Refused("not_authed")
+            raise _Rejected("not_authed")
         if token in self.revoked:
-            raise _Refused("token_revoked")
+            raise _Rejected("token_revoked")
         if token not in self._scopes:
-            raise _Refused("invalid_auth")
+            raise _Rejected("invalid_auth")
         needed = _SCOPES.get(method)
         if needed is not None and needed not in self._scopes[token]:
-            raise _Refused("missing_scope", needed=needed, provided=",".join(sorted(self._scopes[token])))
+            raise _Rejected("missing_scope", needed=needed, provided=",".join(sorted(self._scopes[token])))
 
     def _auth_test(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"url": self.url, "team": "Testers", "user": "hookline", "team_id": "T01", "user_id": BOT}
 
     def _api_test(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if "error" in arguments:
-            raise _Refused(arguments["error"], args=arguments)
+            raise _Rejected(arguments["error"], args=arguments)
         return {"args": arguments}
 
     def _channel(self, arguments: dict[str, Any]) -> Channel:
         channel = self.channels.get(arguments.get("channel", ""))
         if channel is None or (channel.private and not channel.member):
-            raise _Refused("channel_not_found")
+            raise _Rejected("channel_not_found")
         return channel
 
     def _content(self, arguments: dict[str, Any]) -> dict[str, Any]:
         content = {name: arguments[name] for name in ("text", "blocks", "attachments") if arguments.get(name)}
         if not content:
-            raise _Refused("no_text")
+            raise _Rejected("no_text")
         if len(content.get("text", "")) > 40_000:
-            raise _Refused("msg_too_long")
+            raise _Rejected("msg_too_long")
         wrong = [
             f"[ERROR] unsupported type: {block.get('type')} [json-pointer:/blocks/{index}/type]"
             for index, block in enumerate(content.get("blocks", []))
             if block.get("type") not in ("section", "divider", "header", "actions", "image", "context")
         ]
         if wrong:
-            raise _Refused("invalid_blocks", errors=wrong, response_metadata={"messages": wrong})
+            raise _Rejected("invalid_blocks", errors=wrong, response_metadata={"messages": wrong})
         return content
 
     def _timestamp(self) -> str:
@@ -215,25 +215,25 @@ class SlackServer:
     def _chat_postMessage(self, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's name
         channel = self._channel(arguments)
         if channel.archived:
-            raise _Refused("is_archived")
+            raise _Rejected("is_archived")
         if not channel.member:
-            raise _Refused("not_in_channel")
+            raise _Rejected("not_in_channel")
         message = {"type": "message", "user": BOT, "bot_id": "B01", **self._content(arguments)}
         if arguments.get("thread_ts"):
             if arguments["thread_ts"] not in channel.messages:
-                raise _Refused("thread_not_found")
+                raise _Rejected("thread_not_found")
             message["thread_ts"] = arguments["thread_ts"]
         message["ts"] = self._timestamp()
         channel.messages[message["ts"]] = message
         return {"channel": channel.id, "ts": message["ts"], "message": message}
 
-    def _own(self, arguments: dict[str, Any], refusal: str) -> tuple[Channel, dict[str, Any]]:
+    def _own(self, arguments: dict[str, Any], rejection: str) -> tuple[Channel, dict[str, Any]]:
         channel = self._channel(arguments)
         message = channel.messages.get(arguments.get("ts", ""))
         if message is None:
-            raise _Refused("message_not_found")
+            raise _Rejected("message_not_found")
         if message["user"] != BOT:
-            raise _Refused(refusal)
+            raise _Rejected(rejection)
         return channel, message
 
     def _chat_update(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -253,30 +253,30 @@ class SlackServer:
     def _chat_postEphemeral(self, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's name
         channel = self._channel(arguments)
         if arguments.get("user") not in {user["id"] for user in self.users}:
-            raise _Refused("user_not_in_channel")
+            raise _Rejected("user_not_in_channel")
         self.ephemeral.append({"channel": channel.id, "user": arguments["user"], **self._content(arguments)})
         return {"message_ts": self._timestamp()}
 
     def _reactions_add(self, arguments: dict[str, Any]) -> dict[str, Any]:
         channel = self._channel(arguments)
         if arguments.get("timestamp") not in channel.messages:
-            raise _Refused("message_not_found")
+            raise _Rejected("message_not_found")
         if not arguments["name"].replace("_", "").isalnum():
-            raise _Refused("invalid_name")
+            raise _Rejected("invalid_name")
         reaction = (channel.id, arguments["timestamp"], arguments["name"])
         if reaction in self._reactions:
-            raise _Refused("already_reacted")
+            raise _Rejected("already_reacted")
         self._reactions.add(reaction)
         return {}
 
     def _page(self, items: list[Any], key: str, arguments: dict[str, Any]) -> dict[str, Any]:
         limit = int(arguments.get("limit", 100))
         if not 0 < limit < 1000:
-            raise _Refused("invalid_limit")
+            raise _Rejected("invalid_limit")
         try:
             start = int(b64decode(arguments.get("cursor") or b64encode(b"0")))
         except ValueError:
-            raise _Refused("invalid_cursor") from None
+            raise _Rejected("invalid_cursor") from None
         end = start + limit
         following = b64encode(str(end).encode()).decode() if end < len(items) else ""
         return {key: items[start:end], "response_metadata": {"next_cursor": following}}
@@ -284,7 +284,7 @@ class SlackServer:
     def _conversations_list(self, arguments: dict[str, Any]) -> dict[str, Any]:
         types = arguments.get("types", "public_channel").split(",")
         if not set(types) <= {"public_channel", "private_channel", "mpim", "im"}:
-            raise _Refused("invalid_types")
+            raise _Rejected("invalid_types")
         found = [
             channel.view()
             for channel in self.channels.values()
@@ -312,31 +312,31 @@ class SlackServer:
         for user in self.users:
             if user["id"] == arguments.get("user"):
                 return {"user": user}
-        raise _Refused("user_not_found")
+        raise _Rejected("user_not_found")
 
     def _users_lookupByEmail(self, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's name
         for user in self.users:
             if user["profile"]["email"] == arguments.get("email"):
                 return {"user": user}
-        raise _Refused("users_not_found")
+        raise _Rejected("users_not_found")
 
     def _views_open(self, arguments: dict[str, Any]) -> dict[str, Any]:
         trigger = arguments.get("trigger_id", "")
         if trigger not in self.triggers:
-            raise _Refused("invalid_trigger_id")
+            raise _Rejected("invalid_trigger_id")
         if not self.triggers[trigger]:
-            raise _Refused("exchanged_trigger_id" if trigger.startswith("fresh") else "expired_trigger_id")
+            raise _Rejected("exchanged_trigger_id" if trigger.startswith("fresh") else "expired_trigger_id")
         view = arguments.get("view", {})
         if view.get("type") != "modal" or "title" not in view:
             message = "[ERROR] missing required field: title [json-pointer:/view]"
-            raise _Refused("invalid_arguments", response_metadata={"messages": [message]})
+            raise _Rejected("invalid_arguments", response_metadata={"messages": [message]})
         self.triggers[trigger] = False
         self.views.append(view)
         return {"view": {"id": f"V{len(self.views)}", "team_id": "T01", "hash": "1.a", "state": {"values": {}}, **view}}
 
     def _files_getUploadURLExternal(self, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's name
         if not arguments.get("filename") or not str(arguments.get("length", "")).isdigit():
-            raise _Refused("invalid_arguments", response_metadata={"messages": ["[ERROR] missing required field"]})
+            raise _Rejected("invalid_arguments", response_metadata={"messages": ["[ERROR] missing required field"]})
         file_id = f"F{len(self.uploads)}"
         self.uploads[file_id] = {"name": arguments["filename"], "length": int(arguments["length"]), "content": None}
         return {"upload_url": f"{self.url}/upload/{file_id}", "file_id": file_id}
@@ -364,17 +364,17 @@ class SlackServer:
         for one in arguments.get("files") or []:
             file = self.uploads.get(one.get("id"))
             if file is None or file["content"] is None:
-                raise _Refused("file_not_found")
+                raise _Rejected("file_not_found")
             if arguments.get("channel_id"):
                 channel = self._channel({"channel": arguments["channel_id"]})
                 if not channel.member:
-                    raise _Refused("not_in_channel")
+                    raise _Rejected("not_in_channel")
                 ts = self._timestamp()
                 text = arguments.get("initial_comment", "")
                 channel.messages[ts] = {"user": BOT, "ts": ts, "text": text, "files": [one["id"]]}
             made.append({"id": one["id"], "title": one.get("title", file["name"])})
         if not made:
-            raise _Refused("invalid_arguments")
+            raise _Rejected("invalid_arguments")
         return {"files": made}
 
     async def _hook(self, request: web.Request) -> web.Response:

@@ -9,23 +9,23 @@ from hookline.storage.changes import Change, CommitResult
 
 
 class Trouble:
-    """Stands between an engine and its store: `refuses` says which commits fail."""
+    """Stands between an engine and its store: `rejects` says which commits fail."""
 
-    def __init__(self, engine: Engine, refuses: Callable[[Sequence[Change]], bool]) -> None:
-        self.refuses = refuses
-        self.refused = 0
+    def __init__(self, engine: Engine, rejects: Callable[[Sequence[Change]], bool]) -> None:
+        self.rejects = rejects
+        self.rejected = 0
         self._commit = engine.store.commit
         engine.store.commit = self.commit  # type: ignore[method-assign]  # in its place, for everybody who has the store
 
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        if self.refuses(changes):
-            self.refused += 1
+        if self.rejects(changes):
+            self.rejected += 1
             raise StoreError("the disk is full")
         return await self._commit(changes)
 
-    async def until_refused(self, count: int = 1) -> None:
+    async def until_rejected(self, count: int = 1) -> None:
         async with asyncio.timeout(20):
-            while self.refused < count:  # noqa: ASYNC110 - what is waited for is several tasks away
+            while self.rejected < count:  # noqa: ASYNC110 - what is waited for is several tasks away
                 await asyncio.sleep(0.002)
 
 

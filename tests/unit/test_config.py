@@ -82,7 +82,7 @@ def test_a_misspelt_variable_is_an_error_and_others_under_the_prefix_are_not(mon
     ]
 
 
-def test_rule_2_more_workers_than_one_on_sqlite_are_refused_with_the_remedy() -> None:
+def test_rule_2_more_workers_than_one_on_sqlite_are_rejected_with_the_remedy() -> None:
     with pytest.raises(ConfigError) as caught:
         load({"workers": "2"})
     assert "postgresql://" in problems(caught.value)[0]
@@ -134,9 +134,9 @@ def test_uploads_are_in_a_directory_beside_the_database_unless_a_url_says_otherw
 def test_a_path_where_a_url_is_due_is_told_with_an_example_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOKLINE_BLOBS", "/srv/files")
     monkeypatch.setenv("HOOKLINE_DB", "/srv/db")
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as rejected:
         load()
-    assert [problem.message for problem in refused.value.problems] == [
+    assert [problem.message for problem in rejected.value.problems] == [
         "HOOKLINE_DB: db is a URL, such as sqlite:///hookline.db",
         "HOOKLINE_BLOBS: blobs is a URL, such as file:///srv/blobs or s3://bucket",
     ]

@@ -47,7 +47,7 @@ def registry() -> Registry:
 
 
 @given("json")
-def test_a_json_block_is_a_flow_without_mistakes_or_a_file_of_cases(place: str, text: str, registry: Registry) -> None:
+def test_a_json_block_is_a_flow_without_problems_or_a_file_of_cases(place: str, text: str, registry: Registry) -> None:
     value = json.loads(text)
     if "cases" in value:
         CaseFile.model_validate(value)
@@ -107,7 +107,7 @@ def test_credentials_that_a_page_sets_have_values_that_go_together(page: Path, r
         try:
             model.model_validate(values)
         except ValidationError as error:
-            # What stands for a value need be none; that a key is missing or none at all is a mistake, and so is what
+            # What stands for a value need be none; that a key is missing or none at all is a problem, and so is what
             # the whole model says.
             wrong = [
                 problem

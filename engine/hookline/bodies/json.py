@@ -60,7 +60,7 @@ class Room:
         `1e1000` takes six bytes, and a schema's `multipleOf` as long as for a thousand digits.
         """
         for exponent in _EXPONENT.finditer(text):
-            # One that has more digits is refused when it is read.
+            # One that has more digits is rejected when it is read.
             self._zeros -= int(exponent[1][-4:])
             if self._zeros < 0:
                 raise TooLarge(f"{what} has too many numbers with large exponents; write them out, or send it in parts")

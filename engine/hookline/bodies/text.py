@@ -31,7 +31,7 @@ def known_charset(name: str) -> str | None:
         return None
     try:
         codec = codecs.lookup(module)
-        # A codec from bytes to bytes, or from text to text, is refused here.
+        # A codec from bytes to bytes, or from text to text, is rejected here.
         "a".encode(codec.name)
     except (LookupError, ValueError):
         return None

@@ -30,7 +30,7 @@ _READ_BY_EXPAT: Final = ("utf-8", "ascii", "iso8859-1")
 
 
 class _GuardedParser:
-    """An expat parser that refuses a DOCTYPE, deep nesting and too many values as soon as it meets them.
+    """An expat parser that rejects a DOCTYPE, deep nesting and too many values as soon as it meets them.
 
     xmltodict sets its handlers as attributes; those of elements are wrapped on their way to expat.
     """
@@ -41,7 +41,7 @@ class _GuardedParser:
 
     def __init__(self, encoding: str | None, namespace_separator: str | None) -> None:
         self._parser = expat.ParserCreate(encoding, namespace_separator)
-        self._parser.StartDoctypeDeclHandler = _refuse_doctype
+        self._parser.StartDoctypeDeclHandler = _reject_doctype
         self.Parse = self._parser.Parse
         self._depth = 0
         self._values = 0
@@ -81,7 +81,7 @@ class _GuardedParser:
         return end
 
 
-def _refuse_doctype(*_: object) -> None:
+def _reject_doctype(*_: object) -> None:
     raise Malformed("the body has a DOCTYPE; XML is taken without one")
 
 
@@ -102,7 +102,7 @@ def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> R
     """
     if not data.lstrip(b" \t\r\n"):
         return Received(None, raw=data)
-    # Whatever is refused here isn't XML that anybody writes by the tag; texts and CDATA hold brackets, or no signs.
+    # Whatever is rejected here isn't XML that anybody writes by the tag; texts and CDATA hold brackets, or no signs.
     if any(tag[0].count(b"=") > _MAX_ATTRIBUTES for tag in _LONG_TAG.finditer(data)):
         raise _too_many()
     text, encoding = _readable(data, charset)

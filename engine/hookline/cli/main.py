@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "plugins": ("hookline.cli.host.plugins", "Which plugins are installed, and whether they work."),
     "schema": ("hookline.cli.author.schema", "JSON Schema of flows, for editors."),
     "credentials": ("hookline.cli.operate.credentials", "The secrets that flows use."),
-    "refused": ("hookline.cli.operate.rejected", "Which requests were refused, and why."),
+    "rejected": ("hookline.cli.operate.rejected", "Which requests were rejected, and why."),
     "flows": ("hookline.cli.operate.flows", "Pause, stop and roll back flows; their versions."),
     "storage": ("hookline.cli.operate.storage", "How much room everything takes, and what goes when."),
     "state": ("hookline.cli.operate.state", "What flows keep from one execution to the next."),

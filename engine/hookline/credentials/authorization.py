@@ -113,7 +113,7 @@ class Authorizations:
     async def _outcome(self, attempt: _Attempt, parameters: dict[str, str], http: HttpClient) -> Authorization:
         made, name = attempt.authorization, attempt.authorization.credential
         if "error" in parameters or not parameters.get("code"):
-            return replace(made, state="failed", message=_refusal(parameters), code="oauth2.not_authorized")
+            return replace(made, state="failed", message=_rejection(parameters), code="oauth2.not_authorized")
         form = {
             "grant_type": "authorization_code",
             "code": parameters["code"],
@@ -250,7 +250,7 @@ def _parameters(query: str) -> dict[str, str]:
     return found
 
 
-def _refusal(parameters: dict[str, str]) -> str:
+def _rejection(parameters: dict[str, str]) -> str:
     error = parameters.get("error")
     if not error:
         return "the service sent the browser back without a code"

@@ -155,7 +155,7 @@ class _Answer:
             )
         if 300 <= status < 400:
             raise self._odd(f"answered {status}: it redirects, which token requests don't follow; correct token_url")
-        raise StepError(text, code="oauth2.refused")
+        raise StepError(text, code="oauth2.rejected")
 
     def _odd(self, what: str) -> StepError:
         return StepError(f"{self._start} {what}", code="oauth2.answer")

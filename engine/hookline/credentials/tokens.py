@@ -25,7 +25,7 @@ from hookline.secrets.masking import Hidden, secret_values
 #: For so long after a renewal that failed, tokens that still hold are used without another one; and after one that
 #: failed for good, it isn't tried again at all.
 _PAUSE: Final = timedelta(seconds=5)
-#: A token that was got since the one before was refused, and is refused itself so soon, isn't what is wrong.
+#: A token that was got since the one before was rejected, and is rejected itself so soon, isn't what is wrong.
 _REFUSED_AGAIN: Final = timedelta(seconds=60)
 #: Errors for which no service was asked.
 _UNASKED: Final = frozenset({"oauth2.unauthorized", "oauth2.expired"})
@@ -37,7 +37,7 @@ _Failure: TypeAlias = StepError | StoreError | CredentialError
 
 @dataclass(slots=True)
 class _Spent:
-    """An access token that a service has refused before its time."""
+    """An access token that a service has rejected before its time."""
 
     token: str
     replaced_at: datetime | None = None
@@ -106,7 +106,7 @@ class AccessTokens:
             found = self._found(name)
             now, tokens = self._clock.now(), found.tokens
             if tokens is not None and rejected == tokens.access_token and not tokens.lost:
-                self._refuse(found, tokens, now)
+                self._reject(found, tokens, now)
             usable = tokens is not None and tokens.holds(now) and not self._is_spent(name, tokens)
             # One that was just got is as good as it gets, however short its life.
             if usable and tokens is not None and (tokens.holds_for_a_while(now) or renewed or not tokens.renewable):
@@ -155,12 +155,12 @@ class AccessTokens:
         now = self._found(before.name)
         return now.value is not before.value or now.tokens != before.tokens
 
-    def _refuse(self, found: Authorized, tokens: TokenSet, now: datetime) -> None:
-        """Note that a service has refused a token. Raises AuthExpired where no other one would do better."""
+    def _reject(self, found: Authorized, tokens: TokenSet, now: datetime) -> None:
+        """Note that a service has rejected a token. Raises AuthExpired where no other one would do better."""
         if not tokens.renewable:
-            # Others may still be served with it: what it was refused for may be what it has no right to.
+            # Others may still be served with it: what it was rejected for may be what it has no right to.
             raise AuthExpired(
-                unauthorized(found.name, "the service refuses its access token, and there is no way to renew it"),
+                unauthorized(found.name, "the service rejects its access token, and there is no way to renew it"),
                 code="oauth2.expired",
             )
         before = self._spent.get(found.name)
@@ -171,9 +171,9 @@ class AccessTokens:
             and now < before.replaced_at + _REFUSED_AGAIN
         ):
             raise AuthExpired(
-                f"the service refuses each token that it gives for credential {found.name!r}; see whether what was "
+                f"the service rejects each token that it gives for credential {found.name!r}; see whether what was "
                 "asked for is allowed to it: its scopes, and the rights of who authorized it",
-                code="oauth2.refused_again",
+                code="oauth2.rejected_again",
             )
         if before is None or before.token != tokens.access_token:
             self._spent[found.name] = _Spent(tokens.access_token)
@@ -242,8 +242,8 @@ class AccessTokens:
         self._pauses.pop(name, None)
         if before is not None and self._is_spent(name, before):
             # Where a service gives the same again, it says that it is good.
-            refused = before.access_token if before.access_token != tokens.access_token else ""
-            self._spent[name] = _Spent(refused, self._clock.now(), tokens.access_token)
+            rejected = before.access_token if before.access_token != tokens.access_token else ""
+            self._spent[name] = _Spent(rejected, self._clock.now(), tokens.access_token)
         return None
 
     async def _save(self, name: str) -> bool:

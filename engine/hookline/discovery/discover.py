@@ -146,11 +146,11 @@ def _take(manager: pluggy.PluginManager, found: _Found, collected: _Collected, l
 def _check_plugin_name(status: PluginStatus, collected: _Collected) -> None:
     for other in collected.plugins:
         if other.name == status.name:
-            raise DuplicateName(f"plugin {status} is refused: there is plugin {other} already; uninstall one of them")
+            raise DuplicateName(f"plugin {status} is rejected: there is plugin {other} already; uninstall one of them")
 
 
 def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
-    """Register with pluggy, which checks the hooks' signatures, and refuse what would silently do nothing."""
+    """Register with pluggy, which checks the hooks' signatures, and reject what would silently do nothing."""
     manager.register(plugin, name)
     callers = manager.get_hookcallers(plugin) or []
     unknown = [caller.name for caller in callers if not caller.has_spec()]
@@ -258,7 +258,7 @@ def _check_duplicates(components: Sequence[_Component], status: PluginStatus, co
         if owner is not None and (thing is not component.thing or component.kind != "credential type"):
             faults.append(f"the {component.kind} {component.name!r} is given by plugin {owner} already")
     if faults:
-        raise DuplicateName(f"plugin {status} is refused: {'; '.join(faults)}; uninstall one of them")
+        raise DuplicateName(f"plugin {status} is rejected: {'; '.join(faults)}; uninstall one of them")
 
 
 def _kind_of(value: object) -> str:

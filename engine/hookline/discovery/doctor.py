@@ -48,7 +48,7 @@ class Examined(msgspec.Struct, frozen=True):
 
     @property
     def well(self) -> bool:
-        """Whether nothing is wrong with it; remarks don't count."""
+        """Whether nothing is wrong with it; warnings don't count."""
         return not any(finding.severity == "error" for finding in self.findings)
 
 
@@ -269,10 +269,10 @@ def _install(missing: str, distribution: Distribution | None) -> str:
 
 
 def _hooks(point: EntryPoint) -> Iterator[Finding]:
-    yield from mistaken_hooks(point.load())
+    yield from unknown_hooks(point.load())
 
 
-def mistaken_hooks(plugin: object) -> Iterator[Finding]:
+def unknown_hooks(plugin: object) -> Iterator[Finding]:
     """Functions of a plugin's module that were meant to be hooks, and aren't."""
     own = getattr(plugin, "__name__", None)
     for name, value in vars(plugin).items() if inspect.ismodule(plugin) else ():

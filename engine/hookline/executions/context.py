@@ -14,7 +14,7 @@ from hookline.executions.journal import Journal
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import RedactedUnreadable, StepError
-from hookline.kernel.json import encode, exactly, many, reader
+from hookline.kernel.json import encode, is_large, reader, to_decimal
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import CALLBACK, RETRY, ErrorInfo, Execution, StepRecord, StepState
 from hookline.model.message import Envelope
@@ -102,7 +102,7 @@ class ExecutionRun:
         message = frame.message
         if message.body is not self._weighed:
             self._weighed = message.body
-            self.large = self.large or many(message.body)
+            self.large = self.large or is_large(message.body)
         if self._now is not frame.now:
             self._now = frame.now
             self._execution = {
@@ -216,5 +216,5 @@ def vars_of(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
 
 
 def _declared(flow: CompiledFlow) -> dict[str, Any]:
-    declared: dict[str, Any] = exactly(flow.document.vars) if flow.exact else flow.document.vars
+    declared: dict[str, Any] = to_decimal(flow.document.vars) if flow.exact else flow.document.vars
     return declared

@@ -32,7 +32,7 @@ from hookline.storage.changes import (
     counted_output,
 )
 
-#: Seconds until what the store refused is tried again.
+#: Seconds until what the store rejected is tried again.
 STORE_RETRY: Final = 5.0
 #: Of how many items that failed the entry of the step that did stays.
 FAILED_KEPT: Final = 100

@@ -14,7 +14,7 @@ from hookline.intake.limits import DrainRate, RateLimit
 from hookline.intake.queue_depth import LineLengths
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CannotTake, FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany
-from hookline.kernel.json import many
+from hookline.kernel.json import is_large
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
 from hookline.model.message import Envelope
@@ -109,17 +109,17 @@ class Intake:
             raise CannotTake("the server is stopping", retry_after=5)
         envelope = in_order(flow, envelope)
         large = flow.redaction is not None and (
-            len(envelope.body_json or envelope.raw or b"") > _LARGE or many(envelope.message.body)
+            len(envelope.body_json or envelope.raw or b"") > _LARGE or is_large(envelope.message.body)
         )
         envelope = await self._aside.run(partial(self.sealed, flow, envelope), large=large)
         rate = self._rate(flow)
         try:
-            refusal = await self._line_is_full(flow, envelope.order_key) or self._refusal(flow, rate)
-            if refusal is not None:
+            rejection = await self._line_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
+            if rejection is not None:
                 # A sender that repeats itself is told so, however busy the flow is.
                 known = await self._known(envelope)
                 if known is None:
-                    raise refusal
+                    raise rejection
                 return known
             # Counted before anybody else is asked about; and it may be stored although the sender hangs up meanwhile.
             self._reserve(envelope, rate)
@@ -193,7 +193,7 @@ class Intake:
     async def take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None = None) -> int:
         """Make what a flow's own trigger found durable, with how far it got; gives how many messages were new.
 
-        The messages are `in_order`, and no two have one id. Nothing is refused: `room_in` is asked before. Raises
+        The messages are `in_order`, and no two have one id. Nothing is rejected: `room_in` is asked before. Raises
         StoreError, and then the same may be done again: what was stored after all are duplicates.
         """
         return await shielded(self._take_in(flow, envelopes, progress))
@@ -214,7 +214,7 @@ class Intake:
     def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
         """The change that accepts a message of the engine's own, which is committed with what it comes from.
 
-        It counts as queued from now on, and is never refused for how many there are: nobody could be told to come
+        It counts as queued from now on, and is never rejected for how many there are: nobody could be told to come
         again. Raises SchemaViolation where it has no order key and the flow wants one.
         """
         envelope = self.sealed(flow, in_order(flow, envelope))
@@ -265,7 +265,7 @@ class Intake:
         return flow.document.max_queued or self._max_backlog
 
     async def _line_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooMany | None:
-        """Refuse the key that has as many executions in its line as the flow has room left.
+        """Reject the key that has as many executions in its line as the flow has room left.
 
         So no key takes the last of it from the others: one that is held up takes half the room at most, and each
         further one half of the rest. Raises StoreError.
@@ -281,7 +281,7 @@ class Intake:
             retry_after=RETRY_AFTER,
         )
 
-    def _refusal(self, flow: CompiledFlow, rate: RateLimit | None) -> TooMany | None:
+    def _rejection(self, flow: CompiledFlow, rate: RateLimit | None) -> TooMany | None:
         now = self._clock.monotonic()
         if rate is not None and (wait := rate.wait(now)) > 0:
             return TooMany(f"flow {flow.id!r} takes {flow.document.rate}", retry_after=wait)

@@ -29,7 +29,7 @@ HooklineError
 │   ├── RateLimited         the other side wants fewer requests
 │   ├── AuthExpired         the other side doesn't take the credential, or not any more
 │   └── Unavailable         the other side can't be reached, or does nothing now
-├── RequestRefused          a request got no execution; holds the HTTP status
+├── RequestRejected          a request got no execution; holds the HTTP status
 │   ├── Malformed           400
 │   ├── NotVerified         401
 │   ├── FlowUnknown         404
@@ -67,7 +67,7 @@ class Problem:
     code: str = "invalid"
     remedy: str = ""
     severity: Literal["error", "warning", "note"] = "error"
-    """A note is no mistake, however strict one is."""
+    """A note is no problem, however strict one is."""
     file: str | None = None
     line: int | None = None
     """Counted from 1."""
@@ -303,10 +303,10 @@ class Unavailable(StepError):
     helps = True
 
 
-class RequestRefused(HooklineError):
-    """The request was refused."""
+class RequestRejected(HooklineError):
+    """The request was rejected."""
 
-    code = "request.refused"
+    code = "request.rejected"
     status: ClassVar[int] = 400
 
     def __init__(
@@ -332,34 +332,34 @@ class RequestRefused(HooklineError):
         """What an operator may know besides, and the sender may not."""
 
 
-class Malformed(RequestRefused):
+class Malformed(RequestRejected):
     """The request can't be read."""
 
     code = "request.malformed"
 
 
-class NotVerified(RequestRefused):
+class NotVerified(RequestRejected):
     """The sender could not be verified."""
 
     code = "request.not_verified"
     status = 401
 
 
-class FlowUnknown(RequestRefused):
+class FlowUnknown(RequestRejected):
     """No flow answers here."""
 
     code = "request.flow_unknown"
     status = 404
 
 
-class TokenUnknown(RequestRefused):
+class TokenUnknown(RequestRejected):
     """No step waits at this URL."""
 
     code = "request.token_unknown"
     status = 404
 
 
-class MethodNotAllowed(RequestRefused):
+class MethodNotAllowed(RequestRejected):
     """The flow doesn't take this method."""
 
     code = "request.method"
@@ -375,63 +375,63 @@ class MethodUnknown(MethodNotAllowed):
         super().__init__(headers=[("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")])
 
 
-class RequestTimeout(RequestRefused):
+class RequestTimeout(RequestRejected):
     """The body came too slowly."""
 
     code = "request.timeout"
     status = 408
 
 
-class CalledAlready(RequestRefused):
+class CalledAlready(RequestRejected):
     """Another call came first."""
 
     code = "request.called_already"
     status = 409
 
 
-class WaitOver(RequestRefused):
+class WaitOver(RequestRejected):
     """Nothing waits for this call any more."""
 
     code = "request.wait_over"
     status = 410
 
 
-class TooLarge(RequestRefused):
+class TooLarge(RequestRejected):
     """The body is larger than allowed."""
 
     code = "request.too_large"
     status = 413
 
 
-class UnsupportedMedia(RequestRefused):
+class UnsupportedMedia(RequestRejected):
     """The flow doesn't take this media type."""
 
     code = "request.media_type"
     status = 415
 
 
-class SchemaViolation(RequestRefused):
+class SchemaViolation(RequestRejected):
     """The body doesn't satisfy the flow's schema."""
 
     code = "request.schema"
     status = 422
 
 
-class TooMany(RequestRefused):
+class TooMany(RequestRejected):
     """There are too many requests."""
 
     code = "request.too_many"
     status = 429
 
 
-class HeadTooLarge(RequestRefused):
+class HeadTooLarge(RequestRejected):
     """The request's head is too large."""
 
     code = "request.head_too_large"
     status = 431
 
 
-class CannotTake(RequestRefused):
+class CannotTake(RequestRejected):
     """The request can't be taken now."""
 
     code = "request.unavailable"

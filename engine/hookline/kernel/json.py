@@ -25,13 +25,13 @@ __all__ = [
     "decode",
     "encode",
     "exact_fraction",
-    "exactly",
-    "fits",
     "fraction",
-    "many",
-    "nearest",
-    "plain",
+    "is_large",
+    "is_plain_json",
     "reader",
+    "to_binary64",
+    "to_decimal",
+    "within_bounds",
 ]
 
 MAX_DEPTH = 128
@@ -71,7 +71,7 @@ else:
             )
 
     def _unless_plain(value: Any, judge: Any) -> Any:
-        return value if plain(value, decimals=True) else judge(value)
+        return value if is_plain_json(value, decimals=True) else judge(value)
 
     # As pydantic's own, with Decimals besides.
     _Judged = TypeAliasType(
@@ -97,7 +97,7 @@ else:
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
 
-def plain(value: Any, *, decimals: bool, depth: int = 2 * MAX_DEPTH) -> bool:
+def is_plain_json(value: Any, *, decimals: bool, depth: int = 2 * MAX_DEPTH) -> bool:
     """Whether a value is JSON just as it would be decoded: no subclass, no tuple, nothing nested deeper than `depth`.
 
     `decimals`: Decimals are, too. It takes no longer than decoding does.
@@ -107,14 +107,16 @@ def plain(value: Any, *, decimals: bool, depth: int = 2 * MAX_DEPTH) -> bool:
         if not depth:
             return False
         for key, item in value.items():
-            if type(key) is not str or not (type(item) in _SAME or plain(item, decimals=decimals, depth=depth - 1)):
+            if type(key) is not str or not (
+                type(item) in _SAME or is_plain_json(item, decimals=decimals, depth=depth - 1)
+            ):
                 return False
         return True
     if kind is list:
         if not depth:
             return False
         for item in value:  # noqa: SIM110 - `all` would take twice as long
-            if not (type(item) in _SAME or plain(item, decimals=decimals, depth=depth - 1)):
+            if not (type(item) in _SAME or is_plain_json(item, decimals=decimals, depth=depth - 1)):
                 return False
         return True
     if kind is float:
@@ -122,7 +124,7 @@ def plain(value: Any, *, decimals: bool, depth: int = 2 * MAX_DEPTH) -> bool:
     return kind in _SAME or (decimals and kind is Decimal and value.is_finite())
 
 
-def many(value: Any, limit: int = 10_000) -> bool:
+def is_large(value: Any, limit: int = 10_000) -> bool:
     """Whether a JSON value has so many values in it that going through them in Python takes milliseconds."""
     if type(value) not in _CONTAINERS:
         return False
@@ -142,7 +144,7 @@ _SAME: Final = frozenset({str, int, bool, type(None)})
 _CONTAINERS: Final = frozenset({dict, list})
 
 
-def fits(number: Decimal) -> bool:
+def within_bounds(number: Decimal) -> bool:
     """Whether an exact fraction is finite, and within the bounds."""
     if not number.is_finite():
         return False
@@ -157,7 +159,7 @@ def exact_fraction(text: str) -> Decimal:
             raise ValueError(f"the number {text[:20]}… has more than {MAX_DIGITS:,} digits")
         exponent = text.replace("E", "e").partition("e")[2]
         # What stands behind the `e` can be a number of any size, which Decimal doesn't take.
-        if len(exponent) > 10 or not fits(number := Decimal(text)):
+        if len(exponent) > 10 or not within_bounds(number := Decimal(text)):
             raise ValueError(f"the number {text[:40]} has more than {MAX_DIGITS:,} digits, or as many zeros")
         return number
     return Decimal(text)
@@ -219,7 +221,7 @@ def reader(type: Any, *, exact: bool) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(type, float_hook=Decimal if exact else fraction)
 
 
-def exactly(value: Any) -> Any:
+def to_decimal(value: Any) -> Any:
     """A JSON value whose binary64 fractions became the shortest Decimals that read the same; the same object without.
 
     Lists and objects that change are copied.
@@ -227,7 +229,7 @@ def exactly(value: Any) -> Any:
     return _changed(value, float, _decimal)
 
 
-def nearest(value: Any) -> Any:
+def to_binary64(value: Any) -> Any:
     """A JSON value whose Decimals became binary64; those that are out of its range stay."""
     return _changed(value, Decimal, _binary)
 

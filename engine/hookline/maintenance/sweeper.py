@@ -1,5 +1,5 @@
 """Removing what nobody needs: files of executions that ended long ago, and those that no execution refers to, left by
-refused requests or by a crash; calls that came for executions long ago, or for none in time."""
+rejected requests or by a crash; calls that came for executions long ago, or for none in time."""
 
 from datetime import timedelta
 from typing import Final

@@ -111,7 +111,7 @@ class Stream(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         if key in _READABLE:
             return super().__getitem__(key)
-        raise self._refused()
+        raise self._rejected()
 
     def get(self, key: str, default: Any = None, /) -> Any:
         return self[key]
@@ -119,16 +119,16 @@ class Stream(dict[str, Any]):
     def __contains__(self, key: object) -> bool:
         if key in _READABLE:
             return True
-        raise self._refused()
+        raise self._rejected()
 
     def __iter__(self) -> Iterator[str]:
-        raise self._refused()
+        raise self._rejected()
 
     def __len__(self) -> int:
-        raise self._refused()
+        raise self._rejected()
 
     def __bool__(self) -> bool:
-        raise self._refused()
+        raise self._rejected()
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Stream) and self.blob_id == other.blob_id)
@@ -136,21 +136,21 @@ class Stream(dict[str, Any]):
     __hash__ = None
 
     def keys(self) -> NoReturn:
-        raise self._refused()
+        raise self._rejected()
 
     def values(self) -> NoReturn:
-        raise self._refused()
+        raise self._rejected()
 
     def items(self) -> NoReturn:
-        raise self._refused()
+        raise self._rejected()
 
     def copy(self) -> NoReturn:
-        raise self._refused()
+        raise self._rejected()
 
     def __repr__(self) -> str:
         return f"<stream of {self.count:,} items>"
 
-    def _refused(self) -> ExpressionFailed:
+    def _rejected(self) -> ExpressionFailed:
         return ExpressionFailed(f"this is a stream of {self.count:,} items; {REMEDY}")
 
 

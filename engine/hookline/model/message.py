@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from hookline.kernel.json import JsonObject, decode, encode, exactly, nearest, reader
+from hookline.kernel.json import JsonObject, decode, encode, reader, to_binary64, to_decimal
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -194,9 +194,9 @@ def with_numbers(envelope: Envelope, *, exact: bool) -> Envelope:
             body = decode(envelope.body_json or b"", exact=True)
         except ValueError:
             # It didn't come as JSON, or has longer numbers than are exact anywhere.
-            body = exactly(message.body)
+            body = to_decimal(message.body)
     else:
-        body = nearest(message.body)
+        body = to_binary64(message.body)
     return msgspec.structs.replace(envelope, message=msgspec.structs.replace(message, body=body), exact=exact)
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a request that was refused, so that a sender's wrong setting is found."""
+"""What is kept of a request that was rejected, so that a sender's wrong setting is found."""
 
 from datetime import datetime
 from typing import Final
@@ -11,7 +11,7 @@ BODY_KEPT: Final = 4096
 """Bytes of a body."""
 
 
-class RefusedRequest(msgspec.Struct, frozen=True):
+class RejectedRequest(msgspec.Struct, frozen=True):
     """A request that started nothing, and why."""
 
     id: str

@@ -80,10 +80,10 @@ class ConsumeSettings(BaseModel):
     max_body: int = Field(
         default=10_000_000,
         gt=0,
-        description="Bytes in a body that is no attachment; a message with a larger one is refused.",
+        description="Bytes in a body that is no attachment; a message with a larger one is rejected.",
     )
-    keep_refused_bodies: bool = Field(
-        default=False, description="Keep the beginning of the body of each refused message, to find a sender's error."
+    keep_rejected_bodies: bool = Field(
+        default=False, description="Keep the beginning of the body of each rejected message, to find a sender's error."
     )
     numbers: Numbers = Field(
         default="binary",

@@ -19,7 +19,7 @@ class TokenSet:
     """How they were got at first: `authorization_code` or `client_credentials`."""
     obtained_at: datetime
     expires_at: datetime | None = None
-    """None where the service doesn't say it: then it holds until it is refused."""
+    """None where the service doesn't say it: then it holds until it is rejected."""
     refresh_token: str | None = field(default=None, repr=False)
     scope: str | None = None
     """What the token may be used for, where the service says it."""
@@ -43,5 +43,5 @@ class TokenSet:
         return now < self.expires_at - margin
 
     def without_hope(self, why: str) -> "TokenSet":
-        """The same, after the service has refused to renew them for good."""
+        """The same, after the service has rejected to renew them for good."""
         return replace(self, lost=why)

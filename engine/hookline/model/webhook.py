@@ -113,7 +113,7 @@ class RequestSettings(BaseModel):
     file_types: tuple[MediaRange, ...] | None = Field(
         default=None,
         description="The types of files that it takes, such as `application/pdf` or `image/*`, in multipart forms too; "
-        "a file whose first bytes show another type than it says is refused. By default those of `media_types`, where "
+        "a file whose first bytes show another type than it says is rejected. By default those of `media_types`, where "
         "the body is the file.",
     )
     body: BodyMode = Field(
@@ -142,9 +142,9 @@ class RequestSettings(BaseModel):
     client_rate: Rate | None = Field(
         default=None, description="How many requests it takes from one address, such as `5/s`; more get 429."
     )
-    keep_refused_bodies: bool = Field(
+    keep_rejected_bodies: bool = Field(
         default=False,
-        description="Keep the beginning of the body of each refused request, secrets masked, to find a sender's error.",
+        description="Keep the beginning of each rejected request's body, secrets masked, to find a sender's error.",
     )
     max_body: int | None = Field(default=None, gt=0, description="Bytes in a body; the server's bound by default.")
     max_file: int | None = Field(default=None, gt=0, description="Bytes in a file; the server's bound by default.")

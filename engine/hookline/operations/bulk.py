@@ -30,7 +30,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """An execution with which it couldn't be done."""
 
     id: str
@@ -44,7 +44,7 @@ class Done:
 
     done: tuple[tuple[str, str | None], ...]
     """Executions, each with the one that does it again, where one does."""
-    refused: tuple[Refusal, ...]
+    rejected: tuple[Rejection, ...]
     next: str | None
     """Where the next page starts; None where this was the last."""
 
@@ -69,14 +69,14 @@ async def one_page(
     )
     turns = asyncio.Semaphore(_SIDE_BY_SIDE)
 
-    async def one(execution_id: str) -> tuple[str, str | None] | Refusal:
+    async def one(execution_id: str) -> tuple[str, str | None] | Rejection:
         async with turns:
             try:
                 return execution_id, await deed(execution_id)
             except StoreError:
                 raise
             except HooklineError as error:
-                return Refusal(execution_id, getattr(error, "error_code", error.code), error.message)
+                return Rejection(execution_id, getattr(error, "error_code", error.code), error.message)
 
     results = await asyncio.gather(*(one(item.execution.id) for item in page.items), return_exceptions=True)
     for result in results:
@@ -84,6 +84,6 @@ async def one_page(
             raise result
     return Done(
         tuple(result for result in results if isinstance(result, tuple)),
-        tuple(result for result in results if isinstance(result, Refusal)),
+        tuple(result for result in results if isinstance(result, Rejection)),
         page.next,
     )

@@ -19,7 +19,7 @@ from hookline.flows.compiler.step_order import Standing, StepOrder, without_item
 from hookline.intake.intake import Intake, in_order
 from hookline.kernel.errors import ExecutionNotFound, NotReplayable
 from hookline.kernel.ids import Ids
-from hookline.kernel.json import decode, encode, exactly
+from hookline.kernel.json import decode, encode, to_decimal
 from hookline.kernel.time import Clock
 from hookline.model.execution import REPLAY, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, Message
@@ -259,10 +259,10 @@ def _edited(envelope: Envelope, edit: Edit, *, exact: bool) -> Envelope:
         # A copy: the library changes values in their place.
         whole = decode(encode({"body": body, "headers": headers}), exact=exact)
         for path, value in edit.paths.items():
-            whole = _set(whole, path, exactly(value) if exact else value)
+            whole = _set(whole, path, to_decimal(value) if exact else value)
         body, headers = whole["body"], whole["headers"]
         if edit.merge is not None:
-            body = merged(body, exactly(edit.merge) if exact else edit.merge)
+            body = merged(body, to_decimal(edit.merge) if exact else edit.merge)
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             raise NotReplayable("headers are an object whose values are texts")
     return msgspec.structs.replace(

@@ -17,7 +17,7 @@ from hookline.kernel.errors import StepError, StoreError, Unavailable
 from hookline.kernel.json import JsonValue
 from hookline.kernel.time import Clock
 from hookline.model.message import Attachment
-from hookline.outbound.egress import Egress, refused
+from hookline.outbound.egress import Egress, rejected
 from hookline.outbound.request import Outgoing, masked, origin, outgoing
 from hookline.sdk.http import RateLimits, RequestOptions, Response, StreamedResponse, status_error
 from hookline.storage.blobs import Blobs
@@ -44,12 +44,12 @@ class _Asked:
 class _Target:
     """What one request is connecting to, for the guard, which sees nothing but addresses."""
 
-    __slots__ = ("host", "let_through", "port", "refused")
+    __slots__ = ("host", "let_through", "port", "rejected")
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
-        self.refused: list[str] = []
+        self.rejected: list[str] = []
         self.let_through = False
 
 
@@ -126,7 +126,7 @@ class PooledClient:
         return (await self.request("POST", url, json=json, **options)).json()
 
     async def close(self) -> None:
-        """Close the pool. What is still under way fails; later requests are refused."""
+        """Close the pool. What is still under way fails; later requests are rejected."""
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
@@ -189,8 +189,8 @@ class PooledClient:
             if isinstance(data, _Upload) and data.failure is not None:
                 # It isn't the other side that broke off.
                 raise data.failure from error
-            if target.refused and not target.let_through:
-                raise refused(target.host, target.port, target.refused) from error
+            if target.rejected and not target.let_through:
+                raise rejected(target.host, target.port, target.rejected) from error
             raise _broken(error, sent) from error
 
     def _open(self) -> aiohttp.ClientSession:
@@ -214,7 +214,7 @@ class PooledClient:
         address = str(where[0])
         target = _target.get()
         if not self._egress.allows(address, target.host, target.port):
-            target.refused.append(address)
+            target.rejected.append(address)
             raise OSError(f"{address} is an inside address")
         target.let_through = True
         return socket.socket(family, kind, protocol)

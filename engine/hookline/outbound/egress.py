@@ -1,6 +1,6 @@
 """The guard on outgoing requests: which addresses they may reach.
 
-Addresses inside a network (loopback, private, link-local, metadata services, …) are refused unless the server's
+Addresses inside a network (loopback, private, link-local, metadata services, …) are rejected unless the server's
 settings allow them. What is judged is the address that a socket is about to connect to, so neither a name that
 resolves to another address the second time nor another spelling of an address gets past.
 """
@@ -113,7 +113,7 @@ class Egress:
         return any(entry.covers(addresses, name, port) for entry in self._allowed)
 
 
-def refused(host: str, port: int, addresses: Iterable[str], code: str = "http.egress") -> StepError:
+def rejected(host: str, port: int, addresses: Iterable[str], code: str = "http.egress") -> StepError:
     """The error for a host, none of whose addresses may be reached."""
     where = ", ".join(dict.fromkeys(addresses))
     entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -174,7 +174,7 @@ async def connect(egress: Egress, host: str, port: int, timeout: float) -> socke
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
             allowed = [info for info in found if egress.allows(str(info[4][0]), host, port)]
             if not allowed:
-                raise refused(host, port, (str(info[4][0]) for info in found), "engine.egress")
+                raise rejected(host, port, (str(info[4][0]) for info in found), "engine.egress")
             return await aiohappyeyeballs.start_connection(allowed, happy_eyeballs_delay=0.25)
     except TimeoutError as error:
         raise Unavailable(f"{where} did not answer within {timeout:g} s", code="engine.connect") from error

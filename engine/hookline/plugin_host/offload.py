@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import ExpressionError
-from hookline.kernel.json import many
+from hookline.kernel.json import is_large
 from hookline.sdk.mappers import Reference, Scope
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def takes_long(references: Iterable[Reference], scope: Scope) -> bool:
         except (LookupError, TypeError, ExpressionError):
             # It isn't there, and evaluating says so.
             continue
-        if value is scope or many(value):
+        if value is scope or is_large(value):
             return True
     return False
 

@@ -3,7 +3,7 @@
 import traceback
 from typing import Any
 
-from hookline.kernel.json import plain
+from hookline.kernel.json import is_plain_json
 from hookline.kernel.logs import Log
 from hookline.secrets.masking import Hidden
 from hookline.secrets.redaction import Redactor
@@ -32,7 +32,7 @@ class StepLog:
         self._hidden = [hidden for hidden in (secrets, redacted) if hidden is not None]
 
     def debug(self, event: str, **fields: Any) -> None:
-        """Log for those who look for a mistake."""
+        """Log for those who look for a problem."""
         self._log.debug(self._shown(event), **self._with(fields))
 
     def info(self, event: str, **fields: Any) -> None:
@@ -69,7 +69,7 @@ class StepLog:
 
 def _plain(value: Any) -> Any:
     """A value as a log shows it, in which texts can be looked for."""
-    return value if plain(value, decimals=True) else str(value)
+    return value if is_plain_json(value, decimals=True) else str(value)
 
 
 class TriggerLog(StepLog):

@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel
 
-from hookline.kernel.json import MAX_DEPTH, MAX_DIGITS, exactly, fits, plain
+from hookline.kernel.json import MAX_DEPTH, MAX_DIGITS, is_plain_json, to_decimal, within_bounds
 from hookline.kernel.time import rfc3339
 from hookline.model.items import Stream
 from hookline.model.message import Attachment, CallerReply
@@ -34,9 +34,9 @@ def to_json(value: Any, place: str = "result", *, exact: bool = False, shared: b
 
     It is a copy, unless the value may be `shared` since nobody changes it. Raises NotJson, which names the place.
     """
-    if plain(value, decimals=False):
+    if is_plain_json(value, decimals=False):
         same = value if shared else msgspec.to_builtins(value)
-        return exactly(same) if exact else same
+        return to_decimal(same) if exact else same
     return _to_json(value, place, 0, exact)
 
 
@@ -72,7 +72,7 @@ def _unusual(value: Any, place: str, depth: int, exact: bool) -> Any:
         case float():
             if not math.isfinite(value):
                 raise NotJson(f"{place} is {value}, which JSON can't say")
-            return exactly(float(value)) if exact else float(value)
+            return to_decimal(float(value)) if exact else float(value)
         case Decimal():
             return _number(value, place, exact)
         case datetime():
@@ -126,7 +126,7 @@ def _with_decimals(dumped: Any, plain: Any) -> Any:
 def _number(value: Decimal, place: str, exact: bool) -> int | float | Decimal:
     if not value.is_finite():
         raise NotJson(f"{place} is {value}, which JSON can't say")
-    if not fits(value):
+    if not within_bounds(value):
         raise NotJson(f"{place} is a number of more than {MAX_DIGITS:,} digits")
     if exact:
         # Without a point or an exponent it is written as an integer, and comes back as one.

@@ -176,7 +176,7 @@ class Connector:
         `Context`; the others
         are the step's settings. Raises PluginError for a function that can't be one, naming it.
 
-        `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are remarked;
+        `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are warned;
         or a function of a step's constant settings that says it. `version` numbers its
         settings, and `migrate` has for each version before it the function that makes the next version's settings of
         that one's (see `hookline.sdk.migrations`).

@@ -158,12 +158,12 @@ class TokenUser:
     async def access_token(self, *, rejected: str | None = None) -> str:
         """An access token of the credential, for `Authorization: Bearer …`. It holds for a while yet.
 
-        `rejected`: a token that this gave, and that the service has refused (401) although its time isn't over: it is
+        `rejected`: a token that this gave, and that the service has rejected (401) although its time isn't over: it is
         given no more, and another one got. Where another user has seen to that already, this is the other's.
 
         Raises AuthExpired where somebody has to authorize the credential (again), and says how; Unavailable and
         RateLimited where the service gives no token now; StepError (`oauth2.config`) where the credential's type has no
-        OAuth 2, or the service refuses the client; StoreError, which the engine tries again.
+        OAuth 2, or the service rejects the client; StoreError, which the engine tries again.
         """
         if self.tokens is None:
             raise StepError(

@@ -133,7 +133,7 @@ class Scheme(ABC, Generic[C, S]):
     """As in `"verify": {"scheme": "github"}`; also the name of its credential type."""
     title: ClassVar[str]
     credential: ClassVar[type[BaseModel] | None] = None
-    """The model of its credential, keys of which may be `SecretStr`; it refuses keys that are empty or short."""
+    """The model of its credential, keys of which may be `SecretStr`; it rejects keys that are empty or short."""
     credential_required: ClassVar[bool] = True
     """False: a flow may name no credential. `open` and `sign` are then given None."""
     settings: ClassVar[type[BaseModel]] = NoSettings
@@ -150,15 +150,15 @@ class Scheme(ABC, Generic[C, S]):
 
     json_as: ClassVar[str | None] = None
     """The media type as which the provider sends its JSON, where that is no type of JSON's: a flow that takes it says
-    `"body": "json"`, and `hookline check` remarks where it doesn't."""
+    `"body": "json"`, and `hookline check` warnings where it doesn't."""
     signs_url: ClassVar[bool] = False
-    """The URL is among what is signed: `hookline check` remarks where the server has no `public_url`."""
+    """The URL is among what is signed: `hookline check` warnings where the server has no `public_url`."""
     accepted: ClassVar[Answer | None] = None
     """What the provider insists on where a message was accepted, or came before; 202 or 200 with JSON by default."""
     challenge: ClassVar[str | None] = None
     """The `WWW-Authenticate` of each 401, where it verifies by a way to authenticate that HTTP has (RFC 9110)."""
-    bare_refusals: ClassVar[bool] = False
-    """The provider wants no body in the answer to what is refused."""
+    bare_rejections: ClassVar[bool] = False
+    """The provider wants no body in the answer to what is rejected."""
 
     retries_for: ClassVar[timedelta] = timedelta()
     """How long the provider tries again to send a message."""
@@ -187,7 +187,7 @@ class Scheme(ABC, Generic[C, S]):
         """JSON pointers to the fields of the body that hold secrets: masked likewise, in whatever form the body came.
 
         `*` in a pointer is each item of a list and each member of an object. Where something was masked the raw bytes
-        are not kept; a body that has no fields, such as a file, is refused with 415.
+        are not kept; a body that has no fields, such as a file, is rejected with 415.
         """
         return ()
 

@@ -113,7 +113,7 @@ class RequestTrigger(Trigger):
     read: Callable[[ReadRequest, Any], Sequence[Incoming]] | None = None
     """The messages of a request; none where the flow wants nothing of it, which the sender takes for success.
 
-    Raises RequestRefused: Malformed with every problem, UnsupportedMedia, TooLarge.
+    Raises RequestRejected: Malformed with every problem, UnsupportedMedia, TooLarge.
     """
     body_mode: Callable[[str, Any], BodyMode] | None = None
     """How a body of a media type is read before `read` is given it; by default as the flow says."""
@@ -172,8 +172,8 @@ class Delivery:
     attachments: tuple[Attachment, ...] = ()
     accepted: Callable[[], Awaitable[None]] | None = None
     """Acknowledges it: awaited once it is durable. None where the broker keeps nothing that could come again."""
-    refused: Callable[[str], Awaitable[None]] | None = None
-    """Awaited instead where the flow refuses it, with the reason; by default it is acknowledged as well."""
+    rejected: Callable[[str], Awaitable[None]] | None = None
+    """Awaited instead where the flow rejects it, with the reason; by default it is acknowledged as well."""
 
 
 @dataclass(frozen=True, slots=True)

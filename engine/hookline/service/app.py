@@ -9,7 +9,7 @@ from quart import Blueprint, Quart, Response
 from werkzeug.exceptions import HTTPException
 
 from hookline.executions.replies import History, Replies
-from hookline.kernel.errors import ExecutionNotFound, FlowNotFound, HooklineError, RequestRefused
+from hookline.kernel.errors import ExecutionNotFound, FlowNotFound, HooklineError, RequestRejected
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
 from hookline.sdk.http import HttpClient
@@ -17,12 +17,12 @@ from hookline.secrets.redaction import Sealing
 from hookline.service.hooks.callbacks import Calls, Waiting
 from hookline.service.hooks.hook import Hook, HookOptions, Intake
 from hookline.service.hooks.receive import Receiver
-from hookline.service.hooks.rejection import Counts, Record, Refuser
+from hookline.service.hooks.rejection import Counts, Record, Rejecter
 from hookline.service.hooks.reply_wait import Responder
 from hookline.service.hooks.resume import Resume
 from hookline.service.hooks.verification import CredentialSource, SubscriptionSecrets
 from hookline.service.oauth_callback import Finishing, OAuthCallback
-from hookline.service.problems import MEDIA_TYPE, explain, problem_body, refusal
+from hookline.service.problems import MEDIA_TYPE, explain, problem_body, rejection
 from hookline.service.server.asgi import HOOK, OAUTH, RESUME, Endpoint, HookFirst, HookMount
 from hookline.service.types import HookReply
 from hookline.storage.blobs import Blobs
@@ -52,7 +52,7 @@ class HookParts(Protocol):
     @property
     def metrics(self) -> Counts: ...
     @property
-    def refusals(self) -> Record: ...
+    def rejections(self) -> Record: ...
     @property
     def replies(self) -> Replies: ...
     @property
@@ -70,7 +70,7 @@ class Endpoints(NamedTuple):
     resume: Resume
     callback: OAuthCallback
     receiver: Receiver
-    refuser: Refuser
+    rejecter: Rejecter
 
     def mounted(self) -> Mapping[str, Endpoint]:
         """Each by the prefix of its paths."""
@@ -79,7 +79,7 @@ class Endpoints(NamedTuple):
 
 def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
     """The endpoints of an engine."""
-    refuser = Refuser(engine.metrics, engine.refusals)
+    rejecter = Rejecter(engine.metrics, engine.rejections)
     receiver = Receiver(
         credentials=engine.credentials,
         subscriptions=engine.subscriptions,
@@ -96,11 +96,11 @@ def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
         clock=engine.clock,
         ids=engine.ids,
         responder=Responder(engine.replies, engine.store, engine.blobs, engine.sealing),
-        refuser=refuser,
+        rejecter=rejecter,
     )
-    resume = Resume(waiting=engine.waiting, calls=calls, receiver=receiver, refuser=refuser)
-    callback = OAuthCallback(authorizations=engine.authorizations, http=engine.http, refuser=refuser)
-    return Endpoints(hook, resume, callback, receiver, refuser)
+    resume = Resume(waiting=engine.waiting, calls=calls, receiver=receiver, rejecter=rejecter)
+    callback = OAuthCallback(authorizations=engine.authorizations, http=engine.http, rejecter=rejecter)
+    return Endpoints(hook, resume, callback, receiver, rejecter)
 
 
 def create_app(engine: HookParts, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:
@@ -141,8 +141,8 @@ def create_pages(blueprints: Iterable[Blueprint] = ()) -> Quart:
 
     @app.errorhandler(HooklineError)
     async def hookline_error(error: HooklineError) -> Response:
-        if isinstance(error, RequestRefused):
-            return _from_reply(refusal(error))
+        if isinstance(error, RequestRejected):
+            return _from_reply(rejection(error))
         status = 404 if isinstance(error, FlowNotFound | ExecutionNotFound) else 503
         title = (type(error).__doc__ or "").partition("\n")[0]
         return _problem(status, error.code, title, error.message)

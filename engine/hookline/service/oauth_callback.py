@@ -11,7 +11,7 @@ from hookline.kernel.errors import AuthorizationUnknown, FlowUnknown, MethodNotA
 from hookline.sdk.http import HttpClient
 from hookline.service.hooks.headers import Headers
 from hookline.service.hooks.middleware import admit
-from hookline.service.hooks.rejection import Refuser, Seen
+from hookline.service.hooks.rejection import Rejecter, Seen
 from hookline.service.types import HookReply, HookRequest
 
 _HEADERS: Final = (
@@ -45,14 +45,14 @@ class Finishing(Protocol):
 class OAuthCallback:
     """Answers requests to `/oauth/…`."""
 
-    def __init__(self, *, authorizations: Finishing, http: HttpClient, refuser: Refuser) -> None:
+    def __init__(self, *, authorizations: Finishing, http: HttpClient, rejecter: Rejecter) -> None:
         self._authorizations = authorizations
         self._http = http
-        self._refuser = refuser
+        self._rejecter = rejecter
 
     async def handle(self, request: HookRequest) -> HookReply:
         """The answer to a request. Raises SenderGone, and never anything else."""
-        return await admit(request, self._refuser, self._handle)
+        return await admit(request, self._rejecter, self._handle)
 
     async def _handle(self, request: HookRequest, headers: Headers, seen: Seen) -> HookReply:
         seen.path = "/oauth/…"

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from hookline.kernel.errors import HooklineError, Problem, RequestRefused
+from hookline.kernel.errors import HooklineError, Problem, RequestRejected
 from hookline.kernel.json import encode
 from hookline.service.types import HookReply
 
@@ -53,8 +53,8 @@ def problem_body(
     return encode(document)
 
 
-def refusal(error: RequestRefused) -> HookReply:
-    """The answer to a request that is refused."""
+def rejection(error: RequestRejected) -> HookReply:
+    """The answer to a request that is rejected."""
     headers = [(b"content-type", MEDIA_TYPE)]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
@@ -76,5 +76,5 @@ def explain(code: str) -> str | None:
     kind = kinds().get(code)
     if kind is None:
         return None
-    status = f"HTTP status {kind.status}. " if issubclass(kind, RequestRefused) else ""
+    status = f"HTTP status {kind.status}. " if issubclass(kind, RequestRejected) else ""
     return f"{code}: {status}{_title(kind)}"

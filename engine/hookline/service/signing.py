@@ -50,19 +50,19 @@ class NoNetwork(HttpClient):
     """For schemes that sign: they fetch nothing."""
 
     async def request(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse."""
+        """Reject."""
         raise _nothing()
 
     def stream(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse."""
+        """Reject."""
         raise _nothing()
 
     async def get_json(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse."""
+        """Reject."""
         raise _nothing()
 
     async def post_json(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse."""
+        """Reject."""
         raise _nothing()
 
 

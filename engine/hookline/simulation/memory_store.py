@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
-from hookline.kernel.json import MAX_DIGITS, decode, encode, fits
+from hookline.kernel.json import MAX_DIGITS, decode, encode, within_bounds
 from hookline.model.batch import JOINED, LARGEST, Gathered, joined_output
 from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, StepRecord, StepState, check_move
 from hookline.model.items import Progress
@@ -361,7 +361,7 @@ class MemoryStore:
             return NotANumber()
         with localcontext(Context(prec=4 * MAX_DIGITS)):
             total = numbers[0] + numbers[1]
-            if not fits(Decimal(total)):
+            if not within_bounds(Decimal(total)):
                 return NotANumber()
             value = encode(total)
         output = counted_output(value, change.step.output)

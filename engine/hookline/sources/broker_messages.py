@@ -1,4 +1,4 @@
-"""What a broker's deliveries become: messages, or refusals that are recorded."""
+"""What a broker's deliveries become: messages, or rejections that are recorded."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ from hookline.bodies.text import Received
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_keys import arrival_scope, key_text
 from hookline.intake.intake import in_order
-from hookline.kernel.errors import Malformed, RequestRefused, StoreError
+from hookline.kernel.errors import Malformed, RequestRejected, StoreError
 from hookline.kernel.json import encode
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.model.sources import ConsumeSettings
@@ -61,7 +61,7 @@ class Inbox:
         return list(self._held)
 
     def done(self, held: Collection[Held]) -> None:
-        """The first of them are durable, or refused."""
+        """The first of them are durable, or rejected."""
         done = set(held)
         while self._held and self._held[0] in done:
             self._held.popleft()
@@ -81,8 +81,8 @@ class Delivered:
 
     held: Held
     envelope: Envelope | None
-    """None where it is refused."""
-    refused: str | None = None
+    """None where it is rejected."""
+    rejected: str | None = None
     """Why it is."""
 
     @property
@@ -106,7 +106,7 @@ class Deliveries:
         self._reader = PayloadReader(engine.blobs, engine.aside, settings.body, flow.exact, settings.max_body)
 
     async def read(self, held: Held) -> Delivered:
-        """What a delivery is; where it is refused, that is recorded. Raises StoreError where its file can't be kept."""
+        """Read a delivery, and record it if it is rejected. Raises StoreError if its file can't be kept."""
         flow, services = self._flow, self._services
         received = Received()
         try:
@@ -114,14 +114,14 @@ class Deliveries:
             envelope = self._envelope(held, received)
             flow.check_body(envelope.message.body)
             return Delivered(held, in_order(flow, envelope))
-        except RequestRefused as refused:
+        except RequestRejected as rejected:
             body = held.delivery.body
             data = body.data if isinstance(body, Payload) and isinstance(body.data, bytes) else received.json or b""
-            keep = self._settings.keep_refused_bodies
+            keep = self._settings.keep_rejected_bodies
             name = held.delivery.id
             key = name if isinstance(name, str) else None
-            reason = services.refuse(flow, refused, key, data, keep=keep)
-            services.engine.metrics.refused(flow.id, refused.code)
+            reason = services.reject(flow, rejected, key, data, keep=keep)
+            services.engine.metrics.rejected(flow.id, rejected.code)
         await self._drop_files(received)
         return Delivered(held, None, reason)
 

@@ -298,8 +298,8 @@ class ConsumeSource:
         delivery, calls = one.held.delivery, self._services.engine.calls
         try:
             # Contained: one that doesn't heed its cancellation would keep every flow's trigger from ending.
-            if one.refused is not None and delivery.refused is not None:
-                await calls.run("trigger", self._trigger.name, delivery.refused(one.refused), flow_id=self._flow.id)
+            if one.rejected is not None and delivery.rejected is not None:
+                await calls.run("trigger", self._trigger.name, delivery.rejected(one.rejected), flow_id=self._flow.id)
             elif delivery.accepted is not None:
                 await calls.run("trigger", self._trigger.name, delivery.accepted(), flow_id=self._flow.id)
         except (Exception, asyncio.CancelledError, SystemExit) as error:

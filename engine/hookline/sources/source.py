@@ -12,13 +12,13 @@ from hookline.executions.journal import STORE_RETRY
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.intake import Intake, in_order
-from hookline.kernel.errors import RequestRefused, SchemaViolation, StoreError
+from hookline.kernel.errors import RequestRejected, SchemaViolation, StoreError
 from hookline.kernel.json import encode
 from hookline.kernel.time import Clock
 from hookline.model.message import Envelope
 from hookline.sdk.migrations import plain_name
 from hookline.storage.changes import SetCursor
-from hookline.telemetry.rejections import RefusalRecord
+from hookline.telemetry.rejections import RejectionRecord
 
 #: The longest sleep: the system's clock may be set.
 _LONGEST: Final = timedelta(seconds=60)
@@ -74,7 +74,7 @@ class SourceServices:
 
     engine: Services
     intake: Intake
-    refusals: RefusalRecord
+    rejections: RejectionRecord
     describe: Callable[[str], str]
     """The plugin that gave a trigger, with distribution and version."""
 
@@ -89,7 +89,7 @@ class SourceServices:
     async def take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Progress) -> int:
         """Make messages durable together with how far the trigger got, as soon as there is room for them.
 
-        Gives how many were new. One that the flow's schema or its order refuses is recorded as refused.
+        Gives how many were new. One that the flow's schema or its order rejects is recorded as rejected.
         """
         taken = [envelope for given in envelopes if (envelope := self._fit(flow, given)) is not None]
         while taken and (wait := self.intake.room_in(flow, len(taken))) > 0:
@@ -110,19 +110,19 @@ class SourceServices:
             flow.check_body(envelope.message.body)
             return in_order(flow, envelope)
         except SchemaViolation as violation:
-            self.refuse(flow, violation, envelope.dedupe_key, envelope.body_json or b"")
+            self.reject(flow, violation, envelope.dedupe_key, envelope.body_json or b"")
             return None
 
-    def refuse(
-        self, flow: CompiledFlow, refused: RequestRefused, key: str | None, data: bytes, *, keep: bool = False
+    def reject(
+        self, flow: CompiledFlow, rejected: RequestRejected, key: str | None, data: bytes, *, keep: bool = False
     ) -> str:
-        """Record that a message is refused; gives why. `data`: what it brought, the beginning of which may be kept."""
-        detail = "; ".join([refused.message, *map(str, refused.problems[:5])])
-        self.engine.log.error("a message of a trigger is refused", flow_id=flow.id, error=detail)
-        self.refusals.add(
+        """Record that a message is rejected; gives why. `data`: what it brought, the beginning of which may be kept."""
+        detail = "; ".join([rejected.message, *map(str, rejected.problems[:5])])
+        self.engine.log.error("a message of a trigger is rejected", flow_id=flow.id, error=detail)
+        self.rejections.add(
             flow.id,
-            code=refused.code,
-            status=refused.status,
+            code=rejected.code,
+            status=rejected.status,
             detail=detail,
             method=flow.trigger.use,
             path=key or "",

@@ -241,7 +241,7 @@ class SubscriptionSource:
         try:
             given = await self._calls.subscribe(begun.asked, begun.secret, known)
         except CallFailed as failure:
-            if not failure.refused and self._clock.now() < begun.at + _GIVEN_UP:
+            if not failure.rejected and self._clock.now() < begun.at + _GIVEN_UP:
                 raise
             retired = _retired(kept, self._clock.now(), begun.secret)
             await self._kept.keep(self._flow_id, msgspec.structs.replace(kept, begun=None, retired=retired))

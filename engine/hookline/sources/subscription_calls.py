@@ -28,10 +28,10 @@ F = TypeVar("F")
 class CallFailed(Exception):
     """A call failed."""
 
-    def __init__(self, message: str, *, refused: bool = False, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, rejected: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.refused = refused
+        self.rejected = rejected
         """Nothing came of it, and nothing comes of the same again."""
         self.retry_after = retry_after
 
@@ -60,10 +60,10 @@ class SubscriptionCalls:
         if not isinstance(trigger, WebhookTrigger):
             raise CallFailed(
                 f"there is no trigger {asked.trigger!r} that subscribes; install the plugin that brings it",
-                refused=True,
+                rejected=True,
             )
         if trigger.unavailable is not None:
-            raise CallFailed(f"{trigger.name}: {trigger.unavailable}", refused=True)
+            raise CallFailed(f"{trigger.name}: {trigger.unavailable}", rejected=True)
         return trigger
 
     def check(self, asked: Asked) -> None:
@@ -77,7 +77,7 @@ class SubscriptionCalls:
             arguments = trigger.arguments(decode(bytes(asked.given)))
         except ValidationError as error:
             problems = "; ".join(map(str, model_problems(trigger.own, decode(bytes(asked.given)), "", error)))
-            raise CallFailed(f"{trigger.name}: its settings don't fit any more: {problems}", refused=True) from None
+            raise CallFailed(f"{trigger.name}: its settings don't fit any more: {problems}", rejected=True) from None
         context = self._context(trigger, asked, secret, known, self._engine.clock.now())
         subscribe = _there(trigger.subscribe)
         given = self._given(
@@ -110,7 +110,7 @@ class SubscriptionCalls:
         try:
             credential = credential_of(engine, trigger, asked.credential)
         except HooklineError as error:
-            raise CallFailed(error.message, refused=True) from error
+            raise CallFailed(error.message, rejected=True) from error
         tokens = credential.tokens
         return SubscriptionContext(
             credential=credential.value,
@@ -133,9 +133,9 @@ class SubscriptionCalls:
             async with asyncio.timeout(limit) as deadline:
                 return await self._engine.calls.run("trigger", trigger.name, call(), flow_id=self._flow_id)
         except StepError as error:
-            refused = not (error.retryable or error.outcome_unknown)
+            rejected = not (error.retryable or error.outcome_unknown)
             text = hidden.text(f"{error.error_code}: {error.message}")
-            raise CallFailed(text, refused=refused, retry_after=error.retry_after) from None
+            raise CallFailed(text, rejected=rejected, retry_after=error.retry_after) from None
         except (StoreError, CredentialError) as error:
             raise CallFailed(hidden.text(error.message)) from None
         except GeneratorExit:

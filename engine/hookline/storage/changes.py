@@ -9,7 +9,7 @@ from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
 from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
-from hookline.model.rejection import RefusedRequest
+from hookline.model.rejection import RejectedRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -531,14 +531,14 @@ class ForgetVersions:
 
 
 REFUSED_KEPT: Final = 100
-"""Refused requests that are kept of a flow."""
+"""Rejected requests that are kept of a flow."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
-    """Requests were refused. Of each flow the newest `REFUSED_KEPT` stay."""
+class Reject:
+    """Requests were rejected. Of each flow the newest `REFUSED_KEPT` stay."""
 
-    requests: tuple[RefusedRequest, ...]
+    requests: tuple[RejectedRequest, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -576,7 +576,7 @@ Change: TypeAlias = (
     | PutCredential
     | PutTokens
     | DropCredential
-    | Refuse
+    | Reject
     | ForgetFiles
     | Cancel
     | Await

@@ -12,7 +12,7 @@ from hookline.model.execution import ErrorInfo, Execution, Outcome, State, StepR
 from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
-from hookline.model.rejection import RefusedRequest
+from hookline.model.rejection import RejectedRequest
 from hookline.storage.changes import Change, CommitResult
 
 
@@ -299,19 +299,19 @@ class ItemQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedPage:
-    """One page of refused requests, newest first."""
+class RejectedPage:
+    """One page of rejected requests, newest first."""
 
-    items: tuple[RefusedRequest, ...]
+    items: tuple[RejectedRequest, ...]
     next: str | None
     """What to pass as `cursor` for the next page; None at the end."""
 
 
-class RefusedQueries(Protocol):
-    """What is known of requests that were refused."""
+class RejectedQueries(Protocol):
+    """What is known of requests that were rejected."""
 
-    async def refused(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RefusedPage:
-        """Refused requests, newest first; of all flows where none is named.
+    async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:
+        """Rejected requests, newest first; of all flows where none is named.
 
         Raises ValueError for a cursor that isn't one.
         """
@@ -380,7 +380,7 @@ class Store(
     FlowQueries,
     FileQueries,
     HistoryQueries,
-    RefusedQueries,
+    RejectedQueries,
     CredentialQueries,
     SubscriptionQueries,
     Protocol,

@@ -21,8 +21,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         accepted = Counter("hookline_accepted", "Messages accepted.", ["flow"], registry=self.registry)
         duplicates = Counter("hookline_duplicates", "Messages known already.", ["flow"], registry=self.registry)
-        refused = Counter(
-            "hookline_refused", "Requests refused, by flow and reason.", ["flow", "reason"], registry=self.registry
+        rejected = Counter(
+            "hookline_rejected", "Requests rejected, by flow and reason.", ["flow", "reason"], registry=self.registry
         )
         ended = Counter(
             "hookline_executions_ended", "Executions ended, by state.", ["flow", "state"], registry=self.registry
@@ -73,7 +73,7 @@ class Metrics:
         # Looking a child up by its labels costs more than counting with it.
         self._accepted: Callable[[str], Counter] = lru_cache(4096)(accepted.labels)
         self._duplicates: Callable[[str], Counter] = lru_cache(4096)(duplicates.labels)
-        self._refused: Callable[[str, str], Counter] = lru_cache(4096)(refused.labels)
+        self._rejected: Callable[[str, str], Counter] = lru_cache(4096)(rejected.labels)
         self._ended: Callable[[str, State], Counter] = lru_cache(4096)(ended.labels)
         self._polls: Callable[[str, str], Counter] = lru_cache(4096)(polls.labels)
         self._subscriptions: Callable[[str, str], Counter] = lru_cache(4096)(subscriptions.labels)
@@ -89,9 +89,9 @@ class Metrics:
         """A message was known already."""
         self._duplicates(flow_id).inc()
 
-    def refused(self, flow_id: str, reason: str) -> None:
-        """A request was refused; `reason` is the error's code. Unknown flows count under one name: `-`."""
-        self._refused(flow_id, reason).inc()
+    def rejected(self, flow_id: str, reason: str) -> None:
+        """A request was rejected; `reason` is the error's code. Unknown flows count under one name: `-`."""
+        self._rejected(flow_id, reason).inc()
 
     def ended(self, flow_id: str, state: State) -> None:
         """An execution ended."""

@@ -1,6 +1,6 @@
-"""The record of refused requests: gathered in memory, and written at most once a second.
+"""The record of rejected requests: gathered in memory, and written at most once a second.
 
-Whoever wants to flood a server sends what is refused, for nothing is cheaper. So a flood costs what one commit of the
+Whoever wants to flood a server sends what is rejected, for nothing is cheaper. So a flood costs what one commit of the
 record may hold, whatever its size: of each flow the newest few, of so many flows. And since the messages of others wait
 behind that commit, it comes less often the longer a flood goes on.
 """
@@ -13,8 +13,8 @@ from hookline.kernel.errors import StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
-from hookline.model.rejection import BODY_KEPT, TEXT_KEPT, RefusedRequest
-from hookline.storage.changes import Refuse
+from hookline.model.rejection import BODY_KEPT, TEXT_KEPT, RejectedRequest
+from hookline.storage.changes import Reject
 from hookline.storage.store import Store
 
 EVERY: Final = 1.0
@@ -27,15 +27,15 @@ FLOWS: Final = 100
 """Flows of which any are kept between two commits."""
 
 
-class RefusalRecord:
-    """Takes what was refused, and keeps it in the store."""
+class RejectionRecord:
+    """Takes what was rejected, and keeps it in the store."""
 
     def __init__(self, store: Store, clock: Clock, ids: Ids, log: Log) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._log = log
-        self._held: dict[str, deque[RefusedRequest]] = {}
+        self._held: dict[str, deque[RejectedRequest]] = {}
         self._some = asyncio.Event()
 
     def add(
@@ -58,7 +58,7 @@ class RefusalRecord:
                 return
             held = self._held[flow_id] = deque(maxlen=PER_FLOW)
         held.append(
-            RefusedRequest(
+            RejectedRequest(
                 self._ids.new(),
                 flow_id,
                 self._clock.now(),
@@ -85,7 +85,7 @@ class RefusalRecord:
                 await self.flush()
             except StoreError as error:
                 # That nothing can be stored is what else is wrong: this record is the least of it.
-                self._log.warning("refused requests can't be recorded; trying again", error=error.message)
+                self._log.warning("rejected requests can't be recorded; trying again", error=error.message)
                 self._some.set()
             await self._clock.sleep(pause)
 
@@ -94,7 +94,7 @@ class RefusalRecord:
         try:
             await self.flush()
         except StoreError as error:
-            self._log.warning("the last refused requests are not recorded", error=error.message)
+            self._log.warning("the last rejected requests are not recorded", error=error.message)
 
     async def flush(self) -> None:
         """Write what there is. Raises StoreError, and then has it still."""
@@ -104,7 +104,7 @@ class RefusalRecord:
         if not requests:
             return
         try:
-            await self._store.commit((Refuse(requests),))
+            await self._store.commit((Reject(requests),))
         except BaseException:
             # What came meanwhile is newer, and goes after it.
             for flow_id, newer in self._held.items():

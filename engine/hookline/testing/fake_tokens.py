@@ -10,7 +10,7 @@ TOKEN: Final = "access-token-of-a-test"  # noqa: S105 - nobody takes it
 
 
 class FakeTokens:
-    """Gives a token, and another one for each that is refused.
+    """Gives a token, and another one for each that is rejected.
 
     With `lost=True` there is none: somebody has to authorize the credential again.
     """

@@ -311,13 +311,13 @@ class Harness:
         /,
         *,
         credential: Mapping[str, Any] | BaseModel | None = None,
-        refuse: str | None = None,
+        reject: str | None = None,
         timeout: float = 30.0,
         **settings: Any,
     ) -> list[Came]:
         """Let a trigger listen to its broker until it has given so many messages; each is acknowledged.
 
-        With a `count` of 0 it ends once it listens. `refuse` says why a flow refuses them all. Raises what the trigger
+        With a `count` of 0 it ends once it listens. `reject` says why a flow rejects them all. Raises what the trigger
         raises, and TimeoutError after so many seconds.
         """
         trigger = self.registry.triggers.get(name)
@@ -337,7 +337,7 @@ class Harness:
                 prefetch=given.prefetch,
                 listening=listening.set,
             )
-        taking = asyncio.create_task(self._take(trigger.run(**arguments), given, count, refuse))
+        taking = asyncio.create_task(self._take(trigger.run(**arguments), given, count, reject))
         waiting = asyncio.create_task(listening.wait())
         try:
             waited = {taking, waiting} if count == 0 else {taking}
@@ -353,7 +353,7 @@ class Harness:
             await asyncio.wait((taking, waiting))
 
     async def _take(
-        self, deliveries: AsyncIterator[Any], settings: ConsumeSettings, count: int, refuse: str | None
+        self, deliveries: AsyncIterator[Any], settings: ConsumeSettings, count: int, reject: str | None
     ) -> list[Came]:
         reader = PayloadReader(self.blobs, Aside(), settings.body, settings.numbers == "exact", settings.max_body)
         found: list[Came] = []
@@ -362,8 +362,8 @@ class Harness:
                 if not isinstance(delivery, Delivery):
                     raise StepError(f"it yielded {type(delivery).__name__}, and no Delivery", code="connector.defect")
                 found.append(await _came(delivery, reader))
-                if refuse is not None and delivery.refused is not None:
-                    await delivery.refused(refuse)
+                if reject is not None and delivery.rejected is not None:
+                    await delivery.rejected(reject)
                 elif delivery.accepted is not None:
                     await delivery.accepted()
                 if len(found) >= count > 0:

@@ -216,18 +216,18 @@ class MemoryCredentials(dict[str, tuple[str, BaseModel]]):
         return self[name]
 
 
-class ListedRefusals(list[dict[str, Any]]):
-    """A record of refused requests that is a list."""
+class ListedRejections(list[dict[str, Any]]):
+    """A record of rejected requests that is a list."""
 
     def add(self, flow_id: str, **told: Any) -> None:
         """One more."""
         self.append({"flow_id": flow_id, **told})
 
 
-class CountedRefusals(list[tuple[str, str]]):
-    """Counts refusals, as pairs of flow and code."""
+class CountedRejections(list[tuple[str, str]]):
+    """Counts rejections, as pairs of flow and code."""
 
-    def refused(self, flow_id: str, reason: str) -> None:
+    def rejected(self, flow_id: str, reason: str) -> None:
         """One more."""
         self.append((flow_id, reason))
 
@@ -292,13 +292,13 @@ class HookOverMemory:
         self.blobs: Blobs = blobs or self.memory_blobs
         self.clock = StillClock()
         self.ids = Ids(self.clock)
-        self.metrics = CountedRefusals()
+        self.metrics = CountedRejections()
         self.credentials = MemoryCredentials(credentials or {})
         self.subscriptions = MemorySubscriptions()
         self.http = http
         self.options = options or HookOptions("https://hooks.example")
         self.replies = Replies()
-        self.refusals = ListedRefusals()
+        self.rejections = ListedRejections()
         self.store = NoHistory()
         self.sealing = Sealing(Vault([bytes(32)]))
         self.waiting = MemoryWaiting()

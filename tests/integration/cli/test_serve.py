@@ -39,7 +39,7 @@ def hookline(folder: Path, *arguments: str, **more: str) -> Result:
         return CliRunner().invoke(main, arguments, env=others | more)
 
 
-def refused(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def rejected(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`hookline serve` that gives up at once."""
     return subprocess.run(
         [sys.executable, "-m", "hookline.cli.main", "serve", *arguments],
@@ -160,9 +160,9 @@ def test_other_commands_go_through_the_server_and_give_the_same_as_without(folde
     assert (shown["state"], shown["attempt"]) == ("waiting", 2)
 
 
-def test_rule_2_a_second_server_on_the_same_file_is_refused_and_the_first_serves_on(folder: Path) -> None:
+def test_rule_2_a_second_server_on_the_same_file_is_rejected_and_the_first_serves_on(folder: Path) -> None:
     with serving(folder) as (process, said):
-        second = refused(folder, "--port", "0")
+        second = rejected(folder, "--port", "0")
         assert second.returncode == 1
         assert str(process.pid) in second.stderr
         assert "Traceback" not in second.stderr
@@ -172,7 +172,7 @@ def test_rule_2_a_second_server_on_the_same_file_is_refused_and_the_first_serves
 def test_a_port_that_is_taken_is_told_before_anything_is_started(folder: Path) -> None:
     with serving(folder) as (_, said):
         port = said["url"].rpartition(":")[2]
-        result = refused(folder, "--port", port, "--db", "sqlite:///other/x.db")
+        result = rejected(folder, "--port", port, "--db", "sqlite:///other/x.db")
         assert result.returncode == 2
         assert f"port {port}" in result.stderr
         assert not (folder / "other").exists()
@@ -198,11 +198,11 @@ def test_a_token_from_the_settings_is_in_no_file(folder: Path) -> None:
     assert all(token.encode() not in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_what_cannot_be_served_yet_is_refused_with_the_remedy(folder: Path) -> None:
-    result = refused(folder, "--port", "0", "--queue", "nats://localhost")
+def test_what_cannot_be_served_yet_is_rejected_with_the_remedy(folder: Path) -> None:
+    result = rejected(folder, "--port", "0", "--queue", "nats://localhost")
     assert result.returncode == 2
     assert "queue" in result.stderr
-    result = refused(folder, "--port", "0", "--workers", "2")
+    result = rejected(folder, "--port", "0", "--workers", "2")
     assert result.returncode == 2
     assert "postgresql://" in result.stderr
 

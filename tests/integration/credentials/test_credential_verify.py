@@ -95,7 +95,7 @@ async def test_a_type_that_nothing_verifies_says_so(client: PooledClient) -> Non
     assert "can't be verified" in verdict.message
 
 
-def test_what_can_not_verify_is_refused_by_name() -> None:
+def test_what_can_not_verify_is_rejected_by_name() -> None:
     async def who(ctx: Any, more: str) -> None: ...
 
     with pytest.raises(PluginError, match="who"):

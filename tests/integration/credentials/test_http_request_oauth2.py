@@ -73,7 +73,7 @@ async def test_a_header_of_the_step_is_not_sent_over_the_token(harness: Harness,
 
 
 @pytest.mark.parametrize("wrong", [{"token_url": "acme.example"}, {"client_auth": "jwt"}, {"client_id": ""}, {"x": 1}])
-async def test_values_that_can_not_work_are_refused_when_they_are_set(
+async def test_values_that_can_not_work_are_rejected_when_they_are_set(
     harness: Harness, service: AuthorizationService, wrong: dict[str, Any]
 ) -> None:
     async with harness.engine(**HERE) as engine:

@@ -160,7 +160,7 @@ def test_who_does_not_agree_is_reported(folder: Path, service: AuthorizationServ
         (["prod", "--redirect-uri", "http://127.0.0.1:99999/cb"], 2, "no command can listen there"),
     ],
 )
-def test_what_can_not_be_authorized_is_refused(
+def test_what_can_not_be_authorized_is_rejected(
     folder: Path, service: AuthorizationService, arguments: list[str], code: int, said: str
 ) -> None:
     set_credential(service)

@@ -1,4 +1,4 @@
-"""What goes wrong with access tokens: revoked, out of reach, refused before their time."""
+"""What goes wrong with access tokens: revoked, out of reach, rejected before their time."""
 
 import asyncio
 import json
@@ -124,7 +124,7 @@ async def test_what_the_service_echoes_is_masked(harness: Harness, service: Auth
     assert not any(secret in error.message for secret in service.secrets())
 
 
-async def test_a_refused_token_is_renewed_once_for_all_and_given_no_more(
+async def test_a_rejected_token_is_renewed_once_for_all_and_given_no_more(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
@@ -140,7 +140,7 @@ async def test_a_refused_token_is_renewed_once_for_all_and_given_no_more(
         assert len(service.asked) == 2
 
 
-async def test_while_a_refused_token_can_not_be_renewed_nobody_gets_it(
+async def test_while_a_rejected_token_can_not_be_renewed_nobody_gets_it(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
@@ -153,7 +153,7 @@ async def test_while_a_refused_token_can_not_be_renewed_nobody_gets_it(
         assert await engine.tokens.get("prod") == service.tokens[-1].access_token
 
 
-async def test_a_service_that_refuses_each_token_is_not_asked_for_more(
+async def test_a_service_that_rejects_each_token_is_not_asked_for_more(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
@@ -162,15 +162,15 @@ async def test_a_service_that_refuses_each_token_is_not_asked_for_more(
         token = await engine.tokens.get("prod")
         token = await engine.tokens.get("prod", token)
         error = await failure(engine, token)
-        assert (type(error), error.error_code) == (AuthExpired, "oauth2.refused_again")
+        assert (type(error), error.error_code) == (AuthExpired, "oauth2.rejected_again")
         assert len(service.asked) == 2
-        # It may be what one request asks for that is refused: others are served.
+        # It may be what one request asks for that is rejected: others are served.
         assert await engine.tokens.get("prod") == token
         harness.clock.advance(61)
         assert await engine.tokens.get("prod", token) != token
 
 
-async def test_without_a_refresh_token_one_refusal_takes_nothing_from_others(
+async def test_without_a_refresh_token_one_rejection_takes_nothing_from_others(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:

@@ -252,7 +252,9 @@ async def test_a_renewal_that_comes_late_takes_nothing_from_who_authorized_meanw
         assert await engine.tokens.get("prod") == "mine"
 
 
-async def test_a_renewal_that_was_refused_late_does_so_neither(harness: Harness, service: AuthorizationService) -> None:
+async def test_a_renewal_that_was_rejected_late_does_so_neither(
+    harness: Harness, service: AuthorizationService
+) -> None:
     async with running(harness, acme()) as engine:
         await engine.credentials.put("prod", "acme", values(service))
         await agree(engine)

@@ -210,10 +210,10 @@ async def test_what_can_not_be_asked_says_why(
 
 
 async def test_an_error_of_the_service_is_said_without_the_secret(client: PooledClient, serve: Serve) -> None:
-    async def refuse(request: web.Request) -> web.Response:
+    async def reject(request: web.Request) -> web.Response:
         return web.json_response({"error": f"bad token {request.headers['Authorization']}"}, status=401)
 
-    url = str((await serve({"/channels": refuse})).make_url("/"))[:-1]
+    url = str((await serve({"/channels": reject})).make_url("/"))[:-1]
     with pytest.raises(StepError) as caught:
         await ask(client, url, "acme.post", "channel", credential="prod", chosen={"team": 1})
     assert caught.value.error_code == "http.401"
@@ -266,7 +266,7 @@ def test_a_function_that_is_not_there_fails_the_plugin() -> None:
     assert "acme.post" in registry_of(connector).actions
 
 
-def test_options_that_depend_on_what_the_action_has_not_are_refused() -> None:
+def test_options_that_depend_on_what_the_action_has_not_are_rejected() -> None:
     connector = Connector("acme")
 
     async def channels(team: str) -> list[Option]:

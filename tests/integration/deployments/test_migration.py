@@ -100,10 +100,10 @@ async def test_what_does_not_fit_stays_and_says_which_step_and_why(harness: Harn
     async with harness.engine() as engine:
         execution_id = await waiting(harness, engine)
         old = await bound(engine, execution_id)
-        with pytest.raises(DoesNotFit, match=why) as refused:
+        with pytest.raises(DoesNotFit, match=why) as rejected:
             await move(harness, engine, execution_id, steps)
-        assert f"step '{at}'" in refused.value.message
-        assert current(engine) in refused.value.message
+        assert f"step '{at}'" in rejected.value.message
+        assert current(engine) in rejected.value.message
         assert await bound(engine, execution_id) == old
         await engine.resume(execution_id, "hold", b"null")
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED

@@ -168,7 +168,7 @@ def found(registry: Registry, *steps: Any, trigger: Any = TRIGGER) -> list[tuple
     return [(one.pointer, one.code, one.severity) for one in check(document, registry) if one.code != "not_verified"]
 
 
-def test_check_remarks_on_older_settings_and_says_the_remedy(acme: Acme) -> None:
+def test_check_warnings_on_older_settings_and_says_the_remedy(acme: Acme) -> None:
     registry = registry_of(acme)
     old = order("acme.order@1", article="a")
     assert found(registry, old) == [("/steps/0/use", "older_version", "note")]
@@ -277,7 +277,7 @@ def test_migrations_are_complete_and_plain_functions() -> None:
         with pytest.raises(PluginError, match="each version before it needs one"):
             connector.action(version=version, migrate=migrate)(act)
     with pytest.raises(PluginError, match="must not be an async function"):
-        connector.action(version=2, migrate={1: later})(act)  # type: ignore[dict-item]  # what is refused
+        connector.action(version=2, migrate={1: later})(act)  # type: ignore[dict-item]  # what is rejected
 
     async def careful(a: Annotated[str, FromVars()]) -> None:
         """Act."""

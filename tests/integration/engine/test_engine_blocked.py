@@ -61,8 +61,8 @@ async def test_causes_that_go_while_the_store_fails_are_told_later(harness: Harn
         await harness.until(engine, execution_id, State.WAITING)
         trouble = Trouble(engine, holds(Unblock))
         await engine.credentials.put("key", "probe", {"token": "t"})
-        await trouble.until_refused()
-        trouble.refuses = holds()
+        await trouble.until_rejected()
+        trouble.rejects = holds()
         assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
 
 

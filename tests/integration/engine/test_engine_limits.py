@@ -21,16 +21,16 @@ async def test_a_duplicate_starts_nothing_and_is_known_over_the_rate_too(harness
         for _ in range(5):
             assert await harness.put(engine, "f", 1, "k") == Duplicate(first.execution_id)
         assert isinstance(await harness.put(engine, "f", 2, "k2"), Accepted)
-        with pytest.raises(TooMany) as refused:
+        with pytest.raises(TooMany) as rejected:
             await harness.put(engine, "f", 3, "k3")
-        assert refused.value.retry_after is not None
-        assert 0 < refused.value.retry_after <= 1800
+        assert rejected.value.retry_after is not None
+        assert 0 < rejected.value.retry_after <= 1800
         assert await harness.put(engine, "f", 1, "k") == Duplicate(first.execution_id)
         harness.clock.advance(1800)
         assert isinstance(await harness.put(engine, "f", 3, "k3"), Accepted)
 
 
-async def test_a_backlog_over_its_limit_is_refused_and_counted_over_a_restart(harness: Harness) -> None:
+async def test_a_backlog_over_its_limit_is_rejected_and_counted_over_a_restart(harness: Harness) -> None:
     harness.flow("f", [act("one")], state="paused")
     async with harness.engine(max_backlog=2) as engine:
         await harness.send(engine, "f", 1)
@@ -56,7 +56,7 @@ async def test_a_flow_has_a_backlog_limit_of_its_own_and_the_server_one_for_all(
                 await harness.send(engine, "large", 3)
 
 
-async def test_who_is_refused_for_a_backlog_is_told_how_long_it_takes_to_drain(harness: Harness) -> None:
+async def test_who_is_rejected_for_a_backlog_is_told_how_long_it_takes_to_drain(harness: Harness) -> None:
     harness.flow("f", [act("one")], concurrency=1, max_queued=100)
     one_more = asyncio.Semaphore(0)
 
@@ -67,14 +67,14 @@ async def test_who_is_refused_for_a_backlog_is_told_how_long_it_takes_to_drain(h
     harness.probe.does["one"] = work
     async with harness.engine() as engine:
 
-        async def refused() -> float | None:
+        async def rejected() -> float | None:
             while True:
                 try:
                     await harness.send(engine, "f", 1)
                 except TooMany as error:
                     return error.retry_after
 
-        assert await refused() == 30
+        assert await rejected() == 30
         # Two each second leave the queue; a tenth of the hundred is to be free.
         for _ in range(60):
             calls = len(harness.probe.calls)
@@ -82,11 +82,11 @@ async def test_who_is_refused_for_a_backlog_is_told_how_long_it_takes_to_drain(h
             await harness.until_calls(calls + 1)
             harness.clock.advance(0.5)
             await harness.send(engine, "f", 1)
-        wait = await refused()
+        wait = await rejected()
         assert wait is not None
         assert 4 < wait < 6
         harness.clock.advance(3600)
-        assert await refused() == 600
+        assert await rejected() == 600
 
 
 async def test_no_more_executions_of_a_flow_run_at_once_than_it_says(harness: Harness) -> None:

@@ -74,10 +74,10 @@ async def test_items_that_failed_and_were_passed_over_are_not_tried_again_on_res
                   retry={"attempts": 2, "wait": "1m"}), on_error="continue"), act("end")])  # fmt: skip
     again = fails(1)
 
-    async def refuse(value: Any) -> Any:
+    async def reject(value: Any) -> Any:
         return await fails(1, retryable=False)(value)
 
-    harness.probe.does = {"bad": refuse, "post": again}
+    harness.probe.does = {"bad": reject, "post": again}
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", [1, 2, 3])
         await harness.until(engine, execution_id, State.WAITING)

@@ -111,8 +111,8 @@ async def test_what_was_done_while_the_store_failed_is_kept_by_a_stop_if_it_can_
     async with harness.engine(grace=0) as engine:
         trouble = Trouble(engine, holds(End))
         execution_id = await harness.send(engine, "f", 1)
-        await trouble.until_refused()
-        trouble.refuses = holds(End)
+        await trouble.until_rejected()
+        trouble.rejects = holds(End)
     async with harness.engine() as engine:
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
     assert harness.probe.steps() == ["one"]
@@ -123,7 +123,7 @@ async def test_a_stop_while_the_store_fails_ends(harness: Harness) -> None:
     async with harness.engine(grace=0) as engine:
         trouble = Trouble(engine, holds(Record))
         execution_id = await harness.send(engine, "f", 1)
-        await trouble.until_refused()
+        await trouble.until_rejected()
     async with harness.engine() as engine:
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
     assert harness.probe.steps() == ["one", "one", "two"]

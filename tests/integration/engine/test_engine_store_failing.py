@@ -41,12 +41,12 @@ async def test_a_finished_action_is_not_repeated_while_the_store_cant_be_written
     async with harness.engine() as engine:
         trouble = Trouble(engine, holds(Record))
         execution_id = await harness.send(engine, "f", 1)
-        await trouble.until_refused()
+        await trouble.until_rejected()
         for count in (2, 3):
             harness.clock.advance(60)
-            await trouble.until_refused(count)
+            await trouble.until_rejected(count)
         assert harness.probe.steps() == ["one"]
-        trouble.refuses = holds()
+        trouble.rejects = holds()
         assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
     assert harness.probe.steps() == ["one", "two"]
 
@@ -56,10 +56,10 @@ async def test_an_end_that_cant_be_stored_is_stored_later_and_repeats_nothing(ha
     async with harness.engine() as engine:
         trouble = Trouble(engine, holds(End))
         execution_id = await harness.send(engine, "f", 1)
-        await trouble.until_refused()
+        await trouble.until_rejected()
         harness.clock.advance(60)
-        await trouble.until_refused(2)
-        trouble.refuses = holds()
+        await trouble.until_rejected(2)
+        trouble.rejects = holds()
         assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
     assert harness.probe.steps() == ["one"]
 
@@ -69,8 +69,8 @@ async def test_a_store_that_fails_under_items_side_by_side_fails_no_execution(ha
     async with harness.engine() as engine:
         trouble = Trouble(engine, holds(Record))
         execution_id = await harness.send(engine, "f", [1, 2, 3])
-        await trouble.until_refused()
-        trouble.refuses = holds()
+        await trouble.until_rejected()
+        trouble.rejects = holds()
         assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
     assert sorted(harness.probe.steps()) == ["one"] * 3 + ["two"] * 3
 
@@ -131,12 +131,12 @@ async def test_the_backlog_is_counted_right_where_starting_fails(harness: Harnes
         trouble = Trouble(engine, lambda changes: not holds(End)(changes))
         hang.set()
         await harness.until(engine, first)
-        await trouble.until_refused()
+        await trouble.until_rejected()
         for count in (2, 3, 4):
             harness.clock.advance(60)
-            await trouble.until_refused(count)
+            await trouble.until_rejected(count)
         assert engine.intake.backlog("f") == 2
-        trouble.refuses = holds()
+        trouble.rejects = holds()
         for execution_id in sent:
             await harness.advance_until(engine, execution_id)
         assert engine.intake.backlog("f") == 0
@@ -162,8 +162,8 @@ async def test_a_version_that_couldnt_be_stored_is_stored_later(harness: Harness
         trouble = Trouble(engine, holds(Publish))
         with pytest.raises(StoreError):
             await engine.refresh()
-        assert trouble.refused == 1
-        trouble.refuses = holds()
+        assert trouble.rejected == 1
+        trouble.rejects = holds()
         await engine.refresh()
         harness.probe.does["wait"] = fails(1)
         execution_id = await harness.send(engine, "f", 1)
@@ -180,6 +180,6 @@ async def test_flows_that_changed_while_the_store_failed_are_taken_without_anoth
         execution_id = await harness.send(engine, "f", 1)
         trouble = Trouble(engine, holds(Publish))
         harness.flow("f", [act("one")])
-        await trouble.until_refused()
-        trouble.refuses = holds()
+        await trouble.until_rejected()
+        trouble.rejects = holds()
         assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED

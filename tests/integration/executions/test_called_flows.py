@@ -198,7 +198,7 @@ async def test_flows_that_call_one_another_without_end_stop_at_a_depth(harness: 
         assert len(await of_flow(engine, "f")) == 17
 
 
-async def test_a_call_that_would_wait_behind_its_own_caller_is_refused(harness: Harness) -> None:
+async def test_a_call_that_would_wait_behind_its_own_caller_is_rejected(harness: Harness) -> None:
     harness.flow("f", [call("g")], order_by="$.body.key")
     harness.flow("g", [call("f", when="$.body.again")])
     async with harness.engine() as engine:

@@ -122,7 +122,7 @@ async def test_what_is_no_number_can_not_be_counted_on_and_the_step_says_so(harn
         ({"key": "k", "add": "{{ body[:2] }}"}, "step.settings"),
     ],
 )
-async def test_what_is_out_of_bounds_is_refused(harness: Harness, given: dict[str, Any], code: str) -> None:
+async def test_what_is_out_of_bounds_is_rejected(harness: Harness, given: dict[str, Any], code: str) -> None:
     harness.flow("f", [{"id": "bad", "use": "state.set", "with": given}])
     async with harness.engine() as engine:
         execution = await harness.until(engine, await harness.send(engine, "f", "x" * 262_143))
@@ -211,6 +211,6 @@ async def test_what_another_execution_sets_later_is_seen(harness: Harness) -> No
         assert decode(see.output or b"")["body"] == "theirs"
 
 
-def test_a_key_can_be_refused_before_anything_runs() -> None:
+def test_a_key_can_be_rejected_before_anything_runs() -> None:
     with pytest.raises(StepError, match="can't be empty"):
         check_key("")

@@ -14,7 +14,7 @@ SECRET = "the-key-of-the-probe"
 
 def trouble(kind: str) -> Exception:
     said = f"401 for https://erp.example/?key={SECRET}"
-    return StepError(said, code="probe.refused") if kind == "error" else RuntimeError(said)
+    return StepError(said, code="probe.rejected") if kind == "error" else RuntimeError(said)
 
 
 @pytest.mark.parametrize("kind", ["error", "defect"])

@@ -119,18 +119,18 @@ async def test_a_failure_that_holds_its_key_lets_the_next_run_after_a_retry_or_a
 
 
 async def test_rule_28_a_key_that_is_held_leaves_room_for_others(harness: Harness) -> None:
-    refused: list[tuple[str, float | None]] = []
+    rejected: list[tuple[str, float | None]] = []
     harness.flow("f", [act()], order_by=KEY, order_on_failure="hold", max_queued=40)
     harness.probe.does["act"] = fails(1, retryable=False)
     async with harness.engine() as engine:
 
         async def fill(customer: str) -> int:
-            """How many of a customer's messages are taken, a second apart, until one is refused."""
+            """How many of a customer's messages are taken, a second apart, until one is rejected."""
             for sent in range(100):
                 try:
                     await send(harness, engine, sent, customer=customer)
                 except TooMany as error:
-                    refused.append((error.message.partition(" has ")[2], error.retry_after))
+                    rejected.append((error.message.partition(" has ")[2], error.retry_after))
                     return sent
                 harness.clock.advance(1)
             raise AssertionError("it never fills")
@@ -149,7 +149,7 @@ async def test_rule_28_a_key_that_is_held_leaves_room_for_others(harness: Harnes
         assert await fill("third") == 5
         assert engine.intake.backlog("f") < 40
         await send(harness, engine, 1, customer="last")
-    assert set(refused) == {("as many messages of this order key queued as it has room left for others", 30)}
+    assert set(rejected) == {("as many messages of this order key queued as it has room left for others", 30)}
 
 
 async def test_rule_28_many_at_once_of_a_key_leave_room_too(harness: Harness) -> None:
@@ -162,10 +162,10 @@ async def test_rule_28_many_at_once_of_a_key_leave_room_too(harness: Harness) ->
         await send(harness, engine, 1, customer="other")
 
 
-async def test_a_message_without_an_order_key_is_refused(harness: Harness) -> None:
+async def test_a_message_without_an_order_key_is_rejected(harness: Harness) -> None:
     harness.flow("f", [act()], order_by=KEY)
     async with harness.engine() as engine:
-        with pytest.raises(SchemaViolation) as refused:
+        with pytest.raises(SchemaViolation) as rejected:
             await harness.send(engine, "f", {"n": 1})
-        assert refused.value.problems[0].code == "order_by"
+        assert rejected.value.problems[0].code == "order_by"
         assert engine.intake.backlog("f") == 0

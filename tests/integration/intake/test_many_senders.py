@@ -75,11 +75,11 @@ async def test_a_sender_over_the_rate_is_kept_waiting(harness: Harness) -> None:
         assert (await post(session, f"{url}/a", 1, {}))[0] == 202
         began = time.monotonic()
 
-        async def refused() -> float:
+        async def rejected() -> float:
             assert (await post(session, f"{url}/a", 1, {}))[0] == 429
             return time.monotonic() - began
 
-        waited = await asyncio.gather(*(refused() for _ in range(20)))
+        waited = await asyncio.gather(*(rejected() for _ in range(20)))
         assert min(waited) >= HOLD_SECONDS
         assert (await post(session, f"{url}/b", 1, {}))[0] == 202
 

@@ -63,11 +63,11 @@ async def result(harness: Harness, site: Site, execution_id: str) -> Any:
     ("answer", "end"),
     [
         ({"ok": True}, {"pay": 12.5, "to": "Ann"}),
-        ({"ok": False, "why": "too much"}, {"refused": "too much"}),
-        (None, {"refused": "wait_timed_out"}),
+        ({"ok": False, "why": "too much"}, {"rejected": "too much"}),
+        (None, {"rejected": "wait_timed_out"}),
     ],
 )
-async def test_expenses_are_paid_refused_or_left(
+async def test_expenses_are_paid_rejected_or_left(
     harness: Harness, chat: tuple[str, list[Any]], answer: Any, end: Any
 ) -> None:
     url, sent = chat

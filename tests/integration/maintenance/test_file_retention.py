@@ -168,7 +168,7 @@ BOUNDARY = b"--x\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\
 
 
 @pytest.mark.parametrize("longest", [timedelta(minutes=30), timedelta(hours=12)])
-async def test_a_file_that_came_first_outlives_the_sweeps_until_its_request_has_come_or_is_refused(
+async def test_a_file_that_came_first_outlives_the_sweeps_until_its_request_has_come_or_is_rejected(
     harness: Harness, longest: timedelta
 ) -> None:
     harness.flow("forms", [], trigger={"use": "webhook", "with": {"verify": "none"}})

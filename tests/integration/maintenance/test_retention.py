@@ -125,9 +125,9 @@ async def test_messages_get_503_where_nothing_can_go_until_there_is_room_again(
         client = create_pages(blueprints(engine, AUTH["Authorization"][7:])).test_client()
         assert (await client.get("/readyz")).status_code == 200
         await engine.disk_budget.check()
-        with pytest.raises(CannotTake, match="no room") as refusal:
+        with pytest.raises(CannotTake, match="no room") as rejection:
             await harness.send(engine, "f", None)
-        assert refusal.value.retry_after == 60
+        assert rejection.value.retry_after == 60
         ready = await client.get("/readyz", headers=AUTH)
         assert (ready.status_code, (await ready.get_json())["status"]) == (503, "the disk budget is used up")
         assert "1,000" in (await ready.get_json())["reason"]

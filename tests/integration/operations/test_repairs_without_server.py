@@ -49,7 +49,7 @@ def test_dead_letters_are_read_retried_and_discarded(harness: Harness, failed: l
     assert [one["id"] for one in told(folder, "dead-letters", "retry", group["cause"])["done"]] == [failed[1]]
     assert told(folder, "dead-letters", "list")["items"] == []
     assert told(folder, "executions", "show", failed[1])["state"] == "waiting"
-    assert told(folder, "executions", "cancel", failed[1])["refused"] == []
+    assert told(folder, "executions", "cancel", failed[1])["rejected"] == []
 
 
 @pytest.mark.parametrize("command", [["executions", "replay"], ["dead-letters", "replay"], ["executions", "tail"]])

@@ -273,6 +273,6 @@ async def test_a_bulk_deed_says_with_which_it_couldnt_be_done(harness: Harness, 
     first = await ran(harness, engine, "f", [act("a")], 1)
     done = await engine.many("cancel", Chosen(flow_id="f"))
     assert done.done == ()
-    assert [(one.id, one.code) for one in done.refused] == [(first, "execution.state")]
+    assert [(one.id, one.code) for one in done.rejected] == [(first, "execution.state")]
     with pytest.raises(IllegalStateChange):
         await engine.discard(first)

@@ -34,7 +34,7 @@ async def test_a_host_that_is_allowed_is_connected_to(listening: socket.socket, 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "::ffff:127.0.0.1", "169.254.169.254"])
-async def test_an_inside_address_is_refused_before_anything_is_sent(listening: socket.socket, host: str) -> None:
+async def test_an_inside_address_is_rejected_before_anything_is_sent(listening: socket.socket, host: str) -> None:
     resources = EngineResources(egress=Egress([f"127.0.0.1:{port_of(listening) - 1}"]))
     error = await error_of(resources.connect(host, port_of(listening)))
     assert (error.error_code, error.retryable) == ("engine.egress", False)

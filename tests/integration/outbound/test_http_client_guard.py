@@ -8,7 +8,7 @@ from hookline.outbound.egress import Egress
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"])
-async def test_rule_35_an_inside_address_is_refused_at_the_socket(serve: Serve, host: str) -> None:
+async def test_rule_35_an_inside_address_is_rejected_at_the_socket(serve: Serve, host: str) -> None:
     server = await serve({"/": show})
     client = PooledClient(clock=StoppedClock())
     error = await error_of(client.request("GET", f"http://{host}:{server.port}/"))
@@ -26,7 +26,7 @@ async def test_another_spelling_of_an_address_reaches_nothing(serve: Serve, host
     await client.close()
 
 
-async def test_a_redirect_to_an_inside_address_is_refused(serve: Serve) -> None:
+async def test_a_redirect_to_an_inside_address_is_rejected(serve: Serve) -> None:
     inside = await serve({"/": show})
     outside = await serve({"/": redirect(302, str(inside.make_url("/")))})
     client = PooledClient(clock=StoppedClock(), egress=Egress([f"127.0.0.1:{outside.port}"]))

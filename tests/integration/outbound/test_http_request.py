@@ -206,7 +206,7 @@ async def test_the_query_is_added_to_the_urls_own(room: Room) -> None:
     assert reply.body["query"] == [["a", "1"], ["b", "true"], ["b", "2.5"], ["d", "x y&z"]]
 
 
-async def test_two_bodies_are_refused_by_name(room: Room) -> None:
+async def test_two_bodies_are_rejected_by_name(room: Room) -> None:
     with pytest.raises(StepError, match="json and form") as caught:
         await room(method="POST", json=None, form={})
     assert caught.value.retryable is False
@@ -259,7 +259,7 @@ async def test_an_api_key_goes_into_the_header_that_the_step_names(room: Room) -
     assert reply.body["headers"]["acme-key"] == "the-key-of-acme-x"
 
 
-async def test_a_header_and_a_credential_that_say_the_same_are_refused(room: Room) -> None:
+async def test_a_header_and_a_credential_that_say_the_same_are_rejected(room: Room) -> None:
     credential = discover().credential_types["bearer"].model_validate({"token": "t0ken"})
     with pytest.raises(StepError, match="comes from the credential"):
         await room(credential=credential, credential_type="bearer", headers={"authorization": "other"})

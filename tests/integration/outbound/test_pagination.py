@@ -208,7 +208,7 @@ async def test_what_is_no_cursor_is_an_error(client: PooledClient, serve: Serve,
     assert error.error_code == "pages.cursor"
 
 
-async def test_a_page_that_is_refused_for_now_says_when_to_come_back(client: PooledClient, serve: Serve) -> None:
+async def test_a_page_that_is_rejected_for_now_says_when_to_come_back(client: PooledClient, serve: Serve) -> None:
     reset = int(NOW.timestamp()) + 40
 
     def limited(request: web.Request) -> web.Response:
@@ -240,14 +240,14 @@ async def test_a_body_may_say_that_it_is_an_error(client: PooledClient, serve: S
     def read(response: Any) -> Any:
         body = response.json()
         if not body["ok"]:
-            raise StepError(body["error"], code="acme.refused")
+            raise StepError(body["error"], code="acme.rejected")
         return body
 
     handler: Handler = Shop(lambda _: web.json_response({"ok": False, "error": "not_in_channel"})).handle
     server = await serve({"/list": handler})
     url = str(server.make_url("/list"))
     error = await error_of(every(cursor_items(client, url, items="items", cursor="next", read=read)))
-    assert (error.error_code, error.message) == ("acme.refused", "not_in_channel")
+    assert (error.error_code, error.message) == ("acme.rejected", "not_in_channel")
 
 
 async def test_items_are_exact_where_the_flows_numbers_are(client: PooledClient, serve: Serve) -> None:

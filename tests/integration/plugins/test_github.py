@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
-from tests.github_server import TOKEN, GitHubServer, Refused, limited
+from tests.github_server import TOKEN, GitHubServer, Rejected, limited
 
 import hookline_github
 from hookline.api import AuthExpired, Message, RateLimited, StepError, VerifyContext
@@ -193,26 +193,26 @@ async def test_any_request_can_be_sent_and_none_leads_elsewhere(room: Room) -> N
 
 
 async def test_what_github_says_is_wrong_is_in_the_error(room: Room) -> None:
-    refused = Refused(
+    rejected = Rejected(
         422, "Validation Failed", {"resource": "Issue", "field": "assignees", "code": "invalid"}, "and so on"
     )
-    room.github.refuses = [refused]
+    room.github.rejects = [rejected]
     error = await room.fails("create_issue", title="x")
     assert error.message == "GitHub answered 422: Validation Failed (Issue.assignees: invalid; and so on)"
     assert (error.error_code, error.retryable) == ("http.422", False)
     missing = await room.fails("get_issue", repository="octo/none", number=1)
     assert (missing.error_code, missing.retryable) == ("http.404", False)
     assert "the token may not see it" in missing.message
-    room.github.refuses = [Refused(502, "Server Error")]
+    room.github.rejects = [Rejected(502, "Server Error")]
     assert (await room.fails("get_issue", number=1)).retryable
 
 
 async def test_rate_limits_say_when_to_come_again(room: Room) -> None:
-    room.github.refuses = [
+    room.github.rejects = [
         limited(30),
-        Refused(429, "Too many requests", retry_after="17"),
-        Refused(403, "You have exceeded a secondary rate limit."),
-        Refused(403, "Resource not accessible by personal access token"),
+        Rejected(429, "Too many requests", retry_after="17"),
+        Rejected(403, "You have exceeded a secondary rate limit."),
+        Rejected(403, "Resource not accessible by personal access token"),
     ]
     first = await room.fails("get_issue", number=1)
     assert isinstance(first, RateLimited)
@@ -238,7 +238,7 @@ async def test_a_credential_says_whose_it_is(room: Room) -> None:
     assert model is not None
     context = VerifyContext(model.model_validate(room.key), room.http, room.harness.log, room.harness.resources)
     assert await verify(context) == "octocat"
-    room.github.refuses = [Refused(403, "Resource not accessible by integration")]
+    room.github.rejects = [Rejected(403, "Resource not accessible by integration")]
     with pytest.raises(StepError, match="404"):  # this server has no installations
         await verify(context)
 

@@ -146,7 +146,7 @@ async def test_settings_of_an_order_that_do_not_go_together_are_said_so(do: Call
 
 
 @pytest.mark.parametrize("amount", ["1,00", "-1.00", "1.0000", "", "1e3", ".5", "one"])
-async def test_what_is_no_amount_is_refused_before_paypal_sees_it(do: Calls, amount: str) -> None:
+async def test_what_is_no_amount_is_rejected_before_paypal_sees_it(do: Calls, amount: str) -> None:
     with pytest.raises(ValueError, match="amount"):
         await do("create_order", amount=amount, currency="EUR")
 
@@ -226,7 +226,7 @@ async def test_a_payout_whose_answer_was_lost_is_not_made_twice(do: Calls) -> No
     assert "SENDER_BATCH_ID: Batch with given sender_batch_id already exists" in twice.message
 
 
-async def test_a_refusal_says_what_paypal_says(do: Calls) -> None:
+async def test_a_rejection_says_what_paypal_says(do: Calls) -> None:
     poor = [{"receiver": "a@example.com", "amount": {"value": "5000", "currency": "EUR"}}]
     assert "balance doesn't cover it" in (await do.fails("create_payout", items=poor)).message
     wrong = await do.fails("create_payout", items=[{"amount": {"value": "5", "currency": "EUR"}}])
@@ -278,7 +278,7 @@ async def test_an_answer_that_is_none_is_an_error_of_its_kind(
     assert error.retry_after == (7.0 if code == "http.429" else None)
 
 
-async def test_a_token_that_is_refused_is_renewed_once(do: Calls) -> None:
+async def test_a_token_that_is_rejected_is_renewed_once(do: Calls) -> None:
     do.server.tokens.clear()
     error = await do.fails("get_order", order_id="a")
     assert isinstance(error, AuthExpired)
@@ -434,7 +434,7 @@ async def test_flows_get_their_tokens_from_paypal(tmp_path: Path, server: PayPal
         {"client_id": "a", "client_secret": "b", "base_url": "a"},
     ],
 )
-def test_a_credential_that_can_not_work_is_refused(values: dict[str, str]) -> None:
+def test_a_credential_that_can_not_work_is_rejected(values: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"client_id|client_secret|base_url"):
         PayPalApi.model_validate(values)
 

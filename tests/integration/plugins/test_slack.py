@@ -144,7 +144,7 @@ async def test_a_reaction_that_is_there_stays(do: Calls) -> None:
         ("C04OLD", "slack.is_archived", "unarchive"),
     ],
 )
-async def test_a_refusal_is_a_final_error_with_slacks_word_and_a_remedy(
+async def test_a_rejection_is_a_final_error_with_slacks_word_and_a_remedy(
     do: Calls, channel: str, code: str, hint: str
 ) -> None:
     error = await do.fails("post_message", channel=channel, text="a")
@@ -220,7 +220,7 @@ async def test_an_error_that_is_no_word_is_no_code(do: Calls, said: Any) -> None
     assert error.error_code == "slack.error"
 
 
-async def test_what_slack_remarks_is_kept_and_logged(do: Calls) -> None:
+async def test_what_slack_warnings_is_kept_and_logged(do: Calls) -> None:
     joined = await do("call", method="conversations.join", arguments={"channel": "C01GENERAL"})
     assert joined["warnings"] == ["already_in_channel"]
     assert joined["channel"]["name"] == "general"
@@ -316,8 +316,8 @@ async def test_a_file_that_is_not_there_or_not_taken_is_an_error(do: Calls) -> N
     assert (await do.fails("upload_file")).error_code == "slack.attachment"
     message = await file_of(do.harness, b"a,b\n")
     assert (await do.fails("upload_file", message=message, file="other")).error_code == "slack.attachment"
-    refused = await do.fails("upload_file", message=message, channel="C03OTHERS")
-    assert refused.error_code == "slack.not_in_channel"
+    rejected = await do.fails("upload_file", message=message, channel="C03OTHERS")
+    assert rejected.error_code == "slack.not_in_channel"
     place = web.json_response({"ok": True, "upload_url": f"{do.workspace.url}/upload/none", "file_id": "F9"})
     do.workspace.spoiled = [place]
     assert (await do.fails("upload_file", message=message, file="report")).error_code == "slack.upload"
@@ -465,7 +465,7 @@ async def test_a_credential_is_verified(bench: Harness, workspace: SlackServer) 
 
 
 @pytest.mark.parametrize("values", [{}, {"token": ""}, {"token": "a", "base_url": "slack.com"}, {"webhook_url": "a"}])
-def test_a_credential_that_can_not_work_is_refused(values: dict[str, str]) -> None:
+def test_a_credential_that_can_not_work_is_rejected(values: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"token|base_url|webhook_url"):
         SlackApi.model_validate(values)
 

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 from aiohttp.test_utils import TestServer
 from tests.acceptance.server_process import free_port
-from tests.stripe_server import KEY, Refused, StripeServer
+from tests.stripe_server import KEY, Rejected, StripeServer
 
 import hookline_stripe
 from hookline.api import AuthExpired, RateLimited, StepError, Unavailable, VerifyContext
@@ -295,13 +295,13 @@ async def test_an_error_has_all_that_stripe_says(room: StripeRoom) -> None:
 
 
 async def test_what_helps_is_tried_again_and_when_it_is_said(room: StripeRoom) -> None:
-    room.stripe.refuses = [
-        Refused(429, {"Retry-After": "3"}, code="rate_limit", message="Too many requests"),
-        Refused(429, code="lock_timeout", message="This object cannot be accessed right now"),
-        Refused(409, code="idempotency_key_in_use", message="There is another request with this key"),
-        Refused(500, type="api_error", message="Something went wrong"),
-        Refused(500, {"Stripe-Should-Retry": "false"}, type="api_error", message="Something went wrong"),
-        Refused(503, type="api_error", message="Not now"),
+    room.stripe.rejects = [
+        Rejected(429, {"Retry-After": "3"}, code="rate_limit", message="Too many requests"),
+        Rejected(429, code="lock_timeout", message="This object cannot be accessed right now"),
+        Rejected(409, code="idempotency_key_in_use", message="There is another request with this key"),
+        Rejected(500, type="api_error", message="Something went wrong"),
+        Rejected(500, {"Stripe-Should-Retry": "false"}, type="api_error", message="Something went wrong"),
+        Rejected(503, type="api_error", message="Not now"),
     ]
     errors = [await room.fails("create_invoice", customer="cus_1") for _ in range(6)]
     assert [error.retryable for error in errors] == [True, True, True, True, False, True]

@@ -27,8 +27,8 @@ GREET = {
     "trigger": {"use": "webhook", "with": {"verify": "none"}},
     "steps": [{"id": "hello", "use": "map", "with": {"body": {"hello": "$.body.name"}}}],
 }
-REFUSE = {
-    "id": "refuse",
+REJECT = {
+    "id": "reject",
     "trigger": {"use": "webhook", "with": {"verify": "none"}},
     "steps": [
         {"id": "no", "use": "fail", "with": {"message": "not today", "code": "closed"}},
@@ -40,7 +40,7 @@ REFUSE = {
 def flows(tmp_path: Path) -> Path:
     folder = tmp_path / "flows"
     folder.mkdir()
-    for flow in (GREET, REFUSE):
+    for flow in (GREET, REJECT):
         (folder / f"{flow['id']}.json").write_text(json.dumps(flow))
     (folder / "broken.json").write_text('{"id": "broken"}')
     return folder
@@ -115,7 +115,7 @@ async def test_an_execution_has_the_shape_that_the_design_promises(engine: Engin
 
 
 async def test_a_failed_execution_tells_where_and_why_and_can_be_retried(engine: Engine, client: Client) -> None:
-    execution_id = await accept(engine, "refuse", None)
+    execution_id = await accept(engine, "reject", None)
     found = await ended(client, execution_id)
     assert (found["state"], found["outcome"]) == ("failed", "failed")
     assert found["error"] == {"code": "closed", "message": "not today", "step": "no", "retryable": False}
@@ -151,7 +151,7 @@ async def test_lists_are_paged_by_cursor_newest_first(engine: Engine, client: Cl
             break
         cursor = f"&cursor={page['next']}"
     assert seen == ids[::-1]
-    assert (await get(client, "/api/v1/executions?flow_id=refuse"))["items"] == []
+    assert (await get(client, "/api/v1/executions?flow_id=reject"))["items"] == []
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ async def test_a_wrong_query_is_400_with_what_is_right(client: Client, query: st
 
 
 async def test_steps_are_paged(engine: Engine, client: Client) -> None:
-    execution_id = await accept(engine, "refuse", None)
+    execution_id = await accept(engine, "reject", None)
     await ended(client, execution_id)
     await client.post(f"/api/v1/executions/{execution_id}/retry", headers=AUTH)
     await ended(client, execution_id, attempt=2)
@@ -367,8 +367,8 @@ async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(
         ("/api/v1/flows", "get"),
         ("/api/v1/flows/{flow_id}/start", "post"),
         ("/api/v1/flows/{flow_id}/sign", "post"),
-        ("/api/v1/flows/{flow_id}/refused", "get"),
-        ("/api/v1/refused", "get"),
+        ("/api/v1/flows/{flow_id}/rejected", "get"),
+        ("/api/v1/rejected", "get"),
         ("/api/v1/storage", "get"),
         ("/api/v1/components", "get"),
         ("/api/v1/components/{component}/options/{setting}", "post"),
@@ -444,12 +444,12 @@ async def test_the_api_signs_for_a_flow_and_tells_no_secret(engine: Engine, flow
     status, signed = await asked("github", body="e30=")
     assert (status, signed["scheme"], signed["body"]) == (200, "github", "e30=")
     assert dict(signed["headers"])["x-hub-signature-256"].startswith("sha256=")
-    status, refused = await asked("basic", body="e30=")
-    assert (status, refused["code"]) == (422, "sign.impossible")
-    assert "hunter2" not in json.dumps([signed, refused])
+    status, rejected = await asked("basic", body="e30=")
+    assert (status, rejected["code"]) == (422, "sign.impossible")
+    assert "hunter2" not in json.dumps([signed, rejected])
     assert (await asked("greet", body="e30="))[1] == {"scheme": "none", "headers": [], "body": "e30="}
     for flow_id, code in (("nothing", "flow.not_found"), ("broken", "flow.not_found")):
-        status, refused = await asked(flow_id)
-        assert (status, refused["code"]) == (404, code)
+        status, rejected = await asked(flow_id)
+        assert (status, rejected["code"]) == (404, code)
     assert (await asked("github", body="not base64!"))[0] == 400
     assert (await asked("github", {}, body="e30="))[0] == 401

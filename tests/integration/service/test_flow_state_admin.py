@@ -71,7 +71,7 @@ async def test_null_removes_a_value(client: Client, engine: Engine) -> None:
         ("GET", f"{AT}/value", None, 400, "?key="),
     ],
 )
-async def test_what_can_not_be_kept_is_refused(
+async def test_what_can_not_be_kept_is_rejected(
     client: Client, method: str, path: str, data: bytes | None, status: int, detail: str
 ) -> None:
     got, problem = await asked(client, method, path, data)

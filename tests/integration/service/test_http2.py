@@ -184,28 +184,28 @@ async def test_what_is_malformed_is_never_accepted_and_never_500(served: Served)
             assert served.hook.intake.accepted == [], name
 
 
-async def test_what_is_no_path_or_method_is_refused_and_the_connection_goes_on(served: Served) -> None:
+async def test_what_is_no_path_or_method_is_rejected_and_the_connection_goes_on(served: Served) -> None:
     async with sender(served) as one:
         for name, (sent, status) in REFUSED.items():
-            refused = one.ask(sent, b"{}", end=False)
+            rejected = one.ask(sent, b"{}", end=False)
             good = one.ask(headers())
-            await one.wait(refused, good)
-            assert one.statuses[refused] == status, name
-            assert json.loads(one.bodies[refused])["status"] == status
+            await one.wait(rejected, good)
+            assert one.statuses[rejected] == status, name
+            assert json.loads(one.bodies[rejected])["status"] == status
             assert one.statuses[good] == 202, name
     assert len(served.hook.intake.accepted) == len(REFUSED)
 
 
 async def test_data_for_a_stream_that_is_answered_ends_no_other(served: Served) -> None:
     async with sender(served) as one:
-        refused = one.ask(headers(path="/hook/nope"), b"{", end=False)
+        rejected = one.ask(headers(path="/hook/nope"), b"{", end=False)
         waiting = one.ask(headers(), b"{", end=False)
-        await one.wait(refused)
-        assert one.statuses[refused] == 404
+        await one.wait(rejected)
+        assert one.statuses[rejected] == 404
         # All of what may be on the way before the sender knows.
         for _ in range(10):
             with contextlib.suppress(h2.connection.StreamClosedError):
-                one.h2.send_data(refused, b"x" * 1000)
+                one.h2.send_data(rejected, b"x" * 1000)
         one.h2.send_data(waiting, b"}", end_stream=True)
         await one.wait(waiting)
         assert one.statuses[waiting] == 202
@@ -217,12 +217,12 @@ async def test_data_for_a_stream_that_is_answered_ends_no_other(served: Served) 
 
 async def test_a_sender_that_goes_on_after_its_answer_is_told_to_stop(served: Served) -> None:
     async with sender(served) as one:
-        refused = one.ask(headers(path="/hook/nope"), b"{", end=False)
-        await one.wait(refused)
-        one.h2.send_data(refused, b"x" * 1000)
+        rejected = one.ask(headers(path="/hook/nope"), b"{", end=False)
+        await one.wait(rejected)
+        one.h2.send_data(rejected, b"x" * 1000)
         one.over.clear()
-        await one.wait(refused)
-        assert one.reset == {refused: 0}
+        await one.wait(rejected)
+        assert one.reset == {rejected: 0}
 
 
 async def test_streams_that_are_reset_at_once_leave_the_connection_usable(served: Served) -> None:

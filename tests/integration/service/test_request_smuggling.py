@@ -1,4 +1,4 @@
-"""Requests in which a second one could hide, over raw sockets: both servers refuse the same, or take the same alike."""
+"""Requests in which a second one could hide, over raw sockets: both servers reject the same, or take the same alike."""
 
 import asyncio
 import json
@@ -219,7 +219,7 @@ def statuses(answer: bytes) -> list[int]:
     return [int(found) for found in re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", answer)]
 
 
-def refusal(answer: bytes) -> tuple[int, bool, str]:
+def rejection(answer: bytes) -> tuple[int, bool, str]:
     """The status of an answer that stands alone; whether it closes the connection; its code."""
     head, _, body = answer.partition(b"\r\n\r\n")
     (status,) = statuses(answer)
@@ -248,7 +248,7 @@ def accepted(served: Served) -> list[bytes | None]:
 async def test_what_is_not_plain_is_400_and_nothing_behind_it_is_served(server: Server) -> None:
     async with serving(server) as served:
         answers = await ask_all(served, {name: data + NEXT for name, data in REFUSED.items()})
-        assert {name: refusal(answer) for name, answer in answers.items()} == dict.fromkeys(
+        assert {name: rejection(answer) for name, answer in answers.items()} == dict.fromkeys(
             REFUSED, (400, True, "request.malformed")
         )
         assert accepted(served) == []
@@ -267,7 +267,7 @@ async def test_a_request_before_it_is_answered_first(server: Server) -> None:
 async def test_methods_that_are_unknown_are_405(server: Server) -> None:
     async with serving(server) as served:
         answers = await ask_all(served, {name: data + NEXT for name, data in UNKNOWN_METHODS.items()})
-        assert {name: refusal(answer) for name, answer in answers.items()} == dict.fromkeys(
+        assert {name: rejection(answer) for name, answer in answers.items()} == dict.fromkeys(
             UNKNOWN_METHODS, (405, True, "request.method_unknown")
         )
         assert accepted(served) == []
@@ -288,8 +288,8 @@ async def test_what_is_plain_is_taken_and_the_next_request_too(server: Server) -
 async def test_bytes_that_come_singly_are_judged_alike(server: Server) -> None:
     names = ("chunking and length", "two equal lengths", "a folded header", "lines that end in a line feed")
     async with serving(server) as served:
-        refused = await ask_all(served, {name: REFUSED[name] + NEXT for name in names}, singly=True)
-        assert {name: refusal(answer)[0] for name, answer in refused.items()} == dict.fromkeys(names, 400)
+        rejected = await ask_all(served, {name: REFUSED[name] + NEXT for name in names}, singly=True)
+        assert {name: rejection(answer)[0] for name, answer in rejected.items()} == dict.fromkeys(names, 400)
         taken = {name: TAKEN[name] for name in ("extensions", "trailers", "an empty line between")}
         answers = await ask_all(served, {name: data + NEXT for name, (data, _, _) in taken.items()}, singly=True)
         assert {name: statuses(answer) for name, answer in answers.items()} == {name: [202, 202] for name in taken}
@@ -311,7 +311,7 @@ async def test_a_chunk_that_breaks_off_ends_what_was_begun(server: Server) -> No
         writer.write(chunks(b"1\r\n{\r\n", b"Expect: 100-continue"))
         assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
         writer.write(b"zz\r\n}\r\n0\r\n\r\n" + NEXT)
-        assert refusal(await reader.read()) == (400, True, "request.malformed")
+        assert rejection(await reader.read()) == (400, True, "request.malformed")
         writer.close()
         await writer.wait_closed()
         assert accepted(served) == []
@@ -322,7 +322,7 @@ async def test_a_head_that_is_too_large_is_431(server: Server) -> None:
     line = b"X: " + b"y" * 1000
     async with serving(server) as served:
         answer = await served.exchange(request(HOST, LENGTH, *[line] * (MAX_HEAD // len(line) + 1)))
-        assert refusal(answer) == (431, True, "request.head_too_large")
+        assert rejection(answer) == (431, True, "request.head_too_large")
         assert accepted(served) == []
         # One that just fits is taken.
         answer = await served.exchange(request(HOST, LENGTH, *[line] * (MAX_HEAD // len(line) - 1)) + NEXT)
@@ -333,4 +333,4 @@ async def test_a_head_that_is_too_large_is_431(server: Server) -> None:
 async def test_the_answer_arrives_though_the_sender_goes_on_writing(server: Server) -> None:
     async with serving(server) as served:
         answer = await served.exchange(request(HOST, LENGTH, LENGTH), *[b"x" * 65536] * 30)
-        assert refusal(answer)[0] == 400
+        assert rejection(answer)[0] == 400

@@ -203,12 +203,12 @@ async def test_a_stop_while_somebody_waits_answers_503_and_loses_nothing(harness
     async with calling(harness) as caller:
         executions = (await caller.engine.store.executions()).items
         assert [one.execution.id for one in executions] == [execution_id]
-        assert (await caller.engine.store.refused()).items == (), "it is stored, so that it wasn't refused"
+        assert (await caller.engine.store.rejected()).items == (), "it is stored, so that it wasn't rejected"
         assert (await harness.until(caller.engine, executions[0].execution.id)).state is State.SUCCEEDED
 
 
 @pytest.mark.parametrize("cause", ["stopping", "store"])
-async def test_a_duplicate_whose_answer_cant_be_given_now_is_told_503_and_isnt_refused(
+async def test_a_duplicate_whose_answer_cant_be_given_now_is_told_503_and_isnt_rejected(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, cause: str
 ) -> None:
     flow(harness, [REPLY], respond="reply", dedupe_key="$.body.id")
@@ -231,8 +231,8 @@ async def test_a_duplicate_whose_answer_cant_be_given_now_is_told_503_and_isnt_r
         again = await caller.send({"id": "a", "n": 5})
         assert (again.status, header(again, "retry-after")) == (503, "5")
         assert header(again, "hookline-execution-id") == header(first, "hookline-execution-id")
-        await caller.engine.refusals.flush()
-        assert (await caller.engine.store.refused()).items == ()
+        await caller.engine.rejections.flush()
+        assert (await caller.engine.store.rejected()).items == ()
 
 
 async def empty(*_: Any) -> tuple[()]:
@@ -316,7 +316,7 @@ async def test_a_sender_that_insists_gets_its_own_accepted_answer(
             assert header(reply, "hookline-execution-id")
 
 
-async def test_pages_of_allowed_origins_may_send_and_read_refusals(harness: Harness) -> None:
+async def test_pages_of_allowed_origins_may_send_and_read_rejections(harness: Harness) -> None:
     flow(harness, [], cors={"origins": ["https://shop.example"], "headers": ["Content-Type", "X-Cart"]})
     ours, other = {"origin": "https://shop.example"}, {"origin": "https://evil.example"}
     asking = {"access-control-request-method": "POST"}
@@ -327,8 +327,8 @@ async def test_pages_of_allowed_origins_may_send_and_read_refusals(harness: Harn
         assert header(preflight, "access-control-allow-methods") == "POST"
         assert header(preflight, "access-control-allow-headers") == "Content-Type, X-Cart"
         assert header(preflight, "access-control-max-age") == "3600"
-        refused = await caller.send(None, method="OPTIONS", headers=other | asking)
-        assert header(refused, "access-control-allow-origin") is None
+        rejected = await caller.send(None, method="OPTIONS", headers=other | asking)
+        assert header(rejected, "access-control-allow-origin") is None
         for headers, status in ((ours, 202), (ours | {"content-encoding": "unheard-of"}, 415)):
             reply = await caller.send({}, headers=headers)
             assert (reply.status, header(reply, "access-control-allow-origin")) == (status, "https://shop.example")

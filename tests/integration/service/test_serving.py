@@ -115,7 +115,7 @@ async def test_length_and_chunking_together_are_400_and_nothing_behind_them_is_s
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
     ],
 )
-async def test_malformed_requests_are_refused_and_the_connection_closed(served: Served, data: bytes) -> None:
+async def test_malformed_requests_are_rejected_and_the_connection_closed(served: Served, data: bytes) -> None:
     answer = await served.exchange(data)
     assert answer == b"" or 400 <= status(answer) < 500, answer
     assert not served.hook.intake.accepted
@@ -161,13 +161,13 @@ async def test_an_early_answer_without_a_body_keeps_the_connection(served: Serve
     assert answer.count(b"HTTP/1.1 404") == 2
 
 
-async def test_a_small_body_that_is_refused_is_read_and_the_connection_goes_on(served: Served) -> None:
+async def test_a_small_body_that_is_rejected_is_read_and_the_connection_goes_on(served: Served) -> None:
     gif = "Content-Type: image/gif"
     for path, kind, code in (("/hook/nope", JSON, 404), ("/hook/orders", JSON + "\r\nContent-Encoding: odd", 415)):
         for length, body in (("Content-Length: 2", b"{}"), ("Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n")):
             reader, writer = await served.connect()
             writer.write(post(kind, length, path=path))
-            # The body comes when the request has long been refused.
+            # The body comes when the request has long been rejected.
             await asyncio.sleep(0.05)
             writer.write(body + post(gif, "Content-Length: 1", body=b"x", close=True))
             answer = await reader.read()
@@ -178,7 +178,7 @@ async def test_a_small_body_that_is_refused_is_read_and_the_connection_goes_on(s
             await writer.wait_closed()
 
 
-async def test_a_small_body_that_is_refused_is_not_waited_for_long(served: Served) -> None:
+async def test_a_small_body_that_is_rejected_is_not_waited_for_long(served: Served) -> None:
     answer = await served.exchange(post(JSON, "Content-Length: 2", path="/hook/nope", body=b"{"))
     assert status(answer) == 404
     assert b"connection: close" in answer.lower()
@@ -206,7 +206,7 @@ async def test_expecting_100_continue_is_answered(served: Served) -> None:
     await writer.wait_closed()
 
 
-async def test_who_expects_100_continue_and_is_refused_is_not_asked_for_the_body(served: Served) -> None:
+async def test_who_expects_100_continue_and_is_rejected_is_not_asked_for_the_body(served: Served) -> None:
     for length in ("Content-Length: 2", "Content-Length: 400000", "Transfer-Encoding: chunked"):
         reader, writer = await served.connect()
         writer.write(post(JSON, length, "Expect: 100-continue", path="/hook/nope"))
@@ -360,10 +360,10 @@ async def test_a_connection_above_the_bound_gets_503_and_another_may_come_once_o
         for reader, writer in held:
             writer.write(post(JSON, "Content-Length: 2", body=b"{}"))
             assert status(await reader.readuntil(b"\r\n\r\n")) == 202
-        refused = await served.exchange(post(JSON, "Content-Length: 2", body=b"{}"))
-        assert status(refused) == 503
-        assert b"retry-after: 5" in refused.lower()
-        assert json.loads(refused.partition(b"\r\n\r\n")[2])["code"] == "request.unavailable"
+        rejected = await served.exchange(post(JSON, "Content-Length: 2", body=b"{}"))
+        assert status(rejected) == 503
+        assert b"retry-after: 5" in rejected.lower()
+        assert json.loads(rejected.partition(b"\r\n\r\n")[2])["code"] == "request.unavailable"
         # Those that are open go on.
         reader, writer = held[0]
         writer.write(post(JSON, "Content-Length: 2", body=b"{}"))

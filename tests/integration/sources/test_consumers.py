@@ -95,7 +95,7 @@ class Bus:
                 one[1],
                 id=one[0],
                 accepted=lambda one=one: self._ack(one),
-                refused=lambda why, one=one: self._no(one, why),
+                rejected=lambda why, one=one: self._no(one, why),
             )
 
     async def _ack(self, one: tuple[str | None, Any]) -> None:
@@ -311,7 +311,7 @@ async def test_a_function_that_ends_has_a_defect_and_keeps_what_it_gave(harness:
         (Delivery(Payload("text")), "the data of a Payload is str"),  # type: ignore[arg-type]
     ],
 )
-async def test_a_delivery_that_is_none_is_refused_and_the_next_is_taken(
+async def test_a_delivery_that_is_none_is_rejected_and_the_next_is_taken(
     harness: Harness, bus: Bus, delivery: Delivery, error: str
 ) -> None:
     async def does(ctx: ConsumeContext[Any]) -> AsyncGenerator[Delivery, None]:
@@ -323,10 +323,10 @@ async def test_a_delivery_that_is_none_is_refused_and_the_next_is_taken(
     bus_flow(harness)
     async with harness.engine() as engine:
         assert await harness.bodies(engine, "f", 1) == ["next"]
-        await engine.refusals.flush()
-        (refused,) = (await engine.store.refused(flow_id="f")).items
-        assert error in refused.detail
-        assert "Bus" in refused.detail
+        await engine.rejections.flush()
+        (rejected,) = (await engine.store.rejected(flow_id="f")).items
+        assert error in rejected.detail
+        assert "Bus" in rejected.detail
 
 
 async def test_what_never_listens_has_failed_and_what_never_ends_is_left_alone(
@@ -379,12 +379,12 @@ async def test_what_lacks_its_credential_listens_once_it_is_there_and_anew_where
         assert await harness.bodies(engine, "f", 1) == ["a"]
 
 
-async def test_what_the_schema_refuses_is_recorded_and_rejected_and_the_others_are_taken(
+async def test_what_the_schema_rejects_is_recorded_and_rejected_and_the_others_are_taken(
     harness: Harness, bus: Bus
 ) -> None:
     bus.send("text", 2, ids=["a", "b"])
     bus_flow(
-        harness, schema={"type": "integer"}, trigger={"use": "bus.messages", "with": {"keep_refused_bodies": True}}
+        harness, schema={"type": "integer"}, trigger={"use": "bus.messages", "with": {"keep_rejected_bodies": True}}
     )
     async with harness.engine() as engine:
         assert await harness.bodies(engine, "f", 1) == [2]
@@ -392,15 +392,15 @@ async def test_what_the_schema_refuses_is_recorded_and_rejected_and_the_others_a
         ((name, why),) = bus.rejected
         assert name == "a"
         assert "integer" in why
-        await engine.refusals.flush()
-        (refused,) = (await engine.store.refused(flow_id="f")).items
-        assert (refused.code, refused.path, refused.method, refused.body) == (
+        await engine.rejections.flush()
+        (rejected,) = (await engine.store.rejected(flow_id="f")).items
+        assert (rejected.code, rejected.path, rejected.method, rejected.body) == (
             "request.schema",
             "a",
             "bus.messages",
             b'"text"',
         )
-        assert b'hookline_refused_total{flow="f",reason="request.schema"} 1.0' in engine.metrics.exposition()
+        assert b'hookline_rejected_total{flow="f",reason="request.schema"} 1.0' in engine.metrics.exposition()
 
 
 PAYLOADS = [
@@ -458,16 +458,16 @@ POISON = [
 ]
 
 
-async def test_a_body_that_cannot_be_read_is_refused_and_holds_nothing_up(harness: Harness, bus: Bus) -> None:
+async def test_a_body_that_cannot_be_read_is_rejected_and_holds_nothing_up(harness: Harness, bus: Bus) -> None:
     bus.send(*(payload for payload, _ in POISON), "next", ids=["0", "1", "2", "3", "n"])
     bus_flow(harness, trigger={"use": "bus.messages", "with": {"max_body": 10}})
     async with harness.engine() as engine:
         assert await harness.bodies(engine, "f", 1) == ["next"]
         await until(lambda: bus.acknowledged == ["n"])
         assert [name for name, _ in bus.rejected] == ["0", "1", "2", "3"]
-        await engine.refusals.flush()
-        refused = (await engine.store.refused(flow_id="f")).items
-        assert [(one.path, one.code, one.body) for one in reversed(refused)] == [
+        await engine.rejections.flush()
+        rejected = (await engine.store.rejected(flow_id="f")).items
+        assert [(one.path, one.code, one.body) for one in reversed(rejected)] == [
             (str(n), code, None) for n, (_, code) in enumerate(POISON)
         ]
 
@@ -565,7 +565,7 @@ async def test_a_changed_flow_listens_anew(harness: Harness, bus: Bus) -> None:
 
 async def test_nothing_that_is_said_of_a_connection_shows_its_credential(harness: Harness, bus: Bus) -> None:
     token = "a-token-of-the-bus"
-    bus.fails = [StepError(f"refused: {token}"), StoreError(f"no file {token}"), RuntimeError(f"what is {token}")]
+    bus.fails = [StepError(f"rejected: {token}"), StoreError(f"no file {token}"), RuntimeError(f"what is {token}")]
     bus_flow(harness, trigger={"use": "bus.locked", "credential": "key"})
 
     async def fails() -> None:
@@ -576,7 +576,7 @@ async def test_nothing_that_is_said_of_a_connection_shows_its_credential(harness
         async with harness.engine() as engine:
             await engine.credentials.put("key", "bus", {"token": token})
             status = await listens(engine, listening=False)
-            for said in ("refused: ***", "no file ***", "what is ***"):
+            for said in ("rejected: ***", "no file ***", "what is ***"):
                 await until(lambda said=said: said in (status.error or ""))  # type: ignore[misc]
                 await asyncio.sleep(0.01)
                 harness.clock.advance(60)

@@ -256,7 +256,7 @@ async def test_settings_may_come_from_vars(harness: Harness, shop: Shop) -> None
     assert shop.asked == [(None, "there", 1)]
 
 
-async def test_an_item_that_the_flows_schema_refuses_is_recorded_and_the_others_are_taken(
+async def test_an_item_that_the_flows_schema_rejects_is_recorded_and_the_others_are_taken(
     harness: Harness, shop: Shop
 ) -> None:
     shop.does = gives(Polled([Item("a", "text"), Item("b", 2)], 1))
@@ -264,9 +264,9 @@ async def test_an_item_that_the_flows_schema_refuses_is_recorded_and_the_others_
     async with harness.engine() as engine:
         await harness.looked(engine, "f")
         assert await harness.bodies(engine, "f", 1) == [2]
-        await engine.refusals.flush()
-        (refused,) = (await engine.store.refused(flow_id="f")).items
-        assert (refused.code, refused.path) == ("request.schema", "s:a")
+        await engine.rejections.flush()
+        (rejected,) = (await engine.store.rejected(flow_id="f")).items
+        assert (rejected.code, rejected.path) == ("request.schema", "s:a")
 
 
 async def test_a_poll_that_finds_nothing_writes_nothing(harness: Harness, shop: Shop) -> None:

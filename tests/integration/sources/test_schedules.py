@@ -239,14 +239,14 @@ async def test_an_engine_that_is_told_so_lets_no_trigger_start_anything(harness:
         assert await harness.bodies(engine, "f") == []
 
 
-async def test_a_body_that_the_flows_schema_refuses_is_recorded_as_refused(harness: Harness) -> None:
+async def test_a_body_that_the_flows_schema_rejects_is_recorded_as_rejected(harness: Harness) -> None:
     harness.flow("f", [act("one")], trigger=hourly(), schema={"type": "object", "required": ["id"]})
     async with harness.engine() as engine:
         await settled(harness, engine)
         harness.clock.advance(3600)
         await settled(harness, engine)
-        await engine.refusals.flush()
-        (refused,) = (await engine.store.refused(flow_id="f")).items
-        assert (refused.code, refused.method) == ("request.schema", "schedule")
-        assert "id" in refused.detail
+        await engine.rejections.flush()
+        (rejected,) = (await engine.store.rejected(flow_id="f")).items
+        assert (rejected.code, rejected.method) == ("request.schema", "schedule")
+        assert "id" in rejected.detail
         assert await harness.bodies(engine, "f") == []

@@ -395,7 +395,7 @@ async def test_one_that_expires_is_renewed_at_half_its_time(harness: Harness, sh
     assert shop.calls == ["subscribe orders here", "renew s1", "renew s1", "renew s1"]
 
 
-async def test_the_providers_own_secret_verifies_and_until_it_is_told_nothing_is_refused_for_good(
+async def test_the_providers_own_secret_verifies_and_until_it_is_told_nothing_is_rejected_for_good(
     harness: Harness, shop: Shop
 ) -> None:
     early: list[int] = []
@@ -462,7 +462,7 @@ async def test_what_was_begun_and_is_wanted_no_more_is_found_and_removed(harness
     assert shop.calls[1:] == ["subscribe orders first", "subscribe orders second", "unsubscribe s1"]
 
 
-async def test_what_was_refused_holds_nothing_up_once_it_is_put_right(harness: Harness, shop: Shop) -> None:
+async def test_what_was_rejected_holds_nothing_up_once_it_is_put_right(harness: Harness, shop: Shop) -> None:
     shop.before = failing(*[StepError("no such place", code="http.404")] * 2)
     flow(harness, place="typo")
     async with engine(harness) as running:
@@ -544,13 +544,13 @@ async def test_a_defect_is_its_plugins_shows_no_secret_and_ends_nothing(
 
 async def test_an_error_shows_no_secret(harness: Harness, shop: Shop) -> None:
     async def tells(call: str) -> None:
-        raise StepError(f"refused: {shop.secrets()[0]}")
+        raise StepError(f"rejected: {shop.secrets()[0]}")
 
     shop.after = tells
     flow(harness)
     async with engine(harness) as running:
         status = await settled(running)
-        assert "refused: ***" in (status.error or "")
+        assert "rejected: ***" in (status.error or "")
 
 
 async def test_the_log_of_a_defect_shows_no_secret(harness: Harness, shop: Shop) -> None:
@@ -627,7 +627,7 @@ async def test_a_server_that_only_takes_requests_knows_what_another_has_subscrib
 async def test_whatever_fails_in_between_the_provider_has_what_is_wanted_in_the_end(
     harness: Harness, shop: Shop, seed: int
 ) -> None:
-    """Settings change, flows go and come, the provider refuses, fails before and after it has done it, and hangs."""
+    """Settings change, flows go and come, the provider rejects, fails before and after it has done it, and hangs."""
     random, well = Random(seed), False
 
     async def fails(call: str) -> None:

@@ -109,7 +109,7 @@ async def test_a_disk_that_cant_be_written_is_a_store_error(tmp_path: Path, cloc
 
 
 @pytest.mark.parametrize("url", ["file://", "file://host/dir", "file:///dir?x=1", "file:///dir#x"])
-def test_a_url_that_names_no_directory_is_refused(url: str, clock: ManualClock) -> None:
+def test_a_url_that_names_no_directory_is_rejected(url: str, clock: ManualClock) -> None:
     with pytest.raises(StoreError, match="names no directory"):
         file_blobs(url, clock=clock)
 

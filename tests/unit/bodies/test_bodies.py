@@ -31,7 +31,7 @@ async def received(body: bytes | list[bytes], content_type: str | None, **settin
     return envelope
 
 
-async def refused(body: bytes | list[bytes], content_type: str | None, **settings: Any) -> tuple[int, str]:
+async def rejected(body: bytes | list[bytes], content_type: str | None, **settings: Any) -> tuple[int, str]:
     hook = HookOverMemory(webhook_flow(**settings), options=SMALL)
     reply = await hook.send(body, content_type, declare=False)
     assert not hook.intake.accepted
@@ -209,7 +209,7 @@ async def test_xml_charsets() -> None:
     ],
 )
 async def test_xml_that_is_wrong_or_has_a_doctype_is_400(text: bytes) -> None:
-    assert (await refused(text, "application/xml"))[0] == 400
+    assert (await rejected(text, "application/xml"))[0] == 400
 
 
 async def test_xml_may_be_128_elements_deep() -> None:
@@ -234,13 +234,13 @@ async def test_properties_that_repeat_are_lists() -> None:
 
 async def test_properties_are_bounded_and_readable() -> None:
     form = "application/x-www-form-urlencoded"
-    assert (await refused(b"a&" * 10_000, form))[0] == 400
-    assert (await refused(b"a=%ff", form))[0] == 400
-    assert (await refused(b"a=\xff", form))[0] == 400
-    assert (await refused(b"a=1", form + "; charset=utf-7"))[0] == 400
+    assert (await rejected(b"a&" * 10_000, form))[0] == 400
+    assert (await rejected(b"a=%ff", form))[0] == 400
+    assert (await rejected(b"a=\xff", form))[0] == 400
+    assert (await rejected(b"a=1", form + "; charset=utf-7"))[0] == 400
 
 
-def test_a_query_beside_a_body_never_refuses_it() -> None:
+def test_a_query_beside_a_body_never_rejects_it() -> None:
     assert lenient_query(b"a=%ff&b=1&b=2") == {"a": "\ufffd", "b": ["1", "2"]}
     assert len(lenient_query(b"&".join(b"k%d=1" % number for number in range(20_000)))) == 10_000
 
@@ -253,7 +253,7 @@ async def test_text_is_a_string_in_its_charset() -> None:
     assert (await received(b"\xef\xbb\xbfa,b\n", "text/csv")).message.body == "a,b\n"
     assert (await received("é".encode("cp1252"), "text/plain; charset=windows-1252")).message.body == "é"
     for charset in ("utf-8", "nope", "idna", "unicode_escape", "hex", "utf-7", "a\0b", "x" * 200, "undefined"):
-        assert (await refused(b"\\ud800\xff", f"text/plain; charset={charset}"))[0] == 400
+        assert (await rejected(b"\\ud800\xff", f"text/plain; charset={charset}"))[0] == 400
 
 
 async def test_any_other_type_is_one_attachment() -> None:
@@ -368,7 +368,7 @@ FILE = ('Content-Disposition: form-data; name="f"; filename="f"', b"x" * 100)
 )
 async def test_multipart_that_is_wrong_leaves_nothing(status: int, body: bytes, content_type: str) -> None:
     pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
-    assert (await refused(pieces, content_type))[0] == status
+    assert (await rejected(pieces, content_type))[0] == status
 
 
 # --- Compression -------------------------------------------------------------------------------------------------
@@ -540,7 +540,7 @@ def test_reading_a_content_disposition_never_fails(header: str) -> None:
     clean_filename(options.get(b"filename"))
 
 
-async def test_json_of_millions_of_values_is_refused_before_they_are_made() -> None:
+async def test_json_of_millions_of_values_is_rejected_before_they_are_made() -> None:
     hook = HookOverMemory(webhook_flow())
     for body in (b"[" + b"[]," * 2_000_000 + b"[]]", b"{" + b'"a":1,' * 600_000 + b'"a":1}'):
         assert (await hook.send(body)).status == 413

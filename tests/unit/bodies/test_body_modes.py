@@ -224,6 +224,6 @@ async def test_fields_that_hold_json_may_be_nested_and_in_a_query() -> None:
 
 @pytest.mark.parametrize("setting", ["media_types", "file_types"])
 @pytest.mark.parametrize("wrong", ["png", "image/", "image/png; q=1", "image/png, image/gif", ""])
-def test_what_is_no_media_type_is_refused_when_the_flow_is_read(setting: str, wrong: str) -> None:
+def test_what_is_no_media_type_is_rejected_when_the_flow_is_read(setting: str, wrong: str) -> None:
     with pytest.raises(ValueError, match=setting):
         webhook_flow(**{setting: (wrong,)})

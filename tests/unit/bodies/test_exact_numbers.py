@@ -22,11 +22,11 @@ from hookline.kernel.json import (
     canonical,
     decode,
     encode,
-    exactly,
-    fits,
     fraction,
-    nearest,
     reader,
+    to_binary64,
+    to_decimal,
+    within_bounds,
 )
 from hookline.model.message import Arrival, Envelope, Message, pack, unpack, with_numbers
 from hookline.plugin_host.results import NotJson, normal, to_json
@@ -35,7 +35,7 @@ from hookline.testing.hook import HookOverMemory, webhook_flow
 
 NOW = ManualClock().now()
 LONG = "0." + "123456789" * 10
-decimals = st.decimals(allow_nan=False, allow_infinity=False).filter(fits)
+decimals = st.decimals(allow_nan=False, allow_infinity=False).filter(within_bounds)
 fractions = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -74,7 +74,7 @@ def test_whatever_way_a_fraction_is_written_its_digits_and_exponent_stay(text: s
         "1." + "0" * 1_000_000,
     ],
 )
-def test_a_fraction_that_would_hold_up_whoever_calculates_with_it_is_refused(text: str) -> None:
+def test_a_fraction_that_would_hold_up_whoever_calculates_with_it_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="1,000 digits"):
         decode(f"[{text}]".encode(), exact=True)
 
@@ -86,9 +86,9 @@ def test_the_largest_and_the_longest_fractions_are_taken() -> None:
 
 @given(fractions)
 def test_binary_fractions_become_the_shortest_decimals_and_come_back(number: float) -> None:
-    made = exactly({"a": [number]})
+    made = to_decimal({"a": [number]})
     assert type(made["a"][0]) is Decimal
-    assert same(nearest(made)["a"][0], number)
+    assert same(to_binary64(made)["a"][0], number)
     assert same(fraction(repr(number)) if "n" not in repr(number) else number, number)
 
 
@@ -107,10 +107,10 @@ def test_a_fraction_is_binary_where_that_says_the_same(text: str) -> None:
 
 def test_what_has_no_fraction_is_not_copied() -> None:
     value = {"a": [1, "x", {"b": None}]}
-    assert exactly(value) is value
-    assert nearest(value) is value
+    assert to_decimal(value) is value
+    assert to_binary64(value) is value
     mixed = {"a": [1, "x"], "b": 0.5}
-    assert exactly(mixed)["a"] is mixed["a"]
+    assert to_decimal(mixed)["a"] is mixed["a"]
     assert mixed["b"] == 0.5
 
 
@@ -133,7 +133,7 @@ def test_a_published_flow_has_the_constants_of_its_file() -> None:
     text = b'{"a": 0.12345678901234567890, "b": 12345678901234567890123.0, "c": 1.10, "d": 1e22, "e": -0.0}'
     first = read(text).value
     assert same(read(canonical(first)).value, dict(sorted(first.items())))
-    assert same(exactly(first["a"]), Decimal("0.12345678901234567890"))
+    assert same(to_decimal(first["a"]), Decimal("0.12345678901234567890"))
 
 
 # --- The definition of a JSON value, for settings --------------------------------------------------------------------

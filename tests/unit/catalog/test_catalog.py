@@ -161,7 +161,7 @@ def test_a_deleted_file_stops_the_flow(catalog: Catalog, write: Write) -> None:
     assert catalog.version("a", flow.version) is flow
 
 
-def test_two_files_with_one_id_are_both_refused_and_both_named(catalog: Catalog, write: Write) -> None:
+def test_two_files_with_one_id_are_both_rejected_and_both_named(catalog: Catalog, write: Write) -> None:
     write("a", 1)
     write("copy", 2, flow_id="a")
     assert ids(catalog.refresh()) == {"added": ["a"], "broken": ["a"]}
@@ -194,7 +194,7 @@ def test_a_file_is_named_after_its_flow(catalog: Catalog, write: Write) -> None:
     assert "a.json" in problem.remedy
 
 
-def test_an_id_changed_by_mistake_leaves_the_flow_serving(catalog: Catalog, write: Write) -> None:
+def test_an_id_changed_by_problem_leaves_the_flow_serving(catalog: Catalog, write: Write) -> None:
     write("a", 1)
     catalog.refresh()
     write("a", 2, flow_id="b")
@@ -205,11 +205,11 @@ def test_an_id_changed_by_mistake_leaves_the_flow_serving(catalog: Catalog, writ
 def test_a_file_that_cannot_be_read_is_a_problem(
     catalog: Catalog, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> bytes:
+    def reject(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
     write("a")
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "read_bytes", reject)
     catalog.refresh()
     assert [problem.code for problem in catalog.entries["a"].errors] == ["unreadable"]
 

@@ -74,7 +74,7 @@ def test_fmt_writes_the_canonical_form_and_check_notes_what_is_not(file: Path) -
 def test_a_note_is_no_error_even_to_the_strict(file: Path) -> None:
     verified = {**FLOW, "trigger": {"use": "webhook", "with": {"verify": {"scheme": "github", "credential": "gh"}}}}
     file.write_text(json.dumps(verified), encoding="utf-8")
-    assert "0 errors, 0 remarks, 1 note" in hookline("check", "--no-credentials", "--strict")
+    assert "0 errors, 0 warnings, 1 note" in hookline("check", "--no-credentials", "--strict")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"id": "a", "id": "b"}'])

@@ -36,14 +36,14 @@ def checked(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
     return result.exit_code, [problem for problem in found if problem["severity"] != "note"]
 
 
-def test_a_good_flow_passes_and_that_it_verifies_nothing_is_remarked() -> None:
+def test_a_good_flow_passes_and_that_it_verifies_nothing_is_warned() -> None:
     code, problems = checked()
     assert code == 0
     assert [(problem["severity"], problem["pointer"]) for problem in problems] == [("warning", "/trigger/with/verify")]
     assert checked("--strict")[0] == 1
 
 
-def test_a_scheme_that_signs_the_url_is_remarked_where_there_is_no_public_url(
+def test_a_scheme_that_signs_the_url_is_warned_where_there_is_no_public_url(
     flows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def verified(scheme: str) -> dict[str, Any]:
@@ -53,17 +53,17 @@ def test_a_scheme_that_signs_the_url_is_remarked_where_there_is_no_public_url(
     flow = {"id": "greet", "trigger": {"use": "webhook", "with": verified("square")}, "steps": [wait]}
     (flows / "greet.json").write_text(json.dumps(flow))
 
-    def remarked() -> list[tuple[str, str]]:
+    def warned() -> list[tuple[str, str]]:
         code, problems = checked("--no-credentials")
         assert code == 0
         return [(one["pointer"], one["severity"]) for one in problems if one["code"] == "public_url_missing"]
 
-    assert remarked() == [("/trigger/with/verify", "warning"), ("/steps/0/with/verify", "warning")]
+    assert warned() == [("/trigger/with/verify", "warning"), ("/steps/0/with/verify", "warning")]
     monkeypatch.setenv("HOOKLINE_PUBLIC_URL", "https://hooks.example")
-    assert remarked() == []
+    assert warned() == []
     monkeypatch.delenv("HOOKLINE_PUBLIC_URL")
     (flows / "greet.json").write_text(json.dumps({**flow, "trigger": GOOD["trigger"], "steps": []}))
-    assert remarked() == []
+    assert warned() == []
 
 
 EXACT = {
@@ -125,7 +125,7 @@ def test_cases_give_flows_that_no_request_starts_their_body(flows: Path, trigger
     assert hookline("check", "flows/own.json").exit_code == 0
 
 
-def test_six_mistakes_are_six_problems_each_with_file_line_pointer_and_remedy(flows: Path) -> None:
+def test_six_problems_are_six_problems_each_with_file_line_pointer_and_remedy(flows: Path) -> None:
     (flows / "six.json").write_text(
         """{
   "id": "six",
@@ -179,7 +179,7 @@ def test_a_file_that_cant_be_read_hides_nothing_of_the_others(flows: Path) -> No
     ]
 
 
-def test_missing_credentials_are_remarks_before_there_is_a_database_and_errors_after(flows: Path) -> None:
+def test_missing_credentials_are_warnings_before_there_is_a_database_and_errors_after(flows: Path) -> None:
     verify = {"scheme": "github", "credential": "gh"}
     (flows / "greet.json").write_text(json.dumps(GOOD | {"trigger": {"use": "webhook", "with": {"verify": verify}}}))
     code, problems = checked()
@@ -324,9 +324,9 @@ def test_what_is_known_at_a_step_is_told(flows: Path) -> None:
     ("wanted", "remedy"), [("greet:helo", "'hello'"), ("great", "'greet'"), ("nothing:at:all", "no flow 'nothing:at'")]
 )
 def test_what_is_to_be_told_has_to_be_there(wanted: str, remedy: str) -> None:
-    refused = hookline("check", "--explain", wanted)
-    assert refused.exit_code == 2
-    assert remedy in refused.stderr
+    rejected = hookline("check", "--explain", wanted)
+    assert rejected.exit_code == 2
+    assert remedy in rejected.stderr
 
 
 def test_the_cases_beside_a_flow_are_samples_of_what_it_gets(flows: Path) -> None:

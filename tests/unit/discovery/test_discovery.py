@@ -140,7 +140,7 @@ def test_an_error_on_import_names_the_line(install: Install) -> None:
     assert "plugin_broken_broken.py, line 3)" in errors(registry)["broken"]
 
 
-def test_a_misspelt_hook_is_refused_with_the_name_that_was_meant(install: Install) -> None:
+def test_a_misspelt_hook_is_rejected_with_the_name_that_was_meant(install: Install) -> None:
     source = ACME + "\n@hookimpl\ndef register_conectors():\n    return []\n"
     registry = discover([install("acme", source)])
     assert "there is no hook 'register_conectors': did you mean 'register_connectors'?" in errors(registry)["acme"]
@@ -155,7 +155,7 @@ def test_a_plugin_that_fails_late_gives_nothing_of_what_it_registered(install: I
     assert not registry.origins
 
 
-def test_of_two_plugins_that_give_one_name_the_later_is_refused_and_both_are_named(install: Install) -> None:
+def test_of_two_plugins_that_give_one_name_the_later_is_rejected_and_both_are_named(install: Install) -> None:
     other = (
         ACME + '\nmore = Connector("more")\n@hookimpl(specname="register_connectors")\ndef too():\n    return [more]\n'
     )
@@ -185,7 +185,7 @@ def test_two_plugins_of_one_name_are_not_both_taken(install: Install) -> None:
     assert "'acme' (a-plugin 1)" in errors(registry)["acme"]
 
 
-def test_a_name_given_twice_by_one_plugin_is_refused(install: Install) -> None:
+def test_a_name_given_twice_by_one_plugin_is_rejected(install: Install) -> None:
     source = "@hookimpl\ndef register_connectors():\n    return [Connector('a'), Connector('a')]"
     assert "it gives two connectors named 'a'" in errors(discover([install("a", source)]))["a"]
 
@@ -220,7 +220,7 @@ def test_a_connector_and_a_scheme_may_share_one_credential_type() -> None:
     assert registry.origin("credential type", "shared").name == "SharedPlugin"
 
 
-def test_another_credential_type_of_the_same_name_is_refused() -> None:
+def test_another_credential_type_of_the_same_name_is_rejected() -> None:
     class Other(BaseModel):
         token: str
 
@@ -230,7 +230,7 @@ def test_another_credential_type_of_the_same_name_is_refused() -> None:
     assert "the credential type 'shared' is given by plugin 'SharedPlugin'" in errors(registry)["other"]
 
 
-def test_one_plugin_passed_twice_is_refused_once() -> None:
+def test_one_plugin_passed_twice_is_rejected_once() -> None:
     plugin = SharedPlugin()
     registry = discover([], extra_plugins=[plugin, plugin])
     assert [status.error is None for status in registry.plugins] == [True, False]

@@ -14,7 +14,7 @@ def test_each_block_has_a_document_a_compiler_and_a_runner() -> None:
 
 
 def test_each_block_is_among_the_steps_that_a_document_takes() -> None:
-    """The union is written out, for type checkers; a block that is missing there would be refused by its own name."""
+    """The union is written out, for type checkers; a block that is missing there would be rejected by its own name."""
     taken = {reference["$ref"].rpartition("/")[2] for reference in _steps()["items"]["oneOf"]}
     assert taken == {step.__name__ for step in document.STEPS}
 

@@ -199,7 +199,7 @@ def test_dashes_of_names_are_underscores_in_variables() -> None:
     assert override("paypal-to-accounting", {"max-size": 1}, environment) == ({"max-size": 9}, [])
 
 
-def test_an_override_that_fits_no_var_is_remarked_on() -> None:
+def test_an_override_that_fits_no_var_is_warned_on() -> None:
     vars_, (problem,) = override("a", {"ledger": "x"}, {"HOOKLINE_VARS_A__LEGER": "y"})
     assert vars_ == {"ledger": "x"}
     assert problem.severity == "warning"

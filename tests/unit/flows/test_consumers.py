@@ -1,4 +1,4 @@
-"""Flows that listen to brokers: their triggers' settings, every mistake found at once; and what a trigger may be."""
+"""Flows that listen to brokers: their triggers' settings, every problem found at once; and what a trigger may be."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -73,7 +73,7 @@ def test_it_has_the_settings_of_its_function_and_those_of_every_consumer() -> No
     assert compiled(numbers="exact").exact
 
 
-def test_every_mistake_is_named_with_its_place() -> None:
+def test_every_problem_is_named_with_its_place() -> None:
     wrong = flow(prefetch=0, queu="x", body="xml", dedupe_key="constant")
     del wrong["trigger"]["credential"]
     assert found(wrong) == [
@@ -146,7 +146,7 @@ def test_a_function_that_cannot_be_one_is_named(function: Any, message: str) -> 
     assert message in caught.value.message
 
 
-def test_two_triggers_of_one_name_are_refused() -> None:
+def test_two_triggers_of_one_name_are_rejected() -> None:
     shop = Connector("shop")
     shop.consume(name="news")(news)
     with pytest.raises(PluginError, match="two triggers named"):

@@ -1,4 +1,4 @@
-"""Every mistake of a flow is reported at once, each with its file, line, JSON pointer and remedy."""
+"""Every problem of a flow is reported at once, each with its file, line, JSON pointer and remedy."""
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -29,7 +29,7 @@ SIX = b"""{
 }"""
 
 
-def test_six_mistakes_are_six_problems_each_with_its_place_and_remedy(registry: Registry) -> None:
+def test_six_problems_are_six_problems_each_with_its_place_and_remedy(registry: Registry) -> None:
     problems = check_flow(SIX, registry, {"hook": "signed", "acme-prod": "acme"}, file="orders.json")
     assert [(problem.line, problem.pointer, problem.code) for problem in problems] == [
         (3, "/titel", "unknown_key"),

@@ -48,7 +48,7 @@ def test_a_key_that_is_the_same_for_all_is_noticed(check: Check) -> None:
 
 
 @pytest.mark.parametrize("key", ["credential", "retry", "timeout", "rate", "delivery"])
-def test_what_is_an_actions_is_refused(check: Check, key: str) -> None:
+def test_what_is_an_actions_is_rejected(check: Check, key: str) -> None:
     value = {"retry": {}, "timeout": "2d", "rate": "5/s", "delivery": "at_most_once"}.get(key, "x")
     problem = one(check({**gather(), key: value}), "unknown_key")
     assert problem.pointer == f"/steps/0/{key}"
@@ -126,6 +126,6 @@ def test_behind_it_the_body_is_a_list_of_what_it_was(check: Check) -> None:
     assert check(gather(), leaders, schema=schema) == []
 
 
-def test_a_key_of_what_is_redacted_is_refused(check: Check) -> None:
+def test_a_key_of_what_is_redacted_is_rejected(check: Check) -> None:
     problem = one(check(gather(key="$.body.card"), redact=["$.body.card"]), "redacted_key")
     assert problem.pointer == "/steps/0/with/key"

@@ -49,7 +49,7 @@ def test_a_missing_setting_is_named_with_its_description(check: Check) -> None:
     assert problem.remedy == "add it: What is ordered."
 
 
-def test_a_misspelt_setting_is_one_mistake_also_where_it_is_required(check: Check) -> None:
+def test_a_misspelt_setting_is_one_problem_also_where_it_is_required(check: Check) -> None:
     problem = one(check({"use": "acme.create_order", "with": {"skuu": "$.body.sku"}, **KEY}), "unknown_key")
     assert (problem.pointer, problem.remedy) == ("/steps/0/with/skuu", "did you mean 'sku'?")
 

@@ -16,7 +16,7 @@ def test_trap_8_leaving_verify_out_is_an_error(check: Check) -> None:
     assert '"none" has to be said' in problem.remedy
 
 
-def test_trap_8_a_trigger_that_verifies_nothing_is_remarked_on(check: Check) -> None:
+def test_trap_8_a_trigger_that_verifies_nothing_is_warned_on(check: Check) -> None:
     assert one(check(trigger=hook("none")), "not_verified").severity == "warning"
 
 
@@ -38,14 +38,14 @@ def test_what_verify_says_is_checked_against_the_scheme(check: Check, verify: An
     ("settings", "codes"),
     [
         ({}, ["json_not_read"]),
-        ({"body": "auto", "media_types": ["application/json"]}, ["json_not_read", "media_type_refused"]),
-        ({"body": "json", "media_types": ["application/json"]}, ["media_type_refused"]),
+        ({"body": "auto", "media_types": ["application/json"]}, ["json_not_read", "media_type_rejected"]),
+        ({"body": "json", "media_types": ["application/json"]}, ["media_type_rejected"]),
         ({"body": "json"}, []),
         ({"body": "json", "media_types": ["text/*"]}, []),
         ({"body": "raw"}, []),
     ],
 )
-def test_a_sender_that_calls_its_json_a_text_is_remarked_on(
+def test_a_sender_that_calls_its_json_a_text_is_warned_on(
     check: Check, settings: dict[str, Any], codes: list[str]
 ) -> None:
     problems = check(trigger=hook("mislabelled", **settings))

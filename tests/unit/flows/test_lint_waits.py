@@ -30,7 +30,7 @@ def test_a_get_never_resumes_so_that_none_can_be_asked_for(check: Check) -> None
 
 
 @pytest.mark.parametrize("key", ["credential", "retry", "timeout", "rate", "delivery"])
-def test_what_is_an_actions_is_refused(check: Check, key: str) -> None:
+def test_what_is_an_actions_is_rejected(check: Check, key: str) -> None:
     value = {"retry": {}, "timeout": "2d", "rate": "5/s", "delivery": "at_most_once"}.get(key, "x")
     problem = one(check({**waiting(), key: value}), "unknown_key")
     assert problem.pointer == f"/steps/0/{key}"

@@ -64,9 +64,9 @@ def test_a_long_key_is_bounded() -> None:
 
 @pytest.mark.parametrize("body", [{"a": 1}, {"a": 1, "b": None}])
 def test_a_compound_key_with_a_part_that_is_missing_or_null_is_422(body: Any) -> None:
-    with pytest.raises(SchemaViolation) as refused:
+    with pytest.raises(SchemaViolation) as rejected:
         key(["$.body.a", "$.body.b"]).text(scope(body))
-    assert refused.value.problems[0].code == "dedupe_key"
+    assert rejected.value.problems[0].code == "dedupe_key"
 
 
 def test_each_part_is_checked_at_its_own_place() -> None:
@@ -79,7 +79,7 @@ def test_each_part_is_checked_at_its_own_place() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: flow([]), lambda: flow(order_by=[]), lambda: flow(order_by=3)])
-def test_a_key_of_nothing_is_a_mistake(make: Callable[[], object]) -> None:
+def test_a_key_of_nothing_is_a_problem(make: Callable[[], object]) -> None:
     with pytest.raises(FlowInvalid):
         make()
 

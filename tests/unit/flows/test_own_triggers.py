@@ -1,4 +1,4 @@
-"""Flows that start themselves, or are started by hand: their triggers' settings, every mistake found at once."""
+"""Flows that start themselves, or are started by hand: their triggers' settings, every problem found at once."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,7 +25,7 @@ def schedule(**settings: Any) -> dict[str, Any]:
     return {"use": "schedule", "with": settings}
 
 
-def test_every_mistake_in_a_schedule_is_named_with_its_place_and_remedy(check: Check) -> None:
+def test_every_problem_in_a_schedule_is_named_with_its_place_and_remedy(check: Check) -> None:
     problems = check(trigger=schedule(cron="0 25 * * *", time_zone="Europe/Belin", mised="once", overlap="perhaps"))
     assert sorted(found(problems)) == [
         ("/trigger/with/cron", "invalid_value"),
@@ -150,7 +150,7 @@ def test_a_function_that_cannot_be_one_is_named(function: Any, options: dict[str
     assert message in caught.value.message
 
 
-def test_two_triggers_of_one_name_are_refused() -> None:
+def test_two_triggers_of_one_name_are_rejected() -> None:
     shop = polling()
     shop.poll(every="1m")(good)
     with pytest.raises(PluginError, match=r"two triggers named 'shop\.good'"):

@@ -1,4 +1,4 @@
-"""Triggers that subscribe with their provider: how they are declared, and every mistake in a flow found at once."""
+"""Triggers that subscribe with their provider: how they are declared, and every problem in a flow found at once."""
 
 import json
 from collections.abc import Callable
@@ -105,7 +105,7 @@ def test_they_may_read_vars_and_nothing_else(registry: Registry) -> None:
     assert [(problem.pointer, problem.code) for problem in found] == [("/trigger/with", "not_from_vars")]
 
 
-def test_every_mistake_is_named_with_its_place_and_remedy(registry: Registry) -> None:
+def test_every_problem_is_named_with_its_place_and_remedy(registry: Registry) -> None:
     given = {"topic": ["a"], "place": [], "respond": "soon", "verify": "none", "dedupe_key": "$.nothing"}
     found = problems(registry, given, credential=None)
     assert sorted((problem.pointer, problem.code) for problem in found) == [
@@ -125,7 +125,7 @@ def test_a_credential_of_another_type_is_named(registry: Registry) -> None:
     assert (found.pointer, found.code) == ("/trigger/credential", "credential_type")
 
 
-def test_a_server_without_a_public_url_is_remarked(registry: Registry) -> None:
+def test_a_server_without_a_public_url_is_warned(registry: Registry) -> None:
     (found,) = check_flow(document({"topics": []}), registry, public_url=False)
     assert (found.code, found.severity) == ("public_url_missing", "warning")
     assert "HOOKLINE_PUBLIC_URL" in found.remedy
@@ -223,7 +223,7 @@ def not_async(ctx: SubscriptionContext[Any]) -> None:
         (lambda shop: [shop.webhook(scheme="x")(remove) for _ in range(2)], "two triggers named 'shop.remove'"),
     ],
 )
-def test_a_function_that_can_not_be_one_is_refused(declare: Callable[[Connector], Any], message: str) -> None:
+def test_a_function_that_can_not_be_one_is_rejected(declare: Callable[[Connector], Any], message: str) -> None:
     with pytest.raises(PluginError, match=message):
         declare(Connector("shop"))
 

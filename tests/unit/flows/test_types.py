@@ -244,13 +244,13 @@ def test_a_value_has_nothing_that_its_kind_has_not(lint: Lint, path: str, named:
     assert named in one(lint(ORDER, given(path)), "no_such_key", "error").message
 
 
-def test_a_default_for_what_can_not_be_there_is_remarked(lint: Lint) -> None:
+def test_a_default_for_what_can_not_be_there_is_warned(lint: Lint) -> None:
     step = given({"jsonpath": "$.body.totl", "default": 0})
     assert "default always holds" in one(lint(ORDER, step), "no_such_key", "warning").message
     assert one(lint(ORDER, given("{{ body.totl | default(0) }}")), "no_such_key", "warning")
 
 
-def test_what_a_type_does_not_require_is_remarked_unless_a_default_or_a_condition_stands_by(lint: Lint) -> None:
+def test_what_a_type_does_not_require_is_warned_unless_a_default_or_a_condition_stands_by(lint: Lint) -> None:
     charge = {"id": "c", "use": "shop.charge", "retry": {"attempts": 1}}
     assert "may be missing" in one(lint(charge, given("$.body.note")), "may_be_missing", "warning").message
     assert lint(charge, given("{{ body.note | default('') }}")) == []
@@ -261,14 +261,14 @@ def test_what_a_type_does_not_require_is_remarked_unless_a_default_or_a_conditio
     assert lint(charge, {"switch": [case]}) == []
 
 
-def test_what_a_schema_leaves_open_is_remarked_only_where_a_name_is_near(lint: Lint) -> None:
+def test_what_a_schema_leaves_open_is_warned_only_where_a_name_is_near(lint: Lint) -> None:
     schema = {"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}
     assert "'total'" in one(lint(given("$.body.totl"), schema=schema), "doubtful_key", "warning").remedy
     assert lint(given("$.body.customer"), schema=schema) == []
     assert one(lint(given("$.body.c"), schema={**schema, "additionalProperties": False}), "no_such_key", "error")
 
 
-def test_samples_only_ever_lead_to_remarks(lint: Lint) -> None:
+def test_samples_only_ever_lead_to_warnings(lint: Lint) -> None:
     cases = {"cases": [{"input": {"body": {"total": 1, "lines": []}}}]}
     assert "'total'" in one(lint(given("$.body.totl"), cases=cases), "doubtful_key", "warning").remedy
     assert one(lint(given("$.body.lines.sku"), cases=cases), "doubtful_key", "warning")
@@ -420,12 +420,12 @@ def test_an_answer_needs_somebody_who_waits_and_the_other_way_about(lint: Lint) 
         ([{"use": "fail", "with": {"message": "no"}, "when": "{{ body.a == 1 }}"}, REPLY], True),
     ],
 )
-def test_a_way_without_an_answer_is_remarked(lint: Lint, steps: Any, answered: bool) -> None:
+def test_a_way_without_an_answer_is_warned(lint: Lint, steps: Any, answered: bool) -> None:
     codes = [problem.code for problem in lint(*steps, trigger={"respond": "reply"})]
     assert codes == ([] if answered else ["reply_missing"])
 
 
-def test_what_is_not_safe_to_repeat_is_remarked_where_it_is_repeated(lint: Lint) -> None:
+def test_what_is_not_safe_to_repeat_is_warned_where_it_is_repeated(lint: Lint) -> None:
     charge = {"id": "c", "use": "shop.charge"}
     assert one(lint(charge), "unsafe_retry", "warning").pointer == "/steps/0"
     assert (
@@ -433,7 +433,7 @@ def test_what_is_not_safe_to_repeat_is_remarked_where_it_is_repeated(lint: Lint)
     )
 
 
-def test_secrets_that_others_see_are_remarked(lint: Lint) -> None:
+def test_secrets_that_others_see_are_warned(lint: Lint) -> None:
     def log(text: str) -> dict[str, Any]:
         return {"use": "log", "with": {"message": text}}
 
@@ -450,7 +450,7 @@ def test_secrets_that_others_see_are_remarked(lint: Lint) -> None:
     assert one(lint({**login, "with": address}, vars=vars), "secret_shown", "warning").pointer == "/steps/0/with/note"
 
 
-def test_a_mistake_that_is_known_without_types_is_said_once(lint: Lint) -> None:
+def test_a_problem_that_is_known_without_types_is_said_once(lint: Lint) -> None:
     one(lint(given("$.steps.ordr.body"), schema={"type": "object"}), "unknown_step", "error")
 
 

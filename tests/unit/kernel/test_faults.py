@@ -24,7 +24,7 @@ def test_without_a_number_the_first_passing_counts() -> None:
 
 
 @pytest.mark.parametrize("spec", ["", "accept", "accept.before", "accept.before_commit:0", "accept.before_commit:x"])
-def test_a_fault_that_names_no_point_or_number_is_refused(spec: str) -> None:
+def test_a_fault_that_names_no_point_or_number_is_rejected(spec: str) -> None:
     with pytest.raises(ConfigError, match="HOOKLINE_FAULT"):
         Fault(spec)
 
@@ -60,6 +60,6 @@ def test_the_points_that_are_passed_are_written_down_the_last_one_too(tmp_path: 
     assert (tmp_path / "trace").read_text().splitlines() == ["end.after_commit", "accept.after_commit end.after_commit"]
 
 
-def test_a_trace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_trace_that_cannot_be_written_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"HOOKLINE_FAULT_TRACE: .*: Is a directory"):
         Trace(str(tmp_path))

@@ -39,6 +39,6 @@ def test_a_default_shows_in_json_schema_as_flows_write_it() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "5", "5 m", "-5m", "5y", "m", 5, None, "9999999999w"])
-def test_what_is_no_duration_is_refused_with_what_is_right(wrong: object) -> None:
+def test_what_is_no_duration_is_rejected_with_what_is_right(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"500ms|at most"):
         parse_duration(wrong)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.kernel.errors import ConfigError
-from hookline.outbound.egress import Egress, is_inside, refused
+from hookline.outbound.egress import Egress, is_inside, rejected
 
 INSIDE = [
     "0.0.0.0",
@@ -76,7 +76,7 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("address", INSIDE)
-def test_rule_35_an_inside_address_is_refused(address: str) -> None:
+def test_rule_35_an_inside_address_is_rejected(address: str) -> None:
     assert is_inside(ipaddress.ip_address(address))
     assert not Egress().allows(address, "erp.example", 443)
 
@@ -89,7 +89,7 @@ def test_a_public_address_is_allowed(address: str) -> None:
 @pytest.mark.parametrize(
     "address", ["127.1", "2130706433", "0x7f.1", "0177.0.0.1", "localhost", "", "1.2.3.4.5", "[::1]"]
 )
-def test_what_is_no_address_as_written_is_refused(address: str) -> None:
+def test_what_is_no_address_as_written_is_rejected(address: str) -> None:
     assert not Egress().allows(address, address, 80)
     assert not Egress([]).allows(address, "h", 80)
 
@@ -162,10 +162,10 @@ def test_an_entry_that_means_nothing_is_an_error_that_shows_what_is_right(entry:
 
 
 def test_the_error_names_host_address_and_setting() -> None:
-    error = refused("erp.internal", 8443, ["10.0.0.7", "10.0.0.7"])
+    error = rejected("erp.internal", 8443, ["10.0.0.7", "10.0.0.7"])
     assert error.error_code == "http.egress"
     assert not error.retryable
     assert "erp.internal:8443" in error.message
     assert "10.0.0.7 is" in error.message
     assert "HOOKLINE_EGRESS_ALLOW" in error.message
-    assert "[::1]:80" in refused("::1", 80, ["::1"]).message
+    assert "[::1]:80" in rejected("::1", 80, ["::1"]).message

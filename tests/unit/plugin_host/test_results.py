@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from hookline.kernel.json import JsonValue, decode, encode, many
+from hookline.kernel.json import JsonValue, decode, encode, is_large
 from hookline.plugin_host.results import NotJson, to_json
 
 
@@ -62,7 +62,7 @@ def test_a_value_without_a_json_form_is_a_defect_and_its_place_is_named(value: A
         to_json(value)
 
 
-def test_a_value_that_holds_itself_is_refused() -> None:
+def test_a_value_that_holds_itself_is_rejected() -> None:
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(NotJson, match="nested deeper"):
@@ -110,5 +110,5 @@ def test_a_value_has_many_values_where_there_are_more_in_its_lists_and_objects_t
         inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         return len(inside) + sum(map(count, inside))
 
-    assert many(value, count(value)) is False
-    assert many(value, count(value) - 1) is isinstance(value, dict | list)
+    assert is_large(value, count(value)) is False
+    assert is_large(value, count(value) - 1) is isinstance(value, dict | list)

@@ -282,7 +282,7 @@ async def test_a_sender_that_asks_gets_consent() -> None:
     ("given", "says"),
     [({"methods": ["GET"]}, "GET"), ({"body": "raw"}, "body"), ({"types": ["a*b"]}, "pattern"), ({"types": []}, "1")],
 )
-def test_settings_that_mean_nothing_are_refused(given: dict[str, Any], says: str) -> None:
+def test_settings_that_mean_nothing_are_rejected(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         CloudEventsSettings.model_validate({"verify": "none", **given})
 
@@ -297,7 +297,7 @@ _NAMES = st.sampled_from([*EVENT, "dataschema", "data_base64", "x", "X", ""])
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(_NAMES, _JSON | st.sampled_from(list(EVENT.values())), max_size=8) | _JSON)
-async def test_whatever_comes_is_taken_or_refused(event: Any) -> None:
+async def test_whatever_comes_is_taken_or_rejected(event: Any) -> None:
     made = hook()
     for content_type, sent in ((STRUCTURED, event), (BATCH, [event])):
         reply = await structured(made, sent, content_type)

@@ -46,7 +46,7 @@ def test_each_connector_is_at_gold(connector: Connector) -> None:
 
 
 @pytest.mark.parametrize("connector", CONNECTORS, ids=lambda connector: connector.name)
-def test_the_example_of_each_is_a_flow_without_mistakes(connector: Connector) -> None:
+def test_the_example_of_each_is_a_flow_without_problems(connector: Connector) -> None:
     assert connector.example is not None
     assert [str(problem) for problem in check(encode(connector.example), REGISTRY, file=connector.name)] == []
 

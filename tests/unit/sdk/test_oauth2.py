@@ -102,7 +102,7 @@ async def test_an_action_gets_the_token_of_a_test(harness: Harness) -> None:
     assert harness.tokens.given == ["mine"]
 
 
-async def test_a_refused_token_is_followed_by_another_one_once(harness: Harness) -> None:
+async def test_a_rejected_token_is_followed_by_another_one_once(harness: Harness) -> None:
     harness.http.answers("GET", f"{URL}/orders/7", {}, status=401)
     with pytest.raises(AuthExpired):
         await harness.run_action("acme.get_order", credential=CREDENTIAL, number="7")
@@ -153,7 +153,7 @@ async def test_without_oauth2_there_is_no_token() -> None:
         ),
     ],
 )
-def test_a_declaration_that_can_not_work_is_refused_where_it_stands(oauth2: dict[str, Any], said: str) -> None:
+def test_a_declaration_that_can_not_work_is_rejected_where_it_stands(oauth2: dict[str, Any], said: str) -> None:
     given = {"token_url": f"{URL}/token", "authorize_url": f"{URL}/authorize", **oauth2}
     with pytest.raises(PluginError) as caught:
         Connector("acme", credential=AcmeClient, oauth2=OAuth2(**given))

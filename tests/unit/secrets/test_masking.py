@@ -137,7 +137,7 @@ async def test_a_body_without_the_secret_field_is_kept_as_it_came() -> None:
 
 
 @pytest.mark.parametrize("media", ["application/octet-stream", "text/plain", "image/png"])
-async def test_rule_33_what_has_no_fields_is_refused_and_nothing_of_it_stays(media: str) -> None:
+async def test_rule_33_what_has_no_fields_is_rejected_and_nothing_of_it_stays(media: str) -> None:
     hook = over()
     reply = await hook.send(json.dumps({"token": SECRET}).encode(), media)
     assert reply.status == 415
@@ -192,4 +192,4 @@ async def test_rule_33_a_key_in_the_query_is_judged_and_isnt_stored() -> None:
     envelope = await stored(hook, b"{}", query=b"a=1&" + shown)
     assert envelope.arrival.query == {"a": "1", "api key": MASK}
     assert_nowhere(envelope)
-    assert SECRET not in repr(hook.refusals)
+    assert SECRET not in repr(hook.rejections)

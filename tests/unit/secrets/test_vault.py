@@ -22,7 +22,7 @@ def test_what_is_encrypted_is_decrypted(plaintext: bytes, name: str, type: str) 
 
 
 @given(position=st.integers(min_value=0, max_value=200), flip=st.integers(min_value=1, max_value=255))
-def test_any_altered_byte_is_refused(position: int, flip: int) -> None:
+def test_any_altered_byte_is_rejected(position: int, flip: int) -> None:
     vault = Vault([OLD])
     altered = bytearray(vault.encrypt(b"secret", name="a", type="t"))
     altered[position % len(altered)] ^= flip
@@ -31,7 +31,7 @@ def test_any_altered_byte_is_refused(position: int, flip: int) -> None:
 
 
 @given(size=st.integers(min_value=0, max_value=42))
-def test_a_cut_off_ciphertext_is_refused(size: int) -> None:
+def test_a_cut_off_ciphertext_is_rejected(size: int) -> None:
     vault = Vault([OLD])
     with pytest.raises(CredentialError):
         vault.decrypt(vault.encrypt(b"secret", name="a", type="t")[:size], name="a", type="t")
@@ -78,7 +78,7 @@ def test_both_alphabets_of_base64_are_taken() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "short", "x" * 42, "x" * 44, "é" * 43, "!" * 43, "A" * 43 + ","])
-def test_a_bad_key_is_refused_with_a_remedy_and_not_repeated(text: str) -> None:
+def test_a_bad_key_is_rejected_with_a_remedy_and_not_repeated(text: str) -> None:
     with pytest.raises(CredentialError, match="token_urlsafe") as caught:
         read_keys(text)
     assert not text or text not in str(caught.value)
@@ -106,7 +106,7 @@ def test_starts_at_the_same_time_agree_on_one_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o777])
-def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+def test_a_key_file_that_others_can_read_is_rejected(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "secret.key"
     load_or_create_key(path)
     path.chmod(mode)
@@ -121,7 +121,7 @@ def test_a_key_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_or_create_key(folder)
 
 
-def test_a_key_file_without_a_key_is_refused(tmp_path: Path) -> None:
+def test_a_key_file_without_a_key_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "secret.key"
     path.touch(mode=0o600)
     with pytest.raises(CredentialError, match=r"secret\.key: key 1"):

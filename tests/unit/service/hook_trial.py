@@ -31,8 +31,8 @@ class LastByte(Scheme[Key, NoSettings]):
 
     def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> Check:
         self.seen = request
-        if request.header("x-refuse") is not None:
-            raise NotVerified("the header refuses")
+        if request.header("x-reject") is not None:
+            raise NotVerified("the header rejects")
         return _LastByte(credential.secret.encode(), self.key)
 
 

@@ -34,10 +34,10 @@ async def test_a_repeated_call_is_a_duplicate_and_another_for_the_key_a_conflict
     assert (await call(hook, b'{"order": 8}')).status == 202
 
 
-async def test_a_call_without_a_key_is_refused_and_its_file_goes() -> None:
+async def test_a_call_without_a_key_is_rejected_and_its_file_goes() -> None:
     hook = waiting(by="$.body.order")
-    refused = document(await call(hook, b"{}"))
-    assert (refused["status"], refused["problems"][0]["code"]) == (422, "correlate.from")
+    rejected = document(await call(hook, b"{}"))
+    assert (rejected["status"], rejected["problems"][0]["code"]) == (422, "correlate.from")
     assert (await hook.send(b"x", "image/png", path="orders/approve")).status == 422
     assert (hook.waiting.called, hook.memory_blobs.kept) == ([], {})
 

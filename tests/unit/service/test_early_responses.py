@@ -1,4 +1,4 @@
-"""What a refused request still brings is read so that its sender reads the answer: so much of it, and no more."""
+"""What a rejected request still brings is read so that its sender reads the answer: so much of it, and no more."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ CHUNK = 100_000
 
 
 @pytest.mark.parametrize("most", [1_000_000, 3_000_000])
-async def test_the_answer_to_what_is_refused_ends_once_so_many_bytes_were_thrown_away(most: int) -> None:
+async def test_the_answer_to_what_is_rejected_ends_once_so_many_bytes_were_thrown_away(most: int) -> None:
     """Neither sooner, nor later: a sender may go on for ever, and the time for it is a minute here."""
     mount = HookMount(HookOverMemory(webhook_flow(max_body=10)).endpoints.mounted(), drain_bytes=most, drain_seconds=60)
     received, events = 0, list[Any]()

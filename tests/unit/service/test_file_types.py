@@ -179,7 +179,7 @@ async def test_packed_files_are_judged_by_what_they_are_inside() -> None:
     assert (await hook.send(gzip.compress(EXE), "image/png", headers=headers)).status == 415
 
 
-async def test_a_type_that_is_not_taken_is_refused_before_the_body_is_read() -> None:
+async def test_a_type_that_is_not_taken_is_rejected_before_the_body_is_read() -> None:
     hook = HookOverMemory(webhook_flow(file_types=("image/png",)))
     assert (await hook.send(EXE, "application/x-msdownload")).status == 415
     assert hook.memory_blobs.made == 0

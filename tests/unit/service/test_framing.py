@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.kernel.errors import HeadTooLarge, Malformed, RequestRefused
+from hookline.kernel.errors import HeadTooLarge, Malformed, RequestRejected
 from hookline.service.server.framing import Framing
 
 MAX_HEAD = 1000
@@ -25,7 +25,7 @@ class Seen(NamedTuple):
 
 
 def passed(pieces: list[bytes]) -> tuple[list[bytes], str]:
-    """The bytes of each request that came through whole, and why the one after them was refused."""
+    """The bytes of each request that came through whole, and why the one after them was rejected."""
     framing = Framing(MAX_HEAD)
     requests = [b""]
     try:
@@ -36,7 +36,7 @@ def passed(pieces: list[bytes]) -> tuple[list[bytes], str]:
                 data = framing.rest
                 if requests[-1] and not framing.under_way:
                     requests.append(b"")
-    except RequestRefused as error:
+    except RequestRejected as error:
         return requests[:-1], error.code
     return requests[:-1], ""
 
@@ -180,7 +180,7 @@ def test_a_head_is_bounded_as_soon_as_it_is_too_large() -> None:
         (b"X: \x01", "header line 2 holds a control character"),
     ],
 )
-def test_a_refusal_names_the_line(line: bytes, message: str) -> None:
+def test_a_rejection_names_the_line(line: bytes, message: str) -> None:
     with pytest.raises(Malformed, match=message):
         Framing(MAX_HEAD).feed(b"GET / HTTP/1.1\r\nHost: x\r\n" + line + b"\r\nY: 1\r\n\r\n")
 
@@ -194,6 +194,6 @@ def test_http2_passes_whole_where_it_may_begin_a_connection_and_nowhere_else() -
     assert framing.feed(b"\r\n") == b"\r\n"
     after = Framing(MAX_HEAD, http2=True)
     after.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    for refusing in (after, Framing(MAX_HEAD)):
+    for rejecting in (after, Framing(MAX_HEAD)):
         with pytest.raises(Malformed):
-            refusing.feed(preface)
+            rejecting.feed(preface)

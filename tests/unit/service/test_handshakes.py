@@ -58,8 +58,8 @@ class _Greeting:
 
 async def test_rule_4_a_handshake_is_answered_once_the_signature_holds_and_before_the_body_is_parsed() -> None:
     hook = signed(Greeted(Answer(202, b"hello", "text/plain", [("X-Greeting", "yes")])))
-    refused = await hook.send(b"not JSON")
-    assert refused.status == 401
+    rejected = await hook.send(b"not JSON")
+    assert rejected.status == 401
     reply = await hook.send(b"not JSON}")
     assert (reply.status, reply.body) == (202, b"hello")
     assert dict(reply.headers) == {
@@ -131,7 +131,7 @@ async def test_a_handshake_method_that_the_flow_takes_too_may_start_it() -> None
         {"headers": [("x-echo", "\u20ac")]},
     ],
 )
-def test_an_answer_that_http_cannot_carry_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_answer_that_http_cannot_carry_is_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="an answer's"):
         Answer(**wrong)
 

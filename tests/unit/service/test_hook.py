@@ -79,8 +79,8 @@ async def test_an_unknown_flow_is_404_and_all_of_them_count_as_one() -> None:
         ("request.flow_unknown", {"path": "nope", "method": "DELETE"}),
         ("request.method", {"method": "DELETE", "body": b"{}" * 3000}),
         ("request.too_large", {"body": b"{}" * 3000, "content_type": "text/plain"}),
-        ("request.media_type", {"content_type": "text/plain", "headers": [(b"x-refuse", b"1")]}),
-        ("request.not_verified", {"headers": [(b"x-refuse", b"1")], "body": b"{}" * 3000, "declare": False}),
+        ("request.media_type", {"content_type": "text/plain", "headers": [(b"x-reject", b"1")]}),
+        ("request.not_verified", {"headers": [(b"x-reject", b"1")], "body": b"{}" * 3000, "declare": False}),
         ("request.too_large", {"body": b"{}x" * 3000, "declare": False}),
         ("request.not_verified", {"body": b"not json"}),
         ("request.malformed", {"body": b"not json}"}),
@@ -199,8 +199,8 @@ async def test_a_sender_that_is_always_just_fast_enough_has_half_an_hour() -> No
             yield b"x" * 30_000
 
     assert (await hook.hook.handle(png(chunks(70)))).status == 202
-    refused = document(await hook.hook.handle(png(chunks(80))))
-    assert (refused["code"], refused["detail"]) == (
+    rejected = document(await hook.hook.handle(png(chunks(80))))
+    assert (rejected["code"], rejected["detail"]) == (
         "request.timeout",
         "the request took longer than 1800 s; send less at once, or faster",
     )
@@ -231,13 +231,13 @@ async def test_all_requests_together_store_so_much_and_no_more() -> None:
 
     first = asyncio.create_task(hook.hook.handle(png(chunks())))
     await asyncio.sleep(0)
-    refused = await hook.send(b"x" * 31, "image/png")
-    assert document(refused)["code"] == "request.unavailable"
-    assert dict(refused.headers)[b"retry-after"] == b"60"
+    rejected = await hook.send(b"x" * 31, "image/png")
+    assert document(rejected)["code"] == "request.unavailable"
+    assert dict(rejected.headers)[b"retry-after"] == b"60"
     assert (await hook.send(b"x" * 30, "image/png")).status == 202
     go_on.set()
     assert (await first).status == 202
-    # What has come leaves its room to others, and so does what was refused.
+    # What has come leaves its room to others, and so does what was rejected.
     for _ in range(2):
         assert (await hook.send([b"x" * 90, b"x" * 11], "image/png")).status == 413
     assert (await hook.send(b"x" * 100, "image/png")).status == 202
@@ -265,8 +265,8 @@ async def test_bodies_of_all_requests_together_take_so_much_memory_and_no_more(k
     request = HookRequest("POST", "orders", b"/hook/orders", b"", [(b"content-type", kind.encode())], chunks())
     first = asyncio.create_task(hook.hook.handle(request))
     await asyncio.sleep(0)
-    refused = await hook.send(whole(200_000), kind)
-    assert (document(refused)["code"], document(refused)["status"]) == ("request.unavailable", 503)
+    rejected = await hook.send(whole(200_000), kind)
+    assert (document(rejected)["code"], document(rejected)["status"]) == ("request.unavailable", 503)
     # Small ones always have room.
     assert (await hook.send(whole(60_000), kind)).status == 202
     assert (await hook.send(whole(140_000), kind)).status == 202
@@ -290,10 +290,10 @@ def png(chunks: AsyncIterator[bytes]) -> HookRequest:
 
 def test_problems_name_their_remedy_and_are_bounded() -> None:
     from hookline.kernel.errors import SchemaViolation
-    from hookline.service.problems import MAX_PROBLEMS, explain, kinds, refusal
+    from hookline.service.problems import MAX_PROBLEMS, explain, kinds, rejection
 
     many = [Problem("wrong", f"/{number}", remedy="right it") for number in range(MAX_PROBLEMS + 5)]
-    value = document(refusal(SchemaViolation(problems=many)))
+    value = document(rejection(SchemaViolation(problems=many)))
     assert len(value["problems"]) == MAX_PROBLEMS
     assert value["problems"][0] == {"detail": "wrong", "pointer": "/0", "code": "invalid", "remedy": "right it"}
     assert f"of {len(many)} problems" in value["detail"]

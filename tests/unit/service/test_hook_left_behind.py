@@ -11,7 +11,7 @@ from hookline.service.types import HookRequest, SenderGone
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 
-async def test_files_of_a_refused_request_are_deleted() -> None:
+async def test_files_of_a_rejected_request_are_deleted() -> None:
     schema, _ = compile_schema({"type": "string"})
     hook = HookOverMemory(webhook_flow(schema=schema, max_file=10))
     assert (await hook.send(b"data", "image/png")).status == 422

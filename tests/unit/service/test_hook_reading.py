@@ -1,4 +1,4 @@
-"""Triggers whose requests have a form of their own: one message, several, none, or a refusal."""
+"""Triggers whose requests have a form of their own: one message, several, none, or a rejection."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -105,7 +105,7 @@ async def test_no_message_is_no_failure_and_leaves_nothing() -> None:
     assert made.memory_blobs.kept == {}
 
 
-async def test_what_the_trigger_refuses_is_refused_with_every_problem() -> None:
+async def test_what_the_trigger_rejects_is_rejected_with_every_problem() -> None:
     made = hook(Lines())
     value = document(await made.send(b" a\n2 b\n c", "text/plain"))
     assert (value["status"], value["code"]) == (400, "request.malformed")
@@ -139,7 +139,7 @@ async def test_several_messages_get_no_answer_of_a_flow() -> None:
     assert made.intake.accepted == []
 
 
-async def test_files_of_accepted_messages_stay_where_others_are_refused() -> None:
+async def test_files_of_accepted_messages_stay_where_others_are_rejected() -> None:
     made = hook(Lines())
     accept, calls = made.intake.accept, 0
 

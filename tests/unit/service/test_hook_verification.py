@@ -54,8 +54,8 @@ async def test_every_way_of_not_being_verified_gives_the_same_answer() -> None:
     replies = [
         await hook.send(b"{} "),
         await hook.send(b""),
-        await hook.send(b"{}", headers=[(b"x-refuse", b"1")]),
-        await hook.send(b"{}", headers=[(b"x-refuse", b"1"), (b"x-refuse", b"2")]),
+        await hook.send(b"{}", headers=[(b"x-reject", b"1")]),
+        await hook.send(b"{}", headers=[(b"x-reject", b"1"), (b"x-reject", b"2")]),
     ]
     assert document(replies[0])["status"] == 401
     assert all(reply == replies[0] for reply in replies)
@@ -63,10 +63,10 @@ async def test_every_way_of_not_being_verified_gives_the_same_answer() -> None:
 
 
 @pytest.mark.parametrize("size", [10, 300_000])
-async def test_what_is_refused_before_its_body_is_answered_no_sooner_than_what_is_refused_by_it(size: int) -> None:
+async def test_what_is_rejected_before_its_body_is_answered_no_sooner_than_what_is_rejected_by_it(size: int) -> None:
     hook = signed(LastByte(), allow_from=["192.0.2.0/24"])
     answers = []
-    for headers, client in (([], "192.0.2.1"), ([(b"x-refuse", b"1")], "192.0.2.1"), ([], "198.51.100.7")):
+    for headers, client in (([], "192.0.2.1"), ([(b"x-reject", b"1")], "192.0.2.1"), ([], "198.51.100.7")):
         came = 0
 
         async def chunks() -> AsyncIterator[bytes]:

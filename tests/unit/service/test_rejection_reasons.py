@@ -36,9 +36,9 @@ def why(name: str, sent: SignedRequest, body: bytes) -> str:
         check.feed(body)
         await check.finish()
 
-    with pytest.raises(NotVerified) as refused:
+    with pytest.raises(NotVerified) as rejected:
         asyncio.run(judge())
-    return refused.value.message
+    return rejected.value.message
 
 
 def secrets(value: Any) -> Iterator[str]:
@@ -60,7 +60,7 @@ def check_says(reason: str, name: str, headers: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_request_without_anything_is_refused_with_a_reason_that_names_what_is_missing(name: str) -> None:
+def test_a_request_without_anything_is_rejected_with_a_reason_that_names_what_is_missing(name: str) -> None:
     reason = why(name, request(), b"{}")
     check_says(reason, name, [])
     if not name.startswith(NO_SIGNATURE_HEADER):
@@ -68,7 +68,7 @@ def test_a_request_without_anything_is_refused_with_a_reason_that_names_what_is_
 
 
 @pytest.mark.parametrize("name", TIMED)
-def test_a_stale_request_is_refused_with_how_far_its_time_is_off(name: str) -> None:
+def test_a_stale_request_is_rejected_with_how_far_its_time_is_off(name: str) -> None:
     body = complete(name, b"{}")
     headers = signed(name, body)
     late = NOW + timedelta(days=1, seconds=1000)
@@ -78,7 +78,7 @@ def test_a_stale_request_is_refused_with_how_far_its_time_is_off(name: str) -> N
 
 
 @pytest.mark.parametrize("name", SHARED_SECRETS)
-def test_a_request_signed_with_another_secret_is_refused_as_such(name: str) -> None:
+def test_a_request_signed_with_another_secret_is_rejected_as_such(name: str) -> None:
     scheme, _, chosen = case(name)
     assert scheme.credential is not None
     other = scheme.credential.model_validate(SHARED_SECRETS[name])
@@ -91,7 +91,7 @@ def test_a_request_signed_with_another_secret_is_refused_as_such(name: str) -> N
         assert secret not in reason
 
 
-def test_every_refusal_of_the_shipped_schemes_has_a_reason() -> None:
+def test_every_rejection_of_the_shipped_schemes_has_a_reason() -> None:
     bare = [
         f"{path.name}:{node.lineno}"
         for path in Path(hookline_signatures.__file__).parent.glob("*.py")
@@ -101,7 +101,7 @@ def test_every_refusal_of_the_shipped_schemes_has_a_reason() -> None:
     assert bare == []
 
 
-async def test_the_record_says_which_mistake_it_was_and_the_sender_is_told_the_same_for_each() -> None:
+async def test_the_record_says_which_problem_it_was_and_the_sender_is_told_the_same_for_each() -> None:
     scheme, credential, chosen = case("slack")
     flow = webhook_flow(scheme=scheme, credential="slack", scheme_settings=chosen)
     hook = HookOverMemory(flow, credentials={"slack": ("slack", credential)})
@@ -115,7 +115,7 @@ async def test_the_record_says_which_mistake_it_was_and_the_sender_is_told_the_s
     ]
     assert {reply.status for reply in replies} == {401}
     assert len({reply.body for reply in replies}) == 1
-    assert [refused["detail"].partition("; ")[2] for refused in hook.refusals] == [
+    assert [rejected["detail"].partition("; ")[2] for rejected in hook.rejections] == [
         "there is no header x-slack-request-timestamp",
         "the time of sending is 4000 s before that of receipt, and 300 s are allowed: it was held up or sent again, or "
         "a clock is wrong",

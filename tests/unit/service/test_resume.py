@@ -1,4 +1,4 @@
-"""Calls to the URL of a step that waits: what is taken, what is refused, and what nobody gets to know."""
+"""Calls to the URL of a step that waits: what is taken, what is rejected, and what nobody gets to know."""
 
 from typing import Any
 
@@ -41,8 +41,8 @@ async def test_an_identical_call_is_a_duplicate_and_any_other_a_conflict() -> No
     await call(hook, b'{"ok": true}')
     reply = await call(hook, b'{"ok": true}')
     assert (reply.status, answer(reply)[1]["status"]) == (200, "duplicate")
-    refused = document(await call(hook, b'{"ok": false}'))
-    assert (refused["status"], refused["code"]) == (409, "request.called_already")
+    rejected = document(await call(hook, b'{"ok": false}'))
+    assert (rejected["status"], rejected["code"]) == (409, "request.called_already")
     assert len(hook.waiting.called) == 1
 
 
@@ -76,8 +76,8 @@ async def test_what_the_store_decides_is_what_the_caller_is_told(outcome: Any, s
     else:
         hook.waiting.outcome = outcome
     reply = await call(hook, b"abc", "application/octet-stream")
-    refused = document(reply)
-    assert (refused["status"], refused["code"]) == (status, code)
+    rejected = document(reply)
+    assert (rejected["status"], rejected["code"]) == (status, code)
     assert (header(reply, b"retry-after") is not None) == (status in (429, 503))
     # Where it isn't known whether the call was stored, its file is left to the sweeper.
     assert bool(hook.memory_blobs.kept) == isinstance(outcome, Exception)
@@ -138,7 +138,7 @@ async def test_the_form_of_that_page_is_a_call() -> None:
 @pytest.mark.parametrize(
     "settings", [{"scheme": LastByte()}, {"methods": ["PUT"]}, {"media_types": ["application/json"]}]
 )
-async def test_a_page_whose_form_would_be_refused_has_none(settings: dict[str, Any]) -> None:
+async def test_a_page_whose_form_would_be_rejected_has_none(settings: dict[str, Any]) -> None:
     reply = await call(waiting(**settings), b"", None, method="GET")
     assert reply.status == 200
     assert b"<form" not in reply.body
@@ -148,24 +148,24 @@ async def test_once_the_execution_has_ended_there_is_no_page() -> None:
     assert document(await call(waiting(over=True), b"", None, method="GET"))["code"] == "request.wait_over"
 
 
-async def test_a_method_that_the_step_does_not_take_is_refused() -> None:
+async def test_a_method_that_the_step_does_not_take_is_rejected() -> None:
     hook = waiting()
     reply = await call(hook, method="DELETE")
     assert (reply.status, header(reply, b"allow")) == (405, b"POST, HEAD, OPTIONS")
     assert (await call(waiting(methods=["PUT"]), method="PUT")).status == 202
 
 
-# --- What is refused -------------------------------------------------------------------------------------------------
+# --- What is rejected -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "HEAD", "OPTIONS", "DELETE"])
-async def test_an_unknown_token_is_refused_before_anything_else(method: str) -> None:
+async def test_an_unknown_token_is_rejected_before_anything_else(method: str) -> None:
     hook = waiting()
     request = HookRequest(
         method, "no-token", b"/resume/no-token", b"", [(b"content-length", b"999999999999")], Unread(), "192.0.2.1"
     )
-    refused = document(await hook.endpoints.resume.handle(request))
-    assert (refused["status"], refused["code"]) == (404, "request.token_unknown")
+    rejected = document(await hook.endpoints.resume.handle(request))
+    assert (rejected["status"], rejected["code"]) == (404, "request.token_unknown")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ async def test_an_unknown_token_is_refused_before_anything_else(method: str) -> 
         ({"scheme": LastByte()}, {"body": b"[1]"}, 401),
     ],
 )
-async def test_what_a_trigger_refuses_a_step_refuses(
+async def test_what_a_trigger_rejects_a_step_rejects(
     settings: dict[str, Any], sent: dict[str, Any], status: int
 ) -> None:
     hook = waiting(**settings)
@@ -194,13 +194,13 @@ async def test_what_a_trigger_refuses_a_step_refuses(
     assert hook.metrics[-1][0] == ("-" if "headers" in sent else "orders")
 
 
-async def test_no_token_is_recorded_of_a_request_that_is_refused() -> None:
-    hook = waiting(keep_refused_bodies=True)
+async def test_no_token_is_recorded_of_a_request_that_is_rejected() -> None:
+    hook = waiting(keep_rejected_bodies=True)
     await call(hook, b"{")
     await hook.send(b"{}", path=f"{TOKEN}x", resume=True)
-    assert [one["flow_id"] for one in hook.refusals] == ["orders", "-"]
-    assert hook.refusals[0]["path"] == "/resume/… (route/approve)"
-    assert TOKEN not in str(hook.refusals)
+    assert [one["flow_id"] for one in hook.rejections] == ["orders", "-"]
+    assert hook.rejections[0]["path"] == "/resume/… (route/approve)"
+    assert TOKEN not in str(hook.rejections)
 
 
 async def test_what_the_scheme_declares_secret_is_never_stored() -> None:
@@ -267,7 +267,7 @@ async def status_of(token: str) -> int:
     steps = WaitingSteps(_Empty(), None, None, TOKENS, lambda: True)  # type: ignore[arg-type]  # the rest isn't reached
     receiver = hook.endpoints.receiver
     calls = Calls(waiting=steps, receiver=receiver, sealing=hook.sealing, clock=hook.clock, ids=hook.ids)
-    resume = Resume(waiting=steps, calls=calls, receiver=receiver, refuser=hook.endpoints.refuser)
+    resume = Resume(waiting=steps, calls=calls, receiver=receiver, rejecter=hook.endpoints.rejecter)
     raw = b"/resume/" + token.encode("utf-8", "replace")
     return (await resume.handle(HookRequest("POST", token, raw, b"", [], Unread(), "192.0.2.1"))).status
 

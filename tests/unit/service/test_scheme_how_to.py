@@ -72,7 +72,7 @@ async def test_what_it_signs_it_takes_under_each_secret(acme: Scheme[Any, Any], 
     assert len(hook.intake.accepted) == 1
 
 
-async def test_what_is_wrong_is_refused_and_never_a_defect(acme: Scheme[Any, Any]) -> None:
+async def test_what_is_wrong_is_rejected_and_never_a_defect(acme: Scheme[Any, Any]) -> None:
     hook = over_memory(acme)
     right = headers(hook, acme, SECRETS["secrets"][0])
     (name, value), *_ = right
@@ -100,7 +100,7 @@ async def test_its_handshake_is_answered_as_text(acme: Scheme[Any, Any]) -> None
 
 
 @pytest.mark.parametrize("secrets", [[], [""], ["short"]])
-def test_a_short_secret_is_refused_when_stored(acme: Scheme[Any, Any], secrets: list[str]) -> None:
+def test_a_short_secret_is_rejected_when_stored(acme: Scheme[Any, Any], secrets: list[str]) -> None:
     assert acme.credential is not None
     with pytest.raises(ValidationError):
         acme.credential.model_validate({"secrets": secrets})

@@ -59,7 +59,7 @@ def test_no_credential_shows_its_secrets(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHARED_SECRETS)
-async def test_what_another_secret_signs_is_refused(name: str) -> None:
+async def test_what_another_secret_signs_is_rejected(name: str) -> None:
     scheme, _, chosen = case(name)
     assert scheme.credential is not None
     other = scheme.credential.model_validate(SHARED_SECRETS[name])
@@ -102,7 +102,7 @@ async def test_trap_6_a_shared_secret_is_compared_in_constant_time_as_bytes(
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("short", ["", "   ", "a", " a  \n", "whsec_", "="])
-def test_trap_7_a_secret_that_is_empty_or_cut_off_is_refused_when_stored(name: str, short: str) -> None:
+def test_trap_7_a_secret_that_is_empty_or_cut_off_is_rejected_when_stored(name: str, short: str) -> None:
     scheme, _, _ = case(name)
     model, values = scheme.credential, CASES[name][1]
     assert model is not None
@@ -124,7 +124,7 @@ def _model(name: str) -> type[BaseModel]:
 
 #: Amazon SNS has no secret: its published certificate verifies where the credential names none.
 @pytest.mark.parametrize("name", sorted(SCHEMES.keys() - {"sns"}))
-def test_trap_8_a_credential_without_a_secret_is_refused_when_stored(name: str) -> None:
+def test_trap_8_a_credential_without_a_secret_is_rejected_when_stored(name: str) -> None:
     for values in ({}, {"secret": []}, {"secret": None}):
         with pytest.raises(ValidationError):
             _model(name).model_validate(values)

@@ -103,7 +103,7 @@ async def test_trap_1_verification_is_total(name: str, headers: list[tuple[str, 
 @pytest.mark.parametrize(
     "name", [name for name in CASES if SCHEMES[CASES[name][0]].reads_body and name != "gitlab, token"]
 )
-async def test_trap_5_any_other_byte_of_the_body_is_refused(name: str) -> None:
+async def test_trap_5_any_other_byte_of_the_body_is_rejected(name: str) -> None:
     for body in (b'{"a": 1}', b'{"a":1} ', b'{"a":2}', b""):
         with pytest.raises(NotVerified):
             await verify(name, request(signed(name, complete(name, b'{"a":1}'))), body)
@@ -136,7 +136,7 @@ ELSEWHERE = ("mailgun", "microsoft-graph", "sns, pinned", "stripe")
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ELSEWHERE])
-async def test_trap_1_a_mangled_signature_is_refused(name: str) -> None:
+async def test_trap_1_a_mangled_signature_is_rejected(name: str) -> None:
     body = complete(name, b"{}")
     headers = signed(name, body)
     header, value = headers[-1] if "paypal" not in name else headers[2]
@@ -153,7 +153,7 @@ def test_rule_5_only_schemes_without_a_body_are_judged_before_it() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_trap_4_every_refusal_has_the_same_answer_and_stores_nothing(name: str) -> None:
+async def test_trap_4_every_rejection_has_the_same_answer_and_stores_nothing(name: str) -> None:
     scheme, credential, chosen = case(name)
     flow = webhook_flow("shop", scheme=scheme, credential="key", scheme_settings=chosen)
     hook = HookOverMemory(
@@ -171,15 +171,15 @@ async def test_trap_4_every_refusal_has_the_same_answer_and_stores_nothing(name:
         raw = [(key.encode(), value.encode("latin-1")) for key, value in headers]
         return await hook.send(body, media_type, path="shop", headers=raw)
 
-    refused = [await send([*right, header]) for header in right if header[0] not in OPTIONAL]
-    refused += [await send([one for one in right if one != header]) for header in right if header[0] not in OPTIONAL]
-    refused += [await send([(header, "\xe9, =,") for header, _ in right], b"[")]
+    rejected = [await send([*right, header]) for header in right if header[0] not in OPTIONAL]
+    rejected += [await send([one for one in right if one != header]) for header in right if header[0] not in OPTIONAL]
+    rejected += [await send([(header, "\xe9, =,") for header, _ in right], b"[")]
     if name in TIMED:
         hook.clock.at = NOW + chosen.tolerance + timedelta(seconds=1)
-        refused += [await send(right)]
+        rejected += [await send(right)]
         hook.clock.at = NOW
-    assert {(reply.status, reply.headers, reply.body) for reply in refused} == {
-        (401, refused[0].headers, refused[0].body)
+    assert {(reply.status, reply.headers, reply.body) for reply in rejected} == {
+        (401, rejected[0].headers, rejected[0].body)
     }
     assert (hook.intake.accepted, hook.memory_blobs.kept) == ([], {})
     # No key was used up: the right one is the first.

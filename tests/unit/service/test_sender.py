@@ -123,9 +123,9 @@ def test_a_client_has_its_own_rate() -> None:
     one, other = ip_address("192.0.2.1"), ip_address("192.0.2.2")
     for _ in range(2):
         clients.check_rate("orders", settings, one, 100.0)
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(TooMany) as rejected:
         clients.check_rate("orders", settings, one, 100.0)
-    assert refused.value.retry_after == pytest.approx(0.5)
+    assert rejected.value.retry_after == pytest.approx(0.5)
     clients.check_rate("orders", settings, other, 100.0)
     clients.check_rate("invoices", settings, one, 100.0)
     clients.check_rate("orders", settings, one, 100.6)
@@ -155,7 +155,7 @@ def test_networks_of_ipv4_addresses_within_ipv6_hold_those_addresses() -> None:
 
 
 @pytest.mark.parametrize("given", [["10.0.0.1/8"], ["here"], ["10.0.0.0/40"], "10.0.0.0/8"])
-def test_what_is_no_network_is_a_mistake(given: object) -> None:
+def test_what_is_no_network_is_a_problem(given: object) -> None:
     with pytest.raises(ValidationError):
         webhook(allow_from=given)
 
@@ -181,9 +181,9 @@ async def test_a_clients_rate_is_judged_before_its_body_is_read_and_after_its_de
     """SEMANTICS 4: declared size 413, client rate 429, media type 415."""
     hook = HookOverMemory(webhook_flow(client_rate="1/m", max_body=10, media_types=["application/json"]))
     assert (await hook.send(b"{}")).status == 202
-    refused = await hook.send(b"<a/>", "application/xml")
-    assert refused.status == 429
-    assert dict(refused.headers)[b"retry-after"] == b"60"
+    rejected = await hook.send(b"<a/>", "application/xml")
+    assert rejected.status == 429
+    assert dict(rejected.headers)[b"retry-after"] == b"60"
     assert (await hook.send(b"x" * 11, "application/xml")).status == 413
     hook.clock.at = hook.clock.at.replace(minute=2)
     assert (await hook.send(b"<a/>", "application/xml")).status == 415

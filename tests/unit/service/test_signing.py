@@ -126,7 +126,7 @@ def test_the_url_that_is_signed_is_the_one_that_the_message_goes_to() -> None:
     assert hook_url("https://a.example", "orders", message) == "https://b.example/hook/orders/paid?x=1"
 
 
-def test_a_credential_of_another_type_is_refused(registry: Registry) -> None:
+def test_a_credential_of_another_type_is_rejected(registry: Registry) -> None:
     flow = webhook_flow(scheme=registry.schemes["github"], credential="key")
     key = credential(registry, "github", {"secret": SECRET})
     assert credential_of(flow, lambda name: ("github", key)) is key

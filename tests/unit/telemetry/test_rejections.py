@@ -1,4 +1,4 @@
-"""The record of refused requests: what the hook says of them, and what a flood of them costs."""
+"""The record of rejected requests: what the hook says of them, and what a flood of them costs."""
 
 import asyncio
 import json
@@ -16,11 +16,11 @@ from hookline.intake.intake import Intake
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, StoreError, TooMany
 from hookline.kernel.ids import Ids
 from hookline.model.rejection import BODY_KEPT, TEXT_KEPT
-from hookline.service.hooks import rejection as refusing
+from hookline.service.hooks import rejection as rejecting
 from hookline.service.types import HookRequest
-from hookline.storage.changes import Change, Refuse
+from hookline.storage.changes import Change, Reject
 from hookline.telemetry.metrics import Metrics
-from hookline.telemetry.rejections import FLOWS, PER_FLOW, RefusalRecord
+from hookline.telemetry.rejections import FLOWS, PER_FLOW, RejectionRecord
 from hookline.testing.clock import ManualClock
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -32,8 +32,8 @@ class Shown(Scheme[Any, NoSettings]):
     title = "Shown"
 
     def open(self, request: SignedRequest, credential: Any, settings: NoSettings) -> Check:
-        if request.header("x-refuse") is not None:
-            raise NotVerified("the header refuses")
+        if request.header("x-reject") is not None:
+            raise NotVerified("the header rejects")
         return _Shown()
 
     def secret_fields(self, settings: NoSettings) -> tuple[str, ...]:
@@ -70,11 +70,11 @@ class _Shown:
 
 
 def only(hook: HookOverMemory) -> dict[str, Any]:
-    (one,) = hook.refusals
+    (one,) = hook.rejections
     return one
 
 
-async def test_a_refused_request_is_recorded_with_what_the_sender_isnt_told() -> None:
+async def test_a_rejected_request_is_recorded_with_what_the_sender_isnt_told() -> None:
     hook = HookOverMemory(webhook_flow(scheme=Shown()))
     reply = await hook.send(b'{"token": "wrong"}', path="orders/eu", query=b"secret=1")
     assert b"right token" not in reply.body
@@ -103,7 +103,7 @@ async def test_a_refused_request_is_recorded_with_what_the_sender_isnt_told() ->
         ({"body": b"{}", "headers": [(b"content-length", b"x")]}, 400, "-", 2),
     ],
 )
-async def test_each_refusal_is_recorded_and_unknown_flows_are_one(
+async def test_each_rejection_is_recorded_and_unknown_flows_are_one(
     sent: dict[str, Any], status: int, flow_id: str, size: int
 ) -> None:
     hook = HookOverMemory(webhook_flow(max_body=100, media_types=["application/json"]))
@@ -116,15 +116,15 @@ async def test_each_refusal_is_recorded_and_unknown_flows_are_one(
 async def test_what_is_accepted_or_a_duplicate_is_not_recorded() -> None:
     hook = HookOverMemory(webhook_flow())
     assert (await hook.send(b"{}")).status == 202
-    assert hook.refusals == []
+    assert hook.rejections == []
 
 
-async def test_what_the_store_or_the_bounds_refuse_is_recorded() -> None:
+async def test_what_the_store_or_the_bounds_reject_is_recorded() -> None:
     hook = HookOverMemory(webhook_flow())
     for failure, status in ((TooMany(), 429), (StoreError(), 503), (KeyError(), 503)):
         hook.intake.failure = failure
         assert (await hook.send(b"{}")).status == status
-    assert [one["status"] for one in hook.refusals] == [429, 503, 503]
+    assert [one["status"] for one in hook.rejections] == [429, 503, 503]
 
 
 async def test_a_body_that_breaks_the_schema_is_recorded_by_its_places_not_its_values() -> None:
@@ -132,11 +132,11 @@ async def test_a_body_that_breaks_the_schema_is_recorded_by_its_places_not_its_v
     hook = HookOverMemory(webhook_flow(schema=schema))
     assert (await hook.send(b'{"pin": "s3cr3t"}')).status == 422
     assert "/pin (schema." in only(hook)["detail"]
-    assert "s3cr3t" not in repr(hook.refusals)
+    assert "s3cr3t" not in repr(hook.rejections)
 
 
 async def test_no_body_is_kept_unless_the_flow_asks_for_it() -> None:
-    kept = HookOverMemory(webhook_flow(keep_refused_bodies=True))
+    kept = HookOverMemory(webhook_flow(keep_rejected_bodies=True))
     await kept.send(b"{not json")
     assert only(kept)["body"] == b"{not json"
     not_kept = HookOverMemory(webhook_flow())
@@ -145,7 +145,7 @@ async def test_no_body_is_kept_unless_the_flow_asks_for_it() -> None:
 
 
 async def test_of_a_body_the_beginning_is_kept() -> None:
-    hook = HookOverMemory(webhook_flow(keep_refused_bodies=True))
+    hook = HookOverMemory(webhook_flow(keep_rejected_bodies=True))
     pieces = [b"x" * 3000, b"y" * 3000, b"z" * 3000]
     await hook.send(pieces)
     assert only(hook)["body"] == b"".join(pieces)[:BODY_KEPT]
@@ -166,10 +166,10 @@ async def test_of_a_body_the_beginning_is_kept() -> None:
     ],
     ids=["masked", "nothing secret", "half", "a form", "deep", "long", "empty"],
 )
-async def test_rule_33_secret_fields_of_a_refused_body_are_masked_or_it_isnt_kept(
+async def test_rule_33_secret_fields_of_a_rejected_body_are_masked_or_it_isnt_kept(
     body: bytes, kept: bytes | None
 ) -> None:
-    hook = HookOverMemory(webhook_flow(scheme=Shown(), keep_refused_bodies=True))
+    hook = HookOverMemory(webhook_flow(scheme=Shown(), keep_rejected_bodies=True))
     assert (await hook.send(body)).status == 401
     assert only(hook)["body"] == kept
 
@@ -177,18 +177,18 @@ async def test_rule_33_secret_fields_of_a_refused_body_are_masked_or_it_isnt_kep
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        ({"headers": [(b"x-refuse", b"1")]}, 401),
+        ({"headers": [(b"x-reject", b"1")]}, 401),
         ({"content_type": "application/xml"}, 415),
         ({"body": b'{"token": "s3cr3t", "n": "' + b"x" * 200 + b'"}'}, 413),
         ({"headers": [(b"content-encoding", b"rot13")]}, 415),
     ],
     ids=["no signature", "type", "announced size", "coding"],
 )
-async def test_the_beginning_is_kept_also_of_what_is_refused_before_it_is_read(
+async def test_the_beginning_is_kept_also_of_what_is_rejected_before_it_is_read(
     sent: dict[str, Any], status: int
 ) -> None:
     scheme = Shown()
-    flow = webhook_flow(scheme=scheme, keep_refused_bodies=True, media_types=["application/json"], max_body=100)
+    flow = webhook_flow(scheme=scheme, keep_rejected_bodies=True, media_types=["application/json"], max_body=100)
     hook = HookOverMemory(flow)
     whole = sent.pop("body", b'{"token": "s3cr3t", "n": 1}')
     assert (await hook.send(whole, **sent)).status == status
@@ -197,15 +197,15 @@ async def test_the_beginning_is_kept_also_of_what_is_refused_before_it_is_read(
     assert kept == whole.replace(b"s3cr3t", b"***").replace(b": ", b":").replace(b", ", b",")
 
 
-async def test_the_beginning_is_kept_of_what_a_header_alone_or_the_rate_of_its_sender_refuses() -> None:
-    hook = HookOverMemory(webhook_flow(scheme=Unseen(), keep_refused_bodies=True, client_rate="1/h"))
+async def test_the_beginning_is_kept_of_what_a_header_alone_or_the_rate_of_its_sender_rejects() -> None:
+    hook = HookOverMemory(webhook_flow(scheme=Unseen(), keep_rejected_bodies=True, client_rate="1/h"))
     assert (await hook.send(b"one")).status == 401
     assert (await hook.send([b"two", b"x" * 5000, b"never read"])).status == 429
-    assert [one["body"] for one in hook.refusals] == [b"one", (b"two" + b"x" * 5000)[:BODY_KEPT]]
+    assert [one["body"] for one in hook.rejections] == [b"one", (b"two" + b"x" * 5000)[:BODY_KEPT]]
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_long_nor_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusing, "HEAR_SECONDS", 0.01)
+    monkeypatch.setattr(rejecting, "HEAR_SECONDS", 0.01)
     asked = 0
 
     async def silent() -> AsyncIterator[bytes]:
@@ -214,23 +214,23 @@ async def test_a_body_that_does_not_come_is_not_waited_for_long_nor_asked_for(mo
         yield b"be"
         await asyncio.Event().wait()
 
-    hook = HookOverMemory(webhook_flow(keep_refused_bodies=True, media_types=["text/csv"]))
+    hook = HookOverMemory(webhook_flow(keep_rejected_bodies=True, media_types=["text/csv"]))
     plain = [(b"content-type", b"application/json")]
     for headers in (plain, [*plain, (b"expect", b"100-continue")]):
         request = HookRequest("POST", "orders", b"/hook/orders", b"", headers, silent(), "192.0.2.1")
         assert (await hook.hook.handle(request)).status == 415
-    assert [one["body"] for one in hook.refusals] == [b"be", None]
+    assert [one["body"] for one in hook.rejections] == [b"be", None]
     assert asked == 1
 
 
 async def test_of_a_scheme_that_cannot_say_what_is_secret_nothing_is_kept() -> None:
-    hook = HookOverMemory(webhook_flow(scheme=Confused(), keep_refused_bodies=True))
+    hook = HookOverMemory(webhook_flow(scheme=Confused(), keep_rejected_bodies=True))
     assert (await hook.send(b'{"token": "s3cr3t"}')).status == 503
     assert only(hook)["body"] is None
 
 
 @pytest.mark.parametrize(("state", "status", "why"), [("stopped", 404, "; the flow is stopped"), ("broken", 503, "")])
-async def test_a_refusal_of_a_flow_that_is_stopped_or_cannot_run_is_recorded_under_its_name(
+async def test_a_rejection_of_a_flow_that_is_stopped_or_cannot_run_is_recorded_under_its_name(
     state: str, status: int, why: str
 ) -> None:
     def current(flow_id: str) -> CompiledFlow:
@@ -256,9 +256,9 @@ async def test_a_refusal_of_a_flow_that_is_stopped_or_cannot_run_is_recorded_und
     hook.intake.flow = real.flow  # type: ignore[method-assign] # the intake's own, over nothing
     replies = [await hook.send(b"{}"), await hook.send(b"{}", path="nobody")]
     assert [reply.status for reply in replies] == [status, 404]
-    assert [one["flow_id"] for one in hook.refusals] == ["orders", "-"]
+    assert [one["flow_id"] for one in hook.rejections] == ["orders", "-"]
     assert [flow_id for flow_id, _ in hook.metrics] == ["orders", "-"]
-    assert hook.refusals[0]["detail"].endswith(why)
+    assert hook.rejections[0]["detail"].endswith(why)
     assert b"stopped" not in replies[0].body
 
 
@@ -266,7 +266,7 @@ class Kept:
     """A store that counts commits, and fails when it is told to."""
 
     def __init__(self) -> None:
-        self.commits: list[Refuse] = []
+        self.commits: list[Reject] = []
         self.asked = 0
         self.failure: Exception | None = None
 
@@ -276,18 +276,18 @@ class Kept:
         if self.failure is not None:
             raise self.failure
         for change in changes:
-            assert isinstance(change, Refuse)
+            assert isinstance(change, Reject)
             self.commits.append(change)
         return [None]
 
 
-def recorder(store: Kept, clock: ManualClock) -> RefusalRecord:
+def recorder(store: Kept, clock: ManualClock) -> RejectionRecord:
     log: Any = structlog.get_logger()
     kept: Any = store
-    return RefusalRecord(kept, clock, Ids(clock), log)
+    return RejectionRecord(kept, clock, Ids(clock), log)
 
 
-def refuse(record: RefusalRecord, flow_id: str, place: int = 0) -> None:
+def reject(record: RejectionRecord, flow_id: str, place: int = 0) -> None:
     record.add(flow_id, code="c", status=401, detail="d", method="POST", path=str(place), size=0)
 
 
@@ -309,18 +309,18 @@ async def test_a_flood_is_written_ever_less_often_and_no_more_than_a_bounded_num
     running = asyncio.create_task(record.run())
     for time, wait in enumerate((2.0, 4.0, 8.0, 10.0, 10.0)):
         for place in range(5000):
-            refuse(record, "flooded", time * 5000 + place)
-        refuse(record, "quiet")
+            reject(record, "flooded", time * 5000 + place)
+        reject(record, "quiet")
         await clock.until_sleeping()
         assert len(store.commits) == time + 1
         clock.advance(wait - 0.1)
         await asyncio.sleep(0)
         assert clock.sleepers == 1, "it waits longer each time"
         clock.advance(0.1)
-    refuse(record, "quiet")
+    reject(record, "quiet")
     await clock.until_sleeping()
     clock.advance(1.0)
-    refuse(record, "quiet")
+    reject(record, "quiet")
     await clock.until_sleeping()
     assert len(store.commits) == 7, "when it is over, a second is enough"
     running.cancel()
@@ -336,13 +336,13 @@ async def test_what_is_held_is_bounded_however_many_flows_there_are() -> None:
     record = recorder(store, clock)
     for flow in range(FLOWS * 2):
         for _ in range(PER_FLOW * 2):
-            refuse(record, f"flow-{flow}")
+            reject(record, f"flow-{flow}")
     await record.flush()
     (commit,) = store.commits
     assert len(commit.requests) == FLOWS * PER_FLOW
 
 
-async def test_nothing_is_written_where_nothing_was_refused() -> None:
+async def test_nothing_is_written_where_nothing_was_rejected() -> None:
     store, clock = Kept(), ManualClock()
     record = recorder(store, clock)
     await record.flush()
@@ -354,9 +354,9 @@ async def test_what_a_store_couldnt_take_is_written_once_it_can() -> None:
     record = recorder(store, clock)
     running = asyncio.create_task(record.run())
     store.failure = StoreError()
-    refuse(record, "orders", 1)
+    reject(record, "orders", 1)
     await clock.until_sleeping()
-    refuse(record, "orders", 2)
+    reject(record, "orders", 2)
     store.failure = None
     clock.advance(1.0)
     await clock.until_sleeping()
@@ -365,13 +365,13 @@ async def test_what_a_store_couldnt_take_is_written_once_it_can() -> None:
     assert [one.path for commit in store.commits for one in commit.requests] == ["1", "2"]
 
 
-async def test_what_was_refused_last_is_written_when_the_server_stops_and_a_failure_doesnt_keep_it_up() -> None:
+async def test_what_was_rejected_last_is_written_when_the_server_stops_and_a_failure_doesnt_keep_it_up() -> None:
     store, clock = Kept(), ManualClock()
     record = recorder(store, clock)
-    refuse(record, "orders", 1)
+    reject(record, "orders", 1)
     await record.close()
     assert len(store.commits) == 1
     store.failure = StoreError()
-    refuse(record, "orders", 2)
+    reject(record, "orders", 2)
     await record.close()
     assert store.asked == 2

@@ -51,14 +51,14 @@ def made(*, does: Any = None) -> Connector:
         async def accepted() -> None:
             TOLD.append("accepted")
 
-        async def refused(why: str) -> None:
-            TOLD.append(f"refused: {why}")
+        async def rejected(why: str) -> None:
+            TOLD.append(f"rejected: {why}")
 
         ctx.listening()
         if does is not None:
             await does(ctx)
         yield Delivery(Payload(b'{"a": 1}', "application/json"), id="1", headers={"X-A": "b"}, accepted=accepted)
-        yield Delivery((2,), accepted=accepted, refused=refused)
+        yield Delivery((2,), accepted=accepted, rejected=rejected)
         await asyncio.Event().wait()
 
     return bus
@@ -78,9 +78,9 @@ async def test_a_trigger_runs_in_three_lines(harness: Harness) -> None:
     assert TOLD == ["accepted", "accepted"]
 
 
-async def test_what_a_flow_refuses_is_told(harness: Harness) -> None:
-    await harness.run_consumer("bus.messages", 2, credential={"token": SECRET}, refuse="it is too old")
-    assert TOLD == ["accepted", "refused: it is too old"]
+async def test_what_a_flow_rejects_is_told(harness: Harness) -> None:
+    await harness.run_consumer("bus.messages", 2, credential={"token": SECRET}, reject="it is too old")
+    assert TOLD == ["accepted", "rejected: it is too old"]
 
 
 async def test_with_none_it_ends_once_it_listens_and_never_waits_for_ever(harness: Harness) -> None:

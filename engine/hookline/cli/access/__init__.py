@@ -15,7 +15,7 @@ from hookline.cli.access.credentials import CredentialAccess, RemoteCredentials
 from hookline.cli.access.executions import ExecutionAccess, LocalExecutions, RemoteExecutions
 from hookline.cli.access.flow_values import FlowValuesAccess, LocalFlowValues, RemoteFlowValues
 from hookline.cli.access.flows import FlowAccess, LocalFlows, RemoteFlows
-from hookline.cli.access.refused import LocalRefused, RefusedAccess, RemoteRefused
+from hookline.cli.access.rejected import LocalRejected, RejectedAccess, RemoteRefused
 from hookline.cli.access.repairs import LocalRepairs, RemoteRepairs, RepairAccess
 from hookline.cli.access.storage import LocalStorage, RemoteStorage, StorageAccess
 from hookline.cli.server_file import find
@@ -32,7 +32,7 @@ class Access(
     FlowValuesAccess,
     CredentialAccess,
     ComponentAccess,
-    RefusedAccess,
+    RejectedAccess,
     StorageAccess,
     Protocol,
 ):
@@ -40,7 +40,7 @@ class Access(
 
 
 class _LocalAccess(
-    LocalExecutions, LocalRepairs, LocalFlows, LocalFlowValues, LocalComponents, LocalRefused, LocalStorage
+    LocalExecutions, LocalRepairs, LocalFlows, LocalFlowValues, LocalComponents, LocalRejected, LocalStorage
 ):
     """Without a server."""
 

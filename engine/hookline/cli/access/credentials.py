@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from hookline.cli.access.local import Local, as_json
-from hookline.cli.access.remote import Remote, ServerRefused, flow_path
+from hookline.cli.access.remote import Remote, ServerRejected, flow_path
 from hookline.cli.local_flow import local_flow
 from hookline.credentials.authorization import Authorizations, query_of
 from hookline.credentials.check import verify
@@ -200,9 +200,9 @@ class RemoteCredentials(Remote):
     async def sign(self, flow_id: str, message: Unsigned) -> Signed:
         try:
             return msgspec.convert(await self._ask("POST", f"{flow_path(flow_id)}/sign", body=message), Signed)
-        except ServerRefused as refused:
-            if refused.error_code == CannotSign.code:
-                raise CannotSign(refused.message) from None
+        except ServerRejected as rejected:
+            if rejected.error_code == CannotSign.code:
+                raise CannotSign(rejected.message) from None
             raise
 
 

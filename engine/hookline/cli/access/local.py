@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from hookline.catalog.catalog import Catalog
-from hookline.cli.access.remote import ServerRefused
+from hookline.cli.access.remote import ServerRejected
 from hookline.cli.options import secret_keys
 from hookline.config import Settings
 from hookline.discovery.registry import Registry
@@ -49,11 +49,11 @@ class Local:
 
 
 async def page_of(page: Awaitable[_T]) -> _T:
-    """A page of a list. Raises ServerRefused, as a server would, for a cursor that isn't one."""
+    """A page of a list. Raises ServerRejected, as a server would, for a cursor that isn't one."""
     try:
         return await page
     except ValueError as error:
-        raise ServerRefused(f"the cursor is wrong: {error}", "request.malformed", ()) from None
+        raise ServerRejected(f"the cursor is wrong: {error}", "request.malformed", ()) from None
 
 
 def as_json(view: Any) -> Mapping[str, Any]:

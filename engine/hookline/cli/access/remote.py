@@ -10,8 +10,8 @@ from hookline.kernel.errors import HooklineError, Problem, StoreError
 from hookline.kernel.json import decode, encode
 
 
-class ServerRefused(HooklineError):
-    """The server refused."""
+class ServerRejected(HooklineError):
+    """The server rejected."""
 
     def __init__(self, message: str, code: str, problems: tuple[Problem, ...]) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class Remote:
         self._api = f"{url}/api/v1"
 
     async def _ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
-        """What the API answers to a request. Raises ServerRefused and StoreError."""
+        """What the API answers to a request. Raises ServerRejected and StoreError."""
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}
         data = None if body is None else encode(body)
         try:
@@ -39,7 +39,7 @@ class Remote:
         if response.status < 400:
             # What executions hold is shown with the digits that it has there.
             return decode(content, exact=True) if content else None
-        raise _refusal(response.status, content)
+        raise _rejection(response.status, content)
 
 
 def flow_path(flow_id: str) -> str:
@@ -52,13 +52,13 @@ def execution_path(execution_id: str) -> str:
     return f"/executions/{quote(execution_id, safe='')}"
 
 
-def _refusal(status: int, content: bytes) -> ServerRefused:
+def _rejection(status: int, content: bytes) -> ServerRejected:
     try:
         document = decode(content)
         problems = tuple(
             Problem(one["detail"], one.get("pointer", ""), one.get("code", "invalid"), one.get("remedy", ""))
             for one in document.get("problems", ())
         )
-        return ServerRefused(document["detail"], document["code"], problems)
+        return ServerRejected(document["detail"], document["code"], problems)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return ServerRefused(f"the server answered {status}", f"http.{status}", ())
+        return ServerRejected(f"the server answered {status}", f"http.{status}", ())

@@ -41,7 +41,7 @@ class RepairAccess(Protocol):
     async def replay(
         self, execution_id: str, step: str | None, version: str, edit: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Raises NoServer, and what the server refuses."""
+        """Raises NoServer, and what the server rejects."""
         ...
 
     async def many(self, request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from hookline.kernel.suggest import did_you_mean
     default=True,
     help="Whether to check that the credentials exist that flows name.",
 )
-@click.option("--strict", is_flag=True, help="Let remarks count as errors.")
+@click.option("--strict", is_flag=True, help="Let warnings count as errors.")
 @click.option(
     "--explain",
     "explaining",
@@ -45,7 +45,7 @@ def check(
     """Find what is wrong in flows, by default in those of the flows directory.
 
     Every problem is listed with its file, line, JSON pointer and remedy. Exit code 1 where there are errors. Missing
-    credentials are errors once there is a database, and remarks before.
+    credentials are errors once there is a database, and warnings before.
     """
     from hookline.cli.author.check import explained, explained_text, samples_beside
 
@@ -62,7 +62,7 @@ def check(
 
     registry = discover()
     credentials = asyncio.run(_credential_types(settings)) if with_credentials else None
-    # Where nothing was ever set up, that credentials are still to be made is no mistake of the flows.
+    # Where nothing was ever set up, that credentials are still to be made is no problem of the flows.
     fresh = settings.sqlite_file is not None and not settings.sqlite_file.exists()
     problems: list[Problem] = []
     files = list(_files(paths or (settings.flows,)))
@@ -83,7 +83,7 @@ def check(
             public_url=settings.public_url is not None,
             samples=samples_beside(file),
         )
-        problems += [_remarked(problem) if fresh else problem for problem in found]
+        problems += [_warned(problem) if fresh else problem for problem in found]
     # What only shows between files: names that don't fit, ids that two files have.
     for folder in sorted({file.parent for file, _ in files}):
         catalog = Catalog(folder, registry, environment=os.environ)
@@ -138,7 +138,7 @@ def _not_canonical(files: Iterable[Path]) -> Iterator[Problem]:
             yield Problem(message, code="not_canonical", remedy=remedy, severity="note", file=str(file))
 
 
-def _remarked(problem: Problem) -> Problem:
+def _warned(problem: Problem) -> Problem:
     return replace(problem, severity="warning") if problem.code == "credential_missing" else problem
 
 
@@ -160,10 +160,10 @@ async def _credential_types(settings: Settings) -> Mapping[str, str] | None:
 
 def _summary(files: int, problems: Sequence[Problem]) -> str:
     errors = sum(problem.severity == "error" for problem in problems)
-    remarks = sum(problem.severity == "warning" for problem in problems)
-    notes = len(problems) - errors - remarks
+    warnings = sum(problem.severity == "warning" for problem in problems)
+    notes = len(problems) - errors - warnings
     what = f"{files} flow{'' if files == 1 else 's'}"
-    return f"{what}: {errors} error{'' if errors == 1 else 's'}, {remarks} remark{'' if remarks == 1 else 's'}" + (
+    return f"{what}: {errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}" + (
         f", {notes} note{'' if notes == 1 else 's'}" if notes else ""
     )
 

@@ -91,10 +91,10 @@ def do(
 ) -> Mapping[str, Any]:
     """Do it with the executions of `ids`, or with all that are chosen, page by page.
 
-    Gives `done`, `refused`, and `next`: where to go on, after it was stopped. Raises HooklineError where the server
+    Gives `done`, `rejected`, and `next`: where to go on, after it was stopped. Raises HooklineError where the server
     can't be asked, once it was said where to go on.
     """
-    result: dict[str, Any] = {"done": [], "refused": [], "next": cursor}
+    result: dict[str, Any] = {"done": [], "rejected": [], "next": cursor}
     more = {"step": step, "version": version, **(edit or {})} if deed == "replay" else {}
     try:
         if ids:
@@ -128,7 +128,7 @@ async def _named(
                 if len(ids) == 1:
                     raise
                 code = getattr(error, "error_code", error.code)
-                result["refused"].append({"id": execution_id, "code": code, "message": error.message})
+                result["rejected"].append({"id": execution_id, "code": code, "message": error.message})
             else:
                 result["done"].append({"id": execution_id, "new_id": new_id})
 
@@ -166,9 +166,9 @@ async def _all(
                 request = {"do": deed, **chosen, **more, "cursor": result["next"], "limit": _PAGE}
                 page = await held.many({name: value for name, value in request.items() if value is not None})
                 result["done"] += page["done"]
-                result["refused"] += page["refused"]
+                result["rejected"] += page["rejected"]
                 result["next"] = page["next"]
-                progress.advance(task, len(page["done"]) + len(page["refused"]))
+                progress.advance(task, len(page["done"]) + len(page["rejected"]))
                 if page["next"] is None:
                     return
 
@@ -179,9 +179,9 @@ def told(deed: str, result: Mapping[str, Any]) -> str:
     lines = []
     if len(result["done"]) <= _PAGE:
         lines += [f"{one['id']} {past}" + (f" as {one['new_id']}" if one["new_id"] else "") for one in result["done"]]
-    lines += [f"{one['id']} not {past}: {one['code']}: {one['message']}" for one in result["refused"]]
-    if len(result["done"]) + len(result["refused"]) != 1:
-        lines.append(f"{len(result['done'])} {past}, {len(result['refused'])} not")
+    lines += [f"{one['id']} not {past}: {one['code']}: {one['message']}" for one in result["rejected"]]
+    if len(result["done"]) + len(result["rejected"]) != 1:
+        lines.append(f"{len(result['done'])} {past}, {len(result['rejected'])} not")
     return "\n".join(lines)
 
 

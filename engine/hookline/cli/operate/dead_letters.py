@@ -89,7 +89,7 @@ def _run(ctx: click.Context, settings: Settings, deed: str, cause: str, as_json:
     group = asyncio.run(_group(settings, cause))
     result = many.do(settings, deed, (), {"cause": cause}, total=group["count"], **more)
     emit(result, as_json=as_json, text=lambda: many.told(deed, result))
-    if result["refused"]:
+    if result["rejected"]:
         ctx.exit(1)
 
 

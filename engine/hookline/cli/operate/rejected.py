@@ -1,4 +1,4 @@
-"""`hookline refused`."""
+"""`hookline rejected`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from hookline.config import Settings
 @click.argument("flow_id", metavar="[FLOW]", required=False)
 @click.option("--cursor", help="Where the page starts: the `next` of the page before.")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many are shown.")
-def refused(flow_id: str | None, cursor: str | None, limit: int, as_json: bool, settings: Settings) -> None:
-    """Requests that were refused, newest first: of one flow, or of all.
+def rejected(flow_id: str | None, cursor: str | None, limit: int, as_json: bool, settings: Settings) -> None:
+    """Requests that were rejected, newest first: of one flow, or of all.
 
     Of each flow the newest 100 are kept. Those to flows that there aren't are under `-`.
     """
@@ -42,7 +42,7 @@ def refused(flow_id: str | None, cursor: str | None, limit: int, as_json: bool, 
 
 
 def _plain(text: str) -> str:
-    """Text without what a terminal would obey: whoever was refused has written some of it."""
+    """Text without what a terminal would obey: whoever was rejected has written some of it."""
     return "".join(one if one.isprintable() else _escaped(ord(one)) for one in text)
 
 
@@ -55,4 +55,4 @@ async def _list(settings: Settings, flow_id: str | None, cursor: str | None, lim
     from hookline.cli.access import access
 
     async with access(settings) as held:
-        return await held.refused(flow_id, cursor, limit)
+        return await held.rejected(flow_id, cursor, limit)

@@ -25,7 +25,7 @@ def _run(ctx: click.Context, deed: str, given: dict[str, Any], **more: Any) -> N
     many.check_choice(ids, chosen, everything=everything)
     result = many.do(given["settings"], deed, ids, chosen, cursor=given["cursor"], **more)
     emit(result, as_json=as_json, text=lambda: many.told(deed, result))
-    if result["refused"]:
+    if result["rejected"]:
         ctx.exit(1)
 
 

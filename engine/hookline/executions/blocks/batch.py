@@ -18,7 +18,7 @@ from hookline.executions.steps.step import go_on, replay, take
 from hookline.flows.blocks.batch import USE, BatchNode
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
-from hookline.kernel.json import JsonObject, decode, encode, many
+from hookline.kernel.json import JsonObject, decode, encode, is_large
 from hookline.model.batch import JOINED, Gathered, joined_output
 from hookline.model.execution import BATCH, StepRecord, StepState
 from hookline.model.items import REMEDY, stream_in
@@ -131,7 +131,7 @@ async def _contribution(run: ExecutionRun, node: BatchNode, frame: Frame, path: 
     stream = stream_in(body) if run.streams else None
     if stream is not None:
         raise StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
-    added = await run.services.aside.run(partial(encode, body), large=many(body))
+    added = await run.services.aside.run(partial(encode, body), large=is_large(body))
     if run.services.sealing is not None:
         added = run.services.sealing.added(added, run.redactor)
     return key, Gathered(run.id, added, frame.message.attachments)
@@ -247,7 +247,7 @@ async def _note(
     view = take(frame, reply)
     # Texts of the others that are to be seen nowhere go under the seal with the list.
     hidden = {HIDDEN: list(run.redactor.hidden)} if run.redactor is not None else {}
-    output = await run.services.aside.run(partial(encode, view | hidden), large=many(reply.body))
+    output = await run.services.aside.run(partial(encode, view | hidden), large=is_large(reply.body))
     entry = _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output)
     frame.now, frame.steps[node.id] = entry.finished_at, view
 

@@ -21,7 +21,7 @@ from hookline.flows.types.return_type import broken
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
-from hookline.kernel.json import encode, many
+from hookline.kernel.json import encode, is_large
 from hookline.model.items import Stream
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.outbound.exact_numbers import ExactClient
@@ -103,7 +103,7 @@ async def call_action(
         foreign = services.calls.foreign("action", action.name)
         judge = partial(_judged, run, action, returned, foreign)
         body = returned.body if isinstance(returned, Reply) else returned
-        return await services.aside.run(judge, large=many(body) or (foreign and _long(body)))
+        return await services.aside.run(judge, large=is_large(body) or (foreign and _long(body)))
     except StepError as error:
         result_label = error.error_code
         shown = masked(error, call.hidden)
@@ -195,7 +195,7 @@ async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spo
     if not isinstance(returned, AsyncIterator):
         returned = await returned
     body = returned.body if isinstance(returned, Reply) else returned
-    wrong = await run.services.aside.run(partial(broken, action.returns, returned), large=many(body))
+    wrong = await run.services.aside.run(partial(broken, action.returns, returned), large=is_large(body))
     if wrong is not None:
         raise BrokenPromise(wrong)
     if not isinstance(body, AsyncIterator):

@@ -140,7 +140,7 @@ def _action(action: Action, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _block(use: str, block: Block, definitions: dict[str, Any]) -> dict[str, Any]:
     """Of a block whose steps say `use`: its settings aren't expressions, but where they say so."""
-    properties: dict[str, Any] = dict.fromkeys(block.refuses, False)
+    properties: dict[str, Any] = dict.fromkeys(block.rejects, False)
     if block.settings is None:
         return {"properties": properties}
     settings = _settings(block.settings, f"{use}-step", definitions)
@@ -189,7 +189,7 @@ def _verify(schemes: Mapping[str, Scheme[Any, Any]]) -> dict[str, Any]:
     short = ["none", *(name for name, each in schemes.items() if not _needs_credential(each))]
     cases = [_where("scheme", "none", {"properties": {"scheme": True}, "additionalProperties": False})]
     cases += [_where("scheme", name, _scheme(each)) for name, each in schemes.items()]
-    # One form or the other, and not `anyOf`: so a mistake is reported within the form that was chosen.
+    # One form or the other, and not `anyOf`: so a problem is reported within the form that was chosen.
     return {
         "if": {"type": "string"},
         "then": {"enum": short},

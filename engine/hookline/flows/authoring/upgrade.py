@@ -91,12 +91,12 @@ def _put_down(value: Any, expressions: Expressions) -> Any:
     return value if template.constant and not problems else {"literal": value}
 
 
-def _refusing(*names: str) -> Iterator[tuple[str, Callable[..., NoReturn]]]:
-    def refuse(*_: Any) -> NoReturn:
+def _rejecting(*names: str) -> Iterator[tuple[str, Callable[..., NoReturn]]]:
+    def reject(*_: Any) -> NoReturn:
         raise ValueError("what it makes of an expression depends on what that gives")
 
     for name in names:
-        yield f"__{name}__", refuse
+        yield f"__{name}__", reject
 
 
 class _Carried:
@@ -111,7 +111,7 @@ class _Carried:
         return self
 
     locals().update(
-        _refusing(
+        _rejecting(
             *("getattr", "getitem", "call", "contains", "iter", "len", "bool", "hash", "str", "repr", "format"),
             *("eq", "ne", "lt", "le", "gt", "ge", "add", "radd", "sub", "rsub", "mul", "rmul", "mod", "rmod"),
             *("truediv", "rtruediv", "floordiv", "rfloordiv", "or", "ror", "and", "rand", "neg", "abs"),

@@ -89,7 +89,7 @@ def _node(step: RawStep, compiling: Compiling) -> ActionNode | None:
 
 
 def _version(action: Action, settings: Template, pointer: str, compiling: Compiling, *, wrong: bool) -> None:
-    """Remark on settings of an older version: said to be so, or such that they can be nothing else."""
+    """Warning on settings of an older version: said to be so, or such that they can be nothing else."""
     if action.upgrade is not None:
         remedy = f"`hookline fmt --upgrade` writes those of version {action.upgrade.newest}"
         compiling.problem(older_settings(action.upgrade), f"{pointer}/use", "older_version", remedy, "note")

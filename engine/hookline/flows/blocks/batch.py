@@ -118,5 +118,5 @@ BATCH: Final = Block(
     _compile,
     summary="Gather messages by count and by time, holding nothing: the first execution goes on with the list of them.",
     settings=BatchSettings,
-    refuses=_NOT_HERE,
+    rejects=_NOT_HERE,
 )

@@ -61,7 +61,7 @@ class Block:
     settings: type[BaseModel] | None = None
     """Of a block whose steps say `use`: what stands in their `with`."""
     summary: str = ""
-    refuses: tuple[str, ...] = ()
+    rejects: tuple[str, ...] = ()
     """Of such a block: what its steps don't take of the keys of actions."""
 
 

@@ -125,5 +125,5 @@ CALL: Final = Block(
     _compile,
     summary="Call another flow, and wait for its end, holding nothing; its last body becomes the message.",
     settings=CallSettings,
-    refuses=_NOT_HERE,
+    rejects=_NOT_HERE,
 )

@@ -115,5 +115,5 @@ WAIT: Final = Block(
     _compile,
     settings=WaitSettings,
     summary="Wait for a call from outside, holding nothing; what it brings becomes the message.",
-    refuses=_NOT_HERE,
+    rejects=_NOT_HERE,
 )

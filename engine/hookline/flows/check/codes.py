@@ -50,7 +50,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "credential_unwanted": "No credential is taken here.",
         "public_url_missing": "A scheme signs the URL, or a provider is told it, and the server doesn't know its own.",
         "json_not_read": "JSON that comes under another type would not be read.",
-        "media_type_refused": "What the provider sends would be refused.",
+        "media_type_rejected": "What the provider sends would be rejected.",
         "path_taken": "A path of the trigger belongs to a step that waits.",
         "plugin_failed": "The plugin that brings a component failed to load.",
         "cannot_upgrade": "Settings of an older version can't be rewritten: what becomes of an expression isn't known.",

@@ -21,7 +21,7 @@ from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.suggest import did_you_mean
 
 
-def mistakes(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[Problem]:
+def analysis_problems(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[Problem]:
     """What is wrong with a flow that compiles. An error is certain: such a step fails whenever it gets there."""
     walked = walk(flow, samples)
     return [
@@ -65,7 +65,9 @@ def check(
         known = {(problem.pointer, problem.code) for problem in problems}
         # What is known without types has been said.
         problems += [
-            problem for problem in mistakes(examined.flow, samples) if (problem.pointer, problem.code) not in known
+            problem
+            for problem in analysis_problems(examined.flow, samples)
+            if (problem.pointer, problem.code) not in known
         ]
     if credentials is not None:
         found = [_credential_problem(use, credentials) for use in examined.credentials]

@@ -18,7 +18,7 @@ from hookline.sdk.action import NeverPasses, PassesWhere
 
 
 def answer_problems(flow: CompiledFlow, walked: Walked) -> Iterator[Problem]:
-    """A remark for each answer that nobody waits for, and for a caller who may wait for none."""
+    """A warning for each answer that nobody waits for, and for a caller who may wait for none."""
     answers = [visit.node for visit in walked.visits if isinstance(visit.node, ActionNode) and replies(visit.node)]
     respond = None if flow.trigger.webhook is None else flow.trigger.webhook.respond
     gathers = next((visit.node for visit in walked.visits if isinstance(visit.node, BatchNode)), None)

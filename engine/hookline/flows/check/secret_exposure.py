@@ -22,7 +22,7 @@ _HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "
 
 
 def exposed(walked: Walked) -> Iterator[Problem]:
-    """A remark for each."""
+    """A warning for each."""
     seen: set[Problem] = set()
     for visit in walked.visits:
         if isinstance(visit.node, ActionNode):

@@ -10,17 +10,17 @@ from hookline.kernel.errors import Problem
 
 
 def unreachable(walked: Walked) -> Iterator[Problem]:
-    """A remark for the first of the steps that nothing ever reaches."""
+    """A warning for the first of the steps that nothing ever reaches."""
     for node, before in walked.unreachable:
         ends = f"{before.action.name!r} " if isinstance(before, ActionNode) else ""
-        yield _remark(
+        yield _warning(
             f"step {node.id!r} never runs: nothing passes {ends}step {before.id!r}",
             node.pointer,
             "move it up, or remove it",
         )
     for visit in walked.visits:
         if visit.node.when is not None and _always(visit.node, False):
-            yield _remark(
+            yield _warning(
                 f"step {visit.node.id!r} never runs: its `when` is false",
                 f"{visit.node.pointer}/when",
                 "write the condition, or remove the step",
@@ -38,7 +38,7 @@ def _cases(node: SwitchNode) -> Iterator[Problem]:
     for number, case in enumerate(node.cases):
         pointer = f"{node.pointer}/switch/{number}"
         if sure is not None and node.match == "first":
-            yield _remark(
+            yield _warning(
                 f"this case never runs: case {sure} always holds", pointer, "move it up, or write that one's condition"
             )
         elif case.when is not None and case.when.constant:
@@ -46,8 +46,8 @@ def _cases(node: SwitchNode) -> Iterator[Problem]:
                 sure = number
             else:
                 message = "this case never runs: its `when` is false"
-                yield _remark(message, f"{pointer}/when", "write the condition, or remove the case")
+                yield _warning(message, f"{pointer}/when", "write the condition, or remove the case")
 
 
-def _remark(message: str, pointer: str, remedy: str) -> Problem:
+def _warning(message: str, pointer: str, remedy: str) -> Problem:
     return Problem(message, pointer, "unreachable", remedy, "warning")

@@ -10,7 +10,7 @@ from hookline.kernel.errors import Problem
 
 
 def repeat_problems(walked: Walked) -> Iterator[Problem]:
-    """A remark for each."""
+    """A warning for each."""
     for visit in walked.visits:
         node = visit.node
         if not isinstance(node, ActionNode) or node.once or node.retry.attempts < 2:

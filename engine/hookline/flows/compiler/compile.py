@@ -1,4 +1,4 @@
-"""Compiling a flow: every name resolved, every expression compiled, every mistake found in one pass."""
+"""Compiling a flow: every name resolved, every expression compiled, every problem found in one pass."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from hookline.flows.elements.message_keys import Key, compile_key
 from hookline.flows.elements.names import CredentialUse, FlowUse, unknown_component
 from hookline.flows.elements.scope import ON_ARRIVAL, Names, Place
 from hookline.kernel.errors import FlowInvalid, Problem
-from hookline.kernel.json import encode, exactly, fraction
+from hookline.kernel.json import encode, fraction, to_decimal
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.flow import FlowDocument
 from hookline.secrets.redaction_rules import RedactionRules
@@ -127,7 +127,7 @@ def examine(document: Document, registry: Registry, *, environment: Mapping[str,
 class _Compiler:
     """Compiles one document.
 
-    It goes over the JSON itself and takes nothing for granted, so that a mistake in one place doesn't hide those in
+    It goes over the JSON itself and takes nothing for granted, so that a problem in one place doesn't hide those in
     others; what is typed (durations, say) comes from the model, which exists where the document's form is right.
     """
 
@@ -150,7 +150,7 @@ class _Compiler:
         )
         self.problems += problems
         if exact:
-            self._vars = exactly(self._vars)
+            self._vars = to_decimal(self._vars)
         self.problems += repeated
         names = Names(found.pointers, self._vars.keys(), found.items)
         self._compiling = Compiling(registry, expressions, self._vars, names, found.of, block_of, self.problems)

@@ -139,7 +139,7 @@ PUBLIC_URL: Final = (
 
 
 def unknown_urls(flow: CompiledFlow) -> list[Problem]:
-    """A remark for each place of a flow that lacks the URL, for a server that has no public one set."""
+    """A warning for each place of a flow that lacks the URL, for a server that has no public one set."""
     places = [("/trigger/with/verify", flow.trigger.scheme)]
     places += [(f"{node.pointer}/with/verify", node.scheme) for node in flow.waits.values()]
     missing = []

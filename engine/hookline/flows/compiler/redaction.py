@@ -35,14 +35,14 @@ def compile_redaction(
         try:
             places = tuple(_placed(parts) for parts in _alternatives(source, expressions))
             _check_steps(places, steps)
-        except _Refused as refused:
-            problems.append(Problem(f"{source}: {refused.message}", pointer, "redact_path", refused.remedy))
+        except _Rejected as rejected:
+            problems.append(Problem(f"{source}: {rejected.message}", pointer, "redact_path", rejected.remedy))
         else:
             rules.append(RedactionRule(source, places))
     return (RedactionRules(tuple(rules)) if rules else None), problems
 
 
-class _Refused(Exception):
+class _Rejected(Exception):
     def __init__(self, message: str, remedy: str = _REMEDY) -> None:
         self.message = message
         self.remedy = remedy
@@ -53,13 +53,13 @@ def _check_steps(places: Iterable[tuple[Part, ...]], steps: Mapping[str, str]) -
     for place in places:
         if place[0] == "steps" and isinstance(place[1], str) and place[1] not in steps:
             listed = f"its steps are {', '.join(steps)}" if steps else "the flow has no steps"
-            raise _Refused(f"there is no step {place[1]!r}", did_you_mean(place[1], steps, listed))
+            raise _Rejected(f"there is no step {place[1]!r}", did_you_mean(place[1], steps, listed))
 
 
 def _alternatives(source: str, expressions: Expressions) -> list[tuple[Part, ...]]:
     """The places that a path names: several, where a part of it has several keys."""
     if language(source) != "jsonpath":
-        raise _Refused("what is redacted is named by a JSONPath, which begins with $")
+        raise _Rejected("what is redacted is named by a JSONPath, which begins with $")
     template, problems = expressions.template(source)
     if not problems:
         for _, expression in template.parts():
@@ -68,7 +68,7 @@ def _alternatives(source: str, expressions: Expressions) -> list[tuple[Part, ...
     try:
         return _parts(parse(source))
     except (JSONPathError, ValueError) as error:
-        raise _Refused(f"it can't be read: {error}") from None
+        raise _Rejected(f"it can't be read: {error}") from None
 
 
 def _parts(node: Any) -> list[tuple[Part, ...]]:
@@ -85,23 +85,23 @@ def _parts(node: Any) -> list[tuple[Part, ...]]:
             between = (Step.DEEP,) if isinstance(node, Descendants) else ()
             return [(*left, *between, *right) for left in _parts(node.left) for right in _parts(node.right)]
         case _:
-            raise _Refused(f"{node} chooses by more than keys and places")
+            raise _Rejected(f"{node} chooses by more than keys and places")
 
 
 def _placed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """The same, in which `trigger` stands for the message. Raises _Refused where nothing can be redacted there."""
+    """The same, in which `trigger` stands for the message. Raises _Rejected where nothing can be redacted there."""
     of_trigger = parts[:1] == ("trigger",)
     place = parts[1:] if of_trigger else parts
     root = place[0] if place else None
     if root == "attachments":
-        raise _Refused("files aren't encrypted", "give them up early instead: the setting file_retention says when")
+        raise _Rejected("files aren't encrypted", "give them up early instead: the setting file_retention says when")
     if root == "headers" and len(place) == 2 and isinstance(place[1], str):
         return (root, place[1].lower())
     if root in ("body", "headers") or (root in MESSAGE and of_trigger) or (root is Step.DEEP and len(place) > 1):
         return place
     if root == "steps" and len(place) > 1 and place[1] is not Step.DEEP:
         return place
-    raise _Refused("there is nothing that can be redacted")
+    raise _Rejected("there is nothing that can be redacted")
 
 
 def key_problems(

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from hookline.flows.documents.read import escape
 from hookline.kernel.errors import Problem
-from hookline.kernel.suggest import did_you_mean, nearest
+from hookline.kernel.suggest import did_you_mean, nearest_name
 from hookline.model.flow import BLOCKS, ERROR_CODE, FLOW_ID, STEP_ID, STEPS, FlowDocument
 
 #: What patterns of the document's model mean in words.
@@ -39,7 +39,7 @@ def model_problems(
         if not _is_echo(details)
     ]
     misspelt = {
-        (place.rpartition("/")[0], nearest(str(details["loc"][-1]), _known(model, details)))
+        (place.rpartition("/")[0], nearest_name(str(details["loc"][-1]), _known(model, details)))
         for details, place in faults
         if details["type"] == "extra_forbidden"
     }
@@ -47,12 +47,12 @@ def model_problems(
     for details, place in faults:
         key = str(details["loc"][-1]) if details["type"] in ("missing", "extra_forbidden") else None
         if details["type"] == "missing" and (place, key) in misspelt:
-            # It is there under a wrong name: that is one mistake.
+            # It is there under a wrong name: that is one problem.
             continue
         about_a_value = details["type"] != "extra_forbidden"
         if about_a_value and any(place == other or place.startswith(f"{other}/") for other in unknown):
             continue
-        # The alternatives of a union all complain about one value: that is one mistake, too.
+        # The alternatives of a union all complain about one value: that is one problem, too.
         grouped.setdefault((place, key), []).append(_problem(model, details, place))
     return [_joined(problems) for problems in grouped.values()]
 

@@ -163,7 +163,7 @@ def _fraction(text: str) -> float | Decimal:
 
 
 def _check(text: str, value: Any) -> None:
-    """Raise ValueError for what a decoder lets pass and an encoder refuses."""
+    """Raise ValueError for what a decoder lets pass and an encoder rejects."""
     # Counting brackets is a bound that nearly every text stays under; only the others are measured.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise ValueError(f"it is nested more than {MAX_DEPTH} deep")

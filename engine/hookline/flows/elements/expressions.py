@@ -19,7 +19,7 @@ from hookline.kernel.errors import (
     MissingValue,
     Problem,
 )
-from hookline.kernel.json import JsonValue, exactly
+from hookline.kernel.json import JsonValue, to_decimal
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope
 
 RESERVED: Final = ("literal", "jsonpath", "jinja")
@@ -161,7 +161,7 @@ class Expressions:
         """
         problems: list[Problem] = []
         if self._exact:
-            value = exactly(value)
+            value = to_decimal(value)
         return self._compile(value, pointer, len(pointer), problems), problems
 
     def condition(self, value: JsonValue, pointer: str = "") -> tuple[Condition, list[Problem]]:

@@ -111,9 +111,9 @@ def mislabelled(scheme: Scheme[Any, Any], webhook: RequestSettings, pointer: str
     if webhook.media_types is not None and not takes(webhook.media_types, sent):
         problems.append(
             Problem(
-                f"scheme {scheme.name!r} is of a sender whose JSON comes as {sent}, which is refused here",
+                f"scheme {scheme.name!r} is of a sender whose JSON comes as {sent}, which is rejected here",
                 f"{pointer}/media_types",
-                "media_type_refused",
+                "media_type_rejected",
                 f'add "{sent}"',
                 "warning",
             )

@@ -17,7 +17,7 @@ from hookline.flows.types.shape import (
     join,
     likely,
 )
-from hookline.kernel.suggest import nearest
+from hookline.kernel.suggest import nearest_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _into(shape: Record, keys: Sequence[str | int], at: int) -> Found | Lost:
         if field.required or isinstance(found, Lost):
             return found
         return Found(found.shape, certain=False, left_out=at if shape.declared else None, doubtful=found.doubtful)
-    near = nearest(key, shape.fields)
+    near = nearest_name(key, shape.fields)
     if shape.closed:
         return Lost(at, shape, near)
     return Found(UNKNOWN, certain=False, doubtful=Lost(at, shape, near) if near is not None else None)

@@ -17,7 +17,7 @@ from hookline.service.admin.executions import add_executions, add_recordings
 from hookline.service.admin.flow_state import add_flow_values
 from hookline.service.admin.flows import add_flows
 from hookline.service.admin.health import bears, watch_routes
-from hookline.service.admin.rejected import add_refused
+from hookline.service.admin.rejected import add_rejected
 from hookline.service.admin.repairs import add_many, add_repairs
 from hookline.service.admin.requests import problem
 from hookline.service.admin.storage import add_storage
@@ -32,7 +32,7 @@ def _api(engine: Engine, token: str) -> Blueprint:
     api = Blueprint("api", __name__, url_prefix="/api/v1")
 
     @api.errorhandler(HooklineError)
-    async def refused(error: HooklineError) -> Response:
+    async def rejected(error: HooklineError) -> Response:
         return problem(error)
 
     @api.before_request
@@ -43,7 +43,7 @@ def _api(engine: Engine, token: str) -> Blueprint:
     # In the order of the API's description.
     for add in (
         add_flows,
-        add_refused,
+        add_rejected,
         add_components,
         add_deploys,
         add_flow_values,

@@ -68,7 +68,7 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
     async def sign_message(flow_id: str) -> Response:
         """Sign a message as its provider would: what `hookline send` then sends.
 
-        Nothing that it gives shows a secret; schemes whose headers do are refused.
+        Nothing that it gives shows a secret; schemes whose headers do are rejected.
         """
         message = decoded(await request.get_data(as_text=False), Unsigned)
         entry = engine.catalog.entries.get(flow_id)

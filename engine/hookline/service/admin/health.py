@@ -23,7 +23,7 @@ from hookline.telemetry.metrics import CONTENT_TYPE
 def bears(token: str) -> bool:
     """Whether the request has the admin token."""
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    # Compared also where the kind is wrong, so that every refusal takes as long.
+    # Compared also where the kind is wrong, so that every rejection takes as long.
     right = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
     return right and kind.lower() == "bearer"
 

@@ -156,7 +156,7 @@ class DoneView(msgspec.Struct, frozen=True):
     """The execution that does it again."""
 
 
-class RefusalView(msgspec.Struct, frozen=True):
+class RejectionView(msgspec.Struct, frozen=True):
     """An execution with which it couldn't be done."""
 
     id: str
@@ -168,7 +168,7 @@ class ManyDone(msgspec.Struct, frozen=True):
     """What came of one page."""
 
     done: list[DoneView]
-    refused: list[RefusalView]
+    rejected: list[RejectionView]
     next: str | None
     """The cursor of the next page; null at the end."""
 
@@ -204,6 +204,6 @@ def done_view(done: Done) -> ManyDone:
     """What came of one page."""
     return ManyDone(
         [DoneView(id_, new_id) for id_, new_id in done.done],
-        [RefusalView(one.id, one.code, one.message) for one in done.refused],
+        [RejectionView(one.id, one.code, one.message) for one in done.rejected],
         done.next,
     )

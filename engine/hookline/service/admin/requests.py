@@ -23,7 +23,7 @@ from hookline.kernel.errors import (
     NotReplayable,
     Problem,
     RedactedUnreadable,
-    RequestRefused,
+    RequestRejected,
     StepError,
     StoreError,
     UnpublishedChanges,
@@ -47,7 +47,7 @@ def answer(value: Any, status: int = 200) -> Response:
 
 
 def query(*names: str) -> dict[str, str]:
-    """The query's parameters; those that aren't asked for are refused, since a misspelt filter would show too much."""
+    """The query's parameters; those that aren't asked for are rejected, since a misspelt filter would show too much."""
     unknown = sorted(set(request.args) - set(names))
     if unknown:
         raise Malformed(f"There is no parameter {unknown[0]!r}; there are {', '.join(names)}.")
@@ -84,7 +84,7 @@ class CredentialMissing(CredentialError):
 
 
 def problem(error: HooklineError) -> Response:
-    """The answer to what was refused, or failed."""
+    """The answer to what was rejected, or failed."""
     status = _status(error)
     title = (type(error).__doc__ or "").partition("\n")[0]
     listed: Sequence[Problem] = getattr(error, "problems", ())
@@ -95,7 +95,7 @@ def problem(error: HooklineError) -> Response:
 
 
 def _status(error: HooklineError) -> int:
-    if isinstance(error, RequestRefused):
+    if isinstance(error, RequestRejected):
         return error.status
     for kind, status in _STATUS.items():
         if isinstance(error, kind):

@@ -43,7 +43,7 @@ async def read_messages(
     uploads: Uploads,
     aside: Aside,
 ) -> tuple[ReadMessage, ...]:
-    """What a trigger makes of a request. Raises RequestRefused; files kept meanwhile are left to `uploads`."""
+    """What a trigger makes of a request. Raises RequestRejected; files kept meanwhile are left to `uploads`."""
     if trigger.read is None:
         raise NotImplementedError("a trigger without `read` has its requests read by their types")
     request = ReadRequest(

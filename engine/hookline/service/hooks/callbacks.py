@@ -77,7 +77,7 @@ class Calls:
             return HookReply(200)
         if request.method == "OPTIONS":
             return cors.options(node.settings, headers.joined)
-        seen.bare = node.scheme is not None and node.scheme.bare_refusals
+        seen.bare = node.scheme is not None and node.scheme.bare_rejections
         purpose = purpose_of(flow, node)
         if not purpose.takes(request):
             raise purpose.not_taken()
@@ -88,7 +88,7 @@ class Calls:
                 await uploads.discard()
                 return answers.answered(taken)
             callback = self._callback(flow, node, step, taken)
-        except BaseException:  # cancelled or refused, what was stored on the way goes
+        except BaseException:  # cancelled or rejected, what was stored on the way goes
             await uploads.discard()
             raise
         uploads.release()

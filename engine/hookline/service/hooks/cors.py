@@ -34,12 +34,12 @@ def options(webhook: RequestSettings, headers: Mapping[str, str]) -> HookReply:
 
 
 def allowing(reply: HookReply, webhook: RequestSettings, origin: str | None) -> HookReply:
-    """An answer that a page of that origin may read, where the hook lets it: refusals too, which it has to show."""
+    """An answer that a page of that origin may read, where the hook lets it: rejections too, which it has to show."""
     cors = webhook.cors
     if cors is None or origin is None:
         return reply
     allowed = _allowed(cors, origin)
-    # A flow's reply may have set one: a browser refuses an answer that allows two origins.
+    # A flow's reply may have set one: a browser rejects an answer that allows two origins.
     headers = [header for header in reply.headers if header[0] not in _OURS]
     varies = [value for name, value in reply.headers if name == b"vary"]
     if b"*" not in varies and not any(b"origin" in _listed(value) for value in varies):

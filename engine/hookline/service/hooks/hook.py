@@ -24,7 +24,7 @@ from hookline.service.hooks.envelopes import Envelopes
 from hookline.service.hooks.headers import Headers
 from hookline.service.hooks.middleware import admit
 from hookline.service.hooks.receive import HookOptions, Purpose, Receiver
-from hookline.service.hooks.rejection import Refuser, Seen
+from hookline.service.hooks.rejection import Rejecter, Seen
 from hookline.service.hooks.reply_wait import Responder
 from hookline.service.types import HookReply, HookRequest, SenderGone
 from hookline.service.uploads.upload import Uploads
@@ -57,18 +57,18 @@ class Hook:
         clock: Clock,
         ids: Ids,
         responder: Responder,
-        refuser: Refuser,
+        rejecter: Rejecter,
     ) -> None:
         self._intake = intake
         self._receiver = receiver
         self._calls = calls
         self._envelopes = Envelopes(clock, ids)
         self._responder = responder
-        self._refuser = refuser
+        self._rejecter = rejecter
 
     async def handle(self, request: HookRequest) -> HookReply:
         """The answer to a request. Raises SenderGone, and never anything else: what is unforeseen is a 503."""
-        return await admit(request, self._refuser, self._handle)
+        return await admit(request, self._rejecter, self._handle)
 
     async def _handle(self, request: HookRequest, headers: Headers, seen: Seen) -> HookReply:
         name, _, path = request.path.partition("/")
@@ -88,7 +88,7 @@ class Hook:
         if request.method == "OPTIONS":
             return self._options(flow, webhook, headers)
         scheme = flow.trigger.scheme
-        seen.bare = scheme is not None and scheme.bare_refusals
+        seen.bare = scheme is not None and scheme.bare_rejections
         purpose = Purpose(flow.id, flow, webhook, flow.trigger, flow.schema, flow.trigger.request)
         if not purpose.takes(request):
             raise purpose.not_taken()
@@ -105,7 +105,7 @@ class Hook:
                 await uploads.discard()
                 return answers.answered(taken)
             envelopes = _acceptable(flow, webhook, self._envelopes.all_of(flow, webhook, taken, path))
-        except BaseException:  # cancelled or refused, what was stored on the way goes
+        except BaseException:  # cancelled or rejected, what was stored on the way goes
             await uploads.discard()
             raise
         if len(envelopes) != 1:
@@ -121,7 +121,7 @@ class Hook:
     ) -> list[Accepted | Duplicate]:
         """Accept all messages of one request, none or several.
 
-        Where one can't be accepted the request is refused, and those that were are duplicates when it comes again.
+        Where one can't be accepted the request is rejected, and those that were are duplicates when it comes again.
         Their files stay whatever happens: the sweeper takes those that nothing refers to.
         """
         if not envelopes:

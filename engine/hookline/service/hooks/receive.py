@@ -157,7 +157,7 @@ class Receiver:
     ) -> Taken | Answer:
         """What a request brings, or what its scheme answers to it.
 
-        Raises RequestRefused, SenderGone and StoreError; then, and with an Answer, what `uploads` holds is thrown away
+        Raises RequestRejected, SenderGone and StoreError; then, and with an Answer, what `uploads` holds is thrown away
         by the caller.
         """
         received_at = self._clock.now()
@@ -165,7 +165,7 @@ class Receiver:
         limits = Limits(settings.max_body or options.max_body, settings.max_file or options.max_file)
         joined = headers.joined
         source = request.body
-        if settings.keep_refused_bodies and purpose.flow.redaction is None:
+        if settings.keep_rejected_bodies and purpose.flow.redaction is None:
             source = self._noting(source, purpose, seen, unasked="expect" not in joined)
         # Nothing but a handshake comes by GET to what doesn't take it.
         by_query = request.method == "GET"
@@ -237,7 +237,7 @@ class Receiver:
     def _noting(
         self, source: AsyncIterator[bytes], purpose: Purpose, seen: Seen, *, unasked: bool
     ) -> AsyncIterator[bytes]:
-        """The chunks of a body whose beginning is kept if it is refused, for whatever reason."""
+        """The chunks of a body whose beginning is kept if it is rejected, for whatever reason."""
         # Of a scheme that can't say what is secret nothing may be kept; verifying tells what is wrong with it.
         with suppress(Exception):
             seen.masks = masks_of(purpose.verifier)
@@ -275,7 +275,7 @@ def _parameters(query: bytes) -> set[str]:
 
 
 async def _hear_out(wire: Wire, verifier: Verifier) -> None:
-    """Read a body that is refused already where another is refused by what its body says.
+    """Read a body that is rejected already where another is rejected by what its body says.
 
     Else the moment of the answer would tell which of the two a request is.
     """

@@ -1,4 +1,4 @@
-"""Refusing a request: it is counted and recorded, and its sender is told."""
+"""Rejecting a request: it is counted and recorded, and its sender is told."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -6,33 +6,33 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from hookline.bodies.text import Received
-from hookline.kernel.errors import NotVerified, RequestRefused
+from hookline.kernel.errors import NotVerified, RequestRejected
 from hookline.kernel.json import decode, encode
 from hookline.model.rejection import BODY_KEPT
 from hookline.model.webhook import RequestSettings
 from hookline.service.hooks.masking import Masks
-from hookline.service.problems import refusal
+from hookline.service.problems import rejection
 from hookline.service.types import HookReply, HookRequest, SenderGone
 from hookline.service.uploads.body_stream import Wire
 
 UNKNOWN_FLOW: Final = "-"
 """Under this are the requests to flows that there aren't."""
 HEAR_SECONDS: Final = 2.0
-"""How long a refused request may take to bring the beginning of its body."""
+"""How long a rejected request may take to bring the beginning of its body."""
 _PROBLEMS: Final = 5
 _NO_MASKS: Final = Masks()
 
 
 class Counts(Protocol):
-    """Where refusals are counted: `hookline.telemetry.metrics`. Intake counts the rest."""
+    """Where rejections are counted: `hookline.telemetry.metrics`. Intake counts the rest."""
 
-    def refused(self, flow_id: str, reason: str) -> None:
+    def rejected(self, flow_id: str, reason: str) -> None:
         """`reason` is the error's code; unknown flows count under one name."""
         ...
 
 
 class Record(Protocol):
-    """Where refused requests are recorded: `hookline.telemetry.rejections`."""
+    """Where rejected requests are recorded: `hookline.telemetry.rejections`."""
 
     def add(
         self,
@@ -61,7 +61,7 @@ class Seen:
         self.webhook: RequestSettings | None = None
         """Where pages of other origins may read the answer."""
         self.bare = False
-        """A refusal has no body."""
+        """A rejection has no body."""
         self.origin: str | None = None
         self.path: str | None = None
         """What is recorded in place of the path, where that is a secret."""
@@ -73,17 +73,17 @@ class Seen:
         self.beginning: Beginning | None = None
 
 
-class Refuser:
-    """Refuses requests of one server."""
+class Rejecter:
+    """Rejects requests of one server."""
 
     def __init__(self, counts: Counts, record: Record) -> None:
         self._counts = counts
         self._record = record
 
-    def refuse(self, request: HookRequest, seen: Seen, error: RequestRefused) -> HookReply:
-        """Count a refusal, record it, and answer it."""
+    def reject(self, request: HookRequest, seen: Seen, error: RequestRejected) -> HookReply:
+        """Count a rejection, record it, and answer it."""
         flow_id = error.flow_id or seen.flow_id
-        self._counts.refused(flow_id, error.counted_as)
+        self._counts.rejected(flow_id, error.counted_as)
         came = seen.wire.received if seen.wire is not None else 0
         self._record.add(
             flow_id,
@@ -98,11 +98,11 @@ class Refuser:
         )
         if seen.challenge is not None and isinstance(error, NotVerified):
             error.headers = (*error.headers, ("www-authenticate", seen.challenge))
-        return refusal(error)
+        return rejection(error)
 
     def gone(self, seen: Seen) -> None:
         """Count a sender that closed the connection before it was answered."""
-        self._counts.refused(seen.flow_id, "sender_gone")
+        self._counts.rejected(seen.flow_id, "sender_gone")
 
 
 class Beginning:
@@ -124,7 +124,7 @@ class Beginning:
         return self
 
     async def hear(self) -> None:
-        """Let the beginning come of a body that nobody has asked for, since its request was refused before."""
+        """Let the beginning come of a body that nobody has asked for, since its request was rejected before."""
         if self._asked or not self._unasked:
             return
         # A sender that has gone has sent what it has.
@@ -156,8 +156,8 @@ class Beginning:
         return encode(masks.in_body(Received(body)).body) if isinstance(body, dict | list) else None
 
 
-def explained(error: RequestRefused) -> str:
-    """A refusal's message with what the sender isn't told, and where the body is wrong: by pointers, not by values."""
+def explained(error: RequestRejected) -> str:
+    """The message of a rejection for operators: with the reason, and with pointers to what is wrong in the body."""
     parts = [error.message.rstrip(".")]
     if error.reason and error.reason != error.message:
         parts.append(error.reason)

@@ -50,7 +50,7 @@ class Responder:
     ) -> HookReply:
         """Accept a message, and give what its flow answers; a duplicate gets, or waits for, the answer of the first.
 
-        Raises what `commit` raises, and nothing else: once the message is stored it isn't refused, whatever happens to
+        Raises what `commit` raises, and nothing else: once the message is stored it isn't rejected, whatever happens to
         its answer.
         """
         timeout = webhook.respond_timeout.total_seconds()

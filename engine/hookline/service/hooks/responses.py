@@ -82,7 +82,7 @@ def answered(answer: Answer) -> HookReply:
 
 
 def bare(reply: HookReply) -> HookReply:
-    """The answer to what is refused, without its body."""
+    """The answer to what is rejected, without its body."""
     return HookReply(reply.status, tuple(one for one in reply.headers if one[0] != b"content-type"))
 
 

@@ -15,7 +15,7 @@ from hookline.service.hooks.callbacks import Calls, Waiting, purpose_of
 from hookline.service.hooks.headers import Headers
 from hookline.service.hooks.middleware import admit
 from hookline.service.hooks.receive import Receiver
-from hookline.service.hooks.rejection import Refuser, Seen
+from hookline.service.hooks.rejection import Rejecter, Seen
 from hookline.service.types import HookReply, HookRequest
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -59,15 +59,15 @@ def page(flow: CompiledFlow, node: WaitNode) -> HookReply:
 class Resume:
     """Answers requests to `/resume/…`."""
 
-    def __init__(self, *, waiting: Waiting, calls: Calls, receiver: Receiver, refuser: Refuser) -> None:
+    def __init__(self, *, waiting: Waiting, calls: Calls, receiver: Receiver, rejecter: Rejecter) -> None:
         self._waiting = waiting
         self._calls = calls
         self._receiver = receiver
-        self._refuser = refuser
+        self._rejecter = rejecter
 
     async def handle(self, request: HookRequest) -> HookReply:
         """The answer to a request; its path is the token. Raises SenderGone, and never anything else."""
-        return await admit(request, self._refuser, self._handle)
+        return await admit(request, self._rejecter, self._handle)
 
     async def _handle(self, request: HookRequest, headers: Headers, seen: Seen) -> HookReply:
         # Whoever knows the token may call: it isn't recorded.

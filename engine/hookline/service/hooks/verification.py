@@ -8,7 +8,7 @@ import structlog
 from pydantic import BaseModel
 
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.kernel.errors import CannotVerify, CredentialError, NotVerified, RequestRefused
+from hookline.kernel.errors import CannotVerify, CredentialError, NotVerified, RequestRejected
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified
 from hookline.service.hooks.masking import Masks
 
@@ -151,10 +151,10 @@ class Verification:
         raise _because(CannotVerify(retry_after=_RETRY_AFTER), defect) from None
 
 
-def _because(refused: RequestRefused, reason: str) -> RequestRefused:
+def _because(rejected: RequestRejected, reason: str) -> RequestRejected:
     """An error that tells the sender nothing, and an operator why."""
-    refused.reason = reason
-    return refused
+    rejected.reason = reason
+    return rejected
 
 
 class SubscriptionSecrets(Protocol):

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.kernel.errors import CannotTake
-from hookline.service.problems import refusal
+from hookline.service.problems import rejection
 from hookline.service.types import HookReply, HookRequest, SenderGone
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -28,12 +28,12 @@ PREFIXES: Final = (HOOK, RESUME, OAUTH)
 DRAIN_BYTES: Final = 16_000_000
 DRAIN_SECONDS: Final = 2.0
 SMALL: Final = 256 * 1024
-"""Bytes that a refused request may still bring, within `DRAIN_SECONDS`, before it is answered."""
+"""Bytes that a rejected request may still bring, within `DRAIN_SECONDS`, before it is answered."""
 HOLD_SECONDS: Final = 0.25
 """How long the answer 429 is held back: a sender that waits for it sends nothing meanwhile, and so a flood costs the
 other flows no time of the event loop."""
 _APART: Final = 0.02
-"""Seconds between two such answers: senders that were refused together don't come again together, and however many
+"""Seconds between two such answers: senders that were rejected together don't come again together, and however many
 there are, so many come again in a second."""
 _LONGEST_HOLD: Final = 2.0
 """Seconds after which such an answer goes out all the same: senders give up on one that doesn't come."""
@@ -41,7 +41,7 @@ _MOST_HELD: Final = 250
 """How many are held back at once; the connections that they keep are those of others, too."""
 _TOO_MANY: Final = 429
 _TOO_SLOW: Final = 408
-_STOPPING: Final = refusal(CannotTake("the server is stopping", retry_after=5))
+_STOPPING: Final = rejection(CannotTake("the server is stopping", retry_after=5))
 
 
 class _Body:
@@ -190,7 +190,7 @@ def _announces_body(request: HookRequest) -> bool:
 
 
 def _is_small(request: HookRequest) -> bool:
-    """Whether a body may be small, and comes unasked: who expects `100 Continue` sends nothing when it is refused."""
+    """Whether a body may be small, and comes unasked: who expects `100 Continue` sends nothing when it is rejected."""
     declared = [value for name, value in request.headers if name == b"content-length"]
     if any(not value.isdigit() or int(value) > SMALL for value in declared):
         return False

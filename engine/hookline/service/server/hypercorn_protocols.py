@@ -1,6 +1,6 @@
 """Hypercorn's HTTP/1, where a sender asks whether it may send its body (`Expect: 100-continue`).
 
-Hypercorn says yes to each. Here the application does, by asking for the body: one that refuses the request without it
+Hypercorn says yes to each. Here the application does, by asking for the body: one that rejects the request without it
 is spared the body, and its sender the sending.
 """
 
@@ -18,8 +18,8 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
 
-from hookline.kernel.errors import Malformed, MethodUnknown, RequestRefused
-from hookline.service.problems import refusal
+from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected
+from hookline.service.problems import rejection
 from hookline.service.server.request_head import LENGTH, METHODS, ORIGIN_FORM
 
 
@@ -131,7 +131,7 @@ class Http2(H2Protocol):
             case h2.events.RequestReceived():
                 error = _fault(event)
                 if error is not None:
-                    self._refuse(event, error)
+                    self._reject(event, error)
                 return error is not None
             case h2.events.DataReceived() if event.stream_id not in self.streams:
                 # The stream has been answered. Its sender needn't go on; others need the room that this took.
@@ -144,8 +144,8 @@ class Http2(H2Protocol):
                 return True
         return False
 
-    def _refuse(self, request: h2.events.RequestReceived, error: RequestRefused) -> None:
-        reply = refusal(error)
+    def _reject(self, request: h2.events.RequestReceived, error: RequestRejected) -> None:
+        reply = rejection(error)
         headers = [(b":status", b"%d" % reply.status), *reply.headers, (b"content-length", b"%d" % len(reply.body))]
         self.connection.send_headers(request.stream_id, headers)
         self.connection.send_data(request.stream_id, reply.body, end_stream=True)
@@ -157,7 +157,7 @@ class Http2(H2Protocol):
             self.connection.reset_stream(stream_id, h2.errors.ErrorCodes.NO_ERROR)
 
 
-def _fault(request: h2.events.RequestReceived) -> RequestRefused | None:
+def _fault(request: h2.events.RequestReceived) -> RequestRejected | None:
     """Why a request isn't taken, where it isn't."""
     headers = dict(request.headers)
     if headers.get(b":method") not in METHODS:

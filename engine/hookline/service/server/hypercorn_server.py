@@ -21,14 +21,14 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import AppWrapper, LifespanState
 
-from hookline.kernel.errors import RequestRefused
+from hookline.kernel.errors import RequestRejected
 from hookline.service.server.asgi import Application
 from hookline.service.server.framing import Framing
 from hookline.service.server.hypercorn_protocols import Http1, Http2
 from hookline.service.server.overflow import Overflow, raw_answer
 
 _LAST_WORDS: Final = 1.0
-"""Seconds in which a request that was cut off may still send an answer, and a sender that was refused still writes."""
+"""Seconds in which a request that was cut off may still send an answer, and a sender that was rejected still writes."""
 _READ: Final = 2**16
 """Bytes that are read at once."""
 
@@ -91,8 +91,8 @@ class _Connection(TCPServer):
                 break
             try:
                 await self._pass_on(data)
-            except RequestRefused as error:
-                await self._refuse(error)
+            except RequestRejected as error:
+                await self._reject(error)
         await self.protocol.handle(Closed())
         await self.idle_task.stop()
 
@@ -113,7 +113,7 @@ class _Connection(TCPServer):
             if passed:
                 await self.protocol.handle(RawData(passed))
 
-    async def _refuse(self, error: RequestRefused) -> None:
+    async def _reject(self, error: RequestRejected) -> None:
         """Answer what can still be answered, and let the answer arrive before the connection closes."""
         protocol = self.protocol.protocol
         unanswered = isinstance(protocol, H11Protocol) and protocol.connection.our_state in (
@@ -123,7 +123,7 @@ class _Connection(TCPServer):
         if unanswered:
             await self.protocol_send(RawData(raw_answer(error)))
         self._ended = True
-        # The application may wait for the rest of what was refused.
+        # The application may wait for the rest of what was rejected.
         await self.protocol.handle(Closed())
         with contextlib.suppress(OSError, RuntimeError, TimeoutError):
             self.writer.write_eof()

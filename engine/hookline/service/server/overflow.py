@@ -4,13 +4,13 @@ import asyncio
 from http import HTTPStatus
 from typing import Final
 
-from hookline.kernel.errors import CannotTake, RequestRefused
-from hookline.service.problems import refusal
+from hookline.kernel.errors import CannotTake, RequestRejected
+from hookline.service.problems import rejection
 
 
-def raw_answer(error: RequestRefused) -> bytes:
-    """A refusal as HTTP/1.1, the last of its connection."""
-    reply = refusal(error)
+def raw_answer(error: RequestRejected) -> bytes:
+    """A rejection as HTTP/1.1, the last of its connection."""
+    reply = rejection(error)
     headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
     head = b"".join(b"%b: %b\r\n" % header for header in headers)
     return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (reply.status, HTTPStatus(reply.status).phrase.encode(), head, reply.body)

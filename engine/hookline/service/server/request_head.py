@@ -1,7 +1,7 @@
 """A request's head as bytes: whether it says without doubt what is asked for, and where the request ends.
 
 Stricter than either server's parser, so that what both are given reads alike to both, and to a proxy before them
-(RFC 9110 and 9112). `docs/discussion/framing.md` has what is refused, and why.
+(RFC 9110 and 9112). `docs/discussion/framing.md` has what is rejected, and why.
 """
 
 import re

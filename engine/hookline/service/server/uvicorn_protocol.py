@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol, reading one request at a time and none that isn't plain, with the bounds that it lacks.
 
 They are of the time and the bytes that a request's head takes, and of the number of connections: uvicorn's own bound
-refuses requests, and leaves the connections open.
+rejects requests, and leaves the connections open.
 """
 
 import asyncio
@@ -9,12 +9,12 @@ from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from hookline.kernel.errors import RequestRefused
+from hookline.kernel.errors import RequestRejected
 from hookline.service.server.framing import Framing
 from hookline.service.server.overflow import Overflow, raw_answer
 
 _LINGER: Final = 1.0
-"""Seconds until a refused connection is closed: at once, the reset of what still comes could overtake the answer."""
+"""Seconds until a rejected connection is closed: at once, the reset of what still comes could overtake the answer."""
 
 
 class FramedProtocol(HttpToolsProtocol):
@@ -31,7 +31,7 @@ class FramedProtocol(HttpToolsProtocol):
 
     _framing: Framing
     _turned_away = False
-    _refused = False
+    _rejected = False
     _waiting = b""
     """What has come of the next request while one is under way."""
 
@@ -56,7 +56,7 @@ class FramedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the socket."""
-        if self._turned_away or self._refused:
+        if self._turned_away or self._rejected:
             return
         if self._waiting:
             self._waiting += data
@@ -88,8 +88,8 @@ class FramedProtocol(HttpToolsProtocol):
                 return
             try:
                 passed = self._framing.feed(data)
-            except RequestRefused as error:
-                self._refuse(error)
+            except RequestRejected as error:
+                self._reject(error)
                 return
             if passed:
                 super().data_received(passed)
@@ -109,16 +109,16 @@ class FramedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
             self._read(data)
 
-    def _refuse(self, error: RequestRefused) -> None:
+    def _reject(self, error: RequestRejected) -> None:
         """Answer what can still be answered, and let the answer arrive before the connection closes."""
-        self._refused = True
+        self._rejected = True
         self._stop_timer()
         self._unset_keepalive_if_required()
         under_way = self.cycle if self._framing.under_way else None
         if under_way is None or not under_way.response_started:
             self.transport.write(raw_answer(error))
         if under_way is not None and not under_way.response_complete:
-            # The application may wait for the rest of what was refused.
+            # The application may wait for the rest of what was rejected.
             under_way.disconnected = True
             under_way.message_event.set()
         if self.transport.can_write_eof():

@@ -1,14 +1,14 @@
-"""Requests that were refused."""
+"""Requests that were rejected."""
 
 import msgspec
 
 from hookline.kernel.time import rfc3339
 from hookline.service.views.pages import PageView, Time
-from hookline.storage.store import RefusedPage
+from hookline.storage.store import RejectedPage
 
 
-class RefusedView(msgspec.Struct, frozen=True):
-    """A request that was refused."""
+class RejectedView(msgspec.Struct, frozen=True):
+    """A request that was rejected."""
 
     id: str
     flow_id: str
@@ -28,11 +28,11 @@ class RefusedView(msgspec.Struct, frozen=True):
     """The beginning of the body, secrets masked, where the flow keeps it."""
 
 
-def refused_view(page: RefusedPage) -> PageView[RefusedView]:
-    """One page of refused requests."""
+def rejected_view(page: RejectedPage) -> PageView[RejectedView]:
+    """One page of rejected requests."""
     return PageView(
         [
-            RefusedView(
+            RejectedView(
                 id=one.id,
                 flow_id=one.flow_id,
                 at=rfc3339(one.at),

@@ -61,7 +61,7 @@ class ConnectorContract:
         named |= {trigger.name for trigger in self.connector.triggers.values()}
         assert set(self.calls) == named
 
-    def test_its_example_is_a_flow_without_mistakes(self) -> None:
+    def test_its_example_is_a_flow_without_problems(self) -> None:
         if self.connector.example is None:
             pytest.skip("it has no example")
         registry = discover(extra_plugins=[plugin_of(self.connector)])

@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import ClassVar
 
 from hookline.discovery.discover import discover
-from hookline.discovery.doctor import mistaken_hooks
+from hookline.discovery.doctor import unknown_hooks
 from hookline.discovery.metadata import describe, file_of_module, text_of
 from hookline.discovery.quality import open_secrets
 
@@ -21,7 +21,7 @@ class PluginContract:
         assert loaded.error is None
 
     def test_no_function_only_looks_like_a_hook(self) -> None:
-        assert [finding.message for finding in mistaken_hooks(self.plugin)] == []
+        assert [finding.message for finding in unknown_hooks(self.plugin)] == []
 
     def test_no_credential_shows_what_is_secret(self) -> None:
         types = discover([], extra_plugins=[self.plugin]).credential_types

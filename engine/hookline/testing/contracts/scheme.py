@@ -67,22 +67,22 @@ class SchemeContract:
             for cut in {0, 1, len(body) // 2, len(body)}:
                 assert isinstance(await self._verify(headers, body[:cut], body[cut:]), Verified)
 
-    async def test_another_body_is_refused(self) -> None:
+    async def test_another_body_is_rejected(self) -> None:
         if not self.signs_body:
             pytest.skip("it says nothing of what is sent")
         body, other = self._complete(self.body), self._complete(self.another_body)
         headers = self.signed(body, self._own, NOW)
         for wrong in (other, body[:-1], b""):
-            await self._refused(headers, wrong)
+            await self._rejected(headers, wrong)
 
-    async def test_another_secret_is_refused(self) -> None:
+    async def test_another_secret_is_rejected(self) -> None:
         if self.other_credential is None:
             pytest.skip("it says no other secret")
         other = self._model(self.other_credential)
         body = self._complete(self.body, other)
-        await self._refused(self.signed(body, other, NOW), body)
+        await self._rejected(self.signed(body, other, NOW), body)
 
-    async def test_what_is_stale_or_of_the_future_is_refused(self) -> None:
+    async def test_what_is_stale_or_of_the_future_is_rejected(self) -> None:
         if self.tolerance is None:
             pytest.skip("it sends no time")
         second = timedelta(seconds=1)
@@ -91,17 +91,17 @@ class SchemeContract:
             assert isinstance(await self._verify(self.signed(body, self._own, NOW + away), body), Verified)
         for away in (self.tolerance + 2 * second, -self.tolerance - 2 * second):
             body = self._complete(self.body, at=NOW + away)
-            await self._refused(self.signed(body, self._own, NOW + away), body)
+            await self._rejected(self.signed(body, self._own, NOW + away), body)
 
-    async def test_a_header_that_is_missing_empty_or_repeated_is_refused(self) -> None:
+    async def test_a_header_that_is_missing_empty_or_repeated_is_rejected(self) -> None:
         body = self._complete(self.body)
         headers = self.signed(body, self._own, NOW)
         for name, value in headers:
-            await self._refused([*headers, (name, value)], body)
+            await self._rejected([*headers, (name, value)], body)
             if name not in self.optional:
                 others = [one for one in headers if one[0] != name]
-                await self._refused(others, body)
-                await self._refused([*others, (name, "")], body)
+                await self._rejected(others, body)
+                await self._rejected([*others, (name, "")], body)
 
     async def test_whatever_is_sent_it_raises_nothing_else_and_names_no_secret(self) -> None:
         body = self._complete(self.body)
@@ -149,7 +149,7 @@ class SchemeContract:
         for secret in secret_values(self._own):
             assert secret not in text, "a secret is in what it says"
 
-    async def _refused(self, headers: Headers, body: bytes) -> None:
+    async def _rejected(self, headers: Headers, body: bytes) -> None:
         with pytest.raises(NotVerified) as caught:
             await self._verify(headers, body)
         self._names_no_secret(caught.value.message)

@@ -236,7 +236,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("flow_id", name="pk_subscriptions"),
     )
     op.create_table(
-        "refused",
+        "rejected",
         sa.Column("id", _name, nullable=False),
         sa.Column("flow_id", _name, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
@@ -248,9 +248,9 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("client", sa.Text),
         sa.Column("body", sa.LargeBinary),
-        sa.PrimaryKeyConstraint("id", name="pk_refused"),
+        sa.PrimaryKeyConstraint("id", name="pk_rejected"),
     )
-    op.create_index("ix_refused_flow", "refused", ["flow_id", "id"])
+    op.create_index("ix_rejected_flow", "rejected", ["flow_id", "id"])
     op.create_table(
         "pings",
         sa.Column("id", sa.Integer, nullable=False, autoincrement=False),

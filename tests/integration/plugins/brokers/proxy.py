@@ -10,7 +10,7 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self.port = 0
-        self.refuses = False
+        self.rejects = False
         """Whether it lets nobody through."""
         self.connections = 0
         self._to = port
@@ -23,7 +23,7 @@ class Proxy:
 
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
-        if self.refuses:
+        if self.rejects:
             writer.transport.abort()
             return
         self.connections += 1

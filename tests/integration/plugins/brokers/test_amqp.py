@@ -117,13 +117,13 @@ async def test_what_cannot_be_written_is_said_before_it_is_sent(
     assert (caught.value.error_code, caught.value.retryable) == (code, False)
 
 
-async def test_a_full_queue_refuses_for_now(harness: Harness, rabbit: Rabbit) -> None:
+async def test_a_full_queue_rejects_for_now(harness: Harness, rabbit: Rabbit) -> None:
     queue = await rabbit.queue(arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
     results = await asyncio.gather(
         *(publish(harness, routing_key=queue, json=n, message_id=str(n)) for n in range(5)), return_exceptions=True
     )
-    refused = [result for result in results if isinstance(result, Unavailable)]
-    assert {error.error_code for error in refused} == {"amqp.refused"}
+    rejected = [result for result in results if isinstance(result, Unavailable)]
+    assert {error.error_code for error in rejected} == {"amqp.rejected"}
 
 
 async def test_a_lost_connection_is_made_again(harness: Harness, rabbit: Rabbit) -> None:
@@ -136,13 +136,13 @@ async def test_a_lost_connection_is_made_again(harness: Harness, rabbit: Rabbit)
 
         await send(1)
         proxy.cut()
-        proxy.refuses = True
+        proxy.rejects = True
         # Whether the loss is noticed before the message is sent or after it.
         for _ in range(2):
             with pytest.raises(Unavailable) as caught:
                 await send(2)
             assert caught.value.error_code == "amqp.connection"
-        proxy.refuses = False
+        proxy.rejects = False
         await send(2)
         assert await rabbit.count(queue) == 2
         await harness.resources.close()
@@ -209,7 +209,7 @@ async def test_a_queue_starts_flows_with_what_its_messages_say(harness: Harness,
     assert await rabbit.count(queue) == 0, "all are acknowledged"
 
 
-async def test_what_a_flow_refuses_goes_to_the_dead_letter_exchange(harness: Harness, rabbit: Rabbit) -> None:
+async def test_what_a_flow_rejects_goes_to_the_dead_letter_exchange(harness: Harness, rabbit: Rabbit) -> None:
     dead, queue, routed = await rabbit.queue(), rabbit.name(), rabbit.exchange_name()
     declare = {
         "dead_letter_exchange": "",
@@ -223,7 +223,7 @@ async def test_what_a_flow_refuses_goes_to_the_dead_letter_exchange(harness: Har
 
     await exchange.publish(aio_pika.Message(b"poison"), "order.new")
     await exchange.publish(aio_pika.Message(b"other"), "invoice.new", mandatory=False)
-    (came,) = await harness.run_consumer("amqp.messages", 1, credential=LOGIN, refuse="it is no order", **settings)
+    (came,) = await harness.run_consumer("amqp.messages", 1, credential=LOGIN, reject="it is no order", **settings)
     assert (came.body, came.headers["amqp-routing-key"]) == ("poison", "order.new")
     async with asyncio.timeout(10):
         while (found := await rabbit.get(dead)) is None:  # noqa: ASYNC110 - it is a broker's

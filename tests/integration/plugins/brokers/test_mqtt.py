@@ -258,7 +258,7 @@ async def test_a_lost_connection_ends_the_trigger_and_publishing_goes_on(harness
         async with asyncio.timeout(5):
             while proxy.connections < 2:  # noqa: ASYNC110 - it is a broker's
                 await asyncio.sleep(0.01)
-        proxy.refuses = True
+        proxy.rejects = True
         proxy.cut()
         with pytest.raises(Unavailable) as lost:
             await listening
@@ -267,7 +267,7 @@ async def test_a_lost_connection_ends_the_trigger_and_publishing_goes_on(harness
             with pytest.raises(Unavailable) as caught:
                 await publish(n)
             assert caught.value.error_code == "mqtt.connection"
-        proxy.refuses = False
+        proxy.rejects = False
         await publish(2)
         await harness.resources.close()
 
@@ -325,10 +325,10 @@ async def test_who_may_not_is_told_so(harness: Harness, guarded: Mosquitto) -> N
         harness.run_action("mqtt.publish", credential=wrong, with_={"topic": "mine/a", "json": 1}),
         harness.run_consumer("mqtt.messages", 0, credential=wrong, topics=["mine/#"]),
     ):
-        with pytest.raises(AuthExpired) as refused:
+        with pytest.raises(AuthExpired) as rejected:
             await run
-        assert refused.value.error_code == "mqtt.auth"
-        assert "wrong-wrong" not in refused.value.message
+        assert rejected.value.error_code == "mqtt.auth"
+        assert "wrong-wrong" not in rejected.value.message
 
 
 async def test_a_broker_that_restarts_keeps_what_nobody_took(harness: Harness, tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ async def test_a_broker_that_restarts_keeps_what_nobody_took(harness: Harness, t
     ("topic", "why"),
     [("", "empty"), ("a/+", "no wildcards"), ("#", "no wildcards"), ("a\0", "NUL"), ("x" * 70000, "bytes")],
 )
-async def test_what_is_no_topic_is_refused(harness: Harness, topic: str, why: str) -> None:
+async def test_what_is_no_topic_is_rejected(harness: Harness, topic: str, why: str) -> None:
     assert why in (wrong_topic(topic) or "")
     with pytest.raises(StepError, match=why) as caught:
         await harness.run_action("mqtt.publish", credential={"host": HOST}, with_={"topic": topic, "json": 1})
@@ -378,7 +378,7 @@ async def test_what_is_no_topic_is_refused(harness: Harness, topic: str, why: st
         ("/a//b", None),
     ],
 )
-def test_what_is_no_topic_filter_is_refused(topic: str, why: str | None) -> None:
+def test_what_is_no_topic_filter_is_rejected(topic: str, why: str | None) -> None:
     found = wrong_filter(topic)
     assert found is None if why is None else why in (found or "")
 

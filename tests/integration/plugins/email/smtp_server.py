@@ -1,4 +1,4 @@
-"""A real SMTP server that keeps what it takes, and refuses what a test says."""
+"""A real SMTP server that keeps what it takes, and rejects what a test says."""
 
 import asyncio
 import ssl

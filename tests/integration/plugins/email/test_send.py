@@ -35,7 +35,7 @@ async def sent(actions: Harness, server: SmtpServer, **settings: Any) -> Any:
     return (await actions.run_action("email.send", credential=plain(server), with_={**LETTER, **settings})).body
 
 
-async def refused(actions: Harness, server: SmtpServer, **settings: Any) -> StepError:
+async def rejected(actions: Harness, server: SmtpServer, **settings: Any) -> StepError:
     return await error_of(sent(actions, server, **settings))
 
 
@@ -76,7 +76,7 @@ async def test_a_mail_arrives_as_it_was_said(actions: Harness, smtp: StartSmtp) 
     ]
     assert letter.sender == "shop@example.com"
     assert body["accepted"] == letter.recipients
-    assert body["refused"] == []
+    assert body["rejected"] == []
     assert body["response"] == "2.0.0 queued as 42"
     message = letter.message
     assert message["subject"] == "Grüße – 你好"
@@ -144,7 +144,7 @@ async def test_a_mail_larger_than_what_a_thread_is_for_arrives_whole(actions: Ha
     assert part.get_payload(decode=True) == content
 
 
-async def test_files_over_the_bound_are_refused_before_they_are_read(actions: Harness, smtp: StartSmtp) -> None:
+async def test_files_over_the_bound_are_rejected_before_they_are_read(actions: Harness, smtp: StartSmtp) -> None:
     file = Attachment("nowhere", "file", None, "text/plain", 2000, "")
     sending = actions.run_action(
         "email.send",
@@ -182,11 +182,11 @@ async def test_files_over_the_bound_are_refused_before_they_are_read(actions: Ha
         ({"attachments": {"filename": "a", "content": "b", "cid": "c"}}, "email.attachment", "'cid'"),
     ],
 )
-async def test_what_is_no_mail_is_refused_before_anything_is_sent(
+async def test_what_is_no_mail_is_rejected_before_anything_is_sent(
     actions: Harness, smtp: StartSmtp, settings: dict[str, Any], code: str, says: str
 ) -> None:
     server = await smtp()
-    error = await refused(actions, server, **settings)
+    error = await rejected(actions, server, **settings)
     assert (error.error_code, error.retryable) == (code, False)
     assert says in error.message
     assert server.letters.taken == []
@@ -264,24 +264,24 @@ async def test_answers_of_4xx_can_be_retried_and_those_of_5xx_are_final(
 ) -> None:
     server = await smtp()
     server.letters.data = answer
-    error = await refused(actions, server)
+    error = await rejected(actions, server)
     assert (error.error_code, error.retryable, error.outcome_unknown) == (code, retryable, False)
     assert answer.partition(" ")[2] in error.message
     server.letters.data, server.letters.sender = None, answer
-    error = await refused(actions, server)
+    error = await rejected(actions, server)
     assert (error.error_code, error.retryable) == (code, retryable)
 
 
-async def test_nothing_is_sent_where_a_recipient_is_refused(actions: Harness, smtp: StartSmtp) -> None:
+async def test_nothing_is_sent_where_a_recipient_is_rejected(actions: Harness, smtp: StartSmtp) -> None:
     server = await smtp()
     server.letters.recipients = {"gone@example.com": "550 5.1.1 no such user"}
-    error = await refused(actions, server, to=["ada@example.com", "gone@example.com"])
-    assert (error.error_code, error.retryable) == ("email.refused", False)
+    error = await rejected(actions, server, to=["ada@example.com", "gone@example.com"])
+    assert (error.error_code, error.retryable) == ("email.rejected", False)
     assert "gone@example.com (550 5.1.1 no such user)" in error.message
     assert "1 of 2" in error.message
     assert server.letters.taken == []
     server.letters.recipients = {"gone@example.com": "450 4.2.1 full"}
-    assert (await refused(actions, server, to=["ada@example.com", "gone@example.com"])).retryable
+    assert (await rejected(actions, server, to=["ada@example.com", "gone@example.com"])).retryable
 
 
 async def test_a_mail_may_go_to_those_that_are_taken(actions: Harness, smtp: StartSmtp) -> None:
@@ -289,16 +289,16 @@ async def test_a_mail_may_go_to_those_that_are_taken(actions: Harness, smtp: Sta
     server.letters.recipients = {"gone@example.com": "550 5.1.1 no such user"}
     body = await sent(actions, server, to=["ada@example.com", "gone@example.com"], partial=True)
     assert body["accepted"] == ["ada@example.com"]
-    assert body["refused"] == [{"address": "gone@example.com", "code": 550, "message": "5.1.1 no such user"}]
+    assert body["rejected"] == [{"address": "gone@example.com", "code": 550, "message": "5.1.1 no such user"}]
     assert server.letters.taken[0].recipients == ["ada@example.com"]
-    error = await refused(actions, server, to="gone@example.com", partial=True)
-    assert error.error_code == "email.refused"
+    error = await rejected(actions, server, to="gone@example.com", partial=True)
+    assert error.error_code == "email.rejected"
 
 
 async def test_it_is_unknown_whether_a_mail_was_sent_whose_answer_never_came(actions: Harness, smtp: StartSmtp) -> None:
     server = await smtp()
     server.letters.breaks_off = True
-    error = await refused(actions, server)
+    error = await rejected(actions, server)
     assert (error.error_code, error.retryable, error.outcome_unknown) == ("email.disconnected", True, True)
 
 
@@ -325,13 +325,13 @@ async def test_a_server_that_isn_t_there_is_unavailable(actions: Harness) -> Non
 async def test_an_inside_address_is_not_reached(actions: Harness, smtp: StartSmtp) -> None:
     server = await smtp()
     actions.resources = EngineResources()
-    error = await refused(actions, server)
+    error = await rejected(actions, server)
     assert (error.error_code, error.retryable) == ("engine.egress", False)
     assert "HOOKLINE_EGRESS_ALLOW" in error.message
 
 
 async def test_an_address_in_other_letters_needs_a_server_that_takes_it(actions: Harness, smtp: StartSmtp) -> None:
-    error = await refused(actions, await smtp(enable_SMTPUTF8=False), to="zoë@example.com")
+    error = await rejected(actions, await smtp(enable_SMTPUTF8=False), to="zoë@example.com")
     assert error.error_code == "email.not_supported"
     server = await smtp(enable_SMTPUTF8=True)
     await sent(actions, server, to="Zoë <zoë@example.com>")

@@ -110,7 +110,7 @@ async def test_a_large_blob_isnt_swept_while_it_may_have_been_committed_just_now
     assert [one async for one in blobs.older_than(hour_ago + LONGEST)] == [blob.id]
 
 
-async def test_an_upload_that_took_longer_than_a_day_is_refused(blobs: Blobs, clock: ManualClock, server: str) -> None:
+async def test_an_upload_that_took_longer_than_a_day_is_rejected(blobs: Blobs, clock: ManualClock, server: str) -> None:
     writer = await blobs.create()
     await writer.write(bytes(PART + 1))
     clock.advance(LONGEST.total_seconds())
@@ -268,7 +268,7 @@ async def test_a_server_that_is_away_is_a_store_error_soon(bucket: str, clock: M
         "s3://key:s3cr3t@bucket",
     ],
 )
-def test_a_url_that_names_no_bucket_or_holds_a_secret_is_refused_and_not_shown(url: str, clock: ManualClock) -> None:
+def test_a_url_that_names_no_bucket_or_holds_a_secret_is_rejected_and_not_shown(url: str, clock: ManualClock) -> None:
     with pytest.raises(StoreError) as caught:
         s3_blobs(url, clock=clock)
     assert "s3cr3t" not in str(caught.value)

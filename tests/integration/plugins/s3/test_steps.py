@@ -114,7 +114,7 @@ async def test_an_object_is_written_and_read_by_any_key(bucket: Bucket, key: str
 @pytest.mark.parametrize(
     "key", ["", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\nb", "a\x00", "x" * 1025]
 )
-async def test_a_key_that_is_none_is_refused_by_each_action(bucket: Bucket, key: str) -> None:
+async def test_a_key_that_is_none_is_rejected_by_each_action(bucket: Bucket, key: str) -> None:
     for use, settings in (
         ("read", {"key": key}),
         ("write", {"key": key, "content": "x"}),
@@ -318,7 +318,7 @@ async def test_new_and_changed_objects_come_once(bucket: Bucket) -> None:
     assert [item.body["key"] for item in (await bucket.look(begun.cursor, **settings)).items] == ["in/d.csv"]
 
 
-async def test_more_objects_than_are_kept_track_of_are_refused_unless_keys_grow(
+async def test_more_objects_than_are_kept_track_of_are_rejected_unless_keys_grow(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "TRACKED", 2)
@@ -371,7 +371,7 @@ async def test_a_cancelled_upload_leaves_no_object(bucket: Bucket) -> None:
         {"token": "x"},
     ],
 )
-def test_a_credential_that_can_be_none_is_refused_and_not_shown(values: dict[str, str]) -> None:
+def test_a_credential_that_can_be_none_is_rejected_and_not_shown(values: dict[str, str]) -> None:
     with pytest.raises(ValidationError) as caught:
         S3Credential.model_validate(values)
     assert caught.value.error_count() >= 1

@@ -91,7 +91,7 @@ async def test_of_several_statements_none_takes_effect_where_one_fails(three: Ro
 
 
 @pytest.mark.parametrize("once", [True, False])
-async def test_what_changes_a_schema_is_undone_too_or_refused_before_anything_is_done(three: Room, once: bool) -> None:
+async def test_what_changes_a_schema_is_undone_too_or_rejected_before_anything_is_done(three: Room, once: bool) -> None:
     statements = ["CREATE TABLE other (n INTEGER)", MOVE[0], "INSERT INTO nowhere VALUES (1)"]
     error = await three.error("transaction", statements=statements, params={"n": 1, "from_one": "a"}, once=once)
     assert error.error_code == ("sql.transaction" if three.dialect == "mysql" else "sql.error")

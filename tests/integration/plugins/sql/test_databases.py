@@ -13,7 +13,7 @@ from hookline_database import register_connectors
 from hookline_database.address import SqlCredential
 
 
-async def test_rule_35_the_engines_own_database_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rule_35_the_engines_own_database_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     own = tmp_path / "engine.db"
     sqlite3.connect(own).close()

@@ -71,7 +71,7 @@ async def test_a_text_holds_one_statement(mariadb: Room) -> None:
         assert (error.error_code, error.retryable) == ("sql.error", False)
 
 
-async def test_a_value_that_is_too_long_is_refused_where_the_server_would_cut_it(mariadb: Room) -> None:
+async def test_a_value_that_is_too_long_is_rejected_where_the_server_would_cut_it(mariadb: Room) -> None:
     await mariadb("execute", sql="CREATE TABLE t (name VARCHAR(3))")
     error = await mariadb.error("insert", table="t", row={"name": "four"})
     assert (error.error_code, error.retryable) == ("sql.error", False)
@@ -154,7 +154,7 @@ async def test_rule_22_a_statement_that_was_cut_off_after_it_had_committed_is_no
     assert await count(mariadb, "t") == 0
 
 
-async def test_rule_22_a_table_that_has_no_transactions_is_refused_with_both_remedies(mariadb: Room) -> None:
+async def test_rule_22_a_table_that_has_no_transactions_is_rejected_with_both_remedies(mariadb: Room) -> None:
     await mariadb("execute", sql="CREATE TABLE t (id INTEGER PRIMARY KEY) ENGINE=MyISAM")
     for use, settings in (
         ("insert", {"row": {"id": 1}}),

@@ -16,7 +16,7 @@ async def test_money_goes_in_and_out_as_it_is_written(books: Room) -> None:
     assert total["n"] == 2
 
 
-async def test_a_long_decimal_is_kept_exactly_or_refused(books: Room) -> None:
+async def test_a_long_decimal_is_kept_exactly_or_rejected(books: Room) -> None:
     long = "12345678901234567890.1234567890123456789"
     if books.url.startswith("sqlite"):
         error = await books.error("insert", table="invoices", row={"reference": "a", "amount": long})
@@ -72,7 +72,7 @@ async def test_exact_numbers_in_json_columns_stay_numbers(room: Room) -> None:
     assert {row["said"] for row in found} == {'{"net":1.10,"parts":[0.30]}'}
 
 
-async def test_a_fraction_that_sqlite_would_round_is_refused_as_a_parameter_too(tmp_path: Path) -> None:
+async def test_a_fraction_that_sqlite_would_round_is_rejected_as_a_parameter_too(tmp_path: Path) -> None:
     room = Room(f"sqlite:///{tmp_path}/books.db")
     for number in ("0.1234567890123456789", "1.0000000000000000000000000000001"):
         error = await room.error("query", sql="SELECT :n AS n", params={"n": Decimal(number)})

@@ -58,7 +58,7 @@ async def test_a_query_changes_nothing(books: Room) -> None:
         assert (error.error_code, error.retryable) == ("sql.read_only", False)
         assert "sql.execute" in error.message
     assert await count(books) == 0
-    # The connection that refused to write goes back to the pool, and writes again.
+    # The connection that rejected to write goes back to the pool, and writes again.
     for number in range(10):
         await books("insert", table="invoices", row={"reference": str(number)})
     assert await count(books) == 10

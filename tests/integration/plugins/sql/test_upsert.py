@@ -137,7 +137,7 @@ async def test_two_at_once_leave_one_row(people: Room) -> None:
         ({}, "sql.rows", "either"),
     ],
 )
-async def test_what_tells_no_row_is_refused(people: Room, settings: dict[str, Any], code: str, message: str) -> None:
+async def test_what_tells_no_row_is_rejected(people: Room, settings: dict[str, Any], code: str, message: str) -> None:
     error = await people.error("upsert", table="people", **settings)
     assert (error.error_code, error.retryable) == (code, False)
     assert message in error.message

@@ -79,11 +79,11 @@ async def test_a_connection_that_breaks_is_made_again(server: Any, schema: str, 
     backend = postgresql(_url(schema), clock=clock)
     await backend.open()
     await backend.queue.put(envelopes.make())
-    # By the session that the refusal names, and no other: tests beside this one have connections too.
+    # By the session that the rejection names, and no other: tests beside this one have connections too.
     second = postgresql(_url(schema), clock=clock)
-    with pytest.raises(StoreError, match="one server") as refused:
+    with pytest.raises(StoreError, match="one server") as rejected:
         await second.open()
-    session = re.search(r"session (\d+)", refused.value.message)
+    session = re.search(r"session (\d+)", rejected.value.message)
     assert session is not None
     await server.execute("SELECT pg_terminate_backend($1)", int(session[1]))
     failed = await asyncio.gather(backend.queue.put(envelopes.make()), return_exceptions=True)
@@ -102,7 +102,7 @@ async def test_a_server_that_isnt_there_is_a_store_error_without_the_password(cl
     await backend.close()
 
 
-def test_unknown_settings_in_the_url_are_refused(clock: ManualClock) -> None:
+def test_unknown_settings_in_the_url_are_rejected(clock: ManualClock) -> None:
     with pytest.raises(StoreError, match="sslmod"):
         postgresql("postgresql://u:secret-word@h/x?sslmod=require", clock=clock)
 
@@ -117,7 +117,7 @@ async def test_a_driver_that_isnt_installed_is_named_with_what_to_install(
     await backend.close()
 
 
-def test_a_url_with_a_port_that_is_no_number_is_refused(clock: ManualClock) -> None:
+def test_a_url_with_a_port_that_is_no_number_is_rejected(clock: ManualClock) -> None:
     with pytest.raises(StoreError, match="can't be read") as raised:
         postgresql("postgresql://u:secret-word@h:port/x", clock=clock)
     assert "secret-word" not in str(raised.value)

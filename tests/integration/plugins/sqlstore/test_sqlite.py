@@ -61,7 +61,7 @@ asyncio.run(hold())
 """
 
 
-async def test_a_second_process_is_refused_and_told_which_one_has_it(tmp_path: Path, clock: ManualClock) -> None:
+async def test_a_second_process_is_rejected_and_told_which_one_has_it(tmp_path: Path, clock: ManualClock) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     holder = await asyncio.create_subprocess_exec(sys.executable, "-c", _HOLD, url, stdout=subprocess.PIPE)
     assert holder.stdout is not None
@@ -76,7 +76,7 @@ async def test_a_second_process_is_refused_and_told_which_one_has_it(tmp_path: P
     await backend.close()
 
 
-async def test_a_second_backend_of_the_same_process_is_refused(
+async def test_a_second_backend_of_the_same_process_is_rejected(
     backend: Backend, tmp_path: Path, clock: ManualClock
 ) -> None:
     second = sqlite(f"sqlite:///{tmp_path}/x.db", clock=clock)
@@ -233,12 +233,12 @@ async def test_a_backend_that_is_closed_can_be_opened_again(backend: Backend, en
         ("not a url", "can't be read"),
     ],
 )
-def test_a_url_that_names_no_file_is_refused(url: str, words: str, clock: ManualClock) -> None:
+def test_a_url_that_names_no_file_is_rejected(url: str, words: str, clock: ManualClock) -> None:
     with pytest.raises(StoreError, match=re.escape(words)):
         sqlite(url, clock=clock)
 
 
-async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path, clock: ManualClock) -> None:
+async def test_a_file_that_is_no_database_is_rejected_by_name(tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "x.db"
     path.write_bytes(b"something else entirely" * 100)
     backend = sqlite(f"sqlite:///{path}", clock=clock)

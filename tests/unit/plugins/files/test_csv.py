@@ -146,7 +146,7 @@ async def test_short_rows_can_be_filled() -> None:
 @pytest.mark.parametrize(
     "settings", [{"delimiter": ""}, {"delimiter": ",,"}, {"delimiter": "\n"}, {"encoding": "base64"}, {"encoding": "u"}]
 )
-async def test_settings_that_make_no_sense_are_refused_before_anything_runs(settings: dict[str, Any]) -> None:
+async def test_settings_that_make_no_sense_are_rejected_before_anything_runs(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         await parse("a", **settings)
 

@@ -135,7 +135,7 @@ PATHS_OUT = [
 
 
 @pytest.mark.parametrize("path", PATHS_OUT)
-async def test_rule_35_paths_that_lead_out_are_refused(tmp_path: Path, path: str) -> None:
+async def test_rule_35_paths_that_lead_out_are_rejected(tmp_path: Path, path: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
     for name, values in (("file.write", {"content": "x"}), ("file.read", {})):
@@ -143,7 +143,7 @@ async def test_rule_35_paths_that_lead_out_are_refused(tmp_path: Path, path: str
     assert everything(tmp_path) == {}
 
 
-async def test_rule_35_an_absolute_path_is_refused_even_inside(tmp_path: Path) -> None:
+async def test_rule_35_an_absolute_path_is_rejected_even_inside(tmp_path: Path) -> None:
     assert (await failure("file.write", tmp_path, path=str(tmp_path / "x"), content="")).error_code == "file.path"
 
 
@@ -158,7 +158,7 @@ async def test_rule_35_no_path_whatever_writes_outside(tmp_path: Path, path: str
     assert os.listdir(tmp_path) == ["outer"]  # noqa: PTH208
 
 
-async def test_rule_35_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
+async def test_rule_35_links_out_of_the_folder_are_rejected(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     root.mkdir()
     outside.mkdir()
@@ -243,7 +243,7 @@ async def test_files_get_the_rights_that_the_process_gives(tmp_path: Path) -> No
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
 
 
-async def test_what_the_system_refuses_is_said(tmp_path: Path) -> None:
+async def test_what_the_system_rejects_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     for path in ("file/x", "folder", "n" * 300):
@@ -305,7 +305,7 @@ async def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     assert (await failure("file.read", tmp_path, path="pipe")).error_code == "file.system"
 
 
-async def test_a_codec_that_is_not_of_text_is_refused(tmp_path: Path) -> None:
+async def test_a_codec_that_is_not_of_text_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="no text encoding"):
         await use("file.write", tmp_path, path="x", content="x", encoding="rot13")
 

@@ -246,7 +246,7 @@ async def test_a_file_stays_under_its_folder(look: Bench, registry: Registry, tm
     assert (await look.fails(key="a", file="a.json")).error_code == "file.no_root"
 
 
-async def test_a_file_that_is_too_large_is_refused(look: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_that_is_too_large_is_rejected(look: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "LARGEST", 10)
     look.write("a.csv", "k,v\na,1\nb,2\n")
     assert (await look.fails(key="a", file="a.csv")).error_code == "lookup.size"

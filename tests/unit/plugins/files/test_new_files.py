@@ -102,7 +102,7 @@ async def test_what_cannot_be_looked_at_says_why(tmp_path: Path) -> None:
         await look(None)
 
 
-async def test_a_folder_of_too_many_files_is_refused_with_what_to_do(
+async def test_a_folder_of_too_many_files_is_rejected_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(new, "FILES", 2)

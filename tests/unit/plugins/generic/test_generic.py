@@ -87,7 +87,7 @@ async def test_log_writes_its_fields_and_passes_the_message_on(level: str) -> No
     assert log.lines == [(level, "booked", {"id": 7})]
 
 
-async def test_log_refuses_fields_that_would_hide_the_logs_own() -> None:
+async def test_log_rejects_fields_that_would_hide_the_logs_own() -> None:
     with pytest.raises(ValidationError, match="execution_id"):
         await use("log", {"message": "x", "fields": {"execution_id": "forged"}})
 
@@ -103,7 +103,7 @@ async def test_fail_raises_an_error_that_no_retry_repeats() -> None:
     assert caught.value.retryable is False
 
 
-async def test_fail_refuses_a_code_that_no_one_could_match() -> None:
+async def test_fail_rejects_a_code_that_no_one_could_match() -> None:
     with pytest.raises(ValidationError, match=r"order\.rejected"):
         await use("fail", {"message": "x", "code": "Not a code!"})
 

@@ -213,7 +213,7 @@ def test_the_checker_takes_paths_from_vars(registry: Registry) -> None:
     assert [p for p in check(json.dumps(wrong).encode(), registry, file="f") if p.severity == "error"]
 
 
-async def test_what_would_hold_others_up_is_refused(run: Bench) -> None:
+async def test_what_would_hold_others_up_is_rejected(run: Bench) -> None:
     items = [{"a": 1}] * (MOST_VALUES + 1)
     for name, settings in (
         ("pick", {"keep": ["[*].a"]}),

@@ -85,7 +85,7 @@ def test_rule_16_a_lone_expression_gives_its_value(source: str, expected: Any) -
         ),
         ("{% for k, v in body.address.items() %}{{ k }}={{ v }}{% endfor %}", "town name=Köln"),
         ("{% set t %}{{ body.id }}!{% endset %}{{ t | lower }}", "a-1!"),
-        ("{% with x = 1 %}{{ x }}{% endwith %}{# a remark #}", "1"),
+        ("{% with x = 1 %}{{ x }}{% endwith %}{# a warning #}", "1"),
         ("{% raw %}{{ as it is }}{% endraw %}", "{{ as it is }}"),
         ("{% filter upper %}a{{ body.count }}{% endfilter %}", "A3"),
     ],

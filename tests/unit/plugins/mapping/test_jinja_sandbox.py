@@ -179,7 +179,7 @@ def test_rule_16_there_are_no_wide_formats(source: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["{{ '%(a(b)c)1000000000d' % {'a(b)c': 1} }}", "{{ '%s %' % 1 }}", "{{ '%y' % 1 }}"])
-def test_a_format_with_anything_unknown_in_it_is_refused(source: str) -> None:
+def test_a_format_with_anything_unknown_in_it_is_rejected(source: str) -> None:
     with pytest.raises(ExpressionFailed):
         evaluate(source)
 
@@ -258,6 +258,6 @@ def test_a_number_of_a_message_becomes_no_text_that_json_cant_say(source: str) -
 
 
 @pytest.mark.parametrize("source", [r"{{ '\ud800' }}", r"x {{ body.words == '\udfff' }}", r"{{ {'\ud800': 1} }}"])
-def test_a_text_with_half_of_a_surrogate_pair_is_refused(source: str) -> None:
+def test_a_text_with_half_of_a_surrogate_pair_is_rejected(source: str) -> None:
     with pytest.raises(ExpressionSyntax, match="half of a surrogate pair"):
         MAPPER.compile(source)

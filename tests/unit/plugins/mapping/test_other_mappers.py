@@ -99,7 +99,7 @@ def test_what_is_missing_is_named(mapper: Mapper) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_it_is_refused_when_it_is_compiled(mapper: Mapper, source: str, said: str) -> None:
+def test_it_is_rejected_when_it_is_compiled(mapper: Mapper, source: str, said: str) -> None:
     with pytest.raises(ExpressionSyntax, match=said):
         mapper.compile(source)
 
@@ -194,12 +194,12 @@ def test_what_knows_no_exact_numbers_says_so() -> None:
 @pytest.mark.parametrize(
     "picture", ["[[Y]] [H01]", "[Y][d][f]", "[Y]-[Y]", "[Y](a+)+", "[Yw]", "[MNn][FNn] [Y]", "[H01]:[m01]"]
 )
-def test_a_picture_that_takes_the_clock_or_can_be_read_in_many_ways_is_refused(picture: str) -> None:
+def test_a_picture_that_takes_the_clock_or_can_be_read_in_many_ways_is_rejected(picture: str) -> None:
     with pytest.raises(ExpressionFailed, match="toMillis"):
         Jsonata().compile("$toMillis('x', body)").evaluate({"body": picture})
 
 
-def test_what_would_show_an_address_is_refused() -> None:
+def test_what_would_show_an_address_is_rejected() -> None:
     with pytest.raises(ExpressionFailed, match="beside a pattern"):
         Jsonata().compile("$replace('a', 'a', function($m) { 'b' })").evaluate({})
 

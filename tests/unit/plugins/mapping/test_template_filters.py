@@ -92,7 +92,7 @@ def test_a_pattern_cannot_take_long_on_any_text() -> None:
     ("source", "value"),
     [("{{ body | slug }}", "a" * 100_001), ("{{ body | urldecode }}", "%41" * 400_000)],
 )
-def test_a_text_that_would_take_long_is_refused(source: str, value: str) -> None:
+def test_a_text_that_would_take_long_is_rejected(source: str, value: str) -> None:
     with pytest.raises(ExpressionLimit, match="takes at most"):
         JINJA.compile(source).evaluate({"body": value})
 
@@ -138,7 +138,7 @@ def test_hook_register_template_filters() -> None:
         ([], "a dict from names to functions"),
     ],
 )
-def test_filters_that_cannot_be_are_refused(filters: Any, said: str) -> None:
+def test_filters_that_cannot_be_are_rejected(filters: Any, said: str) -> None:
     (failed,) = discover(extra_plugins=[plugin(filters)]).failed
     assert said in str(failed.error)
 

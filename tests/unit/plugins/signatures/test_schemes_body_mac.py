@@ -120,7 +120,7 @@ async def test_trap_9_a_signed_id_is_the_dedupe_key() -> None:
         ({"header": "X-Sig", "encodign": "hex"}, "encodign"),
     ],
 )
-def test_settings_that_would_protect_nothing_are_refused(settings: dict[str, Any], said: str) -> None:
+def test_settings_that_would_protect_nothing_are_rejected(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Hmac.settings.model_validate(settings)
 
@@ -133,7 +133,7 @@ async def test_trap_12_old_and_new_secret_are_both_taken() -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "1234", [], ["12345", " "]])
-def test_trap_7_a_short_secret_is_refused_when_stored(secret: Any) -> None:
+def test_trap_7_a_short_secret_is_rejected_when_stored(secret: Any) -> None:
     for scheme in (Hmac, GitHub):
         assert scheme.credential is not None
         with pytest.raises(ValidationError):

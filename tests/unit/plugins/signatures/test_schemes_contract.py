@@ -57,4 +57,4 @@ async def test_the_contract_finds_a_scheme_that_is_not_total() -> None:
             return [*super().signed(body, credential, at), ("x-unread", "1")]
 
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
-        await Careless().test_a_header_that_is_missing_empty_or_repeated_is_refused()
+        await Careless().test_a_header_that_is_missing_empty_or_repeated_is_rejected()

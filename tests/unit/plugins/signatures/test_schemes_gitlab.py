@@ -77,7 +77,7 @@ async def test_trap_12_old_and_new_secrets_are_both_taken() -> None:
 
 
 @pytest.mark.parametrize("id", ["", "two words", "x" * 201, "é"])
-async def test_an_id_that_cannot_be_one_is_refused(id: str) -> None:
+async def test_an_id_that_cannot_be_one_is_rejected(id: str) -> None:
     with pytest.raises(NotVerified):
         await verify({"token": TOKEN}, shown(TOKEN) | {"idempotency-key": id})
 
@@ -86,7 +86,7 @@ async def test_an_id_that_cannot_be_one_is_refused(id: str) -> None:
     "credential",
     [{}, {"token": ""}, {"token": "1234"}, {"token": []}, {"signing_token": "whsec_"}, {"signing_token": "plain text"}],
 )
-def test_trap_7_a_key_that_is_missing_or_short_is_refused_when_stored(credential: Any) -> None:
+def test_trap_7_a_key_that_is_missing_or_short_is_rejected_when_stored(credential: Any) -> None:
     with pytest.raises(ValidationError):
         GitLabCredential.model_validate(credential)
 

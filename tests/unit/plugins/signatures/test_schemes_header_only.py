@@ -64,13 +64,13 @@ async def test_the_key_is_in_the_header_that_the_flow_says() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x api", "x:api", "x-é", "a\nb"])
-def test_a_header_name_that_cannot_be_one_is_refused(name: str) -> None:
+def test_a_header_name_that_cannot_be_one_is_rejected(name: str) -> None:
     with pytest.raises(ValidationError, match="letters, digits and dashes"):
         ApiKey.settings.model_validate({"header": name})
 
 
 @pytest.mark.parametrize("secret", ["", "    ", "abcd", [], ["good secret", ""]])
-def test_trap_7_and_8_no_secret_or_a_short_one_is_refused_when_stored(secret: Any) -> None:
+def test_trap_7_and_8_no_secret_or_a_short_one_is_rejected_when_stored(secret: Any) -> None:
     for model, values in (
         (ApiKey.credential, {"key": secret}),
         (Basic.credential, {"username": "a", "password": secret}),
@@ -80,7 +80,7 @@ def test_trap_7_and_8_no_secret_or_a_short_one_is_refused_when_stored(secret: An
             model.model_validate(values)
 
 
-def test_a_credential_without_its_secret_is_refused() -> None:
+def test_a_credential_without_its_secret_is_rejected() -> None:
     for model in (ApiKey.credential, Basic.credential):
         assert model is not None
         with pytest.raises(ValidationError):

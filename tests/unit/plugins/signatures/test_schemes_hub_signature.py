@@ -123,7 +123,7 @@ async def test_metas_challenge_is_answered_where_the_token_is_right(token: str) 
         "",
     ],
 )
-async def test_any_other_question_of_metas_is_refused(query: str) -> None:
+async def test_any_other_question_of_metas_is_rejected(query: str) -> None:
     with pytest.raises(NotVerified):
         await verify(Meta(), APP, request({}, "GET", query))
 
@@ -138,14 +138,14 @@ async def test_a_message_isnt_taken_for_its_query() -> None:
 
 @pytest.mark.parametrize("scheme", [Bitbucket, Intercom])
 @pytest.mark.parametrize("secret", ["", "1234", [], ["12345", " "]])
-def test_trap_7_a_short_secret_is_refused_when_stored(scheme: type[Scheme[Any, Any]], secret: Any) -> None:
+def test_trap_7_a_short_secret_is_rejected_when_stored(scheme: type[Scheme[Any, Any]], secret: Any) -> None:
     assert scheme.credential is not None
     with pytest.raises(ValidationError):
         scheme.credential.model_validate({"secret": secret})
 
 
 @pytest.mark.parametrize("change", [{"secret": ""}, {"verify_token": ""}, {"verify_token": "1234"}])
-def test_trap_7_a_short_token_is_refused_when_stored(change: Any) -> None:
+def test_trap_7_a_short_token_is_rejected_when_stored(change: Any) -> None:
     assert Meta.credential is not None
     with pytest.raises(ValidationError):
         Meta.credential.model_validate({**APP, **change})

@@ -68,7 +68,7 @@ async def test_linears_time_is_read_in_the_body() -> None:
     ],
     ids=lambda body: repr(body[:40]),
 )
-async def test_trap_1_what_linear_signed_without_a_time_that_is_right_is_refused(body: bytes) -> None:
+async def test_trap_1_what_linear_signed_without_a_time_that_is_right_is_rejected(body: bytes) -> None:
     with pytest.raises(NotVerified):
         await verify(Linear(), KEY, linear(body), body)
 
@@ -118,7 +118,7 @@ async def test_trap_12_graphs_notifications_show_one_of_the_states() -> None:
         b"",
     ],
 )
-async def test_trap_1_graphs_notifications_without_the_right_state_are_refused(body: bytes) -> None:
+async def test_trap_1_graphs_notifications_without_the_right_state_are_rejected(body: bytes) -> None:
     with pytest.raises(NotVerified):
         await verify(MicrosoftGraph(), STATE, request(), body)
 
@@ -201,7 +201,7 @@ async def test_xeros_intent_to_receive_is_answered_and_events_are_messages() -> 
         assert await verify(Xero(), KEY, request(xero(body)), body) == Verified()
 
 
-async def test_trap_4_a_wrong_intent_to_receive_is_refused() -> None:
+async def test_trap_4_a_wrong_intent_to_receive_is_rejected() -> None:
     with pytest.raises(NotVerified):
         await verify(Xero(), KEY, request(xero(EVENTS)), INTENT)
 
@@ -281,14 +281,14 @@ async def test_a_dropbox_notification_holds_by_its_signature_and_is_answered_wit
 
 @pytest.mark.parametrize("scheme", [Dropbox, Linear, Xero, Zoom])
 @pytest.mark.parametrize("secret", ["", "1234", [], ["12345", " "]])
-def test_trap_7_a_short_secret_is_refused_when_stored(scheme: type[Scheme[Any, Any]], secret: Any) -> None:
+def test_trap_7_a_short_secret_is_rejected_when_stored(scheme: type[Scheme[Any, Any]], secret: Any) -> None:
     assert scheme.credential is not None
     with pytest.raises(ValidationError):
         scheme.credential.model_validate({"secret": secret})
 
 
 @pytest.mark.parametrize("state", ["", "1234", [], ["12345", ""]])
-def test_trap_7_a_short_state_is_refused_when_stored(state: Any) -> None:
+def test_trap_7_a_short_state_is_rejected_when_stored(state: Any) -> None:
     assert MicrosoftGraph.credential is not None
     with pytest.raises(ValidationError):
         MicrosoftGraph.credential.model_validate({"client_state": state})

@@ -72,7 +72,7 @@ async def test_each_kind_of_key_verifies_its_algorithms(key: Any, algorithms: li
                 await trial(credential, algorithms=["HS256"])(shown(token(key, algorithm)))
 
 
-async def test_an_algorithm_that_the_flow_does_not_name_is_refused() -> None:
+async def test_an_algorithm_that_the_flow_does_not_name_is_rejected() -> None:
     with pytest.raises(NotVerified):
         await trial(algorithms=["HS512"])(shown(token()))
     with pytest.raises(NotVerified):
@@ -90,7 +90,7 @@ def _forged(header: dict[str, Any], secret: bytes) -> str:
     return (signed + b"." + urlsafe_b64encode(mac).rstrip(b"=")).decode()
 
 
-async def test_a_token_that_names_critical_headers_is_refused() -> None:
+async def test_a_token_that_names_critical_headers_is_rejected() -> None:
     await trial()(shown(_forged({"alg": "HS256"}, SECRET.encode())))
     for header in ({"crit": ["b64"], "b64": False}, {"crit": []}, {"crit": ["exp"]}, {"kid": 7}, {"kid": ["k1"]}):
         with pytest.raises(NotVerified):
@@ -115,7 +115,7 @@ async def test_a_token_that_names_critical_headers_is_refused() -> None:
         {"iss": None},
     ],
 )
-async def test_a_token_that_has_expired_or_is_for_another_is_refused(claims: dict[str, Any]) -> None:
+async def test_a_token_that_has_expired_or_is_for_another_is_rejected(claims: dict[str, Any]) -> None:
     raw = _forged_claims(claims)
     with pytest.raises(NotVerified):
         await trial(issuer="shop")(shown(raw))
@@ -164,7 +164,7 @@ async def test_one_of_several_audiences_is_enough_and_null_asks_for_none() -> No
         f"Bearer {token()}\n",
     ],
 )
-async def test_trap_1_a_malformed_token_is_refused(value: str) -> None:
+async def test_trap_1_a_malformed_token_is_rejected(value: str) -> None:
     with pytest.raises(NotVerified):
         await trial()({"authorization": value})
 
@@ -260,7 +260,7 @@ async def test_keys_that_are_not_for_this_may_stand_beside_one_that_is() -> None
         {"public_key": pem(RSA), "private_key": "no key"},
     ],
 )
-def test_trap_7_and_8_keys_that_protect_nothing_are_refused_when_stored(credential: dict[str, Any]) -> None:
+def test_trap_7_and_8_keys_that_protect_nothing_are_rejected_when_stored(credential: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         JwtCredential.model_validate(credential)
 
@@ -309,12 +309,12 @@ async def test_a_bearer_token_holds(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "t0ken-1", "Basic t0ken-1", "Bearer t0ken-", "Bearer é"])
-async def test_trap_1_any_other_bearer_token_is_refused(value: str) -> None:
+async def test_trap_1_any_other_bearer_token_is_rejected(value: str) -> None:
     with pytest.raises(NotVerified):
         await Trial(Bearer(), {"token": ["t0ken-1", "old-token"]})({"authorization": value})
 
 
 @pytest.mark.parametrize("token", ["", "abcd", "     ", [], ["good-token", ""]])
-def test_trap_7_a_bearer_token_that_is_short_is_refused_when_stored(token: Any) -> None:
+def test_trap_7_a_bearer_token_that_is_short_is_rejected_when_stored(token: Any) -> None:
     with pytest.raises(ValidationError):
         BearerCredential.model_validate({"token": token})

@@ -93,7 +93,7 @@ async def test_a_digit_of_the_time_cannot_be_taken_for_one_of_the_token(moved: i
         {"signature": [mac()]},
     ],
 )
-async def test_trap_1_a_signature_that_is_altered_or_malformed_is_refused(other: dict[str, Any]) -> None:
+async def test_trap_1_a_signature_that_is_altered_or_malformed_is_rejected(other: dict[str, Any]) -> None:
     with pytest.raises(NotVerified):
         await mailgun({}, event(**other))
     if "é" not in str(other):
@@ -124,7 +124,7 @@ async def test_trap_1_a_signature_that_is_altered_or_malformed_is_refused(other:
         ({"content-type": "application/json; charset=\u20ac"}, event()),
     ],
 )
-async def test_trap_1_a_body_that_holds_no_signature_is_refused(headers: dict[str, str], body: bytes) -> None:
+async def test_trap_1_a_body_that_holds_no_signature_is_rejected(headers: dict[str, str], body: bytes) -> None:
     with pytest.raises(NotVerified):
         await mailgun(headers, body)
 

@@ -359,7 +359,7 @@ async def test_trap_2_a_time_is_signed_as_received(sent: str) -> None:
 
 
 @pytest.mark.parametrize("sent", ["1769860798", "2026-01-31", "2026-01-31T11:59:58", "2026-13-01T00:00:00Z", "now"])
-async def test_trap_2_a_time_that_cannot_be_read_is_refused(sent: str) -> None:
+async def test_trap_2_a_time_that_cannot_be_read_is_rejected(sent: str) -> None:
     with pytest.raises(NotVerified):
         await verify(headers(certify("pinned"), sent=sent), certificate=certify("pinned").pem.decode())
 
@@ -402,7 +402,7 @@ def _elliptic() -> str:
     ],
     ids=range(10),
 )
-def test_trap_7_a_credential_that_cannot_verify_is_refused_when_stored(values: dict[str, Any], said: str) -> None:
+def test_trap_7_a_credential_that_cannot_verify_is_rejected_when_stored(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         PayPalCredential.model_validate(values)
 

@@ -71,7 +71,7 @@ async def test_pings_are_answered_and_events_of_the_same_type_are_not(body: Any,
     assert (await discord(interaction(raw), raw)).answer == answer
 
 
-async def test_trap_4_a_ping_with_a_wrong_signature_is_refused() -> None:
+async def test_trap_4_a_ping_with_a_wrong_signature_is_rejected() -> None:
     raw = b'{"type":1}'
     for wrong in ("00" * 64, interaction(b"{}")["x-signature-ed25519"], "zz", ""):
         with pytest.raises(NotVerified):
@@ -79,7 +79,7 @@ async def test_trap_4_a_ping_with_a_wrong_signature_is_refused() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "00", PUBLIC[:-2], PUBLIC + "00", "zz" * 32, []])
-def test_trap_7_a_key_of_discords_that_is_none_is_refused_when_stored(key: Any) -> None:
+def test_trap_7_a_key_of_discords_that_is_none_is_rejected_when_stored(key: Any) -> None:
     with pytest.raises(ValidationError):
         DiscordCredential.model_validate({"public_key": key})
 
@@ -105,7 +105,7 @@ def test_a_key_for_trying_stands_in_place_of_the_providers_and_never_beside_it(
         (SendGridCredential, pem(rsa.generate_private_key(65537, 2048))),
     ],
 )
-def test_trap_7_a_private_key_that_is_none_is_refused_when_stored_and_not_shown(model: Any, private: str) -> None:
+def test_trap_7_a_private_key_that_is_none_is_rejected_when_stored_and_not_shown(model: Any, private: str) -> None:
     with pytest.raises(ValidationError) as caught:
         model.model_validate({"private_key": private})
     assert [one["msg"] for one in caught.value.errors() if "private_key" in one["msg"]]
@@ -177,6 +177,6 @@ async def test_trap_12_sendgrids_old_and_new_key_are_both_taken() -> None:
         [],
     ],
 )
-def test_trap_7_a_key_of_sendgrids_that_is_none_is_refused_when_stored(key: Any) -> None:
+def test_trap_7_a_key_of_sendgrids_that_is_none_is_rejected_when_stored(key: Any) -> None:
     with pytest.raises(ValidationError):
         SendGridCredential.model_validate({"public_key": key})

@@ -58,7 +58,7 @@ async def test_url_verification_is_answered_with_its_challenge() -> None:
     assert verified.dedupe_key is None
 
 
-async def test_trap_4_a_forged_url_verification_is_refused() -> None:
+async def test_trap_4_a_forged_url_verification_is_rejected() -> None:
     body = json.dumps({"type": "url_verification", "challenge": "3eZbrw1a"}).encode()
     with pytest.raises(NotVerified):
         await slack({**slack.sign(body), "x-slack-signature": "v0=" + "0" * 64}, body)

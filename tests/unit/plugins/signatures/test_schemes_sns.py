@@ -119,7 +119,7 @@ async def test_certificates_of_amazons_chinese_regions_are_taken() -> None:
     assert (await trial({}, body(message(SigningCertURL=url, TopicArn=topic)))).dedupe_key
 
 
-async def test_the_signed_message_of_another_topic_is_refused_and_costs_no_fetch() -> None:
+async def test_the_signed_message_of_another_topic_is_rejected_and_costs_no_fetch() -> None:
     trial = sns()
     with pytest.raises(NotVerified):
         await trial({}, body(message(TopicArn="arn:aws:sns:eu-central-1:210987654321:orders")))
@@ -147,12 +147,12 @@ async def test_the_signed_message_of_another_topic_is_refused_and_costs_no_fetch
         {"Message": None},
     ],
 )
-async def test_trap_5_an_altered_or_malformed_message_is_refused(other: dict[str, Any]) -> None:
+async def test_trap_5_an_altered_or_malformed_message_is_rejected(other: dict[str, Any]) -> None:
     with pytest.raises(NotVerified):
         await sns()({}, body(message() | other))
 
 
-async def test_what_another_key_signed_is_refused() -> None:
+async def test_what_another_key_signed_is_rejected() -> None:
     with pytest.raises(NotVerified):
         await sns()({}, body(message(key=rsa.generate_private_key(65537, 2048))))
 
@@ -184,7 +184,7 @@ async def test_a_certificate_that_cannot_be_had_or_used_leaves_it_open_whether_a
         await sns({CERT: found})({}, body(message()))
 
 
-async def test_a_certificate_that_amazon_does_not_have_is_refused() -> None:
+async def test_a_certificate_that_amazon_does_not_have_is_rejected() -> None:
     with pytest.raises(NotVerified):
         await sns({CERT: StepError("not found", code="http.404")})({}, body(message()))
 
@@ -258,7 +258,7 @@ async def test_the_end_of_a_subscription_is_taken_note_of_and_not_undone() -> No
 
 
 @pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"{}", b"\xff", b"[" * 100_000, b"raw message delivery"])
-async def test_trap_1_a_body_that_is_no_message_is_refused(raw: bytes) -> None:
+async def test_trap_1_a_body_that_is_no_message_is_rejected(raw: bytes) -> None:
     with pytest.raises(NotVerified):
         await sns()({}, raw)
 

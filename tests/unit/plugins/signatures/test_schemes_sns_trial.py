@@ -95,6 +95,6 @@ async def test_a_pinned_certificate_is_judged_at_the_time_of_receipt() -> None:
     ],
     ids=range(4),
 )
-def test_trap_7_a_certificate_or_key_that_is_none_is_refused_when_stored(values: dict[str, str]) -> None:
+def test_trap_7_a_certificate_or_key_that_is_none_is_rejected_when_stored(values: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         SnsCredential.model_validate(values)

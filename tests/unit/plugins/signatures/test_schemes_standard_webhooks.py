@@ -93,13 +93,13 @@ async def test_trap_3_a_wrong_entry_does_not_hide_a_right_one(junk: str) -> None
         await verify(SECRET, junk or WRONG)
 
 
-async def test_more_entries_than_any_sender_has_are_refused() -> None:
+async def test_more_entries_than_any_sender_has_are_rejected() -> None:
     with pytest.raises(NotVerified):
         await verify(SECRET, " ".join([WRONG] * 40 + [SIGNATURE]))
 
 
 @pytest.mark.parametrize("id", ["", "msg 1", "msg\x00", "mëg", "msg.1", "x" * 201])
-async def test_trap_9_an_id_that_could_be_read_in_two_ways_is_refused(id: str) -> None:
+async def test_trap_9_an_id_that_could_be_read_in_two_ways_is_rejected(id: str) -> None:
     signature = standardwebhooks.Webhook(SECRET).sign(id, NOW, BODY.decode())
     with pytest.raises(NotVerified):
         await verify(SECRET, signature, id=id)
@@ -159,6 +159,6 @@ def test_only_the_owner_of_a_private_key_can_sign() -> None:
         [SECRET, ""],
     ],
 )
-def test_trap_7_a_key_that_decodes_to_little_or_nothing_is_refused_when_stored(secret: Any) -> None:
+def test_trap_7_a_key_that_decodes_to_little_or_nothing_is_rejected_when_stored(secret: Any) -> None:
     with pytest.raises(ValidationError):
         credential_of(secret)

@@ -62,7 +62,7 @@ async def test_trap_3_wrong_entries_do_not_hide_a_right_one(header: str) -> None
         f"t={SECONDS}," + "v1=00," * 40 + f"v1={MAC}",
     ],
 )
-async def test_trap_1_a_malformed_header_is_refused(header: str) -> None:
+async def test_trap_1_a_malformed_header_is_rejected(header: str) -> None:
     with pytest.raises(NotVerified):
         await stripe({"stripe-signature": header}, BODY.encode())
 

@@ -124,7 +124,7 @@ async def test_trap_5_a_body_whose_hash_the_url_holds_is_that_body(content_type:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "multipart/form-data; boundary=b"])
-async def test_a_body_that_nothing_signs_is_refused(content_type: str) -> None:
+async def test_a_body_that_nothing_signs_is_rejected(content_type: str) -> None:
     signature = twilio.sign(b"")["x-twilio-signature"]
     await twilio({"x-twilio-signature": signature})
     with pytest.raises(NotVerified):
@@ -134,7 +134,7 @@ async def test_a_body_that_nothing_signs_is_refused(content_type: str) -> None:
 @pytest.mark.parametrize(
     "body", [b"a=%FF", b"a=\xc3\xa9", b"&".join(b"a%d=1" % number for number in range(1001)), b"a=" + b"x" * 1_100_000]
 )
-async def test_trap_1_a_form_that_cannot_be_read_is_refused(body: bytes) -> None:
+async def test_trap_1_a_form_that_cannot_be_read_is_rejected(body: bytes) -> None:
     with pytest.raises(NotVerified):
         await twilio(form(SIGNATURE), body)
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, event
 
 from hookline.model.execution import Outcome, State
 from hookline.model.items import Progress
-from hookline.model.rejection import RefusedRequest
+from hookline.model.rejection import RejectedRequest
 from hookline.storage.backend import Backend
 from hookline.storage.changes import (
     Accept,
@@ -39,7 +39,7 @@ from hookline.storage.changes import (
     PutTokens,
     Rebind,
     Record,
-    Refuse,
+    Reject,
     Release,
     Reopen,
     Resume,
@@ -62,7 +62,7 @@ ALLOWED = (
     "SCAN found",
     "SCAN credentials",
     "SCAN flow_overrides",
-    "SCAN refused",
+    "SCAN rejected",
     "ix_executions_open",
     "SCAN part",
     "ix_executions_dead",
@@ -141,7 +141,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         ForgetCallbacks((id_,)),
         ForgetEarly(now),
         *_waiting(envelopes, id_),
-        Refuse((RefusedRequest(envelopes.ids.new(), "orders", now, "x", 401, "", "POST", "", 0),)),
+        Reject((RejectedRequest(envelopes.ids.new(), "orders", now, "x", 401, "", "POST", "", 0),)),
         Reopen(id_, now),
         Start(in_order := ordered.execution_id, "v1", now),
         End(in_order, State.FAILED, Outcome.FAILED, now),
@@ -236,8 +236,8 @@ ASKED: dict[str, Ask] = {
     "dead letters of a cause": lambda backend, _: backend.store.dead_letters(flow_id="orders", cause="x"),
     "callbacks": lambda backend, _: backend.store.callbacks("x"),
     "waits": lambda backend, _: backend.store.waits("x"),
-    "refused": lambda backend, _: backend.store.refused(),
-    "refused by a flow": lambda backend, _: backend.store.refused(flow_id="orders", cursor=CURSOR),
+    "rejected": lambda backend, _: backend.store.rejected(),
+    "rejected by a flow": lambda backend, _: backend.store.rejected(flow_id="orders", cursor=CURSOR),
     "flows_with_history": lambda backend, _: backend.store.flows_with_history(),
     "purgeable": lambda backend, envelopes: backend.store.purgeable(None, envelopes.clock.now(), 10, after=CURSOR),
     "purgeable of a flow": lambda backend, envelopes: backend.store.purgeable(

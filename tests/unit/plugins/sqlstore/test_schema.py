@@ -56,7 +56,7 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
         assert "executions" in inspect(connection).get_table_names()
 
 
-def test_tables_of_a_newer_version_are_refused_by_name(engine: Engine) -> None:
+def test_tables_of_a_newer_version_are_rejected_by_name(engine: Engine) -> None:
     with engine.connect() as connection:
         upgrade(connection)
         with connection.begin():

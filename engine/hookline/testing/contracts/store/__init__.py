@@ -10,7 +10,7 @@ from hookline.testing.contracts.store.flow_state import FlowsContract, FlowValue
 from hookline.testing.contracts.store.journal import ItemsContract, JournalContract, ReplaysContract
 from hookline.testing.contracts.store.lists import ListsContract, WorkContract
 from hookline.testing.contracts.store.redaction import SealsContract
-from hookline.testing.contracts.store.rejected import RefusedContract
+from hookline.testing.contracts.store.rejected import RejectedContract
 from hookline.testing.contracts.store.retention import PurgingContract
 from hookline.testing.contracts.store.states import EndsContract, StatesContract
 
@@ -29,7 +29,7 @@ class StoreContract(
     DeadLettersContract,
     ReplaysContract,
     FilesContract,
-    RefusedContract,
+    RejectedContract,
     FlowsContract,
     FlowValuesContract,
     PurgingContract,

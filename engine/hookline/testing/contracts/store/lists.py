@@ -107,7 +107,7 @@ class ListsContract(StoreFixtures):
         assert [arrival_view(item.payload)["method"] for item in page.items] == ["POST", "POST"]
 
     @pytest.mark.parametrize("cursor", ["", "x", "%", "01A20E14-1C21-708F-B502-459830859189"])
-    async def test_a_cursor_that_isnt_one_is_refused(self, store: Store, cursor: str) -> None:
+    async def test_a_cursor_that_isnt_one_is_rejected(self, store: Store, cursor: str) -> None:
         with pytest.raises(ValueError, match="not a cursor"):
             await store.executions(cursor=cursor)
         with pytest.raises(ValueError, match="not a cursor"):

@@ -1,20 +1,20 @@
-"""Requests that were refused are kept for a time."""
+"""Requests that were rejected are kept for a time."""
 
 from typing import Any
 
 import pytest
 
-from hookline.model.rejection import RefusedRequest
-from hookline.storage.changes import REFUSED_KEPT, Refuse
+from hookline.model.rejection import RejectedRequest
+from hookline.storage.changes import REFUSED_KEPT, Reject
 from hookline.storage.store import Store
 from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes
 
 
-class RefusedContract(StoreFixtures):
-    """Requests that were refused are kept for a time."""
+class RejectedContract(StoreFixtures):
+    """Requests that were rejected are kept for a time."""
 
-    def _refused(self, envelopes: Envelopes, flow_id: str = "orders", **fields: Any) -> RefusedRequest:
+    def _rejected(self, envelopes: Envelopes, flow_id: str = "orders", **fields: Any) -> RejectedRequest:
         told: dict[str, Any] = {
             "id": envelopes.ids.new(),
             "flow_id": flow_id,
@@ -26,37 +26,37 @@ class RefusedContract(StoreFixtures):
             "path": flow_id,
             "size": 12,
         }
-        return RefusedRequest(**(told | fields))
+        return RejectedRequest(**(told | fields))
 
-    async def test_refused_requests_are_listed_newest_first_in_pages(self, store: Store, envelopes: Envelopes) -> None:
-        made = [self._refused(envelopes, flow_id) for flow_id in ("orders", "-", "orders", "orders")]
-        await store.commit([Refuse(tuple(made[:3])), Refuse(())])
-        await store.commit([Refuse(tuple(made[3:]))])
-        first = await store.refused(flow_id="orders", limit=2)
+    async def test_rejected_requests_are_listed_newest_first_in_pages(self, store: Store, envelopes: Envelopes) -> None:
+        made = [self._rejected(envelopes, flow_id) for flow_id in ("orders", "-", "orders", "orders")]
+        await store.commit([Reject(tuple(made[:3])), Reject(())])
+        await store.commit([Reject(tuple(made[3:]))])
+        first = await store.rejected(flow_id="orders", limit=2)
         assert (first.items, first.next) == ((made[3], made[2]), made[2].id)
-        second = await store.refused(flow_id="orders", limit=2, cursor=first.next)
+        second = await store.rejected(flow_id="orders", limit=2, cursor=first.next)
         assert (second.items, second.next) == ((made[0],), None)
-        assert (await store.refused()).items == tuple(reversed(made))
-        assert (await store.refused(flow_id="nobody")).items == ()
+        assert (await store.rejected()).items == tuple(reversed(made))
+        assert (await store.rejected(flow_id="nobody")).items == ()
         with pytest.raises(ValueError, match="cursor"):
-            await store.refused(cursor="x")
+            await store.rejected(cursor="x")
 
-    async def test_a_refused_request_is_kept_whatever_the_sender_wrote(
+    async def test_a_rejected_request_is_kept_whatever_the_sender_wrote(
         self, store: Store, envelopes: Envelopes
     ) -> None:
-        plain = self._refused(envelopes, size=2**62, client="2001:db8::1", body=b"\0\xff")
-        strange = self._refused(envelopes, path="a\0b\ud800", detail="\0", method="\0", client=None)
-        await store.commit([Refuse((plain, strange))])
-        kept = (await store.refused()).items
+        plain = self._rejected(envelopes, size=2**62, client="2001:db8::1", body=b"\0\xff")
+        strange = self._rejected(envelopes, path="a\0b\ud800", detail="\0", method="\0", client=None)
+        await store.commit([Reject((plain, strange))])
+        kept = (await store.rejected()).items
         assert kept[1] == plain
         assert (kept[0].path, kept[0].detail) == ("a\ufffdb?", "\ufffd")
 
-    async def test_of_each_flow_the_newest_refused_requests_are_kept(self, store: Store, envelopes: Envelopes) -> None:
-        quiet = self._refused(envelopes, "quiet")
-        await store.commit([Refuse((quiet,))])
-        made = [self._refused(envelopes) for _ in range(REFUSED_KEPT * 3 + 1)]
+    async def test_of_each_flow_the_newest_rejected_requests_are_kept(self, store: Store, envelopes: Envelopes) -> None:
+        quiet = self._rejected(envelopes, "quiet")
+        await store.commit([Reject((quiet,))])
+        made = [self._rejected(envelopes) for _ in range(REFUSED_KEPT * 3 + 1)]
         for start in range(0, len(made), 70):
-            await store.commit([Refuse(tuple(made[start : start + 70]))])
-        kept = (await store.refused(flow_id="orders", limit=len(made))).items
+            await store.commit([Reject(tuple(made[start : start + 70]))])
+        kept = (await store.rejected(flow_id="orders", limit=len(made))).items
         assert kept == tuple(reversed(made[-REFUSED_KEPT:]))
-        assert (await store.refused(flow_id="quiet")).items == (quiet,)
+        assert (await store.rejected(flow_id="quiet")).items == (quiet,)

@@ -1,4 +1,4 @@
-"""What was refused is found: through the API and the command line, over a real server."""
+"""What was rejected is found: through the API and the command line, over a real server."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def test_a_providers_wrong_secret_is_found_while_the_server_runs_and_after(
 
     def recorded() -> bool:
         nonlocal found
-        status, found = server.get("/api/v1/refused")
+        status, found = server.get("/api/v1/rejected")
         assert status == 200, found
         return len(found["items"]) == 2
 
@@ -36,30 +36,30 @@ def test_a_providers_wrong_secret_is_found_while_the_server_runs_and_after(
     assert (wrong["flow_id"], wrong["code"], wrong["client"]) == ("orders", "request.not_verified", "127.0.0.1")
     assert wrong["at"].endswith("Z")
 
-    status, page = server.get("/api/v1/flows/orders/refused?limit=1")
+    status, page = server.get("/api/v1/flows/orders/rejected?limit=1")
     assert (status, page) == (200, {"items": [wrong], "next": None})
-    assert server.get("/api/v1/flows/-/refused")[1]["items"] == [unknown]
-    assert server.get("/api/v1/refused?cursor=x")[0] == 400
-    status, first = server.get("/api/v1/refused?limit=1")
-    assert server.get(f"/api/v1/refused?limit=1&cursor={first['next']}")[1]["items"] == [wrong]
+    assert server.get("/api/v1/flows/-/rejected")[1]["items"] == [unknown]
+    assert server.get("/api/v1/rejected?cursor=x")[0] == 400
+    status, first = server.get("/api/v1/rejected?limit=1")
+    assert server.get(f"/api/v1/rejected?limit=1&cursor={first['next']}")[1]["items"] == [wrong]
 
-    listed = json.loads(server.run("refused", "orders", "--json").stdout)
+    listed = json.loads(server.run("rejected", "orders", "--json").stdout)
     assert listed["items"] == [wrong]
-    # What was refused last is kept when the server stops.
+    # What was rejected last is kept when the server stops.
     assert server.request("DELETE", "/hook/orders")[0] == 405
     assert server.stop() == 0
-    shown = server.run("refused").stdout
+    shown = server.run("rejected").stdout
     assert "405" in shown.splitlines()[1]
     assert "DELETE orders" in shown.splitlines()[1]
     assert len(shown.splitlines()) == 4
-    assert json.loads(server.run("refused", "orders", "--json").stdout)["items"][1:] == [wrong]
+    assert json.loads(server.run("rejected", "orders", "--json").stdout)["items"][1:] == [wrong]
 
 
-def test_what_a_refused_sender_wrote_doesnt_reach_the_terminal(make_server: Callable[..., ServerProcess]) -> None:
+def test_what_a_rejected_sender_wrote_doesnt_reach_the_terminal(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server()
     server.start()
     assert server.request("POST", "/hook/%1b%5b31mred%0anext%e2%80%ae2e%f3%a0%80%81", b"")[0] == 404
     assert server.stop() == 0
-    shown = server.run("refused").stdout
+    shown = server.run("rejected").stdout
     assert "\x1b" not in shown
     assert "\\x1b[31mred\\x0anext\\u202e2e\\U000e0001" in shown

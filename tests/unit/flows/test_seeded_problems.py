@@ -1,4 +1,4 @@
-"""Mistakes put into the flows that ship: each is found, once, where it is, with what to do about it."""
+"""Problems put into the flows that ship: each is found, once, where it is, with what to do about it."""
 
 import copy
 import json
@@ -56,7 +56,7 @@ def put(document: Any, pointer: str, value: Any) -> Any:
 
 Seed = tuple[str, str, Any, str, str, str]
 
-#: The flow, where the mistake is put, the mistake; the problem's code, its pointer ("": where it was put), its remedy.
+#: The flow, where the problem is put, the problem; the problem's code, its pointer ("": where it was put), its remedy.
 SEEDS: tuple[Seed, ...] = (
     ("shopify-order", "/steps/1/with/row/total", "$.trigger.body.totl_price", "doubtful_key", "", "total_price"),
     ("shopify-order", "/steps/2/steps/0/with/row/quantity", "$.line.quantty", "doubtful_key", "", "quantity"),
@@ -102,12 +102,12 @@ def test_nothing_is_wrong_with_a_flow_that_ships(flow: str) -> None:
     WRONG,
     ids=[f"{seed[0]}{seed[1]}: {seed[3]}" for seed in WRONG],
 )
-def test_a_mistake_is_found_once(flow: str, at: str, value: Any, code: str, pointer: str, remedy: str) -> None:
+def test_a_problem_is_found_once(flow: str, at: str, value: Any, code: str, pointer: str, remedy: str) -> None:
     found = problems(flow, put(document(flow), at, value))
     assert [(problem.code, problem.pointer) for problem in found] == [(code, pointer or at)], found
     assert remedy in found[0].remedy
 
 
 @pytest.mark.parametrize(("flow", "at", "value"), [seed[:3] for seed in RIGHT])
-def test_what_may_be_right_is_no_mistake(flow: str, at: str, value: Any) -> None:
+def test_what_may_be_right_is_no_problem(flow: str, at: str, value: Any) -> None:
     assert problems(flow, put(document(flow), at, value)) == []
