@@ -47,7 +47,7 @@ def as_step_error(error: BaseException | None, where: str, *, sent: bool = False
             return StepError(f"{where}: {_text(error)}", code="amqp.access")
         case lower.ChannelNotFoundEntity():
             return StepError(f"{where}: {_text(error)}", code="amqp.not_found")
-        case lower.ChannelAccessRejected():
+        case lower.ChannelAccessRefused():
             return StepError(f"{where}: {_text(error)}", code="amqp.access")
         case lower.ChannelLockedResource():
             return StepError(f"{where}: {_text(error)}", code="amqp.locked", retryable=True)
