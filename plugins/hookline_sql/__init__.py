@@ -1,14 +1,13 @@
-"""SQLite and PostgreSQL as backends: store and queue in one set of tables."""
+"""The connector `sql`: rows and statements of any database that SQLAlchemy knows, and the trigger `sql.rows`."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from hookline.api import hookimpl
-from hookline.api_storage import BackendFactory
+from hookline.api import Connector, hookimpl
+from hookline_sql import new_rows, row_actions  # noqa: F401 - they add theirs to the connector
+from hookline_sql.actions import connector
 
 
 @hookimpl
-def register_backends() -> Mapping[str, BackendFactory]:
-    # Here and not above: discovery imports every plugin, also for commands that open no database.
-    from .backend import postgresql, sqlite
-
-    return {"sqlite": sqlite, "postgresql": postgresql}
+def register_connectors() -> Sequence[Connector]:
+    """The SQL connector."""
+    return [connector]

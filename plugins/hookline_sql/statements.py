@@ -1,783 +1,154 @@
-"""The statements that write: one text for both databases, each over a relation `v` of rows.
-
-`v` is what differs. PostgreSQL unnests one array for each column. SQLite gets a VALUES list of a power of two of rows,
-filled up with rows of nulls, which no statement takes for a row. So one statement, prepared once, writes any number of
-rows, in one step of the database: a step of SQLite gives the interpreter's lock away, and getting it back from a busy
-event loop takes up to 5 ms, which `executemany` would pay for each row.
-
-Joins are written as CROSS JOIN because SQLite keeps the order of one: from the few rows to the many.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Final, Protocol
-
-from sqlalchemy import Connection
-
-from hookline.api_storage import BLOCKED, MOVES, ORDER, REFUSED_KEPT, State
-
-from .batches import join
-from .callbacks import call_back, claim, tell_cancelled, time_out
-from .counting import count
-
-Row = tuple[Any, ...]
-
-LARGEST: Final = 256
-"""Rows in one statement on SQLite."""
-
-
-@dataclass(frozen=True, eq=False)
-class Statement:
-    """What is done with the rows of `v`; compare by identity."""
-
-    name: str
-    """The kind of change. Where the name of a fault point begins with it, running the statement passes the point."""
-    columns: tuple[tuple[str, str], ...] = ()
-    """Names and PostgreSQL types of the columns of `v`; the first is never null."""
-    text: str = ""
-    """SQL, in which `{v}` stands where a table may stand."""
-    procedure: Callable[[Connection, Any], Any] | None = None
-    """Instead of a text: takes each row by itself, and gives the result of its change, or None."""
-    counted: bool = True
-    """Each row has to change one row; otherwise the change was illegal."""
-    repeated: bool = False
-    """Rows of one execution may stand side by side in one statement."""
-    _by_size: dict[int, str] = field(default_factory=dict, init=False, repr=False)
-
-    def for_sqlite(self, size: int) -> str:
-        """The text that takes so many rows."""
-        text = self._by_size.get(size)
-        if text is None:
-            names = ", ".join(f"column{place} AS {name}" for place, (name, _) in enumerate(self.columns, 1))
-            row = "(" + ", ".join("?" * len(self.columns)) + ")"
-            values = ", ".join([row] * size)
-            relation = f"(SELECT {names} FROM (VALUES {values})) AS v"  # noqa: S608 - our own names and marks
-            text = self._by_size[size] = self.text.replace("{v}", relation)
-        return text
-
-    @cached_property
-    def for_postgres(self) -> str:
-        """The text that takes an array for each column."""
-        arrays = ", ".join(f"${place}::{type}[]" for place, (_, type) in enumerate(self.columns, 1))
-        names = ", ".join(name for name, _ in self.columns)
-        return self.text.replace("{v}", f"unnest({arrays}) AS v({names})")
-
-
-class Dialect(Protocol):
-    """How a statement is sent to one kind of database."""
-
-    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
-        """Run it over rows; give the number of rows that it changed."""
-        ...
-
-    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
-        """Run it over rows; give what it selects."""
-        ...
-
-    def in_transaction(self, connection: Connection) -> bool:
-        """Whether the transaction that was begun is still there after an error."""
-        ...
-
-
-class SqliteDialect:
-    """Statements with VALUES lists."""
-
-    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
-        # Core would spend more on compiling and binding a list of this length than SQLite on running it.
-        return sum(
-            connection.exec_driver_sql(*filled(statement, rows[start : start + LARGEST])).rowcount
-            for start in range(0, len(rows), LARGEST)
-        )
-
-    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
-        return [
-            found
-            for start in range(0, len(rows), LARGEST)
-            for found in connection.exec_driver_sql(*filled(statement, rows[start : start + LARGEST]))
-        ]
-
-    def in_transaction(self, connection: Connection) -> bool:
-        # A full disk, a failing one or a lack of memory may end it; the driver's `commit` then does nothing, silently.
-        driver = connection.connection.driver_connection
-        return driver is not None and bool(driver.in_transaction)
-
-
-def filled(statement: Statement, rows: Sequence[Row]) -> tuple[str, Row]:
-    """The text and the values for so many rows, up to the next power of two filled with nulls."""
-    size = 1 << (len(rows) - 1).bit_length()
-    values = [value for row in rows for value in row]
-    values.extend([None] * ((size - len(rows)) * len(statement.columns)))
-    return statement.for_sqlite(size), tuple(values)
-
-
-class PostgresDialect:
-    """Statements with arrays."""
-
-    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
-        return connection.exec_driver_sql(statement.for_postgres, _arrays(rows)).rowcount
-
-    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
-        return list(connection.exec_driver_sql(statement.for_postgres, _arrays(rows)))
-
-    def in_transaction(self, connection: Connection) -> bool:
-        return True  # an error undoes what came after the savepoint, and no more
-
-
-def _arrays(rows: Sequence[Row]) -> Row:
-    return tuple(list(column) for column in zip(*rows, strict=True))
-
-
-def _from(target: State) -> str:
-    """SQL: the states from which an execution may go to `target`."""
-    return ", ".join(f"'{state}'" for state in State if target in MOVES[state])
-
-
-_ENDS: Final = " OR ".join(
-    f"(v.state = '{end}' AND executions.state IN ({_from(end)}))"
-    for end in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
-)
-
-ACCEPT: Final = Statement(
-    "accept",
-    (
-        ("id", "text"),
-        ("flow_id", "text"),
-        ("at", "bigint"),
-        ("dedupe_key", "bytea"),
-        ("dedupe_hash", "bytea"),
-        ("dedupe_until", "bigint"),
-        ("order_key", "bytea"),
-        ("order_seq", "bigint"),
-        ("order_holds", "boolean"),
-        ("seal_key", "bytea"),
-        ("payload", "bytea"),
-    ),
-    "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_hash, dedupe_until,"
-    " order_key, order_seq, order_holds, seal_key, payload)"
-    " SELECT v.id, v.flow_id, 'queued', v.at, 1, v.at, v.dedupe_key, v.dedupe_hash, v.dedupe_until,"
-    " v.order_key, v.order_seq, v.order_holds, v.seal_key, v.payload"
-    " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
-)
-
-#: For messages that were not accepted: who has their key, and until when.
-CLASHES: Final = Statement(
-    "accept",
-    (("id", "text"), ("flow_id", "text"), ("dedupe_hash", "bytea")),
-    "SELECT v.id, executions.id, executions.dedupe_until FROM {v} CROSS JOIN executions"
-    " WHERE executions.flow_id = v.flow_id AND executions.dedupe_hash = v.dedupe_hash"
-    " AND executions.dedupe_hash IS NOT NULL AND executions.id <> v.id",
-)
-
-#: A statement of its own, so that messages which come from outside don't pay for it.
-REPLAYS: Final = Statement(
-    "replay",
-    (("id", "text"), ("replay_of", "text")),
-    "UPDATE executions SET replay_of = v.replay_of FROM {v} WHERE executions.id = v.id",
-)
-
-#: The window of their keys is over.
-RELEASE: Final = Statement(
-    "accept",
-    (("id", "text"),),
-    "UPDATE executions SET dedupe_hash = NULL FROM {v} WHERE executions.id = v.id",
-)
-
-# These two join the execution, so that a duplicate, which has none, leaves nothing behind.
-KEEP_PAYLOAD: Final = Statement(
-    "keep",
-    (("execution_id", "text"), ("payload", "bytea")),
-    "INSERT INTO payloads (execution_id, payload) SELECT v.execution_id, v.payload"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id ON CONFLICT DO NOTHING",
-    counted=False,
-)
-REFER: Final = Statement(
-    "refer",
-    (("execution_id", "text"), ("blob_id", "text")),
-    "INSERT INTO blob_refs (blob_id, execution_id) SELECT v.blob_id, v.execution_id"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id ON CONFLICT DO NOTHING",
-    counted=False,
-    repeated=True,
-)
-
-#: From waiting too where it was parked before its first step: only a start binds the version of the flow.
-START: Final = Statement(
-    "start",
-    (("id", "text"), ("flow_version", "text"), ("vars", "bytea"), ("at", "bigint"), ("deadline_at", "bigint")),
-    "UPDATE executions SET state = 'running', flow_version = v.flow_version, vars = v.vars, started_at = v.at,"
-    " deadline_at = v.deadline_at,"
-    " ready_at = NULL, reason = NULL FROM {v} WHERE executions.id = v.id"
-    " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL",
-)
-
-#: From running too: what ran when the process died is resumed, and is still running.
-RESUME: Final = Statement(
-    "resume",
-    (("id", "text"), ("flow_version", "text")),
-    "UPDATE executions SET state = 'running', ready_at = NULL, reason = NULL FROM {v}"
-    " WHERE executions.id = v.id AND executions.state IN ('waiting', 'running')"
-    " AND (v.flow_version IS NULL OR executions.flow_version = v.flow_version)",
-)
-
-#: Ready at once, unless another goes first: what it waits for may be something else now.
-REBIND: Final = Statement(
-    "rebind",
-    (("id", "text"), ("flow_version", "text"), ("at", "bigint"), ("last_seq", "bigint"), ("vars", "bytea")),
-    "UPDATE executions SET flow_version = v.flow_version, vars = v.vars,"
-    " ready_at = CASE WHEN executions.reason = '{order}' THEN executions.ready_at ELSE v.at END FROM {v}"
-    " WHERE executions.id = v.id AND executions.state = 'waiting' AND executions.flow_version IS NOT NULL"
-    " AND executions.cancel_asked_at IS NULL AND v.last_seq ="
-    " (SELECT coalesce(max(journal.seq), 0) FROM journal WHERE journal.execution_id = v.id)".replace("{order}", ORDER),
-)
-
-RECORD: Final = Statement(
-    "record",
-    (
-        ("execution_id", "text"),
-        ("seq", "bigint"),
-        ("step_id", "text"),
-        ("path", "text"),
-        ("used", "text"),
-        ("state", "text"),
-        ("attempt", "bigint"),
-        ("started_at", "bigint"),
-        ("finished_at", "bigint"),
-        ("due_at", "bigint"),
-        ("signal", "text"),
-        ("error", "bytea"),
-        ("input", "bytea"),
-        ("output", "bytea"),
-        ("sealed", "bytea"),
-    ),
-    'INSERT INTO journal (execution_id, seq, step_id, path, "use", state, attempt, started_at, finished_at, due_at,'
-    " signal, error, input, output, sealed)"
-    " SELECT v.execution_id, v.seq, v.step_id, v.path, v.used, v.state, v.attempt, v.started_at, v.finished_at,"
-    " v.due_at, v.signal, v.error, v.input, v.output, v.sealed"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state = 'running'"
-    " ON CONFLICT DO NOTHING",
-    repeated=True,
-)
-
-PROCEED: Final = Statement(
-    "proceed",
-    (
-        ("execution_id", "text"),
-        ("path", "text"),
-        ("total", "bigint"),
-        ("done", "bytea"),
-        ("failed", "bigint"),
-        ("at", "bigint"),
-    ),
-    "INSERT INTO progress (execution_id, path, total, done, failed, at)"
-    " SELECT v.execution_id, v.path, v.total, v.done, v.failed, v.at"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state = 'running'"
-    " ON CONFLICT (execution_id, path) DO UPDATE SET total = excluded.total, done = excluded.done,"
-    " failed = excluded.failed, at = excluded.at",
-    repeated=True,
-)
-KEEP_RESULT: Final = Statement(
-    "proceed",
-    (("execution_id", "text"), ("path", "text"), ("place", "bigint"), ("result", "bytea")),
-    "INSERT INTO item_results (execution_id, path, place, result)"
-    " SELECT v.execution_id, v.path, v.place, v.result FROM {v} WHERE v.execution_id IS NOT NULL"
-    " ON CONFLICT DO NOTHING",
-    counted=False,
-    repeated=True,
-)
-DROP_ENTRIES: Final = Statement(
-    "proceed",
-    (("execution_id", "text"), ("seq", "bigint")),
-    "DELETE FROM journal WHERE (execution_id, seq) IN"
-    " (SELECT v.execution_id, v.seq FROM {v} WHERE v.execution_id IS NOT NULL)",
-    counted=False,
-    repeated=True,
-)
-CONCLUDE: Final = Statement(
-    "conclude",
-    (("execution_id", "text"), ("path", "text")),
-    "DELETE FROM progress WHERE (execution_id, path) IN"
-    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
-    counted=False,
-    repeated=True,
-)
-DROP_RESULTS: Final = Statement(
-    "conclude",
-    (("execution_id", "text"), ("path", "text")),
-    "DELETE FROM item_results WHERE (execution_id, path) IN"
-    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
-    counted=False,
-    repeated=True,
-)
-
-#: Where what one of its steps waits for has come meanwhile, a batch that it leads was closed, or it is to be cancelled
-#: and doesn't know, it is ready at once.
-PARK: Final = Statement(
-    "park",
-    (("id", "text"), ("at", "bigint"), ("ready_at", "bigint"), ("reason", "text"), ("cancelling", "bigint")),
-    "UPDATE executions SET state = 'waiting', reason = v.reason,"
-    " ready_at = CASE WHEN (v.cancelling = 0 AND executions.cancel_asked_at IS NOT NULL)"
-    " OR EXISTS (SELECT 1 FROM waits, callbacks WHERE waits.execution_id = v.id"
-    " AND callbacks.execution_id = waits.execution_id AND callbacks.path = waits.path)"
-    " OR EXISTS (SELECT 1 FROM batches WHERE batches.execution_id = v.id AND batches.key_hash IS NULL)"
-    " THEN v.at ELSE v.ready_at END FROM {v} WHERE executions.id = v.id AND executions.state IN ('queued', 'running')",
-)
-
-#: One that never ran ends here; all others end themselves, since blocks may have something to do then.
-CANCEL: Final = Statement(
-    "cancel",
-    (("id", "text"), ("at", "bigint")),
-    "UPDATE executions SET cancel_asked_at = coalesce(executions.cancel_asked_at, v.at),"
-    " state = CASE WHEN executions.state = 'queued' THEN 'cancelled' ELSE executions.state END,"
-    " outcome = CASE WHEN executions.state = 'queued' THEN 'cancelled' END,"
-    " finished_at = CASE WHEN executions.state = 'queued' THEN v.at END,"
-    " seal_key = CASE WHEN executions.state <> 'queued' THEN executions.seal_key END,"
-    " order_seq = CASE WHEN executions.state <> 'queued' THEN executions.order_seq END,"
-    " reason = CASE WHEN executions.state <> 'queued' THEN executions.reason END,"
-    " ready_at = CASE WHEN executions.state = 'waiting' THEN v.at"
-    " WHEN executions.state <> 'queued' THEN executions.ready_at END"
-    " FROM {v} WHERE executions.id = v.id AND executions.finished_at IS NULL",
-)
-
-# --- Waiting steps ---------------------------------------------------------------------------------------------------
-
-AWAIT: Final = Statement(
-    "await",
-    (
-        ("execution_id", "text"),
-        ("path", "text"),
-        ("flow_id", "text"),
-        ("step_id", "text"),
-        ("key_hash", "bytea"),
-        ("at", "bigint"),
-    ),
-    "INSERT INTO waits (execution_id, path, flow_id, step_id, key_hash, opened_at)"
-    " SELECT v.execution_id, v.path, v.flow_id, v.step_id, v.key_hash, v.at"
-    " FROM {v} WHERE v.execution_id IS NOT NULL ON CONFLICT DO NOTHING",
-    counted=False,
-    repeated=True,
-)
-
-#: It waits anew: that nothing came in time before is past.
-FORGET_TIMEOUT: Final = Statement(
-    "await",
-    (("execution_id", "text"), ("path", "text")),
-    "DELETE FROM callbacks WHERE payload IS NULL AND (execution_id, path) IN"
-    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
-    counted=False,
-    repeated=True,
-)
-
-SETTLE: Final = Statement(
-    "settle",
-    (("execution_id", "text"), ("path", "text")),
-    "DELETE FROM waits WHERE (execution_id, path) IN"
-    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
-    counted=False,
-    repeated=True,
-)
-
-#: An execution that has ended waits for nothing.
-DROP_WAITS: Final = Statement(
-    "end",
-    (("execution_id", "text"),),
-    "DELETE FROM waits WHERE execution_id IN (SELECT v.execution_id FROM {v} WHERE v.execution_id IS NOT NULL)",
-    counted=False,
-)
-
-FORGET_CALLBACKS: Final = Statement(
-    "forget",
-    (("execution_id", "text"),),
-    "DELETE FROM callbacks WHERE execution_id IN (SELECT executions.id FROM {v} CROSS JOIN executions"
-    " WHERE executions.id = v.execution_id AND executions.finished_at IS NOT NULL)",
-    counted=False,
-)
-
-#: What came early refers to its files by its own id.
-DROP_EARLY_REFERENCES: Final = Statement(
-    "forget",
-    (("at", "bigint"),),
-    "DELETE FROM blob_refs WHERE execution_id IN (SELECT callbacks.id FROM {v} CROSS JOIN callbacks"
-    " WHERE callbacks.until IS NOT NULL AND callbacks.until <= v.at)",
-    counted=False,
-)
-FORGET_EARLY: Final = Statement(
-    "forget",
-    (("at", "bigint"),),
-    "DELETE FROM callbacks WHERE id IN (SELECT early.id FROM {v} CROSS JOIN callbacks AS early"
-    " WHERE early.until IS NOT NULL AND early.until <= v.at)",
-    counted=False,
-)
-
-CLAIM: Final = Statement("await", procedure=claim)
-CALL_BACK: Final = Statement("callback", procedure=call_back)
-TELL_CANCELLED: Final = Statement("callback", procedure=tell_cancelled)
-TIME_OUT: Final = Statement("callback", procedure=time_out)
-
-# --- Steps that gather -----------------------------------------------------------------------------------------------
-
-#: The entry of the step was made by the statement before.
-JOIN: Final = Statement("join", procedure=join)
-
-CLOSE_BATCH: Final = Statement(
-    "close",
-    (("execution_id", "text"), ("path", "text")),
-    "UPDATE batches SET key_hash = NULL FROM {v} WHERE batches.execution_id = v.execution_id AND batches.path = v.path",
-    counted=False,
-    repeated=True,
-)
-
-#: Nobody joins an execution that has ended.
-CLOSE_BATCHES: Final = Statement(
-    "end",
-    (("execution_id", "text"),),
-    "UPDATE batches SET key_hash = NULL FROM {v} WHERE batches.execution_id = v.execution_id",
-    counted=False,
-)
-
-TAKE_MEMBERS: Final = Statement(
-    "take",
-    (("execution_id", "text"), ("path", "text")),
-    "DELETE FROM batch_members WHERE (execution_id, path) IN"
-    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
-    counted=False,
-    repeated=True,
-)
-TAKE_BATCH: Final = Statement(
-    "take",
-    (("execution_id", "text"), ("path", "text")),
-    "DELETE FROM batches WHERE (execution_id, path) IN"
-    " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
-    counted=False,
-    repeated=True,
-)
-
-# --- What flows and triggers keep ------------------------------------------------------------------------------------
-
-SET_STATE: Final = Statement(
-    "state",
-    (("flow_id", "text"), ("key", "text"), ("at", "bigint"), ("value", "bytea")),
-    "INSERT INTO state (flow_id, key, updated_at, value) SELECT v.flow_id, v.key, v.at, v.value"
-    " FROM {v} WHERE v.flow_id IS NOT NULL"
-    " ON CONFLICT (flow_id, key) DO UPDATE SET updated_at = excluded.updated_at, value = excluded.value",
-    counted=False,
-)
-
-DROP_STATE: Final = Statement(
-    "state",
-    (("flow_id", "text"), ("key", "text")),
-    "DELETE FROM state WHERE (flow_id, key) IN (SELECT v.flow_id, v.key FROM {v} WHERE v.flow_id IS NOT NULL)",
-    counted=False,
-)
-
-#: The entry of the step that counts was made by the statement before.
-ADD_STATE: Final = Statement("state", procedure=count)
-
-SET_CURSOR: Final = Statement(
-    "cursor",
-    (("flow_id", "text"), ("at", "bigint"), ("value", "bytea")),
-    "INSERT INTO cursors (flow_id, updated_at, value) SELECT v.flow_id, v.at, v.value"
-    " FROM {v} WHERE v.flow_id IS NOT NULL"
-    " ON CONFLICT (flow_id) DO UPDATE SET updated_at = excluded.updated_at, value = excluded.value",
-    counted=False,
-)
-
-SET_SUBSCRIPTION: Final = Statement(
-    "subscription",
-    (("flow_id", "text"), ("at", "bigint"), ("value", "bytea")),
-    "INSERT INTO subscriptions (flow_id, updated_at, value) SELECT v.flow_id, v.at, v.value"
-    " FROM {v} WHERE v.flow_id IS NOT NULL"
-    " ON CONFLICT (flow_id) DO UPDATE SET updated_at = excluded.updated_at, value = excluded.value",
-    counted=False,
-)
-
-DROP_SUBSCRIPTION: Final = Statement(
-    "subscription",
-    (("flow_id", "text"),),
-    "DELETE FROM subscriptions WHERE flow_id IN (SELECT v.flow_id FROM {v} WHERE v.flow_id IS NOT NULL)",
-    counted=False,
-)
-
-REWRAP_SUBSCRIPTION: Final = Statement(
-    "subscription",
-    (("flow_id", "text"), ("value", "bytea"), ("was", "bytea")),
-    "UPDATE subscriptions SET value = v.value FROM {v}"
-    " WHERE subscriptions.flow_id = v.flow_id AND subscriptions.value = v.was",
-    counted=False,
-)
-
-UNBLOCK: Final = Statement(
-    "unblock",
-    (("flow_id", "text"), ("at", "bigint")),
-    "UPDATE executions SET ready_at = v.at FROM {v} WHERE executions.flow_id = v.flow_id"
-    " AND executions.finished_at IS NULL AND executions.state = 'waiting'"
-    " AND executions.reason LIKE '{blocked}%'".replace("{blocked}", BLOCKED),
-    counted=False,
-)
-
-END: Final = Statement(
-    "end",
-    (
-        ("id", "text"),
-        ("state", "text"),
-        ("outcome", "text"),
-        ("at", "bigint"),
-        ("error_code", "text"),
-        ("error_message", "text"),
-        ("error_step", "text"),
-        ("error_retryable", "boolean"),
-        ("error_cause", "text"),
-    ),
-    "UPDATE executions SET state = v.state, outcome = v.outcome, finished_at = v.at, ready_at = NULL, reason = NULL,"
-    " error_cause = v.error_cause,"
-    " error_code = v.error_code, error_message = v.error_message, error_step = v.error_step,"
-    " error_retryable = v.error_retryable,"
-    " seal_key = CASE WHEN v.state = 'failed' THEN executions.seal_key END,"
-    " order_seq = CASE WHEN v.state = 'failed' AND executions.order_holds THEN executions.order_seq END"
-    " FROM {v} WHERE executions.id = v.id AND ({ends})".replace("{ends}", _ENDS),
-)
-
-REOPEN: Final = Statement(
-    "reopen",
-    (("id", "text"), ("at", "bigint"), ("order_seq", "bigint"), ("deadline_at", "bigint")),
-    "UPDATE executions SET state = 'waiting', outcome = NULL, finished_at = NULL, ready_at = v.at,"
-    " deadline_at = v.deadline_at, attempt = executions.attempt + 1, reopened_after ="
-    " (SELECT coalesce(max(journal.seq), 0) FROM journal WHERE journal.execution_id = v.id),"
-    " order_seq = CASE WHEN executions.order_key IS NOT NULL THEN coalesce(executions.order_seq, v.order_seq) END,"
-    " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL,"
-    " error_cause = NULL, discarded_at = NULL"
-    " FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
-)
-
-#: Whatever it is that failed, it is done with.
-DISCARD: Final = Statement(
-    "discard",
-    (("id", "text"), ("at", "bigint")),
-    "UPDATE executions SET discarded_at = v.at, seal_key = NULL FROM {v}"
-    " WHERE executions.id = v.id AND executions.state = 'failed' AND executions.discarded_at IS NULL",
-)
-
-KEEP_SEAL: Final = Statement(
-    "keep_seal",
-    (("id", "text"), ("key", "bytea"), ("was", "bytea")),
-    "UPDATE executions SET seal_key = v.key FROM {v} WHERE executions.id = v.id"
-    " AND (executions.seal_key = v.was OR (executions.seal_key IS NULL AND v.was IS NULL))",
-    counted=False,
-)
-
-#: Whoever isn't the first in line waits for its turn. A statement of its own, since one that inserts doesn't see what
-#: it inserts: of several messages with one key, accepted together, each would be the first.
-HOLD: Final = Statement(
-    "hold",
-    (("id", "text"),),
-    "UPDATE executions SET ready_at = NULL, reason = '{order}' FROM {v}"
-    " WHERE executions.id = v.id AND executions.state IN ('queued', 'waiting') AND executions.order_seq IS NOT NULL"
-    " AND executions.order_seq > (SELECT min(line.order_seq) FROM executions AS line"
-    " WHERE line.flow_id = executions.flow_id AND line.order_key = executions.order_key"
-    " AND line.order_seq IS NOT NULL)".replace("{order}", ORDER),
-    counted=False,
-)
-
-#: The first in the line of an execution that has left it may run, before what was accepted later.
-ADVANCE: Final = Statement(
-    "advance",
-    (("id", "text"),),
-    "UPDATE executions SET ready_at = created_at, reason = NULL WHERE id IN (SELECT"
-    " (SELECT line.id FROM executions AS line WHERE line.flow_id = gone.flow_id AND line.order_key = gone.order_key"
-    " AND line.order_seq IS NOT NULL ORDER BY line.order_seq LIMIT 1)"
-    " FROM {v} CROSS JOIN executions AS gone WHERE gone.id = v.id AND gone.order_key IS NOT NULL)"
-    " AND ready_at IS NULL AND reason = '{order}' RETURNING flow_id".replace("{order}", ORDER),
-    counted=False,
-)
-
-#: A failed execution gives the key back that it holds.
-RELEASE_ORDER: Final = Statement(
-    "release",
-    (("id", "text"),),
-    "UPDATE executions SET order_seq = NULL FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
-)
-
-PUBLISH: Final = Statement(
-    "publish",
-    (("flow_id", "text"), ("version", "text"), ("at", "bigint"), ("document", "bytea")),
-    "INSERT INTO flow_versions (flow_id, version, created_at, served_at, document)"
-    " SELECT v.flow_id, v.version, v.at, v.at, v.document FROM {v} WHERE v.flow_id IS NOT NULL"
-    " ON CONFLICT (flow_id, version) DO UPDATE SET served_at = excluded.served_at WHERE flow_versions.served_at <"
-    " (SELECT max(other.served_at) FROM flow_versions AS other WHERE other.flow_id = excluded.flow_id)",
-    counted=False,
-)
-
-OVERRIDE: Final = Statement(
-    "override",
-    (("flow_id", "text"), ("state", "text"), ("file_state", "text"), ("at", "bigint")),
-    "INSERT INTO flow_overrides (flow_id, state, file_state, at) SELECT v.flow_id, v.state, v.file_state, v.at"
-    " FROM {v} WHERE v.flow_id IS NOT NULL ON CONFLICT (flow_id) DO UPDATE"
-    " SET state = excluded.state, file_state = excluded.file_state, at = excluded.at",
-    counted=False,
-)
-
-DROP_OVERRIDE: Final = Statement(
-    "override",
-    (("flow_id", "text"),),
-    "DELETE FROM flow_overrides WHERE flow_id IN (SELECT v.flow_id FROM {v} WHERE v.flow_id IS NOT NULL)",
-    counted=False,
-)
-
-PUT_CREDENTIAL: Final = Statement(
-    "credential",
-    (("name", "text"), ("type", "text"), ("ciphertext", "bytea"), ("at", "bigint")),
-    "INSERT INTO credentials (name, type, ciphertext, updated_at) SELECT v.name, v.type, v.ciphertext, v.at"
-    " FROM {v} WHERE v.name IS NOT NULL ON CONFLICT (name) DO UPDATE"
-    " SET type = excluded.type, ciphertext = excluded.ciphertext, updated_at = excluded.updated_at, tokens = NULL",
-    counted=False,
-)
-
-PUT_TOKENS: Final = Statement(
-    "credential",
-    (("name", "text"), ("put_at", "bigint"), ("tokens", "bytea")),
-    "UPDATE credentials SET tokens = v.tokens FROM {v} WHERE credentials.name = v.name"
-    " AND credentials.updated_at = v.put_at",
-    counted=False,
-)
-
-DROP_CREDENTIAL: Final = Statement(
-    "credential",
-    (("name", "text"),),
-    "DELETE FROM credentials WHERE name IN (SELECT v.name FROM {v} WHERE v.name IS NOT NULL)",
-    counted=False,
-)
-
-FORGET_FILES: Final = Statement(
-    "forget",
-    (("id", "text"), ("at", "bigint")),
-    "UPDATE executions SET files_removed_at = v.at FROM {v}"
-    " WHERE executions.id = v.id AND executions.finished_at IS NOT NULL",
-    counted=False,
-)
-DROP_REFERENCES: Final = Statement(
-    "forget",
-    (("id", "text"),),
-    "DELETE FROM blob_refs WHERE execution_id IN (SELECT executions.id FROM {v} CROSS JOIN executions"
-    " WHERE executions.id = v.id AND executions.finished_at IS NOT NULL)",
-    counted=False,
-)
-
-# --- Purging ---------------------------------------------------------------------------------------------------------
-
-PURGED: Final = "purged"
-"""The state of a row that stands for a dedupe key, and for no execution any more."""
-
-#: What is purged of an execution, table by table; the execution itself comes last.
-_GONE: Final = (
-    "SELECT executions.id FROM {v} CROSS JOIN executions WHERE executions.id = v.id"
-    " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL"
-)
-
-
-def _purging(table: str) -> Statement:
-    return Statement(
-        "purge",
-        (("id", "text"), ("at", "bigint")),
-        f"DELETE FROM {table} WHERE execution_id IN ({_GONE})",  # noqa: S608 - our own names
-        counted=False,
+"""Authors' own statements: their parameters are bound, never written into the text."""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, Final
+
+from sqlalchemy import Connection, CursorResult, TextClause, bindparam, text
+from sqlalchemy.types import NullType
+from sqlalchemy.util import await_only
+
+from hookline.api import JsonValue, StepError
+from hookline_sql.databases import Database
+from hookline_sql.mysql import is_mysql, parameter, readers
+from hookline_sql.values import Unfit, for_parameter, to_json, to_json_text, to_sqlite
+
+_REMEMBERED: Final = 256
+#: Rows of a stream that are fetched in one go.
+_PAGE: Final = 1000
+
+
+def bound(
+    database: Database, connection: Connection, sql: str, params: Mapping[str, JsonValue]
+) -> tuple[TextClause, dict[str, Any]]:
+    """The statement, and the values of its parameters `:name`. Raises StepError (`sql.params`, `sql.value`)."""
+    needed = names(connection, sql)
+    _check_names(needed, params)
+    single, lists = sql, set()
+    for name in needed:
+        # Each item of a list after IN becomes a parameter of its own, all of one type.
+        after_in = re.compile(rf"\bin\s*(?:\(\s*:{name}\s*\)|:{name}\b)", re.IGNORECASE)
+        if isinstance(params[name], list) and after_in.search(sql):
+            lists.add(name)
+            sql = after_in.sub(f"IN :{name}", sql)
+            single = after_in.sub(f"IN (:{name})", single)
+    kinds = _kinds(database, connection, single, needed)
+    plain = _PLAIN.get(connection.dialect.name, _as_it_is)
+    values: dict[str, Any] = {}
+    for name in needed:
+        try:
+            values[name] = _value(params[name], kinds.get(name), plain, in_list=name in lists)
+        except Unfit as error:
+            raise StepError(f"parameter {name!r} ({kinds.get(name, 'value')}): {error}", code="sql.value") from None
+    return _untyped(sql, needed, lists), values
+
+
+def names(connection: Connection, sql: str) -> list[str]:
+    """The names of a statement's parameters."""
+    return list(text(sql).compile(dialect=connection.dialect).params)
+
+
+def _untyped(sql: str, needed: list[str], lists: Collection[str] = ()) -> TextClause:
+    """The statement, whose parameters have no type: the server knows better what each stands for."""
+    return text(sql).bindparams(*(bindparam(name, type_=NullType(), expanding=name in lists) for name in needed))
+
+
+def rows(result: CursorResult[Any], limit: int) -> list[dict[str, JsonValue]]:
+    """The rows of a result. Raises StepError: `sql.rows` above the limit, `sql.columns` where two have one name."""
+    columns, read = _columns(result), _reader(result)
+    found = result.fetchmany(limit + 1)
+    if len(found) > limit:
+        raise _too_many(limit)
+    return [dict(zip(columns, read(row), strict=True)) for row in found]
+
+
+def pages(result: CursorResult[Any], limit: int | None) -> Iterator[list[dict[str, JsonValue]]]:
+    """The same, some rows at a time; with no limit, any number of them."""
+    columns, read = _columns(result), _reader(result)
+    given = 0
+    while found := result.fetchmany(_PAGE):
+        given += len(found)
+        if limit is not None and given > limit:
+            raise _too_many(limit)
+        yield [dict(zip(columns, read(row), strict=True)) for row in found]
+
+
+def _reader(result: CursorResult[Any]) -> Callable[[Sequence[Any]], list[JsonValue]]:
+    """What makes JSON values of a row."""
+    if not is_mysql(result.dialect):
+        return lambda row: [to_json(value) for value in row]
+    each = readers(result)
+    return lambda row: [read(value) for read, value in zip(each, row, strict=True)]
+
+
+def _columns(result: CursorResult[Any]) -> list[str]:
+    columns = list(result.keys())
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise StepError(f"two columns are named {twice[0]!r}; tell them apart with AS", code="sql.columns")
+    return columns
+
+
+def _too_many(limit: int) -> StepError:
+    return StepError(
+        f"the query gives more than {limit} rows; narrow it down with LIMIT, or raise `max_rows`", code="sql.rows"
     )
 
 
-PURGE_JOURNAL: Final = _purging("journal")
-PURGE_PAYLOADS: Final = _purging("payloads")
-PURGE_PROGRESS: Final = _purging("progress")
-PURGE_RESULTS: Final = _purging("item_results")
-PURGE_WAITS: Final = _purging("waits")
-PURGE_CALLBACKS: Final = _purging("callbacks")
-PURGE_BATCHES: Final = _purging("batches")
-PURGE_MEMBERS: Final = _purging("batch_members")
-PURGE_REFERENCES: Final = _purging("blob_refs")
-KEEP_KEYS: Final = Statement(
-    "purge",
-    (("id", "text"), ("at", "bigint")),
-    "UPDATE executions SET state = '{purged}', payload = NULL, vars = NULL, outcome = NULL, order_key = NULL,"
-    " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL, error_cause = NULL,"
-    " discarded_at = NULL, replay_of = NULL, seal_key = NULL FROM {v} WHERE executions.id = v.id"
-    " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL AND executions.dedupe_hash IS NOT NULL"
-    " AND (executions.dedupe_until IS NULL OR executions.dedupe_until > v.at)".replace("{purged}", PURGED),
-    counted=False,
-)
-PURGE: Final = Statement(
-    "purge",
-    (("id", "text"), ("at", "bigint")),
-    f"DELETE FROM executions WHERE id IN ({_GONE} AND executions.state <> '{PURGED}')",  # noqa: S608 - our own names
-    counted=False,
-)
-PURGES: Final = (
-    PURGE_JOURNAL,
-    PURGE_PAYLOADS,
-    PURGE_PROGRESS,
-    PURGE_RESULTS,
-    PURGE_WAITS,
-    PURGE_CALLBACKS,
-    PURGE_BATCHES,
-    PURGE_MEMBERS,
-    PURGE_REFERENCES,
-    KEEP_KEYS,
-    PURGE,
-)
+def _check_names(needed: list[str], params: Mapping[str, JsonValue]) -> None:
+    missing = [name for name in needed if name not in params]
+    extra = [name for name in params if name not in needed]
+    if missing:
+        close = get_close_matches(missing[0], extra, n=1)
+        hint = f"; `params` has {close[0]!r}" if close else "; write \\: where a colon is meant as such"
+        raise StepError(f"`params` has no value for :{missing[0]}{hint}", code="sql.params")
+    if extra:
+        raise StepError(f"the statement has no parameter :{extra[0]}", code="sql.params")
 
-FORGET_KEYS: Final = Statement(
-    "purge",
-    (("at", "bigint"),),
-    "DELETE FROM executions WHERE id IN (SELECT spent.id FROM {v} CROSS JOIN executions AS spent"
-    " WHERE spent.state = '{purged}' AND spent.dedupe_until IS NOT NULL AND spent.dedupe_until <= v.at"
-    " ORDER BY spent.dedupe_until LIMIT 500)".replace("{purged}", PURGED),
-    counted=False,
-)
 
-FORGET_VERSIONS: Final = Statement(
-    "purge",
-    (("flow_id", "text"), ("version", "text")),
-    "DELETE FROM flow_versions WHERE (flow_id, version) IN"
-    " (SELECT v.flow_id, v.version FROM {v} WHERE v.flow_id IS NOT NULL)"
-    " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = flow_versions.flow_id"
-    " AND executions.finished_at IS NULL AND executions.flow_version = flow_versions.version)",
-    counted=False,
-)
+def _as_it_is(value: Any) -> Any:
+    return value
 
-REJECT: Final = Statement(
-    "reject",
-    (
-        ("id", "text"),
-        ("flow_id", "text"),
-        ("at", "bigint"),
-        ("code", "text"),
-        ("status", "bigint"),
-        ("detail", "text"),
-        ("method", "text"),
-        ("path", "text"),
-        ("size", "bigint"),
-        ("client", "text"),
-        ("body", "bytea"),
-    ),
-    "INSERT INTO rejected (id, flow_id, at, code, status, detail, method, path, size, client, body)"
-    " SELECT v.id, v.flow_id, v.at, v.code, v.status, v.detail, v.method, v.path, v.size, v.client, v.body"
-    " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
-    counted=False,
-    repeated=True,
-)
 
-#: The newest of each flow stay: what is as old as the first that is too many, or older, goes.
-TRIM_REFUSED: Final = Statement(
-    "reject",
-    (("flow_id", "text"),),
-    "DELETE FROM rejected WHERE id IN (SELECT old.id FROM {v} CROSS JOIN rejected AS old"
-    " WHERE old.flow_id = v.flow_id AND old.id <= (SELECT newer.id FROM rejected AS newer"
-    " WHERE newer.flow_id = v.flow_id ORDER BY newer.id DESC LIMIT 1 OFFSET {kept}))".replace(
-        "{kept}", str(REFUSED_KEPT)
-    ),
-    counted=False,
-)
+def _for_sqlite(value: Any) -> Any:
+    return to_sqlite(value) if isinstance(value, Decimal) else value
 
-PING: Final = Statement(
-    "ping",
-    (("id", "bigint"), ("at", "bigint")),
-    "INSERT INTO pings (id, at) SELECT v.id, v.at FROM {v} WHERE v.id IS NOT NULL"
-    " ON CONFLICT (id) DO UPDATE SET at = excluded.at",
-    counted=False,
-)
+
+#: By dialect what becomes of a parameter of which no type is known.
+_PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {"sqlite": _for_sqlite, "mysql": parameter, "mariadb": parameter}
+
+
+def _value(value: JsonValue, kind: str | None, plain: Callable[[Any], Any], *, in_list: bool) -> Any:
+    if in_list and isinstance(value, list):
+        return [_value(item, kind, plain, in_list=False) for item in value]
+    if kind is not None:
+        return for_parameter(value, kind)
+    if isinstance(value, list):
+        raise Unfit("a list can stand after IN, as in `id IN :ids`, and nowhere else here")
+    return to_json_text(value) if isinstance(value, dict) else plain(value)
+
+
+def _kinds(database: Database, connection: Connection, sql: str, needed: list[str]) -> dict[str, str]:
+    """What PostgreSQL takes each parameter for. asyncpg wants values of just these types, and JSON has few."""
+    if connection.dialect.driver != "asyncpg" or not needed:
+        return {}
+    # An extra, installed where there is a connection; it has no type hints.
+    from asyncpg import PostgresError  # type: ignore[import-untyped]
+
+    kinds = database.types.get(sql)
+    if kinds is None:
+        compiled = _untyped(sql, needed).compile(dialect=connection.dialect)
+        driver: Any = connection.connection.driver_connection
+        try:
+            prepared = await_only(driver.prepare(str(compiled)))
+        except PostgresError:
+            # It fails again when it is executed, and is explained there.
+            return {}
+        order = dict.fromkeys(compiled.positiontup or ())
+        kinds = {name: kind.name for name, kind in zip(order, prepared.get_parameters(), strict=True)}
+        if len(database.types) >= _REMEMBERED:
+            database.types.clear()
+        database.types[sql] = kinds
+    return kinds

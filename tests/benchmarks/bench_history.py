@@ -27,7 +27,7 @@ from hookline.service.views.executions import execution_view, page_view, steps_v
 from hookline.storage.backend import Backend
 from hookline.storage.store import Store
 from hookline.testing.envelopes import Envelopes
-from hookline_sql.backend import postgresql, sqlite
+from hookline_sqlstore.backend import postgresql, sqlite
 
 BOUND_MS: Final = 50.0
 ROUNDS: Final = 200

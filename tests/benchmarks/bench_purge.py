@@ -24,7 +24,7 @@ from hookline.maintenance.retention import Purger, Retention
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.storage.backend import Backend
 from hookline.storage.changes import Accept
-from hookline_sql.backend import sqlite
+from hookline_sqlstore.backend import sqlite
 
 _OLD = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"

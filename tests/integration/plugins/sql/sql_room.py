@@ -16,7 +16,7 @@ from hookline.model.items import Stream
 from hookline.plugin_host.resources import EngineResources
 from hookline.plugin_host.results import to_json
 from hookline.sdk.signature import SettingSources
-from hookline_database import register_connectors
+from hookline_sql import register_connectors
 
 MARIADB = os.environ.get("HOOKLINE_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test")
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")

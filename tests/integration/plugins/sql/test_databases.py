@@ -9,8 +9,8 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 from tests.integration.plugins.sql.sql_room import Room, count
 
-from hookline_database import register_connectors
-from hookline_database.address import SqlCredential
+from hookline_sql import register_connectors
+from hookline_sql.address import SqlCredential
 
 
 async def test_rule_35_the_engines_own_database_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ async def test_a_folder_that_is_not_there_can_be_retried(tmp_path: Path) -> None
 
 async def test_a_locked_file_is_waited_for_and_can_be_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "books.db"
-    monkeypatch.setattr("hookline_database.databases._LOCK_WAIT", 0.05)
+    monkeypatch.setattr("hookline_sql.databases._LOCK_WAIT", 0.05)
     room = Room(f"sqlite:///{path}")
     await room("execute", sql="CREATE TABLE t (a TEXT)")
     other = sqlite3.connect(path, isolation_level=None)
@@ -143,9 +143,9 @@ async def test_a_connection_that_the_server_closed_is_replaced(postgres: Room, a
 
 
 async def test_databases_are_shared_bounded_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hookline_database.databases import Databases
+    from hookline_sql.databases import Databases
 
-    monkeypatch.setattr("hookline_database.databases.OPEN", 3)
+    monkeypatch.setattr("hookline_sql.databases.OPEN", 3)
     room = Room("")
     for number in range(6):
         await room("execute", url=f"sqlite:///{tmp_path}/{number}.db", sql="CREATE TABLE t (a TEXT)")

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.plugins.sql.sql_room import Room
 
 from hookline.api import PollContext, Polled, StepError
-from hookline_database import new_rows, register_connectors, seen_rows
+from hookline_sql import new_rows, register_connectors, seen_rows
 
 (connector,) = register_connectors()
 TRIGGER = connector.polls["sql.rows"]

@@ -13,7 +13,7 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.order import OrderContract
 from hookline.testing.contracts.queue import QueueContract
 from hookline.testing.contracts.store import StoreContract
-from hookline_sql.backend import postgresql, sqlite
+from hookline_sqlstore.backend import postgresql, sqlite
 
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 

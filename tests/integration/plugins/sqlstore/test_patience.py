@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy import Engine, event
 from tests.acceptance.postgres import postgres_schema
 
-import hookline_sql.postgres
-import hookline_sql.sqlite
+import hookline_sqlstore.postgres
+import hookline_sqlstore.sqlite
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
 from hookline.storage.changes import Accepted, End, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sql.backend import postgresql, sqlite
-from hookline_sql.database import PATIENT
+from hookline_sqlstore.backend import postgresql, sqlite
+from hookline_sqlstore.database import PATIENT
 
 FOREVER = 3600.0
 
@@ -49,7 +49,7 @@ async def backend(url: str) -> AsyncIterator[Backend]:
 
 @pytest.fixture
 def endless_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (hookline_sql.sqlite, hookline_sql.postgres):
+    for module in (hookline_sqlstore.sqlite, hookline_sqlstore.postgres):
         monkeypatch.setattr(module, "PATIENCE", FOREVER)
 
 

@@ -15,7 +15,7 @@ from hookline.kernel.errors import StoreError
 from hookline.storage.changes import Accepted
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sql.backend import postgresql
+from hookline_sqlstore.backend import postgresql
 
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 

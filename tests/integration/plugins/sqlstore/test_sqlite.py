@@ -22,10 +22,10 @@ from hookline.storage.changes import Accept, Accepted, End, Park, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
-from hookline_sql import reads
-from hookline_sql.backend import sqlite
-from hookline_sql.feed import READ_AHEAD
-from hookline_sql.queue import SqlQueue
+from hookline_sqlstore import reads
+from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.feed import READ_AHEAD
+from hookline_sqlstore.queue import SqlQueue
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ async def backend(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Backend]:
 _HOLD = """
 import asyncio, sys
 from hookline.testing.clock import ManualClock
-from hookline_sql import reads
-from hookline_sql.backend import sqlite
+from hookline_sqlstore import reads
+from hookline_sqlstore.backend import sqlite
 
 async def hold():
     await sqlite(sys.argv[1], clock=ManualClock()).open()

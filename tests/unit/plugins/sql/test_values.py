@@ -12,7 +12,7 @@ from sqlalchemy import types
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
-from hookline_database.values import Unfit, for_column, for_parameter, to_json
+from hookline_sql.values import Unfit, for_column, for_parameter, to_json
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -9,8 +9,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from hookline.kernel.errors import StoreError
-from hookline_sql.schema import upgrade
-from hookline_sql.tables import metadata
+from hookline_sqlstore.schema import upgrade
+from hookline_sqlstore.tables import metadata
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from sqlalchemy import Column, Connection, Table, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from hookline.api import JsonValue, StepError
-from hookline_database.failures import DUPLICATE, mysql_number
-from hookline_database.mysql import is_mysql
-from hookline_database.tables import column_of
-from hookline_database.values import to_json
+from hookline_sql.failures import DUPLICATE, mysql_number
+from hookline_sql.mysql import is_mysql
+from hookline_sql.tables import column_of
+from hookline_sql.values import to_json
 
 Row = dict[str, Any]
 """By column, its values as the table takes them."""

@@ -6,14 +6,14 @@ from pydantic import Field
 from sqlalchemy import Column, Connection, Table, func, select
 
 from hookline.api import Duration, Identity, Item, JsonValue, PollContext, Polled, encode_json
-from hookline_database.actions import connector
-from hookline_database.address import address
-from hookline_database.databases import Database, Databases
-from hookline_database.mysql import time_of_day, timestamp
-from hookline_database.reading import read_only
-from hookline_database.seen_rows import KNOWN, Seen
-from hookline_database.tables import column_of, table
-from hookline_database.values import is_mysqls, to_json
+from hookline_sql.actions import connector
+from hookline_sql.address import address
+from hookline_sql.databases import Database, Databases
+from hookline_sql.mysql import time_of_day, timestamp
+from hookline_sql.reading import read_only
+from hookline_sql.seen_rows import KNOWN, Seen
+from hookline_sql.tables import column_of, table
+from hookline_sql.values import is_mysqls, to_json
 
 
 @connector.poll(every="1m", name="rows")

@@ -10,8 +10,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
 from hookline.api import JsonValue
-from hookline_database.databases import Database, Databases
-from hookline_database.mysql import is_mysql
+from hookline_sql.databases import Database, Databases
+from hookline_sql.mysql import is_mysql
 
 Row: TypeAlias = dict[str, JsonValue]
 

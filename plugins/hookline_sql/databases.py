@@ -15,9 +15,9 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hookline.api import StepError
-from hookline_database.failures import translated
-from hookline_database.mysql import at_connect, is_mysql, one_at_a_time
-from hookline_database.values import to_json_text
+from hookline_sql.failures import translated
+from hookline_sql.mysql import at_connect, is_mysql, one_at_a_time
+from hookline_sql.values import to_json_text
 
 R = TypeVar("R")
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError
 
 from hookline.api import StepError
-from hookline_database.failures import mysql_number
-from hookline_database.mysql import is_mysql
+from hookline_sql.failures import mysql_number
+from hookline_sql.mysql import is_mysql
 
 _READ_ONLY_MYSQL: Final = 1792
 

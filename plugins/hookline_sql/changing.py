@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Table
 
 from hookline.api import JsonValue, StepError
-from hookline_database.tables import column_of, value_for
+from hookline_sql.tables import column_of, value_for
 
 
 def update(

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, CursorResult, Dialect, Table
 from sqlalchemy.exc import DBAPIError
 
 from hookline.api import JsonValue, decode_json
-from hookline_database.failures import mysql_number
-from hookline_database.values import to_json
+from hookline_sql.failures import mysql_number
+from hookline_sql.values import to_json
 
 #: Times that a session makes and reads are in UTC; what doesn't fit its column is an error, and not cut.
 _SESSION: Final = (

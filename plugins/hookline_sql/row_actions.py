@@ -7,14 +7,14 @@ from pydantic import Field
 from sqlalchemy import Connection, Table
 
 from hookline.api import Context, FromVars, JsonValue, StepError
-from hookline_database import changing
-from hookline_database import rows as putting
-from hookline_database.actions import Once, Url, connector, effect, idempotent
-from hookline_database.address import SqlCredential, address
-from hookline_database.databases import Database, Databases
-from hookline_database.effects import check_engine
-from hookline_database.streaming import Incoming
-from hookline_database.tables import converted, table_for
+from hookline_sql import changing
+from hookline_sql import rows as putting
+from hookline_sql.actions import Once, Url, connector, effect, idempotent
+from hookline_sql.address import SqlCredential, address
+from hookline_sql.databases import Database, Databases
+from hookline_sql.effects import check_engine
+from hookline_sql.streaming import Incoming
+from hookline_sql.tables import converted, table_for
 
 Given = dict[str, JsonValue]
 TableName = Annotated[str, FromVars(), Field(min_length=1, description="The table, or `schema.table`.")]

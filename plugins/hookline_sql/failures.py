@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hookline.api import StepError
-from hookline_database.address import shown
+from hookline_sql.address import shown
 
 #: SQLSTATE classes, and single states, after which trying again can help: connection, rollback for a conflict,
 #: resources, operator intervention, a lock that couldn't be had.

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Column
 
 from hookline.api import JsonValue, StepError
-from hookline_database.values import Digits, Unfit, for_column, to_json
+from hookline_sql.values import Digits, Unfit, for_column, to_json
 
 KNOWN: Final = 20_000
 """Rows that are known at most: each is in the cursor."""

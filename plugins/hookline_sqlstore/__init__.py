@@ -1,0 +1,14 @@
+"""SQLite and PostgreSQL as backends: store and queue in one set of tables."""
+
+from collections.abc import Mapping
+
+from hookline.api import hookimpl
+from hookline.api_storage import BackendFactory
+
+
+@hookimpl
+def register_backends() -> Mapping[str, BackendFactory]:
+    # Here and not above: discovery imports every plugin, also for commands that open no database.
+    from .backend import postgresql, sqlite
+
+    return {"sqlite": sqlite, "postgresql": postgresql}
