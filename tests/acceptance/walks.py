@@ -1,0 +1,151 @@
+"""The files of the engine that one request and one execution pass through, on a real server.
+
+`python -m tests.acceptance.walks` prints both lists. docs/architecture.md describes these walks in a few stops each.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, Literal
+from urllib.request import Request, urlopen
+
+from click.testing import CliRunner
+
+import hookline
+from hookline.cli.host.server import RunningServer, run_server
+from hookline.cli.main import main
+from hookline.config import load
+from hookline.service.server.serving import listen
+from tests.acceptance.sink import Sink
+
+ENGINE: Final = Path(hookline.__file__).parent
+#: Everything in a task that begins here belongs to an execution.
+_DISPATCHER: Final = "executions/dispatcher.py"
+#: Tasks that begin here stand beside both walks: they are this script's own, or a server's clock.
+_BESIDE: Final = ("cli/host/server.py", "service/server/serving.py")
+_SECRET: Final = "a secret of GitHub's"
+_BODY: Final = json.dumps({"number": 7, "sender": {"name": "Ada"}}).encode()
+
+
+@dataclass
+class Walks:
+    """The files, in the order in which they were first entered."""
+
+    accepting: dict[str, None] = field(default_factory=dict)
+    """From a request's first byte to its 202."""
+    running: dict[str, None] = field(default_factory=dict)
+    """From the delivery of the message to the end of its execution."""
+
+
+def trace(folder: Path, server: Literal["hypercorn", "uvicorn"]) -> Walks:
+    """Send one signed request to a server over `folder`, and run its execution, which maps and sends a request."""
+    sink = Sink()
+    sink.start()
+    _write_flow(folder, sink.url)
+    variables = {"HOOKLINE_EGRESS_ALLOW": "127.0.0.0/8", "HOOKLINE_DB": f"sqlite:///{folder}/hookline.db"}
+    variables |= {"HOOKLINE_FLOWS": str(folder / "flows"), "HOOKLINE_BLOBS": f"file://{folder}/blobs"}
+    with _environment(variables), contextlib.closing(listen("127.0.0.1", 0)) as sock:
+        setting = ["credentials", "set", "hub", "--type", "github", f"secret={_SECRET}"]
+        assert CliRunner().invoke(main, setting).exit_code == 0
+        found = Walks()
+
+        async def ready(running: RunningServer) -> None:
+            try:
+                # The first request builds what later ones find.
+                await _send(running.url, sink, 1)
+                with _traced(found):
+                    await _send(running.url, sink, 2)
+            finally:
+                running.shutdown.set()
+
+        asyncio.run(run_server(load({"server": server}), sock, ready))
+    sink.stop()
+    return found
+
+
+async def _send(url: str, sink: Sink, count: int) -> None:
+    await asyncio.to_thread(_post, f"{url}/hook/orders")
+    while len(sink.received) < count:
+        await asyncio.sleep(0.01)
+    # The execution's end is committed after the sink has answered.
+    await asyncio.sleep(0.2)
+
+
+def _post(url: str) -> None:
+    signature = hmac.new(_SECRET.encode(), _BODY, hashlib.sha256).hexdigest()
+    headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={signature}"}
+    with urlopen(Request(url, _BODY, headers), timeout=30) as response:
+        assert response.status == 202
+
+
+@contextlib.contextmanager
+def _traced(found: Walks) -> Iterator[None]:
+    """Note each function of the engine that this thread calls, by where its task began."""
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event != "call" or (file := _file(frame)) is None or frame.f_code.co_name == "<module>":
+            return
+        outermost, outer = file, frame.f_back
+        while outer is not None:
+            outermost = _file(outer) or outermost
+            outer = outer.f_back
+        if outermost not in _BESIDE:
+            walk = found.running if outermost == _DISPATCHER else found.accepting
+            walk.setdefault(file)
+
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+def _file(frame: FrameType) -> str | None:
+    path = Path(frame.f_code.co_filename)
+    return str(path.relative_to(ENGINE)) if path.is_relative_to(ENGINE) else None
+
+
+def _write_flow(folder: Path, sink: str) -> None:
+    flow = {
+        "id": "orders",
+        "trigger": {"use": "webhook", "with": {"verify": {"scheme": "github", "credential": "hub"}}},
+        "vars": {"sink": sink},
+        "steps": [
+            {
+                "id": "order",
+                "use": "map",
+                "with": {"body": {"number": "$.body.number", "by": "{{ body.sender.name }}"}},
+            },
+            {"id": "send", "use": "http.request", "with": {"method": "POST", "url": "$.vars.sink", "json": "$.body"}},
+        ],
+    }
+    (folder / "flows").mkdir(parents=True)
+    (folder / "flows" / "orders.json").write_text(json.dumps(flow), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+if __name__ == "__main__":
+    for server in ("hypercorn", "uvicorn"):
+        with tempfile.TemporaryDirectory() as folder:
+            walks = trace(Path(folder), server)  # type: ignore[arg-type]  # one of both
+        for name, walk in (("accepting", walks.accepting), ("running", walks.running)):
+            print(f"{name} on {server}: {len(walk)} files", *walk, sep="\n  ")
