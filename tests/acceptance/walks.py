@@ -33,7 +33,7 @@ _DISPATCHER: Final = "executions/dispatcher.py"
 #: Tasks that begin here stand beside both walks: they are this script's own, or a server's clock.
 _BESIDE: Final = ("cli/host/server.py", "service/server/serving.py")
 _SECRET: Final = "a secret of GitHub's"
-_BODY: Final = json.dumps({"number": 7, "sender": {"name": "Ada"}}).encode()
+_BODY: Final = json.dumps({"number": 7, "sender": "Ada"}).encode()
 
 
 @dataclass
@@ -61,9 +61,9 @@ def trace(folder: Path, server: Literal["hypercorn", "uvicorn"]) -> Walks:
         async def ready(running: RunningServer) -> None:
             try:
                 # The first request builds what later ones find.
-                await _send(running.url, sink, 1)
+                await _send(running)
                 with _traced(found):
-                    await _send(running.url, sink, 2)
+                    await _send(running)
             finally:
                 running.shutdown.set()
 
@@ -72,19 +72,21 @@ def trace(folder: Path, server: Literal["hypercorn", "uvicorn"]) -> Walks:
     return found
 
 
-async def _send(url: str, sink: Sink, count: int) -> None:
-    await asyncio.to_thread(_post, f"{url}/hook/orders")
-    while len(sink.received) < count:
+async def _send(server: RunningServer) -> None:
+    """Send a request, and wait for the end of its execution."""
+    execution_id = await asyncio.to_thread(_post, f"{server.url}/hook/orders")
+    store = server.engine.store
+    while (execution := await store.execution(execution_id)) is None or execution.finished_at is None:  # noqa: ASYNC110 - only the store tells
         await asyncio.sleep(0.01)
-    # The execution's end is committed after the sink has answered.
-    await asyncio.sleep(0.2)
+    assert execution.state == "succeeded"
 
 
-def _post(url: str) -> None:
+def _post(url: str) -> str:
     signature = hmac.new(_SECRET.encode(), _BODY, hashlib.sha256).hexdigest()
     headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={signature}"}
     with urlopen(Request(url, _BODY, headers), timeout=30) as response:
         assert response.status == 202
+        return str(json.load(response)["execution_id"])
 
 
 @contextlib.contextmanager
