@@ -78,7 +78,7 @@ async def _send(server: RunningServer) -> None:
     store = server.engine.store
     while (execution := await store.execution(execution_id)) is None or execution.finished_at is None:  # noqa: ASYNC110 - only the store tells
         await asyncio.sleep(0.01)
-    assert execution.state == "succeeded"
+    assert execution.state == "succeeded", execution.error
 
 
 def _post(url: str) -> str:
@@ -125,7 +125,7 @@ def _write_flow(folder: Path, sink: str) -> None:
             {
                 "id": "order",
                 "use": "map",
-                "with": {"body": {"number": "$.body.number", "by": "{{ body.sender.name }}"}},
+                "with": {"body": {"number": "$.body.number", "by": "{{ body.sender }}"}},
             },
             {"id": "send", "use": "http.request", "with": {"method": "POST", "url": "$.vars.sink", "json": "$.body"}},
         ],
