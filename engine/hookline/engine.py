@@ -45,7 +45,7 @@ from hookline.operations.bulk import Chosen, Deed, Done, one_page
 from hookline.operations.replay import Edit, Replaying, Which
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
-from hookline.plugin_host.facade import LentBlobs, LentClient, LentResources
+from hookline.plugin_host.facade import BlobsFacade, HttpClientFacade, ResourcesFacade
 from hookline.plugin_host.host import PluginCalls
 from hookline.plugin_host.loop_monitor import LoopWatch
 from hookline.plugin_host.resources import EngineResources
@@ -104,9 +104,9 @@ class Engine:
         self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
         egress = Egress(options.egress_allow)
         self._http = PooledClient(clock=self.clock, egress=egress, blobs=self.blobs)
-        self.http: HttpClient = LentClient(self._http)
+        self.http: HttpClient = HttpClientFacade(self._http)
         self._resources = EngineResources([options.db], egress)
-        self.resources: Resources = LentResources(self._resources)
+        self.resources: Resources = ResourcesFacade(self._resources)
         self._calls = PluginCalls(registry, self.metrics, self.log)
         self._watch = LoopWatch(registry, self.metrics, self.log)
         vault = self._vault = Vault(options.secret_keys)
@@ -142,7 +142,7 @@ class Engine:
         self._timers = Timers(self.store, self.queue, self.clock, self.log)
         services = Services(
             store=self.store,
-            blobs=LentBlobs(self.blobs),
+            blobs=BlobsFacade(self.blobs),
             http=self.http,
             resources=self.resources,
             secrets=self.credentials,

@@ -28,7 +28,7 @@ _LONGEST: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OptionsRequest:
     """What somebody asks for."""
 
     component: str
@@ -42,7 +42,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class OptionsPage:
     """What there is to choose from."""
 
     options: tuple[Option, ...]
@@ -50,8 +50,8 @@ class Offered:
     """There are others: `search` finds them, where the function searches."""
 
 
-async def offered(
-    asked: Asked,
+async def fetch_options(
+    request: OptionsRequest,
     secrets: Credentials,
     registry: Registry,
     *,
@@ -59,20 +59,20 @@ async def offered(
     resources: Resources,
     log: Log,
     tokens: AccessTokens | None = None,
-) -> Offered:
+) -> OptionsPage:
     """Ask.
 
     Raises NoOptions where nobody knows choices for the setting; CannotOffer where other settings have to be chosen
     first, or don't fit; CredentialError; and StepError where the service can't be asked, or what it asks is a defect.
     """
-    component, choices = _choices(registry, asked)
+    component, choices = _choices(registry, request)
     if component.unavailable is not None:
         raise CannotOffer(f"{component.name}: {component.unavailable}")
-    arguments = _arguments(choices, asked, registry)
+    arguments = _arguments(choices, request, registry)
     hidden = Hidden()
     if choices.takes_context:
-        own = None if tokens is None or asked.credential is None else tokens.of(asked.credential)
-        arguments["ctx"] = context = _context(component, asked, secrets, http, resources, log, own)
+        own = None if tokens is None or request.credential is None else tokens.of(request.credential)
+        arguments["ctx"] = context = _context(component, request, secrets, http, resources, log, own)
         hidden = Hidden(secret_values(context.credential)) if own is None else own.hidden
     try:
         async with asyncio.timeout(_LONGEST) as deadline:
@@ -86,42 +86,42 @@ async def offered(
         raise StepError(hidden.text(error.message), code=error.code, retryable=True) from None
     except (Exception, asyncio.CancelledError, SystemExit) as error:
         if isinstance(error, TimeoutError) and deadline.expired():
-            message = f"listing the options of {asked.setting!r} took longer than {_LONGEST:g} s"
+            message = f"listing the options of {request.setting!r} took longer than {_LONGEST:g} s"
             raise StepError(message, code="timed_out", retryable=True) from None
         if isinstance(error, asyncio.CancelledError) and cancelled_externally():
             raise
         kind: Kind = "action" if isinstance(component, Action) else "trigger"
         plugin = registry.origin(kind, component.name)
-        text = f"the options of {asked.setting!r} of {plugin} have a defect: {type(error).__name__}: {error}"
+        text = f"the options of {request.setting!r} of {plugin} have a defect: {type(error).__name__}: {error}"
         raise StepError(hidden.text(text), code="connector.defect") from None
 
 
-def _choices(registry: Registry, asked: Asked) -> tuple[Action | ConnectorTrigger, Choices]:
-    action, trigger = registry.actions.get(asked.component), registry.triggers.get(asked.component)
+def _choices(registry: Registry, request: OptionsRequest) -> tuple[Action | ConnectorTrigger, Choices]:
+    action, trigger = registry.actions.get(request.component), registry.triggers.get(request.component)
     found = [one for one in (action, trigger) if isinstance(one, Action | ConnectorTrigger)]
     for one in found:
-        choices = one.options.get(asked.setting)
+        choices = one.options.get(request.setting)
         if choices is not None:
             return one, choices
     if action is None and trigger is None:
         names = {*registry.actions, *registry.triggers}
-        remedy = did_you_mean(asked.component, names, "`hookline components` lists all")
-        raise NoOptions(f"there is no action or trigger {asked.component!r} ({remedy})")
+        remedy = did_you_mean(request.component, names, "`hookline components` lists all")
+        raise NoOptions(f"there is no action or trigger {request.component!r} ({remedy})")
     known = sorted({name for one in found for name in one.options})
     listed = f"it offers options for {', '.join(known)}" if known else "it offers none for any setting"
-    remedy = did_you_mean(asked.setting, known, listed)
-    raise NoOptions(f"{asked.component} offers no options for {asked.setting!r} ({remedy})")
+    remedy = did_you_mean(request.setting, known, listed)
+    raise NoOptions(f"{request.component} offers no options for {request.setting!r} ({remedy})")
 
 
-def _arguments(choices: Choices, asked: Asked, registry: Registry) -> dict[str, Any]:
+def _arguments(choices: Choices, request: OptionsRequest, registry: Registry) -> dict[str, Any]:
     """What the function is given of what was chosen before. Raises CannotOffer with every problem."""
     expressions = Expressions(registry.mappers, ())
-    given: dict[str, Any] = {SEARCH: asked.search} if choices.searches else {}
+    given: dict[str, Any] = {SEARCH: request.search} if choices.searches else {}
     unknown: set[str] = set()
     for name in choices.depends_on:
-        if asked.chosen is None or name not in asked.chosen:
+        if request.chosen is None or name not in request.chosen:
             continue
-        template, problems = expressions.template(asked.chosen[name], f"/with/{name}")
+        template, problems = expressions.template(request.chosen[name], f"/with/{name}")
         if problems or not template.constant:
             unknown.add(name)
         else:
@@ -141,14 +141,14 @@ def _arguments(choices: Choices, asked: Asked, registry: Registry) -> dict[str, 
             problems.append(Problem(message, "".join(f"/{part}" for part in ("with", *one["loc"])), one["type"]))
         said = "; ".join(f"{problem.pointer.removeprefix('/with/')}: {problem.message}" for problem in problems)
         raise CannotOffer(
-            f"the options of {asked.setting!r} depend on other settings: {said}", problems=problems
+            f"the options of {request.setting!r} depend on other settings: {said}", problems=problems
         ) from None
     return {parameter: getattr(model, name) for name, parameter in choices.parameters.items()}
 
 
 def _context(
     component: Action | ConnectorTrigger,
-    asked: Asked,
+    request: OptionsRequest,
     secrets: Credentials,
     http: HttpClient,
     resources: Resources,
@@ -156,19 +156,19 @@ def _context(
     tokens: CredentialTokens | None,
 ) -> OptionsContext[Any]:
     wanted = " or ".join(component.credential_types)
-    if asked.credential is None:
+    if request.credential is None:
         if component.needs_credential:
             raise CredentialError(f"{component.name} needs a credential of type {wanted}: name one")
         return OptionsContext(None, http, log, resources)
-    credential_type, credential = secrets.get(asked.credential)
+    credential_type, credential = secrets.get(request.credential)
     if credential_type not in component.credential_types:
         raise CredentialError(
-            f"credential {asked.credential!r} is of type {credential_type}; {component.name} takes {wanted or 'none'}"
+            f"credential {request.credential!r} is of type {credential_type}; {component.name} takes {wanted or 'none'}"
         )
     return OptionsContext(credential, http, log, resources, credential_type, tokens)
 
 
-async def _listed(choices: Choices, arguments: Mapping[str, Any]) -> Offered:
+async def _listed(choices: Choices, arguments: Mapping[str, Any]) -> OptionsPage:
     """The first of what a function lists. Raises NotJson for what is no option."""
     given: Any = choices.run(**arguments)
     if not isinstance(given, AsyncIterator):
@@ -177,17 +177,17 @@ async def _listed(choices: Choices, arguments: Mapping[str, Any]) -> Offered:
     if not isinstance(given, AsyncIterator):
         everything = list(given)
         options = [_option(one, place) for place, one in enumerate(everything[:MOST_OPTIONS])]
-        return Offered(tuple(options), len(everything) > MOST_OPTIONS)
+        return OptionsPage(tuple(options), len(everything) > MOST_OPTIONS)
     try:
         async for one in given:
             if len(options) == MOST_OPTIONS:
-                return Offered(tuple(options), True)
+                return OptionsPage(tuple(options), True)
             options.append(_option(one, len(options)))
     finally:
         close = getattr(given, "aclose", None)
         if close is not None:
             await close()
-    return Offered(tuple(options), False)
+    return OptionsPage(tuple(options), False)
 
 
 def _option(one: Any, place: int) -> Option:

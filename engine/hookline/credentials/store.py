@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, Problem, StepError
 from hookline.kernel.json import decode, encode
-from hookline.kernel.safe_validation import judged
+from hookline.kernel.safe_validation import validate_safely
 from hookline.kernel.suggest import did_you_mean
 from hookline.kernel.time import Clock, rfc3339
 from hookline.model.tokens import TokenSet
@@ -309,7 +309,7 @@ def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain:
             "a server finds plugins when it starts"
         )
     try:
-        return judged(model, plain)
+        return validate_safely(model, plain)
     except ValidationError as error:
         problems = _problems(error, model)
     # Outside the handler: pydantic's error holds the values, and must not travel with ours into a log.

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from hookline.discovery.registry import Kind, PluginStatus, Registry
 from hookline.kernel.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.kernel.suggest import did_you_mean
-from hookline.kernel.time_limit import TooLong, bounded
+from hookline.kernel.time_limit import TimeLimitExceeded, call_with_time_limit
 from hookline.sdk import hookspecs
 from hookline.sdk.action import Action
 from hookline.sdk.connector import Connector
@@ -124,10 +124,10 @@ def _take(manager: pluggy.PluginManager, found: _Found, collected: _Collected, l
     plugin: object = None
     try:
         _check_plugin_name(status, collected)
-        plugin = found.load() if ours else bounded(found.load, longest)
+        plugin = found.load() if ours else call_with_time_limit(found.load, longest)
         _register(manager, plugin, status.name)
         for hook, function in _implementations(manager, plugin):
-            components += _read(hook, function() if ours else bounded(function, longest))
+            components += _read(hook, function() if ours else call_with_time_limit(function, longest))
         _check_duplicates(components, status, collected)
     except KeyboardInterrupt:
         raise
@@ -268,7 +268,7 @@ def _kind_of(value: object) -> str:
 def _describe(error: BaseException) -> str:
     if isinstance(error, PluginError):
         return error.message
-    if isinstance(error, TooLong):
+    if isinstance(error, TimeLimitExceeded):
         return str(error)
     if isinstance(error, pluggy.PluginValidationError):
         return " ".join(str(error).split())

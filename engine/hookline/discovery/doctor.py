@@ -224,7 +224,12 @@ def _failure(status: PluginStatus, point: EntryPoint) -> Finding:
         )
     frame = None if cause is None else _inner(cause, package)
     where = "" if frame is None or frame.line is None else f"; its line there: {frame.line}"
-    code = {"DuplicateName": "clash", "UnknownHook": "hook", "PluginValidationError": "hook", "TooLong": "hangs"}
+    code = {
+        "DuplicateName": "clash",
+        "UnknownHook": "hook",
+        "PluginValidationError": "hook",
+        "TimeLimitExceeded": "hangs",
+    }
     remedies = {
         "clash": "uninstall one of them, or ask its author for another name",
         "hook": "docs/reference/hooks.md has each hook as it is written",

@@ -18,7 +18,7 @@ from hookline.kernel.time import Clock
 from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
 from hookline.plugin_host.host import PluginCalls
-from hookline.plugin_host.offload import Aside
+from hookline.plugin_host.offload import Offloader
 from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
@@ -107,7 +107,7 @@ class Services:
     """Calls what plugins gave."""
     new_id: Callable[[], str]
     """Makes an id for what becomes durable."""
-    aside: Aside = field(default_factory=Aside)
+    offloader: Offloader = field(default_factory=Offloader)
     """Where what goes through large messages is done."""
     events: Events = field(default_factory=Events)
     """Who hears of what becomes durable."""

@@ -19,7 +19,7 @@ from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
 from hookline.model.message import Envelope
 from hookline.model.sources import ONE_AT_A_TIME
-from hookline.plugin_host.offload import Aside
+from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Sealing
 from hookline.storage.changes import Accept, Accepted, Change, Duplicate
 from hookline.storage.queue import Queue
@@ -55,7 +55,7 @@ class Intake:
         self._state_of = state_of
         self._events = events
         self._sealing = sealing
-        self._aside = Aside()
+        self._offloader = Offloader()
         self._store = store
         self._queue = queue
         self._clock = clock
@@ -111,7 +111,7 @@ class Intake:
         large = flow.redaction is not None and (
             len(envelope.body_json or envelope.raw or b"") > _LARGE or is_large(envelope.message.body)
         )
-        envelope = await self._aside.run(partial(self.sealed, flow, envelope), large=large)
+        envelope = await self._offloader.run(partial(self.sealed, flow, envelope), large=large)
         rate = self._rate(flow)
         try:
             rejection = await self._line_is_full(flow, envelope.order_key) or self._rejection(flow, rate)

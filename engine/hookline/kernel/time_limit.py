@@ -1,4 +1,4 @@
-"""Calling what may never return: in a thread, for a bounded time."""
+"""Calls with a time limit, for functions that may never return. Each call runs in a thread of its own."""
 
 import linecache
 import sys
@@ -9,12 +9,12 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class TooLong(Exception):
-    """It didn't return within its time; the message has the place at which it was."""
+class TimeLimitExceeded(Exception):
+    """The function did not return in time. The message names the line that it was executing."""
 
 
-class NoKeyboard(Exception):
-    """The work raised what only a keyboard should."""
+class KeyboardInterruptRaised(Exception):
+    """The function raised KeyboardInterrupt by itself. No key was pressed."""
 
 
 class _Call(Generic[T]):
@@ -30,24 +30,24 @@ class _Call(Generic[T]):
             self.error = error
 
 
-def bounded(work: Callable[[], T], seconds: float) -> T:
-    """What the work gives. Raises what it raises, but NoKeyboard for a KeyboardInterrupt: one that is real comes to the
-    main thread, and is raised as it is.
+def call_with_time_limit(work: Callable[[], T], seconds: float) -> T:
+    """Call the function and return its result.
 
-    Raises TooLong where it takes longer. Its thread is abandoned then: nothing can end it from outside, and the process
-    doesn't wait for it.
+    Raises the function's own exceptions, with one change: KeyboardInterrupt becomes KeyboardInterruptRaised, because a
+    real one is raised in the main thread. Raises TimeLimitExceeded if the function takes longer. Its thread is then
+    abandoned: it can't be stopped from outside, and it is a daemon thread, so the process doesn't wait for it.
     """
     call = _Call(work)
-    thread = threading.Thread(target=call, name="hookline bounded", daemon=True)
+    thread = threading.Thread(target=call, name="hookline time limit", daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive() and thread.ident is not None:
-        raise TooLong(f"it took longer than {seconds:g} s{_place(thread.ident)}")
+        raise TimeLimitExceeded(f"it took longer than {seconds:g} s{_place(thread.ident)}")
     if isinstance(call.error, KeyboardInterrupt):
-        raise NoKeyboard("it raised KeyboardInterrupt, which is for keyboards") from call.error
+        raise KeyboardInterruptRaised("it raised KeyboardInterrupt, which is reserved for Ctrl+C") from call.error
     if call.error is not None:
         raise call.error
-    return call.result  # type: ignore[return-value]  # the work has returned, and None is what it gave
+    return call.result  # type: ignore[return-value]  # the function has returned, so None is its result
 
 
 def _place(ident: int) -> str:

@@ -14,14 +14,14 @@ from hookline.storage.blobs import Blobs, BlobWriter
 R = TypeVar("R", bound=Resource)
 
 
-class NotYours(RuntimeError):
+class CloseNotAllowed(RuntimeError):
     """What a plugin raises that would close what all plugins share."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is the engine's, which closes it when it stops; others use it, too")
 
 
-class LentClient:
+class HttpClientFacade:
     """An `HttpClient` that stays open."""
 
     __slots__ = ("_client",)
@@ -46,11 +46,11 @@ class LentClient:
         return await self._client.post_json(url, json, **options)
 
     async def close(self) -> NoReturn:
-        """Raises NotYours."""
-        raise NotYours("ctx.http")
+        """Raises CloseNotAllowed."""
+        raise CloseNotAllowed("ctx.http")
 
 
-class LentBlobs:
+class BlobsFacade:
     """`Blobs` that stay open."""
 
     __slots__ = ("_blobs",)
@@ -83,11 +83,11 @@ class LentBlobs:
         return await self._blobs.room()
 
     async def close(self) -> NoReturn:
-        """Raises NotYours."""
-        raise NotYours("ctx.blobs")
+        """Raises CloseNotAllowed."""
+        raise CloseNotAllowed("ctx.blobs")
 
 
-class LentResources:
+class ResourcesFacade:
     """`Resources` that stay open."""
 
     __slots__ = ("_resources",)
@@ -108,5 +108,5 @@ class LentResources:
         return await self._resources.connect(host, port, timeout=timeout)
 
     async def close(self) -> NoReturn:
-        """Raises NotYours."""
-        raise NotYours("ctx.resources")
+        """Raises CloseNotAllowed."""
+        raise CloseNotAllowed("ctx.resources")

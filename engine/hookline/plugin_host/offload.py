@@ -12,7 +12,7 @@ from hookline.sdk.mappers import Reference, Scope
 T = TypeVar("T")
 
 
-def takes_long(references: Iterable[Reference], scope: Scope) -> bool:
+def reads_large_values(references: Iterable[Reference], scope: Scope) -> bool:
     """Whether any of what an expression reads has so many values that going through them takes milliseconds.
 
     One that reads an item of a list doesn't, however long the list is.
@@ -30,7 +30,7 @@ def takes_long(references: Iterable[Reference], scope: Scope) -> bool:
     return False
 
 
-class Aside:
+class Offloader:
     """Does such work beside the event loop, so that other messages go on meanwhile.
 
     One at a time: to do it side by side would take no less time, since Python runs in one thread at once, and more

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from hookline.kernel.json import JsonValue
 from hookline.kernel.logs import Log
-from hookline.kernel.safe_validation import judged
+from hookline.kernel.safe_validation import validate_safely
 from hookline.model.durations import FlowJsonSchema
 from hookline.model.message import Message
 from hookline.sdk.migrations import Upgrade
@@ -189,9 +189,9 @@ class Action:
     def validated(self, settings: Any, sources: SettingSources | None = None) -> BaseModel:
         """The settings of a step, as `arguments` takes them. Raises ValidationError, and StepError."""
         if self.upgrade is None or self.newest_settings is None:
-            return judged(self.settings, settings, sources)
-        judged(self.settings, settings)
-        return judged(self.newest_settings, self.upgrade.apply(settings), sources)
+            return validate_safely(self.settings, settings, sources)
+        validate_safely(self.settings, settings)
+        return validate_safely(self.newest_settings, self.upgrade.apply(settings), sources)
 
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
         """The keyword arguments for `run`, of what `validated` gave."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from hookline.kernel.json import canonical
 from hookline.kernel.logs import Log
-from hookline.kernel.safe_validation import judged
+from hookline.kernel.safe_validation import validate_safely
 from hookline.model.message import Attachment
 from hookline.model.sources import PollSettings
 from hookline.sdk.migrations import Upgrade
@@ -106,11 +106,11 @@ class PollTrigger(OwnTrigger):
     def validated(self, settings: Any) -> BaseModel:
         """A flow's settings, as `arguments` takes them. Raises ValidationError, and StepError."""
         if self.upgrade is None or self.newest_settings is None:
-            return judged(self.settings, settings)
-        judged(self.settings, settings)
+            return validate_safely(self.settings, settings)
+        validate_safely(self.settings, settings)
         every_poll = {key: value for key, value in settings.items() if key in PollSettings.model_fields}
         own = {key: value for key, value in settings.items() if key not in every_poll}
-        return judged(self.newest_settings, {**every_poll, **self.upgrade.apply(own)})
+        return validate_safely(self.newest_settings, {**every_poll, **self.upgrade.apply(own)})
 
 
 T = TypeVar("T")

@@ -103,7 +103,7 @@ class Deliveries:
         self._services = services
         self._last: datetime | None = None
         engine = services.engine
-        self._reader = PayloadReader(engine.blobs, engine.aside, settings.body, flow.exact, settings.max_body)
+        self._reader = PayloadReader(engine.blobs, engine.offloader, settings.body, flow.exact, settings.max_body)
 
     async def read(self, held: Held) -> Delivered:
         """Read a delivery, and record it if it is rejected. Raises StoreError if its file can't be kept."""

@@ -12,7 +12,7 @@ from hookline.bodies.text import Received, decode_text
 from hookline.bodies.xml import read_xml
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.model.message import Attachment
-from hookline.plugin_host.offload import Aside
+from hookline.plugin_host.offload import Offloader
 from hookline.sdk.triggers import Payload
 from hookline.storage.blobs import Blobs
 
@@ -26,7 +26,7 @@ class PayloadReader(msgspec.Struct, frozen=True):
     """Reads what is delivered to one flow."""
 
     blobs: Blobs
-    aside: Aside
+    offloader: Offloader
     mode: Mode
     exact: bool
     """Fractions in JSON are Decimals."""
@@ -41,7 +41,7 @@ class PayloadReader(msgspec.Struct, frozen=True):
         size = len(payload.data)
         if size > self.max_body:
             raise TooLarge(f"the body is larger than {self.max_body} bytes")
-        received = await self.aside.run(inline, large=size > _OFF_THE_LOOP)
+        received = await self.offloader.run(inline, large=size > _OFF_THE_LOOP)
         return received if received is not None else await self._file(payload, OCTET_STREAM)
 
     def _inline(self, media: Media, data: bytes) -> Callable[[], Received | None] | None:

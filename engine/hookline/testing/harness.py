@@ -19,7 +19,7 @@ from hookline.kernel.suggest import did_you_mean
 from hookline.model.message import Attachment, Message
 from hookline.model.sources import ConsumeSettings
 from hookline.outbound.egress import Egress
-from hookline.plugin_host.offload import Aside
+from hookline.plugin_host.offload import Offloader
 from hookline.plugin_host.resources import EngineResources
 from hookline.plugin_host.results import normal, to_json
 from hookline.sdk.action import Context, Reply
@@ -355,7 +355,7 @@ class Harness:
     async def _take(
         self, deliveries: AsyncIterator[Any], settings: ConsumeSettings, count: int, reject: str | None
     ) -> list[Came]:
-        reader = PayloadReader(self.blobs, Aside(), settings.body, settings.numbers == "exact", settings.max_body)
+        reader = PayloadReader(self.blobs, Offloader(), settings.body, settings.numbers == "exact", settings.max_body)
         found: list[Came] = []
         async with aclosing(cast("AsyncGenerator[Any, None]", deliveries)) as coming:
             async for delivery in coming:

@@ -25,8 +25,8 @@ from hookline.api import (
     cursor_items,
     hookimpl,
 )
-from hookline.credentials import options as choosing
-from hookline.credentials.options import Asked, Offered, offered
+from hookline.credentials import options as options_module
+from hookline.credentials.options import OptionsPage, OptionsRequest, fetch_options
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
 from hookline.engine import Engine
@@ -120,9 +120,9 @@ class Held:
         return self._found
 
 
-async def ask(client: PooledClient, url: str, component: str, setting: str, **asked: Any) -> Offered:
-    return await offered(
-        Asked(component, setting, **asked),
+async def ask(client: PooledClient, url: str, component: str, setting: str, **asked: Any) -> OptionsPage:
+    return await fetch_options(
+        OptionsRequest(component, setting, **asked),
         Held(url),
         registry_of(acme()),
         http=client,
@@ -233,7 +233,7 @@ async def test_an_error_of_the_service_is_said_without_the_secret(client: Pooled
 async def test_whatever_a_connector_does_the_answer_comes(
     client: PooledClient, monkeypatch: pytest.MonkeyPatch, kind: str, code: str
 ) -> None:
-    monkeypatch.setattr(choosing, "_LONGEST", 0.05)
+    monkeypatch.setattr(options_module, "_LONGEST", 0.05)
     with pytest.raises(StepError) as caught:
         await ask(client, "", "acme.odd", "what", credential="prod", chosen={"kind": kind})
     assert caught.value.error_code == code

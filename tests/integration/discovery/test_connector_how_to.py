@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.integration.http_servers import Serve
 
 from hookline.api import RateLimited
-from hookline.credentials.options import Asked, offered
+from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
 from hookline.outbound.client import PooledClient
@@ -92,8 +92,8 @@ async def test_the_pages_connector_does_what_the_page_says(
         def get(self, name: str) -> Any:
             return "acme", registry.credential_types["acme"].model_validate(key)
 
-    found = await offered(
-        Asked("acme.create_order", "warehouse", "prod", {"country": "NL"}, "north"),
+    found = await fetch_options(
+        OptionsRequest("acme.create_order", "warehouse", "prod", {"country": "NL"}, "north"),
         Held(),
         registry,
         http=client,

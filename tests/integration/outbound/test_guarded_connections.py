@@ -9,7 +9,7 @@ from tests.integration.http_servers import error_of
 
 from hookline.kernel.errors import StepError, Unavailable
 from hookline.outbound.egress import Egress
-from hookline.plugin_host.facade import LentResources
+from hookline.plugin_host.facade import ResourcesFacade
 from hookline.plugin_host.resources import EngineResources
 
 
@@ -27,7 +27,7 @@ def port_of(server: socket.socket) -> int:
 @pytest.mark.parametrize("lent", [False, True])
 async def test_a_host_that_is_allowed_is_connected_to(listening: socket.socket, lent: bool) -> None:
     own = EngineResources(egress=Egress(["localhost"]))
-    resources = LentResources(own) if lent else own
+    resources = ResourcesFacade(own) if lent else own
     with await resources.connect("localhost", port_of(listening)) as made:
         assert made.getpeername() == ("127.0.0.1", port_of(listening))
         assert not made.getblocking()

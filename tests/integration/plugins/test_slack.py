@@ -11,7 +11,7 @@ from aiohttp import web
 from tests.integration.engine_harness import Harness as EngineHarness
 from tests.integration.slack_server import HOOK, READ_ONLY, TOKEN, SlackServer
 
-from hookline.credentials.options import Asked, offered
+from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.discovery.discover import discover
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.time import SystemClock
@@ -426,8 +426,8 @@ class Held:
 
 async def test_channels_and_people_can_be_chosen(bench: Harness, workspace: SlackServer) -> None:
     async def chosen(component: str, setting: str, search: str = "") -> list[tuple[Any, str]]:
-        found = await offered(
-            Asked(component, setting, credential="bot", search=search),
+        found = await fetch_options(
+            OptionsRequest(component, setting, credential="bot", search=search),
             Held(workspace.credential()),  # type: ignore[arg-type]  # it has what is needed
             bench.registry,
             http=bench.http,

@@ -120,7 +120,7 @@ def test_a_failing_plugin_is_recorded_with_its_error_and_stops_nothing_else(
         ("while True:\n    pass\n", "it took longer than 0.2 s; it was at"),
         ("import time\ntime.sleep(2)\n", "line 3: time.sleep(2)"),
         ("@hookimpl\ndef register_connectors():\n    while True:\n        pass\n", "it took longer than 0.2 s"),
-        ("raise KeyboardInterrupt\n", "it raised KeyboardInterrupt, which is for keyboards"),
+        ("raise KeyboardInterrupt\n", "it raised KeyboardInterrupt, which is reserved for Ctrl+C"),
         ("class Base(BaseException): ...\nraise Base('no')\n", "Base: no"),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hookline.model.items import Stream
-from hookline.plugin_host.offload import takes_long
+from hookline.plugin_host.offload import reads_large_values
 from hookline.sdk.mappers import Reference
 
 LONG = [{"n": number} for number in range(20_000)]
@@ -27,4 +27,4 @@ SCOPE = {"body": {"lines": LONG, "id": 7}, "item": LONG[0], "steps": {"rows": {"
     ],
 )
 def test_only_what_reads_many_values_takes_long(path: tuple[Any, ...], long: bool) -> None:
-    assert takes_long([Reference(("item", "n")), Reference(path)], SCOPE) is long
+    assert reads_large_values([Reference(("item", "n")), Reference(path)], SCOPE) is long

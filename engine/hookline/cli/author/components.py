@@ -102,10 +102,10 @@ async def _options(
     settings: Settings, name: str, setting: str, credential: str | None, chosen: Mapping[str, Any], search: str
 ) -> Mapping[str, Any]:
     from hookline.cli.access import access
-    from hookline.service.views.components import OptionsRequest
+    from hookline.service.views.components import OptionsRequestBody
 
     async with access(settings) as held:
-        return await held.options(name, setting, OptionsRequest(credential, dict(chosen), search))
+        return await held.options(name, setting, OptionsRequestBody(credential, dict(chosen), search))
 
 
 def _missing(name: str, known: Sequence[str], failure: object) -> str:

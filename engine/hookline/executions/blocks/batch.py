@@ -35,7 +35,7 @@ _LONG: Final = 200_000
 async def gathered_reply(services: Services, gathered: Sequence[Gathered], *, exact: bool) -> Reply:
     """What the step gives: the bodies in the order in which their executions joined, and all their files."""
     large = sum(len(one.body) for one in gathered) > _LONG
-    return await services.aside.run(partial(_reply, gathered, exact=exact), large=large)
+    return await services.offloader.run(partial(_reply, gathered, exact=exact), large=large)
 
 
 def _masked(gathered: Gathered) -> Gathered:
@@ -131,7 +131,7 @@ async def _contribution(run: ExecutionRun, node: BatchNode, frame: Frame, path: 
     stream = stream_in(body) if run.streams else None
     if stream is not None:
         raise StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
-    added = await run.services.aside.run(partial(encode, body), large=is_large(body))
+    added = await run.services.offloader.run(partial(encode, body), large=is_large(body))
     if run.services.sealing is not None:
         added = run.services.sealing.added(added, run.redactor)
     return key, Gathered(run.id, added, frame.message.attachments)
@@ -247,7 +247,7 @@ async def _note(
     view = take(frame, reply)
     # Texts of the others that are to be seen nowhere go under the seal with the list.
     hidden = {HIDDEN: list(run.redactor.hidden)} if run.redactor is not None else {}
-    output = await run.services.aside.run(partial(encode, view | hidden), large=is_large(reply.body))
+    output = await run.services.offloader.run(partial(encode, view | hidden), large=is_large(reply.body))
     entry = _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output)
     frame.now, frame.steps[node.id] = entry.finished_at, view
 

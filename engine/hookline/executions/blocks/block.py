@@ -9,7 +9,7 @@ from hookline.executions.frame import Ending, Frame, StepFailed
 from hookline.flows.blocks.block import Node
 from hookline.flows.elements.expressions import Condition, Template
 from hookline.kernel.errors import ExpressionError, StepError
-from hookline.plugin_host.offload import takes_long
+from hookline.plugin_host.offload import reads_large_values
 
 RunSteps: TypeAlias = Callable[[ExecutionRun, Sequence[Node], Frame], Awaitable[Ending]]
 """Runs a list of steps: a block runs those inside it by this."""
@@ -34,4 +34,4 @@ async def evaluate_aside(run: ExecutionRun, expression: Template | Condition, fr
     """The same for a frame; what other executions do goes on meanwhile where messages are large."""
     scope = run.scope(frame)
     work = partial(evaluate, run, expression, scope, key, path)
-    return await run.services.aside.run(work, large=run.large and takes_long(expression.references, scope))
+    return await run.services.offloader.run(work, large=run.large and reads_large_values(expression.references, scope))

@@ -103,7 +103,7 @@ async def call_action(
         foreign = services.calls.foreign("action", action.name)
         judge = partial(_judged, run, action, returned, foreign)
         body = returned.body if isinstance(returned, Reply) else returned
-        return await services.aside.run(judge, large=is_large(body) or (foreign and _long(body)))
+        return await services.offloader.run(judge, large=is_large(body) or (foreign and _long(body)))
     except StepError as error:
         result_label = error.error_code
         shown = masked(error, call.hidden)
@@ -195,7 +195,7 @@ async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spo
     if not isinstance(returned, AsyncIterator):
         returned = await returned
     body = returned.body if isinstance(returned, Reply) else returned
-    wrong = await run.services.aside.run(partial(broken, action.returns, returned), large=is_large(body))
+    wrong = await run.services.offloader.run(partial(broken, action.returns, returned), large=is_large(body))
     if wrong is not None:
         raise BrokenPromise(wrong)
     if not isinstance(body, AsyncIterator):

@@ -21,12 +21,12 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import next_wait
 from hookline.kernel.errors import CredentialError, ExpressionError, StepError
 from hookline.kernel.json import reader
-from hookline.kernel.safe_validation import is_defect
+from hookline.kernel.safe_validation import is_plugin_defect
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
 from hookline.model.items import REMEDY, STREAM, Stream, stream_in
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.model.webhook import RATE as RATE_PATTERN
-from hookline.plugin_host.offload import takes_long
+from hookline.plugin_host.offload import reads_large_values
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Count, Pause, Reply, Signal
 from hookline.sdk.mappers import Scope
 from hookline.sdk.signature import SettingSources
@@ -127,7 +127,9 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             scope = run.scope(frame)
             own = frame.message if run.services.calls.foreign("action", node.action.name) else None
             judge = partial(_settings, run, node, scope, sources(run, frame), own)
-            given = await run.services.aside.run(judge, large=run.large and takes_long(node.settings.references, scope))
+            given = await run.services.offloader.run(
+                judge, large=run.large and reads_large_values(node.settings.references, scope)
+            )
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once:
                 note_started(run, node, path, attempt, started_at, given)
@@ -261,7 +263,7 @@ def _settings(
             f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
-        if is_defect(error):
+        if is_plugin_defect(error):
             run.services.calls.fault("action", node.action.name, "defect")
             named = f"{node.action.name} of {run.services.describe(node.action)}"
             raise StepError(f"{named} has a defect: {problems}", code="connector.defect") from error

@@ -15,7 +15,7 @@ from hookline.flows.elements.message_keys import Key, compile_key
 from hookline.flows.elements.names import CredentialUse, unknown_component
 from hookline.flows.elements.verification import compile_verify, mislabelled
 from hookline.kernel.errors import ExpressionError, Problem, StepError
-from hookline.kernel.safe_validation import judged
+from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.migrations import older_settings
 from hookline.sdk.poll import PollTrigger
@@ -87,7 +87,11 @@ def _own(
     settings: BaseModel | None = None
     if not problems:
         try:
-            settings = trigger.validated(value) if isinstance(trigger, PollTrigger) else judged(trigger.settings, value)
+            settings = (
+                trigger.validated(value)
+                if isinstance(trigger, PollTrigger)
+                else validate_safely(trigger.settings, value)
+            )
         except ValidationError as error:
             problems += model_problems(trigger.settings, value, _SETTINGS, error)
         except StepError as error:
@@ -216,7 +220,7 @@ def _request(
     problems: list[Problem] = []
     settings: WebhookSettings | None = None
     try:
-        settings = judged(trigger.settings, given)
+        settings = validate_safely(trigger.settings, given)
     except ValidationError as error:
         problems += model_problems(trigger.settings, given, _SETTINGS, error)
     verification = compile_verify(given.get("verify"), registry, _VERIFY, problems)

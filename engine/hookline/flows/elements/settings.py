@@ -9,7 +9,7 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.documents.read import escape, unescape
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import ExpressionError, Problem
-from hookline.kernel.safe_validation import is_defect, judged
+from hookline.kernel.safe_validation import is_plugin_defect, validate_safely
 from hookline.sdk.action import Action
 
 #: For each type that an expression may be known to give, a value of it.
@@ -102,16 +102,16 @@ def _known(template: Template, fixed_vars: Mapping[str, Any], pointer: str, unkn
 
 def _fit(model: type[BaseModel], value: Any, pointer: str, unknown: set[str]) -> list[Problem]:
     try:
-        judged(model, value)
+        validate_safely(model, value)
     except ValidationError as error:
         # Where something isn't known, a validator may have stumbled over what stands for it.
-        return [] if unknown and is_defect(error) else model_problems(model, value, pointer, error, unknown)
+        return [] if unknown and is_plugin_defect(error) else model_problems(model, value, pointer, error, unknown)
     return []
 
 
 def _type_problem(model: type[BaseModel], value: Any, pointer: str, place: str, gives: type | None) -> Problem | None:
     try:
-        judged(model, value)
+        validate_safely(model, value)
     except ValidationError as error:
         parts = place.removeprefix(f"{pointer}/").split("/")
         kinds = [

@@ -11,7 +11,7 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.masked_paths import NOTHING, Masked, masked_by
 from hookline.flows.elements.names import CredentialUse, unknown_component
 from hookline.kernel.errors import Problem
-from hookline.kernel.safe_validation import judged
+from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import RequestSettings, takes
 from hookline.sdk.schemes import Scheme
 
@@ -85,7 +85,7 @@ def _scheme_settings(
         )
         return None
     try:
-        settings: BaseModel = judged(scheme.settings, own)
+        settings: BaseModel = validate_safely(scheme.settings, own)
     except ValidationError as error:
         problems += model_problems(scheme.settings, own, pointer, error)
         return None

@@ -2,11 +2,17 @@
 
 from quart import Blueprint, Response, request
 
-from hookline.credentials.options import Asked, offered
+from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.engine import Engine
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import answer, decoded
-from hookline.service.views.components import ComponentView, OfferedView, OptionsRequest, component_views, offered_view
+from hookline.service.views.components import (
+    ComponentView,
+    OptionsPageView,
+    OptionsRequestBody,
+    component_views,
+    options_page_view,
+)
 from hookline.service.views.pages import PageView
 
 
@@ -20,16 +26,16 @@ def add_components(api: Blueprint, engine: Engine) -> None:
         return answer(PageView(component_views(engine.registry), None))
 
     @api.post("/components/<component>/options/<setting>")
-    @operation(OfferedView, request=OptionsRequest)
+    @operation(OptionsPageView, request=OptionsRequestBody)
     async def list_options(component: str, setting: str) -> Response:
         """Ask the service of an action or a trigger which choices there are for a setting.
 
         `options` of the component's input says whether anybody knows them, and on which other settings they depend. A
         failure of the service is 502.
         """
-        given = decoded(await request.get_data(as_text=False), OptionsRequest)
-        found = await offered(
-            Asked(component, setting, given.credential, given.with_, given.search),
+        given = decoded(await request.get_data(as_text=False), OptionsRequestBody)
+        found = await fetch_options(
+            OptionsRequest(component, setting, given.credential, given.with_, given.search),
             engine.credentials,
             engine.registry,
             http=engine.http,
@@ -37,4 +43,4 @@ def add_components(api: Blueprint, engine: Engine) -> None:
             log=engine.log,
             tokens=engine.tokens,
         )
-        return answer(offered_view(found))
+        return answer(options_page_view(found))

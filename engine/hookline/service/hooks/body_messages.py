@@ -12,7 +12,7 @@ from hookline.flows.compiler.body_schema import BodySchema
 from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.model.message import Attachment
 from hookline.model.webhook import RequestSettings
-from hookline.plugin_host.offload import Aside
+from hookline.plugin_host.offload import Offloader
 from hookline.sdk.triggers import Incoming, NewFile, ReadRequest, RequestTrigger
 from hookline.service.hooks.headers import Headers
 from hookline.service.uploads.file_types import FileTypes
@@ -41,7 +41,7 @@ async def read_messages(
     *,
     schema: BodySchema | None,
     uploads: Uploads,
-    aside: Aside,
+    offloader: Offloader,
 ) -> tuple[ReadMessage, ...]:
     """What a trigger makes of a request. Raises RequestRejected; files kept meanwhile are left to `uploads`."""
     if trigger.read is None:
@@ -50,7 +50,7 @@ async def read_messages(
         method, headers.received, headers.joined.get("content-type"), media.type, received.body, received.attachments
     )
     large = len(received.json or received.raw or b"") > _LARGE
-    made = await aside.run(partial(trigger.read, request, settings), large=large)
+    made = await offloader.run(partial(trigger.read, request, settings), large=large)
     if schema is not None and (problems := _schema_problems(schema, made)):
         raise SchemaViolation(problems=problems)
     types = None if settings.file_types is None else FileTypes(settings.file_types)

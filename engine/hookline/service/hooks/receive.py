@@ -19,7 +19,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge
 from hookline.kernel.time import Clock
 from hookline.model.webhook import RequestSettings
-from hookline.plugin_host.offload import Aside
+from hookline.plugin_host.offload import Offloader
 from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import Answer, SignedRequest, Verified
 from hookline.sdk.triggers import RequestTrigger
@@ -140,7 +140,7 @@ class Receiver:
         self._http = http
         self._clock = clock
         self._options = options
-        self._aside = Aside()
+        self._offloader = Offloader()
         self._clients = Clients(options.trusted_proxies, options.forwarded_header)
         self._public_url = options.public_url.rstrip("/")
 
@@ -193,7 +193,7 @@ class Receiver:
         masks = seen.masks
         query = masks.in_query(request.query, is_body=by_query)
         disposition = joined.get("content-disposition")
-        reader = BodyReader(media, codings, limits, settings, query, disposition, purpose.flow.exact, self._aside)
+        reader = BodyReader(media, codings, limits, settings, query, disposition, purpose.flow.exact, self._offloader)
         staged: Staged | None = None
         if verification is not None and verified is None:
             staged = await stage(wire, verification.feed, uploads)
@@ -215,7 +215,7 @@ class Receiver:
                 received,
                 schema=purpose.schema,
                 uploads=uploads,
-                aside=self._aside,
+                offloader=self._offloader,
             )
         elif purpose.schema is not None and (problems := purpose.schema.problems(received.body)):
             raise SchemaViolation(problems=problems)

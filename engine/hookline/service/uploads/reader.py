@@ -12,7 +12,7 @@ from hookline.bodies.text import Received, decode_text
 from hookline.bodies.xml import read_xml
 from hookline.kernel.errors import Malformed
 from hookline.model.webhook import RequestSettings
-from hookline.plugin_host.offload import Aside
+from hookline.plugin_host.offload import Offloader
 from hookline.service.uploads.body_staging import Staged
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, judge_stored, one_attachment, store
@@ -50,7 +50,7 @@ class BodyReader(msgspec.Struct, frozen=True):
     disposition: str | None
     exact: bool
     """Fractions in JSON are Decimals."""
-    aside: Aside
+    offloader: Offloader
     """Where large bodies are read."""
 
     async def read(self, chunks: AsyncIterator[bytes], uploads: Uploads) -> Received:
@@ -124,7 +124,7 @@ class BodyReader(msgspec.Struct, frozen=True):
                 return Received(decode_text(data, charset), raw=data)
 
     async def _run(self, size: int, read: Callable[[], T]) -> T:
-        return await self.aside.run(read, large=size > _OFF_THE_LOOP)
+        return await self.offloader.run(read, large=size > _OFF_THE_LOOP)
 
 
 async def _joined(chunks: AsyncIterable[bytes], uploads: Uploads) -> bytes:

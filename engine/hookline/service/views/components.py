@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 from pydantic import BaseModel
 
-from hookline.credentials.options import Offered
+from hookline.credentials.options import OptionsPage
 from hookline.discovery.quality import level_of
 from hookline.discovery.registry import Kind, Registry
 from hookline.flows.blocks import USES
@@ -250,7 +250,7 @@ def _view(
     )
 
 
-class OptionsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"with_": "with"}):
+class OptionsRequestBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"with_": "with"}):
     """What the choices for a setting depend on."""
 
     credential: str | None = None
@@ -269,7 +269,7 @@ class OptionView(msgspec.Struct, frozen=True):
     """What people read."""
 
 
-class OfferedView(msgspec.Struct, frozen=True):
+class OptionsPageView(msgspec.Struct, frozen=True):
     """The choices for a setting."""
 
     items: list[OptionView]
@@ -278,6 +278,6 @@ class OfferedView(msgspec.Struct, frozen=True):
     """There are others; a search finds them, where the setting's `options` say that there is one."""
 
 
-def offered_view(found: Offered) -> OfferedView:
+def options_page_view(found: OptionsPage) -> OptionsPageView:
     """The choices for a setting."""
-    return OfferedView([OptionView(one.value, one.label) for one in found.options], found.more)
+    return OptionsPageView([OptionView(one.value, one.label) for one in found.options], found.more)
