@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from hookline.catalog.catalog import Catalog
-from hookline.catalog.states import FlowStates
+from hookline.catalog.flow_states import FlowStates
 from hookline.catalog.version_resolver import FlowVersions
 from hookline.credentials.authorization import CALLBACK, Authorizations
 from hookline.credentials.store import Credentials

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pytest
 from click.testing import CliRunner
 
-from hookline.catalog.folder import scan
+from hookline.catalog.flow_folder import scan
 from hookline.cli.main import main
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink

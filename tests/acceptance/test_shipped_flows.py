@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline.catalog.folder import scan
+from hookline.catalog.flow_folder import scan
 from hookline.discovery.discover import discover
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow

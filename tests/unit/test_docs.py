@@ -17,7 +17,7 @@ from hookline.cli.main import main
 from hookline.config import Settings
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
-from hookline.flows.check.lint import check
+from hookline.flows.check.check_flow import check
 from hookline.sdk import hookspecs
 from hookline.simulation.cases import CaseFile
 

@@ -8,7 +8,7 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from hookline.catalog.folder import Stamp, scan
+from hookline.catalog.flow_folder import Stamp, scan
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_flow, examine
 from hookline.flows.compiler.compiled import CompiledFlow

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any, Final
 
 from hookline.catalog.catalog import Catalog, CatalogChanges
-from hookline.catalog.folder import watch
-from hookline.catalog.states import FlowStates
+from hookline.catalog.flow_folder import watch
+from hookline.catalog.flow_states import FlowStates
 from hookline.catalog.version_resolver import FlowVersions
 from hookline.engine_options import EngineOptions
 from hookline.executions.dispatcher import Dispatcher

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from hookline.catalog.states import said_by_file
+from hookline.catalog.flow_states import said_by_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_keys import arrival_scope
 from hookline.intake.limits import DrainRate, RateLimit

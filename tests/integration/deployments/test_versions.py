@@ -14,7 +14,7 @@ from hookline.cli.main import main
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
 from hookline.flows.authoring.upgrade import upgraded
-from hookline.flows.check.lint import check
+from hookline.flows.check.check_flow import check
 from hookline.kernel.errors import PluginError
 from hookline.kernel.json import encode
 from hookline.model.execution import Outcome, State

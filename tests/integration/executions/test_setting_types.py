@@ -11,7 +11,7 @@ from tests.integration.engine_harness import Harness
 
 from hookline.api import Attachment, Connector, Context, StepError, hookimpl
 from hookline.engine import Engine
-from hookline.flows.check.lint import check
+from hookline.flows.check.check_flow import check
 from hookline.kernel.json import encode
 from hookline.model.execution import Execution, Outcome
 from hookline.model.message import Arrival, Envelope, Message

@@ -15,7 +15,7 @@ from tests.integration.engine_harness import Harness
 from hookline.discovery.discover import discover
 from hookline.flows.check.flow_analysis import Walked, walk
 from hookline.flows.compiler.compile import compile_flow
-from hookline.flows.types.path import Found, Lost
+from hookline.flows.types.path_lookup import Found, Lost
 from hookline.flows.types.shape import ListOf, OneOf, Record, Scalar, Shape, StreamOf
 from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import encode
@@ -150,7 +150,7 @@ def is_list(shape: Shape) -> bool:
 def sure(walked: Walked) -> bool:
     """Whether nothing that it reads can be missing, and nothing it goes through is no list."""
     from hookline.flows.blocks.foreach import ForeachNode
-    from hookline.flows.types.scope import shape_of
+    from hookline.flows.types.type_scope import shape_of
 
     loops = [(visit.node, visit.scope) for visit in walked.visits if isinstance(visit.node, ForeachNode)]
     return all(isinstance(found, Found) and found.certain for found in reads(walked)) and all(

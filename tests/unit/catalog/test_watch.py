@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hookline.catalog import folder as files
-from hookline.catalog.folder import Stamp, watch
+from hookline.catalog import flow_folder as files
+from hookline.catalog.flow_folder import Stamp, watch
 
 WAIT = 20.0
 """Seconds after which a change that should be noticed wasn't."""
@@ -149,7 +149,7 @@ async def test_a_folder_that_cannot_be_read_has_not_changed(tmp_path: Path, monk
         raise PermissionError(13, "Permission denied", str(directory))
 
     original = files.stamps
-    monkeypatch.setattr("hookline.catalog.folder.stamps", stamps)
+    monkeypatch.setattr("hookline.catalog.flow_folder.stamps", stamps)
     async with aclosing(watch(tmp_path, every=0.1)) as changes:
         await noticed(changes)
         notice = asyncio.ensure_future(anext(changes))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hookline.catalog.folder import scan
-from hookline.flows.authoring.difference import differences
+from hookline.catalog.flow_folder import scan
+from hookline.flows.authoring.flow_difference import differences
 from hookline.flows.documents.version import version_of
 
 SHIPPED = [json.loads(file.read_text(encoding="utf-8")) for file in scan(Path(__file__).parents[3] / "flows")]

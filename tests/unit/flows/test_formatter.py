@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookline.catalog.folder import scan
+from hookline.catalog.flow_folder import scan
 from hookline.flows.authoring.formatter import WIDTH, laid_out
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of

@@ -9,10 +9,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from hookline.catalog.folder import SCHEMA_FILE, scan
+from hookline.catalog.flow_folder import SCHEMA_FILE, scan
 from hookline.discovery.discover import GROUP, discover
 from hookline.discovery.registry import Registry
-from hookline.flows.authoring.schema import flow_schema
+from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.flows.blocks import USES
 
 FLOWS = Path(__file__).parents[3] / "flows"

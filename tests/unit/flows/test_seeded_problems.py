@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hookline.catalog.folder import scan
+from hookline.catalog.flow_folder import scan
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
-from hookline.flows.check.lint import check
+from hookline.flows.check.check_flow import check
 from hookline.flows.types.samples import Samples, read_samples
 from hookline.kernel.errors import Problem
 

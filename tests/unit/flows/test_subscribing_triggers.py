@@ -14,8 +14,8 @@ import hookline_signatures
 from hookline.api import Connector, NoSettings, Scheme, Subscription, SubscriptionContext, hookimpl
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
-from hookline.flows.authoring.schema import flow_schema
-from hookline.flows.check.lint import check as check_flow
+from hookline.flows.authoring.editor_schema import flow_schema
+from hookline.flows.check.check_flow import check as check_flow
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.subscription import verifying
 from hookline.kernel.errors import PluginError, Problem

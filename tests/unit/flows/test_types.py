@@ -16,13 +16,13 @@ from hookline.api import Connector, JsonValue, Reply, Shown, hookimpl
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import BLOCKS, USES
-from hookline.flows.check.explain import explain
+from hookline.flows.check.check_flow import check
 from hookline.flows.check.flow_analysis import _BLOCKS
-from hookline.flows.check.lint import check
+from hookline.flows.check.step_descriptions import explain
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.types.annotation import from_annotation
 from hookline.flows.types.json_schema import from_schema
-from hookline.flows.types.path import Found, Lost, follow
+from hookline.flows.types.path_lookup import Found, Lost, follow
 from hookline.flows.types.samples import read_samples
 from hookline.flows.types.shape import UNKNOWN, described
 from hookline.kernel.errors import Problem

@@ -12,7 +12,7 @@ from hookline.discovery.discover import GROUP, discover
 from hookline.discovery.metadata import describe, file_of_module, text_of
 from hookline.discovery.quality import lacking
 from hookline.discovery.registry import PluginStatus
-from hookline.flows.check.lint import check
+from hookline.flows.check.check_flow import check
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from hookline.catalog.states import FlowStates
+from hookline.catalog.flow_states import FlowStates
 from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, execution_path, flow_path
 from hookline.deployments.version_history import KeptVersions

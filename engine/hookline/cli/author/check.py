@@ -10,7 +10,7 @@ import click
 
 from hookline.cli.command import Command, emit, problem_line
 from hookline.config import Settings
-from hookline.flows.check.explain import Explained
+from hookline.flows.check.step_descriptions import Explained
 from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import ConfigError, FlowInvalid, HooklineError, Problem
 from hookline.kernel.json import decode
@@ -58,7 +58,7 @@ def check(
 
     from hookline.catalog.catalog import Catalog, unreadable
     from hookline.discovery.discover import discover
-    from hookline.flows.check.lint import check as lint
+    from hookline.flows.check.check_flow import check as lint
 
     registry = discover()
     credentials = asyncio.run(_credential_types(settings)) if with_credentials else None
@@ -110,7 +110,7 @@ def check(
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Collection[str] | None]]:
     """The files, each with the ids of the flows that it may name; None where those aren't known."""
-    from hookline.catalog.folder import scan
+    from hookline.catalog.flow_folder import scan
 
     for path in paths:
         if path.is_dir():
@@ -183,7 +183,7 @@ def explained(wanted: str, settings: Settings) -> Sequence[Explained]:
     Raises ConfigError where there is no such flow or step, and FlowInvalid where the flow has errors.
     """
     from hookline.discovery.discover import discover
-    from hookline.flows.check.explain import explain
+    from hookline.flows.check.step_descriptions import explain
     from hookline.flows.compiler.compile import compile_flow
     from hookline.flows.documents.read import read
 

@@ -24,7 +24,7 @@ def diff(ctx: click.Context, old: str | None, new: str | None, as_json: bool, se
     version that serves; with neither, each flow of the flows directory. Exit code 0 where nothing is different, 1 where
     something is, 2 where they can't be compared.
     """
-    from hookline.flows.authoring.difference import differences
+    from hookline.flows.authoring.flow_difference import differences
 
     try:
         pairs = asyncio.run(_pairs(settings, old, new))
@@ -65,7 +65,7 @@ async def _pairs(
         return [(await _named(settings, old), await _named(settings, new))]
     if old is not None:
         return [await _with_current(settings, old)]
-    from hookline.catalog.folder import scan
+    from hookline.catalog.flow_folder import scan
 
     return [await _with_current(settings, file.stem) for file in scan(settings.flows)]
 

@@ -89,7 +89,7 @@ def canonical_text(
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    from hookline.catalog.folder import scan
+    from hookline.catalog.flow_folder import scan
 
     for path in paths:
         if path.is_dir():

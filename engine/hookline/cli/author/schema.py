@@ -16,7 +16,7 @@ def schema(output: Path | None, cases: bool, as_json: bool) -> None:
     A flow names it in "$schema": "./flow.schema.json".
     """
     from hookline.discovery.discover import discover
-    from hookline.flows.authoring.schema import flow_schema
+    from hookline.flows.authoring.editor_schema import flow_schema
     from hookline.simulation.cases import cases_schema
 
     text = cases_schema() if cases else flow_schema(discover())

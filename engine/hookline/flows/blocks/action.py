@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.names import CredentialUse, unknown_component
-from hookline.flows.elements.scope import Place
-from hookline.flows.elements.settings import settings_problems
+from hookline.flows.elements.external_names import CredentialUse, unknown_component
+from hookline.flows.elements.settings_check import settings_problems
+from hookline.flows.elements.visible_names import Place
 from hookline.kernel.backoff import RetryPolicy
 from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action

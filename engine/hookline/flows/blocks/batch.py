@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.scope import Place
+from hookline.flows.elements.visible_names import Place
 from hookline.kernel.pointer import parts_of
 from hookline.model.batch import MOST, BatchSettings
 from hookline.model.flow import ActionStep

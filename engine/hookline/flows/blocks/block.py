@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from hookline.discovery.registry import Registry
 from hookline.flows.elements.expressions import Condition, Expressions, Template
-from hookline.flows.elements.names import CredentialUse, FlowUse
-from hookline.flows.elements.scope import Names, Place
+from hookline.flows.elements.external_names import CredentialUse, FlowUse
+from hookline.flows.elements.visible_names import Names, Place
 from hookline.kernel.errors import Problem
 from hookline.model.flow import StepDocument
 from hookline.sdk.mappers import Reference

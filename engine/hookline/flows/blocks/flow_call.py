@@ -10,8 +10,8 @@ from hookline.flows.blocks.action import ONCE, retry_policy
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.names import FlowUse
-from hookline.flows.elements.scope import Place
+from hookline.flows.elements.external_names import FlowUse
+from hookline.flows.elements.visible_names import Place
 from hookline.kernel.backoff import RetryPolicy
 from hookline.model.flow import EXPRESSION_SCHEMA, FLOW_ID, ActionStep
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.scope import RESERVED, Place
+from hookline.flows.elements.visible_names import RESERVED, Place
 from hookline.model.flow import ForeachStep
 
 USE: Final = "foreach"

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
 from hookline.flows.elements.expressions import Condition
-from hookline.flows.elements.scope import Place
+from hookline.flows.elements.visible_names import Place
 from hookline.model.flow import SwitchStep
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
-from hookline.flows.elements.scope import Place
+from hookline.flows.elements.visible_names import Place
 from hookline.model.flow import TryStep
 
 _KEYS: Final = ("try", "catch", "finally")

@@ -11,8 +11,8 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.masked_paths import Masked
 from hookline.flows.elements.message_keys import Key, compile_key
-from hookline.flows.elements.scope import ON_ARRIVAL, Place
 from hookline.flows.elements.verification import compile_verify, mislabelled
+from hookline.flows.elements.visible_names import ON_ARRIVAL, Place
 from hookline.model.flow import ActionStep
 from hookline.model.webhook import WaitSettings
 from hookline.sdk.schemes import Scheme

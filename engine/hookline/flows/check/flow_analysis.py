@@ -17,11 +17,10 @@ from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.expressions import Condition, Template
+from hookline.flows.types.action_result import Outcome, outcome_of
 from hookline.flows.types.annotation import metadata
 from hookline.flows.types.json_schema import from_schema
-from hookline.flows.types.result import Outcome, outcome_of
 from hookline.flows.types.samples import NO_SAMPLES, Samples
-from hookline.flows.types.scope import ERROR, FIRING, HEADERS, MAYBE_TEXT, NO_HEADERS, Passing, Scope, either, shape_of
 from hookline.flows.types.shape import (
     NUMBER,
     TEXT,
@@ -40,6 +39,17 @@ from hookline.flows.types.shape import (
     likely,
     of_value,
     options,
+)
+from hookline.flows.types.type_scope import (
+    ERROR,
+    FIRING,
+    HEADERS,
+    MAYBE_TEXT,
+    NO_HEADERS,
+    Passing,
+    Scope,
+    either,
+    shape_of,
 )
 from hookline.sdk.action import NeverPasses, PassesWhere
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from hookline.flows.check.flow_analysis import Compiled, Walked
-from hookline.flows.types.path import Found, Lost
-from hookline.flows.types.scope import NO_HEADERS, Scope
+from hookline.flows.types.path_lookup import Found, Lost
 from hookline.flows.types.shape import Record, Shape, called
+from hookline.flows.types.type_scope import NO_HEADERS, Scope
 from hookline.kernel.errors import Problem
 from hookline.sdk.mappers import Reference
 

@@ -11,8 +11,8 @@ from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.check.flow_analysis import Walked
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.types.action_result import replies, result_classes
 from hookline.flows.types.annotation import metadata
-from hookline.flows.types.result import replies, result_classes
 from hookline.kernel.errors import Problem
 from hookline.sdk.action import NeverPasses, PassesWhere
 

@@ -7,8 +7,7 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.check.flow_analysis import Walked
 from hookline.flows.elements.expressions import Condition, Template
-from hookline.flows.elements.settings import misfit
-from hookline.flows.types.scope import Scope, shape_of
+from hookline.flows.elements.settings_check import misfit
 from hookline.flows.types.shape import (
     BOOLEAN,
     NULL,
@@ -22,6 +21,7 @@ from hookline.flows.types.shape import (
     called,
     options,
 )
+from hookline.flows.types.type_scope import Scope, shape_of
 from hookline.kernel.errors import Problem
 
 _VALUES: Final[Mapping[str, tuple[Any, ...]]] = {

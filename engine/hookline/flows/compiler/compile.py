@@ -22,10 +22,10 @@ from hookline.flows.documents.model_problems import document_problems
 from hookline.flows.documents.read import Document, escape, read
 from hookline.flows.documents.version import version_of
 from hookline.flows.elements.expressions import Expressions, Template
+from hookline.flows.elements.external_names import CredentialUse, FlowUse, unknown_component
 from hookline.flows.elements.masked_paths import NOTHING, masked_by
 from hookline.flows.elements.message_keys import Key, compile_key
-from hookline.flows.elements.names import CredentialUse, FlowUse, unknown_component
-from hookline.flows.elements.scope import ON_ARRIVAL, Names, Place
+from hookline.flows.elements.visible_names import ON_ARRIVAL, Names, Place
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode, fraction, to_decimal
 from hookline.kernel.suggest import did_you_mean

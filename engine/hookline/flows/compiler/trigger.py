@@ -10,9 +10,9 @@ from hookline.flows.compiler.compiled import CompiledTrigger, Subscribes
 from hookline.flows.compiler.subscription import compile_scheme, webhook_settings
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Expressions, Template
+from hookline.flows.elements.external_names import CredentialUse, unknown_component
 from hookline.flows.elements.masked_paths import NOTHING, Masked, masked_by
 from hookline.flows.elements.message_keys import Key, compile_key
-from hookline.flows.elements.names import CredentialUse, unknown_component
 from hookline.flows.elements.verification import compile_verify, mislabelled
 from hookline.kernel.errors import ExpressionError, Problem, StepError
 from hookline.kernel.safe_validation import validate_safely

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ValidationError
 
 from hookline.discovery.registry import Registry
 from hookline.flows.documents.model_problems import model_problems
+from hookline.flows.elements.external_names import CredentialUse, unknown_component
 from hookline.flows.elements.masked_paths import NOTHING, Masked, masked_by
-from hookline.flows.elements.names import CredentialUse, unknown_component
 from hookline.kernel.errors import Problem
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import RequestSettings, takes

@@ -15,8 +15,8 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel
 
+from hookline.flows.types.action_result import members, result_classes
 from hookline.flows.types.annotation import from_annotation
-from hookline.flows.types.result import members, result_classes
 from hookline.flows.types.shape import (
     UNKNOWN,
     Likely,

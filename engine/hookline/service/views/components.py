@@ -17,7 +17,7 @@ from hookline.discovery.quality import level_of
 from hookline.discovery.registry import Kind, Registry
 from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import Block
-from hookline.flows.types.result import output_text
+from hookline.flows.types.action_result import output_text
 from hookline.kernel.json import encode
 from hookline.model import durations
 from hookline.sdk.action import Action

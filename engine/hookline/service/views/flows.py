@@ -3,7 +3,7 @@
 import msgspec
 
 from hookline.catalog.catalog import Entry
-from hookline.catalog.states import FlowStates
+from hookline.catalog.flow_states import FlowStates
 from hookline.kernel.errors import Problem
 from hookline.kernel.time import rfc3339
 from hookline.service.views.pages import Time, time_view

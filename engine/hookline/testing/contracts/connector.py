@@ -10,7 +10,7 @@ import pytest
 
 from hookline.discovery.discover import discover
 from hookline.discovery.quality import Level, lacking
-from hookline.flows.check.lint import check
+from hookline.flows.check.check_flow import check
 from hookline.kernel.errors import AuthExpired, HooklineError, RateLimited, StepError, Unavailable
 from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector

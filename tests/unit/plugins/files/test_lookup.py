@@ -16,7 +16,7 @@ from hookline.api import Context, Message, StepError
 from hookline.cli.main import main
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
-from hookline.flows.check.lint import check
+from hookline.flows.check.check_flow import check
 from hookline.plugin_host.resources import EngineResources
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline_files import tables

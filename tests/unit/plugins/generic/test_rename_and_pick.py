@@ -13,7 +13,7 @@ from hookline.api import Message, StepError
 from hookline.cli.main import main
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
-from hookline.flows.check.lint import check
+from hookline.flows.check.check_flow import check
 from hookline.testing.harness import Harness
 from hookline_generic.paths import EACH, MOST_VALUES, path, path_text
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.discovery.discover import discover
-from hookline.flows.check.lint import check
+from hookline.flows.check.check_flow import check
 from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.errors import ExpressionError, ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
 from hookline.sdk.mappers import Mapper

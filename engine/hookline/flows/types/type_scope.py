@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hookline.flows.elements.expressions import Template
-from hookline.flows.types.path import Found, Lost, follow
+from hookline.flows.types.path_lookup import Found, Lost, follow
 from hookline.flows.types.shape import (
     BOOLEAN,
     NULL,

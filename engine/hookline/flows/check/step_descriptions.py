@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from hookline.flows.check.flow_analysis import walk
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.types.samples import NO_SAMPLES, Samples
-from hookline.flows.types.scope import Scope
 from hookline.flows.types.shape import Record, described
+from hookline.flows.types.type_scope import Scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.annotation import from_annotation, metadata
-from hookline.flows.types.scope import NO_HEADERS, Passing, Scope, shape_of
 from hookline.flows.types.shape import UNKNOWN, Field, Record, Shape, described
+from hookline.flows.types.type_scope import NO_HEADERS, Passing, Scope, shape_of
 from hookline.model.message import CallerReply
 from hookline.sdk.action import Action, Count, GivesSetting, NeverPasses, PassesWhere, Pause, Reply, Signal
 

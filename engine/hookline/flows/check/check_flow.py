@@ -15,7 +15,7 @@ from hookline.flows.check.unsafe_retry import repeat_problems
 from hookline.flows.compiler.compile import examine
 from hookline.flows.compiler.compiled import CompiledFlow, unknown_urls
 from hookline.flows.documents.read import Document, read
-from hookline.flows.elements.names import CredentialUse, FlowUse
+from hookline.flows.elements.external_names import CredentialUse, FlowUse
 from hookline.flows.types.samples import NO_SAMPLES, Samples
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.suggest import did_you_mean
