@@ -28,6 +28,7 @@ def _send_many(server: ServerProcess, flow_id: str, numbers: range) -> list[int]
     return others
 
 
+@pytest.mark.promise(9)
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_20000_messages_for_a_stopped_sink_wait_on_disk_and_drain_when_it_is_back(
@@ -84,6 +85,7 @@ def _zeros(size: int) -> Iterator[bytes]:
         size -= len(chunk)
 
 
+@pytest.mark.promise(9)
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("chunked", [False, True])

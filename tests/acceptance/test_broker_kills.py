@@ -83,6 +83,7 @@ def check(found: list[int]) -> None:
     assert [n for n, count in counts.items() if count > 1] == [], "none runs twice"
 
 
+@pytest.mark.promise(1)
 def test_kills_while_rabbitmq_delivers_lose_and_repeat_nothing(tmp_path: Path) -> None:
     need_server("RabbitMQ", 5672)
     queue = f"hookline-test-{uuid4().hex}"
@@ -115,6 +116,7 @@ def test_kills_while_rabbitmq_delivers_lose_and_repeat_nothing(tmp_path: Path) -
         assert asyncio.run(left()) == 0, "all are acknowledged"
 
 
+@pytest.mark.promise(1)
 def test_kills_while_mosquitto_delivers_lose_and_repeat_nothing(tmp_path: Path) -> None:
     need_server("Mosquitto", 1883)
     topic, client_id = f"hookline-test/{uuid4().hex}", f"hookline-test-{uuid4().hex}"

@@ -116,6 +116,8 @@ def test_a_kill_changes_nothing_of_what_called_flows_do(tmp_path: Path) -> None:
     assert all_of(tmp_path, calling, faults) == dict.fromkeys(faults, (ends, said))
 
 
+@pytest.mark.promise(3)
+@pytest.mark.rule(23)
 def test_what_runs_at_most_once_is_not_run_again_after_a_kill(tmp_path: Path) -> None:
     expected = {
         "record.before_commit": ([("main", "completed")], ["pay"]),

@@ -121,6 +121,7 @@ def outcome(folder: Path, point: str) -> tuple[int | None, str, list[int]]:
                 server.kill()
 
 
+@pytest.mark.promise(5)
 def test_a_kill_at_a_commit_loses_no_call_and_repeats_none(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         ends = {point: pool.submit(partial(outcome, tmp_path / point, point)) for point in CASES}

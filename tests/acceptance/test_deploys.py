@@ -55,8 +55,9 @@ def serving(server: ServerProcess) -> str:
     return version
 
 
+@pytest.mark.promise(1, 6)
+@pytest.mark.rule(11)
 def test_a_deploy_under_load_loses_nothing_and_starts_nothing_on_an_old_version(server: ServerProcess) -> None:
-    """Semantics 11, promises 1 and 6."""
     answers: list[int] = []
 
     def send(sender: int) -> None:

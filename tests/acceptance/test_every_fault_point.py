@@ -195,6 +195,7 @@ def server(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
+@pytest.mark.promise(1)
 @killed_at("accept", "start", "record", "end")
 def test_a_message_runs_to_its_end_once(server: Server, point: str) -> None:
     flow_id = server.flow(tell("first"), tell("second", "again"))
@@ -313,6 +314,8 @@ def test_a_retry_does_again_only_what_failed(server: Server, point: str) -> None
     assert [one.body["said"] for one in server.sink.received if one.body["flow"] == flow_id] == ["first"]
 
 
+@pytest.mark.promise(7)
+@pytest.mark.rule(32)
 @killed_at("discard")
 def test_a_failure_is_discarded_or_not(server: Server, point: str) -> None:
     execution_id = server.send(server.flow(FAIL))
@@ -455,6 +458,7 @@ def test_a_provider_has_one_subscription(server: Server, point: str) -> None:
         eventually("it is unsubscribed", lambda: github.all_hooks() == [])
 
 
+@pytest.mark.rule(5)
 @killed_at("blob")
 def test_a_file_is_there_whole_or_not_accepted(server: Server, point: str) -> None:
     said = {"flow": server.new_id(), "said": "a file"}

@@ -260,12 +260,14 @@ def test_a_run_without_a_kill_does_everything_once(undisturbed: End) -> None:
     }
 
 
+@pytest.mark.promise(1, 2)
 @pytest.mark.parametrize("kind", CASES)
 def test_a_kill_at_a_commit_changes_nothing_of_the_end(kind: str, tmp_path: Path, undisturbed: End) -> None:
     faults = [f"{kind}.{side}_commit:{n}" for n in CASES[kind] for side in ("before", "after")]
     _all_end_like(undisturbed, {fault.replace(":", "-"): (fault,) for fault in faults}, tmp_path)
 
 
+@pytest.mark.promise(3)
 def test_a_kill_at_the_start_after_a_kill_changes_nothing_of_the_end(tmp_path: Path, undisturbed: End) -> None:
     """What was cut off is unblocked at a start, and resumed; both may be cut off too."""
     runs: dict[str, tuple[str, ...]] = {

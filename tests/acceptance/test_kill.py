@@ -63,6 +63,7 @@ class Load:
         connection.close()
 
 
+@pytest.mark.promise(1)
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_ten_kills_lose_nothing_and_repeat_only_what_was_under_way(

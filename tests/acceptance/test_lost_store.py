@@ -33,6 +33,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     server.kill()
 
 
+@pytest.mark.promise(1)
+@pytest.mark.rule(38)
 def test_a_server_whose_database_was_deleted_isnt_ready_and_accepts_nothing(server: ServerProcess) -> None:
     database = server.folder / ".hookline" / "hookline.db"
     for file in (database, database.with_name("hookline.db-wal")):
@@ -52,6 +54,8 @@ def test_a_server_whose_database_was_deleted_isnt_ready_and_accepts_nothing(serv
     assert server.post("f", 3)[0] == 202
 
 
+@pytest.mark.promise(1)
+@pytest.mark.rule(38)
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the system can't limit another process's files")
 def test_a_server_whose_database_cant_be_written_isnt_ready_until_it_can(server: ServerProcess) -> None:
     log = (server.folder / ".hookline" / "hookline.db-wal").stat().st_size

@@ -62,6 +62,8 @@ def _flow(**settings: object) -> dict[str, object]:
     }
 
 
+@pytest.mark.promise(9)
+@pytest.mark.rule(26)
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_server_goes_on_with_a_long_file_in_little_memory(

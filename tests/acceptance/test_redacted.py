@@ -189,6 +189,7 @@ def replayed(server: ServerProcess, execution_id: str) -> tuple[int, Any]:
     return operate(server, f"/api/v1/executions/{execution_id}/replay", {})
 
 
+@pytest.mark.rule(33)
 def test_steps_have_the_values_and_views_have_not(server: ServerProcess, sink: Sink) -> None:
     """Also where a value was put into another text, or under another name."""
     id_ = accepted(server, "pays")
@@ -203,6 +204,7 @@ def test_steps_have_the_values_and_views_have_not(server: ServerProcess, sink: S
     assert "erased" in problem["detail"]
 
 
+@pytest.mark.rule(33)
 def test_a_dead_letter_keeps_them_encrypted(server: ServerProcess, sink: Sink) -> None:
     """So that it can be replayed, after a crash too, until it is discarded; who cares for failures sees masks."""
     id_ = accepted(server, "fails")
@@ -320,6 +322,7 @@ def test_names_of_files(server: ServerProcess) -> None:
     assert [file["filename"] for file in server.get(f"{recorded}/recording")[1]["attachments"]] == ["***.txt"]
 
 
+@pytest.mark.rule(33)
 def test_what_only_steps_had_is_erased_as_well(server: ServerProcess) -> None:
     """A replay from a step needs it, and so does a retry."""
     id_ = accepted(server, "makes", {"order": 1})
@@ -355,6 +358,7 @@ def test_a_reply_of_which_all_is_masked_keeps_its_status(server: ServerProcess) 
     assert server.post("answers", body) == (200, None)
 
 
+@pytest.mark.rule(34)
 def test_the_master_key_can_be_changed(server: ServerProcess, sink: Sink) -> None:
     """Dead letters are encrypted by the new one, and the old one may go; without either they say what they lack."""
     id_ = accepted(server, "fails")

@@ -75,6 +75,8 @@ ONLY_EVEN = {
 }
 
 
+@pytest.mark.promise(7)
+@pytest.mark.rule(32)
 def test_dead_letters_are_grouped_shown_edited_replayed_and_discarded(server: ServerProcess) -> None:
     flow(server, "dead", ONLY_EVEN)
     failed = [send(server, "dead", {"n": n}) for n in (1, 3, 5, 7)]

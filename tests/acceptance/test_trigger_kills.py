@@ -74,6 +74,7 @@ def survives(folder: Path, fault: str) -> None:
         second.kill()
 
 
+@pytest.mark.promise(1)
 def test_a_kill_at_a_commit_of_a_trigger_loses_no_run_and_repeats_none(tmp_path: Path) -> None:
     faults = [f"cursor.{side}_commit:{n}" for side, n in (("before", 3), ("after", 1), ("after", 3))]
     with ThreadPoolExecutor(3) as pool:

@@ -60,6 +60,7 @@ def zstandard() -> Iterator[bytes]:
     yield packer.flush()
 
 
+@pytest.mark.promise(9)
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("server_name", ["hypercorn", "uvicorn"])

@@ -5,10 +5,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
 
 
+@pytest.mark.promise(8)
+@pytest.mark.rule(41)
 def test_a_restart_while_a_caller_waits_answers_it_503_and_the_flow_goes_on(
     make_server: Callable[..., ServerProcess], sink: Sink
 ) -> None:

@@ -19,6 +19,7 @@ def problems(error: ConfigError) -> list[str]:
     return [str(problem) for problem in error.problems]
 
 
+@pytest.mark.rule(36)
 def test_without_any_source_there_are_the_documented_defaults() -> None:
     settings = load()
     assert (settings.db, settings.flows) == ("sqlite:///.hookline/hookline.db", Path("flows"))
@@ -82,7 +83,8 @@ def test_a_misspelt_variable_is_an_error_and_others_under_the_prefix_are_not(mon
     ]
 
 
-def test_rule_2_more_workers_than_one_on_sqlite_are_rejected_with_the_remedy() -> None:
+@pytest.mark.rule(2)
+def test_more_workers_than_one_on_sqlite_are_rejected_with_the_remedy() -> None:
     with pytest.raises(ConfigError) as caught:
         load({"workers": "2"})
     assert "postgresql://" in problems(caught.value)[0]

@@ -89,6 +89,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.promise(8)
 @pytest.mark.parametrize("server", ["hypercorn", "uvicorn"])
 def test_it_says_where_it_listens_and_what_is_wrong_serves_and_ends_well_on_sigterm(folder: Path, server: str) -> None:
     verify = {"scheme": "square", "credential": "square"}
@@ -160,7 +161,8 @@ def test_other_commands_go_through_the_server_and_give_the_same_as_without(folde
     assert (shown["state"], shown["attempt"]) == ("waiting", 2)
 
 
-def test_rule_2_a_second_server_on_the_same_file_is_rejected_and_the_first_serves_on(folder: Path) -> None:
+@pytest.mark.rule(2)
+def test_a_second_server_on_the_same_file_is_rejected_and_the_first_serves_on(folder: Path) -> None:
     with serving(folder) as (process, said):
         second = rejected(folder, "--port", "0")
         assert second.returncode == 1

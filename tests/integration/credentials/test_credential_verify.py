@@ -104,11 +104,12 @@ def test_what_can_not_verify_is_rejected_by_name() -> None:
         Connector("acme").verify(who)
 
 
+@pytest.mark.rule(21)
 @pytest.mark.parametrize(
     ("status", "kind", "retryable"),
     [(401, AuthExpired, False), (429, RateLimited, True), (503, Unavailable, True), (404, StepError, False)],
 )
-async def test_rule_21_an_error_is_of_its_kind_under_the_code_of_its_status(
+async def test_an_error_is_of_its_kind_under_the_code_of_its_status(
     client: PooledClient, serve: Serve, status: int, kind: type[StepError], retryable: bool
 ) -> None:
     async def fail(_: web.Request) -> web.Response:
@@ -120,7 +121,8 @@ async def test_rule_21_an_error_is_of_its_kind_under_the_code_of_its_status(
     assert error.retry_after == 7
 
 
-async def test_rule_21_where_nobody_listens_it_is_unavailable(client: PooledClient, unused_tcp_port: int) -> None:
+@pytest.mark.rule(21)
+async def test_where_nobody_listens_it_is_unavailable(client: PooledClient, unused_tcp_port: int) -> None:
     error = await error_of(client.request("GET", f"http://127.0.0.1:{unused_tcp_port}/"))
     assert (type(error), error.error_code, error.retryable) == (Unavailable, "http.connect", True)
 

@@ -234,16 +234,16 @@ async def retried(harness: Harness, steps: Sequence[Step], later: Sequence[Step]
         return ended, harness.probe.steps(), ended.flow_version == current(engine)
 
 
+@pytest.mark.rule(32)
 async def test_a_retry_goes_on_in_the_newest_version_where_the_journal_fits(harness: Harness) -> None:
-    """Semantics 32."""
     harness.probe.does["wrong"] = fails(9, retryable=False)
     ended, calls, moved = await retried(harness, [act("done"), act("wrong")], [act("done"), act("right")])
     assert (ended.state, ended.attempt, moved) == (State.SUCCEEDED, 2, True)
     assert calls == ["done", "wrong", "right"]
 
 
+@pytest.mark.rule(32)
 async def test_a_retry_stays_on_its_version_where_the_journal_does_not_fit(harness: Harness) -> None:
-    """Semantics 32."""
     harness.probe.does["wrong"] = fails(1, retryable=False)
     ended, calls, moved = await retried(harness, [act("done"), act("wrong")], [act("first"), act("done")])
     assert (ended.state, ended.attempt, moved) == (State.SUCCEEDED, 2, False)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from tests.integration.engine_harness import Harness, act, each, fails
 from tests.integration.store_trouble import Trouble, holds
 
@@ -15,8 +16,8 @@ def secret(step_id: str = "use") -> dict[str, Any]:
     return {"id": step_id, "use": "probe.secret", "with": {"password": "hunter2"}, "credential": "key"}
 
 
+@pytest.mark.rule(12)
 async def test_what_lacks_a_credential_waits_and_goes_on_when_it_is_there(harness: Harness) -> None:
-    """Semantics 12."""
     harness.flow(
         "f", [act("first"), {"id": "use", "use": "probe.secret", "with": {"password": "hunter2"}, "credential": "key"}]
     )

@@ -9,8 +9,8 @@ from tests.integration.engine_harness import Harness, act, fails
 from hookline.model.execution import Outcome, State, StepState
 
 
+@pytest.mark.rule(25, 26)
 async def test_foreach_collects_results_in_order_leaves_filtered_items_out_and_names_paths(harness: Harness) -> None:
-    """Semantics 25 and 26."""
     harness.flow(
         "f",
         [
@@ -62,6 +62,7 @@ async def test_items_of_a_foreach_that_wait_let_the_others_go_on(harness: Harnes
         assert json.loads(journal["each"].output or b"") == {"body": [10, 20, 30]}
 
 
+@pytest.mark.rule(26)
 @pytest.mark.parametrize("body", [{"a": 1}, "text", 3, True])
 async def test_foreach_over_what_is_not_a_list_fails_and_over_null_does_nothing(harness: Harness, body: Any) -> None:
     harness.flow("f", [{"id": "each", "foreach": "$.body", "steps": [act("post")]}])
@@ -95,6 +96,7 @@ async def test_switch_runs_the_first_case_that_holds_or_each(harness: Harness) -
             assert harness.probe.calls[-1][3] == end
 
 
+@pytest.mark.rule(26)
 async def test_a_filter_ends_its_branch_and_stop_the_execution(harness: Harness) -> None:
     no = {"use": "filter", "with": {"keep": False}}
     harness.flow("whole", [no, act("never")])
@@ -108,6 +110,7 @@ async def test_a_filter_ends_its_branch_and_stop_the_execution(harness: Harness)
     assert harness.probe.steps() == ["after"]
 
 
+@pytest.mark.rule(20)
 async def test_a_step_whose_when_is_false_passes_the_message_on(harness: Harness) -> None:
     harness.flow("f", [act("skipped", "other", when="{{ body == 2 }}"), act("end")])
     async with harness.engine() as engine:
@@ -118,8 +121,8 @@ async def test_a_step_whose_when_is_false_passes_the_message_on(harness: Harness
     assert [call[3] for call in harness.probe.calls] == [1]
 
 
+@pytest.mark.rule(15)
 async def test_a_condition_that_is_neither_true_nor_false_fails_its_step(harness: Harness) -> None:
-    """Semantics 15."""
     harness.flow("f", [act("one", when="$.body")])
     async with harness.engine() as engine:
         execution = await harness.until(engine, await harness.send(engine, "f", "false"))

@@ -9,8 +9,9 @@ from hookline.kernel.errors import FlowUnknown
 from hookline.model.execution import State
 
 
+@pytest.mark.promise(6)
+@pytest.mark.rule(11)
 async def test_a_running_execution_keeps_its_version_and_a_queued_one_takes_the_new(harness: Harness) -> None:
-    """Semantics 11, promise 6."""
     harness.flow(
         "f", [act("wait", retry={"attempts": 2, "wait": "1m"}), {"id": "v", "use": "map", "with": {"body": "old"}}]
     )
@@ -29,8 +30,8 @@ async def test_a_running_execution_keeps_its_version_and_a_queued_one_takes_the_
         assert outputs == ["old", "new"]
 
 
+@pytest.mark.rule(13)
 async def test_an_execution_keeps_the_vars_with_which_it_started(harness: Harness) -> None:
-    """Semantics 13."""
     steps = [act("wait", retry={"attempts": 2, "wait": "1m"}), act("end", {"to": "$.vars.to", "n": "$.vars.n"})]
     harness.flow("f", steps, vars={"to": "file", "n": 1})
     harness.probe.does["wait"] = fails(2)
@@ -73,10 +74,12 @@ async def test_a_paused_flow_accepts_and_keeps_and_runs_once_it_is_active(harnes
             engine.intake.flow("f")
 
 
+@pytest.mark.promise(6)
+@pytest.mark.rule(11)
 async def test_a_flow_that_was_deleted_finishes_what_it_had_begun_and_says_what_the_rest_waits_for(
     harness: Harness,
 ) -> None:
-    """Promise 6: a deploy changes nothing under what runs, also one that takes the flow away."""
+    """A deploy changes nothing under what runs, also one that takes the flow away."""
     harness.flow("f", [act("one"), act("two")], concurrency=1)
     hang = harness.probe.does["two"] = Hang()
     async with harness.engine(grace=0) as engine:

@@ -13,8 +13,9 @@ from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import Outcome, State, StepState
 
 
+@pytest.mark.promise(5)
 async def test_a_retry_of_more_than_a_second_is_a_row_and_not_a_task(harness: Harness) -> None:
-    """Promise 5: waits hold nothing."""
+    """Waits hold nothing."""
     harness.flow("f", [act("call", retry={"attempts": 3, "wait": "10s", "factor": 2})])
     harness.probe.does["call"] = fails(2)
     async with harness.engine() as engine:
@@ -42,6 +43,7 @@ async def test_a_retry_of_more_than_a_second_is_a_row_and_not_a_task(harness: Ha
     assert len({key for _, _, key, _ in harness.probe.calls}) == 1
 
 
+@pytest.mark.promise(7)
 async def test_what_has_used_its_attempts_up_has_failed_and_names_the_cause(harness: Harness) -> None:
     harness.flow("f", [act("call", retry={"attempts": 2, "wait": "500ms"})])
     harness.probe.does["call"] = fails(5)
@@ -55,6 +57,8 @@ async def test_what_has_used_its_attempts_up_has_failed_and_names_the_cause(harn
         assert (execution.error.code, execution.error.step, execution.error.retryable) == ("probe.away", "call", True)
 
 
+@pytest.mark.promise(2)
+@pytest.mark.rule(32)
 async def test_an_operators_retry_keeps_what_was_done(harness: Harness) -> None:
     harness.flow("f", [act("done"), act("broken")])
     harness.probe.does["broken"] = fails(1, retryable=False)
@@ -69,6 +73,7 @@ async def test_an_operators_retry_keeps_what_was_done(harness: Harness) -> None:
     assert harness.probe.steps() == ["done", "broken", "broken"]
 
 
+@pytest.mark.rule(21)
 async def test_on_error_continue_keeps_the_message_and_says_what_went_wrong(harness: Harness) -> None:
     harness.flow(
         "f",
@@ -85,6 +90,7 @@ async def test_on_error_continue_keeps_the_message_and_says_what_went_wrong(harn
     assert json.loads(after.output or b"")["body"] == {"kept": 7, "code": "probe.away"}
 
 
+@pytest.mark.rule(21)
 async def test_a_timeout_is_for_one_attempt_and_can_be_tried_again(harness: Harness) -> None:
     harness.flow("f", [act("slow", timeout="10ms", retry={"attempts": 2, "wait": "1s"})])
     calls = 0

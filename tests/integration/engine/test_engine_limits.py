@@ -12,8 +12,9 @@ from hookline.model.execution import State
 from hookline.storage.changes import Accepted, Duplicate
 
 
+@pytest.mark.rule(4)
 async def test_a_duplicate_starts_nothing_and_is_known_over_the_rate_too(harness: Harness) -> None:
-    """Semantics 4: duplicates come before the rate, and spend none of it."""
+    """Duplicates come before the rate, and spend none of it."""
     harness.flow("f", [act("one")], rate="2/h")
     async with harness.engine() as engine:
         first = await harness.put(engine, "f", 1, "k")

@@ -523,6 +523,7 @@ def _compare(case: Case) -> None:
             problems.append(f"{record.path} still waits in the journal")
 
 
+@pytest.mark.rule(31)
 @pytest.mark.parametrize("seed", range(6))
 async def test_flows_end_as_the_language_says_wherever_they_are_killed(seed: int, tmp_path: Path) -> None:
     world = World(tmp_path, range(seed * BATCH, (seed + 1) * BATCH))

@@ -3,11 +3,13 @@
 import asyncio
 from typing import Any
 
+import pytest
 from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
 from hookline.model.execution import State, StepState
 
 
+@pytest.mark.promise(2, 3)
 async def test_an_action_under_way_at_a_crash_runs_again_with_its_key_and_those_before_do_not(harness: Harness) -> None:
     harness.flow("f", [act("first"), act("second"), act("third")])
     hang = harness.probe.does["second"] = Hang()
@@ -27,6 +29,8 @@ async def test_an_action_under_way_at_a_crash_runs_again_with_its_key_and_those_
     assert len({key for _, _, key, _ in harness.probe.calls}) == 3
 
 
+@pytest.mark.promise(2)
+@pytest.mark.rule(14)
 async def test_pure_steps_are_recomputed_and_give_the_same(harness: Harness) -> None:
     harness.flow(
         "f",
@@ -50,10 +54,11 @@ async def test_pure_steps_are_recomputed_and_give_the_same(harness: Harness) -> 
     assert harness.probe.calls[-1][3] == seen
 
 
+@pytest.mark.promise(2)
 async def test_a_finished_action_is_remembered_also_where_the_next_was_cut_off_before_it_began(
     harness: Harness,
 ) -> None:
-    """Semantics: what is finished is journalled, on a stop as on a crash."""
+    """What is finished is journalled, on a stop as on a crash."""
     harness.flow(
         "f",
         [{"id": "each", "foreach": "$.body", "concurrency": 2, "steps": [act("one", "$.item"), act("two", "$.item")]}],
@@ -69,7 +74,7 @@ async def test_a_finished_action_is_remembered_also_where_the_next_was_cut_off_b
 
 
 async def test_items_that_failed_and_were_passed_over_are_not_tried_again_on_resume(harness: Harness) -> None:
-    """Promise 2: a resumed execution runs again only what was under way."""
+    """A resumed execution runs again only what was under way."""
     harness.flow("f", [each(act("bad", "$.item", when="{{ item == 1 }}"), act("post", "$.item",
                   retry={"attempts": 2, "wait": "1m"}), on_error="continue"), act("end")])  # fmt: skip
     again = fails(1)
@@ -90,7 +95,7 @@ async def test_items_that_failed_and_were_passed_over_are_not_tried_again_on_res
 
 
 async def test_a_pure_step_that_failed_and_was_passed_over_leaves_no_other_time_on_resume(harness: Harness) -> None:
-    """Semantics 14: `execution.now` is the time of the last commit, so that recomputing gives the same."""
+    """`execution.now` is the time of the last commit, so that recomputing gives the same."""
     harness.flow(
         "f",
         [

@@ -12,8 +12,8 @@ from hookline.model.execution import State
 from hookline.storage.changes import End, Record
 
 
+@pytest.mark.promise(8)
 async def test_a_stop_drains_what_runs_and_takes_nothing_more(harness: Harness) -> None:
-    """Promise 8."""
     harness.flow("f", [act("slow"), act("next")])
     reached, go = asyncio.Event(), asyncio.Event()
 

@@ -35,6 +35,7 @@ async def test_why_a_message_cant_be_stored_is_in_the_log_and_not_in_the_answer(
     } in logs
 
 
+@pytest.mark.promise(2)
 async def test_a_finished_action_is_not_repeated_while_the_store_cant_be_written(harness: Harness) -> None:
     """A full disk must not send the same mail every few seconds."""
     harness.flow("f", [act("one"), act("two")])
@@ -96,6 +97,7 @@ async def test_a_journal_that_cant_be_read_under_items_side_by_side_is_read_agai
     assert record.attempt == 2, "a blob store that fails is tried again as the step says"
 
 
+@pytest.mark.promise(1)
 async def test_a_commit_that_took_place_although_it_failed_loses_and_repeats_nothing(harness: Harness) -> None:
     """A connection that is lost at a commit leaves it open whether it took place."""
     harness.flow("f", [act("one"), act("two"), act("three")])

@@ -160,7 +160,8 @@ class Beside:
             assert (await self.harness.until(self.engine, execution_id, state)).state is state
 
 
-def test_rule_7_any_json_goes_out_with_the_very_digits_that_came_stopped_in_between_or_not(tmp_path: Path) -> None:
+@pytest.mark.rule(7)
+def test_any_json_goes_out_with_the_very_digits_that_came_stopped_in_between_or_not(tmp_path: Path) -> None:
     with Beside(tmp_path) as beside:
         act = {"id": "act", "use": "probe.act", "with": {"value": "$.body"}}
         wait = {"id": "wait", "use": "probe.act", "with": {"value": "$.body.copy"}, "retry": {"wait": "1m"}}

@@ -64,6 +64,7 @@ async def test_branches_run_side_by_side_and_their_results_are_one_object(harnes
         assert harness.probe.calls[-1][3] == {"left": "l!", "right": "r!"}
 
 
+@pytest.mark.rule(27)
 async def test_the_first_failure_of_a_branch_cuts_the_others_off(harness: Harness) -> None:
     cut = asyncio.Event()
 
@@ -88,6 +89,7 @@ async def test_the_first_failure_of_a_branch_cuts_the_others_off(harness: Harnes
         assert "never" not in harness.probe.steps()
 
 
+@pytest.mark.rule(27)
 async def test_a_branch_that_fails_is_listed_where_the_block_goes_on(harness: Harness) -> None:
     async def fail(_: Any) -> Any:
         raise StepError("no", code="probe.no")
@@ -177,6 +179,7 @@ async def test_a_failure_in_catch_fails_the_execution_once_finally_has_run(harne
         assert harness.probe.steps()[4:] == ["refund", "last"]
 
 
+@pytest.mark.rule(27)
 async def test_finally_runs_where_the_execution_is_stopped(harness: Harness) -> None:
     harness.flow("f", [{"id": "t", "try": [{"use": "stop"}], "finally": [act("report")]}, act("never")])
     async with harness.engine() as engine:
@@ -202,6 +205,8 @@ async def test_what_catch_has_begun_is_resumed_after_a_restart(harness: Harness)
 # --- sleep -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(5)
+@pytest.mark.rule(20)
 async def test_an_execution_sleeps_as_a_row_and_passes_its_message_on(harness: Harness) -> None:
     harness.flow("f", [{"use": "sleep", "with": {"for": "2h"}}, act("after", "$.body")])
     async with harness.engine() as engine:
@@ -225,6 +230,7 @@ def call_for(engine: Engine, url: str, value: Any, *, flow_id: str = "f", step_i
     return CallBack(engine.ids.new(), *named, flow_id, step_id, None, payload, engine.clock.now(), None, payload)
 
 
+@pytest.mark.promise(5)
 async def test_a_call_to_the_steps_url_wakes_the_execution_across_a_restart(harness: Harness) -> None:
     harness.flow(
         "f",
@@ -250,6 +256,7 @@ async def test_a_call_to_the_steps_url_wakes_the_execution_across_a_restart(harn
         assert await engine.call_back(call_for(engine, url, {"ok": 2})) == CalledBefore(execution_id, identical=False)
 
 
+@pytest.mark.rule(29)
 async def test_a_call_that_comes_early_is_kept(harness: Harness) -> None:
     outcome: list[CallbackOutcome] = []
     engines: list[Engine] = []
@@ -302,6 +309,7 @@ async def test_calls_may_come_in_another_order_than_the_steps_that_wait_for_them
         assert harness.probe.calls[-1][3] == "paid"
 
 
+@pytest.mark.rule(29)
 async def test_a_wait_without_a_call_times_out_and_a_later_call_is_told_so(harness: Harness) -> None:
     wait = {"id": "approve", "use": "webhook", "with": {"timeout": "1h"}}
     harness.flow(
@@ -321,6 +329,7 @@ async def test_a_wait_without_a_call_times_out_and_a_later_call_is_told_so(harne
         assert await engine.call_back(call_for(engine, harness.probe.calls[0][3], 1)) == NotAwaited()
 
 
+@pytest.mark.rule(29)
 async def test_each_item_of_a_foreach_has_a_url_of_its_own(harness: Harness) -> None:
     harness.flow(
         "f",
@@ -415,6 +424,7 @@ async def test_time_runs_out_while_an_execution_waits(harness: Harness) -> None:
 Begin = Callable[[Harness, Engine], Any]
 
 
+@pytest.mark.rule(27)
 @pytest.mark.parametrize("what", ["action", "wait", "sleep", "queued"])
 async def test_a_cancelled_execution_ends_so_and_runs_its_finally(harness: Harness, what: str) -> None:
     begun = asyncio.Event()

@@ -36,6 +36,7 @@ async def test_the_next_execution_reads_what_one_has_kept(harness: Harness) -> N
     assert (await results(harness))["before"] == {"n": [1, None]}
 
 
+@pytest.mark.rule(20)
 async def test_null_removes_what_is_kept_and_the_message_passes_on(harness: Harness) -> None:
     harness.flow("f", [keep("one", value=1), keep("none", value=None), act("see"), read("after", default="gone")])
     found = await results(harness, {"the": "message"})

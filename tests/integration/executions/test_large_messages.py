@@ -73,6 +73,7 @@ def settings_seen(harness: Harness) -> list[bool]:
     return seen
 
 
+@pytest.mark.rule(16)
 @pytest.mark.parametrize(("body", "aside"), [(LARGE, True), (SMALL, False)])
 async def test_settings_conditions_and_results_of_a_large_message_are_made_in_a_thread(
     harness: Harness, beside: dict[str, set[bool]], body: Any, aside: bool

@@ -59,6 +59,7 @@ def bad(*wanted: int) -> Callable[[Any], Any]:
 # --- streams ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule(26)
 async def test_each_item_of_a_stream_runs_once_and_the_journal_keeps_the_counts(harness: Harness) -> None:
     harness.flow("f", [rows(), each(act("a", "$.item.n"), concurrency=16), act("last")])
     async with harness.engine() as engine:
@@ -89,6 +90,7 @@ async def test_a_stream_that_breaks_off_is_tried_again_from_its_beginning(harnes
         assert harness.probe.steps() == ["rows", "rows"]
 
 
+@pytest.mark.rule(26)
 async def test_collected_results_of_a_stream_are_a_stream_again(harness: Harness) -> None:
     harness.probe.does.update(a=lambda value: asyncio.sleep(0, value * 2))
     harness.flow(
@@ -289,6 +291,7 @@ async def test_a_long_list_gives_its_results_and_leaves_no_entries_of_its_items(
         assert list(await harness.journal(engine, execution_id)) == ["each", "last"]
 
 
+@pytest.mark.rule(26)
 async def test_a_short_list_keeps_the_entries_of_its_items_and_may_be_counted(harness: Harness) -> None:
     harness.probe.does.update(a=bad(1))
     harness.flow("f", [each(act("a", "$.item"), on_error="continue", collect="count"), act("last")])

@@ -1,4 +1,4 @@
-"""Executions in order, over the engine: one of a key at a time, waits included (SEMANTICS rule 28)."""
+"""Executions in order, over the engine: one of a key at a time, waits included."""
 
 import asyncio
 from typing import Any
@@ -31,6 +31,7 @@ async def state(engine: Engine, execution_id: str) -> State:
     return execution.state
 
 
+@pytest.mark.rule(28)
 async def test_executions_of_a_key_run_one_at_a_time_in_order_and_keys_side_by_side(harness: Harness) -> None:
     harness.flow("f", [act()], order_by=KEY)
     running: dict[str, int] = {}
@@ -61,6 +62,7 @@ async def test_executions_of_a_key_run_one_at_a_time_in_order_and_keys_side_by_s
         assert mine == list(range(12))
 
 
+@pytest.mark.rule(28)
 async def test_a_key_is_held_through_a_wait_and_a_restart(harness: Harness) -> None:
     harness.flow("f", [act(retry={"attempts": 3, "wait": "10s"})], order_by=KEY)
     harness.probe.does["act"] = fails(1)
@@ -79,6 +81,7 @@ async def test_a_key_is_held_through_a_wait_and_a_restart(harness: Harness) -> N
     assert done(harness) == [1, 3, 1, 2, 4]
 
 
+@pytest.mark.rule(28)
 async def test_what_waits_for_its_turn_takes_no_place_of_the_flows_concurrency(harness: Harness) -> None:
     harness.flow("f", [act()], order_by=KEY, concurrency=2)
     hold = asyncio.Event()
@@ -100,6 +103,7 @@ async def test_what_waits_for_its_turn_takes_no_place_of_the_flows_concurrency(h
     assert [number for number in done(harness) if number < 100] == list(range(100))
 
 
+@pytest.mark.rule(28)
 async def test_a_failure_that_holds_its_key_lets_the_next_run_after_a_retry_or_a_release(harness: Harness) -> None:
     harness.flow("f", [act()], order_by=KEY, order_on_failure="hold")
     harness.probe.does["act"] = fails(2, retryable=False)
@@ -118,7 +122,8 @@ async def test_a_failure_that_holds_its_key_lets_the_next_run_after_a_retry_or_a
     assert done(harness) == [1, 9, 1, 2, 3, 10]
 
 
-async def test_rule_28_a_key_that_is_held_leaves_room_for_others(harness: Harness) -> None:
+@pytest.mark.rule(28)
+async def test_a_key_that_is_held_leaves_room_for_others(harness: Harness) -> None:
     rejected: list[tuple[str, float | None]] = []
     harness.flow("f", [act()], order_by=KEY, order_on_failure="hold", max_queued=40)
     harness.probe.does["act"] = fails(1, retryable=False)
@@ -152,7 +157,8 @@ async def test_rule_28_a_key_that_is_held_leaves_room_for_others(harness: Harnes
     assert set(rejected) == {("as many messages of this order key queued as it has room left for others", 30)}
 
 
-async def test_rule_28_many_at_once_of_a_key_leave_room_too(harness: Harness) -> None:
+@pytest.mark.rule(28)
+async def test_many_at_once_of_a_key_leave_room_too(harness: Harness) -> None:
     harness.flow("f", [act()], order_by=KEY, max_queued=40, state="paused")
     async with harness.engine() as engine:
         sent = await asyncio.gather(*(send(harness, engine, number) for number in range(100)), return_exceptions=True)

@@ -31,6 +31,7 @@ def failed_unknown(execution: Execution) -> bool:
 # --- at most once ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule(23)
 async def test_a_step_that_runs_at_most_once_is_noted_before_it_runs(harness: Harness) -> None:
     seen: list[Any] = []
     engines: list[Engine] = []
@@ -49,6 +50,8 @@ async def test_a_step_that_runs_at_most_once_is_noted_before_it_runs(harness: Ha
         assert (await harness.journal(engine, execution_id))["pay"].state is StepState.SUCCEEDED
 
 
+@pytest.mark.promise(3)
+@pytest.mark.rule(23)
 async def test_what_was_under_way_when_the_engine_stopped_is_not_run_again(harness: Harness) -> None:
     hang = Hang()
     harness.probe.does.update(pay=hang)
@@ -65,6 +68,7 @@ async def test_what_was_under_way_when_the_engine_stopped_is_not_run_again(harne
         assert harness.probe.steps() == ["pay"]
 
 
+@pytest.mark.rule(23)
 async def test_catch_handles_an_outcome_that_is_not_known(harness: Harness) -> None:
     hang = Hang()
     harness.probe.does.update(pay=hang)
@@ -91,6 +95,7 @@ async def breaks(_: Any) -> Any:
     raise ZeroDivisionError
 
 
+@pytest.mark.rule(23)
 @pytest.mark.parametrize("does", [times_out, says_so, breaks])
 async def test_a_failure_that_tells_nothing_of_the_outcome_is_not_tried_again(harness: Harness, does: Any) -> None:
     harness.probe.does.update(pay=does)

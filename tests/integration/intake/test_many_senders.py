@@ -48,6 +48,7 @@ def trigger(**settings: Any) -> dict[str, Any]:
     return {"use": "webhook", "with": {"verify": "none", **settings}}
 
 
+@pytest.mark.promise(4)
 @pytest.mark.parametrize("server", ["hypercorn", "uvicorn"])
 async def test_of_two_hundred_concurrent_duplicates_exactly_one_runs(harness: Harness, server: Server) -> None:
     harness.flow(

@@ -167,6 +167,7 @@ async def test_the_engine_sweeps_by_its_setting(harness: Harness) -> None:
 BOUNDARY = b"--x\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\n"
 
 
+@pytest.mark.rule(5)
 @pytest.mark.parametrize("longest", [timedelta(minutes=30), timedelta(hours=12)])
 async def test_a_file_that_came_first_outlives_the_sweeps_until_its_request_has_come_or_is_rejected(
     harness: Harness, longest: timedelta
@@ -193,6 +194,7 @@ async def test_a_file_that_came_first_outlives_the_sweeps_until_its_request_has_
         assert await send(longest.total_seconds() + 1) == 408
 
 
+@pytest.mark.rule(5)
 def test_what_a_request_may_take_is_the_same_to_the_hook_and_to_the_sweep(tmp_path: Path) -> None:
     settings = Settings(db=f"sqlite:///{tmp_path}/hookline.db", max_request_time="2h", secret_key="A" * 43)
     assert hook_options(settings, "http://x").max_request_time == 7200

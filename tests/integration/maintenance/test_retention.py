@@ -46,6 +46,7 @@ async def becomes(holds: Callable[[], Any], expected: Any) -> None:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.rule(36)
 async def test_executions_go_by_themselves_once_they_ended_long_enough_ago(harness: Harness) -> None:
     harness.flow("f", [act("see")])
     async with harness.engine(retention=timedelta(days=2)) as engine:
@@ -72,6 +73,7 @@ async def test_a_flow_says_how_long_and_how_many_of_its_executions_are_kept(harn
         assert len(await kept(engine)) == 1
 
 
+@pytest.mark.rule(36)
 async def test_what_waits_is_kept_however_old_it_is_and_dead_letters_go_as_others_do(harness: Harness) -> None:
     harness.flow("f", [act("one", "$.body", retry={"attempts": 2, "wait": "60d"}), act("two")])
     harness.flow("dead", [act("bad", retry={"attempts": 1})])
@@ -87,6 +89,7 @@ async def test_what_waits_is_kept_however_old_it_is_and_dead_letters_go_as_other
         assert await kept(engine) == [waiting]
 
 
+@pytest.mark.rule(9)
 async def test_a_message_that_comes_again_starts_nothing_although_its_execution_is_gone(harness: Harness) -> None:
     harness.flow("f", [act("see")])
     async with harness.engine(retention=timedelta(days=1)) as engine:
@@ -97,6 +100,8 @@ async def test_a_message_that_comes_again_starts_nothing_although_its_execution_
         assert len(harness.probe.calls) == 1
 
 
+@pytest.mark.promise(9)
+@pytest.mark.rule(39)
 async def test_the_oldest_go_first_where_the_budget_is_exceeded(harness: Harness) -> None:
     harness.flow("f", [act("see", None)])
     async with harness.engine() as engine:
@@ -113,6 +118,8 @@ async def test_the_oldest_go_first_where_the_budget_is_exceeded(harness: Harness
         assert await ended(harness, engine)
 
 
+@pytest.mark.promise(9)
+@pytest.mark.rule(39)
 async def test_messages_get_503_where_nothing_can_go_until_there_is_room_again(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

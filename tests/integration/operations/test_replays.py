@@ -44,6 +44,7 @@ def called(harness: Harness) -> list[tuple[str, Any]]:
 CHAIN = [act("a", {"was": "$.body"}), act("b", {"was": "$.body"}), act("c", {"was": "$.body"})]
 
 
+@pytest.mark.rule(32)
 async def test_a_replay_is_an_execution_of_its_own_with_the_same_message(harness: Harness, engine: Engine) -> None:
     harness.flow("f", [act("a")])
     await engine.refresh()
@@ -163,6 +164,7 @@ BLOCKS = [
 ]
 
 
+@pytest.mark.rule(46)
 @pytest.mark.parametrize(
     ("step", "runs"),
     [
@@ -200,6 +202,7 @@ async def test_a_failed_execution_is_replayed_from_the_step_that_failed(harness:
     assert called(harness) == [("i1", 1), ("i2", 1), ("i1", 2), ("i2", 2), ("b", [1, 2])]
 
 
+@pytest.mark.rule(46)
 @pytest.mark.parametrize(
     ("step", "says"),
     [

@@ -12,6 +12,7 @@ from hookline.kernel.errors import StepError
 from hookline.outbound.client import PooledClient
 
 
+@pytest.mark.rule(21)
 @pytest.mark.parametrize(
     ("status", "retryable"),
     [
@@ -19,7 +20,7 @@ from hookline.outbound.client import PooledClient
         *[(status, True) for status in (408, 425, 429, 500, 502, 503, 599)],
     ],
 )
-async def test_rule_21_an_error_status_fails_and_says_whether_to_retry(
+async def test_an_error_status_fails_and_says_whether_to_retry(
     client: PooledClient, serve: Serve, status: int, retryable: bool
 ) -> None:
     async def fail(_: web.Request) -> web.Response:

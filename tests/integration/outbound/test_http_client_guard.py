@@ -7,8 +7,9 @@ from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 
 
+@pytest.mark.rule(35)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"])
-async def test_rule_35_an_inside_address_is_rejected_at_the_socket(serve: Serve, host: str) -> None:
+async def test_an_inside_address_is_rejected_at_the_socket(serve: Serve, host: str) -> None:
     server = await serve({"/": show})
     client = PooledClient(clock=StoppedClock())
     error = await error_of(client.request("GET", f"http://{host}:{server.port}/"))
@@ -45,7 +46,8 @@ async def test_a_host_may_be_allowed_by_its_name(serve: Serve) -> None:
     await client.close()
 
 
-async def test_rule_35_environment_proxies_are_ignored(
+@pytest.mark.rule(35)
+async def test_environment_proxies_are_ignored(
     client: PooledClient, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = await serve({"/": show})

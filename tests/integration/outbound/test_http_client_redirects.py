@@ -37,9 +37,8 @@ async def test_a_redirect_keeps_or_changes_the_method(
     assert (media_type is not None and media_type.startswith("text/plain")) is keeps_body
 
 
-async def test_rule_35_a_redirect_to_another_origin_drops_credentials_and_the_key(
-    client: PooledClient, serve: Serve
-) -> None:
+@pytest.mark.rule(35)
+async def test_a_redirect_to_another_origin_drops_credentials_and_the_key(client: PooledClient, serve: Serve) -> None:
     other = await serve({"/": show})
     first = await serve({"/away": redirect(307, str(other.make_url("/"))), "/near": redirect(307, "/"), "/": show})
     headers = {"X-API-Key": "k", "Cookie": "c=1", "Idempotency-Key": "i", "Accept": "text/html", "X-Custom": "x"}

@@ -159,7 +159,8 @@ async def test_the_result_has_the_decoded_body_the_headers_and_the_status(room: 
     assert reply.attachments is None
 
 
-async def test_promise_3_the_idempotency_key_is_sent_unless_the_author_sets_the_header(room: Room) -> None:
+@pytest.mark.promise(3)
+async def test_the_idempotency_key_is_sent_unless_the_author_sets_the_header(room: Room) -> None:
     assert (await room()).body["headers"]["idempotency-key"] == "key-1"
     own = await room(headers={"idempotency-key": "mine"})
     assert own.body["headers"]["idempotency-key"] == "mine"
@@ -174,7 +175,8 @@ async def test_json_null_is_a_body_and_leaving_json_out_is_none(room: Room) -> N
     assert none.body["headers"]["content-type"] != "application/json"
 
 
-async def test_rule_24_a_setting_may_be_called_json_and_the_schema_has_it(room: Room) -> None:
+@pytest.mark.rule(24)
+async def test_a_setting_may_be_called_json_and_the_schema_has_it(room: Room) -> None:
     schema = room.action.json_schema()
     assert {"json", "headers", "method"} <= set(schema["properties"])
     assert schema["required"] == ["url"]
@@ -285,6 +287,7 @@ async def test_json_that_is_not_json_is_an_error(room: Room) -> None:
         assert caught.value.error_code == "http.body"
 
 
+@pytest.mark.rule(20)
 async def test_another_type_becomes_an_attachment_beside_the_messages_own(room: Room) -> None:
     mine = room.blobs.add(b"mine", id="mine")
     reply = await room("/pdf", message=Message(attachments=(mine,)))

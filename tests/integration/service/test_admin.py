@@ -284,7 +284,8 @@ async def test_verifying_says_that_a_type_has_no_way_to_and_404_where_there_is_n
     assert (await client.post("/api/v1/credentials/x/verify", headers=AUTH)).status_code == 404
 
 
-async def test_rule_34_rotating_tells_how_many_credentials_were_encrypted_anew(client: Client) -> None:
+@pytest.mark.rule(34)
+async def test_rotating_tells_how_many_credentials_were_encrypted_anew(client: Client) -> None:
     response = await client.post("/api/v1/credentials/rotate", headers=AUTH)
     assert await response.get_json(force=True) == {"rotated": 0}
 
@@ -322,6 +323,7 @@ async def test_unknown_paths_and_methods_are_problem_documents(client: Client) -
     assert "GET" in response.headers["Allow"]
 
 
+@pytest.mark.rule(41)
 async def test_probes_need_no_token_and_readiness_goes_when_the_engine_stops(engine: Engine, client: Client) -> None:
     assert (await client.get("/healthz")).status_code == 200
     assert (await client.get("/readyz")).status_code == 200

@@ -101,6 +101,7 @@ async def test_a_flow_that_ends_without_an_answer_says_so(harness: Harness, resp
         assert b"secret" not in failed.body
 
 
+@pytest.mark.rule(30)
 async def test_who_waits_too_long_gets_504_with_the_execution_and_the_flow_goes_on(harness: Harness) -> None:
     flow(harness, [{"id": "slow", "use": "probe.act"}, REPLY], respond="reply", respond_timeout="20ms")
     go = asyncio.Event()
@@ -118,11 +119,11 @@ async def test_who_waits_too_long_gets_504_with_the_execution_and_the_flow_goes_
         execution = await harness.until(caller.engine, document["execution_id"])
         assert execution.state is State.SUCCEEDED
         output = decode((await harness.journal(caller.engine, execution.id))["reply"].output or b"")
-        assert "delivered" not in output, "semantics 30: nobody waited for it, and its step succeeded"
+        assert "delivered" not in output, "nobody waited for it, and its step succeeded"
 
 
+@pytest.mark.rule(9)
 async def test_a_duplicate_gets_the_stored_reply_or_waits_for_it(harness: Harness) -> None:
-    """Semantics 9."""
     flow(
         harness,
         [{"id": "slow", "use": "probe.act", "with": {"value": "$.body"}}, REPLY],
@@ -182,6 +183,7 @@ async def test_a_duplicate_gets_the_reply_of_a_flow_that_ends_while_it_is_looked
         assert decode((await caller.send({"id": "a", "n": 8})).body) == {"total": 5}, "after a restart, too"
 
 
+@pytest.mark.rule(41)
 async def test_a_stop_while_somebody_waits_answers_503_and_loses_nothing(harness: Harness) -> None:
     flow(harness, [{"id": "slow", "use": "probe.act", "with": {"value": "$.body"}}, REPLY], respond="reply")
     reached = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The hook behind real servers, spoken to over raw sockets: framing, early answers, slow senders (SEMANTICS rule 6)."""
+"""The hook behind real servers, spoken to over raw sockets: framing, early answers, slow senders."""
 
 import asyncio
 import contextlib
@@ -84,6 +84,7 @@ async def test_head_has_no_body_and_other_pages_are_quarts(served: Served) -> No
     assert b"application/problem+json" in answer
 
 
+@pytest.mark.rule(6)
 async def test_length_and_chunking_together_are_400_and_nothing_behind_them_is_served(served: Served) -> None:
     hidden = post(JSON, "Content-Length: 2", body=b"{}")
     answer = await served.exchange(
@@ -94,6 +95,7 @@ async def test_length_and_chunking_together_are_400_and_nothing_behind_them_is_s
     assert not served.hook.intake.accepted
 
 
+@pytest.mark.rule(6)
 @pytest.mark.parametrize(
     "data",
     [
@@ -135,6 +137,7 @@ async def test_a_body_that_ends_early_stores_nothing(served: Served) -> None:
     assert not served.hook.memory_blobs.kept
 
 
+@pytest.mark.rule(6)
 async def test_a_sender_that_is_still_writing_gets_the_early_answer(served: Served) -> None:
     """Whether it stops within the bound or goes on beyond it, whether it declares its length or not."""
     piece = b"x" * 65536
@@ -184,6 +187,7 @@ async def test_a_small_body_that_is_rejected_is_not_waited_for_long(served: Serv
     assert b"connection: close" in answer.lower()
 
 
+@pytest.mark.rule(6)
 async def test_a_sender_that_goes_silent_is_answered_and_the_connection_closed(served: Served) -> None:
     answer = await served.exchange(post(JSON, "Content-Length: 1000", body=b'{"a'))
     assert status(answer) == 408
@@ -232,6 +236,7 @@ async def test_a_busy_flow_answers_429_and_the_connection_goes_on(served: Served
     assert answer.count(b"HTTP/1.1 429") == 2
 
 
+@pytest.mark.rule(41)
 @pytest.mark.parametrize("server", SERVERS)
 async def test_a_stop_lets_running_requests_end(server: Server) -> None:
     options = HookOptions("https://hooks.example", read_timeout=10)
@@ -248,6 +253,7 @@ async def test_a_stop_lets_running_requests_end(server: Server) -> None:
         await writer.wait_closed()
 
 
+@pytest.mark.rule(41)
 @pytest.mark.parametrize("server", SERVERS)
 async def test_a_stop_waits_for_requests_for_a_bounded_time_and_never_answers_500(server: Server) -> None:
     options = HookOptions("https://hooks.example", read_timeout=30)
@@ -353,6 +359,7 @@ def test_whatever_comes_over_a_socket_is_never_answered_with_500(server: Server)
             runner.run(stack.aclose())
 
 
+@pytest.mark.rule(42)
 @pytest.mark.parametrize("server", SERVERS)
 async def test_a_connection_above_the_bound_gets_503_and_another_may_come_once_one_has_gone(server: Server) -> None:
     async with serving(server, max_connections=3, head_timeout=20.0) as served:

@@ -1,4 +1,4 @@
-"""Bodies: SEMANTICS rules 7 and 8, and the kinds of DESIGN 4.3."""
+"""Bodies of each media type."""
 
 import gzip
 import json
@@ -40,9 +40,10 @@ async def rejected(body: bytes | list[bytes], content_type: str | None, **settin
     return reply.status, json.loads(reply.body)["detail"]
 
 
-# --- JSON, rule 7 ------------------------------------------------------------------------------------------------
+# --- JSON --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule(7)
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -65,10 +66,12 @@ def test_json_is_read_exactly(text: bytes, value: Any) -> None:
     assert json.loads(read.json) == value
 
 
+@pytest.mark.rule(7)
 def test_json_keeps_the_order_of_keys() -> None:
     assert list(read_json(b'{"b": 1, "a": 2, "c": 3}').body) == ["b", "a", "c"]
 
 
+@pytest.mark.rule(7)
 @pytest.mark.parametrize(
     "text",
     [
@@ -128,6 +131,7 @@ def test_json_that_is_cut_off_or_wrong_elsewhere_says_nothing_of_surrogates(text
     assert "UTF-8" not in raised.value.message
 
 
+@pytest.mark.rule(7)
 def test_json_may_be_128_levels_deep_and_wide_besides() -> None:
     assert read_json(b"[" * 128 + b"]" * 128).body is not None
     assert len(read_json(b"[" + b"[{}]," * 1000 + b"[]]").body) == 1001
@@ -154,9 +158,10 @@ async def test_plus_json_is_json() -> None:
         assert (await received(b'{"a": 1}', kind)).message.body == {"a": 1}
 
 
-# --- XML, rule 8 -------------------------------------------------------------------------------------------------
+# --- XML ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule(8)
 async def test_xml_attributes_text_and_lists() -> None:
     text = b"""<?xml version="1.0"?>
         <order id="7"><line n="1">a</line><line>b</line><note/><x:y xmlns:x="u">z</x:y></order>"""
@@ -189,6 +194,7 @@ async def test_xml_charsets() -> None:
     assert (await received(b"", "text/xml")).message.body is None
 
 
+@pytest.mark.rule(8)
 @pytest.mark.parametrize(
     "text",
     [
@@ -212,10 +218,12 @@ async def test_xml_that_is_wrong_or_has_a_doctype_is_400(text: bytes) -> None:
     assert (await rejected(text, "application/xml"))[0] == 400
 
 
+@pytest.mark.rule(8)
 async def test_xml_may_be_128_elements_deep() -> None:
     assert (await received(b"<a>" * 128 + b"</a>" * 128, "application/xml")).message.body is not None
 
 
+@pytest.mark.rule(16)
 async def test_large_xml_is_read_off_the_loop() -> None:
     body = (await received(b"<a>" + b"<b>1</b>" * 20_000 + b"</a>", "application/xml")).message.body
     assert len(body["a"]["b"]) == 20_000
@@ -224,6 +232,7 @@ async def test_large_xml_is_read_off_the_loop() -> None:
 # --- Properties --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule(8)
 async def test_properties_that_repeat_are_lists() -> None:
     envelope = await received(b"a=1&b=x+y%2F&a=2&c&a=%C3%A9&=z", "application/x-www-form-urlencoded")
     assert envelope.message.body == {"a": ["1", "2", "é"], "b": "x y/", "c": "", "": "z"}
@@ -279,6 +288,7 @@ async def test_any_other_type_is_one_attachment() -> None:
         assert hook.memory_blobs.kept[attachment.id] == b"data"
 
 
+@pytest.mark.rule(7)
 @pytest.mark.parametrize("body", [b"", b" ", b"\r\n\t ", b"\xef\xbb\xbf \n"])
 async def test_json_and_xml_of_nothing_but_space_are_null_as_if_they_were_empty(body: bytes) -> None:
     for kind in ("application/json", "text/xml"):
@@ -543,6 +553,7 @@ def test_reading_a_content_disposition_never_fails(header: str) -> None:
     clean_filename(options.get(b"filename"))
 
 
+@pytest.mark.rule(43)
 async def test_json_of_millions_of_values_is_rejected_before_they_are_made() -> None:
     hook = HookOverMemory(webhook_flow())
     for body in (b"[" + b"[]," * 2_000_000 + b"[]]", b"{" + b'"a":1,' * 600_000 + b'"a":1}'):

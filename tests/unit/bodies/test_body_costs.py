@@ -27,6 +27,7 @@ def few_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_bodies, "MAX_VALUES", 3000)
 
 
+@pytest.mark.rule(43)
 @pytest.mark.parametrize(
     ("element", "values"),
     [(b"<a/>", 1), (b"<a b='1'/>", 2), (b"<a>x</a>", 1), (b"<a b='' c=''><d/></a>", 4), (b"<a xmlns:b='c'/>", 2)],
@@ -53,6 +54,7 @@ def part(name: str, value: bytes) -> bytes:
     return head.encode() + value + b"\r\n"
 
 
+@pytest.mark.rule(43)
 @pytest.mark.usefixtures("few_values")
 async def test_json_in_parts_and_fields_has_as_many_values_together_as_a_body_of_json() -> None:
     value = b"[" + b",".join([b"[]"] * 700) + b"]"

@@ -1,4 +1,4 @@
-"""Exact fractions: as JSON, in a message's packing, in requests, and in results (semantics 7 and 19)."""
+"""Exact fractions: as JSON, in a message's packing, in requests, and in results."""
 
 import math
 from dataclasses import dataclass
@@ -44,6 +44,7 @@ def same(left: Any, right: Any) -> bool:
     return repr(left) == repr(right)
 
 
+@pytest.mark.rule(7)
 @given(decimals)
 def test_a_fraction_keeps_its_digits_through_json(number: Decimal) -> None:
     text = encode([number])
@@ -252,6 +253,7 @@ async def test_what_is_no_number_or_has_no_end_is_400_with_either_kind(numbers: 
     assert not hook.intake.accepted
 
 
+@pytest.mark.rule(7)
 async def test_where_nothing_is_said_fractions_are_binary() -> None:
     hook = HookOverMemory(webhook_flow())
     await hook.send(b"[1.10, 0.1234567890123456789]")
@@ -316,8 +318,9 @@ RESULTS = [
 ]
 
 
+@pytest.mark.rule(19)
 @pytest.mark.parametrize(("value", "exact", "binary"), RESULTS)
-def test_rule_19_a_decimal_is_an_exact_number_before_and_after_a_resume(value: Any, exact: Any, binary: Any) -> None:
+def test_a_decimal_is_an_exact_number_before_and_after_a_resume(value: Any, exact: Any, binary: Any) -> None:
     for kind, expected in ((True, exact), (False, binary)):
         found = normal(value, exact=kind).body  # type: ignore[union-attr]  # it is a reply
         assert same(found, expected)

@@ -55,6 +55,7 @@ def test_a_name_that_is_used_in_two_ways_is_malformed(query: str) -> None:
         collect_nested(parse_qsl(query))
 
 
+@pytest.mark.rule(7)
 def test_names_may_be_nested_128_levels_deep() -> None:
     value: Any = collect_nested([("a" + "[b]" * 127, "1")])
     for _ in range(128):

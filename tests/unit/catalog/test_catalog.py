@@ -109,8 +109,8 @@ def test_only_files_that_changed_are_read(catalog: Catalog, write: Write, monkey
     assert read == ["b.json"]
 
 
+@pytest.mark.rule(11)
 def test_a_broken_file_leaves_the_last_good_version_serving(catalog: Catalog, write: Write) -> None:
-    """SEMANTICS 11."""
     write("a", 1)
     catalog.refresh()
     write("a", text=b'{"id": "a",\n "trigger"')
@@ -124,8 +124,8 @@ def test_a_broken_file_leaves_the_last_good_version_serving(catalog: Catalog, wr
     assert not catalog.entries["a"].problems
 
 
+@pytest.mark.rule(12)
 def test_a_file_that_was_never_good_is_broken_and_not_absent(catalog: Catalog, write: Write) -> None:
-    """SEMANTICS 12."""
     write("a", trigger={"use": "webhok"})
     assert ids(catalog.refresh()) == {"added": ["a"], "broken": ["a"]}
     entry = catalog.entries["a"]
@@ -135,10 +135,10 @@ def test_a_file_that_was_never_good_is_broken_and_not_absent(catalog: Catalog, w
     assert ids(catalog.refresh()) == {"changed": ["a"]}
 
 
+@pytest.mark.rule(12)
 def test_a_flow_whose_plugin_failed_is_broken_with_the_cause(
     tmp_path: Path, broken_registry: Registry, write: Write
 ) -> None:
-    """SEMANTICS 12."""
     write("a", trigger={"use": "webhook", "with": {"verify": "none"}}, steps=[{"use": "acme.create_order"}])
     catalog = Catalog(tmp_path, broken_registry)
     catalog.refresh()
@@ -148,8 +148,8 @@ def test_a_flow_whose_plugin_failed_is_broken_with_the_cause(
     assert "ImportError: no licence" in error.message
 
 
+@pytest.mark.rule(11)
 def test_a_deleted_file_stops_the_flow(catalog: Catalog, write: Write) -> None:
-    """SEMANTICS 11."""
     path = write("a")
     catalog.refresh()
     flow = catalog.entries["a"].flow
@@ -247,8 +247,8 @@ def test_versions_that_stay_compiled_are_bounded(tmp_path: Path, registry: Regis
     assert [catalog.version("a", version) is not None for version in versions] == [False, False, True, True, True]
 
 
+@pytest.mark.rule(13)
 def test_the_environment_overrides_vars(tmp_path: Path, registry: Registry, write: Write) -> None:
-    """SEMANTICS 13."""
     write("a", 1)
     catalog = Catalog(tmp_path, registry, environment={"HOOKLINE_VARS_A__N": "7"})
     catalog.refresh()

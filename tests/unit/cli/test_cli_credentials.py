@@ -63,7 +63,8 @@ def test_a_credential_is_set_listed_replaced_and_removed() -> None:
     assert "there is no credential 'gh'" in result.stderr
 
 
-def test_rule_34_the_key_is_a_file_of_mode_0600_beside_the_database(directory: Path) -> None:
+@pytest.mark.rule(34)
+def test_the_key_is_a_file_of_mode_0600_beside_the_database(directory: Path) -> None:
     hookline("set", "gh", "--type", "github", f"secret={SECRET}")
     key = directory / ".hookline" / "secret.key"
     assert key.stat().st_mode & 0o777 == 0o600
@@ -71,7 +72,8 @@ def test_rule_34_the_key_is_a_file_of_mode_0600_beside_the_database(directory: P
     assert all(SECRET.encode() not in path.read_bytes() for path in files)
 
 
-def test_rule_34_the_setting_may_hold_several_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.rule(34)
+def test_the_setting_may_hold_several_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = ("A" * 42 + "A", "B" * 42 + "A")
     monkeypatch.setenv("HOOKLINE_SECRET_KEY", first)
     assert hookline("set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0
@@ -81,7 +83,8 @@ def test_rule_34_the_setting_may_hold_several_keys(monkeypatch: pytest.MonkeyPat
     assert "is encrypted with the key" in listed()[0]["problem"]
 
 
-def test_rule_34_rotating_encrypts_with_the_first_key(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.rule(34)
+def test_rotating_encrypts_with_the_first_key(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = ("A" * 42 + "A", "B" * 42 + "A")
     monkeypatch.setenv("HOOKLINE_SECRET_KEY", first)
     assert hookline("set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0

@@ -143,7 +143,8 @@ async def test_what_cannot_be_used_stops_only_itself() -> None:
     assert all(problems.values())
 
 
-async def test_rule_12_changes_are_told_wherever_they_were_made() -> None:
+@pytest.mark.rule(12)
+async def test_changes_are_told_wherever_they_were_made() -> None:
     rows, told = Rows(), list[str]()
     here, elsewhere = make(rows, changed=[told.append]), make(rows)
     await here.put("a", "acme", {"token": SECRET})
@@ -222,7 +223,8 @@ async def test_memory_is_what_was_committed_although_whoever_asked_is_gone(chang
     assert await credentials.rotate() == 0
 
 
-async def test_rule_34_rotation_encrypts_again_with_the_first_key() -> None:
+@pytest.mark.rule(34)
+async def test_rotation_encrypts_again_with_the_first_key() -> None:
     rows = Rows()
     await make(rows).put("a", "acme", {"token": SECRET})
     both = make(rows, keys=[NEW, OLD])

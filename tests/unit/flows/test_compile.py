@@ -62,8 +62,8 @@ def test_names_are_resolved_and_expressions_compiled(compiled: Compiled, registr
     assert made.credentials == {"hook", "acme-prod"}
 
 
+@pytest.mark.rule(21)
 def test_a_step_that_says_nothing_of_retries_is_tried_three_times(compiled: Compiled) -> None:
-    """SEMANTICS 21."""
     (node,) = compiled({"use": "stop"}).steps
     assert isinstance(node, ActionNode)
     assert node.retry.attempts == 3
@@ -108,8 +108,8 @@ def test_nothing_is_verified_only_where_that_is_said(compiled: Compiled) -> None
     assert (trigger.scheme, trigger.scheme_settings, trigger.credential) == (None, None, None)
 
 
+@pytest.mark.rule(9)
 def test_a_dedupe_key_is_compiled(compiled: Compiled) -> None:
-    """SEMANTICS 9."""
     trigger = compiled(trigger={"use": "webhook", "with": {"verify": "open", "dedupe_key": "$.body.id"}}).trigger
     assert trigger.dedupe_key is not None
     assert trigger.dedupe_key.text({"body": {"id": "a"}}) == "s:a"
@@ -143,8 +143,8 @@ def test_a_warning_keeps_no_flow_from_running(registry: Registry, flow: Flow) ->
 # --- Versions --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule(11)
 def test_layout_title_and_schema_are_not_part_of_the_version(registry: Registry, flow: Flow) -> None:
-    """SEMANTICS 11."""
     first = compile_flow(encode(flow({"use": "stop"})), registry)
     document = {"title": "x", "$schema": "./flow.schema.json", **dict(reversed(flow({"use": "stop"}).items()))}
     second = compile_flow(b"\n  " + encode(document) + b"\n", registry)
@@ -152,11 +152,11 @@ def test_layout_title_and_schema_are_not_part_of_the_version(registry: Registry,
     assert len(first.version) == 16
 
 
+@pytest.mark.rule(11)
 @pytest.mark.parametrize(
     "change", [{"vars": {"a": 2}}, {"concurrency": 2}, {"state": "paused"}, {"id": "other"}, {"steps": []}]
 )
 def test_everything_else_is_part_of_the_version(registry: Registry, flow: Flow, change: dict[str, Any]) -> None:
-    """SEMANTICS 11."""
     document = flow({"use": "stop"}, vars={"a": 1})
     before, after = (compile_flow(encode(each), registry) for each in (document, {**document, **change}))
     assert before.version != after.version
@@ -177,8 +177,8 @@ def test_the_published_document_compiles_to_the_same_version(compiled: Compiled,
 # --- Vars ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule(13)
 def test_the_environment_overrides_vars_and_changes_no_version(compiled: Compiled) -> None:
-    """SEMANTICS 13."""
     declared = {"ledger": "sqlite:///a.db", "limit": 5, "on": True}
     plain = compiled(vars=declared)
     environment = {
@@ -193,8 +193,8 @@ def test_the_environment_overrides_vars_and_changes_no_version(compiled: Compile
     assert made.document.vars == declared
 
 
+@pytest.mark.rule(13)
 def test_dashes_of_names_are_underscores_in_variables() -> None:
-    """SEMANTICS 13."""
     environment = {"HOOKLINE_VARS_PAYPAL_TO_ACCOUNTING__MAX_SIZE": "9"}
     assert override("paypal-to-accounting", {"max-size": 1}, environment) == ({"max-size": 9}, [])
 

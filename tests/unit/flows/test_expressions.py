@@ -1,4 +1,4 @@
-"""Which language a string is in, and nested settings compiled whole (rules 15 and 18 of the semantics)."""
+"""Which language a string is in, and nested settings compiled whole."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -95,7 +95,8 @@ def test_values_that_hold_expressions_are_not_evaluated_again() -> None:
     assert value_of("$.body.note") == "{{ not read }}"
 
 
-def test_rule_18_single_keys_name_the_language_or_escape() -> None:
+@pytest.mark.rule(18)
+def test_single_keys_name_the_language_or_escape() -> None:
     assert value_of({"literal": "$.body.id"}) == "$.body.id"
     assert value_of({"literal": {"a": "{{ x }}"}}) == {"a": "{{ x }}"}
     assert value_of({"jsonpath": "body.id"}) == "A-1"
@@ -103,7 +104,8 @@ def test_rule_18_single_keys_name_the_language_or_escape() -> None:
     assert value_of({"literal": 1, "other": "$.body.total"}) == {"literal": 1, "other": 12}
 
 
-def test_rule_18_other_mappers_count_only_in_flows_that_list_them() -> None:
+@pytest.mark.rule(18)
+def test_other_mappers_count_only_in_flows_that_list_them() -> None:
     assert value_of({"shout": "hey"}) == {"shout": "hey"}
     assert value_of({"shout": "hey"}, Expressions(MAPPERS, ["shout"])) == "HEY"
     assert value_of({"shout": "hey", "loud": True}, Expressions(MAPPERS, ["shout"])) == {"shout": "hey", "loud": True}
@@ -214,6 +216,7 @@ def test_the_type_of_a_value_is_known_where_it_can_be() -> None:
     assert compiled({"a": "$.body.id"}).gives is dict
 
 
+@pytest.mark.rule(15)
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
@@ -224,31 +227,34 @@ def test_the_type_of_a_value_is_known_where_it_can_be() -> None:
         ("{{ not body.paid }}", False),
     ],
 )
-def test_rule_15_conditions_give_true_or_false(condition: Any, expected: bool) -> None:
+def test_conditions_give_true_or_false(condition: Any, expected: bool) -> None:
     made, problems = EXPRESSIONS.condition(condition)
     assert problems == []
     assert made.evaluate(SCOPE) is expected
 
 
+@pytest.mark.rule(15)
 @pytest.mark.parametrize("condition", ["$.body.text", "$.body.total", "$.body.lines", "{{ body.lines[0].n }}"])
-def test_rule_15_anything_else_is_an_error(condition: Any) -> None:
+def test_anything_else_is_an_error(condition: Any) -> None:
     made, problems = EXPRESSIONS.condition(condition)
     assert problems == []
     with pytest.raises(ExpressionFailed, match="gives true or false"):
         made.evaluate(SCOPE)
 
 
-def test_rule_15_the_text_false_is_an_error_that_says_so() -> None:
+@pytest.mark.rule(15)
+def test_the_text_false_is_an_error_that_says_so() -> None:
     made, _ = EXPRESSIONS.condition("$.body.text")
     with pytest.raises(ExpressionFailed, match=r"the text 'false'.*write false without quotes"):
         made.evaluate(SCOPE)
 
 
+@pytest.mark.rule(15)
 @pytest.mark.parametrize(
     "condition",
     ["false", "yes", 1, None, {"a": 1}, "{% if body.paid %}true{% endif %}", "$.body.lines[*]", "{{ 'x' }}"],
 )
-def test_rule_15_what_can_never_be_a_condition_is_a_problem_of_the_flow(condition: Any) -> None:
+def test_what_can_never_be_a_condition_is_a_problem_of_the_flow(condition: Any) -> None:
     _, problems = EXPRESSIONS.condition(condition, "/steps/0/when")
     assert [(problem.pointer, problem.code) for problem in problems] == [("/steps/0/when", "expression.condition")]
     assert problems[0].remedy

@@ -85,6 +85,7 @@ def test_what_no_name_is_like_leads_to_the_list_of_components(check: Check) -> N
     assert "hookline components" in one(check({"use": "xyzzy.plugh"}), "unknown_action").remedy
 
 
+@pytest.mark.rule(24)
 def test_an_action_that_is_unavailable_says_why_and_what_to_do(check: Check) -> None:
     assert one(check({"use": "gone.away"}), "unavailable").remedy == "pip install 'hookline[gone]'"
 

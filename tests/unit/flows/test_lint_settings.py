@@ -38,8 +38,8 @@ def test_an_object_that_is_too_small_is_called_one() -> None:
     assert (problem.message, problem.remedy) == ("an object doesn't fit", "the object should have at least 1 item")
 
 
+@pytest.mark.rule(24)
 def test_numbers_may_stand_where_text_is_wanted(check: Check) -> None:
-    """SEMANTICS 24."""
     assert not check(order(sku=4711))
 
 
@@ -63,8 +63,9 @@ def test_expressions_are_left_to_the_run_where_their_type_is_not_known(check: Ch
     assert not check(order(quantity="$.body.n", kind="$.body.kind", tags="$.body.tags"))
 
 
+@pytest.mark.rule(24)
 def test_an_expression_of_a_known_type_is_checked_by_it(check: Check) -> None:
-    """SEMANTICS 24: an expression's type is checked where it is known."""
+    """An expression's type is checked where it is known."""
     problem = one(check(order(quantity="$.body.lines[*].n")), "wrong_type")
     assert problem.pointer == "/steps/0/with/quantity"
     assert "a list" in problem.message
@@ -80,8 +81,8 @@ def test_a_literal_is_checked_as_what_it_stands_for(check: Check) -> None:
     one(check(order(quantity={"literal": "$.x"})), "invalid_value")
 
 
+@pytest.mark.rule(35)
 def test_a_setting_that_no_message_may_choose_reads_vars_alone(check: Check) -> None:
-    """SEMANTICS 35."""
     assert not check({"use": "lake.read", "with": {"url": "$.vars.url", "where": "$.body.w"}}, vars={"url": "x"})
     for source in ("$.body.url", "$..url", "$['body', 'vars'].url"):
         assert one(check({"use": "lake.read", "with": {"url": source}}), "not_from_vars").pointer.endswith("/url")

@@ -66,6 +66,7 @@ def test_a_dedupe_key_is_an_expression_over_the_message(check: Check, key: str, 
     assert one(check(trigger=hook("open", dedupe_key=key)), code).pointer == "/trigger/with/dedupe_key"
 
 
+@pytest.mark.rule(33)
 @pytest.mark.parametrize(
     ("key", "secret"),
     [
@@ -89,7 +90,7 @@ def test_a_dedupe_key_is_an_expression_over_the_message(check: Check, key: str, 
     ],
 )
 @pytest.mark.parametrize("compound", [False, True])
-def test_rule_33_no_key_is_made_of_what_is_masked(check: Check, key: str, secret: str | None, compound: bool) -> None:
+def test_no_key_is_made_of_what_is_masked(check: Check, key: str, secret: str | None, compound: bool) -> None:
     """Every message would be a duplicate of the first, or wait for the one before."""
     given: Any = ["$.body.other", key] if compound else key
     problems = [

@@ -55,6 +55,7 @@ def test_a_call_knows_of_no_step(check: Check) -> None:
     assert codes(check(correlated("$.body.a", "$.steps.paid.body"))) == ["out_of_scope"]
 
 
+@pytest.mark.rule(29)
 def test_a_path_that_a_step_takes_from_the_trigger_is_named_once(check: Check) -> None:
     reads = {"use": "map", "with": {"body": ["$.trigger.path", "{{ trigger.path }}"]}}
     problems = [problem for problem in check(correlated("$.body.a", "$.body.a"), reads) if problem.code == "path_taken"]

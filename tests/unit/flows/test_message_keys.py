@@ -1,4 +1,4 @@
-"""Keys of messages: one expression or several, without ambiguity (SEMANTICS rule 9)."""
+"""Keys of messages: one expression or several, without ambiguity."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +42,7 @@ def test_a_compound_key_takes_from_the_body_the_headers_and_the_schemes_own_id()
 TEXTS = st.lists(st.text(max_size=4), min_size=2, max_size=2)
 
 
+@pytest.mark.rule(9)
 @given(TEXTS, TEXTS)
 def test_two_compound_keys_are_equal_only_where_all_their_parts_are(one: list[str], other: list[str]) -> None:
     made = key(["$.body[0]", "$.body[1]"])
@@ -62,6 +63,7 @@ def test_a_long_key_is_bounded() -> None:
     assert len(key(["$.body.a", "$.body.b"]).text(scope({"a": "x" * 500, "b": 1}))) <= 200
 
 
+@pytest.mark.rule(9)
 @pytest.mark.parametrize("body", [{"a": 1}, {"a": 1, "b": None}])
 def test_a_compound_key_with_a_part_that_is_missing_or_null_is_422(body: Any) -> None:
     with pytest.raises(SchemaViolation) as rejected:

@@ -19,10 +19,12 @@ def test_waits_grow_by_the_factor_up_to_the_cap() -> None:
     assert waits == [timedelta(seconds=seconds) for seconds in (2, 4, 8, 10)]
 
 
+@pytest.mark.rule(21)
 def test_attempts_count_the_first_try() -> None:
     assert next_wait(POLICY, 5, AGAIN) is None
 
 
+@pytest.mark.rule(21)
 def test_an_error_that_is_not_retryable_is_tried_once() -> None:
     assert next_wait(POLICY, 1, StepError("wrong")) is None
 

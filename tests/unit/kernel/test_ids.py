@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122, UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ class _Clock:
         raise AssertionError(f"nothing here sleeps, and this asked for {seconds}")
 
 
+@pytest.mark.rule(3)
 @given(st.lists(st.integers(min_value=-5_000, max_value=5_000), max_size=50))
 def test_ids_ascend_whatever_the_clock_does(steps: list[int]) -> None:
     clock = _Clock()
@@ -34,6 +36,7 @@ def test_ids_ascend_whatever_the_clock_does(steps: list[int]) -> None:
     assert made == sorted(set(made))
 
 
+@pytest.mark.rule(3)
 def test_an_id_is_a_version_7_uuid_that_holds_its_time() -> None:
     clock = _Clock()
     made = UUID(Ids(clock).new())
@@ -42,6 +45,7 @@ def test_an_id_is_a_version_7_uuid_that_holds_its_time() -> None:
     assert made.int >> 80 == int(clock.at.timestamp() * 1000)
 
 
+@pytest.mark.rule(25)
 def test_the_idempotency_key_depends_on_execution_and_path_and_nothing_else() -> None:
     key = idempotency_key("e1", "lines[3]/post")
     assert key == idempotency_key("e1", "lines[3]/post")

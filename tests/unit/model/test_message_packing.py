@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +61,7 @@ def _again(envelope: Envelope) -> Envelope:
     )
 
 
+@pytest.mark.rule(3)
 @given(envelopes)
 def test_unpack_undoes_pack(envelope: Envelope) -> None:
     again = _again(envelope)

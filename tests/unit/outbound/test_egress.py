@@ -75,8 +75,9 @@ OUTSIDE = [
 ]
 
 
+@pytest.mark.rule(35)
 @pytest.mark.parametrize("address", INSIDE)
-def test_rule_35_an_inside_address_is_rejected(address: str) -> None:
+def test_an_inside_address_is_rejected(address: str) -> None:
     assert is_inside(ipaddress.ip_address(address))
     assert not Egress().allows(address, "erp.example", 443)
 

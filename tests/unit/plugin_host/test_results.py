@@ -1,4 +1,4 @@
-"""Semantics 19: a result becomes JSON values once, so that a resumed execution sees what it saw before."""
+"""A result becomes JSON values once, so that a resumed execution sees what it saw before."""
 
 import dataclasses
 from collections import OrderedDict
@@ -31,6 +31,7 @@ class _Colour(Enum):
     RED = "red"
 
 
+@pytest.mark.rule(19)
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -54,6 +55,7 @@ def test_values_with_a_json_form_take_it(value: Any, expected: Any) -> None:
     assert type(found) is type(expected)
 
 
+@pytest.mark.rule(19)
 @pytest.mark.parametrize(
     "value", [float("nan"), float("inf"), Decimal("NaN"), {1: "a"}, object(), [b"x"], {"a": {b"k"}}]
 )
@@ -80,6 +82,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.rule(19)
 @given(_JSON)
 def test_json_stays_as_it_is_and_reads_back_from_the_journal_as_it_was(value: Any) -> None:
     assert to_json(value) == value

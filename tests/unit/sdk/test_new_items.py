@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ def test_one_that_changes_back_comes_again() -> None:
     assert looked([{"a": 1}, {"a": 2}, {"a": 1}]) == [[("a", 1)], [("a", 2)], [("a", 1)]]
 
 
+@pytest.mark.rule(45)
 def test_what_was_there_at_the_first_look_is_not_new_where_that_is_asked_for() -> None:
     assert looked([{"a": 1}, {"a": 1, "b": 1}, {"a": 2}], existing=False) == [[], [("b", 1)], [("a", 2)]]
 

@@ -75,25 +75,29 @@ def assert_nowhere(envelope: Envelope) -> None:
     assert SECRET not in repr(envelope)
 
 
-async def test_rule_33_a_secret_in_the_query_is_masked_and_the_rest_is_kept() -> None:
+@pytest.mark.rule(33)
+async def test_a_secret_in_the_query_is_masked_and_the_rest_is_kept() -> None:
     query = f"a=1&key={SECRET}&b=2&key={SECRET}&cl%C3%A9={SECRET}&keys=x".encode()
     envelope = await stored(over(), b"{}", query=query)
     assert envelope.arrival.query == {"a": "1", "key": [MASK, MASK], "b": "2", "clé": MASK, "keys": "x"}
     assert_nowhere(envelope)
 
 
-async def test_rule_33_a_name_that_is_escaped_doesnt_hide_the_secret() -> None:
+@pytest.mark.rule(33)
+async def test_a_name_that_is_escaped_doesnt_hide_the_secret() -> None:
     envelope = await stored(over(), b"{}", query=f"%6Bey={quote(SECRET)}".encode())
     assert_nowhere(envelope)
 
 
-async def test_rule_33_a_query_that_is_the_body_is_masked_there_too() -> None:
+@pytest.mark.rule(33)
+async def test_a_query_that_is_the_body_is_masked_there_too() -> None:
     hook = over(methods=["GET"])
     envelope = await stored(hook, b"", None, method="GET", query=f"key={SECRET}&token={SECRET}&n=1".encode())
     assert envelope.message.body == envelope.arrival.query == {"key": MASK, "token": MASK, "n": "1"}
     assert_nowhere(envelope)
 
 
+@pytest.mark.rule(33)
 @pytest.mark.parametrize(
     ("body", "media", "masked"),
     [
@@ -116,14 +120,15 @@ async def test_rule_33_a_query_that_is_the_body_is_masked_there_too() -> None:
     ],
     ids=["json", "form", "repeated", "multipart", "whole member", "each item", "escaped", "place"],
 )
-async def test_rule_33_a_secret_field_is_masked_in_message_and_raw_body(body: str, media: str, masked: Any) -> None:
+async def test_a_secret_field_is_masked_in_message_and_raw_body(body: str, media: str, masked: Any) -> None:
     envelope = await stored(over(), body.encode(), media)
     assert envelope.message.body == masked
     assert (envelope.raw, envelope.body_json) == (None, None)
     assert_nowhere(envelope)
 
 
-async def test_rule_33_a_compressed_body_keeps_no_raw_bytes_with_a_secret() -> None:
+@pytest.mark.rule(33)
+async def test_a_compressed_body_keeps_no_raw_bytes_with_a_secret() -> None:
     body = gzip.compress(json.dumps({"token": SECRET}).encode())
     envelope = await stored(over(), body, headers=[(b"content-encoding", b"gzip")])
     assert envelope.message.body == {"token": MASK}
@@ -136,8 +141,9 @@ async def test_a_body_without_the_secret_field_is_kept_as_it_came() -> None:
     assert envelope.body_json == body
 
 
+@pytest.mark.rule(33)
 @pytest.mark.parametrize("media", ["application/octet-stream", "text/plain", "image/png"])
-async def test_rule_33_what_has_no_fields_is_rejected_and_nothing_of_it_stays(media: str) -> None:
+async def test_what_has_no_fields_is_rejected_and_nothing_of_it_stays(media: str) -> None:
     hook = over()
     reply = await hook.send(json.dumps({"token": SECRET}).encode(), media)
     assert reply.status == 415
@@ -145,7 +151,8 @@ async def test_rule_33_what_has_no_fields_is_rejected_and_nothing_of_it_stays(me
     assert hook.memory_blobs.kept == {}
 
 
-async def test_rule_33_the_state_that_microsoft_graph_shows_isnt_stored() -> None:
+@pytest.mark.rule(33)
+async def test_the_state_that_microsoft_graph_shows_isnt_stored() -> None:
     credential = GRAPH.credential.model_validate({"client_state": SECRET})  # type: ignore[union-attr]  # it has one
     hook = HookOverMemory(
         webhook_flow(scheme=GRAPH, credential="key"), credentials={"key": ("microsoft-graph", credential)}
@@ -181,7 +188,8 @@ def test_masking_twice_is_masking_once_and_the_original_stays(body: Any, pointer
     assert masks.in_body(once).body == once.body
 
 
-async def test_rule_33_a_key_in_the_query_is_judged_and_isnt_stored() -> None:
+@pytest.mark.rule(33)
+async def test_a_key_in_the_query_is_judged_and_isnt_stored() -> None:
     scheme = discover().schemes["api-key"]
     credential = scheme.credential.model_validate({"key": SECRET})  # type: ignore[union-attr]  # it has one
     flow = webhook_flow(scheme=scheme, credential="key", scheme_settings=scheme.settings(query="api key"))

@@ -44,7 +44,8 @@ def test_a_ciphertext_is_bound_to_its_name_and_type(name: str, type: str) -> Non
         vault.decrypt(vault.encrypt(b"secret", name="a", type="t"), name=name, type=type)
 
 
-def test_rule_34_the_first_key_encrypts_and_each_ciphertext_names_its_own() -> None:
+@pytest.mark.rule(34)
+def test_the_first_key_encrypts_and_each_ciphertext_names_its_own() -> None:
     old, both, new = Vault([OLD]), Vault([NEW, OLD]), Vault([NEW])
     sealed = old.encrypt(b"secret", name="a", type="t")
     assert both.decrypt(sealed, name="a", type="t") == b"secret"

@@ -210,6 +210,7 @@ async def test_what_is_between_two_codings_is_bounded_too() -> None:
         await unpacked(gzip.compress(middle, 1), "gzip", "gzip", limit=1_000_000)
 
 
+@pytest.mark.rule(16)
 @pytest.mark.parametrize(
     ("packed", "codings"),
     [

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from tests.unit.service.hook_trial import LastByte, document, signed
 from tests.unit.service.waiting_trial import answer, came, header, waiting
 
@@ -13,6 +14,7 @@ async def call(hook: HookOverMemory, body: bytes = b'{"order": 7}', method: str 
     return await hook.send(body, path="orders/approve", method=method)
 
 
+@pytest.mark.rule(29)
 async def test_a_call_goes_to_whoever_waits_for_its_key_for_as_long_as_it_is_kept() -> None:
     hook = waiting(by="$.body.order", early="2h")
     said = {"execution_id": None, "flow_id": "orders", "step": "approve", "status": "accepted"}
@@ -57,6 +59,7 @@ async def test_the_caller_is_verified_as_the_step_says_and_not_as_the_trigger() 
     assert came(hook).verified_by == "last-byte"
 
 
+@pytest.mark.rule(29)
 async def test_the_steps_id_wins_over_a_path_of_the_trigger() -> None:
     hook = waiting(by="$.body.order")
     assert (await call(hook)).status == 202

@@ -11,6 +11,7 @@ from hookline.testing.hook import HookOverMemory, webhook_flow
 CHUNK = 100_000
 
 
+@pytest.mark.rule(6)
 @pytest.mark.parametrize("most", [1_000_000, 3_000_000])
 async def test_the_answer_to_what_is_rejected_ends_once_so_many_bytes_were_thrown_away(most: int) -> None:
     """Neither sooner, nor later: a sender may go on for ever, and the time for it is a minute here."""

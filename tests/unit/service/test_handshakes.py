@@ -1,4 +1,4 @@
-"""Handshakes: what a scheme answers itself, in the order of SEMANTICS rule 4."""
+"""Handshakes: what a scheme answers itself."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,7 +56,8 @@ class _Greeting:
         return Verified("evt-1", self._answer)
 
 
-async def test_rule_4_a_handshake_is_answered_once_the_signature_holds_and_before_the_body_is_parsed() -> None:
+@pytest.mark.rule(4)
+async def test_a_handshake_is_answered_once_the_signature_holds_and_before_the_body_is_parsed() -> None:
     hook = signed(Greeted(Answer(202, b"hello", "text/plain", [("X-Greeting", "yes")])))
     rejected = await hook.send(b"not JSON")
     assert rejected.status == 401
@@ -87,7 +88,8 @@ async def test_a_scheme_may_answer_methods_that_the_flow_does_not_take() -> None
     assert silent.intake.accepted == []
 
 
-async def test_rule_4_what_is_no_handshake_is_405_before_anything_is_verified() -> None:
+@pytest.mark.rule(4)
+async def test_what_is_no_handshake_is_405_before_anything_is_verified() -> None:
     class Named(Greeted):
         handshake_parameter = "token"
 
@@ -162,11 +164,12 @@ class Persistent(Greeted):
     retries_for = timedelta(days=10)
 
 
+@pytest.mark.rule(9)
 @pytest.mark.parametrize(
     ("scheme", "window", "days"),
     [(Persistent(None), "1h", 10), (Persistent(None), "11d", 11), (Greeted(None), "1h", 1 / 24)],
 )
-async def test_rule_9_a_key_is_kept_no_shorter_than_the_provider_tries_again(
+async def test_a_key_is_kept_no_shorter_than_the_provider_tries_again(
     scheme: Greeted, window: str, days: float
 ) -> None:
     hook = signed(scheme, dedupe_window=window)

@@ -1,4 +1,4 @@
-"""The hook's answers: SEMANTICS rules 4, 5, 8, 9 and 10, and the table of statuses."""
+"""The hook's answers and their statuses."""
 
 import asyncio
 import gzip
@@ -72,7 +72,8 @@ async def test_an_unknown_flow_is_404_and_all_of_them_count_as_one() -> None:
     assert set(hook.metrics) == {("-", "request.flow_unknown")}
 
 
-# Rule 4: each request has two faults, and the earlier one is told.
+# Each request has two faults, and the earlier one is told.
+@pytest.mark.rule(4)
 @pytest.mark.parametrize(
     ("expected", "change"),
     [
@@ -88,7 +89,7 @@ async def test_an_unknown_flow_is_404_and_all_of_them_count_as_one() -> None:
         ("request.too_many", {"body": b'{"id": "1"}'}),
     ],
 )
-async def test_checks_come_in_the_order_of_rule_4(expected: str, change: dict[str, Any]) -> None:
+async def test_checks_come_in_the_order_of_the_contract(expected: str, change: dict[str, Any]) -> None:
     schema, problems = compile_schema({"properties": {"id": {"type": "string"}}})
     assert not problems
     hook = signed(LastByte(), max_body=4000, media_types=("application/json",), schema=schema)
@@ -109,6 +110,7 @@ async def test_a_body_that_breaks_the_schema_gets_every_problem() -> None:
     }
 
 
+@pytest.mark.rule(4)
 async def test_429_and_503_say_when_to_come_again() -> None:
     hook = HookOverMemory(webhook_flow())
     hook.intake.failure = TooMany("over the flow's rate", retry_after=2.1)
@@ -220,6 +222,7 @@ async def test_time_that_storing_takes_is_not_the_senders_but_counts_for_the_who
     assert len(hook.memory_blobs.kept) == 1
 
 
+@pytest.mark.rule(43)
 async def test_all_requests_together_store_so_much_and_no_more() -> None:
     options = HookOptions("https://hooks.example", max_file=1000, max_file_total=100)
     hook = HookOverMemory(webhook_flow(), options=options)
@@ -243,6 +246,7 @@ async def test_all_requests_together_store_so_much_and_no_more() -> None:
     assert (await hook.send(b"x" * 100, "image/png")).status == 202
 
 
+@pytest.mark.rule(43)
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=b"])
 async def test_bodies_of_all_requests_together_take_so_much_memory_and_no_more(kind: str) -> None:
     options = HookOptions("https://hooks.example", max_body=300_000, max_body_total=400_000)

@@ -27,6 +27,8 @@ class Value:
             raise MissingValue(f"there is no {error}") from None
 
 
+@pytest.mark.promise(4)
+@pytest.mark.rule(9)
 async def test_a_duplicate_gets_200_and_the_first_id() -> None:
     flow = webhook_flow(dedupe_key=Value(lambda scope: scope["body"]["id"]))
     hook = HookOverMemory(flow)
@@ -49,6 +51,7 @@ async def test_a_duplicates_files_are_thrown_away() -> None:
     assert len(hook.memory_blobs.kept) == 1
 
 
+@pytest.mark.rule(9)
 @pytest.mark.parametrize("body", [b"{}", b'{"id": null}'])
 async def test_a_missing_or_null_dedupe_key_is_422(body: bytes) -> None:
     hook = HookOverMemory(webhook_flow(dedupe_key=Value(lambda scope: scope["body"]["id"])))
@@ -57,12 +60,15 @@ async def test_a_missing_or_null_dedupe_key_is_422(body: bytes) -> None:
     assert value["problems"][0]["code"] == "dedupe_key"
 
 
+@pytest.mark.rule(9)
 async def test_without_a_dedupe_key_the_schemes_own_id_is_taken() -> None:
     hook = signed(LastByte("evt_1"))
     assert [(await hook.send(b"{}")).status for _ in range(2)] == [202, 200]
     assert hook.intake.accepted[0].dedupe_key == "v:evt_1"
 
 
+@pytest.mark.promise(4)
+@pytest.mark.rule(4)
 async def test_a_forged_request_uses_no_key_up() -> None:
     hook = signed(LastByte("evt_1"))
     assert (await hook.send(b"forged")).status == 401

@@ -39,6 +39,7 @@ class _Broken:
         raise RuntimeError("defect")
 
 
+@pytest.mark.rule(10)
 async def test_what_schemes_sign_begins_with_the_public_url_not_with_the_host_header() -> None:
     scheme = LastByte()
     hook = signed(scheme)
@@ -83,6 +84,7 @@ async def test_what_is_rejected_before_its_body_is_answered_no_sooner_than_what_
     assert not hook.memory_blobs.kept
 
 
+@pytest.mark.rule(4)
 @pytest.mark.parametrize("where", ["open", "feed", "finish", "cannot"])
 async def test_a_scheme_that_fails_gives_503_and_accepts_nothing(where: str) -> None:
     hook = signed(Broken(where))
@@ -92,6 +94,7 @@ async def test_a_scheme_that_fails_gives_503_and_accepts_nothing(where: str) -> 
     assert not hook.intake.accepted
 
 
+@pytest.mark.rule(4)
 async def test_a_missing_or_wrong_credential_is_503() -> None:
     for name, credential in (("key", None), (None, None), ("key", ("other", NoSettings()))):
         flow = webhook_flow(scheme=LastByte(), credential=name)
@@ -100,6 +103,7 @@ async def test_a_missing_or_wrong_credential_is_503() -> None:
         assert not hook.intake.accepted
 
 
+@pytest.mark.rule(5)
 async def test_header_only_schemes_are_judged_before_the_body_is_read() -> None:
     hook = signed(HeaderOnly())
 
@@ -117,6 +121,7 @@ async def test_secret_headers_are_masked_before_anything_is_stored() -> None:
     assert ("x-secret", "}") not in envelope.raw_headers
 
 
+@pytest.mark.rule(5)
 async def test_a_large_signed_body_waits_on_disk_and_leaves_nothing_there() -> None:
     hook = signed(LastByte())
     text = b'{"a": "%b"}' % (b"x" * IN_MEMORY)

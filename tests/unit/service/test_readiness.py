@@ -39,6 +39,7 @@ class Trial:
         return await self.readiness.trouble()
 
 
+@pytest.mark.rule(38)
 async def test_trouble_with_either_is_told_with_its_reason_and_logged_once() -> None:
     trial = Trial()
     assert await trial.trouble() is None
@@ -66,6 +67,7 @@ async def test_a_bucket_is_asked_twice_a_minute_however_often_somebody_asks() ->
     assert (trial.store.pings, trial.blobs.pings) == (60, 2)
 
 
+@pytest.mark.rule(38)
 async def test_a_bucket_that_gives_no_answer_is_trouble_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hookline.service.admin.health._FILES_TIMEOUT", 0.01)
     trial = Trial()

@@ -36,6 +36,7 @@ async def test_a_call_is_accepted_once_it_is_durable_and_says_for_which_step() -
     assert hook.intake.accepted == [], "it starts nothing"
 
 
+@pytest.mark.rule(29)
 async def test_an_identical_call_is_a_duplicate_and_any_other_a_conflict() -> None:
     hook = waiting()
     await call(hook, b'{"ok": true}')
@@ -112,6 +113,7 @@ async def test_head_says_that_the_url_is_known_and_runs_nothing() -> None:
     assert (reply.status, reply.body, hook.waiting.called) == (200, b"", [])
 
 
+@pytest.mark.rule(29)
 async def test_a_get_shows_a_page_that_asks_and_runs_nothing() -> None:
     hook = waiting(title='Pay <b>&"Ann"</b>')
     reply = await call(hook, b"", None, method="GET")

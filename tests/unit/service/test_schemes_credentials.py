@@ -30,7 +30,8 @@ from hookline.service.views.components import inputs
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 
-def test_rule_33_the_headers_that_hold_secrets_are_declared() -> None:
+@pytest.mark.rule(33)
+def test_the_headers_that_hold_secrets_are_declared() -> None:
     declared = {}
     for name in CASES:
         scheme, _, chosen = case(name)

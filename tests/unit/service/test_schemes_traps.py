@@ -146,12 +146,14 @@ async def test_trap_1_a_mangled_signature_is_rejected(name: str) -> None:
             await verify(name, request([*others, (header, mangled)]), body)
 
 
-def test_rule_5_only_schemes_without_a_body_are_judged_before_it() -> None:
+@pytest.mark.rule(5)
+def test_only_schemes_without_a_body_are_judged_before_it() -> None:
     assert {scheme.name for scheme in SCHEMES.values() if not scheme.reads_body} == {
         *("basic", "bearer", "api-key", "jwt"),
     }
 
 
+@pytest.mark.rule(40)
 @pytest.mark.parametrize("name", CASES)
 async def test_trap_4_every_rejection_has_the_same_answer_and_stores_nothing(name: str) -> None:
     scheme, credential, chosen = case(name)

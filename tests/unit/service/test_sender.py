@@ -1,4 +1,4 @@
-"""Who sends: addresses behind proxies, allow lists, and the rate of a client (SEMANTICS rules 4 and 9)."""
+"""Who sends: addresses behind proxies, allow lists, and the rate of a client."""
 
 import json
 from ipaddress import ip_address, ip_network
@@ -177,8 +177,9 @@ async def test_an_allow_list_judges_the_address_behind_the_proxy() -> None:
     assert hook.intake.accepted[0].arrival.client == "10.1.2.3"
 
 
+@pytest.mark.rule(4)
 async def test_a_clients_rate_is_judged_before_its_body_is_read_and_after_its_declared_size() -> None:
-    """SEMANTICS 4: declared size 413, client rate 429, media type 415."""
+    """Declared size 413, client rate 429, media type 415."""
     hook = HookOverMemory(webhook_flow(client_rate="1/m", max_body=10, media_types=["application/json"]))
     assert (await hook.send(b"{}")).status == 202
     rejected = await hook.send(b"<a/>", "application/xml")

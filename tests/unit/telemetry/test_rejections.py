@@ -74,6 +74,7 @@ def only(hook: HookOverMemory) -> dict[str, Any]:
     return one
 
 
+@pytest.mark.rule(40)
 async def test_a_rejected_request_is_recorded_with_what_the_sender_isnt_told() -> None:
     hook = HookOverMemory(webhook_flow(scheme=Shown()))
     reply = await hook.send(b'{"token": "wrong"}', path="orders/eu", query=b"secret=1")
@@ -134,6 +135,7 @@ async def test_a_body_that_breaks_the_schema_is_recorded_by_its_places_not_its_v
     assert "s3cr3t" not in repr(hook.rejections)
 
 
+@pytest.mark.rule(40)
 async def test_no_body_is_kept_unless_the_flow_asks_for_it() -> None:
     kept = HookOverMemory(webhook_flow(keep_rejected_bodies=True))
     await kept.send(b"{not json")
@@ -151,6 +153,7 @@ async def test_of_a_body_the_beginning_is_kept() -> None:
     assert only(hook)["size"] == 9000
 
 
+@pytest.mark.rule(33)
 @pytest.mark.parametrize(
     ("body", "kept"),
     [
@@ -165,9 +168,7 @@ async def test_of_a_body_the_beginning_is_kept() -> None:
     ],
     ids=["masked", "nothing secret", "half", "a form", "deep", "long", "empty"],
 )
-async def test_rule_33_secret_fields_of_a_rejected_body_are_masked_or_it_isnt_kept(
-    body: bytes, kept: bytes | None
-) -> None:
+async def test_secret_fields_of_a_rejected_body_are_masked_or_it_isnt_kept(body: bytes, kept: bytes | None) -> None:
     hook = HookOverMemory(webhook_flow(scheme=Shown(), keep_rejected_bodies=True))
     assert (await hook.send(body)).status == 401
     assert only(hook)["body"] == kept
@@ -302,6 +303,7 @@ async def test_of_long_texts_the_beginning_is_kept() -> None:
         assert one.body == b"x" * BODY_KEPT
 
 
+@pytest.mark.rule(40)
 async def test_a_flood_is_written_ever_less_often_and_no_more_than_a_bounded_number() -> None:
     store, clock = Kept(), ManualClock()
     record = recorder(store, clock)

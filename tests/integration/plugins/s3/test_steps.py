@@ -288,7 +288,8 @@ async def test_the_bucket_is_the_credentials_or_the_steps(bucket: Bucket) -> Non
         assert (error.error_code, error.retryable) == ("s3.bucket", False), use
 
 
-def test_rule_35_the_bucket_comes_from_vars() -> None:
+@pytest.mark.rule(35)
+def test_the_bucket_comes_from_vars() -> None:
     assert all("bucket" in action.from_vars for action in connector.actions.values())
 
 

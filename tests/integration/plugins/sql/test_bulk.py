@@ -40,7 +40,8 @@ async def test_a_stream_is_inserted_whole(books: Room) -> None:
     assert row["n"] == sum(range(2_345))
 
 
-async def test_rule_22_a_stream_takes_effect_once(books: Room) -> None:
+@pytest.mark.rule(22)
+async def test_a_stream_takes_effect_once(books: Room) -> None:
     for _ in range(2):
         assert await books("insert", table="invoices", rows=Stream(700).items, key="k") == {"rowcount": 700}
     again = Stream(700)

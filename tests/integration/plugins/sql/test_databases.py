@@ -13,7 +13,8 @@ from hookline_sql import register_connectors
 from hookline_sql.address import SqlCredential
 
 
-async def test_rule_35_the_engines_own_database_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.rule(35)
+async def test_the_engines_own_database_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     own = tmp_path / "engine.db"
     sqlite3.connect(own).close()
@@ -37,7 +38,8 @@ async def test_rule_35_the_engines_own_database_is_rejected(tmp_path: Path, monk
     await room.resources.close()
 
 
-async def test_rule_35_no_statement_opens_another_file(tmp_path: Path) -> None:
+@pytest.mark.rule(35)
+async def test_no_statement_opens_another_file(tmp_path: Path) -> None:
     room = Room(f"sqlite:///{tmp_path}/books.db")
     for use in ("execute", "query"):
         error = await room.error(use, sql=f"ATTACH DATABASE '{tmp_path}/engine.db' AS engine")
@@ -46,14 +48,16 @@ async def test_rule_35_no_statement_opens_another_file(tmp_path: Path) -> None:
     await room.resources.close()
 
 
-def test_rule_35_url_table_and_statement_come_from_vars() -> None:
+@pytest.mark.rule(35)
+def test_url_table_and_statement_come_from_vars() -> None:
     (connector,) = register_connectors()
     for action in connector.actions.values():
         assert "url" in action.from_vars
         assert ({"sql", "table"} & action.from_vars) == ({"sql", "table"} & set(action.parameters.values()))
 
 
-async def test_rule_35_a_password_belongs_into_a_credential() -> None:
+@pytest.mark.rule(35)
+async def test_a_password_belongs_into_a_credential() -> None:
     room = Room("postgresql://root:s3cret@127.0.0.1/test")
     error = await room.error("query", sql="SELECT 1")
     assert error.error_code == "sql.url"

@@ -124,14 +124,16 @@ async def test_a_cancelled_query_gives_nothing_to_the_next(mariadb: Room) -> Non
         assert await mariadb("query", sql="SELECT 1 AS right_one") == [{"right_one": 1}]
 
 
-async def test_rule_22_a_statement_that_commits_by_itself_takes_effect_once(mariadb: Room) -> None:
+@pytest.mark.rule(22)
+async def test_a_statement_that_commits_by_itself_takes_effect_once(mariadb: Room) -> None:
     for _ in range(2):
         await mariadb("execute", sql="CREATE TABLE t (id INTEGER PRIMARY KEY)", key="k")
     (row,) = await mariadb("query", sql="SELECT count(*) AS n FROM hookline_effects WHERE result IS NOT NULL")
     assert row == {"n": 1}
 
 
-async def test_rule_22_a_statement_that_commits_by_itself_and_fails_leaves_its_key_unused(mariadb: Room) -> None:
+@pytest.mark.rule(22)
+async def test_a_statement_that_commits_by_itself_and_fails_leaves_its_key_unused(mariadb: Room) -> None:
     await mariadb("execute", sql="CREATE TABLE t (id INTEGER)")
     error = await mariadb.error("execute", sql="CREATE TABLE t (id INTEGER)", key="k")
     assert error.error_code == "sql.error"
@@ -140,7 +142,8 @@ async def test_rule_22_a_statement_that_commits_by_itself_and_fails_leaves_its_k
     assert await count(mariadb, "t") == 0
 
 
-async def test_rule_22_a_statement_that_was_cut_off_after_it_had_committed_is_not_run_again(mariadb: Room) -> None:
+@pytest.mark.rule(22)
+async def test_a_statement_that_was_cut_off_after_it_had_committed_is_not_run_again(mariadb: Room) -> None:
     await mariadb("execute", sql="CREATE TABLE t (id INTEGER)")
 
     def left_behind(_: Database, connection: Any) -> None:
@@ -154,7 +157,8 @@ async def test_rule_22_a_statement_that_was_cut_off_after_it_had_committed_is_no
     assert await count(mariadb, "t") == 0
 
 
-async def test_rule_22_a_table_that_has_no_transactions_is_rejected_with_both_remedies(mariadb: Room) -> None:
+@pytest.mark.rule(22)
+async def test_a_table_that_has_no_transactions_is_rejected_with_both_remedies(mariadb: Room) -> None:
     await mariadb("execute", sql="CREATE TABLE t (id INTEGER PRIMARY KEY) ENGINE=MyISAM")
     for use, settings in (
         ("insert", {"row": {"id": 1}}),
@@ -169,7 +173,8 @@ async def test_rule_22_a_table_that_has_no_transactions_is_rejected_with_both_re
     await mariadb("insert", table="t", row={"id": 1}, once=False)
 
 
-async def test_rule_22_a_user_who_may_not_make_the_table_is_told_both_remedies(mariadb: Room) -> None:
+@pytest.mark.rule(22)
+async def test_a_user_who_may_not_make_the_table_is_told_both_remedies(mariadb: Room) -> None:
     await mariadb("execute", sql="CREATE TABLE t (id INTEGER)", once=False)
     url = make_url(mariadb.url)
     admin = Room(url.set(username="root").render_as_string())

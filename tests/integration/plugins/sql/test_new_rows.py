@@ -73,6 +73,7 @@ async def test_a_row_comes_again_with_another_id_when_the_time_of_its_change_gro
     assert later.items[1].id != first.items[0].id
 
 
+@pytest.mark.rule(45)
 async def test_rows_that_were_there_before_are_not_new_unless_the_flow_says_so(orders: Room) -> None:
     empty = await look(orders, table="orders", column="id", existing=False)
     assert not empty.items

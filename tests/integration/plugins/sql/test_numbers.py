@@ -82,8 +82,9 @@ async def test_a_fraction_that_sqlite_would_round_is_rejected_as_a_parameter_too
     await room.resources.close()
 
 
+@pytest.mark.rule(22)
 @pytest.mark.parametrize("exact", [True, False])
-async def test_rule_22_a_recorded_result_has_the_same_numbers_the_second_time(room: Room, exact: bool) -> None:
+async def test_a_recorded_result_has_the_same_numbers_the_second_time(room: Room, exact: bool) -> None:
     room.exact = exact
     await room("execute", sql="CREATE TABLE rates (rate NUMERIC(12, 4) NOT NULL PRIMARY KEY)")
     results = [await room("insert", key="k", table="rates", row={"rate": "1.2500"}) for _ in range(2)]

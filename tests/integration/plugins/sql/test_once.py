@@ -1,4 +1,4 @@
-"""Rule 22: a step that changes a database takes effect once."""
+"""A step that changes a database takes effect once."""
 
 import asyncio
 import sqlite3
@@ -9,7 +9,8 @@ from sqlalchemy.engine import make_url
 from tests.integration.plugins.sql.sql_room import Room, count
 
 
-async def test_rule_22_the_same_key_takes_effect_once_and_gives_the_same_result(books: Room) -> None:
+@pytest.mark.rule(22)
+async def test_the_same_key_takes_effect_once_and_gives_the_same_result(books: Room) -> None:
     first = await books("insert", table="invoices", row={"reference": "a"}, key="k1")
     again = await books("insert", table="invoices", row={"reference": "a"}, key="k1")
     assert again == first
@@ -20,7 +21,8 @@ async def test_rule_22_the_same_key_takes_effect_once_and_gives_the_same_result(
     assert (await books("query", sql="SELECT pieces FROM invoices"))[0]["pieces"] == 1
 
 
-async def test_rule_22_also_after_a_restart(books: Room) -> None:
+@pytest.mark.rule(22)
+async def test_also_after_a_restart(books: Room) -> None:
     await books("insert", table="invoices", row={"reference": "a"}, key="k")
     after = books.another()
     await after("insert", table="invoices", row={"reference": "a"}, key="k")
@@ -28,7 +30,8 @@ async def test_rule_22_also_after_a_restart(books: Room) -> None:
     await after.resources.close()
 
 
-async def test_rule_22_two_attempts_at_once_take_effect_once(books: Room) -> None:
+@pytest.mark.rule(22)
+async def test_two_attempts_at_once_take_effect_once(books: Room) -> None:
     others = [books.another() for _ in range(4)]
     for number in range(5):
         results = await asyncio.gather(
@@ -47,7 +50,8 @@ async def test_rule_22_two_attempts_at_once_take_effect_once(books: Room) -> Non
     await asyncio.gather(*(other.resources.close() for other in others))
 
 
-async def test_rule_22_many_first_uses_at_once_make_the_table_once(room: Room) -> None:
+@pytest.mark.rule(22)
+async def test_many_first_uses_at_once_make_the_table_once(room: Room) -> None:
     await room("execute", sql="CREATE TABLE t (a TEXT)", once=False)
     rooms = [room.another() for _ in range(6)]
     await asyncio.gather(*(other("insert", table="t", row={"a": "x"}) for other in rooms))
@@ -55,14 +59,16 @@ async def test_rule_22_many_first_uses_at_once_make_the_table_once(room: Room) -
     await asyncio.gather(*(other.resources.close() for other in rooms))
 
 
-async def test_rule_22_a_failed_attempt_leaves_its_key_unused(books: Room) -> None:
+@pytest.mark.rule(22)
+async def test_a_failed_attempt_leaves_its_key_unused(books: Room) -> None:
     error = await books.error("insert", table="invoices", row={"reference": None}, key="k")
     assert error.error_code == "sql.integrity"
     await books("insert", table="invoices", row={"reference": "a"}, key="k")
     assert await count(books) == 1
 
 
-async def test_rule_22_once_false_takes_effect_each_time_and_makes_no_table(room: Room) -> None:
+@pytest.mark.rule(22)
+async def test_once_false_takes_effect_each_time_and_makes_no_table(room: Room) -> None:
     await room("execute", sql="CREATE TABLE t (a TEXT)", once=False)
     for _ in range(2):
         await room("insert", table="t", row={"a": "x"}, key="k", once=False)
@@ -71,7 +77,8 @@ async def test_rule_22_once_false_takes_effect_each_time_and_makes_no_table(room
     assert error.error_code == "sql.error"
 
 
-async def test_rule_22_a_database_that_has_no_place_for_the_table_names_both_remedies(tmp_path: Path) -> None:
+@pytest.mark.rule(22)
+async def test_a_database_that_has_no_place_for_the_table_names_both_remedies(tmp_path: Path) -> None:
     path = tmp_path / "books.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE t (a TEXT)")
@@ -84,8 +91,9 @@ async def test_rule_22_a_database_that_has_no_place_for_the_table_names_both_rem
     await room.resources.close()
 
 
+@pytest.mark.rule(22)
 @pytest.mark.postgres
-async def test_rule_22_a_user_who_may_not_make_the_table_is_told_both_remedies(postgres: Room, admin: Room) -> None:
+async def test_a_user_who_may_not_make_the_table_is_told_both_remedies(postgres: Room, admin: Room) -> None:
     room = postgres
     await room("execute", sql="CREATE TABLE t (a TEXT)", once=False)
     user = make_url(room.url).username

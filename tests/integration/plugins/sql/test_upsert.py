@@ -78,7 +78,8 @@ async def test_a_stream_is_put_there_and_then_again(books: Room) -> None:
     assert kept == {"rowcount": 2}
 
 
-async def test_rule_22_an_upsert_takes_effect_once(people: Room) -> None:
+@pytest.mark.rule(22)
+async def test_an_upsert_takes_effect_once(people: Room) -> None:
     first = await people("upsert", table="people", row={"email": "a@x", "visits": 1}, with_={"key": ["email"]}, key="k")
     await _upsert(people, {"email": "a@x", "visits": 2})
     assert (

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -127,12 +128,14 @@ async def _compare(rounds: list[list[list[Change]]]) -> None:
             await backend.close()
 
 
+@pytest.mark.rule(1)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(st.lists(_changes, max_size=4), max_size=6), max_size=4))
 def test_commits_do_what_a_dict_does(rounds: list[list[list[Change]]]) -> None:
     asyncio.run(_compare(rounds))
 
 
+@pytest.mark.rule(1)
 async def test_what_the_database_undid_together_with_another_batch_is_not_reported_as_durable(tmp_path: Path) -> None:
     """A full disk, for one, may undo the whole transaction, and not only the statement that it met."""
     backend = sqlite(f"sqlite:///{tmp_path}/hookline.db", clock=CLOCK)

@@ -101,6 +101,8 @@ def processes() -> ForkServerContext:
     return context
 
 
+@pytest.mark.promise(1)
+@pytest.mark.rule(1)
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("kind", [kind for kind, _ in _life()])
 async def test_a_commit_is_there_whole_or_not_at_all(

@@ -50,6 +50,7 @@ def _url(schema: str) -> str:
     return f"{POSTGRES}?schema={schema.replace(' ', '%20')}"
 
 
+@pytest.mark.rule(2)
 async def test_a_schema_has_one_server(schema: str, clock: ManualClock) -> None:
     first, second = postgresql(_url(schema), clock=clock), postgresql(_url(schema), clock=clock)
     await first.open()

@@ -61,6 +61,7 @@ asyncio.run(hold())
 """
 
 
+@pytest.mark.rule(2)
 async def test_a_second_process_is_rejected_and_told_which_one_has_it(tmp_path: Path, clock: ManualClock) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     holder = await asyncio.create_subprocess_exec(sys.executable, "-c", _HOLD, url, stdout=subprocess.PIPE)
@@ -76,6 +77,7 @@ async def test_a_second_process_is_rejected_and_told_which_one_has_it(tmp_path: 
     await backend.close()
 
 
+@pytest.mark.rule(2)
 async def test_a_second_backend_of_the_same_process_is_rejected(
     backend: Backend, tmp_path: Path, clock: ManualClock
 ) -> None:
@@ -86,6 +88,7 @@ async def test_a_second_backend_of_the_same_process_is_rejected(
     await backend.store.ping()
 
 
+@pytest.mark.rule(1)
 async def test_commits_are_on_the_disk_when_they_return(backend: Backend) -> None:
     found: list[tuple[object, object]] = []
 
@@ -102,6 +105,7 @@ async def test_commits_are_on_the_disk_when_they_return(backend: Backend) -> Non
     assert found == [("wal", full)]
 
 
+@pytest.mark.rule(1)
 async def test_what_many_callers_commit_shares_transactions(backend: Backend, envelopes: Envelopes) -> None:
     begun = 0
 

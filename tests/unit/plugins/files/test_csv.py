@@ -173,7 +173,8 @@ async def test_a_body_that_is_a_text_is_parsed_where_nothing_else_is_there() -> 
         await action.run(Context(**{**fields, "message": Message({"a": 1})}), **arguments)
 
 
-async def test_rule_35_an_id_that_a_message_brings_along_opens_nothing() -> None:
+@pytest.mark.rule(35)
+async def test_an_id_that_a_message_brings_along_opens_nothing() -> None:
     with pytest.raises(StepError):
         await use("csv.parse", {"file": {"id": "of-another-execution"}}, Chunks(b"a\n1"), (attachment(b""),))
 

@@ -134,8 +134,9 @@ PATHS_OUT = [
 ]
 
 
+@pytest.mark.rule(35)
 @pytest.mark.parametrize("path", PATHS_OUT)
-async def test_rule_35_paths_that_lead_out_are_rejected(tmp_path: Path, path: str) -> None:
+async def test_paths_that_lead_out_are_rejected(tmp_path: Path, path: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
     for name, values in (("file.write", {"content": "x"}), ("file.read", {})):
@@ -143,13 +144,15 @@ async def test_rule_35_paths_that_lead_out_are_rejected(tmp_path: Path, path: st
     assert everything(tmp_path) == {}
 
 
-async def test_rule_35_an_absolute_path_is_rejected_even_inside(tmp_path: Path) -> None:
+@pytest.mark.rule(35)
+async def test_an_absolute_path_is_rejected_even_inside(tmp_path: Path) -> None:
     assert (await failure("file.write", tmp_path, path=str(tmp_path / "x"), content="")).error_code == "file.path"
 
 
+@pytest.mark.rule(35)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(path=st.one_of(st.text(max_size=20), st.lists(st.sampled_from(["..", ".", "a", "", "\\"])).map("/".join)))
-async def test_rule_35_no_path_whatever_writes_outside(tmp_path: Path, path: str) -> None:
+async def test_no_path_whatever_writes_outside(tmp_path: Path, path: str) -> None:
     root = tmp_path / "outer" / "root"
     root.mkdir(parents=True, exist_ok=True)
     with suppress(StepError):
@@ -158,7 +161,8 @@ async def test_rule_35_no_path_whatever_writes_outside(tmp_path: Path, path: str
     assert os.listdir(tmp_path) == ["outer"]  # noqa: PTH208
 
 
-async def test_rule_35_links_out_of_the_folder_are_rejected(tmp_path: Path) -> None:
+@pytest.mark.rule(35)
+async def test_links_out_of_the_folder_are_rejected(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     root.mkdir()
     outside.mkdir()

@@ -59,6 +59,7 @@ async def test_a_file_comes_again_once_it_has_changed(tmp_path: Path) -> None:
     assert paths(await look(tmp_path, third.cursor)) == ["a"], "it was gone, and is there again"
 
 
+@pytest.mark.rule(45)
 async def test_files_that_were_there_before_are_not_new_unless_the_flow_says_so(tmp_path: Path) -> None:
     put(tmp_path / "old")
     first = await look(tmp_path, existing=False)

@@ -74,12 +74,14 @@ async def test_filter_passes_or_ends_the_branch() -> None:
     assert await use("filter", {"keep": False}) is FILTERED
 
 
+@pytest.mark.rule(15)
 @pytest.mark.parametrize("keep", ["false", "true", "", 0, 1, None, [], {}])
-async def test_rule_15_what_is_not_a_boolean_is_an_error(keep: Any) -> None:
+async def test_what_is_not_a_boolean_is_an_error(keep: Any) -> None:
     with pytest.raises(ValidationError):
         await use("filter", {"keep": keep})
 
 
+@pytest.mark.rule(20)
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
 async def test_log_writes_its_fields_and_passes_the_message_on(level: str) -> None:
     log = Lines()

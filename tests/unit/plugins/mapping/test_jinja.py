@@ -1,4 +1,4 @@
-"""The mapper `jinja`: values, text, and what is missing (rules 14 and 16 of the semantics)."""
+"""The mapper `jinja`: values, text, and what is missing."""
 
 from copy import deepcopy
 from decimal import Decimal
@@ -35,6 +35,7 @@ def evaluate(source: str, scope: dict[str, Any] = SCOPE) -> Any:
     return MAPPER.compile(source).evaluate(scope)
 
 
+@pytest.mark.rule(16)
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -62,12 +63,13 @@ def evaluate(source: str, scope: dict[str, Any] = SCOPE) -> Any:
         ("{{ 'yes' if body.paid else 'no' }}", "yes"),
     ],
 )
-def test_rule_16_a_lone_expression_gives_its_value(source: str, expected: Any) -> None:
+def test_a_lone_expression_gives_its_value(source: str, expected: Any) -> None:
     value = evaluate(source)
     assert value == expected
     assert type(value) is type(expected)
 
 
+@pytest.mark.rule(16)
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -90,7 +92,7 @@ def test_rule_16_a_lone_expression_gives_its_value(source: str, expected: Any) -
         ("{% filter upper %}a{{ body.count }}{% endfilter %}", "A3"),
     ],
 )
-def test_rule_16_anything_else_gives_text(source: str, expected: str) -> None:
+def test_anything_else_gives_text(source: str, expected: str) -> None:
     assert evaluate(source) == expected
 
 
@@ -101,7 +103,8 @@ def test_values_inside_text_read_as_json() -> None:
     assert evaluate("{{ body.id ~ body.paid ~ body.nothing }}") == "A-1truenull"
 
 
-def test_rule_16_keys_come_before_attributes_and_methods_are_only_called() -> None:
+@pytest.mark.rule(16)
+def test_keys_come_before_attributes_and_methods_are_only_called() -> None:
     assert evaluate("{{ body.items }}") == SCOPE["body"]["items"]
     assert evaluate("{{ body.keys }}") == "a key"
     assert evaluate("{{ body.keys() }}") == list(SCOPE["body"])
@@ -138,6 +141,7 @@ def test_what_is_missing_is_named_in_full_with_the_nearest_key(source: str, mess
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.rule(16)
 @pytest.mark.parametrize(
     "source",
     [
@@ -176,7 +180,7 @@ def test_what_is_missing_is_named_in_full_with_the_nearest_key(source: str, mess
         "{{ gone() }}",
     ],
 )
-def test_rule_16_an_undefined_anywhere_is_the_missing_value_error(source: str) -> None:
+def test_an_undefined_anywhere_is_the_missing_value_error(source: str) -> None:
     with pytest.raises((MissingValue, ExpressionSyntax)) as caught:
         evaluate(source)
     assert isinstance(caught.value, MissingValue) or "method 'gone'" in str(caught.value)
@@ -334,7 +338,8 @@ def test_references_are_known_before_it_runs(source: str, expected: list[Any]) -
     assert found == dict(expected)
 
 
-def test_rule_14_the_same_scope_gives_the_same_value_and_stays_as_it_is() -> None:
+@pytest.mark.rule(14)
+def test_the_same_scope_gives_the_same_value_and_stays_as_it_is() -> None:
     scope = deepcopy(SCOPE)
     for source in (
         "{{ body.items | sort(attribute='n') }}",
@@ -371,11 +376,12 @@ def test_text_comes_through_text_as_it_is(value: str) -> None:
     assert evaluate("{{ '<' ~ body }}", {"body": value}) == f"<{value}"
 
 
+@pytest.mark.rule(16)
 @given(
     st.dictionaries(st.sampled_from(["a", "b", "items", "keys", "get"]), JSON, max_size=4),
     st.sampled_from(["items", "a"]),
 )
-def test_rule_16_a_name_is_the_key_or_it_is_missing(body: dict[str, Any], key: str) -> None:
+def test_a_name_is_the_key_or_it_is_missing(body: dict[str, Any], key: str) -> None:
     for source in (f"{{{{ body.{key} }}}}", f"{{{{ [body.{key}] | first }}}}"):
         if key in body:
             assert evaluate(source, {"body": body}) == body[key]

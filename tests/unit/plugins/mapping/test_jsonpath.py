@@ -1,4 +1,4 @@
-"""The mapper `jsonpath` (rules 14, 16 and 17 of the semantics)."""
+"""The mapper `jsonpath`."""
 
 from copy import deepcopy
 from decimal import Decimal
@@ -44,6 +44,7 @@ def evaluate(source: str, scope: dict[str, Any] = SCOPE) -> Any:
     return MAPPER.compile(source).evaluate(scope)
 
 
+@pytest.mark.rule(17)
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -68,7 +69,7 @@ def evaluate(source: str, scope: dict[str, Any] = SCOPE) -> Any:
         ("$.body.lines[1].true", True),
     ],
 )
-def test_rule_17_plain_paths_have_keys_of_any_script_and_sign(source: str, expected: Any) -> None:
+def test_plain_paths_have_keys_of_any_script_and_sign(source: str, expected: Any) -> None:
     expression = MAPPER.compile(source)
     assert isinstance(expression, PlainPath)
     assert expression.evaluate(SCOPE) == expected
@@ -108,6 +109,7 @@ def test_an_error_over_a_huge_object_stays_short() -> None:
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.rule(17)
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -125,9 +127,7 @@ def test_an_error_over_a_huge_object_stays_short() -> None:
         ("$.body.numbers.`sorted`[0]", 1),
     ],
 )
-def test_rule_17_what_can_match_at_most_once_gives_the_value_and_anything_else_a_list(
-    source: str, expected: Any
-) -> None:
+def test_what_can_match_at_most_once_gives_the_value_and_anything_else_a_list(source: str, expected: Any) -> None:
     assert evaluate(source) == expected
 
 
@@ -195,9 +195,10 @@ QUERIES = (
 )
 
 
+@pytest.mark.rule(17)
 @pytest.mark.parametrize("source", QUERIES)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library's own `parse` warns of `&` and `|`
-def test_rule_17_queries_match_what_the_library_matches(source: str) -> None:
+def test_queries_match_what_the_library_matches(source: str) -> None:
     theirs = [match.value for match in parse(source).find(deepcopy(SCOPE))]
     ours = evaluate(source)
     gives_list = MAPPER.compile(source).gives is list
@@ -205,8 +206,9 @@ def test_rule_17_queries_match_what_the_library_matches(source: str) -> None:
     assert theirs, "a query that matches nothing proves nothing"
 
 
+@pytest.mark.rule(17)
 @pytest.mark.parametrize("filter_text", ["@.true == 1", "@.n < 'a'", "@.nothing == null", "@.sku > 1"])
-def test_rule_17_values_of_different_types_are_neither_equal_nor_ordered(filter_text: str) -> None:
+def test_values_of_different_types_are_neither_equal_nor_ordered(filter_text: str) -> None:
     assert evaluate(f"$.body.lines[?({filter_text})]") == []
 
 
@@ -308,6 +310,7 @@ def nested(depth: int) -> Any:
 WIDE = {"body": {"items": [{"n": number, "s": "aaaa"} for number in range(60_000)], "long": "a" * 1_000_000}}
 
 
+@pytest.mark.rule(16)
 @pytest.mark.parametrize(
     "source",
     [
@@ -326,7 +329,8 @@ def test_a_large_message_cannot_make_a_query_run_long(source: str) -> None:
         evaluate(source, WIDE)
 
 
-def test_rule_17_values_found_by_two_queries_are_compared_in_depth() -> None:
+@pytest.mark.rule(17)
+def test_values_found_by_two_queries_are_compared_in_depth() -> None:
     scope = {"body": [{"a": [1, {"b": 2}]}, {"a": [1, {"b": True}]}, {"a": [1]}], "vars": {"a": [1, {"b": 2}]}}
     assert evaluate("$.body[?(@.a == $.vars.a)]", scope) == [{"a": [1, {"b": 2}]}]
     large = {"body": [{"a": [0] * 200_000}] * 2, "vars": {"a": [0] * 200_000}}

@@ -91,7 +91,8 @@ def test_trap_7_a_key_that_is_missing_or_short_is_rejected_when_stored(credentia
         GitLabCredential.model_validate(credential)
 
 
-async def test_rule_33_the_token_is_not_stored() -> None:
+@pytest.mark.rule(33)
+async def test_the_token_is_not_stored() -> None:
     flow = webhook_flow(scheme=GitLab(), credential="key")
     credential = GitLabCredential.model_validate({"token": "topsecret"})
     hook = HookOverMemory(flow, credentials={"key": ("gitlab", credential)})

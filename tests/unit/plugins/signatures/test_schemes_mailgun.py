@@ -167,7 +167,8 @@ async def test_for_a_trial_an_event_is_given_its_signature() -> None:
         mailgun.complete(b"[]")
 
 
-def test_rule_9_a_token_is_kept_until_it_is_too_old_whatever_the_flow_says() -> None:
+@pytest.mark.rule(9)
+def test_a_token_is_kept_until_it_is_too_old_whatever_the_flow_says() -> None:
     for tolerance in (timedelta(minutes=1), timedelta(days=20)):
         kept = Mailgun().remembers(WithinADay(tolerance=tolerance))
         # From a time of sending that lies ahead by the tolerance to one that lies behind by it.

@@ -242,6 +242,7 @@ async def test_trap_10_a_certificate_that_is_not_paypals_verifies_nothing(served
         await verify(headers(paypals()), Network(served()))
 
 
+@pytest.mark.rule(4)
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -255,7 +256,7 @@ async def test_trap_10_a_certificate_that_is_not_paypals_verifies_nothing(served
         (StepError("no", code="http.404"), NotVerified),
     ],
 )
-async def test_rule_4_a_certificate_that_cannot_be_fetched_is_no_verdict(answer: Any, expected: Any) -> None:
+async def test_a_certificate_that_cannot_be_fetched_is_no_verdict(answer: Any, expected: Any) -> None:
     with pytest.raises(expected):
         await verify(headers(paypals()), Network(answer))
 
@@ -407,7 +408,8 @@ def test_trap_7_a_credential_that_cannot_verify_is_rejected_when_stored(values: 
         PayPalCredential.model_validate(values)
 
 
-def test_rule_9_a_transmission_is_kept_until_it_is_too_old_or_paypal_stops_trying_whichever_is_later() -> None:
+@pytest.mark.rule(9)
+def test_a_transmission_is_kept_until_it_is_too_old_or_paypal_stops_trying_whichever_is_later() -> None:
     scheme = PayPal()
     assert scheme.retries_for >= timedelta(days=3)
     for oldest in (timedelta(hours=1), 2 * scheme.retries_for):

@@ -264,6 +264,7 @@ async def test_nothing_walks_through_the_history(asked: str, backend: Backend, s
     assert walks(tmp_path / "x.db", said) == []
 
 
+@pytest.mark.promise(9)
 @pytest.mark.parametrize("flow_id", [None, "orders"])
 @pytest.mark.parametrize("state", [None, *State])
 @pytest.mark.parametrize("cursor", [None, CURSOR])
