@@ -66,7 +66,7 @@ def run(server: ServerProcess, document: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow  # 500 requests to a real server come first
+@pytest.mark.long  # 500 requests to a real server come first
 def test_the_flow_as_it_was_does_as_it_did_within_five_seconds(recorded: Any) -> None:
     server, document = recorded
     began = time.monotonic()
@@ -76,7 +76,7 @@ def test_the_flow_as_it_was_does_as_it_did_within_five_seconds(recorded: Any) ->
     assert found == {"flow_id": "stripe-payment", **counts, "kinds": [], "left_out": []}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_changed_setting_is_a_changed_call_that_the_recording_answers(recorded: Any) -> None:
     server, document = recorded
     text = json.dumps(document).replace("failed: {{", "didn't work: {{")
@@ -87,7 +87,7 @@ def test_a_changed_setting_is_a_changed_call_that_the_recording_answers(recorded
     assert found["same"] == COUNT - FAILED
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_changed_mapping_shows_exactly_the_outputs_that_it_changes(recorded: Any) -> None:
     server, document = recorded
     mapped = json.loads(json.dumps(document))
@@ -101,7 +101,7 @@ def test_a_changed_mapping_shows_exactly_the_outputs_that_it_changes(recorded: A
     assert (found["unknown"], found["same"]) == (0, COUNT - FAILED)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_follows_a_call_that_is_not_recorded_is_unknown(recorded: Any) -> None:
     server, document = recorded
     added = json.loads(json.dumps(document))
@@ -113,7 +113,7 @@ def test_what_follows_a_call_that_is_not_recorded_is_unknown(recorded: Any) -> N
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_a_server_the_database_is_read(recorded: Any) -> None:
     server, document = recorded
     server.stop()

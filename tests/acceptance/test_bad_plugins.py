@@ -12,7 +12,7 @@ from tests.acceptance.bad_plugins import BAD, RAISES, SCHEME, STUCK, install
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 NAMED = "'bad' (hookline-bad 0.3)"
 

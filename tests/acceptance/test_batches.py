@@ -98,7 +98,7 @@ def test_of_many_messages_at_once_each_is_in_one_full_batch(server: ServerProces
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.slow  # four servers, one after the other
+@pytest.mark.long  # four servers, one after the other
 def test_of_many_messages_each_is_in_one_full_batch_also_where_the_server_is_killed(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path)
     server.flow(flow(size=SIZE, within="1h"))
@@ -125,7 +125,7 @@ def test_of_many_messages_each_is_in_one_full_batch_also_where_the_server_is_kil
         server.kill()
 
 
-@pytest.mark.slow  # it starts a server for each point
+@pytest.mark.long  # it starts a server for each point
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize(("kind", "passings"), [("join", (1, 2, 3)), ("close", (1,)), ("take", (1,))])

@@ -29,7 +29,7 @@ def _send_many(server: ServerProcess, flow_id: str, numbers: range) -> list[int]
 
 
 @pytest.mark.promise(9)
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_20000_messages_for_a_stopped_sink_wait_on_disk_and_drain_when_it_is_back(
     make_server: Callable[..., ServerProcess], sink: Sink
@@ -86,7 +86,7 @@ def _zeros(size: int) -> Iterator[bytes]:
 
 
 @pytest.mark.promise(9)
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_1_gb_upload_passes_through_little_memory(make_server: Callable[..., ServerProcess], chunked: bool) -> None:

@@ -19,7 +19,7 @@ from tests.acceptance.server_process import ServerProcess, eventually
 from tests.services import need_server
 
 #: Real servers and a real clock: each case takes some seconds.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 SIGKILL = -9
 MESSAGES = 160

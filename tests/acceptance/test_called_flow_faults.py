@@ -21,7 +21,7 @@ from tests.acceptance.sink import Sink
 AT_ONCE = 4
 SIGKILL = -9
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 Flow = dict[str, Any]
 

@@ -29,7 +29,7 @@ CASES: Mapping[str, tuple[int, ...]] = {
 }
 
 #: Each case starts two servers.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 
 class Run:

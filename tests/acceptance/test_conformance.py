@@ -192,7 +192,7 @@ def test_a_pattern_does_what_it_should(pattern: str, server: Server) -> None:
     server.run(pattern)
 
 
-@pytest.mark.slow  # it starts a server for each point
+@pytest.mark.long  # it starts a server for each point
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_pattern_ends_alike_wherever_it_is_killed(pattern: str, tmp_path: Path, sink: Sink) -> None:

@@ -95,7 +95,7 @@ def test_a_deploy_under_load_loses_nothing_and_starts_nothing_on_an_old_version(
     assert len({execution["flow_version"] for execution in executions}) > 1
 
 
-@pytest.mark.slow  # it starts a server twice
+@pytest.mark.long  # it starts a server twice
 def test_a_flow_is_paused_stopped_and_resumed_over_restarts_and_rolled_back(server: ServerProcess) -> None:
     waits = flow(1)
     waits["steps"].insert(1, {"id": "approve", "use": "webhook", "with": {"timeout": "1h"}})

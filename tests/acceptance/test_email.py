@@ -14,7 +14,7 @@ from tests.integration.plugins.email.smtp_server import SmtpServer
 SIGKILL = -9
 
 #: Real servers and a real clock.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 FLOW = {
     "id": "answers",

@@ -10,7 +10,7 @@ from tests.acceptance.sink import Sink
 ORDER = b'{"amount":1.10,"lines":[0.30,12345678901234567.891],"count":3}'
 
 
-@pytest.mark.slow  # It starts a server twice, and a command.
+@pytest.mark.long  # It starts a server twice, and a command.
 def test_an_amount_has_the_same_digits_wherever_it_goes_also_after_a_kill(
     make_server: Callable[..., ServerProcess], sink: Sink
 ) -> None:

@@ -25,7 +25,7 @@ AT_ONCE = 4
 SIGKILL = -9
 
 #: Each case starts ten servers and more.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 #: What each kind of commit is called in faults, and at which of its passings the process is to die.
 CASES: Mapping[str, Sequence[int]] = {

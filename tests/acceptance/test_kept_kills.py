@@ -21,7 +21,7 @@ FLOW: dict[str, Any] = {
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.slow  # each case starts two servers
+@pytest.mark.long  # each case starts two servers
 @pytest.mark.parametrize("fault", ["state.before_commit:2", "state.after_commit:2"])
 def test_a_kill_as_executions_count_makes_none_count_twice_or_not_at_all(fault: str, tmp_path: Path) -> None:
     server = ServerProcess(tmp_path, environment={"HOOKLINE_FAULT": fault})

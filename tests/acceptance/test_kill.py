@@ -64,7 +64,7 @@ class Load:
 
 
 @pytest.mark.promise(1)
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_ten_kills_lose_nothing_and_repeat_only_what_was_under_way(
     make_server: Callable[..., ServerProcess], sink: Sink

@@ -64,7 +64,7 @@ def _flow(**settings: object) -> dict[str, object]:
 
 @pytest.mark.promise(9)
 @pytest.mark.rule(26)
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_killed_server_goes_on_with_a_long_file_in_little_memory(
     tmp_path: Path, make_server: Callable[..., ServerProcess]
@@ -125,7 +125,7 @@ def test_a_killed_server_goes_on_with_a_long_file_in_little_memory(
     assert grown < 100
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("point", ["proceed.before_commit:2", "proceed.after_commit:2", "conclude.before_commit"])
 def test_killed_where_items_are_done_or_all_are_the_results_are_the_same(
     point: str, tmp_path: Path, make_server: Callable[..., ServerProcess]

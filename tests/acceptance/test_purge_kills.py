@@ -69,7 +69,7 @@ def killed_and_started_again(folder: Path, fault: str) -> None:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.slow  # the budget is looked at every ten seconds
+@pytest.mark.long  # the budget is looked at every ten seconds
 def test_a_kill_while_purging_leaves_nothing_by_half(tmp_path: Path) -> None:
     faults = ("purge.before_commit:3", "purge.after_commit:3")
     with ThreadPoolExecutor(len(faults)) as pool:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 
-pytestmark = pytest.mark.slow  # a server runs every pattern first
+pytestmark = pytest.mark.long  # a server runs every pattern first
 
 MANY = 1001
 """So many items aren't kept one by one."""

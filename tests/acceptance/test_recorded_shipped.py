@@ -21,7 +21,7 @@ from tests.integration.paypal_server import PayPalServer
 from tests.integration.slack_server import Channel, SlackServer
 
 #: A real server runs each of them first.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SHIPPED = Path(__file__).parents[2] / "flows"
 SAMPLES = SHIPPED / "samples"

@@ -18,7 +18,7 @@ GREET = {
 }
 
 #: A real server starts, for the command to find.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def start(server: ServerProcess, *arguments: str, body: str) -> tuple[int, str]:

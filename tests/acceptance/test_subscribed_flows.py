@@ -167,7 +167,7 @@ def test_a_provider_that_is_down_or_rejects_is_shown_and_tried_again(server: For
     assert "ghp_another_token" not in server.log()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_kill_at_any_commit_leaves_one_subscription_that_works(server: ForkedServer, provider: Provider) -> None:
     server.start()
     set_credential(server, provider.server.url)
@@ -194,7 +194,7 @@ def test_a_kill_at_any_commit_leaves_one_subscription_that_works(server: ForkedS
     assert server.stop() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_kill_while_the_provider_answers_is_made_good_even_where_the_flow_is_gone(
     server: ForkedServer, provider: Provider
 ) -> None:
@@ -253,7 +253,7 @@ def test_a_provider_that_makes_the_secret_itself_may_send_before_it_tells_it(ser
         assert server.stop() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_secret_that_was_told_to_a_process_that_died_is_replaced(server: ForkedServer) -> None:
     stripe = StripeServer()
     with AppThread(stripe.app) as provider:

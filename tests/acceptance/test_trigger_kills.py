@@ -15,7 +15,7 @@ SIGKILL = -9
 SECOND = timedelta(seconds=1)
 
 #: Real servers and a real clock: each case takes some seconds.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 KEEP = [{"id": "kept", "use": "map", "with": {"body": "$.body"}}]
 TICK = {

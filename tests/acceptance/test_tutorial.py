@@ -36,7 +36,7 @@ FREE = {
 }
 
 #: A server, and commands that run one after the other.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @dataclass(frozen=True)

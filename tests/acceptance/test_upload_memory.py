@@ -61,7 +61,7 @@ def zstandard() -> Iterator[bytes]:
 
 
 @pytest.mark.promise(9)
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("server_name", ["hypercorn", "uvicorn"])
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_tutorials_commands_lead_from_nothing_to_a_flow_that_runs(tmp_path: Path) -> None:
     assert 2 <= len(commands()) <= 4
