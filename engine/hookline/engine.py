@@ -61,7 +61,16 @@ from hookline.sources.subscription_store import Subscriptions
 from hookline.sources.supervisor import Sources
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import CallBack, CallbackOutcome, Cancel, Change, Discard, End, Release, Reopen
+from hookline.storage.changes import (
+    CallBack,
+    CallbackOutcome,
+    Cancel,
+    Change,
+    DismissDeadLetter,
+    End,
+    ReleaseOrderKey,
+    Reopen,
+)
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store, readable_envelope
 from hookline.telemetry.events import Events
@@ -314,7 +323,7 @@ class Engine:
 
         Raises ExecutionNotFound, IllegalStateChange where it hasn't failed or was discarded before, and StoreError.
         """
-        await self.store.commit((Discard(execution_id, self.clock.now()),))
+        await self.store.commit((DismissDeadLetter(execution_id, self.clock.now()),))
 
     async def many(
         self,
@@ -388,7 +397,7 @@ class Engine:
 
         Raises ExecutionNotFound, IllegalStateChange where it hasn't failed, and StoreError.
         """
-        await self.store.commit((Release(execution_id, self.clock.now()),))
+        await self.store.commit((ReleaseOrderKey(execution_id, self.clock.now()),))
 
     async def refresh(self) -> None:
         """Take the flows' files as they are now. Raises StoreError and OSError; doing it again makes up for both."""

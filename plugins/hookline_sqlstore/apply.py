@@ -120,7 +120,9 @@ def _accept(connection: Connection, dialect: Dialect, operations: list[tuple[Bat
             else:
                 batch.results[operation.change] = Duplicate(clash[1])
         if expired:
-            dialect.write(connection, statements.RELEASE, [(execution_id,) for execution_id in sorted(expired)])
+            dialect.write(
+                connection, statements.EXPIRE_DEDUPE_KEY, [(execution_id,) for execution_id in sorted(expired)]
+            )
         pending = again
 
 
@@ -173,12 +175,12 @@ _WANTED: Final = {
     statements.RESUME: "only one that waits, and wasn't moved to another version meanwhile, can be resumed",
     statements.REBIND: "only one that waits, and hasn't gone on meanwhile, can be moved to another version",
     statements.RECORD: "only the journal of a running one is added to",
-    statements.PROCEED: "only one that runs gets on",
+    statements.CHECKPOINT_ITEMS: "only one that runs gets on",
     statements.PARK: "only one that is queued or running can be parked",
     statements.CANCEL: "it has ended",
     statements.REOPEN: "only a failed one can be reopened",
-    statements.DISCARD: "only a failed one that was not discarded before can be",
-    statements.RELEASE_ORDER: "only a failed one holds its key until it is released",
+    statements.DISMISS_DEAD_LETTER: "only a failed one that was not discarded before can be",
+    statements.RELEASE_ORDER_KEY: "only a failed one holds its key until it is released",
 }
 
 _STATE: Final = select(executions.c.state).where(

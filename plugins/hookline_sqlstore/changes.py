@@ -14,28 +14,28 @@ from hookline.api_storage import (
     Accept,
     AddState,
     Attachment,
-    Await,
+    BeginWait,
     CallBack,
     Cancel,
     Change,
+    CheckpointItems,
     CloseBatch,
     CommitResult,
-    Conclude,
-    Discard,
+    DismissDeadLetter,
     DropCredential,
     DropEntries,
     End,
+    EndWait,
     Envelope,
+    FinishBlock,
     ForgetCallbacks,
     ForgetEarly,
     ForgetFiles,
     ForgetKeys,
     ForgetVersions,
     Join,
-    KeepSeal,
     OverrideState,
     Park,
-    Proceed,
     Publish,
     Purge,
     PutCredential,
@@ -44,14 +44,14 @@ from hookline.api_storage import (
     Record,
     Reject,
     RejectedRequest,
-    Release,
+    ReleaseOrderKey,
     Reopen,
     Resume,
     RewrapSubscription,
     SetCursor,
+    SetDataKey,
     SetState,
     SetSubscription,
-    Settle,
     Start,
     State,
     StepRecord,
@@ -205,25 +205,25 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             for step in steps:
                 for blob_id in _blobs(key, step):
                     yield Operation(statements.REFER, key, (key, blob_id), place)
-        case Proceed(key, progress, results):
+        case CheckpointItems(key, progress, results):
             ranges = _ranges.encode(progress.done)
             got = (key, progress.path, progress.total, ranges, progress.failed, micros(progress.at))
-            yield Operation(statements.PROCEED, key, got, place)
+            yield Operation(statements.CHECKPOINT_ITEMS, key, got, place)
             for at_place, result in results:
                 yield Operation(statements.KEEP_RESULT, key, (key, progress.path, at_place, result), place)
         case DropEntries(key, seqs):
             for seq in seqs:
                 yield Operation(statements.DROP_ENTRIES, key, (key, seq), place)
-        case Conclude(key, path):
-            yield Operation(statements.CONCLUDE, key, (key, path), place)
+        case FinishBlock(key, path):
+            yield Operation(statements.FINISH_BLOCK, key, (key, path), place)
             yield Operation(statements.DROP_RESULTS, key, (key, path), place)
         case Park(key, at, ready_at, reason, cancelling):
             parked = (key, micros(at), micros(ready_at), _storable(reason), int(cancelling))
             yield Operation(statements.PARK, key, parked, place)
-        case Await(key, path, flow_id, step_id, sought, at):
+        case BeginWait(key, path, flow_id, step_id, sought, at):
             hashed = None if sought is None else key_hash(sought)
             yield Operation(statements.FORGET_TIMEOUT, key, (key, path), place)
-            yield Operation(statements.AWAIT, key, (key, path, flow_id, step_id, hashed, micros(at)), place)
+            yield Operation(statements.BEGIN_WAIT, key, (key, path, flow_id, step_id, hashed, micros(at)), place)
             if hashed is not None:
                 claimed = ClaimRow(key, path, flow_id, step_id, hashed, micros(at))
                 yield Operation(statements.CLAIM, key, claimed, place)
@@ -232,8 +232,8 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
         case TimeOut(id_, key, path, flow_id, step_id, at):
             waited_for = TimeoutRow(id_, key, path, flow_id, step_id, micros(at))
             yield Operation(statements.TIME_OUT, key, waited_for, place)
-        case Settle(key, path):
-            yield Operation(statements.SETTLE, key, (key, path), place)
+        case EndWait(key, path):
+            yield Operation(statements.END_WAIT, key, (key, path), place)
         case Join(step, flow_id, version, batch_key, size, gathered, at):
             key = gathered.execution_id
             yield Operation(statements.RECORD, key, _record_row(key, step), place)
@@ -289,12 +289,12 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
         case Reopen(key, at, deadline):
             yield Operation(statements.REOPEN, key, (key, micros(at), lines.next(), micros(deadline)), place)
             yield Operation(statements.HOLD, key, (key,), place)
-        case Discard(key, at):
-            yield Operation(statements.DISCARD, key, (key, micros(at)), place)
-        case KeepSeal(key, wrapped, was):
-            yield Operation(statements.KEEP_SEAL, key, (key, wrapped, was), place)
-        case Release(key, _):
-            yield Operation(statements.RELEASE_ORDER, key, (key,), place)
+        case DismissDeadLetter(key, at):
+            yield Operation(statements.DISMISS_DEAD_LETTER, key, (key, micros(at)), place)
+        case SetDataKey(key, wrapped, was):
+            yield Operation(statements.SET_DATA_KEY, key, (key, wrapped, was), place)
+        case ReleaseOrderKey(key, _):
+            yield Operation(statements.RELEASE_ORDER_KEY, key, (key,), place)
             yield Operation(statements.ADVANCE, key, (key,), place)
         case Publish(flow_id, version, document, at):
             key = f"version {flow_id} {version}"

@@ -177,7 +177,7 @@ REPLAYS: Final = Statement(
 )
 
 #: The window of their keys is over.
-RELEASE: Final = Statement(
+EXPIRE_DEDUPE_KEY: Final = Statement(
     "accept",
     (("id", "text"),),
     "UPDATE executions SET dedupe_hash = NULL FROM {v} WHERE executions.id = v.id",
@@ -258,7 +258,7 @@ RECORD: Final = Statement(
     repeated=True,
 )
 
-PROCEED: Final = Statement(
+CHECKPOINT_ITEMS: Final = Statement(
     "proceed",
     (
         ("execution_id", "text"),
@@ -292,7 +292,7 @@ DROP_ENTRIES: Final = Statement(
     counted=False,
     repeated=True,
 )
-CONCLUDE: Final = Statement(
+FINISH_BLOCK: Final = Statement(
     "conclude",
     (("execution_id", "text"), ("path", "text")),
     "DELETE FROM progress WHERE (execution_id, path) IN"
@@ -340,7 +340,7 @@ CANCEL: Final = Statement(
 
 # --- Waiting steps ---------------------------------------------------------------------------------------------------
 
-AWAIT: Final = Statement(
+BEGIN_WAIT: Final = Statement(
     "await",
     (
         ("execution_id", "text"),
@@ -367,7 +367,7 @@ FORGET_TIMEOUT: Final = Statement(
     repeated=True,
 )
 
-SETTLE: Final = Statement(
+END_WAIT: Final = Statement(
     "settle",
     (("execution_id", "text"), ("path", "text")),
     "DELETE FROM waits WHERE (execution_id, path) IN"
@@ -408,7 +408,7 @@ FORGET_EARLY: Final = Statement(
     counted=False,
 )
 
-CLAIM: Final = Statement("await", procedure=claim)
+CLAIM: Final = Statement("begin_wait", procedure=claim)
 CALL_BACK: Final = Statement("callback", procedure=call_back)
 TELL_CANCELLED: Final = Statement("callback", procedure=tell_cancelled)
 TIME_OUT: Final = Statement("callback", procedure=time_out)
@@ -549,15 +549,15 @@ REOPEN: Final = Statement(
 )
 
 #: Whatever it is that failed, it is done with.
-DISCARD: Final = Statement(
+DISMISS_DEAD_LETTER: Final = Statement(
     "discard",
     (("id", "text"), ("at", "bigint")),
     "UPDATE executions SET discarded_at = v.at, seal_key = NULL FROM {v}"
     " WHERE executions.id = v.id AND executions.state = 'failed' AND executions.discarded_at IS NULL",
 )
 
-KEEP_SEAL: Final = Statement(
-    "keep_seal",
+SET_DATA_KEY: Final = Statement(
+    "data_key",
     (("id", "text"), ("key", "bytea"), ("was", "bytea")),
     "UPDATE executions SET seal_key = v.key FROM {v} WHERE executions.id = v.id"
     " AND (executions.seal_key = v.was OR (executions.seal_key IS NULL AND v.was IS NULL))",
@@ -590,7 +590,7 @@ ADVANCE: Final = Statement(
 )
 
 #: A failed execution gives the key back that it holds.
-RELEASE_ORDER: Final = Statement(
+RELEASE_ORDER_KEY: Final = Statement(
     "release",
     (("id", "text"),),
     "UPDATE executions SET order_seq = NULL FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",

@@ -19,15 +19,15 @@ from hookline.storage.changes import (
     Added,
     AddState,
     Change,
+    CheckpointItems,
     CommitResult,
-    Conclude,
     DropEntries,
+    FinishBlock,
     Join,
     Joined,
-    KeepSeal,
     Leads,
-    Proceed,
     Record,
+    SetDataKey,
     SetState,
     counted_output,
 )
@@ -44,7 +44,7 @@ class _Owed(NamedTuple):
     prelude: tuple[Change, ...]
     entries: tuple[StepRecord, ...]
     beside: tuple[Change, ...]
-    proceeds: tuple[Proceed, ...]
+    proceeds: tuple[CheckpointItems, ...]
     dropped: tuple[int, ...]
 
     def changes(self, execution_id: str) -> tuple[Change, ...]:
@@ -121,7 +121,7 @@ class Journal:
     def redact(self, redactor: Redactor) -> None:
         """Let what is noted from now on go through a redactor, whose key is kept with it."""
         self._redactor = redactor
-        self.beside(KeepSeal(self._execution_id, redactor.key))
+        self.beside(SetDataKey(self._execution_id, redactor.key))
 
     def _stored_form(self, record: StepRecord) -> StepRecord:
         return record if self._redactor is None else self._redactor.entry(record)
@@ -182,7 +182,7 @@ class Journal:
         block = self._blocks.pop(path, None)
         self._moved.pop(path, None)
         if block is not None and block.stored:
-            self.beside(Conclude(self._execution_id, path))
+            self.beside(FinishBlock(self._execution_id, path))
 
     def beside(self, *changes: Change) -> None:
         """Let changes become durable with the entries noted so far."""
@@ -253,7 +253,7 @@ class Journal:
 
     def _take(self) -> _Owed:
         """What is not durable yet."""
-        proceeds = tuple(Proceed(self._execution_id, *block.take()) for block in self._moved.values())
+        proceeds = tuple(CheckpointItems(self._execution_id, *block.take()) for block in self._moved.values())
         entries, beside, dropped = tuple(self._pending.values()), tuple(self._beside), tuple(self._dropped)
         owed = _Owed(self._prelude, entries, beside, proceeds, dropped)
         self._group += 1

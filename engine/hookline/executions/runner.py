@@ -44,7 +44,7 @@ from hookline.model.items import Stream
 from hookline.model.message import CallerReply, Envelope, with_numbers
 from hookline.plugin_host.plugin_log import StepLog
 from hookline.secrets.redaction import Redactor
-from hookline.storage.changes import Change, End, KeepSeal, Park, Publish, Resume, Start
+from hookline.storage.changes import Change, End, Park, Publish, Resume, SetDataKey, Start
 from hookline.storage.queue import Delivery
 from hookline.storage.store import readable_envelope
 
@@ -237,7 +237,7 @@ class Runner:
             started_at, attempt = execution.started_at or now, execution.attempt
         if redactor is not None and seal_key is None:
             # What accepted it redacted nothing.
-            prelude = (*prelude, KeepSeal(envelope.execution_id, redactor.key))
+            prelude = (*prelude, SetDataKey(envelope.execution_id, redactor.key))
         run = ExecutionRun(
             flow=flow,
             envelope=envelope,

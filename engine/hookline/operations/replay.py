@@ -24,7 +24,7 @@ from hookline.kernel.time import Clock
 from hookline.model.execution import REPLAY, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, Message
 from hookline.secrets.redaction import Sealing, check_not_erased
-from hookline.storage.changes import Accept, Change, Discard, Park, Record, Start
+from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, Record, Start
 from hookline.storage.store import Store, readable_envelope
 
 Which: TypeAlias = Literal["current", "same"]
@@ -114,7 +114,7 @@ class Replaying:
         if step is None and edit:
             again = _edited(again, edit, exact=flow.exact)
             flow.check_body(again.message.body)
-        tail: tuple[Change, ...] = (Discard(old.id, now),) if discard else ()
+        tail: tuple[Change, ...] = (DismissDeadLetter(old.id, now),) if discard else ()
         if step is None and version == "current":
             await self._accept(flow, again, tail)
             return again.execution_id

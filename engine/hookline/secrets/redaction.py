@@ -22,7 +22,7 @@ from hookline.model.waits import Call, FlowEnded, SealedCallback, pack_callback,
 from hookline.secrets.masking import MASK, Hidden
 from hookline.secrets.redaction_rules import RedactionRules
 from hookline.secrets.vault import Vault
-from hookline.storage.changes import KeepSeal
+from hookline.storage.changes import SetDataKey
 from hookline.storage.store import Store
 
 _KEY_SIZE: Final = 32
@@ -346,7 +346,7 @@ async def rewrap(store: Store, vault: Vault) -> None:
     while page := await store.seal_keys(after, _PAGE):
         after = page[-1][0]
         renewed = [
-            KeepSeal(execution_id, vault.wrap(vault.unwrap(wrapped)), wrapped)
+            SetDataKey(execution_id, vault.wrap(vault.unwrap(wrapped)), wrapped)
             for execution_id, wrapped in page
             if not vault.current(wrapped)
         ]

@@ -19,30 +19,30 @@ from hookline.storage.changes import (
     Accepted,
     Added,
     AddState,
-    Await,
+    BeginWait,
     CallBack,
     Called,
     CalledBefore,
     Cancel,
     Change,
+    CheckpointItems,
     CloseBatch,
     CommitResult,
-    Conclude,
     DropEntries,
     End,
+    EndWait,
+    FinishBlock,
     Join,
     Joined,
     Leads,
     NotANumber,
     NotAwaited,
     Park,
-    Proceed,
     Publish,
     Record,
     Reopen,
     Resume,
     SetState,
-    Settle,
     Start,
     TakeBatch,
     TimedOut,
@@ -209,14 +209,14 @@ class MemoryStore:
                 self._reopen(id_, at, deadline)
             case Cancel(id_, at, tells):
                 return self._cancel(id_, at, tells)
-            case Await(id_, path):
+            case BeginWait(id_, path):
                 self._found(id_)
                 self._put(self._waits, (id_, path))
             case CallBack():
                 return self._call_back(change)
             case TimeOut(_, id_, path, _, _, _):
                 return self._time_out(id_, path)
-            case Settle(id_, path):
+            case EndWait(id_, path):
                 self._settle(id_, path)
             case Join():
                 return self._join(change)
@@ -224,7 +224,7 @@ class MemoryStore:
                 self._close(id_, path)
             case TakeBatch(id_, path):
                 self._drop(self._batches, (id_, path))
-            case Proceed(id_, progress, results):
+            case CheckpointItems(id_, progress, results):
                 self._running(id_)
                 self._set(self._progress, (id_, progress.path), progress)
                 kept = self._results.get((id_, progress.path), {})
@@ -233,7 +233,7 @@ class MemoryStore:
                 self._running(id_)
                 for seq in seqs:
                     self._drop(self._journals[id_], seq)
-            case Conclude(id_, path):
+            case FinishBlock(id_, path):
                 self._running(id_)
                 self._drop(self._progress, (id_, path))
                 self._drop(self._results, (id_, path))

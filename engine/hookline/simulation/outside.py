@@ -13,7 +13,7 @@ from hookline.simulation.memory_store import MemoryStore
 from hookline.simulation.queue import TrialQueue
 from hookline.simulation.result import Call, TrialRecord
 from hookline.simulation.stubs import Finished, NeverFinished, Outside
-from hookline.storage.changes import Await, CallBack, Change, End, Reopen, Start
+from hookline.storage.changes import BeginWait, CallBack, Change, End, Reopen, Start
 
 
 class TrialAnswers:
@@ -97,7 +97,7 @@ class TrialAnswers:
         execution = self._store.known(execution_id)
         return execution is None or execution.state in FINAL
 
-    def awaited(self, change: Await) -> None:
+    def awaited(self, change: BeginWait) -> None:
         """A step waits for a call."""
         flow = self._flows.current(change.flow_id)
         if change.step_id not in flow.waits:

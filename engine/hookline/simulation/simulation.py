@@ -33,7 +33,7 @@ from hookline.simulation.queue import TrialQueue
 from hookline.simulation.result import Call, Ended, TrialRecord
 from hookline.simulation.stubs import Outside
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Accept, AddState, Await, Cancel, Change, End, Join, Record, SetState
+from hookline.storage.changes import Accept, AddState, BeginWait, Cancel, Change, End, Join, Record, SetState
 from hookline.storage.store import Store
 from hookline.telemetry.metrics import Metrics
 
@@ -219,7 +219,7 @@ class Trial:
                     self._record.note(change.execution_id, () if come is None else (come,))
                 case Accept(envelope):
                     self._answers.accepted(envelope)
-                case Await():
+                case BeginWait():
                     self._answers.awaited(change)
                 case End(id_, state) if id_ == self._main:
                     if state is State.FAILED and self._retries > 0:

@@ -109,7 +109,7 @@ EARLY_KEPT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Await:
+class BeginWait:
     """A step of a running execution waits for a callback; one that was kept for its key is its own from now on."""
 
     execution_id: str
@@ -158,7 +158,7 @@ class TimeOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class EndWait:
     """A step waits no more."""
 
     execution_id: str
@@ -347,7 +347,7 @@ class Rebind:
 
 
 @dataclass(frozen=True, slots=True)
-class Discard:
+class DismissDeadLetter:
     """A failed execution needs no more care: it is a dead letter no longer, and stays in the history, without its
     seal's key."""
 
@@ -356,7 +356,7 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
-class KeepSeal:
+class SetDataKey:
     """The key of an execution's seal, wrapped; an execution that ends as anything but failed keeps none.
 
     Nothing happens where the key that it has is another than `was`.
@@ -368,7 +368,7 @@ class KeepSeal:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class ReleaseOrderKey:
     """A failed execution that holds its order key makes way for the next. Nothing happens where it holds none."""
 
     execution_id: str
@@ -478,7 +478,7 @@ class SetCursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Proceed:
+class CheckpointItems:
     """Items of a running execution's foreach are done: their progress takes the place of their entries."""
 
     execution_id: str
@@ -496,7 +496,7 @@ class DropEntries:
 
 
 @dataclass(frozen=True, slots=True)
-class Conclude:
+class FinishBlock:
     """A foreach has come to its end: its own entry takes the place of its progress, and of its items' results."""
 
     execution_id: str
@@ -569,9 +569,9 @@ Change: TypeAlias = (
     | Unblock
     | End
     | Reopen
-    | Discard
-    | KeepSeal
-    | Release
+    | DismissDeadLetter
+    | SetDataKey
+    | ReleaseOrderKey
     | Publish
     | PutCredential
     | PutTokens
@@ -579,18 +579,18 @@ Change: TypeAlias = (
     | Reject
     | ForgetFiles
     | Cancel
-    | Await
+    | BeginWait
     | CallBack
     | TimeOut
-    | Settle
+    | EndWait
     | ForgetCallbacks
     | ForgetEarly
     | Join
     | CloseBatch
     | TakeBatch
-    | Proceed
+    | CheckpointItems
     | DropEntries
-    | Conclude
+    | FinishBlock
     | SetState
     | AddState
     | SetCursor

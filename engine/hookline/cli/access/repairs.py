@@ -19,7 +19,7 @@ from hookline.service.admin.executions import chosen_of
 from hookline.service.admin.repairs import done_view
 from hookline.service.views.dead_letters import cause_parts, dead_letters_view
 from hookline.service.views.pages import PageView
-from hookline.storage.changes import Cancel, Discard, End, Release, Reopen
+from hookline.storage.changes import Cancel, DismissDeadLetter, End, ReleaseOrderKey, Reopen
 from hookline.storage.store import readable_envelope
 
 
@@ -78,7 +78,7 @@ class LocalRepairs(Local):
         await self._store.commit([Cancel(execution_id, end.at, tells)])
 
     async def discard(self, execution_id: str) -> None:
-        await self._store.commit([Discard(execution_id, self._clock.now())])
+        await self._store.commit([DismissDeadLetter(execution_id, self._clock.now())])
 
     async def replay(
         self, execution_id: str, step: str | None, version: str, edit: Mapping[str, Any]
@@ -95,7 +95,7 @@ class LocalRepairs(Local):
         return as_json(done_view(await page_of(page)))
 
     async def release(self, execution_id: str) -> None:
-        await self._store.commit([Release(execution_id, self._clock.now())])
+        await self._store.commit([ReleaseOrderKey(execution_id, self._clock.now())])
 
     async def resume(self, execution_id: str, step: str, body: bytes) -> None:
         call_id, now = Ids(self._clock).new(), self._clock.now()

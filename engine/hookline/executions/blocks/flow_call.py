@@ -28,7 +28,7 @@ from hookline.model.items import REMEDY, stream_in
 from hookline.model.message import Arrival, Envelope, Message, Parent
 from hookline.model.waits import FlowEnded
 from hookline.sdk.action import Reply
-from hookline.storage.changes import Accept, Await, Settle, TimedOut, TimeOut
+from hookline.storage.changes import Accept, BeginWait, EndWait, TimedOut, TimeOut
 
 #: Problems of a body that an error names.
 _SHOWN: Final = 3
@@ -108,7 +108,7 @@ class _Call:
             output=encode({"execution_id": child_id}),
             due_at=None if node.timeout is None else now + node.timeout,
         )
-        awaited = Await(run.id, self._waits_at(attempt), run.flow.id, node.id, None, now)
+        awaited = BeginWait(run.id, self._waits_at(attempt), run.flow.id, node.id, None, now)
         run.journal.beside(awaited, accept)
         await run.journal.flush()
         return await self.hear(entry)
@@ -233,8 +233,8 @@ class _Call:
         waits_at, now = self._waits_at(past.attempt), services.clock.now()
         return TimeOut(services.new_id(), run.id, waits_at, run.flow.id, self._node.id, now)
 
-    def _settle(self, past: StepRecord) -> Settle:
-        return Settle(self._run.id, self._waits_at(past.attempt))
+    def _settle(self, past: StepRecord) -> EndWait:
+        return EndWait(self._run.id, self._waits_at(past.attempt))
 
     def _error(self, ended: FlowEnded) -> ErrorInfo | None:
         """The step's error, where the flow has failed or was cancelled."""

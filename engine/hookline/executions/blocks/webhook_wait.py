@@ -13,7 +13,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.model.waits import Call
 from hookline.sdk.action import Reply
-from hookline.storage.changes import Await, Settle, TimedOut, TimeOut
+from hookline.storage.changes import BeginWait, EndWait, TimedOut, TimeOut
 
 TIMED_OUT = "wait_timed_out"
 
@@ -39,7 +39,7 @@ async def run_wait(run: ExecutionRun, node: WaitNode, frame: Frame, _: RunSteps)
         past = await _begin(run, node, frame, path, 1 if past is None else past.attempt + 1)
     payload = (await _arrived(run)).get(path)
     if payload is None and frame.interruption.cause is not None:
-        run.journal.beside(_time_out(run, node, path), Settle(run.id, path))
+        run.journal.beside(_time_out(run, node, path), EndWait(run.id, path))
         frame.interruption.check()
     if payload is None and past.due_at is not None and past.due_at <= run.services.clock.now():
         if isinstance(await run.journal.ask(_time_out(run, node, path)), TimedOut):
@@ -51,7 +51,7 @@ async def run_wait(run: ExecutionRun, node: WaitNode, frame: Frame, _: RunSteps)
         run.wait_until(past.due_at, CALLBACK)
         return Ending.WAITING
     view = take(frame, _result(run, call))
-    run.journal.beside(Settle(run.id, path))
+    run.journal.beside(EndWait(run.id, path))
     frame.now = _note(run, node, path, past, StepState.SUCCEEDED, output=view)
     frame.steps[node.id] = view
     return Ending.DONE
@@ -81,7 +81,7 @@ async def _begin(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, att
         input=None if key is None else encode({"key": value}),
         due_at=due_at,
     )
-    run.journal.beside(Await(run.id, path, run.flow.id, node.id, key, now))
+    run.journal.beside(BeginWait(run.id, path, run.flow.id, node.id, key, now))
     await run.journal.flush()
     # What came for it before counts from now on, and nobody is told of that again.
     run.arrived = None
@@ -102,7 +102,7 @@ def _time_out(run: ExecutionRun, node: WaitNode, path: str) -> TimeOut:
 
 def _too_late(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:
     error = run.error_info(StepError("no call came in time", code=TIMED_OUT), path)
-    run.journal.beside(Settle(run.id, path))
+    run.journal.beside(EndWait(run.id, path))
     noted_at = _note(run, node, path, past, StepState.FAILED, error=error)
     if node.on_error == "continue":
         return go_on(frame, node.id, error, noted_at)

@@ -11,7 +11,7 @@ from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Envelope
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, Change, End, Park, Release, Reopen, Resume, Start, Unblock
+from hookline.storage.changes import Accept, Change, End, Park, ReleaseOrderKey, Reopen, Resume, Start, Unblock
 from hookline.storage.queue import Delivery
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming
@@ -217,10 +217,10 @@ class OrderContract:
         async with consuming(backend) as consumer:
             delivery = await consumer.next()
             with pytest.raises(IllegalStateChange):
-                await backend.store.commit([Release(first.execution_id, clock.now())])
+                await backend.store.commit([ReleaseOrderKey(first.execution_id, clock.now())])
             await self._end(backend, delivery, clock.now(), State.FAILED)
             await consumer.nothing(backend)
-            await backend.store.commit([Release(first.execution_id, clock.now())])
+            await backend.store.commit([ReleaseOrderKey(first.execution_id, clock.now())])
             assert (await consumer.next()).execution_id == second.execution_id
 
     async def test_one_that_is_retried_after_others_have_begun_goes_behind_them(

@@ -17,7 +17,7 @@ from hookline.storage.backend import Backend
 from hookline.storage.changes import (
     Accept,
     Change,
-    Discard,
+    DismissDeadLetter,
     End,
     Park,
     Publish,
@@ -50,7 +50,7 @@ def _life() -> Sequence[tuple[str, Change]]:
         ("unblock", Unblock("orders", _NOW)),
         ("resume", Resume(_ID, _NOW)),
         ("end", End(_ID, State.FAILED, Outcome.FAILED, _NOW)),
-        ("discard", Discard(_ID, _NOW)),
+        ("discard", DismissDeadLetter(_ID, _NOW)),
         ("reopen", Reopen(_ID, _NOW)),
         ("publish", Publish("orders", "v1", b"{}", _NOW)),
         ("credential", PutCredential("a", "github", b"x", _NOW)),

@@ -16,15 +16,17 @@ from hookline.storage.backend import Backend
 from hookline.storage.changes import (
     Accept,
     AddState,
-    Await,
+    BeginWait,
     CallBack,
     Cancel,
     Change,
-    Conclude,
-    Discard,
+    CheckpointItems,
+    DismissDeadLetter,
     DropCredential,
     DropEntries,
     End,
+    EndWait,
+    FinishBlock,
     ForgetCallbacks,
     ForgetEarly,
     ForgetFiles,
@@ -32,7 +34,6 @@ from hookline.storage.changes import (
     ForgetVersions,
     OverrideState,
     Park,
-    Proceed,
     Publish,
     Purge,
     PutCredential,
@@ -40,11 +41,10 @@ from hookline.storage.changes import (
     Rebind,
     Record,
     Reject,
-    Release,
+    ReleaseOrderKey,
     Reopen,
     Resume,
     SetState,
-    Settle,
     Start,
     TimeOut,
     Unblock,
@@ -130,9 +130,9 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         AddState(id_, envelopes.record(9), "orders", "k", b"1", now),
         AddState(id_, envelopes.record(10), "orders", "n", b"1", now),
         SetState("orders", "k", None, now),
-        Proceed(id_, Progress("a", 2, ((0, 1),), 0, now), ((0, b"1"),)),
+        CheckpointItems(id_, Progress("a", 2, ((0, 1),), 0, now), ((0, b"1"),)),
         DropEntries(id_, (1,)),
-        Conclude(id_, "a"),
+        FinishBlock(id_, "a"),
         Park(id_, now, None, "x"),
         Unblock("orders", now),
         Resume(id_, now),
@@ -145,8 +145,8 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         Reopen(id_, now),
         Start(in_order := ordered.execution_id, "v1", now),
         End(in_order, State.FAILED, Outcome.FAILED, now),
-        Release(in_order, now),
-        Discard(in_order, now),
+        ReleaseOrderKey(in_order, now),
+        DismissDeadLetter(in_order, now),
         Publish("orders", "v1", b"", now),
         PutCredential("a", "b", b"", now),
         PutTokens("a", now, b""),
@@ -165,14 +165,14 @@ def _waiting(envelopes: Envelopes, execution_id: str) -> Iterator[Change]:
     def call(execution: str | None, path: str | None, key: str | None) -> CallBack:
         return CallBack(envelopes.ids.new(), execution, path, "orders", "paid", key, b"x", now, later, b"{}", ("b",))
 
-    yield Await(execution_id, "paid", "orders", "paid", "key", now)
+    yield BeginWait(execution_id, "paid", "orders", "paid", "key", now)
     yield call(None, None, "key")
     yield call(None, None, "key")
     yield call(execution_id, "other", None)
     yield call(None, None, "nobody's")
-    yield Await(execution_id, "late", "orders", "late", "nobody's", now)
+    yield BeginWait(execution_id, "late", "orders", "late", "nobody's", now)
     yield TimeOut(envelopes.ids.new(), execution_id, "late", "orders", "late", now)
-    yield Settle(execution_id, "paid")
+    yield EndWait(execution_id, "paid")
 
 
 async def _queue(backend: Backend, envelopes: Envelopes) -> None:

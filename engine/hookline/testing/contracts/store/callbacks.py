@@ -5,19 +5,19 @@ from datetime import timedelta
 from hookline.model.execution import Outcome, State
 from hookline.storage.changes import (
     EARLY_KEPT,
-    Await,
+    BeginWait,
     CallBack,
     CallbackOutcome,
     Called,
     CalledBefore,
     End,
+    EndWait,
     ForgetCallbacks,
     ForgetEarly,
     NotAwaited,
     Park,
     Reopen,
     Resume,
-    Settle,
     TimedOut,
     TimeOut,
     TooManyEarly,
@@ -59,7 +59,7 @@ class CallbacksContract(StoreFixtures):
         envelope = envelopes.make()
         id_, now = envelope.execution_id, envelopes.clock.now()
         await self._run(store, envelope)
-        await store.commit([Await(id_, "paid", "orders", "paid", key, now), Park(id_, now, None, "callback")])
+        await store.commit([BeginWait(id_, "paid", "orders", "paid", key, now), Park(id_, now, None, "callback")])
         return id_
 
     async def test_a_call_is_kept_and_makes_the_execution_that_waits_ready(
@@ -72,7 +72,7 @@ class CallbacksContract(StoreFixtures):
         execution = await store.execution(id_)
         assert execution is not None
         assert execution.ready_at == clock.now()
-        await store.commit([Resume(id_, clock.now()), Settle(id_, "paid")])
+        await store.commit([Resume(id_, clock.now()), EndWait(id_, "paid")])
         assert (list(await store.waits(id_)), dict(await store.callbacks(id_))) == ([], {})
 
     async def test_a_call_before_the_step_is_reached_is_kept_for_it(

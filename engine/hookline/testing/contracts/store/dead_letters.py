@@ -7,7 +7,7 @@ import pytest
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.model.causes import cause_of
 from hookline.model.execution import ErrorInfo, Outcome, State
-from hookline.storage.changes import Accept, Discard, End, Reopen, Start
+from hookline.storage.changes import Accept, DismissDeadLetter, End, Reopen, Start
 from hookline.storage.store import DeadLetters, Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
@@ -61,7 +61,7 @@ class DeadLettersContract(StoreFixtures):
     async def test_what_is_discarded_or_retried_is_no_dead_letter(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()
         discarded, retried, left = [await self._failed(store, envelopes, "closed") for _ in range(3)]
-        await store.commit([Discard(discarded, now), Reopen(retried, now)])
+        await store.commit([DismissDeadLetter(discarded, now), Reopen(retried, now)])
         (group,) = (await store.dead_letters()).items
         assert (group.count, group.newest) == (1, left)
         kept = await store.execution(discarded)
@@ -74,7 +74,7 @@ class DeadLettersContract(StoreFixtures):
         self, store: Store, envelopes: Envelopes
     ) -> None:
         id_, now = await self._failed(store, envelopes, "closed"), envelopes.clock.now()
-        await store.commit([Discard(id_, now)])
+        await store.commit([DismissDeadLetter(id_, now)])
         await store.commit([Reopen(id_, now)])
         reopened = await store.execution(id_)
         assert reopened is not None
@@ -88,11 +88,11 @@ class DeadLettersContract(StoreFixtures):
     ) -> None:
         id_, now = await self._bring(store, envelopes, state), envelopes.clock.now()
         if state is State.FAILED:
-            await store.commit([Discard(id_, now)])
+            await store.commit([DismissDeadLetter(id_, now)])
         with pytest.raises(IllegalStateChange, match=f"is {state}"):
-            await store.commit([Discard(id_, now)])
+            await store.commit([DismissDeadLetter(id_, now)])
         with pytest.raises(ExecutionNotFound):
-            await store.commit([Discard(envelopes.ids.new(), now)])
+            await store.commit([DismissDeadLetter(envelopes.ids.new(), now)])
 
     async def _failed(
         self, store: Store, envelopes: Envelopes, message: str, flow_id: str = "orders", *, at: str = "post"

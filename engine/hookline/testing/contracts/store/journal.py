@@ -11,7 +11,7 @@ from hookline.model.execution import ErrorInfo, Outcome, State, StepState
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Envelope, Result
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, Change, Conclude, DropEntries, End, Park, Proceed, Record, Start
+from hookline.storage.changes import Accept, Change, CheckpointItems, DropEntries, End, FinishBlock, Park, Record, Start
 from hookline.storage.store import Store
 from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes, attachment
@@ -133,12 +133,14 @@ class ItemsContract(StoreFixtures):
         await self._run(store, envelope)
         await self._run(store, other)
         inner = Progress("a[3]/b", 7, ((0, 2),), 0, at)
-        await store.commit([Proceed(id_, Progress("a", 1_000_000, ((0, 5),), 0, at)), Proceed(id_, inner)])
-        await store.commit([Proceed(other.execution_id, Progress("a", 9, ((0, 9),), 3, at))])
+        await store.commit(
+            [CheckpointItems(id_, Progress("a", 1_000_000, ((0, 5),), 0, at)), CheckpointItems(id_, inner)]
+        )
+        await store.commit([CheckpointItems(other.execution_id, Progress("a", 9, ((0, 9),), 3, at))])
         later = Progress("a", 1_000_000, ((0, 900_000), (900_007, 900_010)), 12, at + timedelta(microseconds=1))
-        await store.commit([Proceed(id_, later)])
+        await store.commit([CheckpointItems(id_, later)])
         assert tuple(await store.progress(id_)) == (later, inner)
-        await store.commit([Conclude(id_, "a")])
+        await store.commit([FinishBlock(id_, "a")])
         assert tuple(await store.progress(id_)) == (inner,)
         assert len(await store.progress(other.execution_id)) == 1
 
@@ -147,14 +149,14 @@ class ItemsContract(StoreFixtures):
         id_, at = envelope.execution_id, envelope.accepted_at
         await self._run(store, envelope)
         done = Progress("a", 300, ((0, 300),), 0, at)
-        await store.commit([Proceed(id_, done, ((11, b'"l"'), (2, b"null")))])
-        await store.commit([Proceed(id_, done, tuple((place, b"%d" % place) for place in range(100, 300)))])
+        await store.commit([CheckpointItems(id_, done, ((11, b'"l"'), (2, b"null")))])
+        await store.commit([CheckpointItems(id_, done, tuple((place, b"%d" % place) for place in range(100, 300)))])
         # One that was told twice stays as it was.
-        await store.commit([Proceed(id_, done, ((2, b"3"),))])
+        await store.commit([CheckpointItems(id_, done, ((2, b"3"),))])
         assert list(await store.item_results(id_, "a", limit=3)) == [(2, b"null"), (11, b'"l"'), (100, b"100")]
         assert [place for place, _ in await store.item_results(id_, "a", after=100)] == list(range(101, 300))
         assert list(await store.item_results(id_, "b")) == []
-        await store.commit([Conclude(id_, "a")])
+        await store.commit([FinishBlock(id_, "a")])
         assert list(await store.item_results(id_, "a")) == []
 
     async def test_entries_of_items_that_are_done_are_dropped(self, store: Store, envelopes: Envelopes) -> None:
@@ -163,7 +165,9 @@ class ItemsContract(StoreFixtures):
         await self._run(store, envelope)
         await store.commit([Record(id_, tuple(envelopes.record(seq) for seq in range(1, 6)))])
         progress = Progress("a", 5, ((0, 3),), 0, envelope.accepted_at)
-        await store.commit([Record(id_, (envelopes.record(6),)), Proceed(id_, progress), DropEntries(id_, (2, 4, 6))])
+        await store.commit(
+            [Record(id_, (envelopes.record(6),)), CheckpointItems(id_, progress), DropEntries(id_, (2, 4, 6))]
+        )
         assert [entry.seq for entry in await store.journal(id_)] == [1, 3, 5]
 
     async def test_only_what_runs_gets_on(self, store: Store, envelopes: Envelopes) -> None:
@@ -171,11 +175,11 @@ class ItemsContract(StoreFixtures):
         id_, at = envelope.execution_id, envelope.accepted_at
         progress = Progress("a", 5, ((0, 3),), 0, at)
         with pytest.raises(ExecutionNotFound):
-            await store.commit([Proceed(id_, progress)])
+            await store.commit([CheckpointItems(id_, progress)])
         await self._run(store, envelope)
         await store.commit([End(id_, State.FAILED, Outcome.FAILED, at)])
         with pytest.raises(IllegalStateChange, match="failed"):
-            await store.commit([Proceed(id_, progress, ((1, b"1"),))])
+            await store.commit([CheckpointItems(id_, progress, ((1, b"1"),))])
         assert tuple(await store.progress(id_)) == ()
         assert list(await store.item_results(id_, "a")) == []
 

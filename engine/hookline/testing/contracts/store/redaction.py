@@ -7,7 +7,7 @@ import pytest
 
 from hookline.model.execution import ErrorInfo, Outcome, State
 from hookline.model.message import Envelope
-from hookline.storage.changes import Accept, Cancel, Discard, End, KeepSeal, Purge, Record, Reopen, Start
+from hookline.storage.changes import Accept, Cancel, DismissDeadLetter, End, Purge, Record, Reopen, SetDataKey, Start
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
@@ -42,7 +42,7 @@ class SealsContract(StoreFixtures):
         await store.commit([Reopen(id_, envelopes.clock.now())])
         assert await _key(store, id_) == b"\0key"
         other = await _ended(store, envelopes, State.FAILED)
-        await store.commit([Discard(other, envelopes.clock.now())])
+        await store.commit([DismissDeadLetter(other, envelopes.clock.now())])
         assert await _key(store, other) is None
 
     async def test_it_goes_with_what_never_ran(self, store: Store, envelopes: Envelopes) -> None:
@@ -64,12 +64,14 @@ class SealsContract(StoreFixtures):
         sealed, plain = _sealed(envelopes), envelopes.make()
         await store.commit([Accept(sealed), Accept(plain)])
         id_ = sealed.execution_id
-        await store.commit([KeepSeal(id_, b"1"), KeepSeal(id_, b"2", b"other"), KeepSeal(plain.execution_id, b"3")])
+        await store.commit(
+            [SetDataKey(id_, b"1"), SetDataKey(id_, b"2", b"other"), SetDataKey(plain.execution_id, b"3")]
+        )
         assert await store.seal_keys("", 10) == sorted([(id_, b"\0key"), (plain.execution_id, b"3")])
-        await store.commit([KeepSeal(id_, b"4", b"\0key"), KeepSeal("none", b"5")])
+        await store.commit([SetDataKey(id_, b"4", b"\0key"), SetDataKey("none", b"5")])
         assert await _key(store, id_) == b"4"
         ended = await _ended(store, envelopes, State.SUCCEEDED)
-        await store.commit([KeepSeal(ended, b"6", b"\0key")])
+        await store.commit([SetDataKey(ended, b"6", b"\0key")])
         assert await _key(store, ended) is None, "what is erased doesn't come back"
 
     async def test_keys_are_paged(self, store: Store, envelopes: Envelopes) -> None:

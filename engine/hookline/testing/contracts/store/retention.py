@@ -9,7 +9,7 @@ from hookline.model.execution import ErrorInfo, Outcome, State
 from hookline.storage.changes import (
     Accept,
     Accepted,
-    Await,
+    BeginWait,
     CallBack,
     Duplicate,
     End,
@@ -18,7 +18,7 @@ from hookline.storage.changes import (
     Publish,
     Purge,
     Record,
-    Release,
+    ReleaseOrderKey,
     Reopen,
     Start,
 )
@@ -40,7 +40,7 @@ class PurgingContract(StoreFixtures):
         await self._run(store, envelope)
         called = CallBack(envelopes.ids.new(), id_, "wait", "orders", "wait", None, b"x", now, None, b"{}", ("called",))
         await store.commit(
-            [Record(id_, (envelopes.record(1),)), Await(id_, "wait", "orders", "wait", None, now), called]
+            [Record(id_, (envelopes.record(1),)), BeginWait(id_, "wait", "orders", "wait", None, now), called]
         )
         await store.commit([End(id_, State.FAILED, Outcome.FAILED, now, ErrorInfo("x", "x"))])
         clock.advance(1)
@@ -69,7 +69,7 @@ class PurgingContract(StoreFixtures):
         for id_ in ids:
             assert await store.execution(id_) is not None
             assert await store.envelope(id_) is not None
-        await store.commit([Release(holder.execution_id, clock.now())])
+        await store.commit([ReleaseOrderKey(holder.execution_id, clock.now())])
         assert list(await store.purgeable(None, clock.now(), 10)) == [holder.execution_id]
 
     async def test_a_key_outlives_its_execution_until_its_window_is_over(

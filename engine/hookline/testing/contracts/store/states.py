@@ -9,20 +9,20 @@ from hookline.model.execution import FINAL, MOVES, ErrorInfo, Outcome, State
 from hookline.model.waits import FlowEnded, pack_callback
 from hookline.storage.changes import (
     Accept,
-    Await,
+    BeginWait,
     CallBack,
     Called,
     CalledBefore,
     Cancel,
     Change,
     End,
+    EndWait,
     NotAwaited,
     Park,
     Rebind,
     Record,
     Reopen,
     Resume,
-    Settle,
     Start,
     TimedOut,
     TimeOut,
@@ -300,9 +300,9 @@ class EndsContract(StoreFixtures):
         self, store: Store, envelopes: Envelopes
     ) -> None:
         parent, child = await self._calling(store, envelopes)
-        await store.commit([_told(envelopes, parent, child), Settle(parent, "call")])
+        await store.commit([_told(envelopes, parent, child), EndWait(parent, "call")])
         assert await store.callbacks(parent) == {}
-        await store.commit([Await(parent, "call#2", "orders", "call", None, envelopes.clock.now())])
+        await store.commit([BeginWait(parent, "call#2", "orders", "call", None, envelopes.clock.now())])
         assert await store.callbacks(parent) == {}
         assert await store.waits(parent) == ("call#2",)
 
@@ -311,7 +311,7 @@ class EndsContract(StoreFixtures):
         parent, child = envelopes.make(), envelopes.make("invoices")
         now = envelopes.clock.now()
         await self._run(store, parent)
-        changes: list[Change] = [Await(parent.execution_id, "call", "orders", "call", None, now), Accept(child)]
+        changes: list[Change] = [BeginWait(parent.execution_id, "call", "orders", "call", None, now), Accept(child)]
         if started:
             changes.append(Start(child.execution_id, "v1", now))
         await store.commit([*changes, Park(parent.execution_id, now, None, "flow")])
