@@ -1,6 +1,10 @@
 """What a message costs: accepting it durably, and running webhook → map → http.request, beside a no-op endpoint.
 
     python tests/benchmarks/bench_server.py [--server hypercorn|uvicorn] [--seconds 5] [--connections 32]
+    python tests/benchmarks/bench_server.py --against CHECKOUT [--rounds 5] …
+
+With `--against`, another checkout of Hookline, with its packages in `CHECKOUT/.venv`, is measured in turn with this one,
+and each row is the ratio of this one's figures to the other's.
 
 Load comes from `wrk` (Debian's package of that name). Figures are ratios within one run; the machine also runs the
 load generator and the sink.
@@ -13,6 +17,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -45,12 +50,14 @@ def free_port() -> int:
 
 @contextmanager
 def served(
-    what: str, server: str, folder: Path, *, profile: Path | None = None
+    what: str, server: str, folder: Path, *, profile: Path | None = None, checkout: Path | None = None
 ) -> Iterator[tuple[str, psutil.Process]]:
     """A process that serves; gives its URL."""
     port = free_port()
-    command = [sys.executable, str(HERE / "served.py"), what, server, str(folder), str(port)]
-    process = subprocess.Popen(command)
+    python, script = sys.executable, HERE / "served.py"
+    if checkout is not None:
+        python, script = str(checkout / ".venv" / "bin" / "python"), checkout / "tests" / "benchmarks" / "served.py"
+    process = subprocess.Popen([python, str(script), what, server, str(folder), str(port)])
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -138,6 +145,38 @@ def run_flow(url: str, folder: Path, seconds: int, connections: int) -> tuple[fl
         time.sleep(0.05)
 
 
+def compare(given: argparse.Namespace) -> None:
+    """Measure both checkouts in turn, and print the ratios of this one's figures to the other's."""
+    names = ("accept durably", "webhook → map → http.request")
+    ratios: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(given.rounds):
+        # Whichever comes second finds a warmer machine.
+        order = (None, given.against) if number % 2 else (given.against, None)
+        rates = {checkout: _measure(given, checkout) for checkout in order}
+        for name, new, old in zip(names, rates[None], rates[given.against], strict=True):
+            ratios[name].append(new / old)
+            print(f"round {number + 1}  {name:34}{new:>10,.0f}{old:>10,.0f}{new / old:>8.2f}", flush=True)
+    print()
+    for name, found in ratios.items():
+        low, middle, high = min(found), statistics.median(found), max(found)
+        print(f"{name:34} new/old: median {middle:.2f}, from {low:.2f} to {high:.2f}")
+
+
+def _measure(given: argparse.Namespace, checkout: Path | None) -> tuple[float, float]:
+    """Messages accepted a second, and executions finished a second."""
+    with tempfile.TemporaryDirectory(prefix="hookline-bench-") as name, served("sink", "uvicorn", Path(name)) as sink:
+        folder = Path(name)
+        write_flows(folder, f"{sink[0]}/")
+        with served("accept", given.server, folder, checkout=checkout) as (url, _):
+            accepted = load(f"{url}/hook/bench", folder, given.seconds, given.connections)[0]
+    with tempfile.TemporaryDirectory(prefix="hookline-bench-") as name, served("sink", "uvicorn", Path(name)) as sink:
+        folder = Path(name)
+        write_flows(folder, f"{sink[0]}/")
+        with served("all", given.server, folder, checkout=checkout) as (url, _):
+            urlopen(Request(f"{url}/hook/bench", BODY.encode(), {"Content-Type": "application/json"})).close()
+            return accepted, run_flow(url, folder, given.seconds, given.connections)[-1]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -145,10 +184,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--profile", type=Path, help="write a py-spy profile of the flow's run here")
+    parser.add_argument("--against", type=Path, help="another checkout, to measure in turn with this one")
+    parser.add_argument("--rounds", type=int, default=5, help="how often both are measured")
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; apt-get install wrk")
     print(f"{given.server}, {given.connections} connections, {len(BODY)} bytes of JSON, {given.seconds} s each\n")
+    if given.against is not None:
+        compare(given)
+        return
     print(f"{'':34}{'a second':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}{'not 2xx':>9}")
     with tempfile.TemporaryDirectory(prefix="hookline-bench-") as name:
         folder = Path(name)
