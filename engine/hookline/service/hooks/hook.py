@@ -20,7 +20,7 @@ from hookline.sdk.schemes import Answer
 from hookline.service.hooks import cors
 from hookline.service.hooks import responses as answers
 from hookline.service.hooks.callbacks import Calls
-from hookline.service.hooks.envelopes import Envelopes
+from hookline.intake.envelopes import Envelopes
 from hookline.service.hooks.headers import Headers
 from hookline.service.hooks.middleware import admit
 from hookline.service.hooks.receive import HookOptions, Purpose, Receiver
