@@ -31,7 +31,6 @@ from hookline.executions.timers import Timers
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.callbacks import WaitingSteps, check_taken, operator_call
 from hookline.intake.intake import Intake
-from hookline.intake.manual_start import Starting
 from hookline.kernel.errors import ConfigError, ExecutionNotFound
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock
@@ -177,7 +176,6 @@ class Engine:
         self.sources = Sources(
             SourceServices(services, self.intake, self.rejections, self._describe_trigger), subscribing
         )
-        self.starting = Starting(self.intake, self.ids, self.clock)
         self.resume_tokens = ResumeTokens(options.secret_keys)
         self.waiting = WaitingSteps(
             self.store, self.queue, self._versions, self.resume_tokens, lambda: self.intake.open

@@ -6,11 +6,12 @@ import msgspec
 
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.envelopes import child_envelope
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation
 from hookline.kernel.ids import derived_id
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import Outcome, State
-from hookline.model.message import Arrival, Envelope, Message, Parent
+from hookline.model.message import Envelope, Message, Parent
 from hookline.model.waits import FlowEnded, pack_callback, raw_json
 from hookline.secrets.redaction import Redactor, Sealing
 from hookline.storage.changes import CallBack, Change, End
@@ -93,16 +94,13 @@ def _taken_care_of(
     # What takes care of a failure must not go round in circles, through flows that it calls neither.
     if envelope.arrival.use == ON_ERROR or depth > DEEPEST or end.error is None:
         return ()
-    handled = Envelope(
+    handled = child_envelope(
+        handler_id,
+        Message(_report(end, envelope, flow, begun), {}, envelope.message.attachments),
+        use=ON_ERROR,
+        parent=Parent(envelope.execution_id, flow.id, ON_ERROR, ON_ERROR, depth),
         execution_id=derived_id(end.at, envelope.execution_id, ON_ERROR, str(begun.attempt)),
-        flow_id=handler_id,
-        message=Message(_report(end, envelope, flow, begun), {}, envelope.message.attachments),
-        arrival=Arrival(
-            use=ON_ERROR,
-            received_at=end.at,
-            parent=Parent(envelope.execution_id, flow.id, ON_ERROR, ON_ERROR, depth),
-        ),
-        accepted_at=end.at,
+        now=end.at,
         exact=flow.exact,
     )
     try:

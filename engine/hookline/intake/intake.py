@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-import msgspec
 import structlog
 
 from hookline.catalog.flow_states import said_by_file
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.elements.message_keys import arrival_scope
+from hookline.intake.envelopes import manual_envelope, with_order_key
 from hookline.intake.limits import DrainRate, RateLimit
 from hookline.intake.queue_depth import LineLengths
 from hookline.kernel.cancellation import shielded
@@ -17,8 +16,7 @@ from hookline.kernel.errors import CannotTake, FlowInvalid, FlowNotFound, FlowUn
 from hookline.kernel.json import is_large
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
-from hookline.model.message import Envelope
-from hookline.model.sources import ONE_AT_A_TIME
+from hookline.model.message import Envelope, Message
 from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Sealing
 from hookline.storage.changes import Accept, Accepted, Change, Duplicate
@@ -107,7 +105,7 @@ class Intake:
         """
         if not self.open:
             raise CannotTake("the server is stopping", retry_after=5)
-        envelope = in_order(flow, envelope)
+        envelope = with_order_key(flow, envelope)
         large = flow.redaction is not None and (
             len(envelope.body_json or envelope.raw or b"") > _LARGE or is_large(envelope.message.body)
         )
@@ -128,6 +126,25 @@ class Intake:
             # The sender only learns that it may try again; why it has to, the operator reads here.
             _log.error("a message can't be stored", flow_id=flow.id, error=error.message)
             raise CannotTake("the message can't be stored now", retry_after=RETRY_AFTER) from error
+
+    async def start(
+        self, flow: CompiledFlow, message: Message, *, execution_id: str, by: str, dedupe_key: str | None = None
+    ) -> Accepted | Duplicate:
+        """Accept a message with which an operator starts a flow; `by` names what authorized the operator.
+
+        A message with the same `dedupe_key` starts nothing within 7 days. Raises SchemaViolation, and the errors of
+        `accept`.
+        """
+        flow.check_body(message.body)
+        envelope = manual_envelope(
+            flow,
+            message,
+            execution_id=execution_id,
+            now=self._clock.now(),
+            verified_by=by,
+            dedupe_key=dedupe_key,
+        )
+        return await self.accept(flow, envelope)
 
     def _reserve(self, envelope: Envelope, rate: RateLimit | None) -> None:
         if rate is not None:
@@ -191,10 +208,11 @@ class Intake:
         return max(0, count)
 
     async def take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None = None) -> int:
-        """Make what a flow's own trigger found durable, with how far it got; gives how many messages were new.
+        """Store messages of a flow's source together with its progress; return the number of new messages.
 
-        The messages are `in_order`, and no two have one id. Nothing is rejected: `room_in` is asked before. Raises
-        StoreError, and then the same may be done again: what was stored after all are duplicates.
+        The envelopes have their order keys, and no two have the same execution id. Nothing is rejected for rates or
+        backlogs: the caller asks `room_in` first. Raises StoreError; then the call may be repeated, and messages that
+        were stored after all are duplicates.
         """
         return await shielded(self._take_in(flow, envelopes, progress))
 
@@ -217,7 +235,7 @@ class Intake:
         It counts as queued from now on, and is never rejected for how many there are: nobody could be told to come
         again. Raises SchemaViolation where it has no order key and the flow wants one.
         """
-        envelope = self.sealed(flow, in_order(flow, envelope))
+        envelope = self.sealed(flow, with_order_key(flow, envelope))
         self._count(flow.id, 1)
         self._metrics.accepted(flow.id)
         return Accept(envelope)
@@ -302,15 +320,3 @@ class Intake:
             return None
         self._metrics.duplicate(envelope.flow_id)
         return Duplicate(first)
-
-
-def in_order(flow: CompiledFlow, envelope: Envelope) -> Envelope:
-    """A message with the order key that its flow gives it. Raises SchemaViolation where it has none to give."""
-    if flow.order_by is not None:
-        scope = arrival_scope(envelope.message, envelope.arrival, flow.vars)
-        holds = flow.document.order_on_failure == "hold"
-        return msgspec.structs.replace(envelope, order_key=flow.order_by.text(scope), order_holds=holds)
-    if flow.trigger.one_at_a_time:
-        # Those that are started by hand, too: a second run is what must not be.
-        return msgspec.structs.replace(envelope, order_key=ONE_AT_A_TIME)
-    return envelope

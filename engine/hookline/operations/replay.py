@@ -16,7 +16,8 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.compiler.step_order import Standing, StepOrder, without_items
-from hookline.intake.intake import Intake, in_order
+from hookline.intake.envelopes import replay_envelope, with_order_key
+from hookline.intake.intake import Intake
 from hookline.kernel.errors import ExecutionNotFound, NotReplayable
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import decode, encode, to_decimal
@@ -99,18 +100,7 @@ class Replaying:
         envelope, _, redactor = self._sealing.opened(flow.redaction, envelope)
         edit = edit or Edit()
         now = self._clock.now()
-        again = msgspec.structs.replace(
-            envelope,
-            execution_id=self._ids.new(),
-            message=envelope.message,
-            arrival=msgspec.structs.replace(envelope.arrival, replay_of=old.id, parent=None),
-            accepted_at=now,
-            dedupe_key=None,
-            dedupe_until=None,
-            order_key=None,
-            order_holds=False,
-            seal_key=None,
-        )
+        again = replay_envelope(envelope, execution_id=self._ids.new(), now=now)
         if step is None and edit:
             again = _edited(again, edit, exact=flow.exact)
             flow.check_body(again.message.body)
@@ -121,7 +111,7 @@ class Replaying:
         entries: Sequence[StepRecord] = ()
         if step is not None:
             entries = await self._before(old, envelope, flow, step, edit)
-        again, entries = self._sealing.replayed(flow.redaction, in_order(flow, again), entries, redactor)
+        again, entries = self._sealing.replayed(flow.redaction, with_order_key(flow, again), entries, redactor)
         id_ = again.execution_id
         timeout = flow.document.timeout
         deadline = None if timeout is None else now + timeout

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from hookline.catalog.catalog import Catalog
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.envelopes import simulation_envelope
 from hookline.kernel.errors import FlowInvalid, HooklineError
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import encode
@@ -99,21 +100,16 @@ class CaseRunner:
         now = clock.now()
         flow = replace(flow, vars={**flow.vars, **case.vars})
         stubs = CaseStubs(case, self._registry)
-        envelope = Envelope(
-            execution_id=derived_id(now, flow.id, case.name),
-            flow_id=flow.id,
-            message=await self._message(case, folder),
-            arrival=Arrival(
-                use=flow.trigger.use,
-                method=_method(flow, case),
-                path=case.input.path,
-                query=dict(case.input.query),
-                received_at=now,
-                verified_by="test case",
-            ),
-            accepted_at=now,
-            exact=flow.exact,
+        arrival = Arrival(
+            use=flow.trigger.use,
+            method=_method(flow, case),
+            path=case.input.path,
+            query=dict(case.input.query),
+            received_at=now,
+            verified_by="test case",
         )
+        message, execution_id = await self._message(case, folder), derived_id(now, flow.id, case.name)
+        envelope = simulation_envelope(flow, message, arrival, execution_id=execution_id, now=now)
         state = {key: encode(value) for key, value in case.state.items() if value is not None}
         ended = await self._trial(flow, stubs, clock, folder, case.name, state).run(envelope)
         ended = replace(ended, missing=(*stubs.missing, *ended.missing))

@@ -8,11 +8,10 @@ from datetime import datetime
 
 from hookline.bodies.text import Received
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.elements.message_keys import arrival_scope, key_text
-from hookline.intake.intake import in_order
+from hookline.intake.envelopes import broker_envelope, with_order_key
 from hookline.kernel.errors import Malformed, RequestRejected, StoreError
 from hookline.kernel.json import encode
-from hookline.model.message import Arrival, Attachment, Envelope, Message
+from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.sources import ConsumeSettings
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.triggers import ConsumeTrigger, Delivery, Payload
@@ -113,7 +112,7 @@ class Deliveries:
             received = await self._received(held)
             envelope = self._envelope(held, received)
             flow.check_body(envelope.message.body)
-            return Delivered(held, in_order(flow, envelope))
+            return Delivered(held, with_order_key(flow, envelope))
         except RequestRejected as rejected:
             body = held.delivery.body
             data = body.data if isinstance(body, Payload) and isinstance(body.data, bytes) else received.json or b""
@@ -158,23 +157,18 @@ class Deliveries:
             raise self._defect(f"the id of a Delivery is {type(delivery.id).__name__}, and no text")
         name = _plain(delivery.id) if delivery.id else None
         message = Message(received.body, headers, attachments)
-        arrival = Arrival(self._trigger.name, received_at=held.came_at, scheme_id=name)
-        key = None if name is None else key_text(name)
-        if flow.trigger.dedupe_key is not None:
-            key = flow.trigger.dedupe_key.text(arrival_scope(message, arrival, flow.vars))
-        now = self._next()
-        return Envelope(
-            # Ids are made in order, and executions of one moment run in theirs.
+        return broker_envelope(
+            flow,
+            message,
+            use=self._trigger.name,
+            # New ids increase, and executions that were accepted at the same time run in the order of their ids.
             execution_id=self._services.engine.new_id(),
-            flow_id=flow.id,
-            message=message,
-            arrival=arrival,
-            accepted_at=now,
-            dedupe_key=key,
-            dedupe_until=None if key is None else now + settings.dedupe_window,
+            message_id=name,
+            received_at=held.came_at,
+            accepted_at=self._next(),
+            dedupe_window=settings.dedupe_window,
             body_json=received.json,
             raw=received.raw,
-            exact=flow.exact,
         )
 
     def _next(self) -> datetime:

@@ -9,12 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.elements.message_keys import key_text
+from hookline.intake.envelopes import poll_envelope
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
-from hookline.kernel.ids import derived_id
-from hookline.kernel.json import canonical, decode, encode
-from hookline.model.message import Arrival, Envelope, Message
+from hookline.kernel.json import canonical, decode
+from hookline.model.message import Envelope, Message
 from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.plugin_log import TriggerLog
@@ -199,16 +198,14 @@ class PollSource:
             raise NotJson(f"{item!r:.60} is no Item whose id is text")
         body = to_json(item.body, f"the body of item {item.id!r:.60}", exact=self._flow.exact)
         headers = {str(name).lower(): str(value) for name, value in item.headers.items()}
-        return Envelope(
-            execution_id=derived_id(now, self._flow.id, "poll", item.id),
-            flow_id=self._flow.id,
-            message=Message(body, headers, tuple(item.attachments)),
-            arrival=Arrival(self._trigger.name, received_at=now),
+        return poll_envelope(
+            self._flow,
+            Message(body, headers, tuple(item.attachments)),
+            use=self._trigger.name,
+            item_id=item.id,
+            polled_at=now,
             accepted_at=accepted_at,
-            dedupe_key=key_text(item.id),
-            dedupe_until=now + self._settings.dedupe_window,
-            body_json=encode(body),
-            exact=self._flow.exact,
+            dedupe_window=self._settings.dedupe_window,
         )
 
     def _defect(self, message: str) -> _Failed:

@@ -6,11 +6,10 @@ from datetime import datetime
 import msgspec
 
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.kernel.ids import derived_id
+from hookline.intake.envelopes import schedule_envelope
 from hookline.kernel.json import canonical
 from hookline.kernel.time import rfc3339
-from hookline.model.message import Arrival, Envelope, Message
-from hookline.model.sources import MISSED_KEPT, ONE_AT_A_TIME, PUNCTUAL, Firing, Schedule, ScheduleSettings
+from hookline.model.sources import MISSED_KEPT, ONE_AT_A_TIME, PUNCTUAL, Schedule, ScheduleSettings
 from hookline.sources.source import Progress, SourceServices, SourceStatus, sleep_until
 
 
@@ -93,16 +92,7 @@ class ScheduleSource:
 
     async def _fire(self, progress: Progress, at: datetime) -> Progress:
         now = self._clock.now()
-        previous = None if progress.previous is None else rfc3339(progress.previous)
-        body = msgspec.to_builtins(Firing(rfc3339(at), rfc3339(now), previous))
-        envelope = Envelope(
-            # Of one time there is one execution, however often that is committed.
-            execution_id=derived_id(at, self._flow.id, "schedule", rfc3339(at)),
-            flow_id=self._flow.id,
-            message=Message(body),
-            arrival=Arrival(self._flow.trigger.use, received_at=now),
-            accepted_at=now,
-        )
+        envelope = schedule_envelope(self._flow, scheduled_at=at, previous_at=progress.previous, now=now)
         progress = msgspec.structs.replace(progress, at=at, previous=at)
         await self._services.take_in(self._flow, (envelope,), progress)
         self.status.last_at = at

@@ -11,7 +11,8 @@ import msgspec
 from hookline.executions.journal import STORE_RETRY
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.intake import Intake, in_order
+from hookline.intake.envelopes import with_order_key
+from hookline.intake.intake import Intake
 from hookline.kernel.errors import RequestRejected, SchemaViolation, StoreError
 from hookline.kernel.json import encode
 from hookline.kernel.time import Clock
@@ -108,7 +109,7 @@ class SourceServices:
     def _fit(self, flow: CompiledFlow, envelope: Envelope) -> Envelope | None:
         try:
             flow.check_body(envelope.message.body)
-            return in_order(flow, envelope)
+            return with_order_key(flow, envelope)
         except SchemaViolation as violation:
             self.reject(flow, violation, envelope.dedupe_key, envelope.body_json or b"")
             return None

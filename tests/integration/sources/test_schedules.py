@@ -128,7 +128,10 @@ async def test_a_run_that_is_started_by_hand_does_not_overlap_either(harness: Ha
     harness.flow("f", [act("one")], trigger=hourly())
     async with harness.engine() as engine:
         started = [
-            (await engine.starting.start(engine.intake.flow("f"), Message(n), by="test")).execution_id for n in (1, 2)
+            (
+                await engine.intake.start(engine.intake.flow("f"), Message(n), execution_id=engine.ids.new(), by="test")
+            ).execution_id
+            for n in (1, 2)
         ]
         await hang.reached.wait()
         del harness.probe.does["one"]

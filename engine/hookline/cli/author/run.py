@@ -69,7 +69,8 @@ def run(
 async def _run(
     settings: Settings, flow: str, input_: Path | None, headers: dict[str, str], attachments: tuple[Path, ...]
 ) -> Mapping[str, Any]:
-    from hookline.model.message import Arrival, Envelope, Message
+    from hookline.intake.envelopes import manual_envelope
+    from hookline.model.message import Message
 
     path = Path(flow) if flow.endswith(".json") else settings.flows / f"{flow}.json"
     if not path.is_file():
@@ -79,13 +80,13 @@ async def _run(
         if entry is None or entry.flow is None:
             raise FlowInvalid([] if entry is None else entry.errors)
         body = body_of(input_, exact=entry.flow.exact, otherwise=f"; attach it: --attach {input_}")
-        envelope = Envelope(
+        envelope = manual_envelope(
+            entry.flow,
+            Message(body, headers, tuple([await _attached(engine, file) for file in attachments])),
             execution_id=engine.ids.new(),
-            flow_id=entry.id,
-            message=Message(body, headers, tuple([await _attached(engine, file) for file in attachments])),
-            arrival=Arrival(use=entry.flow.trigger.use, received_at=engine.clock.now(), verified_by="hookline run"),
-            accepted_at=engine.clock.now(),
-            exact=entry.flow.exact,
+            now=engine.clock.now(),
+            verified_by="hookline run",
+            use=entry.flow.trigger.use,
         )
         await engine.intake.accept(entry.flow, envelope)
         return await _ended(engine, envelope.execution_id)

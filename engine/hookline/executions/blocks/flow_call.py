@@ -11,7 +11,8 @@ from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
 from hookline.executions.steps.step import go_on, replay, take
 from hookline.flows.blocks.flow_call import USE, CallNode
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.intake import Intake, in_order
+from hookline.intake.envelopes import child_envelope, with_order_key
+from hookline.intake.intake import Intake
 from hookline.kernel.backoff import next_wait
 from hookline.kernel.errors import (
     ExecutionNotFound,
@@ -25,7 +26,7 @@ from hookline.kernel.ids import derived_id
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import FLOW, RETRY, ErrorInfo, Outcome, StepRecord, StepState
 from hookline.model.items import REMEDY, stream_in
-from hookline.model.message import Arrival, Envelope, Message, Parent
+from hookline.model.message import Envelope, Message, Parent
 from hookline.model.waits import FlowEnded
 from hookline.sdk.action import Reply
 from hookline.storage.changes import Accept, BeginWait, EndWait, TimedOut, TimeOut
@@ -181,21 +182,18 @@ class _Call:
             more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
             raise StepError(f"flow {flow.id!r} doesn't take this body: {listed}{more}", code="flow.schema")
         waits_at = self._waits_at(attempt) if node.wait else None
-        envelope = Envelope(
+        envelope = child_envelope(
+            flow.id,
+            message,
+            use=USE,
+            parent=Parent(run.id, run.flow.id, self.path, node.id, depth, waits_at),
             execution_id=child_id,
-            flow_id=flow.id,
-            message=message,
-            arrival=Arrival(
-                use=USE,
-                received_at=now,
-                parent=Parent(run.id, run.flow.id, self.path, node.id, depth, waits_at),
-            ),
-            accepted_at=now,
+            now=now,
             exact=run.flow.exact,
             hidden=() if run.redactor is None else tuple(run.redactor.hidden),
         )
         try:
-            envelope = in_order(flow, envelope)
+            envelope = with_order_key(flow, envelope)
             if node.wait and envelope.order_key is not None:
                 await self._check_order(flow.id, envelope.order_key)
             return run.services.flows.emit(flow, envelope)

@@ -58,7 +58,9 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
         except ValueError as error:
             raise Malformed(f"The message's body is wrong: {error}.") from None
         message = Message(body, headers)
-        result = await engine.starting.start(flow, message, by="admin token", dedupe_key=given.dedupe_key)
+        result = await engine.intake.start(
+            flow, message, execution_id=engine.ids.new(), by="admin token", dedupe_key=given.dedupe_key
+        )
         if isinstance(result, Duplicate):
             return answer(Started(result.execution_id, flow_id, "duplicate"))
         return answer(Started(result.execution_id, flow_id, "queued"), 202)

@@ -9,21 +9,23 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
+import msgspec
+
+from hookline.bodies.forms import lenient_query
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.intake import in_order
+from hookline.intake.envelopes import request_envelope, with_order_key
 from hookline.kernel.errors import FlowUnknown, SchemaViolation, TooMany, UnsupportedMedia
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
-from hookline.model.message import Envelope
+from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.schemes import Answer
 from hookline.service.hooks import cors
 from hookline.service.hooks import responses as answers
 from hookline.service.hooks.callbacks import Calls
-from hookline.intake.envelopes import Envelopes
 from hookline.service.hooks.headers import Headers
 from hookline.service.hooks.middleware import admit
-from hookline.service.hooks.receive import HookOptions, Purpose, Receiver
+from hookline.service.hooks.receive import HookOptions, Purpose, Receiver, Taken
 from hookline.service.hooks.rejection import Rejecter, Seen
 from hookline.service.hooks.reply_wait import Responder
 from hookline.service.types import HookReply, HookRequest, SenderGone
@@ -62,7 +64,8 @@ class Hook:
         self._intake = intake
         self._receiver = receiver
         self._calls = calls
-        self._envelopes = Envelopes(clock, ids)
+        self._clock = clock
+        self._ids = ids
         self._responder = responder
         self._rejecter = rejecter
 
@@ -104,7 +107,7 @@ class Hook:
             if isinstance(taken, Answer):
                 await uploads.discard()
                 return answers.answered(taken)
-            envelopes = _acceptable(flow, webhook, self._envelopes.all_of(flow, webhook, taken, path))
+            envelopes = _acceptable(flow, webhook, self._envelopes(flow, webhook, taken, path))
         except BaseException:  # cancelled or rejected, what was stored on the way goes
             await uploads.discard()
             raise
@@ -115,6 +118,52 @@ class Hook:
         if webhook.respond == "accepted":
             return answers.accepted(flow, webhook, await commit())
         return await self._responder.answer(envelope.execution_id, webhook, commit)
+
+    def _envelopes(self, flow: CompiledFlow, webhook: WebhookSettings, taken: Taken, path: str) -> list[Envelope]:
+        """The envelopes of a request that starts a flow; `path` is what follows the flow's id in its URL.
+
+        There is one, unless the flow's trigger reads another number of messages from its requests. Raises
+        SchemaViolation where the flow has a dedupe key and a message gives none.
+        """
+        received, headers, verified = taken.received, taken.headers, taken.verified
+        arrival = Arrival(
+            use=flow.trigger.use,
+            method=taken.method,
+            path=path,
+            query=lenient_query(taken.query) if taken.query else {},
+            received_at=taken.received_at,
+            verified_by=taken.verified_by,
+            client=str(taken.sender) if taken.sender is not None else None,
+            scheme_id=verified.dedupe_key if verified is not None else None,
+        )
+        make = partial(request_envelope, flow, dedupe_window=webhook.dedupe_window, raw_headers=headers.received)
+        if taken.messages is None:
+            message = Message(received.body, headers.joined, received.attachments)
+            return [
+                make(
+                    message,
+                    arrival,
+                    execution_id=self._ids.new(),
+                    accepted_at=self._clock.now(),
+                    body_json=received.json,
+                    raw=received.raw,
+                )
+            ]
+        raw = received.json or received.raw
+        if len(taken.messages) > 1:
+            # The id and the bytes of a request say nothing about one of its several messages.
+            arrival, raw = msgspec.structs.replace(arrival, scheme_id=None), None
+        return [
+            make(
+                Message(each.body, headers.joined, each.attachments),
+                arrival,
+                execution_id=self._ids.new(),
+                accepted_at=self._clock.now(),
+                message_id=each.id,
+                raw=raw,
+            )
+            for each in taken.messages
+        ]
 
     async def _accept_each(
         self, flow: CompiledFlow, envelopes: Sequence[Envelope], uploads: Uploads
@@ -165,4 +214,4 @@ def _acceptable(flow: CompiledFlow, webhook: WebhookSettings, envelopes: list[En
         return envelopes
     if webhook.respond != "accepted":
         raise UnsupportedMedia("the flow answers each message by itself; send them one by one")
-    return [in_order(flow, envelope) for envelope in envelopes]
+    return [with_order_key(flow, envelope) for envelope in envelopes]

@@ -14,6 +14,7 @@ from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.flow_call import USE as FLOW
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.envelopes import simulation_envelope
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import REPLAY, Outcome
 from hookline.model.items import STREAM
@@ -127,17 +128,16 @@ def _not_to_be_tried(recording: Mapping[str, Any]) -> str | None:
 
 def _envelope(flow: CompiledFlow, recording: Mapping[str, Any]) -> Envelope:
     body = encode(recording["body"])
-    return Envelope(
-        execution_id=recording["id"],
-        flow_id=flow.id,
-        message=Message(
+    return simulation_envelope(
+        flow,
+        Message(
             decode(body, exact=flow.exact),
             recording["headers"],
             msgspec.convert(recording["attachments"], tuple[Attachment, ...]),
         ),
-        arrival=msgspec.convert({**recording["trigger"], "parent": None}, Arrival),
-        accepted_at=_time(recording["started_at"] or recording["created_at"]),
-        exact=flow.exact,
+        msgspec.convert({**recording["trigger"], "parent": None}, Arrival),
+        execution_id=recording["id"],
+        now=_time(recording["started_at"] or recording["created_at"]),
     )
 
 

@@ -1,0 +1,31 @@
+"""Envelopes are created in one module."""
+
+import ast
+from pathlib import Path
+
+import hookline
+import hookline.intake.envelopes
+import hookline.model.message
+
+_ENGINE = Path(hookline.__file__).parent
+#: The factory, the decoder of stored envelopes, and the factory of the tests.
+_ALLOWED = {
+    Path(hookline.intake.envelopes.__file__),
+    Path(hookline.model.message.__file__),
+    _ENGINE / "testing" / "envelopes.py",
+}
+
+
+def _creates_envelopes(file: Path) -> bool:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return any(
+        (isinstance(function, ast.Name) and function.id == "Envelope")
+        or (isinstance(function, ast.Attribute) and function.attr == "Envelope")
+        for function in called
+    )
+
+
+def test_only_the_factory_creates_envelopes() -> None:
+    creating = {file for file in _ENGINE.rglob("*.py") if _creates_envelopes(file)}
+    assert creating == _ALLOWED
