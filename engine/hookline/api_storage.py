@@ -6,12 +6,14 @@ from hookline.kernel.time import Clock
 from hookline.model.batch import JOINED, LARGEST, Gathered, joined_output
 from hookline.model.causes import cause_of
 from hookline.model.execution import (
+    ALL_EXECUTIONS,
     BLOCKED,
     FINAL,
     MOVES,
     ORDER,
     ErrorInfo,
     Execution,
+    ExecutionFilter,
     Outcome,
     State,
     StepRecord,
@@ -100,6 +102,7 @@ from hookline.storage.store import (
 )
 
 __all__ = [
+    "ALL_EXECUTIONS",
     "BLOCKED",
     "EARLY_KEPT",
     "FINAL",
@@ -146,6 +149,7 @@ __all__ = [
     "Envelope",
     "ErrorInfo",
     "Execution",
+    "ExecutionFilter",
     "ExecutionNotFound",
     "FinishBlock",
     "FlowVersion",

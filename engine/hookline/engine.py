@@ -38,9 +38,9 @@ from hookline.maintenance.disk_budget import DiskBudget
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.sweeper import Sweeper
-from hookline.model.execution import Outcome, State
+from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.flow import FlowState
-from hookline.operations.bulk import Chosen, Deed, Done, one_page
+from hookline.operations.bulk import Deed, Done, one_page
 from hookline.operations.replay import Edit, Replaying, Which
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
@@ -326,7 +326,7 @@ class Engine:
     async def many(
         self,
         deed: Deed,
-        chosen: Chosen,
+        chosen: ExecutionFilter,
         *,
         version: Which = "current",
         step: str | None = None,

@@ -1,18 +1,17 @@
 """Lists of executions, page by page, and the groups of dead letters.
 
-Each way of choosing is led by an index that has it in the order of ids. What is asked besides is looked at row by row,
-which is written so that no database takes it for a lead.
+An index in the order of ids leads to each kind of list. The other conditions are checked row by row; they are written
+so that no database uses an index for them.
 """
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Select, func, select, text, union_all
 
-from hookline.api_storage import FINAL, DeadLetterPage, DeadLetters, ErrorInfo, Outcome, State
+from hookline.api_storage import FINAL, DeadLetterPage, DeadLetters, ErrorInfo, ExecutionFilter, Outcome
 
 from .tables import DEAD, executions
 from .times import first_id, moment
@@ -26,23 +25,9 @@ _THERE: Final = executions.c.state != "purged"
 _TOGETHER: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of a list."""
-
-    flow_id: str | None = None
-    state: State | None = None
-    outcome: Outcome | None = None
-    error_code: str | None = None
-    cause: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    replay_of: str | None = None
-
-
 def ids(
     connection: Connection,
-    asked: Asked,
+    chosen: ExecutionFilter,
     cursor: str | None,
     limit: int,
     open_flows: Callable[[Connection], Iterable[str]],
@@ -53,85 +38,82 @@ def ids(
     """
     if cursor is not None:
         id_of(cursor)
-    alone = asked.outcome is asked.error_code is asked.cause is asked.replay_of is None
-    if not (alone and asked.flow_id is None and asked.state is not None and asked.state not in FINAL):
-        return list(connection.scalars(listing([asked], cursor, limit)))
+    alone = chosen.outcome is chosen.error_code is chosen.cause is chosen.replay_of is None
+    if not (alone and chosen.flow_id is None and chosen.state is not None and chosen.state not in FINAL):
+        return list(connection.scalars(listing([chosen], cursor, limit)))
     # The primary key would lead through all that has ended to find what hasn't: so it is asked for flow by flow.
     flows = sorted(open_flows(connection))
     found: list[str] = []
     for start in range(0, len(flows), _TOGETHER):
-        parts = [replace(asked, flow_id=flow_id) for flow_id in flows[start : start + _TOGETHER]]
+        parts = [replace(chosen, flow_id=flow_id) for flow_id in flows[start : start + _TOGETHER]]
         found += connection.scalars(listing(parts, cursor, limit))
     return sorted(found, reverse=True)[:limit]
 
 
-def listing(asked: Sequence[Asked], cursor: str | None, limit: int) -> Select[tuple[str]]:
+def listing(filters: Sequence[ExecutionFilter], cursor: str | None, limit: int) -> Select[tuple[str]]:
     """The statement that gives the ids of several lists as one."""
-    selected = [_page(list(part), one, cursor, limit) for one in asked for part in _parts(one)]
+    selected = [_page(list(part), one, cursor, limit) for one in filters for part in _parts(one)]
     if len(selected) == 1:
         return selected[0]
     found = union_all(*(select(one.subquery("part").c.id) for one in selected)).subquery("found")
     return select(found.c.id).order_by(found.c.id.desc()).limit(limit)
 
 
-def _page(chosen: list[ColumnElement[bool]], asked: Asked, cursor: str | None, limit: int) -> Select[tuple[str]]:
+def _page(
+    conditions: list[ColumnElement[bool]], chosen: ExecutionFilter, cursor: str | None, limit: int
+) -> Select[tuple[str]]:
     newest = executions.c.id
     if cursor is not None:
-        chosen = [*chosen, newest < cursor]
-    if asked.since is not None:
-        chosen = [*chosen, newest >= first_id(asked.since)]
-    if asked.until is not None:
-        chosen = [*chosen, newest < first_id(asked.until)]
-    return select(newest).where(*chosen).order_by(newest.desc()).limit(limit)
+        conditions = [*conditions, newest < cursor]
+    if chosen.since is not None:
+        conditions = [*conditions, newest >= first_id(chosen.since)]
+    if chosen.until is not None:
+        conditions = [*conditions, newest < first_id(chosen.until)]
+    return select(newest).where(*conditions).order_by(newest.desc()).limit(limit)
 
 
-def _parts(asked: Asked) -> Iterator[Iterator[ColumnElement[bool]]]:
+def _parts(chosen: ExecutionFilter) -> Iterator[Iterator[ColumnElement[bool]]]:
     """The conditions of each part of the list: of one, unless a state or an outcome stands for several."""
-    if asked.cause is not None:
-        if asked.flow_id is None:
+    if chosen.cause is not None:
+        if chosen.flow_id is None:
             raise ValueError("a cause is one of a flow: say which flow")
-        yield _conditions(asked, "flow_id", "cause")
-    elif asked.replay_of is not None:
-        yield _conditions(asked, "replay_of")
-    elif asked.error_code is not None:
-        yield _conditions(asked, "flow_id", "error_code")
-    elif asked.state in FINAL or asked.outcome is not None:
-        states = sorted(FINAL) if asked.state is None else [asked.state]
-        outcomes = list(Outcome) if asked.outcome is None else [asked.outcome]
+        yield _conditions(chosen, "flow_id", "cause")
+    elif chosen.replay_of is not None:
+        yield _conditions(chosen, "replay_of")
+    elif chosen.error_code is not None:
+        yield _conditions(chosen, "flow_id", "error_code")
+    elif chosen.state in FINAL or chosen.outcome is not None:
+        states = sorted(FINAL) if chosen.state is None else [chosen.state]
+        outcomes = list(Outcome) if chosen.outcome is None else [chosen.outcome]
         for state in states:
             for outcome in outcomes:
-                yield _conditions(
-                    Asked(asked.flow_id, state, outcome, since=asked.since, until=asked.until),
-                    "flow_id",
-                    "state",
-                    "outcome",
-                )
+                yield _conditions(replace(chosen, state=state, outcome=outcome), "flow_id", "state", "outcome")
     else:
-        yield _there(asked)
+        yield _there(chosen)
 
 
-def _there(asked: Asked) -> Iterator[ColumnElement[bool]]:
-    yield from _conditions(asked, "flow_id", "state")
-    if asked.state is None:
+def _there(chosen: ExecutionFilter) -> Iterator[ColumnElement[bool]]:
+    yield from _conditions(chosen, "flow_id", "state")
+    if chosen.state is None:
         yield _THERE
 
 
-def _conditions(asked: Asked, *led: str) -> Iterator[ColumnElement[bool]]:
-    """Those of what is asked; `led` names what an index finds."""
+def _conditions(chosen: ExecutionFilter, *led: str) -> Iterator[ColumnElement[bool]]:
+    """The conditions of a filter; `led` names what an index finds."""
     given: dict[str, tuple[ColumnElement[Any], str | None]] = {
-        "flow_id": (executions.c.flow_id, asked.flow_id),
-        "cause": (executions.c.error_cause, asked.cause),
-        "replay_of": (executions.c.replay_of, asked.replay_of),
-        "error_code": (executions.c.error_code, asked.error_code),
-        "state": (executions.c.state, asked.state),
-        "outcome": (executions.c.outcome, asked.outcome),
+        "flow_id": (executions.c.flow_id, chosen.flow_id),
+        "cause": (executions.c.error_cause, chosen.cause),
+        "replay_of": (executions.c.replay_of, chosen.replay_of),
+        "error_code": (executions.c.error_code, chosen.error_code),
+        "state": (executions.c.state, chosen.state),
+        "outcome": (executions.c.outcome, chosen.outcome),
     }
-    if asked.cause is not None:
+    if chosen.cause is not None:
         yield _DEAD  # type: ignore[misc]  # a text is a condition
-    elif asked.error_code is not None or asked.replay_of is not None:
-        yield (executions.c.error_code if asked.replay_of is None else executions.c.replay_of).is_not(None)
-    elif asked.state is not None:
-        yield _ENDED if asked.state in FINAL else _OPEN
+    elif chosen.error_code is not None or chosen.replay_of is not None:
+        yield (executions.c.error_code if chosen.replay_of is None else executions.c.replay_of).is_not(None)
+    elif chosen.state is not None:
+        yield _ENDED if chosen.state in FINAL else _OPEN
     for name, (column, value) in given.items():
         if value is not None:
             yield (column if name in led else func.coalesce(column, "")) == str(value)

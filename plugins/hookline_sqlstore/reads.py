@@ -18,6 +18,7 @@ from hookline.api_storage import (
     Envelope,
     ErrorInfo,
     Execution,
+    ExecutionFilter,
     FlowVersion,
     Kept,
     KeptPage,
@@ -275,9 +276,9 @@ def cursor_of(connection: Connection, flow_id: str) -> bytes | None:
     return value
 
 
-def page(connection: Connection, asked: lists.Asked, cursor: str | None, limit: int) -> Page:
+def page(connection: Connection, chosen: ExecutionFilter, cursor: str | None, limit: int) -> Page:
     """One page, newest first. Raises ValueError for a cursor that isn't one."""
-    ids = lists.ids(connection, asked, cursor, limit + 1, flows_with_work)
+    ids = lists.ids(connection, chosen, cursor, limit + 1, flows_with_work)
     wanted = ids[:limit]
     rows = connection.execute(select(*_ABOUT, executions.c.payload).where(executions.c.id.in_(wanted)))
     found = {row.id: row for row in rows}

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from hookline.api_storage import (
+    ALL_EXECUTIONS,
     Change,
     Clock,
     CommitResult,
@@ -11,10 +12,10 @@ from hookline.api_storage import (
     Due,
     Envelope,
     Execution,
+    ExecutionFilter,
     FlowVersion,
     Gathered,
     KeptPage,
-    Outcome,
     Page,
     Progress,
     RejectedPage,
@@ -25,7 +26,7 @@ from hookline.api_storage import (
     StoredCredential,
 )
 
-from . import batches, changes, history, lists, reads
+from . import batches, changes, history, reads
 from .database import Database
 from .times import micros
 
@@ -96,21 +97,9 @@ class SqlStore:
         return await self._database.read(lambda connection: reads.cursor_of(connection, flow_id))
 
     async def executions(
-        self,
-        *,
-        flow_id: str | None = None,
-        state: State | None = None,
-        outcome: Outcome | None = None,
-        error_code: str | None = None,
-        cause: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        replay_of: str | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
+        self, chosen: ExecutionFilter = ALL_EXECUTIONS, *, cursor: str | None = None, limit: int = 50
     ) -> Page:
-        asked = lists.Asked(flow_id, state, outcome, error_code, cause, since, until, replay_of)
-        return await self._database.read(lambda connection: reads.page(connection, asked, cursor, limit))
+        return await self._database.read(lambda connection: reads.page(connection, chosen, cursor, limit))
 
     async def dead_letters(
         self, *, flow_id: str | None = None, cause: str | None = None, cursor: str | None = None, limit: int = 50

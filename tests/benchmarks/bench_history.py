@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from hookline.kernel.json import encode
 from hookline.kernel.time import SystemClock
-from hookline.model.execution import Outcome, State
+from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.message import pack
 from hookline.service.views.dead_letters import dead_letters_view
 from hookline.service.views.executions import execution_view, page_view, steps_view
@@ -134,8 +134,8 @@ def _fill(connection: Connection, count: int) -> None:
 def _asked(store: Store, count: int) -> dict[str, Callable[[str, int], Awaitable[Any]]]:
     """What is asked, from a cursor and a number."""
 
-    async def listed(**chosen: Any) -> Any:
-        return page_view(await store.executions(**chosen))
+    async def listed(cursor: str | None = None, limit: int = 50, **chosen: Any) -> Any:
+        return page_view(await store.executions(ExecutionFilter(**chosen), cursor=cursor, limit=limit))
 
     async def dead(**chosen: Any) -> Any:
         return [dead_letters_view(one) for one in (await store.dead_letters(**chosen)).items]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hookline.kernel.json import encode
 from hookline.kernel.time import SystemClock
-from hookline.model.execution import Outcome, State
+from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.storage.backend import Backend
 from hookline.storage.changes import Accept, End, Record, Start
 from hookline.testing.envelopes import Envelopes
@@ -89,7 +89,7 @@ async def _run(backend: Backend, count: int, callers: int) -> None:
     )
     await _measure("a life of three commits", count, callers, lifetime)
     await _measure("read an execution", count, callers, lambda n: store.execution(made[n].execution_id))
-    await _measure("a page of 50", 200, 1, lambda _: store.executions(state=State.SUCCEEDED))
+    await _measure("a page of 50", 200, 1, lambda _: store.executions(ExecutionFilter(state=State.SUCCEEDED)))
 
     numbers = iter(range(count))
     deliveries = backend.queue.deliveries("orders")

@@ -12,7 +12,7 @@ from hookline.api import Connector, Context, StepError, hookimpl
 from hookline.discovery.discover import discover
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
-from hookline.model.execution import FINAL, Execution, State, StepRecord
+from hookline.model.execution import FINAL, Execution, ExecutionFilter, State, StepRecord
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.secrets.vault import generate_key, read_keys
 from hookline.sources.source import SourceStatus
@@ -181,7 +181,7 @@ class Harness:
         """What the messages of a flow's executions hold, in the order of their ids, once there are so many."""
         async with asyncio.timeout(20):
             while True:
-                page = (await engine.store.executions(flow_id=flow_id, limit=200)).items
+                page = (await engine.store.executions(ExecutionFilter(flow_id=flow_id), limit=200)).items
                 if len(page) >= count:
                     break
                 await asyncio.sleep(0.002)

@@ -11,7 +11,7 @@ from hookline.executions.context import own_vars
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import DoesNotFit, ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange
 from hookline.kernel.time import Clock
-from hookline.model.execution import Execution, State
+from hookline.model.execution import Execution, ExecutionFilter, State
 from hookline.model.message import Envelope
 from hookline.storage.changes import Rebind
 from hookline.storage.queue import Queue
@@ -101,7 +101,9 @@ class Moves:
         One page of them, newest first, and the cursor of the next. Those that haven't begun are left out: they get
         whatever version serves then. Raises ValueError for a cursor that isn't one, and StoreError.
         """
-        page = await self._store.executions(flow_id=flow.id, state=State.WAITING, cursor=cursor, limit=limit)
+        page = await self._store.executions(
+            ExecutionFilter(flow_id=flow.id, state=State.WAITING), cursor=cursor, limit=limit
+        )
         landings = []
         for summary in page.items:
             execution = summary.execution

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -163,3 +163,24 @@ class Execution(msgspec.Struct, frozen=True):
     """Of one that failed: what others that failed for the same reason have too."""
     discarded_at: datetime | None = None
     """When somebody said that it needs no more care, although it has failed."""
+
+
+class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """The conditions that executions have to meet, all of them; without conditions, all executions."""
+
+    flow_id: str | None = None
+    state: State | None = None
+    outcome: Outcome | None = None
+    error_code: str | None = None
+    """The code of the error with which they failed, such as `http.503`."""
+    cause: str | None = None
+    """The cause of dead letters, as `cause_of` gives it. It needs a `flow_id`; requests write `<flow>:<cause>`."""
+    since: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """Their message was accepted then or later."""
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """Their message was accepted earlier."""
+    replay_of: str | None = None
+    """The execution that they replay."""
+
+
+ALL_EXECUTIONS: Final = ExecutionFilter()

@@ -3,30 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 from hookline.kernel.errors import HooklineError, StoreError
-from hookline.model.execution import Outcome, State
+from hookline.model.execution import ExecutionFilter
 from hookline.storage.store import Store
 
 Deed: TypeAlias = Literal["retry", "replay", "cancel", "discard"]
 """What can be done with many."""
 
 _SIDE_BY_SIDE: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """Which executions are meant."""
-
-    flow_id: str | None = None
-    state: State | None = None
-    outcome: Outcome | None = None
-    error_code: str | None = None
-    cause: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +36,18 @@ class Done:
 
 
 async def one_page(
-    store: Store, chosen: Chosen, deed: Callable[[str], Awaitable[str | None]], *, cursor: str | None, limit: int
+    store: Store,
+    chosen: ExecutionFilter,
+    deed: Callable[[str], Awaitable[str | None]],
+    *,
+    cursor: str | None,
+    limit: int,
 ) -> Done:
     """Do something with a page of executions, the newest first. `deed` raises HooklineError for one that isn't fit.
 
     Raises StoreError, once what is under way has come to its end, and ValueError for a cursor that isn't one.
     """
-    page = await store.executions(
-        flow_id=chosen.flow_id,
-        state=chosen.state,
-        outcome=chosen.outcome,
-        error_code=chosen.error_code,
-        cause=chosen.cause,
-        since=chosen.since,
-        until=chosen.until,
-        cursor=cursor,
-        limit=limit,
-    )
+    page = await store.executions(chosen, cursor=cursor, limit=limit)
     turns = asyncio.Semaphore(_SIDE_BY_SIDE)
 
     async def one(execution_id: str) -> tuple[str, str | None] | Rejection:

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from hookline.model.batch import Gathered
-from hookline.model.execution import ErrorInfo, Execution, Outcome, State, StepRecord
+from hookline.model.execution import ALL_EXECUTIONS, ErrorInfo, Execution, ExecutionFilter, State, StepRecord
 from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
@@ -141,23 +141,11 @@ class ExecutionQueries(Protocol):
         ...
 
     async def executions(
-        self,
-        *,
-        flow_id: str | None = None,
-        state: State | None = None,
-        outcome: Outcome | None = None,
-        error_code: str | None = None,
-        cause: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        replay_of: str | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
+        self, chosen: ExecutionFilter = ALL_EXECUTIONS, *, cursor: str | None = None, limit: int = 50
     ) -> Page:
-        """Newest first, paged by key: a page costs the same however long the history is.
+        """A page of executions, newest first. A page costs the same however long the history is.
 
-        `cause`: only dead letters that have it. `since` and `until` are about when messages were accepted; the one
-        counts, the other doesn't. Raises ValueError for a cursor that isn't one.
+        Raises ValueError for a cursor that isn't one, and for a cause without its flow.
         """
         ...
 

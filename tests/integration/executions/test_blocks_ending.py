@@ -11,7 +11,7 @@ from tests.integration.engine_harness import Harness, act, each, fails
 
 from hookline.cli.operate.executions import describe
 from hookline.kernel.json import decode, encode
-from hookline.model.execution import SLEEP, Outcome, State
+from hookline.model.execution import SLEEP, ExecutionFilter, Outcome, State
 from hookline.service.views.executions import execution_view
 
 
@@ -245,7 +245,7 @@ async def test_an_operators_retry_waits_anew_where_a_failure_beside_it_ended_a_w
                 await asyncio.sleep(0.002)
         waiting = execution_id
         if waits == "flow":
-            called = [one.execution for one in (await engine.store.executions(flow_id="child")).items]
+            called = [one.execution for one in (await engine.store.executions(ExecutionFilter(flow_id="child"))).items]
             (again,) = [one.id for one in called if one.outcome is not Outcome.CANCELLED]
             async with asyncio.timeout(20):
                 while await engine.store.waits(again) != ("w",):  # noqa: ASYNC110 - it is several tasks away

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from tests.integration.engine_harness import Harness
 
 from hookline.engine import Engine
-from hookline.model.execution import Execution, Outcome, State
+from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
 
 HOW_TO = Path(__file__).parents[3] / "docs" / "how-to"
 PAGES = ("run-branches-side-by-side.md", "handle-errors.md", "cancel-executions.md")
@@ -128,7 +128,7 @@ async def test_a_failure_is_told_to_the_operators(harness: Harness) -> None:
     async with engine_of(harness) as engine:
         failed = await harness.until(engine, await harness.send(engine, "import-stock", None))
         assert failed.outcome is Outcome.FAILED
-        page = await engine.store.executions(flow_id="tell-operators")
+        page = await engine.store.executions(ExecutionFilter(flow_id="tell-operators"))
         (told,) = page.items
         assert (await harness.until(engine, told.execution.id)).outcome is Outcome.COMPLETED
 

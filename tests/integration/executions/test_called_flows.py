@@ -11,7 +11,7 @@ from tests.integration.engine_harness import Hang, Harness, act, each, fails
 from hookline.cli.operate.executions import describe
 from hookline.engine import Engine
 from hookline.kernel.json import decode, encode
-from hookline.model.execution import Execution, Outcome, State, StepState
+from hookline.model.execution import Execution, ExecutionFilter, Outcome, State, StepState
 from hookline.model.message import Envelope
 from hookline.service.views.executions import execution_view
 from hookline.storage.changes import Cancel
@@ -30,7 +30,7 @@ def call(flow_id: str = "child", step_id: str = "call", **settings: Any) -> dict
 
 async def of_flow(engine: Engine, flow_id: str = "child") -> list[Execution]:
     """A flow's executions, oldest first."""
-    return [one.execution for one in reversed((await engine.store.executions(flow_id=flow_id)).items)]
+    return [one.execution for one in reversed((await engine.store.executions(ExecutionFilter(flow_id=flow_id))).items)]
 
 
 async def one_of(engine: Engine, flow_id: str = "child") -> Execution:

@@ -13,7 +13,7 @@ from tests.integration.engine_harness import Harness
 
 from hookline.engine import Engine
 from hookline.kernel.errors import TooMany
-from hookline.model.execution import State
+from hookline.model.execution import ExecutionFilter, State
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.server.asgi import HOLD_SECONDS, HookMount
@@ -65,7 +65,7 @@ async def test_of_two_hundred_concurrent_duplicates_exactly_one_runs(harness: Ha
         (execution_id,) = {answer["execution_id"] for _, answer in answers}
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
         await harness.until_calls(2)
-        assert len((await engine.store.executions(flow_id="f")).items) == 2
+        assert len((await engine.store.executions(ExecutionFilter(flow_id="f"))).items) == 2
     assert harness.probe.steps() == ["act", "act"]
 
 

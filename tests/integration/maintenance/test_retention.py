@@ -13,7 +13,7 @@ from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 from hookline.cli.main import main
 from hookline.engine import Engine
 from hookline.kernel.errors import CannotTake
-from hookline.model.execution import State
+from hookline.model.execution import ExecutionFilter, State
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from hookline.storage.changes import Duplicate
@@ -31,7 +31,7 @@ async def ended(harness: Harness, engine: Engine, flow_id: str = "f", body: Any 
 
 
 async def kept(engine: Engine, flow_id: str = "f") -> list[str]:
-    return sorted(one.execution.id for one in (await engine.store.executions(flow_id=flow_id)).items)
+    return sorted(one.execution.id for one in (await engine.store.executions(ExecutionFilter(flow_id=flow_id))).items)
 
 
 async def pass_by(harness: Harness, seconds: float) -> None:

@@ -9,8 +9,7 @@ from tests.integration.engine_harness import Harness, act, each, fails
 
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, FlowUnknown, IllegalStateChange, NotReplayable, SchemaViolation
-from hookline.model.execution import State
-from hookline.operations.bulk import Chosen
+from hookline.model.execution import ExecutionFilter, State
 from hookline.operations.replay import Edit
 
 
@@ -126,7 +125,7 @@ async def test_an_edited_message_has_to_satisfy_the_flows_schema(harness: Harnes
     first = await ran(harness, engine, "f", [act("a")], {"n": 1}, schema={"type": "object", "required": ["n"]})
     with pytest.raises(SchemaViolation):
         await engine.replay(first, edit=Edit(body=b"{}"))
-    assert (await engine.store.executions(replay_of=first)).items == ()
+    assert (await engine.store.executions(ExecutionFilter(replay_of=first))).items == ()
 
 
 async def test_a_replay_runs_on_the_current_version_or_on_its_own(harness: Harness, engine: Engine) -> None:
@@ -259,7 +258,7 @@ async def test_dead_letters_are_replayed_once_each_however_often_it_is_asked_for
         assert (await harness.until(engine, id_)).state is State.FAILED
     (group,) = (await engine.store.dead_letters()).items
     assert (group.count, group.error.code) == (3, "probe.away")
-    chosen = Chosen(flow_id="f", cause=group.cause)
+    chosen = ExecutionFilter(flow_id="f", cause=group.cause)
     first = await engine.many("replay", chosen, limit=2)
     assert [id_ for id_, _ in first.done] == failed[:0:-1]
     assert first.next == failed[1]
@@ -274,7 +273,7 @@ async def test_dead_letters_are_replayed_once_each_however_often_it_is_asked_for
 
 async def test_a_bulk_deed_says_with_which_it_couldnt_be_done(harness: Harness, engine: Engine) -> None:
     first = await ran(harness, engine, "f", [act("a")], 1)
-    done = await engine.many("cancel", Chosen(flow_id="f"))
+    done = await engine.many("cancel", ExecutionFilter(flow_id="f"))
     assert done.done == ()
     assert [(one.id, one.code) for one in done.rejected] == [(first, "execution.state")]
     with pytest.raises(IllegalStateChange):

@@ -14,6 +14,7 @@ from tests.integration.engine_harness import Hang, Harness, act
 from hookline.api import Connector, ConsumeContext, Delivery, Payload, StepError, hookimpl
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
+from hookline.model.execution import ExecutionFilter
 from hookline.sources.source import SourceStatus
 from hookline.storage.changes import Accept, Change, CommitResult
 
@@ -437,7 +438,7 @@ async def test_other_bytes_are_an_attachment(
     bus_flow(harness, trigger={"use": "bus.messages", "with": {"body": mode}})
     async with harness.engine() as engine:
         assert await harness.bodies(engine, "f", 1) == [None]
-        (summary,) = (await engine.store.executions(flow_id="f")).items
+        (summary,) = (await engine.store.executions(ExecutionFilter(flow_id="f"))).items
         envelope = await engine.store.envelope(summary.execution.id)
         assert envelope is not None
         (file,) = envelope.message.attachments
@@ -503,7 +504,11 @@ async def test_a_full_flow_holds_back_acknowledging_and_reading(harness: Harness
         assert len(bus.acknowledged) == 4
         assert len(bus.out) <= 5, "no more than are held, and one that waits to be"
         del harness.probe.does["one"]
-        (running,) = [s for s in (await engine.store.executions(flow_id="f")).items if s.execution.state == "running"]
+        (running,) = [
+            s
+            for s in (await engine.store.executions(ExecutionFilter(flow_id="f"))).items
+            if s.execution.state == "running"
+        ]
         await engine.cancel(running.execution.id)
         async with asyncio.timeout(20):
             while len(bus.acknowledged) < 20:

@@ -14,6 +14,7 @@ from tests.integration.engine_harness import Hang, Harness, act
 from hookline.api import Connector, Identity, Item, PollContext, Polled, StepError, hookimpl
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
+from hookline.model.execution import ExecutionFilter
 from hookline.storage.changes import Change, CommitResult, SetCursor
 from hookline.testing.clock import START, ManualClock
 
@@ -117,7 +118,7 @@ async def test_headers_and_the_arrival_say_where_a_message_comes_from(harness: H
     polled_flow(harness)
     async with harness.engine() as engine:
         assert await harness.bodies(engine, "f", 1) == [{"at": "2026-01-31T08:00:00.000000Z"}]
-        (summary,) = (await engine.store.executions(flow_id="f")).items
+        (summary,) = (await engine.store.executions(ExecutionFilter(flow_id="f"))).items
         envelope = await engine.store.envelope(summary.execution.id)
         assert envelope is not None
         assert (envelope.arrival.use, envelope.message.headers) == ("shop.orders", {"x-kind": "order"})
@@ -354,7 +355,11 @@ async def test_a_poll_waits_where_the_flow_has_no_room(harness: Harness, shop: S
         assert len(await harness.bodies(engine, "f")) == 3
         assert len(shop.asked) == 3, "what it found is held, and not looked for again"
         del harness.probe.does["one"]
-        (running,) = [s for s in (await engine.store.executions(flow_id="f")).items if s.execution.state == "running"]
+        (running,) = [
+            s
+            for s in (await engine.store.executions(ExecutionFilter(flow_id="f"))).items
+            if s.execution.state == "running"
+        ]
         await engine.cancel(running.execution.id)
         await harness.until_calls(3)
         while len(await harness.bodies(engine, "f")) < 4:

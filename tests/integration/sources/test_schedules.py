@@ -11,7 +11,7 @@ from tests.integration.engine_harness import Hang, Harness, act
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
 from hookline.kernel.time import rfc3339
-from hookline.model.execution import State
+from hookline.model.execution import ExecutionFilter, State
 from hookline.model.message import Message
 from hookline.sources import schedule as schedule_source
 from hookline.storage.changes import Change, CommitResult, SetCursor
@@ -47,7 +47,7 @@ async def test_it_fires_at_its_times_with_what_it_is_about(harness: Harness) -> 
         assert first == {"scheduled_at": at[0], "fired_at": at[0], "previous_at": None}
         assert second == {"scheduled_at": at[1], "fired_at": at[1], "previous_at": at[0]}
         await harness.until_calls(2)
-        newest = (await engine.store.executions(flow_id="f")).items[0]
+        newest = (await engine.store.executions(ExecutionFilter(flow_id="f"))).items[0]
         envelope = await engine.store.envelope(newest.execution.id)
         assert envelope is not None
         assert envelope.arrival.use == "schedule"
@@ -109,12 +109,12 @@ async def test_two_runs_never_overlap(harness: Harness, missed: str, expected: l
             await hang.reached.wait()
             await settled(harness, engine)
         assert len(harness.probe.calls) == 1
-        hanging = (await engine.store.executions(flow_id="f", state=State.RUNNING)).items
+        hanging = (await engine.store.executions(ExecutionFilter(flow_id="f", state=State.RUNNING))).items
         del harness.probe.does["one"]
         await engine.cancel(hanging[0].execution.id)
         for number in range(1, len(expected) - 1):
             await harness.until_calls(1 + number)
-        for summary in (await engine.store.executions(flow_id="f")).items:
+        for summary in (await engine.store.executions(ExecutionFilter(flow_id="f"))).items:
             await harness.until(engine, summary.execution.id)
         harness.clock.advance(3600)
         assert times(await harness.bodies(engine, "f", len(expected))) == expected
@@ -225,7 +225,9 @@ async def test_a_schedule_waits_where_the_flow_has_no_room(harness: Harness) -> 
         await asyncio.sleep(0.02)
         assert engine.intake.backlog("f") == 2, "as many as it has room for"
         del harness.probe.does["one"]
-        await engine.cancel((await engine.store.executions(flow_id="f", state=State.RUNNING)).items[0].execution.id)
+        await engine.cancel(
+            (await engine.store.executions(ExecutionFilter(flow_id="f", state=State.RUNNING))).items[0].execution.id
+        )
         while len(await harness.bodies(engine, "f")) < 5:
             harness.clock.advance(1)
             await asyncio.sleep(0.005)

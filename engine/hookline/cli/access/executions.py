@@ -11,7 +11,7 @@ from hookline.kernel.errors import ExecutionNotFound
 from hookline.model.execution import State
 from hookline.operations.explain import explain
 from hookline.secrets.resume_tokens import ResumeTokens
-from hookline.service.admin.executions import chosen_by, recorded, recorded_one
+from hookline.service.admin.executions import filter_from, recorded, recorded_one
 from hookline.service.views.executions import execution_view, page_view
 
 
@@ -56,8 +56,8 @@ class LocalExecutions(Local):
         self, flow_id: str | None, state: State | None, cursor: str | None, limit: int, **chosen: str | None
     ) -> Mapping[str, Any]:
         given = {"flow_id": flow_id, "state": state, **chosen}
-        asked = chosen_by({name: str(value) for name, value in given.items() if value is not None})
-        page = await page_of(self._store.executions(**asked, cursor=cursor, limit=limit))
+        asked = filter_from({name: str(value) for name, value in given.items() if value is not None})
+        page = await page_of(self._store.executions(asked, cursor=cursor, limit=limit))
         return as_json(page_view(page))
 
     async def execution(self, execution_id: str) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from hookline.kernel.ids import Ids
 from hookline.model.execution import Outcome, State
 from hookline.operations.bulk import one_page
 from hookline.secrets.redaction import Sealing
-from hookline.service.admin.executions import chosen_of
+from hookline.service.admin.executions import filter_from
 from hookline.service.admin.repairs import done_view
 from hookline.service.views.dead_letters import cause_parts, dead_letters_view
 from hookline.service.views.pages import PageView
@@ -90,7 +90,7 @@ class LocalRepairs(Local):
         deeds = {"retry": self.retry, "cancel": self.cancel, "discard": self.discard}
         if do not in deeds:
             await self.replay("", None, "", {})
-        chosen = chosen_of({name: value for name, value in request.items() if isinstance(value, str)})
+        chosen = filter_from({name: value for name, value in request.items() if isinstance(value, str)})
         page = one_page(self._store, chosen, deeds[do], cursor=request.get("cursor"), limit=request.get("limit", 50))
         return as_json(done_view(await page_of(page)))
 

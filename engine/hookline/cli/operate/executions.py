@@ -40,10 +40,10 @@ def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Set
 
     def text() -> str:
         rows = [
-            (one["id"], one["flow_id"], one["outcome"] or one["state"], one["created_at"], _cause(one))
+            (one["id"], one["flow_id"], one["state"], one["outcome"] or "-", one["created_at"], _cause(one))
             for one in page["items"]
         ]
-        shown = table(("id", "flow", "state", "accepted", "cause"), rows)
+        shown = table(("id", "flow", "state", "outcome", "accepted", "cause"), rows)
         return shown if page["next"] is None else f"{shown}\nmore: --cursor {page['next']}"
 
     emit(page, as_json=as_json, text=text)

@@ -10,9 +10,8 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, Malformed
 from hookline.kernel.json import encode
-from hookline.model.execution import FINAL, Execution, Outcome, State
+from hookline.model.execution import FINAL, Execution, ExecutionFilter, Outcome, State
 from hookline.model.message import Attachment, Envelope, arrival_view, pack
-from hookline.operations.bulk import Chosen
 from hookline.operations.explain import Explained, explain
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
@@ -30,44 +29,43 @@ from hookline.service.views.steps import StepView, step_view
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
 
-FILTERS_OF_MANY: Final = {
-    "flow_id": "Only those of this flow.",
-    "state": "Only those in this state.",
-    "outcome": "Only those that ended like this.",
-    "error_code": "Only those that failed with this code, such as `http.503`.",
-    "cause": "Only dead letters of this group: see `dead-letters`.",
-    "since": "Only those whose message was accepted then or later: RFC 3339.",
-    "until": "Only those whose message was accepted before: RFC 3339.",
+FILTERS: Final = {
+    "flow_id": "Only executions of this flow.",
+    "state": "Only executions in this state, such as `failed`.",
+    "outcome": "Only executions that ended in this way, such as `timed_out`.",
+    "error_code": "Only executions that failed with this code, such as `http.503`.",
+    "cause": "Only dead letters of this cause: see `dead-letters`.",
+    "since": "Only executions whose message was accepted at this time (RFC 3339) or later.",
+    "until": "Only executions whose message was accepted before this time (RFC 3339).",
+    "replay_of": "Only replays of this execution.",
 }
-"""Those that also choose with which something is done."""
-FILTERS: Final = {**FILTERS_OF_MANY, "replay_of": "Only those that do this execution again."}
-"""Those of the list."""
+"""The query parameters of the fields of an `ExecutionFilter`, with their descriptions."""
 
 
-def chosen_by(given: Mapping[str, str]) -> dict[str, Any]:
-    """The filters of a list of executions, for the store. Raises Malformed."""
-    chosen = chosen_of({name: value for name, value in given.items() if name in FILTERS_OF_MANY})
-    found: dict[str, Any] = {name: getattr(chosen, name) for name in FILTERS_OF_MANY}
-    return found | {"replay_of": given.get("replay_of")}
-
-
-def chosen_of(given: Mapping[str, str]) -> Chosen:
-    """The executions that a request means. Raises Malformed."""
-    flow_id, cause = given.get("flow_id"), given.get("cause")
-    if cause is not None:
-        of, cause = cause_parts(cause)
-        if flow_id not in (None, of):
-            raise Malformed(f"The cause is one of flow {of!r}, and not of {flow_id!r}.")
-        flow_id = of
-    return Chosen(
-        flow_id=flow_id,
-        state=_member(State, given.get("state"), "state"),
-        outcome=_member(Outcome, given.get("outcome"), "outcome"),
-        error_code=given.get("error_code"),
-        cause=cause,
-        since=_time(given.get("since"), "since"),
-        until=_time(given.get("until"), "until"),
+def filter_from(query: Mapping[str, str]) -> ExecutionFilter:
+    """The filter that a request gives as query parameters. Raises Malformed."""
+    return with_cause_divided(
+        ExecutionFilter(
+            flow_id=query.get("flow_id"),
+            state=_member(State, query.get("state"), "state"),
+            outcome=_member(Outcome, query.get("outcome"), "outcome"),
+            error_code=query.get("error_code"),
+            cause=query.get("cause"),
+            since=_time(query.get("since"), "since"),
+            until=_time(query.get("until"), "until"),
+            replay_of=query.get("replay_of"),
+        )
     )
+
+
+def with_cause_divided(given: ExecutionFilter) -> ExecutionFilter:
+    """The filter with the flow and the cause apart, which the API writes as one: `<flow>:<cause>`. Raises Malformed."""
+    if given.cause is None:
+        return given
+    flow_id, cause = cause_parts(given.cause)
+    if given.flow_id not in (None, flow_id):
+        raise Malformed(f"The cause is one of flow {flow_id!r}, and not of {given.flow_id!r}.")
+    return msgspec.structs.replace(given, flow_id=flow_id, cause=cause)
 
 
 def _member(kind: Any, text: str | None, name: str) -> Any:
@@ -104,7 +102,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         """Executions, newest first."""
         given = query(*FILTERS, "cursor", "limit")
         page = await paged(
-            engine.store.executions(**chosen_by(given), cursor=given.get("cursor"), limit=limit_of(given.get("limit")))
+            engine.store.executions(filter_from(given), cursor=given.get("cursor"), limit=limit_of(given.get("limit")))
         )
         return answer(page_view(page))
 
@@ -185,7 +183,7 @@ async def recorded(
         at = None
     if since is not None and (at is None or at.tzinfo is None):
         raise Malformed("since is a time with its offset, as in 2026-01-31T08:00:00Z.")
-    page = await store.executions(flow_id=flow_id, since=at, cursor=cursor, limit=limit)
+    page = await store.executions(ExecutionFilter(flow_id=flow_id, since=at), cursor=cursor, limit=limit)
     found: list[RecordingView] = []
     for summary in page.items:
         execution = summary.execution

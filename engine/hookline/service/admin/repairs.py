@@ -7,9 +7,10 @@ from quart import Blueprint, Response, request
 
 from hookline.engine import Engine
 from hookline.kernel.errors import Malformed
+from hookline.model.execution import ExecutionFilter
 from hookline.operations.bulk import Done
 from hookline.operations.replay import Edit, Which
-from hookline.service.admin.executions import FILTERS_OF_MANY, chosen_of
+from hookline.service.admin.executions import with_cause_divided
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import answer, decoded, paged, query
 from hookline.service.views.executions import ExecutionView, execution_view
@@ -112,7 +113,7 @@ async def body_of(kind: Any) -> Any:
     return decoded(data or b"{}", kind)
 
 
-def edit_of(given: EditRequest) -> Edit:
+def edit_of(given: "EditRequest | ManyRequest") -> Edit:
     """What a request changes of a message. Raises Malformed."""
     body = None if given.body is msgspec.UNSET else bytes(given.body)
     merge = given.merge
@@ -129,17 +130,14 @@ def _version(text: str | None) -> Which:
     raise Malformed(f"version is current or same, and not {text!r}.")
 
 
-class ManyRequest(EditRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is to be done with a page of executions. The filters are those of the list of executions."""
+class ManyRequest(ExecutionFilter, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An operation, and the filter of the executions that it is done with; for replays also a change of the message."""
 
     do: Literal["retry", "replay", "cancel", "discard"]
-    flow_id: str | None = None
-    state: str | None = None
-    outcome: str | None = None
-    error_code: str | None = None
-    cause: str | None = None
-    since: str | None = None
-    until: str | None = None
+    body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    headers: dict[str, str] | None = None
+    edits: dict[str, Any] = msgspec.field(default_factory=dict)
+    merge: Any = None
     step: str | None = None
     """The step from which on they are replayed."""
     version: Literal["current", "same"] = "current"
@@ -187,7 +185,7 @@ def add_many(api: Blueprint, engine: Engine) -> None:
         given = await body_of(ManyRequest)
         if not 1 <= given.limit <= 200:
             raise Malformed("limit is a number from 1 to 200.")
-        chosen = chosen_of({name: value for name in FILTERS_OF_MANY if (value := getattr(given, name)) is not None})
+        chosen = with_cause_divided(msgspec.convert(given, ExecutionFilter, from_attributes=True))
         page = engine.many(
             given.do,
             chosen,

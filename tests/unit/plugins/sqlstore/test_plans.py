@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from hookline.model.execution import Outcome, State
+from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.items import Progress
 from hookline.model.rejection import RejectedRequest
 from hookline.storage.backend import Backend
@@ -272,7 +272,7 @@ async def test_no_list_walks_through_the_history(
     flow_id: str | None, state: State | None, cursor: str | None, backend: Backend, said: Said, tmp_path: Path
 ) -> None:
     said.clear()
-    await backend.store.executions(flow_id=flow_id, state=state, cursor=cursor)
+    await backend.store.executions(ExecutionFilter(flow_id=flow_id, state=state), cursor=cursor)
     found = walks(tmp_path / "x.db", said)
     # All executions, newest first: from the end of the primary key, as far as the page goes.
     whole = [walk for walk in found if "sqlite_autoindex_executions_1" in walk and " WHERE" not in walk]
@@ -318,7 +318,7 @@ async def test_each_filter_has_an_index_that_leads_to_it(
     name: str, cursor: str | None, backend: Backend, said: Said, tmp_path: Path
 ) -> None:
     said.clear()
-    await backend.store.executions(**FILTERS[name], cursor=cursor)
+    await backend.store.executions(ExecutionFilter(**FILTERS[name]), cursor=cursor)
     assert walks(tmp_path / "x.db", said) == []
     statement, parameters = said[0]
     connection = sqlite3.connect(tmp_path / "x.db")

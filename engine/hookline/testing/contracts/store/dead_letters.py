@@ -6,7 +6,7 @@ import pytest
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.model.causes import cause_of
-from hookline.model.execution import ErrorInfo, Outcome, State
+from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
 from hookline.storage.changes import Accept, DismissDeadLetter, End, Reopen, Start
 from hookline.storage.store import DeadLetters, Store
 from hookline.testing.clock import ManualClock
@@ -40,7 +40,7 @@ class DeadLettersContract(StoreFixtures):
         assert page.items[2] == DeadLetters("orders", closed, error, 2, began, clock.now(), second)
         assert [one.newest for one in (await store.dead_letters(flow_id="orders")).items] == [other, second]
         assert (await store.dead_letters(flow_id="orders", cause=closed)).items == page.items[2:]
-        alike = await store.executions(flow_id="orders", cause=closed)
+        alike = await store.executions(ExecutionFilter(flow_id="orders", cause=closed))
         assert [one.execution.id for one in alike.items] == [second, first]
         assert {one.execution.error_cause for one in alike.items} == {closed}
 
@@ -67,7 +67,7 @@ class DeadLettersContract(StoreFixtures):
         kept = await store.execution(discarded)
         assert kept is not None
         assert (kept.state, kept.discarded_at) == (State.FAILED, now)
-        listed = await store.executions(flow_id="orders", cause=group.cause)
+        listed = await store.executions(ExecutionFilter(flow_id="orders", cause=group.cause))
         assert [one.execution.id for one in listed.items] == [left]
 
     async def test_what_fails_again_after_it_was_discarded_and_retried_is_one_again(

@@ -7,7 +7,7 @@ import pytest
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.kernel.json import encode
-from hookline.model.execution import ErrorInfo, Outcome, State, StepState
+from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State, StepState
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Envelope, Result
 from hookline.storage.backend import Backend
@@ -74,9 +74,9 @@ class ReplaysContract(StoreFixtures):
         kept = await store.envelope(again.execution_id)
         assert kept is not None
         assert kept.arrival.replay_of == first.execution_id
-        listed = await store.executions(replay_of=first.execution_id)
+        listed = await store.executions(ExecutionFilter(replay_of=first.execution_id))
         assert [one.execution.id for one in listed.items] == [again.execution_id]
-        assert (await store.executions(replay_of=other.execution_id)).items == ()
+        assert (await store.executions(ExecutionFilter(replay_of=other.execution_id))).items == ()
 
     async def test_one_that_begins_in_the_middle_is_handed_out_with_what_it_has_done(
         self, backend: Backend, store: Store, envelopes: Envelopes

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hookline.model.execution import ErrorInfo, Outcome, State
+from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
 from hookline.model.message import arrival_view
 from hookline.storage.changes import Accept, End, Park, Start
 from hookline.storage.store import Store
@@ -21,7 +21,7 @@ class ListsContract(StoreFixtures):
         found: list[str] = []
         cursor: str | None = None
         while True:
-            page = await store.executions(cursor=cursor, limit=3, **chosen)
+            page = await store.executions(ExecutionFilter(**chosen), cursor=cursor, limit=3)
             assert len(page.items) <= 3
             found += [item.execution.id for item in page.items]
             if (cursor := page.next) is None:
@@ -98,7 +98,7 @@ class ListsContract(StoreFixtures):
         assert await self._ids(store, since=clock.now()) == [open_.execution_id]
         assert await self._ids(store, since=clock.now(), state=State.QUEUED) == [open_.execution_id]
         with pytest.raises(ValueError, match="say which flow"):
-            await store.executions(cause="x")
+            await store.executions(ExecutionFilter(cause="x"))
 
     async def test_a_page_doesnt_carry_large_bodies(self, store: Store, envelopes: Envelopes) -> None:
         await self._accept(store, envelopes.make(body="x" * 1_000_000), envelopes.make(body=1))
@@ -111,7 +111,7 @@ class ListsContract(StoreFixtures):
         with pytest.raises(ValueError, match="not a cursor"):
             await store.executions(cursor=cursor)
         with pytest.raises(ValueError, match="not a cursor"):
-            await store.executions(cursor=cursor, state=State.WAITING)
+            await store.executions(ExecutionFilter(state=State.WAITING), cursor=cursor)
 
 
 class WorkContract(StoreFixtures):

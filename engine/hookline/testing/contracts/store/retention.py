@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from hookline.kernel.errors import ExecutionNotFound
-from hookline.model.execution import ErrorInfo, Outcome, State
+from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
 from hookline.storage.changes import (
     Accept,
     Accepted,
@@ -85,8 +85,8 @@ class PurgingContract(StoreFixtures):
         assert await store.execution(id_) is None
         assert await store.envelope(id_) is None
         assert [one.execution.id for one in (await store.executions()).items] == []
-        assert [one.execution.id for one in (await store.executions(flow_id="orders")).items] == []
-        assert [one.execution.id for one in (await store.executions(state=State.FAILED)).items] == []
+        assert [one.execution.id for one in (await store.executions(ExecutionFilter(flow_id="orders"))).items] == []
+        assert [one.execution.id for one in (await store.executions(ExecutionFilter(state=State.FAILED))).items] == []
         assert (await store.dead_letters()).items == ()
         assert list(await store.purgeable("orders", clock.now(), 10)) == []
         with pytest.raises(ExecutionNotFound):
