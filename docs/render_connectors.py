@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from hookline.discovery.discover import discover
 from hookline.discovery.quality import level_of
 from hookline.discovery.registry import Registry
-from hookline.flows.authoring.formatter import laid_out
+from hookline.flows.authoring.formatter import format_flow
 from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector
 from hookline.service.views.components import ComponentView, InputView, component_views, inputs
@@ -86,7 +86,7 @@ def page(name: str) -> str:
             parts += [f"## {title}", *(part for view in of_kind for part in _component(view))]
     parts += _errors(connector.errors or {})
     if connector.example is not None:
-        parts += ["## Example", f"```json\n{laid_out(_plain(connector.example)).strip()}\n```"]
+        parts += ["## Example", f"```json\n{format_flow(_plain(connector.example)).strip()}\n```"]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -11,7 +11,7 @@ import structlog
 
 from hookline.catalog.catalog import Catalog
 from hookline.catalog.flow_states import FlowStates
-from hookline.catalog.version_resolver import FlowVersions
+from hookline.catalog.version_resolver import VersionResolver
 from hookline.credentials.authorization import CALLBACK, Authorizations
 from hookline.credentials.store import Credentials
 from hookline.credentials.tokens import AccessTokens
@@ -130,7 +130,7 @@ class Engine:
         self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log)
         self.authorizations = Authorizations(self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK)
         self.catalog = Catalog(options.flows, registry, environment=options.environment)
-        self._versions = FlowVersions(self.catalog, self.store)
+        self._versions = VersionResolver(self.catalog, self.store)
         self.states = FlowStates(self.store, self.clock)
         self.versions = KeptVersions(self.store, self.catalog)
         self.events = Events(self.clock)

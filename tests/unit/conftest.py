@@ -11,7 +11,7 @@ import hookline_mapping
 from hookline.api import Connector, Context, FromVars, NoSettings, PollContext, Polled, Scheme, hookimpl
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import PluginStatus, Registry
-from hookline.flows.check.check_flow import check as check_flow
+from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode
 

@@ -17,7 +17,7 @@ from hookline.cli.main import main
 from hookline.config import Settings
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
-from hookline.flows.check.check_flow import check
+from hookline.flows.check.check_flow import check_flow
 from hookline.sdk import hookspecs
 from hookline.simulation.cases import CaseFile
 
@@ -53,7 +53,7 @@ def test_a_json_block_is_a_flow_without_problems_or_a_file_of_cases(place: str, 
         CaseFile.model_validate(value)
         return
     assert "steps" in value, f"{place}: neither a flow nor cases; another kind of JSON needs a test of its own"
-    problems = check(text.encode(), registry, file=place)
+    problems = check_flow(text.encode(), registry, file=place)
     assert [str(problem) for problem in problems if problem.severity == "error"] == []
 
 

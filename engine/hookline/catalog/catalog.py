@@ -8,20 +8,20 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from hookline.catalog.flow_folder import Stamp, scan
+from hookline.catalog.flow_folder import FileStamp, scan
 from hookline.discovery.registry import Registry
-from hookline.flows.compiler.compile import compile_flow, examine
+from hookline.flows.compiler.compile import compile_document, compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import Document, read
 from hookline.kernel.errors import FlowInvalid, Problem
 
-FlowState: TypeAlias = Literal["active", "paused", "stopped", "broken"]
+CatalogState: TypeAlias = Literal["active", "paused", "stopped", "broken"]
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogEntry:
     """A flow of the folder."""
 
     id: str
@@ -37,7 +37,7 @@ class Entry:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     @property
-    def state(self) -> FlowState:
+    def state(self) -> CatalogState:
         """What the version that serves says of itself; `broken` where none does."""
         return "broken" if self.flow is None else self.flow.document.state
 
@@ -46,11 +46,11 @@ class Entry:
 class CatalogChanges:
     """What a refresh changed."""
 
-    added: tuple[Entry, ...] = ()
-    changed: tuple[Entry, ...] = ()
+    added: tuple[CatalogEntry, ...] = ()
+    changed: tuple[CatalogEntry, ...] = ()
     """Flows that serve another version now, broken ones that were repaired among them."""
-    removed: tuple[Entry, ...] = ()
-    broken: tuple[Entry, ...] = ()
+    removed: tuple[CatalogEntry, ...] = ()
+    broken: tuple[CatalogEntry, ...] = ()
     """Flows whose files have errors that they didn't have before, new ones included."""
 
     def __bool__(self) -> bool:
@@ -61,7 +61,7 @@ class CatalogChanges:
 class _File:
     """A file as it was last read."""
 
-    stamp: Stamp
+    stamp: FileStamp
     claim: str
     """The id that it wants to have: the one it says, or else its name."""
     flow: CompiledFlow | None
@@ -93,7 +93,7 @@ class Catalog:
     ) -> None:
         """`kept`: how many older versions stay compiled."""
         self.directory = directory
-        self.entries: Mapping[str, Entry] = MappingProxyType({})
+        self.entries: Mapping[str, CatalogEntry] = MappingProxyType({})
         """By flow id."""
         self._registry = registry
         self._environment = environment
@@ -153,19 +153,19 @@ class Catalog:
             while len(self._versions) > self._kept:
                 self._versions.popitem(last=False)
 
-    def _read(self, path: Path, stamp: Stamp, known: _File | None) -> _File | None:
+    def _read(self, path: Path, stamp: FileStamp, known: _File | None) -> _File | None:
         serving = known.serving if known is not None else None
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            return _File(stamp, path.stem, None, (unreadable(path, error),), serving)
+            return _File(stamp, path.stem, None, (unreadable_file(path, error),), serving)
         try:
             document = read(data, str(path))
         except FlowInvalid as error:
             return _File(stamp, path.stem, None, error.problems, serving)
-        examined = examine(document, self._registry, environment=self._environment)
+        examined = compile_document(document, self._registry, environment=self._environment)
         claim = _claim(document) or path.stem
         if claim == path.stem:
             return _File(stamp, claim, examined.flow, examined.problems, serving, document)
@@ -207,13 +207,13 @@ def _collisions(path: Path, file: _File, others: list[str]) -> list[Problem]:
     return [problem] if file.document is None else file.document.place([problem])
 
 
-def _entries(files: Mapping[Path, _File]) -> dict[str, Entry]:
-    entries: dict[str, Entry] = {}
+def _entries(files: Mapping[Path, _File]) -> dict[str, CatalogEntry]:
+    entries: dict[str, CatalogEntry] = {}
     for path, file in files.items():
         problems = (*file.collisions, *file.problems)
         known = entries.get(file.id)
         if known is None:
-            entries[file.id] = Entry(file.id, path, file.serving, problems)
+            entries[file.id] = CatalogEntry(file.id, path, file.serving, problems)
         else:
             # Several files for one id: together they are one entry, whose file is the one that serves.
             serves = path if known.flow is None and file.serving is not None else known.file
@@ -223,12 +223,12 @@ def _entries(files: Mapping[Path, _File]) -> dict[str, Entry]:
     return dict(sorted(entries.items()))
 
 
-def _flow(entries: Mapping[str, Entry], flow_id: str) -> CompiledFlow | None:
+def _flow(entries: Mapping[str, CatalogEntry], flow_id: str) -> CompiledFlow | None:
     entry = entries.get(flow_id)
     return entry.flow if entry is not None else None
 
 
-def _changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> CatalogChanges:
+def _changes(before: Mapping[str, CatalogEntry], after: Mapping[str, CatalogEntry]) -> CatalogChanges:
     return CatalogChanges(
         added=tuple(entry for flow_id, entry in after.items() if flow_id not in before),
         changed=tuple(
@@ -243,7 +243,7 @@ def _changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Catalog
     )
 
 
-def unreadable(path: Path, error: OSError) -> Problem:
+def unreadable_file(path: Path, error: OSError) -> Problem:
     """What is wrong with a file that the system doesn't let us read."""
     return Problem(
         f"it can't be read: {error.strerror}",

@@ -11,7 +11,7 @@ from watchfiles import awatch
 SCHEMA_FILE: Final = "flow.schema.json"
 
 
-class Stamp(NamedTuple):
+class FileStamp(NamedTuple):
     """What changes when a file is written or replaced."""
 
     modified: int
@@ -20,10 +20,10 @@ class Stamp(NamedTuple):
     inode: int
 
 
-_UNKNOWN: Final = Stamp(0, 0, 0)
+_UNKNOWN: Final = FileStamp(0, 0, 0)
 
 
-def scan(directory: Path) -> dict[Path, Stamp]:
+def scan(directory: Path) -> dict[Path, FileStamp]:
     """The flow files directly in a folder, in the order of their names; none where there is no such folder.
 
     Case files (`<id>.test.json`), the JSON Schema and hidden files are no flows. Links are followed.
@@ -31,9 +31,9 @@ def scan(directory: Path) -> dict[Path, Stamp]:
     return {directory / name: stamp for name, stamp in sorted(stamps(directory).items())}
 
 
-def stamps(directory: Path) -> dict[str, Stamp]:
+def stamps(directory: Path) -> dict[str, FileStamp]:
     """The same by name and in no order: what is cheap enough to be asked every few seconds."""
-    found: dict[str, Stamp] = {}
+    found: dict[str, FileStamp] = {}
     try:
         entries = os.scandir(directory)
     except (FileNotFoundError, NotADirectoryError):
@@ -51,7 +51,7 @@ def stamps(directory: Path) -> dict[str, Stamp]:
                     # A link to itself, or into a folder that is closed to us: reading it says which.
                     found[name] = _UNKNOWN
                     continue
-                found[name] = Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+                found[name] = FileStamp(status.st_mtime_ns, status.st_size, status.st_ino)
     return found
 
 
@@ -95,7 +95,7 @@ async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> Asy
             yield
 
 
-def _look(directory: Path, seen: Mapping[str, Stamp]) -> Mapping[str, Stamp]:
+def _look(directory: Path, seen: Mapping[str, FileStamp]) -> Mapping[str, FileStamp]:
     try:
         return stamps(directory)
     except OSError:

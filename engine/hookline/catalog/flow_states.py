@@ -10,7 +10,7 @@ from hookline.storage.changes import OverrideState
 from hookline.storage.store import StateOverride, Store
 
 
-def said_by_file(flow: CompiledFlow) -> FlowState:
+def state_in_file(flow: CompiledFlow) -> FlowState:
     """What a flow's own document says."""
     return flow.document.state
 
@@ -27,12 +27,12 @@ class FlowStates:
     def of(self, flow: CompiledFlow) -> FlowState:
         """The state that a flow is in."""
         override = self.override(flow)
-        return said_by_file(flow) if override is None else override.state
+        return state_in_file(flow) if override is None else override.state
 
     def override(self, flow: CompiledFlow) -> StateOverride | None:
         """What an operator has decided about a flow, where that holds."""
         override = self._overrides.get(flow.id)
-        return override if override is not None and override.file_state == said_by_file(flow) else None
+        return override if override is not None and override.file_state == state_in_file(flow) else None
 
     async def load(self, flows: Iterable[CompiledFlow]) -> None:
         """Take what was decided, and drop what doesn't hold any more for these flows. Raises StoreError."""
@@ -40,12 +40,12 @@ class FlowStates:
         now = self._clock.now()
         over = [flow for flow in flows if flow.id in self._overrides and self.override(flow) is None]
         if over:
-            await self.store.commit([OverrideState(flow.id, None, said_by_file(flow), now) for flow in over])
+            await self.store.commit([OverrideState(flow.id, None, state_in_file(flow), now) for flow in over])
             self._overrides = {key: each for key, each in self._overrides.items() if key not in {f.id for f in over}}
 
     async def decide(self, flow: CompiledFlow, state: FlowState | None) -> None:
         """Let a flow be in a state, with None in the one that its file says. Raises StoreError."""
-        said, now = said_by_file(flow), self._clock.now()
+        said, now = state_in_file(flow), self._clock.now()
         decided = None if state in (None, said) else state
         await self.store.commit([OverrideState(flow.id, decided, said, now)])
         others = {flow_id: each for flow_id, each in self._overrides.items() if flow_id != flow.id}

@@ -9,7 +9,7 @@ from hookline.storage.changes import Publish
 from hookline.storage.store import Store
 
 
-class FlowVersions:
+class VersionResolver:
     """Finds flows in the catalog, and versions that the catalog has no more in the store."""
 
     def __init__(self, catalog: Catalog, store: Store) -> None:

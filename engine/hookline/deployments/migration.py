@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hookline.catalog.version_resolver import FlowVersions
+from hookline.catalog.version_resolver import VersionResolver
 from hookline.deployments.compatibility import Fit, Fitting
 from hookline.deployments.version_history import KeptVersions
 from hookline.executions.context import own_vars
@@ -33,7 +33,7 @@ class Moves:
         self,
         store: Store,
         queue: Queue,
-        versions: FlowVersions,
+        versions: VersionResolver,
         kept: KeptVersions,
         fitting: Fitting,
         clock: Clock,

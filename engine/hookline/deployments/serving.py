@@ -6,7 +6,7 @@ from typing import Any, Final
 from hookline.catalog.catalog import Catalog, CatalogChanges
 from hookline.catalog.flow_folder import watch
 from hookline.catalog.flow_states import FlowStates
-from hookline.catalog.version_resolver import FlowVersions
+from hookline.catalog.version_resolver import VersionResolver
 from hookline.engine_options import EngineOptions
 from hookline.executions.dispatcher import Dispatcher
 from hookline.executions.journal import STORE_RETRY
@@ -33,7 +33,7 @@ class ServedFlows:
         store: Store,
         queue: Queue,
         catalog: Catalog,
-        versions: FlowVersions,
+        versions: VersionResolver,
         states: FlowStates,
         dispatcher: Dispatcher,
         runner: Runner,

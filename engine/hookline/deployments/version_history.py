@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from hookline.catalog.catalog import Catalog, Entry
-from hookline.flows.authoring.formatter import put_back
+from hookline.catalog.catalog import Catalog, CatalogEntry
+from hookline.flows.authoring.formatter import write_flow
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, UnpublishedChanges
@@ -105,7 +105,7 @@ class KeptVersions:
             if current is None or version_of(current) not in known:
                 why = "has changes that never served" if current is not None else "can't be read as a flow"
                 raise UnpublishedChanges(f"{file} {why}: save them elsewhere, or give them up with --force")
-        put_back(file, document, current)
+        write_flow(file, document, current)
         return version, file
 
     async def _before(self, flow_id: str) -> str:
@@ -129,7 +129,7 @@ class KeptVersions:
         entry = self._catalog.entries.get(flow_id)
         return None if entry is None or entry.flow is None else entry.flow.version
 
-    def _file(self, flow_id: str, entry: Entry | None) -> Path:
+    def _file(self, flow_id: str, entry: CatalogEntry | None) -> Path:
         return self._catalog.directory / f"{flow_id}.json" if entry is None else entry.file
 
 

@@ -26,7 +26,7 @@ from hookline.sdk.mappers import Expression
 
 Keys: TypeAlias = tuple[str | int, ...]
 
-MOST: Final = 500
+MAX_VALUES: Final = 500
 """Values that an explanation names; what lies behind more is left out."""
 
 _MAP: Final = "map"
@@ -58,7 +58,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Position:
     """Before a step of a list, or at its end."""
 
     steps: Sequence[Node]
@@ -66,7 +66,7 @@ class _Place:
     prefix: str = ""
     block: Node | None = None
     part: int = 0
-    outer: "_Place | None" = None
+    outer: "_Position | None" = None
     item: int | None = None
 
 
@@ -80,7 +80,7 @@ class Provenance:
     vars: Mapping[str, Any]
     records: Mapping[str, StepRecord]
     """The last entry of each path."""
-    _left: int = MOST
+    _left: int = MAX_VALUES
     _order: StepOrder = field(init=False)
     _document: Any = field(init=False)
 
@@ -97,7 +97,7 @@ class Provenance:
         if path is not None:
             found = self._step(path, keys)
         else:
-            end = _Place(self.flow.steps, len(self.flow.steps))
+            end = _Position(self.flow.steps, len(self.flow.steps))
             root = keys[0]
             if root not in {"body", "headers", "attachments", "steps", "trigger", "vars"}:
                 raise NotExplained(f"{text}: a field begins with steps.<id>, trigger, vars, body or headers")
@@ -129,7 +129,7 @@ class Provenance:
             return replace(self._message(place, keys), field=label)
         return self._given(place, keys)
 
-    def _read(self, place: _Place, keys: Keys) -> Origin:
+    def _read(self, place: _Position, keys: Keys) -> Origin:
         """What an expression reads at a place."""
         self._left -= 1
         if self._left < 0:
@@ -150,9 +150,9 @@ class Provenance:
             return Origin(_text(keys)[1:], known=True, note="of the execution itself")
         return self._named(place, keys)
 
-    def _named(self, place: _Place, keys: Keys) -> Origin:
+    def _named(self, place: _Position, keys: Keys) -> Origin:
         """The item of a foreach, its index, or an error."""
-        inner: _Place | None = place
+        inner: _Position | None = place
         while inner is not None:
             block, outer = inner.block, inner.outer
             if isinstance(block, ForeachNode) and outer is not None:
@@ -163,14 +163,14 @@ class Provenance:
             inner = outer
         return Origin(_text(keys)[1:], known=True, note="the error that is handled here")
 
-    def _item(self, block: ForeachNode, outer: _Place, item: int, keys: Keys) -> Origin:
+    def _item(self, block: ForeachNode, outer: _Position, item: int, keys: Keys) -> Origin:
         made = self._made(block.items, (item, *keys[1:]), outer, _MISSING)
         return replace(made, field=_text(keys)[1:], note=f"item {item} of {outer.prefix}{block.id}")
 
     def _from_trigger(self, keys: Keys) -> Origin:
         return _leaf(f"trigger{_text(keys)}", _dig(self.trigger, keys), "the message that came")
 
-    def _message(self, place: _Place, keys: Keys) -> Origin:
+    def _message(self, place: _Position, keys: Keys) -> Origin:
         """Part of the message that reaches a place."""
         for index in range(place.index, -1, -1):
             here = replace(place, index=index)
@@ -184,7 +184,7 @@ class Provenance:
                 return self._given(before, keys)
         return self._outside(place, keys)
 
-    def _outside(self, place: _Place, keys: Keys) -> Origin:
+    def _outside(self, place: _Position, keys: Keys) -> Origin:
         """Part of the message with which a list of steps begins."""
         block, outer = place.block, place.outer
         if block is None or outer is None:
@@ -195,7 +195,7 @@ class Provenance:
             return self._end(block, outer, keys)
         return self._message(outer, keys)
 
-    def _replaces(self, place: _Place) -> bool:
+    def _replaces(self, place: _Position) -> bool:
         """Whether a step's result took the message's place."""
         node = place.steps[place.index]
         record = self.records.get(place.prefix + node.id)
@@ -205,7 +205,7 @@ class Provenance:
             return False
         return record.output is not None and record.signal in (None, "stream")
 
-    def _given(self, place: _Place, keys: Keys) -> Origin:
+    def _given(self, place: _Position, keys: Keys) -> Origin:
         """Part of what a step gave."""
         node = place.steps[place.index]
         path = place.prefix + node.id
@@ -222,29 +222,29 @@ class Provenance:
             case SwitchNode() if record is not None:
                 (number, *_) = self._cases(record)
                 steps = node.cases[number].steps
-                return self._message(_Place(steps, len(steps), f"{path}/", node, number, place), keys)
+                return self._message(_Position(steps, len(steps), f"{path}/", node, number, place), keys)
             case TryNode():
                 return self._end(node, place, keys)
             case ParallelNode() if len(keys) > 1 and keys[0] == "body" and keys[1] in node.branches:
                 branch = node.branches[str(keys[1])]
-                inner = _Place(branch, len(branch), f"{path}/", node, 0, place)
+                inner = _Position(branch, len(branch), f"{path}/", node, 0, place)
                 return self._message(inner, ("body", *keys[2:]))
             case ForeachNode() if len(keys) > 1 and keys[0] == "body" and isinstance(keys[1], int):
                 item = self._item_of(path, keys[1])
                 if item is not None:
-                    inner = _Place(node.steps, len(node.steps), f"{path}[{item}]/", node, 0, place, item)
+                    inner = _Position(node.steps, len(node.steps), f"{path}[{item}]/", node, 0, place, item)
                     return self._message(inner, ("body", *keys[2:]))
         use = record.use if record is not None else None
         return _leaf(label, value, f"given by {use or node.id}", step=path, use=use)
 
-    def _end(self, node: TryNode, place: _Place, keys: Keys) -> Origin:
+    def _end(self, node: TryNode, place: _Position, keys: Keys) -> Origin:
         """What `try`, or `catch`, left."""
         path = place.prefix + node.id
         record = self.records.get(path)
         view = decode(record.output) if record is not None and record.output is not None else {}
         part = 1 if "error" in view and node.handler is not None else 0
         steps = lists_in(node)[part]
-        return self._message(_Place(steps, len(steps), f"{path}/", node, part, place), keys)
+        return self._message(_Position(steps, len(steps), f"{path}/", node, part, place), keys)
 
     def _item_of(self, path: str, result: int) -> int | None:
         """The item that gave a result: those that were filtered or failed gave none. None where no entries are kept."""
@@ -260,7 +260,7 @@ class Provenance:
         given = [number for number in sorted(seen) if number not in left_out]
         return given[result] if result < len(given) else None
 
-    def _made(self, template: Template, keys: Keys, place: _Place, value: Any) -> Origin:
+    def _made(self, template: Template, keys: Keys, place: _Position, value: Any) -> Origin:
         """A value that a template of the flow gives."""
         pointer, rest = template.pointer, keys
         raw = _at(self._document, pointer)
@@ -281,10 +281,10 @@ class Provenance:
         chosen: list[int] = decode(record.input or b"{}").get("cases", [])
         return chosen
 
-    def _place(self, path: str) -> _Place:
+    def _place(self, path: str) -> _Position:
         """The place of a step."""
         names = path.split("/")
-        place = _Place(self.flow.steps, 0)
+        place = _Position(self.flow.steps, 0)
         for level, name in enumerate(names):
             bare = without_items(name)
             found = next(index for index, node in enumerate(place.steps) if node.id == bare)
@@ -297,7 +297,7 @@ class Provenance:
             part, steps = next(
                 (number, steps) for number, steps in enumerate(lists_in(node)) if any(one.id == inner for one in steps)
             )
-            place = _Place(steps, 0, f"{place.prefix}{name}/", node, part, place, item)
+            place = _Position(steps, 0, f"{place.prefix}{name}/", node, part, place, item)
         return place
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from hookline.catalog.version_resolver import FlowVersions
+from hookline.catalog.version_resolver import VersionResolver
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.cancellation import shielded
@@ -47,7 +47,7 @@ class WaitingSteps:
     """Finds steps that wait, and hands them what comes for them."""
 
     def __init__(
-        self, store: Store, queue: Queue, versions: FlowVersions, tokens: ResumeTokens, is_open: Callable[[], bool]
+        self, store: Store, queue: Queue, versions: VersionResolver, tokens: ResumeTokens, is_open: Callable[[], bool]
     ) -> None:
         """`is_open`: whether anything is taken now."""
         self._store = store

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.elements.message_keys import arrival_scope, bounded, key_text
+from hookline.flows.elements.message_keys import arrival_scope, key_text, shortened_key
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import encode
 from hookline.kernel.time import rfc3339
@@ -44,9 +44,9 @@ def request_envelope(
     if flow.trigger.dedupe_key is not None:
         key = flow.trigger.dedupe_key.text(arrival_scope(message, arrival, flow.vars))
     elif message_id is not None:
-        key = bounded(f"m:{message_id}")
+        key = shortened_key(f"m:{message_id}")
     elif arrival.scheme_id is not None:
-        key = bounded(f"v:{arrival.scheme_id}")
+        key = shortened_key(f"v:{arrival.scheme_id}")
     scheme = flow.trigger.scheme
     if key is not None and scheme is not None:
         # A scheme that accepts old signatures needs at least as long a memory.

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from hookline.catalog.flow_states import said_by_file
+from hookline.catalog.flow_states import state_in_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import manual_envelope, with_order_key
 from hookline.intake.limits import DrainRate, RateLimit
@@ -45,7 +45,7 @@ class Intake:
         current: Callable[[str], CompiledFlow],
         max_backlog: int,
         max_backlog_total: int,
-        state_of: Callable[[CompiledFlow], FlowState] = said_by_file,
+        state_of: Callable[[CompiledFlow], FlowState] = state_in_file,
         events: Events | None = None,
         sealing: Sealing | None = None,
     ) -> None:

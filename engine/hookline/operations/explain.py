@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from hookline.catalog.catalog import Catalog
-from hookline.catalog.version_resolver import FlowVersions
+from hookline.catalog.version_resolver import VersionResolver
 from hookline.executions.context import trigger_view, vars_of
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import lines
@@ -60,7 +60,7 @@ async def explain(store: Store, catalog: Catalog, execution_id: str, field: str)
     envelope = await readable_envelope(store, execution_id)
     if envelope is None:
         raise NotExplained(f"the message of execution {execution_id} is kept no longer")
-    flow = await FlowVersions(catalog, store).version(execution.flow_id, execution.flow_version)
+    flow = await VersionResolver(catalog, store).version(execution.flow_id, execution.flow_version)
     envelope = with_numbers(envelope, exact=flow.exact)
     journal = await store.journal(execution_id)
     records = {record.path: record for record in journal}

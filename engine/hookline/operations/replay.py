@@ -15,7 +15,7 @@ from hookline.executions.runner import Versions
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.compiler.step_order import Standing, StepOrder, without_items
+from hookline.flows.compiler.step_order import RelativePosition, StepOrder, without_items
 from hookline.intake.envelopes import replay_envelope, with_order_key
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import ExecutionNotFound, NotReplayable
@@ -225,16 +225,16 @@ def _stays(order: StepOrder, record: StepRecord, at: str, *, edited: bool) -> bo
     if standing is None:
         return False
     if path is not None:
-        return standing in (Standing.BEFORE, Standing.AROUND)
+        return standing in (RelativePosition.BEFORE, RelativePosition.AROUND)
     placed = order.find(record.path)
-    if placed is None or standing in (Standing.AROUND, Standing.AFTER):
+    if placed is None or standing in (RelativePosition.AROUND, RelativePosition.AFTER):
         return False
     ran = record.state is not StepState.SKIPPED
     if ran and isinstance(placed.node, ActionNode) and placed.node.action.name != record.use:
         return False
     if record.state is StepState.FAILED:
         # What failed beside it is tried again; what failed before it was taken, or it wouldn't have been reached.
-        return standing is Standing.BEFORE and placed.taken
+        return standing is RelativePosition.BEFORE and placed.taken
     return record.state in (StepState.SUCCEEDED, StepState.SKIPPED)
 
 

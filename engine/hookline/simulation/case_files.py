@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hookline.discovery.registry import Registry
-from hookline.flows.authoring.formatter import value_text
+from hookline.flows.authoring.formatter import format_value
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
@@ -61,12 +61,12 @@ def add_case(file: Path, case: Mapping[str, Any]) -> None:
     """Write a case behind those of a file, which is made where there is none. Raises as `check_free`."""
     check_free(file, str(case["name"]))
     if not file.exists():
-        text = '{\n  "cases": [\n    ' + value_text(case, 4) + "\n  ]\n}\n"
+        text = '{\n  "cases": [\n    ' + format_value(case, 4) + "\n  ]\n}\n"
     else:
         before = file.read_text(encoding="utf-8")
         document: dict[str, Any] = decode(before.encode(), exact=True)
         document["cases"] = [*document["cases"], case]
-        text = _inserted(before, case, document) or value_text(document, 0) + "\n"
+        text = _inserted(before, case, document) or format_value(document, 0) + "\n"
     draft = file.with_name(f".{file.name}.new")
     draft.write_text(text, encoding="utf-8", newline="\n")
     draft.replace(file)
@@ -75,8 +75,10 @@ def add_case(file: Path, case: Mapping[str, Any]) -> None:
 def _inserted(before: str, case: Mapping[str, Any], wanted: Any) -> str | None:
     """The text with the case before its last bracket, where that is what closes the cases."""
     head, bracket, tail = before.rpartition("]")
-    text = f"{head.rstrip()},\n    {value_text(case, 4)}\n  {bracket}{tail}"
+    text = f"{head.rstrip()},\n    {format_value(case, 4)}\n  {bracket}{tail}"
     try:
-        return text if decode(text.encode(), exact=True) == decode(value_text(wanted, 0).encode(), exact=True) else None
+        return (
+            text if decode(text.encode(), exact=True) == decode(format_value(wanted, 0).encode(), exact=True) else None
+        )
     except ValueError:
         return None

@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.compiler.subscription import verifying
+from hookline.flows.compiler.subscription import subscription_credential
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError
 from hookline.kernel.time import Clock
@@ -90,7 +90,7 @@ class Subscriptions:
         if not secrets:
             raise CredentialError(f"flow {flow.id!r} is not subscribed yet: there is no secret to verify by")
         try:
-            credential = verifying(subscribes.trigger, scheme, secrets)
+            credential = subscription_credential(subscribes.trigger, scheme, secrets)
         except ValidationError:
             credential = None
         if credential is None:

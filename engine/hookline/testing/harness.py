@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from pydantic import BaseModel
 
 from hookline.discovery.registry import Registry
-from hookline.flows.types.return_type import broken
+from hookline.flows.types.return_type import return_type_mismatch
 from hookline.kernel.errors import ConfigError, StepError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import JsonValue
@@ -182,7 +182,7 @@ class Harness:
         if hasattr(returned, "__aiter__"):
             return Ran([to_json(item) async for item in returned])
         result: Any = await returned
-        if (wrong := broken(action.returns, result)) is not None:
+        if (wrong := return_type_mismatch(action.returns, result)) is not None:
             raise TypeError(f"{name} doesn't give what it says: {wrong}")
         if hasattr(result, "__aiter__"):
             return Ran([to_json(item) async for item in result])

@@ -12,8 +12,8 @@ from hookline.credentials.authorization import Authorization
 from hookline.executions.replies import Replies
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger
-from hookline.flows.compiler.subscription import verifying
-from hookline.flows.elements.message_keys import Key
+from hookline.flows.compiler.subscription import subscription_credential
+from hookline.flows.elements.message_keys import MessageKey
 from hookline.intake.callbacks import WaitingStep
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, FlowUnknown, StoreError, TokenUnknown
 from hookline.kernel.ids import Ids
@@ -105,7 +105,7 @@ class MemorySubscriptions:
         subscribes, scheme = flow.trigger.subscribes, flow.trigger.scheme
         if subscribes is None or scheme is None or flow.id not in self.secrets:
             raise CredentialError(f"flow {flow.id!r} is not subscribed")
-        return verifying(subscribes.trigger, scheme, self.secrets[flow.id]), flow.id in self.unsettled
+        return subscription_credential(subscribes.trigger, scheme, self.secrets[flow.id]), flow.id in self.unsettled
 
 
 class MemoryBlobs:
@@ -264,8 +264,8 @@ def webhook_flow(
     )
 
 
-def _key(template: Any) -> Key | None:
-    return None if template is None else Key("dedupe_key", (template,))
+def _key(template: Any) -> MessageKey | None:
+    return None if template is None else MessageKey("dedupe_key", (template,))
 
 
 class NoAuthorizations:

@@ -13,8 +13,8 @@ from hookline.cli.author import fmt as fmt_module
 from hookline.cli.main import main
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
-from hookline.flows.authoring.upgrade import upgraded
-from hookline.flows.check.check_flow import check
+from hookline.flows.authoring.upgrade import upgrade_flow
+from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import PluginError
 from hookline.kernel.json import encode
 from hookline.model.execution import Outcome, State
@@ -165,14 +165,16 @@ async def test_a_trigger_keeps_its_cursor_over_versions(harness: Harness, acme: 
 
 def found(registry: Registry, *steps: Any, trigger: Any = TRIGGER) -> list[tuple[str, str, str]]:
     document = encode({"id": "f", "trigger": trigger, "steps": list(steps)})
-    return [(one.pointer, one.code, one.severity) for one in check(document, registry) if one.code != "not_verified"]
+    return [
+        (one.pointer, one.code, one.severity) for one in check_flow(document, registry) if one.code != "not_verified"
+    ]
 
 
 def test_check_warnings_on_older_settings_and_says_the_remedy(acme: Acme) -> None:
     registry = registry_of(acme)
     old = order("acme.order@1", article="a")
     assert found(registry, old) == [("/steps/0/use", "older_version", "note")]
-    _, problem = check(encode({"id": "f", "trigger": TRIGGER, "steps": [old]}), registry)
+    _, problem = check_flow(encode({"id": "f", "trigger": TRIGGER, "steps": [old]}), registry)
     assert problem.message == "'acme.order' has settings of version 3, and these are of version 1"
     assert "`hookline fmt --upgrade`" in problem.remedy
     assert found(registry, order("acme.order", sku="a")) == []
@@ -193,7 +195,7 @@ def test_check_warnings_on_older_settings_and_says_the_remedy(acme: Acme) -> Non
 def test_check_knows_older_settings_that_do_not_say_so(acme: Acme) -> None:
     registry = registry_of(acme)
     document = encode({"id": "f", "trigger": TRIGGER, "steps": [order("acme.order", article="a")]})
-    problems = check(document, registry)
+    problems = check_flow(document, registry)
     assert any(problem.severity == "error" for problem in problems)
     (note,) = [problem for problem in problems if problem.code == "older_version"]
     assert 'write "use": "acme.order@1"' in note.remedy
@@ -220,7 +222,7 @@ def test_check_knows_older_settings_that_do_not_say_so(acme: Acme) -> None:
 def test_fmt_rewrites_what_can_be_carried_over(acme: Acme, step: Any, becomes: Any) -> None:
     nested = [{"id": "each", "foreach": "$.body", "steps": [step, {**order("acme.order", sku="a"), "id": "b"}]}]
     document = {"id": "f", "trigger": TRIGGER, "steps": nested}
-    made, problems = upgraded(document, registry_of(acme))
+    made, problems = upgrade_flow(document, registry_of(acme))
     if becomes is None:
         assert made == document
         ((pointer, code),) = [(one.pointer, one.code) for one in problems]
@@ -229,7 +231,7 @@ def test_fmt_rewrites_what_can_be_carried_over(acme: Acme, step: Any, becomes: A
     assert problems == []
     expected = {**step, "use": "acme.order@3", "with": becomes}
     assert made["steps"][0]["steps"] == [expected, nested[0]["steps"][1]]  # type: ignore[index]  # it is JSON
-    assert not [one for one in check(encode(made), registry_of(acme)) if one.severity == "error"]
+    assert not [one for one in check_flow(encode(made), registry_of(acme)) if one.severity == "error"]
 
 
 def test_fmt_upgrade_writes_the_file(acme: Acme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

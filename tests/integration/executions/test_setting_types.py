@@ -11,7 +11,7 @@ from tests.integration.engine_harness import Harness
 
 from hookline.api import Attachment, Connector, Context, StepError, hookimpl
 from hookline.engine import Engine
-from hookline.flows.check.check_flow import check
+from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.json import encode
 from hookline.model.execution import Execution, Outcome
 from hookline.model.message import Arrival, Envelope, Message
@@ -271,7 +271,7 @@ async def test_a_flow_is_checked_for_them(harness: Harness) -> None:
     async with harness.engine() as engine:
         steps = [load([{"n": "x"}]), {"id": "send", "use": "acme.send", "with": {"file": 7, "others": ["a", 3]}}]
         trigger = {"use": "webhook", "with": {"verify": "none"}}
-        found = check(encode({"id": "f", "trigger": trigger, "steps": steps}), engine.registry)
+        found = check_flow(encode({"id": "f", "trigger": trigger, "steps": steps}), engine.registry)
         assert {problem.pointer for problem in found if problem.severity == "error"} == {
             "/steps/0/with/items/0/n",
             "/steps/1/with/file",

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.integration.engine_harness import Harness
 
 from hookline.discovery.discover import discover
-from hookline.flows.check.flow_analysis import Walked, walk
+from hookline.flows.check.flow_analysis import FlowAnalysis, analyse_flow
 from hookline.flows.compiler.compile import compile_flow
-from hookline.flows.types.path_lookup import Found, Lost
+from hookline.flows.types.path_lookup import PathFound, PathMissing
 from hookline.flows.types.shape import ListOf, OneOf, Record, Scalar, Shape, StreamOf
 from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import encode
@@ -128,17 +128,17 @@ class Draw:
         return [self.step(names, depth) for _ in range(self.random.randint(1, 2))]
 
 
-def known(flow_id: str, steps: list[Any], schema: Any) -> Walked | None:
+def known(flow_id: str, steps: list[Any], schema: Any) -> FlowAnalysis | None:
     """What is known of a flow; None where it doesn't compile."""
     trigger = {"use": "webhook", "with": {"verify": "none"}}
     document = {"id": flow_id, "trigger": trigger, "schema": schema, "steps": steps}
     try:
-        return walk(compile_flow(encode(document), REGISTRY))
+        return analyse_flow(compile_flow(encode(document), REGISTRY))
     except FlowInvalid:
         return None
 
 
-def reads(walked: Walked) -> list[Found | Lost]:
+def reads(walked: FlowAnalysis) -> list[PathFound | PathMissing]:
     """What each expression without a default reads."""
     return [scope.find(one.path) for each, scope in walked.expressions for one in each.references if not one.optional]
 
@@ -147,13 +147,13 @@ def is_list(shape: Shape) -> bool:
     return all(isinstance(one, ListOf) for one in (shape.options if isinstance(shape, OneOf) else (shape,)))
 
 
-def sure(walked: Walked) -> bool:
+def sure(walked: FlowAnalysis) -> bool:
     """Whether nothing that it reads can be missing, and nothing it goes through is no list."""
     from hookline.flows.blocks.foreach import ForeachNode
     from hookline.flows.types.type_scope import shape_of
 
     loops = [(visit.node, visit.scope) for visit in walked.visits if isinstance(visit.node, ForeachNode)]
-    return all(isinstance(found, Found) and found.certain for found in reads(walked)) and all(
+    return all(isinstance(found, PathFound) and found.certain for found in reads(walked)) and all(
         is_list(shape_of(node.items, scope)) for node, scope in loops
     )
 
@@ -184,7 +184,7 @@ def lost(random: Random, flow_id: str, steps: list[Any], schema: Any) -> dict[st
     for _ in range(20):
         step = {"id": "wrong", "use": "map", "with": {"body": f"$.{draw.path(names)}"}}
         walked = known(flow_id, [*steps, step], schema)
-        if walked is not None and any(isinstance(found, Lost) for found in reads(walked)):
+        if walked is not None and any(isinstance(found, PathMissing) for found in reads(walked)):
             return step
     return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hookline.catalog import flow_folder as files
-from hookline.catalog.flow_folder import Stamp, watch
+from hookline.catalog.flow_folder import FileStamp, watch
 
 WAIT = 20.0
 """Seconds after which a change that should be noticed wasn't."""
@@ -143,7 +143,7 @@ async def test_a_folder_that_cannot_be_read_has_not_changed(tmp_path: Path, monk
     (tmp_path / "a.json").write_text("1")
     readable = True
 
-    def stamps(directory: Path) -> dict[str, Stamp]:
+    def stamps(directory: Path) -> dict[str, FileStamp]:
         if readable:
             return original(directory)
         raise PermissionError(13, "Permission denied", str(directory))

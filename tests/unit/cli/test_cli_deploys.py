@@ -12,7 +12,7 @@ from hookline.cli.main import main
 from hookline.discovery.discover import discover
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
-from hookline.flows.authoring.formatter import laid_out
+from hookline.flows.authoring.formatter import format_flow
 from hookline.secrets.vault import generate_key, read_keys
 
 KEYS = read_keys(generate_key())
@@ -31,7 +31,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flows").mkdir()
     file = tmp_path / "flows" / "greet.json"
-    file.write_text(laid_out(FLOW), encoding="utf-8")
+    file.write_text(format_flow(FLOW), encoding="utf-8")
     return file
 
 
@@ -52,7 +52,7 @@ def published(*documents: dict[str, Any]) -> None:
         options = EngineOptions("sqlite:///.hookline/hookline.db", "file:blobs", Path("flows"), KEYS, watch=False)
         async with Engine(discover(), options) as engine:
             for document in documents:
-                Path("flows/greet.json").write_text(laid_out(document), encoding="utf-8")
+                Path("flows/greet.json").write_text(format_flow(document), encoding="utf-8")
                 await engine.refresh()
 
     Path(".hookline").mkdir(exist_ok=True)
@@ -106,7 +106,7 @@ def test_diff_compares_a_flow_with_the_version_that_serves(file: Path) -> None:
     assert "no difference" in hookline("diff", "greet")
     old, new = (one["version"] for one in reversed(given("flows", "versions", "greet")["items"]))
     assert given("diff", f"greet@{old[:5]}", "greet", code=1)["compared"][0]["new_version"] == new
-    file.write_text(laid_out(FLOW), encoding="utf-8")
+    file.write_text(format_flow(FLOW), encoding="utf-8")
     assert "1 difference" in hookline("diff", "greet", code=1)
     assert "1 difference" in hookline("diff", code=1)
     assert "no difference" in hookline("diff", f"greet@{old}")
@@ -116,7 +116,7 @@ def test_a_version_is_rolled_back_into_the_file_which_keeps_its_title(file: Path
     published(FLOW, {**OTHER, "title": "Another title"})
     done = given("flows", "rollback", "greet")
     text = file.read_text(encoding="utf-8")
-    assert text == laid_out({**FLOW, "title": "Another title"})
+    assert text == format_flow({**FLOW, "title": "Another title"})
     assert list(json.loads(text)["steps"][0]["with"]["body"]) == ["z", "a"]
     assert done["version"] == given("flows", "versions", "greet")["items"][1]["version"]
     hookline("flows", "rollback", "greet", "0000", code=1)
@@ -155,7 +155,7 @@ def test_a_decision_about_a_flow_is_shown_beside_what_its_file_says(file: Path) 
     assert given("flows", "show", "greet")["override"]["file_state"] == "active"
     assert hookline("flows", "stop", "greet") == "flow greet is stopped (its file says active)\n"
     assert hookline("flows", "resume", "greet") == "flow greet is active\n"
-    file.write_text(laid_out({**FLOW, "state": "paused"}), encoding="utf-8")
+    file.write_text(format_flow({**FLOW, "state": "paused"}), encoding="utf-8")
     assert hookline("flows", "resume", "greet") == "flow greet is active (its file says paused)\n"
     assert hookline("flows", "reset", "greet") == "flow greet is paused\n"
     assert "greet" in hookline("flows", "pause", "gret", code=1)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hookline.discovery.registry import Registry
-from hookline.flows.compiler.compile import examine
+from hookline.flows.compiler.compile import compile_document
 from hookline.flows.documents.read import lines, read
 
 WHOLE = {
@@ -91,7 +91,7 @@ json_values = st.recursive(
 @given(path=st.sampled_from(list(places(WHOLE))), new=json_values)
 def test_a_changed_document_compiles_or_has_problems(registry: Registry, path: tuple[str | int, ...], new: Any) -> None:
     document = read(json.dumps(changed(WHOLE, path, new), indent=1).encode(), "orders.json")
-    examined = examine(document, registry)
+    examined = compile_document(document, registry)
     assert (examined.flow is None) == bool(examined.errors)
     known = dict(lines(document.text))
     for problem in examined.problems:
@@ -111,9 +111,9 @@ def test_without_any_one_of_its_values_it_compiles_or_has_problems(
     for key in path[:-1]:
         inner = inner[key]
     del inner[path[-1]]
-    examined = examine(read(json.dumps(without).encode()), registry)
+    examined = compile_document(read(json.dumps(without).encode()), registry)
     assert (examined.flow is None) == bool(examined.errors)
 
 
 def test_the_whole_document_is_right(registry: Registry) -> None:
-    assert examine(read(json.dumps(WHOLE).encode()), registry).flow is not None
+    assert compile_document(read(json.dumps(WHOLE).encode()), registry).flow is not None

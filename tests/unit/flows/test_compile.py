@@ -12,7 +12,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.compiler.compile import compile_flow, examine, override
+from hookline.flows.compiler.compile import compile_document, compile_flow, override_vars
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
@@ -134,7 +134,7 @@ def test_every_error_is_raised_together_with_its_place(registry: Registry, flow:
 
 def test_a_warning_keeps_no_flow_from_running(registry: Registry, flow: Flow) -> None:
     document = flow(trigger={"use": "webhook", "with": {"verify": "none"}})
-    examined = examine(read(encode(document)), registry)
+    examined = compile_document(read(encode(document)), registry)
     assert examined.flow is not None
     assert [problem.code for problem in examined.problems] == ["not_verified"]
     assert not examined.errors
@@ -196,16 +196,16 @@ def test_the_environment_overrides_vars_and_changes_no_version(compiled: Compile
 @pytest.mark.rule(13)
 def test_dashes_of_names_are_underscores_in_variables() -> None:
     environment = {"HOOKLINE_VARS_PAYPAL_TO_ACCOUNTING__MAX_SIZE": "9"}
-    assert override("paypal-to-accounting", {"max-size": 1}, environment) == ({"max-size": 9}, [])
+    assert override_vars("paypal-to-accounting", {"max-size": 1}, environment) == ({"max-size": 9}, [])
 
 
 def test_an_override_that_fits_no_var_is_warned_on() -> None:
-    vars_, (problem,) = override("a", {"ledger": "x"}, {"HOOKLINE_VARS_A__LEGER": "y"})
+    vars_, (problem,) = override_vars("a", {"ledger": "x"}, {"HOOKLINE_VARS_A__LEGER": "y"})
     assert vars_ == {"ledger": "x"}
     assert problem.severity == "warning"
     assert "did you mean 'HOOKLINE_VARS_A__LEDGER'?" in problem.remedy
 
 
 def test_an_override_that_is_not_json_is_an_error_where_the_var_is_no_text() -> None:
-    _, (problem,) = override("a", {"limit": 5}, {"HOOKLINE_VARS_A__LIMIT": "many"})
+    _, (problem,) = override_vars("a", {"limit": 5}, {"HOOKLINE_VARS_A__LIMIT": "many"})
     assert (problem.severity, problem.pointer) == ("error", "/vars/limit")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, SecretStr
 from hookline.api import Connector, ConsumeContext, Delivery, hookimpl
 from hookline.discovery.discover import discover
 from hookline.flows.authoring.editor_schema import flow_schema
-from hookline.flows.check.check_flow import check as check_flow
+from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, PluginError, Problem

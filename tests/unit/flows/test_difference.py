@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hookline.catalog.flow_folder import scan
-from hookline.flows.authoring.flow_difference import differences
+from hookline.flows.authoring.flow_difference import flow_differences
 from hookline.flows.documents.version import version_of
 
 SHIPPED = [json.loads(file.read_text(encoding="utf-8")) for file in scan(Path(__file__).parents[3] / "flows")]
@@ -25,7 +25,7 @@ def flow(*steps: dict[str, Any], **settings: Any) -> dict[str, Any]:
 
 
 def shown(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    return [str(difference) for difference in differences(old, new)]
+    return [str(difference) for difference in flow_differences(old, new)]
 
 
 def test_titles_layout_and_order_of_keys_are_no_difference() -> None:
@@ -60,7 +60,7 @@ def test_settings_mappings_the_trigger_and_vars_are_compared_value_by_value() ->
         trigger={"use": "webhook", "with": {"verify": "none", "dedupe_key": "$.body.id"}},
         concurrency=4,
     )
-    found = differences(old, new)
+    found = flow_differences(old, new)
     assert sorted((one.kind, str(one)) for one in found) == sorted(
         [
             ("trigger", '~ trigger.with.dedupe_key: nothing → "$.body.id"'),
@@ -140,8 +140,8 @@ def changed(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
 @given(changed())
 def test_two_documents_differ_where_their_versions_do(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     old, new = pair
-    assert (differences(old, new) == []) == (version_of(old) == version_of(new))
-    assert (differences(new, old) == []) == (version_of(old) == version_of(new))
+    assert (flow_differences(old, new) == []) == (version_of(old) == version_of(new))
+    assert (flow_differences(new, old) == []) == (version_of(old) == version_of(new))
 
 
 @pytest.mark.parametrize("document", SHIPPED, ids=lambda document: document["id"])
@@ -151,5 +151,5 @@ def test_each_change_to_a_mapping_of_a_shipped_flow_is_said_by_its_key(document:
         for key in step["with"]["body"]:
             new = copy.deepcopy(document)
             [one for one in new["steps"] if one.get("use") == "map"][place]["with"]["body"][key] = "changed"
-            (found,) = differences(document, new)
+            (found,) = flow_differences(document, new)
             assert (found.kind, found.at) == ("mapping", f"steps.{step['id']}.with.body.{key}")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookline.catalog.flow_folder import scan
-from hookline.flows.authoring.formatter import WIDTH, laid_out
+from hookline.flows.authoring.formatter import WIDTH, format_flow
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
 
@@ -54,10 +54,10 @@ def value_of(text: str) -> Any:
 @given(documents)
 def test_it_is_the_same_version_and_its_own_canonical_form(document: dict[str, Any]) -> None:
     document = value_of(json.dumps(document))
-    text = laid_out(document)
+    text = format_flow(document)
     assert value_of(text) == document
     assert version_of(value_of(text)) == version_of(document)
-    assert laid_out(value_of(text)) == text
+    assert format_flow(value_of(text)) == text
 
 
 @settings(max_examples=40, deadline=None)
@@ -66,7 +66,7 @@ def test_the_order_of_the_keys_of_the_language_makes_no_difference(document: dic
     known = {key: value for key, value in document.items() if key != "other"}
     shuffled = list(known.items())
     random.shuffle(shuffled)
-    assert laid_out(dict(shuffled)) == laid_out(known)
+    assert format_flow(dict(shuffled)) == format_flow(known)
 
 
 def test_keys_stand_in_the_order_of_the_language_and_those_that_the_author_names_as_written() -> None:
@@ -80,7 +80,7 @@ def test_keys_stand_in_the_order_of_the_language_and_those_that_the_author_names
         "title": "T",
         "id": "f",
     }
-    assert laid_out(document) == (
+    assert format_flow(document) == (
         "{\n"
         '  "id": "f",\n'
         '  "title": "T",\n'
@@ -99,15 +99,15 @@ def test_lines_end_in_time_where_no_single_text_is_longer() -> None:
         "id": "f",
         "steps": [{"id": f"s{n}", "use": "map", "with": {"body": ["word" * 5] * n}} for n in range(9)],
     }
-    assert all(len(line) <= WIDTH for line in laid_out(document).splitlines())
+    assert all(len(line) <= WIDTH for line in format_flow(document).splitlines())
 
 
 def test_digits_that_no_binary64_says_stay() -> None:
     text = '{"id": "f", "vars": {"n": 12345678901234567890123, "d": 0.1234567890123456789012345}}'
-    assert '"n": 12345678901234567890123, "d": 0.1234567890123456789012345' in laid_out(value_of(text))
+    assert '"n": 12345678901234567890123, "d": 0.1234567890123456789012345' in format_flow(value_of(text))
 
 
 @pytest.mark.parametrize("file", sorted(scan(SHIPPED)), ids=lambda file: file.name)
 def test_shipped_flows_are_canonical(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    assert laid_out(value_of(text)) == text
+    assert format_flow(value_of(text)) == text

@@ -11,7 +11,7 @@ from tests.unit.flows.lint_trial import Check, one, order
 from hookline.catalog.flow_folder import scan
 from hookline.discovery.discover import GROUP, discover
 from hookline.discovery.registry import Registry
-from hookline.flows.check.check_flow import check as check_flow
+from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.json import encode
 
 SIX = b"""{

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.flows.lint_trial import Check, one, order
 
 from hookline.discovery.registry import Registry
-from hookline.flows.check.check_flow import check as check_flow
+from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hookline.discovery.discover import discover
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.elements.message_keys import Key, arrival_scope
+from hookline.flows.elements.message_keys import MessageKey, arrival_scope
 from hookline.kernel.errors import FlowInvalid, SchemaViolation
 from hookline.kernel.json import encode
 from hookline.model.message import Arrival, Message
@@ -23,7 +23,7 @@ def flow(dedupe_key: Any = None, **settings: Any) -> CompiledFlow:
     return compile_flow(encode({"id": "orders", "trigger": trigger, "steps": [], **settings}), REGISTRY)
 
 
-def key(source: Any) -> Key:
+def key(source: Any) -> MessageKey:
     made = flow(source).trigger.dedupe_key
     assert made is not None
     return made

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.discovery.registry import Registry
-from hookline.flows.compiler.compile import compile_flow, examine
+from hookline.flows.compiler.compile import compile_document, compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, RedactedUnreadable
@@ -30,7 +30,7 @@ def compiled(registry: Registry, *paths: str) -> CompiledFlow:
 
 
 def problems(registry: Registry, flow: dict[str, Any]) -> list[tuple[str, str | None, str]]:
-    found = examine(read(encode(flow)), registry).problems
+    found = compile_document(read(encode(flow)), registry).problems
     return [(one.code, one.pointer, one.severity) for one in found if one.code.startswith("redact")]
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from hookline.api import PASS, JsonValue, Reply, Signal
-from hookline.flows.types.return_type import broken
+from hookline.flows.types.return_type import return_type_mismatch
 from hookline.sdk.action import Count
 
 
@@ -65,7 +65,7 @@ async def items() -> AsyncIterator[int]:
     ],
 )
 def test_what_is_promised_may_be_given(annotation: Any, given: Any) -> None:
-    assert broken(annotation, given) is None
+    assert return_type_mismatch(annotation, given) is None
 
 
 @pytest.mark.parametrize(
@@ -91,4 +91,4 @@ def test_what_is_promised_may_be_given(annotation: Any, given: Any) -> None:
     ],
 )
 def test_what_is_not_promised_is_named_with_its_place(annotation: Any, given: Any, text: str) -> None:
-    assert broken(annotation, given) == text
+    assert return_type_mismatch(annotation, given) == text

@@ -11,7 +11,7 @@ import pytest
 from hookline.catalog.flow_folder import scan
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
-from hookline.flows.check.check_flow import check
+from hookline.flows.check.check_flow import check_flow
 from hookline.flows.types.samples import Samples, read_samples
 from hookline.kernel.errors import Problem
 
@@ -29,7 +29,7 @@ def samples(flow: str) -> Samples:
 
 
 def problems(flow: str, document: Any) -> list[Problem]:
-    found = check(json.dumps(document).encode(), registry(), file=f"{flow}.json", samples=samples(flow))
+    found = check_flow(json.dumps(document).encode(), registry(), file=f"{flow}.json", samples=samples(flow))
     # That a form can be sent by anybody is meant so.
     return [problem for problem in found if problem.code != "not_verified"]
 

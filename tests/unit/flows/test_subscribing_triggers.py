@@ -15,9 +15,9 @@ from hookline.api import Connector, NoSettings, Scheme, Subscription, Subscripti
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
 from hookline.flows.authoring.editor_schema import flow_schema
-from hookline.flows.check.check_flow import check as check_flow
+from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compile import compile_flow
-from hookline.flows.compiler.subscription import verifying
+from hookline.flows.compiler.subscription import subscription_credential
 from hookline.kernel.errors import PluginError, Problem
 from hookline.kernel.json import encode
 from hookline.service.views.components import component_views
@@ -164,7 +164,7 @@ def test_the_secret_is_where_the_scheme_has_it(options: Any, held: list[str]) ->
     trigger = compile_flow(document({"topics": []}), registry).trigger
     assert trigger.subscribes is not None
     assert trigger.scheme is not None
-    credential = verifying(trigger.subscribes.trigger, trigger.scheme, ["a-secret", "another-one"])
+    credential = subscription_credential(trigger.subscribes.trigger, trigger.scheme, ["a-secret", "another-one"])
     plain = [secret for secret in ("a-secret", "another-one") if secret in str(_plain(credential))]
     assert plain == held
 

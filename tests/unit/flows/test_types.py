@@ -16,15 +16,15 @@ from hookline.api import Connector, JsonValue, Reply, Shown, hookimpl
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import BLOCKS, USES
-from hookline.flows.check.check_flow import check
+from hookline.flows.check.check_flow import check_flow
 from hookline.flows.check.flow_analysis import _BLOCKS
-from hookline.flows.check.step_descriptions import explain
+from hookline.flows.check.step_descriptions import describe_steps
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.types.annotation import from_annotation
 from hookline.flows.types.json_schema import from_schema
-from hookline.flows.types.path_lookup import Found, Lost, follow
+from hookline.flows.types.path_lookup import PathFound, PathMissing, look_up
 from hookline.flows.types.samples import read_samples
-from hookline.flows.types.shape import UNKNOWN, described
+from hookline.flows.types.shape import UNKNOWN, shape_text
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode
 
@@ -111,7 +111,7 @@ def lint(shops: Registry) -> Lint:
     def of(*steps: Any, cases: Any = None, trigger: Any = None, **more: Any) -> list[Problem]:
         used = {"use": "webhook", "with": {"verify": "none", **(trigger or {})}}
         document = {"id": "orders", "trigger": used, "steps": list(steps), **more}
-        found = check(encode(document), shops, file="orders.json", samples=read_samples(cases))
+        found = check_flow(encode(document), shops, file="orders.json", samples=read_samples(cases))
         return [problem for problem in found if problem.code != "not_verified"]
 
     return of
@@ -154,15 +154,15 @@ def given(body: Any, id: str = "m") -> dict[str, Any]:
     ],
 )
 def test_a_schema_says_what_its_values_look_like(schema: Any, words: str) -> None:
-    assert described(from_schema(schema)) == words
+    assert shape_text(from_schema(schema)) == words
 
 
 def test_a_schema_that_refers_to_itself_is_read_so_deep_and_no_deeper() -> None:
     tree = {"type": "object", "properties": {"next": {"$ref": "#"}}, "additionalProperties": False}
-    found = follow(from_schema(tree), ["next"] * 5)
-    assert isinstance(found, Found)
-    assert isinstance(follow(from_schema(tree), ["next", "next", "nxet"]), Lost)
-    assert isinstance(follow(from_schema(tree), ["next"] * 50 + ["nxet"]), Found)
+    found = look_up(from_schema(tree), ["next"] * 5)
+    assert isinstance(found, PathFound)
+    assert isinstance(look_up(from_schema(tree), ["next", "next", "nxet"]), PathMissing)
+    assert isinstance(look_up(from_schema(tree), ["next"] * 50 + ["nxet"]), PathFound)
     assert from_schema({"$ref": "#"}) == UNKNOWN
 
 
@@ -190,7 +190,7 @@ def test_a_schema_that_refers_to_itself_is_read_so_deep_and_no_deeper() -> None:
     ],
 )
 def test_an_annotation_says_what_results_look_like(annotation: Any, words: str) -> None:
-    assert described(from_annotation(annotation)) == words
+    assert shape_text(from_annotation(annotation)) == words
 
 
 def test_samples_show_keys_and_neither_that_they_are_there_nor_the_types_of_their_values() -> None:
@@ -206,10 +206,10 @@ def test_samples_show_keys_and_neither_that_they_are_there_nor_the_types_of_thei
         ]
     }
     found = read_samples(cases)
-    assert described(found.body) == (
+    assert shape_text(found.body) == (
         "any, such as {id?: any, lines?: list of {sku?: any, price?: any, …}, who?: {name?: any, …}, …}"
     )
-    assert {name: described(shape) for name, shape in found.results.items()} == {
+    assert {name: shape_text(shape) for name, shape in found.results.items()} == {
         "post": "any, such as {a?: any, b?: list of any, …}",
         "ask": "any, such as {yes?: any, …}",
     }
@@ -457,7 +457,7 @@ def test_a_problem_that_is_known_without_types_is_said_once(lint: Lint) -> None:
 def test_what_is_known_is_told_for_each_step(shops: Registry) -> None:
     trigger = {"use": "webhook", "with": {"verify": "none"}}
     steps = [ORDER, {"foreach": "$.body.lines", "id": "each", "steps": [given("$.item.sku", "inner")]}, {"use": "stop"}]
-    told = explain(compile_flow(encode({"id": "orders", "trigger": trigger, "steps": steps}), shops))
+    told = describe_steps(compile_flow(encode({"id": "orders", "trigger": trigger, "steps": steps}), shops))
     assert [one.step for one in told][:3] == ["order", "each", "inner"]
     assert told[2].scope["item"] == "Line {sku: text, price: number}"
     assert told[2].body == "text"
@@ -474,4 +474,4 @@ def test_fields_are_known_by_the_names_that_results_have() -> None:
         number: int = Field(serialization_alias="no")
         hidden: int = Field(default=0, exclude=True)
 
-    assert described(from_annotation(Named)) == "Named {no: number}"
+    assert shape_text(from_annotation(Named)) == "Named {no: number}"

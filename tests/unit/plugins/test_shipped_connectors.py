@@ -12,7 +12,7 @@ from hookline.discovery.discover import GROUP, discover
 from hookline.discovery.metadata import describe, file_of_module, text_of
 from hookline.discovery.quality import lacking
 from hookline.discovery.registry import PluginStatus
-from hookline.flows.check.check_flow import check
+from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector
@@ -48,7 +48,7 @@ def test_each_connector_is_at_gold(connector: Connector) -> None:
 @pytest.mark.parametrize("connector", CONNECTORS, ids=lambda connector: connector.name)
 def test_the_example_of_each_is_a_flow_without_problems(connector: Connector) -> None:
     assert connector.example is not None
-    assert [str(problem) for problem in check(encode(connector.example), REGISTRY, file=connector.name)] == []
+    assert [str(problem) for problem in check_flow(encode(connector.example), REGISTRY, file=connector.name)] == []
 
 
 def test_no_two_examples_have_one_id() -> None:

@@ -5,13 +5,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from tests.unit.service.hook_trial import Key as Secret
+from tests.unit.service.hook_trial import MessageKey as Secret
 
 from hookline.discovery.discover import discover
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.expressions import Expressions
-from hookline.flows.elements.message_keys import Key
+from hookline.flows.elements.message_keys import MessageKey
 from hookline.intake.callbacks import WaitingStep
 from hookline.model.waits import Call, unpack_callback
 from hookline.model.webhook import WaitSettings
@@ -42,7 +42,7 @@ def waiting_flow(
         scheme_settings=None if scheme is None else scheme.settings(),
         credential=None if scheme is None else "key",
         key=None,
-        key_of_call=None if by is None else Key("correlate.from", (_expressions().template(by, "")[0],)),
+        key_of_call=None if by is None else MessageKey("correlate.from", (_expressions().template(by, "")[0],)),
         on_error="fail",
     )
     flow = webhook_flow("orders", methods=("POST", "GET"))

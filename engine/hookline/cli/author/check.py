@@ -10,7 +10,7 @@ import click
 
 from hookline.cli.command import Command, emit, problem_line
 from hookline.config import Settings
-from hookline.flows.check.step_descriptions import Explained
+from hookline.flows.check.step_descriptions import StepDescription
 from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import ConfigError, FlowInvalid, HooklineError, Problem
 from hookline.kernel.json import decode
@@ -56,9 +56,9 @@ def check(
         emit({"steps": steps}, as_json=as_json, text=lambda: explained_text(steps))
         return
 
-    from hookline.catalog.catalog import Catalog, unreadable
+    from hookline.catalog.catalog import Catalog, unreadable_file
     from hookline.discovery.discover import discover
-    from hookline.flows.check.check_flow import check as lint
+    from hookline.flows.check.check_flow import check_flow
 
     registry = discover()
     credentials = asyncio.run(_credential_types(settings)) if with_credentials else None
@@ -71,9 +71,9 @@ def check(
             data = file.read_bytes()
         except OSError as error:
             # One file must not hide what is wrong with the others.
-            problems.append(unreadable(file, error))
+            problems.append(unreadable_file(file, error))
             continue
-        found = lint(
+        found = check_flow(
             data,
             registry,
             credentials,
@@ -177,13 +177,13 @@ def samples_beside(file: Path) -> Samples:
         return NO_SAMPLES
 
 
-def explained(wanted: str, settings: Settings) -> Sequence[Explained]:
+def explained(wanted: str, settings: Settings) -> Sequence[StepDescription]:
     """The steps that are asked for: of a flow's file or id, all, or the one named behind a colon.
 
     Raises ConfigError where there is no such flow or step, and FlowInvalid where the flow has errors.
     """
     from hookline.discovery.discover import discover
-    from hookline.flows.check.step_descriptions import explain
+    from hookline.flows.check.step_descriptions import describe_steps
     from hookline.flows.compiler.compile import compile_flow
     from hookline.flows.documents.read import read
 
@@ -193,7 +193,7 @@ def explained(wanted: str, settings: Settings) -> Sequence[Explained]:
         near = did_you_mean(name, [path.stem for path in settings.flows.glob("*.json")])
         raise ConfigError(f"there is no flow {name!r} in {settings.flows}/{f'; {near}' if near else ''}")
     flow = compile_flow(read(file.read_bytes(), str(file)), discover(), environment=os.environ)
-    steps = explain(flow, samples_beside(file))
+    steps = describe_steps(flow, samples_beside(file))
     if not step:
         return steps
     found = [one for one in steps if one.step == step]
@@ -210,7 +210,7 @@ def _parts(wanted: str) -> tuple[str, str]:
     return (name, step) if name else (wanted, "")
 
 
-def explained_text(steps: Sequence[Explained]) -> str:
+def explained_text(steps: Sequence[StepDescription]) -> str:
     """The steps as people read them."""
     lines: list[str] = []
     for one in steps:

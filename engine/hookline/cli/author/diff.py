@@ -24,7 +24,7 @@ def diff(ctx: click.Context, old: str | None, new: str | None, as_json: bool, se
     version that serves; with neither, each flow of the flows directory. Exit code 0 where nothing is different, 1 where
     something is, 2 where they can't be compared.
     """
-    from hookline.flows.authoring.flow_difference import differences
+    from hookline.flows.authoring.flow_difference import flow_differences
 
     try:
         pairs = asyncio.run(_pairs(settings, old, new))
@@ -37,7 +37,7 @@ def diff(ctx: click.Context, old: str | None, new: str | None, as_json: bool, se
             "new": after["name"],
             "old_version": before["version"],
             "new_version": after["version"],
-            "differences": differences(before["document"], after["document"]),
+            "differences": flow_differences(before["document"], after["document"]),
         }
         for before, after in pairs
     ]

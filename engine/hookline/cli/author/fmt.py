@@ -68,7 +68,7 @@ def canonical_text(
 
     What can't be rewritten is added to `problems`. Raises FlowInvalid where it has no canonical form, and OSError.
     """
-    from hookline.flows.authoring.formatter import laid_out
+    from hookline.flows.authoring.formatter import format_flow
     from hookline.flows.documents.read import read
 
     data = file.read_bytes()
@@ -80,12 +80,12 @@ def canonical_text(
         raise FlowInvalid([Problem("a flow is an object", code="wrong_type", remedy="write { … }", file=str(file))])
     value = document.value
     if registry is not None:
-        from hookline.flows.authoring.upgrade import upgraded
+        from hookline.flows.authoring.upgrade import upgrade_flow
 
-        value, found = upgraded(value, registry)
+        value, found = upgrade_flow(value, registry)
         if problems is not None:
             problems += document.place(found)
-    return data, laid_out(value)
+    return data, format_flow(value)
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

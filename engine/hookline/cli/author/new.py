@@ -54,7 +54,7 @@ def new_plugin(name: str, folder: Path | None, as_json: bool) -> None:
 @click.option("--use", "use", metavar="ACTION", help="The action of its step; one that maps by default.")
 def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -> None:
     """Write a flow called ID, and a case that tries it out."""
-    from hookline.flows.authoring.formatter import laid_out
+    from hookline.flows.authoring.formatter import format_flow
 
     if not _FLOW.match(flow_id):
         raise ConfigError(f"{flow_id!r} can't name a flow: use small letters, digits and -")
@@ -77,7 +77,7 @@ def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -
             # It isn't stubbed, and what it gives is its own.
             case = {"name": case["name"], "input": case["input"], "expect": {"outcome": "completed"}}
     flow = {"id": flow_id, "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": [step]}
-    files = {f"{flow_id}.json": laid_out(flow), f"{flow_id}.test.json": _text({"cases": [case]})}
+    files = {f"{flow_id}.json": format_flow(flow), f"{flow_id}.test.json": _text({"cases": [case]})}
     _write(settings.flows, files)
     _tell(settings.flows, files, as_json, "try it out: hookline test")
 

@@ -23,7 +23,7 @@ def write_case(
 ) -> None:
     """Print the case, or write it to the file of the flow's cases; `flow`: its id or its file."""
     from hookline.discovery.discover import discover
-    from hookline.flows.authoring.formatter import value_text
+    from hookline.flows.authoring.formatter import format_value
     from hookline.simulation.case_files import add_case, check_free
 
     registry = discover()
@@ -36,7 +36,7 @@ def write_case(
     for text in made.left_out:
         click.echo(f"left out: {text}", err=True)
     if not write:
-        click.echo(value_text(made.case, 0))
+        click.echo(format_value(made.case, 0))
         return
     try:
         add_case(file, made.case)

@@ -16,7 +16,7 @@ from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
 from hookline.discovery.discover import discover
 from hookline.engine import Engine
-from hookline.flows.compiler.compiled import unknown_urls
+from hookline.flows.compiler.compiled import public_url_problems
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
 from hookline.service.server import serving
@@ -158,7 +158,7 @@ def _report_flows(engine: Engine, settings: Settings) -> None:
     if not folder.is_dir():
         engine.log.warning("there is no such folder, so no flow is served until it is made", flows=str(folder))
     for entry in engine.catalog.entries.values():
-        unknown = unknown_urls(entry.flow) if settings.public_url is None and entry.flow is not None else []
+        unknown = public_url_problems(entry.flow) if settings.public_url is None and entry.flow is not None else []
         for problem in (*entry.problems, *unknown):
             if problem.severity == "warning":
                 engine.log.warning("a flow has a problem", flow=entry.id, problem=str(problem))

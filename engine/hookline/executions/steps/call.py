@@ -17,7 +17,7 @@ from hookline.executions.steps.entry import Given
 from hookline.executions.steps.spool import items_of, spooled
 from hookline.executions.steps.state_transaction import StagedState
 from hookline.flows.blocks.action import ActionNode
-from hookline.flows.types.return_type import broken
+from hookline.flows.types.return_type import return_type_mismatch
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
@@ -195,7 +195,9 @@ async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spo
     if not isinstance(returned, AsyncIterator):
         returned = await returned
     body = returned.body if isinstance(returned, Reply) else returned
-    wrong = await run.services.offloader.run(partial(broken, action.returns, returned), large=is_large(body))
+    wrong = await run.services.offloader.run(
+        partial(return_type_mismatch, action.returns, returned), large=is_large(body)
+    )
     if wrong is not None:
         raise BrokenPromise(wrong)
     if not isinstance(body, AsyncIterator):

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import USES
-from hookline.flows.blocks.block import Block
+from hookline.flows.blocks.block import StepType
 from hookline.flows.elements.expressions import RESERVED
 from hookline.model.flow import BLOCKS, EXPRESSION_SCHEMA, STEPS, ActionStep, FlowDocument
 from hookline.sdk.action import Action
@@ -138,7 +138,7 @@ def _action(action: Action, definitions: dict[str, Any]) -> dict[str, Any]:
     return then
 
 
-def _block(use: str, block: Block, definitions: dict[str, Any]) -> dict[str, Any]:
+def _block(use: str, block: StepType, definitions: dict[str, Any]) -> dict[str, Any]:
     """Of a block whose steps say `use`: its settings aren't expressions, but where they say so."""
     properties: dict[str, Any] = dict.fromkeys(block.rejects, False)
     if block.settings is None:

@@ -11,13 +11,13 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from hookline.flows.compiler.step_ids import find_ids
+from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.documents.version import SILENT, version_of
 from hookline.kernel.json import canonical, encode
 from hookline.kernel.pointer import parts_of
 from hookline.model.flow import BLOCKS
 
-Kind: TypeAlias = Literal[
+DifferenceKind: TypeAlias = Literal[
     "step_added", "step_removed", "step_moved", "step_renamed", "setting", "mapping", "trigger", "vars", "flow"
 ]
 _MARKS: Final[Mapping[str, str]] = {"step_added": "+", "step_removed": "-", "step_moved": ">", "step_renamed": "="}
@@ -36,7 +36,7 @@ _SHOWN: Final = 300
 class Difference(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that is different."""
 
-    kind: Kind
+    kind: DifferenceKind
     at: str
     """Where: `steps.book.with.table`, `trigger.with.dedupe_key`, `vars.ledger`."""
     old: Any = UNSET
@@ -61,7 +61,7 @@ class Difference(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{_MARKS.get(self.kind, '~')} {self.at}: {what}"
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+def flow_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
     """What is different in the later of two documents; empty where both are the same version."""
     found = [*_around_steps(old, new), *_Comparison(old, new).differences()]
     if not found and version_of(old) != version_of(new):
@@ -80,11 +80,11 @@ def _around_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Di
             before, after = ([] if isinstance(each, list) and each else each for each in (before, after))
             if isinstance(before, list) and isinstance(after, list):
                 continue
-        kind: Kind = "trigger" if key == "trigger" else "vars" if key == "vars" else "flow"
+        kind: DifferenceKind = "trigger" if key == "trigger" else "vars" if key == "vars" else "flow"
         yield from _values(kind, key, before, after)
 
 
-def _values(kind: Kind, at: str, old: Any, new: Any) -> Iterator[Difference]:
+def _values(kind: DifferenceKind, at: str, old: Any, new: Any) -> Iterator[Difference]:
     """What is different between two values, as deep as both are of one form."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys((*old, *new)):
@@ -126,7 +126,7 @@ class _Step(msgspec.Struct, frozen=True):
 
 def _steps_of(flow: Mapping[str, Any]) -> dict[str, _Step]:
     """The steps of a flow by id, in the order of the text."""
-    ids = find_ids(flow)[0].of
+    ids = assign_step_ids(flow)[0].of
     steps: dict[str, _Step] = {}
     last: dict[str, str] = {}
     for pointer in sorted(ids, key=_order):
@@ -250,7 +250,7 @@ class _Comparison:
             yield Difference("setting", f"{at}.id", before.raw.get("id", UNSET), after.raw.get("id", UNSET))
         maps = old.get("use") == new.get("use") == "map"
         for key in dict.fromkeys((*old, *new)):
-            kind: Kind = "mapping" if maps and key == "with" else "setting"
+            kind: DifferenceKind = "mapping" if maps and key == "with" else "setting"
             yield from _values(kind, f"{at}.{key}", old.get(key, UNSET), new.get(key, UNSET))
         if _kind(before.raw) == _kind(after.raw) == "parallel":
             yield from _values("setting", f"{at}.parallel", *map(_branches, (before.raw, after.raw)))

@@ -32,13 +32,13 @@ _FLOW: Final = (*_FIRST, *(key for key in _keys(FlowDocument) if key not in (*_F
 _STEPS: Final = ("switch", "parallel", "try", "catch", "finally", "steps")
 
 
-def laid_out(document: Mapping[str, Any]) -> str:
+def format_flow(document: Mapping[str, Any]) -> str:
     """The text of a flow's file in canonical form; reading it gives the same value, but for the order of its keys."""
     members = [_member(key, value, 0) for key, value in ordered(document).items()]
     return "{\n" + ",\n".join(" " * _INDENT + member for member in members) + "\n}\n"
 
 
-def value_text(value: Any, indent: int) -> str:
+def format_value(value: Any, indent: int) -> str:
     """A JSON value laid out likewise, its keys in the order that they have; `indent` spaces stand before it."""
     return _text(value, indent, indent, 1)
 
@@ -150,7 +150,7 @@ def _expanded(value: Any, indent: int, used: int) -> str:
     return f"{brackets[0]}\n" + ",\n".join(pad + line for line in lines) + f"\n{' ' * indent}{brackets[1]}"
 
 
-def put_back(file: Path, document: Mapping[str, Any], current: Mapping[str, Any] | None) -> None:
+def write_flow(file: Path, document: Mapping[str, Any], current: Mapping[str, Any] | None) -> None:
     """Write a document to a flow's file, in canonical form, in the place of `current`: whole, or not at all.
 
     What makes no version (the title) stays as `current` has it. Raises OSError.
@@ -163,7 +163,7 @@ def put_back(file: Path, document: Mapping[str, Any], current: Mapping[str, Any]
     mode = target.stat().st_mode if target.exists() else None
     with NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=".", suffix=".tmp", delete=False) as new:
         try:
-            new.write(laid_out(document))
+            new.write(format_flow(document))
             new.flush()
             os.fsync(new.fileno())
             made = Path(new.name)

@@ -10,7 +10,7 @@ from hookline.kernel.errors import Problem, StepError
 from hookline.sdk.migrations import Upgrade
 
 
-def upgraded(document: Mapping[str, Any], registry: Registry) -> tuple[dict[str, Any], list[Problem]]:
+def upgrade_flow(document: Mapping[str, Any], registry: Registry) -> tuple[dict[str, Any], list[Problem]]:
     """The flow with the newest settings, as far as its expressions can be carried over, and a problem for each rest."""
     mappers = document.get("mappers")
     named = [name for name in mappers if isinstance(name, str)] if isinstance(mappers, list) else []

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.external_names import CredentialUse, unknown_component
 from hookline.flows.elements.settings_check import settings_problems
-from hookline.flows.elements.visible_names import Place
+from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
 from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action
@@ -23,7 +23,7 @@ def retry_policy(document: RetryDocument | None) -> RetryPolicy:
     return RetryPolicy(document.attempts, document.wait, document.factor, document.cap, document.jitter, document.on)
 
 
-ONCE: Final = RetryPolicy(attempts=1)
+NO_RETRY: Final = RetryPolicy(attempts=1)
 """No second attempt."""
 
 
@@ -44,11 +44,11 @@ class ActionNode(Node):
     """It is run at most once: where its outcome isn't known, it fails."""
 
 
-def _compile(step: RawStep, compiling: Compiling) -> tuple[ActionNode | None, Place]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[ActionNode | None, VisibleNames]:
     return _node(step, compiling), step.place.after(step.id)
 
 
-def _node(step: RawStep, compiling: Compiling) -> ActionNode | None:
+def _node(step: RawStep, compiling: CompileContext) -> ActionNode | None:
     raw, pointer, registry = step.raw, step.pointer, compiling.registry
     given = raw.get("with", {})
     settings = compiling.template(given if isinstance(given, dict) else {}, f"{pointer}/with", step.place)
@@ -80,7 +80,7 @@ def _node(step: RawStep, compiling: Compiling) -> ActionNode | None:
         action=action,
         settings=settings,
         credential=document.credential,
-        retry=ONCE if document.delivery == "at_most_once" else retry_policy(document.retry),
+        retry=NO_RETRY if document.delivery == "at_most_once" else retry_policy(document.retry),
         timeout=document.timeout,
         on_error=document.on_error,
         rate=document.rate,
@@ -88,7 +88,7 @@ def _node(step: RawStep, compiling: Compiling) -> ActionNode | None:
     )
 
 
-def _version(action: Action, settings: Template, pointer: str, compiling: Compiling, *, wrong: bool) -> None:
+def _version(action: Action, settings: Template, pointer: str, compiling: CompileContext, *, wrong: bool) -> None:
     """Warning on settings of an older version: said to be so, or such that they can be nothing else."""
     if action.upgrade is not None:
         remedy = f"`hookline fmt --upgrade` writes those of version {action.upgrade.newest}"
@@ -105,7 +105,9 @@ def _version(action: Action, settings: Template, pointer: str, compiling: Compil
             return
 
 
-def _runs(document: ActionStep, action: Action, raw: Mapping[str, Any], pointer: str, compiling: Compiling) -> None:
+def _runs(
+    document: ActionStep, action: Action, raw: Mapping[str, Any], pointer: str, compiling: CompileContext
+) -> None:
     """What is wrong with how often it runs."""
     once = document.delivery == "at_most_once"
     if once and document.retry is not None:
@@ -117,7 +119,7 @@ def _runs(document: ActionStep, action: Action, raw: Mapping[str, Any], pointer:
             compiling.problem(message, f"{pointer}/{key}", "without_effect", "remove it", "warning")
 
 
-def _credential(name: Any, action: Action, pointer: str, compiling: Compiling) -> None:
+def _credential(name: Any, action: Action, pointer: str, compiling: CompileContext) -> None:
     types = action.credential_types
     if isinstance(name, str) and types:
         compiling.credentials.append(CredentialUse(name, f"{pointer}/credential", types))
@@ -130,4 +132,4 @@ def _credential(name: Any, action: Action, pointer: str, compiling: Compiling) -
         compiling.problem(message, pointer, "missing_key", remedy)
 
 
-ACTION: Final = Block(_compile)
+ACTION: Final = StepType(_compile)

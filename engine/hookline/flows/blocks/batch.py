@@ -7,10 +7,10 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.visible_names import Place
+from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.pointer import parts_of
 from hookline.model.batch import MOST, BatchSettings
 from hookline.model.flow import ActionStep
@@ -44,7 +44,7 @@ class BatchNode(Node):
     on_error: Literal["fail", "continue"]
 
 
-def _compile(step: RawStep, compiling: Compiling) -> tuple[BatchNode | None, Place]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[BatchNode | None, VisibleNames]:
     behind = step.place.after(step.id)
     document, raw, pointer = step.typed(ActionStep), step.raw, step.pointer
     given = raw.get("with", {})
@@ -90,7 +90,7 @@ def _compile(step: RawStep, compiling: Compiling) -> tuple[BatchNode | None, Pla
     return node, behind
 
 
-def _bounds(settings: BatchSettings, pointer: str, compiling: Compiling) -> None:
+def _bounds(settings: BatchSettings, pointer: str, compiling: CompileContext) -> None:
     if settings.size is None and settings.within is None:
         message = "nothing says when a batch is closed"
         compiling.problem(message, pointer, "missing_key", 'add "size", or "within", or both')
@@ -114,7 +114,7 @@ def _around(pointer: str) -> Iterator[str]:
         rest = rest[{"switch": 4, "parallel": 3}.get(key, 2) :]
 
 
-BATCH: Final = Block(
+BATCH: Final = StepType(
     _compile,
     summary="Gather messages by count and by time, holding nothing: the first execution goes on with the list of them.",
     settings=BatchSettings,

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from hookline.discovery.registry import Registry
 from hookline.flows.elements.expressions import Condition, Expressions, Template
 from hookline.flows.elements.external_names import CredentialUse, FlowUse
-from hookline.flows.elements.visible_names import Names, Place
+from hookline.flows.elements.visible_names import DeclaredNames, VisibleNames
 from hookline.kernel.errors import Problem
 from hookline.model.flow import StepDocument
 from hookline.sdk.mappers import Reference
@@ -37,7 +37,7 @@ class RawStep:
     """The same, typed; None where the form of the flow's document isn't right."""
     id: str
     pointer: str
-    place: Place
+    place: VisibleNames
     when: Condition | None
 
     def typed(self, model: type[_T]) -> _T | None:
@@ -46,10 +46,10 @@ class RawStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class StepType:
     """A kind of step, as compiling a flow sees it."""
 
-    compile: Callable[["RawStep", "Compiling"], tuple[Node | None, Place]]
+    compile: Callable[["RawStep", "CompileContext"], tuple[Node | None, VisibleNames]]
     """The node, None where an error keeps it from being made, and the place behind the step. Checks its structure."""
     lists: Callable[[Mapping[str, Any]], Iterable[tuple[str, Any]]] = lambda _: ()
     """The lists of steps inside a step, each with its pointer from there, in the order of the text.
@@ -66,16 +66,16 @@ class Block:
 
 
 @dataclass(slots=True)
-class Compiling:
+class CompileContext:
     """A flow on its way: what its blocks compile their parts with, and what was found so far."""
 
     registry: Registry
     expressions: Expressions
     vars: Mapping[str, Any]
-    names: Names
+    names: DeclaredNames
     ids: Mapping[str, str]
     """From each step's pointer to its id."""
-    choose: Callable[[Mapping[str, Any]], Block]
+    choose: Callable[[Mapping[str, Any]], StepType]
     """The block that a step's JSON is."""
     problems: list[Problem] = field(default_factory=list)
     credentials: list[CredentialUse] = field(default_factory=list)
@@ -97,21 +97,21 @@ class Compiling:
         """Note that something is wrong."""
         self.problems.append(Problem(message, pointer, code, remedy, severity))
 
-    def template(self, value: Any, pointer: str, place: Place) -> Template:
+    def template(self, value: Any, pointer: str, place: VisibleNames) -> Template:
         """A JSON value in which strings may be expressions."""
         template, problems = self.expressions.template(value, pointer)
         self.problems += problems
         self.problems += self.references(template, place)
         return template
 
-    def condition(self, value: Any, pointer: str, place: Place) -> Condition:
+    def condition(self, value: Any, pointer: str, place: VisibleNames) -> Condition:
         """An expression that gives true or false."""
         condition, problems = self.expressions.condition(value, pointer)
         self.problems += problems
         self.problems += self.references(condition, place)
         return condition
 
-    def references(self, compiled: Template | Condition, place: Place) -> Iterator[Problem]:
+    def references(self, compiled: Template | Condition, place: VisibleNames) -> Iterator[Problem]:
         """What is wrong with the names that an expression reads."""
         reads, seen = frozenset(compiled.references), set[Problem]()
         for pointer, expression in compiled.parts():
@@ -126,8 +126,8 @@ class Compiling:
                     yield problem
 
     def steps(
-        self, raw: Any, documents: tuple[StepDocument, ...] | None, pointer: str, place: Place
-    ) -> tuple[tuple[Node, ...], Place]:
+        self, raw: Any, documents: tuple[StepDocument, ...] | None, pointer: str, place: VisibleNames
+    ) -> tuple[tuple[Node, ...], VisibleNames]:
         """The nodes of a list of steps, and the place behind them.
 
         `raw` is its JSON, whatever that is; `documents` the same, typed, where the flow's document has the right form.

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, WithJsonSchema
 
-from hookline.flows.blocks.action import ONCE, retry_policy
-from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.blocks.action import NO_RETRY, retry_policy
+from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.external_names import FlowUse
-from hookline.flows.elements.visible_names import Place
+from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
 from hookline.model.flow import EXPRESSION_SCHEMA, FLOW_ID, ActionStep
 
@@ -65,7 +65,7 @@ class CallNode(Node):
     on_error: Literal["fail", "continue"]
 
 
-def _compile(step: RawStep, compiling: Compiling) -> tuple[CallNode | None, Place]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[CallNode | None, VisibleNames]:
     behind = step.place.after(step.id)
     document, raw, pointer = step.typed(ActionStep), step.raw, step.pointer
     given = raw.get("with", {})
@@ -107,21 +107,21 @@ def _compile(step: RawStep, compiling: Compiling) -> tuple[CallNode | None, Plac
         body=body,
         headers=headers,
         # The flow's own steps are tried again already.
-        retry=ONCE if document.retry is None else retry_policy(document.retry),
+        retry=NO_RETRY if document.retry is None else retry_policy(document.retry),
         timeout=document.timeout,
         on_error=document.on_error,
     )
     return node, behind
 
 
-def _waits_for_nothing(raw: Any, pointer: str, compiling: Compiling) -> None:
+def _waits_for_nothing(raw: Any, pointer: str, compiling: CompileContext) -> None:
     for name in _OF_WAITING:
         if name in raw:
             message = f"a step that doesn't wait for the flow takes no {name!r}"
             compiling.problem(message, f"{pointer}/{name}", "unknown_key", 'remove it, or let it wait: "wait": true')
 
 
-CALL: Final = Block(
+CALL: Final = StepType(
     _compile,
     summary="Call another flow, and wait for its end, holding nothing; its last body becomes the message.",
     settings=CallSettings,

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.visible_names import RESERVED, Place
+from hookline.flows.elements.visible_names import RESERVED, VisibleNames
 from hookline.model.flow import ForeachStep
 
 USE: Final = "foreach"
@@ -25,7 +25,7 @@ class ForeachNode(Node):
     collect: Literal["results", "count"] | None
 
 
-def _compile(step: RawStep, compiling: Compiling) -> tuple[ForeachNode | None, Place]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[ForeachNode | None, VisibleNames]:
     document, pointer, behind = step.typed(ForeachStep), step.pointer, step.place.after(step.id)
     items = compiling.template(step.raw["foreach"], f"{pointer}/foreach", step.place)
     if items.gives not in (None, list, type(None)):
@@ -58,4 +58,4 @@ def _item(raw: Mapping[str, Any]) -> str:
     return str(raw.get("as", "item"))
 
 
-FOREACH: Final = Block(_compile, lambda raw: [("/steps", raw.get("steps"))], _item)
+FOREACH: Final = StepType(_compile, lambda raw: [("/steps", raw.get("steps"))], _item)

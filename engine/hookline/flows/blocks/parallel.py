@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
-from hookline.flows.elements.visible_names import Place
+from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
+from hookline.flows.elements.visible_names import VisibleNames
 from hookline.model.flow import ParallelStep
 
 
@@ -17,7 +17,7 @@ class ParallelNode(Node):
     on_error: Literal["fail", "continue"]
 
 
-def _compile(step: RawStep, compiling: Compiling) -> tuple[ParallelNode | None, Place]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[ParallelNode | None, VisibleNames]:
     document = step.typed(ParallelStep)
     branches: dict[str, tuple[Node, ...]] = {}
     for name, steps in _branches(step.raw):
@@ -39,4 +39,4 @@ def _lists(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield f"/parallel/{name}", steps
 
 
-PARALLEL: Final = Block(_compile, _lists)
+PARALLEL: Final = StepType(_compile, _lists)

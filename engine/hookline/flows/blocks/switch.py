@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Condition
-from hookline.flows.elements.visible_names import Place
+from hookline.flows.elements.visible_names import VisibleNames
 from hookline.model.flow import SwitchStep
 
 
@@ -27,7 +27,7 @@ class SwitchNode(Node):
     match: Literal["first", "all"]
 
 
-def _compile(step: RawStep, compiling: Compiling) -> tuple[SwitchNode | None, Place]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[SwitchNode | None, VisibleNames]:
     document, place = step.typed(SwitchStep), step.place
     cases: list[Case] = []
     inside: set[str] = set()
@@ -55,7 +55,7 @@ def _cases(raw: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
             yield number, case
 
 
-def _check(case: Mapping[str, Any], pointer: str, otherwise: bool, compiling: Compiling) -> None:
+def _check(case: Mapping[str, Any], pointer: str, otherwise: bool, compiling: CompileContext) -> None:
     if ("when" in case) == ("otherwise" in case):
         has = "both" if "when" in case else "neither"
         message = f"a case has one of 'when' and 'otherwise'; this one has {has}"
@@ -70,4 +70,4 @@ def _lists(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield f"/switch/{number}/steps", case.get("steps")
 
 
-SWITCH: Final = Block(_compile, _lists)
+SWITCH: Final = StepType(_compile, _lists)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
-from hookline.flows.elements.visible_names import Place
+from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
+from hookline.flows.elements.visible_names import VisibleNames
 from hookline.model.flow import TryStep
 
 _KEYS: Final = ("try", "catch", "finally")
@@ -22,7 +22,7 @@ class TryNode(Node):
     """What runs at the end in any case."""
 
 
-def _compile(step: RawStep, compiling: Compiling) -> tuple[TryNode | None, Place]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[TryNode | None, VisibleNames]:
     document, raw, pointer, place = step.typed(TryStep), step.raw, step.pointer, step.place
     if "catch" not in raw and "finally" not in raw:
         message, remedy = "a try without a catch or a finally does nothing", 'add "catch": […], or "finally": […]'
@@ -44,7 +44,7 @@ def _compile(step: RawStep, compiling: Compiling) -> tuple[TryNode | None, Place
     return node, place.after(step.id, maybe | _new(behind, place))
 
 
-def _new(behind: Place, before: Place) -> set[str]:
+def _new(behind: VisibleNames, before: VisibleNames) -> set[str]:
     """The steps that may have run on the way."""
     return set((behind.steps | behind.maybe) - (before.steps | before.maybe))
 
@@ -55,4 +55,4 @@ def _lists(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"/{key}", raw[key]
 
 
-TRY: Final = Block(_compile, _lists)
+TRY: Final = StepType(_compile, _lists)

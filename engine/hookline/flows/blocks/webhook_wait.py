@@ -6,13 +6,13 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from hookline.flows.blocks.block import Block, Compiling, Node, RawStep
+from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.masked_paths import Masked
-from hookline.flows.elements.message_keys import Key, compile_key
-from hookline.flows.elements.verification import compile_verify, mislabelled
-from hookline.flows.elements.visible_names import ON_ARRIVAL, Place
+from hookline.flows.elements.masked_paths import MaskedPaths
+from hookline.flows.elements.message_keys import MessageKey, compile_key
+from hookline.flows.elements.verification import compile_verify, content_type_problems
+from hookline.flows.elements.visible_names import ON_ARRIVAL, VisibleNames
 from hookline.model.flow import ActionStep
 from hookline.model.webhook import WaitSettings
 from hookline.sdk.schemes import Scheme
@@ -32,12 +32,12 @@ class WaitNode(Node):
     credential: str | None
     key: Template | None
     """Gives this execution's key; None where calls are not correlated."""
-    key_of_call: Key | None
+    key_of_call: MessageKey | None
     """Gives the key that a call is for."""
     on_error: Literal["fail", "continue"]
 
 
-def _compile(step: RawStep, compiling: Compiling) -> tuple[WaitNode | None, Place]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[WaitNode | None, VisibleNames]:
     behind = step.place.after(step.id)
     document, raw, pointer = step.typed(ActionStep), step.raw, step.pointer
     given = raw.get("with", {})
@@ -64,7 +64,7 @@ def _compile(step: RawStep, compiling: Compiling) -> tuple[WaitNode | None, Plac
     if verification.credential is not None:
         compiling.credentials.append(verification.credential)
     if settings is not None and verification.scheme is not None:
-        compiling.problems += mislabelled(verification.scheme, settings, at)
+        compiling.problems += content_type_problems(verification.scheme, settings, at)
     key, key_of_call = _keys(correlate, f"{at}/correlate", step.place, verification.masked, compiling)
     if document is None or settings is None:
         return None, behind
@@ -84,8 +84,8 @@ def _compile(step: RawStep, compiling: Compiling) -> tuple[WaitNode | None, Plac
 
 
 def _keys(
-    correlate: Any, pointer: str, place: Place, masked: Masked, compiling: Compiling
-) -> tuple[Template | None, Key | None]:
+    correlate: Any, pointer: str, place: VisibleNames, masked: MaskedPaths, compiling: CompileContext
+) -> tuple[Template | None, MessageKey | None]:
     if not isinstance(correlate, Mapping) or "key" not in correlate or "from" not in correlate:
         return None, None
     key = compiling.template(correlate["key"], f"{pointer}/key", place)
@@ -97,7 +97,7 @@ def _keys(
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) != len(theirs):
         message = f"`from` has {len(theirs)} parts, and `key` has {len(ours)}: no call would fit"
         compiling.problem(message, f"{pointer}/key", "invalid_value", "give both as many, in the same order")
-    arrival = Place(roots=ON_ARRIVAL)
+    arrival = VisibleNames(roots=ON_ARRIVAL)
     key_of_call, problems = compile_key(
         "correlate.from",
         correlate["from"],
@@ -111,7 +111,7 @@ def _keys(
     return key, key_of_call
 
 
-WAIT: Final = Block(
+WAIT: Final = StepType(
     _compile,
     settings=WaitSettings,
     summary="Wait for a call from outside, holding nothing; what it brings becomes the message.",

@@ -5,15 +5,15 @@ from types import MappingProxyType
 from typing import Final
 
 from hookline.discovery.registry import Registry
-from hookline.flows.check.flow_analysis import walk
+from hookline.flows.check.flow_analysis import analyse_flow
 from hookline.flows.check.references import reference_problems
-from hookline.flows.check.replies import answer_problems
-from hookline.flows.check.secret_exposure import exposed
-from hookline.flows.check.type_mismatch import fit_problems
-from hookline.flows.check.unreachable import unreachable
-from hookline.flows.check.unsafe_retry import repeat_problems
-from hookline.flows.compiler.compile import examine
-from hookline.flows.compiler.compiled import CompiledFlow, unknown_urls
+from hookline.flows.check.replies import reply_problems
+from hookline.flows.check.secret_exposure import secret_exposure_problems
+from hookline.flows.check.type_mismatch import type_mismatch_problems
+from hookline.flows.check.unreachable import unreachable_problems
+from hookline.flows.check.unsafe_retry import unsafe_retry_problems
+from hookline.flows.compiler.compile import compile_document
+from hookline.flows.compiler.compiled import CompiledFlow, public_url_problems
 from hookline.flows.documents.read import Document, read
 from hookline.flows.elements.external_names import CredentialUse, FlowUse
 from hookline.flows.types.samples import NO_SAMPLES, Samples
@@ -23,21 +23,21 @@ from hookline.kernel.suggest import did_you_mean
 
 def analysis_problems(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[Problem]:
     """What is wrong with a flow that compiles. An error is certain: such a step fails whenever it gets there."""
-    walked = walk(flow, samples)
+    walked = analyse_flow(flow, samples)
     return [
         *reference_problems(walked),
-        *fit_problems(walked, flow.vars),
-        *unreachable(walked),
-        *answer_problems(flow, walked),
-        *repeat_problems(walked),
-        *exposed(walked),
+        *type_mismatch_problems(walked, flow.vars),
+        *unreachable_problems(walked),
+        *reply_problems(flow, walked),
+        *unsafe_retry_problems(walked),
+        *secret_exposure_problems(walked),
     ]
 
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def check(
+def check_flow(
     source: bytes | Document,
     registry: Registry,
     credentials: Mapping[str, str] | None = None,
@@ -59,7 +59,7 @@ def check(
         document = read(source, file) if isinstance(source, bytes) else source
     except FlowInvalid as error:
         return list(error.problems)
-    examined = examine(document, registry, environment=environment)
+    examined = compile_document(document, registry, environment=environment)
     problems = list(examined.problems)
     if examined.flow is not None:
         known = {(problem.pointer, problem.code) for problem in problems}
@@ -75,7 +75,7 @@ def check(
     if flows is not None:
         problems += [_flow_problem(use, flows) for use in examined.flows if use.id not in flows]
     if not public_url and examined.flow is not None:
-        problems += unknown_urls(examined.flow)
+        problems += public_url_problems(examined.flow)
     return document.place(problems)
 
 

@@ -17,7 +17,7 @@ from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.expressions import Condition, Template
-from hookline.flows.types.action_result import Outcome, outcome_of
+from hookline.flows.types.action_result import ResultShape, result_shape
 from hookline.flows.types.annotation import metadata
 from hookline.flows.types.json_schema import from_schema
 from hookline.flows.types.samples import NO_SAMPLES, Samples
@@ -46,9 +46,9 @@ from hookline.flows.types.type_scope import (
     HEADERS,
     MAYBE_TEXT,
     NO_HEADERS,
-    Passing,
-    Scope,
-    either,
+    MessageShape,
+    TypeScope,
+    join_messages,
     shape_of,
 )
 from hookline.sdk.action import NeverPasses, PassesWhere
@@ -57,30 +57,30 @@ Compiled: TypeAlias = Template | Condition
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class StepAnalysis:
     """A step that is reached, and what is known there."""
 
     node: Node
-    scope: Scope
-    behind: Scope | None
+    scope: TypeScope
+    behind: TypeScope | None
     """What is known after it; None where no step comes after it."""
 
 
 @dataclass(slots=True)
-class Walked:
+class FlowAnalysis:
     """What was met on the way."""
 
-    start: Scope
-    expressions: list[tuple[Compiled, Scope]] = field(default_factory=list)
+    start: TypeScope
+    expressions: list[tuple[Compiled, TypeScope]] = field(default_factory=list)
     """Each expression with what is known where it stands, in the order in which they run."""
-    visits: list[Visit] = field(default_factory=list)
+    visits: list[StepAnalysis] = field(default_factory=list)
     unreachable: list[tuple[Node, Node]] = field(default_factory=list)
     """The first step of each list that never runs, and the one that keeps it from that."""
 
 
-def walk(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> Walked:
+def analyse_flow(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> FlowAnalysis:
     """Go through a whole flow."""
-    return _Walk(flow, samples).whole()
+    return _Analyser(flow, samples).whole()
 
 
 def _first(flow: CompiledFlow, samples: Samples) -> Shape:
@@ -90,8 +90,8 @@ def _first(flow: CompiledFlow, samples: Samples) -> Shape:
     return FIRING if flow.trigger.schedule is not None else samples.body
 
 
-def _start(flow: CompiledFlow, samples: Samples) -> Scope:
-    message = Passing(_first(flow, samples))
+def _start(flow: CompiledFlow, samples: Samples) -> TypeScope:
+    message = MessageShape(_first(flow, samples))
     trigger = Record(
         {
             "body": Field(message.body),
@@ -117,7 +117,7 @@ def _start(flow: CompiledFlow, samples: Samples) -> Scope:
         execution["hooks"] = Field(Record(hooks, closed=True))
     # The environment of the server may hold others than that of whoever checks.
     vars = Record({name: Field(_opened(of_value(value))) for name, value in flow.vars.items()}, closed=True)
-    return Scope(message, trigger, vars, Record(execution, closed=True))
+    return TypeScope(message, trigger, vars, Record(execution, closed=True))
 
 
 def _opened(shape: Shape) -> Shape:
@@ -126,14 +126,14 @@ def _opened(shape: Shape) -> Shape:
     return UNKNOWN if not isinstance(shape, ListOf) else ListOf(UNKNOWN)
 
 
-class _Walk:
+class _Analyser:
     def __init__(self, flow: CompiledFlow, samples: Samples) -> None:
         self._flow = flow
         self._samples = samples
-        self._out = Walked(_start(flow, samples))
-        self._filtered: list[Passing] = []
+        self._out = FlowAnalysis(_start(flow, samples))
+        self._filtered: list[MessageShape] = []
 
-    def whole(self) -> Walked:
+    def whole(self) -> FlowAnalysis:
         flow, start = self._flow, self._out.start
         arriving = replace(start, execution=UNKNOWN)
         for key in (flow.trigger.dedupe_key, flow.order_by):
@@ -147,9 +147,9 @@ class _Walk:
             self._steps(flow.on_error_steps, handled)
         return self._out
 
-    def _steps(self, nodes: Sequence[Node], scope: Scope) -> Scope | None:
+    def _steps(self, nodes: Sequence[Node], scope: TypeScope) -> TypeScope | None:
         """What is known behind a list of steps; None where nothing ever comes there."""
-        here: Scope | None = scope
+        here: TypeScope | None = scope
         for number, node in enumerate(nodes):
             if here is None:
                 self._out.unreachable.append((node, nodes[number - 1]))
@@ -157,7 +157,7 @@ class _Walk:
             here = self._step(node, here)
         return here
 
-    def _step(self, node: Node, scope: Scope) -> Scope | None:
+    def _step(self, node: Node, scope: TypeScope) -> TypeScope | None:
         inner = scope
         if node.when is not None:
             self._out.expressions.append((node.when, scope))
@@ -166,11 +166,11 @@ class _Walk:
         behind = _BLOCKS[type(node)](self, node, inner)
         if node.when is not None:
             behind = _maybe(node, scope, behind)
-        self._out.visits.insert(at, Visit(node, scope, behind))
+        self._out.visits.insert(at, StepAnalysis(node, scope, behind))
         return behind
 
     @contextmanager
-    def _filters(self) -> Iterator[list[Passing]]:
+    def _filters(self) -> Iterator[list[MessageShape]]:
         """Inside, the messages that filters keep from passing are gathered."""
         outer, self._filtered = self._filtered, []
         try:
@@ -178,9 +178,9 @@ class _Walk:
         finally:
             self._filtered = outer
 
-    def action(self, node: ActionNode, scope: Scope) -> Scope | None:
+    def action(self, node: ActionNode, scope: TypeScope) -> TypeScope | None:
         self._out.expressions.append((node.settings, scope))
-        outcome = outcome_of(node, scope)
+        outcome = result_shape(node, scope)
         message = outcome.message
         if isinstance(message.body, Unknown):
             message = replace(message, body=self._samples.results.get(node.id, UNKNOWN))
@@ -194,9 +194,11 @@ class _Walk:
                     return None
                 if keep is not None:
                     scope = _guarded(scope, keep)
-        return self._settled(node, scope, Outcome(message, _with_body(outcome.view, message.body)))
+        return self._settled(node, scope, ResultShape(message, _with_body(outcome.view, message.body)))
 
-    def _settled(self, node: ActionNode | CallNode | WaitNode | BatchNode, scope: Scope, outcome: Outcome) -> Scope:
+    def _settled(
+        self, node: ActionNode | CallNode | WaitNode | BatchNode, scope: TypeScope, outcome: ResultShape
+    ) -> TypeScope:
         """What is known behind a step that may fail."""
         if node.on_error == "fail":
             return scope.with_message(outcome.message).after(node.id, outcome.view)
@@ -209,26 +211,26 @@ class _Walk:
             }
             fields["body"] = Field(join((body.shape, scope.message.body)))
             view = replace(view, fields={**fields, "error": failed})
-        return scope.with_message(either((outcome.message, scope.message))).after(node.id, view)
+        return scope.with_message(join_messages((outcome.message, scope.message))).after(node.id, view)
 
-    def _failing(self, node: Node, scope: Scope) -> Scope:
+    def _failing(self, node: Node, scope: TypeScope) -> TypeScope:
         return scope.after(node.id, closed(body=scope.message.body, error=ERROR))
 
-    def call(self, node: CallNode, scope: Scope) -> Scope:
+    def call(self, node: CallNode, scope: TypeScope) -> TypeScope:
         self._out.expressions += [(each, scope) for each in (node.body, node.headers) if each is not None]
         if not node.wait:
             body: Shape = closed(execution_id=TEXT)
             return self._settled(
                 node,
                 scope,
-                Outcome(Passing(body, NO_HEADERS, scope.message.attachments), _view(body, execution_id=TEXT)),
+                ResultShape(MessageShape(body, NO_HEADERS, scope.message.attachments), _view(body, execution_id=TEXT)),
             )
         body = self._samples.results.get(node.id, UNKNOWN)
         return self._settled(
-            node, scope, Outcome(Passing(body, NO_HEADERS), _view(body, execution_id=TEXT, outcome=TEXT))
+            node, scope, ResultShape(MessageShape(body, NO_HEADERS), _view(body, execution_id=TEXT, outcome=TEXT))
         )
 
-    def wait(self, node: WaitNode, scope: Scope) -> Scope:
+    def wait(self, node: WaitNode, scope: TypeScope) -> TypeScope:
         if node.key is not None:
             self._out.expressions.append((node.key, scope))
         body = self._samples.results.get(node.id, UNKNOWN)
@@ -241,18 +243,18 @@ class _Walk:
             verified_by=MAYBE_TEXT,
         )
         view = replace(view, fields={**view.fields, "headers": Field(HEADERS, required=False)})
-        return self._settled(node, scope, Outcome(Passing(body), view))
+        return self._settled(node, scope, ResultShape(MessageShape(body), view))
 
-    def batch(self, node: BatchNode, scope: Scope) -> Scope:
+    def batch(self, node: BatchNode, scope: TypeScope) -> TypeScope:
         self._out.expressions += [(each, scope) for each in (node.key, node.body) if each is not None]
         added = scope.message.body if node.body is None else shape_of(node.body, scope)
         body = ListOf(added)
         view = _view(body, executions=ListOf(TEXT))
-        return self._settled(node, scope, Outcome(Passing(body, NO_HEADERS, scope.message.attachments), view))
+        return self._settled(node, scope, ResultShape(MessageShape(body, NO_HEADERS, scope.message.attachments), view))
 
-    def switch(self, node: SwitchNode, scope: Scope) -> Scope | None:
-        ends: list[Scope] = []
-        messages: list[Passing] = []
+    def switch(self, node: SwitchNode, scope: TypeScope) -> TypeScope | None:
+        ends: list[TypeScope] = []
+        messages: list[MessageShape] = []
         before, chosen = scope, False
         with self._filters() as filtered:
             for case in node.cases:
@@ -273,9 +275,9 @@ class _Walk:
         if not messages:
             return None
         behind = _known(scope, ends)
-        return behind.with_message(scope.message if node.match == "all" else either(messages))
+        return behind.with_message(scope.message if node.match == "all" else join_messages(messages))
 
-    def foreach(self, node: ForeachNode, scope: Scope) -> Scope:
+    def foreach(self, node: ForeachNode, scope: TypeScope) -> TypeScope:
         self._out.expressions.append((node.items, scope))
         items = shape_of(node.items, scope)
         item = join(one.item if isinstance(one, ListOf | StreamOf) else UNKNOWN for one in _listed(expected(items)))
@@ -295,11 +297,11 @@ class _Walk:
             body = join((counts, *lists.options))
         else:
             body = lists
-        message = Passing(body, NO_HEADERS, scope.message.attachments)
+        message = MessageShape(body, NO_HEADERS, scope.message.attachments)
         view = Record({"body": Field(body)})
         return scope.with_message(message).after(node.id, view)
 
-    def parallel(self, node: ParallelNode, scope: Scope) -> Scope:
+    def parallel(self, node: ParallelNode, scope: TypeScope) -> TypeScope:
         results: dict[str, Field] = {}
         for name, steps in node.branches.items():
             with self._filters() as filtered:
@@ -311,9 +313,9 @@ class _Walk:
         if node.on_error == "continue":
             errors = Record({name: Field(ERROR, required=False) for name in node.branches}, closed=True)
             view = replace(view, fields={**view.fields, "errors": Field(errors, required=False)})
-        return scope.with_message(Passing(body, NO_HEADERS, scope.message.attachments)).after(node.id, view)
+        return scope.with_message(MessageShape(body, NO_HEADERS, scope.message.attachments)).after(node.id, view)
 
-    def attempt(self, node: TryNode, scope: Scope) -> Scope | None:
+    def attempt(self, node: TryNode, scope: TypeScope) -> TypeScope | None:
         tried = self._steps(node.steps, scope)
         inside = [visit.node.id for visit in self._out.visits if visit.node.pointer.startswith(f"{node.pointer}/")]
         known = dict.fromkeys(inside, UNKNOWN) if tried is None else tried.steps
@@ -326,25 +328,27 @@ class _Walk:
         reached = [end for end in ends if end is not None]
         behind = reduce(lambda one, end: one.knowing(end.steps, frozenset(end.steps)), reached, started)
         if node.last:
-            self._steps(node.last, behind.with_message(either([scope.message, *(end.message for end in reached)])))
+            self._steps(
+                node.last, behind.with_message(join_messages([scope.message, *(end.message for end in reached)]))
+            )
         if not reached:
             return None
-        message = either(end.message for end in reached)
+        message = join_messages(end.message for end in reached)
         view = _view(message.body)
         if node.handler is not None:
             view = replace(view, fields={**view.fields, "error": Field(ERROR, required=False)})
         return replace(behind.with_message(message), names=scope.names).after(node.id, view)
 
 
-_BLOCKS: Final[Mapping[type[Node], Callable[[_Walk, Any, Scope], Scope | None]]] = {
-    ActionNode: _Walk.action,
-    CallNode: _Walk.call,
-    WaitNode: _Walk.wait,
-    BatchNode: _Walk.batch,
-    SwitchNode: _Walk.switch,
-    ForeachNode: _Walk.foreach,
-    ParallelNode: _Walk.parallel,
-    TryNode: _Walk.attempt,
+_BLOCKS: Final[Mapping[type[Node], Callable[[_Analyser, Any, TypeScope], TypeScope | None]]] = {
+    ActionNode: _Analyser.action,
+    CallNode: _Analyser.call,
+    WaitNode: _Analyser.wait,
+    BatchNode: _Analyser.batch,
+    SwitchNode: _Analyser.switch,
+    ForeachNode: _Analyser.foreach,
+    ParallelNode: _Analyser.parallel,
+    TryNode: _Analyser.attempt,
 }
 
 
@@ -364,7 +368,7 @@ def _listed(items: Shape) -> tuple[Shape, ...]:
     return given or (UNKNOWN,)
 
 
-def _known(scope: Scope, ends: Iterable[Scope]) -> Scope:
+def _known(scope: TypeScope, ends: Iterable[TypeScope]) -> TypeScope:
     """The place behind a block of whose steps some have run."""
     found: dict[str, list[Shape]] = {}
     for end in ends:
@@ -374,17 +378,17 @@ def _known(scope: Scope, ends: Iterable[Scope]) -> Scope:
     return scope.knowing(joined, frozenset(joined))
 
 
-def _maybe(node: Node, scope: Scope, behind: Scope | None) -> Scope | None:
+def _maybe(node: Node, scope: TypeScope, behind: TypeScope | None) -> TypeScope | None:
     """The place behind a step that its `when` may leave out."""
     if behind is None:
         return scope
     known = scope.knowing(behind.steps, frozenset(behind.steps.keys() - scope.steps.keys()))
-    message = either((behind.message, scope.message))
+    message = join_messages((behind.message, scope.message))
     return replace(
         known.with_message(message), unsure=known.unsure | {node.id} if node.id in known.steps else known.unsure
     )
 
 
-def _guarded(scope: Scope, condition: Compiled) -> Scope:
+def _guarded(scope: TypeScope, condition: Compiled) -> TypeScope:
     asked = {reference.path for reference in condition.references if reference.optional}
     return replace(scope, guarded=scope.guarded | asked) if asked else scope

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from hookline.flows.check.flow_analysis import Compiled, Walked
-from hookline.flows.types.path_lookup import Found, Lost
-from hookline.flows.types.shape import Record, Shape, called
-from hookline.flows.types.type_scope import NO_HEADERS, Scope
+from hookline.flows.check.flow_analysis import Compiled, FlowAnalysis
+from hookline.flows.types.path_lookup import PathFound, PathMissing
+from hookline.flows.types.shape import Record, Shape, in_words
+from hookline.flows.types.type_scope import NO_HEADERS, TypeScope
 from hookline.kernel.errors import Problem
 from hookline.sdk.mappers import Reference
 
@@ -13,7 +13,7 @@ _SHOWN = 8
 """How many keys a remedy lists."""
 
 
-def reference_problems(walked: Walked) -> Iterator[Problem]:
+def reference_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """Each path that can't be there, and those that may well not be."""
     seen: set[Problem] = set()
     for compiled, scope in walked.expressions:
@@ -23,7 +23,7 @@ def reference_problems(walked: Walked) -> Iterator[Problem]:
                 yield problem
 
 
-def _of(compiled: Compiled, scope: Scope) -> Iterator[Problem]:
+def _of(compiled: Compiled, scope: TypeScope) -> Iterator[Problem]:
     required = frozenset(compiled.references)
     for pointer, expression in compiled.parts():
         for reference in expression.references:
@@ -34,7 +34,7 @@ def _of(compiled: Compiled, scope: Scope) -> Iterator[Problem]:
                 yield problem
 
 
-def _problem(reference: Reference, pointer: str, scope: Scope) -> Problem | None:
+def _problem(reference: Reference, pointer: str, scope: TypeScope) -> Problem | None:
     path, optional = reference.path, reference.optional
     if path[:1] == ("steps",) and (len(path) < 2 or path[1] not in scope.steps):
         return None
@@ -42,7 +42,7 @@ def _problem(reference: Reference, pointer: str, scope: Scope) -> Problem | None
         # Whether there is such a var is known before.
         return None
     found = scope.find(path)
-    if isinstance(found, Lost):
+    if isinstance(found, PathMissing):
         return _nothing_there(path, found, pointer, optional=optional)
     if found.doubtful is not None:
         return _probably_not(path, found.doubtful, pointer)
@@ -59,11 +59,11 @@ def _problem(reference: Reference, pointer: str, scope: Scope) -> Problem | None
     return _left_out(path, found, pointer)
 
 
-def _nothing_there(path: tuple[str | int, ...], lost: Lost, pointer: str, *, optional: bool) -> Problem:
+def _nothing_there(path: tuple[str | int, ...], lost: PathMissing, pointer: str, *, optional: bool) -> Problem:
     container = lost.container
     remedy = _remedy(path, lost)
     return Problem(
-        f"{shown(path)}: {_name(path, lost.at, container)} has no {_key(path[lost.at])}"
+        f"{path_text(path)}: {_name(path, lost.at, container)} has no {_key(path[lost.at])}"
         + (": the default always holds" if optional else ""),
         pointer,
         "no_such_key",
@@ -72,12 +72,12 @@ def _nothing_there(path: tuple[str | int, ...], lost: Lost, pointer: str, *, opt
     )
 
 
-def _probably_not(path: tuple[str | int, ...], lost: Lost, pointer: str) -> Problem:
+def _probably_not(path: tuple[str | int, ...], lost: PathMissing, pointer: str) -> Problem:
     key = _key(path[lost.at])
     otherwise = "name it in the schema, or in a case's sample, if there may be one"
     near = f"did you mean {lost.near!r}? Otherwise {otherwise}" if lost.near is not None else otherwise
     return Problem(
-        f"{shown(path)}: nothing says that {_name(path, lost.at, lost.container)} has {key}",
+        f"{path_text(path)}: nothing says that {_name(path, lost.at, lost.container)} has {key}",
         pointer,
         "doubtful_key",
         near,
@@ -85,11 +85,11 @@ def _probably_not(path: tuple[str | int, ...], lost: Lost, pointer: str) -> Prob
     )
 
 
-def _left_out(path: tuple[str | int, ...], found: Found, pointer: str) -> Problem | None:
+def _left_out(path: tuple[str | int, ...], found: PathFound, pointer: str) -> Problem | None:
     if found.left_out is None:
         return None
     return Problem(
-        f"{shown(path[: found.left_out + 1])} may be missing: its type doesn't require it",
+        f"{path_text(path[: found.left_out + 1])} may be missing: its type doesn't require it",
         pointer,
         "may_be_missing",
         "say what holds without it, by `default`, or let the schema require it",
@@ -97,7 +97,7 @@ def _left_out(path: tuple[str | int, ...], found: Found, pointer: str) -> Proble
     )
 
 
-def _remedy(path: tuple[str | int, ...], lost: Lost) -> str:
+def _remedy(path: tuple[str | int, ...], lost: PathMissing) -> str:
     container = lost.container
     if lost.near is not None:
         return f"did you mean {lost.near!r}?"
@@ -113,14 +113,14 @@ def _remedy(path: tuple[str | int, ...], lost: Lost) -> str:
 
 
 def _name(path: tuple[str | int, ...], at: int, container: Shape) -> str:
-    return f"{shown(path[:at])}, {called(container)}," if at else called(container)
+    return f"{path_text(path[:at])}, {in_words(container)}," if at else in_words(container)
 
 
 def _key(key: str | int) -> str:
     return f"item {key}" if isinstance(key, int) else repr(key)
 
 
-def shown(path: tuple[str | int, ...]) -> str:
+def path_text(path: tuple[str | int, ...]) -> str:
     """A path as expressions write it."""
     text = ""
     for key in path:

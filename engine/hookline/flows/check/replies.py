@@ -9,7 +9,7 @@ from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
-from hookline.flows.check.flow_analysis import Walked
+from hookline.flows.check.flow_analysis import FlowAnalysis
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.types.action_result import replies, result_classes
 from hookline.flows.types.annotation import metadata
@@ -17,7 +17,7 @@ from hookline.kernel.errors import Problem
 from hookline.sdk.action import NeverPasses, PassesWhere
 
 
-def answer_problems(flow: CompiledFlow, walked: Walked) -> Iterator[Problem]:
+def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem]:
     """A warning for each answer that nobody waits for, and for a caller who may wait for none."""
     answers = [visit.node for visit in walked.visits if isinstance(visit.node, ActionNode) and replies(visit.node)]
     respond = None if flow.trigger.webhook is None else flow.trigger.webhook.respond

@@ -9,8 +9,8 @@ from pydantic import SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
 from hookline.flows.blocks.action import ActionNode
-from hookline.flows.check.flow_analysis import Walked
-from hookline.flows.check.references import shown
+from hookline.flows.check.flow_analysis import FlowAnalysis
+from hookline.flows.check.references import path_text
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
 
@@ -21,7 +21,7 @@ _SECRET: Final = re.compile(
 _HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 
 
-def exposed(walked: Walked) -> Iterator[Problem]:
+def secret_exposure_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """A warning for each."""
     seen: set[Problem] = set()
     for visit in walked.visits:
@@ -55,7 +55,7 @@ def _read(node: ActionNode, field: Template) -> Iterator[Problem]:
         for reference in expression.references:
             if _secret(reference.path):
                 yield Problem(
-                    f"{shown(reference.path)} looks like a secret, and {node.action.name!r} shows it to others here",
+                    f"{path_text(reference.path)} looks like a secret, which {node.action.name!r} shows to others",
                     pointer,
                     "secret_shown",
                     "leave it out; what a request needs of it belongs into a credential or a header",

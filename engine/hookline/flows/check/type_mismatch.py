@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.check.flow_analysis import Walked
+from hookline.flows.check.flow_analysis import FlowAnalysis
 from hookline.flows.elements.expressions import Condition, Template
-from hookline.flows.elements.settings_check import misfit
+from hookline.flows.elements.settings_check import remedy_if_none_fits
 from hookline.flows.types.shape import (
     BOOLEAN,
     NULL,
@@ -18,10 +18,10 @@ from hookline.flows.types.shape import (
     Shape,
     StreamOf,
     Unknown,
-    called,
+    in_words,
     options,
 )
-from hookline.flows.types.type_scope import Scope, shape_of
+from hookline.flows.types.type_scope import TypeScope, shape_of
 from hookline.kernel.errors import Problem
 
 _VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
@@ -32,7 +32,7 @@ _VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
 }
 
 
-def fit_problems(walked: Walked, vars: Mapping[str, Any]) -> Iterator[Problem]:
+def type_mismatch_problems(walked: FlowAnalysis, vars: Mapping[str, Any]) -> Iterator[Problem]:
     """Each expression no value of which can be right."""
     for compiled, scope in walked.expressions:
         if isinstance(compiled, Condition):
@@ -45,35 +45,35 @@ def fit_problems(walked: Walked, vars: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _settings(node, scope, vars)
 
 
-def _condition(template: Template, scope: Scope) -> Iterator[Problem]:
+def _condition(template: Template, scope: TypeScope) -> Iterator[Problem]:
     if (shape := _told(template, scope)) is not None and BOOLEAN not in options(shape):
         yield Problem(
-            f"it gives {called(shape)}; a condition gives true or false",
+            f"it gives {in_words(shape)}; a condition gives true or false",
             template.pointer,
             "expression.condition",
             "write true or false, or an expression that compares, such as {{ body.total > 100 }}",
         )
 
 
-def _list(template: Template, scope: Scope) -> Iterator[Problem]:
+def _list(template: Template, scope: TypeScope) -> Iterator[Problem]:
     shape = _told(template, scope)
     if shape is not None and not any(one == NULL or isinstance(one, ListOf | StreamOf) for one in options(shape)):
         yield Problem(
-            f"this gives {called(shape)}, which is no list to go through",
+            f"this gives {in_words(shape)}, which is no list to go through",
             template.pointer,
             "wrong_type",
             "write an expression that gives a list, such as $.body.lines",
         )
 
 
-def _settings(node: ActionNode, scope: Scope, vars: Mapping[str, Any]) -> Iterator[Problem]:
+def _settings(node: ActionNode, scope: TypeScope, vars: Mapping[str, Any]) -> Iterator[Problem]:
     for place in _inside(node.settings):
         shape = _told(place, scope)
         values = _values(shape) if shape is not None else ()
         if shape is not None and values:
-            found = misfit(node.action, node.settings, vars, f"{node.pointer}/with", place.pointer, values)
+            found = remedy_if_none_fits(node.action, node.settings, vars, f"{node.pointer}/with", place.pointer, values)
             if found is not None:
-                yield Problem(f"this gives {called(shape)}, which doesn't fit", place.pointer, "wrong_type", found)
+                yield Problem(f"this gives {in_words(shape)}, which doesn't fit", place.pointer, "wrong_type", found)
 
 
 def _inside(template: Template) -> Iterator[Template]:
@@ -85,7 +85,7 @@ def _inside(template: Template) -> Iterator[Template]:
             yield field
 
 
-def _told(template: Template, scope: Scope) -> Shape | None:
+def _told(template: Template, scope: TypeScope) -> Shape | None:
     """The shape of a template whose own words don't say it, where it is known."""
     if template.constant or template.gives is not None:
         return None

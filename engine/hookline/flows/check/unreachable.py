@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.check.flow_analysis import Walked
+from hookline.flows.check.flow_analysis import FlowAnalysis
 from hookline.kernel.errors import Problem
 
 
-def unreachable(walked: Walked) -> Iterator[Problem]:
+def unreachable_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """A warning for the first of the steps that nothing ever reaches."""
     for node, before in walked.unreachable:
         ends = f"{before.action.name!r} " if isinstance(before, ActionNode) else ""

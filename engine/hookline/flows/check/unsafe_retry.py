@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from hookline.flows.blocks.action import ActionNode
-from hookline.flows.check.flow_analysis import Walked
+from hookline.flows.check.flow_analysis import FlowAnalysis
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
 
 
-def repeat_problems(walked: Walked) -> Iterator[Problem]:
+def unsafe_retry_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """A warning for each."""
     for visit in walked.visits:
         node = visit.node

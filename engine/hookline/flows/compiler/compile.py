@@ -11,31 +11,31 @@ from pydantic import ValidationError
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import block_of
 from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.block import Compiling, Node
+from hookline.flows.blocks.block import CompileContext, Node
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema, compile_schema
 from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger, wait_places
 from hookline.flows.compiler.redaction import compile_redaction, key_problems
-from hookline.flows.compiler.step_ids import find_ids
+from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.compiler.trigger import compile_trigger
 from hookline.flows.documents.model_problems import document_problems
 from hookline.flows.documents.read import Document, escape, read
 from hookline.flows.documents.version import version_of
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.external_names import CredentialUse, FlowUse, unknown_component
-from hookline.flows.elements.masked_paths import NOTHING, masked_by
-from hookline.flows.elements.message_keys import Key, compile_key
-from hookline.flows.elements.visible_names import ON_ARRIVAL, Names, Place
+from hookline.flows.elements.masked_paths import NO_MASKED_PATHS, masked_paths_of
+from hookline.flows.elements.message_keys import MessageKey, compile_key
+from hookline.flows.elements.visible_names import ON_ARRIVAL, DeclaredNames, VisibleNames
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode, fraction, to_decimal
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.flow import FlowDocument
 from hookline.secrets.redaction_rules import RedactionRules
 
-PREFIX: Final = "HOOKLINE_VARS_"
+VARS_PREFIX: Final = "HOOKLINE_VARS_"
 
 
-def override(
+def override_vars(
     flow_id: str, declared: Mapping[str, Any], environment: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """A flow's vars, some replaced by the environment's, and what is wrong with those.
@@ -43,7 +43,7 @@ def override(
     The flow's id and the var's name are in capitals, dashes as underscores. What replaces text is text; what replaces
     anything else is JSON.
     """
-    start = f"{PREFIX}{_variable(flow_id)}__"
+    start = f"{VARS_PREFIX}{_variable(flow_id)}__"
     names = {_variable(name): name for name in declared}
     result, problems = dict(declared), list[Problem]()
     for variable, text in sorted(environment.items()):
@@ -77,7 +77,7 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class CompileResult:
     """What came of a document."""
 
     flow: CompiledFlow | None
@@ -108,20 +108,22 @@ def compile_flow(
     with every error in it.
     """
     document = read(source, file) if isinstance(source, bytes) else source
-    examined = examine(document, registry, environment=environment)
+    examined = compile_document(document, registry, environment=environment)
     if examined.flow is None:
         raise FlowInvalid(examined.errors)
     return examined.flow
 
 
-def examine(document: Document, registry: Registry, *, environment: Mapping[str, str] = _NOTHING) -> Examined:
+def compile_document(
+    document: Document, registry: Registry, *, environment: Mapping[str, str] = _NOTHING
+) -> CompileResult:
     """Compile a document, and find everything that is wrong with it, warnings included."""
     compiler = _Compiler(document, registry, environment)
     flow = compiler.flow()
     problems = (*document.problems, *compiler.problems)
     if any(problem.severity == "error" for problem in problems):
         flow = None
-    return Examined(flow, tuple(document.place(problems)), tuple(compiler.credentials), tuple(compiler.flows))
+    return CompileResult(flow, tuple(document.place(problems)), tuple(compiler.credentials), tuple(compiler.flows))
 
 
 class _Compiler:
@@ -137,7 +139,7 @@ class _Compiler:
         self._raw: Mapping[str, Any] = document.value if isinstance(document.value, dict) else {}
         self._model: FlowDocument | None = None
         self.problems: list[Problem] = []
-        found, repeated = find_ids(self._raw)
+        found, repeated = assign_step_ids(self._raw)
         try:
             self._model = FlowDocument.model_validate(document.value)
         except ValidationError as error:
@@ -145,15 +147,15 @@ class _Compiler:
         exact = self._exact()
         expressions = Expressions(registry.mappers, self._mappers(), exact=exact)
         declared, flow_id = self._raw.get("vars"), self._raw.get("id")
-        self._vars, problems = override(
+        self._vars, problems = override_vars(
             flow_id if isinstance(flow_id, str) else "", declared if isinstance(declared, dict) else {}, environment
         )
         self.problems += problems
         if exact:
             self._vars = to_decimal(self._vars)
         self.problems += repeated
-        names = Names(found.pointers, self._vars.keys(), found.items)
-        self._compiling = Compiling(registry, expressions, self._vars, names, found.of, block_of, self.problems)
+        names = DeclaredNames(found.pointers, self._vars.keys(), found.items)
+        self._compiling = CompileContext(registry, expressions, self._vars, names, found.of, block_of, self.problems)
 
     @property
     def credentials(self) -> list[CredentialUse]:
@@ -173,7 +175,7 @@ class _Compiler:
         schema = self._schema()
         order_by = self._order_by(trigger)
         documents = self._model.steps if self._model is not None else None
-        steps, behind = self._compiling.steps(self._raw.get("steps"), documents, "/steps", Place())
+        steps, behind = self._compiling.steps(self._raw.get("steps"), documents, "/steps", VisibleNames())
         on_error_steps = self._on_error(behind)
         self._shadowing()
         redaction = self._redaction(trigger, order_by)
@@ -201,11 +203,11 @@ class _Compiler:
             redaction=redaction,
         )
 
-    def _on_error(self, behind: Place) -> tuple[Node, ...]:
+    def _on_error(self, behind: VisibleNames) -> tuple[Node, ...]:
         """The steps that run where an execution fails: any of its own may have run before."""
         given = self._raw.get("on_error")
         model = self._model.on_error if self._model is not None else None
-        place = Place().within("error").besides(behind.steps | behind.maybe)
+        place = VisibleNames().within("error").besides(behind.steps | behind.maybe)
         steps, _ = self._compiling.steps(given, model if isinstance(model, tuple) else None, "/on_error", place)
         return steps
 
@@ -269,7 +271,7 @@ class _Compiler:
         self.problems += problems
         return trigger
 
-    def _order_by(self, trigger: CompiledTrigger | None) -> Key | None:
+    def _order_by(self, trigger: CompiledTrigger | None) -> MessageKey | None:
         if trigger is not None and trigger.one_at_a_time and "order_by" in self._raw:
             self.problems.append(
                 Problem(
@@ -287,15 +289,15 @@ class _Compiler:
             "/order_by",
             self._compiling.expressions,
             self._on_arrival,
-            masked=masked_by(scheme, trigger.scheme_settings)
+            masked=masked_paths_of(scheme, trigger.scheme_settings)
             if scheme is not None and trigger is not None
-            else NOTHING,
+            else NO_MASKED_PATHS,
             if_constant=("the flow's executions run one at a time", "warning"),
         )
         self.problems += problems
         return key
 
-    def _redaction(self, trigger: CompiledTrigger | None, order_by: Key | None) -> RedactionRules | None:
+    def _redaction(self, trigger: CompiledTrigger | None, order_by: MessageKey | None) -> RedactionRules | None:
         if self._model is None:
             return None
         redaction, problems = compile_redaction(
@@ -318,4 +320,4 @@ class _Compiler:
 
     def _on_arrival(self, template: Template) -> list[Problem]:
         """What is wrong with the names in an expression that is evaluated when a message arrives."""
-        return list(self._compiling.references(template, Place(roots=ON_ARRIVAL)))
+        return list(self._compiling.references(template, VisibleNames(roots=ON_ARRIVAL)))

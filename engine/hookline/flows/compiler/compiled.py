@@ -10,7 +10,7 @@ from hookline.flows.blocks import block_of
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
-from hookline.flows.elements.message_keys import Key
+from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.model.flow import FlowDocument
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
@@ -52,7 +52,7 @@ def _places(steps: Any, pointer: str, ids: Mapping[str, str], item_of: str | Non
 
 
 @dataclass(frozen=True, slots=True)
-class Subscribes:
+class SubscriptionTrigger:
     """How a flow's trigger subscribes with its provider."""
 
     trigger: WebhookTrigger
@@ -73,14 +73,14 @@ class CompiledTrigger:
     scheme_settings: BaseModel | None
     credential: str | None
     """The name of the one that verifies, or that a trigger uses which the engine runs or subscribes."""
-    dedupe_key: Key | None
+    dedupe_key: MessageKey | None
     schedule: Schedule | None = None
     """When it fires, where the clock starts the flow."""
     request: RequestTrigger | None = None
     """What reads requests, where they start the flow."""
     poll: PollTrigger | None = None
     """What looks, where what it finds starts the flow."""
-    subscribes: Subscribes | None = None
+    subscribes: SubscriptionTrigger | None = None
     """What lets a provider send, where its requests start the flow; their secret is the engine's to know."""
     consumer: ConsumeTrigger | None = None
     """What listens to a broker, where its messages start the flow."""
@@ -108,7 +108,7 @@ class CompiledFlow:
     schema: BodySchema | None
     credentials: frozenset[str]
     """Names of all the credentials that it uses."""
-    order_by: Key | None = None
+    order_by: MessageKey | None = None
     """Executions with an equal key run one at a time."""
     on_error_steps: tuple[Node, ...] = ()
     """What runs where an execution fails, before it ends."""
@@ -138,7 +138,7 @@ PUBLIC_URL: Final = (
 )
 
 
-def unknown_urls(flow: CompiledFlow) -> list[Problem]:
+def public_url_problems(flow: CompiledFlow) -> list[Problem]:
     """A warning for each place of a flow that lacks the URL, for a server that has no public one set."""
     places = [("/trigger/with/verify", flow.trigger.scheme)]
     places += [(f"{node.pointer}/with/verify", node.scheme) for node in flow.waits.values()]

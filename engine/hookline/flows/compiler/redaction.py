@@ -12,7 +12,7 @@ from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.elements.expressions import Expressions, Template, language
-from hookline.flows.elements.message_keys import Key
+from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import Problem
 from hookline.kernel.suggest import did_you_mean
 from hookline.secrets.masking import Part, Step
@@ -105,7 +105,7 @@ def _placed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
 
 
 def key_problems(
-    redaction: RedactionRules, keys: Iterable[tuple[Key | None, str]], nodes: Iterable[Node]
+    redaction: RedactionRules, keys: Iterable[tuple[MessageKey | None, str]], nodes: Iterable[Node]
 ) -> list[Problem]:
     """Keys that are made of what is redacted: they are stored as they are. `keys`: each with its pointer."""
     templates = [each for key, pointer in keys for each in _parts_of(key, pointer)]
@@ -133,7 +133,7 @@ def key_problems(
     return problems
 
 
-def _parts_of(key: Key | None, pointer: str) -> Iterator[tuple[Template, str]]:
+def _parts_of(key: MessageKey | None, pointer: str) -> Iterator[tuple[Template, str]]:
     """The parts of a key, each with its pointer."""
     if key is not None:
         for index, part in enumerate(key.parts):

@@ -25,7 +25,7 @@ class StepIds:
     """What blocks call the items that their steps run for."""
 
 
-def find_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
+def assign_step_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
     """The ids of a flow's steps and of those in their blocks, and the ids that are given twice.
 
     A step without an id gets one from what it uses: `stop`, then `stop_2`.

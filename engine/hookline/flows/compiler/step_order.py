@@ -16,7 +16,7 @@ from hookline.flows.blocks.try_block import TryNode
 _ITEM: Final = re.compile(r"\[(\d+)\]$")
 
 
-class Standing(Enum):
+class RelativePosition(Enum):
     """Where a step stands, seen from another."""
 
     BEFORE = "before"
@@ -28,7 +28,7 @@ class Standing(Enum):
     """It, in it, or behind it."""
 
 
-class _Turn(NamedTuple):
+class _Level(NamedTuple):
     """One level of the way to a step."""
 
     part: int
@@ -39,11 +39,11 @@ class _Turn(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedStep:
+class OrderedStep:
     """A step, and the way to it from the top."""
 
     node: Node
-    way: tuple[_Turn, ...]
+    way: tuple[_Level, ...]
     taken: bool
     """Its failure is taken by itself or by something around it."""
 
@@ -54,7 +54,7 @@ class StepOrder:
     def __init__(self, steps: Sequence[Node]) -> None:
         self._placed = dict(_placed(steps, "", (), part=0, beside=False, taken=False))
 
-    def find(self, path: str) -> PlacedStep | None:
+    def find(self, path: str) -> OrderedStep | None:
         """The step with a path, such as `lines[3]/post`; whichever its items are."""
         return self._placed.get(without_items(path))
 
@@ -66,7 +66,7 @@ class StepOrder:
         """All of them, in the order of the document."""
         return iter(self._placed)
 
-    def standing(self, path: str, other: str) -> Standing | None:
+    def standing(self, path: str, other: str) -> RelativePosition | None:
         """Where the step at `path` stands, seen from that at `other`; None where the flow hasn't both."""
         first, second = self.find(path), self.find(other)
         if first is None or second is None:
@@ -75,14 +75,14 @@ class StepOrder:
         for level, (turn, there) in enumerate(zip(first.way, second.way, strict=False)):
             if turn.part != there.part:
                 if turn.beside:
-                    return Standing.BESIDE
-                return Standing.BEFORE if turn.part < there.part else Standing.AFTER
+                    return RelativePosition.BESIDE
+                return RelativePosition.BEFORE if turn.part < there.part else RelativePosition.AFTER
             if turn.place != there.place:
-                return Standing.BEFORE if turn.place < there.place else Standing.AFTER
+                return RelativePosition.BEFORE if turn.place < there.place else RelativePosition.AFTER
             inside = level + 1 < min(len(names), len(others))
             if inside and names[level] != others[level]:
-                return Standing.BESIDE
-        return Standing.AROUND if len(first.way) < len(second.way) else Standing.AFTER
+                return RelativePosition.BESIDE
+        return RelativePosition.AROUND if len(first.way) < len(second.way) else RelativePosition.AFTER
 
 
 def without_items(path: str) -> str:
@@ -105,13 +105,13 @@ def lists_in(node: Node) -> tuple[tuple[Node, ...], ...]:
 
 
 def _placed(
-    steps: Sequence[Node], prefix: str, way: tuple[_Turn, ...], *, part: int, beside: bool, taken: bool
-) -> Iterator[tuple[str, PlacedStep]]:
+    steps: Sequence[Node], prefix: str, way: tuple[_Level, ...], *, part: int, beside: bool, taken: bool
+) -> Iterator[tuple[str, OrderedStep]]:
     for index, node in enumerate(steps):
-        here = (*way, _Turn(part, index, beside))
+        here = (*way, _Level(part, index, beside))
         path = prefix + node.id
         lenient = getattr(node, "on_error", "fail") == "continue"
-        yield path, PlacedStep(node, here, taken or (lenient and isinstance(node, ActionNode)))
+        yield path, OrderedStep(node, here, taken or (lenient and isinstance(node, ActionNode)))
         for number, inner in enumerate(lists_in(node)):
             caught = isinstance(node, TryNode) and node.handler is not None and number == 0
             yield from _placed(

@@ -49,7 +49,9 @@ def secret_field(trigger: WebhookTrigger, scheme: Scheme[Any, Any]) -> str | Non
     return wanted if wanted in fields and required in ([], [wanted]) else None
 
 
-def verifying(trigger: WebhookTrigger, scheme: Scheme[Any, Any], secrets: Sequence[str]) -> BaseModel | None:
+def subscription_credential(
+    trigger: WebhookTrigger, scheme: Scheme[Any, Any], secrets: Sequence[str]
+) -> BaseModel | None:
     """The credential by which a provider's requests are verified that were signed with one of some secrets.
 
     Where the scheme's credential holds one secret only, it is the first. Raises pydantic's ValidationError where that

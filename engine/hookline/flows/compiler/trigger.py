@@ -6,14 +6,14 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from hookline.discovery.registry import Registry
-from hookline.flows.compiler.compiled import CompiledTrigger, Subscribes
+from hookline.flows.compiler.compiled import CompiledTrigger, SubscriptionTrigger
 from hookline.flows.compiler.subscription import compile_scheme, webhook_settings
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.external_names import CredentialUse, unknown_component
-from hookline.flows.elements.masked_paths import NOTHING, Masked, masked_by
-from hookline.flows.elements.message_keys import Key, compile_key
-from hookline.flows.elements.verification import compile_verify, mislabelled
+from hookline.flows.elements.masked_paths import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
+from hookline.flows.elements.message_keys import MessageKey, compile_key
+from hookline.flows.elements.verification import compile_verify, content_type_problems
 from hookline.kernel.errors import ExpressionError, Problem, StepError
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import WebhookSettings
@@ -101,7 +101,7 @@ def _own(
         problems.append(Problem(older_settings(trigger.upgrade), "/trigger/use", "older_version", remedy, "note"))
     dedupe_key = None
     if consumer is not None:
-        dedupe_key, found = _dedupe_key({"dedupe_key": key_source}, expressions, check_references, NOTHING)
+        dedupe_key, found = _dedupe_key({"dedupe_key": key_source}, expressions, check_references, NO_MASKED_PATHS)
         problems += found
     use_of_credential = None
     if isinstance(trigger, ConnectorTrigger):
@@ -162,7 +162,7 @@ def _subscribing(
     use_of_credential, found = _credential(trigger, credential)
     problems += found
     signed = compile_scheme(trigger, registry, problems)
-    masked = NOTHING if signed is None else masked_by(*signed)
+    masked = NO_MASKED_PATHS if signed is None else masked_paths_of(*signed)
     dedupe_key, found = _dedupe_key(given, expressions, check_references, masked)
     problems += found
     if settings is None or signed is None:
@@ -176,9 +176,9 @@ def _subscribing(
         scheme_settings=signed[1],
         credential=use_of_credential.name if use_of_credential is not None else None,
         dedupe_key=dedupe_key,
-        subscribes=Subscribes(trigger, own),
+        subscribes=SubscriptionTrigger(trigger, own),
     )
-    return compiled, use_of_credential, [*problems, *mislabelled(signed[0], webhook, _SETTINGS)]
+    return compiled, use_of_credential, [*problems, *content_type_problems(signed[0], webhook, _SETTINGS)]
 
 
 def _credential(trigger: ConnectorTrigger, name: Any) -> tuple[CredentialUse | None, list[Problem]]:
@@ -227,7 +227,7 @@ def _request(
     dedupe_key, found = _dedupe_key(given, expressions, check_references, verification.masked)
     problems += found
     if settings is not None and verification.scheme is not None:
-        problems += mislabelled(verification.scheme, settings, _SETTINGS)
+        problems += content_type_problems(verification.scheme, settings, _SETTINGS)
     use_of_credential = verification.credential
     if settings is None:
         return None, use_of_credential, problems
@@ -248,8 +248,8 @@ def _dedupe_key(
     given: Mapping[str, Any],
     expressions: Expressions,
     check_references: Callable[[Template], list[Problem]],
-    masked: Masked,
-) -> tuple[Key | None, list[Problem]]:
+    masked: MaskedPaths,
+) -> tuple[MessageKey | None, list[Problem]]:
     return compile_key(
         "dedupe_key",
         given.get("dedupe_key"),

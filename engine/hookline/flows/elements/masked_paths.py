@@ -12,7 +12,7 @@ from hookline.sdk.schemes import Scheme
 
 
 @dataclass(frozen=True, slots=True)
-class Masked:
+class MaskedPaths:
     """The places in an expression's scope that hold `***` in every message."""
 
     scheme: str = ""
@@ -35,15 +35,15 @@ class Masked:
         return None
 
 
-NOTHING = Masked()
+NO_MASKED_PATHS = MaskedPaths()
 
 
-def masked_by(scheme: Scheme[Any, Any], settings: BaseModel | None) -> Masked:
+def masked_paths_of(scheme: Scheme[Any, Any], settings: BaseModel | None) -> MaskedPaths:
     """What a scheme with its settings masks."""
     try:
-        return Masked(scheme.name, tuple(_paths(scheme, settings)))
+        return MaskedPaths(scheme.name, tuple(_paths(scheme, settings)))
     except Exception:  # noqa: BLE001 - a plugin's defect: who sends gets 503 for it, and the log names the plugin
-        return NOTHING
+        return NO_MASKED_PATHS
 
 
 def _paths(scheme: Scheme[Any, Any], settings: BaseModel | None) -> Iterator[tuple[str, ...]]:

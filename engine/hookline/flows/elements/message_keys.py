@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from hookline.flows.elements.expressions import Expressions, Template
-from hookline.flows.elements.masked_paths import Masked
+from hookline.flows.elements.masked_paths import MaskedPaths
 from hookline.kernel.errors import ExpressionError, Problem, SchemaViolation
 from hookline.kernel.json import by_value, canonical
 from hookline.kernel.time import rfc3339
@@ -18,7 +18,7 @@ _MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class MessageKey:
     """A compiled key: of one expression, or of several that are one key together."""
 
     name: str
@@ -56,15 +56,15 @@ class Key:
 
 
 def _joined(values: list[Any]) -> str:
-    return bounded(f"l:{canonical(by_value(values)).decode()}")
+    return shortened_key(f"l:{canonical(by_value(values)).decode()}")
 
 
 def key_text(value: Any) -> str:
     """A value as a key."""
-    return bounded(f"s:{value}" if isinstance(value, str) else f"j:{canonical(by_value(value)).decode()}")
+    return shortened_key(f"s:{value}" if isinstance(value, str) else f"j:{canonical(by_value(value)).decode()}")
 
 
-def bounded(key: str) -> str:
+def shortened_key(key: str) -> str:
     """A key of at most 200 characters: long ones are hashed, and those with a NUL, which not every database takes."""
     if len(key) <= _MAX and "\0" not in key:
         return key
@@ -97,9 +97,9 @@ def compile_key(
     expressions: Expressions,
     check_references: Callable[[Template], Sequence[Problem]],
     *,
-    masked: Masked,
+    masked: MaskedPaths,
     if_constant: tuple[str, Literal["error", "warning"]],
-) -> tuple[Key | None, list[Problem]]:
+) -> tuple[MessageKey | None, list[Problem]]:
     """A key from its setting, None where that has no right form, which its model says.
 
     `masked`: what no key can be made of.
@@ -135,4 +135,4 @@ def compile_key(
         problems += found
         problems += check_references(template)
         parts.append(template)
-    return Key(name, tuple(parts), compound), problems
+    return MessageKey(name, tuple(parts), compound), problems

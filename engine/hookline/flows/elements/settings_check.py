@@ -38,7 +38,7 @@ def settings_problems(action: Action, template: Template, fixed_vars: Mapping[st
     ]
 
 
-def misfit(
+def remedy_if_none_fits(
     action: Action, template: Template, fixed_vars: Mapping[str, Any], pointer: str, place: str, values: Sequence[Any]
 ) -> str | None:
     """The remedy where none of some values can be right at a place in the settings; None where one of them may be."""

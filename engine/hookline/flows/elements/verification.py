@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from hookline.discovery.registry import Registry
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.external_names import CredentialUse, unknown_component
-from hookline.flows.elements.masked_paths import NOTHING, Masked, masked_by
+from hookline.flows.elements.masked_paths import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.kernel.errors import Problem
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import RequestSettings, takes
@@ -25,9 +25,9 @@ class Verification:
     credential: CredentialUse | None = None
 
     @property
-    def masked(self) -> Masked:
+    def masked(self) -> MaskedPaths:
         """What is masked of its messages before anything reads them."""
-        return NOTHING if self.scheme is None else masked_by(self.scheme, self.settings)
+        return NO_MASKED_PATHS if self.scheme is None else masked_paths_of(self.scheme, self.settings)
 
 
 def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list[Problem]) -> Verification:
@@ -92,7 +92,7 @@ def _scheme_settings(
     return settings
 
 
-def mislabelled(scheme: Scheme[Any, Any], webhook: RequestSettings, pointer: str) -> list[Problem]:
+def content_type_problems(scheme: Scheme[Any, Any], webhook: RequestSettings, pointer: str) -> list[Problem]:
     """What is wrong where a provider sends JSON, and calls it something else. `pointer` is that of the settings."""
     sent = scheme.json_as
     if sent is None:

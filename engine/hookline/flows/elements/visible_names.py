@@ -16,7 +16,7 @@ RESERVED: Final = ALWAYS | {"index", "error"}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class VisibleNames:
     """A place in a flow, and what is in scope there."""
 
     roots: frozenset[str] = ALWAYS
@@ -25,21 +25,21 @@ class Place:
     maybe: frozenset[str] = frozenset()
     """Ids of steps in the cases of an earlier switch: one of them has run."""
 
-    def after(self, step: str, maybe: Iterable[str] = ()) -> "Place":
+    def after(self, step: str, maybe: Iterable[str] = ()) -> "VisibleNames":
         """The place behind a step; `maybe` are the steps in its cases."""
         return replace(self, steps=self.steps | {step}, maybe=self.maybe.union(maybe))
 
-    def within(self, *names: str) -> "Place":
+    def within(self, *names: str) -> "VisibleNames":
         """The place inside a block that gives its steps these names."""
         return replace(self, roots=self.roots.union(names))
 
-    def besides(self, maybe: Iterable[str]) -> "Place":
+    def besides(self, maybe: Iterable[str]) -> "VisibleNames":
         """The place in a case that may run after others."""
         return replace(self, maybe=self.maybe.union(maybe))
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class DeclaredNames:
     """Every name that a flow has, wherever it is in scope."""
 
     steps: Mapping[str, str]
@@ -48,7 +48,7 @@ class Names:
     items: Collection[str]
     """What its foreach blocks call their items."""
 
-    def problem(self, reference: Reference, place: Place, pointer: str) -> Problem | None:
+    def problem(self, reference: Reference, place: VisibleNames, pointer: str) -> Problem | None:
         """What is wrong with a reference of the expression at `pointer`; None where nothing is."""
         if not reference.path:
             return None
@@ -71,7 +71,7 @@ class Names:
             )
         return None
 
-    def _unknown_root(self, root: str, place: Place, pointer: str) -> Problem:
+    def _unknown_root(self, root: str, place: VisibleNames, pointer: str) -> Problem:
         if root in {"item", "index", *self.items}:
             return Problem(
                 f"{root!r} exists only inside a foreach"
@@ -101,7 +101,7 @@ class Names:
         names = f"the names here are {', '.join(sorted(place.roots))}; what was sent is in 'body'"
         return Problem(f"there is no name {root!r}", pointer, "unknown_name", did_you_mean(root, place.roots, names))
 
-    def _step(self, step: str, optional: bool, place: Place, pointer: str) -> Problem | None:
+    def _step(self, step: str, optional: bool, place: VisibleNames, pointer: str) -> Problem | None:
         if step in place.steps:
             return None
         if step in place.maybe:
@@ -138,5 +138,5 @@ class Names:
         )
 
 
-def _item(place: Place) -> str | None:
+def _item(place: VisibleNames) -> str | None:
     return next(iter(place.roots - ALWAYS - {"index", "error"}), None)

@@ -7,8 +7,8 @@ from typing import Any
 
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.annotation import from_annotation, metadata
-from hookline.flows.types.shape import UNKNOWN, Field, Record, Shape, described
-from hookline.flows.types.type_scope import NO_HEADERS, Passing, Scope, shape_of
+from hookline.flows.types.shape import UNKNOWN, Field, Record, Shape, shape_text
+from hookline.flows.types.type_scope import NO_HEADERS, MessageShape, TypeScope, shape_of
 from hookline.model.message import CallerReply
 from hookline.sdk.action import Action, Count, GivesSetting, NeverPasses, PassesWhere, Pause, Reply, Signal
 
@@ -16,14 +16,14 @@ _PASSING = (Signal, Pause, CallerReply)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ResultShape:
     """The message behind a step, and what `steps.<id>` has."""
 
-    message: Passing
+    message: MessageShape
     view: Shape
 
 
-def outcome_of(node: ActionNode, scope: Scope) -> Outcome:
+def result_shape(node: ActionNode, scope: TypeScope) -> ResultShape:
     """What is known behind an action that succeeds."""
     returns = node.action.returns
     for mark in metadata(returns):
@@ -32,10 +32,10 @@ def outcome_of(node: ActionNode, scope: Scope) -> Outcome:
             return _plain(UNKNOWN if given is None else shape_of(given, scope), scope)
     kinds = result_classes(returns)
     if kinds and all(issubclass(kind, _PASSING) for kind in kinds):
-        return Outcome(scope.message, Record({"body": Field(scope.message.body)}, closed=True))
+        return ResultShape(scope.message, Record({"body": Field(scope.message.body)}, closed=True))
     if not kinds or any(issubclass(kind, (*_PASSING, Reply)) for kind in kinds):
         # It may bring headers and files, and more beside them.
-        return Outcome(Passing(), Record({"body": Field(UNKNOWN)}))
+        return ResultShape(MessageShape(), Record({"body": Field(UNKNOWN)}))
     return _plain(from_annotation(returns), scope)
 
 
@@ -44,9 +44,9 @@ def replies(node: ActionNode) -> bool:
     return result_classes(node.action.returns) == [CallerReply]
 
 
-def _plain(body: Shape, scope: Scope) -> Outcome:
+def _plain(body: Shape, scope: TypeScope) -> ResultShape:
     view = Record({"body": Field(body), "attachments": Field(UNKNOWN, required=False)}, closed=True)
-    return Outcome(Passing(body, NO_HEADERS, scope.message.attachments), view)
+    return ResultShape(MessageShape(body, NO_HEADERS, scope.message.attachments), view)
 
 
 def output_text(action: Action) -> str:
@@ -61,7 +61,7 @@ def output_text(action: Action) -> str:
                 return "none: the execution ends"
     kinds = result_classes(action.returns)
     if not kinds:
-        return described(from_annotation(action.returns))
+        return shape_text(from_annotation(action.returns))
     texts = []
     if any(issubclass(kind, _PASSING) for kind in kinds):
         texts.append("the message as it is")
@@ -69,9 +69,9 @@ def output_text(action: Action) -> str:
         texts.append("the new number")
     if any(issubclass(kind, Reply) for kind in kinds):
         texts.append("a body, and what else stands beside it")
-    rest = [each for each in members(action.returns) if not _directs(each)]
+    rest = [each for each in union_members(action.returns) if not _directs(each)]
     if rest:
-        texts.append(" | ".join(dict.fromkeys(described(from_annotation(each)) for each in rest)))
+        texts.append(" | ".join(dict.fromkeys(shape_text(from_annotation(each)) for each in rest)))
     return " or ".join(texts)
 
 
@@ -83,7 +83,7 @@ def _directs(annotation: Any) -> bool:
 def result_classes(annotation: Any) -> list[type]:
     """The classes that a result may be of; none where one of them isn't known."""
     found: list[type] = []
-    for each in members(annotation):
+    for each in union_members(annotation):
         origin = typing.get_origin(each) or each
         # Since Python 3.11 `Any` is a class itself.
         if not isinstance(origin, type) or origin is object or origin is Any:
@@ -92,11 +92,11 @@ def result_classes(annotation: Any) -> list[type]:
     return found
 
 
-def members(annotation: Any) -> tuple[Any, ...]:
+def union_members(annotation: Any) -> tuple[Any, ...]:
     """The parts of a union; of anything else, itself."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
-        return members(typing.get_args(annotation)[0])
+        return union_members(typing.get_args(annotation)[0])
     if origin in (typing.Union, types.UnionType):
-        return tuple(inner for each in typing.get_args(annotation) for inner in members(each))
+        return tuple(inner for each in typing.get_args(annotation) for inner in union_members(each))
     return (annotation,)

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel
 
-from hookline.flows.types.action_result import members, result_classes
+from hookline.flows.types.action_result import result_classes, union_members
 from hookline.flows.types.annotation import from_annotation
 from hookline.flows.types.shape import (
     UNKNOWN,
@@ -27,7 +27,7 @@ from hookline.flows.types.shape import (
     Shape,
     StreamOf,
     Unknown,
-    called,
+    in_words,
     join,
 )
 from hookline.model.items import Stream
@@ -41,17 +41,17 @@ _LISTS: Final = (list, tuple, set, frozenset)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Promise:
+class _ReturnType:
     """What an annotation says."""
 
     classes: tuple[type, ...]
     shape: Shape
 
 
-def broken(annotation: Any, returned: Any) -> str | None:
+def return_type_mismatch(annotation: Any, returned: Any) -> str | None:
     """What is wrong with what was returned, by the annotation; None where nothing is, or nothing is known."""
     try:
-        promise = _promise(annotation)
+        promise = _return_type(annotation)
     except TypeError:
         # It can't be hashed.
         return None
@@ -63,31 +63,33 @@ def broken(annotation: Any, returned: Any) -> str | None:
         return f"it gave a {type(returned).__name__}, which its annotation doesn't name"
     if isinstance(returned, bytes):
         return None if bytes in promise.classes else _said("its result", promise.shape, returned)
-    return _misfit(promise.shape, returned, "its result")
+    return _mismatch(promise.shape, returned, "its result")
 
 
 @lru_cache(maxsize=1024)
-def _promise(annotation: Any) -> Promise | None:
+def _return_type(annotation: Any) -> _ReturnType | None:
     classes = result_classes(annotation)
     if not classes or Any in classes:
         return None
-    values = [each for each in members(annotation) if not _directs(each)]
+    values = [each for each in union_members(annotation) if not _directs(each)]
     # Where it may give a Reply, the body is that one's affair: a plain value is held to the rest of the annotation.
     shape = join(map(from_annotation, values)) if values else UNKNOWN
-    return Promise(tuple(classes), shape)
+    return _ReturnType(tuple(classes), shape)
 
 
 def _directs(annotation: Any) -> bool:
     return any(issubclass(kind, _NO_VALUES) for kind in result_classes(annotation))
 
 
-def _misfit(shape: Shape, value: Any, place: str) -> str | None:
+def _mismatch(shape: Shape, value: Any, place: str) -> str | None:
     """What is wrong at which place; None where the value has the shape."""
     match shape:
         case Unknown() | Likely():
             return None
         case OneOf(options):
-            return None if any(_misfit(each, value, place) is None for each in options) else _said(place, shape, value)
+            return (
+                None if any(_mismatch(each, value, place) is None for each in options) else _said(place, shape, value)
+            )
         case StreamOf():
             return None if isinstance(value, AsyncIterator | Stream) else _said(place, shape, value)
         case ListOf(item):
@@ -96,7 +98,7 @@ def _misfit(shape: Shape, value: Any, place: str) -> str | None:
             if isinstance(item, Unknown):
                 return None
             return next(
-                (wrong for at, one in enumerate(value) if (wrong := _misfit(item, one, f"{place}[{at}]"))), None
+                (wrong for at, one in enumerate(value) if (wrong := _mismatch(item, one, f"{place}[{at}]"))), None
             )
         case Record():
             return _record(shape, value, place)
@@ -123,14 +125,14 @@ def _record(shape: Record, value: Any, place: str) -> str | None:
         if name not in value:
             if field.required:
                 return f"{place} has no {name!r}"
-        elif wrong := _misfit(field.shape, value[name], f"{place}.{name}"):
+        elif wrong := _mismatch(field.shape, value[name], f"{place}.{name}"):
             return wrong
     strange = sorted(str(name) for name in value if name not in shape.fields) if shape.closed else []
     return f"{place} has {strange[0]!r}, of which its type says nothing" if strange else None
 
 
 def _said(place: str, shape: Shape, value: Any) -> str:
-    return f"{place} is {_kind(value)}, and not {called(shape)}"
+    return f"{place} is {_kind(value)}, and not {in_words(shape)}"
 
 
 def _kind(value: Any) -> str:

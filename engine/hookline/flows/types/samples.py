@@ -31,7 +31,7 @@ def read_samples(cases: Any) -> Samples:
             bodies.append(message["body"])
         for step, given_back in _results(case):
             results.setdefault(step, []).append(given_back)
-    return Samples(shown(bodies), {name: shown(values) for name, values in results.items()})
+    return Samples(shape_of_samples(bodies), {name: shape_of_samples(values) for name, values in results.items()})
 
 
 def _results(case: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -44,7 +44,7 @@ def _results(case: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                     yield str(path).rpartition("/")[2], each[body]
 
 
-def shown(values: Iterable[Any]) -> Shape:
+def shape_of_samples(values: Iterable[Any]) -> Shape:
     """What values have in common with others of their kind: keys that one of them has others may have, and more."""
     return likely(_merged([_loosened(of_value(value)) for value in values]))
 

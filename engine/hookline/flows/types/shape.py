@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["text", "number", "boolean", "null"]
+ScalarType: TypeAlias = Literal["text", "number", "boolean", "null"]
 _MOST: Final = 12
 """How many alternatives are told apart."""
 
@@ -19,7 +19,7 @@ class Unknown:
 class Scalar:
     """A value with nothing inside."""
 
-    kind: Kind
+    kind: ScalarType
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def of_value(value: Any) -> Shape:
             return UNKNOWN
 
 
-def described(shape: Shape) -> str:
+def shape_text(shape: Shape) -> str:
     """The shape in words, such as `{id: text, note?: text, …}`."""
     match shape:
         case Unknown():
@@ -147,21 +147,21 @@ def described(shape: Shape) -> str:
         case StreamOf():
             return f"stream of {_inner(shape.item)}"
         case Record():
-            keys = [f"{key}{'' if one.required else '?'}: {described(one.shape)}" for key, one in shape.fields.items()]
+            keys = [f"{key}{'' if one.required else '?'}: {shape_text(one.shape)}" for key, one in shape.fields.items()]
             if not shape.closed:
                 keys.append("…")
             return f"{shape.name}{' ' if shape.name else ''}{{{', '.join(keys)}}}"
         case OneOf():
-            return " | ".join(described(option) for option in shape.options)
+            return " | ".join(shape_text(option) for option in shape.options)
         case Likely():
-            return f"any, such as {described(shape.shape)}"
+            return f"any, such as {shape_text(shape.shape)}"
 
 
 def _inner(shape: Shape) -> str:
-    return f"({described(shape)})" if isinstance(shape, OneOf) else described(shape)
+    return f"({shape_text(shape)})" if isinstance(shape, OneOf) else shape_text(shape)
 
 
-def called(shape: Shape) -> str:
+def in_words(shape: Shape) -> str:
     """What a value of the shape is called in a sentence."""
     match shape:
         case Scalar(kind):
@@ -173,6 +173,6 @@ def called(shape: Shape) -> str:
         case Record():
             return shape.name or "an object"
         case OneOf():
-            return " or ".join(dict.fromkeys(called(option) for option in shape.options))
+            return " or ".join(dict.fromkeys(in_words(option) for option in shape.options))
         case _:
             return "a value"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hookline.flows.elements.expressions import Template
-from hookline.flows.types.path_lookup import Found, Lost, follow
+from hookline.flows.types.path_lookup import PathFound, PathMissing, look_up
 from hookline.flows.types.shape import (
     BOOLEAN,
     NULL,
@@ -37,7 +37,7 @@ FIRING: Final = Record(
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class MessageShape:
     """What is known of the message."""
 
     body: Shape = UNKNOWN
@@ -45,10 +45,10 @@ class Passing:
     attachments: Shape = ATTACHMENTS
 
 
-def either(messages: Iterable[Passing]) -> Passing:
+def join_messages(messages: Iterable[MessageShape]) -> MessageShape:
     """What is known of one of several messages; of none, nothing."""
     given = list(messages)
-    return Passing(
+    return MessageShape(
         join(each.body for each in given),
         join(each.headers for each in given),
         join(each.attachments for each in given),
@@ -56,10 +56,10 @@ def either(messages: Iterable[Passing]) -> Passing:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class TypeScope:
     """What expressions see at a place."""
 
-    message: Passing
+    message: MessageShape
     trigger: Shape
     vars: Shape
     execution: Shape
@@ -86,28 +86,28 @@ class Scope:
             **self.names,
         }
 
-    def find(self, path: tuple[str | int, ...]) -> Found | Lost:
+    def find(self, path: tuple[str | int, ...]) -> PathFound | PathMissing:
         """What stands at a path. Names that aren't known here are somebody else's to judge."""
         if not path:
-            return Found(UNKNOWN)
+            return PathFound(UNKNOWN)
         start = self.roots().get(str(path[0]))
         if start is None:
-            return Found(UNKNOWN, certain=False)
-        return follow(start, path, 1)
+            return PathFound(UNKNOWN, certain=False)
+        return look_up(start, path, 1)
 
-    def with_message(self, message: Passing) -> "Scope":
+    def with_message(self, message: MessageShape) -> "TypeScope":
         """The place behind a step that made another message."""
         if message == self.message:
             return self
         kept = frozenset(path for path in self.guarded if path[0] not in ("body", "headers", "attachments"))
         return replace(self, message=message, guarded=kept)
 
-    def after(self, step: str, result: Shape, *, unsure: bool = False) -> "Scope":
+    def after(self, step: str, result: Shape, *, unsure: bool = False) -> "TypeScope":
         """The place behind a step."""
         sure = self.unsure | {step} if unsure else self.unsure - {step}
         return replace(self, steps={**self.steps, step: result}, unsure=sure)
 
-    def knowing(self, steps: Mapping[str, Shape], unsure: frozenset[str]) -> "Scope":
+    def knowing(self, steps: Mapping[str, Shape], unsure: frozenset[str]) -> "TypeScope":
         """The place behind blocks whose steps may have run."""
         new = steps.keys() - self.steps.keys()
         return replace(self, steps={**steps, **self.steps}, unsure=self.unsure | (unsure & new))
@@ -124,7 +124,7 @@ _GIVEN: Final[Mapping[type | None, Shape]] = {
 }
 
 
-def shape_of(template: Template, scope: Scope) -> Shape:
+def shape_of(template: Template, scope: TypeScope) -> Shape:
     """What is known of the values that a template gives at a place."""
     if template.constant:
         return of_value(template.value)
@@ -138,5 +138,5 @@ def shape_of(template: Template, scope: Scope) -> Shape:
     if len(expressions) == 1 and (path := expressions[0].path):
         found = scope.find(path)
         # What is wrong with the path is said where it stands.
-        return found.shape if isinstance(found, Found) else UNKNOWN
+        return found.shape if isinstance(found, PathFound) else UNKNOWN
     return _GIVEN.get(template.gives, UNKNOWN)

@@ -16,7 +16,7 @@ from hookline.credentials.options import OptionsPage
 from hookline.discovery.quality import level_of
 from hookline.discovery.registry import Kind, Registry
 from hookline.flows.blocks import USES
-from hookline.flows.blocks.block import Block
+from hookline.flows.blocks.block import StepType
 from hookline.flows.types.action_result import output_text
 from hookline.kernel.json import encode
 from hookline.model import durations
@@ -196,7 +196,7 @@ def _action(registry: Registry, action: Action) -> ComponentView:
     )
 
 
-def _block(use: str, block: Block) -> ComponentView:
+def _block(use: str, block: StepType) -> ComponentView:
     """A block of the flow language whose steps say `use`, as those of actions do."""
     return ComponentView(
         name=use,

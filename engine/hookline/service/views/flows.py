@@ -2,7 +2,7 @@
 
 import msgspec
 
-from hookline.catalog.catalog import Entry
+from hookline.catalog.catalog import CatalogEntry
 from hookline.catalog.flow_states import FlowStates
 from hookline.kernel.errors import Problem
 from hookline.kernel.time import rfc3339
@@ -54,7 +54,7 @@ class FlowView(msgspec.Struct, frozen=True):
     """What is wrong with the file as it is now."""
 
 
-def flow_view(entry: Entry, public_url: str, source: SourceStatus | None, states: FlowStates) -> FlowView:
+def flow_view(entry: CatalogEntry, public_url: str, source: SourceStatus | None, states: FlowStates) -> FlowView:
     """A flow of the catalog."""
     flow = entry.flow
     override = None if flow is None else states.override(flow)

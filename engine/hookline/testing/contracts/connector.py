@@ -10,7 +10,7 @@ import pytest
 
 from hookline.discovery.discover import discover
 from hookline.discovery.quality import Level, lacking
-from hookline.flows.check.check_flow import check
+from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import AuthExpired, HooklineError, RateLimited, StepError, Unavailable
 from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector
@@ -65,7 +65,7 @@ class ConnectorContract:
         if self.connector.example is None:
             pytest.skip("it has no example")
         registry = discover(extra_plugins=[plugin_of(self.connector)])
-        problems = check(encode(self.connector.example), registry, file="its example")
+        problems = check_flow(encode(self.connector.example), registry, file="its example")
         assert [str(problem) for problem in problems] == []
 
     def test_a_credential_shows_no_secret(self) -> None:

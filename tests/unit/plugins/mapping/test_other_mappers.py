@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.discovery.discover import discover
-from hookline.flows.check.check_flow import check
+from hookline.flows.check.check_flow import check_flow
 from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.errors import ExpressionError, ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
 from hookline.sdk.mappers import Mapper
@@ -230,7 +230,7 @@ def test_without_its_extra_the_command_that_installs_it_is_said(
         "mappers": [mapper.name],
         "steps": [{"id": "m", "use": "map", "with": {"body": {mapper.name: "body"}}}],
     }
-    (problem,) = [each for each in check(json.dumps(flow).encode(), registry) if each.severity == "error"]
+    (problem,) = [each for each in check_flow(json.dumps(flow).encode(), registry) if each.severity == "error"]
     assert problem.code == "unavailable"
     assert f"pip install 'hookline[{mapper.name}]'" in str(problem)
     (view,) = [view for view in component_views(registry) if view.name == mapper.name and view.kind == "mapper"]
