@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess
 from tests.acceptance.sink import Sink
 
@@ -15,7 +16,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
     made: list[ServerProcess] = []
 
     def make(*options: str, **keywords: object) -> ServerProcess:
-        server = ServerProcess(tmp_path, *options, **keywords)  # type: ignore[arg-type]  # passed on as given
+        server = ForkedServer(tmp_path, *options, **keywords)  # type: ignore[arg-type]  # passed on as given
         made.append(server)
         return server
 

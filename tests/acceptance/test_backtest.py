@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
 
@@ -36,7 +37,7 @@ def changed(**vars: Any) -> dict[str, Any]:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, dict[str, Any]]]:
     sink = Sink()
     sink.start()
-    server = ServerProcess(tmp_path_factory.mktemp("recorded"))
+    server = ForkedServer(tmp_path_factory.mktemp("recorded"))
     document = changed(chat=sink.url)
     server.flow(document)
     server.start()

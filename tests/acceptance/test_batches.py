@@ -79,7 +79,7 @@ def assert_each_once(gathered: Sequence[Sequence[str]], ids: Sequence[str]) -> N
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One for what kills nothing."""
-    server = ServerProcess(tmp_path_factory.mktemp("batches"))
+    server = ForkedServer(tmp_path_factory.mktemp("batches"))
     server.flow(flow(size=SIZE, within="1h"))
     server.flow(flow("three", size=3, within="1h"))
     server.flow(LATE)
@@ -100,7 +100,7 @@ def test_of_many_messages_at_once_each_is_in_one_full_batch(server: ServerProces
 @pytest.mark.timeout(120)
 @pytest.mark.long  # four servers, one after the other
 def test_of_many_messages_each_is_in_one_full_batch_also_where_the_server_is_killed(tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path)
+    server = ForkedServer(tmp_path)
     server.flow(flow(size=SIZE, within="1h"))
     server.start()
     ids = [f"m{number:03}" for number in range(COUNT)]

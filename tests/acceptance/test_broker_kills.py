@@ -15,6 +15,7 @@ import pytest
 
 from hookline.discovery.discover import discover
 from hookline.testing.harness import Harness
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.services import need_server
 
@@ -87,7 +88,7 @@ def check(found: list[int]) -> None:
 def test_kills_while_rabbitmq_delivers_lose_and_repeat_nothing(tmp_path: Path) -> None:
     need_server("RabbitMQ", 5672)
     queue = f"hookline-test-{uuid4().hex}"
-    server = ServerProcess(tmp_path)
+    server = ForkedServer(tmp_path)
     server.run("credentials", "set", "rabbit", "--type", "amqp", f"url={RABBIT}")
     server.flow(flow({"use": "amqp.messages", "with": {"queue": queue}}, "rabbit"))
 
@@ -120,7 +121,7 @@ def test_kills_while_rabbitmq_delivers_lose_and_repeat_nothing(tmp_path: Path) -
 def test_kills_while_mosquitto_delivers_lose_and_repeat_nothing(tmp_path: Path) -> None:
     need_server("Mosquitto", 1883)
     topic, client_id = f"hookline-test/{uuid4().hex}", f"hookline-test-{uuid4().hex}"
-    server = ServerProcess(tmp_path)
+    server = ForkedServer(tmp_path)
     login = {"host": "127.0.0.1", "client_id": client_id}
     server.run("credentials", "set", "broker", "--type", "mqtt", *(f"{key}={value}" for key, value in login.items()))
     server.flow(flow({"use": "mqtt.messages", "with": {"topics": [f"{topic}/#"]}}, "broker"))

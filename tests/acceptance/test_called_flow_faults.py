@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
 
@@ -67,7 +68,7 @@ def killed(folder: Path, flows: Any, fault: str) -> tuple[list[tuple[str, str | 
     message, servers = {"id": "order-7"}, list[ServerProcess]()
 
     def server(environment: Mapping[str, str] | None = None) -> ServerProcess:
-        made = ServerProcess(folder, environment=environment)
+        made = ForkedServer(folder, environment=environment)
         for document in flows(sink.url):
             made.flow(document)
         servers.append(made)

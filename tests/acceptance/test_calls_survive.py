@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess, eventually
 
 SIGKILL = -9
@@ -45,7 +46,7 @@ class Run:
         connection.close()
 
     def server(self, fault: str | None = None) -> ServerProcess:
-        server = ServerProcess(self.folder, environment={"HOOKLINE_FAULT": fault} if fault else None)
+        server = ForkedServer(self.folder, environment={"HOOKLINE_FAULT": fault} if fault else None)
         insert = {"url": f"sqlite:///{self.database}", "table": "booked", "row": {"n": "$.body.n"}, "once": False}
         server.flow(
             {

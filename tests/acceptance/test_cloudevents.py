@@ -7,7 +7,8 @@ from typing import Any
 from cloudevents.core.bindings.http import to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
-from tests.acceptance.server_process import ServerProcess, eventually
+from tests.acceptance.forked_server import ForkedServer
+from tests.acceptance.server_process import eventually
 
 ATTRIBUTES = {"id": "1", "source": "/shop", "type": "com.example.order", "subject": "Grüße 17", "urgent": "yes"}
 DATA = {"number": 17, "lines": [{"sku": "a", "price": 1.5}]}
@@ -18,7 +19,7 @@ def event(**more: Any) -> CloudEvent:
 
 
 def test_events_are_received_in_each_mode_and_handed_on(tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path)
+    server = ForkedServer(tmp_path)
     forward = {
         "id": "forward",
         "use": "cloudevents.send",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.integration.plugins.email.dovecot_server import PASSWORD, USER, Dovecot
 from tests.integration.plugins.email.smtp_server import SmtpServer
@@ -50,7 +51,7 @@ def add(dovecot: Dovecot, subject: str) -> None:
 
 
 def server(folder: Path, fault: str | None = None) -> ServerProcess:
-    made = ServerProcess(folder, environment={"HOOKLINE_FAULT": fault} if fault else {})
+    made = ForkedServer(folder, environment={"HOOKLINE_FAULT": fault} if fault else {})
     made.flow(FLOW)
     return made
 

@@ -20,7 +20,7 @@ import pytest
 from hookline.kernel.faults import POINTS
 from tests.acceptance.forked_server import EVERY_KILL, ForkedServer
 from tests.acceptance.postgres import postgres_schema
-from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.acceptance.server_process import TOKEN, eventually
 from tests.acceptance.sink import Sink
 from tests.app_thread import AppThread
 from tests.github_server import TOKEN as TOKEN_OF_GITHUB
@@ -485,8 +485,8 @@ LARGE: Final = 20
 def _killed_while_purging(folder: Path, url: str, point: str) -> None:
     folder.mkdir()
     environment = {"HOOKLINE_DB": url, "HOOKLINE_DISK_BUDGET": "1MB"}
-    first = ServerProcess(folder, environment=environment | {"HOOKLINE_FAULT": point})
-    second = ServerProcess(folder, environment=environment)
+    first = ForkedServer(folder, environment=environment | {"HOOKLINE_FAULT": point})
+    second = ForkedServer(folder, environment=environment)
     trigger = {"use": "webhook", "with": {"verify": "none"}}
     first.flow({"id": "f", "trigger": trigger, "steps": [{"id": "m", "use": "map", "with": {"body": "$.body.id"}}]})
     first.flow({"id": "w", "trigger": trigger, "steps": [APPROVE]})

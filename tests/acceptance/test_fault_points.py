@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess
 
 LINES = [1, 2, 3]
@@ -178,7 +179,7 @@ class Run:
         self._servers: list[ServerProcess] = []
 
     def server(self, fault: str | None = None) -> ServerProcess:
-        server = ServerProcess(self.folder, environment={"HOOKLINE_FAULT": fault} if fault else None)
+        server = ForkedServer(self.folder, environment={"HOOKLINE_FAULT": fault} if fault else None)
         server.flow(flow(self.database, self.service.url))
         self._servers.append(server)
         return server

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.server_process import ServerProcess
+from tests.acceptance.forked_server import ForkedServer
 
 MESSAGES = 5
 
@@ -24,7 +24,7 @@ FLOW: dict[str, Any] = {
 @pytest.mark.long  # each case starts two servers
 @pytest.mark.parametrize("fault", ["state.before_commit:2", "state.after_commit:2"])
 def test_a_kill_as_executions_count_makes_none_count_twice_or_not_at_all(fault: str, tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path, environment={"HOOKLINE_FAULT": fault})
+    server = ForkedServer(tmp_path, environment={"HOOKLINE_FAULT": fault})
     server.flow(FLOW)
     server.start()
     sent = 0
@@ -35,7 +35,7 @@ def test_a_kill_as_executions_count_makes_none_count_twice_or_not_at_all(fault: 
             break
         sent += 1
     assert server.died() == -9
-    server = ServerProcess(tmp_path)
+    server = ForkedServer(tmp_path)
     server.start()
     try:
         ids = [server.post("count", {"n": str(n)})[1]["execution_id"] for n in range(MESSAGES)]

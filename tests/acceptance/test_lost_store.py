@@ -9,6 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess
 
 FLOW = {"id": "f", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": []}
@@ -25,7 +26,7 @@ def readiness_without_token(server: ServerProcess) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path_factory.mktemp("server"))
+    server = ForkedServer(tmp_path_factory.mktemp("server"))
     server.flow(FLOW)
     server.start()
     assert server.post("f", 1)[0] == 202

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hookline.cli.main import main
 from hookline.discovery.discover import discover
 from hookline.kernel.json import decode, encode
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "receive-from-providers.md"
@@ -88,7 +89,7 @@ def secret(scheme: str) -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path_factory.mktemp("providers"))
+    server = ForkedServer(tmp_path_factory.mktemp("providers"))
     for name, text in FILES.items():
         (server.folder / name).write_text(text)
     for flow in (IN_QUERY, FAILING, *(flow for section in SECTIONS.values() for flow in section.flows)):

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.server_process import ServerProcess, eventually
+from tests.acceptance.forked_server import ForkedServer
+from tests.acceptance.server_process import eventually
 
 OLD = 400
 FLOW: dict[str, Any] = {
@@ -40,7 +41,7 @@ def counts(folder: Path) -> tuple[int, int, int]:
 
 def killed_and_started_again(folder: Path, fault: str) -> None:
     folder.mkdir()
-    server = ServerProcess(folder)
+    server = ForkedServer(folder)
     server.flow(FLOW)
     server.start()
     waiting = server.post("f", {})[1]["execution_id"]
@@ -49,13 +50,13 @@ def killed_and_started_again(folder: Path, fault: str) -> None:
         connection.execute(_FILL, {"old": OLD})
         for statement in _PAYLOADS:
             connection.execute(statement)
-    server = ServerProcess(folder, environment={"HOOKLINE_FAULT": fault, "HOOKLINE_DISK_BUDGET": "2MB"})
+    server = ForkedServer(folder, environment={"HOOKLINE_FAULT": fault, "HOOKLINE_DISK_BUDGET": "2MB"})
     server.start()
     assert server.died(60) == -9
     executions, payloads, entries = counts(folder)
     assert 0 < executions < OLD
     assert executions == payloads == entries
-    server = ServerProcess(folder, environment={"HOOKLINE_DISK_BUDGET": "2MB"})
+    server = ForkedServer(folder, environment={"HOOKLINE_DISK_BUDGET": "2MB"})
     server.start()
     try:
         eventually("more is purged", lambda: counts(folder)[0] < OLD // 2, 60)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess, eventually
 
 SHIPPED = Path(__file__).parents[2] / "flows"
@@ -77,7 +78,7 @@ def partner() -> Iterator[Partner]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, partner: Partner) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path_factory.mktemp("recorded"))
+    server = ForkedServer(tmp_path_factory.mktemp("recorded"))
     booking = shipped("saga-booking", **{name: f"{partner.url}/{name}" for name in ("flights", "hotels", "cars")})
     booking["steps"][0]["try"][0]["retry"]["wait"] = "10ms"
     server.flow(booking)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 
 pytestmark = pytest.mark.long  # a server runs every pattern first
@@ -219,7 +220,7 @@ MESSAGES: dict[str, list[Any]] = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     partner = Partner()
-    server = ServerProcess(tmp_path_factory.mktemp("patterns"))
+    server = ForkedServer(tmp_path_factory.mktemp("patterns"))
     documents = flows(partner.url)
     for document in documents:
         server.flow(document)

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from hookline.catalog.flow_folder import scan
 from hookline.cli.main import main
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
 from tests.integration.paypal_server import PayPalServer
@@ -141,7 +142,7 @@ def server(
     folder = tmp_path_factory.mktemp("shipped")
     with contextlib.closing(sqlite3.connect(folder / "all.db")) as database:
         database.executescript(TABLES)
-    server = ServerProcess(folder, environment={"HOOKLINE_FILES": str(folder)})
+    server = ForkedServer(folder, environment={"HOOKLINE_FILES": str(folder)})
     for flow_id in FLOWS:
         text = (SHIPPED / f"{flow_id}.json").read_text()
         document: dict[str, Any] = json.loads(text)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hookline.secrets.vault import generate_key
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN as ADMIN
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
@@ -33,7 +34,7 @@ def sink() -> Iterator[Sink]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[ServerProcess]:
     """A server with every flow of these tests."""
-    made = ServerProcess(tmp_path_factory.mktemp("redacted"), environment={"HOOKLINE_SECRET_KEY": FIRST_KEY})
+    made = ForkedServer(tmp_path_factory.mktemp("redacted"), environment={"HOOKLINE_SECRET_KEY": FIRST_KEY})
     post = {"use": "http.request", "with": {"method": "POST", "url": sink.url, "json": "$.body"}}
     masks = {"redact": ["$.body.card.number"]}
     noted = {"id": "noted", "use": "log", "with": {"message": "{{ body.to }} pays {{ body.order }}"}}

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hookline.cli.main import main
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 
 ORDERS = {
@@ -28,7 +29,7 @@ ORDERS = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server for all: each test has flows of its own."""
-    made = ServerProcess(tmp_path_factory.mktemp("repairs"))
+    made = ForkedServer(tmp_path_factory.mktemp("repairs"))
     made.start()
     yield made
     made.kill()

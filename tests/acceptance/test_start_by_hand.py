@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import main
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess
 
 GREET = {
@@ -28,7 +29,7 @@ def start(server: ServerProcess, *arguments: str, body: str) -> tuple[int, str]:
 
 
 def test_a_flow_is_started_on_the_running_server_and_nowhere_else(tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path)
+    server = ForkedServer(tmp_path)
     server.flow(GREET)
     code, output = start(server, "greet", body="{}")
     assert code == 1

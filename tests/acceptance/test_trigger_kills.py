@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess, eventually
 
 SIGKILL = -9
@@ -38,7 +39,7 @@ def put(folder: Path, name: str) -> None:
 
 def server(folder: Path, fault: str | None = None) -> ServerProcess:
     environment = {"HOOKLINE_FILES": str(folder / "drop")} | ({"HOOKLINE_FAULT": fault} if fault else {})
-    made = ServerProcess(folder, environment=environment)
+    made = ForkedServer(folder, environment=environment)
     for flow in (TICK, FILES):
         made.flow(flow)
     return made

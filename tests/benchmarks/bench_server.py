@@ -3,8 +3,8 @@
     python tests/benchmarks/bench_server.py [--server hypercorn|uvicorn] [--seconds 5] [--connections 32]
     python tests/benchmarks/bench_server.py --against CHECKOUT [--rounds 5] …
 
-With `--against`, another checkout of Hookline, with its packages in `CHECKOUT/.venv`, is measured in turn with this one,
-and each row is the ratio of this one's figures to the other's.
+With `--against`, another checkout of Hookline, installed in `CHECKOUT/.venv`, is measured in turn with this one, and
+each row ends with the ratio of this one's figure to the other's.
 
 Load comes from `wrk` (Debian's package of that name). Figures are ratios within one run; the machine also runs the
 load generator and the sink.

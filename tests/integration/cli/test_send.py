@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN, ServerProcess
 
 from hookline.cli.main import main
@@ -42,7 +43,7 @@ CREDENTIALS = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("send")
-    server = ServerProcess(folder)
+    server = ForkedServer(folder)
     for one in FLOWS:
         server.flow(one)
     (folder / "event.json").write_text('{"action": "opened", "value": [{}]}')
@@ -178,7 +179,7 @@ def listening() -> Iterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]
 
 
 def test_without_a_server_the_databases_credential_signs_for_another(tmp_path: Path) -> None:
-    local = ServerProcess(tmp_path)
+    local = ForkedServer(tmp_path)
     local.flow(FLOWS[0])
     assert hookline(local, "credentials", "set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0
     (tmp_path / "event.json").write_text('{"a": 1}')
