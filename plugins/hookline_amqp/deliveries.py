@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from hookline.api import Delivery, Payload, encode_json
+from hookline.api import BrokerMessage, Payload, encode_json
 from hookline_amqp.charset import charset_of
 
 _PROPERTIES = (
@@ -24,13 +24,15 @@ _PROPERTIES = (
 )
 
 
-def as_delivery(message: AbstractIncomingMessage, rejected: Literal["reject", "acknowledge"], exact: bool) -> Delivery:
+def as_delivery(
+    message: AbstractIncomingMessage, rejected: Literal["reject", "acknowledge"], exact: bool
+) -> BrokerMessage:
     """A message with what acknowledges it."""
 
     async def reject(_why: str) -> None:
         await message.reject(requeue=False)
 
-    return Delivery(
+    return BrokerMessage(
         _payload(message),
         id=message.message_id,
         headers=_headers(message),

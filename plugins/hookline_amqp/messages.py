@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from hookline.api import ConsumeContext, Delivery, StepError
+from hookline.api import BrokerMessage, ConsumeContext, StepError
 from hookline_amqp.connector import AmqpLogin, amqp
 from hookline_amqp.topology import Declare
 
@@ -32,7 +32,7 @@ async def messages(
             "queue's dead-letter exchange; `acknowledge` drops it."
         ),
     ] = "reject",
-) -> AsyncIterator[Delivery]:
+) -> AsyncIterator[BrokerMessage]:
     """Starts an execution for each message in a queue.
 
     The message's body is what its content type says: JSON and XML as values, text as text, anything else as an

@@ -11,17 +11,17 @@ from urllib.parse import unquote_to_bytes
 from pydantic import Field, StringConstraints, model_validator
 
 from hookline.api import (
-    Answer,
     Attachment,
     BodyMode,
-    Incoming,
+    IncomingMessage,
     Malformed,
     NewFile,
+    ParsedRequest,
     Problem,
-    ReadRequest,
     RequestTrigger,
     TooLarge,
     UnsupportedMedia,
+    WebhookResponse,
     WebhookSettings,
     decode_json,
     encode_json,
@@ -76,7 +76,7 @@ def body_mode(media_type: str, _settings: CloudEventsSettings) -> BodyMode:
     return "text" if is_text(media_type) else "raw"
 
 
-def read(request: ReadRequest, settings: CloudEventsSettings) -> Sequence[Incoming]:
+def read(request: ParsedRequest, settings: CloudEventsSettings) -> Sequence[IncomingMessage]:
     """The events of a request that the flow wants. Raises Malformed with all that is wrong with them."""
     media_type = request.media_type
     found: list[Problem] = []
@@ -97,7 +97,7 @@ def read(request: ReadRequest, settings: CloudEventsSettings) -> Sequence[Incomi
     return [one for one in made if one is not None and _wanted(one.body, settings)]
 
 
-def options(headers: Mapping[str, str], settings: CloudEventsSettings) -> Answer | None:
+def options(headers: Mapping[str, str], settings: CloudEventsSettings) -> WebhookResponse | None:
     """The consent for which a sender asks before it delivers anything (HTTP 1.1 Web Hooks for Event Delivery)."""
     origin = headers.get("webhook-request-origin")
     if origin is None:
@@ -105,10 +105,10 @@ def options(headers: Mapping[str, str], settings: CloudEventsSettings) -> Answer
     origin = origin.strip()
     everybody = "*" in settings.origins
     if not _ORIGIN.fullmatch(origin) or not (everybody or origin.lower() in map(str.lower, settings.origins)):
-        return Answer(403)
+        return WebhookResponse(403)
     allow = ", ".join(("OPTIONS", *settings.methods))
     rate = "*" if settings.client_rate is None else _per_minute(settings.client_rate)
-    return Answer(
+    return WebhookResponse(
         200,
         headers=[("Allow", allow), ("WebHook-Allowed-Origin", origin), ("WebHook-Allowed-Rate", rate)],
     )
@@ -129,7 +129,7 @@ def _matches(value: str, patterns: tuple[str, ...] | None) -> bool:
     )
 
 
-def _structured(given: Any, at: str, settings: CloudEventsSettings, found: list[Problem]) -> Incoming | None:
+def _structured(given: Any, at: str, settings: CloudEventsSettings, found: list[Problem]) -> IncomingMessage | None:
     if not isinstance(given, dict):
         found.append(Problem("an event is an object", at, "invalid"))
         return None
@@ -181,7 +181,7 @@ def _plain(media_type: str) -> str:
     return media_type.partition(";")[0].strip().lower()
 
 
-def _binary(request: ReadRequest, found: list[Problem]) -> Incoming | None:
+def _binary(request: ParsedRequest, found: list[Problem]) -> IncomingMessage | None:
     event: dict[str, Any] = {}
     names = [name for name, _ in request.headers]
     for name, value in request.headers:
@@ -224,7 +224,7 @@ def _binary(request: ReadRequest, found: list[Problem]) -> Incoming | None:
     return _incoming(event, attachments)
 
 
-def _has_body(request: ReadRequest) -> bool:
+def _has_body(request: ParsedRequest) -> bool:
     """Whether there is any: JSON's null is one, and nothing is none."""
     if request.body not in (None, ""):
         return True
@@ -245,9 +245,9 @@ def _header_text(value: str) -> str | None:
 
 def _incoming(
     event: dict[str, Any], attachments: tuple[Attachment, ...] = (), files: tuple[NewFile, ...] = ()
-) -> Incoming:
+) -> IncomingMessage:
     # An event is told from all others by both.
-    return Incoming(event, encode_json([event["source"], event["id"]]).decode(), attachments, files)
+    return IncomingMessage(event, encode_json([event["source"], event["id"]]).decode(), attachments, files)
 
 
 cloudevents: Final = RequestTrigger(

@@ -11,10 +11,10 @@ from hookline.api import (
     Connector,
     Context,
     Duration,
+    Exposed,
     JsonValue,
     Reply,
     Response,
-    Shown,
     StepError,
     encode_json,
 )
@@ -43,7 +43,7 @@ _NOT_GIVEN: Any = Field(default_factory=lambda: ...)
 @connector.action(idempotent=True)
 async def send(
     ctx: Context[Any],
-    url: Annotated[str, Shown(), Field(description="Where to; http or https.")],
+    url: Annotated[str, Exposed(), Field(description="Where to; http or https.")],
     type: Annotated[str, Field(min_length=1, description="What has happened, such as `com.example.order.created`.")],
     source: Annotated[str, Field(min_length=1, description="Where it has: a URI or a path, such as `/shop`.")],
     data: Annotated[

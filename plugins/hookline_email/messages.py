@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hookline.api import Attachment, Identity, Item, JsonValue, PollContext, Polled
+from hookline.api import Attachment, JsonValue, PollContext, PollItem, PollResult, ResetsCursor
 from hookline_email.connector import EmailCredential, email
 from hookline_email.mail import Part, Read, read_mail
 
@@ -89,7 +89,7 @@ class _Place:
 async def messages(
     ctx: PollContext[EmailCredential],
     cursor: Any,
-    folder: Annotated[str, Identity(), Field(min_length=1, description="The folder that is looked at.")] = "INBOX",
+    folder: Annotated[str, ResetsCursor(), Field(min_length=1, description="The folder that is looked at.")] = "INBOX",
     unseen: Annotated[bool, Field(description="Whether only mails count that nobody has read.")] = False,
     since: Annotated[
         date | None, Field(description="The day on which, or after which, a mail was received; all days by default.")
@@ -109,7 +109,7 @@ async def messages(
         int,
         Field(ge=1000, le=100_000_000, description="Bytes of a mail above which only its headers are read."),
     ] = 25_000_000,
-) -> Polled:
+) -> PollResult:
     """Starts an execution for each new mail in a folder.
 
     The message's body is `subject`, `from` and each of `to`, `cc` and `reply_to` (`name`, `address`), `date`,
@@ -177,7 +177,7 @@ async def _look(
     after: str | MoveTo,
     max_messages: int,
     max_size: int,
-) -> Polled:
+) -> PollResult:
     top = opened.uidnext - 1
     found: list[int] = []
     upto = place.uid
@@ -190,7 +190,7 @@ async def _look(
         found = found[:max_messages]
         upto = found[-1]
     abouts = await box.about(found) if found else {}
-    items: list[Item] = []
+    items: list[PollItem] = []
     given: list[int] = []
     total = 0
     for uid in found:
@@ -217,12 +217,12 @@ async def _look(
     place = replace(place, uid=upto, pending=() if after == "leave" else tuple(given))
     if place.again is not None and upto >= place.again[0]:
         place = replace(place, again=None)
-    return Polled(items, place.cursor(), more=upto < top or bool(place.pending))
+    return PollResult(items, place.cursor(), more=upto < top or bool(place.pending))
 
 
 async def _item(
     ctx: PollContext[EmailCredential], raw: bytes, uid: int, about: "About", place: _Place, folder: str, whole: bool
-) -> Item:
+) -> PollItem:
     if not raw:
         whole = False
     read: Read = await asyncio.to_thread(read_mail, raw) if len(raw) > _IN_A_THREAD else read_mail(raw)
@@ -238,7 +238,7 @@ async def _item(
         "complete": whole,
         "problems": [*read.problems, *([] if raw else ["the server doesn't give what is in it"])],
     }
-    return Item(f"{place.account}/{folder}/{place.uidvalidity}/{uid}", body, read.headers, tuple(files))
+    return PollItem(f"{place.account}/{folder}/{place.uidvalidity}/{uid}", body, read.headers, tuple(files))
 
 
 async def _kept(ctx: PollContext[EmailCredential], part: Part) -> Attachment:

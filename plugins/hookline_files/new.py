@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from hookline.api import Duration, Identity, Item, PollContext, Polled, StepError, changed_items
+from hookline.api import Duration, PollContext, PollItem, PollResult, ResetsCursor, StepError, changed_items
 from hookline_files.connectors import file as file_connector
 from hookline_files.folder import files_in, shown_time
 from hookline_files.root import inside, rejected, root_of
@@ -21,17 +21,19 @@ async def new(
     ctx: PollContext[None],
     cursor: Any,
     folder: Annotated[
-        str, Identity(), Field(description="Which folder, under the server's HOOKLINE_FILES; by default that itself.")
+        str,
+        ResetsCursor(),
+        Field(description="Which folder, under the server's HOOKLINE_FILES; by default that itself."),
     ] = "",
     pattern: Annotated[
-        str, Identity(), Field(min_length=1, description="The names that count, such as `*.csv`.")
+        str, ResetsCursor(), Field(min_length=1, description="The names that count, such as `*.csv`.")
     ] = "*",
-    recursive: Annotated[bool, Identity(), Field(description="Whether folders within it count, too.")] = False,
+    recursive: Annotated[bool, ResetsCursor(), Field(description="Whether folders within it count, too.")] = False,
     existing: Annotated[bool, Field(description="Whether files that are there at the first look are new.")] = False,
     settled: Annotated[
         Duration, Field(description="How long a file has to be unchanged: what is still being written doesn't count.")
     ] = timedelta(seconds=5),
-) -> Polled:
+) -> PollResult:
     """Starts an execution for each new or changed file of a folder.
 
     The message's body is `path` (as `file.read` takes it), `name`, `size` and `modified_at`. Links don't count, nor do
@@ -45,7 +47,7 @@ async def new(
     return changed_items(found, cursor, existing=existing)
 
 
-def _listed(place: Path, folder: str, pattern: str, recursive: bool, until: datetime) -> list[Item]:
+def _listed(place: Path, folder: str, pattern: str, recursive: bool, until: datetime) -> list[PollItem]:
     """The files, those that changed longest ago first."""
     found: list[tuple[datetime, str, int]] = []
     for path, status in files_in(place, folder, pattern, recursive):
@@ -59,6 +61,8 @@ def _listed(place: Path, folder: str, pattern: str, recursive: bool, until: date
         if modified <= until:
             found.append((modified, path, status.st_size))
     return [
-        Item(path, {"path": path, "name": path.rpartition("/")[2], "size": size, "modified_at": shown_time(modified)})
+        PollItem(
+            path, {"path": path, "name": path.rpartition("/")[2], "size": size, "modified_at": shown_time(modified)}
+        )
         for modified, path, size in sorted(found)
     ]

@@ -13,13 +13,13 @@ from hookline.api import (
     Connector,
     Context,
     Duration,
-    GivesSetting,
+    EndsExecution,
+    Exposed,
     JsonValue,
-    NeverPasses,
-    PassesWhere,
-    Pause,
-    Shown,
+    PassesIf,
+    ReturnsSetting,
     Signal,
+    Sleep,
     StepError,
     message_attachment,
 )
@@ -46,7 +46,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 @generic.action(name="map", pure=True)
 async def map_body(
     body: Annotated[JsonValue, Field(description="The new body: any JSON value, its strings expressions.")],
-) -> Annotated[JsonValue, GivesSetting("body")]:
+) -> Annotated[JsonValue, ReturnsSetting("body")]:
     """Make a new body."""
     return body
 
@@ -59,7 +59,7 @@ async def filter_message(
             description="True lets the message pass; false ends the branch. Anything else, 'false' too, is an error."
         ),
     ],
-) -> Annotated[Signal, PassesWhere("keep")]:
+) -> Annotated[Signal, PassesIf("keep")]:
     """Let a message pass, or end its branch."""
     return PASS if keep else FILTERED
 
@@ -74,11 +74,11 @@ def _free(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
 @generic.action(idempotent=True)
 async def log(
     ctx: Context[None],
-    message: Annotated[str, Shown(), Field(description="What the log says.")],
+    message: Annotated[str, Exposed(), Field(description="What the log says.")],
     level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="How grave it is.")] = "info",
     fields: Annotated[
         dict[str, JsonValue] | None,
-        Shown(),
+        Exposed(),
         AfterValidator(lambda fields: None if fields is None else _free(fields)),
         Field(description="Named values beside the message."),
     ] = None,
@@ -93,15 +93,15 @@ async def log(
 async def sleep(
     for_: Annotated[Duration | None, Field(description="How long, such as `10m`.")] = None,
     until: Annotated[AwareDatetime | None, Field(description="Until when: RFC 3339, with its time zone.")] = None,
-) -> Pause:
+) -> Sleep:
     """Wait; the message passes on. An execution that sleeps is a row in the database, and outlives restarts."""
     if (for_ is None) == (until is None):
         raise StepError("sleep needs one of `for` and `until`", code="sleep.settings")
-    return Pause(until=until) if for_ is None else Pause(for_.total_seconds())
+    return Sleep(until=until) if for_ is None else Sleep(for_.total_seconds())
 
 
 @generic.action(pure=True)
-async def stop() -> Annotated[Signal, NeverPasses()]:
+async def stop() -> Annotated[Signal, EndsExecution()]:
     """End the execution here, as succeeded."""
     return STOPPED
 
@@ -152,6 +152,6 @@ async def fail(
     code: Annotated[
         str, AfterValidator(_readable), Field(description="Stands in the error, so that others can tell it apart.")
     ] = "failed",
-) -> Annotated[None, NeverPasses()]:
+) -> Annotated[None, EndsExecution()]:
     """End the execution here, as failed; it is not tried again."""
     raise StepError(message, code=code, retryable=False)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from hookline.api import MAX_KEY, PASS, Connector, Context, Count, JsonValue, Signal, StepError, check_key
+from hookline.api import MAX_KEY, PASS, Connector, Context, Increment, JsonValue, Signal, StepError, check_key
 from hookline_generic.about import STATE, STATE_ERRORS, STATE_EXAMPLE
 
 state = Connector("state", title="State", outside=False, description=STATE, errors=STATE_ERRORS, example=STATE_EXAMPLE)
@@ -52,7 +52,7 @@ async def set_value(
         WithJsonSchema({"type": "number"}),
         Field(description="Instead of a value: a number that is added to the one that is kept, which is 0 at first."),
     ] = None,
-) -> Signal | Count:
+) -> Signal | Increment:
     """Keep a value under a key, exactly once; the message passes on.
 
     With `add` it counts, and the body becomes the new number: of executions side by side, none is lost.
@@ -61,6 +61,6 @@ async def set_value(
         raise StepError("state.set needs one of `value` and `add`", code="state.settings")
     check_key(key)
     if add is not None:
-        return Count(key, add)
+        return Increment(key, add)
     await ctx.state.set(key, value)
     return PASS

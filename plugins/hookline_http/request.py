@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Connector, Context, Duration, JsonValue, Reply, Shown, StepError, message_attachment
+from hookline.api import Connector, Context, Duration, Exposed, JsonValue, Reply, StepError, message_attachment
 from hookline_http.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_http.authorization import authorization
 from hookline_http.oauth2_client import OAUTH2, OAUTH2_TYPE, OAuth2Client, gives_token
@@ -47,12 +47,12 @@ def _idempotent(settings: Mapping[str, Any]) -> bool | None:
 @http.action(idempotent=_idempotent)
 async def request(
     ctx: Context[Any],
-    url: Annotated[str, Shown(), Field(description="Where to; http or https.")],
+    url: Annotated[str, Exposed(), Field(description="Where to; http or https.")],
     method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The method.")] = "GET",
     headers: Annotated[dict[str, str | None] | None, Field(description="Headers; null leaves one out.")] = None,
     query: Annotated[
         dict[str, JsonValue] | None,
-        Shown(),
+        Exposed(),
         Field(description="Added to the URL's query; a list repeats its key, null leaves it out."),
     ] = None,
     json: Annotated[Any, Field(description="The body as a JSON value; null is a body as well.")] = _NOT_GIVEN,

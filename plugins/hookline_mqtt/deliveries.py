@@ -4,18 +4,18 @@ from base64 import b64encode
 
 from paho.mqtt.client import MQTTMessage
 
-from hookline.api import Delivery, Payload
+from hookline.api import BrokerMessage, Payload
 from hookline_mqtt.session import Session
 
 
-def as_delivery(session: Session, message: MQTTMessage, id_property: str) -> Delivery:
+def as_delivery(session: Session, message: MQTTMessage, id_property: str) -> BrokerMessage:
     """A message with what acknowledges it; one of QoS 0 the broker has forgotten already."""
     headers = _headers(message)
 
     async def accepted() -> None:
         session.taken(message)
 
-    return Delivery(
+    return BrokerMessage(
         Payload(bytes(message.payload), headers.get("content-type")),
         id=headers.get(id_property) or None,
         headers=headers,

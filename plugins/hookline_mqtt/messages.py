@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from hookline.api import ConsumeContext, Delivery, Duration, StepError
+from hookline.api import BrokerMessage, ConsumeContext, Duration, StepError
 from hookline_mqtt.connector import MqttLogin, mqtt
 from hookline_mqtt.publish import ID_PROPERTY
 from hookline_mqtt.topics import wrong_filter
@@ -60,7 +60,7 @@ async def messages(
     session_expiry: Annotated[
         Duration, Field(description="How long the broker keeps messages for the flow where nobody listens.")
     ] = timedelta(days=7),
-) -> AsyncIterator[Delivery]:
+) -> AsyncIterator[BrokerMessage]:
     """Starts an execution for each message under some topics.
 
     The message's body is what its content type says, or else JSON or text where it is that; anything else is an

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, TypedDict
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Duration, JsonValue, Shown, StepError, encode_json
+from hookline.api import Attachment, Context, Duration, Exposed, JsonValue, StepError, encode_json
 from hookline_mqtt.connector import MqttLogin, mqtt
 from hookline_mqtt.topics import wrong_topic
 
@@ -33,7 +33,7 @@ def _known_by_its_id(_settings: Mapping[str, Any]) -> bool | None:
 @mqtt.action(idempotent=_known_by_its_id)
 async def publish(
     ctx: Context[MqttLogin],
-    topic: Annotated[str, Shown(), Field(description="The topic, such as `rooms/7/heating`.")],
+    topic: Annotated[str, Exposed(), Field(description="The topic, such as `rooms/7/heating`.")],
     json: Annotated[
         Any, Field(description="The body as a JSON value; by default the message's own body.")
     ] = _NOT_GIVEN,

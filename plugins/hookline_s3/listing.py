@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import obstore
 from obstore.store import S3Store
 
-from hookline.api import Item, JsonValue, Polled, StepError, changed_items
+from hookline.api import JsonValue, PollItem, PollResult, StepError, changed_items
 
 from .failures import translated
 from .keys import checked, described
@@ -71,9 +71,9 @@ async def answers(bucket: S3Store) -> None:
             return
 
 
-async def new_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, existing: bool) -> Polled:
+async def new_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, existing: bool) -> PollResult:
     """Objects that are new, or other ones than at the last look. Raises StepError (`s3.too_many`)."""
-    found: list[Item] = []
+    found: list[PollItem] = []
     async for one in objects(bucket, prefix, pattern):
         if len(found) == TRACKED:
             raise StepError(
@@ -81,22 +81,22 @@ async def new_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *
                 'narrow the prefix or the pattern, or say "ordered": true where keys grow',
                 code="s3.too_many",
             )
-        found.append(Item(str(one["key"]), one))
+        found.append(PollItem(str(one["key"]), one))
     found.sort(key=lambda item: (str(item.body["modified_at"]), item.id))
     return changed_items(found, cursor, existing=existing)
 
 
-async def later_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, existing: bool) -> Polled:
+async def later_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, existing: bool) -> PollResult:
     """Objects whose keys come after all those before. Raises StepError."""
     if cursor is None and not existing:
         last: str | None = None
         async for one in objects(bucket, prefix, pattern):
             last = str(one["key"])
-        return Polled((), {"after": last})
+        return PollResult((), {"after": last})
     after = cursor["after"] if cursor is not None else None
-    found: list[Item] = []
+    found: list[PollItem] = []
     async for one in objects(bucket, prefix, pattern, after=after):
         if len(found) == _MOST_ITEMS:
-            return Polled(found, {"after": found[-1].id}, more=True)
-        found.append(Item(str(one["key"]), one))
-    return Polled(found, {"after": found[-1].id if found else after})
+            return PollResult(found, {"after": found[-1].id}, more=True)
+        found.append(PollItem(str(one["key"]), one))
+    return PollResult(found, {"after": found[-1].id if found else after})

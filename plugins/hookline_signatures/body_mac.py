@@ -10,7 +10,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from hookline.api import Answer, Check, Duration, NoSettings, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import (
+    Duration,
+    NoSettings,
+    NotVerified,
+    RequestVerifier,
+    Scheme,
+    SignedRequest,
+    Verified,
+    WebhookResponse,
+)
 from hookline_signatures.checks import Mac
 from hookline_signatures.header_only import header_name
 from hookline_signatures.header_text import (
@@ -184,7 +193,7 @@ class BodyMac(Scheme[MacCredential, NoSettings]):
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     layout: ClassVar[Layout]
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> RequestVerifier:
         """Read the headers, and begin the MAC."""
         return self.layout.open(request, credential)
 
@@ -216,7 +225,7 @@ class _Ping:
 
     async def finish(self) -> Verified:
         await self._mac.finish()
-        return Verified(answer=Answer(200, b"pong", "text/plain"))
+        return Verified(response=WebhookResponse(200, b"pong", "text/plain"))
 
 
 class GitHub(BodyMac):
@@ -237,7 +246,7 @@ class GitHub(BodyMac):
     settings: ClassVar[type[BaseModel]] = GitHubSettings
     layout: ClassVar[Layout] = Layout("x-hub-signature-256", prefix="sha256=", id_header="x-github-delivery")
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: Any) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: Any) -> RequestVerifier:
         """Read the header, and begin the MAC."""
         mac = self.layout.open(request, credential)
         answered = isinstance(settings, GitHubSettings) and settings.pings == "answered"

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from hookline.api import Answer, Check, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.checks import MISMATCH, UNREADABLE
 from hookline_signatures.freshness import Within15Minutes
 from hookline_signatures.header_text import as_received, check_fresh, from_hex, required
@@ -94,9 +94,9 @@ class Discord(Scheme[DiscordCredential, Within15Minutes]):
     retries_for: ClassVar[timedelta] = timedelta(minutes=10)
     credential: ClassVar[type[BaseModel] | None] = DiscordCredential
     settings: ClassVar[type[BaseModel]] = Within15Minutes
-    accepted: ClassVar[Answer | None] = Answer(204, media_type=_JSON)
+    accepted: ClassVar[WebhookResponse | None] = WebhookResponse(204, media_type=_JSON)
 
-    def open(self, request: SignedRequest, credential: DiscordCredential, settings: Within15Minutes) -> Check:
+    def open(self, request: SignedRequest, credential: DiscordCredential, settings: Within15Minutes) -> RequestVerifier:
         """Read the headers."""
         timestamp = required(request, _TIMESTAMP)
         check_fresh(timestamp, request.received_at, settings.tolerance)
@@ -133,9 +133,9 @@ class _DiscordCheck:
             return Verified()
         # Events have the types 0 and 1 too: their ping is 0, and 1 is what has an `event`.
         if event.type == 0:
-            return Verified(answer=Answer(204, media_type=_JSON))
+            return Verified(response=WebhookResponse(204, media_type=_JSON))
         if event.type == 1 and event.event is None:
-            return Verified(answer=Answer(200, b'{"type":1}', _JSON))
+            return Verified(response=WebhookResponse(200, b'{"type":1}', _JSON))
         return Verified(event.id or None)
 
     def _signed(self, key: Ed25519PublicKey, body: bytes) -> bool:

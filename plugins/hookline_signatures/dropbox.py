@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import ClassVar
 
-from hookline.api import Answer, Check, NoSettings, SignedRequest
+from hookline.api import NoSettings, RequestVerifier, SignedRequest, WebhookResponse
 from hookline_signatures.body_mac import BodyMac, Layout, MacCredential
 from hookline_signatures.handshake import echo
 
@@ -23,10 +23,10 @@ class Dropbox(BodyMac):
     handshake_methods: ClassVar[frozenset[str]] = frozenset({"GET"})
     handshake_parameter: ClassVar[str | None] = "challenge"
     retries_for: ClassVar[timedelta] = timedelta(hours=1)
-    accepted: ClassVar[Answer | None] = Answer(200)
+    accepted: ClassVar[WebhookResponse | None] = WebhookResponse(200)
     layout: ClassVar[Layout] = Layout("x-dropbox-signature")
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> RequestVerifier:
         """Answer the handshake, or begin the MAC."""
         if request.method == "GET" and (challenge := request.parameter("challenge")) is not None:
             # Dropbox doesn't sign it. Whoever asks gets back what he sent, as text.

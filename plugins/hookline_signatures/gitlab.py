@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hookline.api import Check, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline_signatures.header_only import among
 from hookline_signatures.header_text import as_received, message_id, required
 from hookline_signatures.secret_values import Secrets, as_bytes
@@ -58,7 +58,7 @@ class GitLab(Scheme[GitLabCredential, StandardSettings]):
     settings: ClassVar[type[BaseModel]] = StandardSettings
     signatures: ClassVar[StandardWebhooks] = StandardWebhooks()
 
-    def open(self, request: SignedRequest, credential: GitLabCredential, settings: StandardSettings) -> Check:
+    def open(self, request: SignedRequest, credential: GitLabCredential, settings: StandardSettings) -> RequestVerifier:
         """Compare the token, and begin the MAC."""
         known_as = message_id(request, _ID_HEADER)
         if credential.token is not None:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import msgspec
 
-from hookline.api import Answer, Check, NoSettings, SignedRequest, Verified
+from hookline.api import NoSettings, RequestVerifier, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.body_mac import BodyMac, Layout, MacCredential
 from hookline_signatures.json_body import SignedJson
 
@@ -46,9 +46,9 @@ class Intercom(BodyMac):
     #: So long it holds a notification back at most after a 429.
     retries_for: ClassVar[timedelta] = timedelta(hours=2)
     layout: ClassVar[Layout] = Layout("x-hub-signature", algorithm="sha1", prefix="sha1=")
-    accepted: ClassVar[Answer | None] = Answer(200)
+    accepted: ClassVar[WebhookResponse | None] = WebhookResponse(200)
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> RequestVerifier:
         """Read the header, and begin the MAC."""
         return SignedJson(self.layout.open(request, credential), _Notification, _with_its_id)
 

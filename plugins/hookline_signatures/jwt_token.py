@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from hookline.api import CannotVerify, Check, Duration, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import CannotVerify, Duration, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline_signatures.checks import MISMATCH
 from hookline_signatures.fetched import Fetched
 from hookline_signatures.header_only import BEARER, header_name
@@ -145,7 +145,7 @@ class Jwt(Scheme[JwtCredential, JwtSettings]):
     def __init__(self) -> None:
         self._sets = Fetched("the set of keys", _read_set, kept_for=_KEPT_FOR, named_by_sender=False)
 
-    def open(self, request: SignedRequest, credential: JwtCredential, settings: JwtSettings) -> Check:
+    def open(self, request: SignedRequest, credential: JwtCredential, settings: JwtSettings) -> RequestVerifier:
         """Read the header."""
         value = required(request, settings.header)
         # The name of a way to authenticate has no case (RFC 9110).

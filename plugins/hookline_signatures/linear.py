@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from hookline.api import Answer, Check, Duration, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import Duration, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.body_mac import Layout, MacCredential
 from hookline_signatures.json_body import SignedJson, with_member
 
@@ -43,10 +43,10 @@ class Linear(Scheme[MacCredential, LinearSettings]):
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = LinearSettings
     retries_for: ClassVar[timedelta] = timedelta(hours=8)
-    accepted: ClassVar[Answer | None] = Answer(200)
+    accepted: ClassVar[WebhookResponse | None] = WebhookResponse(200)
     layout: ClassVar[Layout] = Layout("linear-signature", id_header="linear-delivery")
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: LinearSettings) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: LinearSettings) -> RequestVerifier:
         """Read the headers, and begin the MAC."""
         received, tolerance = request.received_at.timestamp(), settings.tolerance.total_seconds()
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, QuerystringParser, parse_options_header
 
-from hookline.api import Answer, Check, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.checks import MISMATCH, UNREADABLE
 from hookline_signatures.freshness import WithinADay
@@ -52,9 +52,9 @@ class Mailgun(Scheme[MacCredential, WithinADay]):
     retries_for: ClassVar[timedelta] = timedelta(hours=8)
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = WithinADay
-    accepted: ClassVar[Answer | None] = Answer()
+    accepted: ClassVar[WebhookResponse | None] = WebhookResponse()
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: WithinADay) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: WithinADay) -> RequestVerifier:
         """Everything is in the body: JSON for events, a form for what a route forwards."""
         return _MailgunCheck(_reader(request), request, as_bytes(credential.secret), settings)
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hookline.api import Answer, Check, NoSettings, NotVerified, Scheme, SignedRequest
+from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest, WebhookResponse
 from hookline_signatures.body_mac import Layout, MacCredential
 from hookline_signatures.handshake import Answered, echo
 from hookline_signatures.header_only import among
@@ -41,10 +41,10 @@ class Meta(Scheme[MetaCredential, NoSettings]):
     handshake_methods: ClassVar[frozenset[str]] = frozenset({"GET"})
     handshake_parameter: ClassVar[str | None] = "hub.mode"
     retries_for: ClassVar[timedelta] = timedelta(days=7)
-    accepted: ClassVar[Answer | None] = Answer(200)
+    accepted: ClassVar[WebhookResponse | None] = WebhookResponse(200)
     layout: ClassVar[Layout] = Layout("x-hub-signature-256", prefix="sha256=")
 
-    def open(self, request: SignedRequest, credential: MetaCredential, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: MetaCredential, settings: NoSettings) -> RequestVerifier:
         """Answer the handshake, or begin the MAC."""
         if request.method == "GET" and (mode := request.parameter("hub.mode")) is not None:
             return _handshake(request, credential, mode)

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from hookline.api import Check, NoSettings, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline_signatures.handshake import echo
 from hookline_signatures.header_only import among
 from hookline_signatures.json_body import JsonBody, read_json, with_member
@@ -55,7 +55,9 @@ class MicrosoftGraph(Scheme[MicrosoftGraphCredential, NoSettings]):
     credential: ClassVar[type[BaseModel] | None] = MicrosoftGraphCredential
     retries_for: ClassVar[timedelta] = timedelta(hours=4)
 
-    def open(self, request: SignedRequest, credential: MicrosoftGraphCredential, settings: NoSettings) -> Check:
+    def open(
+        self, request: SignedRequest, credential: MicrosoftGraphCredential, settings: NoSettings
+    ) -> RequestVerifier:
         """Answer the handshake, or wait for the body."""
         if (token := request.parameter("validationToken")) is not None:
             # Graph doesn't sign it. Whoever asks gets back what he sent, as text.

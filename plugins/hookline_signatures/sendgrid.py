@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_private_key
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from hookline.api import Check, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline_signatures.checks import MISMATCH, UNREADABLE
 from hookline_signatures.freshness import WithinADay
 from hookline_signatures.header_text import as_received, check_fresh, from_base64, required
@@ -106,7 +106,7 @@ class SendGrid(Scheme[SendGridCredential, WithinADay]):
     credential: ClassVar[type[BaseModel] | None] = SendGridCredential
     settings: ClassVar[type[BaseModel]] = WithinADay
 
-    def open(self, request: SignedRequest, credential: SendGridCredential, settings: WithinADay) -> Check:
+    def open(self, request: SignedRequest, credential: SendGridCredential, settings: WithinADay) -> RequestVerifier:
         """Read the headers, and begin the hash."""
         timestamp = required(request, _TIMESTAMP)
         check_fresh(timestamp, request.received_at, settings.tolerance)

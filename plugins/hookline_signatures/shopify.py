@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel
 
-from hookline.api import Check, NoSettings, Scheme, SignedRequest
+from hookline.api import NoSettings, RequestVerifier, Scheme, SignedRequest
 from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.checks import Mac
 from hookline_signatures.header_text import from_base64, message_id, required
@@ -37,7 +37,7 @@ class Shopify(Scheme[MacCredential, NoSettings]):
     retries_for: ClassVar[timedelta] = timedelta(hours=4)
     credential: ClassVar[type[BaseModel] | None] = MacCredential
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> RequestVerifier:
         """Read the headers, and begin the MAC."""
         event, topic = message_id(request, _ID), message_id(request, _TOPIC)
         # As a list, so that no two pairs read alike.

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from pydantic import BaseModel
 
-from hookline.api import Answer, Check, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.body_mac import MacCredential, read_mac
 from hookline_signatures.checks import Mac
 from hookline_signatures.freshness import Within5Minutes
@@ -53,13 +53,13 @@ class Slack(Scheme[MacCredential, Within5Minutes]):
     settings: ClassVar[type[BaseModel]] = Within5Minutes
     handshake_methods: ClassVar[frozenset[str]] = frozenset({"GET"})
     handshake_parameter: ClassVar[str | None] = "ssl_check"
-    accepted: ClassVar[Answer | None] = Answer()
+    accepted: ClassVar[WebhookResponse | None] = WebhookResponse()
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: Within5Minutes) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: Within5Minutes) -> RequestVerifier:
         """Read the headers, and begin the MAC."""
         # Its check of our TLS certificate isn't signed, and asks for nothing but a 200.
         if request.method == "GET" and request.parameter("ssl_check") == "1":
-            return Answered(Answer())
+            return Answered(WebhookResponse())
         if not _is_form(request):
             return self._signed(request, credential, settings)
         try:
@@ -67,7 +67,7 @@ class Slack(Scheme[MacCredential, Within5Minutes]):
         except NotVerified as rejected:
             return _FormCheck(rejected)
 
-    def _signed(self, request: SignedRequest, credential: MacCredential, settings: Within5Minutes) -> Check:
+    def _signed(self, request: SignedRequest, credential: MacCredential, settings: Within5Minutes) -> RequestVerifier:
         timestamp = required(request, _TIMESTAMP)
         check_fresh(timestamp, request.received_at, settings.tolerance)
         signature = read_mac(required(request, _SIGNATURE), _PREFIX, "hex")
@@ -91,7 +91,7 @@ def _is_form(request: SignedRequest) -> bool:
 class _FormCheck:
     """A form: the check of the certificate, or else what its signature says of it."""
 
-    def __init__(self, signature: Check | NotVerified) -> None:
+    def __init__(self, signature: RequestVerifier | NotVerified) -> None:
         self._signature = signature
         self._beginning = b""
 
@@ -102,7 +102,7 @@ class _FormCheck:
 
     async def finish(self) -> Verified:
         if self._asks():
-            return Verified(answer=Answer())
+            return Verified(response=WebhookResponse())
         if isinstance(self._signature, NotVerified):
             raise self._signature
         return await self._signature.finish()
@@ -121,5 +121,5 @@ def _answered(event: _Event | None, verified: Verified) -> Verified:
     if event is None:  # a form: a command or an interaction
         return verified
     if event.type == "url_verification":
-        return Verified(answer=Answer(200, event.challenge.encode(), "text/plain; charset=utf-8"))
+        return Verified(response=WebhookResponse(200, event.challenge.encode(), "text/plain; charset=utf-8"))
     return Verified(event.event_id or None)

@@ -16,7 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.x509 import load_pem_x509_certificate
 from pydantic import BaseModel, BeforeValidator, Field
 
-from hookline.api import Answer, CannotVerify, Check, NotVerified, Scheme, SignedRequest, StepError, Verified
+from hookline.api import (
+    CannotVerify,
+    NotVerified,
+    RequestVerifier,
+    Scheme,
+    SignedRequest,
+    StepError,
+    Verified,
+    WebhookResponse,
+)
 from hookline_signatures.checks import MISMATCH, UNREADABLE
 from hookline_signatures.fetched import Fetched
 from hookline_signatures.freshness import WithinADay
@@ -128,7 +137,7 @@ class Sns(Scheme[Any, SnsSettings]):
     def __init__(self) -> None:
         self._certificates = Fetched("Amazon's certificate", _read, valid=Signer.valid_at)
 
-    def open(self, request: SignedRequest, credential: SnsCredential | None, settings: SnsSettings) -> Check:
+    def open(self, request: SignedRequest, credential: SnsCredential | None, settings: SnsSettings) -> RequestVerifier:
         """Everything is in the body."""
         return _SnsCheck(self._certificates, request, credential, settings)
 
@@ -218,7 +227,7 @@ class _SnsCheck:
         if message.type == "SubscriptionConfirmation":
             await self._confirm(message)
         # To fetch the URL of an UnsubscribeConfirmation would subscribe again.
-        return Verified(answer=Answer())
+        return Verified(response=WebhookResponse())
 
     async def _judge(self, message: _Message) -> None:
         at = self._request.received_at

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 import msgspec
 from pydantic import BaseModel
 
-from hookline.api import Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.api import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.checks import Mac
 from hookline_signatures.header_text import as_received, from_base64, required
@@ -40,7 +40,7 @@ class Square(Scheme[MacCredential, NoSettings]):
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     signs_url: ClassVar[bool] = True
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> RequestVerifier:
         """Read the header, and begin the MAC."""
         signature = from_base64(required(request, _SIGNATURE))
         mac = Mac(as_bytes(credential.secret), "sha256", [signature], before=as_received(request.url))

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 import msgspec
 from pydantic import BaseModel
 
-from hookline.api import Check, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.checks import Mac
 from hookline_signatures.freshness import Within5Minutes
@@ -42,7 +42,7 @@ class Stripe(Scheme[MacCredential, Within5Minutes]):
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = Within5Minutes
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: Within5Minutes) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: Within5Minutes) -> RequestVerifier:
         """Read the header, and begin the MAC."""
         entries = [entry.partition("=") for entry in required(request, _HEADER).split(",", _MOST_ENTRIES)]
         times = [value for name, _, value in entries if name.strip(" ") == "t"]

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
 
-from hookline.api import Answer, Check, NoSettings, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.checks import MISMATCH
 from hookline_signatures.header_text import as_received, from_base64, from_hex, message_id, required
@@ -46,9 +46,9 @@ class Twilio(Scheme[MacCredential, NoSettings]):
     title: ClassVar[str] = "Twilio"
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     signs_url: ClassVar[bool] = True
-    accepted: ClassVar[Answer | None] = Answer(204)
+    accepted: ClassVar[WebhookResponse | None] = WebhookResponse(204)
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> RequestVerifier:
         """Read the headers."""
         signature = from_base64(required(request, _SIGNATURE))
         algorithm = _algorithm(request.header(_ALGORITHM))

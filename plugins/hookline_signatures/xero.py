@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import msgspec
 
-from hookline.api import Answer, Check, NoSettings, SignedRequest, Verified
+from hookline.api import NoSettings, RequestVerifier, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.body_mac import BodyMac, Layout, MacCredential
 from hookline_signatures.json_body import SignedJson
 
-_NOTHING = Answer(200)
+_NOTHING = WebhookResponse(200)
 
 
 class _Payload(msgspec.Struct):
@@ -31,16 +31,16 @@ class Xero(BodyMac):
     name: ClassVar[str] = "xero"
     title: ClassVar[str] = "Xero"
     retries_for: ClassVar[timedelta] = timedelta(hours=24)
-    accepted: ClassVar[Answer | None] = _NOTHING
+    accepted: ClassVar[WebhookResponse | None] = _NOTHING
     bare_rejections: ClassVar[bool] = True
     layout: ClassVar[Layout] = Layout("x-xero-signature", encoding="base64")
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> RequestVerifier:
         """Read the header, and begin the MAC."""
         return SignedJson(self.layout.open(request, credential), _Payload, _intent_or_events)
 
 
 def _intent_or_events(payload: _Payload | None, verified: Verified) -> Verified:
     if payload is not None and payload.events is not None and not payload.events:
-        return Verified(answer=_NOTHING)
+        return Verified(response=_NOTHING)
     return verified

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel
 
-from hookline.api import Check, Scheme, SignedRequest
+from hookline.api import RequestVerifier, Scheme, SignedRequest
 from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.checks import Mac
 from hookline_signatures.freshness import Within15Minutes
@@ -38,7 +38,7 @@ class Zendesk(Scheme[MacCredential, Within15Minutes]):
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = Within15Minutes
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: Within15Minutes) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: Within15Minutes) -> RequestVerifier:
         """Read the headers, and begin the MAC."""
         timestamp = required(request, _TIMESTAMP)
         check_near(request.received_at - rfc3339_time(timestamp), settings.tolerance)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 from pydantic import BaseModel
 
-from hookline.api import Answer, Check, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.body_mac import MacCredential, read_mac
 from hookline_signatures.checks import MISMATCH, Mac
 from hookline_signatures.freshness import WithinADay
@@ -47,9 +47,9 @@ class Zoom(Scheme[MacCredential, WithinADay]):
     credential: ClassVar[type[BaseModel] | None] = MacCredential
     settings: ClassVar[type[BaseModel]] = WithinADay
     retries_for: ClassVar[timedelta] = timedelta(hours=2)
-    accepted: ClassVar[Answer | None] = Answer(200)
+    accepted: ClassVar[WebhookResponse | None] = WebhookResponse(200)
 
-    def open(self, request: SignedRequest, credential: MacCredential, settings: WithinADay) -> Check:
+    def open(self, request: SignedRequest, credential: MacCredential, settings: WithinADay) -> RequestVerifier:
         """Read the headers, and begin the MACs."""
         timestamp = required(request, _TIME)
         check_fresh(timestamp, request.received_at, settings.tolerance)
@@ -94,4 +94,4 @@ class _ZoomCheck:
         token = event.payload.plain_token
         proof = hmac.new(held, token.encode(), "sha256").hexdigest()
         body = msgspec.json.encode({"plainToken": token, "encryptedToken": proof})
-        return Verified(answer=Answer(200, body, "application/json"))
+        return Verified(response=WebhookResponse(200, body, "application/json"))

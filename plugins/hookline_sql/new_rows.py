@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from sqlalchemy import Column, Connection, Table, func, select
 
-from hookline.api import Duration, Identity, Item, JsonValue, PollContext, Polled, encode_json
+from hookline.api import Duration, JsonValue, PollContext, PollItem, PollResult, ResetsCursor, encode_json
 from hookline_sql.actions import connector
 from hookline_sql.address import address
 from hookline_sql.databases import Database, Databases
@@ -20,15 +20,15 @@ from hookline_sql.values import is_mysqls, to_json
 async def new_rows(
     ctx: PollContext[Any],
     cursor: Any,
-    table: Annotated[str, Identity(), Field(min_length=1, description="The table, or `schema.table`.")],
+    table: Annotated[str, ResetsCursor(), Field(min_length=1, description="The table, or `schema.table`.")],
     column: Annotated[
         str,
-        Identity(),
+        ResetsCursor(),
         Field(min_length=1, description="The column that grows: an id that counts up, or the time of a row's change."),
     ],
     url: Annotated[
         str | None,
-        Identity(),
+        ResetsCursor(),
         Field(
             description="The database, as in sqlite:///books.db, postgresql://user@host/db or mysql://user@host/db; or "
             "the credential's."
@@ -46,7 +46,7 @@ async def new_rows(
     max_rows: Annotated[
         int, Field(ge=1, le=1000, description="How many rows are read at once; the rest follows.")
     ] = 500,
-) -> Polled:
+) -> PollResult:
     """Starts an execution for each new row of a table.
 
     The message's body is the row, by column, as `sql.query` gives it. Rows are told apart by the primary key and the
@@ -57,13 +57,13 @@ async def new_rows(
     """
     where = address(ctx, url)
 
-    def work(database: Database, connection: Connection) -> Polled:
+    def work(database: Database, connection: Connection) -> PollResult:
         target, grows = _target(database, connection, table, column)
         seen = Seen.read(cursor, grows, overlap)
         with read_only(connection):
             if cursor is None and not existing:
                 _know(connection, target, grows, seen)
-                return Polled((), seen.cursor())
+                return PollResult((), seen.cursor())
             return _new(connection, target, grows, seen, max_rows)
 
     return await ctx.resources.get(Databases).run(where, work)
@@ -90,17 +90,17 @@ def _know(connection: Connection, target: Table, grows: Column[Any], seen: Seen)
         seen.add(row[grows.name], _id(target, grows, _row(target, row)))
 
 
-def _new(connection: Connection, target: Table, grows: Column[Any], seen: Seen, limit: int) -> Polled:
+def _new(connection: Connection, target: Table, grows: Column[Any], seen: Seen, limit: int) -> PollResult:
     query = select(target).where(grows.is_not(None)).order_by(grows, *_keys(target, grows))
     lowest = seen.lowest()
     if lowest is not None:
         query = query.where(grows >= lowest)
-    items: list[Item] = []
+    items: list[PollItem] = []
     more = False
     # So many are read that there are new ones among them, if there are any.
     for row in connection.execute(query.limit(limit + len(seen) + 1)).mappings():
         body = _row(target, row)
-        made = Item(_id(target, grows, body), body)
+        made = PollItem(_id(target, grows, body), body)
         if made.id in seen:
             continue
         if len(items) == limit:
@@ -108,7 +108,7 @@ def _new(connection: Connection, target: Table, grows: Column[Any], seen: Seen, 
             break
         seen.add(row[grows.name], made.id)
         items.append(made)
-    return Polled(items, seen.cursor(), more)
+    return PollResult(items, seen.cursor(), more)
 
 
 def _row(target: Table, row: Any) -> dict[str, JsonValue]:

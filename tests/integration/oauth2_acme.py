@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, SecretStr
 
-from hookline.api import Connector, Context, OAuth2, PollContext, Polled, VerifyContext
+from hookline.api import Connector, Context, OAuth2, PollContext, PollResult, VerifyContext
 from tests.integration.authorization_server import CLIENT_ID, CLIENT_SECRET, SCOPES, AuthorizationService
 
 
@@ -56,12 +56,12 @@ def acme(**oauth2: Any) -> Connector:
         raise StepError(f"rejected: {token}", code="acme.rejected")
 
     @connector.poll(every="1m")
-    async def names(ctx: PollContext[AcmeKey]) -> Polled:
+    async def names(ctx: PollContext[AcmeKey]) -> PollResult:
         """Names, one for each look."""
-        from hookline.api import Item
+        from hookline.api import PollItem
 
         found = await me(ctx)
-        return Polled([Item(ctx.now.isoformat(), found)])
+        return PollResult([PollItem(ctx.now.isoformat(), found)])
 
     @connector.verify
     async def who(ctx: VerifyContext[AcmeKey]) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 import hookline_generic
 import hookline_mapping
-from hookline.api import Connector, Context, FromVars, NoSettings, PollContext, Polled, Scheme, hookimpl
+from hookline.api import Connector, Context, FromVars, NoSettings, PollContext, PollResult, Scheme, hookimpl
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import PluginStatus, Registry
 from hookline.flows.check.check_flow import check_flow
@@ -45,7 +45,7 @@ async def ping(ctx: Context[AcmeKey | None]) -> str:
 
 
 @acme.poll(every="1m")
-async def new_orders(ctx: PollContext[AcmeKey], cursor: Any, status: str = "open") -> Polled:
+async def new_orders(ctx: PollContext[AcmeKey], cursor: Any, status: str = "open") -> PollResult:
     """Starts an execution for each new order."""
     raise NotImplementedError
 
@@ -63,7 +63,7 @@ async def away() -> None:
 
 
 @gone.poll(every="1m")
-async def news(cursor: Any) -> Polled:
+async def news(cursor: Any) -> PollResult:
     """Nothing that works here."""
     raise NotImplementedError
 

@@ -19,7 +19,7 @@ from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.sdk.options import MOST_OPTIONS, SEARCH, Choices, Option, OptionsContext
+from hookline.sdk.options import MAX_OPTIONS, SEARCH, Option, OptionsContext, OptionsFunction
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import Hidden, secret_values
 
@@ -96,7 +96,7 @@ async def fetch_options(
         raise StepError(hidden.text(text), code="connector.defect") from None
 
 
-def _choices(registry: Registry, request: OptionsRequest) -> tuple[Action | ConnectorTrigger, Choices]:
+def _choices(registry: Registry, request: OptionsRequest) -> tuple[Action | ConnectorTrigger, OptionsFunction]:
     action, trigger = registry.actions.get(request.component), registry.triggers.get(request.component)
     found = [one for one in (action, trigger) if isinstance(one, Action | ConnectorTrigger)]
     for one in found:
@@ -113,7 +113,7 @@ def _choices(registry: Registry, request: OptionsRequest) -> tuple[Action | Conn
     raise NoOptions(f"{request.component} offers no options for {request.setting!r} ({remedy})")
 
 
-def _arguments(choices: Choices, request: OptionsRequest, registry: Registry) -> dict[str, Any]:
+def _arguments(choices: OptionsFunction, request: OptionsRequest, registry: Registry) -> dict[str, Any]:
     """What the function is given of what was chosen before. Raises CannotOffer with every problem."""
     expressions = Expressions(registry.mappers, ())
     given: dict[str, Any] = {SEARCH: request.search} if choices.searches else {}
@@ -168,7 +168,7 @@ def _context(
     return OptionsContext(credential, http, log, resources, credential_type, tokens)
 
 
-async def _listed(choices: Choices, arguments: Mapping[str, Any]) -> OptionsPage:
+async def _listed(choices: OptionsFunction, arguments: Mapping[str, Any]) -> OptionsPage:
     """The first of what a function lists. Raises NotJson for what is no option."""
     given: Any = choices.run(**arguments)
     if not isinstance(given, AsyncIterator):
@@ -176,11 +176,11 @@ async def _listed(choices: Choices, arguments: Mapping[str, Any]) -> OptionsPage
     options: list[Option] = []
     if not isinstance(given, AsyncIterator):
         everything = list(given)
-        options = [_option(one, place) for place, one in enumerate(everything[:MOST_OPTIONS])]
-        return OptionsPage(tuple(options), len(everything) > MOST_OPTIONS)
+        options = [_option(one, place) for place, one in enumerate(everything[:MAX_OPTIONS])]
+        return OptionsPage(tuple(options), len(everything) > MAX_OPTIONS)
     try:
         async for one in given:
-            if len(options) == MOST_OPTIONS:
+            if len(options) == MAX_OPTIONS:
                 return OptionsPage(tuple(options), True)
             options.append(_option(one, len(options)))
     finally:

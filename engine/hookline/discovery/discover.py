@@ -217,8 +217,8 @@ def _components(hook: str, kind: Kind, thing: Any) -> list[_Component]:
     name = _check_name(hook, getattr(thing, "name", None))
     components = [_Component(kind, name, thing)]
     if kind == "connector":
-        if thing.option_lists.missing:
-            raise PluginFailed(f"{hook}: {'; '.join(thing.option_lists.missing)}")
+        if thing.options_functions.missing:
+            raise PluginFailed(f"{hook}: {'; '.join(thing.options_functions.missing)}")
         components += [_Component("action", _check_name(hook, key), action) for key, action in thing.actions.items()]
         components += [_Component("trigger", _check_name(hook, key), each) for key, each in thing.triggers.items()]
         components += [

@@ -23,7 +23,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compile import ON_ERROR
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, REPLAY, StepRecord, StepState
 from hookline.model.items import STREAM, Progress
-from hookline.sdk.migrations import plain_name
+from hookline.sdk.setting_versions import plain_name
 
 #: What blocks are called in the journal. They have nothing of their own that a step inside them hasn't.
 _BLOCKS: Final[dict[type[Node], str]] = {

@@ -22,7 +22,7 @@ from hookline.kernel.json import MAX_DEPTH, MAX_DIGITS, is_plain_json, to_decima
 from hookline.kernel.time import rfc3339
 from hookline.model.items import Stream
 from hookline.model.message import Attachment, CallerReply
-from hookline.sdk.action import Count, Pause, Reply, Signal
+from hookline.sdk.action import Increment, Reply, Signal, Sleep
 
 
 class NotJson(TypeError):
@@ -138,13 +138,15 @@ def _number(value: Decimal, place: str, exact: bool) -> int | float | Decimal:
     return number if math.isfinite(number) and Decimal(repr(number)) == value else value
 
 
-def normal(returned: Any, *, exact: bool = False, shared: bool = False) -> Signal | Pause | Count | Reply | CallerReply:
+def normal(
+    returned: Any, *, exact: bool = False, shared: bool = False
+) -> Signal | Sleep | Increment | Reply | CallerReply:
     """What an action returned, its values made JSON, for a flow whose numbers are exact or aren't. Raises NotJson.
 
     `shared`: the action has made its values of those that it was given, none of which anybody changes.
     """
     match returned:
-        case Signal() | Pause() | Count():
+        case Signal() | Sleep() | Increment():
             return returned
         case CallerReply():
             body = to_json(returned.body, exact=exact, shared=shared)

@@ -14,9 +14,9 @@ from hookline.kernel.logs import Log
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.durations import FlowJsonSchema
 from hookline.model.message import Message
-from hookline.sdk.migrations import Upgrade
 from hookline.sdk.oauth2 import Tokens, TokenUser
-from hookline.sdk.options import Choices
+from hookline.sdk.options import OptionsFunction
+from hookline.sdk.setting_versions import Upgrade
 from hookline.sdk.signature import SettingSources
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Sleep:
     """What an action returns to let the execution wait, durably, before its message passes on. One of both is given."""
 
     seconds: float | None = None
@@ -87,7 +87,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class Increment:
     """What an action returns to let a number grow that the flow keeps, as a counter: its result is the new number.
 
     However many executions count at one time, none of their steps is lost, and none counts twice.
@@ -104,10 +104,10 @@ class FromVars:
     """
 
 
-class Shown:
+class Exposed:
     """Marks a setting whose value others get to see, as those of a log and of an address do: no secret belongs there.
 
-    As in `message: Annotated[str, Shown()]`.
+    As in `message: Annotated[str, Exposed()]`.
     """
 
 
@@ -161,8 +161,8 @@ class Action:
     """From each field of `settings` to the parameter of `run` that it fills."""
     from_vars: frozenset[str] = frozenset()
     """Parameters marked `FromVars`."""
-    shown: frozenset[str] = frozenset()
-    """Parameters marked `Shown`."""
+    exposed: frozenset[str] = frozenset()
+    """Parameters marked `Exposed`."""
     needs_credential: bool = False
     """A step has to name a credential: `ctx` is annotated `Context[Model]`, and not `Context[Model | None]`."""
     idempotent: Idempotent = None
@@ -171,7 +171,7 @@ class Action:
     """The connector's name."""
     rate: ClientRate | None = None
     """How often the connector's actions run at most with one credential, over all flows."""
-    options: Mapping[str, Choices] = field(default_factory=dict)
+    options: Mapping[str, OptionsFunction] = field(default_factory=dict)
     """What knows the choices for its settings, by setting."""
     items: frozenset[str] = frozenset()
     """The settings that take items one by one: a list, or a stream."""
@@ -203,19 +203,19 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class GivesSetting:
+class ReturnsSetting:
     """The result is the value of one of the action's settings."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class PassesWhere:
+class PassesIf:
     """The message passes where a setting is true, and the branch ends where it is false."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class NeverPasses:
+class EndsExecution:
     """No step after the action runs: it ends the execution."""

@@ -20,16 +20,16 @@ from hookline.kernel.logs import Log
 from hookline.model.durations import Interval, parse_duration
 from hookline.model.sources import ConsumeSettings, PollSettings
 from hookline.model.webhook import RATE, SUBSCRIBED, subscribed_settings
-from hookline.sdk.action import Action, ClientRate, FromVars, Idempotent, Shown
-from hookline.sdk.migrations import Migrate, read_migrations, upgrade
+from hookline.sdk.action import Action, ClientRate, Exposed, FromVars, Idempotent
 from hookline.sdk.oauth2 import OAuth2, Tokens, TokenUser, check
-from hookline.sdk.options import Lister, OptionLists, Options
-from hookline.sdk.poll import Identity, Polled, PollTrigger
+from hookline.sdk.options import ListOptions, Options, OptionsFunction, OptionsFunctions
+from hookline.sdk.poll import PollResult, PollTrigger, ResetsCursor
+from hookline.sdk.setting_versions import UpgradeFunction, read_upgrades, upgrade
 from hookline.sdk.signature import Signature, read_signature, setting_name
 from hookline.sdk.triggers import (
+    BrokerMessage,
     ConnectorTrigger,
     ConsumeTrigger,
-    Delivery,
     Subscribe,
     WebhookFunctions,
     WebhookTrigger,
@@ -56,7 +56,7 @@ class VerifyContext(TokenUser, Generic[C]):
     """What `access_token` asks."""
 
 
-Verifier: TypeAlias = Callable[[VerifyContext[Any]], Awaitable[str | None]]
+CredentialCheck: TypeAlias = Callable[[VerifyContext[Any]], Awaitable[str | None]]
 """Gives who the credential is to the service, where that is known. Raises StepError where it can't be used."""
 
 
@@ -64,10 +64,10 @@ if TYPE_CHECKING:
     pass
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
-G = TypeVar("G", bound=Callable[..., AsyncIterator[Delivery]])
-P = TypeVar("P", bound=Callable[..., Awaitable[Polled]])
-V = TypeVar("V", bound=Verifier)
-L = TypeVar("L", bound=Lister)
+G = TypeVar("G", bound=Callable[..., AsyncIterator[BrokerMessage]])
+P = TypeVar("P", bound=Callable[..., Awaitable[PollResult]])
+V = TypeVar("V", bound=CredentialCheck)
+L = TypeVar("L", bound=ListOptions)
 N = TypeVar("N", bound="Action | PollTrigger")
 
 _NONE: Mapping[int, Any] = MappingProxyType({})
@@ -133,8 +133,8 @@ class Connector:
         self.polls: dict[str, PollTrigger] = {}
         self.webhooks: dict[str, WebhookTrigger] = {}
         self.consumers: dict[str, ConsumeTrigger] = {}
-        self.verifier: Verifier | None = None
-        self.option_lists = OptionLists()
+        self.verifier: CredentialCheck | None = None
+        self.options_functions = OptionsFunctions()
         self.pinned: dict[str, Action | PollTrigger] = {}
         """Actions and triggers by their names with a version, as `acme.create_order@1`: older ones, and the newest."""
 
@@ -154,7 +154,7 @@ class Connector:
         pure: bool = False,
         idempotent: Idempotent = None,
         version: int | None = None,
-        migrate: Mapping[int, Migrate] = _NONE,
+        upgrades: Mapping[int, UpgradeFunction] = _NONE,
     ) -> Callable[[F], F]: ...
 
     def action(
@@ -166,7 +166,7 @@ class Connector:
         pure: bool = False,
         idempotent: Idempotent = None,
         version: int | None = None,
-        migrate: Mapping[int, Migrate] = _NONE,
+        upgrades: Mapping[int, UpgradeFunction] = _NONE,
     ) -> F | Callable[[F], F]:
         """Make an async function an action; used as `@acme.action` or `@acme.action(name="send")`.
 
@@ -178,15 +178,15 @@ class Connector:
 
         `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are warned;
         or a function of a step's constant settings that says it. `version` numbers its
-        settings, and `migrate` has for each version before it the function that makes the next version's settings of
-        that one's (see `hookline.sdk.migrations`).
+        settings, and `upgrades` has for each version before it the function that makes the next version's settings of
+        that one's (see `hookline.sdk.setting_versions`).
         """
 
         def add(function: F) -> F:
             action = self._read(function, name or function.__name__, pure, idempotent)
             if action.name in self.actions:
                 raise PluginError(f"connector {self.name!r} has two actions named {action.name!r}")
-            action = self._versions(action, version, migrate)
+            action = self._versions(action, version, upgrades)
             self.actions[action.name] = action
             return function
 
@@ -199,13 +199,13 @@ class Connector:
         name: str | None = None,
         timeout: str = "5m",
         version: int | None = None,
-        migrate: Mapping[int, Migrate] = _NONE,
+        upgrades: Mapping[int, UpgradeFunction] = _NONE,
     ) -> Callable[[P], P]:
         """Make an async function a trigger that looks for what is new; used as `@acme.poll(every="1m")`.
 
         Its first parameters may be `ctx`, a `PollContext`, and `cursor`, what it gave last time; the others are the
-        trigger's settings. It gives a `Polled`. `every` and `timeout` are what a flow gets that says nothing else.
-        `version` and `migrate` are as those of an action. Raises PluginError for a function that can't be one, naming
+        trigger's settings. It gives a `PollResult`. `every` and `timeout` are what a flow gets that says nothing else.
+        `version` and `upgrades` are as those of an action. Raises PluginError for a function that can't be one, naming
         it.
         """
 
@@ -213,7 +213,7 @@ class Connector:
             trigger = self._read_poll(function, name or function.__name__, every, timeout)
             self._check_new(trigger.name)
             base = _poll_settings(trigger.name, every, timeout)
-            trigger = self._versions(trigger, version, migrate, base)
+            trigger = self._versions(trigger, version, upgrades, base)
             self.polls[trigger.name] = trigger
             return function
 
@@ -269,7 +269,7 @@ class Connector:
                 credential_types=self._credential_types(),
                 needs_credential=read.needs_credential(),
                 unavailable=self.unavailable,
-                options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
+                options=self._options_of(read, full),
             )
             return WebhookFunctions(full, lambda part, given: self._part_of_webhook(full, part, given))
 
@@ -302,7 +302,7 @@ class Connector:
         """Make an async generator a trigger that listens to a broker; used as `@acme.consume`.
 
         Its first parameter may be `ctx`, a `ConsumeContext`; the others are the trigger's settings. It yields a
-        `Delivery` for each message, for as long as it is connected, and raises StepError where it isn't any more.
+        `BrokerMessage` for each message, for as long as it is connected, and raises StepError where it isn't any more.
         Raises PluginError for a function that can't be one, naming it.
         """
 
@@ -339,11 +339,11 @@ class Connector:
         for it. Settings ask for it with `Annotated[str, Options(function)]`, or `Options("its name")`. Raises
         PluginError for a function that can't be one, naming it.
         """
-        self.option_lists.add(function)
+        self.options_functions.add(function)
         return function
 
     def _read_poll(
-        self, function: Callable[..., Awaitable[Polled]], short: str, every: str, timeout: str
+        self, function: Callable[..., Awaitable[PollResult]], short: str, every: str, timeout: str
     ) -> PollTrigger:
         full = self._full(short)
         read = read_signature(function, "a trigger that polls", ("ctx", "cursor"))
@@ -363,11 +363,11 @@ class Connector:
             credential_types=self._credential_types(),
             needs_credential=read.needs_credential(),
             unavailable=self.unavailable,
-            identity=read.marked(Identity),
-            options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
+            resets_cursor=read.marked(ResetsCursor),
+            options=self._options_of(read, full),
         )
 
-    def _read_consumer(self, function: Callable[..., AsyncIterator[Delivery]], short: str) -> ConsumeTrigger:
+    def _read_consumer(self, function: Callable[..., AsyncIterator[BrokerMessage]], short: str) -> ConsumeTrigger:
         full = self._full(short)
         read = read_signature(function, "a trigger that consumes", ("ctx",), generators=True)
         if not inspect.isasyncgenfunction(function):
@@ -391,17 +391,21 @@ class Connector:
             credential_types=self._credential_types(),
             needs_credential=read.needs_credential(),
             unavailable=self.unavailable,
-            options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
+            options=self._options_of(read, full),
         )
 
     def _versions(
-        self, newest: N, version: int | None, migrate: Mapping[int, Migrate], base: type[PollSettings] | None = None
+        self,
+        newest: N,
+        version: int | None,
+        upgrades: Mapping[int, UpgradeFunction],
+        base: type[PollSettings] | None = None,
     ) -> N:
         """The component with its version; those with older settings, and itself, are pinned under their own names."""
-        if version is None and not migrate:
+        if version is None and not upgrades:
             return newest
         number = 1 if version is None else version
-        older: dict[int, Signature] = read_migrations(newest.name, number, migrate)
+        older: dict[int, Signature] = read_upgrades(newest.name, number, upgrades)
         newest = replace(newest, version=number)
         alias: Action | PollTrigger = replace(newest, name=f"{newest.name}@{number}")
         pinned = [alias]
@@ -412,8 +416,8 @@ class Connector:
                 "version": each,
                 "settings": signature.settings(name) if base is None else signature.settings_besides(name, base),
                 "newest_settings": newest.settings,
-                "upgrade": upgrade(newest.name, each, number, migrate, older),
-                "options": self.option_lists.offered(signature.marks(Options), name, signature.parameters.values()),
+                "upgrade": upgrade(newest.name, each, number, upgrades, older),
+                "options": self._options_of(signature, name),
             }
             if isinstance(newest, PollTrigger):
                 pinned.append(replace(newest, **kept))
@@ -423,7 +427,7 @@ class Connector:
                 raise PluginError(f"action {name!r}: mark {min(unmarked)!r} as FromVars, as in the newest version")
             marks: dict[str, Any] = {
                 "from_vars": signature.marked(FromVars),
-                "shown": signature.marked(Shown),
+                "exposed": signature.marked(Exposed),
                 "items": frozenset(map(setting_name, signature.items)),
                 # It judges the newest settings.
                 "idempotent": None if callable(newest.idempotent) else newest.idempotent,
@@ -431,6 +435,9 @@ class Connector:
             pinned.append(replace(newest, **kept, **marks))
         self.pinned.update({one.name: one for one in pinned})
         return newest
+
+    def _options_of(self, signature: Signature, name: str) -> Mapping[str, OptionsFunction]:
+        return self.options_functions.for_settings(signature.marks(Options), name, signature.parameters.values())
 
     def _full(self, short: str) -> str:
         return f"{self.name}.{short}" if self.prefix else short
@@ -462,12 +469,12 @@ class Connector:
             unavailable=self.unavailable,
             parameters=read.parameters,
             from_vars=read.marked(FromVars),
-            shown=read.marked(Shown),
+            exposed=read.marked(Exposed),
             needs_credential=read.needs_credential(),
             idempotent=True if pure else idempotent,
             connector=self.name,
             rate=self.rate,
-            options=self.option_lists.offered(read.marks(Options), full, read.parameters.values()),
+            options=self._options_of(read, full),
             items=frozenset(map(setting_name, read.items)),
         )
 

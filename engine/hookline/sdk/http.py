@@ -11,7 +11,7 @@ from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavaila
 from hookline.kernel.json import JsonValue, decode
 from hookline.model.message import Attachment
 
-LONGEST_ASKED: Final = 86400.0
+MAX_WAIT: Final = 86400.0
 """Seconds: what asks for more is taken as asking for this."""
 
 #: Numbers from here on are no waits of thirty years, but times: seconds since 1970, and milliseconds.
@@ -78,13 +78,13 @@ def seconds_until(value: str | None, now: datetime | None) -> float | None:
     if _digits(value):
         number = float(value)
         if number < _TIMES:
-            return min(number, LONGEST_ASKED)
+            return min(number, MAX_WAIT)
         since = number / 1000 if number >= _MILLISECONDS else number
         left = None if now is None else since - now.timestamp()
     else:
         at = _date(value)
         left = None if at is None or now is None else (at - now).total_seconds()
-    return None if left is None else min(max(left, 0.0), LONGEST_ASKED)
+    return None if left is None else min(max(left, 0.0), MAX_WAIT)
 
 
 def _digits(value: str) -> bool:

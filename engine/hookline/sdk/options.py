@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 
-MOST_OPTIONS: Final = 1000
+MAX_OPTIONS: Final = 1000
 """How many are given at once."""
 SEARCH: Final = "search"
 """The parameter that is given what somebody searches for."""
@@ -65,7 +65,7 @@ class Option:
 
 
 Given: TypeAlias = Awaitable[Iterable[Option]] | AsyncIterator[Option]
-Lister: TypeAlias = Callable[..., Given]
+ListOptions: TypeAlias = Callable[..., Given]
 """An async function or an async generator of a context (`ctx`), of other settings by their names, and of `search`."""
 
 
@@ -77,14 +77,14 @@ class Options:
     allowed: a value may come from a message, or be newer than what was listed.
     """
 
-    of: Lister | str
+    of: ListOptions | str
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class OptionsFunction:
     """What knows a setting's choices."""
 
-    run: Lister
+    run: ListOptions
     takes_context: bool
     settings: type[BaseModel]
     """The model of the other settings that it takes, and of `search`; each field's alias is the setting's name."""
@@ -102,47 +102,49 @@ class Choices:
         return [name for each in self.parameters.values() if (name := setting_name(each)) != SEARCH]
 
 
-def read_choices(function: Lister) -> Choices:
+def read_options_function(function: ListOptions) -> OptionsFunction:
     """A function that knows a setting's choices. Raises PluginError where it can't be one, naming it."""
     read = read_signature(function, "what lists options", ("ctx",), generators=True)
     name = f"{function.__module__}.{function.__qualname__}"
-    return Choices(function, bool(read.leading), read.settings(name), read.parameters)
+    return OptionsFunction(function, bool(read.leading), read.settings(name), read.parameters)
 
 
-class OptionLists:
+class OptionsFunctions:
     """The functions of one connector that list options, and the settings that ask for them."""
 
     def __init__(self) -> None:
-        self._named: dict[str, Choices] = {}
-        self._waiting: dict[str, list[tuple[dict[str, Choices], str, str, frozenset[str]]]] = {}
+        self._named: dict[str, OptionsFunction] = {}
+        self._waiting: dict[str, list[tuple[dict[str, OptionsFunction], str, str, frozenset[str]]]] = {}
 
-    def add(self, function: Lister) -> None:
+    def add(self, function: ListOptions) -> None:
         """Take a function under its name. Raises PluginError."""
-        choices, name = read_choices(function), function.__name__
+        choices, name = read_options_function(function), function.__name__
         if name in self._named:
             raise PluginError(f"there are two functions named {name!r} that list options")
         self._named[name] = choices
         for found, of, setting, known in self._waiting.pop(name, ()):
-            check_choices(choices, of, setting, known)
+            check_options_function(choices, of, setting, known)
             found[setting] = choices
 
-    def offered(self, markers: Mapping[str, Options], of: str, parameters: Iterable[str]) -> Mapping[str, Choices]:
+    def for_settings(
+        self, markers: Mapping[str, Options], of: str, parameters: Iterable[str]
+    ) -> Mapping[str, OptionsFunction]:
         """What knows the choices for a component's settings, by setting; filled in as functions are added.
 
         `markers`: by parameter. Raises PluginError.
         """
-        found: dict[str, Choices] = {}
+        found: dict[str, OptionsFunction] = {}
         known = frozenset(map(setting_name, parameters))
         for parameter, marker in markers.items():
             setting = setting_name(parameter)
             if not isinstance(marker.of, str):
-                choices = read_choices(marker.of)
+                choices = read_options_function(marker.of)
             elif marker.of in self._named:
                 choices = self._named[marker.of]
             else:
                 self._waiting.setdefault(marker.of, []).append((found, of, setting, known))
                 continue
-            check_choices(choices, of, setting, known)
+            check_options_function(choices, of, setting, known)
             found[setting] = choices
         return found
 
@@ -156,7 +158,7 @@ class OptionLists:
         ]
 
 
-def check_choices(choices: Choices, of: str, setting: str, known: Iterable[str]) -> None:
+def check_options_function(choices: OptionsFunction, of: str, setting: str, known: Iterable[str]) -> None:
     """Raise PluginError where choices take a setting that the component `of` hasn't."""
     names = set(known)
     unknown = [name for name in choices.depends_on if name not in names]

@@ -52,10 +52,10 @@ def next_link(header: str) -> str | None:
     return None
 
 
-Place: TypeAlias = str | Callable[[Any], Any]
+BodyPath: TypeAlias = str | Callable[[Any], Any]
 """Where something is in a page's body: keys with dots between them, or a function of the body."""
 
-MOST_PAGES: Final = 1000
+MAX_PAGES: Final = 1000
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -64,10 +64,10 @@ async def linked_items(
     http: HttpClient,
     url: str,
     *,
-    items: Place | None = None,
-    link: Place | None = None,
+    items: BodyPath | None = None,
+    link: BodyPath | None = None,
     method: str = "GET",
-    most_pages: int = MOST_PAGES,
+    max_pages: int = MAX_PAGES,
     read: Callable[[Response], Any] = Response.json,
     **options: Unpack[RequestOptions],
 ) -> AsyncIterator[Any]:
@@ -78,7 +78,7 @@ async def linked_items(
     `pages.repeated` for one to a page that was there, `pages.too_many`, `pages.items`, and what `request` raises.
     """
     seen = _Seen(url)
-    for _ in range(most_pages):
+    for _ in range(max_pages):
         seen.add(url)
         response = await http.request(method, url, **options)
         body = read(response)
@@ -91,18 +91,18 @@ async def linked_items(
             raise StepError(f"{_origin(url)} gives no text where the next page's link should be", code="pages.link")
         url = _following(url, found)
         options["params"] = None
-    raise _too_many(url, most_pages)
+    raise _too_many(url, max_pages)
 
 
 async def cursor_items(
     http: HttpClient,
     url: str,
     *,
-    items: Place,
-    cursor: Place,
+    items: BodyPath,
+    cursor: BodyPath,
     parameter: str = "cursor",
     method: str = "GET",
-    most_pages: int = MOST_PAGES,
+    max_pages: int = MAX_PAGES,
     read: Callable[[Response], Any] = Response.json,
     **options: Unpack[RequestOptions],
 ) -> AsyncIterator[Any]:
@@ -115,7 +115,7 @@ async def cursor_items(
     seen, params = _Seen(url), dict(options.get("params") or {})
     if parameter in params:
         seen.add(str(params[parameter]))
-    for _ in range(most_pages):
+    for _ in range(max_pages):
         options["params"] = params
         response = await http.request(method, url, **options)
         body = read(response)
@@ -128,20 +128,20 @@ async def cursor_items(
             raise StepError(f"{_origin(url)} gives no text where the cursor should be", code="pages.cursor")
         seen.add(str(found))
         params[parameter] = found
-    raise _too_many(url, most_pages)
+    raise _too_many(url, max_pages)
 
 
 async def numbered_items(
     http: HttpClient,
     url: str,
     *,
-    items: Place | None = None,
+    items: BodyPath | None = None,
     parameter: str = "page",
     first: int = 1,
     counts: Literal["pages", "items"] = "pages",
-    more: Place | None = None,
+    more: BodyPath | None = None,
     method: str = "GET",
-    most_pages: int = MOST_PAGES,
+    max_pages: int = MAX_PAGES,
     read: Callable[[Response], Any] = Response.json,
     **options: Unpack[RequestOptions],
 ) -> AsyncIterator[Any]:
@@ -154,7 +154,7 @@ async def numbered_items(
     `pages.too_many`, `pages.items`, and what `request` raises.
     """
     params, number, before = dict(options.get("params") or {}), first, b""
-    for _ in range(most_pages):
+    for _ in range(max_pages):
         options["params"] = {**params, parameter: number}
         response = await http.request(method, url, **options)
         body = read(response)
@@ -172,7 +172,7 @@ async def numbered_items(
         if more is not None and not _said(body, more):
             return
         before, number = digest, number + (1 if counts == "pages" else len(found))
-    raise _too_many(url, most_pages)
+    raise _too_many(url, max_pages)
 
 
 class _Seen:
@@ -193,7 +193,7 @@ class _Seen:
         self._digests.add(digest)
 
 
-def _items(body: Any, place: Place | None, url: str) -> list[Any]:
+def _items(body: Any, place: BodyPath | None, url: str) -> list[Any]:
     found = body if place is None else _said(body, place)
     if not isinstance(found, list):
         where = f" at {place!r}" if isinstance(place, str) else ""
@@ -202,7 +202,7 @@ def _items(body: Any, place: Place | None, url: str) -> list[Any]:
     return found
 
 
-def _said(body: Any, place: Place) -> Any:
+def _said(body: Any, place: BodyPath) -> Any:
     """What a body has at a place; None where it has nothing there."""
     if callable(place):
         return place(body)
@@ -244,8 +244,8 @@ def _origin(url: str) -> str:
     return f"{split.scheme}://{split.netloc.rpartition('@')[2]}"
 
 
-def _too_many(url: str, most_pages: int) -> StepError:
+def _too_many(url: str, max_pages: int) -> StepError:
     return StepError(
-        f"{_origin(url)} has more than {most_pages:,} pages; ask for larger ones, or for fewer items",
+        f"{_origin(url)} has more than {max_pages:,} pages; ask for larger ones, or for fewer items",
         code="pages.too_many",
     )

@@ -1,8 +1,8 @@
 """Triggers that look for themselves: `@acme.poll(every="1m")` on an async function.
 
-The function is given a `PollContext`, the cursor (how far it got last time, None at first) and the settings. It gives
-what is new as a `Polled`: items, and the cursor from which to go on. The engine commits both together, so that no item
-is lost, and none comes twice, whenever the process dies.
+The function is given a `PollContext`, the cursor (how far it got last time, None at first) and the settings. It
+returns a `PollResult`: the new items, and the cursor for the next poll. The engine commits both together, so that no
+item is lost or duplicated, even if the process dies.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ from hookline.kernel.logs import Log
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.message import Attachment
 from hookline.model.sources import PollSettings
-from hookline.sdk.migrations import Upgrade
 from hookline.sdk.oauth2 import Tokens, TokenUser
-from hookline.sdk.triggers import OwnTrigger
+from hookline.sdk.setting_versions import Upgrade
+from hookline.sdk.triggers import FunctionTrigger
 
 if TYPE_CHECKING:
     from hookline.sdk.context import Resources
@@ -56,7 +56,7 @@ class PollContext(TokenUser, Generic[C]):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class PollItem:
     """Something new: each becomes a message of its own."""
 
     id: str
@@ -68,10 +68,10 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Polled:
+class PollResult:
     """What a poll gives."""
 
-    items: Sequence[Item] = ()
+    items: Sequence[PollItem] = ()
     """At most 1000, in the order in which they are to be accepted."""
     cursor: Any = None
     """A JSON value, of at most 4 MB: where the next poll goes on."""
@@ -79,23 +79,23 @@ class Polled:
     """There are more already: the next poll follows at once."""
 
 
-class Identity:
+class ResetsCursor:
     """Marks a setting of a poll that says what is looked at: where a flow changes it, the cursor begins anew.
 
-    As in `folder: Annotated[str, Identity()]`.
+    As in `folder: Annotated[str, ResetsCursor()]`.
     """
 
 
 @dataclass(frozen=True, slots=True)
-class PollTrigger(OwnTrigger):
+class PollTrigger(FunctionTrigger):
     """Started by what is found when the engine looks, again and again."""
 
     settings: type[PollSettings] = PollSettings
-    run: Callable[..., Awaitable[Polled]] | None = None
+    run: Callable[..., Awaitable[PollResult]] | None = None
     leading: tuple[str, ...] = ()
     """Which of `ctx` and `cursor` it takes."""
-    identity: frozenset[str] = frozenset()
-    """Parameters marked `Identity`."""
+    resets_cursor: frozenset[str] = frozenset()
+    """Parameters marked `ResetsCursor`."""
     version: int | None = None
     """Of its settings; None where there never was another."""
     upgrade: Upgrade | None = None
@@ -118,7 +118,7 @@ T = TypeVar("T")
 _HASH = 16
 
 
-def changed_items(listed: Iterable[Item], cursor: Any, *, existing: bool = True, limit: int = 1000) -> Polled:
+def changed_items(listed: Iterable[PollItem], cursor: Any, *, existing: bool = True, limit: int = 1000) -> PollResult:
     """The items that weren't there at the last poll, or are different now, where each poll lists all there are.
 
     The cursor holds a hash of each item's body, so that it grows with what is listed. An item that is different now
@@ -130,7 +130,7 @@ def changed_items(listed: Iterable[Item], cursor: Any, *, existing: bool = True,
     count: int = 0 if cursor is None else cursor["count"]
     first = cursor is None and not existing
     seen: dict[str, str] = {}
-    found: list[Item] = []
+    found: list[PollItem] = []
     more = False
     for item in listed:
         mark = hashlib.sha256(canonical(item.body)).hexdigest()[:_HASH]
@@ -144,13 +144,13 @@ def changed_items(listed: Iterable[Item], cursor: Any, *, existing: bool = True,
             if item.id in known:
                 seen[item.id] = known[item.id]
     if not found and cursor is not None and seen == known:
-        return Polled((), cursor)
-    return Polled(found, {"seen": seen, "count": count + bool(found)}, more)
+        return PollResult((), cursor)
+    return PollResult(found, {"seen": seen, "count": count + bool(found)}, more)
 
 
 def items_above(
-    listed: Iterable[T], cursor: Any, mark: Callable[[T], Any], item: Callable[[T], Item], *, limit: int = 1000
-) -> Polled:
+    listed: Iterable[T], cursor: Any, mark: Callable[[T], Any], item: Callable[[T], PollItem], *, limit: int = 1000
+) -> PollResult:
     """The items whose mark is above all that came before: an id that counts up, or a time of change.
 
     `listed`: what has a mark that isn't below the cursor's `mark` (`cursor["mark"]`), in the order of their marks.
@@ -159,7 +159,7 @@ def items_above(
     """
     last = None if cursor is None else cursor["mark"]
     at_last: set[str] = set() if cursor is None else set(cursor["ids"])
-    found: list[Item] = []
+    found: list[PollItem] = []
     more = False
     for each in listed:
         value, made = mark(each), item(each)
@@ -173,5 +173,5 @@ def items_above(
         at_last.add(made.id)
         found.append(made)
     if not found:
-        return Polled((), cursor)
-    return Polled(found, {"mark": last, "ids": sorted(at_last)}, more)
+        return PollResult((), cursor)
+    return PollResult(found, {"mark": last, "ids": sorted(at_last)}, more)

@@ -73,7 +73,7 @@ class SignedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebhookResponse:
     """What a scheme answers itself, where a provider asks whether this is the right place: a handshake.
 
     Raises ValueError for what HTTP can't carry, so that what a sender wants echoed can't become a header of ours.
@@ -99,7 +99,7 @@ class Verified:
 
     dedupe_key: str | None = None
     """The scheme's own id for the message, from what is signed wherever it has any."""
-    answer: Answer | None = None
+    response: WebhookResponse | None = None
     """Where it is a handshake: given to the sender in place of starting the flow. Nothing is stored, nothing parsed.
 
     To be answered once the request holds, or where the provider doesn't sign its handshake. What is echoed is then
@@ -107,7 +107,7 @@ class Verified:
     """
 
 
-class Check(Protocol):
+class RequestVerifier(Protocol):
     """One request's verification: it is fed the body as it arrives, then asked."""
 
     def feed(self, chunk: bytes) -> None:
@@ -153,7 +153,7 @@ class Scheme(ABC, Generic[C, S]):
     `"body": "json"`, and `hookline check` warnings where it doesn't."""
     signs_url: ClassVar[bool] = False
     """The URL is among what is signed: `hookline check` warnings where the server has no `public_url`."""
-    accepted: ClassVar[Answer | None] = None
+    accepted: ClassVar[WebhookResponse | None] = None
     """What the provider insists on where a message was accepted, or came before; 202 or 200 with JSON by default."""
     challenge: ClassVar[str | None] = None
     """The `WWW-Authenticate` of each 401, where it verifies by a way to authenticate that HTTP has (RFC 9110)."""
@@ -164,7 +164,7 @@ class Scheme(ABC, Generic[C, S]):
     """How long the provider tries again to send a message."""
 
     @abstractmethod
-    def open(self, request: SignedRequest, credential: C, settings: S) -> Check:
+    def open(self, request: SignedRequest, credential: C, settings: S) -> RequestVerifier:
         """Begin to verify a request. Raises NotVerified where the headers already show that it doesn't hold."""
 
     def remembers(self, settings: S) -> timedelta:

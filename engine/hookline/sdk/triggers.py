@@ -16,8 +16,8 @@ from hookline.model.message import Attachment
 from hookline.model.sources import ConsumeSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import BodyMode, SubscribedSettings, WebhookSettings
 from hookline.sdk.oauth2 import Tokens, TokenUser
-from hookline.sdk.options import Choices
-from hookline.sdk.schemes import Answer
+from hookline.sdk.options import OptionsFunction
+from hookline.sdk.schemes import WebhookResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class ConnectorTrigger(Trigger):
     needs_credential: bool = False
     unavailable: str | None = None
     """Why it can't be used here, with the remedy; None where it can."""
-    options: Mapping[str, Choices] = field(default_factory=dict)
+    options: Mapping[str, OptionsFunction] = field(default_factory=dict)
     """What knows the choices for its settings, by setting."""
 
 
 @dataclass(frozen=True, slots=True)
-class OwnTrigger(ConnectorTrigger):
+class FunctionTrigger(ConnectorTrigger):
     """One that starts executions by a function which the engine runs."""
 
     run: Callable[..., Any] | None = None
@@ -63,7 +63,7 @@ class OwnTrigger(ConnectorTrigger):
 
 
 @dataclass(frozen=True, slots=True)
-class ReadRequest:
+class ParsedRequest:
     """A request that was verified and read, with what its scheme declares secret masked."""
 
     method: str
@@ -89,7 +89,7 @@ class NewFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class IncomingMessage:
     """A message that a trigger makes of a request. It has the request's headers."""
 
     body: Any
@@ -110,14 +110,14 @@ class RequestTrigger(Trigger):
     """
 
     settings: type[WebhookSettings] = WebhookSettings
-    read: Callable[[ReadRequest, Any], Sequence[Incoming]] | None = None
+    read: Callable[[ParsedRequest, Any], Sequence[IncomingMessage]] | None = None
     """The messages of a request; none where the flow wants nothing of it, which the sender takes for success.
 
     Raises RequestRejected: Malformed with every problem, UnsupportedMedia, TooLarge.
     """
     body_mode: Callable[[str, Any], BodyMode] | None = None
     """How a body of a media type is read before `read` is given it; by default as the flow says."""
-    options: Callable[[Mapping[str, str], Any], Answer | None] | None = None
+    options: Callable[[Mapping[str, str], Any], WebhookResponse | None] | None = None
     """The answer to OPTIONS, given the headers by their names in lower case; None: as every webhook answers it.
 
     It is asked before any sender is verified.
@@ -161,7 +161,7 @@ class Payload:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class BrokerMessage:
     """A message that a broker has delivered, and what tells the broker what became of it."""
 
     body: Any
@@ -201,11 +201,11 @@ class ConsumeContext(TokenUser, Generic[C]):
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumeTrigger(OwnTrigger):
+class ConsumeTrigger(FunctionTrigger):
     """Started by what a broker delivers."""
 
     settings: type[ConsumeSettings] = ConsumeSettings
-    run: Callable[..., AsyncIterator[Delivery]] | None = None
+    run: Callable[..., AsyncIterator[BrokerMessage]] | None = None
 
 
 if TYPE_CHECKING:

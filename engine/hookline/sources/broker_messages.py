@@ -14,7 +14,7 @@ from hookline.kernel.json import encode
 from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.sources import ConsumeSettings
 from hookline.plugin_host.results import NotJson, to_json
-from hookline.sdk.triggers import ConsumeTrigger, Delivery, Payload
+from hookline.sdk.triggers import BrokerMessage, ConsumeTrigger, Payload
 from hookline.sources.payload import PayloadReader
 from hookline.sources.source import SourceServices
 
@@ -23,7 +23,7 @@ from hookline.sources.source import SourceServices
 class Held:
     """A delivery that isn't acknowledged yet."""
 
-    delivery: Delivery
+    delivery: BrokerMessage
     came_at: datetime
 
     @property
@@ -150,11 +150,11 @@ class Deliveries:
             headers = {_plain(str(name)).lower(): _plain(str(value)) for name, value in delivery.headers.items()}
             attachments = (*delivery.attachments, *received.attachments)
         except (AttributeError, TypeError) as error:
-            raise self._defect(f"headers or attachments of a Delivery are none: {error}") from error
+            raise self._defect(f"headers or attachments of a BrokerMessage are none: {error}") from error
         if not all(isinstance(attachment, Attachment) for attachment in attachments):
-            raise self._defect("attachments of a Delivery are Attachments")
+            raise self._defect("attachments of a BrokerMessage are Attachments")
         if delivery.id is not None and not isinstance(delivery.id, str):
-            raise self._defect(f"the id of a Delivery is {type(delivery.id).__name__}, and no text")
+            raise self._defect(f"the id of a BrokerMessage is {type(delivery.id).__name__}, and no text")
         name = _plain(delivery.id) if delivery.id else None
         message = Message(received.body, headers, attachments)
         return broker_envelope(

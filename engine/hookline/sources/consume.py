@@ -13,7 +13,7 @@ from hookline.kernel.errors import CredentialError, HooklineError, StepError, St
 from hookline.model.sources import ConsumeSettings
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.plugin_log import TriggerLog
-from hookline.sdk.triggers import ConsumeContext, ConsumeTrigger, Delivery, Payload
+from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload
 from hookline.secrets.masking import Hidden
 from hookline.sources.broker_messages import Delivered, Deliveries, Held, Inbox
 from hookline.sources.source import SourceServices, SourceStatus, sleep_until
@@ -181,8 +181,8 @@ class ConsumeSource:
             # Closed in the task that goes through it: what it has entered may be left nowhere else.
             async with aclosing(cast("AsyncGenerator[Any, None]", trigger.run(**arguments))) as deliveries:
                 async for delivery in deliveries:
-                    if not isinstance(delivery, Delivery):
-                        return self._defect(f"it yielded {type(delivery).__name__}, and no Delivery")
+                    if not isinstance(delivery, BrokerMessage):
+                        return self._defect(f"it yielded {type(delivery).__name__}, and no BrokerMessage")
                     self._is_listening()
                     await inbox.put(Held(delivery, self._clock.now()))
             return self._defect("it ended; it is to yield for as long as it is connected, and to raise StepError else")

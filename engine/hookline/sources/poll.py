@@ -18,7 +18,7 @@ from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.plugin_log import TriggerLog
 from hookline.plugin_host.results import NotJson, to_json
-from hookline.sdk.poll import Item, PollContext, Polled, PollTrigger
+from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger
 from hookline.sdk.signature import setting_name
 from hookline.secrets.masking import Hidden
 from hookline.sources.source import Progress, SourceServices, SourceStatus, sleep_until
@@ -56,7 +56,7 @@ class PollSource:
         looks_at = {
             setting_name(parameter): value
             for parameter, value in trigger.arguments(settings).items()
-            if parameter in trigger.identity
+            if parameter in trigger.resets_cursor
         }
         self._identity = hashlib.sha256(canonical(to_json(looks_at))).hexdigest()[:16]
 
@@ -115,7 +115,7 @@ class PollSource:
         await sleep_until(self._clock, status.next_at, self._again)
         self._again.clear()
 
-    async def _look(self, cursor: msgspec.Raw, now: datetime) -> Polled:
+    async def _look(self, cursor: msgspec.Raw, now: datetime) -> PollResult:
         """Call the plugin's function. Raises _Failed for whatever comes of it."""
         trigger, limit = self._trigger, self._settings.timeout.total_seconds()
         if trigger.unavailable is not None or trigger.run is None:
@@ -173,8 +173,8 @@ class PollSource:
 
     def _read(self, polled: Any, now: datetime) -> tuple[Sequence[Envelope], msgspec.Raw]:
         """What it gave, as messages and the cursor's JSON. Raises _Failed where that isn't what it should be."""
-        if not isinstance(polled, Polled):
-            raise self._defect(f"it gave {type(polled).__name__}, and no Polled")
+        if not isinstance(polled, PollResult):
+            raise self._defect(f"it gave {type(polled).__name__}, and no PollResult")
         if len(polled.items) > ITEMS:
             raise self._defect(
                 f"it gave {len(polled.items)} items; at most {ITEMS} at once, and the rest with more=True"
@@ -193,8 +193,8 @@ class PollSource:
             raise self._defect(f"its cursor has {len(bytes(cursor))} bytes; at most {CURSOR_BYTES}")
         return list(messages.values()), cursor
 
-    def _envelope(self, item: Item, now: datetime, accepted_at: datetime) -> Envelope:
-        if not isinstance(item, Item) or not isinstance(item.id, str):
+    def _envelope(self, item: PollItem, now: datetime, accepted_at: datetime) -> Envelope:
+        if not isinstance(item, PollItem) or not isinstance(item.id, str):
             raise NotJson(f"{item!r:.60} is no Item whose id is text")
         body = to_json(item.body, f"the body of item {item.id!r:.60}", exact=self._flow.exact)
         headers = {str(name).lower(): str(value) for name, value in item.headers.items()}

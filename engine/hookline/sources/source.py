@@ -17,7 +17,7 @@ from hookline.kernel.errors import RequestRejected, SchemaViolation, StoreError
 from hookline.kernel.json import encode
 from hookline.kernel.time import Clock
 from hookline.model.message import Envelope
-from hookline.sdk.migrations import plain_name
+from hookline.sdk.setting_versions import plain_name
 from hookline.storage.changes import SetCursor
 from hookline.telemetry.rejections import RejectionRecord
 

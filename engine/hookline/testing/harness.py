@@ -26,12 +26,12 @@ from hookline.sdk.action import Context, Reply
 from hookline.sdk.connector import Connector
 from hookline.sdk.context import check_key, packed
 from hookline.sdk.http import HttpClient
-from hookline.sdk.poll import Item, PollContext, Polled
+from hookline.sdk.poll import PollContext, PollItem, PollResult
 from hookline.sdk.signature import SettingSources
 from hookline.sdk.triggers import (
+    BrokerMessage,
     ConsumeContext,
     ConsumeTrigger,
-    Delivery,
     Payload,
     Subscription,
     SubscriptionContext,
@@ -203,7 +203,7 @@ class Harness:
         credential: Mapping[str, Any] | BaseModel | None = None,
         access_token: str | None = TOKEN,
         **settings: Any,
-    ) -> Polled:
+    ) -> PollResult:
         """Run a poll once; gives its items, and the cursor to give it the next time. Raises as an action does.
 
         `access_token`: as for an action.
@@ -230,10 +230,10 @@ class Harness:
         if "cursor" in leading:
             arguments["cursor"] = to_json(cursor)
         polled = await run(**arguments)
-        if not isinstance(polled, Polled):
-            raise StepError(f"{name} gave {type(polled).__name__}, and no Polled", code="connector.defect")
-        items = [Item(one.id, to_json(one.body), one.headers, one.attachments) for one in polled.items]
-        return Polled(items, to_json(polled.cursor, "cursor"), polled.more)
+        if not isinstance(polled, PollResult):
+            raise StepError(f"{name} gave {type(polled).__name__}, and no PollResult", code="connector.defect")
+        items = [PollItem(one.id, to_json(one.body), one.headers, one.attachments) for one in polled.items]
+        return PollResult(items, to_json(polled.cursor, "cursor"), polled.more)
 
     async def run_subscribe(
         self,
@@ -359,8 +359,10 @@ class Harness:
         found: list[Came] = []
         async with aclosing(cast("AsyncGenerator[Any, None]", deliveries)) as coming:
             async for delivery in coming:
-                if not isinstance(delivery, Delivery):
-                    raise StepError(f"it yielded {type(delivery).__name__}, and no Delivery", code="connector.defect")
+                if not isinstance(delivery, BrokerMessage):
+                    raise StepError(
+                        f"it yielded {type(delivery).__name__}, and no BrokerMessage", code="connector.defect"
+                    )
                 found.append(await _came(delivery, reader))
                 if reject is not None and delivery.rejected is not None:
                     await delivery.rejected(reject)
@@ -402,7 +404,7 @@ class Harness:
         self._folder.cleanup()
 
 
-async def _came(delivery: Delivery, reader: PayloadReader) -> Came:
+async def _came(delivery: BrokerMessage, reader: PayloadReader) -> Came:
     headers = {str(key).lower(): str(value) for key, value in delivery.headers.items()}
     if not isinstance(delivery.body, Payload):
         return Came(to_json(delivery.body), delivery.id, headers, delivery.attachments)

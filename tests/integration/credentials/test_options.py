@@ -20,7 +20,7 @@ from hookline.api import (
     Options,
     OptionsContext,
     PollContext,
-    Polled,
+    PollResult,
     StepError,
     cursor_items,
     hookimpl,
@@ -92,9 +92,9 @@ def acme() -> Connector:
     @connector.poll(every="1m")
     async def new_messages(
         ctx: PollContext[Key], team: int, in_: Annotated[str, Options("channels")], every_word: bool = False
-    ) -> Polled:
+    ) -> PollResult:
         """Look."""
-        return Polled()
+        return PollResult()
 
     return connector
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from tests.integration.engine_harness import Harness, fails
 
-from hookline.api import Connector, Context, Duration, FromVars, Item, PollContext, Polled, hookimpl
+from hookline.api import Connector, Context, Duration, FromVars, PollContext, PollItem, PollResult, hookimpl
 from hookline.cli.author import fmt as fmt_module
 from hookline.cli.main import main
 from hookline.discovery.discover import discover
@@ -46,7 +46,7 @@ class Acme:
 
         if version == 3:
 
-            @connector.action(version=3, migrate={1: from_1, 2: from_2}, idempotent=True)
+            @connector.action(version=3, upgrades={1: from_1, 2: from_2}, idempotent=True)
             async def order(
                 ctx: Context[None], sku: str, quantity: int = 1, note: str = "", wait: Duration | None = None
             ) -> list[Any]:
@@ -57,12 +57,12 @@ class Acme:
         def folder_1(dir: str) -> dict[str, Any]:
             return {"folder": dir, "deep": False}
 
-        @connector.poll(every="1m", version=2, migrate={1: folder_1})
-        async def files(ctx: PollContext[None], cursor: Any, folder: str, deep: bool = True) -> Polled:
+        @connector.poll(every="1m", version=2, upgrades={1: folder_1})
+        async def files(ctx: PollContext[None], cursor: Any, folder: str, deep: bool = True) -> PollResult:
             """Look."""
             self.looked.append((cursor, folder, deep))
             number = (cursor or 0) + 1
-            return Polled([Item(str(number), {"n": number})], number)
+            return PollResult([PollItem(str(number), {"n": number})], number)
 
     @hookimpl
     def register_connectors(self) -> list[Connector]:
@@ -109,7 +109,7 @@ async def test_a_step_has_the_settings_of_its_version(harness: Harness, acme: Ac
     assert acme.ordered == [made]
 
 
-async def test_what_a_migration_can_not_do_fails_the_step(harness: Harness) -> None:
+async def test_what_an_upgrade_function_can_not_do_fails_the_step(harness: Harness) -> None:
     harness.flow("f", [order("acme.order@2", order="$.body", note="x")])
     async with harness.engine() as engine:
         for body, said in (("text", "Input should be a valid dictionary"), ({"quantity": 1}, "Field required")):
@@ -263,7 +263,7 @@ def test_fmt_upgrade_writes_the_file(acme: Acme, tmp_path: Path, monkeypatch: py
     assert "acme.order@1" in bad.read_text()
 
 
-def test_migrations_are_complete_and_plain_functions() -> None:
+def test_upgrade_functions_are_complete_and_plain_functions() -> None:
     connector = Connector("acme")
 
     def from_1(a: str) -> dict[str, Any]:
@@ -275,14 +275,14 @@ def test_migrations_are_complete_and_plain_functions() -> None:
     async def act(b: str) -> None:
         """Act."""
 
-    for version, migrate in ((3, {1: from_1}), (None, {1: from_1}), (2, {}), (0, {}), (2, {1: from_1, 2: from_1})):
+    for version, upgrades in ((3, {1: from_1}), (None, {1: from_1}), (2, {}), (0, {}), (2, {1: from_1, 2: from_1})):
         with pytest.raises(PluginError, match="each version before it needs one"):
-            connector.action(version=version, migrate=migrate)(act)
+            connector.action(version=version, upgrades=upgrades)(act)
     with pytest.raises(PluginError, match="must not be an async function"):
-        connector.action(version=2, migrate={1: later})(act)  # type: ignore[dict-item]  # what is rejected
+        connector.action(version=2, upgrades={1: later})(act)  # type: ignore[dict-item]  # what is rejected
 
     async def careful(a: Annotated[str, FromVars()]) -> None:
         """Act."""
 
     with pytest.raises(PluginError, match="mark 'a'"):
-        connector.action(version=2, migrate={1: from_1})(careful)
+        connector.action(version=2, upgrades={1: from_1})(careful)

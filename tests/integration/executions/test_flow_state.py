@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.integration.engine_harness import Harness, act, each, fails
 
-from hookline.api import Connector, Context, Count, StepError, hookimpl
+from hookline.api import Connector, Context, Increment, StepError, hookimpl
 from hookline.kernel.json import decode
 from hookline.model.execution import State
 from hookline.sdk.context import check_key
@@ -146,7 +146,7 @@ class Keeper:
             assert isinstance(before, int)
             await ctx.state.set("k", before + 1)
             await self.does(None)
-            return Count("n") if counts else await ctx.state.get("k")
+            return Increment("n") if counts else await ctx.state.get("k")
 
         @self.connector.action(pure=True)
         async def pure(ctx: Context[None]) -> Any:

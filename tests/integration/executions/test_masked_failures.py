@@ -7,7 +7,7 @@ import pytest
 import structlog
 from tests.integration.engine_harness import Harness, ProbeKey
 
-from hookline.api import Context, PollContext, Polled, StepError
+from hookline.api import Context, PollContext, PollResult, StepError
 
 SECRET = "the-key-of-the-probe"
 
@@ -40,7 +40,7 @@ async def test_a_step_that_fails_shows_no_secret(harness: Harness, kind: str) ->
 @pytest.mark.parametrize("kind", ["error", "defect"])
 async def test_a_poll_that_fails_shows_no_secret(harness: Harness, kind: str) -> None:
     @harness.probe.connector.poll(every="1m")
-    async def news(ctx: PollContext[ProbeKey], cursor: Any) -> Polled:
+    async def news(ctx: PollContext[ProbeKey], cursor: Any) -> PollResult:
         """Look."""
         raise trouble(kind)
 

@@ -171,9 +171,9 @@ def again(request: web.Request) -> web.Response:
 
 
 WAYS: dict[str, Pages] = {
-    "links": lambda http, url: linked_items(http, url, items="items", most_pages=5),
-    "cursors": lambda http, url: cursor_items(http, url, items="items", cursor="next", parameter="page", most_pages=5),
-    "numbers": lambda http, url: numbered_items(http, url, items="items", most_pages=5),
+    "links": lambda http, url: linked_items(http, url, items="items", max_pages=5),
+    "cursors": lambda http, url: cursor_items(http, url, items="items", cursor="next", parameter="page", max_pages=5),
+    "numbers": lambda http, url: numbered_items(http, url, items="items", max_pages=5),
 }
 
 

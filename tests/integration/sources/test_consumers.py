@@ -11,7 +11,7 @@ import structlog
 from pydantic import BaseModel, SecretStr
 from tests.integration.engine_harness import Hang, Harness, act
 
-from hookline.api import Connector, ConsumeContext, Delivery, Payload, StepError, hookimpl
+from hookline.api import BrokerMessage, Connector, ConsumeContext, Payload, StepError, hookimpl
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
 from hookline.model.execution import ExecutionFilter
@@ -48,13 +48,15 @@ class Bus:
         self.connector = bus
 
         @bus.consume
-        async def messages(ctx: ConsumeContext[BusKey | None], queue: str = "in") -> AsyncGenerator[Delivery, None]:
+        async def messages(
+            ctx: ConsumeContext[BusKey | None], queue: str = "in"
+        ) -> AsyncGenerator[BrokerMessage, None]:
             """Starts an execution for each message."""
             async for delivery in (self.does or self._deliver)(ctx):
                 yield delivery
 
         @bus.consume(name="locked")
-        async def locked(ctx: ConsumeContext[BusKey]) -> AsyncGenerator[Delivery, None]:
+        async def locked(ctx: ConsumeContext[BusKey]) -> AsyncGenerator[BrokerMessage, None]:
             """Needs a key."""
             async for delivery in self._deliver(ctx):
                 yield delivery
@@ -67,7 +69,7 @@ class Bus:
         self.waiting += [(str(body), body) for body in bodies] if ids is None else zip(ids, bodies, strict=True)
         self.some.set()
 
-    async def _deliver(self, ctx: ConsumeContext[Any]) -> AsyncGenerator[Delivery, None]:
+    async def _deliver(self, ctx: ConsumeContext[Any]) -> AsyncGenerator[BrokerMessage, None]:
         self.connections.append(ctx.credential.token.get_secret_value() if ctx.credential else "")
         if self.fails:
             raise self.fails.pop(0)
@@ -88,11 +90,11 @@ class Bus:
                     raise StepError("the connection is lost", code="bus.lost", retryable=True)
             one = self.waiting.pop(0)
             if self.forgetful:
-                yield Delivery(one[1])
+                yield BrokerMessage(one[1])
                 continue
             self.out.append(one)
             self.most_out = max(self.most_out, len(self.out))
-            yield Delivery(
+            yield BrokerMessage(
                 one[1],
                 id=one[0],
                 accepted=lambda one=one: self._ack(one),
@@ -273,8 +275,8 @@ def yields(*given: Any) -> Callable[[ConsumeContext[Any]], AsyncGenerator[Any, N
         (ZeroDivisionError("by zero"), "has a defect: ZeroDivisionError: by zero"),
         (asyncio.CancelledError(), "has a defect: CancelledError"),
         (SystemExit(3), "has a defect: SystemExit: 3"),
-        ("text", "it yielded str, and no Delivery"),
-        (None, "it yielded NoneType, and no Delivery"),
+        ("text", "it yielded str, and no BrokerMessage"),
+        (None, "it yielded NoneType, and no BrokerMessage"),
     ],
 )
 async def test_a_defect_of_a_trigger_is_its_plugins_and_ends_nothing(
@@ -293,7 +295,7 @@ async def test_a_defect_of_a_trigger_is_its_plugins_and_ends_nothing(
 
 
 async def test_a_function_that_ends_has_a_defect_and_keeps_what_it_gave(harness: Harness, bus: Bus) -> None:
-    bus.does = yields(Delivery("kept"))
+    bus.does = yields(BrokerMessage("kept"))
     bus_flow(harness)
     async with harness.engine() as engine:
         status = await listens(engine, listening=False)
@@ -304,20 +306,20 @@ async def test_a_function_that_ends_has_a_defect_and_keeps_what_it_gave(harness:
 @pytest.mark.parametrize(
     ("delivery", "error"),
     [
-        (Delivery(object(), id="x"), "which has no JSON form"),
-        (Delivery(1, id=7), "the id of a Delivery is int"),  # type: ignore[arg-type]
-        (Delivery(1, headers="x"), "headers or attachments of a Delivery are none"),  # type: ignore[arg-type]
-        (Delivery(1, attachments=("x",)), "attachments of a Delivery are Attachments"),  # type: ignore[arg-type]
-        (Delivery(Payload(None)), "the data of a Payload is NoneType"),  # type: ignore[arg-type]
-        (Delivery(Payload("text")), "the data of a Payload is str"),  # type: ignore[arg-type]
+        (BrokerMessage(object(), id="x"), "which has no JSON form"),
+        (BrokerMessage(1, id=7), "the id of a BrokerMessage is int"),  # type: ignore[arg-type]
+        (BrokerMessage(1, headers="x"), "headers or attachments of a BrokerMessage are none"),  # type: ignore[arg-type]
+        (BrokerMessage(1, attachments=("x",)), "attachments of a BrokerMessage are Attachments"),  # type: ignore[arg-type]
+        (BrokerMessage(Payload(None)), "the data of a Payload is NoneType"),  # type: ignore[arg-type]
+        (BrokerMessage(Payload("text")), "the data of a Payload is str"),  # type: ignore[arg-type]
     ],
 )
 async def test_a_delivery_that_is_none_is_rejected_and_the_next_is_taken(
-    harness: Harness, bus: Bus, delivery: Delivery, error: str
+    harness: Harness, bus: Bus, delivery: BrokerMessage, error: str
 ) -> None:
-    async def does(ctx: ConsumeContext[Any]) -> AsyncGenerator[Delivery, None]:
+    async def does(ctx: ConsumeContext[Any]) -> AsyncGenerator[BrokerMessage, None]:
         yield delivery
-        yield Delivery("next")
+        yield BrokerMessage("next")
         await asyncio.Event().wait()
 
     bus.does = does
@@ -336,7 +338,7 @@ async def test_what_never_listens_has_failed_and_what_never_ends_is_left_alone(
     monkeypatch.setattr("hookline.sources.consume._CLOSE", 0.05)
     began, end = 0, asyncio.Event()
 
-    async def hangs(_ctx: Any) -> AsyncGenerator[Delivery, None]:
+    async def hangs(_ctx: Any) -> AsyncGenerator[BrokerMessage, None]:
         nonlocal began
         began += 1
         while not end.is_set():
@@ -344,7 +346,7 @@ async def test_what_never_listens_has_failed_and_what_never_ends_is_left_alone(
                 await end.wait()
             except asyncio.CancelledError:
                 continue
-        yield Delivery("late")
+        yield BrokerMessage("late")
 
     bus.does = hangs
     bus_flow(harness, trigger={"use": "bus.messages", "with": {"connect_timeout": "1s"}})

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 from tests.integration.engine_harness import Hang, Harness, act
 
-from hookline.api import Connector, Identity, Item, PollContext, Polled, StepError, hookimpl
+from hookline.api import Connector, PollContext, PollItem, PollResult, ResetsCursor, StepError, hookimpl
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
 from hookline.model.execution import ExecutionFilter
@@ -35,33 +35,33 @@ class Shop:
 
         @shop.poll(every="1m")
         async def orders(
-            ctx: PollContext[ShopKey | None], cursor: Any, folder: Annotated[str, Identity()] = "in", n: int = 1
-        ) -> Polled:
+            ctx: PollContext[ShopKey | None], cursor: Any, folder: Annotated[str, ResetsCursor()] = "in", n: int = 1
+        ) -> PollResult:
             """Starts an execution for each new order."""
             self.asked.append((cursor, folder, n))
-            polled: Polled = await self.does(ctx, cursor)
+            polled: PollResult = await self.does(ctx, cursor)
             return polled
 
         @shop.poll(every="10s", timeout="30s", name="locked")
-        async def locked(ctx: PollContext[ShopKey], cursor: Any) -> Polled:
+        async def locked(ctx: PollContext[ShopKey], cursor: Any) -> PollResult:
             """Needs a key."""
-            return Polled([Item("key", ctx.credential.token.get_secret_value())], 1)
+            return PollResult([PollItem("key", ctx.credential.token.get_secret_value())], 1)
 
     @hookimpl
     def register_connectors(self) -> list[Connector]:
         return [self.connector]
 
 
-async def _nothing(_ctx: Any, cursor: Any) -> Polled:
-    return Polled((), cursor)
+async def _nothing(_ctx: Any, cursor: Any) -> PollResult:
+    return PollResult((), cursor)
 
 
-def counting(upto: int = 1000) -> Callable[[PollContext[Any], Any], Awaitable[Polled]]:
+def counting(upto: int = 1000) -> Callable[[PollContext[Any], Any], Awaitable[PollResult]]:
     """Each time the next number."""
 
-    async def does(_ctx: Any, cursor: Any) -> Polled:
+    async def does(_ctx: Any, cursor: Any) -> PollResult:
         number = (cursor or 0) + 1
-        return Polled([Item(str(number), number)] if number <= upto else [], min(number, upto))
+        return PollResult([PollItem(str(number), number)] if number <= upto else [], min(number, upto))
 
     return does
 
@@ -72,7 +72,7 @@ def gives(*polled: Any) -> Callable[[PollContext[Any], Any], Awaitable[Any]]:
 
     async def does(_ctx: Any, cursor: Any) -> Any:
         if not left:
-            return Polled((), cursor)
+            return PollResult((), cursor)
         given = left.pop(0)
         if isinstance(given, BaseException):
             raise given
@@ -114,7 +114,7 @@ async def test_each_item_is_a_message_and_the_cursor_goes_on_after_a_restart(har
 
 
 async def test_headers_and_the_arrival_say_where_a_message_comes_from(harness: Harness, shop: Shop) -> None:
-    shop.does = gives(Polled([Item("a", {"at": START}, {"X-Kind": "order"})], 1))
+    shop.does = gives(PollResult([PollItem("a", {"at": START}, {"X-Kind": "order"})], 1))
     polled_flow(harness)
     async with harness.engine() as engine:
         assert await harness.bodies(engine, "f", 1) == [{"at": "2026-01-31T08:00:00.000000Z"}]
@@ -125,8 +125,8 @@ async def test_headers_and_the_arrival_say_where_a_message_comes_from(harness: H
 
 
 async def test_an_item_that_comes_again_starts_nothing_within_its_window(harness: Harness, shop: Shop) -> None:
-    item = Item("same", "x")
-    shop.does = gives(Polled([item, item], 1), Polled([item], 2), Polled([item], 3))
+    item = PollItem("same", "x")
+    shop.does = gives(PollResult([item, item], 1), PollResult([item], 2), PollResult([item], 3))
     polled_flow(harness, trigger={"use": "shop.orders", "with": {"dedupe_window": "90s"}})
     async with harness.engine() as engine:
         await harness.looked(engine, "f")
@@ -140,7 +140,9 @@ async def test_an_item_that_comes_again_starts_nothing_within_its_window(harness
 
 
 async def test_where_there_is_more_it_is_asked_at_once(harness: Harness, shop: Shop) -> None:
-    shop.does = gives(Polled([Item("1", 1)], 1, more=True), Polled([Item("2", 2)], 2), Polled((), 2, more=True))
+    shop.does = gives(
+        PollResult([PollItem("1", 1)], 1, more=True), PollResult([PollItem("2", 2)], 2), PollResult((), 2, more=True)
+    )
     polled_flow(harness)
     async with harness.engine() as engine:
         status = await harness.looked(engine, "f")
@@ -154,7 +156,7 @@ async def test_where_there_is_more_it_is_asked_at_once(harness: Harness, shop: S
 
 async def test_a_failure_is_shown_backs_off_and_loses_nothing(harness: Harness, shop: Shop) -> None:
     away = StepError("the shop is closed", code="shop.closed")
-    shop.does = gives(away, away, away, Polled([Item("a", "late")], 1))
+    shop.does = gives(away, away, away, PollResult([PollItem("a", "late")], 1))
     polled_flow(harness)
     async with harness.engine() as engine:
         waits = []
@@ -195,17 +197,17 @@ async def test_the_other_side_may_say_when_to_come_again_and_no_wait_is_longer_t
     [
         (ZeroDivisionError("by zero"), "has a defect: ZeroDivisionError: by zero"),
         (asyncio.CancelledError(), "has a defect: CancelledError"),
-        ([Item("a", 1)], "it gave list, and no Polled"),
-        (Polled([Item("a", object())], 1), "which has no JSON form"),
-        (Polled(["a"], 1), "is no Item"),  # type: ignore[list-item]
-        (Polled([Item(str(n), n) for n in range(1001)], 1), "it gave 1001 items; at most 1000"),
-        (Polled((), "x" * 5_000_000), "its cursor has 5000002 bytes; at most"),
+        ([PollItem("a", 1)], "it gave list, and no PollResult"),
+        (PollResult([PollItem("a", object())], 1), "which has no JSON form"),
+        (PollResult(["a"], 1), "is no Item"),  # type: ignore[list-item]
+        (PollResult([PollItem(str(n), n) for n in range(1001)], 1), "it gave 1001 items; at most 1000"),
+        (PollResult((), "x" * 5_000_000), "its cursor has 5000002 bytes; at most"),
     ],
 )
 async def test_a_defect_of_a_trigger_is_its_plugins_and_ends_nothing(
     harness: Harness, shop: Shop, given: Any, error: str
 ) -> None:
-    shop.does = gives(given, Polled([Item("b", "well")], 2))
+    shop.does = gives(given, PollResult([PollItem("b", "well")], 2))
     polled_flow(harness)
     async with harness.engine() as engine:
         status = await harness.looked(engine, "f")
@@ -260,7 +262,7 @@ async def test_settings_may_come_from_vars(harness: Harness, shop: Shop) -> None
 async def test_an_item_that_the_flows_schema_rejects_is_recorded_and_the_others_are_taken(
     harness: Harness, shop: Shop
 ) -> None:
-    shop.does = gives(Polled([Item("a", "text"), Item("b", 2)], 1))
+    shop.does = gives(PollResult([PollItem("a", "text"), PollItem("b", 2)], 1))
     polled_flow(harness, schema={"type": "integer"})
     async with harness.engine() as engine:
         await harness.looked(engine, "f")
@@ -286,7 +288,7 @@ async def test_items_and_cursor_are_one_commit_that_may_be_done_again(
     harness: Harness, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether a commit that failed took place isn't known: both are tried."""
-    shop.does = gives(Polled([Item("a", 1), Item("b", 2)], 1))
+    shop.does = gives(PollResult([PollItem("a", 1), PollItem("b", 2)], 1))
     polled_flow(harness)
     async with harness.engine() as engine:
         monkeypatch.setattr(engine.store, "commit", _unsure(engine, harness.clock))
@@ -321,7 +323,7 @@ def _unsure(engine: Engine, _clock: ManualClock) -> Callable[[Sequence[Change]],
 async def test_items_run_in_the_order_in_which_they_were_found(harness: Harness, shop: Shop) -> None:
     """Also where they have waited in the store."""
     numbers = list(range(50))
-    shop.does = gives(Polled([Item(str(n), n) for n in numbers], 1))
+    shop.does = gives(PollResult([PollItem(str(n), n) for n in numbers], 1))
     polled_flow(harness, concurrency=1)
     async with harness.engine() as engine:
         await harness.bodies(engine, "f", 50)
@@ -331,7 +333,7 @@ async def test_items_run_in_the_order_in_which_they_were_found(harness: Harness,
 
 
 async def test_fractions_stay_exact_where_the_flow_says_so(harness: Harness, shop: Shop) -> None:
-    shop.does = gives(Polled([Item("a", Decimal("0.10000000000000000001"))], 1))
+    shop.does = gives(PollResult([PollItem("a", Decimal("0.10000000000000000001"))], 1))
     polled_flow(harness, trigger={"use": "shop.orders", "with": {"numbers": "exact"}})
     async with harness.engine() as engine:
         await harness.bodies(engine, "f", 1)
@@ -342,7 +344,11 @@ async def test_fractions_stay_exact_where_the_flow_says_so(harness: Harness, sho
 async def test_a_poll_waits_where_the_flow_has_no_room(harness: Harness, shop: Shop) -> None:
     hang = Hang()
     harness.probe.does["one"] = hang
-    shop.does = gives(Polled([Item("1", 1)], 1), Polled([Item("2", 2), Item("3", 3)], 2), Polled([Item("4", 4)], 3))
+    shop.does = gives(
+        PollResult([PollItem("1", 1)], 1),
+        PollResult([PollItem("2", 2), PollItem("3", 3)], 2),
+        PollResult([PollItem("4", 4)], 3),
+    )
     polled_flow(harness, concurrency=1, max_queued=2)
     async with harness.engine() as engine:
         await harness.looked(engine, "f")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
-from hookline.api import Connector, ConsumeContext, Delivery, hookimpl
+from hookline.api import BrokerMessage, Connector, ConsumeContext, hookimpl
 from hookline.discovery.discover import discover
 from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.flows.check.check_flow import check_flow
@@ -29,15 +29,15 @@ gone = Connector("gone", unavailable="pip install 'hookline[gone]'")
 @bus.consume(name="messages")
 async def listen(
     ctx: ConsumeContext[BusKey], queue: Annotated[str, Field(description="The queue.")]
-) -> AsyncIterator[Delivery]:
+) -> AsyncIterator[BrokerMessage]:
     """Starts an execution for each message."""
-    yield Delivery(queue)
+    yield BrokerMessage(queue)
 
 
 @gone.consume
-async def news() -> AsyncIterator[Delivery]:
+async def news() -> AsyncIterator[BrokerMessage]:
     """Nothing that works here."""
-    yield Delivery(None)
+    yield BrokerMessage(None)
 
 
 class Plugin:
@@ -115,20 +115,20 @@ def test_the_schema_of_flows_and_the_list_of_components_have_it() -> None:
     assert {"queue", "prefetch", "dedupe_key", "max_body"} <= {each.name for each in view.inputs}
 
 
-async def no_generator(queue: str) -> Delivery:
-    return Delivery(queue)
+async def no_generator(queue: str) -> BrokerMessage:
+    return BrokerMessage(queue)
 
 
-def sync(queue: str) -> Delivery:
-    return Delivery(queue)
+def sync(queue: str) -> BrokerMessage:
+    return BrokerMessage(queue)
 
 
-async def takes_prefetch(prefetch: int) -> AsyncIterator[Delivery]:
-    yield Delivery(prefetch)
+async def takes_prefetch(prefetch: int) -> AsyncIterator[BrokerMessage]:
+    yield BrokerMessage(prefetch)
 
 
-async def untyped(ctx: ConsumeContext[None], queue) -> AsyncIterator[Delivery]:  # type: ignore[no-untyped-def]
-    yield Delivery([ctx, queue])
+async def untyped(ctx: ConsumeContext[None], queue) -> AsyncIterator[BrokerMessage]:  # type: ignore[no-untyped-def]
+    yield BrokerMessage([ctx, queue])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hookline.api import Connector, Context, Item, PollContext, Polled
+from hookline.api import Connector, Context, PollContext, PollItem, PollResult
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.errors import PluginError, Problem
@@ -98,12 +98,12 @@ def polling() -> Connector:
     return Connector("shop")
 
 
-async def good(ctx: PollContext[None], cursor: Any, folder: str = "in") -> Polled:
+async def good(ctx: PollContext[None], cursor: Any, folder: str = "in") -> PollResult:
     """Look.
 
     And more.
     """
-    return Polled([Item(folder, ctx.now)], cursor)
+    return PollResult([PollItem(folder, ctx.now)], cursor)
 
 
 def test_a_function_becomes_a_trigger() -> None:
@@ -117,20 +117,20 @@ def test_a_function_becomes_a_trigger() -> None:
     assert (trigger.title, trigger.description) == ("Look.", "Look.\n\nAnd more.")
 
 
-async def takes_every(cursor: Any, every: str) -> Polled:
-    return Polled((), [cursor, every])
+async def takes_every(cursor: Any, every: str) -> PollResult:
+    return PollResult((), [cursor, every])
 
 
-def sync(cursor: Any) -> Polled:
-    return Polled((), cursor)
+def sync(cursor: Any) -> PollResult:
+    return PollResult((), cursor)
 
 
-async def many(cursor: Any, *folders: str) -> Polled:
-    return Polled((), [cursor, folders])
+async def many(cursor: Any, *folders: str) -> PollResult:
+    return PollResult((), [cursor, folders])
 
 
-async def action_like(ctx: Context[None], cursor: Any, folder) -> Polled:  # type: ignore[no-untyped-def]
-    return Polled((), [ctx, cursor, folder])
+async def action_like(ctx: Context[None], cursor: Any, folder) -> PollResult:  # type: ignore[no-untyped-def]
+    return PollResult((), [ctx, cursor, folder])
 
 
 @pytest.mark.parametrize(

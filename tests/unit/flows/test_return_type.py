@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from hookline.api import PASS, JsonValue, Reply, Signal
 from hookline.flows.types.return_type import return_type_mismatch
-from hookline.sdk.action import Count
+from hookline.sdk.action import Increment
 
 
 class Order(BaseModel):
@@ -57,7 +57,7 @@ async def items() -> AsyncIterator[int]:
         (bool, True),
         (bytes, b"x"),
         (Signal, PASS),
-        (Signal | Count, Count("k")),
+        (Signal | Increment, Increment("k")),
         (Reply, Reply([1])),
         (dict[str, Any] | Reply, Reply("text")),
         (list[int] | AsyncIterator[int], [1]),

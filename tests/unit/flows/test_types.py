@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 
 import hookline_generic
 import hookline_mapping
-from hookline.api import Connector, JsonValue, Reply, Shown, hookimpl
+from hookline.api import Connector, Exposed, JsonValue, Reply, hookimpl
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import BLOCKS, USES
@@ -79,7 +79,7 @@ async def charge(amount: float = 0, gift: bool = False, names: list[str] | None 
 
 
 @shop.action
-async def login(token: SecretStr, note: Annotated[str, Shown()] = "") -> Reply:
+async def login(token: SecretStr, note: Annotated[str, Exposed()] = "") -> Reply:
     """Log in."""
     raise NotImplementedError
 

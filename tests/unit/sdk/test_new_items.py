@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.api import Item, Polled, changed_items, items_above
+from hookline.api import PollItem, PollResult, changed_items, items_above
 
 listings = st.lists(st.dictionaries(st.sampled_from("abcd"), st.integers(0, 3)), min_size=1, max_size=8)
 
 
-def listed(state: dict[str, int]) -> list[Item]:
-    return [Item(name, value) for name, value in state.items()]
+def listed(state: dict[str, int]) -> list[PollItem]:
+    return [PollItem(name, value) for name, value in state.items()]
 
 
 def looked(states: list[dict[str, int]], **options: Any) -> list[list[tuple[str, int]]]:
@@ -52,7 +52,7 @@ def test_what_was_there_at_the_first_look_is_not_new_where_that_is_asked_for() -
 
 def test_a_look_that_finds_nothing_leaves_the_cursor_as_it_was() -> None:
     first = changed_items(listed({"a": 1}), None)
-    assert changed_items(listed({"a": 1}), first.cursor) == Polled((), first.cursor)
+    assert changed_items(listed({"a": 1}), first.cursor) == PollResult((), first.cursor)
 
 
 @given(
@@ -72,7 +72,9 @@ def test_every_row_comes_once_as_long_as_marks_grow(batches: list[list[int]], li
             table.append((mark, f"{number}.{len(table)}"))
         while True:
             from_here = [row for row in table if cursor is None or row[0] >= cursor["mark"]]
-            polled = items_above(from_here, cursor, lambda row: row[0], lambda row: Item(row[1], row[0]), limit=limit)
+            polled = items_above(
+                from_here, cursor, lambda row: row[0], lambda row: PollItem(row[1], row[0]), limit=limit
+            )
             assert len(polled.items) <= limit
             found += [item.id for item in polled.items]
             cursor = polled.cursor

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from hookline.api import Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.api import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline.bodies.text import Received
 from hookline.discovery.discover import discover
 from hookline.flows.compiler.body_schema import compile_schema
@@ -34,7 +34,7 @@ class Everywhere(Scheme[Key, NoSettings]):
     title = "Everywhere"
     credential = Key
 
-    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> RequestVerifier:
         return _Holds()
 
     def secret_headers(self, settings: NoSettings) -> frozenset[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hookline.kernel.errors import NotVerified
-from hookline.sdk.schemes import Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline.service.types import HookReply
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -29,7 +29,7 @@ class LastByte(Scheme[Key, NoSettings]):
     def secret_headers(self, settings: NoSettings) -> frozenset[str]:
         return frozenset({"x-secret"})
 
-    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> RequestVerifier:
         self.seen = request
         if request.header("x-reject") is not None:
             raise NotVerified("the header rejects")
@@ -55,7 +55,7 @@ class HeaderOnly(LastByte):
     name = "header-only"
     reads_body = False
 
-    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> RequestVerifier:
         return _Header(request.header("x-secret") == credential.secret)
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from hookline.discovery.discover import discover
 from hookline.kernel.errors import NotVerified
-from hookline.sdk.schemes import Answer, Check, NoSettings, Scheme, SignedRequest, Verified
+from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline.service.uploads.body_staging import IN_MEMORY
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -32,17 +32,17 @@ class Greeted(Scheme[Key, NoSettings]):
     credential = Key
     handshake_methods = frozenset({"GET"})
 
-    def __init__(self, answer: Answer | None) -> None:
+    def __init__(self, answer: WebhookResponse | None) -> None:
         self.answer = answer
 
-    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> RequestVerifier:
         if request.method == "GET" and request.parameter("token") != credential.secret:
             raise NotVerified
         return _Greeting(None if request.method == "GET" else credential.secret.encode(), self.answer)
 
 
 class _Greeting:
-    def __init__(self, last: bytes | None, answer: Answer | None) -> None:
+    def __init__(self, last: bytes | None, answer: WebhookResponse | None) -> None:
         self._last = last
         self._answer = answer
         self._seen = b""
@@ -58,7 +58,7 @@ class _Greeting:
 
 @pytest.mark.rule(4)
 async def test_a_handshake_is_answered_once_the_signature_holds_and_before_the_body_is_parsed() -> None:
-    hook = signed(Greeted(Answer(202, b"hello", "text/plain", [("X-Greeting", "yes")])))
+    hook = signed(Greeted(WebhookResponse(202, b"hello", "text/plain", [("X-Greeting", "yes")])))
     rejected = await hook.send(b"not JSON")
     assert rejected.status == 401
     reply = await hook.send(b"not JSON}")
@@ -72,13 +72,13 @@ async def test_a_handshake_is_answered_once_the_signature_holds_and_before_the_b
 
 
 async def test_a_handshake_leaves_no_blob_of_a_large_body() -> None:
-    hook = signed(Greeted(Answer()))
+    hook = signed(Greeted(WebhookResponse()))
     assert (await hook.send(b"x" * (IN_MEMORY + 1) + b"}")).status == 200
     assert (hook.memory_blobs.kept, hook.memory_blobs.open_writers) == ({}, 0)
 
 
 async def test_a_scheme_may_answer_methods_that_the_flow_does_not_take() -> None:
-    hook = signed(Greeted(Answer(200, b"c")))
+    hook = signed(Greeted(WebhookResponse(200, b"c")))
     assert (await hook.send(method="GET", query=b"token=%7D", content_type=None)).body == b"c"
     assert (await hook.send(method="GET", query=b"token=x", content_type=None)).status == 401
     assert (await hook.send(b"{}", method="PUT")).status == 405
@@ -93,7 +93,7 @@ async def test_what_is_no_handshake_is_405_before_anything_is_verified() -> None
     class Named(Greeted):
         handshake_parameter = "token"
 
-    hook = signed(Named(Answer(200, b"c")), client_rate="1/h")
+    hook = signed(Named(WebhookResponse(200, b"c")), client_rate="1/h")
     for query in (b"", b"tokens=%7D", b"a=token", b"%FF&b"):
         reply = await hook.send(method="GET", query=query, content_type=None)
         assert (reply.status, dict(reply.headers)[b"allow"]) == (405, b"POST, HEAD, OPTIONS")
@@ -135,7 +135,7 @@ async def test_a_handshake_method_that_the_flow_takes_too_may_start_it() -> None
 )
 def test_an_answer_that_http_cannot_carry_is_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="an answer's"):
-        Answer(**wrong)
+        WebhookResponse(**wrong)
 
 
 @pytest.mark.parametrize(

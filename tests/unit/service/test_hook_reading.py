@@ -13,8 +13,8 @@ from hookline.flows.compiler.body_schema import BodySchema
 from hookline.kernel.errors import Malformed, Problem, TooMany
 from hookline.model.message import Attachment
 from hookline.model.webhook import BodyMode
-from hookline.sdk.schemes import Answer
-from hookline.sdk.triggers import Incoming, NewFile, ReadRequest, RequestTrigger
+from hookline.sdk.schemes import WebhookResponse
+from hookline.sdk.triggers import IncomingMessage, NewFile, ParsedRequest, RequestTrigger
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 
@@ -22,12 +22,12 @@ class Lines:
     """Reads a text of lines: each is a message, whose first word is its id. Remembers what it was given."""
 
     def __init__(self) -> None:
-        self.seen: list[ReadRequest] = []
+        self.seen: list[ParsedRequest] = []
 
-    def read(self, request: ReadRequest, settings: Any) -> Sequence[Incoming]:
+    def read(self, request: ParsedRequest, settings: Any) -> Sequence[IncomingMessage]:
         self.seen.append(request)
         if not isinstance(request.body, str):
-            return [Incoming({"file": True}, None, request.attachments)]
+            return [IncomingMessage({"file": True}, None, request.attachments)]
         lines = request.body.splitlines()
         wrong = [
             Problem("a line has an id", f"/{index}", "no_id")
@@ -37,15 +37,17 @@ class Lines:
         if wrong:
             raise Malformed("The lines can't be read.", problems=wrong)
         return [
-            Incoming({"line": line}, line.split()[0], files=(NewFile("line", "text/plain", line.encode(), "../a.txt"),))
+            IncomingMessage(
+                {"line": line}, line.split()[0], files=(NewFile("line", "text/plain", line.encode(), "../a.txt"),)
+            )
             for line in lines
         ]
 
     def body_mode(self, media_type: str, settings: Any) -> BodyMode:
         return "raw" if media_type == "image/png" else "text"
 
-    def options(self, headers: Mapping[str, str], settings: Any) -> Answer | None:
-        return Answer(200, headers=[("X-Hello", headers["x-hello"])]) if "x-hello" in headers else None
+    def options(self, headers: Mapping[str, str], settings: Any) -> WebhookResponse | None:
+        return WebhookResponse(200, headers=[("X-Hello", headers["x-hello"])]) if "x-hello" in headers else None
 
 
 def hook(lines: Lines, **settings: Any) -> HookOverMemory:
@@ -160,7 +162,9 @@ async def test_files_of_accepted_messages_stay_where_others_are_rejected() -> No
 
 async def test_the_id_of_a_request_tells_none_of_its_messages_apart() -> None:
     lines = Lines()
-    trigger = RequestTrigger(name="lines", title="Lines", read=lambda request, _: [Incoming("a"), Incoming("b")])
+    trigger = RequestTrigger(
+        name="lines", title="Lines", read=lambda request, _: [IncomingMessage("a"), IncomingMessage("b")]
+    )
     made = HookOverMemory(
         webhook_flow(scheme=LastByte("of-the-request"), credential="key", request=trigger),
         credentials={"key": ("last-byte", Key(secret="}"))},

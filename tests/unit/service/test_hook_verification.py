@@ -6,7 +6,7 @@ import pytest
 from tests.unit.service.hook_trial import HeaderOnly, Key, LastByte, Unread, document, signed
 
 from hookline.kernel.errors import CannotVerify
-from hookline.sdk.schemes import Check, NoSettings, SignedRequest, Verified
+from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified
 from hookline.service.types import HookRequest
 from hookline.service.uploads.body_staging import IN_MEMORY
 from hookline.testing.hook import HookOverMemory, webhook_flow
@@ -19,7 +19,7 @@ class Broken(LastByte):
         super().__init__()
         self.where = where
 
-    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> RequestVerifier:
         if self.where == "open":
             raise KeyError("defect")
         return _Broken(self.where)

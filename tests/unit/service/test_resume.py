@@ -10,7 +10,7 @@ from tests.unit.service.waiting_trial import EXECUTION, TOKEN, answer, call, cam
 
 from hookline.intake.callbacks import WaitingSteps
 from hookline.kernel.errors import StoreError
-from hookline.sdk.schemes import Answer, Check, NoSettings, SignedRequest, Verified
+from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified, WebhookResponse
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.service.hooks.callbacks import Calls
 from hookline.service.hooks.resume import Resume
@@ -217,7 +217,7 @@ class ShakesHands(LastByte):
     handshake_methods = frozenset({"GET"})
     reads_body = False
 
-    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: Key, settings: NoSettings) -> RequestVerifier:
         return _Challenge(request.url.partition("challenge=")[2])
 
 
@@ -229,7 +229,9 @@ class _Challenge:
         raise AssertionError("a header-only scheme isn't fed")
 
     async def finish(self) -> Verified:
-        return Verified(answer=Answer(200, self._challenge.encode(), "text/plain") if self._challenge else None)
+        return Verified(
+            answer=WebhookResponse(200, self._challenge.encode(), "text/plain") if self._challenge else None
+        )
 
 
 async def test_a_handshake_is_answered_as_a_trigger_would() -> None:

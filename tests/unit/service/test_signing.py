@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from hookline.discovery.discover import discover
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import CannotSign, CredentialError
-from hookline.sdk.schemes import Check, NoSettings, Scheme, SignedRequest
+from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign, sign_for_others
 from hookline.testing.hook import webhook_flow
 
@@ -88,7 +88,7 @@ class Careless(Scheme[Any, NoSettings]):
 
         parts: tuple[SecretStr, ...]
 
-    def open(self, request: SignedRequest, credential: Any, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: Any, settings: NoSettings) -> RequestVerifier:
         raise NotImplementedError
 
     def sign(

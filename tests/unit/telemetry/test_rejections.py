@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from hookline.api import Check, NoSettings, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.intake import Intake
@@ -31,7 +31,7 @@ class Shown(Scheme[Any, NoSettings]):
     name = "shown"
     title = "Shown"
 
-    def open(self, request: SignedRequest, credential: Any, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: Any, settings: NoSettings) -> RequestVerifier:
         if request.header("x-reject") is not None:
             raise NotVerified("the header rejects")
         return _Shown()
@@ -47,7 +47,7 @@ class Unseen(Scheme[Any, NoSettings]):
     title = "Unseen"
     reads_body = False
 
-    def open(self, request: SignedRequest, credential: Any, settings: NoSettings) -> Check:
+    def open(self, request: SignedRequest, credential: Any, settings: NoSettings) -> RequestVerifier:
         raise NotVerified("no header will do")
 
 

@@ -12,9 +12,9 @@ from pydantic import BaseModel, Field, SecretStr
 from hookline.api import (
     Connector,
     Context,
-    Item,
     PollContext,
-    Polled,
+    PollItem,
+    PollResult,
     RateLimited,
     StepError,
     Subscription,
@@ -72,12 +72,12 @@ def acme() -> Connector:
         return made
 
     @made.poll(every="1m")
-    async def new_orders(ctx: PollContext[AcmeKey], cursor: Any) -> Polled:
+    async def new_orders(ctx: PollContext[AcmeKey], cursor: Any) -> PollResult:
         """Starts an execution for each new order."""
         orders = await ctx.http.get_json(f"{ctx.credential.base_url}/orders")
         if not isinstance(orders, list):
             raise StepError("no list came back", code="acme.answer")
-        return Polled([Item(str(order), order) for order in orders], len(orders))
+        return PollResult([PollItem(str(order), order) for order in orders], len(orders))
 
     @made.webhook(scheme="github")
     async def events(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
-from hookline.api import Connector, ConsumeContext, Delivery, Payload, StepError, VerifyContext
+from hookline.api import BrokerMessage, Connector, ConsumeContext, Payload, StepError, VerifyContext
 from hookline.discovery.discover import discover
 from hookline.discovery.quality import lacking
 from hookline.kernel.errors import ConfigError
@@ -45,7 +45,7 @@ def made(*, does: Any = None) -> Connector:
         """Ask who it is."""
 
     @bus.consume
-    async def messages(ctx: ConsumeContext[BusKey]) -> AsyncIterator[Delivery]:
+    async def messages(ctx: ConsumeContext[BusKey]) -> AsyncIterator[BrokerMessage]:
         """Starts an execution for each message."""
 
         async def accepted() -> None:
@@ -57,8 +57,8 @@ def made(*, does: Any = None) -> Connector:
         ctx.listening()
         if does is not None:
             await does(ctx)
-        yield Delivery(Payload(b'{"a": 1}', "application/json"), id="1", headers={"X-A": "b"}, accepted=accepted)
-        yield Delivery((2,), accepted=accepted, rejected=rejected)
+        yield BrokerMessage(Payload(b'{"a": 1}', "application/json"), id="1", headers={"X-A": "b"}, accepted=accepted)
+        yield BrokerMessage((2,), accepted=accepted, rejected=rejected)
         await asyncio.Event().wait()
 
     return bus
@@ -102,8 +102,8 @@ def test_a_trigger_without_a_docstring_lacks_one() -> None:
     bus = Connector("bus")
 
     @bus.consume
-    async def messages(queue: str) -> AsyncIterator[Delivery]:
-        yield Delivery(queue)
+    async def messages(queue: str) -> AsyncIterator[BrokerMessage]:
+        yield BrokerMessage(queue)
 
     texts = [text for _, text in lacking(bus)]
     assert any("bus.messages has no docstring" in text for text in texts)

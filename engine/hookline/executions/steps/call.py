@@ -27,7 +27,7 @@ from hookline.model.message import Attachment, CallerReply, Message
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.plugin_log import StepLog
 from hookline.plugin_host.results import normal
-from hookline.sdk.action import Action, Context, Count, Pause, Reply, Signal
+from hookline.sdk.action import Action, Context, Increment, Reply, Signal, Sleep
 from hookline.sdk.signature import SettingSources
 from hookline.secrets.masking import Hidden
 
@@ -82,7 +82,7 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
 
 async def call_action(
     run: ExecutionRun, node: ActionNode, call: Call, path: str, attempt: int, spooling: Interruption | None = None
-) -> Signal | Pause | Count | Reply | CallerReply:
+) -> Signal | Sleep | Increment | Reply | CallerReply:
     """What the action returned, made JSON. Raises StepError and Blocked.
 
     `spooling` may cut it off while it gives items one by one. Raises Interrupted then.
@@ -169,7 +169,7 @@ def _shown(raw: Any) -> Any:
 
 def _judged(
     run: ExecutionRun, action: Action, returned: Any, foreign: bool
-) -> Signal | Pause | Count | Reply | CallerReply:
+) -> Signal | Sleep | Increment | Reply | CallerReply:
     result = normal(returned, exact=run.flow.exact, shared=action.pure and not foreign)
     # Hookline's own actions have bounds of their own.
     if foreign and isinstance(result, Reply) and type(result.body) is not Stream:

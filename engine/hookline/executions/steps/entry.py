@@ -14,7 +14,7 @@ from hookline.kernel.json import encode
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
 from hookline.model.items import STREAM
 from hookline.model.message import Attachment, Message
-from hookline.sdk.action import Action, Count
+from hookline.sdk.action import Action, Increment
 from hookline.sdk.context import check_key
 from hookline.storage.changes import SetState
 
@@ -80,7 +80,7 @@ async def note_counted(
     attempt: int,
     started_at: datetime,
     given: Given,
-    count: Count,
+    count: Increment,
     changes: Sequence[SetState],
     attachments: tuple[Attachment, ...],
 ) -> StepRecord:

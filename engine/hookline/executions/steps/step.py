@@ -27,7 +27,7 @@ from hookline.model.items import REMEDY, STREAM, Stream, stream_in
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.model.webhook import RATE as RATE_PATTERN
 from hookline.plugin_host.offload import reads_large_values
-from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Count, Pause, Reply, Signal
+from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Increment, Reply, Signal, Sleep
 from hookline.sdk.mappers import Scope
 from hookline.sdk.signature import SettingSources
 
@@ -140,7 +140,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             with nullcontext() if pure else frame.interruption.interruptible():
                 begun = True
                 result = await call_action(run, node, call, path, attempt, spooling)
-            if isinstance(result, Count):
+            if isinstance(result, Increment):
                 changes = call.state.changes(result.key)
                 files = frame.message.attachments
                 counted = await note_counted(run, node, path, attempt, started_at, given, result, changes, files)
@@ -172,7 +172,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
             await run.services.clock.sleep(wait.total_seconds())
             attempt += 1
         else:
-            if isinstance(result, Pause):
+            if isinstance(result, Sleep):
                 until = _until(result, started_at)
                 left = until - run.services.clock.now()
                 if left > LONGEST_SLEEP:
@@ -233,7 +233,7 @@ def _note_interrupted(
     note(run, node, path, attempt, started_at, given, error=info)
 
 
-def _until(pause: Pause, started_at: datetime) -> datetime:
+def _until(pause: Sleep, started_at: datetime) -> datetime:
     if pause.until is not None:
         return pause.until
     try:

@@ -7,7 +7,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.documents.read import escape
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.kernel.errors import Problem, StepError
-from hookline.sdk.migrations import Upgrade
+from hookline.sdk.setting_versions import Upgrade
 
 
 def upgrade_flow(document: Mapping[str, Any], registry: Registry) -> tuple[dict[str, Any], list[Problem]]:
@@ -54,7 +54,7 @@ def upgrade_flow(document: Mapping[str, Any], registry: Registry) -> tuple[dict[
 
 
 def _step(step: Mapping[str, Any], upgrade: Upgrade, expressions: Expressions) -> dict[str, Any]:
-    """Raises StepError where a migration does more with an expression than to put it elsewhere."""
+    """Raises StepError where an upgrade function does more with an expression than to put it elsewhere."""
     given = step.get("with", {})
     if not isinstance(given, dict):
         raise StepError("its settings are no object")

@@ -13,7 +13,7 @@ from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
 from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action
-from hookline.sdk.migrations import older_settings, plain_name
+from hookline.sdk.setting_versions import older_settings, plain_name
 
 
 def retry_policy(document: RetryDocument | None) -> RetryPolicy:

@@ -51,7 +51,7 @@ from hookline.flows.types.type_scope import (
     join_messages,
     shape_of,
 )
-from hookline.sdk.action import NeverPasses, PassesWhere
+from hookline.sdk.action import EndsExecution, PassesIf
 
 Compiled: TypeAlias = Template | Condition
 
@@ -185,9 +185,9 @@ class _Analyser:
         if isinstance(message.body, Unknown):
             message = replace(message, body=self._samples.results.get(node.id, UNKNOWN))
         for mark in metadata(node.action.returns):
-            if isinstance(mark, NeverPasses):
+            if isinstance(mark, EndsExecution):
                 return self._failing(node, scope) if node.on_error == "continue" else None
-            if isinstance(mark, PassesWhere):
+            if isinstance(mark, PassesIf):
                 self._filtered.append(scope.message)
                 keep = (node.settings.fields or {}).get(mark.name)
                 if keep is not None and keep.constant and keep.value is False:

@@ -14,7 +14,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.types.action_result import replies, result_classes
 from hookline.flows.types.annotation import metadata
 from hookline.kernel.errors import Problem
-from hookline.sdk.action import NeverPasses, PassesWhere
+from hookline.sdk.action import EndsExecution, PassesIf
 
 
 def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem]:
@@ -83,9 +83,9 @@ class _Ways:
         match node:
             case ActionNode():
                 marks = metadata(node.action.returns)
-                if any(isinstance(mark, NeverPasses) for mark in marks) and not _fails(node):
+                if any(isinstance(mark, EndsExecution) for mark in marks) and not _fails(node):
                     return f"step {node.id!r} ends the execution"
-                if filters and any(isinstance(mark, PassesWhere) for mark in marks):
+                if filters and any(isinstance(mark, PassesIf) for mark in marks):
                     return f"step {node.id!r} lets nothing pass"
             case BatchNode():
                 return f"it joins the batch of another at step {node.id!r}"
@@ -153,5 +153,5 @@ class _Ways:
 
 def _fails(node: ActionNode) -> bool:
     """Whether it ends the execution as failed."""
-    ends = any(isinstance(mark, NeverPasses) for mark in metadata(node.action.returns))
+    ends = any(isinstance(mark, EndsExecution) for mark in metadata(node.action.returns))
     return ends and result_classes(node.action.returns) == [type(None)] and node.on_error == "fail"

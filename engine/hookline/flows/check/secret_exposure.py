@@ -34,7 +34,7 @@ def secret_exposure_problems(walked: FlowAnalysis) -> Iterator[Problem]:
 
 def _of(node: ActionNode) -> Iterator[Problem]:
     fields = node.settings.fields or {}
-    for name in sorted(node.action.shown & fields.keys()):
+    for name in sorted(node.action.exposed & fields.keys()):
         yield from _read(node, fields[name])
         if fields[name].constant:
             yield from _written(fields[name])

@@ -8,7 +8,7 @@ from typing import Any, Final
 from hookline.flows.blocks import BLOCKS, block_of
 from hookline.kernel.errors import Problem
 from hookline.model.flow import STEP_ID
-from hookline.sdk.migrations import plain_name
+from hookline.sdk.setting_versions import plain_name
 
 _ID: Final = re.compile(STEP_ID)
 

@@ -17,8 +17,8 @@ from hookline.flows.elements.verification import compile_verify, content_type_pr
 from hookline.kernel.errors import ExpressionError, Problem, StepError
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import WebhookSettings
-from hookline.sdk.migrations import older_settings
 from hookline.sdk.poll import PollTrigger
+from hookline.sdk.setting_versions import older_settings
 from hookline.sdk.triggers import (
     ConnectorTrigger,
     ConsumeTrigger,

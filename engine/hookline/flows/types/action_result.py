@@ -10,9 +10,9 @@ from hookline.flows.types.annotation import from_annotation, metadata
 from hookline.flows.types.shape import UNKNOWN, Field, Record, Shape, shape_text
 from hookline.flows.types.type_scope import NO_HEADERS, MessageShape, TypeScope, shape_of
 from hookline.model.message import CallerReply
-from hookline.sdk.action import Action, Count, GivesSetting, NeverPasses, PassesWhere, Pause, Reply, Signal
+from hookline.sdk.action import Action, EndsExecution, Increment, PassesIf, Reply, ReturnsSetting, Signal, Sleep
 
-_PASSING = (Signal, Pause, CallerReply)
+_PASSING = (Signal, Sleep, CallerReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def result_shape(node: ActionNode, scope: TypeScope) -> ResultShape:
     """What is known behind an action that succeeds."""
     returns = node.action.returns
     for mark in metadata(returns):
-        if isinstance(mark, GivesSetting):
+        if isinstance(mark, ReturnsSetting):
             given = (node.settings.fields or {}).get(mark.name)
             return _plain(UNKNOWN if given is None else shape_of(given, scope), scope)
     kinds = result_classes(returns)
@@ -53,11 +53,11 @@ def output_text(action: Action) -> str:
     """What an action makes of the message, in words."""
     for mark in metadata(action.returns):
         match mark:
-            case GivesSetting():
+            case ReturnsSetting():
                 return f"the value of `{mark.name}`"
-            case PassesWhere():
+            case PassesIf():
                 return f"the message, where `{mark.name}` is true"
-            case NeverPasses():
+            case EndsExecution():
                 return "none: the execution ends"
     kinds = result_classes(action.returns)
     if not kinds:
@@ -65,7 +65,7 @@ def output_text(action: Action) -> str:
     texts = []
     if any(issubclass(kind, _PASSING) for kind in kinds):
         texts.append("the message as it is")
-    if any(issubclass(kind, Count) for kind in kinds):
+    if any(issubclass(kind, Increment) for kind in kinds):
         texts.append("the new number")
     if any(issubclass(kind, Reply) for kind in kinds):
         texts.append("a body, and what else stands beside it")
@@ -77,7 +77,7 @@ def output_text(action: Action) -> str:
 
 def _directs(annotation: Any) -> bool:
     kind = typing.get_origin(annotation) or annotation
-    return isinstance(kind, type) and issubclass(kind, (*_PASSING, Count, Reply))
+    return isinstance(kind, type) and issubclass(kind, (*_PASSING, Increment, Reply))
 
 
 def result_classes(annotation: Any) -> list[type]:

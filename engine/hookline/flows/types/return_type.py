@@ -32,10 +32,10 @@ from hookline.flows.types.shape import (
 )
 from hookline.model.items import Stream
 from hookline.model.message import CallerReply
-from hookline.sdk.action import Count, Pause, Reply, Signal
+from hookline.sdk.action import Increment, Reply, Signal, Sleep
 
 #: What isn't a value, and so has to be among the classes that the annotation names.
-_NO_VALUES: Final = (Signal, Pause, Count, Reply, CallerReply)
+_NO_VALUES: Final = (Signal, Sleep, Increment, Reply, CallerReply)
 _TEXTS: Final = (str, date, time, UUID)
 _LISTS: Final = (list, tuple, set, frozenset)
 

@@ -13,7 +13,7 @@ from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.model.message import Attachment
 from hookline.model.webhook import RequestSettings
 from hookline.plugin_host.offload import Offloader
-from hookline.sdk.triggers import Incoming, NewFile, ReadRequest, RequestTrigger
+from hookline.sdk.triggers import IncomingMessage, NewFile, ParsedRequest, RequestTrigger
 from hookline.service.hooks.headers import Headers
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, clean_filename
@@ -46,7 +46,7 @@ async def read_messages(
     """What a trigger makes of a request. Raises RequestRejected; files kept meanwhile are left to `uploads`."""
     if trigger.read is None:
         raise NotImplementedError("a trigger without `read` has its requests read by their types")
-    request = ReadRequest(
+    request = ParsedRequest(
         method, headers.received, headers.joined.get("content-type"), media.type, received.body, received.attachments
     )
     large = len(received.json or received.raw or b"") > _LARGE
@@ -61,7 +61,7 @@ async def read_messages(
     return tuple(read)
 
 
-def _schema_problems(schema: BodySchema, made: Sequence[Incoming]) -> list[Problem]:
+def _schema_problems(schema: BodySchema, made: Sequence[IncomingMessage]) -> list[Problem]:
     """What is wrong, each at its pointer into the body; where there are several messages, into the list of them."""
     found: list[Problem] = []
     for index, each in enumerate(made):

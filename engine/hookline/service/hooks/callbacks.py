@@ -16,7 +16,7 @@ from hookline.kernel.json import canonical, encode
 from hookline.kernel.time import Clock
 from hookline.model.message import Arrival, Message
 from hookline.model.waits import Call
-from hookline.sdk.schemes import Answer
+from hookline.sdk.schemes import WebhookResponse
 from hookline.secrets.redaction import Sealing
 from hookline.service.hooks import cors
 from hookline.service.hooks import responses as answers
@@ -84,7 +84,7 @@ class Calls:
         uploads = self._receiver.uploads()
         try:
             taken = await self._receiver.receive(request, headers, purpose, seen, uploads)
-            if isinstance(taken, Answer):
+            if isinstance(taken, WebhookResponse):
                 await uploads.discard()
                 return answers.answered(taken)
             callback = self._callback(flow, node, step, taken)

@@ -19,7 +19,7 @@ from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
-from hookline.sdk.schemes import Answer
+from hookline.sdk.schemes import WebhookResponse
 from hookline.service.hooks import cors
 from hookline.service.hooks import responses as answers
 from hookline.service.hooks.callbacks import Calls
@@ -104,7 +104,7 @@ class Hook:
         uploads = self._receiver.uploads()
         try:
             taken = await self._receiver.receive(request, headers, purpose, seen, uploads)
-            if isinstance(taken, Answer):
+            if isinstance(taken, WebhookResponse):
                 await uploads.discard()
                 return answers.answered(taken)
             envelopes = _acceptable(flow, webhook, self._envelopes(flow, webhook, taken, path))

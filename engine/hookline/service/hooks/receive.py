@@ -21,7 +21,7 @@ from hookline.kernel.time import Clock
 from hookline.model.webhook import RequestSettings
 from hookline.plugin_host.offload import Offloader
 from hookline.sdk.http import HttpClient
-from hookline.sdk.schemes import Answer, SignedRequest, Verified
+from hookline.sdk.schemes import SignedRequest, Verified, WebhookResponse
 from hookline.sdk.triggers import RequestTrigger
 from hookline.service.hooks.body_messages import ReadMessage, read_messages
 from hookline.service.hooks.cors import allow
@@ -154,11 +154,11 @@ class Receiver:
 
     async def receive(
         self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen, uploads: Uploads
-    ) -> Taken | Answer:
+    ) -> Taken | WebhookResponse:
         """What a request brings, or what its scheme answers to it.
 
-        Raises RequestRejected, SenderGone and StoreError; then, and with an Answer, what `uploads` holds is thrown away
-        by the caller.
+        Raises RequestRejected, SenderGone and StoreError; then, and with a WebhookResponse, what `uploads` holds is
+        thrown away by the caller.
         """
         received_at = self._clock.now()
         options, settings = self._options, purpose.settings
@@ -198,8 +198,8 @@ class Receiver:
         if verification is not None and verified is None:
             staged = await stage(wire, verification.feed, uploads)
             verified = await verification.finish()
-        if verified is not None and verified.answer is not None:
-            return verified.answer
+        if verified is not None and verified.response is not None:
+            return verified.response
         if request.method not in settings.methods:
             raise purpose.not_taken()
         received = await (reader.read(wire, uploads) if staged is None else reader.read_staged(staged, uploads))

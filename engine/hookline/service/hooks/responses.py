@@ -7,7 +7,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.json import encode
 from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings
-from hookline.sdk.schemes import Answer, Scheme
+from hookline.sdk.schemes import Scheme, WebhookResponse
 from hookline.service.types import HookReply
 from hookline.storage.changes import Accepted, Called, CalledBefore, Duplicate
 
@@ -71,7 +71,7 @@ def _execution(execution_id: str | None) -> tuple[tuple[bytes, bytes], ...]:
     return () if execution_id is None else ((EXECUTION_ID, execution_id.encode()),)
 
 
-def answered(answer: Answer) -> HookReply:
+def answered(answer: WebhookResponse) -> HookReply:
     """What a scheme answers itself."""
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
     if answer.media_type is not None:

@@ -21,11 +21,11 @@ from hookline.flows.types.action_result import output_text
 from hookline.kernel.json import encode
 from hookline.model import durations
 from hookline.sdk.action import Action
-from hookline.sdk.options import Choices
+from hookline.sdk.options import OptionsFunction
 from hookline.sdk.poll import PollTrigger
 from hookline.sdk.triggers import ConnectorTrigger, Trigger
 
-_NO_OPTIONS: Final[Mapping[str, Choices]] = {}
+_NO_OPTIONS: Final[Mapping[str, OptionsFunction]] = {}
 
 
 class OptionsView(msgspec.Struct, frozen=True):
@@ -100,7 +100,7 @@ def component_views(registry: Registry) -> list[ComponentView]:
     return sorted(views, key=lambda view: (view.name, view.kind))
 
 
-def inputs(model: type[BaseModel], options: Mapping[str, Choices] = _NO_OPTIONS) -> list[InputView]:
+def inputs(model: type[BaseModel], options: Mapping[str, OptionsFunction] = _NO_OPTIONS) -> list[InputView]:
     """The fields of a model, as whoever writes JSON sees them. `options`: what knows choices, by field."""
     schema = model.model_json_schema(by_alias=True, schema_generator=durations.FlowJsonSchema)
     definitions = schema.get("$defs", {})
@@ -235,7 +235,7 @@ def _view(
     model: type[BaseModel] | None,
     credential_types: Sequence[str] = (),
     unavailable: str | None = None,
-    options: Mapping[str, Choices] = _NO_OPTIONS,
+    options: Mapping[str, OptionsFunction] = _NO_OPTIONS,
 ) -> ComponentView:
     origin = registry.origin(kind, name)
     return ComponentView(

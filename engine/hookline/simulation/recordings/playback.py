@@ -28,7 +28,7 @@ from hookline.model.items import STREAM, Stream
 from hookline.model.message import Attachment
 from hookline.model.waits import Call as Arrived
 from hookline.model.waits import raw_json
-from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Pause, Reply
+from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Reply, Sleep
 from hookline.simulation.branches import lists_of
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.stubs import Finished, NeverFinished, Stand
@@ -276,8 +276,8 @@ async def _never() -> Any:
     await asyncio.get_running_loop().create_future()
 
 
-async def _pause(found: Recorded) -> Pause:
-    return Pause(until=_time(found["finished_at"]))
+async def _pause(found: Recorded) -> Sleep:
+    return Sleep(until=_time(found["finished_at"]))
 
 
 def _result(found: Recorded) -> Any:

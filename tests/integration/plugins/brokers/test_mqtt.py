@@ -14,7 +14,7 @@ from tests.integration.plugins.brokers.proxy import proxy_to
 from tests.services import need_server
 
 import hookline_mqtt.session
-from hookline.api import Attachment, AuthExpired, ConsumeContext, Delivery, Message, StepError, Unavailable
+from hookline.api import Attachment, AuthExpired, BrokerMessage, ConsumeContext, Message, StepError, Unavailable
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.harness import Came, Harness
 from hookline_mqtt.connector import MqttLogin, mqtt
@@ -43,7 +43,7 @@ class Broker:
         """Begin a session, and leave it."""
         await self.take(0, *topics, **settings)
 
-    def deliveries(self, *topics: str, prefetch: int = 100, **settings: Any) -> AsyncIterator[Delivery]:
+    def deliveries(self, *topics: str, prefetch: int = 100, **settings: Any) -> AsyncIterator[BrokerMessage]:
         """What the trigger yields, which nobody acknowledges."""
         trigger, harness = mqtt.consumers["mqtt.messages"], self.harness
         assert trigger.run is not None

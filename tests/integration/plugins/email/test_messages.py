@@ -15,7 +15,7 @@ from tests.integration.http_servers import error_of
 from tests.integration.plugins.email.certificates import Certificate
 from tests.integration.plugins.email.dovecot_server import PASSWORD, USER, Dovecot
 
-from hookline.api import AuthExpired, Item, Polled, StepError, Unavailable
+from hookline.api import AuthExpired, PollItem, PollResult, StepError, Unavailable
 from hookline.plugin_host.resources import EngineResources
 from hookline.testing.harness import Harness
 
@@ -50,7 +50,7 @@ class Box:
         for subject in subjects:
             self.server.add(mail(subject), self.folder, at)
 
-    async def look(self, **settings: Any) -> Polled:
+    async def look(self, **settings: Any) -> PollResult:
         polled = await self.actions.run_poll(
             "email.messages",
             cursor=self.cursor,
@@ -63,7 +63,7 @@ class Box:
     async def subjects(self, **settings: Any) -> list[str]:
         return [item.body["subject"] for item in (await self.look(**settings)).items]
 
-    async def one(self, raw: bytes, **settings: Any) -> Item:
+    async def one(self, raw: bytes, **settings: Any) -> PollItem:
         self.server.add(raw, self.folder)
         (item,) = (await self.look(**settings)).items
         return item
@@ -71,7 +71,7 @@ class Box:
     def flags(self) -> list[bytes]:
         return self.server.flags(self.folder)
 
-    async def content(self, item: Item, index: int) -> bytes:
+    async def content(self, item: PollItem, index: int) -> bytes:
         return b"".join([chunk async for chunk in self.actions.blobs.open(item.attachments[index].id)])
 
 

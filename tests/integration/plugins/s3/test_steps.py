@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tests.ports import free_port
 from yarl import URL
 
-from hookline.api import Attachment, Connector, Message, Polled, StepError
+from hookline.api import Attachment, Connector, Message, PollResult, StepError
 from hookline.discovery.discover import discover
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
@@ -61,7 +61,7 @@ class Bucket:
         assert SECRET not in caught.value.message
         return caught.value
 
-    async def look(self, cursor: Any = None, **settings: Any) -> Polled:
+    async def look(self, cursor: Any = None, **settings: Any) -> PollResult:
         settings = {"existing": True, **settings}
         return await self.harness.run_poll("s3.new", cursor=cursor, credential=self.credential, **settings)
 

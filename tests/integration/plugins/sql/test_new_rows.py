@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from tests.integration.plugins.sql.sql_room import Room
 
-from hookline.api import PollContext, Polled, StepError
+from hookline.api import PollContext, PollResult, StepError
 from hookline_sql import new_rows, register_connectors, seen_rows
 
 (connector,) = register_connectors()
 TRIGGER = connector.polls["sql.rows"]
 
 
-async def look(room: Room, cursor: Any = None, **settings: Any) -> Polled:
+async def look(room: Room, cursor: Any = None, **settings: Any) -> PollResult:
     given = TRIGGER.settings.model_validate({"url": room.url, "existing": True, **settings})
     ctx: Any = PollContext(
         None,

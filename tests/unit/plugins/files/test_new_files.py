@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookline.api import PollContext, Polled, StepError
+from hookline.api import PollContext, PollResult, StepError
 from hookline_files import new, register_connectors
 
 NOW = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
@@ -22,14 +22,14 @@ def put(path: Path, text: str = "x", *, age: float = 60) -> Path:
     return path
 
 
-async def look(root: Path | None, cursor: Any = None, **settings: Any) -> Polled:
+async def look(root: Path | None, cursor: Any = None, **settings: Any) -> PollResult:
     given = TRIGGER.settings.model_validate({"existing": True, **settings})
     ctx: Any = PollContext(None, None, None, None, None, "f", NOW, files_root=root)  # type: ignore[arg-type]
     assert TRIGGER.run is not None
     return await TRIGGER.run(ctx=ctx, cursor=cursor, **TRIGGER.arguments(given))
 
 
-def paths(polled: Polled) -> list[str]:
+def paths(polled: PollResult) -> list[str]:
     return [item.body["path"] for item in polled.items]
 
 

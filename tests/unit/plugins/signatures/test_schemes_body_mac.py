@@ -155,11 +155,11 @@ async def test_githubs_old_signature_is_not_taken() -> None:
 
 async def test_a_ping_of_githubs_is_answered_where_the_settings_say_so_and_only_once_it_holds() -> None:
     headers = {"x-hub-signature-256": f"sha256={VECTOR}", "x-github-delivery": "d", "x-github-event": "ping"}
-    assert (await verify(GitHub(), "12345", {}, headers)).answer is None
+    assert (await verify(GitHub(), "12345", {}, headers)).response is None
     answered = {"pings": "answered"}
-    answer = (await verify(GitHub(), "12345", answered, headers)).answer
+    answer = (await verify(GitHub(), "12345", answered, headers)).response
     assert answer is not None
     assert answer.status == 200
-    assert (await verify(GitHub(), "12345", answered, {**headers, "x-github-event": "push"})).answer is None
+    assert (await verify(GitHub(), "12345", answered, {**headers, "x-github-event": "push"})).response is None
     with pytest.raises(NotVerified):
         await verify(GitHub(), "12345", answered, headers, b'{"abc":124}')

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hookline.api import Answer, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NotVerified, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.body_mac import GitHub
 from hookline_signatures.hub_signature import Bitbucket, Intercom
 from hookline_signatures.meta import Meta
@@ -105,7 +105,7 @@ async def test_trap_9_intercoms_dedupe_key_is_the_signed_id_of_the_notification(
 async def test_metas_challenge_is_answered_where_the_token_is_right(token: str) -> None:
     query = f"hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}"
     verified = await verify(Meta(), APP, request({}, "GET", query))
-    assert verified == Verified(answer=Answer(200, b"1158201444", "text/plain; charset=utf-8"))
+    assert verified == Verified(response=WebhookResponse(200, b"1158201444", "text/plain; charset=utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_a_message_isnt_taken_for_its_query() -> None:
     with pytest.raises(NotVerified):
         await verify(Meta(), APP, request({}, "POST", query), b"{}")
     verified = await verify(Meta(), APP, request(headers_of(Meta(), APP, b"{}"), "POST", query), b"{}")
-    assert verified.answer is None
+    assert verified.response is None
 
 
 @pytest.mark.parametrize("scheme", [Bitbucket, Intercom])

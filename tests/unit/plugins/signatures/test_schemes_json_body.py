@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hookline.api import Answer, NotVerified, Scheme, SignedRequest, Verified
+from hookline.api import NotVerified, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
 from hookline_signatures.dropbox import Dropbox
 from hookline_signatures.json_body import LONGEST
@@ -127,7 +127,7 @@ async def test_graphs_validation_token_is_given_back_as_text() -> None:
     # The example of Microsoft's documentation, encoded as it is sent.
     sent = request(query="validationToken=Validation%3a+Testing+client+application+reachability+for+%C3%A9")
     verified = await verify(MicrosoftGraph(), STATE, sent)
-    assert verified.answer == Answer(
+    assert verified.response == WebhookResponse(
         200, "Validation: Testing client application reachability for é".encode(), "text/plain; charset=utf-8"
     )
 
@@ -152,11 +152,11 @@ VALIDATION = (
 @pytest.mark.parametrize("used", ["topsecret", "older one"])
 async def test_trap_12_zooms_validation_is_answered_with_the_secret_that_signed_it(used: str) -> None:
     verified = await verify(Zoom(), {"secret": ["topsecret", "older one"]}, zoom(VALIDATION, used), VALIDATION)
-    assert verified.answer is not None
+    assert verified.response is not None
     token = "qgg8vlvZRS6UYooatFL8Aw"
     proof = hmac.new(used.encode(), token.encode(), "sha256").hexdigest()
-    assert json.loads(verified.answer.body) == {"plainToken": token, "encryptedToken": proof}
-    assert (verified.answer.status, verified.answer.media_type) == (200, "application/json")
+    assert json.loads(verified.response.body) == {"plainToken": token, "encryptedToken": proof}
+    assert (verified.response.status, verified.response.media_type) == (200, "application/json")
 
 
 async def test_trap_4_no_forged_validation_is_answered() -> None:
@@ -196,7 +196,7 @@ EVENTS = b'{"events":[{"resourceId":"717f2bfc"}],"firstEventSequence":1,"lastEve
 
 
 async def test_xeros_intent_to_receive_is_answered_and_events_are_messages() -> None:
-    assert (await verify(Xero(), KEY, request(xero(INTENT)), INTENT)).answer == Answer(200)
+    assert (await verify(Xero(), KEY, request(xero(INTENT)), INTENT)).response == WebhookResponse(200)
     for body in (EVENTS, b"{}", b'{"events":null}', b"not JSON"):
         assert await verify(Xero(), KEY, request(xero(body)), body) == Verified()
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import ValidationError
 from tests.unit.plugins.signatures.scheme_trial import SECONDS, Trial
 
-from hookline.api import Answer, NotVerified
+from hookline.api import NotVerified, WebhookResponse
 from hookline_signatures.discord import Discord, DiscordCredential
 from hookline_signatures.sendgrid import SendGrid, SendGridCredential
 
@@ -44,7 +44,7 @@ async def test_trap_12_discords_signature_holds_under_any_key_of_the_credential(
     body = b'{"type": 2, "id": "846462639134605312", "data": {}}'
     for keys in (PUBLIC, [OTHER, PUBLIC], [PUBLIC, OTHER], PUBLIC.upper()):
         verified = await Trial(Discord(), {"public_key": keys})(interaction(body), body)
-        assert (verified.dedupe_key, verified.answer) == ("846462639134605312", None)
+        assert (verified.dedupe_key, verified.response) == ("846462639134605312", None)
     with pytest.raises(NotVerified):
         await Trial(Discord(), {"public_key": OTHER})(interaction(body), body)
 
@@ -60,15 +60,17 @@ def test_discords_own_library_takes_what_the_scheme_signs() -> None:
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
-        ({"type": 1, "id": "1", "version": 1}, Answer(200, b'{"type":1}', "application/json")),
-        ({"type": 0, "version": 1, "application_id": "1"}, Answer(204, b"", "application/json")),
+        ({"type": 1, "id": "1", "version": 1}, WebhookResponse(200, b'{"type":1}', "application/json")),
+        ({"type": 0, "version": 1, "application_id": "1"}, WebhookResponse(204, b"", "application/json")),
         ({"type": 1, "version": 1, "event": {"type": "ENTITLEMENT_CREATE"}}, None),
         ({"type": 2, "id": "1"}, None),
     ],
 )
-async def test_pings_are_answered_and_events_of_the_same_type_are_not(body: Any, answer: Answer | None) -> None:
+async def test_pings_are_answered_and_events_of_the_same_type_are_not(
+    body: Any, answer: WebhookResponse | None
+) -> None:
     raw = json.dumps(body).encode()
-    assert (await discord(interaction(raw), raw)).answer == answer
+    assert (await discord(interaction(raw), raw)).response == answer
 
 
 async def test_trap_4_a_ping_with_a_wrong_signature_is_rejected() -> None:

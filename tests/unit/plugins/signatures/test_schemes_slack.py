@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.unit.plugins.signatures.scheme_trial import SECONDS, Trial
 
-from hookline.api import Answer, NotVerified
+from hookline.api import NotVerified, WebhookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
 from hookline_signatures.body_mac import MacCredential
 from hookline_signatures.slack import Slack
@@ -29,7 +29,7 @@ slack = Trial(Slack(), {"secret": SECRET})
 
 async def test_the_documented_vector_holds_and_a_command_has_no_dedupe_key() -> None:
     verified = await slack(SENT, COMMAND, at=AT)
-    assert (verified.dedupe_key, verified.answer) == (None, None)
+    assert (verified.dedupe_key, verified.response) == (None, None)
 
 
 async def test_what_slacks_own_library_signs_holds_and_the_event_is_the_dedupe_key() -> None:
@@ -54,7 +54,7 @@ def test_slacks_own_library_takes_what_the_scheme_signs() -> None:
 async def test_url_verification_is_answered_with_its_challenge() -> None:
     body = json.dumps({"type": "url_verification", "token": "t", "challenge": "3eZbrw1a<b>"}).encode()
     verified = await slack(slack.sign(body), body)
-    assert verified.answer == Answer(200, b"3eZbrw1a<b>", "text/plain; charset=utf-8")
+    assert verified.response == WebhookResponse(200, b"3eZbrw1a<b>", "text/plain; charset=utf-8")
     assert verified.dedupe_key is None
 
 
@@ -68,7 +68,7 @@ async def test_trap_4_a_forged_url_verification_is_rejected() -> None:
 
 async def test_its_check_of_the_certificate_gets_a_200_and_any_other_get_is_judged() -> None:
     verified = await slack({}, method="GET", url="https://hooks.example/hook/shop?token=t&ssl_check=1")
-    assert verified.answer == Answer()
+    assert verified.response == WebhookResponse()
     for query in ("", "?ssl_check=0", "?ssl_check=1&ssl_check=1"):
         with pytest.raises(NotVerified):
             await slack({}, method="GET", url=f"https://hooks.example/hook/shop{query}")
@@ -83,7 +83,7 @@ async def test_its_check_of_the_certificate_by_a_form_gets_a_200_and_starts_noth
     """Slack's own Bolt answers it before it verifies anything."""
     for body in (b"ssl_check=1&token=t", b"token=t&ssl_check=1"):
         for headers in (FORM, {**FORM, **slack.sign(body)}, {**FORM, "x-slack-signature": "v0=00"}):
-            assert (await slack(headers, body)).answer == Answer()
+            assert (await slack(headers, body)).response == WebhookResponse()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ async def test_its_check_of_the_certificate_by_a_form_gets_a_200_and_starts_noth
 async def test_no_other_form_passes_for_a_check_of_the_certificate(headers: dict[str, str], body: bytes) -> None:
     with pytest.raises(NotVerified):
         await slack(headers, body)
-    assert (await slack({**headers, **slack.sign(body)}, body)).answer is None
+    assert (await slack({**headers, **slack.sign(body)}, body)).response is None
 
 
 async def test_a_check_of_the_certificate_is_answered_by_the_hook_and_no_execution_starts() -> None:
@@ -112,4 +112,4 @@ async def test_a_check_of_the_certificate_is_answered_by_the_hook_and_no_executi
 
 
 def test_what_is_accepted_is_answered_with_an_empty_200() -> None:
-    assert Slack.accepted == Answer(200, b"")
+    assert Slack.accepted == WebhookResponse(200, b"")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.unit.plugins.signatures.scheme_trial import NOW, Network, Trial
 
-from hookline.api import Answer, CannotVerify, NotVerified, Response, StepError, Verified
+from hookline.api import CannotVerify, NotVerified, Response, StepError, Verified, WebhookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
 from hookline_signatures.sns import Sns, SnsSettings
 
@@ -207,7 +207,7 @@ async def test_a_kept_certificate_serves_while_amazon_cannot_be_reached_until_it
 
 async def test_a_subscription_is_confirmed_by_fetching_its_url_and_starts_no_flow() -> None:
     trial = sns()
-    assert await trial({}, body(confirmation())) == Verified(answer=Answer())
+    assert await trial({}, body(confirmation())) == Verified(response=WebhookResponse())
     assert [(method, url) for method, url, _ in trial.network.asked] == [("GET", CERT), ("GET", SUBSCRIBE)]
     assert trial.network.asked[1][2]["redirects"] == 0
 
@@ -253,7 +253,7 @@ async def test_a_confirmation_that_fails_is_asked_for_again(found: Any) -> None:
 
 async def test_the_end_of_a_subscription_is_taken_note_of_and_not_undone() -> None:
     trial = sns()
-    assert await trial({}, body(confirmation("UnsubscribeConfirmation"))) == Verified(answer=Answer())
+    assert await trial({}, body(confirmation("UnsubscribeConfirmation"))) == Verified(response=WebhookResponse())
     assert [url for _, url, _ in trial.network.asked] == [CERT]
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tests.unit.plugins.signatures.scheme_trial import Trial
 from tests.unit.plugins.signatures.test_schemes_sns import KEY, PEM, TOPIC, body, certificate, confirmation, message
 
-from hookline.api import Answer, CannotVerify, NotVerified, Verified
+from hookline.api import CannotVerify, NotVerified, Verified, WebhookResponse
 from hookline_signatures.sns import Sns, SnsCredential
 
 
@@ -49,7 +49,7 @@ async def test_for_a_trial_what_sns_sends_is_signed_anew_and_of_now() -> None:
     await trial()({}, body(made))
     # Its confirmations too; the URL of one that ends a subscription isn't fetched.
     ends = trial().complete(body(confirmation("UnsubscribeConfirmation")))
-    assert (await trial()({}, ends)).answer == Answer()
+    assert (await trial()({}, ends)).response == WebhookResponse()
 
 
 @pytest.mark.parametrize(
