@@ -29,7 +29,7 @@ from hookline.executions.runner import Runner
 from hookline.executions.services import Services
 from hookline.executions.timers import Timers
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.callbacks import WaitingSteps, check_taken, operator_call
+from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import ConfigError, ExecutionNotFound
 from hookline.kernel.ids import Ids
@@ -61,8 +61,6 @@ from hookline.sources.supervisor import Sources
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import (
-    CallBack,
-    CallbackOutcome,
     Cancel,
     Change,
     DismissDeadLetter,
@@ -177,12 +175,12 @@ class Engine:
             SourceServices(services, self.intake, self.rejections, self._describe_trigger), subscribing
         )
         self.resume_tokens = ResumeTokens(options.secret_keys)
-        self.waiting = WaitingSteps(
-            self.store, self.queue, self._versions, self.resume_tokens, lambda: self.intake.open
-        )
+        self.callbacks = Callbacks(self.store, self.queue, self._versions, self.resume_tokens, lambda: self.intake.open)
         fitting = Fitting(services, registry.actions, self.resume_url)
         self.moves = Moves(self.store, self.queue, self._versions, self.versions, fitting, self.clock)
-        self._runner = Runner(services, self._versions, self.queue, self._timers, self.intake.started, self.resume_url)
+        self._runner = Runner(
+            services, self._versions, self.queue, self._timers, self.intake.left_queue, self.resume_url
+        )
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
         self._served = ServedFlows(
             store=self.store,
@@ -246,7 +244,7 @@ class Engine:
             await self.subscriptions.load()
             await self._served.load()
             for flow_id, (count, _) in (await self.store.backlog()).items():
-                self.intake.queued(flow_id, count)
+                self.intake.set_backlog(flow_id, count)
             await self._served.open_lanes()
         except BaseException:
             await self._close()
@@ -370,16 +368,12 @@ class Engine:
         ended = await self.store.execution(execution_id)
         if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
             # It left the queue without ever running.
-            self.intake.started(execution.flow_id)
+            self.intake.left_queue(execution.flow_id)
             self.events.ended(execution.flow_id, execution_id, State.CANCELLED, Outcome.CANCELLED)
         self._runner.cancel(execution_id)
         await self.queue.wake(execution.flow_id, execution_id)
         if tells is not None and tells.execution_id is not None:
             await self.queue.wake(tells.flow_id, tells.execution_id)
-
-    async def call_back(self, callback: CallBack) -> CallbackOutcome:
-        """Make what came for a step that waits durable, and let its execution go on. Raises StoreError."""
-        return await self.waiting.call_back(callback)
 
     async def resume(self, execution_id: str, step: str, body: bytes) -> None:
         """Call a step that waits in place of whoever doesn't; `step` is its path, or its id, `body` JSON.
@@ -387,8 +381,8 @@ class Engine:
         Raises ExecutionNotFound, IllegalStateChange where no such step waits, and StoreError.
         """
         call_id, now = self.ids.new(), self.clock.now()
-        call = await operator_call(self.store, self.sealing, execution_id, step, body, call_id=call_id, at=now)
-        check_taken(await self.waiting.call_back(call), call)
+        call = await operator_callback(self.store, self.sealing, execution_id, step, body, call_id=call_id, at=now)
+        check_delivered(await self.callbacks.deliver(call), call)
 
     async def release(self, execution_id: str) -> None:
         """Let the next execution with its order key run, although this one has failed and holds the key.

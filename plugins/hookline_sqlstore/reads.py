@@ -531,7 +531,7 @@ def recover(connection: Connection, now: datetime) -> None:
         connection.execute(_RECOVER, {"now": micros(now)})
 
 
-_LINE_LENGTH: Final = select(func.count()).select_from(
+_QUEUE_DEPTH: Final = select(func.count()).select_from(
     select(executions.c.id)
     .where(
         executions.c.flow_id == bindparam("flow_id"),
@@ -544,10 +544,10 @@ _LINE_LENGTH: Final = select(func.count()).select_from(
 _LAST_IN_LINE: Final = text("SELECT max(order_seq) FROM executions WHERE order_seq IS NOT NULL")
 
 
-def line_length(connection: Connection, flow_id: str, order_key: str, limit: int) -> int:
-    """How many executions are in the line of a key, counted as far as `limit`."""
+def queue_depth(connection: Connection, flow_id: str, order_key: str, limit: int) -> int:
+    """Count the executions that hold or await the turn of an order key, up to `limit`."""
     asked = {"flow_id": flow_id, "order_key": order_key.encode(), "limit": limit}
-    return connection.scalar(_LINE_LENGTH, asked) or 0
+    return connection.scalar(_QUEUE_DEPTH, asked) or 0
 
 
 def last_in_line(connection: Connection) -> int | None:

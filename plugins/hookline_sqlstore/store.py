@@ -132,8 +132,8 @@ class SqlStore:
     async def backlog(self) -> Mapping[str, tuple[int, datetime]]:
         return await self._database.read(reads.backlog)
 
-    async def line_length(self, flow_id: str, order_key: str, limit: int) -> int:
-        return await self._database.read(lambda connection: reads.line_length(connection, flow_id, order_key, limit))
+    async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
+        return await self._database.read(lambda connection: reads.queue_depth(connection, flow_id, order_key, limit))
 
     async def counts(self) -> Mapping[tuple[str, State], int]:
         return await self._database.read(reads.counts)

@@ -1,4 +1,4 @@
-"""Steps that wait for calls, as the outside names them: by the token in their URL."""
+"""Callbacks: finding the waiting step that one is for, and delivering it."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -32,10 +32,10 @@ from hookline.storage.store import Store, readable_envelope
 
 @dataclass(frozen=True, slots=True)
 class WaitingStep:
-    """A step of an execution that waits, will wait, or has waited."""
+    """A step of an execution that waits for a callback, will wait, or has waited."""
 
     flow: CompiledFlow
-    """The version that the execution runs on, or would."""
+    """The version that the execution runs, or would run."""
     node: WaitNode
     execution_id: str
     path: str
@@ -43,31 +43,31 @@ class WaitingStep:
     """The execution has ended."""
 
 
-class WaitingSteps:
-    """Finds steps that wait, and hands them what comes for them."""
+class Callbacks:
+    """Finds waiting steps, and delivers callbacks to them."""
 
     def __init__(
         self, store: Store, queue: Queue, versions: VersionResolver, tokens: ResumeTokens, is_open: Callable[[], bool]
     ) -> None:
-        """`is_open`: whether anything is taken now."""
+        """`is_open` tells whether the server accepts anything now."""
         self._store = store
         self._queue = queue
         self._versions = versions
         self._tokens = tokens
         self._is_open = is_open
 
-    async def named(self, token: str) -> WaitingStep:
-        """The step of a token.
+    async def find(self, token: str) -> WaitingStep:
+        """Return the waiting step of a resume URL's token.
 
-        Raises TokenUnknown, CannotTake where the version that its execution runs on can't be had now, WaitOver where
-        it can't be had and isn't needed any more, and StoreError.
+        Raises TokenUnknown, CannotTake if the version of its execution can't be loaded now, WaitOver if it can't be
+        loaded and the execution has ended, and StoreError.
         """
-        named = self._tokens.read(token)
-        if named is None:
+        found = self._tokens.read(token)
+        if found is None:
             raise TokenUnknown
         if not self._is_open():
             raise CannotTake("the server is starting or stopping", retry_after=5)
-        execution_id, path = named
+        execution_id, path = found
         execution = await self._store.execution(execution_id)
         if execution is None:
             raise TokenUnknown
@@ -77,12 +77,12 @@ class WaitingSteps:
             raise TokenUnknown
         return WaitingStep(flow, node, execution_id, path, execution.state in FINAL)
 
-    async def call_back(self, callback: CallBack) -> CallbackOutcome:
-        """Make what came for a step that waits durable, and let its execution go on. Raises StoreError."""
-        # Whoever called may hang up meanwhile: what is durable must wake its execution all the same.
-        return await shielded(self._call_back(callback))
+    async def deliver(self, callback: CallBack) -> CallbackOutcome:
+        """Make a callback durable, and wake its execution. Raises StoreError."""
+        # The execution must be woken even if the caller hangs up after the commit.
+        return await shielded(self._deliver(callback))
 
-    async def _call_back(self, callback: CallBack) -> CallbackOutcome:
+    async def _deliver(self, callback: CallBack) -> CallbackOutcome:
         (outcome,) = await self._store.commit((callback,))
         assert isinstance(outcome, CallbackOutcome)  # noqa: S101 - a CallBack gives no other
         if isinstance(outcome, Called) and outcome.execution_id is not None:
@@ -107,9 +107,9 @@ class WaitingSteps:
 _PAGE: Final = 1000
 
 
-async def waiting_now(store: Store, execution_id: str) -> Sequence[StepRecord]:
-    """The entries with which they began to wait, by path."""
-    # Other steps wait for what comes as well, and no call is for them.
+async def waiting_records(store: Store, execution_id: str) -> Sequence[StepRecord]:
+    """Return the journal entries of the steps that wait for a callback now, by path. Raises StoreError."""
+    # Steps that call flows wait as well, and take no callbacks.
     paths = frozenset(await store.waits(execution_id))
     latest: dict[str, StepRecord] = {}
     after = 0
@@ -122,26 +122,27 @@ async def waiting_now(store: Store, execution_id: str) -> Sequence[StepRecord]:
 OPERATOR = "operator"
 
 
-async def operator_call(
+async def operator_callback(
     store: Store, sealing: Sealing, execution_id: str, step: str, body: bytes, *, call_id: str, at: datetime
 ) -> CallBack:
-    """The call to a step, which is named by its path, or by its id where only one of that id waits. `body` is JSON.
+    """Return a callback of an operator to a waiting step. `body` is JSON.
 
-    Raises ExecutionNotFound, and IllegalStateChange where no such step waits.
+    `step` is its path, or its id if only one step of that id waits. Raises ExecutionNotFound, IllegalStateChange if no
+    such step waits, and StoreError.
     """
     execution = await store.execution(execution_id)
     if execution is None:
         raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-    waiting = await waiting_now(store, execution_id)
+    waiting = await waiting_records(store, execution_id)
     found = [record for record in waiting if record.path == step] or [record for record in waiting if record.id == step]
     if len(found) != 1:
         listed = ", ".join(record.path for record in waiting[:20]) or "none"
         several = f"{len(found)} steps {step!r} of" if found else f"no step {step!r} of"
-        raise IllegalStateChange(f"{several} execution {execution_id} wait for a call; those that do are: {listed}")
+        raise IllegalStateChange(f"{several} execution {execution_id} wait for a callback; waiting steps: {listed}")
     packed = pack_callback(Call(msgspec.Raw(body), received_at=at, verified_by=OPERATOR))
     envelope = await readable_envelope(store, execution_id)
     if envelope is not None and envelope.seal_key is not None:
-        # Its flow redacts something, and this may be it.
+        # The flow redacts values, and the callback may have some of them.
         packed = sealing.callback(packed)
     return CallBack(
         id=call_id,
@@ -157,7 +158,9 @@ async def operator_call(
     )
 
 
-def check_taken(outcome: object, call: CallBack) -> None:
-    """Raise IllegalStateChange where the step was called before, or waits no more."""
+def check_delivered(outcome: object, callback: CallBack) -> None:
+    """Raise IllegalStateChange if the step had a callback before, or no longer waits."""
     if not isinstance(outcome, Called):
-        raise IllegalStateChange(f"step {call.path!r} of execution {call.execution_id} waits for no call any more")
+        raise IllegalStateChange(
+            f"step {callback.path!r} of execution {callback.execution_id} no longer waits for a callback"
+        )

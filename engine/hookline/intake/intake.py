@@ -1,4 +1,4 @@
-"""Accepting messages: is there such a flow, may it take one more, and is it durable?"""
+"""Accepting messages: finding the flow, applying its limits, and making the message durable."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,8 +9,7 @@ import structlog
 from hookline.catalog.flow_states import state_in_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import manual_envelope, with_order_key
-from hookline.intake.limits import DrainRate, RateLimit
-from hookline.intake.queue_depth import LineLengths
+from hookline.intake.limits import QueueDepth, RateLimit, Throughput
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CannotTake, FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany
 from hookline.kernel.json import is_large
@@ -25,15 +24,15 @@ from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 
-#: Bytes of a body in which looking for what is redacted takes long.
+#: Bytes of a body from which on redaction runs in a thread.
 _LARGE: Final = 64 * 1024
-#: Seconds after which a sender may try again, where nothing better is known.
+#: Seconds after which a sender may try again, if nothing better is known.
 RETRY_AFTER: Final = 30.0
 _log: Final = structlog.get_logger("hookline.runtime")
 
 
 class Intake:
-    """The door: whatever starts executions hands its messages in here."""
+    """Accepts the messages of requests, sources, operators and other executions."""
 
     def __init__(
         self,
@@ -49,7 +48,7 @@ class Intake:
         events: Events | None = None,
         sealing: Sealing | None = None,
     ) -> None:
-        """`current` gives a flow's current version; raises FlowNotFound, and FlowInvalid where it can't run."""
+        """`current` returns a flow's current version, or raises FlowNotFound or FlowInvalid."""
         self._state_of = state_of
         self._events = events
         self._sealing = sealing
@@ -63,24 +62,24 @@ class Intake:
         self._max_backlog_total = max_backlog_total
         self._queued: dict[str, int] = {}
         self._total = 0
-        self._drains: dict[str, DrainRate] = {}
-        self._drain = DrainRate(clock.monotonic())
-        self._lines = LineLengths(store, clock)
+        self._throughputs: dict[str, Throughput] = {}
+        self._throughput = Throughput(clock.monotonic())
+        self._depths = QueueDepth(store, clock)
         self._rates: dict[str, tuple[str, RateLimit]] = {}
         self.full: Callable[[], str | None] = lambda: None
-        """Why nothing more can be stored, where that is so."""
+        """Return the reason why nothing more can be stored, or None."""
         self.open = False
-        """Whether messages are taken: not before the engine has started, and no more once it stops."""
+        """True while messages are accepted: after the engine has started, and until it stops."""
 
     def flow(self, flow_id: str) -> CompiledFlow:
-        """The version of a flow that a message would run on.
+        """Return the version of a flow that accepts messages now.
 
-        Raises FlowUnknown where there is none or it is stopped, and CannotTake where it can't take messages now.
+        Raises FlowUnknown if there is none or the flow is stopped, and CannotTake if it can't accept messages now.
         """
         if not self.open:
             raise CannotTake("the server is starting or stopping", retry_after=5)
         if self.full() is not None:
-            raise CannotTake("there is no room for more messages now", retry_after=60, flow_id=flow_id)
+            raise CannotTake("there is no space for more messages now", retry_after=60, flow_id=flow_id)
         try:
             flow = self._current(flow_id)
         except FlowNotFound as error:
@@ -94,14 +93,14 @@ class Intake:
         return flow
 
     def is_stopped(self, flow: CompiledFlow) -> bool:
-        """Whether a flow takes nothing, for now."""
+        """True if the flow accepts nothing."""
         return self._state_of(flow) == "stopped"
 
     async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
         """Make a message durable.
 
-        Raises SchemaViolation where it has no order key and the flow wants one, TooMany over the flow's rate or a
-        backlog's limit, and CannotTake.
+        Raises SchemaViolation if the flow has an `order_by` and the message gives no value, TooMany above the flow's
+        rate limit or a limit of the backlog, and CannotTake.
         """
         if not self.open:
             raise CannotTake("the server is stopping", retry_after=5)
@@ -109,21 +108,21 @@ class Intake:
         large = flow.redaction is not None and (
             len(envelope.body_json or envelope.raw or b"") > _LARGE or is_large(envelope.message.body)
         )
-        envelope = await self._offloader.run(partial(self.sealed, flow, envelope), large=large)
+        envelope = await self._offloader.run(partial(self._redacted, flow, envelope), large=large)
         rate = self._rate(flow)
         try:
-            rejection = await self._line_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
+            rejection = await self._order_key_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
             if rejection is not None:
-                # A sender that repeats itself is told so, however busy the flow is.
-                known = await self._known(envelope)
-                if known is None:
+                # A duplicate gets its usual answer, however busy the flow is.
+                duplicate = await self._duplicate(envelope)
+                if duplicate is None:
                     raise rejection
-                return known
-            # Counted before anybody else is asked about; and it may be stored although the sender hangs up meanwhile.
+                return duplicate
+            # Counted before the next message is checked. Storing goes on even if the sender hangs up.
             self._reserve(envelope, rate)
             return await shielded(self._put(envelope, rate))
         except StoreError as error:
-            # The sender only learns that it may try again; why it has to, the operator reads here.
+            # The sender only learns that it may try again; the reason is for the operator.
             _log.error("a message can't be stored", flow_id=flow.id, error=error.message)
             raise CannotTake("the message can't be stored now", retry_after=RETRY_AFTER) from error
 
@@ -148,26 +147,26 @@ class Intake:
 
     def _reserve(self, envelope: Envelope, rate: RateLimit | None) -> None:
         if rate is not None:
-            rate.spend(self._clock.monotonic())
+            rate.use(self._clock.monotonic())
         self._count(envelope.flow_id, 1)
         if envelope.order_key is not None:
-            self._lines.join(envelope.flow_id, envelope.order_key)
+            self._depths.begin(envelope.flow_id, envelope.order_key)
 
     async def _put(self, envelope: Envelope, rate: RateLimit | None) -> Accepted | Duplicate:
-        """Store what is counted already; what isn't stored after all is no longer counted."""
+        """Store a message that is counted already, and count it no more if that fails."""
         result: Accepted | Duplicate | None = None
         try:
-            pressed = rate is not None and rate.pressed(self._clock.monotonic())
-            result = await self._queue.put(envelope, patient=pressed)
+            exceeded = rate is not None and rate.exceeded(self._clock.monotonic())
+            result = await self._queue.put(envelope, patient=exceeded)
         finally:
             self._settle(envelope, rate, result)
         return result
 
     def _settle(self, envelope: Envelope, rate: RateLimit | None, result: object) -> None:
-        """Count what became of a message: `result` is neither Accepted nor Duplicate where it couldn't be stored."""
+        """Count the result of storing a message; it is neither Accepted nor Duplicate if storing failed."""
         flow_id, stored = envelope.flow_id, isinstance(result, Accepted)
         if envelope.order_key is not None:
-            self._lines.joined(flow_id, envelope.order_key, stored=stored)
+            self._depths.end(flow_id, envelope.order_key, stored=stored)
         if stored:
             self._metrics.accepted(flow_id)
             if self._events is not None and self._events.listening:
@@ -179,10 +178,10 @@ class Intake:
         if isinstance(result, Duplicate):
             self._metrics.duplicate(flow_id)
 
-    def room_in(self, flow: CompiledFlow, count: int) -> float:
-        """Seconds after which so many messages of the flow's own trigger may be tried; 0 where they may come now.
+    def seconds_until_room(self, flow: CompiledFlow, count: int) -> float:
+        """Seconds after which a source may try to store so many messages; 0 if there is room now.
 
-        Where more come at once than the flow has room for at all, they come when nothing else is queued.
+        More messages than the flow's limit are stored when nothing else is queued.
         """
         if self.full() is not None:
             return RETRY_AFTER
@@ -192,33 +191,37 @@ class Intake:
             return wait
         queued, limit = self.backlog(flow.id), self._limit(flow)
         if queued and queued + count > limit:
-            return self._drain_of(flow.id, now).wait(queued, limit, now)
+            return self._throughput_of(flow.id, now).wait(queued, limit, now)
         if self._total and self._total + count > self._max_backlog_total:
-            return self._drain.wait(self._total, self._max_backlog_total, now)
+            return self._throughput.wait(self._total, self._max_backlog_total, now)
         return 0.0
 
     def room(self, flow: CompiledFlow, count: int) -> int:
-        """How many of so many messages of the flow's own trigger may come now; those of a broker wait there."""
+        """The number of messages, of `count`, that a source may store now; the others stay at its broker."""
         if self.full() is not None:
             return 0
         rate = self._rate(flow)
         if rate is not None:
-            count = min(count, rate.free(self._clock.monotonic()))
+            count = min(count, rate.available(self._clock.monotonic()))
         count = min(count, self._limit(flow) - self.backlog(flow.id), self._max_backlog_total - self._total)
         return max(0, count)
 
-    async def take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None = None) -> int:
+    async def store_from_source(
+        self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None = None
+    ) -> int:
         """Store messages of a flow's source together with its progress; return the number of new messages.
 
         The envelopes have their order keys, and no two have the same execution id. Nothing is rejected for rates or
-        backlogs: the caller asks `room_in` first. Raises StoreError; then the call may be repeated, and messages that
-        were stored after all are duplicates.
+        backlogs: the caller asks `seconds_until_room` or `room` first. Raises StoreError; then the call may be
+        repeated, and messages that were stored after all are duplicates.
         """
-        return await shielded(self._take_in(flow, envelopes, progress))
+        return await shielded(self._store_from_source(flow, envelopes, progress))
 
-    async def _take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None) -> int:
+    async def _store_from_source(
+        self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None
+    ) -> int:
         rate = self._rate(flow)
-        envelopes = [self.sealed(flow, envelope) for envelope in envelopes]
+        envelopes = [self._redacted(flow, envelope) for envelope in envelopes]
         for envelope in envelopes:
             self._reserve(envelope, rate)
         results: Sequence[object] = [None] * len(envelopes)
@@ -230,45 +233,45 @@ class Intake:
         return sum(isinstance(result, Accepted) for result in results)
 
     def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
-        """The change that accepts a message of the engine's own, which is committed with what it comes from.
+        """Return the change that accepts a message of another execution; the caller commits it with its own changes.
 
-        It counts as queued from now on, and is never rejected for how many there are: nobody could be told to come
-        again. Raises SchemaViolation where it has no order key and the flow wants one.
+        The message counts as queued from now on. No limit rejects it, since there is no sender who could try again.
+        Raises SchemaViolation if the flow has an `order_by` and the message gives no value.
         """
-        envelope = self.sealed(flow, with_order_key(flow, envelope))
+        envelope = self._redacted(flow, with_order_key(flow, envelope))
         self._count(flow.id, 1)
         self._metrics.accepted(flow.id)
         return Accept(envelope)
 
-    def sealed(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
-        """A message as its flow lets it be stored: what the flow redacts is masked, and encrypted beside it."""
+    def _redacted(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
+        """Return the message in the form in which it is stored: redacted values are masked, and encrypted beside it."""
         return envelope if self._sealing is None else self._sealing.sealed(flow.redaction, envelope)
 
     def backlog(self, flow_id: str) -> int:
-        """How many executions of a flow are queued."""
+        """The number of queued executions of a flow."""
         return self._queued.get(flow_id, 0)
 
-    def queued(self, flow_id: str, count: int) -> None:
-        """Set how many executions of a flow are queued: known from the store when the engine starts."""
+    def set_backlog(self, flow_id: str, count: int) -> None:
+        """Set the number of queued executions of a flow, which the engine reads from the store when it starts."""
         self._count(flow_id, count - self.backlog(flow_id))
 
-    def started(self, flow_id: str) -> None:
-        """One of them has left the queue."""
+    def left_queue(self, flow_id: str) -> None:
+        """Count one execution that has left the queue."""
         self._count(flow_id, -1)
         now = self._clock.monotonic()
-        self._drain.left(now)
-        self._drain_of(flow_id, now).left(now)
+        self._throughput.count(now)
+        self._throughput_of(flow_id, now).count(now)
 
     def _count(self, flow_id: str, change: int) -> None:
         before = self.backlog(flow_id)
         after = self._queued[flow_id] = max(0, before + change)
         self._total += after - before
 
-    def _drain_of(self, flow_id: str, now: float) -> DrainRate:
-        drain = self._drains.get(flow_id)
-        if drain is None:
-            drain = self._drains[flow_id] = DrainRate(now)
-        return drain
+    def _throughput_of(self, flow_id: str, now: float) -> Throughput:
+        throughput = self._throughputs.get(flow_id)
+        if throughput is None:
+            throughput = self._throughputs[flow_id] = Throughput(now)
+        return throughput
 
     def _rate(self, flow: CompiledFlow) -> RateLimit | None:
         text = flow.document.rate
@@ -282,37 +285,37 @@ class Intake:
     def _limit(self, flow: CompiledFlow) -> int:
         return flow.document.max_queued or self._max_backlog
 
-    async def _line_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooMany | None:
-        """Reject the key that has as many executions in its line as the flow has room left.
+    async def _order_key_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooMany | None:
+        """Reject an order key that has as many executions queued as the flow has room left.
 
-        So no key takes the last of it from the others: one that is held up takes half the room at most, and each
-        further one half of the rest. Raises StoreError.
+        So a blocked order key takes at most half of the flow's room, and each further one half of the rest. Raises
+        StoreError.
         """
         if order_key is None:
             return None
         queued = self.backlog(flow.id)
         room = self._limit(flow) - queued
-        if not 0 < room <= queued or not await self._lines.reaches(flow.id, order_key, room):
+        if not 0 < room <= queued or not await self._depths.reaches(flow.id, order_key, room):
             return None
         return TooMany(
-            f"flow {flow.id!r} has as many messages of this order key queued as it has room left for others",
+            f"flow {flow.id!r} has as many messages of this order key queued as it has room left",
             retry_after=RETRY_AFTER,
         )
 
     def _rejection(self, flow: CompiledFlow, rate: RateLimit | None) -> TooMany | None:
         now = self._clock.monotonic()
         if rate is not None and (wait := rate.wait(now)) > 0:
-            return TooMany(f"flow {flow.id!r} takes {flow.document.rate}", retry_after=wait)
+            return TooMany(f"flow {flow.id!r} accepts {flow.document.rate}", retry_after=wait)
         limit = self._limit(flow)
         if (queued := self.backlog(flow.id)) >= limit:
-            wait = self._drain_of(flow.id, now).wait(queued, limit, now)
+            wait = self._throughput_of(flow.id, now).wait(queued, limit, now)
             return TooMany(f"flow {flow.id!r} has {limit} messages queued", retry_after=wait)
         if self._total >= self._max_backlog_total:
-            wait = self._drain.wait(self._total, self._max_backlog_total, now)
-            return TooMany("the server has as many messages queued as it takes", retry_after=wait)
+            wait = self._throughput.wait(self._total, self._max_backlog_total, now)
+            return TooMany(f"the server has {self._max_backlog_total} messages queued", retry_after=wait)
         return None
 
-    async def _known(self, envelope: Envelope) -> Duplicate | None:
+    async def _duplicate(self, envelope: Envelope) -> Duplicate | None:
         if envelope.dedupe_key is None:
             return None
         first = await self._store.accepted_as(envelope.flow_id, envelope.dedupe_key, self._clock.now())

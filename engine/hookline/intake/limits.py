@@ -1,89 +1,179 @@
-"""How many messages a flow accepts in a time: the generic cell rate algorithm, which keeps one number."""
+"""Limits on the messages that a flow accepts: its rate, the length of its queue, and the queue of one order key."""
 
+import asyncio
 import math
-from typing import Final
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from hookline.kernel.time import Clock
+from hookline.storage.store import Store
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
-#: Seconds for which a flow counts as pressed after one that was too many.
-_PRESSED: Final = 1.0
+#: Seconds for which a rate limit counts as exceeded after a message that was too many.
+_EXCEEDED: Final = 1.0
 
 
 def seconds_each(rate: str) -> float:
-    """Seconds from one to the next: `5/s` gives 0.2."""
+    """The seconds between two messages at a rate: 0.2 for `5/s`."""
     count, _, unit = rate.partition("/")
     return _SECONDS[unit] / int(count)
 
 
 class RateLimit:
-    """`10/s`: ten at once, then one each tenth of a second."""
+    """A rate limit by the generic cell rate algorithm: `10/s` allows ten at once, then one each tenth of a second.
+
+    `now` is monotonic time in every method.
+    """
 
     def __init__(self, text: str) -> None:
         self._interval = seconds_each(text)
         self._burst = _SECONDS[text.partition("/")[2]]
         self._next = 0.0
-        self._pressed_until = 0.0
+        self._exceeded_until = 0.0
 
     def wait(self, now: float) -> float:
-        """Seconds until the next one is free; 0 where one is free now. `now` is monotonic time."""
+        """Seconds until the next message is allowed; 0 if one is allowed now."""
         wait = max(0.0, max(self._next, now) + self._interval - self._burst - now)
         if wait > 0:
-            self._pressed_until = now + _PRESSED
+            self._exceeded_until = now + _EXCEEDED
         return wait
 
-    def pressed(self, now: float) -> bool:
-        """Whether there was one too many just now: more come than the rate lets in."""
-        return now < self._pressed_until
+    def exceeded(self, now: float) -> bool:
+        """True if a message was too many within the last second."""
+        return now < self._exceeded_until
 
-    def free(self, now: float) -> int:
-        """How many are free at once."""
-        # What has been added and taken away again has lost some of its last digits.
+    def available(self, now: float) -> int:
+        """The number of messages that are allowed at once now."""
+        # Adding and subtracting intervals loses the last digits.
         return max(0, int((now + self._burst - max(self._next, now)) / self._interval + 1e-9))
 
-    def spend(self, now: float) -> None:
-        """Count one."""
+    def use(self, now: float) -> None:
+        """Count one message."""
         self._next = max(self._next, now) + self._interval
 
     def give_back(self) -> None:
-        """Uncount one: what was spent on started nothing."""
+        """Undo one `use`, for a message that started no execution."""
         self._next -= self._interval
 
 
 _MEMORY: Final = 30.0
-"""Seconds after which what has left counts for a third."""
+"""Seconds after which an execution that left the queue counts for a third."""
 _SHORTEST: Final = 1.0
 _LONGEST: Final = 600.0
 _UNKNOWN: Final = 30.0
-_ROOM: Final = 0.1
-"""The part of a full queue that is to be free when the senders come again, so that it isn't full at once."""
+_FREE: Final = 0.1
+"""The part of a full queue that is to be free when the senders try again, so that it isn't full at once."""
 
 
-class DrainRate:
-    """Executions that leave a queue in a second: an exponentially weighted estimate, which keeps three numbers."""
+class Throughput:
+    """The executions that leave a queue each second: an exponentially weighted estimate, which keeps three numbers.
+
+    `now` is monotonic time in every method.
+    """
 
     def __init__(self, now: float) -> None:
-        """`now` is monotonic time, here and in all else."""
         self._since = self._at = now
         self._weight = 0.0
 
-    def left(self, now: float) -> None:
-        """One has left."""
+    def count(self, now: float) -> None:
+        """Count one execution that left the queue."""
         self._decay(now)
         self._weight += 1.0
 
-    def rate(self, now: float) -> float:
-        """How many leave in a second."""
+    def per_second(self, now: float) -> float:
+        """The estimate."""
         self._decay(now)
-        # The share of the memory that there has been time to fill.
-        watched = 1.0 - math.exp(-(now - self._since) / _MEMORY)
-        return self._weight / (_MEMORY * watched) if watched > 0 else 0.0
+        # In the first minutes only this share of the memory can be filled.
+        observed = 1.0 - math.exp(-(now - self._since) / _MEMORY)
+        return self._weight / (_MEMORY * observed) if observed > 0 else 0.0
 
     def wait(self, queued: int, limit: int, now: float) -> float:
-        """Seconds until a queue that is full has room again: between 1 s and 10 minutes."""
-        rate = self.rate(now)
+        """Seconds until a full queue has room again: between 1 s and 10 minutes."""
+        rate = self.per_second(now)
         if rate * _LONGEST < 1.0:
             return _UNKNOWN if now - self._since < _MEMORY else _LONGEST
-        return min(_LONGEST, max(_SHORTEST, (queued - limit * (1.0 - _ROOM)) / rate))
+        return min(_LONGEST, max(_SHORTEST, (queued - limit * (1.0 - _FREE)) / rate))
 
     def _decay(self, now: float) -> None:
         self._weight *= math.exp(-max(0.0, now - self._at) / _MEMORY)
         self._at = max(self._at, now)
+
+
+KNOWN_FOR: Final = 1.0
+"""Seconds for which a queue depth is cached. Counting costs as much as the queue is long."""
+KNOWN: Final = 1000
+"""Order keys whose queue depths are cached at once: those that were used last."""
+
+_Key: TypeAlias = tuple[str, str]
+"""A flow's id, and an order key."""
+
+
+@dataclass(slots=True)
+class _CachedDepth:
+    depth: int
+    until: float
+
+
+class QueueDepth:
+    """The numbers of executions queued for each order key: counted by the store, and cached for a second."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._cached: OrderedDict[_Key, _CachedDepth] = OrderedDict()
+        self._storing: dict[_Key, int] = {}
+        # One count at a time: however many senders wait, the store counts each order key once.
+        self._lock = asyncio.Lock()
+
+    async def reaches(self, flow_id: str, order_key: str, depth: int) -> bool:
+        """True if so many executions have the order key, including those that are being stored. Raises StoreError.
+
+        Executions that left the queue within the last second may still be counted.
+        """
+        key = (flow_id, order_key)
+        cached = self._current(key)
+        if cached is None:
+            async with self._lock:
+                cached = self._current(key)
+                if cached is None:
+                    cached = await self._measure(key, depth)
+        return cached.depth >= depth
+
+    def begin(self, flow_id: str, order_key: str) -> None:
+        """Count an execution whose storing begins."""
+        key = (flow_id, order_key)
+        self._storing[key] = self._storing.get(key, 0) + 1
+        self._change(key, 1)
+
+    def end(self, flow_id: str, order_key: str, *, stored: bool) -> None:
+        """End the storing of an execution, and count it no more unless it is stored."""
+        key = (flow_id, order_key)
+        self._storing[key] -= 1
+        if not self._storing[key]:
+            del self._storing[key]
+        if not stored:
+            self._change(key, -1)
+
+    async def _measure(self, key: _Key, limit: int) -> _CachedDepth:
+        depth = await self._store.queue_depth(*key, limit)
+        # Some of those being stored may be in the count already. Counting them twice for a second is safer than not
+        # counting them.
+        cached = self._cached[key] = _CachedDepth(
+            depth + self._storing.get(key, 0), self._clock.monotonic() + KNOWN_FOR
+        )
+        if len(self._cached) > KNOWN:
+            self._cached.popitem(last=False)
+        return cached
+
+    def _current(self, key: _Key) -> _CachedDepth | None:
+        cached = self._cached.get(key)
+        if cached is None or cached.until > self._clock.monotonic():
+            return cached
+        del self._cached[key]
+        return None
+
+    def _change(self, key: _Key, by: int) -> None:
+        cached = self._cached.get(key)
+        if cached is not None:
+            cached.depth += by

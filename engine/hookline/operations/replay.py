@@ -153,7 +153,7 @@ class Replaying:
         try:
             await asyncio.shield(self._store.commit((accept, *tail)))
         except Exception:
-            self._intake.queued(flow.id, self._intake.backlog(flow.id) - 1)
+            self._intake.set_backlog(flow.id, self._intake.backlog(flow.id) - 1)
             raise
 
     async def _begin(self, again: Envelope, changes: Sequence[Change]) -> None:

@@ -36,7 +36,7 @@ class HookParts(Protocol):
     @property
     def intake(self) -> Intake: ...
     @property
-    def waiting(self) -> Waiting: ...
+    def callbacks(self) -> Waiting: ...
     @property
     def credentials(self) -> CredentialSource: ...
     @property
@@ -88,7 +88,9 @@ def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
         clock=engine.clock,
         options=options,
     )
-    calls = Calls(waiting=engine.waiting, receiver=receiver, sealing=engine.sealing, clock=engine.clock, ids=engine.ids)
+    calls = Calls(
+        waiting=engine.callbacks, receiver=receiver, sealing=engine.sealing, clock=engine.clock, ids=engine.ids
+    )
     hook = Hook(
         intake=engine.intake,
         receiver=receiver,
@@ -98,7 +100,7 @@ def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
         responder=Responder(engine.replies, engine.store, engine.blobs, engine.sealing),
         rejecter=rejecter,
     )
-    resume = Resume(waiting=engine.waiting, calls=calls, receiver=receiver, rejecter=rejecter)
+    resume = Resume(waiting=engine.callbacks, calls=calls, receiver=receiver, rejecter=rejecter)
     callback = OAuthCallback(authorizations=engine.authorizations, http=engine.http, rejecter=rejecter)
     return Endpoints(hook, resume, callback, receiver, rejecter)
 

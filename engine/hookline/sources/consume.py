@@ -261,7 +261,7 @@ class ConsumeSource:
     async def _keep_last(self, held: Sequence[Held]) -> None:
         """Make durable what would be lost, whether there is room or not, for there is no later."""
         try:
-            await self._services.intake.take_in(
+            await self._services.intake.store_from_source(
                 self._flow, self._deliveries.new([await self._deliveries.read(one) for one in held])
             )
         except StoreError as error:
@@ -273,7 +273,7 @@ class ConsumeSource:
         """Commit, and tell the broker; gives whether that could be done. Raises StoreError."""
         envelopes = self._deliveries.new(delivered)
         if envelopes:
-            await self._services.intake.take_in(self._flow, envelopes)
+            await self._services.intake.store_from_source(self._flow, envelopes)
             self.status.last_at = self._clock.now()
             self._failures = 0
         inbox.done([one.held for one in delivered])

@@ -88,7 +88,7 @@ class ScheduleSource:
             return True
         room = 1 if self._settings.missed == "skip" else 2
         store = self._services.engine.store
-        return await store.line_length(self._flow.id, ONE_AT_A_TIME, room) < room
+        return await store.queue_depth(self._flow.id, ONE_AT_A_TIME, room) < room
 
     async def _fire(self, progress: Progress, at: datetime) -> Progress:
         now = self._clock.now()

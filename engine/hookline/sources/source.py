@@ -93,12 +93,12 @@ class SourceServices:
         Gives how many were new. One that the flow's schema or its order rejects is recorded as rejected.
         """
         taken = [envelope for given in envelopes if (envelope := self._fit(flow, given)) is not None]
-        while taken and (wait := self.intake.room_in(flow, len(taken))) > 0:
+        while taken and (wait := self.intake.seconds_until_room(flow, len(taken))) > 0:
             await self.engine.clock.sleep(min(wait, _LONGEST.total_seconds()))
         change = SetCursor(flow.id, encode(progress), self.engine.clock.now())
         while True:
             try:
-                return await self.intake.take_in(flow, taken, change)
+                return await self.intake.store_from_source(flow, taken, change)
             except StoreError as error:
                 # Whether it took place isn't known: the same again does no harm, and something else might.
                 self.engine.log.error(

@@ -346,11 +346,8 @@ class WorkQueries(Protocol):
         """For each flow with queued executions: how many, and when the oldest was accepted."""
         ...
 
-    async def line_length(self, flow_id: str, order_key: str, limit: int) -> int:
-        """How many executions with an order key have a place in its line, that of the first included.
-
-        Counts no further than to `limit`.
-        """
+    async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
+        """The number of executions of a flow that have an order key and hold or await its turn; at most `limit`."""
         ...
 
     async def counts(self) -> Mapping[tuple[str, State], int]:

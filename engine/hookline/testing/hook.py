@@ -176,7 +176,7 @@ class MemoryIntake:
         return Accepted(envelope.execution_id)
 
 
-class MemoryWaiting:
+class MemoryCallbacks:
     """Steps that wait, by their tokens, and what came for them."""
 
     def __init__(self) -> None:
@@ -187,13 +187,13 @@ class MemoryWaiting:
         self.failure: Exception | None = None
         """Raised instead of taking a call."""
 
-    async def named(self, token: str) -> WaitingStep:
+    async def find(self, token: str) -> WaitingStep:
         """The step of a token."""
         if token not in self.steps:
             raise TokenUnknown
         return self.steps[token]
 
-    async def call_back(self, callback: CallBack) -> CallbackOutcome:
+    async def deliver(self, callback: CallBack) -> CallbackOutcome:
         """Keep the first call for each step, and for each key."""
         if self.failure is not None:
             raise self.failure
@@ -301,7 +301,7 @@ class HookOverMemory:
         self.rejections = ListedRejections()
         self.store = NoHistory()
         self.sealing = Sealing(Vault([bytes(32)]))
-        self.waiting = MemoryWaiting()
+        self.callbacks = MemoryCallbacks()
         self.authorizations = NoAuthorizations()
         self.endpoints = create_endpoints(self, self.options)
         self.hook = self.endpoints.hook

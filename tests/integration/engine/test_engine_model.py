@@ -433,7 +433,7 @@ class World:
             if dice.random() < 0.5:
                 continue
             now, payload = engine.clock.now(), pack_callback(Arrived(body=raw_json(call.body)))
-            answer = await engine.call_back(
+            answer = await engine.callbacks.deliver(
                 CallBack(
                     engine.ids.new(), case.execution_id, path, case.flow.id, step_id, None, payload, now, None, payload
                 )

@@ -377,7 +377,9 @@ async def test_what_comes_in_the_middle_of_a_flow_and_beside_it_is_exact_too(har
         assert named is not None
         payload = pack_callback(Call(body=Raw(b'{"net":2.50}')))
         now = harness.clock.now()
-        await running.call_back(CallBack(running.ids.new(), *named, "f", "approve", None, payload, now, None, payload))
+        await running.callbacks.deliver(
+            CallBack(running.ids.new(), *named, "f", "approve", None, payload, now, None, payload)
+        )
         await harness.until_calls(4)
         await harness.until(running, execution_id, State.WAITING)
     harness.clock.advance(61)

@@ -248,12 +248,16 @@ async def test_a_call_to_the_steps_url_wakes_the_execution_across_a_restart(harn
         assert url.startswith("http://127.0.0.1:8080/resume/")
     async with harness.engine() as engine:
         call = call_for(engine, url, {"ok": True})
-        assert await engine.call_back(call) == Called(execution_id)
+        assert await engine.callbacks.deliver(call) == Called(execution_id)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert harness.probe.steps() == ["ask", "after"]
         assert harness.probe.calls[-1][3] == [{"ok": True}, "POST"]
-        assert await engine.call_back(call_for(engine, url, {"ok": True})) == CalledBefore(execution_id, identical=True)
-        assert await engine.call_back(call_for(engine, url, {"ok": 2})) == CalledBefore(execution_id, identical=False)
+        assert await engine.callbacks.deliver(call_for(engine, url, {"ok": True})) == CalledBefore(
+            execution_id, identical=True
+        )
+        assert await engine.callbacks.deliver(call_for(engine, url, {"ok": 2})) == CalledBefore(
+            execution_id, identical=False
+        )
 
 
 @pytest.mark.rule(29)
@@ -262,7 +266,7 @@ async def test_a_call_that_comes_early_is_kept(harness: Harness) -> None:
     engines: list[Engine] = []
 
     async def call(url: Any) -> Any:
-        outcome.append(await engines[0].call_back(call_for(engines[0], url, "early")))
+        outcome.append(await engines[0].callbacks.deliver(call_for(engines[0], url, "early")))
 
     harness.probe.does.update(ask=call)
     harness.flow(
@@ -302,9 +306,9 @@ async def test_calls_may_come_in_another_order_than_the_steps_that_wait_for_them
         early = CallBack(
             engine.ids.new(), None, None, "f", "paid", "s:a", payload, now, now + timedelta(hours=1), payload
         )
-        assert await engine.call_back(early) == Called(None)
-        assert await engine.call_back(call_for(engine, second, 2, step_id="second")) == Called(execution_id)
-        assert await engine.call_back(call_for(engine, first, 1)) == Called(execution_id)
+        assert await engine.callbacks.deliver(early) == Called(None)
+        assert await engine.callbacks.deliver(call_for(engine, second, 2, step_id="second")) == Called(execution_id)
+        assert await engine.callbacks.deliver(call_for(engine, first, 1)) == Called(execution_id)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert harness.probe.calls[-1][3] == "paid"
 
@@ -326,7 +330,7 @@ async def test_a_wait_without_a_call_times_out_and_a_later_call_is_told_so(harne
     async with harness.engine() as engine:
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert harness.probe.calls[-1][3] == "wait_timed_out"
-        assert await engine.call_back(call_for(engine, harness.probe.calls[0][3], 1)) == NotAwaited()
+        assert await engine.callbacks.deliver(call_for(engine, harness.probe.calls[0][3], 1)) == NotAwaited()
 
 
 @pytest.mark.rule(29)
@@ -348,7 +352,7 @@ async def test_each_item_of_a_foreach_has_a_url_of_its_own(harness: Harness) -> 
         urls = [call[3] for call in harness.probe.calls]
         assert len(set(urls)) == 3
         for number in (2, 0, 1):
-            assert isinstance(await engine.call_back(call_for(engine, urls[number], number)), Called)
+            assert isinstance(await engine.callbacks.deliver(call_for(engine, urls[number], number)), Called)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert await body(engine, execution_id, "lines") == [0, 1, 2]
         assert len(harness.probe.calls) == 3
@@ -374,16 +378,16 @@ async def test_a_correlated_call_finds_its_execution_by_the_key(harness: Harness
 
     async with harness.engine() as engine:
         if early:
-            assert await engine.call_back(call(engine, "a", 5)) == Called(None)
+            assert await engine.callbacks.deliver(call(engine, "a", 5)) == Called(None)
         execution_id = await harness.send(engine, "f", {"order": "a"})
         other = await harness.send(engine, "f", {"order": "b"})
         if not early:
             await harness.until(engine, execution_id, State.WAITING)
-            assert await engine.call_back(call(engine, "a", 5)) == Called(execution_id)
+            assert await engine.callbacks.deliver(call(engine, "a", 5)) == Called(execution_id)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert harness.probe.calls[-1][3] == 5
         assert (await harness.until(engine, other, State.WAITING)).reason == "callback"
-        assert await engine.call_back(call(engine, "a", 5)) == CalledBefore(execution_id, identical=True)
+        assert await engine.callbacks.deliver(call(engine, "a", 5)) == CalledBefore(execution_id, identical=True)
 
 
 # --- timeouts, cancelling, on_error ----------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ async def test_an_execution_shows_what_it_waits_for_and_goes_on_when_an_operator
         ]
         status, wrong = await resume(step="aprove")
         assert (status, wrong["code"]) == (409, "execution.state")
-        assert wrong["detail"].endswith("those that do are: approve")
+        assert wrong["detail"].endswith("waiting steps: approve")
         assert (await resume(step="approve", bdy=1))[0] == 400
         assert (await resume(step="approve", body={"ok": Decimal("1.50")}))[0] == 202
         await harness.until(engine, execution_id)
@@ -117,7 +117,7 @@ def test_without_a_server_the_command_line_calls_as_well(harness: Harness, monke
     assert spoilt.exit_code == 2
     assert "is not JSON" in spoilt.output
     missing = executions("resume", execution_id, "later")
-    assert (missing.exit_code, "those that do are: approve" in missing.output) == (1, True)
+    assert (missing.exit_code, "waiting steps: approve" in missing.output) == (1, True)
     done = executions("resume", execution_id, "approve", "--input", "call.json", "--json")
     assert (done.exit_code, json.loads(done.output)) == (0, {"id": execution_id, "step": "approve"})
     assert executions("resume", execution_id, "approve").exit_code == 1

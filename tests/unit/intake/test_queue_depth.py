@@ -1,8 +1,10 @@
-"""The lengths of lines: right as far as a flow's room goes, and seldom asked for."""
+"""The queue depths of order keys: exact up to the room of the flow, and seldom counted."""
 
 import asyncio
+from typing import cast
 
-from hookline.intake.queue_depth import KNOWN, KNOWN_FOR, LineLengths
+from hookline.intake.limits import KNOWN, KNOWN_FOR, QueueDepth
+from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 
 
@@ -10,52 +12,56 @@ class Counted:
     """A store that counts how often it is asked."""
 
     def __init__(self) -> None:
-        self.lines: dict[tuple[str, str], int] = {}
+        self.depths: dict[tuple[str, str], int] = {}
         self.asked: list[str] = []
 
-    async def line_length(self, flow_id: str, order_key: str, limit: int) -> int:
+    async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
         self.asked.append(order_key)
-        length = self.lines.get((flow_id, order_key), 0)
+        length = self.depths.get((flow_id, order_key), 0)
         await asyncio.sleep(0)
         return min(length, limit)
 
 
-async def test_a_line_is_counted_once_a_second_however_many_ask() -> None:
+def depths_of(store: Counted, clock: ManualClock) -> QueueDepth:
+    return QueueDepth(cast("Store", store), clock)
+
+
+async def test_an_order_key_is_counted_once_a_second_however_many_ask() -> None:
     store, clock = Counted(), ManualClock()
-    lines = LineLengths(store, clock)
-    store.lines["f", "a"] = 5
-    assert await asyncio.gather(*(lines.reaches("f", "a", length) for length in (5, 4, 5))) == [True] * 3
+    depths = depths_of(store, clock)
+    store.depths["f", "a"] = 5
+    assert await asyncio.gather(*(depths.reaches("f", "a", length) for length in (5, 4, 5))) == [True] * 3
     assert store.asked == ["a"]
-    store.lines["f", "a"] = 3
-    assert await lines.reaches("f", "a", 5)
+    store.depths["f", "a"] = 3
+    assert await depths.reaches("f", "a", 5)
     clock.advance(KNOWN_FOR)
-    assert not await lines.reaches("f", "a", 5)
-    assert not await lines.reaches("g", "a", 1)
+    assert not await depths.reaches("f", "a", 5)
+    assert not await depths.reaches("g", "a", 1)
     assert store.asked == ["a", "a", "a"]
 
 
-async def test_what_joins_is_counted_from_the_start_and_no_more_once_it_failed() -> None:
+async def test_an_execution_is_counted_while_it_is_stored_and_no_more_if_that_fails() -> None:
     store, clock = Counted(), ManualClock()
-    lines = LineLengths(store, clock)
-    lines.join("f", "a")
-    assert await lines.reaches("f", "a", 1)
-    lines.join("f", "a")
-    assert await lines.reaches("f", "a", 2)
-    lines.joined("f", "a", stored=False)
-    assert not await lines.reaches("f", "a", 2)
-    lines.joined("f", "a", stored=True)
-    assert await lines.reaches("f", "a", 1)
-    store.lines["f", "a"] = 1
+    depths = depths_of(store, clock)
+    depths.begin("f", "a")
+    assert await depths.reaches("f", "a", 1)
+    depths.begin("f", "a")
+    assert await depths.reaches("f", "a", 2)
+    depths.end("f", "a", stored=False)
+    assert not await depths.reaches("f", "a", 2)
+    depths.end("f", "a", stored=True)
+    assert await depths.reaches("f", "a", 1)
+    store.depths["f", "a"] = 1
     clock.advance(KNOWN_FOR)
-    assert await lines.reaches("f", "a", 1)
-    assert not await lines.reaches("f", "a", 2)
+    assert await depths.reaches("f", "a", 1)
+    assert not await depths.reaches("f", "a", 2)
 
 
-async def test_no_more_lines_are_known_than_a_bounded_number() -> None:
+async def test_the_number_of_cached_order_keys_is_bounded() -> None:
     store = Counted()
-    lines = LineLengths(store, ManualClock())
+    depths = depths_of(store, ManualClock())
     for key in range(KNOWN + 1):
-        await lines.reaches("f", str(key), 1)
+        await depths.reaches("f", str(key), 1)
     for key in (1, KNOWN, 0):
-        await lines.reaches("f", str(key), 1)
+        await depths.reaches("f", str(key), 1)
     assert store.asked[KNOWN + 1 :] == ["0"]

@@ -3,47 +3,47 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.intake.limits import DrainRate
+from hookline.intake.limits import Throughput
 
 
-def draining(per_second: float, seconds: float) -> tuple[DrainRate, float]:
-    drain, now = DrainRate(1000.0), 1000.0
+def queue_at(per_second: float, seconds: float) -> tuple[Throughput, float]:
+    throughput, now = Throughput(1000.0), 1000.0
     for _ in range(int(per_second * seconds)):
         now += 1 / per_second
-        drain.left(now)
-    return drain, now
+        throughput.count(now)
+    return throughput, now
 
 
 def test_the_estimate_is_right_soon_after_the_start_and_later() -> None:
     for seconds in (5, 30, 300):
-        drain, now = draining(20, seconds)
-        assert 18 < drain.rate(now) < 22
+        throughput, now = queue_at(20, seconds)
+        assert 18 < throughput.per_second(now) < 22
 
 
 def test_the_estimate_follows_a_change() -> None:
-    drain, now = draining(100, 60)
+    throughput, now = queue_at(100, 60)
     for _ in range(120):
         now += 1
-        drain.left(now)
-    assert 0.5 < drain.rate(now) < 4
+        throughput.count(now)
+    assert 0.5 < throughput.per_second(now) < 4
 
 
 def test_senders_come_again_when_a_tenth_is_free() -> None:
-    drain, now = draining(20, 300)
-    assert 45 < drain.wait(10_000, 10_000, now) < 55
+    throughput, now = queue_at(20, 300)
+    assert 45 < throughput.wait(10_000, 10_000, now) < 55
 
 
 def test_a_queue_that_doesnt_drain_has_them_wait_ten_minutes() -> None:
-    drain = DrainRate(0.0)
-    assert drain.wait(10, 10, 1.0) == 30
-    assert drain.wait(10, 10, 100.0) == 600
-    once, now = draining(100, 10)
+    throughput = Throughput(0.0)
+    assert throughput.wait(10, 10, 1.0) == 30
+    assert throughput.wait(10, 10, 100.0) == 600
+    once, now = queue_at(100, 10)
     assert once.wait(10, 10, now + 3600) == 600
 
 
 @given(st.integers(0, 5000), st.floats(0, 1e5), st.integers(1, 10**7), st.floats(0, 1e6))
 def test_the_wait_is_between_a_second_and_ten_minutes(events: int, seconds: float, limit: int, later: float) -> None:
-    drain = DrainRate(0.0)
+    throughput = Throughput(0.0)
     for number in range(min(events, 500)):
-        drain.left(seconds * number / 500)
-    assert 1 <= drain.wait(limit, limit, seconds + later) <= 600
+        throughput.count(seconds * number / 500)
+    assert 1 <= throughput.wait(limit, limit, seconds + later) <= 600

@@ -21,7 +21,7 @@ async def test_a_call_goes_to_whoever_waits_for_its_key_for_as_long_as_it_is_kep
     reply = await call(hook)
     assert answer(reply) == (202, said)
     assert header(reply, b"hookline-execution-id") is None
-    (callback,) = hook.waiting.called
+    (callback,) = hook.callbacks.called
     assert (callback.execution_id, callback.path, callback.key) == (None, None, "j:7")
     assert callback.until == hook.clock.now() + timedelta(hours=2)
     assert came(hook).message(exact=False).body == {"order": 7}
@@ -41,20 +41,20 @@ async def test_a_call_without_a_key_is_rejected_and_its_file_goes() -> None:
     rejected = document(await call(hook, b"{}"))
     assert (rejected["status"], rejected["problems"][0]["code"]) == (422, "correlate.from")
     assert (await hook.send(b"x", "image/png", path="orders/approve")).status == 422
-    assert (hook.waiting.called, hook.memory_blobs.kept) == ([], {})
+    assert (hook.callbacks.called, hook.memory_blobs.kept) == ([], {})
 
 
 async def test_the_key_may_come_from_the_headers_or_the_query() -> None:
     for by, key in (("$.headers['x-order']", "s:7"), ("$.trigger.query.order", "s:8")):
         hook = waiting(by=by)
         await hook.send(b"", None, path="orders/approve", headers=[(b"x-order", b"7")], query=b"order=8")
-        assert hook.waiting.called[0].key == key
+        assert hook.callbacks.called[0].key == key
 
 
 async def test_the_caller_is_verified_as_the_step_says_and_not_as_the_trigger() -> None:
     hook = waiting(by="$.body.order", scheme=LastByte())
     assert document(await call(hook, b'{"order": 7} '))["status"] == 401
-    assert hook.waiting.called == []
+    assert hook.callbacks.called == []
     assert (await call(hook)).status == 202
     assert came(hook).verified_by == "last-byte"
 
@@ -71,14 +71,14 @@ async def test_the_steps_id_wins_over_a_path_of_the_trigger() -> None:
 async def test_a_step_that_is_found_by_no_key_has_no_url_of_the_flows() -> None:
     hook = waiting()
     assert (await call(hook)).status == 202
-    assert (len(hook.intake.accepted), hook.waiting.called) == (1, [])
+    assert (len(hook.intake.accepted), hook.callbacks.called) == (1, [])
 
 
 async def test_a_get_neither_calls_nor_asks_there() -> None:
     hook = waiting(by="$.body.order")
     assert (await call(hook, b"", "GET")).status == 405
     assert (await call(hook, b"", "HEAD")).status == 200
-    assert hook.waiting.called == []
+    assert hook.callbacks.called == []
 
 
 async def test_a_flow_without_steps_that_wait_takes_any_path() -> None:

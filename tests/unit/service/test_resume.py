@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.service.hook_trial import HeaderOnly, Key, LastByte, Unread, document
 from tests.unit.service.waiting_trial import EXECUTION, TOKEN, answer, call, came, header, waiting
 
-from hookline.intake.callbacks import WaitingSteps
+from hookline.intake.callbacks import Callbacks
 from hookline.kernel.errors import StoreError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified, WebhookResponse
 from hookline.secrets.resume_tokens import ResumeTokens
@@ -27,7 +27,7 @@ async def test_a_call_is_accepted_once_it_is_durable_and_says_for_which_step() -
     said = {"execution_id": EXECUTION, "flow_id": "orders", "step": "approve", "status": "accepted"}
     assert answer(reply) == (202, said)
     assert header(reply, b"hookline-execution-id") == EXECUTION.encode()
-    (callback,) = hook.waiting.called
+    (callback,) = hook.callbacks.called
     assert (callback.execution_id, callback.path, callback.key) == (EXECUTION, "route/approve", None)
     assert (callback.flow_id, callback.step_id, callback.until) == ("orders", "approve", None)
     kept = came(hook)
@@ -44,7 +44,7 @@ async def test_an_identical_call_is_a_duplicate_and_any_other_a_conflict() -> No
     assert (reply.status, answer(reply)[1]["status"]) == (200, "duplicate")
     rejected = document(await call(hook, b'{"ok": false}'))
     assert (rejected["status"], rejected["code"]) == (409, "request.called_already")
-    assert len(hook.waiting.called) == 1
+    assert len(hook.callbacks.called) == 1
 
 
 async def test_a_call_is_known_again_by_what_it_brings_and_not_by_its_headers() -> None:
@@ -73,9 +73,9 @@ async def test_a_call_with_the_providers_own_id_is_known_by_that() -> None:
 async def test_what_the_store_decides_is_what_the_caller_is_told(outcome: Any, status: int, code: str) -> None:
     hook = waiting()
     if isinstance(outcome, Exception):
-        hook.waiting.failure = outcome
+        hook.callbacks.failure = outcome
     else:
-        hook.waiting.outcome = outcome
+        hook.callbacks.outcome = outcome
     reply = await call(hook, b"abc", "application/octet-stream")
     rejected = document(reply)
     assert (rejected["status"], rejected["code"]) == (status, code)
@@ -97,7 +97,7 @@ async def test_a_file_is_an_attachment_of_the_message_that_resumes() -> None:
     assert (await call(hook, b"%PDF-1.7", "application/pdf")).status == 202
     (attachment,) = came(hook).attachments
     assert (attachment.type, attachment.size) == ("application/pdf", 8)
-    assert hook.waiting.called[0].blob_ids == (attachment.id,)
+    assert hook.callbacks.called[0].blob_ids == (attachment.id,)
     assert hook.memory_blobs.kept == {attachment.id: b"%PDF-1.7"}
     for data, status in ((b"%PDF-1.7", 200), (b"other", 409)):
         assert (await call(hook, data, "application/pdf")).status == status
@@ -110,14 +110,18 @@ async def test_a_file_is_an_attachment_of_the_message_that_resumes() -> None:
 async def test_head_says_that_the_url_is_known_and_runs_nothing() -> None:
     hook = waiting()
     reply = await call(hook, b"", None, method="HEAD")
-    assert (reply.status, reply.body, hook.waiting.called) == (200, b"", [])
+    assert (reply.status, reply.body, hook.callbacks.called) == (200, b"", [])
 
 
 @pytest.mark.rule(29)
 async def test_a_get_shows_a_page_that_asks_and_runs_nothing() -> None:
     hook = waiting(title='Pay <b>&"Ann"</b>')
     reply = await call(hook, b"", None, method="GET")
-    assert (reply.status, header(reply, b"content-type"), hook.waiting.called) == (200, b"text/html; charset=utf-8", [])
+    assert (reply.status, header(reply, b"content-type"), hook.callbacks.called) == (
+        200,
+        b"text/html; charset=utf-8",
+        [],
+    )
     text = reply.body.decode()
     assert "Pay &lt;b&gt;&amp;&quot;Ann&quot;&lt;/b&gt;" in text
     assert "<strong>approve</strong>" in text
@@ -190,7 +194,7 @@ async def test_what_a_trigger_rejects_a_step_rejects(
         assert (await call(hook, b"", None, **sent)).status == 200
         sent["body"] = b""
     assert (await call(hook, **sent)).status == status
-    assert (hook.waiting.called, hook.memory_blobs.kept) == ([], {})
+    assert (hook.callbacks.called, hook.memory_blobs.kept) == ([], {})
     assert hook.metrics[-1][0] == "orders"
 
 
@@ -207,7 +211,7 @@ async def test_what_the_scheme_declares_secret_is_never_stored() -> None:
     hook = waiting(scheme=HeaderOnly())
     assert (await call(hook, headers=[(b"x-secret", b"}")])).status == 202
     assert came(hook).headers["x-secret"] == "***"
-    assert b'"}"' not in hook.waiting.called[0].payload
+    assert b'"}"' not in hook.callbacks.called[0].payload
     assert came(hook).verified_by == "header-only"
 
 
@@ -237,7 +241,7 @@ class _Challenge:
 async def test_a_handshake_is_answered_as_a_trigger_would() -> None:
     hook = waiting(scheme=ShakesHands("x"))
     reply = await call(hook, b"", None, method="GET", query=b"challenge=42")
-    assert (reply.status, reply.body, hook.waiting.called) == (200, b"42", [])
+    assert (reply.status, reply.body, hook.callbacks.called) == (200, b"42", [])
     assert b"<html" in (await call(hook, b"", None, method="GET")).body
     assert (await call(hook)).status == 202
 
@@ -266,7 +270,7 @@ class _Empty:
 async def status_of(token: str) -> int:
     """What a token gets where tokens are real, and there is no execution."""
     hook = HookOverMemory()
-    steps = WaitingSteps(_Empty(), None, None, TOKENS, lambda: True)  # type: ignore[arg-type]  # the rest isn't reached
+    steps = Callbacks(_Empty(), None, None, TOKENS, lambda: True)  # type: ignore[arg-type]  # the rest isn't reached
     receiver = hook.endpoints.receiver
     calls = Calls(waiting=steps, receiver=receiver, sealing=hook.sealing, clock=hook.clock, ids=hook.ids)
     resume = Resume(waiting=steps, calls=calls, receiver=receiver, rejecter=hook.endpoints.rejecter)

@@ -53,7 +53,7 @@ def waiting(*, over: bool = False, **settings: Any) -> HookOverMemory:
     """A hook where such a step of an execution waits, under `TOKEN`."""
     flow = waiting_flow(**settings)
     hook = HookOverMemory(flow, credentials={"key": (getattr(settings.get("scheme"), "name", ""), Secret(secret="}"))})
-    hook.waiting.steps[TOKEN] = WaitingStep(flow, flow.waits["approve"], EXECUTION, "route/approve", over)
+    hook.callbacks.steps[TOKEN] = WaitingStep(flow, flow.waits["approve"], EXECUTION, "route/approve", over)
     return hook
 
 
@@ -76,7 +76,7 @@ def header(reply: HookReply, name: bytes) -> bytes | None:
 
 def came(hook: HookOverMemory) -> Call:
     """The one call that was kept."""
-    (callback,) = hook.waiting.called
+    (callback,) = hook.callbacks.called
     found = unpack_callback(callback.payload)
     assert isinstance(found, Call)
     return found

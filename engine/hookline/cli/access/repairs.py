@@ -9,7 +9,7 @@ import msgspec
 from hookline.cli.access.local import Local, NoServer, as_json, page_of
 from hookline.cli.access.remote import Remote, execution_path
 from hookline.executions.completion import told_of_end
-from hookline.intake.callbacks import check_taken, operator_call
+from hookline.intake.callbacks import check_delivered, operator_callback
 from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.ids import Ids
 from hookline.model.execution import Outcome, State
@@ -100,9 +100,9 @@ class LocalRepairs(Local):
     async def resume(self, execution_id: str, step: str, body: bytes) -> None:
         call_id, now = Ids(self._clock).new(), self._clock.now()
         sealing = Sealing(self._vault)
-        call = await operator_call(self._store, sealing, execution_id, step, body, call_id=call_id, at=now)
+        call = await operator_callback(self._store, sealing, execution_id, step, body, call_id=call_id, at=now)
         (outcome,) = await self._store.commit([call])
-        check_taken(outcome, call)
+        check_delivered(outcome, call)
 
     async def dead_letters(self, flow_id: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         page = await page_of(self._store.dead_letters(flow_id=flow_id, cursor=cursor, limit=limit))

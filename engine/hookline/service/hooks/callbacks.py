@@ -33,11 +33,11 @@ _EARLY_RETRY_AFTER: Final = 60.0
 class Waiting(Protocol):
     """Where calls go: `hookline.intake.callbacks`."""
 
-    async def named(self, token: str) -> WaitingStep:
+    async def find(self, token: str) -> WaitingStep:
         """The step of a token. Raises TokenUnknown, WaitOver, CannotTake and StoreError."""
         ...
 
-    async def call_back(self, callback: CallBack) -> CallbackOutcome:
+    async def deliver(self, callback: CallBack) -> CallbackOutcome:
         """Make a call durable, and wake its execution. Raises StoreError."""
         ...
 
@@ -94,7 +94,7 @@ class Calls:
         uploads.release()
         # Where this fails it isn't known whether the call was stored. Its blobs stay: the sweeper takes those that
         # nothing refers to.
-        outcome = await self._waiting.call_back(callback)
+        outcome = await self._waiting.deliver(callback)
         if isinstance(outcome, Called):
             return answers.called(flow, node, outcome)
         await uploads.discard()
@@ -103,7 +103,7 @@ class Calls:
                 return answers.called(flow, node, outcome)
             raise CalledAlready(f"step {node.id!r} has been called before, with something else")
         if isinstance(outcome, NotAwaited):
-            raise WaitOver(f"step {node.id!r} waits for no call any more")
+            raise WaitOver(f"step {node.id!r} no longer waits for a callback")
         raise TooMany(
             f"step {node.id!r} keeps no more calls that came before anything waits for them",
             retry_after=_EARLY_RETRY_AFTER,

@@ -72,7 +72,7 @@ class Resume:
     async def _handle(self, request: HookRequest, headers: Headers, seen: Seen) -> HookReply:
         # Whoever knows the token may call: it isn't recorded.
         seen.path = "/resume/…"
-        step = await self._waiting.named(request.path)
+        step = await self._waiting.find(request.path)
         seen.flow_id = step.flow.id
         seen.path = f"/resume/… ({step.path})"
         if request.method == "GET" and not (request.query and purpose_of(step.flow, step.node).takes(request)):

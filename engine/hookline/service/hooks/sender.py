@@ -77,7 +77,7 @@ class Clients:
         wait = rate.wait(now)
         if wait > 0:
             raise TooMany(f"{name!r} takes {webhook.client_rate} from one address", retry_after=wait)
-        rate.spend(now)
+        rate.use(now)
 
 
 def check_address(webhook: RequestSettings, client: Address | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hookline.executions.context import HookUrls
-from hookline.intake.callbacks import waiting_now
+from hookline.intake.callbacks import waiting_records
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, Execution, StepRecord
 from hookline.model.message import arrival_view, pack
@@ -121,7 +121,7 @@ async def execution_view(store: Store, execution_id: str, urls: HookUrls | None 
             else:
                 more = True
     ended_at = execution.finished_at if execution.state in FINAL else None
-    waits = [] if execution.state in FINAL else await waiting_now(store, execution_id)
+    waits = [] if execution.state in FINAL else await waiting_records(store, execution_id)
     return ExecutionView(
         **_summary(execution, trigger),
         waits=[_wait_view(record, None if urls is None else urls(execution_id, record.path)) for record in waits],

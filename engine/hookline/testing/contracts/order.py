@@ -60,19 +60,19 @@ class OrderContract:
     async def test_a_line_is_as_long_as_what_has_not_ended(
         self, backend: Backend, envelopes: Envelopes, clock: ManualClock
     ) -> None:
-        async def lengths(limit: int = 10) -> list[int]:
-            return [await backend.store.line_length("orders", key, limit) for key in ("a", "b", "c")]
+        async def depths(limit: int = 10) -> list[int]:
+            return [await backend.store.queue_depth("orders", key, limit) for key in ("a", "b", "c")]
 
-        assert await lengths() == [0, 0, 0]
+        assert await depths() == [0, 0, 0]
         await self._put(backend, envelopes, "a", "a", "b", "a")
-        assert await lengths() == [3, 1, 0]
-        assert await lengths(2) == [2, 1, 0]
+        assert await depths() == [3, 1, 0]
+        assert await depths(2) == [2, 1, 0]
         async with consuming(backend) as consumer:
             delivery = await consumer.next()
-            assert await lengths() == [3, 1, 0]
+            assert await depths() == [3, 1, 0]
             await self._end(backend, delivery, clock.now())
-        assert await lengths() == [2, 1, 0]
-        assert await backend.store.line_length("other", "a", 10) == 0
+        assert await depths() == [2, 1, 0]
+        assert await backend.store.queue_depth("other", "a", 10) == 0
 
     async def test_messages_accepted_together_run_in_order_too(
         self, backend: Backend, envelopes: Envelopes, clock: ManualClock

@@ -224,7 +224,7 @@ ASKED: dict[str, Ask] = {
     "flow_document": lambda backend, _: backend.store.flow_document("orders", "v1"),
     "flows_with_work": lambda backend, _: backend.store.flows_with_work(),
     "backlog": lambda backend, _: backend.store.backlog(),
-    "line_length": lambda backend, _: backend.store.line_length("orders", "k", 10),
+    "queue_depth": lambda backend, _: backend.store.queue_depth("orders", "k", 10),
     "counts": lambda backend, _: backend.store.counts(),
     "referenced": lambda backend, _: backend.store.referenced(["a", "b"]),
     "executions_with_files": lambda backend, envelopes: backend.store.executions_with_files(envelopes.clock.now(), 10),
