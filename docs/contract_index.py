@@ -1,0 +1,80 @@
+"""The numbers of the contract's promises and rules, and the tests that name them."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reference" / "contract.md"
+_HEADING = re.compile(r"^### (Promise|Rule) (\d+): (.+)$", re.MULTILINE)
+_RESERVED = re.compile(r"^Rules? ([\d, toand]+) (?:is|are) reserved\.$", re.MULTILINE)
+
+
+class Clause(NamedTuple):
+    """The kind and number of a promise or a rule."""
+
+    kind: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.kind.capitalize()} {self.number}"
+
+
+class Citation(NamedTuple):
+    """A test, and a clause that it names."""
+
+    clause: Clause
+    file: str
+    test: str
+
+
+def clauses(text: str | None = None) -> list[tuple[Clause, str]]:
+    """Each promise and rule of the contract with its title, in the order of the page."""
+    page = PAGE.read_text(encoding="utf-8") if text is None else text
+    return [(Clause(kind.lower(), int(number)), title) for kind, number, title in _HEADING.findall(page)]
+
+
+def reserved() -> set[int]:
+    """The numbers that no rule has yet."""
+    found = _RESERVED.search(PAGE.read_text(encoding="utf-8"))
+    numbers: set[int] = set()
+    for first, last in re.findall(r"(\d+)(?: to (\d+))?", found[1] if found else ""):
+        numbers.update(range(int(first), int(last or first) + 1))
+    return numbers
+
+
+def citations(folder: Path = ROOT / "tests") -> list[Citation]:
+    """Each clause that a test names by a marker, in the order of files."""
+    found: list[Citation] = []
+    for path in sorted(folder.rglob("test_*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        name = path.relative_to(folder.parent).as_posix()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found += [Citation(clause, name, node.name) for clause in _marked(node.decorator_list)]
+    return found
+
+
+def _marked(decorators: Sequence[ast.expr]) -> Iterator[Clause]:
+    for decorator in decorators:
+        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute):
+            kind = decorator.func.attr
+            if kind in ("promise", "rule") and ast.unparse(decorator.func.value) == "pytest.mark":
+                for number in decorator.args:
+                    yield Clause(kind, ast.literal_eval(number))
+
+
+def table() -> str:
+    """The tests of each promise and rule, by file."""
+    by_clause: defaultdict[Clause, dict[str, list[str]]] = defaultdict(dict)
+    for clause, file, test in citations():
+        by_clause[clause].setdefault(file, []).append(test)
+    return "\n\n".join(_section(clause, title, by_clause[clause]) for clause, title in clauses())
+
+
+def _section(clause: Clause, title: str, files: Mapping[str, Sequence[str]]) -> str:
+    lines = [f"- `{file}`: {', '.join(f'`{test}`' for test in tests)}" for file, tests in files.items()]
+    return "\n".join([f"## {clause}: {title}", "", *lines])
