@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docs.contract_index import ROOT, Citation, Clause, citations, clauses, reserved
+from docs.contract_index import PAGE, ROOT, Citation, Clause, citations, clauses, reserved
 
 KINDS = ("promise", "rule")
 FOLDERS = ("changes", "docs", "engine", "flows", "plugins", "tests")
@@ -65,7 +65,7 @@ def test_what_the_project_says_of_rules_is_in_the_contract() -> None:
     wrong: list[str] = []
     for path in sorted(texts()):
         inner = path.relative_to(ROOT)
-        if inner in (Path("tests/unit/test_contract.py"), Path("CHANGELOG.md")):
+        if inner in (PAGE.relative_to(ROOT), Path("tests/unit/test_contract.py"), Path("CHANGELOG.md")):
             continue
         text = path.read_text(encoding="utf-8")
         for match in re.finditer(r"\b(?:SEMANTICS|[Ss]emantics \d|(?:DESIGN|HOUSE|CLUSTER|CONSOLE|STYLE)\.md)", text):
