@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -16,32 +15,26 @@ from hookline.credentials.authorization import CALLBACK, Authorizations
 from hookline.credentials.store import Credentials
 from hookline.credentials.tokens import AccessTokens
 from hookline.deployments.compatibility import Fitting
-from hookline.deployments.migration import Moves
-from hookline.deployments.serving import ServedFlows
-from hookline.deployments.version_history import KeptVersions
+from hookline.deployments.migration import Migration
+from hookline.deployments.serving import Serving
+from hookline.deployments.version_history import VersionHistory
 from hookline.discovery.registry import Registry
 from hookline.engine_options import EngineOptions
-from hookline.executions.blocks.flow_call import CallableFlows
-from hookline.executions.completion import told_of_end
 from hookline.executions.dispatcher import Dispatcher
 from hookline.executions.replies import Replies
 from hookline.executions.runner import Runner
 from hookline.executions.services import Services
 from hookline.executions.timers import Timers
-from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
+from hookline.intake.callbacks import Callbacks
 from hookline.intake.intake import Intake
-from hookline.kernel.errors import ConfigError, ExecutionNotFound
+from hookline.kernel.errors import ConfigError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock
 from hookline.maintenance.disk_budget import DiskBudget
-from hookline.maintenance.key_rotation import rotate_keys
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.sweeper import Sweeper
-from hookline.model.execution import ExecutionFilter, Outcome, State
-from hookline.model.flow import FlowState
-from hookline.operations.bulk import Deed, Done, one_page
-from hookline.operations.replay import Edit, Replaying, Which
+from hookline.operations.operations import Operations
+from hookline.operations.replay import Replays
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.facade import BlobsFacade, HttpClientFacade, ResourcesFacade
@@ -51,7 +44,7 @@ from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.secrets.redaction import Sealing, check_not_erased
+from hookline.secrets.redaction import Sealing
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.secrets.vault import Vault
 from hookline.sources.source import SourceServices
@@ -60,16 +53,8 @@ from hookline.sources.subscription_store import Subscriptions
 from hookline.sources.supervisor import Sources
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import (
-    Cancel,
-    Change,
-    DismissDeadLetter,
-    End,
-    ReleaseOrderKey,
-    Reopen,
-)
 from hookline.storage.queue import Queue
-from hookline.storage.store import Store, readable_envelope
+from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
@@ -115,29 +100,29 @@ class Engine:
         self.resources: Resources = ResourcesFacade(self._resources)
         self._calls = PluginCalls(registry, self.metrics, self.log)
         self._watch = LoopWatch(registry, self.metrics, self.log)
-        vault = self._vault = Vault(options.secret_keys)
-        self.sealing = Sealing(vault)
+        self.vault = Vault(options.secret_keys)
+        self.sealing = Sealing(self.vault)
         self.credentials = Credentials(
             credential_store or self.store,
-            vault,
+            self.vault,
             registry.credential_types,
             self.clock,
-            [lambda name: self._served.credential_changed(name)],
+            [lambda name: self.serving.credential_changed(name)],
             registry.oauth2,
         )
         self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log)
         self.authorizations = Authorizations(self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK)
         self.catalog = Catalog(options.flows, registry, environment=options.environment)
-        self._versions = VersionResolver(self.catalog, self.store)
+        self.version_resolver = VersionResolver(self.catalog, self.store)
         self.states = FlowStates(self.store, self.clock)
-        self.versions = KeptVersions(self.store, self.catalog)
+        self.version_history = VersionHistory(self.store, self.catalog)
         self.events = Events(self.clock)
         self.intake = Intake(
             store=self.store,
             queue=self.queue,
             clock=self.clock,
             metrics=self.metrics,
-            current=self._versions.current,
+            current=self.version_resolver.current,
             max_backlog=options.max_backlog,
             max_backlog_total=options.max_backlog_total,
             state_of=self.states.of,
@@ -153,7 +138,10 @@ class Engine:
             resources=self.resources,
             secrets=self.credentials,
             replies=self.replies,
-            flows=CallableFlows(self._versions.current, self.intake, self.cancel),
+            find_flow=self.intake.called_flow,
+            accept=self.intake.emit,
+            # The operations are made later: they need what runs the steps.
+            cancel=lambda execution_id: self.operations.cancel(execution_id),
             clock=self.clock,
             metrics=self.metrics,
             log=self.log,
@@ -167,7 +155,7 @@ class Engine:
             tokens=self.tokens,
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log)
-        self.subscriptions = Subscriptions(self.store, vault, self.clock, elsewhere=options.role == "webhook")
+        self.subscriptions = Subscriptions(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
         subscribing = Subscribing(
             self.subscriptions, registry, options.public_url, public_url_set=options.public_url_set
         )
@@ -175,18 +163,22 @@ class Engine:
             SourceServices(services, self.intake, self.rejections, self._describe_trigger), subscribing
         )
         self.resume_tokens = ResumeTokens(options.secret_keys)
-        self.callbacks = Callbacks(self.store, self.queue, self._versions, self.resume_tokens, lambda: self.intake.open)
+        self.callbacks = Callbacks(
+            self.store, self.queue, self.version_resolver, self.resume_tokens, lambda: self.intake.open
+        )
         fitting = Fitting(services, registry.actions, self.resume_url)
-        self.moves = Moves(self.store, self.queue, self._versions, self.versions, fitting, self.clock)
+        self.migration = Migration(
+            self.store, self.queue, self.version_resolver, self.version_history, fitting, self.clock
+        )
         self._runner = Runner(
-            services, self._versions, self.queue, self._timers, self.intake.left_queue, self.resume_url
+            services, self.version_resolver, self.queue, self._timers, self.intake.left_queue, self.resume_url
         )
         self._dispatcher = Dispatcher(self.queue, self._runner, self.log)
-        self._served = ServedFlows(
+        self.serving = Serving(
             store=self.store,
             queue=self.queue,
             catalog=self.catalog,
-            versions=self._versions,
+            versions=self.version_resolver,
             states=self.states,
             dispatcher=self._dispatcher,
             runner=self._runner,
@@ -195,14 +187,28 @@ class Engine:
             clock=self.clock,
             log=self.log,
         )
-        self._replaying = Replaying(
+        self.operations = Operations(
             store=self.store,
-            versions=self._versions,
+            queue=self.queue,
             intake=self.intake,
-            wake=self._served.look_at,
+            callbacks=self.callbacks,
+            runner=self._runner,
+            serving=self.serving,
+            versions=self.version_history,
+            migration=self.migration,
+            replays=Replays(
+                store=self.store,
+                versions=self.version_resolver,
+                intake=self.intake,
+                wake=self.serving.wake,
+                sealing=self.sealing,
+                clock=self.clock,
+                ids=self.ids,
+            ),
             sealing=self.sealing,
+            events=self.events,
             clock=self.clock,
-            ids=self.ids,
+            new_id=self.ids.new,
         )
         purger = Purger(self.store, self.clock, self.log, self.retention_of)
         self._sweeper = Sweeper(
@@ -231,27 +237,44 @@ class Engine:
         """Whether it takes messages."""
         return self.intake.open and not self.failed.is_set()
 
-    async def start(self) -> None:
-        """Open the backend, load credentials and flows, and go on with what a previous process left.
+    async def connect(self) -> None:
+        """Open the backend and load what operations need. No flow is run or published; `stop` closes the backend.
 
-        Raises StoreError where the backend can't be opened, or no files can be kept.
+        Raises StoreError if the backend can't be opened.
         """
         await self._backend.open()
         try:
-            # A bucket that isn't there is better found now than by the first file that comes.
+            await self._load()
+        except BaseException:
+            await self._close()
+            raise
+        self.version_history.live = False
+        self.intake.open = True
+
+    async def start(self) -> None:
+        """Open the backend, load credentials and flows, and continue what a previous process left.
+
+        Raises StoreError if the backend can't be opened or no files can be stored.
+        """
+        await self._backend.open()
+        try:
+            # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
-            await self.credentials.load()
-            await self.subscriptions.load()
-            await self._served.load()
-            for flow_id, (count, _) in (await self.store.backlog()).items():
-                self.intake.set_backlog(flow_id, count)
-            await self._served.open_lanes()
+            await self._load()
+            await self.serving.start()
         except BaseException:
             await self._close()
             raise
         self._watch.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
+
+    async def _load(self) -> None:
+        await self.credentials.load()
+        await self.subscriptions.load()
+        await self.serving.load()
+        for flow_id, (count, _) in (await self.store.backlog()).items():
+            self.intake.set_backlog(flow_id, count)
 
     async def stop(self, grace: float | None = None) -> None:
         """Take nothing more, let what runs finish within the grace period, leave the rest for the next start.
@@ -274,148 +297,6 @@ class Engine:
             self.replies.close()
             await self._close()
 
-    async def retry(self, execution_id: str) -> None:
-        """Reopen a failed execution: what it has done stays done.
-
-        It goes on with the version that serves where its journal fits that, and else with its own.
-
-        Raises ExecutionNotFound, IllegalStateChange where it hasn't failed, NotReplayable where its redacted values are
-        erased, and StoreError.
-        """
-        execution = await self.store.execution(execution_id)
-        if execution is None:
-            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        envelope = None if execution.discarded_at is None else await readable_envelope(self.store, execution_id)
-        if envelope is not None:
-            check_not_erased(envelope, await self.store.journal(execution_id))
-        now = self.clock.now()
-        deadline = None
-        if execution.deadline_at is not None and execution.started_at is not None:
-            deadline = now + (execution.deadline_at - execution.started_at)
-        changes: list[Change] = [Reopen(execution_id, now, deadline)]
-        newest = await self.moves.for_retry(execution, now)
-        if newest is not None:
-            flow, rebind = newest
-            limit = flow.document.timeout
-            changes = [Reopen(execution_id, now, None if limit is None else now + limit), rebind]
-        await self.store.commit(changes)
-        await self._served.look_at(execution.flow_id, execution_id)
-        self.events.reopened(execution.flow_id, execution_id)
-
-    async def replay(
-        self,
-        execution_id: str,
-        *,
-        step: str | None = None,
-        version: Which = "current",
-        edit: Edit | None = None,
-        discard: bool = False,
-    ) -> str:
-        """Do an execution again; gives the id of the new one. See `Replaying.replay`."""
-        return await self._replaying.replay(execution_id, step=step, version=version, edit=edit, discard=discard)
-
-    async def discard(self, execution_id: str) -> None:
-        """Let a failed execution be a dead letter no longer.
-
-        Raises ExecutionNotFound, IllegalStateChange where it hasn't failed or was discarded before, and StoreError.
-        """
-        await self.store.commit((DismissDeadLetter(execution_id, self.clock.now()),))
-
-    async def many(
-        self,
-        deed: Deed,
-        chosen: ExecutionFilter,
-        *,
-        version: Which = "current",
-        step: str | None = None,
-        edit: Edit | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> Done:
-        """Do something with a page of executions. Replays of those that have a cause discard what they do again.
-
-        Raises StoreError, and ValueError for a cursor that isn't one.
-        """
-        # So whoever goes on with the dead letters of a cause, after it was stopped, does none twice.
-        discard = chosen.cause is not None
-
-        async def one(execution_id: str) -> str | None:
-            match deed:
-                case "retry":
-                    await self.retry(execution_id)
-                case "cancel":
-                    await self.cancel(execution_id)
-                case "discard":
-                    await self.discard(execution_id)
-                case "replay":
-                    return await self.replay(execution_id, step=step, version=version, edit=edit, discard=discard)
-            return None
-
-        return await one_page(self.store, chosen, one, cursor=cursor, limit=limit)
-
-    async def cancel(self, execution_id: str) -> None:
-        """Let an execution end as cancelled: what runs of it is cut off, and each `finally` on the way out runs.
-
-        Raises ExecutionNotFound, IllegalStateChange where it has ended, and StoreError.
-        """
-        execution = await self.store.execution(execution_id)
-        if execution is None:
-            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        envelope = await readable_envelope(self.store, execution_id)
-        end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self.clock.now())
-        tells = None if envelope is None else told_of_end(envelope, end, None, self.ids.new())
-        await self.store.commit((Cancel(execution_id, end.at, tells),))
-        ended = await self.store.execution(execution_id)
-        if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
-            # It left the queue without ever running.
-            self.intake.left_queue(execution.flow_id)
-            self.events.ended(execution.flow_id, execution_id, State.CANCELLED, Outcome.CANCELLED)
-        self._runner.cancel(execution_id)
-        await self.queue.wake(execution.flow_id, execution_id)
-        if tells is not None and tells.execution_id is not None:
-            await self.queue.wake(tells.flow_id, tells.execution_id)
-
-    async def resume(self, execution_id: str, step: str, body: bytes) -> None:
-        """Call a step that waits in place of whoever doesn't; `step` is its path, or its id, `body` JSON.
-
-        Raises ExecutionNotFound, IllegalStateChange where no such step waits, and StoreError.
-        """
-        call_id, now = self.ids.new(), self.clock.now()
-        call = await operator_callback(self.store, self.sealing, execution_id, step, body, call_id=call_id, at=now)
-        check_delivered(await self.callbacks.deliver(call), call)
-
-    async def release(self, execution_id: str) -> None:
-        """Let the next execution with its order key run, although this one has failed and holds the key.
-
-        Raises ExecutionNotFound, IllegalStateChange where it hasn't failed, and StoreError.
-        """
-        await self.store.commit((ReleaseOrderKey(execution_id, self.clock.now()),))
-
-    async def refresh(self) -> None:
-        """Take the flows' files as they are now. Raises StoreError and OSError; doing it again makes up for both."""
-        await self._served.refresh()
-
-    async def set_state(self, flow_id: str, state: FlowState | None) -> None:
-        """Let a flow be active, paused or stopped until somebody decides otherwise, or its file says something else.
-
-        None: what its file says holds. Raises FlowNotFound where no version of it serves, and StoreError.
-        """
-        await self._served.decide(flow_id, state)
-
-    def current(self, flow_id: str) -> CompiledFlow:
-        """The version of a flow that serves. Raises FlowNotFound, and FlowInvalid where none can."""
-        return self._versions.current(flow_id)
-
-    async def roll_back(self, flow_id: str, version: str | None, *, force: bool = False) -> tuple[str, Path]:
-        """Let an earlier version of a flow serve: see `KeptVersions.roll_back`, which also says what it raises."""
-        done = await self.versions.roll_back(flow_id, version, force=force)
-        await self.refresh()
-        return done
-
-    async def rotate_keys(self) -> int:
-        """Encrypt all secrets with the first master key; `maintenance.key_rotation.rotate_keys` has the errors."""
-        return await rotate_keys(self.credentials, self.store, self._vault)
-
     async def update_gauges(self) -> None:
         """Bring the metrics that are read from the store up to date. Raises StoreError."""
         now = self.clock.now()
@@ -434,10 +315,10 @@ class Engine:
                     if self.disk_budget is not None:
                         group.create_task(self.disk_budget.run())
                     group.create_task(self.sources.run())
-                group.create_task(self._served.follow_credentials())
+                group.create_task(self.serving.follow_credentials())
                 group.create_task(self.rejections.run())
                 if self.options.watch:
-                    group.create_task(self._served.follow_files())
+                    group.create_task(self.serving.follow_files())
         except asyncio.CancelledError:
             raise
         except BaseException:

@@ -6,14 +6,14 @@ from datetime import datetime
 
 from hookline.catalog.version_resolver import VersionResolver
 from hookline.deployments.compatibility import Fit, Fitting
-from hookline.deployments.version_history import KeptVersions
+from hookline.deployments.version_history import VersionHistory
 from hookline.executions.context import own_vars
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import DoesNotFit, ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange
 from hookline.kernel.time import Clock
 from hookline.model.execution import Execution, ExecutionFilter, State
 from hookline.model.message import Envelope
-from hookline.storage.changes import Rebind
+from hookline.storage.changes import Change, Rebind
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 
@@ -26,7 +26,7 @@ class Landing:
     fit: Fit
 
 
-class Moves:
+class Migration:
     """Finds out whether journals fit, and binds executions."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Moves:
         store: Store,
         queue: Queue,
         versions: VersionResolver,
-        kept: KeptVersions,
+        kept: VersionHistory,
         fitting: Fitting,
         clock: Clock,
     ) -> None:
@@ -72,7 +72,7 @@ class Moves:
         await self._store.commit([Rebind(execution_id, flow.version, self._clock.now(), last, own_vars(flow))])
         await self._queue.wake(execution.flow_id, execution_id)
 
-    async def for_retry(self, execution: Execution, now: datetime) -> tuple[CompiledFlow, Rebind] | None:
+    async def for_retry(self, execution: Execution, now: datetime) -> tuple[CompiledFlow, Sequence[Change]] | None:
         """How a failed execution is bound to the newest version as it is retried; None where it stays on its own.
 
         It stays where it has that one, where the newest can't run, and where its journal doesn't fit that. Raises
@@ -91,7 +91,9 @@ class Moves:
         fit = await self._fitting.fits(flow, execution, envelope, past, retried=True)
         if not fit.ok:
             return None
-        return flow, Rebind(execution.id, flow.version, now, past[-1].seq if past else 0, own_vars(flow))
+        last = past[-1].seq if past else 0
+        rebind = Rebind(execution.id, flow.version, now, last, own_vars(flow))
+        return flow, (*self._versions.keeping(flow, now), rebind)
 
     async def plan(
         self, flow: CompiledFlow, cursor: str | None = None, limit: int = 50

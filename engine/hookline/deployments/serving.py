@@ -24,7 +24,7 @@ from hookline.storage.store import Store
 _LEFT_BEHIND: Final = 16
 
 
-class ServedFlows:
+class Serving:
     """Lets serve what the files of the flows, and those who operate them, say now."""
 
     def __init__(
@@ -55,24 +55,32 @@ class ServedFlows:
         self._log = log
         self._unblock = asyncio.Event()
         self._opening = asyncio.Lock()
+        self._started = False
 
     async def load(self) -> None:
-        """Take the flows' files as they are, and let executions try again that lacked something. Raises StoreError."""
+        """Read the flows' files and the states that operators decided. Raises StoreError."""
         self._report(self._catalog.refresh())
         await self._states.load(self._flows())
+
+    async def start(self) -> None:
+        """Publish the flows, wake blocked executions and begin to deliver. Raises StoreError."""
+        self._started = True
         await self._publish()
         await self._unblock_all()
+        await self.open_lanes()
 
     async def refresh(self) -> None:
-        """Take them as they are now. Raises StoreError and OSError; doing it again makes up for both."""
+        """Read the files again and serve their versions. Raises StoreError and OSError; both may be tried again."""
         self._report(self._catalog.refresh())
         self._runner.causes_changed()
         await self._states.load(self._flows())
+        if not self._started:
+            return
         await self._publish()
         await self.open_lanes()
         await self._unblock_all()
 
-    async def decide(self, flow_id: str, state: FlowState | None) -> None:
+    async def set_state(self, flow_id: str, state: FlowState | None) -> None:
         """Let a flow be active, paused or stopped; None: what its file says holds.
 
         Raises FlowNotFound where no version of it serves, and StoreError.
@@ -85,7 +93,7 @@ class ServedFlows:
         await self.open_lanes()
         await self._unblock_all()
 
-    async def look_at(self, flow_id: str, execution_id: str) -> None:
+    async def wake(self, flow_id: str, execution_id: str) -> None:
         """Let an execution be taken that is ready."""
         if flow_id not in self._dispatcher.lanes():
             # A flow that isn't there any more may have had nothing left to do.
@@ -94,7 +102,7 @@ class ServedFlows:
 
     async def open_lanes(self) -> None:
         """Let each flow be delivered that serves, or has work left."""
-        if self._options.role == "webhook":
+        if self._options.role == "webhook" or not self._started:
             return
         async with self._opening:
             with_work = await self._store.flows_with_work()

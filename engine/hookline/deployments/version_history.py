@@ -32,14 +32,14 @@ class KeptVersion:
     """How many that have not ended are bound to it, by their state."""
 
 
-class KeptVersions:
+class VersionHistory:
     """Asks the store for versions, and the catalog which of them serves."""
 
     def __init__(self, store: Store, catalog: Catalog, *, live: bool = True) -> None:
         """`live`: the catalog's flows serve; otherwise no server runs, and that version serves which did last."""
         self._store = store
         self._catalog = catalog
-        self._live = live
+        self.live = live
 
     async def list(self, flow_id: str) -> Sequence[KeptVersion]:
         """The versions of a flow; that which began to serve last comes first.
@@ -124,7 +124,7 @@ class KeptVersions:
         return found
 
     def _serving(self, flow_id: str, found: Sequence[FlowVersion]) -> str | None:
-        if not self._live:
+        if not self.live:
             return found[0].version if found else None
         entry = self._catalog.entries.get(flow_id)
         return None if entry is None or entry.flow is None else entry.flow.version

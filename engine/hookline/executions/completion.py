@@ -104,7 +104,7 @@ def _taken_care_of(
         exact=flow.exact,
     )
     try:
-        return (services.flows.emit(services.flows.flow(handler_id), handled),)
+        return (services.accept(services.find_flow(handler_id), handled),)
     except (FlowNotFound, FlowInvalid, SchemaViolation) as error:
         services.log.error(
             "the flow for failures can't be started",

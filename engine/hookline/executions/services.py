@@ -38,22 +38,6 @@ class Secrets(Protocol):
         ...
 
 
-class Flows(Protocol):
-    """The other flows, as a step may call them."""
-
-    def flow(self, flow_id: str) -> CompiledFlow:
-        """Raises FlowNotFound where there is none or it is stopped, and FlowInvalid where it can't run."""
-        ...
-
-    def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
-        """The change that starts an execution, to be committed with what starts it. Raises SchemaViolation."""
-        ...
-
-    async def cancel(self, execution_id: str) -> None:
-        """Let an execution end as cancelled, unless it has ended. Raises StoreError."""
-        ...
-
-
 Stand: TypeAlias = Callable[[], Awaitable[Any]]
 """Gives what an action, a foreach or a batch might return, and stands in its place. Raises StepError."""
 
@@ -96,7 +80,12 @@ class Services:
     resources: Resources
     secrets: Secrets
     replies: Replies
-    flows: Flows
+    find_flow: Callable[[str], CompiledFlow]
+    """Gives a flow to call. Raises FlowNotFound if there is none or it is stopped, and FlowInvalid if it can't run."""
+    accept: Callable[[CompiledFlow, Envelope], Accept]
+    """Gives the change that starts an execution, to commit with the change that causes it. Raises SchemaViolation."""
+    cancel: Callable[[str], Awaitable[None]]
+    """Cancels an execution. Raises ExecutionNotFound, IllegalStateChange if it has ended, and StoreError."""
     clock: Clock
     metrics: Metrics
     log: Log

@@ -92,6 +92,16 @@ class Intake:
             raise FlowUnknown(f"no flow {flow_id!r} takes messages here", flow_id=flow_id, reason="the flow is stopped")
         return flow
 
+    def called_flow(self, flow_id: str) -> CompiledFlow:
+        """The version of a flow that a step or an error handler calls.
+
+        Raises FlowNotFound if there is no such flow or it is stopped, and FlowInvalid if it can't run.
+        """
+        flow = self._current(flow_id)
+        if self.is_stopped(flow):
+            raise FlowNotFound(f"flow {flow_id!r} is stopped")
+        return flow
+
     def is_stopped(self, flow: CompiledFlow) -> bool:
         """True if the flow accepts nothing."""
         return self._state_of(flow) == "stopped"

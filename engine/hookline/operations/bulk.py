@@ -9,7 +9,7 @@ from hookline.kernel.errors import HooklineError, StoreError
 from hookline.model.execution import ExecutionFilter
 from hookline.storage.store import Store
 
-Deed: TypeAlias = Literal["retry", "replay", "cancel", "discard"]
+Operation: TypeAlias = Literal["retry", "replay", "cancel", "discard"]
 """What can be done with many."""
 
 _SIDE_BY_SIDE: Final = 16
@@ -25,7 +25,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class BulkResult:
     """What came of one page."""
 
     done: tuple[tuple[str, str | None], ...]
@@ -42,7 +42,7 @@ async def one_page(
     *,
     cursor: str | None,
     limit: int,
-) -> Done:
+) -> BulkResult:
     """Do something with a page of executions, the newest first. `deed` raises HooklineError for one that isn't fit.
 
     Raises StoreError, once what is under way has come to its end, and ValueError for a cursor that isn't one.
@@ -63,7 +63,7 @@ async def one_page(
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return Done(
+    return BulkResult(
         tuple(result for result in results if isinstance(result, tuple)),
         tuple(result for result in results if isinstance(result, Rejection)),
         page.next,

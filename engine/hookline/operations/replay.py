@@ -54,7 +54,7 @@ class Edit:
         return self.body is not None or self.headers is not None or self.by_parts
 
 
-class Replaying:
+class Replays:
     """Makes executions that do others again, with ids and keys of their own."""
 
     def __init__(

@@ -1,6 +1,6 @@
 """The flows of a trial: the one that is tried out, and those that it calls."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,12 +17,10 @@ class TrialFlows:
         self,
         flow: CompiledFlow,
         others: Callable[[str], CompiledFlow | None],
-        cancel: Callable[[str], Awaitable[None]],
     ) -> None:
-        """`others` gives the flows that it may call; `cancel` ends an execution."""
+        """`others` gives the flows that it may call."""
         self._flow = flow
         self._others = others
-        self._cancel = cancel
         self._flows: dict[str, CompiledFlow] = {}
 
     def runs(self, flow_id: str) -> bool:
@@ -62,7 +60,3 @@ class TrialFlows:
         """The change that starts an execution."""
         flow.check_body(envelope.message.body)
         return Accept(envelope)
-
-    async def cancel(self, execution_id: str) -> None:
-        """Let an execution end as cancelled, unless it has ended."""
-        await self._cancel(execution_id)

@@ -79,7 +79,7 @@ class Trial:
         self._bodies: dict[str, Any] = {}
         self._took: timedelta | None = None
         self._record = TrialRecord()
-        self._flows = TrialFlows(flow, others, self._cancel)
+        self._flows = TrialFlows(flow, others)
         self._queue = TrialQueue(self._store, clock, self._record.knows, lambda delivery: self._runner.run(delivery))
         self._answers = TrialAnswers(
             outside,
@@ -99,7 +99,9 @@ class Trial:
             resources=EngineResources(),
             secrets=_NoSecrets(),
             replies=self._replies,
-            flows=self._flows,
+            find_flow=self._flows.flow,
+            accept=self._flows.emit,
+            cancel=self._cancel,
             clock=clock,
             metrics=metrics,
             log=_LOG,

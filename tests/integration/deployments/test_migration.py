@@ -31,8 +31,8 @@ async def waiting(harness: Harness, engine: Engine, body: Any = 1) -> str:
 async def move(harness: Harness, engine: Engine, execution_id: str, steps: Sequence[Step], **settings: Any) -> None:
     """Deploy other steps, and move an execution to them."""
     harness.flow("f", steps, **settings)
-    await engine.refresh()
-    await engine.moves.move(execution_id, "current")
+    await engine.serving.refresh()
+    await engine.migration.move(execution_id, "current")
 
 
 async def bound(engine: Engine, execution_id: str) -> str | None:
@@ -42,7 +42,7 @@ async def bound(engine: Engine, execution_id: str) -> str | None:
 
 
 def current(engine: Engine) -> str:
-    return engine.current("f").version
+    return engine.version_resolver.current("f").version
 
 
 async def test_what_fits_goes_on_in_the_new_version_and_does_nothing_again(harness: Harness) -> None:
@@ -59,7 +59,7 @@ async def test_what_fits_goes_on_in_the_new_version_and_does_nothing_again(harne
         )
         assert (await bound(engine, execution_id)) == current(engine) != old
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.resume(execution_id, "hold", b'"came"')
+        await engine.operations.resume(execution_id, "hold", b'"came"')
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
     assert [(step, value) for step, _, _, value in harness.probe.calls] == [("done", 1), ("last", "new")]
 
@@ -105,7 +105,7 @@ async def test_what_does_not_fit_stays_and_says_which_step_and_why(harness: Harn
         assert f"step '{at}'" in rejected.value.message
         assert current(engine) in rejected.value.message
         assert await bound(engine, execution_id) == old
-        await engine.resume(execution_id, "hold", b"null")
+        await engine.operations.resume(execution_id, "hold", b"null")
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
     assert harness.probe.steps() == ["done"]
 
@@ -151,8 +151,8 @@ async def test_what_fits_says_where_it_goes_on(harness: Harness, case: str) -> N
         execution_id = await waiting(harness, engine)
         called = list(harness.probe.calls)
         harness.flow("f", after)
-        await engine.refresh()
-        landings, following = await engine.moves.plan(engine.current("f"))
+        await engine.serving.refresh()
+        landings, following = await engine.migration.plan(engine.version_resolver.current("f"))
         assert following is None
         (landing,) = landings
         assert (landing.execution.id, landing.fit.reason, sorted(landing.fit.lands)) == (execution_id, None, lands)
@@ -175,17 +175,17 @@ async def test_only_what_waits_and_has_begun_is_moved(harness: Harness) -> None:
     harness.flow("f", [act("a"), HOLD])
     async with harness.engine() as engine:
         ended = await waiting(harness, engine)
-        await engine.resume(ended, "hold", b"1")
+        await engine.operations.resume(ended, "hold", b"1")
         await harness.until(engine, ended)
-        await engine.set_state("f", "paused")
+        await engine.serving.set_state("f", "paused")
         queued = await harness.send(engine, "f", 1)
         for execution_id in (ended, queued):
             with pytest.raises(IllegalStateChange, match="can be moved"):
-                await engine.moves.move(execution_id, "current")
-        await engine.set_state("f", "active")
+                await engine.migration.move(execution_id, "current")
+        await engine.serving.set_state("f", "active")
         await harness.until(engine, queued, State.WAITING)
         with pytest.raises(FlowNotFound):
-            await engine.moves.move(queued, "abcd")
+            await engine.migration.move(queued, "abcd")
 
 
 async def test_a_version_is_named_by_its_first_digits_and_going_back_is_a_move_too(harness: Harness) -> None:
@@ -196,7 +196,7 @@ async def test_a_version_is_named_by_its_first_digits_and_going_back_is_a_move_t
         await move(harness, engine, execution_id, [act("a"), HOLD, act("b")])
         assert await bound(engine, execution_id) == current(engine) != old
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.moves.move(execution_id, old[:6])
+        await engine.migration.move(execution_id, old[:6])
         assert await bound(engine, execution_id) == old
 
 
@@ -206,13 +206,13 @@ async def test_what_is_blocked_in_its_version_goes_on_in_another(harness: Harnes
     async with harness.engine() as engine:
         execution_id = await waiting(harness, engine)
         harness.flow("f", [act("a"), act("b")])
-        await engine.refresh()
+        await engine.serving.refresh()
         # The deploy lets what is blocked try again, and for that moment it can't be moved.
         async with asyncio.timeout(20):
             while True:
                 await harness.until(engine, execution_id, State.WAITING)
                 try:
-                    await engine.moves.move(execution_id, "current")
+                    await engine.migration.move(execution_id, "current")
                 except IllegalStateChange:
                     continue
                 break
@@ -227,8 +227,8 @@ async def retried(harness: Harness, steps: Sequence[Step], later: Sequence[Step]
         execution_id = await harness.send(engine, "f", 1)
         assert (await harness.until(engine, execution_id)).state is State.FAILED
         harness.flow("f", later)
-        await engine.refresh()
-        await engine.retry(execution_id)
+        await engine.serving.refresh()
+        await engine.operations.retry(execution_id)
         await harness.until(engine, execution_id, State.SUCCEEDED, State.FAILED)
         ended = await harness.until(engine, execution_id)
         return ended, harness.probe.steps(), ended.flow_version == current(engine)
@@ -269,6 +269,6 @@ async def test_a_foreach_with_many_items_fits_only_as_many(harness: Harness) -> 
             await move(harness, engine, execution_id, [{**calls, "foreach": "{{ body[:1000] }}"}, HOLD])
         await move(harness, engine, execution_id, [{**calls, "concurrency": 2}, HOLD, act("b")])
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.resume(execution_id, "hold", b"1")
+        await engine.operations.resume(execution_id, "hold", b"1")
         await harness.until(engine, execution_id)
     assert len(harness.probe.calls) == len(many) + 1

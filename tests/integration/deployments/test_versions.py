@@ -144,7 +144,7 @@ async def test_an_operators_retry_takes_the_rewritten_flow(harness: Harness, acm
         assert failed.state is State.FAILED
     harness.flow("f", [order("acme.order@3", sku="a"), bad])
     async with harness.engine() as engine:
-        await engine.retry(execution_id)
+        await engine.operations.retry(execution_id)
         done = await harness.until(engine, execution_id, State.SUCCEEDED)
         assert done.flow_version != failed.flow_version
     assert len(acme.ordered) == 1, "what is done is done, whatever its settings were called"

@@ -400,7 +400,7 @@ class World:
         if execution.state not in FINAL:
             return False
         if execution.state is State.FAILED and case.retries > case.round:
-            await engine.retry(case.execution_id)
+            await engine.operations.retry(case.execution_id)
             return False
         return True
 
@@ -418,7 +418,7 @@ class World:
             case.cancel_after = None
             case.cancelled = True
             with contextlib.suppress(IllegalStateChange):
-                await engine.cancel(case.execution_id)
+                await engine.operations.cancel(case.execution_id)
         # A step that calls a flow waits too, and not for this.
         waiting = [
             path

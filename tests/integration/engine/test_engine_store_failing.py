@@ -163,10 +163,10 @@ async def test_a_version_that_couldnt_be_stored_is_stored_later(harness: Harness
         harness.flow("f", [act("wait", retry={"attempts": 2, "wait": "1m"}), act("new")])
         trouble = Trouble(engine, holds(Publish))
         with pytest.raises(StoreError):
-            await engine.refresh()
+            await engine.serving.refresh()
         assert trouble.rejected == 1
         trouble.rejects = holds()
-        await engine.refresh()
+        await engine.serving.refresh()
         harness.probe.does["wait"] = fails(1)
         execution_id = await harness.send(engine, "f", 1)
         await harness.until(engine, execution_id, State.WAITING)

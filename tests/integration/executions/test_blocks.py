@@ -173,7 +173,7 @@ async def test_a_failure_in_catch_fails_the_execution_once_finally_has_run(harne
         assert harness.probe.steps() == ["charge", "ship", "refund", "report"]
         # An operator's retry goes on from what failed: what catch has taken stays taken.
         harness.probe.does.clear()
-        await engine.retry(execution_id)
+        await engine.operations.retry(execution_id)
         again = await harness.until(engine, execution_id)
         assert again.outcome is Outcome.COMPLETED
         assert harness.probe.steps()[4:] == ["refund", "last"]
@@ -453,12 +453,12 @@ async def test_a_cancelled_execution_ends_so_and_runs_its_finally(harness: Harne
             await harness.until(engine, execution_id, State.WAITING)
         if what == "queued":
             execution_id = await harness.send(engine, "f", {})
-        await engine.cancel(execution_id)
+        await engine.operations.cancel(execution_id)
         done = await harness.until(engine, execution_id)
         assert (done.state, done.outcome) == (State.CANCELLED, Outcome.CANCELLED)
         assert ("report" in harness.probe.steps()) == (what != "queued")
         with pytest.raises(IllegalStateChange):
-            await engine.cancel(execution_id)
+            await engine.operations.cancel(execution_id)
 
 
 async def test_a_wish_to_cancel_outlives_a_restart(harness: Harness) -> None:
@@ -482,6 +482,6 @@ async def test_steps_on_error_run_before_an_execution_ends_as_failed(harness: Ha
         done = await harness.until(engine, execution_id)
         assert done.state is State.FAILED
         assert harness.probe.calls[-1][3] == ["bad", {"n": 1}]
-        await engine.retry(execution_id)
+        await engine.operations.retry(execution_id)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert harness.probe.steps() == ["bad", "tell", "bad"]

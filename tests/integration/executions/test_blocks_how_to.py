@@ -145,7 +145,7 @@ async def test_a_machine_is_given_back_where_the_execution_is_cancelled(harness:
     async with engine_of(harness) as engine:
         execution_id = await harness.send(engine, "rent-machine", {"name": "m1"})
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.cancel(execution_id)
+        await engine.operations.cancel(execution_id)
         execution = await harness.until(engine, execution_id)
     assert (execution.state, execution.outcome) == (State.CANCELLED, Outcome.CANCELLED)
     assert service.calls == ["POST /machines", "DELETE /machines/m1"]

@@ -144,7 +144,7 @@ async def test_a_paused_flow_keeps_what_calls_it_until_it_is_active(harness: Har
         assert (await one_of(engine)).state is State.QUEUED
         assert engine.intake.backlog("child") == 1
         harness.flow("child", [act("work", 1)])
-        await engine.refresh()
+        await engine.serving.refresh()
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert engine.intake.backlog("child") == 0
 
@@ -173,7 +173,7 @@ async def test_a_flow_that_is_broken_blocks_its_callers_until_it_is_mended(harne
         assert waiting.reason is not None
         assert waiting.reason.startswith("blocked: flow 'child' can't run")
         harness.flow("child", [act("work", 1)])
-        await engine.refresh()
+        await engine.serving.refresh()
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
 
 
@@ -234,7 +234,7 @@ async def test_an_operators_retry_calls_the_flow_again(harness: Harness) -> None
         assert failed.error is not None
         assert (failed.error.code, failed.error.step) == ("probe.away", "call")
         assert first.id in failed.error.message
-        await engine.retry(execution_id)
+        await engine.operations.retry(execution_id)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert sorted(child.state for child in await of_flow(engine)) == [State.FAILED, State.SUCCEEDED]
         assert harness.probe.steps() == ["before", "work", "work", "after"]
@@ -284,7 +284,7 @@ async def test_cancelling_the_caller_cancels_what_it_waits_for(harness: Harness)
         await hang.reached.wait()
         child = await one_of(engine)
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.cancel(execution_id)
+        await engine.operations.cancel(execution_id)
         assert (await harness.until(engine, execution_id)).state is State.CANCELLED
         assert (await harness.until(engine, child.id)).state is State.CANCELLED
         assert set(harness.probe.steps()) == {"slow", "clean_up", "report"}
@@ -301,7 +301,7 @@ async def test_a_flow_that_is_cancelled_by_itself_fails_the_step(harness: Harnes
         if not queued:
             await hang.reached.wait()
         child = await one_of(engine)
-        await engine.cancel(child.id)
+        await engine.operations.cancel(child.id)
         failed = await harness.until(engine, execution_id)
         assert failed.error is not None
         assert failed.error.code == "flow.cancelled"
@@ -360,7 +360,7 @@ async def test_a_failure_starts_the_flow_that_takes_care_of_it(harness: Harness)
         assert (about["id"], about["flow_id"], about["flow_version"]) == (execution_id, "f", failed.flow_version)
         assert about["created_at"] <= about["started_at"]
         # Once for each time that it fails.
-        await engine.retry(execution_id)
+        await engine.operations.retry(execution_id)
         await harness.until(engine, execution_id)
         assert len(await of_flow(engine, "care")) == 2
 
@@ -373,7 +373,7 @@ async def test_what_is_cancelled_is_no_failure_and_a_timeout_is_one(harness: Har
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         await hang.reached.wait()
-        await engine.cancel(execution_id)
+        await engine.operations.cancel(execution_id)
         await harness.until(engine, execution_id)
         assert not await of_flow(engine, "care")
         hang.reached.clear()

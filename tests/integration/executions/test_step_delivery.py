@@ -63,7 +63,7 @@ async def test_what_was_under_way_when_the_engine_stopped_is_not_run_again(harne
     async with harness.engine() as engine:
         assert failed_unknown(await harness.until(engine, execution_id))
         # An operator's retry doesn't repeat it either: only a replay, which has keys of its own, does.
-        await engine.retry(execution_id)
+        await engine.operations.retry(execution_id)
         assert failed_unknown(await harness.until(engine, execution_id))
         assert harness.probe.steps() == ["pay"]
 
@@ -114,7 +114,7 @@ async def test_a_failure_that_is_known_stays_what_it_is_and_is_not_tried_again(h
         assert failed.error is not None
         assert (failed.outcome, failed.error.code) == (Outcome.FAILED, "probe.away")
         # It is known that nothing was done: an operator may let it try again.
-        await engine.retry(execution_id)
+        await engine.operations.retry(execution_id)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
 
 
@@ -125,7 +125,7 @@ async def test_what_cancelling_cuts_off_says_that_its_outcome_is_not_known(harne
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         await hang.reached.wait()
-        await engine.cancel(execution_id)
+        await engine.operations.cancel(execution_id)
         done = await harness.until(engine, execution_id)
         assert (done.state, done.outcome) == (State.CANCELLED, Outcome.OUTCOME_UNKNOWN)
         assert done.error is not None
@@ -143,7 +143,7 @@ async def test_what_was_told_to_end_before_it_began_runs_when_an_operator_retrie
         execution_id = await harness.send(engine, "f", {})
         assert (await harness.until(engine, execution_id)).outcome is Outcome.FAILED
         assert harness.probe.steps() == ["bad"], "it failed while the other's start was committed"
-        await engine.retry(execution_id)
+        await engine.operations.retry(execution_id)
         assert (await harness.until(engine, execution_id, State.SUCCEEDED)).outcome is Outcome.COMPLETED
         assert sorted(harness.probe.steps()) == ["bad", "bad", "pay"]
 

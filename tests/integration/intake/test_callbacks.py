@@ -129,7 +129,7 @@ async def test_a_call_after_the_time_or_after_the_end_is_gone(harness: Harness) 
     async with serving(harness) as site:
         execution_id, url = await asked(harness, site)
         other_id, other = await asked(harness, site, count=2)
-        await site.engine.cancel(other_id)
+        await site.engine.operations.cancel(other_id)
         await harness.until(site.engine, other_id, State.CANCELLED)
         harness.clock.advance(2 * 86400 + 1)
         assert (await harness.until(site.engine, execution_id)).error.code == "wait_timed_out"  # type: ignore[union-attr]  # it has one
@@ -193,7 +193,7 @@ async def test_the_version_that_the_execution_runs_on_says_what_its_calls_have_t
     async with serving(harness) as site:
         execution_id, url = await asked(harness, site)
         harness.flow("f", [ASK, {**APPROVE, "with": {"methods": ["PUT"], "max_body": 1}}])
-        await site.engine.refresh()
+        await site.engine.serving.refresh()
         assert (await site.call(url, "PUT", json={}))[0] == 405
         assert (await site.post(url, {}))[0] == 202
         await harness.until(site.engine, execution_id)
@@ -206,11 +206,11 @@ async def test_a_call_for_an_execution_whose_flow_cannot_be_had_is_to_come_again
     async with serving(harness) as site:
         url = site.engine.resume_url(await harness.send(site.engine, "f", {}), "approve")
         (harness.folder / "flows" / "f.json").unlink()
-        await site.engine.refresh()
+        await site.engine.serving.refresh()
         status, problem = await site.post(url, {})
         assert (status, problem["code"]) == (503, "request.unavailable")
         harness.flow("f", [ASK, APPROVE], state="paused")
-        await site.engine.refresh()
+        await site.engine.serving.refresh()
         assert (await site.post(url, {}))[0] == 202
 
 
@@ -245,7 +245,7 @@ async def test_calls_are_given_up_once_nothing_can_ask_for_them(harness: Harness
         harness.clock.advance(31 * 86400)
         await sweeper.sweep()
         assert (await site.post(url, {"shop": "a", "order": 2}))[0] == 200, "the execution goes on"
-        await engine.cancel(execution_id)
+        await engine.operations.cancel(execution_id)
         await harness.until(engine, execution_id)
         await sweeper.sweep()
         assert (await site.post(url, {"shop": "a", "order": 2}))[0] == 200, "it has ended, but not long ago"

@@ -123,7 +123,7 @@ async def test_what_opens_a_file_that_was_removed_fails_at_once_and_says_why(har
         harness.clock.advance(RETENTION.total_seconds() + 1)
         await sweeper(engine).sweep()
         del harness.probe.does["act"]
-        await engine.retry(execution_id)
+        await engine.operations.retry(execution_id)
         execution = await harness.until(engine, execution_id)
         assert execution.error is not None
         assert (execution.error.code, execution.error.retryable) == ("store.blob_gone", False)

@@ -17,7 +17,7 @@ async def ask(engine: Engine, execution_id: str, field: str) -> Explained:
 
 async def ran(harness: Harness, engine: Engine, steps: list[dict[str, Any]], body: Any, **more: Any) -> str:
     harness.flow("f", steps, **more)
-    await engine.refresh()
+    await engine.serving.refresh()
     id_ = await harness.send(engine, "f", body)
     await harness.until(engine, id_)
     return id_
@@ -135,7 +135,7 @@ async def test_a_place_in_the_file_is_named_while_the_file_holds_that_version(ha
         assert (maker.pointer, maker.expression, maker.line) == ("/steps/0/with/body/x", "$.body", 1)
         assert maker.file is not None
         harness.flow("f", [mapped("a", {"y": "$.body"})])
-        await engine.refresh()
+        await engine.serving.refresh()
         (old,) = (await ask(engine, id_, "body.x")).made_by
         assert (old.pointer, old.file) == ("/steps/0/with/body/x", None)
 
@@ -143,7 +143,7 @@ async def test_a_place_in_the_file_is_named_while_the_file_holds_that_version(ha
 async def test_an_edited_input_of_a_replay_is_where_it_ends(harness: Harness) -> None:
     async with harness.engine() as engine:
         id_ = await ran(harness, engine, [mapped("a", "$.body"), mapped("b", {"n": "$.body.n"})], {"n": 1})
-        again = await engine.replay(id_, step="b", edit=Edit(body=b'{"n": 5}'))
+        again = await engine.operations.replay(id_, step="b", edit=Edit(body=b'{"n": 5}'))
         await harness.until(engine, again)
         (read,) = (await ask(engine, again, "body.n")).reads
     assert (read.value, read.made_by) == (5, [])

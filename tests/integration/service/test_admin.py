@@ -224,7 +224,7 @@ async def test_a_start_whose_body_breaks_the_flows_schema_gets_every_problem(
 ) -> None:
     schema = {"type": "object", "required": ["name"], "properties": {"age": {"type": "integer"}}}
     (flows / "greet.json").write_text(json.dumps({**GREET, "schema": schema}))
-    await engine.refresh()
+    await engine.serving.refresh()
     answer = await client.post("/api/v1/flows/greet/start", json={"body": {"age": "x"}}, headers=AUTH)
     assert answer.status_code == 422
     assert len((await answer.get_json(force=True))["problems"]) == 2
@@ -233,7 +233,7 @@ async def test_a_start_whose_body_breaks_the_flows_schema_gets_every_problem(
 async def test_a_flow_shows_how_its_schedule_is_doing(engine: Engine, flows: Path, client: Client) -> None:
     trigger = {"use": "schedule", "with": {"cron": "0 0 1 1 *"}}
     (flows / "yearly.json").write_text(json.dumps({**GREET, "id": "yearly", "trigger": trigger}))
-    await engine.refresh()
+    await engine.serving.refresh()
     async with asyncio.timeout(10):
         while True:
             shown = {flow["id"]: flow for flow in (await get(client, "/api/v1/flows"))["items"]}

@@ -253,7 +253,7 @@ async def test_one_flows_broker_stops_no_other_flow(harness: Harness, bus: Bus) 
     async with harness.engine() as engine:
         await listens(engine, "broken", listening=False)
         bus_flow(harness, "well", trigger={"use": "bus.messages", "with": {"queue": "other"}})
-        await engine.refresh()
+        await engine.serving.refresh()
         bus.send("a")
         assert await harness.bodies(engine, "well", 1) == ["a"]
 
@@ -511,7 +511,7 @@ async def test_a_full_flow_holds_back_acknowledging_and_reading(harness: Harness
             for s in (await engine.store.executions(ExecutionFilter(flow_id="f"))).items
             if s.execution.state == "running"
         ]
-        await engine.cancel(running.execution.id)
+        await engine.operations.cancel(running.execution.id)
         async with asyncio.timeout(20):
             while len(bus.acknowledged) < 20:
                 harness.clock.advance(1)
@@ -550,11 +550,11 @@ async def test_a_paused_flow_leaves_messages_with_the_broker(harness: Harness, b
     bus_flow(harness)
     async with harness.engine() as engine:
         await listens(engine)
-        await engine.set_state("f", "paused")
+        await engine.serving.set_state("f", "paused")
         await harness.without_source(engine, "f")
         await until(lambda: b"hookline_broker_listening{" not in engine.metrics.exposition())
         bus.send("a")
-        await engine.set_state("f", "active")
+        await engine.serving.set_state("f", "active")
         assert await harness.bodies(engine, "f", 1) == ["a"]
 
 
@@ -563,10 +563,10 @@ async def test_a_changed_flow_listens_anew(harness: Harness, bus: Bus) -> None:
     async with harness.engine() as engine:
         await listens(engine)
         bus_flow(harness, title="only another title")
-        await engine.refresh()
+        await engine.serving.refresh()
         assert len(bus.connections) == 1
         bus_flow(harness, trigger={"use": "bus.messages", "with": {"queue": "other"}})
-        await engine.refresh()
+        await engine.serving.refresh()
         await until(lambda: len(bus.connections) == 2)
 
 
@@ -615,7 +615,7 @@ async def test_a_broker_that_can_not_be_told_and_does_not_let_go_stops_no_other_
         status = await listens(engine, listening=False)
         assert "the broker can't be told what became of messages" in (status.error or "")
         bus_flow(harness, "g")
-        await engine.refresh()
+        await engine.serving.refresh()
         await listens(engine, "g")
         end.set()
 

@@ -366,7 +366,7 @@ async def test_a_poll_waits_where_the_flow_has_no_room(harness: Harness, shop: S
             for s in (await engine.store.executions(ExecutionFilter(flow_id="f"))).items
             if s.execution.state == "running"
         ]
-        await engine.cancel(running.execution.id)
+        await engine.operations.cancel(running.execution.id)
         await harness.until_calls(3)
         while len(await harness.bodies(engine, "f")) < 4:
             harness.clock.advance(1)

@@ -111,7 +111,7 @@ async def test_two_runs_never_overlap(harness: Harness, missed: str, expected: l
         assert len(harness.probe.calls) == 1
         hanging = (await engine.store.executions(ExecutionFilter(flow_id="f", state=State.RUNNING))).items
         del harness.probe.does["one"]
-        await engine.cancel(hanging[0].execution.id)
+        await engine.operations.cancel(hanging[0].execution.id)
         for number in range(1, len(expected) - 1):
             await harness.until_calls(1 + number)
         for summary in (await engine.store.executions(ExecutionFilter(flow_id="f"))).items:
@@ -137,7 +137,7 @@ async def test_a_run_that_is_started_by_hand_does_not_overlap_either(harness: Ha
         del harness.probe.does["one"]
         await asyncio.sleep(0.02)
         assert len(harness.probe.calls) == 1
-        await engine.cancel(started[0])
+        await engine.operations.cancel(started[0])
         assert (await harness.until(engine, started[1])).state is State.SUCCEEDED
 
 
@@ -156,13 +156,13 @@ async def test_a_paused_flow_does_not_fire_and_makes_up_for_it_once_it_is_active
     async with harness.engine() as engine:
         await settled(harness, engine)
         harness.flow("f", [act("one")], trigger=hourly(), state="paused")
-        await engine.refresh()
+        await engine.serving.refresh()
         await harness.without_source(engine, "f")
         harness.clock.advance(3 * 3600)
         await asyncio.sleep(0.02)
         assert await harness.bodies(engine, "f") == []
         harness.flow("f", [act("one")], trigger=hourly())
-        await engine.refresh()
+        await engine.serving.refresh()
         assert times(await harness.bodies(engine, "f", 1)) == [3]
 
 
@@ -225,7 +225,7 @@ async def test_a_schedule_waits_where_the_flow_has_no_room(harness: Harness) -> 
         await asyncio.sleep(0.02)
         assert engine.intake.backlog("f") == 2, "as many as it has room for"
         del harness.probe.does["one"]
-        await engine.cancel(
+        await engine.operations.cancel(
             (await engine.store.executions(ExecutionFilter(flow_id="f", state=State.RUNNING))).items[0].execution.id
         )
         while len(await harness.bodies(engine, "f")) < 5:

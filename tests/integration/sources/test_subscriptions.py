@@ -16,6 +16,7 @@ from tests.integration.engine_harness import KEYS, Hang, Harness, act
 from hookline.api import Connector, StepError, Subscription, SubscriptionContext, hookimpl
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
+from hookline.maintenance.key_rotation import rotate_keys
 from hookline.secrets.vault import Vault, generate_key, read_keys
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
@@ -214,7 +215,7 @@ async def test_a_deleted_flow_is_unsubscribed_and_nothing_is_kept_of_it(harness:
     async with engine(harness) as running:
         await settled(running)
         (harness.folder / "flows" / "f.json").unlink()
-        await running.refresh()
+        await running.serving.refresh()
         await until(lambda: not shop.there)
         await until(lambda: not running.subscriptions.flows)
         assert await running.store.subscription("f") is None
@@ -237,12 +238,12 @@ async def test_a_stopped_flow_is_unsubscribed_and_a_paused_one_stays(harness: Ha
     flow(harness)
     async with engine(harness) as running:
         await settled(running)
-        await running.set_state("f", "paused")
+        await running.serving.set_state("f", "paused")
         (secret,) = shop.secrets()
         assert (await send(running, secret)).status == 202
-        await running.set_state("f", "stopped")
+        await running.serving.set_state("f", "stopped")
         await until(lambda: not shop.there)
-        await running.set_state("f", "active")
+        await running.serving.set_state("f", "active")
         await until(lambda: shop.there)
     assert shop.calls == ["subscribe orders here", "unsubscribe s1", "subscribe orders here"]
 
@@ -267,7 +268,7 @@ async def test_another_setting_changes_it_in_place_and_both_secrets_hold_for_a_w
         await settled(running)
         (old,) = shop.secrets()
         flow(harness, topic="refunds")
-        await running.refresh()
+        await running.serving.refresh()
         await until(lambda: shop.there["s1"]["topic"] == "refunds" and shop.secrets() != [old])
         (new,) = shop.secrets()
         assert shop.known == [None, {"id": "s1"}]
@@ -293,7 +294,7 @@ async def test_in_another_place_the_new_one_comes_first_and_then_the_old_one_goe
 
         shop.before = hangs
         flow(harness, place="there")
-        await running.refresh()
+        await running.serving.refresh()
         await hang.reached.wait()
         assert set(shop.there) == {"s1", "s2"}
         assert (await send(running, old, delivery="1")).status == 202
@@ -309,7 +310,7 @@ async def test_a_steps_change_does_not_touch_it(harness: Harness, shop: Shop) ->
     async with engine(harness) as running:
         await settled(running)
         harness.flow("f", [act("another")], trigger={"use": "shop.events", "with": {"respond": "finished"}})
-        await running.refresh()
+        await running.serving.refresh()
         assert (await send(running, shop.secrets()[0])).status == 200
     assert shop.calls == ["subscribe orders here"]
 
@@ -469,7 +470,7 @@ async def test_what_was_rejected_holds_nothing_up_once_it_is_put_right(harness: 
         status = await settled(running)
         assert status.error == "http.404: no such place"
         flow(harness, place="here")
-        await running.refresh()
+        await running.serving.refresh()
         await until(lambda: running.subscriptions.of("f").current is not None)
     assert shop.calls == ["subscribe orders here"]
 
@@ -479,7 +480,7 @@ async def test_what_can_not_be_removed_is_tried_again_for_a_week_and_then_left(h
     async with engine(harness) as running:
         await settled(running)
         shop.before = failing(*[StepError("gone away", retryable=True)] * 10_000, only="unsubscribe")
-        await running.set_state("f", "stopped")
+        await running.serving.set_state("f", "stopped")
         status = await harness.looked(running, "f")
         assert "gone away" in (status.error or "")
         waiting = asyncio.ensure_future(until(lambda: not running.subscriptions.flows))
@@ -494,7 +495,7 @@ async def test_a_trigger_of_another_kind_ends_it(harness: Harness, shop: Shop) -
     async with engine(harness) as running:
         await settled(running)
         harness.flow("f", [act("one")], trigger={"use": "schedule", "with": {"every": "1h"}})
-        await running.refresh()
+        await running.serving.refresh()
         await until(lambda: not shop.there)
         await until(lambda: running.sources.status("f") is not None)
 
@@ -585,7 +586,7 @@ async def test_a_new_key_encrypts_it_and_a_missing_one_is_named(harness: Harness
         (secret,) = shop.secrets()
     new = read_keys(generate_key())
     async with engine(harness, secret_keys=(*new, *KEYS)) as running:
-        await running.rotate_keys()
+        await rotate_keys(running.credentials, running.store, running.vault)
     async with engine(harness, secret_keys=new) as running:
         assert (await send(running, secret)).status == 202
     async with engine(harness) as running:
@@ -655,7 +656,7 @@ async def test_whatever_fails_in_between_the_provider_has_what_is_wanted_in_the_
                 else:
                     wanted = random.choice(["orders", "refunds"]), random.choice(["here", "there", "yonder"])
                     flow(harness, topic=wanted[0], place=wanted[1])
-                await running.refresh()
+                await running.serving.refresh()
                 for _ in range(random.randrange(6)):
                     await asyncio.sleep(0.003)
                     harness.clock.advance(random.choice([1, 40, 4000]))

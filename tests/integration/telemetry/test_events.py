@@ -31,7 +31,7 @@ async def test_an_executions_life_is_told_in_order(harness: Harness) -> None:
         with engine.events.listen("f") as listener, engine.events.listen("other") as deaf:
             id_ = await harness.send(engine, "f", 1)
             await harness.advance_until(engine, id_)
-            await engine.retry(id_)
+            await engine.operations.retry(id_)
             await harness.advance_until(engine, id_)
             heard = listener.take()
             assert deaf.take() == []
@@ -58,7 +58,7 @@ async def test_what_is_cancelled_before_it_ran_is_told_too(harness: Harness) -> 
     async with harness.engine() as engine:
         with engine.events.listen() as listener:
             id_ = await harness.send(engine, "f", 1)
-            await engine.cancel(id_)
+            await engine.operations.cancel(id_)
             assert kinds(listener) == ["execution.queued", "execution.ended"]
 
 

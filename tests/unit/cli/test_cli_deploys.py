@@ -53,7 +53,7 @@ def published(*documents: dict[str, Any]) -> None:
         async with Engine(discover(), options) as engine:
             for document in documents:
                 Path("flows/greet.json").write_text(format_flow(document), encoding="utf-8")
-                await engine.refresh()
+                await engine.serving.refresh()
 
     Path(".hookline").mkdir(exist_ok=True)
     asyncio.run(serve())

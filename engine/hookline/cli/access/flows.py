@@ -10,7 +10,7 @@ import msgspec
 from hookline.catalog.flow_states import FlowStates
 from hookline.cli.access.local import Local, as_json
 from hookline.cli.access.remote import Remote, execution_path, flow_path
-from hookline.deployments.version_history import KeptVersions
+from hookline.deployments.version_history import VersionHistory
 from hookline.kernel.errors import ConfigError, FlowNotFound, StoreError
 from hookline.kernel.json import decode
 from hookline.kernel.suggest import did_you_mean
@@ -103,8 +103,8 @@ class LocalFlows(Local):
         return FlowStates(self._store, self._clock)
 
     @cached_property
-    def _versions(self) -> KeptVersions:
-        return KeptVersions(self._store, self._catalog, live=False)
+    def _versions(self) -> VersionHistory:
+        return VersionHistory(self._store, self._catalog, live=False)
 
     async def _load(self) -> None:
         self._catalog.refresh()

@@ -1,6 +1,6 @@
 """The step that calls another flow: it starts an execution of it, and waits for its end, holding nothing."""
 
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +12,6 @@ from hookline.executions.steps.step import go_on, replay, take
 from hookline.flows.blocks.flow_call import USE, CallNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import child_envelope, with_order_key
-from hookline.intake.intake import Intake
 from hookline.kernel.backoff import next_wait
 from hookline.kernel.errors import (
     ExecutionNotFound,
@@ -119,12 +118,12 @@ class _Call:
         run, node, frame = self._run, self._node, self._frame
         ended = await self._ended(past)
         if ended is None and frame.interruption.cause is not None:
-            await run.services.flows.cancel(_child(past))
+            await self._cancel(past)
             run.journal.beside(self._time_out(past), self._settle(past))
             frame.interruption.check()
         if ended is None and past.due_at is not None and past.due_at <= run.services.clock.now():
             if isinstance(await run.journal.ask(self._time_out(past)), TimedOut):
-                await run.services.flows.cancel(_child(past))
+                await self._cancel(past)
                 seconds = (past.due_at - past.started_at).total_seconds()
                 message = f"flow {node.flow_id!r} took longer than {seconds:g} s (execution {_child(past)})"
                 run.journal.beside(self._settle(past))
@@ -147,6 +146,10 @@ class _Call:
         frame.now, frame.steps[node.id] = entry.finished_at, view
         return Ending.DONE
 
+    async def _cancel(self, past: StepRecord) -> None:
+        with suppress(ExecutionNotFound, IllegalStateChange):  # it has ended
+            await self._run.services.cancel(_child(past))
+
     async def _message(self) -> Message:
         run, node, frame = self._run, self._node, self._frame
         message = frame.message
@@ -166,7 +169,7 @@ class _Call:
 
     def _flow(self) -> CompiledFlow:
         try:
-            return self._run.services.flows.flow(self._node.flow_id)
+            return self._run.services.find_flow(self._node.flow_id)
         except FlowNotFound as error:
             raise StepError(f"{error.message}; it can't be called", code="flow.unknown") from error
         except FlowInvalid as error:
@@ -196,7 +199,7 @@ class _Call:
             envelope = with_order_key(flow, envelope)
             if node.wait and envelope.order_key is not None:
                 await self._check_order(flow.id, envelope.order_key)
-            return run.services.flows.emit(flow, envelope)
+            return run.services.accept(flow, envelope)
         except SchemaViolation as error:
             raise StepError(f"flow {flow.id!r}: {error.message}", code="flow.schema") from error
 
@@ -278,33 +281,3 @@ def _child(past: StepRecord) -> str:
     """The execution that an attempt has started."""
     child: str = decode(past.output or b"{}")["execution_id"]
     return child
-
-
-class CallableFlows:
-    """Starts executions of the engine's own, and ends those that are no longer wanted."""
-
-    def __init__(
-        self, current: Callable[[str], CompiledFlow], intake: Intake, cancel: Callable[[str], Awaitable[None]]
-    ) -> None:
-        """`current` gives a flow's current version, `cancel` ends an execution; both raise as `Engine`'s do."""
-        self._current = current
-        self._intake = intake
-        self._cancel = cancel
-
-    def flow(self, flow_id: str) -> CompiledFlow:
-        """Raises FlowNotFound where there is none or it is stopped, and FlowInvalid where it can't run."""
-        flow = self._current(flow_id)
-        if self._intake.is_stopped(flow):
-            raise FlowNotFound(f"flow {flow_id!r} is stopped")
-        return flow
-
-    def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
-        """The change that starts an execution, to be committed with what starts it. Raises SchemaViolation."""
-        return self._intake.emit(flow, envelope)
-
-    async def cancel(self, execution_id: str) -> None:
-        """Let an execution end as cancelled, unless it has ended. Raises StoreError."""
-        try:
-            await self._cancel(execution_id)
-        except (ExecutionNotFound, IllegalStateChange):
-            return

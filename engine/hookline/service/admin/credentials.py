@@ -8,6 +8,7 @@ from quart import Blueprint, Response, request
 from hookline.credentials.authorization import query_of
 from hookline.credentials.check import verify
 from hookline.engine import Engine
+from hookline.maintenance.key_rotation import rotate_keys
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import CredentialMissing, answer, decoded
 from hookline.service.views.credentials import (
@@ -125,7 +126,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
     @operation(Rotated)
     async def rotate_credentials() -> Response:
         """Encrypt with the first key what is under another."""
-        return answer(Rotated(await engine.rotate_keys()))
+        return answer(Rotated(await rotate_keys(engine.credentials, engine.store, engine.vault)))
 
     @api.delete("/credentials/<name>")
     @operation(status=204)

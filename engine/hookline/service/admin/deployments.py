@@ -59,7 +59,7 @@ def add_deploys(api: Blueprint, engine: Engine) -> None:
     async def move_execution(execution_id: str) -> Response:
         """Bind a waiting execution to another version of its flow, where its journal fits that."""
         given = decoded(await request.get_data(as_text=False), MoveRequest)
-        await engine.moves.move(execution_id, given.to)
+        await engine.migration.move(execution_id, given.to)
         return answer(await execution_view(engine.store, execution_id, engine.resume_url))
 
 
@@ -77,7 +77,7 @@ def _states(api: Blueprint, engine: Engine) -> None:
         return answer(found(flow_id))
 
     async def decide(flow_id: str, decision: str) -> Response:
-        await engine.set_state(flow_id, DECISIONS[decision])
+        await engine.serving.set_state(flow_id, DECISIONS[decision])
         return answer(found(flow_id))
 
     @api.post("/flows/<flow_id>/pause")
@@ -110,14 +110,14 @@ def _versions(api: Blueprint, engine: Engine) -> None:
     @operation(PageView[VersionView])
     async def list_versions(flow_id: str) -> Response:
         """The versions of a flow that are kept; that which began to serve last comes first."""
-        return answer(versions_view(await engine.versions.list(flow_id)))
+        return answer(versions_view(await engine.version_history.list(flow_id)))
 
     @api.get("/flows/<flow_id>/versions/<version>")
     @operation(DocumentView)
     async def get_version(flow_id: str, version: str) -> Response:
         """What a version says, by its first digits, or `current`."""
-        named = await engine.versions.named(flow_id, version)
-        document = await engine.versions.document(flow_id, named)
+        named = await engine.version_history.named(flow_id, version)
+        document = await engine.version_history.document(flow_id, named)
         return answer(DocumentView(flow_id, named, msgspec.Raw(document)))
 
     @api.post("/flows/<flow_id>/rollback")
@@ -126,7 +126,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         """Write an earlier version of a flow to its file, and let it serve."""
         given = decoded(await request.get_data(as_text=False), RollBackRequest)
         try:
-            version, file = await engine.roll_back(flow_id, given.version, force=given.force)
+            version, file = await engine.operations.roll_back(flow_id, given.version, force=given.force)
         except OSError as error:
             raise StoreError(f"the flow's file can't be written: {error}") from error
         return answer(RolledBack(flow_id, version, str(file)))
@@ -137,11 +137,11 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         """Where the waiting executions of a flow would go on in another version of it; nothing is done."""
         given, page = decoded(await request.get_data(as_text=False), PlanRequest), query("cursor", "limit")
         if bytes(given.document) == b"null":
-            flow = engine.current(flow_id)
+            flow = engine.version_resolver.current(flow_id)
         else:
             flow = compile_flow(bytes(given.document), engine.registry, environment=engine.options.environment)
             if flow.id != flow_id:
                 problem = Problem(f"this is flow {flow.id!r}, and not {flow_id!r}", "/id", "other_flow", "name its id")
                 raise FlowInvalid([problem])
-        landings, following = await paged(engine.moves.plan(flow, page.get("cursor"), limit_of(page.get("limit"))))
+        landings, following = await paged(engine.migration.plan(flow, page.get("cursor"), limit_of(page.get("limit"))))
         return answer(plan_view(flow.version, landings, following))

@@ -8,7 +8,7 @@ from quart import Blueprint, Response, request
 from hookline.engine import Engine
 from hookline.kernel.errors import Malformed
 from hookline.model.execution import ExecutionFilter
-from hookline.operations.bulk import Done
+from hookline.operations.bulk import BulkResult
 from hookline.operations.replay import Edit, Which
 from hookline.service.admin.executions import with_cause_divided
 from hookline.service.admin.openapi import operation
@@ -53,7 +53,7 @@ def add_repairs(api: Blueprint, engine: Engine) -> None:
     @operation(ExecutionView, status=202)
     async def retry_execution(execution_id: str) -> Response:
         """Run a failed execution again: what it has done stays done."""
-        await engine.retry(execution_id)
+        await engine.operations.retry(execution_id)
         return answer(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/resume")
@@ -61,28 +61,28 @@ def add_repairs(api: Blueprint, engine: Engine) -> None:
     async def resume_execution(execution_id: str) -> Response:
         """Call a step that waits, in place of whoever doesn't call it."""
         given = decoded(await request.get_data(as_text=False), ResumeRequest)
-        await engine.resume(execution_id, given.step, bytes(given.body))
+        await engine.operations.resume(execution_id, given.step, bytes(given.body))
         return answer(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/release")
     @operation(ExecutionView)
     async def release_execution(execution_id: str) -> Response:
         """Let the next execution with its order key run, although this one has failed and holds the key."""
-        await engine.release(execution_id)
+        await engine.operations.release(execution_id)
         return answer(await execution_view(engine.store, execution_id, engine.resume_url))
 
     @api.post("/executions/<execution_id>/cancel")
     @operation(ExecutionView, status=202)
     async def cancel_execution(execution_id: str) -> Response:
         """Let an execution end as cancelled: what runs is cut off, and each `finally` on the way out runs."""
-        await engine.cancel(execution_id)
+        await engine.operations.cancel(execution_id)
         return answer(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/discard")
     @operation(ExecutionView)
     async def discard_execution(execution_id: str) -> Response:
         """Let a failed execution be a dead letter no longer. It stays in the history, and can still be replayed."""
-        await engine.discard(execution_id)
+        await engine.operations.discard(execution_id)
         return answer(await execution_view(engine.store, execution_id, engine.resume_url))
 
     @api.post("/executions/<execution_id>/replay")
@@ -99,7 +99,7 @@ def add_repairs(api: Blueprint, engine: Engine) -> None:
         """Do an execution again, as a new one: with its message, or from one of its steps on."""
         given = query("from", "version")
         edit = edit_of(await body_of(EditRequest))
-        new_id = await engine.replay(
+        new_id = await engine.operations.replay(
             execution_id, step=given.get("from"), version=_version(given.get("version")), edit=edit
         )
         made = await engine.store.execution(new_id)
@@ -186,7 +186,7 @@ def add_many(api: Blueprint, engine: Engine) -> None:
         if not 1 <= given.limit <= 200:
             raise Malformed("limit is a number from 1 to 200.")
         chosen = with_cause_divided(msgspec.convert(given, ExecutionFilter, from_attributes=True))
-        page = engine.many(
+        page = engine.operations.bulk(
             given.do,
             chosen,
             version=given.version,
@@ -198,7 +198,7 @@ def add_many(api: Blueprint, engine: Engine) -> None:
         return answer(done_view(await paged(page)))
 
 
-def done_view(done: Done) -> ManyDone:
+def done_view(done: BulkResult) -> ManyDone:
     """What came of one page."""
     return ManyDone(
         [DoneView(id_, new_id) for id_, new_id in done.done],

@@ -1,0 +1,177 @@
+"""The operations of operators on executions and flows."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hookline.deployments.migration import Migration
+from hookline.deployments.serving import Serving
+from hookline.deployments.version_history import VersionHistory
+from hookline.executions.completion import told_of_end
+from hookline.executions.runner import Runner
+from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
+from hookline.intake.intake import Intake
+from hookline.kernel.errors import ExecutionNotFound
+from hookline.kernel.time import Clock
+from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
+from hookline.operations.bulk import BulkResult, Operation, one_page
+from hookline.operations.replay import Edit, Replays, Which
+from hookline.secrets.redaction import Sealing, check_not_erased
+from hookline.storage.changes import Cancel, Change, DismissDeadLetter, End, ReleaseOrderKey, Reopen
+from hookline.storage.queue import Queue
+from hookline.storage.store import Store, readable_envelope
+from hookline.telemetry.events import Events
+
+
+class Operations:
+    """Retry, replay, cancel, discard, resume and release executions; roll back flows.
+
+    They also work on an engine that is connected but runs no flows.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: Queue,
+        intake: Intake,
+        callbacks: Callbacks,
+        runner: Runner,
+        serving: Serving,
+        versions: VersionHistory,
+        migration: Migration,
+        replays: Replays,
+        sealing: Sealing,
+        events: Events,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._intake = intake
+        self._callbacks = callbacks
+        self._runner = runner
+        self._serving = serving
+        self._versions = versions
+        self._migration = migration
+        self._sealing = sealing
+        self._events = events
+        self._clock = clock
+        self._new_id = new_id
+        self.replay = replays.replay
+
+    async def retry(self, execution_id: str) -> None:
+        """Reopen a failed execution. The steps that have run aren't run again.
+
+        The execution continues with the current version if its journal is compatible with that, otherwise with its own
+        version. The time limit of the flow begins anew.
+
+        Raises ExecutionNotFound, IllegalStateChange if the execution hasn't failed, NotReplayable if its redacted
+        values are erased, and StoreError.
+        """
+        execution = await self._found(execution_id)
+        envelope = None if execution.discarded_at is None else await readable_envelope(self._store, execution_id)
+        if envelope is not None:
+            check_not_erased(envelope, await self._store.journal(execution_id))
+        now = self._clock.now()
+        deadline = None
+        if execution.deadline_at is not None and execution.started_at is not None:
+            deadline = now + (execution.deadline_at - execution.started_at)
+        changes: list[Change] = [Reopen(execution_id, now, deadline)]
+        newest = await self._migration.for_retry(execution, now)
+        if newest is not None:
+            flow, rebind = newest
+            limit = flow.document.timeout
+            changes = [Reopen(execution_id, now, None if limit is None else now + limit), *rebind]
+        await self._store.commit(changes)
+        await self._serving.wake(execution.flow_id, execution_id)
+        self._events.reopened(execution.flow_id, execution_id)
+
+    async def cancel(self, execution_id: str) -> None:
+        """Cancel an execution: interrupt its running steps, then run the `finally` steps around them.
+
+        Raises ExecutionNotFound, IllegalStateChange if it has ended, and StoreError.
+        """
+        execution = await self._found(execution_id)
+        envelope = await readable_envelope(self._store, execution_id)
+        end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self._clock.now())
+        tells = None if envelope is None else told_of_end(envelope, end, None, self._new_id())
+        await self._store.commit((Cancel(execution_id, end.at, tells),))
+        ended = await self._store.execution(execution_id)
+        if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
+            # It left the queue without having run.
+            self._intake.left_queue(execution.flow_id)
+            self._events.ended(execution.flow_id, execution_id, State.CANCELLED, Outcome.CANCELLED)
+        self._runner.cancel(execution_id)
+        await self._queue.wake(execution.flow_id, execution_id)
+        if tells is not None and tells.execution_id is not None:
+            await self._queue.wake(tells.flow_id, tells.execution_id)
+
+    async def discard(self, execution_id: str) -> None:
+        """Remove a failed execution from the dead letters.
+
+        Raises ExecutionNotFound, IllegalStateChange if it hasn't failed or was discarded before, and StoreError.
+        """
+        await self._store.commit((DismissDeadLetter(execution_id, self._clock.now()),))
+
+    async def resume(self, execution_id: str, step: str, body: bytes) -> None:
+        """Resume a waiting step with a callback from the operator. `step` is its path or its id, `body` is JSON.
+
+        Raises ExecutionNotFound, IllegalStateChange if no such step waits, and StoreError.
+        """
+        call_id, now = self._new_id(), self._clock.now()
+        call = await operator_callback(self._store, self._sealing, execution_id, step, body, call_id=call_id, at=now)
+        check_delivered(await self._callbacks.deliver(call), call)
+
+    async def release(self, execution_id: str) -> None:
+        """Let the next execution with its order key run although this one has failed and holds the key.
+
+        Raises ExecutionNotFound, IllegalStateChange if it hasn't failed, and StoreError.
+        """
+        await self._store.commit((ReleaseOrderKey(execution_id, self._clock.now()),))
+
+    async def bulk(
+        self,
+        operation: Operation,
+        chosen: ExecutionFilter,
+        *,
+        version: Which = "current",
+        step: str | None = None,
+        edit: Edit | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> BulkResult:
+        """Apply an operation to a page of executions. If the filter has a cause, replayed executions are discarded.
+
+        Raises StoreError, and ValueError for an invalid cursor.
+        """
+        # A bulk replay that was interrupted can be started again, and replays no dead letter twice.
+        discard = chosen.cause is not None
+
+        async def one(execution_id: str) -> str | None:
+            match operation:
+                case "retry":
+                    await self.retry(execution_id)
+                case "cancel":
+                    await self.cancel(execution_id)
+                case "discard":
+                    await self.discard(execution_id)
+                case "replay":
+                    return await self.replay(execution_id, step=step, version=version, edit=edit, discard=discard)
+            return None
+
+        return await one_page(self._store, chosen, one, cursor=cursor, limit=limit)
+
+    async def roll_back(self, flow_id: str, version: str | None, *, force: bool = False) -> tuple[str, Path]:
+        """Write an earlier version of a flow to its file and serve it.
+
+        `VersionHistory.roll_back` has the details and the errors.
+        """
+        done = await self._versions.roll_back(flow_id, version, force=force)
+        await self._serving.refresh()
+        return done
+
+    async def _found(self, execution_id: str) -> Execution:
+        execution = await self._store.execution(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        return execution
