@@ -17,10 +17,10 @@ from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.compiler.step_order import StepOrder, lists_in, without_items
-from hookline.flows.documents.read import escape
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import NotExplained
 from hookline.kernel.json import decode
+from hookline.kernel.pointer import escape, value_at
 from hookline.model.execution import REPLAY, StepRecord, StepState
 from hookline.sdk.mappers import Expression
 
@@ -263,7 +263,7 @@ class Provenance:
     def _made(self, template: Template, keys: Keys, place: _Position, value: Any) -> Origin:
         """A value that a template of the flow gives."""
         pointer, rest = template.pointer, keys
-        raw = _at(self._document, pointer)
+        raw = value_at(self._document, pointer)
         parts = tuple(template.parts())
         while rest and not any(at == pointer for at, _ in parts) and _has(raw, rest[0]):
             pointer = f"{pointer}/{escape(rest[0])}"
@@ -359,10 +359,3 @@ def _dig(value: Any, keys: Keys) -> Any:
             return _MISSING
         value = value[key]
     return value
-
-
-def _at(document: Any, pointer: str) -> Any:
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        document = document[int(name)] if isinstance(document, list) else document[name]
-    return document

@@ -17,9 +17,10 @@ from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.model_problems import model_problems
-from hookline.flows.documents.read import escape, read
+from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, Problem, StepError
 from hookline.kernel.json import decode
+from hookline.kernel.pointer import escape
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.durations import Duration, FlowJsonSchema
 from hookline.sdk.context import check_key, packed

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.flows.documents.read import escape, lines, read
+from hookline.flows.documents.read import lines, read
 from hookline.kernel.errors import FlowInvalid, Problem
+from hookline.kernel.pointer import escape
 
 
 def problem(data: bytes) -> Problem:

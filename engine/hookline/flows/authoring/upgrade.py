@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from hookline.discovery.registry import Registry
-from hookline.flows.documents.read import escape
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.kernel.errors import Problem, StepError
+from hookline.kernel.pointer import escape
 from hookline.sdk.setting_versions import Upgrade
 
 

@@ -4,7 +4,6 @@ jsonschema-rs judges a large body about a hundred times as fast as jsonschema do
 up, and its regular expressions have a bound on backtracking.
 """
 
-from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ import jsonschema_rs
 
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import JsonObject
+from hookline.kernel.pointer import pointer_to
 
 MAX_PROBLEMS: Final = 1000
 _MESSAGE: Final = 300
@@ -31,7 +31,7 @@ class BodySchema:
         if self._validator.is_valid(body):
             return []
         return [
-            Problem(_short(error.message), pointer(error.instance_path), code=f"schema.{error.kind.name}")
+            Problem(_short(error.message), pointer_to(error.instance_path), code=f"schema.{error.kind.name}")
             for error in islice(self._validator.iter_errors(body), MAX_PROBLEMS)
         ]
 
@@ -54,17 +54,12 @@ def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema 
         return None, [
             Problem(
                 f"this is not a JSON Schema: {message}",
-                at + pointer(path),
+                at + pointer_to(path),
                 code="schema.invalid",
                 remedy="see https://json-schema.org; a $ref must stay within the schema",
             )
         ]
     return BodySchema(validator), []
-
-
-def pointer(path: Sequence[str | int]) -> str:
-    """A path as a JSON pointer (RFC 6901)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def _short(message: str) -> str:

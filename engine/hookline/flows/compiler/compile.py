@@ -19,7 +19,7 @@ from hookline.flows.compiler.redaction import compile_redaction, key_problems
 from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.compiler.trigger import compile_trigger
 from hookline.flows.documents.model_problems import document_problems
-from hookline.flows.documents.read import Document, escape, read
+from hookline.flows.documents.read import Document, read
 from hookline.flows.documents.version import version_of
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.external_names import CredentialUse, FlowUse, unknown_component
@@ -28,6 +28,7 @@ from hookline.flows.elements.message_keys import MessageKey, compile_key
 from hookline.flows.elements.visible_names import ON_ARRIVAL, DeclaredNames, VisibleNames
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode, fraction, to_decimal
+from hookline.kernel.pointer import escape
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.flow import FlowDocument
 from hookline.secrets.redaction_rules import RedactionRules

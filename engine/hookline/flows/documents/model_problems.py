@@ -8,8 +8,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from hookline.flows.documents.read import escape
 from hookline.kernel.errors import Problem
+from hookline.kernel.pointer import escape, value_at
 from hookline.kernel.suggest import did_you_mean, nearest_name
 from hookline.model.flow import BLOCKS, ERROR_CODE, FLOW_ID, STEP_ID, STEPS, FlowDocument
 
@@ -62,13 +62,13 @@ def document_problems(value: Any, error: ValidationError, steps: Collection[str]
     problems = model_problems(FlowDocument, value, "", error)
     vague = {problem.pointer: problem for problem in problems if _lacks_its_kind(problem, value, steps)}
     kept = [problem for problem in problems if problem.pointer not in vague and not _follows_from(problem, vague)]
-    return kept + [_kindless(pointer, _at(value, pointer)) for pointer in vague]
+    return kept + [_kindless(pointer, value_at(value, pointer)) for pointer in vague]
 
 
 def _lacks_its_kind(problem: Problem, value: Any, steps: Collection[str]) -> bool:
     if problem.code != "missing_key" or problem.pointer not in steps:
         return False
-    step = _at(value, problem.pointer)
+    step = value_at(value, problem.pointer)
     return isinstance(step, dict) and not any(kind in step for kind in _KINDS)
 
 
@@ -90,13 +90,6 @@ def _kindless(pointer: str, step: Mapping[str, Any]) -> Problem:
 def _listed(keys: Iterable[str]) -> str:
     *others, last = (f'"{key}"' for key in keys)
     return f"{', '.join(others)} or {last}"
-
-
-def _at(value: Any, pointer: str) -> Any:
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        value = value[int(key)] if isinstance(value, list) else value[key] if isinstance(value, dict) else None
-    return value
 
 
 def _place(model: type[BaseModel], value: Any, loc: Sequence[str | int], pointer: str) -> str:

@@ -11,18 +11,9 @@ from typing import Any, Final, NoReturn
 
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import MAX_DEPTH, encode, fraction
+from hookline.kernel.pointer import escape
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
-
-
-def escape(part: str | int) -> str:
-    """A key or an index as a part of a JSON pointer."""
-    return str(part).replace("~", "~0").replace("/", "~1")
-
-
-def unescape(part: str) -> str:
-    """A part of a JSON pointer as the key that it stands for."""
-    return part.replace("~1", "/").replace("~0", "~")
 
 
 def lines(text: str) -> Iterator[tuple[str, int]]:

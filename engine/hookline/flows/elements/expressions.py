@@ -20,6 +20,7 @@ from hookline.kernel.errors import (
     Problem,
 )
 from hookline.kernel.json import JsonValue, to_decimal
+from hookline.kernel.pointer import escape
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope
 
 RESERVED: Final = ("literal", "jsonpath", "jinja")
@@ -185,7 +186,9 @@ class Expressions:
                 return _constant(value["literal"], pointer)
             if named is not None:
                 return self._explicit(named, value, pointer, base, problems)
-            fields = {key: self._compile(item, _child(pointer, key), base, problems) for key, item in value.items()}
+            fields = {
+                key: self._compile(item, f"{pointer}/{escape(key)}", base, problems) for key, item in value.items()
+            }
             return _object(fields, pointer)
         if isinstance(value, list):
             items = [self._compile(item, f"{pointer}/{index}", base, problems) for index, item in enumerate(value)]
@@ -209,16 +212,16 @@ class Expressions:
         if not isinstance(source, str):
             problem = Problem(
                 f"{name!r} wants its expression as a string",
-                _child(pointer, name),
+                f"{pointer}/{escape(name)}",
                 "expression.syntax",
                 f'write {{"{name}": "…"}}, or {{"literal": {{"{name}": …}}}} where an object with this key is meant',
             )
             problems.append(problem)
             return _broken(problem, pointer)
-        template = self._expression(name, source, _child(pointer, name), base, problems)
+        template = self._expression(name, source, f"{pointer}/{escape(name)}", base, problems)
         if "default" not in value:
             return template
-        fallback = self._compile(value["default"], _child(pointer, "default"), base, problems)
+        fallback = self._compile(value["default"], f"{pointer}/default", base, problems)
         return _with_default(template, fallback, pointer)
 
     def _expression(self, name: str, source: str, pointer: str, base: int, problems: list[Problem]) -> Template:
@@ -283,10 +286,6 @@ def _not_a_condition(message: str, pointer: str) -> Problem:
 
 def _remedy(name: str) -> str:
     return f'where plain text is meant, write {{"literal": "…"}}; otherwise correct the {name} expression'
-
-
-def _child(pointer: str, key: str) -> str:
-    return f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
 
 
 def _united(groups: Iterable[tuple[Reference, ...]]) -> tuple[Reference, ...]:

@@ -6,9 +6,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from hookline.flows.documents.model_problems import model_problems
-from hookline.flows.documents.read import escape, unescape
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import ExpressionError, Problem
+from hookline.kernel.pointer import escape, parts_of
 from hookline.kernel.safe_validation import is_plugin_defect, validate_safely
 from hookline.sdk.action import Action
 
@@ -45,7 +45,7 @@ def remedy_if_none_fits(
     remedy: str | None = None
     for value in values:
         whole = _known(template, fixed_vars, pointer, {})
-        parts = [unescape(part) for part in place.removeprefix(f"{pointer}/").split("/")]
+        parts = parts_of(place.removeprefix(pointer))
         inner = whole
         for part in parts[:-1]:
             inner = inner[part]

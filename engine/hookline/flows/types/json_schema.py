@@ -17,6 +17,7 @@ from hookline.flows.types.shape import (
     join,
     of_value,
 )
+from hookline.kernel.pointer import parts_of
 
 _DEPTH: Final = 24
 """How deep it is read: a schema may refer to itself."""
@@ -87,8 +88,7 @@ class _Reader:
         if not reference.startswith("#"):
             return None
         value = self._root
-        for part in reference[1:].split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
+        for key in parts_of(reference[1:]):
             if not isinstance(value, Mapping) or key not in value:
                 return None
             value = value[key]
