@@ -44,7 +44,7 @@ from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.secrets.redaction import Sealing
+from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.secrets.vault import Vault
 from hookline.sources.source import SourceServices
@@ -101,7 +101,7 @@ class Engine:
         self._calls = PluginCalls(registry, self.metrics, self.log)
         self._watch = LoopWatch(registry, self.metrics, self.log)
         self.vault = Vault(options.secret_keys)
-        self.sealing = Sealing(self.vault)
+        self.redaction = Redaction(self.vault)
         self.credentials = Credentials(
             credential_store or self.store,
             self.vault,
@@ -127,7 +127,7 @@ class Engine:
             max_backlog_total=options.max_backlog_total,
             state_of=self.states.of,
             events=self.events,
-            sealing=self.sealing,
+            redaction=self.redaction,
         )
         self.replies = Replies()
         self._timers = Timers(self.store, self.queue, self.clock, self.log)
@@ -150,7 +150,7 @@ class Engine:
             calls=self._calls,
             new_id=self.ids.new,
             events=self.events,
-            sealing=self.sealing,
+            redaction=self.redaction,
             step_timeout=options.step_timeout,
             tokens=self.tokens,
         )
@@ -201,11 +201,11 @@ class Engine:
                 versions=self.version_resolver,
                 intake=self.intake,
                 wake=self.serving.wake,
-                sealing=self.sealing,
+                redaction=self.redaction,
                 clock=self.clock,
                 ids=self.ids,
             ),
-            sealing=self.sealing,
+            redaction=self.redaction,
             events=self.events,
             clock=self.clock,
             new_id=self.ids.new,

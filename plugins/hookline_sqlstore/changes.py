@@ -42,12 +42,12 @@ from hookline.api_storage import (
     PutTokens,
     Rebind,
     Record,
+    ReencryptSubscription,
     Reject,
     RejectedRequest,
     ReleaseOrderKey,
     Reopen,
     Resume,
-    RewrapSubscription,
     SetCursor,
     SetDataKey,
     SetState,
@@ -171,7 +171,7 @@ def _accept_row(envelope: Envelope, lines: Lines) -> Row:
         None if order_key is None else order_key.encode(),
         None if order_key is None else lines.next(),
         envelope.order_holds,
-        envelope.seal_key,
+        envelope.data_key,
         pack(envelope),
     )
 
@@ -269,7 +269,7 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
                 yield Operation(statements.DROP_SUBSCRIPTION, about, (flow_id,), place)
             else:
                 yield Operation(statements.SET_SUBSCRIPTION, about, (flow_id, micros(at), value), place)
-        case RewrapSubscription(flow_id, value, was):
+        case ReencryptSubscription(flow_id, value, was):
             yield Operation(statements.REWRAP_SUBSCRIPTION, f"subscription {flow_id}", (flow_id, value, was), place)
         case Unblock(flow_id, at):
             yield Operation(statements.UNBLOCK, "", (flow_id, micros(at)), place)
@@ -362,7 +362,7 @@ def _record_row(execution_id: str, step: StepRecord) -> Row:
         ),
         step.input,
         step.output,
-        step.sealed,
+        step.encrypted,
     )
 
 

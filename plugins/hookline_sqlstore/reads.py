@@ -136,7 +136,7 @@ def envelope_of(row: Any) -> Envelope:
         dedupe_until=moment(row.dedupe_until),
         order_key=None if row.order_key is None else row.order_key.decode(),
         order_holds=bool(row.order_holds),
-        seal_key=row.seal_key,
+        data_key=row.seal_key,
     )
 
 
@@ -161,7 +161,7 @@ def envelope(connection: Connection, execution_id: str) -> Envelope | None:
     return None if row is None else envelope_of(row)
 
 
-_SEAL_KEYS: Final = (
+_DATA_KEYS: Final = (
     select(executions.c.id, executions.c.seal_key)
     .where(executions.c.seal_key.is_not(None), executions.c.id > bindparam("after"))
     .order_by(executions.c.id)
@@ -169,8 +169,8 @@ _SEAL_KEYS: Final = (
 )
 
 
-def seal_keys(connection: Connection, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-    return [(row.id, row.seal_key) for row in connection.execute(_SEAL_KEYS, {"after": after, "limit": limit})]
+def data_keys(connection: Connection, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+    return [(row.id, row.seal_key) for row in connection.execute(_DATA_KEYS, {"after": after, "limit": limit})]
 
 
 _ACCEPTED_AS: Final = select(executions.c.id, executions.c.dedupe_until).where(
@@ -202,7 +202,7 @@ def journal_of(connection: Connection, execution_id: str, after: int, limit: int
             finished_at=moment(row.finished_at),
             input=row.input,
             output=row.output,
-            sealed=row.sealed,
+            encrypted=row.sealed,
             error=None if row.error is None else _error.decode(row.error),
             due_at=moment(row.due_at),
             signal=row.signal,

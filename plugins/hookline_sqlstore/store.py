@@ -51,8 +51,8 @@ class SqlStore:
     async def envelope(self, execution_id: str) -> Envelope | None:
         return await self._database.read(lambda connection: reads.envelope(connection, execution_id))
 
-    async def seal_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        return await self._database.read(lambda connection: reads.seal_keys(connection, after, limit))
+    async def data_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        return await self._database.read(lambda connection: reads.data_keys(connection, after, limit))
 
     async def accepted_as(self, flow_id: str, dedupe_key: str, now: datetime) -> str | None:
         return await self._database.read(lambda connection: reads.accepted_as(connection, flow_id, dedupe_key, now))

@@ -19,7 +19,7 @@ from hookline.kernel.suggest import did_you_mean
 from hookline.kernel.time import Clock, rfc3339
 from hookline.model.tokens import TokenSet
 from hookline.sdk.oauth2 import OAuth2
-from hookline.secrets.vault import Vault
+from hookline.secrets.vault import Purpose, Vault, for_credential, for_tokens
 from hookline.storage.changes import Change, DropCredential, PutCredential, PutTokens
 from hookline.storage.store import Store, StoredCredential
 
@@ -198,7 +198,7 @@ class Credentials:
     async def _put(self, name: str, type: str, plain: Mapping[str, Any], value: BaseModel) -> None:
         async with self._lock:
             stored = StoredCredential(
-                name, type, self._vault.encrypt(encode(plain), name=name, type=type), self._clock.now()
+                name, type, self._vault.encrypt(encode(plain), purpose=for_credential(name, type)), self._clock.now()
             )
             await self._store.commit([PutCredential(name, type, stored.ciphertext, stored.updated_at)])
             self._held[name] = _Held(stored, value, None)
@@ -226,7 +226,7 @@ class Credentials:
             held = self._held.get(name)
             if held is None or held.value is not of or not fits(held):
                 return False
-            ciphertext = self._vault.encrypt_tokens(msgspec.json.encode(tokens), **_token_place(held.stored))
+            ciphertext = self._vault.encrypt(msgspec.json.encode(tokens), purpose=_tokens_of(held.stored))
             await self._store.commit([PutTokens(name, held.stored.updated_at, ciphertext)])
             stored = replace(held.stored, tokens=ciphertext)
             self._held[name] = replace(held, stored=stored, tokens=tokens, tokens_problem=None)
@@ -256,7 +256,9 @@ class Credentials:
             renewed: list[StoredCredential] = []
             for held in self._held.values():
                 old = held.stored
-                if self._vault.current(old.ciphertext) and (old.tokens is None or self._vault.current(old.tokens)):
+                if self._vault.is_current(old.ciphertext) and (
+                    old.tokens is None or self._vault.is_current(old.tokens)
+                ):
                     continue
                 renewed.append(self._encrypted_anew(old))
             changes: list[Change] = []
@@ -271,24 +273,20 @@ class Credentials:
         return len(renewed)
 
     def _encrypted_anew(self, old: StoredCredential) -> StoredCredential:
-        plaintext = self._vault.decrypt(old.ciphertext, name=old.name, type=old.type)
-        ciphertext = self._vault.encrypt(plaintext, name=old.name, type=old.type)
-        tokens = None
-        if old.tokens is not None:
-            place = _token_place(old)
-            tokens = self._vault.encrypt_tokens(self._vault.decrypt_tokens(old.tokens, **place), **place)
+        ciphertext = self._vault.reencrypt(old.ciphertext, purpose=for_credential(old.name, old.type))
+        tokens = None if old.tokens is None else self._vault.reencrypt(old.tokens, purpose=_tokens_of(old))
         return replace(old, ciphertext=ciphertext, tokens=tokens)
 
     def _open(self, stored: StoredCredential) -> _Held:
         try:
-            plaintext = self._vault.decrypt(stored.ciphertext, name=stored.name, type=stored.type)
+            plaintext = self._vault.decrypt(stored.ciphertext, purpose=for_credential(stored.name, stored.type))
             value = validated(self._types, stored.name, stored.type, decode(plaintext))
         except CredentialError as error:
             return _Held(stored, None, error.message)
         if stored.tokens is None:
             return _Held(stored, value, None)
         try:
-            plaintext = self._vault.decrypt_tokens(stored.tokens, **_token_place(stored))
+            plaintext = self._vault.decrypt(stored.tokens, purpose=_tokens_of(stored))
             return _Held(stored, value, None, msgspec.json.decode(plaintext, type=TokenSet))
         except CredentialError as error:
             return _Held(stored, value, None, None, error.message)
@@ -331,9 +329,8 @@ def _problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     return problems
 
 
-def _token_place(stored: StoredCredential) -> dict[str, str]:
-    """What its tokens are bound to: they are of no use with another credential, nor with one put in its place."""
-    return {"name": stored.name, "type": stored.type, "put_at": rfc3339(stored.updated_at)}
+def _tokens_of(stored: StoredCredential) -> Purpose:
+    return for_tokens(stored.name, stored.type, rfc3339(stored.updated_at))
 
 
 def _near(name: str, names: Iterable[str]) -> str:

@@ -69,8 +69,8 @@ class Fitting:
         RedactedUnreadable where what is redacted can't be had.
         """
         redactor: Redactor | None = None
-        if self._services.sealing is not None:
-            envelope, past, redactor = self._services.sealing.opened(flow.redaction, envelope, past)
+        if self._services.redaction is not None:
+            envelope, past, redactor = self._services.redaction.decrypt(flow.redaction_rules, envelope, past)
         reopened_after = past[-1].seq if retried and past else execution.reopened_after
         under_way = await self._services.store.progress(execution.id)
         walk = DryWalk(past, under_way, self._is_pure, reopened_after)

@@ -13,7 +13,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Envelope, Message, Parent
 from hookline.model.waits import FlowEnded, pack_callback, raw_json
-from hookline.secrets.redaction import Redactor, Sealing
+from hookline.secrets.redaction import Redaction, Redactor
 from hookline.storage.changes import CallBack, Change, End
 
 ON_ERROR = "on_error"
@@ -37,11 +37,11 @@ def aftermath(
     `redactor`: the execution's, where it has one.
     """
     changes: list[Change] = []
-    told = told_of_end(envelope, end, last, services.new_id(), None if redactor is None else services.sealing)
+    told = told_of_end(envelope, end, last, services.new_id(), None if redactor is None else services.redaction)
     if told is not None:
         changes.append(told)
     if end.state is State.FAILED and flow is not None and flow.on_error_flow is not None:
-        shown = envelope if redactor is None else redactor.message(envelope)
+        shown = envelope if redactor is None else redactor.redact_message(envelope)
         changes += _taken_care_of(services, end, shown, flow, flow.on_error_flow, begun)
     return tuple(changes)
 
@@ -54,11 +54,11 @@ class Begun(msgspec.Struct, frozen=True):
 
 
 def told_of_end(
-    envelope: Envelope, end: End, last: Message | None, new_id: str, sealing: Sealing | None = None
+    envelope: Envelope, end: End, last: Message | None, new_id: str, redaction: Redaction | None = None
 ) -> CallBack | None:
     """What the step is told that waits for an execution's end; None where none does.
 
-    `sealing`: what encrypts it until then, where the execution has what is redacted.
+    `redaction`: what encrypts it until then, where the execution has what is redacted.
     """
     parent = envelope.arrival.parent
     if parent is None or parent.waits_at is None:
@@ -76,7 +76,7 @@ def told_of_end(
         digest=envelope.execution_id.encode(),
         at=end.at,
         until=None,
-        payload=packed if sealing is None else sealing.callback(packed),
+        payload=packed if redaction is None else redaction.encrypt_callback(packed),
         blob_ids=tuple(attachment.id for attachment in ended.attachments),
     )
 

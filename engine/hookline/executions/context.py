@@ -82,7 +82,7 @@ class ExecutionRun:
     dry: DryWalk | None = None
     """Where nothing is to be done, but only to be seen whether the journal fits the flow."""
     redactor: Redactor | None = None
-    """What masks and seals, where the flow redacts anything."""
+    """Masks and encrypts, if the flow redacts anything."""
     large: bool = False
     """Going through what its expressions see takes long: one of its messages so far has many values."""
     _weighed: Any = None
@@ -145,14 +145,14 @@ class ExecutionRun:
 
     def shown(self, error: ErrorInfo) -> ErrorInfo:
         """An error without what is redacted."""
-        return error if self.redactor is None else self.redactor.error(error)
+        return error if self.redactor is None else self.redactor.mask_error(error)
 
     def callback(self, packed: bytes) -> Callback:
-        """What came for a step that waits. Raises Blocked where it is sealed, and can't be read."""
-        if self.services.sealing is None:
+        """Unpack the callback of a waiting step. Raises Blocked if it can't be decrypted."""
+        if self.services.redaction is None:
             return unpack_callback(packed)
         try:
-            return self.services.sealing.opened_callback(packed)
+            return self.services.redaction.decrypt_callback(packed)
         except RedactedUnreadable as error:
             raise Blocked(error.message) from error
 

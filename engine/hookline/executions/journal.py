@@ -121,10 +121,10 @@ class Journal:
     def redact(self, redactor: Redactor) -> None:
         """Let what is noted from now on go through a redactor, whose key is kept with it."""
         self._redactor = redactor
-        self.beside(SetDataKey(self._execution_id, redactor.key))
+        self.beside(SetDataKey(self._execution_id, redactor.data_key))
 
     def _stored_form(self, record: StepRecord) -> StepRecord:
-        return record if self._redactor is None else self._redactor.entry(record)
+        return record if self._redactor is None else self._redactor.redact_entry(record)
 
     def items_of(self, path: str) -> set[int]:
         """The items of a foreach of which there are entries, by their places."""
@@ -138,7 +138,7 @@ class Journal:
             self._stored = {one.path: one for one in await self._store.progress(self._execution_id)}
         stored = self._stored.pop(path, None)
         if stored is not None and self._redactor is not None:
-            self._redactor.resumes_items()
+            self._redactor.resume_items()
         block = self._blocks[path] = BlockProgress(path, total, at, stored)
         around = self._items.around(path)
         if around is not None:

@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeAlias
 from hookline.kernel.json import reader
 from hookline.model.execution import ErrorInfo, Execution, StepRecord
 from hookline.model.message import CallerReply, Envelope
-from hookline.secrets.redaction import REPLY, Sealing
+from hookline.secrets.redaction import REPLY, Redaction
 
 #: The step of an answer that the engine gives itself, when a flow with `"respond": "finished"` has ended.
 FINISHED = "$reply"
@@ -95,7 +95,7 @@ def read_reply(output: bytes, *, exact: bool) -> CallerReply:
 
 
 async def stored_reply(
-    store: History, execution_id: str, *, exact: bool, sealing: Sealing | None = None
+    store: History, execution_id: str, *, exact: bool, redaction: Redaction | None = None
 ) -> CallerReply | None:
     """The answer that an execution gave; None where it gave none yet.
 
@@ -108,9 +108,9 @@ async def stored_reply(
         for record in page:
             if record.use == REPLY and record.output is not None:
                 output: bytes | None = record.output
-                if record.sealed is not None and sealing is not None:
+                if record.encrypted is not None and redaction is not None:
                     envelope = await store.envelope(execution_id)
-                    output = sealing.output(record, None if envelope is None else envelope.seal_key)
+                    output = redaction.decrypt_output(record, None if envelope is None else envelope.data_key)
                 if output is None:
                     return CallerReply(read_reply(record.output, exact=exact).status)
                 return read_reply(output, exact=exact)

@@ -209,10 +209,10 @@ class Runner:
         if execution is not None and execution.state is not State.QUEUED:
             past = await store.journal(execution.id)
         redactor: Redactor | None = None
-        seal_key = envelope.seal_key
-        if self._services.sealing is not None:
+        data_key = envelope.data_key
+        if self._services.redaction is not None:
             try:
-                envelope, past, redactor = self._services.sealing.opened(flow.redaction, envelope, past)
+                envelope, past, redactor = self._services.redaction.decrypt(flow.redaction_rules, envelope, past)
             except RedactedUnreadable as error:
                 await self._park_blocked(delivery, execution, envelope, error.message)
                 return
@@ -235,9 +235,9 @@ class Runner:
                 if execution.state is State.WAITING:
                     prelude = (Resume(execution.id, now, execution.flow_version),)
             started_at, attempt = execution.started_at or now, execution.attempt
-        if redactor is not None and seal_key is None:
+        if redactor is not None and data_key is None:
             # What accepted it redacted nothing.
-            prelude = (*prelude, SetDataKey(envelope.execution_id, redactor.key))
+            prelude = (*prelude, SetDataKey(envelope.execution_id, redactor.data_key))
         run = ExecutionRun(
             flow=flow,
             envelope=envelope,

@@ -22,7 +22,7 @@ from hookline.plugin_host.offload import Offloader
 from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.secrets.redaction import Sealing
+from hookline.secrets.redaction import Redaction
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accept
 from hookline.storage.store import Store
@@ -100,7 +100,7 @@ class Services:
     """Where what goes through large messages is done."""
     events: Events = field(default_factory=Events)
     """Who hears of what becomes durable."""
-    sealing: Sealing | None = None
+    redaction: Redaction | None = None
     """What encrypts redacted values; None where nothing is stored, as where flows are tried out."""
     rates: StepRates = field(default_factory=StepRates)
     """Whose turn it is at steps that have a rate."""

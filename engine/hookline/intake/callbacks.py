@@ -23,7 +23,7 @@ from hookline.kernel.errors import (
 )
 from hookline.model.execution import FINAL, Execution, StepRecord, StepState
 from hookline.model.waits import Call, pack_callback
-from hookline.secrets.redaction import Sealing
+from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.storage.changes import CallBack, CallbackOutcome, Called
 from hookline.storage.queue import Queue
@@ -123,7 +123,7 @@ OPERATOR = "operator"
 
 
 async def operator_callback(
-    store: Store, sealing: Sealing, execution_id: str, step: str, body: bytes, *, call_id: str, at: datetime
+    store: Store, redaction: Redaction, execution_id: str, step: str, body: bytes, *, call_id: str, at: datetime
 ) -> CallBack:
     """Return a callback of an operator to a waiting step. `body` is JSON.
 
@@ -141,9 +141,9 @@ async def operator_callback(
         raise IllegalStateChange(f"{several} execution {execution_id} wait for a callback; waiting steps: {listed}")
     packed = pack_callback(Call(msgspec.Raw(body), received_at=at, verified_by=OPERATOR))
     envelope = await readable_envelope(store, execution_id)
-    if envelope is not None and envelope.seal_key is not None:
+    if envelope is not None and envelope.data_key is not None:
         # The flow redacts values, and the callback may have some of them.
-        packed = sealing.callback(packed)
+        packed = redaction.encrypt_callback(packed)
     return CallBack(
         id=call_id,
         execution_id=execution_id,

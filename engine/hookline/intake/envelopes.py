@@ -207,7 +207,7 @@ def replay_envelope(original: Envelope, *, execution_id: str, now: datetime) -> 
         dedupe_until=None,
         order_key=None,
         order_holds=False,
-        seal_key=None,
+        data_key=None,
     )
 
 

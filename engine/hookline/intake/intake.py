@@ -17,7 +17,7 @@ from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
 from hookline.model.message import Envelope, Message
 from hookline.plugin_host.offload import Offloader
-from hookline.secrets.redaction import Sealing
+from hookline.secrets.redaction import Redaction
 from hookline.storage.changes import Accept, Accepted, Change, Duplicate
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
@@ -46,12 +46,12 @@ class Intake:
         max_backlog_total: int,
         state_of: Callable[[CompiledFlow], FlowState] = state_in_file,
         events: Events | None = None,
-        sealing: Sealing | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         """`current` returns a flow's current version, or raises FlowNotFound or FlowInvalid."""
         self._state_of = state_of
         self._events = events
-        self._sealing = sealing
+        self._redaction = redaction
         self._offloader = Offloader()
         self._store = store
         self._queue = queue
@@ -115,7 +115,7 @@ class Intake:
         if not self.open:
             raise CannotTake("the server is stopping", retry_after=5)
         envelope = with_order_key(flow, envelope)
-        large = flow.redaction is not None and (
+        large = flow.redaction_rules is not None and (
             len(envelope.body_json or envelope.raw or b"") > _LARGE or is_large(envelope.message.body)
         )
         envelope = await self._offloader.run(partial(self._redacted, flow, envelope), large=large)
@@ -255,7 +255,7 @@ class Intake:
 
     def _redacted(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
         """Return the message in the form in which it is stored: redacted values are masked, and encrypted beside it."""
-        return envelope if self._sealing is None else self._sealing.sealed(flow.redaction, envelope)
+        return envelope if self._redaction is None else self._redaction.redact(flow.redaction_rules, envelope)
 
     def backlog(self, flow_id: str) -> int:
         """The number of queued executions of a flow."""

@@ -1,11 +1,15 @@
 """The rotation of the master key: everything that an older key encrypts is encrypted with the first key."""
 
+from typing import Final
+
 from hookline.credentials.store import Credentials
 from hookline.kernel.cancellation import shielded
-from hookline.secrets.redaction import rewrap
-from hookline.secrets.vault import Vault
-from hookline.sources.subscription_store import rewrap_subscriptions
+from hookline.secrets.vault import FOR_DATA_KEY, Vault, for_subscription
+from hookline.storage.changes import ReencryptSubscription, SetDataKey
 from hookline.storage.store import Store
+
+#: Data keys that are encrypted again in one commit.
+_PAGE: Final = 200
 
 
 async def rotate_keys(credentials: Credentials, store: Store, vault: Vault) -> int:
@@ -15,6 +19,29 @@ async def rotate_keys(credentials: Credentials, store: Store, vault: Vault) -> i
     and then changes none; RedactedUnreadable if the key of redacted values can't be decrypted; and StoreError.
     """
     rotated = await credentials.rotate()
-    await shielded(rewrap(store, vault))
-    await shielded(rewrap_subscriptions(store, vault))
+    await shielded(_reencrypt_data_keys(store, vault))
+    await shielded(_reencrypt_subscriptions(store, vault))
     return rotated
+
+
+async def _reencrypt_data_keys(store: Store, vault: Vault) -> None:
+    after = ""
+    while page := await store.data_keys(after, _PAGE):
+        after = page[-1][0]
+        renewed = [
+            SetDataKey(execution_id, vault.reencrypt(key, purpose=FOR_DATA_KEY), key)
+            for execution_id, key in page
+            if not vault.is_current(key)
+        ]
+        if renewed:
+            await store.commit(renewed)
+
+
+async def _reencrypt_subscriptions(store: Store, vault: Vault) -> None:
+    renewed = [
+        ReencryptSubscription(flow_id, vault.reencrypt(value, purpose=for_subscription(flow_id)), value)
+        for flow_id, value in (await store.subscriptions()).items()
+        if not vault.is_current(value)
+    ]
+    if renewed:
+        await store.commit(renewed)

@@ -123,8 +123,8 @@ class StepRecord(msgspec.Struct, frozen=True):
     signal: str | None = None
     """What it gave instead of a result: `pass`, `filtered` or `stopped`; `rate` where it waits for its turn, `joined`
     where the execution joined another's batch."""
-    sealed: bytes | None = None
-    """Encrypted: its output before something in it was masked."""
+    encrypted: bytes | None = None
+    """The output before something in it was masked, encrypted with the execution's data key."""
 
 
 class Execution(msgspec.Struct, frozen=True):

@@ -108,11 +108,11 @@ class Envelope(msgspec.Struct, frozen=True):
     exact: bool = False
     """Fractions in its body are Decimals."""
     hidden: tuple[str, ...] = ()
-    """Texts that no view may show, besides what its flow redacts; they are kept only under the seal."""
-    sealed: bytes | None = None
-    """Encrypted: what it was before something in it was masked."""
-    seal_key: bytes | None = None
-    """The key of its execution's seal, wrapped. None where nothing is sealed, or what was is erased."""
+    """Texts that no view may show, besides those that its flow redacts; they are stored only encrypted."""
+    encrypted: bytes | None = None
+    """The message before something in it was masked, encrypted with the data key."""
+    data_key: bytes | None = None
+    """The execution's data key, encrypted by the vault. None if nothing is encrypted, or if the key is erased."""
 
 
 class _Payload(msgspec.Struct, frozen=True, array_like=True):
@@ -123,7 +123,7 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True):
     raw: bytes | None
     raw_headers: tuple[tuple[str, str], ...]
     exact: bool = False
-    sealed: bytes | None = None
+    encrypted: bytes | None = None
 
 
 _pack = msgspec.msgpack.Encoder()
@@ -143,7 +143,7 @@ def pack(envelope: Envelope) -> bytes:
             raw=envelope.raw,
             raw_headers=envelope.raw_headers,
             exact=envelope.exact,
-            sealed=envelope.sealed,
+            encrypted=envelope.encrypted,
         )
     )
 
@@ -158,7 +158,7 @@ def unpack(
     dedupe_until: datetime | None = None,
     order_key: str | None = None,
     order_holds: bool = False,
-    seal_key: bytes | None = None,
+    data_key: bytes | None = None,
 ) -> Envelope:
     """The envelope that `pack` packed."""
     kept = _unpack.decode(payload)
@@ -176,8 +176,8 @@ def unpack(
         raw=kept.raw,
         raw_headers=kept.raw_headers,
         exact=kept.exact,
-        sealed=kept.sealed,
-        seal_key=seal_key,
+        encrypted=kept.encrypted,
+        data_key=data_key,
     )
 
 

@@ -39,14 +39,18 @@ class FlowEnded(msgspec.Struct, frozen=True, tag="flow_ended", omit_defaults=Tru
     error: ErrorInfo | None = None
 
 
-class SealedCallback(msgspec.Struct, frozen=True, tag="sealed"):
-    """One of these, encrypted since it holds redacted values, and the key of its seal, wrapped."""
+# The stored form keeps the names that it had first.
+class EncryptedCallback(
+    msgspec.Struct, frozen=True, tag="sealed", rename={"encrypted": "sealed", "data_key": "seal_key"}
+):
+    """A call, or the end of a flow, that may hold redacted values."""
 
-    sealed: bytes
-    seal_key: bytes
+    encrypted: bytes
+    data_key: bytes
+    """The callback's own data key, encrypted by the vault."""
 
 
-Callback: TypeAlias = Call | FlowEnded | SealedCallback
+Callback: TypeAlias = Call | FlowEnded | EncryptedCallback
 
 _decoder: Final = msgspec.json.Decoder(Callback)
 _encoder: Final = msgspec.json.Encoder()

@@ -15,7 +15,7 @@ from hookline.kernel.time import Clock
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
 from hookline.operations.bulk import BulkResult, Operation, one_page
 from hookline.operations.replay import Edit, Replays, Which
-from hookline.secrets.redaction import Sealing, check_not_erased
+from hookline.secrets.redaction import Redaction, check_not_erased
 from hookline.storage.changes import Cancel, Change, DismissDeadLetter, End, ReleaseOrderKey, Reopen
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store, readable_envelope
@@ -40,7 +40,7 @@ class Operations:
         versions: VersionHistory,
         migration: Migration,
         replays: Replays,
-        sealing: Sealing,
+        redaction: Redaction,
         events: Events,
         clock: Clock,
         new_id: Callable[[], str],
@@ -53,7 +53,7 @@ class Operations:
         self._serving = serving
         self._versions = versions
         self._migration = migration
-        self._sealing = sealing
+        self._redaction = redaction
         self._events = events
         self._clock = clock
         self._new_id = new_id
@@ -119,7 +119,7 @@ class Operations:
         Raises ExecutionNotFound, IllegalStateChange if no such step waits, and StoreError.
         """
         call_id, now = self._new_id(), self._clock.now()
-        call = await operator_callback(self._store, self._sealing, execution_id, step, body, call_id=call_id, at=now)
+        call = await operator_callback(self._store, self._redaction, execution_id, step, body, call_id=call_id, at=now)
         check_delivered(await self._callbacks.deliver(call), call)
 
     async def release(self, execution_id: str) -> None:

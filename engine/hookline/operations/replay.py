@@ -24,7 +24,7 @@ from hookline.kernel.json import decode, encode, to_decimal
 from hookline.kernel.time import Clock
 from hookline.model.execution import REPLAY, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, Message
-from hookline.secrets.redaction import Sealing, check_not_erased
+from hookline.secrets.redaction import Redaction, check_not_erased
 from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, Record, Start
 from hookline.storage.store import Store, readable_envelope
 
@@ -64,7 +64,7 @@ class Replays:
         versions: Versions,
         intake: Intake,
         wake: Callable[[str, str], Awaitable[None]],
-        sealing: Sealing,
+        redaction: Redaction,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -73,7 +73,7 @@ class Replays:
         self._versions = versions
         self._intake = intake
         self._wake = wake
-        self._sealing = sealing
+        self._redaction = redaction
         self._clock = clock
         self._ids = ids
 
@@ -97,7 +97,7 @@ class Replays:
         """
         old, envelope = await self._recorded(execution_id)
         flow = await self._flow(old, version)
-        envelope, _, redactor = self._sealing.opened(flow.redaction, envelope)
+        envelope, _, redactor = self._redaction.decrypt(flow.redaction_rules, envelope)
         edit = edit or Edit()
         now = self._clock.now()
         again = replay_envelope(envelope, execution_id=self._ids.new(), now=now)
@@ -111,7 +111,9 @@ class Replays:
         entries: Sequence[StepRecord] = ()
         if step is not None:
             entries = await self._before(old, envelope, flow, step, edit)
-        again, entries = self._sealing.replayed(flow.redaction, with_order_key(flow, again), entries, redactor)
+        again, entries = self._redaction.redact_replay(
+            flow.redaction_rules, with_order_key(flow, again), entries, redactor
+        )
         id_ = again.execution_id
         timeout = flow.document.timeout
         deadline = None if timeout is None else now + timeout

@@ -1,83 +1,38 @@
-"""Redacted values: masked in whatever is stored in the open, and kept whole only under the execution's seal.
+"""Redaction: values that a flow's `redact` names are masked in everything that is stored, and encrypted beside it.
 
-So no view needs to know what is redacted: nobody but the run of an execution ever has the values, and once the key of
-its seal is erased, nobody.
+Each execution has a data key, so no view needs to know which values are redacted: only the run of the execution
+decrypts them. Once the data key is erased, nobody can.
 """
 
-import os
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hookline.kernel.errors import NotReplayable, RedactedUnreadable
+from hookline.kernel.errors import NotReplayable
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.items import STREAM
 from hookline.model.message import Attachment, Envelope, Message
-from hookline.model.waits import Call, FlowEnded, SealedCallback, pack_callback, unpack_callback
+from hookline.model.waits import Call, EncryptedCallback, FlowEnded, pack_callback, unpack_callback
 from hookline.secrets.masking import MASK, Hidden
 from hookline.secrets.redaction_rules import RedactionRules
-from hookline.secrets.vault import Vault
-from hookline.storage.changes import SetDataKey
-from hookline.storage.store import Store
+from hookline.secrets.vault import DataKey, Vault
 
-_KEY_SIZE: Final = 32
-_NONCE_SIZE: Final = 12
-
-
-class Seal:
-    """Encrypts and decrypts with one key."""
-
-    __slots__ = ("_cipher", "wrapped")
-
-    def __init__(self, key: bytes, wrapped: bytes) -> None:
-        self._cipher = AESGCM(key)
-        self.wrapped = wrapped
-        """The key as it is stored."""
-
-    @classmethod
-    def new(cls, vault: Vault) -> "Seal":
-        """One with a key of its own."""
-        key = os.urandom(_KEY_SIZE)
-        return cls(key, vault.wrap(key))
-
-    @classmethod
-    def of(cls, vault: Vault, wrapped: bytes) -> "Seal":
-        """The one whose key is stored. Raises RedactedUnreadable where the vault can't unwrap that."""
-        return cls(vault.unwrap(wrapped), wrapped)
-
-    def close(self, plaintext: bytes) -> bytes:
-        """Encrypt."""
-        nonce = os.urandom(_NONCE_SIZE)
-        return nonce + self._cipher.encrypt(nonce, plaintext, None)
-
-    def open(self, ciphertext: bytes) -> bytes:
-        """What `close` was given. Raises RedactedUnreadable where it is of another key, or was altered."""
-        try:
-            return self._cipher.decrypt(ciphertext[:_NONCE_SIZE], ciphertext[_NONCE_SIZE:], None)
-        except (InvalidTag, ValueError):
-            raise RedactedUnreadable("redacted values were altered, or are of another execution") from None
-
-
-#: Bytes of JSON of a step's input or output through which values are looked for; of a larger one, the whole is masked.
-_LARGEST: Final = 256 * 1024
-#: Keys that are wrapped again in one commit.
-_PAGE: Final = 200
-#: What begins a line that is sealed: no JSON does.
-_SEALED_LINE: Final = b"!"
-#: What the entry of an answer to a caller says that it is of.
+#: The largest JSON of a step's input or output, in bytes, that is searched for values; a larger one is masked plain.
+_LARGEST_SEARCHED: Final = 256 * 1024
+#: The first byte of an encrypted line; no JSON begins with it.
+_ENCRYPTED_LINE: Final = b"!"
+#: `use` of the journal entry of a reply to a caller.
 REPLY: Final = "reply"
-#: The blocks whose entries hold what other entries would tell.
+#: `use` of the blocks whose entries stand for entries of other executions or of items.
 BATCH: Final = "batch"
 FOREACH: Final = "foreach"
 
 
-class _Whole(msgspec.Struct, frozen=True, array_like=True):
-    """What a message was before it was masked."""
+class _PlainMessage(msgspec.Struct, frozen=True, array_like=True):
+    """A message before it was masked."""
 
     body: bytes
     headers: dict[str, str]
@@ -91,56 +46,55 @@ class _Whole(msgspec.Struct, frozen=True, array_like=True):
 
 
 _pack = msgspec.msgpack.Encoder()
-_unpack = msgspec.msgpack.Decoder(_Whole)
-#: What else stands in the output of a step that gathers: texts that are to be seen nowhere, of other messages.
+_unpack = msgspec.msgpack.Decoder(_PlainMessage)
+#: The part of a batch step's output that holds the hidden texts of the other messages.
 HIDDEN: Final = "hidden"
 _PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class _Added(msgspec.Struct, frozen=True, array_like=True):
-    """What an execution has added to a batch: encrypted, with the key of its own seal, wrapped."""
+class _EncryptedBatchItem(msgspec.Struct, frozen=True, array_like=True):
+    encrypted: bytes
+    data_key: bytes
+    """The item's own data key, encrypted by the vault."""
 
-    sealed: bytes
-    seal_key: bytes
 
-
-class _Opened(msgspec.Struct, frozen=True, array_like=True):
+class _BatchItem(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     hidden: tuple[str, ...]
 
 
-_unpack_added = msgspec.msgpack.Decoder(_Added)
-_unpack_opened = msgspec.msgpack.Decoder(_Opened)
+_unpack_encrypted_batch_item = msgspec.msgpack.Decoder(_EncryptedBatchItem)
+_unpack_batch_item = msgspec.msgpack.Decoder(_BatchItem)
 
 
 class Redactor:
-    """Masks and seals what one execution does, and opens what it has done."""
+    """Masks and encrypts the stored data of one execution, and decrypts it again."""
 
-    def __init__(self, rules: RedactionRules | None, seal: Seal, hidden: Sequence[str] = ()) -> None:
+    def __init__(self, rules: RedactionRules | None, key: DataKey, hidden: Sequence[str] = ()) -> None:
         self._rules = rules
-        self._seal = seal
+        self._key = key
         self.hidden = Hidden(hidden)
-        """What it knows that is to be seen nowhere."""
+        """The values known so far that may be shown nowhere."""
 
     @property
-    def key(self) -> bytes:
-        """The key of the seal, wrapped."""
-        return self._seal.wrapped
+    def data_key(self) -> bytes:
+        """The execution's data key, encrypted by the vault."""
+        return self._key.encrypted
 
-    def message(self, envelope: Envelope) -> Envelope:
-        """A message with its redacted values masked, and the whole sealed beside them."""
+    def redact_message(self, envelope: Envelope) -> Envelope:
+        """Mask a message's redacted values, and add the whole message encrypted."""
         message, arrival, hidden = envelope.message, envelope.arrival, self.hidden
         for text in envelope.hidden:
             hidden.add(text)
         scope = _scope(envelope)
-        shown = self._without(scope)
+        shown = self._mask_message(scope)
         body, headers, query, path = (hidden.value(shown[name]) for name in ("body", "headers", "query", "path"))
-        attachments = tuple(map(self._attachment, message.attachments))
-        envelope = msgspec.structs.replace(envelope, hidden=(), seal_key=self.key)
+        attachments = tuple(map(self._mask_attachment, message.attachments))
+        envelope = msgspec.structs.replace(envelope, hidden=(), data_key=self.data_key)
         if not hidden and shown is scope:
             return envelope
         body_json = envelope.body_json if envelope.body_json is not None else encode(message.body)
-        whole = _Whole(
+        plain = _PlainMessage(
             body=body_json,
             headers=message.headers,
             attachments=message.attachments,
@@ -151,11 +105,11 @@ class Redactor:
             hidden=tuple(hidden),
             everything=hidden.everything,
         )
-        # A redacted header, or all of them at once, is no object of texts any more.
+        # If all headers are redacted at once, the mask has replaced the object.
         headers = headers if isinstance(headers, dict) else dict.fromkeys(message.headers, MASK)
-        masked = {name for name in message.headers if headers.get(name) == MASK}
+        masked_names = {name for name in message.headers if headers.get(name) == MASK}
         raw_headers = tuple(
-            (name, MASK if name.lower() in masked else hidden.text(value)) for name, value in envelope.raw_headers
+            (name, MASK if name.lower() in masked_names else hidden.text(value)) for name, value in envelope.raw_headers
         )
         same = body is message.body
         return msgspec.structs.replace(
@@ -167,11 +121,10 @@ class Redactor:
             body_json=body_json if same else encode(body),
             raw=envelope.raw if same else None,
             raw_headers=raw_headers,
-            sealed=self._seal.close(_pack.encode(whole)),
+            encrypted=self._key.encrypt(_pack.encode(plain)),
         )
 
-    def _attachment(self, attachment: Attachment) -> Attachment:
-        """A file whose names may tell what is redacted."""
+    def _mask_attachment(self, attachment: Attachment) -> Attachment:
         name, filename = attachment.name, attachment.filename
         return msgspec.structs.replace(
             attachment,
@@ -179,54 +132,53 @@ class Redactor:
             filename=None if filename is None else self.hidden.text(filename),
         )
 
-    def opened(self, envelope: Envelope) -> Envelope:
-        """The message as it was, with what it hides. Raises RedactedUnreadable."""
-        if envelope.sealed is not None:
-            whole = _unpack.decode(self._seal.open(envelope.sealed))
-            for text in whole.hidden:
+    def decrypt_message(self, envelope: Envelope) -> Envelope:
+        """Return the message before it was masked, with its hidden texts. Raises RedactedUnreadable."""
+        if envelope.encrypted is not None:
+            plain = _unpack.decode(self._key.decrypt(envelope.encrypted))
+            for text in plain.hidden:
                 self.hidden.add(text)
-            self.hidden.everything = self.hidden.everything or whole.everything
-            arrival = msgspec.structs.replace(envelope.arrival, query=whole.query, path=whole.path)
-            body = decode(whole.body, exact=envelope.exact)
+            self.hidden.everything = self.hidden.everything or plain.everything
+            arrival = msgspec.structs.replace(envelope.arrival, query=plain.query, path=plain.path)
+            body = decode(plain.body, exact=envelope.exact)
             envelope = msgspec.structs.replace(
                 envelope,
-                message=Message(body, whole.headers, whole.attachments),
+                message=Message(body, plain.headers, plain.attachments),
                 arrival=arrival,
-                body_json=whole.body,
-                raw=whole.raw,
-                raw_headers=whole.raw_headers,
-                sealed=None,
+                body_json=plain.body,
+                raw=plain.raw,
+                raw_headers=plain.raw_headers,
+                encrypted=None,
             )
-        # A version that redacts more may run it than that which accepted it.
-        self._without(_scope(envelope))
+        # The version that runs the message may redact more than the version that accepted it.
+        self._mask_message(_scope(envelope))
         return msgspec.structs.replace(envelope, hidden=tuple(self.hidden))
 
-    def entry(self, record: StepRecord) -> StepRecord:
-        """An entry as it is stored: masked, and with its output sealed where there is something to mask."""
+    def redact_entry(self, record: StepRecord) -> StepRecord:
+        """Mask a journal entry; if that changes its output, add the output encrypted."""
         output = shown = record.output
         if output is not None:
             kept = ("body",) if record.signal == STREAM else ("status", "delivered") if record.use == REPLY else ()
-            shown = self._shown(output, record.id, kept)
+            shown = self._mask_json(output, record.id, kept)
             if record.use == BATCH and shown is not output:
-                # They are under the seal, for the next time that it runs, and how many there are says nothing.
+                # The encrypted output keeps the hidden texts for the next run; the masked one needs none.
                 shown = encode({key: value for key, value in _PARTS.decode(shown).items() if key != HIDDEN})
         return msgspec.structs.replace(
             record,
-            input=None if record.input is None else self._shown(record.input),
+            input=None if record.input is None else self._mask_json(record.input),
             output=shown,
-            error=None if record.error is None else self.error(record.error),
-            sealed=None if output is None or shown is output else self._seal.close(output),
+            error=None if record.error is None else self.mask_error(record.error),
+            encrypted=None if output is None or shown is output else self._key.encrypt(output),
         )
 
-    def past(self, records: Sequence[StepRecord]) -> list[StepRecord]:
-        """Entries as they were noted. Raises RedactedUnreadable."""
-        opened = []
+    def decrypt_journal(self, records: Sequence[StepRecord]) -> list[StepRecord]:
+        """Return entries before they were masked. Raises RedactedUnreadable."""
+        plain = []
         for record in records:
             if record.use == FOREACH:
-                # The entries of its items may be gone, and with them what was to be learnt from them.
-                self.resumes_items()
-            if record.sealed is not None:
-                record = msgspec.structs.replace(record, output=self._seal.open(record.sealed), sealed=None)
+                self.resume_items()
+            if record.encrypted is not None:
+                record = msgspec.structs.replace(record, output=self._key.decrypt(record.encrypted), encrypted=None)
             if record.use == BATCH and record.output is not None:
                 known = _PARTS.decode(record.output).get(HIDDEN)
                 self.hidden.add([] if known is None else decode(bytes(known)))
@@ -234,59 +186,60 @@ class Redactor:
                 found: list[Any] = []
                 self._rules.in_result(record.id, decode(record.output, exact=True), found)
                 self.hidden.add(found)
-            opened.append(record)
-        return opened
+            plain.append(record)
+        return plain
 
-    def resumes_items(self) -> None:
-        """An execution goes on within a foreach whose items' entries are gone, and so is what they would tell."""
+    def resume_items(self) -> None:
+        """Hide everything if the flow redacts results of steps, since a foreach has dropped entries with results."""
         if self._rules is not None and self._rules.of_steps:
             self.hidden.everything = True
 
     def learn_item(self, item: Any) -> None:
-        """An item of a stream is about to be used, whichever step gave it."""
+        """Hide the redacted values of an item of a stream."""
         if self._rules is not None:
             found: list[Any] = []
             self._rules.in_item(item, found)
             self.hidden.add(found)
 
-    def resealed(self, record: StepRecord, other: "Redactor") -> StepRecord:
-        """An entry of another execution as this one stores it: masked as it is there, under this one's seal."""
-        if record.sealed is None:
-            return self.entry(record)
-        return msgspec.structs.replace(record, sealed=self._seal.close(other.unsealed(record.sealed)))
+    def copy_entry(self, record: StepRecord, source: "Redactor") -> StepRecord:
+        """Redact an entry of another execution for this one: masked as it is there, encrypted with this data key."""
+        if record.encrypted is None:
+            return self.redact_entry(record)
+        return msgspec.structs.replace(record, encrypted=self._key.encrypt(source.decrypt(record.encrypted)))
 
-    def unsealed(self, sealed: bytes) -> bytes:
-        """What the seal has closed. Raises RedactedUnreadable."""
-        return self._seal.open(sealed)
+    def decrypt(self, encrypted: bytes) -> bytes:
+        """Raises RedactedUnreadable."""
+        return self._key.decrypt(encrypted)
 
-    def error(self, error: ErrorInfo) -> ErrorInfo:
-        """An error as it may be shown. It may quote a part of a value."""
+    def mask_error(self, error: ErrorInfo) -> ErrorInfo:
+        """Mask an error's message, also where it quotes only a part of a hidden value."""
         return msgspec.structs.replace(error, message=self.hidden.excerpt(error.message)) if self.hidden else error
 
-    def line(self, item: bytes) -> bytes:
-        """JSON, sealed as one line of text: for what no view shows, and what is many."""
-        return _SEALED_LINE + b64encode(self._seal.close(item))
+    def encrypt_line(self, item: bytes) -> bytes:
+        """Encrypt the JSON of one of many items as a line of text."""
+        return _ENCRYPTED_LINE + b64encode(self._key.encrypt(item))
 
-    def opened_line(self, line: bytes) -> bytes:
-        """What `line` was given; other lines stay as they are. Raises RedactedUnreadable."""
-        return self._seal.open(b64decode(line[1:])) if line.startswith(_SEALED_LINE) else line
+    def decrypt_line(self, line: bytes) -> bytes:
+        """Decrypt a line of `encrypt_line`; return any other line unchanged. Raises RedactedUnreadable."""
+        return self._key.decrypt(b64decode(line[1:])) if line.startswith(_ENCRYPTED_LINE) else line
 
-    def _without(self, scope: dict[str, Any]) -> Any:
+    def _mask_message(self, scope: dict[str, Any]) -> Any:
         found: list[Any] = []
         shown = scope if self._rules is None else self._rules.in_message(scope, found)
         self.hidden.add(found)
         return shown
 
-    def _shown(self, json: bytes, step_id: str | None = None, kept: Sequence[str] = ()) -> bytes:
-        """JSON of a step's input, or of its output, without what is hidden; the same bytes where nothing is.
+    def _mask_json(self, json: bytes, step_id: str | None = None, kept: Sequence[str] = ()) -> bytes:
+        """Mask the JSON of a step's input or output; return the same bytes if nothing in it is hidden.
 
-        `kept`: parts that are no message's: where a stream's items are, and how a caller is answered.
+        `kept`: members that aren't masked, since they hold no part of a message: the place of a stream's items, and
+        the status of a reply.
         """
         named = step_id is not None and self._rules is not None and self._rules.concerns(step_id)
-        large = bool(self.hidden) and len(json) > _LARGEST
+        large = bool(self.hidden) and len(json) > _LARGEST_SEARCHED
         if not named and (large or self.hidden.everything):
             value: Any = _PARTS.decode(json) if json.startswith(b"{") else None
-            shown: Any = _covered(value)
+            shown: Any = _mask_members(value)
         else:
             value = shown = decode(json, exact=True)
             if self._rules is not None:
@@ -294,155 +247,136 @@ class Redactor:
                     found: list[Any] = []
                     shown = self._rules.in_result(step_id, shown, found)
                     self.hidden.add(found)
-                shown = self._rules.alike(shown)
-            shown = self.hidden.value(shown) if not large else _covered(value)
+                shown = self._rules.in_same_places(shown)
+            shown = self.hidden.value(shown) if not large else _mask_members(value)
         if shown is value:
             return json
         if isinstance(value, dict):
-            # What refers to files isn't theirs to lose: the store reads it.
-            files = msgspec.convert(_plain(value.get("attachments", [])), tuple[Attachment, ...])
+            # References to files stay, since the store reads them.
+            files = msgspec.convert(_decode_raw(value.get("attachments", [])), tuple[Attachment, ...])
             if files:
-                shown = {**shown, "attachments": msgspec.to_builtins([self._attachment(file) for file in files])}
+                shown = {**shown, "attachments": msgspec.to_builtins([self._mask_attachment(file) for file in files])}
             shown = {**shown, **{name: value[name] for name in kept if name in value}}
         return encode(shown)
 
 
 def _scope(envelope: Envelope) -> dict[str, Any]:
-    """What of a message can be redacted, as `RedactionRules.in_message` takes it."""
+    """The parts of a message that can be redacted, as `RedactionRules.in_message` takes them."""
     message, arrival = envelope.message, envelope.arrival
     return {"body": message.body, "headers": message.headers, "query": arrival.query, "path": arrival.path}
 
 
-def _covered(value: Any) -> Any:
-    """No more of a value than which parts it has."""
+def _mask_members(value: Any) -> Any:
     return dict.fromkeys(value, MASK) if isinstance(value, dict) else MASK
 
 
-def _plain(value: Any) -> Any:
+def _decode_raw(value: Any) -> Any:
     return decode(bytes(value)) if isinstance(value, msgspec.Raw) else value
 
 
-def is_sealed(added: bytes) -> bool:
-    """Whether what was added to a batch is encrypted."""
-    return added.startswith(_SEALED_LINE)
+def is_encrypted(batch_item: bytes) -> bool:
+    return batch_item.startswith(_ENCRYPTED_LINE)
 
 
 def check_not_erased(envelope: Envelope, past: Sequence[StepRecord] = ()) -> None:
-    """Raise NotReplayable where redacted values of an execution are erased."""
-    sealed = envelope.sealed is not None or any(record.sealed is not None for record in past)
-    if sealed and envelope.seal_key is None:
+    """Raise NotReplayable if the execution's redacted values are erased."""
+    encrypted = envelope.encrypted is not None or any(record.encrypted is not None for record in past)
+    if encrypted and envelope.data_key is None:
         raise NotReplayable(
             f"the redacted values of execution {envelope.execution_id} are erased: it succeeded, was cancelled, or "
             "its dead letter was discarded"
         )
 
 
-async def rewrap(store: Store, vault: Vault) -> None:
-    """Wrap by the vault's first key whatever keys of seals are wrapped by another.
-
-    Raises RedactedUnreadable where one can't be unwrapped, and StoreError.
-    """
-    after = ""
-    while page := await store.seal_keys(after, _PAGE):
-        after = page[-1][0]
-        renewed = [
-            SetDataKey(execution_id, vault.wrap(vault.unwrap(wrapped)), wrapped)
-            for execution_id, wrapped in page
-            if not vault.current(wrapped)
-        ]
-        if renewed:
-            await store.commit(renewed)
-
-
-class Sealing:
-    """Makes and finds the seals of executions."""
+class Redaction:
+    """Redacts messages, callbacks and batch items, and makes the redactor of each execution."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    def sealed(self, rules: RedactionRules | None, envelope: Envelope) -> Envelope:
-        """A message as its flow lets it be stored. Raises RedactedUnreadable where it has a seal that can't be read."""
-        if rules is None and not envelope.hidden and envelope.seal_key is None:
+    def redact(self, rules: RedactionRules | None, envelope: Envelope) -> Envelope:
+        """Redact a message as its flow demands. Raises RedactedUnreadable if its data key can't be decrypted."""
+        if rules is None and not envelope.hidden and envelope.data_key is None:
             return envelope
-        return Redactor(rules, self._seal(envelope.seal_key)).message(envelope)
+        return Redactor(rules, self._key(envelope.data_key)).redact_message(envelope)
 
-    def opened(
+    def decrypt(
         self, rules: RedactionRules | None, envelope: Envelope, past: Sequence[StepRecord] = ()
     ) -> tuple[Envelope, Sequence[StepRecord], Redactor | None]:
-        """A message and a journal as they were, and the redactor of their execution, where it has or needs one.
+        """Return a message and a journal before they were masked, and the execution's redactor if it has or needs one.
 
-        Raises NotReplayable where redacted values are erased, and RedactedUnreadable.
+        Raises NotReplayable if redacted values are erased, and RedactedUnreadable.
         """
-        if envelope.seal_key is None:
+        if envelope.data_key is None:
             check_not_erased(envelope, past)
             if rules is None:
                 return envelope, past, None
-        redactor = Redactor(rules, self._seal(envelope.seal_key))
-        past = redactor.past(past)
-        return redactor.opened(envelope), past, redactor
+        redactor = Redactor(rules, self._key(envelope.data_key))
+        past = redactor.decrypt_journal(past)
+        return redactor.decrypt_message(envelope), past, redactor
 
-    def replayed(
+    def redact_replay(
         self, rules: RedactionRules | None, envelope: Envelope, entries: Sequence[StepRecord], old: Redactor | None
     ) -> tuple[Envelope, Sequence[StepRecord]]:
-        """A message, as `opened` gave it, and entries of its journal, as they are stored, under a seal of their own.
+        """Redact a message that `decrypt` returned and entries of its journal, with a data key of their own.
 
-        `old`: the redactor of the execution that they are of.
+        `old`: the redactor of the execution that the entries come from.
         """
         if old is None:
-            return self.sealed(rules, envelope), entries
-        redactor = self.fresh(rules)
-        envelope = redactor.message(envelope)
-        return envelope, [redactor.resealed(record, old) for record in entries]
+            return self.redact(rules, envelope), entries
+        redactor = self.new_redactor(rules)
+        envelope = redactor.redact_message(envelope)
+        return envelope, [redactor.copy_entry(record, old) for record in entries]
 
-    def output(self, record: StepRecord, seal_key: bytes | None) -> bytes | None:
-        """The output of one entry as it was; None where it is erased. Raises RedactedUnreadable."""
-        if record.sealed is None:
+    def new_redactor(self, rules: RedactionRules | None) -> Redactor:
+        """Make a redactor for an execution that had nothing to redact so far; its data key must be stored."""
+        return Redactor(rules, DataKey.generate(self._vault))
+
+    def decrypt_output(self, record: StepRecord, data_key: bytes | None) -> bytes | None:
+        """Return an entry's output before it was masked; None if it is erased. Raises RedactedUnreadable."""
+        if record.encrypted is None:
             return record.output
-        return None if seal_key is None else Seal.of(self._vault, seal_key).open(record.sealed)
+        return None if data_key is None else DataKey.load(self._vault, data_key).decrypt(record.encrypted)
 
-    def call(self, rules: RedactionRules | None, call: Call) -> bytes:
-        """A call, packed as the flow that waits for it lets it be stored until its step takes it.
+    def redact_call(self, rules: RedactionRules | None, call: Call) -> bytes:
+        """Pack a call for the store, encrypted if the waiting flow redacts anything.
 
-        Whether it repeats what is redacted elsewhere isn't known before.
+        Only its step will know if it repeats values that are redacted elsewhere.
         """
         packed = pack_callback(call)
-        return packed if rules is None else self.callback(packed)
+        return packed if rules is None else self.encrypt_callback(packed)
 
-    def callback(self, packed: bytes) -> bytes:
-        """What came for a step that waits, with a seal of its own: it is opened soon, or never."""
-        seal = Seal.new(self._vault)
-        return pack_callback(SealedCallback(seal.close(packed), seal.wrapped))
+    def encrypt_callback(self, packed: bytes) -> bytes:
+        """Encrypt a packed callback with a data key of its own; it is decrypted soon, or never."""
+        key = DataKey.generate(self._vault)
+        return pack_callback(EncryptedCallback(key.encrypt(packed), key.encrypted))
 
-    def added(self, body: bytes, redactor: Redactor | None) -> bytes:
-        """JSON that an execution adds to a batch, as it is stored until the leader takes it.
+    def decrypt_callback(self, packed: bytes) -> Call | FlowEnded:
+        """Unpack a callback, and decrypt it if it is encrypted. Raises RedactedUnreadable."""
+        callback = unpack_callback(packed)
+        if isinstance(callback, EncryptedCallback):
+            callback = unpack_callback(DataKey.load(self._vault, callback.data_key).decrypt(callback.encrypted))
+        assert not isinstance(callback, EncryptedCallback)  # noqa: S101 - nothing is encrypted twice
+        return callback
 
-        It has a seal of its own: that of the execution is erased before.
+    def encrypt_batch_item(self, body: bytes, redactor: Redactor | None) -> bytes:
+        """Encrypt the JSON that an execution adds to a batch, if the execution has a redactor.
+
+        It gets a data key of its own, since that of the execution is erased before the leader reads it.
         """
         if redactor is None:
             return body
-        seal = Seal.new(self._vault)
-        closed = seal.close(_pack.encode(_Opened(body, tuple(redactor.hidden))))
-        return _SEALED_LINE + _pack.encode(_Added(closed, seal.wrapped))
+        key = DataKey.generate(self._vault)
+        encrypted = key.encrypt(_pack.encode(_BatchItem(body, tuple(redactor.hidden))))
+        return _ENCRYPTED_LINE + _pack.encode(_EncryptedBatchItem(encrypted, key.encrypted))
 
-    def opened_added(self, added: bytes) -> tuple[bytes, Sequence[str]]:
-        """What `added` was given, and what is to be seen nowhere of it. Raises RedactedUnreadable."""
-        if not added.startswith(_SEALED_LINE):
-            return added, ()
-        stored = _unpack_added.decode(added[len(_SEALED_LINE) :])
-        opened = _unpack_opened.decode(Seal.of(self._vault, stored.seal_key).open(stored.sealed))
-        return opened.body, opened.hidden
+    def decrypt_batch_item(self, stored: bytes) -> tuple[bytes, Sequence[str]]:
+        """Return the JSON and the hidden texts of its message. Raises RedactedUnreadable."""
+        if not is_encrypted(stored):
+            return stored, ()
+        encrypted = _unpack_encrypted_batch_item.decode(stored[len(_ENCRYPTED_LINE) :])
+        item = _unpack_batch_item.decode(DataKey.load(self._vault, encrypted.data_key).decrypt(encrypted.encrypted))
+        return item.body, item.hidden
 
-    def fresh(self, rules: RedactionRules | None) -> Redactor:
-        """The redactor of an execution that had nothing to redact so far; its key has to be kept."""
-        return Redactor(rules, Seal.new(self._vault))
-
-    def opened_callback(self, packed: bytes) -> Call | FlowEnded:
-        """What `call` and `callback` were given, unpacked. Raises RedactedUnreadable."""
-        callback = unpack_callback(packed)
-        if isinstance(callback, SealedCallback):
-            callback = unpack_callback(Seal.of(self._vault, callback.seal_key).open(callback.sealed))
-        assert not isinstance(callback, SealedCallback)  # noqa: S101 - what is sealed is no seal
-        return callback
-
-    def _seal(self, wrapped: bytes | None) -> Seal:
-        return Seal.new(self._vault) if wrapped is None else Seal.of(self._vault, wrapped)
+    def _key(self, encrypted: bytes | None) -> DataKey:
+        return DataKey.generate(self._vault) if encrypted is None else DataKey.load(self._vault, encrypted)

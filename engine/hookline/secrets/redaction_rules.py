@@ -59,7 +59,7 @@ class RedactionRules:
             elif place[0] == "steps":
                 without({"body": [item]}, place[2:], found)
 
-    def alike(self, value: Any) -> Any:
+    def in_same_places(self, value: Any) -> Any:
         """A step's input or result without what stands at the places where the message's body has it redacted.
 
         So true, false and null are hidden where a mapping leaves them in their place: they can't be known again.

@@ -1,8 +1,11 @@
-"""The vault: encrypts credentials, and the keys of redacted values, before they are stored.
+"""The vault: encrypts credentials, tokens, subscriptions and data keys before they are stored.
 
-A ciphertext is `version (1 byte) | key id (8) | nonce (12) | AES-256-GCM output`. The key's id says which of several
-keys decrypts it. The credential's name and type are authenticated with it, so that the bytes of one credential can't
-be put in another's place; so is what else a ciphertext is for.
+Redacted values are encrypted in two layers (envelope encryption): a data key of the execution encrypts the values, and
+the vault encrypts the data key.
+
+A ciphertext is `version (1 byte) | key id (8) | nonce (12) | AES-256-GCM output`. The key id names the key that
+decrypts it. The purpose of a ciphertext is authenticated with it, so that the bytes of one credential can't be put in
+the place of another's.
 """
 
 import hashlib
@@ -10,13 +13,14 @@ import os
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hookline.kernel.errors import CredentialError, RedactedUnreadable
+from hookline.kernel.errors import CredentialError, HooklineError, RedactedUnreadable
 from hookline.kernel.json import canonical
 from hookline.secrets import secret_file
 
@@ -25,23 +29,59 @@ _VERSION: Final = b"\x01"
 _ID_SIZE: Final = 8
 _NONCE_SIZE: Final = 12
 _HEADER: Final = len(_VERSION) + _ID_SIZE + _NONCE_SIZE
-_WRAPPED: Final = b"key of redacted values"
-_SUBSCRIPTION: Final = b"subscription of flow "
 
 
-class _Foreign(Exception):
-    """It isn't what this version writes."""
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """The one use of a ciphertext: it can't be decrypted for another."""
+
+    authenticated: bytes
+    """Bytes that are authenticated with the ciphertext."""
+    subject: str
+    """The encrypted thing, as messages name it."""
+    error: type[HooklineError]
+    """The error that is raised if it can't be decrypted."""
+    remedy: str = ""
+    """What else than providing the key an operator can do, as the end of a sentence."""
+    altered: str = "was altered where it is stored"
 
 
-class _KeyMissing(Exception):
-    """It names a key, by its id, that isn't here."""
+def for_credential(name: str, type: str) -> Purpose:
+    """The values of a credential of this name and type."""
+    return Purpose(
+        canonical([name, type]),
+        f"credential {name!r}",
+        CredentialError,
+        remedy=", or set the credential again",
+        altered="was altered where it is stored, or was made for another name or type; set it again",
+    )
+
+
+def for_tokens(name: str, type: str, put_at: str) -> Purpose:
+    """The access tokens of the credential that was put at this time; a credential put later can't use them."""
+    return Purpose(
+        canonical([name, type, put_at, "tokens"]),
+        f"the token set of credential {name!r}",
+        CredentialError,
+        altered="was altered where it is stored, or belongs to another credential",
+    )
+
+
+def for_subscription(flow_id: str) -> Purpose:
+    """The subscription of a flow."""
+    return Purpose(
+        b"subscription of flow " + flow_id.encode(), f"the subscription of flow {flow_id!r}", CredentialError
+    )
+
+
+FOR_DATA_KEY: Final = Purpose(b"key of redacted values", "the key of redacted values", RedactedUnreadable)
 
 
 class Vault:
-    """Encrypts with the first of its keys, and decrypts with whichever key a ciphertext names."""
+    """Encrypts with its first key, and decrypts with the key that a ciphertext names."""
 
     def __init__(self, keys: Sequence[bytes], random_bytes: Callable[[int], bytes] = os.urandom) -> None:
-        """`keys`: 32 bytes each, at least one. `random_bytes(n)`: where nonces come from."""
+        """`keys`: 32 bytes each, at least one. `random_bytes(n)`: the source of nonces."""
         if not keys:
             raise CredentialError("there is no key to encrypt credentials with; set HOOKLINE_SECRET_KEY")
         if any(len(key) != _KEY_SIZE for key in keys):
@@ -53,111 +93,84 @@ class Vault:
     def __repr__(self) -> str:
         return f"<Vault of keys {', '.join(key_id.hex() for key_id in self._ciphers)}>"
 
-    def encrypt(self, plaintext: bytes, *, name: str, type: str) -> bytes:
-        """Encrypt the values of a credential of this name and type."""
-        return self._encrypted(plaintext, canonical([name, type]))
-
-    def decrypt(self, ciphertext: bytes, *, name: str, type: str) -> bytes:
-        """What `encrypt` was given. Raises CredentialError: unknown key, altered bytes, another name or type."""
-        try:
-            return self._decrypted(ciphertext, canonical([name, type]))
-        except _Foreign:
-            raise CredentialError(
-                f"credential {name!r}: what is stored is no credential that this version of Hookline can read; "
-                "set it again, or upgrade"
-            ) from None
-        except _KeyMissing as missing:
-            raise CredentialError(
-                f"credential {name!r} is encrypted with the key {missing}, which is not here; "
-                "add that key to HOOKLINE_SECRET_KEY (or put its file back), or set the credential again"
-            ) from None
-        except InvalidTag:
-            raise CredentialError(
-                f"credential {name!r}: what is stored was altered, or was made for another name or type; set it again"
-            ) from None
-
-    def encrypt_tokens(self, plaintext: bytes, *, name: str, type: str, put_at: str) -> bytes:
-        """Encrypt the access tokens of a credential that was put at a time."""
-        return self._encrypted(plaintext, canonical([name, type, put_at, "tokens"]))
-
-    def decrypt_tokens(self, ciphertext: bytes, *, name: str, type: str, put_at: str) -> bytes:
-        """What `encrypt_tokens` was given. Raises CredentialError, also for those of a credential before it."""
-        try:
-            return self._decrypted(ciphertext, canonical([name, type, put_at, "tokens"]))
-        except _KeyMissing as missing:
-            raise CredentialError(
-                f"the tokens of credential {name!r} are encrypted with the key {missing}, which is not here; add that "
-                "key to HOOKLINE_SECRET_KEY (or put its file back)"
-            ) from None
-        except (_Foreign, InvalidTag):
-            raise CredentialError(
-                f"the tokens of credential {name!r} were altered where they are stored, or are another's"
-            ) from None
-
-    def wrap(self, key: bytes) -> bytes:
-        """Encrypt a key that encrypts redacted values."""
-        return self._encrypted(key, _WRAPPED)
-
-    def unwrap(self, wrapped: bytes) -> bytes:
-        """What `wrap` was given. Raises RedactedUnreadable: unknown key, or altered bytes."""
-        try:
-            return self._decrypted(wrapped, _WRAPPED)
-        except _KeyMissing as missing:
-            raise RedactedUnreadable(
-                f"redacted values are encrypted with the key {missing}, which is not here; add that key to "
-                "HOOKLINE_SECRET_KEY, or put its file back"
-            ) from None
-        except (_Foreign, InvalidTag):
-            raise RedactedUnreadable("the key of redacted values was altered where it is stored") from None
-
-    def conceal(self, plaintext: bytes, flow_id: str) -> bytes:
-        """Encrypt what is kept of a flow's subscription."""
-        return self._encrypted(plaintext, _SUBSCRIPTION + flow_id.encode())
-
-    def reveal(self, ciphertext: bytes, flow_id: str) -> bytes:
-        """What `conceal` was given. Raises CredentialError: unknown key, or altered bytes."""
-        try:
-            return self._decrypted(ciphertext, _SUBSCRIPTION + flow_id.encode())
-        except _KeyMissing as missing:
-            raise CredentialError(
-                f"what flow {flow_id!r} is subscribed to is encrypted with the key {missing}, which is not here; add "
-                "that key to HOOKLINE_SECRET_KEY, or put its file back"
-            ) from None
-        except (_Foreign, InvalidTag):
-            raise CredentialError(f"what flow {flow_id!r} is subscribed to was altered where it is stored") from None
-
-    def _encrypted(self, plaintext: bytes, purpose: bytes) -> bytes:
+    def encrypt(self, plaintext: bytes, *, purpose: Purpose) -> bytes:
         header = _VERSION + self._first + self._random_bytes(_NONCE_SIZE)
-        nonce = header[-_NONCE_SIZE:]
-        return header + self._ciphers[self._first].encrypt(nonce, plaintext, header + purpose)
+        cipher = self._ciphers[self._first]
+        return header + cipher.encrypt(header[-_NONCE_SIZE:], plaintext, header + purpose.authenticated)
 
-    def _decrypted(self, ciphertext: bytes, purpose: bytes) -> bytes:
-        header, sealed = ciphertext[:_HEADER], ciphertext[_HEADER:]
+    def decrypt(self, ciphertext: bytes, *, purpose: Purpose) -> bytes:
+        """Return the plaintext.
+
+        Raises the purpose's error for an unknown key, altered bytes, or a ciphertext of another purpose.
+        """
+        header, encrypted = ciphertext[:_HEADER], ciphertext[_HEADER:]
         if len(header) < _HEADER or header[:1] != _VERSION:
-            raise _Foreign
+            raise purpose.error(f"{purpose.subject} {purpose.altered}, or was stored by a newer version of Hookline")
         key_id = header[1 : 1 + _ID_SIZE]
         cipher = self._ciphers.get(key_id)
         if cipher is None:
-            raise _KeyMissing(key_id.hex())
-        return cipher.decrypt(header[-_NONCE_SIZE:], sealed, header + purpose)
+            raise purpose.error(
+                f"{purpose.subject} is encrypted with the key {key_id.hex()}, which is not here; "
+                f"add that key to HOOKLINE_SECRET_KEY (or put its file back){purpose.remedy}"
+            )
+        try:
+            return cipher.decrypt(header[-_NONCE_SIZE:], encrypted, header + purpose.authenticated)
+        except InvalidTag:
+            raise purpose.error(f"{purpose.subject} {purpose.altered}") from None
 
-    def current(self, ciphertext: bytes) -> bool:
-        """Whether it is encrypted with the first key: false for what a rotation has to encrypt again."""
+    def reencrypt(self, ciphertext: bytes, *, purpose: Purpose) -> bytes:
+        """Encrypt with the first key what another may have encrypted. Raises the purpose's error."""
+        return self.encrypt(self.decrypt(ciphertext, purpose=purpose), purpose=purpose)
+
+    def is_current(self, ciphertext: bytes) -> bool:
+        """Return true if the first key encrypted it; a rotation encrypts everything else again."""
         return ciphertext[: 1 + _ID_SIZE] == _VERSION + self._first
 
 
+class DataKey:
+    """The key that encrypts the redacted values of one execution."""
+
+    __slots__ = ("_cipher", "encrypted")
+
+    def __init__(self, key: bytes, encrypted: bytes) -> None:
+        self._cipher = AESGCM(key)
+        self.encrypted = encrypted
+        """The key itself, encrypted by the vault, as it is stored."""
+
+    @classmethod
+    def generate(cls, vault: Vault) -> "DataKey":
+        key = os.urandom(_KEY_SIZE)
+        return cls(key, vault.encrypt(key, purpose=FOR_DATA_KEY))
+
+    @classmethod
+    def load(cls, vault: Vault, encrypted: bytes) -> "DataKey":
+        """Return the stored key. Raises RedactedUnreadable if the vault can't decrypt it."""
+        return cls(vault.decrypt(encrypted, purpose=FOR_DATA_KEY), encrypted)
+
+    def encrypt(self, plaintext: bytes) -> bytes:
+        nonce = os.urandom(_NONCE_SIZE)
+        return nonce + self._cipher.encrypt(nonce, plaintext, None)
+
+    def decrypt(self, ciphertext: bytes) -> bytes:
+        """Return the plaintext. Raises RedactedUnreadable if another key encrypted it, or if it was altered."""
+        try:
+            return self._cipher.decrypt(ciphertext[:_NONCE_SIZE], ciphertext[_NONCE_SIZE:], None)
+        except (InvalidTag, ValueError):
+            raise RedactedUnreadable("redacted values were altered, or belong to another execution") from None
+
+
 def generate_key() -> str:
-    """A new random key, as it is written in `HOOKLINE_SECRET_KEY` and in a key file."""
+    """Return a new random key, as it is written in `HOOKLINE_SECRET_KEY` and in a key file."""
     return urlsafe_b64encode(secrets.token_bytes(_KEY_SIZE)).decode().rstrip("=")
 
 
 def read_keys(text: str, source: str = "HOOKLINE_SECRET_KEY") -> tuple[bytes, ...]:
-    """The keys of a text that holds one or several, separated by commas. Raises CredentialError, naming the source."""
+    """Read one or several keys, separated by commas. Raises CredentialError, which names the source."""
     keys = []
     for position, part in enumerate(text.split(","), start=1):
         word = part.strip().rstrip("=")
         try:
-            # Standard and URL-safe base64 are both taken; Python's decoder skips foreign letters, so length is checked.
+            # Standard and URL-safe base64 are both accepted. The decoder skips other letters, so the length is checked.
             key = urlsafe_b64decode(word.replace("+", "-").replace("/", "_") + "=" * (-len(word) % 4))
         except ValueError:
             key = b""
@@ -171,10 +184,10 @@ def read_keys(text: str, source: str = "HOOKLINE_SECRET_KEY") -> tuple[bytes, ..
 
 
 def load_or_create_key(path: Path) -> tuple[bytes, ...]:
-    """The keys in a file, which is made with a new key and mode 0600 where there is none.
+    """Read the keys of a file, which is created with a new key and mode 0600 if it doesn't exist.
 
-    Two processes that start at once agree on one key. Raises CredentialError for a file that others can read, that
-    can't be read, or that holds no key.
+    Two processes that start at the same time agree on one key. Raises CredentialError for a file that others can read,
+    that can't be read, or that holds no key.
     """
     return read_keys(secret_file.load_or_create(path, generate_key), str(path))
 

@@ -13,7 +13,7 @@ from hookline.kernel.errors import ExecutionNotFound, FlowNotFound, HooklineErro
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
 from hookline.sdk.http import HttpClient
-from hookline.secrets.redaction import Sealing
+from hookline.secrets.redaction import Redaction
 from hookline.service.hooks.callbacks import Calls, Waiting
 from hookline.service.hooks.hook import Hook, HookOptions, Intake
 from hookline.service.hooks.receive import Receiver
@@ -58,7 +58,7 @@ class HookParts(Protocol):
     @property
     def store(self) -> History: ...
     @property
-    def sealing(self) -> Sealing: ...
+    def redaction(self) -> Redaction: ...
     @property
     def authorizations(self) -> Finishing: ...
 
@@ -89,7 +89,7 @@ def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
         options=options,
     )
     calls = Calls(
-        waiting=engine.callbacks, receiver=receiver, sealing=engine.sealing, clock=engine.clock, ids=engine.ids
+        waiting=engine.callbacks, receiver=receiver, redaction=engine.redaction, clock=engine.clock, ids=engine.ids
     )
     hook = Hook(
         intake=engine.intake,
@@ -97,7 +97,7 @@ def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
         calls=calls,
         clock=engine.clock,
         ids=engine.ids,
-        responder=Responder(engine.replies, engine.store, engine.blobs, engine.sealing),
+        responder=Responder(engine.replies, engine.store, engine.blobs, engine.redaction),
         rejecter=rejecter,
     )
     resume = Resume(waiting=engine.callbacks, calls=calls, receiver=receiver, rejecter=rejecter)

@@ -128,7 +128,7 @@ class SourceServices:
             method=flow.trigger.use,
             path=key or "",
             size=len(data),
-            body=data if keep and flow.redaction is None else None,
+            body=data if keep and flow.redaction_rules is None else None,
         )
         return detail
 

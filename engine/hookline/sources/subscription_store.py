@@ -13,8 +13,8 @@ from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError
 from hookline.kernel.time import Clock
 from hookline.model.sources import KeptSubscription
-from hookline.secrets.vault import Vault
-from hookline.storage.changes import RewrapSubscription, SetSubscription
+from hookline.secrets.vault import Vault, for_subscription
+from hookline.storage.changes import SetSubscription
 from hookline.storage.store import Store
 
 _NOTHING: Final = KeptSubscription()
@@ -60,7 +60,11 @@ class Subscriptions:
 
     async def _keep(self, flow_id: str, kept: KeptSubscription | None) -> None:
         async with self._lock:
-            value = None if kept is None else self._vault.conceal(msgspec.json.encode(kept), flow_id)
+            value = (
+                None
+                if kept is None
+                else self._vault.encrypt(msgspec.json.encode(kept), purpose=for_subscription(flow_id))
+            )
             await self._store.commit([SetSubscription(flow_id, value, self._clock.now())])
             if kept is None:
                 self._held.pop(flow_id, None)
@@ -100,22 +104,8 @@ class Subscriptions:
 
     def _opened(self, flow_id: str, value: bytes) -> KeptSubscription | str:
         try:
-            return _kept.decode(self._vault.reveal(value, flow_id))
+            return _kept.decode(self._vault.decrypt(value, purpose=for_subscription(flow_id)))
         except CredentialError as error:
             return error.message
         except msgspec.DecodeError:
             return f"the subscription of flow {flow_id!r} was stored by another version of Hookline; upgrade to that"
-
-
-async def rewrap_subscriptions(store: Store, vault: Vault) -> None:
-    """Encrypt by the vault's first key what is kept under another.
-
-    Raises CredentialError where one can't be decrypted, and StoreError.
-    """
-    renewed = [
-        RewrapSubscription(flow_id, vault.conceal(vault.reveal(value, flow_id), flow_id), value)
-        for flow_id, value in (await store.subscriptions()).items()
-        if not vault.current(value)
-    ]
-    if renewed:
-        await store.commit(renewed)

@@ -552,7 +552,7 @@ class SetSubscription:
 
 
 @dataclass(frozen=True, slots=True)
-class RewrapSubscription:
+class ReencryptSubscription:
     """It is encrypted anew, where it is still what it was."""
 
     flow_id: str
@@ -595,7 +595,7 @@ Change: TypeAlias = (
     | AddState
     | SetCursor
     | SetSubscription
-    | RewrapSubscription
+    | ReencryptSubscription
     | Rebind
     | OverrideState
     | Purge

@@ -136,8 +136,8 @@ class ExecutionQueries(Protocol):
         """The entries with a `seq` above `after`, in order."""
         ...
 
-    async def seal_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        """The executions with ids above `after` that have a seal's key, in order of their ids, each with the key."""
+    async def data_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        """Return ids above `after` of executions with a data key, in order, each with its encrypted data key."""
         ...
 
     async def executions(

@@ -24,7 +24,7 @@ from hookline.model.webhook import WebhookSettings
 from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import RequestTrigger
-from hookline.secrets.redaction import Sealing
+from hookline.secrets.redaction import Redaction
 from hookline.secrets.vault import Vault
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.receive import HookOptions
@@ -300,7 +300,7 @@ class HookOverMemory:
         self.replies = Replies()
         self.rejections = ListedRejections()
         self.store = NoHistory()
-        self.sealing = Sealing(Vault([bytes(32)]))
+        self.redaction = Redaction(Vault([bytes(32)]))
         self.callbacks = MemoryCallbacks()
         self.authorizations = NoAuthorizations()
         self.endpoints = create_endpoints(self, self.options)

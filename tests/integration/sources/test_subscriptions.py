@@ -17,7 +17,7 @@ from hookline.api import Connector, StepError, Subscription, SubscriptionContext
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
 from hookline.maintenance.key_rotation import rotate_keys
-from hookline.secrets.vault import Vault, generate_key, read_keys
+from hookline.secrets.vault import Vault, for_subscription, generate_key, read_keys
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.types import HookReply, HookRequest
@@ -602,7 +602,7 @@ async def test_what_another_version_has_stored_keeps_no_server_from_starting(har
     async with engine(harness) as running:
         await settled(running)
         await settled(running, "g")
-        newer = Vault(KEYS).conceal(b'{"current": 5}', "f")
+        newer = Vault(KEYS).encrypt(b'{"current": 5}', purpose=for_subscription("f"))
         await running.store.commit([SetSubscription("f", newer, running.clock.now())])
     async with engine(harness) as running:
         assert "stored by another version of Hookline" in ((await settled(running)).error or "")

@@ -125,7 +125,7 @@ async def test_a_relative_url_is_a_directory_of_the_current_one(
 _PUT = """
 import asyncio, sys
 from hookline.testing.clock import ManualClock
-from hookline.testing.contract_blobs import put
+from hookline.testing.contracts.blobs import put
 from hookline_blobs.directory import file_blobs
 
 asyncio.run(put(file_blobs(sys.argv[1], clock=ManualClock()), b"x" * 1000))

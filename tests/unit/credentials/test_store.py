@@ -39,7 +39,7 @@ class Rows:
     async def credentials(self) -> Sequence[StoredCredential]:
         return list(self.rows.values())
 
-    async def seal_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+    async def data_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
         return ()
 
     async def subscriptions(self) -> Mapping[str, bytes]:

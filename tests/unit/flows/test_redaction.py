@@ -14,8 +14,7 @@ from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, RedactedUnreadable
 from hookline.kernel.json import encode
 from hookline.secrets.masking import MASK, Hidden, Step, without
-from hookline.secrets.redaction import Seal
-from hookline.secrets.vault import Vault, generate_key, read_keys
+from hookline.secrets.vault import DataKey, Vault, generate_key, read_keys
 
 HOOK = {"use": "webhook", "with": {"verify": "none"}}
 
@@ -65,7 +64,7 @@ MESSAGE: dict[str, Any] = {
 def test_paths(registry: Registry, path: str, found: list[Any]) -> None:
     """Each finds what expressions would read there, and leaves the message itself as it was."""
     before = encode(MESSAGE)
-    redaction = compiled(registry, path).redaction
+    redaction = compiled(registry, path).redaction_rules
     assert redaction is not None
     got: list[Any] = []
     shown = redaction.in_message(MESSAGE, got)
@@ -235,19 +234,19 @@ def _at(value: Any, key: str) -> set[Any]:
     return set()
 
 
-def test_a_seal_opens_only_what_it_closed() -> None:
-    """Altered bytes, another seal and another master key are told apart from nothing."""
+def test_a_data_key_decrypts_only_what_it_encrypted() -> None:
+    """Altered bytes, another data key and another master key are all rejected."""
     vault = Vault(read_keys(generate_key()))
-    seal = Seal.new(vault)
-    closed = seal.close(b"4929")
-    assert Seal.of(vault, seal.wrapped).open(closed) == b"4929"
-    assert b"4929" not in closed
-    for wrong in (closed[:-1], bytes(40), b""):
+    key = DataKey.generate(vault)
+    encrypted = key.encrypt(b"4929")
+    assert DataKey.load(vault, key.encrypted).decrypt(encrypted) == b"4929"
+    assert b"4929" not in encrypted
+    for wrong in (encrypted[:-1], bytes(40), b""):
         with pytest.raises(RedactedUnreadable):
-            seal.open(wrong)
+            key.decrypt(wrong)
     with pytest.raises(RedactedUnreadable):
-        Seal.new(vault).open(closed)
+        DataKey.generate(vault).decrypt(encrypted)
     with pytest.raises(RedactedUnreadable, match="HOOKLINE_SECRET_KEY"):
-        Seal.of(Vault(read_keys(generate_key())), seal.wrapped)
+        DataKey.load(Vault(read_keys(generate_key())), key.encrypted)
     with pytest.raises(RedactedUnreadable, match="altered"):
-        Seal.of(vault, seal.wrapped[:-1] + b"\0")
+        DataKey.load(vault, key.encrypted[:-1] + b"\0")

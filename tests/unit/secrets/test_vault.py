@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.kernel.errors import CredentialError
-from hookline.secrets.vault import Vault, generate_key, load_or_create_key, read_keys
+from hookline.secrets.vault import Vault, for_credential, generate_key, load_or_create_key, read_keys
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 
@@ -18,48 +18,55 @@ OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 @given(plaintext=st.binary(max_size=500), name=st.text(max_size=20), type=st.text(max_size=20))
 def test_what_is_encrypted_is_decrypted(plaintext: bytes, name: str, type: str) -> None:
     vault = Vault([OLD])
-    assert vault.decrypt(vault.encrypt(plaintext, name=name, type=type), name=name, type=type) == plaintext
+    assert (
+        vault.decrypt(vault.encrypt(plaintext, purpose=for_credential(name, type)), purpose=for_credential(name, type))
+        == plaintext
+    )
 
 
 @given(position=st.integers(min_value=0, max_value=200), flip=st.integers(min_value=1, max_value=255))
 def test_any_altered_byte_is_rejected(position: int, flip: int) -> None:
     vault = Vault([OLD])
-    altered = bytearray(vault.encrypt(b"secret", name="a", type="t"))
+    altered = bytearray(vault.encrypt(b"secret", purpose=for_credential("a", "t")))
     altered[position % len(altered)] ^= flip
     with pytest.raises(CredentialError):
-        vault.decrypt(bytes(altered), name="a", type="t")
+        vault.decrypt(bytes(altered), purpose=for_credential("a", "t"))
 
 
 @given(size=st.integers(min_value=0, max_value=42))
 def test_a_cut_off_ciphertext_is_rejected(size: int) -> None:
     vault = Vault([OLD])
     with pytest.raises(CredentialError):
-        vault.decrypt(vault.encrypt(b"secret", name="a", type="t")[:size], name="a", type="t")
+        vault.decrypt(
+            vault.encrypt(b"secret", purpose=for_credential("a", "t"))[:size], purpose=for_credential("a", "t")
+        )
 
 
 @pytest.mark.parametrize(("name", "type"), [("b", "t"), ("a", "u"), ("at", ""), ("", "at")])
 def test_a_ciphertext_is_bound_to_its_name_and_type(name: str, type: str) -> None:
     vault = Vault([OLD])
     with pytest.raises(CredentialError, match="another name or type"):
-        vault.decrypt(vault.encrypt(b"secret", name="a", type="t"), name=name, type=type)
+        vault.decrypt(vault.encrypt(b"secret", purpose=for_credential("a", "t")), purpose=for_credential(name, type))
 
 
 @pytest.mark.rule(34)
 def test_the_first_key_encrypts_and_each_ciphertext_names_its_own() -> None:
     old, both, new = Vault([OLD]), Vault([NEW, OLD]), Vault([NEW])
-    sealed = old.encrypt(b"secret", name="a", type="t")
-    assert both.decrypt(sealed, name="a", type="t") == b"secret"
-    assert not both.current(sealed)
-    renewed = both.encrypt(b"secret", name="a", type="t")
-    assert both.current(renewed)
-    assert new.decrypt(renewed, name="a", type="t") == b"secret"
+    encrypted = old.encrypt(b"secret", purpose=for_credential("a", "t"))
+    assert both.decrypt(encrypted, purpose=for_credential("a", "t")) == b"secret"
+    assert not both.is_current(encrypted)
+    renewed = both.encrypt(b"secret", purpose=for_credential("a", "t"))
+    assert both.is_current(renewed)
+    assert new.decrypt(renewed, purpose=for_credential("a", "t")) == b"secret"
     with pytest.raises(CredentialError, match="HOOKLINE_SECRET_KEY"):
-        new.decrypt(sealed, name="a", type="t")
+        new.decrypt(encrypted, purpose=for_credential("a", "t"))
 
 
 def test_equal_values_are_encrypted_differently() -> None:
     vault = Vault([OLD])
-    assert vault.encrypt(b"x", name="a", type="t") != vault.encrypt(b"x", name="a", type="t")
+    assert vault.encrypt(b"x", purpose=for_credential("a", "t")) != vault.encrypt(
+        b"x", purpose=for_credential("a", "t")
+    )
 
 
 def test_keys_are_in_no_repr() -> None:

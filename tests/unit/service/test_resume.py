@@ -272,7 +272,7 @@ async def status_of(token: str) -> int:
     hook = HookOverMemory()
     steps = Callbacks(_Empty(), None, None, TOKENS, lambda: True)  # type: ignore[arg-type]  # the rest isn't reached
     receiver = hook.endpoints.receiver
-    calls = Calls(waiting=steps, receiver=receiver, sealing=hook.sealing, clock=hook.clock, ids=hook.ids)
+    calls = Calls(waiting=steps, receiver=receiver, redaction=hook.redaction, clock=hook.clock, ids=hook.ids)
     resume = Resume(waiting=steps, calls=calls, receiver=receiver, rejecter=hook.endpoints.rejecter)
     raw = b"/resume/" + token.encode("utf-8", "replace")
     return (await resume.handle(HookRequest("POST", token, raw, b"", [], Unread(), "192.0.2.1"))).status

@@ -14,7 +14,7 @@ from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.ids import Ids
 from hookline.model.execution import Outcome, State
 from hookline.operations.bulk import one_page
-from hookline.secrets.redaction import Sealing
+from hookline.secrets.redaction import Redaction
 from hookline.service.admin.executions import filter_from
 from hookline.service.admin.repairs import done_view
 from hookline.service.views.dead_letters import cause_parts, dead_letters_view
@@ -99,8 +99,8 @@ class LocalRepairs(Local):
 
     async def resume(self, execution_id: str, step: str, body: bytes) -> None:
         call_id, now = Ids(self._clock).new(), self._clock.now()
-        sealing = Sealing(self._vault)
-        call = await operator_callback(self._store, sealing, execution_id, step, body, call_id=call_id, at=now)
+        redaction = Redaction(self._vault)
+        call = await operator_callback(self._store, redaction, execution_id, step, body, call_id=call_id, at=now)
         (outcome,) = await self._store.commit([call])
         check_delivered(outcome, call)
 

@@ -25,7 +25,7 @@ from hookline.model.items import REMEDY, stream_in
 from hookline.plugin_host.results import normal
 from hookline.sdk.action import Reply
 from hookline.secrets.masking import MASK
-from hookline.secrets.redaction import HIDDEN, is_sealed
+from hookline.secrets.redaction import HIDDEN, is_encrypted
 from hookline.storage.changes import Change, CloseBatch, Join, Joined, Record, TakeBatch
 
 #: Bytes of JSON that take milliseconds to read.
@@ -40,7 +40,7 @@ async def gathered_reply(services: Services, gathered: Sequence[Gathered], *, ex
 
 def _masked(gathered: Gathered) -> Gathered:
     """The same where it isn't encrypted: the key would be erased with the execution's end."""
-    return msgspec.structs.replace(gathered, body=encode(MASK)) if is_sealed(gathered.body) else gathered
+    return msgspec.structs.replace(gathered, body=encode(MASK)) if is_encrypted(gathered.body) else gathered
 
 
 def _reply(gathered: Sequence[Gathered], *, exact: bool) -> Reply:
@@ -132,8 +132,8 @@ async def _contribution(run: ExecutionRun, node: BatchNode, frame: Frame, path: 
     if stream is not None:
         raise StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     added = await run.services.offloader.run(partial(encode, body), large=is_large(body))
-    if run.services.sealing is not None:
-        added = run.services.sealing.added(added, run.redactor)
+    if run.services.redaction is not None:
+        added = run.services.redaction.encrypt_batch_item(added, run.redactor)
     return key, Gathered(run.id, added, frame.message.attachments)
 
 
@@ -218,16 +218,16 @@ async def _lead(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, pas
 async def _opened(run: ExecutionRun, path: str) -> Reply:
     """What was gathered. What is redacted of the others' messages is it here, too. Raises Blocked."""
     gathered = await run.services.store.gathered(run.id, path)
-    sealing, plain = run.services.sealing, []
+    redaction, plain = run.services.redaction, []
     for one in gathered:
         body = one.body
-        if sealing is not None and is_sealed(body):
+        if redaction is not None and is_encrypted(body):
             try:
-                body, hidden = sealing.opened_added(body)
+                body, hidden = redaction.decrypt_batch_item(body)
             except RedactedUnreadable as error:
                 raise Blocked(error.message) from error
             if run.redactor is None:
-                run.redactor = sealing.fresh(run.flow.redaction)
+                run.redactor = redaction.new_redactor(run.flow.redaction_rules)
                 run.journal.redact(run.redactor)
             run.redactor.hidden.add(list(hidden))
         plain.append(msgspec.structs.replace(one, body=body))
@@ -245,7 +245,7 @@ async def _note(
     asked: bytes | None = None,
 ) -> None:
     view = take(frame, reply)
-    # Texts of the others that are to be seen nowhere go under the seal with the list.
+    # The hidden texts of the other messages are encrypted together with the list.
     hidden = {HIDDEN: list(run.redactor.hidden)} if run.redactor is not None else {}
     output = await run.services.offloader.run(partial(encode, view | hidden), large=is_large(reply.body))
     entry = _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output)

@@ -243,7 +243,7 @@ class _Items:
         if ending is Ending.DONE and not self._counts:
             result = encode(inner.message.body)
             if self._run.redactor is not None:
-                result = self._run.redactor.line(result)
+                result = self._run.redactor.encrypt_line(result)
         self._run.journal.close_item(block, prefix, index, inner.now, result=result, failed=failed)
 
     async def _end_waiting(self) -> bool:

@@ -96,5 +96,5 @@ async def collected(run: ExecutionRun, path: str, *, listed: bool) -> Any:
         if spool is not None:
             await spool.abort()
     if run.redactor is not None:
-        results = [run.redactor.opened_line(result) for result in results]
+        results = [run.redactor.decrypt_line(result) for result in results]
     return [decode(result, exact=run.flow.exact) for result in results]

@@ -57,7 +57,7 @@ class Spool:
 
 
 async def spooled(blobs: Blobs, items: AsyncIterator[Any], *, exact: bool, redactor: Redactor | None = None) -> Stream:
-    """Keep all items that an action gives: sealed, where there is a redactor.
+    """Keep all items that an action gives, encrypted if there is a redactor.
 
     Raises NotJson, which names the item, StoreError, and what it raises.
     """
@@ -66,7 +66,7 @@ async def spooled(blobs: Blobs, items: AsyncIterator[Any], *, exact: bool, redac
     try:
         async for item in items:
             line = encode(to_json(item, f"result[{number}]", exact=exact))
-            await spool.add(line if redactor is None else redactor.line(line))
+            await spool.add(line if redactor is None else redactor.encrypt_line(line))
             number += 1
         return await spool.finish()
     finally:
@@ -88,7 +88,7 @@ class StreamReader:
         exact: bool,
         redactor: Redactor | None = None,
     ) -> None:
-        """`wanted`: the places of the items that are read, in order. `redactor`: opens those that are sealed."""
+        """`wanted`: the places of the items that are read, in order. `redactor`: decrypts encrypted items."""
         self._redactor = redactor
         self._stream = stream
         self._exact = exact
@@ -111,7 +111,7 @@ class StreamReader:
                 self._at += 1
                 self._next = next(self._wanted, None)
                 if self._redactor is not None:
-                    line = self._redactor.opened_line(line)
+                    line = self._redactor.decrypt_line(line)
                 return place, decode(line, exact=self._exact)
             async with self._reading:
                 # Whoever waited for its turn to read may find that there is something to take.

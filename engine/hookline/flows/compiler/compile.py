@@ -201,7 +201,7 @@ class _Compiler:
                 *wait_places(self._raw.get("steps"), "/steps", self._compiling.ids),
                 *wait_places(self._raw.get("on_error"), "/on_error", self._compiling.ids, ON_ERROR),
             ),
-            redaction=redaction,
+            redaction_rules=redaction,
         )
 
     def _on_error(self, behind: VisibleNames) -> tuple[Node, ...]:

@@ -117,7 +117,7 @@ class CompiledFlow:
     waits: Mapping[str, WaitNode] = field(default_factory=dict)
     """Its steps that wait for calls, by id."""
     wait_places: tuple[WaitPlace, ...] = ()
-    redaction: RedactionRules | None = None
+    redaction_rules: RedactionRules | None = None
     """What no view may show."""
 
     def check_body(self, body: Any) -> None:

@@ -17,7 +17,7 @@ from hookline.kernel.time import Clock
 from hookline.model.message import Arrival, Message
 from hookline.model.waits import Call
 from hookline.sdk.schemes import WebhookResponse
-from hookline.secrets.redaction import Sealing
+from hookline.secrets.redaction import Redaction
 from hookline.service.hooks import cors
 from hookline.service.hooks import responses as answers
 from hookline.service.hooks.headers import Headers
@@ -45,10 +45,10 @@ class Waiting(Protocol):
 class Calls:
     """Takes calls."""
 
-    def __init__(self, *, waiting: Waiting, receiver: Receiver, sealing: Sealing, clock: Clock, ids: Ids) -> None:
+    def __init__(self, *, waiting: Waiting, receiver: Receiver, redaction: Redaction, clock: Clock, ids: Ids) -> None:
         self._waiting = waiting
         self._receiver = receiver
-        self._sealing = sealing
+        self._redaction = redaction
         self._clock = clock
         self._ids = ids
 
@@ -149,7 +149,7 @@ class Calls:
             digest=digest(call, scheme_id),
             at=now,
             until=None if step is not None else now + node.settings.early,
-            payload=self._sealing.call(flow.redaction, call),
+            payload=self._redaction.redact_call(flow.redaction_rules, call),
             blob_ids=tuple(attachment.id for attachment in received.attachments),
         )
 

@@ -165,7 +165,7 @@ class Receiver:
         limits = Limits(settings.max_body or options.max_body, settings.max_file or options.max_file)
         joined = headers.joined
         source = request.body
-        if settings.keep_rejected_bodies and purpose.flow.redaction is None:
+        if settings.keep_rejected_bodies and purpose.flow.redaction_rules is None:
             source = self._noting(source, purpose, seen, unasked="expect" not in joined)
         # Nothing but a handshake comes by GET to what doesn't take it.
         by_query = request.method == "GET"

@@ -12,7 +12,7 @@ from hookline.kernel.errors import CannotTake, HooklineError, RedactedUnreadable
 from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment, CallerReply
 from hookline.model.webhook import WebhookSettings
-from hookline.secrets.redaction import Sealing
+from hookline.secrets.redaction import Redaction
 from hookline.service.hooks.responses import BODYLESS, EXECUTION_ID, add_default, encoded
 from hookline.service.problems import MEDIA_TYPE, problem_body
 from hookline.service.types import HookReply
@@ -38,9 +38,9 @@ class NoReply(HooklineError):
 class Responder:
     """Gives the flow's answer as the answer to a request."""
 
-    def __init__(self, replies: Replies, store: History, blobs: Blobs, sealing: Sealing | None = None) -> None:
-        """`sealing`: what opens the stored answers that hold what is redacted."""
-        self._sealing = sealing
+    def __init__(self, replies: Replies, store: History, blobs: Blobs, redaction: Redaction | None = None) -> None:
+        """`redaction`: what opens the stored answers that hold what is redacted."""
+        self._redaction = redaction
         self._replies = replies
         self._store = store
         self._blobs = blobs
@@ -74,7 +74,9 @@ class Responder:
     async def _stored(self, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | None:
         # Its state is asked for before its reply: one that ends between the two questions has replied by the second.
         execution = await self._store.execution(execution_id)
-        reply = await stored_reply(self._store, execution_id, exact=webhook.numbers == "exact", sealing=self._sealing)
+        reply = await stored_reply(
+            self._store, execution_id, exact=webhook.numbers == "exact", redaction=self._redaction
+        )
         if reply is not None:
             return reply
         if execution is None:

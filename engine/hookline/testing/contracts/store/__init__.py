@@ -9,7 +9,7 @@ from hookline.testing.contracts.store.files import FilesContract
 from hookline.testing.contracts.store.flow_state import FlowsContract, FlowValuesContract
 from hookline.testing.contracts.store.journal import ItemsContract, JournalContract, ReplaysContract
 from hookline.testing.contracts.store.lists import ListsContract, WorkContract
-from hookline.testing.contracts.store.redaction import SealsContract
+from hookline.testing.contracts.store.redaction import DataKeysContract
 from hookline.testing.contracts.store.rejected import RejectedContract
 from hookline.testing.contracts.store.retention import PurgingContract
 from hookline.testing.contracts.store.states import EndsContract, StatesContract
@@ -34,7 +34,7 @@ class StoreContract(
     FlowValuesContract,
     PurgingContract,
     CredentialsContract,
-    SealsContract,
+    DataKeysContract,
     SubscriptionsContract,
 ):
     """Fixtures to give: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""

@@ -1,6 +1,6 @@
 """Credentials are kept."""
 
-from hookline.storage.changes import DropCredential, PutCredential, PutTokens, RewrapSubscription, SetSubscription
+from hookline.storage.changes import DropCredential, PutCredential, PutTokens, ReencryptSubscription, SetSubscription
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
@@ -63,6 +63,6 @@ class SubscriptionsContract(StoreFixtures):
     async def test_it_is_encrypted_anew_only_where_it_is_what_it_was(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()
         await store.commit([SetSubscription("a", b"old", now), SetSubscription("b", b"newer", now)])
-        await store.commit([RewrapSubscription("a", b"new", b"old"), RewrapSubscription("b", b"new", b"old")])
-        await store.commit([RewrapSubscription("nobody", b"new", b"old")])
+        await store.commit([ReencryptSubscription("a", b"new", b"old"), ReencryptSubscription("b", b"new", b"old")])
+        await store.commit([ReencryptSubscription("nobody", b"new", b"old")])
         assert dict(await store.subscriptions()) == {"a": b"new", "b": b"newer"}

@@ -1,4 +1,4 @@
-"""The key of an execution's seal is kept as long as somebody may have to run it again."""
+"""The data key of an execution is kept as long as the execution may run again."""
 
 from datetime import datetime
 
@@ -14,23 +14,23 @@ from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes
 
 
-class SealsContract(StoreFixtures):
-    """The key of an execution's seal is kept as long as somebody may have to run it again."""
+class DataKeysContract(StoreFixtures):
+    """The data key of an execution is kept as long as the execution may run again."""
 
-    async def test_what_is_sealed_comes_back_as_it_was(self, store: Store, envelopes: Envelopes) -> None:
-        sealed = _sealed(envelopes)
+    async def test_what_is_encrypted_comes_back_as_it_was(self, store: Store, envelopes: Envelopes) -> None:
+        redacted = _redacted(envelopes)
         now = envelopes.clock.now()
-        entry = envelopes.record(1, sealed=b"\0entry")
+        entry = envelopes.record(1, encrypted=b"\0entry")
         await store.commit(
-            [Accept(sealed), Start(sealed.execution_id, "v1", now), Record(sealed.execution_id, (entry,))]
+            [Accept(redacted), Start(redacted.execution_id, "v1", now), Record(redacted.execution_id, (entry,))]
         )
-        found = await store.envelope(sealed.execution_id)
+        found = await store.envelope(redacted.execution_id)
         assert found is not None
-        assert (found.sealed, found.seal_key) == (b"\0sealed", b"\0key")
-        assert list(await store.journal(sealed.execution_id)) == [entry]
+        assert (found.encrypted, found.data_key) == (b"\0sealed", b"\0key")
+        assert list(await store.journal(redacted.execution_id)) == [entry]
         plain = envelopes.make()
         await store.commit([Accept(plain)])
-        assert await store.seal_keys("", 10) == [(sealed.execution_id, b"\0key")]
+        assert await store.data_keys("", 10) == [(redacted.execution_id, b"\0key")]
 
     @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
     async def test_it_goes_with_every_end_but_a_failure(self, store: Store, envelopes: Envelopes, state: State) -> None:
@@ -46,7 +46,7 @@ class SealsContract(StoreFixtures):
         assert await _key(store, other) is None
 
     async def test_it_goes_with_what_never_ran(self, store: Store, envelopes: Envelopes) -> None:
-        queued, running = _sealed(envelopes), _sealed(envelopes)
+        queued, running = _redacted(envelopes), _redacted(envelopes)
         now = envelopes.clock.now()
         await store.commit([Accept(queued), Accept(running), Start(running.execution_id, "v1", now)])
         await store.commit([Cancel(queued.execution_id, now)])
@@ -58,16 +58,16 @@ class SealsContract(StoreFixtures):
         id_ = await _ended(store, envelopes, State.FAILED, key="k")
         clock.advance(1)
         await store.commit([Purge((id_,), clock.now())])
-        assert await store.seal_keys("", 10) == []
+        assert await store.data_keys("", 10) == []
 
     async def test_it_is_exchanged_only_for_that_which_was_there(self, store: Store, envelopes: Envelopes) -> None:
-        sealed, plain = _sealed(envelopes), envelopes.make()
-        await store.commit([Accept(sealed), Accept(plain)])
-        id_ = sealed.execution_id
+        redacted, plain = _redacted(envelopes), envelopes.make()
+        await store.commit([Accept(redacted), Accept(plain)])
+        id_ = redacted.execution_id
         await store.commit(
             [SetDataKey(id_, b"1"), SetDataKey(id_, b"2", b"other"), SetDataKey(plain.execution_id, b"3")]
         )
-        assert await store.seal_keys("", 10) == sorted([(id_, b"\0key"), (plain.execution_id, b"3")])
+        assert await store.data_keys("", 10) == sorted([(id_, b"\0key"), (plain.execution_id, b"3")])
         await store.commit([SetDataKey(id_, b"4", b"\0key"), SetDataKey("none", b"5")])
         assert await _key(store, id_) == b"4"
         ended = await _ended(store, envelopes, State.SUCCEEDED)
@@ -75,21 +75,21 @@ class SealsContract(StoreFixtures):
         assert await _key(store, ended) is None, "what is erased doesn't come back"
 
     async def test_keys_are_paged(self, store: Store, envelopes: Envelopes) -> None:
-        made = [_sealed(envelopes) for _ in range(5)]
+        made = [_redacted(envelopes) for _ in range(5)]
         await store.commit([Accept(one) for one in made])
-        first = await store.seal_keys("", 3)
-        rest = await store.seal_keys(first[-1][0], 3)
+        first = await store.data_keys("", 3)
+        rest = await store.data_keys(first[-1][0], 3)
         assert [id_ for id_, _ in (*first, *rest)] == [one.execution_id for one in made]
 
 
-def _sealed(envelopes: Envelopes, key: str | None = None) -> Envelope:
-    return msgspec.structs.replace(envelopes.make(key=key), sealed=b"\0sealed", seal_key=b"\0key")
+def _redacted(envelopes: Envelopes, key: str | None = None) -> Envelope:
+    return msgspec.structs.replace(envelopes.make(key=key), encrypted=b"\0sealed", data_key=b"\0key")
 
 
 async def _ended(store: Store, envelopes: Envelopes, state: State, key: str | None = None) -> str:
-    sealed = _sealed(envelopes, key)
-    id_, now = sealed.execution_id, envelopes.clock.now()
-    await store.commit([Accept(sealed), Start(id_, "v1", now), _end(id_, state, now)])
+    redacted = _redacted(envelopes, key)
+    id_, now = redacted.execution_id, envelopes.clock.now()
+    await store.commit([Accept(redacted), Start(id_, "v1", now), _end(id_, state, now)])
     return id_
 
 
@@ -99,4 +99,4 @@ def _end(id_: str, state: State, at: datetime) -> End:
 
 
 async def _key(store: Store, execution_id: str) -> bytes | None:
-    return dict(await store.seal_keys("", 100)).get(execution_id)
+    return dict(await store.data_keys("", 100)).get(execution_id)
