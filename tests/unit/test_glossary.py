@@ -1,0 +1,275 @@
+"""One word for each thing: the words of the glossary are those of the public names, and those ruled out are nowhere."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import pytest
+
+from hookline import api, api_storage
+from hookline.cli.main import COMMANDS, main
+from hookline.config import Settings
+from hookline.model import flow as language
+
+ROOT = Path(__file__).parents[2]
+GLOSSARY = ROOT / "docs" / "reference" / "glossary.md"
+
+#: Rooms, plugins and folders of docs whose words have still to be changed. One that is clean leaves the list.
+LEFT: set[str] = {
+    "bodies",
+    "catalog",
+    "cli",
+    "credentials",
+    "deployments",
+    "discovery",
+    "docs/discussion",
+    "docs/how-to",
+    "docs/reference",
+    "docs/reference/connectors",
+    "docs/tutorial",
+    "executions",
+    "flows",
+    "hookline",
+    "hookline_amqp",
+    "hookline_cloudevents",
+    "hookline_email",
+    "hookline_files",
+    "hookline_generic",
+    "hookline_github",
+    "hookline_http",
+    "hookline_mapping",
+    "hookline_mqtt",
+    "hookline_paypal",
+    "hookline_s3",
+    "hookline_signatures",
+    "hookline_slack",
+    "hookline_sql",
+    "hookline_sqlstore",
+    "hookline_stripe",
+    "intake",
+    "kernel",
+    "model",
+    "operations",
+    "outbound",
+    "plugin_host",
+    "sdk",
+    "secrets",
+    "service",
+    "simulation",
+    "sources",
+    "storage",
+    "telemetry",
+    "testing",
+}
+
+#: Commands and resources that are no thing of the glossary.
+VERBS = {"check", "demo", "diff", "fmt", "new", "run", "schema", "send", "serve", "start", "test", "backtest"}
+ORDINARY = {"events", "storage"}
+
+#: Riddles: sentences with these words have plainer ones.
+RIDDLES = ("whoever", "mend", "mended", "mends", "nobody has cared")
+
+#: Beginnings of a docstring whose subject isn't the thing.
+_BEGINNING = re.compile(r"(?:What|Whether)\b")
+
+
+class Entry(NamedTuple):
+    word: str
+    meaning: str
+    public: tuple[str, ...]
+    ruled_out: tuple[str, ...]
+
+
+def entries() -> list[Entry]:
+    """The rows of the glossary."""
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.*?)\| ?(.*?)\|$", GLOSSARY.read_text(encoding="utf-8"), re.MULTILINE)
+    return [
+        Entry(word, meaning, tuple(re.findall(r"`([^`]+)`", public)), tuple(re.findall(r"[^,]+", ruled_out.strip())))
+        for word, meaning, public, ruled_out in rows
+        if word not in ("word", "---")
+    ]
+
+
+ENTRIES = [entry._replace(ruled_out=tuple(one.strip() for one in entry.ruled_out)) for entry in entries()]
+
+
+# --- the words of the glossary are those in public --------------------------------------------------------------------
+
+
+@cache
+def resources() -> frozenset[str]:
+    """The paths of the admin API, without `/api/v1`."""
+    found: set[str] = set()
+    for path in (ROOT / "engine" / "hookline" / "service").rglob("*.py"):
+        found |= set(re.findall(r'\.(?:get|put|post|delete|route)\(\s*"(/[^"]+)"', path.read_text(encoding="utf-8")))
+    return frozenset(found)
+
+
+@cache
+def keys() -> frozenset[str]:
+    """The keys of a flow's document."""
+    models = [language.FlowDocument, language.TriggerDocument, language.ActionStep, *language.BLOCKS.values()]
+    return frozenset(field.alias or name for model in models for name, field in model.model_fields.items())
+
+
+def is_command(words: list[str]) -> bool:
+    command: click.Command | None = main
+    for word in words:
+        if not isinstance(command, click.Group):
+            return False
+        command = command.get_command(click.Context(command), word)
+    return command is not None
+
+
+def is_public(name: str) -> bool:
+    """Whether a name of the column is one of the code."""
+    if name.startswith("hookline "):
+        return is_command(name.split()[1:])
+    if name.startswith("/"):
+        return name in resources()
+    if name.startswith('"'):
+        return name.strip('"') in keys()
+    return name in {*api.__all__, *api_storage.__all__, *Settings.model_fields}
+
+
+def test_the_glossary_has_a_sentence_for_each_of_some_fifty_words() -> None:
+    words = [entry.word for entry in ENTRIES]
+    assert 40 <= len(words) == len(set(words)) <= 65
+    assert [entry.word for entry in ENTRIES if not re.fullmatch(r"[A-Z][^.]+(?:\.\S[^.]*)*\.", entry.meaning)] == []
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.word)
+def test_each_name_of_the_glossary_is_public(entry: Entry) -> None:
+    assert [name for name in entry.public if not is_public(name)] == []
+
+
+@pytest.mark.parametrize("name", ["hookline mistakes", "/refusals", '"nodes"', "Trial"])
+def test_a_name_that_nobody_has_is_noticed(name: str) -> None:
+    assert not is_public(name)
+
+
+def test_commands_and_resources_are_named_by_words_of_the_glossary() -> None:
+    words = {entry.word for entry in ENTRIES}
+    known = {*words, *(f"{word}s" for word in words), *ORDINARY, "rejected", "dead-letters"}
+    named = {path.split("/")[1] for path in resources() if not re.search(r"[.:]", path)}
+    probes = {"healthz", "readyz", "metrics"}
+    pages = {"hook", "id", "oauth", "problems", "resume"}
+    assert named - known - probes - pages == set()
+    assert set(COMMANDS) - known - VERBS == set()
+
+
+# --- words that are ruled out -----------------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    area: str
+    place: str
+    text: str
+
+
+def area_of(path: Path) -> str:
+    """The room, the plugin or the folder of docs that a file belongs to."""
+    parts = path.relative_to(ROOT).parts
+    if parts[0] == "engine":
+        return parts[2] if len(parts) > 3 else "hookline"
+    return parts[1] if parts[0] == "plugins" else "/".join(parts[:-1])
+
+
+def spelt(word: str) -> str:
+    """A pattern for a word, in singular and plural, and with any space between its parts."""
+    return r"\b" + r"\s+".join(re.escape(part) for part in word.split()) + r"(?:s|es)?\b"
+
+
+RULED_OUT = [word for entry in ENTRIES for word in entry.ruled_out] + list(RIDDLES)
+_RULED_OUT = re.compile("|".join(spelt(word) for word in RULED_OUT), re.IGNORECASE)
+
+
+def words_of(identifier: str) -> str:
+    """An identifier as words: `sealKey`, `seal_key` and `SealKey` are `seal key`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_+|-", " ", identifier).strip().lower()
+
+
+def sources() -> Iterator[tuple[Path, ast.Module]]:
+    for folder in ("engine", "plugins"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if "migrations" in path.parts:  # they are history
+                continue
+            yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def defined(node: ast.AST) -> Iterator[str]:
+    """The names that a node gives to something: names of libraries that it uses are none of ours."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            yield node.name
+        case ast.arg():
+            yield node.arg
+        case ast.Name(ctx=ast.Store()):
+            yield node.id
+        case ast.Attribute(ctx=ast.Store()):
+            yield node.attr
+
+
+@cache
+def ruled_out() -> list[Found]:
+    found: list[Found] = []
+    for path in sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"]):
+        if path != GLOSSARY:
+            text = path.read_text(encoding="utf-8")
+            for match in _RULED_OUT.finditer(text):
+                line = text.count("\n", 0, match.start()) + 1
+                found.append(Found(area_of(path), f"{path.relative_to(ROOT)}:{line}", match[0]))
+    for path, tree in sources():
+        if match := _RULED_OUT.search(words_of(path.stem)):
+            found.append(Found(area_of(path), str(path.relative_to(ROOT)), match[0]))
+        for node in ast.walk(tree):
+            texts = [words_of(name) for name in defined(node)]
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+            for text in texts:
+                for match in _RULED_OUT.finditer(text):
+                    line = node.lineno + text.count("\n", 0, match.start())  # type: ignore[attr-defined]  # they have it
+                    found.append(Found(area_of(path), f"{path.relative_to(ROOT)}:{line}", match[0]))
+    return found
+
+
+@cache
+def beginnings() -> list[Found]:
+    found: list[Found] = []
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+            texts: list[tuple[int, str]] = []
+            if isinstance(node, documented) and (docstring := ast.get_docstring(node)) is not None:
+                texts.append((getattr(node, "lineno", 1), docstring))
+            if isinstance(node, ast.ClassDef | ast.Module):
+                # An attribute's docstring is the text behind it.
+                texts += [
+                    (after.lineno, after.value.value)
+                    for before, after in zip(node.body, node.body[1:], strict=False)
+                    if isinstance(before, ast.Assign | ast.AnnAssign)
+                    and isinstance(after, ast.Expr)
+                    and isinstance(after.value, ast.Constant)
+                    and isinstance(after.value.value, str)
+                ]
+            for line, text in texts:
+                if _BEGINNING.match(text):
+                    found.append(Found(area_of(path), f"{path.relative_to(ROOT)}:{line}", text.partition("\n")[0][:60]))
+    return found
+
+
+def test_no_text_and_no_name_has_a_word_that_the_glossary_rules_out() -> None:
+    assert [one for one in ruled_out() if one.area not in LEFT] == []
+
+
+def test_no_docstring_begins_with_what_or_whether() -> None:
+    assert [one for one in beginnings() if one.area not in LEFT] == []
+
+
+@pytest.mark.parametrize("text", ["It is refused.", "two mistakes", words_of("sealed_key"), words_of("TrialRun")])
+def test_a_word_that_is_ruled_out_is_noticed(text: str) -> None:
+    assert _RULED_OUT.search(text)
