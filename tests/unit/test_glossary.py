@@ -30,7 +30,6 @@ LEFT: set[str] = {
     "docs/how-to",
     "docs/reference",
     "docs/reference/connectors",
-    "docs/tutorial",
     "executions",
     "flows",
     "hookline",
