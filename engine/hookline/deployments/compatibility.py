@@ -12,12 +12,13 @@ from datetime import datetime
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
 from hookline.executions.context import ExecutionRun, HookUrls
-from hookline.executions.dry_run import DryWalk, step_at
+from hookline.executions.dry_run import DryWalk
 from hookline.executions.edited_input import edited_steps
 from hookline.executions.frame import Blocked, Frame, StepFailed
 from hookline.executions.interruption import Interrupted
 from hookline.executions.journal import Journal
 from hookline.executions.services import Services
+from hookline.flows.blocks.step_tree import find_step
 from hookline.flows.compiler.compile import ON_ERROR
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import IllegalStateChange
@@ -121,7 +122,7 @@ def _judge(run: ExecutionRun, walk: DryWalk, failed: ErrorInfo | str | None) -> 
         return Fit(lands=lands)
     path = walk.missed[0]
     nodes = flow.on_error_steps if path.startswith(ON_ERROR) else flow.steps
-    if step_at(nodes, path.removeprefix(ON_ERROR)) is None:
+    if find_step(nodes, path.removeprefix(ON_ERROR)) is None:
         why = "has no such step there"
     elif (skipped := _skipped(run.journal, path)) is not None:
         why = f"skips {skipped!r}: its `when` is false"

@@ -16,6 +16,7 @@ from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.foreach import USE as FOREACH
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_tree import find_step
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
@@ -110,7 +111,7 @@ class DryWalk:
         """The walk would come to these steps at last, also to those that a run before has done already."""
         for path, record in self._binding.items():
             if path.startswith(prefix):
-                node = step_at(nodes, path.removeprefix(prefix))
+                node = find_step(nodes, path.removeprefix(prefix))
                 if node is not None and plain_name(use_of(node)) == plain_name(record.use):
                     self._met.add(path)
 
@@ -148,24 +149,3 @@ class DryWalk:
 def use_of(node: Node) -> str:
     """What a step uses, as the journal says it."""
     return node.action.name if isinstance(node, ActionNode) else _BLOCKS[type(node)]
-
-
-def step_at(nodes: Sequence[Node], path: str) -> Node | None:
-    """The step that has a path, among these and those inside them; None where there is none."""
-    name, _, rest = path.partition("/")
-    node = next((node for node in nodes if node.id == name.partition("[")[0]), None)
-    return node if node is None or not rest else step_at(_inside(node), rest)
-
-
-def _inside(node: Node) -> Sequence[Node]:
-    match node:
-        case ForeachNode():
-            return node.steps
-        case SwitchNode():
-            return [step for case in node.cases for step in case.steps]
-        case ParallelNode():
-            return [step for steps in node.branches.values() for step in steps]
-        case TryNode():
-            return [*node.steps, *(node.handler or ()), *(node.last or ())]
-        case _:
-            return ()

@@ -13,10 +13,11 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_tree import without_items
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.compiler.step_order import StepOrder, lists_in, without_items
+from hookline.flows.compiler.step_order import StepOrder
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import NotExplained
 from hookline.kernel.json import decode
@@ -122,7 +123,7 @@ class Provenance:
         node = place.steps[place.index]
         record = self.records.get(path)
         label = f"steps.{node.id}{_text(keys)}"
-        if record is None and not lists_in(node):
+        if record is None and not node.lists:
             return Origin(label, known=False, step=path, note=f"step {path!r} didn't run, or isn't recorded")
         if keys and not self._replaces(place):
             # It passed the message on: what it gave is what reached it.
@@ -243,7 +244,7 @@ class Provenance:
         record = self.records.get(path)
         view = decode(record.output) if record is not None and record.output is not None else {}
         part = 1 if "error" in view and node.handler is not None else 0
-        steps = lists_in(node)[part]
+        steps = node.lists[part]
         return self._message(_Position(steps, len(steps), f"{path}/", node, part, place), keys)
 
     def _item_of(self, path: str, result: int) -> int | None:
@@ -295,7 +296,7 @@ class Provenance:
             item = int(name[len(bare) + 1 : -1]) if name != bare else None
             inner = without_items(names[level + 1])
             part, steps = next(
-                (number, steps) for number, steps in enumerate(lists_in(node)) if any(one.id == inner for one in steps)
+                (number, steps) for number, steps in enumerate(node.lists) if any(one.id == inner for one in steps)
             )
             place = _Position(steps, 0, f"{place.prefix}{name}/", node, part, place, item)
         return place

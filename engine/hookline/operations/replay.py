@@ -14,8 +14,9 @@ from hookline.executions.edited_input import edited_entry, edited_path
 from hookline.executions.runner import Versions
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
+from hookline.flows.blocks.step_tree import without_items
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.compiler.step_order import RelativePosition, StepOrder, without_items
+from hookline.flows.compiler.step_order import RelativePosition, StepOrder, failure_is_handled
 from hookline.intake.envelopes import replay_envelope, with_order_key
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import ExecutionNotFound, NotReplayable
@@ -223,20 +224,20 @@ def _stays(order: StepOrder, record: StepRecord, at: str, *, edited: bool) -> bo
         # The others whose messages it has gathered have ended, and come to it no more.
         return record.state is StepState.SUCCEEDED
     path = edited_path(record)
-    standing = order.standing(path or record.path, at)
-    if standing is None:
+    position = order.position(path or record.path, at)
+    if position is None:
         return False
     if path is not None:
-        return standing in (RelativePosition.BEFORE, RelativePosition.AROUND)
+        return position in (RelativePosition.BEFORE, RelativePosition.AROUND)
     placed = order.find(record.path)
-    if placed is None or standing in (RelativePosition.AROUND, RelativePosition.AFTER):
+    if placed is None or position in (RelativePosition.AROUND, RelativePosition.AFTER):
         return False
     ran = record.state is not StepState.SKIPPED
     if ran and isinstance(placed.node, ActionNode) and placed.node.action.name != record.use:
         return False
     if record.state is StepState.FAILED:
-        # What failed beside it is tried again; what failed before it was taken, or it wouldn't have been reached.
-        return standing is RelativePosition.BEFORE and placed.taken
+        # A failure beside it is tried again. A failure before it was handled, or it would not have been reached.
+        return position is RelativePosition.BEFORE and failure_is_handled(placed)
     return record.state in (StepState.SUCCEEDED, StepState.SKIPPED)
 
 

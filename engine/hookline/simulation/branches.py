@@ -1,19 +1,16 @@
 """The steps of a flow, and the branches that it may take, as cases and reports name them."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_tree import walk_steps, without_items
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.compiler.compile import ON_ERROR
 from hookline.flows.compiler.compiled import CompiledFlow
-
-_INDEX: Final = re.compile(r"\[\d+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +40,10 @@ def places_of(flow: CompiledFlow) -> Places:
     """The steps and branches of a flow, in the order of the text."""
     steps: dict[str, Node] = {}
     branches: list[Branch] = []
-    _collect(flow.steps, "", steps, branches)
-    _collect(flow.on_error_steps, ON_ERROR, steps, branches)
+    for step in (*walk_steps(flow.steps), *walk_steps(flow.on_error_steps, ON_ERROR)):
+        steps[step.path] = step.node
+        branches += _branches(step.node, step.path)
     return Places(steps, tuple(branches))
-
-
-def without_items(path: str) -> str:
-    """The path of a step without the numbers of items: `lines/post` of `lines[3]/post`."""
-    return _INDEX.sub("", path)
 
 
 def lane(path: str, side_by_side: Mapping[str, Node]) -> tuple[str, ...]:
@@ -83,15 +76,6 @@ def side_by_side(places: Places) -> dict[str, Node]:
     }
 
 
-def _collect(nodes: Sequence[Node], prefix: str, steps: dict[str, Node], branches: list[Branch]) -> None:
-    for node in nodes:
-        path = prefix + node.id
-        steps[path] = node
-        branches += _branches(node, path)
-        for inside in lists_of(node):
-            _collect(inside, f"{path}/", steps, branches)
-
-
 def _branches(node: Node, path: str) -> Iterator[Branch]:
     if isinstance(node, SwitchNode):
         for number, case in enumerate(node.cases):
@@ -103,18 +87,3 @@ def _branches(node: Node, path: str) -> Iterator[Branch]:
 
 def _paths(nodes: Sequence[Node], path: str) -> tuple[str, ...]:
     return tuple(f"{path}/{node.id}" for node in nodes)
-
-
-def lists_of(node: Node) -> Iterator[Sequence[Node]]:
-    """The lists of steps in a block."""
-    match node:
-        case ForeachNode():
-            yield node.steps
-        case SwitchNode():
-            yield from (case.steps for case in node.cases)
-        case ParallelNode():
-            yield from node.branches.values()
-        case TryNode():
-            yield from (node.steps, node.handler or (), node.last)
-        case _:
-            pass

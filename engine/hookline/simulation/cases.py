@@ -12,6 +12,7 @@ from hookline.executions.completion import ON_ERROR
 from hookline.executions.replies import FINISHED
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_tree import without_items
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode
@@ -24,7 +25,7 @@ from hookline.kernel.pointer import escape
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.durations import Duration, FlowJsonSchema
 from hookline.sdk.context import check_key, packed
-from hookline.simulation.branches import Places, places_of, without_items
+from hookline.simulation.branches import Places, places_of
 
 ExpectedOutcome: TypeAlias = Literal[
     "completed", "filtered", "stopped", "failed", "timed_out", "outcome_unknown", "cancelled", "waiting"

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hookline.flows.blocks.step_tree import without_items
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.json import decode
 from hookline.model.execution import StepRecord, StepState
-from hookline.simulation.branches import Branch, places_of, without_items
+from hookline.simulation.branches import Branch, places_of
 
 
 @dataclass(frozen=True, slots=True)

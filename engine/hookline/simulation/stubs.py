@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 from hookline.discovery.registry import Registry
 from hookline.executions.frame import StepFailed
 from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.step_tree import without_items
 from hookline.kernel.errors import StepError
 from hookline.model.execution import ErrorInfo, Outcome
 from hookline.model.items import Stream
@@ -15,7 +16,6 @@ from hookline.model.message import Attachment
 from hookline.model.waits import Call as Arrived
 from hookline.model.waits import raw_json
 from hookline.sdk.action import Action, Reply
-from hookline.simulation.branches import without_items
 from hookline.simulation.cases import Answer, Case, Stub
 
 _T = TypeVar("_T")

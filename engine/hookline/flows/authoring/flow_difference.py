@@ -11,10 +11,10 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET
 
+from hookline.flows.blocks.step_tree import walk_documents
 from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.documents.version import SILENT, version_of
 from hookline.kernel.json import canonical, encode
-from hookline.kernel.pointer import parts_of
 from hookline.model.flow import BLOCKS
 
 DifferenceKind: TypeAlias = Literal[
@@ -129,26 +129,17 @@ def _steps_of(flow: Mapping[str, Any]) -> dict[str, _Step]:
     ids = assign_step_ids(flow)[0].of
     steps: dict[str, _Step] = {}
     last: dict[str, str] = {}
-    for pointer in sorted(ids, key=_order):
-        step_id, above = ids[pointer], pointer.rpartition("/")[0]
-        around = above
-        while around and around not in ids:
-            around = around.rpartition("/")[0]
-        parent, slot = (ids[around], above[len(around) + 1 :]) if around else (above[1:], "")
-        if step_id not in steps:
-            steps[step_id] = _Step(step_id, _at(flow, pointer), parent, slot, last.get(above))
-        last[above] = step_id
+    for root in _ROOTS:
+        for pointer, step in walk_documents(flow.get(root), f"/{root}"):
+            step_id, above = ids[pointer], pointer.rpartition("/")[0]
+            around = above
+            while around and around not in ids:
+                around = around.rpartition("/")[0]
+            parent, slot = (ids[around], above[len(around) + 1 :]) if around else (above[1:], "")
+            if step_id not in steps:
+                steps[step_id] = _Step(step_id, step, parent, slot, last.get(above))
+            last[above] = step_id
     return steps
-
-
-def _order(pointer: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts_of(pointer)]
-
-
-def _at(value: Any, pointer: str) -> Any:
-    for part in parts_of(pointer):
-        value = value[int(part)] if isinstance(value, list) else value[part]
-    return value
 
 
 def _kind(raw: Mapping[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from hookline.flows.blocks.step_tree import map_documents
 from hookline.flows.documents.version import SILENT
 from hookline.kernel.json import encode
 from hookline.model.flow import BLOCKS, ActionStep, CaseDocument, FlowDocument, RetryDocument, TriggerDocument
@@ -48,7 +49,7 @@ def ordered(document: Mapping[str, Any]) -> dict[str, Any]:
     flow = _sorted(document, _FLOW, _LAST)
     flow["trigger"] = _object(flow.get("trigger"), _keys(TriggerDocument))
     for key in _LAST:
-        flow[key] = _steps(flow.get(key))
+        flow[key] = map_documents(flow.get(key), f"/{key}", _step)
     return {key: value for key, value in flow.items() if key in document}
 
 
@@ -64,40 +65,21 @@ def _object(value: Any, keys: Iterable[str]) -> Any:
     return _sorted(value, keys) if isinstance(value, dict) else value
 
 
-def _steps(value: Any) -> Any:
-    return [_step(step) for step in value] if isinstance(value, list) else value
-
-
-def _step(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    kind = next((kind for kind in BLOCKS if kind in value), None)
+def _step(step: dict[str, Any], _: str) -> dict[str, Any]:
+    """A step whose inner steps are in canonical order already."""
+    kind = next((kind for kind in BLOCKS if kind in step), None)
     if kind is None:
-        step = _sorted(value, ("id", "use", "when", *_keys(ActionStep)))
+        step = _sorted(step, ("id", "use", "when", *_keys(ActionStep)))
         if "retry" in step:
             step["retry"] = _object(step["retry"], _keys(RetryDocument))
         return step
-    step = _sorted(value, ("id", kind, "when", *_keys(BLOCKS[kind])), _STEPS)
-    for key in _STEPS:
-        if key not in step:
-            continue
-        inner = step[key]
-        if key == "parallel" and isinstance(inner, dict):
-            step[key] = {name: _steps(branch) for name, branch in inner.items()}
-        elif key == "switch" and isinstance(inner, list):
-            step[key] = [_case(case) for case in inner]
-        else:
-            step[key] = _steps(inner)
+    step = _sorted(step, ("id", kind, "when", *_keys(BLOCKS[kind])), _STEPS)
+    if kind == "switch" and isinstance(step["switch"], list):
+        step["switch"] = [
+            _sorted(case, _keys(CaseDocument), ("steps",)) if isinstance(case, dict) else case
+            for case in step["switch"]
+        ]
     return step
-
-
-def _case(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    case = _sorted(value, _keys(CaseDocument), ("steps",))
-    if "steps" in case:
-        case["steps"] = _steps(case["steps"])
-    return case
 
 
 def _member(key: str, value: Any, indent: int) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from hookline.discovery.registry import Registry
+from hookline.flows.blocks.step_tree import map_documents
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.kernel.errors import Problem, StepError
-from hookline.kernel.pointer import escape
 from hookline.sdk.setting_versions import Upgrade
 
 
@@ -17,43 +17,34 @@ def upgrade_flow(document: Mapping[str, Any], registry: Registry) -> tuple[dict[
     expressions = Expressions(registry.mappers, named)
     problems: list[Problem] = []
 
-    def trigger_of(use: str) -> Upgrade | None:
-        return getattr(registry.triggers.get(use), "upgrade", None)
+    def changed(step: dict[str, Any], pointer: str, upgrade: Upgrade | None) -> dict[str, Any]:
+        if upgrade is None:
+            return step
+        try:
+            return _upgraded(step, upgrade, expressions)
+        except StepError as error:
+            remedy = "write the newest settings by hand; `hookline components` shows them"
+            problems.append(Problem(error.message, f"{pointer}/with", "cannot_upgrade", remedy))
+            return step
 
-    def action_of(use: str) -> Upgrade | None:
-        action = registry.actions.get(use)
-        return None if action is None else action.upgrade
+    def changed_step(step: dict[str, Any], pointer: str) -> dict[str, Any]:
+        return changed(step, pointer, getattr(_used(registry.actions, step), "upgrade", None))
 
-    def walked(value: Any, pointer: str, of: Callable[[str], Upgrade | None]) -> Any:
-        if isinstance(value, list):
-            return [walked(item, f"{pointer}/{index}", of) for index, item in enumerate(value)]
-        if not isinstance(value, dict):
-            return value
-        use = value.get("use")
-        upgrade = of(use) if isinstance(use, str) else None
-        if upgrade is not None:
-            try:
-                return _step(value, upgrade, expressions)
-            except StepError as error:
-                remedy = "write the newest settings by hand; `hookline components` shows them"
-                problems.append(Problem(error.message, f"{pointer}/with", "cannot_upgrade", remedy))
-                return value
-        # What stands in `with` and in `vars` is the author's, whatever it is called.
-        return {
-            key: item if key in ("with", "vars") else walked(item, f"{pointer}/{escape(key)}", of)
-            for key, item in value.items()
-        }
-
-    made = {
-        key: walked(value, f"/{escape(key)}", trigger_of if key == "trigger" else action_of)
-        if key in ("trigger", "steps", "on_error")
-        else value
-        for key, value in document.items()
-    }
+    made = dict(document)
+    if isinstance(trigger := made.get("trigger"), dict):
+        made["trigger"] = changed(trigger, "/trigger", getattr(_used(registry.triggers, trigger), "upgrade", None))
+    for key in ("steps", "on_error"):
+        if key in made:
+            made[key] = map_documents(made[key], f"/{key}", changed_step)
     return made, problems
 
 
-def _step(step: Mapping[str, Any], upgrade: Upgrade, expressions: Expressions) -> dict[str, Any]:
+def _used(components: Mapping[str, Any], step: Mapping[str, Any]) -> Any:
+    use = step.get("use")
+    return components.get(use) if isinstance(use, str) else None
+
+
+def _upgraded(step: Mapping[str, Any], upgrade: Upgrade, expressions: Expressions) -> dict[str, Any]:
     """Raises StepError where an upgrade function does more with an expression than to put it elsewhere."""
     given = step.get("with", {})
     if not isinstance(given, dict):

@@ -25,7 +25,12 @@ class Node:
     pointer: str
     """JSON pointer of the step in the document."""
     when: Condition | None
-    """None where it always runs."""
+    """None if it always runs."""
+
+    @property
+    def lists(self) -> "tuple[tuple[Node, ...], ...]":
+        """The lists of steps inside a block, in the order of the text; none in other steps."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)

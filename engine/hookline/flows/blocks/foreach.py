@@ -24,6 +24,11 @@ class ForeachNode(Node):
     on_error: Literal["fail", "continue"]
     collect: Literal["results", "count"] | None
 
+    @property
+    def lists(self) -> tuple[tuple[Node, ...], ...]:
+        """The lists of steps inside."""
+        return (self.steps,)
+
 
 def _compile(step: RawStep, compiling: CompileContext) -> tuple[ForeachNode | None, VisibleNames]:
     document, pointer, behind = step.typed(ForeachStep), step.pointer, step.place.after(step.id)

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.visible_names import VisibleNames
+from hookline.kernel.pointer import escape
 from hookline.model.flow import ParallelStep
 
 
@@ -16,13 +17,18 @@ class ParallelNode(Node):
     branches: Mapping[str, tuple[Node, ...]]
     on_error: Literal["fail", "continue"]
 
+    @property
+    def lists(self) -> tuple[tuple[Node, ...], ...]:
+        """The lists of steps inside."""
+        return tuple(self.branches.values())
+
 
 def _compile(step: RawStep, compiling: CompileContext) -> tuple[ParallelNode | None, VisibleNames]:
     document = step.typed(ParallelStep)
     branches: dict[str, tuple[Node, ...]] = {}
     for name, steps in _branches(step.raw):
         documents = document.parallel.get(name) if document is not None else None
-        branches[name], _ = compiling.steps(steps, documents, f"{step.pointer}/parallel/{name}", step.place)
+        branches[name], _ = compiling.steps(steps, documents, f"{step.pointer}/parallel/{escape(name)}", step.place)
     node = None
     if document is not None:
         node = ParallelNode(step.id, step.pointer, step.when, branches, document.on_error)
@@ -36,7 +42,7 @@ def _branches(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _lists(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, steps in _branches(raw):
-        yield f"/parallel/{name}", steps
+        yield f"/parallel/{escape(name)}", steps
 
 
 PARALLEL: Final = StepType(_compile, _lists)

@@ -26,6 +26,11 @@ class SwitchNode(Node):
     cases: tuple[Case, ...]
     match: Literal["first", "all"]
 
+    @property
+    def lists(self) -> tuple[tuple[Node, ...], ...]:
+        """The lists of steps inside."""
+        return tuple(case.steps for case in self.cases)
+
 
 def _compile(step: RawStep, compiling: CompileContext) -> tuple[SwitchNode | None, VisibleNames]:
     document, place = step.typed(SwitchStep), step.place

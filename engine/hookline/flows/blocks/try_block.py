@@ -21,6 +21,11 @@ class TryNode(Node):
     last: tuple[Node, ...]
     """What runs at the end in any case."""
 
+    @property
+    def lists(self) -> tuple[tuple[Node, ...], ...]:
+        """The lists of steps inside."""
+        return (self.steps, self.handler or (), self.last)
+
 
 def _compile(step: RawStep, compiling: CompileContext) -> tuple[TryNode | None, VisibleNames]:
     document, raw, pointer, place = step.typed(TryStep), step.raw, step.pointer, step.place

@@ -198,8 +198,8 @@ class _Compiler:
             on_error_flow=self._model.on_error if isinstance(self._model.on_error, str) else None,
             waits={node.id: node for node in self._compiling.nodes.values() if isinstance(node, WaitNode)},
             wait_places=(
-                *wait_places(self._raw.get("steps"), "/steps", self._compiling.ids),
-                *wait_places(self._raw.get("on_error"), "/on_error", self._compiling.ids, ON_ERROR),
+                *wait_places(steps),
+                *wait_places(on_error_steps, ON_ERROR),
             ),
             redaction_rules=redaction,
         )

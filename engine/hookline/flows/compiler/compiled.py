@@ -1,14 +1,15 @@
 """A flow ready to run: its document with every name resolved and every expression compiled."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import BaseModel
 
-from hookline.flows.blocks import block_of
 from hookline.flows.blocks.block import Node
-from hookline.flows.blocks.webhook_wait import USE, WaitNode
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.step_tree import WalkedStep, walk_steps
+from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import Problem, SchemaViolation
@@ -23,32 +24,25 @@ from hookline.secrets.redaction_rules import RedactionRules
 
 @dataclass(frozen=True, slots=True)
 class WaitPlace:
-    """A waiting step's place."""
+    """The position of a waiting step."""
 
     id: str
     item_of: str | None
-    """Pointer of the innermost foreach around it; None where it stands in none."""
+    """Pointer of the innermost foreach around it; None if there is none."""
     tail: str
-    """Its path from there: what comes after the item's prefix."""
+    """Its path from that foreach: what comes after the item's prefix."""
 
 
-def wait_places(steps: Any, pointer: str, ids: Mapping[str, str], prefix: str = "") -> tuple[WaitPlace, ...]:
-    """The places of all waiting steps in a list of steps, of which nothing is taken for granted."""
-    return tuple(_places(steps, pointer, ids, None, prefix))
+def wait_places(steps: Sequence[Node], prefix: str = "") -> tuple[WaitPlace, ...]:
+    """The positions of all waiting steps in a list of steps; their paths begin with `prefix`."""
+    return tuple(_wait_place(step) for step in walk_steps(steps, prefix) if isinstance(step.node, WaitNode))
 
 
-def _places(steps: Any, pointer: str, ids: Mapping[str, str], item_of: str | None, prefix: str) -> Iterator[WaitPlace]:
-    for index, step in enumerate(steps if isinstance(steps, list) else ()):
-        if not isinstance(step, dict):
-            continue
-        at = f"{pointer}/{index}"
-        step_id = ids[at]
-        if step.get("use") == USE:
-            yield WaitPlace(step_id, item_of, prefix + step_id)
-        block = block_of(step)
-        within, inner_prefix = (at, "") if block.item is not None else (item_of, f"{prefix}{step_id}/")
-        for below, inner in block.lists(step):
-            yield from _places(inner, at + below, ids, within, inner_prefix)
+def _wait_place(step: WalkedStep) -> WaitPlace:
+    foreach = next((block for block in step.blocks() if isinstance(block.node, ForeachNode)), None)
+    if foreach is None:
+        return WaitPlace(step.node.id, None, step.path)
+    return WaitPlace(step.node.id, foreach.node.pointer, step.path.removeprefix(f"{foreach.path}/"))
 
 
 @dataclass(frozen=True, slots=True)

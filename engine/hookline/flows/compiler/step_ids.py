@@ -1,11 +1,12 @@
 """The ids of a flow's steps, derived ones included."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hookline.flows.blocks import BLOCKS, block_of
+from hookline.flows.blocks.step_tree import walk_documents
 from hookline.kernel.errors import Problem
 from hookline.model.flow import STEP_ID
 from hookline.sdk.setting_versions import plain_name
@@ -31,7 +32,7 @@ def assign_step_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
     A step without an id gets one from what it uses: `stop`, then `stop_2`.
     """
     found, problems = StepIds(), list[Problem]()
-    walked = [*_walk(flow.get("steps"), "/steps"), *_walk(flow.get("on_error"), "/on_error")]
+    walked = [*walk_documents(flow.get("steps"), "/steps"), *walk_documents(flow.get("on_error"), "/on_error")]
     for pointer, step in walked:
         name_item = block_of(step).item
         if name_item is not None:
@@ -51,17 +52,6 @@ def assign_step_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
             found.of[pointer] = derived
             found.pointers[derived] = pointer
     return found, problems
-
-
-def _walk(steps: Any, pointer: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each step of a list with its pointer, those in blocks too, in the order of the text."""
-    for index, step in enumerate(steps if isinstance(steps, list) else ()):
-        if not isinstance(step, dict):
-            continue
-        at = f"{pointer}/{index}"
-        yield at, step
-        for below, inner in block_of(step).lists(step):
-            yield from _walk(inner, at + below)
 
 
 def _stem(step: Mapping[str, Any]) -> str:

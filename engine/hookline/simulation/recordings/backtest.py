@@ -12,6 +12,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.blocks.batch import USE as BATCH
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.flow_call import USE as FLOW
+from hookline.flows.blocks.step_tree import without_items
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import simulation_envelope
@@ -19,7 +20,7 @@ from hookline.kernel.json import decode, encode
 from hookline.model.execution import REPLAY, Outcome
 from hookline.model.items import STREAM
 from hookline.model.message import Arrival, Attachment, Envelope, Message
-from hookline.simulation.branches import lane, places_of, side_by_side, without_items
+from hookline.simulation.branches import lane, places_of, side_by_side
 from hookline.simulation.case_run import CaseRunner
 from hookline.simulation.recordings.playback import Replayed, last_inputs
 from hookline.simulation.recordings.redaction import without_addresses

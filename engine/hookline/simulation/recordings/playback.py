@@ -17,6 +17,7 @@ from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.flow_call import USE as FLOW
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.step_tree import walk_steps
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -29,7 +30,6 @@ from hookline.model.message import Attachment
 from hookline.model.waits import Call as Arrived
 from hookline.model.waits import raw_json
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Reply, Sleep
-from hookline.simulation.branches import lists_of
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.stubs import Finished, NeverFinished, Stand
 from hookline.storage.changes import Joined
@@ -295,13 +295,12 @@ def _result(found: Recorded) -> Any:
 
 
 def _touches_nothing(nodes: Sequence[Node]) -> bool:
-    """Whether all steps can run where nothing outside is there."""
-    for node in nodes:
-        if isinstance(node, CallNode | WaitNode) or (isinstance(node, ActionNode) and not node.action.pure):
-            return False
-        if not all(_touches_nothing(inside) for inside in lists_of(node)):
-            return False
-    return True
+    """Whether all steps can run without anything outside the execution."""
+    walked = [step.node for step in walk_steps(nodes)]
+    return not any(
+        isinstance(node, CallNode | WaitNode) or (isinstance(node, ActionNode) and not node.action.pure)
+        for node in walked
+    )
 
 
 def _time(text: str) -> datetime:

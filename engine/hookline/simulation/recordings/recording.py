@@ -11,6 +11,7 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.flow_call import CallNode
+from hookline.flows.blocks.step_tree import without_items
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import HooklineError
@@ -18,7 +19,7 @@ from hookline.kernel.json import decode, encode
 from hookline.model.batch import JOINED
 from hookline.model.durations import format_duration
 from hookline.model.items import STREAM
-from hookline.simulation.branches import places_of, without_items
+from hookline.simulation.branches import places_of
 from hookline.simulation.case_run import CaseResult, CaseRunner
 from hookline.simulation.cases import Case
 from hookline.simulation.expectations import differences
