@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from hookline.cli.main import COMMANDS, main
 from hookline.config import PREFIX, Settings
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.quality import SCALE
 from hookline.flows.check.codes import CODES
 from hookline.kernel import errors
@@ -96,7 +96,7 @@ def hooks() -> str:
 
 def components(*kinds: str, titled: bool = False) -> str:
     """All components of some kinds that are no connector's, with their inputs; `titled`: each kind under its title."""
-    views = [view for view in component_views(discover()) if view.kind in kinds and view.connector is None]
+    views = [view for view in component_views(load_plugins()) if view.kind in kinds and view.connector is None]
     if not titled:
         return "\n\n".join(_component(view, "##") for view in views)
     parts: list[str] = []
@@ -154,7 +154,7 @@ def error_codes() -> str:
 
 def quality() -> str:
     """What each level of the quality scale asks for."""
-    rows = [f"| {rule.level} | `{rule.code}` | {_cell(rule.asks)} |" for rule in SCALE]
+    rows = [f"| {rule.level} | `{rule.code}` | {_cell(rule.text)} |" for rule in SCALE]
     return "\n".join(["| level | rule | what it asks for |", "| --- | --- | --- |", *rows])
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.quality import level_of
 from hookline.discovery.registry import Registry
 from hookline.flows.authoring.formatter import format_flow
@@ -34,7 +34,7 @@ cog.outl(render_connectors.page("{name}"))
 
 def index() -> str:
     """All connectors, each with what it is, its level, and its actions and triggers."""
-    registry = discover()
+    registry = load_plugins()
     lines = ["| connector | actions | triggers | quality |", "| --- | --- | --- | --- |"]
     for connector in _by_title(registry):
         link = f"connectors/{connector.name}.md"
@@ -48,7 +48,7 @@ def index() -> str:
 
 def actions() -> str:
     """Each action with what it does; its connector's page says more."""
-    views = [view for view in component_views(discover()) if view.kind in ("action", "block")]
+    views = [view for view in component_views(load_plugins()) if view.kind in ("action", "block")]
     rows = []
     for view in views:
         where = (
@@ -61,7 +61,7 @@ def actions() -> str:
 def triggers() -> str:
     """Each trigger with what it does; a connector's page says more of its own."""
     rows = []
-    registry = discover()
+    registry = load_plugins()
     for view in component_views(registry):
         if view.kind == "trigger":
             where = "" if view.connector is None else f"connectors/{view.connector}.md"
@@ -72,7 +72,7 @@ def triggers() -> str:
 
 def page(name: str) -> str:
     """What there is to know of a connector."""
-    registry = discover()
+    registry = load_plugins()
     connector = registry.connectors[name]
     views = [view for view in component_views(registry) if view.connector == name]
     parts = [f"# {connector.title}", connector.description]
@@ -197,7 +197,7 @@ def _escaped(text: str) -> str:
 
 def begin_pages() -> None:
     """Begin the pages of connectors that have none, remove those of others, and list them for cog."""
-    registry = discover()
+    registry = load_plugins()
     PAGES.mkdir(exist_ok=True)
     for connector in registry.connectors.values():
         path = PAGES / f"{connector.name}.md"

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.json import encode
 from hookline.sdk.schemes import Scheme
 from hookline.service.views.components import inputs
@@ -33,7 +33,7 @@ BODIES = {
 
 def sections() -> str:
     """What is on the page, and then each provider, and each scheme that many senders use."""
-    schemes = discover().schemes
+    schemes = load_plugins().schemes
     general = [schemes[name] for name in GENERAL]
     providers = sorted(
         (scheme for name, scheme in schemes.items() if name not in GENERAL), key=lambda one: one.title.lower()

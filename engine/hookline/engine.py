@@ -38,8 +38,8 @@ from hookline.operations.replay import Replays
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.facade import BlobsFacade, HttpClientFacade, ResourcesFacade
-from hookline.plugin_host.host import PluginCalls
-from hookline.plugin_host.loop_monitor import LoopWatch
+from hookline.plugin_host.host import PluginHost
+from hookline.plugin_host.loop_monitor import LoopMonitor
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
@@ -98,8 +98,8 @@ class Engine:
         self.http: HttpClient = HttpClientFacade(self._http)
         self._resources = EngineResources([options.db], egress)
         self.resources: Resources = ResourcesFacade(self._resources)
-        self._calls = PluginCalls(registry, self.metrics, self.log)
-        self._watch = LoopWatch(registry, self.metrics, self.log)
+        self._calls = PluginHost(registry, self.metrics, self.log)
+        self._watch = LoopMonitor(registry, self.metrics, self.log)
         self.vault = Vault(options.secret_keys)
         self.redaction = Redaction(self.vault)
         self.credentials = Credentials(

@@ -13,7 +13,7 @@ from uuid import uuid4
 import aio_pika
 import pytest
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.testing.harness import Harness
 from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess, eventually
@@ -128,13 +128,13 @@ def test_kills_while_mosquitto_delivers_lose_and_repeat_nothing(tmp_path: Path) 
 
     async def listen(clean: bool) -> None:
         """Begin the session that the flow goes on with, or drop it."""
-        harness = Harness(discover())
+        harness = Harness(load_plugins())
         known_as = {"client_id": f"{client_id}-take", "topics": [f"{topic}/#"], "qos": 0 if clean else 1}
         await harness.run_consumer("mqtt.messages", 0, credential=login, **known_as)
         await harness.close()
 
     async def publish(numbers: Iterator[int]) -> None:
-        harness = Harness(discover())
+        harness = Harness(load_plugins())
         for n in numbers:
             given = {"topic": f"{topic}/a", "json": {"n": n}, "message_id": f"m{n}"}
             await harness.run_action("mqtt.publish", credential=login, with_=given)

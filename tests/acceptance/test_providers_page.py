@@ -17,13 +17,13 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hookline.cli.main import main
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.json import decode, encode
 from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "receive-from-providers.md"
-SCHEMES = discover().schemes
+SCHEMES = load_plugins().schemes
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:orders"
 
 

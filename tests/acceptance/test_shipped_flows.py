@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hookline.catalog.flow_folder import scan
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.time import SystemClock
@@ -14,7 +14,7 @@ from hookline.simulation.case_run import CaseRunner
 from hookline.simulation.cases import Case, read_cases
 
 FLOWS = Path(__file__).parents[2] / "flows"
-REGISTRY = discover()
+REGISTRY = load_plugins()
 
 
 def _cases() -> Iterator[tuple[Path, Case]]:

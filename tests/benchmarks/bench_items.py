@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from hookline.api import Connector, hookimpl
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.model.execution import FINAL
@@ -98,7 +98,7 @@ async def _run(folder: Path, items: int, source: str, step: str) -> None:
         watch=False,
     )
     process = psutil.Process()
-    async with Engine(discover(extra_plugins=[plugin]), options) as engine:
+    async with Engine(load_plugins(extra_plugins=[plugin]), options) as engine:
         message = await _message(engine, source, items)
         idle = process.memory_info().rss
         now = engine.clock.now()

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from hookline.api import Connector, Context, hookimpl
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.ids import Ids
@@ -69,7 +69,7 @@ def engine(folder: Path, plugin: Reached, **more: Any) -> Engine:
     (flows / "asked.json").write_text(json.dumps(FLOW))
     database, blobs = f"sqlite:///{folder}/bench.db", f"file://{folder}/blobs"
     options = EngineOptions(db=database, blobs=blobs, flows=flows, secret_keys=KEYS, watch=False, **more)
-    return Engine(discover(extra_plugins=[plugin]), options)
+    return Engine(load_plugins(extra_plugins=[plugin]), options)
 
 
 def waiting(ids: Ids, clock: Clock, version: str) -> tuple[str, list[Change]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hookline.cli.host import gc_tuning as collector
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions, Role
 from hookline.secrets.vault import generate_key, read_keys
@@ -70,7 +70,7 @@ async def run(what: str, server: Server, folder: Path, port: int) -> None:
         grace=1,
         max_backlog=10_000_000,
     )
-    async with Engine(discover(), options) as engine:
+    async with Engine(load_plugins(), options) as engine:
         app = create_app(engine, HookOptions(public_url="http://127.0.0.1"))
         collector.settle()
         await serve(app, host="127.0.0.1", port=port, server=server, shutdown=shutdown)

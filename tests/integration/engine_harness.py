@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, Context, StepError, hookimpl
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.model.execution import FINAL, Execution, ExecutionFilter, State, StepRecord
@@ -131,7 +131,7 @@ class Harness:
             "grace": 0.2,
             **options,
         }
-        return Engine(discover(extra_plugins=[self.probe, *self.plugins]), EngineOptions(**given), clock=self.clock)
+        return Engine(load_plugins(extra_plugins=[self.probe, *self.plugins]), EngineOptions(**given), clock=self.clock)
 
     async def send(self, engine: Engine, flow_id: str, body: Any, dedupe_key: str | None = None) -> str:
         """Accept a message; gives the execution's id."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 import hookline_generic
 import hookline_mapping
 from hookline.api import Connector, Context, FromVars, NoSettings, PollContext, PollResult, Scheme, hookimpl
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import PluginStatus, Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import Problem
@@ -139,7 +139,7 @@ class Plugin:
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
-    made = discover([], extra_plugins=[hookline_generic, hookline_mapping, Plugin()])
+    made = load_plugins([], extra_plugins=[hookline_generic, hookline_mapping, Plugin()])
     assert not made.failed
     return made
 
@@ -148,7 +148,7 @@ def registry() -> Registry:
 def broken_registry() -> Registry:
     """As if the plugin `acme` had failed to load."""
     status = PluginStatus("acme", "hookline_acme", "acme-plugin", "1.2", "ImportError: no licence")
-    rest = discover([], extra_plugins=[hookline_generic, hookline_mapping])
+    rest = load_plugins([], extra_plugins=[hookline_generic, hookline_mapping])
     return Registry(
         actions=rest.actions,
         mappers=rest.mappers,

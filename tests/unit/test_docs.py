@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from hookline.cli.main import main
 from hookline.config import Settings
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.sdk import hookspecs
@@ -43,7 +43,7 @@ def given(language: str) -> pytest.MarkDecorator:
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return discover()
+    return load_plugins()
 
 
 @given("json")

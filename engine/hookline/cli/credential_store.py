@@ -46,12 +46,12 @@ class CredentialStore:
 def credential_store(settings: Settings) -> CredentialStore | None:
     """That of the settings' database; None where there is none yet, or a server has it."""
     from hookline.cli.server_file import find
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
 
     if settings.sqlite_file is not None and not settings.sqlite_file.exists():
         return None
     if find(settings) is not None:
         click.echo("hookline: a server holds the credentials, so that this run has none", err=True)
         return None
-    factory = discover().backends.get(settings.db.partition(":")[0])
+    factory = load_plugins().backends.get(settings.db.partition(":")[0])
     return None if factory is None else CredentialStore(factory, settings.db)

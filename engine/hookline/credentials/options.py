@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from hookline.credentials.store import Credentials
 from hookline.credentials.tokens import AccessTokens, CredentialTokens
-from hookline.discovery.registry import Kind, Registry
+from hookline.discovery.registry import PartKind, Registry
 from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CannotOffer, CredentialError, NoOptions, Problem, StepError, StoreError
@@ -90,7 +90,7 @@ async def fetch_options(
             raise StepError(message, code="timed_out", retryable=True) from None
         if isinstance(error, asyncio.CancelledError) and cancelled_externally():
             raise
-        kind: Kind = "action" if isinstance(component, Action) else "trigger"
+        kind: PartKind = "action" if isinstance(component, Action) else "trigger"
         plugin = registry.origin(kind, component.name)
         text = f"the options of {request.setting!r} of {plugin} have a defect: {type(error).__name__}: {error}"
         raise StepError(hidden.text(text), code="connector.defect") from None

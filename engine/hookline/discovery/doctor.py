@@ -1,4 +1,4 @@
-"""What is wrong with installed plugins, and what to do about it."""
+"""Checks of the installed plugins: problems and their remedies."""
 
 import importlib.metadata
 import inspect
@@ -19,9 +19,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from hookline.discovery.discover import GROUP, HOOKS, discover
+from hookline.discovery.loader import GROUP, HOOKS, load_plugins
 from hookline.discovery.metadata import describe, file_of, read, requires_python
-from hookline.discovery.quality import lacking, level_of, open_secrets
+from hookline.discovery.quality import level_of, open_secrets, violations
 from hookline.discovery.registry import PluginStatus, Registry
 from hookline.kernel.errors import PluginFailed
 from hookline.kernel.suggest import did_you_mean
@@ -30,7 +30,7 @@ Severity = Literal["error", "warning"]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that is wrong."""
+    """One problem of a plugin."""
 
     code: str
     severity: Severity
@@ -38,8 +38,8 @@ class Finding(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
-class Examined(msgspec.Struct, frozen=True):
-    """A plugin, and what is wrong with it."""
+class Examination(msgspec.Struct, frozen=True):
+    """The result of the checks of one plugin."""
 
     name: str
     distribution: str | None
@@ -47,16 +47,16 @@ class Examined(msgspec.Struct, frozen=True):
     findings: list[Finding]
 
     @property
-    def well(self) -> bool:
-        """Whether nothing is wrong with it; warnings don't count."""
+    def ok(self) -> bool:
+        """True if there are no errors. Warnings don't count."""
         return not any(finding.severity == "error" for finding in self.findings)
 
 
-def examine(name: str | None = None) -> list[Examined]:
-    """All plugins, or those whose entry point or distribution has a name. Empty where there is none of that name."""
+def examine(name: str | None = None) -> list[Examination]:
+    """Check all plugins, or only those whose entry point or distribution has this name (maybe none)."""
     distributions = list(importlib.metadata.distributions())
     points = list(importlib.metadata.entry_points(group=GROUP))
-    registry = discover(points)
+    registry = load_plugins(points)
     found = [
         _examined(status, _point(status, points), registry, distributions)
         for status in registry.plugins
@@ -70,7 +70,7 @@ def _named(status: PluginStatus, name: str) -> bool:
     return name == status.name or canonicalize_name(name) == canonicalize_name(status.distribution or "")
 
 
-def _canonical(examined: Examined) -> str:
+def _canonical(examined: Examination) -> str:
     return canonicalize_name(examined.distribution or "")
 
 
@@ -89,7 +89,7 @@ def _examined(
     point: EntryPoint,
     registry: Registry,
     distributions: Iterable[Distribution],
-) -> Examined:
+) -> Examination:
     findings: list[Finding] = []
     if point.dist is not None:
         findings += _twice(point.dist, distributions)
@@ -100,10 +100,10 @@ def _examined(
         findings += _hooks(point)
         findings += _metadata(status, point, registry)
         findings += _connectors(status, registry)
-    return Examined(status.name, status.distribution, status.version, findings)
+    return Examination(status.name, status.distribution, status.version, findings)
 
 
-def _misspelt_group(distribution: Distribution) -> Examined | None:
+def _misspelt_group(distribution: Distribution) -> Examination | None:
     for point in distribution.entry_points:
         group = point.group
         near = group.lower() != GROUP and get_close_matches(group.lower(), [GROUP], n=1, cutoff=0.8)
@@ -111,10 +111,10 @@ def _misspelt_group(distribution: Distribution) -> Examined | None:
             finding = Finding(
                 "group",
                 "error",
-                f"its entry point {point.name!r} is in the group {group!r}, where nobody looks for it",
+                f"its entry point {point.name!r} is in the group {group!r}, which Hookline doesn't read",
                 f"write [project.entry-points.{GROUP}] in its pyproject.toml, and install it again",
             )
-            return Examined(point.name, distribution.name, distribution.version, [finding])
+            return Examination(point.name, distribution.name, distribution.version, [finding])
     return None
 
 
@@ -129,15 +129,15 @@ def _twice(distribution: Distribution, distributions: Iterable[Distribution]) ->
         yield Finding(
             "twice",
             "error",
-            f"{distribution.name} is installed {len(places)} times: {listed}; the first is used",
-            f"pip uninstall {distribution.name}, until it says that there is none; then install it once",
+            f"{distribution.name} is installed {len(places)} times: {listed}; only the first is used",
+            f"pip uninstall {distribution.name}, until none is left; then install it once",
         )
     folder = _editable_folder(distribution)
     if folder is not None and not folder.is_dir():
         yield Finding(
             "leftover",
             "error",
-            f"{distribution.name} was installed for editing from {folder}, which is there no longer",
+            f"{distribution.name} was installed for editing from {folder}, which no longer exists",
             f"pip uninstall {distribution.name}",
         )
 
@@ -147,7 +147,7 @@ def _place(distribution: Distribution) -> Path:
 
 
 def _editable_folder(distribution: Distribution) -> Path | None:
-    """Where the source of an editable install is."""
+    """Return the folder of the source of an editable install."""
     try:
         said: Any = json.loads(distribution.read_text("direct_url.json") or "{}")
         if said.get("dir_info", {}).get("editable"):
@@ -165,8 +165,8 @@ def _ranges(distribution: Distribution) -> Iterator[Finding]:
         yield Finding(
             "python",
             "error",
-            f"{name} {distribution.version} is for Python {wanted}, and this is {running}",
-            f"use such a Python, or a version of {name} that is for this one: pip install --upgrade {name}",
+            f"{name} {distribution.version} needs Python {wanted}, and this is Python {running}",
+            f"use such a Python, or a version of {name} for this one: pip install --upgrade {name}",
         )
     for requirement in _requirements(distribution):
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
@@ -177,7 +177,7 @@ def _ranges(distribution: Distribution) -> Iterator[Finding]:
                 yield Finding(
                     "hookline",
                     "error",
-                    f"{name} {distribution.version} is for hookline {requirement.specifier}, and this is {installed}",
+                    f"{name} {distribution.version} needs hookline {requirement.specifier}, and this is {installed}",
                     f"pip install --upgrade {name}, or 'hookline{requirement.specifier}'",
                 )
 
@@ -205,7 +205,7 @@ def _requirements(distribution: Distribution) -> Iterator[Requirement]:
 
 
 def _failure(status: PluginStatus, point: EntryPoint) -> Finding:
-    """Why it isn't in use, and what to do."""
+    """Return the reason why the plugin was not loaded, with the remedy."""
     cause, package = status.cause, status.module.partition(".")[0]
     message = status.error or ""
     if isinstance(cause, ModuleNotFoundError) and cause.name is not None:
@@ -214,13 +214,13 @@ def _failure(status: PluginStatus, point: EntryPoint) -> Finding:
             return Finding(
                 "entry_point",
                 "error",
-                f"its entry point names {point.value!r}, and there is no module {cause.name!r}",
+                f"its entry point names {point.value!r}, but there is no module {cause.name!r}",
                 _module_remedy(cause.name, point.dist),
             )
         return Finding("dependency", "error", message, _install(missing, point.dist))
     if isinstance(cause, ImportError | AttributeError) and _inner(cause, package) is None:
         return Finding(
-            "entry_point", "error", f"its entry point is {point.value!r}: {message}", "write it as the module"
+            "entry_point", "error", f"its entry point is {point.value!r}: {message}", "write the name of the module"
         )
     frame = None if cause is None else _inner(cause, package)
     where = "" if frame is None or frame.line is None else f"; its line there: {frame.line}"
@@ -232,15 +232,15 @@ def _failure(status: PluginStatus, point: EntryPoint) -> Finding:
     }
     remedies = {
         "clash": "uninstall one of them, or ask its author for another name",
-        "hook": "docs/reference/hooks.md has each hook as it is written",
-        "hangs": "look at what it does when it is imported: it should do nothing there",
+        "hook": "docs/reference/hooks.md has the signature of each hook",
+        "hangs": "importing a plugin must not do any work; move that work into its actions",
     }
     kind = code.get(type(cause).__name__, "import" if frame is not None else "registers")
-    return Finding(kind, "error", f"{message}{where}", remedies.get(kind, "its author has to mend it"))
+    return Finding(kind, "error", f"{message}{where}", remedies.get(kind, "report it to the author of the plugin"))
 
 
 def _inner(error: BaseException, package: str) -> traceback.FrameSummary | None:
-    """The innermost line of the plugin's own."""
+    """Return the innermost frame in the code of the plugin."""
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -260,7 +260,7 @@ def _module_remedy(module: str, distribution: Distribution | None) -> str:
 
 
 def _install(missing: str, distribution: Distribution | None) -> str:
-    """The command that brings a module."""
+    """Return the command that installs a missing module."""
     wanted = canonicalize_name(missing)
     for requirement in () if distribution is None else _requirements(distribution):
         if canonicalize_name(requirement.name) != wanted:
@@ -269,8 +269,8 @@ def _install(missing: str, distribution: Distribution | None) -> str:
         if extra is not None and distribution is not None:
             return f"pip install '{distribution.name}[{extra[1]}]'"
         return f"pip install '{requirement.name}{requirement.specifier}'"
-    name = "its distribution" if distribution is None else distribution.name
-    return f"pip install {missing}, if that is what brings it: {name} names nothing so among its dependencies"
+    name = "the plugin" if distribution is None else distribution.name
+    return f"pip install {missing}, if that is its distribution: it is not a dependency of {name}"
 
 
 def _hooks(point: EntryPoint) -> Iterator[Finding]:
@@ -278,7 +278,7 @@ def _hooks(point: EntryPoint) -> Iterator[Finding]:
 
 
 def unknown_hooks(plugin: object) -> Iterator[Finding]:
-    """Functions of a plugin's module that were meant to be hooks, and aren't."""
+    """Find functions whose names are similar to those of hooks."""
     own = getattr(plugin, "__name__", None)
     for name, value in vars(plugin).items() if inspect.ismodule(plugin) else ():
         if name in HOOKS or not inspect.isfunction(value) or value.__module__ != own or hasattr(value, f"{GROUP}_impl"):
@@ -287,7 +287,7 @@ def unknown_hooks(plugin: object) -> Iterator[Finding]:
             yield Finding(
                 "hook",
                 "error",
-                f"{name} is no hook, and isn't called",
+                f"{name} is not the name of a hook and is never called",
                 f"did you mean {near[0]!r}, with @hookimpl above it?",
             )
 
@@ -301,15 +301,17 @@ def _metadata(status: PluginStatus, point: EntryPoint, registry: Registry) -> It
         yield Finding("metadata", "error", error.message, write)
         return
     if said is None:
-        yield Finding("metadata", "warning", "nothing says what it gives without importing it", write)
+        yield Finding("metadata", "warning", "it has no metadata file that describes its parts", write)
         return
     true = describe(registry, status)
     if said == true:
         return
     stated, real = set(said.names()), set(true.names())
-    parts = [f"it doesn't name {kind} {name}" for kind, name in sorted(real - stated)]
-    parts += [f"it names {kind} {name}, which isn't there" for kind, name in sorted(stated - real)]
-    yield Finding("metadata", "error", f"{path} is stale: {'; '.join(parts) or 'titles or levels have changed'}", write)
+    parts = [f"it lacks the {kind} {name}" for kind, name in sorted(real - stated)]
+    parts += [f"it names the {kind} {name}, which doesn't exist" for kind, name in sorted(stated - real)]
+    yield Finding(
+        "metadata", "error", f"{path} is out of date: {'; '.join(parts) or 'titles or levels have changed'}", write
+    )
 
 
 def _connectors(status: PluginStatus, registry: Registry) -> Iterator[Finding]:
@@ -319,14 +321,17 @@ def _connectors(status: PluginStatus, registry: Registry) -> Iterator[Finding]:
         if kind == "credential type":
             for field in open_secrets(registry.credential_types[name]):
                 yield Finding(
-                    "secret", "error", f"the credential type {name!r} shows its {field}", f"make {field} a SecretStr"
+                    "secret",
+                    "error",
+                    f"the field {field} of the credential type {name!r} is not declared secret",
+                    f"make {field} a SecretStr",
                 )
         if kind != "connector":
             continue
         connector = registry.connectors[name]
         if connector.unavailable is not None:
-            yield Finding("unavailable", "warning", f"the connector {name!r} can't be used here", connector.unavailable)
+            yield Finding("unavailable", "warning", f"the connector {name!r} is unavailable", connector.unavailable)
         if level_of(connector) is None:
-            for rule, text in lacking(connector, "bronze"):
+            for rule, text in violations(connector, "bronze"):
                 if rule.code != "secrets":
-                    yield Finding("quality", "error", f"the connector {name!r} is below bronze: {text}", rule.asks)
+                    yield Finding("quality", "error", f"the connector {name!r} is below bronze: {text}", rule.text)

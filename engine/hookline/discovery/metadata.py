@@ -1,7 +1,8 @@
-"""What a plugin gives, in a file beside its code: it can be read without running any of that.
+"""The metadata file of a plugin: a description of its parts that can be read without running the plugin.
 
-`hookline-plugin.json` stands in the plugin's package (for a plugin that is a single module, beside it, as
-`<module>.hookline-plugin.json`). It is written from what the plugin registers, and a test sees that it stays true.
+`hookline-plugin.json` is in the plugin's package. For a plugin that is a single module, it is beside the module, as
+`<module>.hookline-plugin.json`. The file is generated from the parts that the plugin registers, and a test of the
+plugin checks that it is up to date.
 """
 
 from importlib.metadata import Distribution, EntryPoint
@@ -12,13 +13,13 @@ from typing import Final
 import msgspec
 
 from hookline.discovery.quality import Level, level_of
-from hookline.discovery.registry import Kind, PluginStatus, Registry
+from hookline.discovery.registry import PartKind, PluginStatus, Registry
 from hookline.kernel.errors import PluginFailed
 from hookline.sdk.connector import Connector
 
 FILE: Final = "hookline-plugin.json"
 FORMAT: Final = 1
-"""Of the file: a reader takes files of its own format, and of those before."""
+"""The version of the file's format. A reader accepts its own version and all earlier ones."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -35,24 +36,24 @@ class ConnectorPart(msgspec.Struct, frozen=True, omit_defaults=True):
     title: str
     description: str = ""
     quality: Level | None = None
-    """Its level on the quality scale; null where it lacks something for bronze."""
+    """Its level on the quality scale; null if it doesn't reach bronze."""
     credential: str | None = None
-    """The name of its credential's type."""
+    """The name of its credential type."""
     accepts: tuple[str, ...] = ()
-    """Names of other types of credentials that it takes."""
+    """The names of other credential types that it accepts."""
     extra: str | None = None
-    """The extra of the distribution without which it is unavailable."""
+    """The extra of the distribution that must be installed."""
     actions: tuple[Part, ...] = ()
     triggers: tuple[Part, ...] = ()
 
 
 class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a plugin gives."""
+    """The parts of a plugin."""
 
     format: int
     connectors: tuple[ConnectorPart, ...] = ()
     triggers: tuple[Part, ...] = ()
-    """Those that are no connector's."""
+    """The triggers that belong to no connector."""
     schemes: tuple[Part, ...] = ()
     mappers: tuple[Part, ...] = ()
     credential_types: tuple[str, ...] = ()
@@ -63,7 +64,7 @@ class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
     template_filters: tuple[str, ...] = ()
 
     def names(self) -> list[tuple[str, str]]:
-        """All that it gives: kind and name, in order."""
+        """Return the kind and the name of each part, in order."""
         found = [("connector", one.name) for one in self.connectors]
         for connector in self.connectors:
             found += [("action", one.name) for one in connector.actions]
@@ -81,9 +82,9 @@ class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def describe(registry: Registry, plugin: PluginStatus) -> PluginDescription:
-    """What a plugin has registered; the same whatever else is installed, and which extras are."""
+    """Return the description of a plugin. It doesn't depend on other plugins or on the extras that are installed."""
 
-    def names(kind: Kind) -> list[str]:
+    def names(kind: PartKind) -> list[str]:
         return sorted(name for (of, name), origin in registry.origins.items() if of == kind and origin == plugin)
 
     connectors = [registry.connectors[name] for name in names("connector")]
@@ -117,12 +118,12 @@ def _connector(connector: Connector) -> ConnectorPart:
 
 
 def text_of(description: PluginDescription) -> str:
-    """The file's text."""
+    """Return the text of the file."""
     return msgspec.json.format(msgspec.json.encode(description), indent=2).decode() + "\n"
 
 
 def read(path: Path) -> PluginDescription | None:
-    """What a file says; None where there is none. Raises PluginFailed where it can't be read."""
+    """Return the content of a file, or None if it doesn't exist. Raises PluginFailed if it can't be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=PluginDescription)
     except FileNotFoundError:
@@ -132,21 +133,24 @@ def read(path: Path) -> PluginDescription | None:
 
 
 def requires_python(distribution: Distribution) -> str | None:
-    """Which Pythons a distribution is for; None where it doesn't say."""
+    """Return the versions of Python that a distribution needs, or None if it doesn't name any."""
     found: list[str] = distribution.metadata.get_all("Requires-Python") or []
     return found[0] if found else None
 
 
 def file_of(point: EntryPoint) -> Path | None:
-    """Where a plugin's file stands, whether it is there or not; None where its package isn't. Nothing is imported."""
+    """Return the path of a plugin's file, which need not exist, or None if there is no such package.
+
+    The plugin is not imported.
+    """
     return file_of_module(point.value.partition(":")[0].strip())
 
 
 def file_of_module(module: str) -> Path | None:
-    """The same, by the plugin's module."""
+    """Return the path of the file for the module of a plugin. See `file_of`."""
     package, _, inner = module.partition(".")
     try:
-        # Of a module in a package, this would import the package.
+        # For a module inside a package, this would import the package.
         spec = find_spec(package)
     except (ImportError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""How well a connector is made: a scale, each level of which asks for what can be seen without running anything."""
+"""The quality scale of connectors. Each level has rules that can be checked without running the connector."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,43 +14,43 @@ from hookline.sdk.triggers import ConnectorTrigger
 Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
 LEVELS: Final[tuple[Level, ...]] = ("bronze", "silver", "gold")
-"""From the lowest; each asks for what those before it ask for, too."""
+"""From the lowest. Each level includes the rules of those before it."""
 
 _SECRET: Final = re.compile(r"(^|_)(token|secret|password|passphrase|api_?key|private_?key)$")
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]*(\.([a-z0-9_]+|<[a-z]+>))*")
-"""A part that varies stands in angle brackets, as in `http.<status>`."""
+"""A variable part is in angle brackets, as in `http.<status>`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that a level asks for."""
+    """One rule of a level."""
 
     code: str
     level: Level
-    asks: str
-    lacks: Callable[[Connector], Iterable[str]]
-    """What of a connector doesn't have it, and what to do."""
+    text: str
+    violations: Callable[[Connector], Iterable[str]]
+    """Return each violation with its remedy."""
 
 
 def _summaries(connector: Connector) -> Iterator[str]:
     for one in _parts(connector):
         if not one.summary:
-            yield f"{one.name} has no docstring: say in its first line what it does"
+            yield f"{one.name} has no docstring: describe it in the first line"
 
 
 def _results(connector: Connector) -> Iterator[str]:
     for action in connector.actions.values():
         if action.returns is Any:
-            yield f"{action.name} doesn't say what it gives: annotate its result"
+            yield f"{action.name} has no annotation of its result"
 
 
 def _secrets(connector: Connector) -> Iterator[str]:
     for name in () if connector.credential is None else open_secrets(connector.credential):
-        yield f"the credential's {name} is in the open: make it a SecretStr"
+        yield f"the field {name} of the credential is not declared secret: make it a SecretStr"
 
 
 def open_secrets(model: type[BaseModel]) -> list[str]:
-    """The fields of a credential that are secret, by their names, and aren't declared so."""
+    """Return the fields of a credential whose names suggest a secret but that aren't declared secret."""
     return [
         name
         for name, field in model.model_fields.items()
@@ -66,51 +66,51 @@ def _holds_secret(annotation: Any) -> bool:
 def _parameters(connector: Connector) -> Iterator[str]:
     for one in _parts(connector):
         for name in undescribed(one.settings):
-            yield f"{one.name}: nothing is said of {name}: Annotated[…, Field(description=…)]"
+            yield f"{one.name}: {name} has no description: Annotated[…, Field(description=…)]"
 
 
 def _repeats(connector: Connector) -> Iterator[str]:
     for action in connector.actions.values():
         if action.idempotent is None:
-            yield f"{action.name} doesn't say whether it may be done twice: @action(idempotent=True), or False"
+            yield f"{action.name} doesn't declare whether it is idempotent: @action(idempotent=True), or False"
 
 
 def _verifies(connector: Connector) -> Iterator[str]:
     if connector.credential is not None and connector.verifier is None:
-        yield f"its credential can't be verified: @{connector.name}.verify"
+        yield f"its credential can't be checked: @{connector.name}.verify"
 
 
 def _keys(connector: Connector) -> Iterator[str]:
     model = connector.credential
     for name in () if model is None else undescribed(model):
-        yield f"nothing is said of the credential's {name}: Field(description=…)"
+        yield f"the field {name} of the credential has no description: Field(description=…)"
 
 
 def _about(connector: Connector) -> Iterator[str]:
     if not connector.description:
-        yield f"nothing is said of {connector.name!r} as a whole: Connector(description=…)"
+        yield f"{connector.name!r} has no description: Connector(description=…)"
 
 
 def _errors(connector: Connector) -> Iterator[str]:
     if connector.errors is None:
-        yield "it doesn't say which errors are its own: Connector(errors={code: what it means}), {} where none is"
+        yield "it doesn't list its own errors: Connector(errors={code: meaning}), or {} if it has none"
         return
     for code, meaning in connector.errors.items():
         if not _CODE.fullmatch(code):
             yield f"{code!r} is no error code: lower-case words joined by dots, such as {connector.name}.answer"
         elif not meaning.strip():
-            yield f"nothing is said of the error {code}: Connector(errors={{{code!r}: …}})"
+            yield f"the error {code} has no description: Connector(errors={{{code!r}: …}})"
 
 
 def _example(connector: Connector) -> Iterator[str]:
     if connector.example is None:
-        yield "it shows no flow that uses it: Connector(example={'id': …, 'trigger': …, 'steps': […]})"
+        yield "it has no example flow: Connector(example={'id': …, 'trigger': …, 'steps': […]})"
     elif not _uses(connector.example) & {one.name for one in _parts(connector)}:
-        yield "no step or trigger of its example is one of its own"
+        yield "its example uses none of its own actions and triggers"
 
 
 def _uses(value: Any) -> set[str]:
-    """All that a flow's trigger and its steps name, at any depth."""
+    """Return every component that the flow uses, at any depth."""
     if isinstance(value, Mapping):
         own = {value["use"]} if isinstance(value.get("use"), str) else set()
         return own.union(*map(_uses, value.values()))
@@ -120,31 +120,31 @@ def _uses(value: Any) -> set[str]:
 SCALE: Final[tuple[Rule, ...]] = (
     Rule("summary", "bronze", "Each action and each trigger has a docstring.", _summaries),
     Rule("result", "bronze", "Each action's result is annotated.", _results),
-    Rule("secrets", "bronze", "What is secret in a credential is declared secret.", _secrets),
+    Rule("secrets", "bronze", "The secret fields of a credential are declared secret.", _secrets),
     Rule("parameters", "silver", "Each setting of actions and triggers is described.", _parameters),
-    Rule("repeats", "silver", "Each action says whether it may be done twice.", _repeats),
-    Rule("verify", "gold", "A credential can be verified.", _verifies),
-    Rule("keys", "gold", "Each value of a credential is described.", _keys),
-    Rule("about", "gold", "It says what it does as a whole.", _about),
-    Rule("errors", "gold", "Each error of its own has its code and what it means.", _errors),
-    Rule("example", "gold", "It shows a flow that uses it.", _example),
+    Rule("repeats", "silver", "Each action declares whether it is idempotent.", _repeats),
+    Rule("verify", "gold", "A credential can be checked.", _verifies),
+    Rule("keys", "gold", "Each field of a credential is described.", _keys),
+    Rule("about", "gold", "The connector has a description.", _about),
+    Rule("errors", "gold", "Each of its own errors has a code and a description.", _errors),
+    Rule("example", "gold", "It has an example flow.", _example),
 )
 
 
 def undescribed(model: type[BaseModel]) -> list[str]:
-    """The fields of a model of which nothing is said."""
+    """Return the fields of a model that have no description."""
     return [field.alias or name for name, field in model.model_fields.items() if not field.description]
 
 
-def lacking(connector: Connector, level: Level = "gold") -> list[tuple[Rule, str]]:
-    """What a connector lacks for a level."""
-    asked = LEVELS[: LEVELS.index(level) + 1]
-    return [(rule, text) for rule in SCALE if rule.level in asked for text in rule.lacks(connector)]
+def violations(connector: Connector, level: Level = "gold") -> list[tuple[Rule, str]]:
+    """Return the violations of the rules up to a level."""
+    levels = LEVELS[: LEVELS.index(level) + 1]
+    return [(rule, text) for rule in SCALE if rule.level in levels for text in rule.violations(connector)]
 
 
 def level_of(connector: Connector) -> Level | None:
-    """The level that a connector has; None where it lacks something for the lowest."""
-    missed = {rule.level for rule, _ in lacking(connector)}
+    """Return the highest level of a connector, or None if it doesn't reach the lowest."""
+    missed = {rule.level for rule, _ in violations(connector)}
     reached: Level | None = None
     for level in LEVELS:
         if level in missed:

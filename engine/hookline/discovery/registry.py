@@ -1,4 +1,4 @@
-"""What the installed plugins give, and which plugin gave it."""
+"""The registry: everything that the installed plugins registered, and the plugin of each part."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,27 +16,27 @@ from hookline.sdk.triggers import Trigger
 from hookline.storage.backend import BackendFactory
 from hookline.storage.blobs import BlobStoreFactory
 
-Kind: TypeAlias = Literal[
+PartKind: TypeAlias = Literal[
     "connector", "action", "mapper", "trigger", "scheme", "credential type", "backend", "blob store", "template filter"
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
-    """A plugin that was found, and what became of it."""
+    """A plugin that was found, and the result of loading it."""
 
     name: str
-    """Its entry point's name."""
+    """The name of its entry point."""
     module: str
     distribution: str | None
-    """None where it was passed in and not installed."""
+    """None if the plugin was passed in and not installed."""
     version: str | None
     error: str | None = None
-    """Why it isn't in use; None where it is."""
+    """The reason why it was not loaded; None if it was."""
     seconds: float = field(default=0.0, compare=False)
-    """How long it took to load."""
+    """The time that loading took."""
     cause: BaseException | None = field(default=None, compare=False, repr=False)
-    """What was raised, of which `error` is the text."""
+    """The exception of which `error` is the text."""
 
     def __str__(self) -> str:
         source = f"{self.distribution} {self.version}" if self.distribution else self.module
@@ -57,31 +57,31 @@ class Registry:
     triggers: Mapping[str, Trigger] = field(default_factory=_empty)
     schemes: Mapping[str, Scheme[Any, Any]] = field(default_factory=_empty)
     credential_types: Mapping[str, type[BaseModel]] = field(default_factory=_empty)
-    """By the name of the connector or the scheme that has it."""
+    """By the name of the credential type."""
     backends: Mapping[str, BackendFactory] = field(default_factory=_empty)
     """By URL scheme."""
     blob_stores: Mapping[str, BlobStoreFactory] = field(default_factory=_empty)
     """By URL scheme."""
     template_filters: Mapping[str, TemplateFilter] = field(default_factory=_empty)
-    """The mappers know them already."""
+    """The filters of templates. `mappers` have these already."""
     plugins: tuple[PluginStatus, ...] = ()
-    """In the order in which they were loaded, failed ones included."""
-    origins: Mapping[tuple[Kind, str], PluginStatus] = field(default_factory=lambda: MappingProxyType({}))
-    lost: Mapping[str, PluginStatus] = field(default_factory=_empty)
-    """Names that failed plugins would have given, as far as they got to saying so."""
+    """All plugins, also those that failed, in the order in which they were loaded."""
+    origins: Mapping[tuple[PartKind, str], PluginStatus] = field(default_factory=lambda: MappingProxyType({}))
+    unregistered: Mapping[str, PluginStatus] = field(default_factory=_empty)
+    """The failed plugin for each name that one returned from a hook before it failed."""
 
-    def origin(self, kind: Kind, name: str) -> PluginStatus:
-        """The plugin that gave something. Raises KeyError where there is no such thing."""
+    def origin(self, kind: PartKind, name: str) -> PluginStatus:
+        """Return the plugin that registered a part. Raises KeyError if there is no such part."""
         return self.origins[kind, name]
 
     @property
     def failed(self) -> tuple[PluginStatus, ...]:
-        """The plugins that aren't in use."""
+        """The plugins that were not loaded."""
         return tuple(plugin for plugin in self.plugins if plugin.error is not None)
 
     @property
     def oauth2(self) -> Mapping[str, OAuth2]:
-        """How credentials get access tokens, by the name of their type."""
+        """The OAuth 2 settings of credential types, by the name of the type."""
         return {
             connector.credential_type: connector.oauth2
             for connector in self.connectors.values()
@@ -89,19 +89,19 @@ class Registry:
         }
 
     def verifier(self, credential_type: str) -> Connector | None:
-        """The connector that says whether a credential of this type works; None where nobody says it."""
+        """Return the connector that can check credentials of this type, or None."""
         for connector in self.connectors.values():
             if connector.credential_type == credential_type and connector.verifier is not None:
                 return connector
         return None
 
     def failure(self, name: str) -> PluginStatus | None:
-        """The failed plugin to which a name that isn't registered belongs, as far as names tell.
+        """Return the failed plugin to which a name that isn't registered seems to belong, or None.
 
-        `acme.create_order` belongs to a plugin that tried to register it, or is named `acme` or `hookline_acme`.
+        `acme.create_order` belongs to the plugin that tried to register it, or that is named `acme` or `hookline_acme`.
         """
-        if name in self.lost:
-            return self.lost[name]
+        if name in self.unregistered:
+            return self.unregistered[name]
         prefix = name.partition(".")[0].replace("-", "_")
         for plugin in self.failed:
             package = plugin.module.partition(".")[0]

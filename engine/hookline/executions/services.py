@@ -17,7 +17,7 @@ from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
-from hookline.plugin_host.host import PluginCalls
+from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.offload import Offloader
 from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
@@ -92,7 +92,7 @@ class Services:
     files_root: Path | None
     describe: Callable[[Action], str]
     """The plugin that gave an action, with distribution and version: for reports of its defects."""
-    calls: PluginCalls
+    calls: PluginHost
     """Calls what plugins gave."""
     new_id: Callable[[], str]
     """Makes an id for what becomes durable."""

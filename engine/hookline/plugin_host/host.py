@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Any, Final, TypeVar
 
-from hookline.discovery.discover import GROUP
-from hookline.discovery.registry import Kind, Registry
+from hookline.discovery.loader import GROUP
+from hookline.discovery.registry import PartKind, Registry
 from hookline.kernel.logs import Log
 from hookline.telemetry.metrics import Metrics
 
@@ -23,7 +23,7 @@ class PluginExit(RuntimeError):
     """A plugin raised what ends the process; it ends the call alone."""
 
 
-class PluginCalls:
+class PluginHost:
     """Calls plugins, and says which one is at fault."""
 
     def __init__(self, registry: Registry, metrics: Metrics, log: Log) -> None:
@@ -34,19 +34,19 @@ class PluginCalls:
         self._abandoned: set[asyncio.Task[Any]] = set()
         self._foreign = frozenset(key for key, status in registry.origins.items() if status.distribution != GROUP)
 
-    def describe(self, kind: Kind, name: str) -> str:
+    def describe(self, kind: PartKind, name: str) -> str:
         """The plugin that gave something, with its distribution and version."""
         return str(self._registry.origin(kind, name))
 
-    def foreign(self, kind: Kind, name: str) -> bool:
+    def foreign(self, kind: PartKind, name: str) -> bool:
         """Whether it is of a plugin that isn't Hookline's own."""
         return (kind, name) in self._foreign
 
-    def fault(self, kind: Kind, name: str, fault: str) -> None:
+    def fault(self, kind: PartKind, name: str, fault: str) -> None:
         """Count what a plugin did and mustn't."""
         self._metrics.faulted(self._registry.origin(kind, name).name, fault)
 
-    async def run(self, kind: Kind, name: str, work: Awaitable[T], **where: str) -> T:
+    async def run(self, kind: PartKind, name: str, work: Awaitable[T], **where: str) -> T:
         """What a call of an action or a trigger gives. Raises what it raises. `where` is for the log."""
         if (kind, name) not in self._foreign:
             return await work
@@ -64,7 +64,7 @@ class PluginCalls:
             raise
         return task.result()
 
-    def _abandon(self, kind: Kind, name: str, task: asyncio.Task[Any], where: Mapping[str, str]) -> None:
+    def _abandon(self, kind: PartKind, name: str, task: asyncio.Task[Any], where: Mapping[str, str]) -> None:
         self._abandoned.add(task)
         task.add_done_callback(self._ended)
         self.fault(kind, name, "abandoned_call")

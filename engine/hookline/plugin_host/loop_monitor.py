@@ -18,7 +18,7 @@ from hookline.discovery.registry import PluginStatus, Registry
 from hookline.kernel.logs import Log
 from hookline.telemetry.metrics import Metrics
 
-LIMIT: Final = 1.0
+TIME_LIMIT: Final = 1.0
 """Seconds after which it is reported."""
 _EVERY: Final = 0.5
 _WAITING: Final = frozenset({"selectors", "asyncio.base_events"})
@@ -30,7 +30,7 @@ _RUNNERS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class BlockedLoop:
     """What holds the loop up."""
 
     plugin: PluginStatus | None
@@ -45,10 +45,10 @@ class Held:
     """Which calls are on the stack, so that two looks can be compared."""
 
 
-class LoopWatch:
+class LoopMonitor:
     """Watches the event loop on which it is started."""
 
-    def __init__(self, registry: Registry, metrics: Metrics, log: Log, *, limit: float = LIMIT) -> None:
+    def __init__(self, registry: Registry, metrics: Metrics, log: Log, *, limit: float = TIME_LIMIT) -> None:
         self._log = log
         self._metrics = metrics
         self._limit = limit
@@ -114,7 +114,7 @@ class LoopWatch:
             seconds += _EVERY
         self._log.warning("the event loop goes on", **named, seconds=round(seconds, 1))
 
-    def look(self, ident: int) -> Held | None:
+    def look(self, ident: int) -> BlockedLoop | None:
         """What a thread is doing; None where it waits, or is gone."""
         stack = list(_outwards(sys._current_frames().get(ident)))
         frames = frozenset(map(id, stack))
@@ -122,10 +122,10 @@ class LoopWatch:
             plugin = self._plugin(frame)
             if plugin is not None:
                 component = next((self._functions[one.f_code] for one in stack if one.f_code in self._functions), None)
-                return Held(plugin, component, *_place(frame), frames)
+                return BlockedLoop(plugin, component, *_place(frame), frames)
         if not stack or stack[0].f_globals.get("__name__") in _WAITING:
             return None
-        return Held(None, None, *_place(stack[0]), frames)
+        return BlockedLoop(None, None, *_place(stack[0]), frames)
 
     def _plugin(self, frame: FrameType) -> PluginStatus | None:
         name = str(frame.f_globals.get("__name__", ""))

@@ -39,7 +39,7 @@ class EngineResources:
     def owns_database(self, url: str) -> bool:
         """See `Resources`."""
         # Not remembered: what a path names changes when its file is made.
-        return identity(url) in map(identity, self._own)
+        return database_identity(url) in map(database_identity, self._own)
 
     async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
         """See `Resources`."""
@@ -55,7 +55,7 @@ class EngineResources:
             raise ExceptionGroup("resources of plugins failed to close", failures)
 
 
-def identity(url: str) -> tuple[object, ...]:
+def database_identity(url: str) -> tuple[object, ...]:
     """Equal for two URLs that name one database, however they spell it.
 
     Files are the same by device and inode where they exist, so that links don't hide one; servers by host, port and

@@ -138,7 +138,7 @@ def _number(value: Decimal, place: str, exact: bool) -> int | float | Decimal:
     return number if math.isfinite(number) and Decimal(repr(number)) == value else value
 
 
-def normal(
+def normalize_result(
     returned: Any, *, exact: bool = False, shared: bool = False
 ) -> Signal | Sleep | Increment | Reply | CallerReply:
     """What an action returned, its values made JSON, for a flow whose numbers are exact or aren't. Raises NotJson.

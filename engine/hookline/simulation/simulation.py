@@ -22,7 +22,7 @@ from hookline.model.execution import FINAL, Outcome, State
 from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
 from hookline.outbound.client import PooledClient
-from hookline.plugin_host.host import PluginCalls
+from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.action import Action
 from hookline.simulation.clock import CaseClock
@@ -107,7 +107,7 @@ class Trial:
             log=_LOG,
             files_root=None,
             describe=lambda action: str(registry.origin("action", action.name)),
-            calls=PluginCalls(registry, metrics, _LOG),
+            calls=PluginHost(registry, metrics, _LOG),
             new_id=self._ids.new,
             trial=self,
         )

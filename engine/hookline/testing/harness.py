@@ -21,7 +21,7 @@ from hookline.model.sources import ConsumeSettings
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.offload import Offloader
 from hookline.plugin_host.resources import EngineResources
-from hookline.plugin_host.results import normal, to_json
+from hookline.plugin_host.results import normalize_result, to_json
 from hookline.sdk.action import Context, Reply
 from hookline.sdk.connector import Connector
 from hookline.sdk.context import check_key, packed
@@ -115,7 +115,7 @@ class Harness:
     """Runs the actions and triggers of installed plugins, with parts that a test can look into."""
 
     def __init__(self, registry: Registry, http: HttpClient | None = None) -> None:
-        """`registry`: what `discover` gives. `http`: a `FakeHttp` by default."""
+        """`registry`: the result of `load_plugins`. `http`: a `FakeHttp` by default."""
         self.registry = registry
         self.http = http if http is not None else FakeHttp()
         self.clock = ManualClock()
@@ -188,7 +188,7 @@ class Harness:
             return Ran([to_json(item) async for item in result])
         if isinstance(result, Reply) and hasattr(result.body, "__aiter__"):
             result = replace(result, body=[item async for item in result.body])
-        given = normal(result)
+        given = normalize_result(result)
         if not isinstance(given, Reply):
             return Ran(signal=given)
         kept = message.attachments if given.attachments is None else given.attachments
@@ -413,7 +413,7 @@ async def _came(delivery: BrokerMessage, reader: PayloadReader) -> Came:
 
 
 def plugin_of(connector: Connector) -> object:
-    """A plugin that gives one connector, for `discover(extra_plugins=[…])`."""
+    """A plugin that gives one connector, for `load_plugins(extra_plugins=[…])`."""
     from hookline.sdk.hookspecs import hookimpl
 
     class Plugin:

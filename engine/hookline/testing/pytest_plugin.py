@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -51,7 +51,7 @@ class _Bench:
     @cached_property
     def registry(self) -> Registry:
         """What is installed."""
-        return discover()
+        return load_plugins()
 
     @cached_property
     def _runner(self) -> CaseRunner:

@@ -13,7 +13,7 @@ from tests.integration.http_servers import Serve, error_of
 
 from hookline.api import AuthExpired, Connector, RateLimited, StepError, Unavailable, VerifyContext, hookimpl
 from hookline.credentials.check import Verdict, verify
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import PluginError
 from hookline.outbound.client import PooledClient
@@ -33,7 +33,7 @@ def registry_of(connector: Connector) -> Registry:
         def register_connectors(self) -> list[Connector]:
             return [connector]
 
-    return discover(extra_plugins=[Plugin()])
+    return load_plugins(extra_plugins=[Plugin()])
 
 
 class Held:

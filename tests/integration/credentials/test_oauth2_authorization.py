@@ -24,7 +24,7 @@ from yarl import URL
 from hookline.cli.main import main
 from hookline.cli.server_file import announced
 from hookline.config import load
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError
 from hookline.service.admin import blueprints
@@ -83,7 +83,7 @@ def folder(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOOKLINE_DB", f"sqlite:///{harness.folder}/hookline.db")
     monkeypatch.setenv("HOOKLINE_EGRESS_ALLOW", "127.0.0.1")
     monkeypatch.setenv("HOOKLINE_ADMIN_TOKEN", TOKEN)
-    monkeypatch.setattr("hookline.cli.access.discover", lambda: discover(extra_plugins=[plugin_of(acme())]))
+    monkeypatch.setattr("hookline.cli.access.load_plugins", lambda: load_plugins(extra_plugins=[plugin_of(acme())]))
     return harness.folder
 
 
@@ -178,8 +178,8 @@ def test_a_port_that_is_taken_is_wrong_usage(folder: Path, service: Authorizatio
 def test_a_flow_that_is_run_by_hand_uses_tokens_and_stores_what_it_renews(
     folder: Path, harness: Harness, service: AuthorizationService, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = discover
-    monkeypatch.setattr("hookline.discovery.discover.discover", lambda: real(extra_plugins=[plugin_of(acme())]))
+    real = load_plugins
+    monkeypatch.setattr("hookline.discovery.loader.load_plugins", lambda: real(extra_plugins=[plugin_of(acme())]))
     set_credential(service)
     assert hookline("authorize", "prod", "--open").exit_code == 0
     browser.close()

@@ -27,7 +27,7 @@ from hookline.api import (
 )
 from hookline.credentials import options as options_module
 from hookline.credentials.options import OptionsPage, OptionsRequest, fetch_options
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
@@ -105,7 +105,7 @@ def registry_of(connector: Connector) -> Registry:
         def register_connectors(self) -> list[Connector]:
             return [connector]
 
-    return discover(extra_plugins=[Plugin()])
+    return load_plugins(extra_plugins=[Plugin()])
 
 
 class Held:

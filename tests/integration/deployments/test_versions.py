@@ -11,7 +11,7 @@ from tests.integration.engine_harness import Harness, fails
 from hookline.api import Connector, Context, Duration, FromVars, PollContext, PollItem, PollResult, hookimpl
 from hookline.cli.author import fmt as fmt_module
 from hookline.cli.main import main
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.authoring.upgrade import upgrade_flow
 from hookline.flows.check.check_flow import check_flow
@@ -71,7 +71,7 @@ class Acme:
 
 
 def registry_of(acme: Acme) -> Registry:
-    return discover(extra_plugins=[acme])
+    return load_plugins(extra_plugins=[acme])
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_fmt_rewrites_what_can_be_carried_over(acme: Acme, step: Any, becomes: A
 
 def test_fmt_upgrade_writes_the_file(acme: Acme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hookline.discovery.discover.discover", lambda: registry_of(acme))
+    monkeypatch.setattr("hookline.discovery.loader.load_plugins", lambda: registry_of(acme))
     assert fmt_module.fmt is not None
     good, bad = tmp_path / "flows" / "good.json", tmp_path / "flows" / "bad.json"
     good.parent.mkdir()

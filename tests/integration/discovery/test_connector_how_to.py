@@ -14,7 +14,7 @@ from tests.integration.http_servers import Serve
 
 from hookline.api import RateLimited
 from hookline.credentials.options import OptionsRequest, fetch_options
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.outbound.client import PooledClient
 from hookline.plugin_host.resources import EngineResources
@@ -30,7 +30,7 @@ def registry() -> Iterator[Registry]:
     module = types.ModuleType("connector_of_the_page")
     sys.modules[module.__name__] = module
     exec(compile(block, str(PAGE), "exec"), module.__dict__)
-    yield discover(extra_plugins=[plugin_of(module.acme)])
+    yield load_plugins(extra_plugins=[plugin_of(module.acme)])
     del sys.modules[module.__name__]
 
 

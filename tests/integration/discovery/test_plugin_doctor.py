@@ -52,7 +52,7 @@ def test_a_plugin_that_is_well_is_said_to_be(site: Site) -> None:
     assert findings("acme") == {}
     assert findings("hookline-acme") == {}
     done = CliRunner().invoke(main, ["plugins", "doctor", "acme"])
-    assert (done.exit_code, done.output) == (0, "acme (hookline-acme 1.0): well\n")
+    assert (done.exit_code, done.output) == (0, "acme (hookline-acme 1.0): ok\n")
     assert CliRunner().invoke(main, ["plugins", "describe", "acme", "--check"]).exit_code == 0
 
 
@@ -67,7 +67,7 @@ def test_an_error_at_import_comes_with_the_plugins_own_line(site: Site) -> None:
 @pytest.mark.parametrize(
     ("metadata", "remedy"),
     [
-        ((), "pip install nosuchlib, if that is what brings it: hookline-acme names nothing so among its dependencies"),
+        ((), "pip install nosuchlib, if that is its distribution: it is not a dependency of hookline-acme"),
         (("Requires-Dist: nosuchlib>=2,<3",), "pip install 'nosuchlib<3,>=2'"),
         (
             ("Provides-Extra: fast", 'Requires-Dist: nosuchlib>=2; extra == "fast"'),
@@ -94,8 +94,8 @@ def test_an_entry_point_that_names_no_module_says_which_it_could_mean(site: Site
 def test_versions_that_it_is_not_made_for_are_named(site: Site) -> None:
     site.install("hookline-acme", GOOD, metadata=("Requires-Python: <3.9", "Requires-Dist: hookline>=99"))
     found = findings("acme")
-    assert "is for Python <3.9" in found["python"].message
-    assert "is for hookline >=99, and this is" in found["hookline"].message
+    assert "needs Python <3.9" in found["python"].message
+    assert "needs hookline >=99, and this is" in found["hookline"].message
 
 
 def test_a_clash_names_both(site: Site) -> None:
@@ -130,8 +130,8 @@ def test_metadata_that_is_stale_says_what_differs(site: Site) -> None:
     said["connectors"][0]["actions"][0]["name"] = "acme.cancel_order"
     (package / "hookline-plugin.json").write_text(json.dumps(said))
     message = findings("acme")["metadata"].message
-    assert "it doesn't name action acme.create_order" in message
-    assert "it names action acme.cancel_order, which isn't there" in message
+    assert "it lacks the action acme.create_order" in message
+    assert "it names the action acme.cancel_order, which doesn't exist" in message
     assert CliRunner().invoke(main, ["plugins", "describe", "acme", "--check"]).exit_code == 1
     (package / "hookline-plugin.json").write_text("{")
     assert "can't be read" in findings("acme")["metadata"].message
@@ -141,7 +141,7 @@ def test_what_a_connector_lacks_for_bronze_and_a_secret_in_the_open_are_named(si
     poor = GOOD.replace("token: SecretStr", "token: str").replace('    """Create an order."""\n', "")
     site.install("hookline-acme", poor)
     found = findings("acme")
-    assert "shows its token" in found["secret"].message
+    assert "the field token of the credential type 'acme' is not declared secret" in found["secret"].message
     assert "below bronze: acme.create_order has no docstring" in found["quality"].message
 
 

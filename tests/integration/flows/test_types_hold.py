@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.integration.engine_harness import Harness
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.flows.check.flow_analysis import FlowAnalysis, analyse_flow
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.types.path_lookup import PathFound, PathMissing
@@ -21,7 +21,7 @@ from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import encode
 from hookline.model.execution import State
 
-REGISTRY = discover()
+REGISTRY = load_plugins()
 KEYS = "abcd"
 _KINDS: dict[str, type | tuple[type, ...]] = {"text": str, "number": (int, float), "boolean": bool, "null": type(None)}
 

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import BaseModel, ValidationError
 
 from hookline.api import Attachment, Context, Message, Reply, StepError
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.time import SystemClock
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
@@ -250,19 +250,19 @@ async def test_a_credential_becomes_a_header(
 ) -> None:
     assert type_name in room.action.credential_types
     # The models as they are installed: they are another plugin's.
-    credential = discover().credential_types[type_name].model_validate(values)
+    credential = load_plugins().credential_types[type_name].model_validate(values)
     reply = await room(credential=credential, credential_type=type_name)
     assert reply.body["headers"][header] == value
 
 
 async def test_an_api_key_goes_into_the_header_that_the_step_names(room: Room) -> None:
-    credential = discover().credential_types["api-key"].model_validate({"key": "the-key-of-acme-x"})
+    credential = load_plugins().credential_types["api-key"].model_validate({"key": "the-key-of-acme-x"})
     reply = await room(credential=credential, credential_type="api-key", key_header="Acme-Key")
     assert reply.body["headers"]["acme-key"] == "the-key-of-acme-x"
 
 
 async def test_a_header_and_a_credential_that_say_the_same_are_rejected(room: Room) -> None:
-    credential = discover().credential_types["bearer"].model_validate({"token": "t0ken"})
+    credential = load_plugins().credential_types["bearer"].model_validate({"token": "t0ken"})
     with pytest.raises(StepError, match="comes from the credential"):
         await room(credential=credential, credential_type="bearer", headers={"authorization": "other"})
 

@@ -5,8 +5,8 @@ import threading
 import time
 from types import ModuleType
 
-from hookline.discovery.discover import discover
-from hookline.plugin_host.loop_monitor import LoopWatch
+from hookline.discovery.loader import load_plugins
+from hookline.plugin_host.loop_monitor import LoopMonitor
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.eventually import assert_eventually
 from hookline.testing.harness import ListLog
@@ -42,8 +42,8 @@ def plugin() -> ModuleType:
 
 
 async def test_the_plugin_the_action_and_the_place_are_named_and_the_end_is_told() -> None:
-    registry, log = discover([], extra_plugins=[plugin()]), ListLog()
-    watch = LoopWatch(registry, Metrics(), log, limit=0.1)
+    registry, log = load_plugins([], extra_plugins=[plugin()]), ListLog()
+    watch = LoopMonitor(registry, Metrics(), log, limit=0.1)
     watch.start()
     try:
         await registry.actions["slow.wait"].run(seconds=1.0)
@@ -59,7 +59,7 @@ async def test_the_plugin_the_action_and_the_place_are_named_and_the_end_is_told
 
 async def test_a_loop_that_goes_on_is_not_reported() -> None:
     log = ListLog()
-    watch = LoopWatch(discover([]), Metrics(), log, limit=0.1)
+    watch = LoopMonitor(load_plugins([]), Metrics(), log, limit=0.1)
     assert watch.look(threading.get_ident()) is not None
     loop = asyncio.new_event_loop()
     idle = threading.Thread(target=loop.run_forever)
@@ -75,7 +75,7 @@ async def test_a_loop_that_goes_on_is_not_reported() -> None:
 
 async def test_it_stops_at_once_and_takes_that_for_no_trouble() -> None:
     log = ListLog()
-    watch = LoopWatch(discover([]), Metrics(), log, limit=30)
+    watch = LoopMonitor(load_plugins([]), Metrics(), log, limit=30)
     watch.start()
     # It asks for a sign of life meanwhile, which the loop can't give while it waits for the thread's end.
     began = time.monotonic()

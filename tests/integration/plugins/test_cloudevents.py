@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr
 from tests.integration.http_servers import HERE, Serve, StoppedClock, error_of
 
 from hookline.api import Attachment, Message
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.outbound.client import PooledClient
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
@@ -49,7 +49,7 @@ class Room:
 
 @pytest.fixture
 async def room(serve: Serve) -> AsyncIterator[Room]:
-    actions = Harness(discover())
+    actions = Harness(load_plugins())
     http = PooledClient(clock=StoppedClock(), egress=HERE, blobs=actions.blobs)
     actions.http = http
     receiver = Receiver()

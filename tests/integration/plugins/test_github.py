@@ -9,7 +9,7 @@ from tests.github_server import TOKEN, GitHubServer, Rejected, limited
 
 import hookline_github
 from hookline.api import AuthExpired, Message, RateLimited, StepError, VerifyContext
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.model.message import Attachment
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
@@ -76,7 +76,7 @@ class Room:
         self.github = github
         self.base_url = base_url
         self.http = PooledClient(clock=ManualClock(), egress=Egress(["127.0.0.1"]))
-        self.harness = Harness(discover(), self.http)
+        self.harness = Harness(load_plugins(), self.http)
         self.key = {"token": TOKEN, "base_url": base_url}
 
     async def run(self, action: str, carrying: Message | None = None, **settings: Any) -> Any:

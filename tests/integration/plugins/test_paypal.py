@@ -12,7 +12,7 @@ from aiohttp import web
 from tests.integration.engine_harness import Harness as EngineHarness
 from tests.integration.paypal_server import CLIENT_ID, CLIENT_SECRET, DEBUG_ID, TOKEN, PayPalServer
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.time import SystemClock
@@ -41,7 +41,7 @@ async def server() -> AsyncIterator[PayPalServer]:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Harness]:
-    harness = Harness(discover())
+    harness = Harness(load_plugins())
     client = PooledClient(clock=SystemClock(), egress=Egress(["127.0.0.1"]), blobs=harness.blobs)
     harness.http = client
     yield harness

@@ -12,7 +12,7 @@ from tests.integration.engine_harness import Harness as EngineHarness
 from tests.integration.slack_server import HOOK, READ_ONLY, TOKEN, SlackServer
 
 from hookline.credentials.options import OptionsRequest, fetch_options
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.time import SystemClock
 from hookline.model.message import Attachment, Message
@@ -40,7 +40,7 @@ async def workspace() -> AsyncIterator[SlackServer]:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Harness]:
-    harness = Harness(discover())
+    harness = Harness(load_plugins())
     client = PooledClient(clock=SystemClock(), egress=Egress(["127.0.0.1"]), blobs=harness.blobs)
     harness.http = client
     yield harness

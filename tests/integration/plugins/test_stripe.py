@@ -17,7 +17,7 @@ from tests.stripe_server import KEY, Rejected, StripeServer
 
 import hookline_stripe
 from hookline.api import AuthExpired, RateLimited, StepError, Unavailable, VerifyContext
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.testing.clock import ManualClock
@@ -80,7 +80,7 @@ class Room:
 
     def __init__(self, base_url: str, **key: Any) -> None:
         self.http = PooledClient(clock=ManualClock(), egress=Egress(["127.0.0.1"]))
-        self.harness = Harness(discover(), self.http)
+        self.harness = Harness(load_plugins(), self.http)
         self.key = {"api_key": KEY, "base_url": base_url, **key}
 
     async def run(self, action: str, **settings: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import StoreError
@@ -56,7 +56,7 @@ async def engine(tmp_path: Path, flows: Path) -> AsyncIterator[Engine]:
         watch=False,
         public_url="https://hooks.example",
     )
-    async with Engine(discover(), options) as engine:
+    async with Engine(load_plugins(), options) as engine:
         yield engine
 
 
@@ -351,7 +351,7 @@ async def test_an_engine_whose_files_cant_be_kept_does_not_start(engine: Engine,
         engine.options, db=f"sqlite:///{tmp_path}/other.db", blobs=f"file://{tmp_path}/hookline.db"
     )
     with pytest.raises(StoreError, match="no file can be kept"):
-        await Engine(discover(), options).start()
+        await Engine(load_plugins(), options).start()
 
 
 async def test_metrics_count_what_was_accepted_and_how_it_ended(engine: Engine, client: Client) -> None:

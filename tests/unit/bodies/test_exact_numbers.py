@@ -29,7 +29,7 @@ from hookline.kernel.json import (
     within_bounds,
 )
 from hookline.model.message import Arrival, Envelope, Message, pack, unpack, with_numbers
-from hookline.plugin_host.results import NotJson, normal, to_json
+from hookline.plugin_host.results import NotJson, normalize_result, to_json
 from hookline.testing.clock import ManualClock
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -322,7 +322,7 @@ RESULTS = [
 @pytest.mark.parametrize(("value", "exact", "binary"), RESULTS)
 def test_a_decimal_is_an_exact_number_before_and_after_a_resume(value: Any, exact: Any, binary: Any) -> None:
     for kind, expected in ((True, exact), (False, binary)):
-        found = normal(value, exact=kind).body  # type: ignore[union-attr]  # it is a reply
+        found = normalize_result(value, exact=kind).body  # type: ignore[union-attr]  # it is a reply
         assert same(found, expected)
         assert same(reader(Any, exact=kind).decode(encode(found)), expected), "as the journal gives it back"
 

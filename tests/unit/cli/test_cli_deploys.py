@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import main
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.flows.authoring.formatter import format_flow
@@ -50,7 +50,7 @@ def published(*documents: dict[str, Any]) -> None:
 
     async def serve() -> None:
         options = EngineOptions("sqlite:///.hookline/hookline.db", "file:blobs", Path("flows"), KEYS, watch=False)
-        async with Engine(discover(), options) as engine:
+        async with Engine(load_plugins(), options) as engine:
             for document in documents:
                 Path("flows/greet.json").write_text(format_flow(document), encoding="utf-8")
                 await engine.serving.refresh()

@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from hookline.api import Connector, hookimpl
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import PluginStatus, Registry
 
 acme = Connector("acme")
@@ -25,7 +25,7 @@ def plugin(name: str = "acme_plugin") -> ModuleType:
 
 
 def test_nothing_in_it_can_be_changed() -> None:
-    registry = discover([], extra_plugins=[plugin()])
+    registry = load_plugins([], extra_plugins=[plugin()])
     with pytest.raises(FrozenInstanceError):
         registry.actions = {}  # type: ignore[misc]
     with pytest.raises(TypeError):

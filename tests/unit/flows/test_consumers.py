@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import BrokerMessage, Connector, ConsumeContext, hookimpl
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compile import compile_flow
@@ -46,7 +46,7 @@ class Plugin:
         return [bus, gone]
 
 
-REGISTRY = discover(extra_plugins=[Plugin()])
+REGISTRY = load_plugins(extra_plugins=[Plugin()])
 
 
 def flow(**settings: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.flows.lint_trial import Check, one, order
 
 from hookline.catalog.flow_folder import scan
-from hookline.discovery.discover import GROUP, discover
+from hookline.discovery.loader import GROUP, load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.json import encode
@@ -149,5 +149,5 @@ def test_repeated_keys_are_problems(registry: Registry) -> None:
 @pytest.mark.parametrize("path", scan(Path(__file__).parents[3] / "flows"), ids=lambda path: path.stem)
 def test_shipped_flows_have_no_errors(path: Path) -> None:
     points = [point for point in entry_points(group=GROUP) if point.dist is not None and point.dist.name == "hookline"]
-    problems = check_flow(path.read_bytes(), discover(points), file=path.name)
+    problems = check_flow(path.read_bytes(), load_plugins(points), file=path.name)
     assert [problem for problem in problems if problem.severity == "error"] == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_keys import MessageKey, arrival_scope
@@ -15,7 +15,7 @@ from hookline.kernel.errors import FlowInvalid, SchemaViolation
 from hookline.kernel.json import encode
 from hookline.model.message import Arrival, Message
 
-REGISTRY = discover()
+REGISTRY = load_plugins()
 
 
 def flow(dedupe_key: Any = None, **settings: Any) -> CompiledFlow:

@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from hookline.catalog.flow_folder import SCHEMA_FILE, scan
-from hookline.discovery.discover import GROUP, discover
+from hookline.discovery.loader import GROUP, load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.flows.blocks import USES
@@ -21,7 +21,7 @@ FLOWS = Path(__file__).parents[3] / "flows"
 @pytest.fixture(scope="module")
 def first_party() -> Registry:
     points = entry_points(group=GROUP)
-    return discover([point for point in points if point.dist is not None and point.dist.name == "hookline"])
+    return load_plugins([point for point in points if point.dist is not None and point.dist.name == "hookline"])
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hookline.catalog.flow_folder import scan
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.types.samples import Samples, read_samples
@@ -20,7 +20,7 @@ FLOWS = Path(__file__).parents[3] / "flows"
 
 @cache
 def registry() -> Registry:
-    return discover()
+    return load_plugins()
 
 
 @cache

@@ -12,7 +12,7 @@ import hookline_generic
 import hookline_mapping
 import hookline_signatures
 from hookline.api import Connector, NoSettings, Scheme, Subscription, SubscriptionContext, hookimpl
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.flows.check.check_flow import check_flow
@@ -65,7 +65,7 @@ class Schemes:
 
 def registry_of(shop: Connector) -> Registry:
     given = [hookline_generic, hookline_mapping, hookline_signatures, Schemes(), plugin_of(shop)]
-    return discover(extra_plugins=given, found=[])
+    return load_plugins(extra_plugins=given, points=[])
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_each_part_is_named_once_and_none_is_left_out() -> None:
     shop = Connector("shop")
     events = shop.webhook(scheme="github", name="events")(remove)  # type: ignore[arg-type]
     (status,) = registry_of(shop).failed
-    assert "trigger 'shop.events' never unsubscribes" in (status.error or "")
+    assert "trigger 'shop.events' has no function that unsubscribes" in (status.error or "")
     events.unsubscribe(remove)
     with pytest.raises(PluginError, match="two functions that say unsubscribe"):
         events.unsubscribe(remove)
@@ -245,5 +245,5 @@ def test_two_plugins_may_not_share_its_name() -> None:
         def register_connectors(self) -> list[Connector]:
             return [connector(), connector()]
 
-    registry = discover(extra_plugins=[Twice()], found=[])
+    registry = load_plugins(extra_plugins=[Twice()], points=[])
     assert "shop" in (registry.failed[0].error or "")

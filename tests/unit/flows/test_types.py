@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 import hookline_generic
 import hookline_mapping
 from hookline.api import Connector, Exposed, JsonValue, Reply, hookimpl
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import BLOCKS, USES
 from hookline.flows.check.check_flow import check_flow
@@ -98,7 +98,7 @@ class Plugin:
 
 @pytest.fixture(scope="module")
 def shops() -> Registry:
-    made = discover([], extra_plugins=[hookline_generic, hookline_mapping, Plugin()])
+    made = load_plugins([], extra_plugins=[hookline_generic, hookline_mapping, Plugin()])
     assert not made.failed
     return made
 

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import StepError
 from hookline.plugin_host import host as plugin_calls
-from hookline.plugin_host.host import PluginCalls, PluginExit
+from hookline.plugin_host.host import PluginExit, PluginHost
 from hookline.sdk.connector import Connector
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.harness import ListLog, plugin_of
@@ -19,18 +19,18 @@ def log() -> ListLog:
 
 
 @pytest.fixture
-def calls(log: ListLog) -> PluginCalls:
+def calls(log: ListLog) -> PluginHost:
     acme = Connector("acme")
 
     @acme.action
     async def act() -> None:
         """Do it."""
 
-    return PluginCalls(discover(extra_plugins=[plugin_of(acme)], found=[]), Metrics(), log)
+    return PluginHost(load_plugins(extra_plugins=[plugin_of(acme)], points=[]), Metrics(), log)
 
 
 @pytest.mark.parametrize("error", [None, StepError("it failed")])
-async def test_one_that_ends_as_it_is_cancelled_is_cancelled(calls: PluginCalls, error: Exception | None) -> None:
+async def test_one_that_ends_as_it_is_cancelled_is_cancelled(calls: PluginHost, error: Exception | None) -> None:
     """Else whoever is told to stop goes on, and is waited for without end."""
     gate = asyncio.Event()
 
@@ -50,7 +50,7 @@ async def test_one_that_ends_as_it_is_cancelled_is_cancelled(calls: PluginCalls,
 
 
 async def test_one_that_ignores_its_cancellation_is_named_and_abandoned(
-    calls: PluginCalls, log: ListLog, monkeypatch: pytest.MonkeyPatch
+    calls: PluginHost, log: ListLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plugin_calls, "GRACE", 0.02)
     begun, end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -81,7 +81,7 @@ async def test_one_that_ignores_its_cancellation_is_named_and_abandoned(
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
-async def test_what_would_end_the_process_ends_its_call_alone(calls: PluginCalls, error: BaseException) -> None:
+async def test_what_would_end_the_process_ends_its_call_alone(calls: PluginHost, error: BaseException) -> None:
     async def ends() -> None:
         raise error
 
@@ -89,7 +89,7 @@ async def test_what_would_end_the_process_ends_its_call_alone(calls: PluginCalls
         await calls.run("action", "acme.act", ends())
 
 
-async def test_a_result_and_an_error_come_through_unchanged(calls: PluginCalls) -> None:
+async def test_a_result_and_an_error_come_through_unchanged(calls: PluginHost) -> None:
     async def gives() -> int:
         return 7
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from hookline.discovery.discover import GROUP, discover
+from hookline.discovery.loader import GROUP, load_plugins
 from hookline.discovery.metadata import describe, file_of_module, text_of
-from hookline.discovery.quality import lacking
+from hookline.discovery.quality import violations
 from hookline.discovery.registry import PluginStatus
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import StepError
@@ -25,7 +25,7 @@ from hookline_generic.state import state
 from hookline_http.request import http
 
 ROOT = Path(__file__).parents[3]
-REGISTRY = discover()
+REGISTRY = load_plugins()
 OWN = [plugin for plugin in REGISTRY.plugins if plugin.distribution == GROUP]
 CONNECTORS = [connector for name, connector in REGISTRY.connectors.items() if REGISTRY.origin("connector", name) in OWN]
 
@@ -42,7 +42,7 @@ def plugins(*, with_connectors: bool = False) -> pytest.MarkDecorator:
 
 @pytest.mark.parametrize("connector", CONNECTORS, ids=lambda connector: connector.name)
 def test_each_connector_is_at_gold(connector: Connector) -> None:
-    assert [text for _, text in lacking(connector, "gold")] == []
+    assert [text for _, text in violations(connector, "gold")] == []
 
 
 @pytest.mark.parametrize("connector", CONNECTORS, ids=lambda connector: connector.name)

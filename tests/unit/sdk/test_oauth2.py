@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import AuthExpired, Connector, Context, OAuth2, StepError, VerifyContext
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import PluginError
 from hookline.model.tokens import TokenSet
 from hookline.testing.clock import START, ManualClock
@@ -81,7 +81,7 @@ async def test_the_contract_finds_a_token_that_is_given_away() -> None:
         credential = CREDENTIAL
         calls = {"leaks.token": {}}  # noqa: RUF012 - a class's constant
 
-    harness = Harness(discover(extra_plugins=[plugin_of(leaks)]))
+    harness = Harness(load_plugins(extra_plugins=[plugin_of(leaks)]))
     with pytest.raises(AssertionError, match="a secret is in what it gives"):
         await Leaks().test_it_gives_what_it_should_and_no_secret(harness)
     await harness.close()
@@ -89,7 +89,7 @@ async def test_the_contract_finds_a_token_that_is_given_away() -> None:
 
 @pytest.fixture
 async def harness() -> Any:
-    made = Harness(discover(extra_plugins=[plugin_of(acme())]))
+    made = Harness(load_plugins(extra_plugins=[plugin_of(acme())]))
     yield made
     await made.close()
 
@@ -125,7 +125,7 @@ async def test_without_oauth2_there_is_no_token() -> None:
         """Ask for a token."""
         return await ctx.access_token()
 
-    harness = Harness(discover(extra_plugins=[plugin_of(plain)]))
+    harness = Harness(load_plugins(extra_plugins=[plugin_of(plain)]))
     with pytest.raises(StepError) as caught:
         await harness.run_action("plain.token", credential=CREDENTIAL)
     await harness.close()

@@ -13,14 +13,14 @@ from pydantic import BaseModel
 
 from hookline.api import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline.bodies.text import Received
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.model.message import Envelope, pack
 from hookline.service.hooks.masking import MASK, Masks
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 SECRET = "s3cr3t-of-the-sender"
-GRAPH = discover().schemes["microsoft-graph"]
+GRAPH = load_plugins().schemes["microsoft-graph"]
 
 
 class Key(BaseModel):
@@ -190,7 +190,7 @@ def test_masking_twice_is_masking_once_and_the_original_stays(body: Any, pointer
 
 @pytest.mark.rule(33)
 async def test_a_key_in_the_query_is_judged_and_isnt_stored() -> None:
-    scheme = discover().schemes["api-key"]
+    scheme = load_plugins().schemes["api-key"]
     credential = scheme.credential.model_validate({"key": SECRET})  # type: ignore[union-attr]  # it has one
     flow = webhook_flow(scheme=scheme, credential="key", scheme_settings=scheme.settings(query="api key"))
     hook = HookOverMemory(flow, credentials={"key": ("api-key", credential)})

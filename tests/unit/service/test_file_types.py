@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import UnsupportedMedia
 from hookline.service.uploads.file_types import HEAD, FileTypes, fits, found_type
 from hookline.testing.hook import HookOverMemory, webhook_flow
@@ -186,7 +186,7 @@ async def test_a_type_that_is_not_taken_is_rejected_before_the_body_is_read() ->
 
 
 async def test_a_large_signed_file_is_judged_where_it_waits() -> None:
-    scheme = discover().schemes["github"]
+    scheme = load_plugins().schemes["github"]
     secret = "a-secret-that-is-long-enough"
     credentials = {"key": ("github", scheme.credential.model_validate({"secret": secret}))}
     for first, status in ((PNG, 202), (EXE, 415)):

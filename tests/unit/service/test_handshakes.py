@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import NotVerified
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline.service.uploads.body_staging import IN_MEMORY
@@ -108,7 +108,7 @@ async def test_what_is_no_handshake_is_405_before_anything_is_verified() -> None
 async def test_who_opens_the_hook_of_a_provider_in_a_browser_learns_which_methods_it_takes(
     name: str, query: bytes
 ) -> None:
-    scheme = discover().schemes[name]
+    scheme = load_plugins().schemes[name]
     assert scheme.credential is not None
     secrets = {"secret": "s" * 32} | ({"verify_token": "t" * 16} if name == "meta" else {})
     flow = webhook_flow(scheme=scheme, credential="key")

@@ -20,7 +20,7 @@ from tests.unit.plugins.signatures.scheme_cases import (
 )
 
 from hookline.api import NotVerified, Verified
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.errors import FlowInvalid
@@ -133,7 +133,7 @@ def test_trap_8_a_credential_without_a_secret_is_rejected_when_stored(name: str)
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return discover()
+    return load_plugins()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import CannotSign, CredentialError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest
@@ -33,7 +33,7 @@ SIGNED_FOR: Mapping[str, Mapping[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return discover()
+    return load_plugins()
 
 
 def credential(registry: Registry, name: str, values: Mapping[str, Any]) -> BaseModel:

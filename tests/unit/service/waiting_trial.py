@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.unit.service.hook_trial import Key as Secret
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.expressions import Expressions
@@ -25,7 +25,7 @@ EXECUTION = "01a20e14-1c21-708f-b502-459830859189"
 
 @cache
 def _expressions() -> Expressions:
-    return Expressions(discover().mappers)
+    return Expressions(load_plugins().mappers)
 
 
 def waiting_flow(

@@ -8,14 +8,14 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.time import SystemClock
 from hookline.simulation.case_run import CaseResult, CaseRunner
 from hookline.simulation.cases import Case, CaseFile, cases_schema, check_names, read_cases
 
-REGISTRY = discover()
+REGISTRY = load_plugins()
 Try: TypeAlias = Callable[..., CaseResult]
 POST = {
     "id": "post",

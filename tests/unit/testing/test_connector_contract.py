@@ -21,8 +21,8 @@ from hookline.api import (
     SubscriptionContext,
     VerifyContext,
 )
-from hookline.discovery.discover import discover
-from hookline.discovery.quality import lacking, level_of
+from hookline.discovery.loader import load_plugins
+from hookline.discovery.quality import level_of, violations
 from hookline.kernel.errors import ConfigError
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
@@ -133,7 +133,7 @@ class TestAcme(ConnectorContract):
 
 @pytest.fixture
 async def harness() -> Any:
-    made = Harness(discover(extra_plugins=[plugin_of(acme())]))
+    made = Harness(load_plugins(extra_plugins=[plugin_of(acme())]))
     yield made
     await made.close()
 
@@ -217,7 +217,7 @@ def bad(**how: Any) -> Connector:
 
 
 def test_each_thing_that_is_lacking_has_its_rule() -> None:
-    assert {rule.code for rule, _ in lacking(bad())} == {
+    assert {rule.code for rule, _ in violations(bad())} == {
         *("summary", "result", "secrets", "parameters", "repeats", "verify", "keys", "about", "errors", "example"),
     }
     assert (level_of(bad()), level_of(acme())) == (None, "gold")
@@ -252,7 +252,7 @@ async def test_the_contract_finds_defects_leaks_and_what_swallows_cancellation()
         except asyncio.CancelledError:
             return
 
-    harness = Harness(discover(extra_plugins=[plugin_of(made)]))
+    harness = Harness(load_plugins(extra_plugins=[plugin_of(made)]))
     try:
         leaking = await contract_finds(made, {"bad.leaks": {}})
         with pytest.raises(AssertionError, match="secret is in what it gives"):

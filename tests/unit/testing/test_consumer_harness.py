@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import BrokerMessage, Connector, ConsumeContext, Payload, StepError, VerifyContext
-from hookline.discovery.discover import discover
-from hookline.discovery.quality import lacking
+from hookline.discovery.loader import load_plugins
+from hookline.discovery.quality import violations
 from hookline.kernel.errors import ConfigError
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.harness import Came, Harness, plugin_of
@@ -67,7 +67,7 @@ def made(*, does: Any = None) -> Connector:
 @pytest.fixture
 async def harness() -> AsyncIterator[Harness]:
     TOLD.clear()
-    running = Harness(discover(extra_plugins=[plugin_of(made())]))
+    running = Harness(load_plugins(extra_plugins=[plugin_of(made())]))
     yield running
     await running.close()
 
@@ -105,9 +105,9 @@ def test_a_trigger_without_a_docstring_lacks_one() -> None:
     async def messages(queue: str) -> AsyncIterator[BrokerMessage]:
         yield BrokerMessage(queue)
 
-    texts = [text for _, text in lacking(bus)]
+    texts = [text for _, text in violations(bus)]
     assert any("bus.messages has no docstring" in text for text in texts)
-    assert any("nothing is said of queue" in text for text in texts)
+    assert any("queue has no description" in text for text in texts)
 
 
 def contract_of(does: Any) -> ConnectorContract:
@@ -133,7 +133,7 @@ async def test_the_contract_finds_a_trigger_that_leaves_tasks_or_shows_secrets()
         (shows, "_fails_well", "a secret is in what it gives or raises"),
     ):
         contract = contract_of(does)
-        running = Harness(discover(extra_plugins=[plugin_of(contract.connector)]))
+        running = Harness(load_plugins(extra_plugins=[plugin_of(contract.connector)]))
         try:
             run = (await contract._runs(running))["bus.messages"]
             given = (running, "bus.messages", run) if test == "_fails_well" else (running,)

@@ -20,7 +20,7 @@ from hookline.cli.access.repairs import LocalRepairs, RemoteRepairs, RepairAcces
 from hookline.cli.access.storage import LocalStorage, RemoteStorage, StorageAccess
 from hookline.cli.server_file import find
 from hookline.config import Settings
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import ConfigError
 from hookline.kernel.time import SystemClock
 
@@ -68,7 +68,7 @@ async def access(settings: Settings) -> AsyncIterator[Access]:
             yield _RemoteAccess(session, server.url)
         return
     clock = SystemClock()
-    registry = discover()
+    registry = load_plugins()
     scheme = settings.db.partition(":")[0]
     factory = registry.backends.get(scheme)
     if factory is None:

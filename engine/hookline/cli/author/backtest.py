@@ -75,13 +75,13 @@ def _run(settings: Settings, flow_id: str, recordings: "list[Mapping[str, Any]]"
     from rich.progress import track
 
     from hookline.cli.local_flow import local_flow
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.kernel.time import SystemClock
     from hookline.simulation.case_run import CaseRunner
     from hookline.simulation.recordings.backtest import Backtest
     from hookline.simulation.recordings.backtest import backtest as replay
 
-    registry = discover()
+    registry = load_plugins()
     flow = local_flow(settings, registry, flow_id)
     factory = registry.blob_stores.get("file")
     if factory is None:

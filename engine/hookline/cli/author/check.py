@@ -57,10 +57,10 @@ def check(
         return
 
     from hookline.catalog.catalog import Catalog, unreadable_file
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.flows.check.check_flow import check_flow
 
-    registry = discover()
+    registry = load_plugins()
     credentials = asyncio.run(_credential_types(settings)) if with_credentials else None
     # Where nothing was ever set up, that credentials are still to be made is no problem of the flows.
     fresh = settings.sqlite_file is not None and not settings.sqlite_file.exists()
@@ -182,7 +182,7 @@ def explained(wanted: str, settings: Settings) -> Sequence[StepDescription]:
 
     Raises ConfigError where there is no such flow or step, and FlowInvalid where the flow has errors.
     """
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.flows.check.step_descriptions import describe_steps
     from hookline.flows.compiler.compile import compile_flow
     from hookline.flows.documents.read import read
@@ -192,7 +192,7 @@ def explained(wanted: str, settings: Settings) -> Sequence[StepDescription]:
     if not file.is_file():
         near = did_you_mean(name, [path.stem for path in settings.flows.glob("*.json")])
         raise ConfigError(f"there is no flow {name!r} in {settings.flows}/{f'; {near}' if near else ''}")
-    flow = compile_flow(read(file.read_bytes(), str(file)), discover(), environment=os.environ)
+    flow = compile_flow(read(file.read_bytes(), str(file)), load_plugins(), environment=os.environ)
     steps = describe_steps(flow, samples_beside(file))
     if not step:
         return steps

@@ -46,10 +46,10 @@ def components(name: str | None, as_json: bool) -> None:
     With NAME, its inputs and which credentials it takes. `hookline components options NAME SETTING` asks the service
     which choices there are for an input.
     """
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.service.views.components import component_views
 
-    registry = discover()
+    registry = load_plugins()
     views = component_views(registry)
     if name is None:
         rows = [(view.name, view.kind, _quality(view), view.unavailable or view.title) for view in views]

@@ -31,9 +31,9 @@ def fmt(
     """
     registry = None
     if upgrade:
-        from hookline.discovery.discover import discover
+        from hookline.discovery.loader import load_plugins
 
-        registry = discover()
+        registry = load_plugins()
     changed: list[str] = []
     problems: list[Problem] = []
     files = list(_files(paths or (settings.flows,)))

@@ -84,11 +84,11 @@ def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -
 
 def _check_free(name: str) -> None:
     """Raises ConfigError for a name under which what is written wouldn't work, or would take another's place."""
-    from hookline.discovery.discover import GROUP, discover
+    from hookline.discovery.loader import GROUP, load_plugins
 
     if keyword.iskeyword(name) or name in _WORDS:
         raise ConfigError(f"{name!r} can't name a plugin: it is a word of Python's, or one that the plugin uses itself")
-    registry = discover()
+    registry = load_plugins()
     ours = {("plugin", status.name) for status in registry.plugins if status.distribution == GROUP}
     ours |= {key for key, origin in registry.origins.items() if origin.distribution == GROUP}
     for kind in ("plugin", "connector", "credential type"):
@@ -100,11 +100,11 @@ def _check_free(name: str) -> None:
 
 def _action(name: str) -> "tuple[Action, bool]":
     """An action, and whether it runs itself where flows are tried out. Raises ConfigError."""
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.kernel.suggest import did_you_mean
     from hookline.simulation.stubs import runs_itself
 
-    registry = discover()
+    registry = load_plugins()
     action = registry.actions.get(name)
     if action is None:
         remedy = did_you_mean(name, registry.actions, "see `hookline components`")

@@ -22,11 +22,11 @@ def write_case(
     settings: Settings, execution_id: str, flow: Path | None, name: str | None, *, write: bool, as_json: bool
 ) -> None:
     """Print the case, or write it to the file of the flow's cases; `flow`: its id or its file."""
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.flows.authoring.formatter import format_value
     from hookline.simulation.case_files import add_case, check_free
 
-    registry = discover()
+    registry = load_plugins()
     recording, document = asyncio.run(_recorded(settings, execution_id))
     name = name or f"execution {execution_id}"
     file = _case_file(settings, registry, recording["flow_id"], flow)

@@ -98,14 +98,14 @@ async def _scratch_engine(
 ) -> "AsyncIterator[Engine]":
     """An engine over a database that is thrown away. Credentials stay where they are: their tokens may be renewed."""
     from hookline.cli.options import engine_options, local_url
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.engine import Engine
     from hookline.storage.store import Store
 
     options = engine_options(settings, local_url(settings.host, settings.port))
     with tempfile.TemporaryDirectory(prefix="hookline-run-") as folder:
         engine = Engine(
-            discover(),
+            load_plugins(),
             replace(
                 options,
                 db=f"sqlite:///{folder}/run.db",

@@ -15,11 +15,11 @@ def schema(output: Path | None, cases: bool, as_json: bool) -> None:
 
     A flow names it in "$schema": "./flow.schema.json".
     """
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.flows.authoring.editor_schema import flow_schema
     from hookline.simulation.cases import cases_schema
 
-    text = cases_schema() if cases else flow_schema(discover())
+    text = cases_schema() if cases else flow_schema(load_plugins())
     if output is None:
         click.echo(text)
     else:

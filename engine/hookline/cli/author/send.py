@@ -157,12 +157,12 @@ def _sign_here(
 ) -> "Signed":
     from hookline.cli.local_flow import local_flow
     from hookline.credentials.store import validated
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.kernel.suggest import did_you_mean
     from hookline.kernel.time import SystemClock
     from hookline.service.signing import hook_url, sign
 
-    registry = discover()
+    registry = load_plugins()
     try:
         trigger = local_flow(settings, registry, flow_id).trigger
     except FlowNotFound:

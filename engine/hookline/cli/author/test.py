@@ -105,13 +105,13 @@ def test(
 
 
 def _run(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult], list[FlowCoverage]]":
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.kernel.time import SystemClock
     from hookline.simulation.case_files import flow_of, load
     from hookline.simulation.case_run import CaseRunner
     from hookline.simulation.coverage import coverage
 
-    registry = discover()
+    registry = load_plugins()
     factory = registry.blob_stores.get("file")
     if factory is None:
         raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")

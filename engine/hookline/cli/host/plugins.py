@@ -9,7 +9,7 @@ from hookline.cli.command import Command, CommandGroup, Failed, WronglyUsed, emi
 from hookline.kernel.errors import ConfigError, HooklineError
 
 if TYPE_CHECKING:
-    from hookline.discovery.doctor import Examined
+    from hookline.discovery.doctor import Examination
     from hookline.discovery.metadata import PluginDescription
     from hookline.discovery.registry import PluginStatus
 
@@ -47,10 +47,10 @@ def plugins(ctx: click.Context, without_import: bool, as_json: bool) -> None:
 
 
 def _list(ctx: click.Context, as_json: bool) -> None:
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.service.views.plugins import plugin_view
 
-    registry = discover()
+    registry = load_plugins()
     views = [plugin_view(status, registry) for status in registry.plugins]
 
     def text() -> str:
@@ -71,7 +71,7 @@ def _list(ctx: click.Context, as_json: bool) -> None:
 
 
 def _list_unimported(as_json: bool) -> None:
-    from hookline.discovery.discover import GROUP
+    from hookline.discovery.loader import GROUP
     from hookline.discovery.metadata import file_of, read, requires_python
     from hookline.kernel.errors import PluginFailed
 
@@ -135,13 +135,13 @@ def doctor(ctx: click.Context, name: str | None, as_json: bool) -> None:
     if name is not None and not found:
         raise ConfigError(_unknown(name))
     emit(found, as_json=as_json, text=lambda: "\n".join(_diagnosis(one) for one in found))
-    if not all(one.well for one in found):
+    if not all(one.ok for one in found):
         ctx.exit(1)
 
 
-def _diagnosis(examined: "Examined") -> str:
+def _diagnosis(examined: "Examination") -> str:
     source = f" ({examined.distribution} {examined.version})" if examined.distribution else ""
-    lines = [f"{examined.name}{source}: {'well' if examined.well else 'something is wrong'}"]
+    lines = [f"{examined.name}{source}: {'ok' if examined.ok else 'has problems'}"]
     for finding in examined.findings:
         lines.append(f"  {finding.severity}: {finding.message}")
         if finding.remedy:
@@ -150,7 +150,7 @@ def _diagnosis(examined: "Examined") -> str:
 
 
 def _unknown(name: str) -> str:
-    from hookline.discovery.discover import GROUP
+    from hookline.discovery.loader import GROUP
     from hookline.kernel.suggest import did_you_mean
 
     points = entry_points(group=GROUP)
@@ -168,11 +168,11 @@ def describe_plugin(ctx: click.Context, name: str, write: bool, check: bool, as_
 
     NAME is a plugin's or a distribution's.
     """
-    from hookline.discovery.discover import discover
+    from hookline.discovery.loader import load_plugins
     from hookline.discovery.metadata import describe, file_of_module, text_of
     from hookline.kernel.errors import PluginFailed
 
-    registry = discover()
+    registry = load_plugins()
     chosen: list[PluginStatus] = [one for one in registry.plugins if name in (one.name, one.distribution)]
     if not chosen:
         raise ConfigError(_unknown(name))

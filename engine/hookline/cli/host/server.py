@@ -14,7 +14,7 @@ from hookline.cli.host import gc_tuning as collector
 from hookline.cli.options import engine_options, hook_options, local_url
 from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.compiler.compiled import public_url_problems
 from hookline.service.admin import blueprints
@@ -78,7 +78,7 @@ async def run_server(
     host, port = sock.getsockname()[:2]
     url = local_url(host, port)
     token, token_file = admin_token(settings)
-    registry = discover(longest=settings.plugin_timeout.total_seconds())
+    registry = load_plugins(timeout=settings.plugin_timeout.total_seconds())
     engine = Engine(registry, engine_options(settings, url))
     for plugin in registry.failed:
         engine.log.error("a plugin can't be used", plugin=str(plugin), error=plugin.error)

@@ -22,7 +22,7 @@ from hookline.kernel.json import JsonObject, decode, encode, is_large
 from hookline.model.batch import JOINED, Gathered, joined_output
 from hookline.model.execution import BATCH, StepRecord, StepState
 from hookline.model.items import REMEDY, stream_in
-from hookline.plugin_host.results import normal
+from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import Reply
 from hookline.secrets.masking import MASK
 from hookline.secrets.redaction import HIDDEN, is_encrypted
@@ -184,7 +184,7 @@ async def _given(
     # What was gathered when the time was up is given all the same, as where others come.
     given = await stand()
     if not isinstance(given, Joined):
-        reply = normal(given, exact=run.flow.exact)
+        reply = normalize_result(given, exact=run.flow.exact)
         if not isinstance(reply, Reply):
             raise TypeError(f"what stands for a batch gave {reply!r}")
         extra: JsonObject = {"executions": [run.id], **reply.extra}

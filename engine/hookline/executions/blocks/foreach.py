@@ -24,7 +24,7 @@ from hookline.kernel.json import encode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.items import STREAM, Done, Stream
 from hookline.model.message import Message
-from hookline.plugin_host.results import normal
+from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import STOPPED, Reply, Signal
 
 
@@ -41,7 +41,7 @@ async def run_stand(run: ExecutionRun, node: ForeachNode, frame: Frame, items: l
         raise failure
     try:
         with frame.interruption.interruptible():
-            given = normal(await stand(), exact=run.flow.exact)
+            given = normalize_result(await stand(), exact=run.flow.exact)
     except StepFailed as failed:
         at = run.services.clock.now()
         raise block_failed(run, frame, node.id, "foreach", StepFailed(failed.error, at)) from None

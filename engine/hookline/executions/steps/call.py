@@ -26,7 +26,7 @@ from hookline.model.items import Stream
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.plugin_log import StepLog
-from hookline.plugin_host.results import normal
+from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import Action, Context, Increment, Reply, Signal, Sleep
 from hookline.sdk.signature import SettingSources
 from hookline.secrets.masking import Hidden
@@ -92,7 +92,7 @@ async def call_action(
     result_label = "ok"
     try:
         if call.stand is not None:
-            return normal(await call.stand(), exact=run.flow.exact)
+            return normalize_result(await call.stand(), exact=run.flow.exact)
         limit = node.timeout or (None if action.pure else services.step_timeout)
         work = _run(run, action, call.arguments, spooling)
         if not action.pure or services.calls.foreign("action", action.name):
@@ -114,7 +114,7 @@ async def call_action(
         if services.trial is not None:
             stand = services.trial.without_file(run.id, path, attempt, action, call.given)
             if stand is not None:
-                return normal(await stand(), exact=run.flow.exact)
+                return normalize_result(await stand(), exact=run.flow.exact)
         result_label = error.code
         raise StepError(f"{action.name}: {error.message}", code=error.code) from error
     except StoreError as error:
@@ -170,7 +170,7 @@ def _shown(raw: Any) -> Any:
 def _judged(
     run: ExecutionRun, action: Action, returned: Any, foreign: bool
 ) -> Signal | Sleep | Increment | Reply | CallerReply:
-    result = normal(returned, exact=run.flow.exact, shared=action.pure and not foreign)
+    result = normalize_result(returned, exact=run.flow.exact, shared=action.pure and not foreign)
     # Hookline's own actions have bounds of their own.
     if foreign and isinstance(result, Reply) and type(result.body) is not Stream:
         size = len(encode(result.body)) + len(encode(result.extra))

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from hookline.credentials.options import OptionsPage
 from hookline.discovery.quality import level_of
-from hookline.discovery.registry import Kind, Registry
+from hookline.discovery.registry import PartKind, Registry
 from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import StepType
 from hookline.flows.types.action_result import output_text
@@ -228,7 +228,7 @@ def _trigger(registry: Registry, trigger: Trigger) -> ComponentView:
 
 def _view(
     registry: Registry,
-    kind: Kind,
+    kind: PartKind,
     name: str,
     title: str,
     description: str,

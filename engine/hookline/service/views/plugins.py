@@ -2,7 +2,7 @@
 
 import msgspec
 
-from hookline.discovery.quality import lacking, level_of
+from hookline.discovery.quality import level_of, violations
 from hookline.discovery.registry import PluginStatus, Registry
 
 
@@ -31,7 +31,7 @@ class PluginView(msgspec.Struct, frozen=True):
 def plugin_view(status: PluginStatus, registry: Registry) -> PluginView:
     """A plugin and whether it works."""
     connectors = [
-        ConnectorQuality(one.name, one.title, level_of(one), [text for _, text in lacking(one)])
+        ConnectorQuality(one.name, one.title, level_of(one), [text for _, text in violations(one)])
         for name, one in registry.connectors.items()
         if registry.origin("connector", name) == status
     ]

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, TypeAlias
 
 import pytest
 
-from hookline.discovery.discover import discover
-from hookline.discovery.quality import Level, lacking
+from hookline.discovery.loader import load_plugins
+from hookline.discovery.quality import Level, violations
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import AuthExpired, HooklineError, RateLimited, StepError, Unavailable
 from hookline.kernel.json import encode
@@ -48,12 +48,12 @@ class ConnectorContract:
     @pytest.fixture
     async def harness(self) -> AsyncIterator[Harness]:
         """Runs the connector's actions and triggers."""
-        harness = Harness(discover(extra_plugins=[plugin_of(self.connector)], found=_engine_plugins()))
+        harness = Harness(load_plugins(extra_plugins=[plugin_of(self.connector)], points=_engine_plugins()))
         yield harness
         await harness.close()
 
     def test_it_has_the_level_that_it_says(self) -> None:
-        missing = [f"{rule.code} ({rule.level}): {text}" for rule, text in lacking(self.connector, self.level)]
+        missing = [f"{rule.code} ({rule.level}): {text}" for rule, text in violations(self.connector, self.level)]
         assert missing == []
 
     def test_there_is_a_call_of_each_action_and_each_trigger(self) -> None:
@@ -64,7 +64,7 @@ class ConnectorContract:
     def test_its_example_is_a_flow_without_problems(self) -> None:
         if self.connector.example is None:
             pytest.skip("it has no example")
-        registry = discover(extra_plugins=[plugin_of(self.connector)])
+        registry = load_plugins(extra_plugins=[plugin_of(self.connector)])
         problems = check_flow(encode(self.connector.example), registry, file="its example")
         assert [str(problem) for problem in problems] == []
 
@@ -203,7 +203,7 @@ def _engine_plugins() -> Any:
     """Those of Hookline itself: the connector that is tested may be installed, too."""
     from importlib.metadata import entry_points
 
-    from hookline.discovery.discover import GROUP
+    from hookline.discovery.loader import GROUP
 
     return [point for point in entry_points(group=GROUP) if point.dist is not None and point.dist.name == GROUP]
 

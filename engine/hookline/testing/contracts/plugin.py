@@ -5,8 +5,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
-from hookline.discovery.discover import discover
 from hookline.discovery.doctor import unknown_hooks
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.metadata import describe, file_of_module, text_of
 from hookline.discovery.quality import open_secrets
 
@@ -17,20 +17,20 @@ class PluginContract:
     plugin: ClassVar[ModuleType]
 
     def test_it_loads_and_takes_no_name_that_is_taken(self) -> None:
-        (loaded,) = discover([], extra_plugins=[self.plugin]).plugins
+        (loaded,) = load_plugins([], extra_plugins=[self.plugin]).plugins
         assert loaded.error is None
 
     def test_no_function_only_looks_like_a_hook(self) -> None:
         assert [finding.message for finding in unknown_hooks(self.plugin)] == []
 
     def test_no_credential_shows_what_is_secret(self) -> None:
-        types = discover([], extra_plugins=[self.plugin]).credential_types
+        types = load_plugins([], extra_plugins=[self.plugin]).credential_types
         assert {name: open_secrets(model) for name, model in types.items() if open_secrets(model)} == {}
 
     def test_what_it_says_of_itself_is_what_it_gives(self) -> None:
-        registry = discover([], extra_plugins=[self.plugin])
+        registry = load_plugins([], extra_plugins=[self.plugin])
         path = file_of_module(self.plugin.__name__) or Path(inspect.getfile(self.plugin)).parent
         said = path.read_text(encoding="utf-8") if path.is_file() else None
         assert said == text_of(describe(registry, registry.plugins[0])), (
-            f"{path} is stale: hookline plugins describe NAME --write"
+            f"{path} is out of date: hookline plugins describe NAME --write"
         )

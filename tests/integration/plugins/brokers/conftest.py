@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.testing.harness import Harness
 
 
 @pytest.fixture
 async def harness() -> AsyncIterator[Harness]:
-    made = Harness(discover())
+    made = Harness(load_plugins())
     yield made
     await made.close()

@@ -10,7 +10,7 @@ from tests.integration.plugins.email.certificates import Certificate, make_certi
 from tests.integration.plugins.email.dovecot_server import Dovecot
 from tests.integration.plugins.email.smtp_server import SmtpServer
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.testing.harness import Harness
 
 StartSmtp = Callable[..., Awaitable[SmtpServer]]
@@ -19,7 +19,7 @@ StartSmtp = Callable[..., Awaitable[SmtpServer]]
 @pytest.fixture
 async def actions() -> AsyncIterator[Harness]:
     """Runs the connector's action and its trigger."""
-    made = Harness(discover())
+    made = Harness(load_plugins())
     yield made
     await made.close()
 

@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 import pytest
 from tests.ports import free_port
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import BlobGone, StoreError
 from hookline.storage.blobs import Blobs
 from hookline.testing.clock import ManualClock
@@ -283,4 +283,4 @@ def test_a_missing_library_is_named_with_what_installs_it(clock: ManualClock, mo
 
 
 def test_the_plugin_gives_the_store_for_s3_urls() -> None:
-    assert discover().blob_stores["s3"] is s3_blobs
+    assert load_plugins().blob_stores["s3"] is s3_blobs

@@ -16,7 +16,7 @@ from tests.ports import free_port
 from yarl import URL
 
 from hookline.api import Attachment, Connector, Message, PollResult, StepError
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness, Ran
@@ -81,7 +81,7 @@ class Bucket:
 
 @pytest.fixture
 async def bucket(s3_server: str) -> AsyncIterator[Bucket]:
-    harness = Harness(discover())
+    harness = Harness(load_plugins())
     yield Bucket(s3_server, harness)
     await harness.close()
 

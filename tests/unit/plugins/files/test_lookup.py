@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from hookline.api import Context, Message, StepError
 from hookline.cli.main import main
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.plugin_host.resources import EngineResources
@@ -27,7 +27,7 @@ COUNTRIES = "code,name,zone\nDE,Germany,eu\nGB,United Kingdom,world\n7,Seven,\n"
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return discover()
+    return load_plugins()
 
 
 class Bench:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hookline.api import Message, StepError
 from hookline.cli.main import main
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.testing.harness import Harness
@@ -27,7 +27,7 @@ ORDER = {
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return discover()
+    return load_plugins()
 
 
 class Bench:
@@ -305,5 +305,5 @@ _found: list[Registry] = []
 
 def _registry() -> Registry:
     if not _found:
-        _found.append(discover())
+        _found.append(load_plugins())
     return _found[0]

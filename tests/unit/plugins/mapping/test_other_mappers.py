@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.errors import ExpressionError, ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
@@ -213,7 +213,7 @@ def test_pythons_own_depth_stays() -> None:
 
 def test_they_count_only_in_flows_that_list_them() -> None:
     value = {"jsonata": "1 + 1"}
-    mappers = discover().mappers
+    mappers = load_plugins().mappers
     assert Expressions(mappers).template(value)[0].evaluate({}) == value
     assert Expressions(mappers, ["jsonata"]).template(value)[0].evaluate({}) == 2
 
@@ -223,7 +223,7 @@ def test_without_its_extra_the_command_that_installs_it_is_said(
     mapper: Mapper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    registry = discover()
+    registry = load_plugins()
     flow = {
         "id": "f",
         "trigger": {"use": "manual"},

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.api import Mapper, TemplateFilter, hookimpl
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import ExpressionError, ExpressionLimit, ExpressionSyntax
 from hookline_mapping import encode
 
-JINJA: Mapper = discover().mappers["jinja"]
+JINJA: Mapper = load_plugins().mappers["jinja"]
 
 
 @pytest.mark.parametrize(
@@ -119,32 +119,32 @@ def plugin(filters: Any) -> Any:
 
 
 def test_hook_register_template_filters() -> None:
-    registry = discover(
+    registry = load_plugins(
         extra_plugins=[plugin({"twice": lambda value, by=2: value * by, "upper": lambda value: "other"})]
     )
     jinja = registry.mappers["jinja"]
     assert jinja.compile("{{ 4 | twice }} {{ 4 | twice(3) }}").evaluate({}) == "8 12"
     assert jinja.compile("{{ 'a' | upper }}").evaluate({}) == "A"
     with pytest.raises(ExpressionSyntax, match="the filter 'twice' isn't available"):
-        discover().mappers["jinja"].compile("{{ 4 | twice }}")
+        load_plugins().mappers["jinja"].compile("{{ 4 | twice }}")
 
 
 @pytest.mark.parametrize(
     ("filters", "said"),
     [
-        ({"slug": str}, "the template filter 'slug' is given by plugin"),
+        ({"slug": str}, "the template filter 'slug' is already registered by plugin"),
         ({"a-b": str}, "can't be a filter's name"),
         ({"a": 1}, "a function of a value"),
         ([], "a dict from names to functions"),
     ],
 )
 def test_filters_that_cannot_be_are_rejected(filters: Any, said: str) -> None:
-    (failed,) = discover(extra_plugins=[plugin(filters)]).failed
+    (failed,) = load_plugins(extra_plugins=[plugin(filters)]).failed
     assert said in str(failed.error)
 
 
 def test_a_filters_failure_is_the_expressions() -> None:
-    jinja = discover(extra_plugins=[plugin({"boom": lambda value: 1 / 0, "odd": lambda value: object()})]).mappers[
+    jinja = load_plugins(extra_plugins=[plugin({"boom": lambda value: 1 / 0, "odd": lambda value: object()})]).mappers[
         "jinja"
     ]
     for source, said in (("{{ 1 | boom }}", "`boom`: division by zero"), ("{{ 1 | odd }}", "isn't a JSON value")):

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, NoSettings, Scheme, hookimpl
-from hookline.discovery.discover import discover
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 
 
@@ -68,7 +68,7 @@ def errors(registry: Registry) -> dict[str, str]:
 
 
 def test_what_a_plugin_gives_is_registered_with_its_origin(install: Install) -> None:
-    registry = discover([install("acme", ACME, "acme-plugin", "2.3")])
+    registry = load_plugins([install("acme", ACME, "acme-plugin", "2.3")])
     assert list(registry.actions) == ["acme.create_order"]
     assert registry.connectors["acme"].actions["acme.create_order"] is registry.actions["acme.create_order"]
     origin = registry.origin("action", "acme.create_order")
@@ -106,7 +106,7 @@ def test_what_a_plugin_gives_is_registered_with_its_origin(install: Install) -> 
 def test_a_failing_plugin_is_recorded_with_its_error_and_stops_nothing_else(
     install: Install, source: str, text: str
 ) -> None:
-    registry = discover([install("broken", source, "broken-plugin", "0.1"), install("zeta", BETA)])
+    registry = load_plugins([install("broken", source, "broken-plugin", "0.1"), install("zeta", BETA)])
     assert text in errors(registry)["broken"]
     assert list(errors(registry)) == ["broken"]
     status = registry.failed[0]
@@ -129,27 +129,27 @@ def test_a_plugin_that_hangs_or_raises_what_is_no_exception_is_left_out(
 ) -> None:
     # A name of its own: what hangs keeps its module's lock for a while.
     name = f"broken-{abs(hash(source))}"
-    registry = discover([install("broken", source, name), install("zeta", BETA)], longest=0.2)
+    registry = load_plugins([install("broken", source, name), install("zeta", BETA)], timeout=0.2)
     assert text in errors(registry)["broken"]
     assert list(registry.actions) == ["beta.create_order"]
 
 
 def test_an_error_on_import_names_the_line(install: Install) -> None:
-    registry = discover([install("broken", "x = 1\ny = x / 0\n")])
+    registry = load_plugins([install("broken", "x = 1\ny = x / 0\n")])
     assert "ZeroDivisionError: division by zero" in errors(registry)["broken"]
     assert "plugin_broken_broken.py, line 3)" in errors(registry)["broken"]
 
 
 def test_a_misspelt_hook_is_rejected_with_the_name_that_was_meant(install: Install) -> None:
     source = ACME + "\n@hookimpl\ndef register_conectors():\n    return []\n"
-    registry = discover([install("acme", source)])
+    registry = load_plugins([install("acme", source)])
     assert "there is no hook 'register_conectors': did you mean 'register_connectors'?" in errors(registry)["acme"]
     assert not registry.actions
 
 
 def test_a_plugin_that_fails_late_gives_nothing_of_what_it_registered(install: Install) -> None:
     source = ACME + "\n@hookimpl\ndef register_mappers():\n    raise ValueError('late')\n"
-    registry = discover([install("acme", source)])
+    registry = load_plugins([install("acme", source)])
     assert not registry.actions
     assert not registry.connectors
     assert not registry.origins
@@ -161,7 +161,7 @@ def test_of_two_plugins_that_give_one_name_the_later_is_rejected_and_both_are_na
     )
     points = [install("second", other, "zz-acme", "9.9"), install("first", ACME, "acme-plugin", "1.0")]
     for order in (points, points[::-1]):
-        registry = discover(order)
+        registry = load_plugins(order)
         error = errors(registry)["second"]
         assert "'second' (zz-acme 9.9)" in error
         assert "'first' (acme-plugin 1.0)" in error
@@ -173,13 +173,13 @@ def test_of_two_plugins_that_give_one_name_the_later_is_rejected_and_both_are_na
 
 
 def test_no_installed_package_takes_a_name_away_from_a_first_party_plugin(install: Install) -> None:
-    registry = discover([install("a", ACME, "a-plugin"), install("z", ACME, "hookline")])
+    registry = load_plugins([install("a", ACME, "a-plugin"), install("z", ACME, "hookline")])
     assert registry.origin("action", "acme.create_order").distribution == "hookline"
     assert list(errors(registry)) == ["a"]
 
 
 def test_two_plugins_of_one_name_are_not_both_taken(install: Install) -> None:
-    registry = discover([install("acme", ACME, "b-plugin", "2"), install("acme", BETA, "a-plugin", "1")])
+    registry = load_plugins([install("acme", ACME, "b-plugin", "2"), install("acme", BETA, "a-plugin", "1")])
     assert list(registry.actions) == ["beta.create_order"]
     assert "'acme' (b-plugin 2)" in errors(registry)["acme"]
     assert "'acme' (a-plugin 1)" in errors(registry)["acme"]
@@ -187,7 +187,7 @@ def test_two_plugins_of_one_name_are_not_both_taken(install: Install) -> None:
 
 def test_a_name_given_twice_by_one_plugin_is_rejected(install: Install) -> None:
     source = "@hookimpl\ndef register_connectors():\n    return [Connector('a'), Connector('a')]"
-    assert "it gives two connectors named 'a'" in errors(discover([install("a", source)]))["a"]
+    assert "it registers two connectors named 'a'" in errors(load_plugins([install("a", source)]))["a"]
 
 
 class Key(BaseModel):
@@ -214,7 +214,7 @@ class SharedPlugin:
 
 
 def test_a_connector_and_a_scheme_may_share_one_credential_type() -> None:
-    registry = discover([], extra_plugins=[SharedPlugin()])
+    registry = load_plugins([], extra_plugins=[SharedPlugin()])
     assert not registry.failed
     assert registry.credential_types == {"shared": Key}
     assert registry.origin("credential type", "shared").name == "SharedPlugin"
@@ -226,17 +226,17 @@ def test_another_credential_type_of_the_same_name_is_rejected() -> None:
 
     module = ModuleType("other")
     module.register_connectors = hookimpl(lambda: [Connector("shared", credential=Other)])  # type: ignore[attr-defined]
-    registry = discover([], extra_plugins=[SharedPlugin(), module])
-    assert "the credential type 'shared' is given by plugin 'SharedPlugin'" in errors(registry)["other"]
+    registry = load_plugins([], extra_plugins=[SharedPlugin(), module])
+    assert "the credential type 'shared' is already registered by plugin 'SharedPlugin'" in errors(registry)["other"]
 
 
 def test_one_plugin_passed_twice_is_rejected_once() -> None:
     plugin = SharedPlugin()
-    registry = discover([], extra_plugins=[plugin, plugin])
+    registry = load_plugins([], extra_plugins=[plugin, plugin])
     assert [status.error is None for status in registry.plugins] == [True, False]
 
 
 def test_two_registries_share_nothing(install: Install) -> None:
-    first, second = discover([install("acme", ACME)]), discover([])
+    first, second = load_plugins([install("acme", ACME)]), load_plugins([])
     assert list(first.actions) == ["acme.create_order"]
     assert not second.actions

@@ -1,7 +1,7 @@
-"""Finding and loading plugins.
+"""Loading the installed plugins into a registry.
 
-Entry points are walked here and not by pluggy, which stops at the first that fails: a plugin that can't be used is
-recorded with its cause, and stops nothing else. A plugin is taken whole or not at all.
+This module goes through the entry points itself, because pluggy stops at the first one that fails. Here a plugin that
+fails is recorded with its cause, and the others are loaded. Either all parts of a plugin are registered or none.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from typing import Any, Final
 import pluggy
 from pydantic import BaseModel
 
-from hookline.discovery.registry import Kind, PluginStatus, Registry
+from hookline.discovery.registry import PartKind, PluginStatus, Registry
 from hookline.kernel.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.kernel.suggest import did_you_mean
 from hookline.kernel.time_limit import TimeLimitExceeded, call_with_time_limit
@@ -29,14 +29,14 @@ from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import Trigger
 
 GROUP: Final = "hookline"
-"""The entry-point group; also the project's name in pluggy."""
+"""The group of entry points, which is also the name of the project in pluggy."""
 
-LONGEST: Final = 30.0
-"""Seconds that a plugin may take to load."""
+LOAD_TIMEOUT: Final = 30.0
+"""Seconds that loading a plugin may take."""
 
 _NAME: Final = re.compile(r"[a-z][A-Za-z0-9_]*([.+-][A-Za-z0-9_]+)*\Z")
 
-HOOKS: Final[Mapping[str, tuple[Kind, type | None]]] = {
+HOOKS: Final[Mapping[str, tuple[PartKind, type | None]]] = {
     "register_connectors": ("connector", Connector),
     "register_mappers": ("mapper", Mapper),
     "register_triggers": ("trigger", Trigger),
@@ -45,18 +45,18 @@ HOOKS: Final[Mapping[str, tuple[Kind, type | None]]] = {
     "register_blob_stores": ("blob store", None),
     "register_template_filters": ("template filter", None),
 }
-"""What each hook gives: the kind of thing, and its type where the hook gives a list of them."""
+"""The kind of part that each hook returns, and its type if the hook returns a list of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Component:
-    kind: Kind
+class _Part:
+    kind: PartKind
     name: str
-    thing: Any
+    value: Any
 
 
 @dataclass(slots=True)
-class _Found:
+class _Candidate:
     status: PluginStatus
     load: Callable[[], object]
 
@@ -64,34 +64,34 @@ class _Found:
 @dataclass(slots=True)
 class _Collected:
     plugins: list[PluginStatus] = field(default_factory=list)
-    components: dict[tuple[Kind, str], tuple[Any, PluginStatus]] = field(default_factory=dict)
-    lost: dict[str, PluginStatus] = field(default_factory=dict)
+    parts: dict[tuple[PartKind, str], tuple[Any, PluginStatus]] = field(default_factory=dict)
+    unregistered: dict[str, PluginStatus] = field(default_factory=dict)
 
 
-def discover(
-    found: Iterable[EntryPoint] | None = None,
+def load_plugins(
+    points: Iterable[EntryPoint] | None = None,
     *,
     extra_plugins: Iterable[object] = (),
-    longest: float = LONGEST,
+    timeout: float = LOAD_TIMEOUT,
 ) -> Registry:
-    """Load the installed plugins and collect what they give.
+    """Load the installed plugins and return the registry of their parts.
 
-    `found`: the entry points to load instead of the installed ones. `extra_plugins`: modules or objects with hooks,
-    loaded last, without being installed. `longest`: seconds that a plugin which isn't Hookline's own may take to load,
-    and then to say what it gives. Never raises for a plugin's fault: its status says what went wrong.
+    `points`: the entry points to load instead of the installed ones. `extra_plugins`: modules or objects with hooks
+    that are loaded last and need not be installed. `timeout`: the seconds that the import of a plugin, and each of its
+    hooks, may take; plugins of Hookline's own distribution have no limit. Never raises for a fault of a plugin: the
+    status of the plugin has the error.
     """
-    points = entry_points(group=GROUP) if found is None else found
-    candidates = sorted(map(_installed, points), key=_order)
+    candidates = sorted(map(_installed, entry_points(group=GROUP) if points is None else points), key=_order)
     candidates += [_passed(plugin) for plugin in extra_plugins]
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     collected = _Collected()
     for candidate in candidates:
-        _take(manager, candidate, collected, longest)
+        _load(manager, candidate, collected, timeout)
     return _registry(collected)
 
 
-def _installed(point: EntryPoint) -> _Found:
+def _installed(point: EntryPoint) -> _Candidate:
     distribution = point.dist
     status = PluginStatus(
         name=point.name,
@@ -99,58 +99,58 @@ def _installed(point: EntryPoint) -> _Found:
         distribution=distribution.name if distribution is not None else None,
         version=distribution.version if distribution is not None else None,
     )
-    return _Found(status, point.load)
+    return _Candidate(status, point.load)
 
 
-def _passed(plugin: object) -> _Found:
+def _passed(plugin: object) -> _Candidate:
     of = plugin if inspect.ismodule(plugin) or inspect.isclass(plugin) else type(plugin)
     name = of.__name__
     module = name if inspect.ismodule(plugin) else of.__module__
-    return _Found(PluginStatus(name.rpartition(".")[2], module, None, None), lambda: plugin)
+    return _Candidate(PluginStatus(name.rpartition(".")[2], module, None, None), lambda: plugin)
 
 
-def _order(found: _Found) -> tuple[bool, str, str]:
-    # Ours come first, so that no installed package can take a name away from them; the rest in an order that
-    # doesn't depend on the file system's.
+def _order(found: _Candidate) -> tuple[bool, str, str]:
+    # Hookline's own plugins come first, so that no other package can take one of their names. The others come in an
+    # order that doesn't depend on the file system.
     status = found.status
     return status.distribution != GROUP, status.name, status.distribution or ""
 
 
-def _take(manager: pluggy.PluginManager, found: _Found, collected: _Collected, longest: float) -> None:
+def _load(manager: pluggy.PluginManager, found: _Candidate, collected: _Collected, timeout: float) -> None:
     status, began = found.status, perf_counter()
-    # Our own are imported where everything else is: what is imported in a thread finds itself in one.
+    # Hookline's own plugins are imported without a time limit, and so without a thread of their own.
     ours = status.distribution == GROUP
-    components: list[_Component] = []
+    parts: list[_Part] = []
     plugin: object = None
     try:
         _check_plugin_name(status, collected)
-        plugin = found.load() if ours else call_with_time_limit(found.load, longest)
+        plugin = found.load() if ours else call_with_time_limit(found.load, timeout)
         _register(manager, plugin, status.name)
         for hook, function in _implementations(manager, plugin):
-            components += _read(hook, function() if ours else call_with_time_limit(function, longest))
-        _check_duplicates(components, status, collected)
+            parts += _read(hook, function() if ours else call_with_time_limit(function, timeout))
+        _check_duplicates(parts, status, collected)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is its status, not our end
+    except BaseException as error:  # noqa: BLE001 - any exception of a plugin becomes its status
         status = replace(status, error=_describe(error), cause=error)
-        for component in components:
-            collected.lost.setdefault(component.name, status)
+        for part in parts:
+            collected.unregistered.setdefault(part.name, status)
         if plugin is not None and manager.has_plugin(status.name):
             manager.unregister(name=status.name)
     else:
-        for component in components:
-            collected.components.setdefault((component.kind, component.name), (component.thing, status))
+        for part in parts:
+            collected.parts.setdefault((part.kind, part.name), (part.value, status))
     collected.plugins.append(replace(status, seconds=perf_counter() - began))
 
 
 def _check_plugin_name(status: PluginStatus, collected: _Collected) -> None:
     for other in collected.plugins:
         if other.name == status.name:
-            raise DuplicateName(f"plugin {status} is rejected: there is plugin {other} already; uninstall one of them")
+            raise DuplicateName(f"plugin {status} is rejected: there is already plugin {other}; uninstall one of them")
 
 
 def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
-    """Register with pluggy, which checks the hooks' signatures, and reject what would silently do nothing."""
+    """Register the plugin with pluggy, which checks the signatures of hooks. Reject functions that would be ignored."""
     manager.register(plugin, name)
     callers = manager.get_hookcallers(plugin) or []
     unknown = [caller.name for caller in callers if not caller.has_spec()]
@@ -175,18 +175,18 @@ def _implementations(manager: pluggy.PluginManager, plugin: object) -> Iterable[
             if implementation.plugin is not plugin:
                 continue
             if implementation.wrapper or implementation.hookwrapper:
-                raise PluginFailed(f"{caller.name} is a wrapper; a plugin can't change what others give")
+                raise PluginFailed(f"{caller.name} is a hook wrapper: a plugin can't change the parts of other plugins")
             yield caller.name, implementation.function
 
 
-def _read(hook: str, result: object) -> list[_Component]:
-    """What a hook gave, checked. Raises PluginFailed, naming what is wrong."""
+def _read(hook: str, result: object) -> list[_Part]:
+    """Check the result of a hook and return its parts. Raises PluginFailed."""
     kind, expected = HOOKS[hook]
     if expected is None:
         return _read_factories(hook, kind, result)
     if isinstance(result, (str, bytes)) or not isinstance(result, Sequence):
         raise PluginFailed(f"{hook} returned {_kind_of(result)}; it must return a list of {expected.__name__} objects")
-    components: list[_Component] = []
+    parts: list[_Part] = []
     for position, thing in enumerate(result):
         if inspect.isclass(thing) and issubclass(thing, expected):
             raise PluginFailed(f"{hook} returned the class {thing.__name__}; return an instance: {thing.__name__}()")
@@ -194,11 +194,11 @@ def _read(hook: str, result: object) -> list[_Component]:
             raise PluginFailed(
                 f"{hook}: item {position} is {_kind_of(thing)}; each must be a {expected.__name__} object"
             )
-        components += _components(hook, kind, thing)
-    return components
+        parts += _parts(hook, kind, thing)
+    return parts
 
 
-def _read_factories(hook: str, kind: Kind, result: object) -> list[_Component]:
+def _read_factories(hook: str, kind: PartKind, result: object) -> list[_Part]:
     if not isinstance(result, Mapping):
         wanted = "names to functions" if kind == "template filter" else "URL schemes to factories"
         raise PluginFailed(f"{hook} returned {_kind_of(result)}; it must return a dict from {wanted}")
@@ -209,32 +209,33 @@ def _read_factories(hook: str, kind: Kind, result: object) -> list[_Component]:
         if not callable(factory):
             wanted = "a function of a value" if kind == "template filter" else "a factory that takes a URL"
             raise PluginFailed(f"{hook}: {name!r} is {_kind_of(factory)}; it must be {wanted}")
-    return [_Component(kind, name, factory) for name, factory in result.items()]
+    return [_Part(kind, name, factory) for name, factory in result.items()]
 
 
-def _components(hook: str, kind: Kind, thing: Any) -> list[_Component]:
-    """A registered object, with the things that it brings along."""
+def _parts(hook: str, kind: PartKind, thing: Any) -> list[_Part]:
+    """Return the part of a registered object and the parts that belong to it, such as the actions of a connector."""
     name = _check_name(hook, getattr(thing, "name", None))
-    components = [_Component(kind, name, thing)]
+    parts = [_Part(kind, name, thing)]
     if kind == "connector":
         if thing.options_functions.missing:
             raise PluginFailed(f"{hook}: {'; '.join(thing.options_functions.missing)}")
-        components += [_Component("action", _check_name(hook, key), action) for key, action in thing.actions.items()]
-        components += [_Component("trigger", _check_name(hook, key), each) for key, each in thing.triggers.items()]
-        components += [
-            _Component("action" if isinstance(one, Action) else "trigger", key, one)
-            for key, one in thing.pinned.items()
+        parts += [_Part("action", _check_name(hook, key), action) for key, action in thing.actions.items()]
+        parts += [_Part("trigger", _check_name(hook, key), each) for key, each in thing.triggers.items()]
+        parts += [
+            _Part("action" if isinstance(one, Action) else "trigger", key, one) for key, one in thing.pinned.items()
         ]
         for key, webhook in thing.webhooks.items():
             if webhook.unsubscribe is None:
-                raise PluginFailed(f"{hook}: trigger {key!r} never unsubscribes: say how with its `unsubscribe`")
+                raise PluginFailed(
+                    f"{hook}: trigger {key!r} has no function that unsubscribes: add one with its `unsubscribe`"
+                )
     credential = getattr(thing, "credential", None)
     if kind in ("connector", "scheme") and credential is not None:
         if not (inspect.isclass(credential) and issubclass(credential, BaseModel)):
             raise PluginFailed(f"{hook}: the credential of {name!r} must be a pydantic model's class")
         type_name = _check_name(hook, getattr(thing, "credential_type", name))
-        components.append(_Component("credential type", type_name, credential))
-    return components
+        parts.append(_Part("credential type", type_name, credential))
+    return parts
 
 
 def _check_name(hook: str, name: object) -> str:
@@ -245,18 +246,18 @@ def _check_name(hook: str, name: object) -> str:
     return name
 
 
-def _check_duplicates(components: Sequence[_Component], status: PluginStatus, collected: _Collected) -> None:
-    own: dict[tuple[Kind, str], Any] = {}
+def _check_duplicates(parts: Sequence[_Part], status: PluginStatus, collected: _Collected) -> None:
+    own: dict[tuple[PartKind, str], Any] = {}
     faults: list[str] = []
-    for component in components:
-        key = component.kind, component.name
-        if key in own and own[key] is not component.thing:
-            faults.append(f"it gives two {component.kind}s named {component.name!r}")
-        own[key] = component.thing
-        thing, owner = collected.components.get(key, (component.thing, None))
-        # One and the same object may be given twice: a connector that shares its scheme's credential type.
-        if owner is not None and (thing is not component.thing or component.kind != "credential type"):
-            faults.append(f"the {component.kind} {component.name!r} is given by plugin {owner} already")
+    for part in parts:
+        key = part.kind, part.name
+        if key in own and own[key] is not part.value:
+            faults.append(f"it registers two {part.kind}s named {part.name!r}")
+        own[key] = part.value
+        value, owner = collected.parts.get(key, (part.value, None))
+        # The same object may be registered twice: a connector may share the credential type of its scheme.
+        if owner is not None and (value is not part.value or part.kind != "credential type"):
+            faults.append(f"the {part.kind} {part.name!r} is already registered by plugin {owner}")
     if faults:
         raise DuplicateName(f"plugin {status} is rejected: {'; '.join(faults)}; uninstall one of them")
 
@@ -273,7 +274,7 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, pluggy.PluginValidationError):
         return " ".join(str(error).split())
     text = traceback.format_exception_only(error)[-1].strip()
-    # The innermost frame is where its author has to look; frames of the import system aren't files.
+    # The innermost frame is the place of the fault. Frames of the import system aren't files.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     inner = frames[-1] if frames and frames[-1].filename != __file__ else None
     if inner is None or isinstance(error, SyntaxError):
@@ -282,17 +283,17 @@ def _describe(error: BaseException) -> str:
 
 
 def _registry(collected: _Collected) -> Registry:
-    def of(kind: Kind) -> Mapping[str, Any]:
+    def of(kind: PartKind) -> Mapping[str, Any]:
         return MappingProxyType(
             {
-                name: thing
-                for (its_kind, name), (thing, _) in sorted(collected.components.items(), key=lambda item: item[0])
+                name: value
+                for (its_kind, name), (value, _) in sorted(collected.parts.items(), key=lambda item: item[0])
                 if its_kind == kind
             }
         )
 
     filters = of("template filter")
-    origins = {key: status for key, (_, status) in collected.components.items()}
+    origins = {key: status for key, (_, status) in collected.parts.items()}
     return Registry(
         connectors=of("connector"),
         actions=of("action"),
@@ -305,5 +306,5 @@ def _registry(collected: _Collected) -> Registry:
         template_filters=filters,
         plugins=tuple(collected.plugins),
         origins=MappingProxyType(origins),
-        lost=MappingProxyType(collected.lost),
+        unregistered=MappingProxyType(collected.unregistered),
     )
