@@ -110,6 +110,7 @@ def test_it_says_where_it_listens_and_what_is_wrong_serves_and_ends_well_on_sigt
     assert not (folder / ".hookline" / "server.json").exists()
 
 
+@pytest.mark.promise(8)
 def test_a_second_signal_stops_a_server_that_drains_and_prints_no_traceback(folder: Path) -> None:
     with serving(folder) as (process, said):
         port = int(said["url"].rpartition(":")[2])

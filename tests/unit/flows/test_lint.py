@@ -90,6 +90,7 @@ def test_an_action_that_is_unavailable_says_why_and_what_to_do(check: Check) -> 
     assert one(check({"use": "gone.away"}), "unavailable").remedy == "pip install 'hookline[gone]'"
 
 
+@pytest.mark.rule(13)
 @pytest.mark.parametrize(
     ("step", "pointer", "code", "remedy"),
     [
