@@ -9,9 +9,8 @@ from typing import Final, Protocol
 from hookline.credentials.authorization import Authorization
 from hookline.kernel.errors import AuthorizationUnknown, FlowUnknown, MethodNotAllowed
 from hookline.sdk.http import HttpClient
-from hookline.service.hooks.headers import Headers
-from hookline.service.hooks.middleware import admit
-from hookline.service.hooks.rejection import Rejecter, Seen
+from hookline.service.hooks.masking import Headers
+from hookline.service.hooks.rejection import Rejecter, Seen, admit
 from hookline.service.types import HookReply, HookRequest
 
 _HEADERS: Final = (

@@ -16,7 +16,7 @@ from hookline.kernel.errors import Malformed, UnsupportedMedia
 from hookline.kernel.json import encode
 from hookline.model.message import Envelope, pack
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.uploads.codings import content_codings
+from hookline.service.uploads.decompression import content_codings
 from hookline.service.uploads.files import clean_filename, read_disposition
 from hookline.testing.hook import HookOverMemory, webhook_flow
 

@@ -17,8 +17,7 @@ from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import encode
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.types import HookRequest
-from hookline.service.uploads.codings import MAX_CODINGS
-from hookline.service.uploads.inflate import ANY_RATIO, inflate
+from hookline.service.uploads.decompression import ANY_RATIO, MAX_CODINGS, inflate
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 if sys.version_info >= (3, 14):

@@ -8,7 +8,7 @@ from tests.unit.service.hook_trial import HeaderOnly, Key, LastByte, Unread, doc
 from hookline.kernel.errors import CannotVerify
 from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified
 from hookline.service.types import HookRequest
-from hookline.service.uploads.body_staging import IN_MEMORY
+from hookline.service.uploads.body_stream import IN_MEMORY
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 

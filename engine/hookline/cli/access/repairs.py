@@ -16,7 +16,7 @@ from hookline.model.execution import Outcome, State
 from hookline.operations.bulk import one_page
 from hookline.secrets.redaction import Redaction
 from hookline.service.admin.executions import filter_from
-from hookline.service.admin.repairs import done_view
+from hookline.service.admin.operations import done_view
 from hookline.service.views.dead_letters import cause_parts, dead_letters_view
 from hookline.service.views.pages import PageView
 from hookline.storage.changes import Cancel, DismissDeadLetter, End, ReleaseOrderKey, Reopen

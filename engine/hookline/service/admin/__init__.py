@@ -17,8 +17,8 @@ from hookline.service.admin.executions import add_executions, add_recordings
 from hookline.service.admin.flow_state import add_flow_values
 from hookline.service.admin.flows import add_flows
 from hookline.service.admin.health import bears, watch_routes
+from hookline.service.admin.operations import add_many, add_repairs
 from hookline.service.admin.rejected import add_rejected
-from hookline.service.admin.repairs import add_many, add_repairs
 from hookline.service.admin.requests import problem
 from hookline.service.admin.storage import add_storage
 

@@ -18,14 +18,15 @@ from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
 from hookline.service.views.dead_letters import cause_parts
 from hookline.service.views.executions import (
     ExecutionView,
+    StepView,
     SummaryView,
     execution_view,
     page_view,
+    step_view,
     steps_view,
     summary_view,
 )
 from hookline.service.views.pages import PageView
-from hookline.service.views.steps import StepView, step_view
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
 

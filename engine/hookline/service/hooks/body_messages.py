@@ -14,7 +14,7 @@ from hookline.model.message import Attachment
 from hookline.model.webhook import RequestSettings
 from hookline.plugin_host.offload import Offloader
 from hookline.sdk.triggers import IncomingMessage, NewFile, ParsedRequest, RequestTrigger
-from hookline.service.hooks.headers import Headers
+from hookline.service.hooks.masking import Headers
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, clean_filename
 from hookline.service.uploads.upload import Uploads

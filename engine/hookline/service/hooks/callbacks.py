@@ -20,7 +20,7 @@ from hookline.sdk.schemes import WebhookResponse
 from hookline.secrets.redaction import Redaction
 from hookline.service.hooks import cors
 from hookline.service.hooks import responses as answers
-from hookline.service.hooks.headers import Headers
+from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import Purpose, Receiver, Taken
 from hookline.service.hooks.rejection import Seen
 from hookline.service.types import HookReply, HookRequest

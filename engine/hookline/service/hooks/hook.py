@@ -23,10 +23,9 @@ from hookline.sdk.schemes import WebhookResponse
 from hookline.service.hooks import cors
 from hookline.service.hooks import responses as answers
 from hookline.service.hooks.callbacks import Calls
-from hookline.service.hooks.headers import Headers
-from hookline.service.hooks.middleware import admit
+from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import HookOptions, Purpose, Receiver, Taken
-from hookline.service.hooks.rejection import Rejecter, Seen
+from hookline.service.hooks.rejection import Rejecter, Seen, admit
 from hookline.service.hooks.reply_wait import Responder
 from hookline.service.types import HookReply, HookRequest, SenderGone
 from hookline.service.uploads.upload import Uploads

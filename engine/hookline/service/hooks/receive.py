@@ -25,7 +25,7 @@ from hookline.sdk.schemes import SignedRequest, Verified, WebhookResponse
 from hookline.sdk.triggers import RequestTrigger
 from hookline.service.hooks.body_messages import ReadMessage, read_messages
 from hookline.service.hooks.cors import allow
-from hookline.service.hooks.headers import Headers
+from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.rejection import Beginning, Seen
 from hookline.service.hooks.sender import Address, Clients, ForwardedHeader, Networks, check_address
 from hookline.service.hooks.verification import (
@@ -37,9 +37,8 @@ from hookline.service.hooks.verification import (
     subscribed,
 )
 from hookline.service.types import HookRequest
-from hookline.service.uploads.body_staging import Staged, stage
-from hookline.service.uploads.body_stream import Wire
-from hookline.service.uploads.codings import content_codings
+from hookline.service.uploads.body_stream import Staged, Wire, stage
+from hookline.service.uploads.decompression import content_codings
 from hookline.service.uploads.reader import BodyReader, Limits
 from hookline.service.uploads.upload import Room, Uploads
 from hookline.storage.blobs import Blobs

@@ -1,16 +1,20 @@
 """Rejecting a request: it is counted and recorded, and its sender is told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
+
+import structlog
 
 from hookline.bodies.text import Received
-from hookline.kernel.errors import NotVerified, RequestRejected
+from hookline.kernel.errors import CannotTake, NotVerified, RequestRejected, StoreError
 from hookline.kernel.json import decode, encode
 from hookline.model.rejection import BODY_KEPT
 from hookline.model.webhook import RequestSettings
-from hookline.service.hooks.masking import Masks
+from hookline.service.hooks import cors
+from hookline.service.hooks import responses as answers
+from hookline.service.hooks.masking import Headers, Masks, read_headers
 from hookline.service.problems import rejection
 from hookline.service.types import HookReply, HookRequest, SenderGone
 from hookline.service.uploads.body_stream import Wire
@@ -173,3 +177,35 @@ def announced(headers: Sequence[tuple[bytes, bytes]]) -> int:
         if name == b"content-length" and value.isdigit() and len(value) <= 18:
             return int(value)
     return 0
+
+
+Handle: TypeAlias = Callable[[HookRequest, Headers, Seen], Awaitable[HookReply]]
+
+RETRY_AFTER: Final = 5.0
+_log: Final = structlog.get_logger("hookline.service")
+
+
+async def admit(request: HookRequest, rejecter: Rejecter, handle: Handle) -> HookReply:
+    """The answer of `handle`, or to what it raises. Raises SenderGone, and nothing else: the unforeseen is a 503."""
+    seen = Seen()
+    reply = await _admit(request, seen, rejecter, handle)
+    return reply if seen.webhook is None else cors.allowing(reply, seen.webhook, seen.origin)
+
+
+async def _admit(request: HookRequest, seen: Seen, rejecter: Rejecter, handle: Handle) -> HookReply:
+    try:
+        return await handle(request, read_headers(request), seen)
+    except RequestRejected as error:
+        if seen.beginning is not None:
+            await seen.beginning.hear()
+        reply = rejecter.reject(request, seen, error)
+        return answers.bare(reply) if seen.bare else reply
+    except SenderGone:
+        rejecter.gone(seen)
+        raise
+    except StoreError as error:
+        _log.warning("hook.store_unavailable", flow=seen.flow_id, error=error.message)
+        return rejecter.reject(request, seen, CannotTake(retry_after=RETRY_AFTER))
+    except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
+        _log.error("hook.defect", flow=seen.flow_id, exc_info=error)
+        return rejecter.reject(request, seen, CannotTake(retry_after=RETRY_AFTER))

@@ -12,10 +12,9 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import WaitOver
 from hookline.model.webhook import takes
 from hookline.service.hooks.callbacks import Calls, Waiting, purpose_of
-from hookline.service.hooks.headers import Headers
-from hookline.service.hooks.middleware import admit
+from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import Receiver
-from hookline.service.hooks.rejection import Rejecter, Seen
+from hookline.service.hooks.rejection import Rejecter, Seen, admit
 from hookline.service.types import HookReply, HookRequest
 
 _FORM: Final = "application/x-www-form-urlencoded"

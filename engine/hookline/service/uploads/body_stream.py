@@ -2,12 +2,14 @@
 
 import asyncio
 import types
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
 from typing import Any, Final, cast
 
 from hookline.kernel.errors import RequestTimeout, TooLarge
 from hookline.kernel.time import Clock
+from hookline.service.uploads.upload import Uploads
+from hookline.storage.blobs import Blob, BlobWriter
 
 MIN_RATE: Final = 1024.0
 """Bytes a second below which a sender is as good as silent; otherwise a trickle holds a connection."""
@@ -95,3 +97,48 @@ class Wire:
 
     def _too_long(self) -> RequestTimeout:
         return RequestTimeout(f"the request took longer than {self._longest:g} s; send less at once, or faster")
+
+
+IN_MEMORY: Final = 256 * 1024
+"""Bytes that are held in memory; beyond that anybody could fill it with bodies that don't hold."""
+
+
+class Staged:
+    """A body that came whole. Iterate once, after its signature held."""
+
+    def __init__(self, uploads: Uploads, held: list[bytes], writer: BlobWriter | None) -> None:
+        self._uploads = uploads
+        self._held = held
+        self._writer = writer
+
+    async def blob(self) -> Blob | None:
+        """The body as a blob that is durable; None where it is in memory. Takes the place of iterating."""
+        return await self._uploads.commit(self._writer) if self._writer else None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._held:
+            yield chunk
+        if self._writer is not None:
+            blob = await self._uploads.commit(self._writer)
+            async for chunk in self._uploads.blobs.open(blob.id):
+                yield chunk
+            await self._uploads.drop(blob)
+
+
+async def stage(chunks: AsyncIterator[bytes], feed: Callable[[bytes], None], uploads: Uploads) -> Staged:
+    """Read a body to its end, feeding each chunk to `feed` on the way."""
+    held: list[bytes] = []
+    size = 0
+    writer: BlobWriter | None = None
+    async for chunk in chunks:
+        feed(chunk)
+        if writer is not None:
+            await writer.write(chunk)
+            continue
+        held.append(chunk)
+        size += len(chunk)
+        if size > IN_MEMORY:
+            writer = await uploads.create()
+            await writer.write(b"".join(held))
+            held = []
+    return Staged(uploads, held, writer)

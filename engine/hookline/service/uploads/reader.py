@@ -13,10 +13,10 @@ from hookline.bodies.xml import read_xml
 from hookline.kernel.errors import Malformed
 from hookline.model.webhook import RequestSettings
 from hookline.plugin_host.offload import Offloader
-from hookline.service.uploads.body_staging import Staged
+from hookline.service.uploads.body_stream import Staged
+from hookline.service.uploads.decompression import inflate
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, judge_stored, one_attachment, store
-from hookline.service.uploads.inflate import inflate
 from hookline.service.uploads.multipart import MultipartReader
 from hookline.service.uploads.upload import Uploads
 

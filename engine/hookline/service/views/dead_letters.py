@@ -5,8 +5,8 @@ import msgspec
 from hookline.kernel.errors import Malformed
 from hookline.kernel.time import rfc3339
 from hookline.model.causes import normalised, step_of
+from hookline.service.views.executions import ErrorView
 from hookline.service.views.pages import Time
-from hookline.service.views.steps import ErrorView
 from hookline.storage.store import DeadLetters
 
 
