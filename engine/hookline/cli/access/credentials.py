@@ -24,8 +24,8 @@ from hookline.outbound.egress import Egress
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
+from hookline.service.admin.credentials import authorization_view, credential_view, verdict_view
 from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign
-from hookline.service.views.credentials import authorization_view, credential_view, verdict_view
 from hookline.sources.subscription_store import Subscriptions
 
 _TOKENS_GRACE: Final = 10.0

@@ -14,10 +14,9 @@ from hookline.deployments.version_history import VersionHistory
 from hookline.kernel.errors import ConfigError, FlowNotFound, StoreError
 from hookline.kernel.json import decode
 from hookline.kernel.suggest import did_you_mean
-from hookline.service.admin.deployments import DECISIONS
-from hookline.service.views.flows import FlowView, flow_view
+from hookline.service.admin.deployments import DECISIONS, RolledBack, versions_view
+from hookline.service.admin.flows import FlowView, flow_view
 from hookline.service.views.pages import PageView
-from hookline.service.views.versions import RolledBack, versions_view
 
 
 class FlowAccess(Protocol):

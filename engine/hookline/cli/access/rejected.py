@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from hookline.cli.access.local import Local, as_json, page_of
 from hookline.cli.access.remote import Remote, flow_path
-from hookline.service.views.rejected import rejected_view
+from hookline.service.admin.rejected import rejected_view
 
 
 class RejectedAccess(Protocol):

@@ -15,9 +15,10 @@ from hookline.kernel.ids import Ids
 from hookline.model.execution import Outcome, State
 from hookline.operations.bulk import one_page
 from hookline.secrets.redaction import Redaction
+from hookline.service.admin.dead_letters import dead_letters_view
 from hookline.service.admin.executions import filter_from
 from hookline.service.admin.operations import done_view
-from hookline.service.views.dead_letters import cause_parts, dead_letters_view
+from hookline.service.views.executions import cause_parts
 from hookline.service.views.pages import PageView
 from hookline.storage.changes import Cancel, DismissDeadLetter, End, ReleaseOrderKey, Reopen
 from hookline.storage.store import readable_envelope

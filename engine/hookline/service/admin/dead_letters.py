@@ -1,13 +1,50 @@
 """The admin API's routes about dead letters."""
 
+import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound
+from hookline.kernel.time import rfc3339
+from hookline.model.causes import normalised, step_of
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
-from hookline.service.views.dead_letters import DeadLettersView, cause_parts, dead_letters_view
-from hookline.service.views.pages import PageView
+from hookline.service.views.executions import ErrorView, cause_parts, cause_view
+from hookline.service.views.pages import PageView, Time
+from hookline.storage.store import DeadLetters
+
+
+class DeadLettersView(msgspec.Struct, frozen=True):
+    """Executions that failed for one cause, and were neither retried nor discarded."""
+
+    cause: str
+    """Names the group: the flow's id, a colon, and a hash of code, step and message."""
+    flow_id: str
+    error: ErrorView
+    """Its message without what differs from one to the next: numbers, ids, texts in quotes. Its step without the
+    places of items."""
+    count: int
+    first_at: Time
+    last_at: Time
+    newest: str
+    """The execution that was accepted last."""
+    example: str
+    """The message of that one's error."""
+
+
+def dead_letters_view(group: DeadLetters) -> DeadLettersView:
+    """One group of dead letters."""
+    error = group.error
+    return DeadLettersView(
+        cause=cause_view(group.flow_id, group.cause),
+        flow_id=group.flow_id,
+        error=ErrorView(error.code, normalised(error.message), step_of(error), error.retryable),
+        count=group.count,
+        first_at=rfc3339(group.first_at),
+        last_at=rfc3339(group.last_at),
+        newest=group.newest,
+        example=error.message,
+    )
 
 
 def add_dead_letters(api: Blueprint, engine: Engine) -> None:

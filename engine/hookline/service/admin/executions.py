@@ -15,11 +15,11 @@ from hookline.model.message import Attachment, Envelope, arrival_view, pack
 from hookline.operations.explain import Explained, explain
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
-from hookline.service.views.dead_letters import cause_parts
 from hookline.service.views.executions import (
     ExecutionView,
     StepView,
     SummaryView,
+    cause_parts,
     execution_view,
     page_view,
     step_view,

@@ -9,10 +9,10 @@ import msgspec
 
 from hookline.executions.context import HookUrls
 from hookline.intake.callbacks import waiting_records
+from hookline.kernel.errors import Malformed
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, ErrorInfo, Execution, StepRecord, StepState
 from hookline.model.message import arrival_view, pack
-from hookline.service.views.dead_letters import cause_view
 from hookline.service.views.pages import PageView, Time, time_view
 from hookline.storage.store import Page, Store
 
@@ -277,3 +277,16 @@ def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]
         "cause": None if execution.error_cause is None else cause_view(execution.flow_id, execution.error_cause),
         "discarded_at": time_view(execution.discarded_at),
     }
+
+
+def cause_view(flow_id: str, cause: str) -> str:
+    """The name of a group of dead letters."""
+    return f"{flow_id}:{cause}"
+
+
+def cause_parts(cause: str) -> tuple[str, str]:
+    """The flow and the hash of a cause as it is shown. Raises Malformed."""
+    flow_id, colon, own = cause.rpartition(":")
+    if not colon or not flow_id:
+        raise Malformed(f"{cause!r} is no cause: those of `dead-letters` read <flow>:<hash>.")
+    return flow_id, own
