@@ -234,7 +234,7 @@ class _Challenge:
 
     async def finish(self) -> Verified:
         return Verified(
-            answer=WebhookResponse(200, self._challenge.encode(), "text/plain") if self._challenge else None
+            response=WebhookResponse(200, self._challenge.encode(), "text/plain") if self._challenge else None
         )
 
 
