@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-import msgspec
-
 from hookline.executions.dry_run import DryWalk
 from hookline.executions.frame import Blocked, Frame
 from hookline.executions.interruption import Interruption
 from hookline.executions.journal import Journal
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.elements.message_scope import message_view, trigger_view
 from hookline.kernel.errors import RedactedUnreadable, StepError
 from hookline.kernel.json import encode, is_large, reader, to_decimal
 from hookline.kernel.time import rfc3339
@@ -23,22 +22,6 @@ from hookline.secrets.redaction import Redactor
 
 HookUrls: TypeAlias = Callable[[str, str], str]
 """Gives the URL of a step that waits, of an execution and the step's path."""
-
-
-def trigger_view(envelope: Envelope) -> dict[str, Any]:
-    """The message that came first, and how, as expressions see it."""
-    message, arrival = envelope.message, envelope.arrival
-    return {
-        "body": message.body,
-        "headers": message.headers,
-        "attachments": msgspec.to_builtins(list(message.attachments)) if message.attachments else [],
-        "method": arrival.method,
-        "path": arrival.path,
-        "query": arrival.query,
-        "received_at": rfc3339(arrival.received_at) if arrival.received_at else None,
-        "verified_by": arrival.verified_by,
-        "scheme_id": arrival.scheme_id,
-    }
 
 
 @dataclass(slots=True)
@@ -90,7 +73,7 @@ class ExecutionRun:
     _execution: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.trigger = trigger_view(self.envelope)
+        self.trigger = trigger_view(self.envelope.message, self.envelope.arrival)
 
     @property
     def id(self) -> str:
@@ -114,9 +97,7 @@ class ExecutionRun:
         if self.hook_urls is not None:
             self._execution = {**self._execution, "hooks": self._hooks(self.hook_urls, frame)}
         return {
-            "body": message.body,
-            "headers": message.headers,
-            "attachments": msgspec.to_builtins(list(message.attachments)) if message.attachments else [],
+            **message_view(message),
             "trigger": self.trigger,
             "steps": frame.steps,
             "vars": self.vars,

@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.elements.message_keys import arrival_scope, key_text, shortened_key
+from hookline.flows.elements.message_keys import key_text, shortened_key
+from hookline.flows.elements.message_scope import arrival_scope
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import encode
 from hookline.kernel.time import rfc3339

@@ -7,9 +7,10 @@ import msgspec
 
 from hookline.catalog.catalog import Catalog
 from hookline.catalog.version_resolver import VersionResolver
-from hookline.executions.context import trigger_view, vars_of
+from hookline.executions.context import vars_of
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import lines
+from hookline.flows.elements.message_scope import trigger_view
 from hookline.flows.provenance import Origin, Provenance
 from hookline.kernel.errors import ExecutionNotFound, NotExplained
 from hookline.model.message import with_numbers
@@ -64,7 +65,9 @@ async def explain(store: Store, catalog: Catalog, execution_id: str, field: str)
     envelope = with_numbers(envelope, exact=flow.exact)
     journal = await store.journal(execution_id)
     records = {record.path: record for record in journal}
-    origin = Provenance(flow, trigger_view(envelope), vars_of(flow, execution), records).explain(field)
+    origin = Provenance(
+        flow, trigger_view(envelope.message, envelope.arrival), vars_of(flow, execution), records
+    ).explain(field)
     return _view(origin, *_places(catalog, flow))
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hookline.discovery.loader import load_plugins
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.elements.message_keys import MessageKey, arrival_scope
+from hookline.flows.elements.message_keys import MessageKey
+from hookline.flows.elements.message_scope import arrival_scope
 from hookline.kernel.errors import FlowInvalid, SchemaViolation
 from hookline.kernel.json import encode
 from hookline.model.message import Arrival, Message

@@ -20,13 +20,16 @@ from hookline.flows.check.check_flow import check_flow
 from hookline.flows.check.flow_analysis import _BLOCKS
 from hookline.flows.check.step_descriptions import describe_steps
 from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.elements.message_scope import trigger_view
 from hookline.flows.types.annotation import from_annotation
 from hookline.flows.types.json_schema import from_schema
 from hookline.flows.types.path_lookup import PathFound, PathMissing, look_up
 from hookline.flows.types.samples import read_samples
 from hookline.flows.types.shape import UNKNOWN, shape_text
+from hookline.flows.types.type_scope import MessageShape, trigger_shape
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode
+from hookline.model.message import Arrival, Message
 
 
 class Line(BaseModel):
@@ -475,3 +478,9 @@ def test_fields_are_known_by_the_names_that_results_have() -> None:
         hidden: int = Field(default=0, exclude=True)
 
     assert shape_text(from_annotation(Named)) == "Named {no: number}"
+
+
+def test_the_declared_type_of_the_trigger_has_the_keys_that_expressions_see() -> None:
+    declared = trigger_shape(MessageShape())
+    assert list(declared.fields) == list(trigger_view(Message(), Arrival("webhook")))
+    assert declared.closed

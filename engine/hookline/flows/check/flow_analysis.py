@@ -50,6 +50,7 @@ from hookline.flows.types.type_scope import (
     TypeScope,
     join_messages,
     shape_of,
+    trigger_shape,
 )
 from hookline.sdk.action import EndsExecution, PassesIf
 
@@ -92,20 +93,6 @@ def _first(flow: CompiledFlow, samples: Samples) -> Shape:
 
 def _start(flow: CompiledFlow, samples: Samples) -> TypeScope:
     message = MessageShape(_first(flow, samples))
-    trigger = Record(
-        {
-            "body": Field(message.body),
-            "headers": Field(message.headers),
-            "attachments": Field(message.attachments),
-            "method": Field(MAYBE_TEXT),
-            "path": Field(TEXT),
-            "query": Field(Record()),
-            "received_at": Field(MAYBE_TEXT),
-            "verified_by": Field(MAYBE_TEXT),
-            "scheme_id": Field(MAYBE_TEXT),
-        },
-        closed=True,
-    )
     execution: dict[str, Field] = {
         "id": Field(TEXT),
         "attempt": Field(NUMBER),
@@ -117,7 +104,7 @@ def _start(flow: CompiledFlow, samples: Samples) -> TypeScope:
         execution["hooks"] = Field(Record(hooks, closed=True))
     # The environment of the server may hold others than that of whoever checks.
     vars = Record({name: Field(_opened(of_value(value))) for name, value in flow.vars.items()}, closed=True)
-    return TypeScope(message, trigger, vars, Record(execution, closed=True))
+    return TypeScope(message, trigger_shape(message), vars, Record(execution, closed=True))
 
 
 def _opened(shape: Shape) -> Shape:

@@ -5,14 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import msgspec
-
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.masked_paths import MaskedPaths
 from hookline.kernel.errors import ExpressionError, Problem, SchemaViolation
 from hookline.kernel.json import by_value, canonical
-from hookline.kernel.time import rfc3339
-from hookline.model.message import Arrival, Message
 
 _MAX: Final = 200
 
@@ -69,25 +65,6 @@ def shortened_key(key: str) -> str:
     if len(key) <= _MAX and "\0" not in key:
         return key
     return "h:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def arrival_scope(message: Message, arrival: Arrival, vars: Mapping[str, Any]) -> dict[str, Any]:
-    """What expressions see before there is an execution."""
-    seen = {
-        "body": message.body,
-        "headers": message.headers,
-        "attachments": msgspec.to_builtins(list(message.attachments)),
-    }
-    trigger = {
-        **seen,
-        "method": arrival.method,
-        "path": arrival.path,
-        "query": arrival.query,
-        "received_at": rfc3339(arrival.received_at) if arrival.received_at else None,
-        "verified_by": arrival.verified_by,
-        "scheme_id": arrival.scheme_id,
-    }
-    return {**seen, "trigger": trigger, "vars": vars}
 
 
 def compile_key(

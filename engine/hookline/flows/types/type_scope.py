@@ -55,6 +55,21 @@ def join_messages(messages: Iterable[MessageShape]) -> MessageShape:
     )
 
 
+def trigger_shape(message: MessageShape) -> Record:
+    """The shape of `trigger`, of a flow that starts with this message: see `message_scope.trigger_view`."""
+    return closed(
+        body=message.body,
+        headers=message.headers,
+        attachments=message.attachments,
+        method=MAYBE_TEXT,
+        path=TEXT,
+        query=Record(),
+        received_at=MAYBE_TEXT,
+        verified_by=MAYBE_TEXT,
+        scheme_id=MAYBE_TEXT,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class TypeScope:
     """What expressions see at a place."""

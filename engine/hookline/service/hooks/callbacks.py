@@ -8,7 +8,7 @@ import msgspec
 from hookline.bodies.forms import lenient_query
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.elements.message_keys import arrival_scope
+from hookline.flows.elements.message_scope import arrival_scope
 from hookline.intake.callbacks import WaitingStep
 from hookline.kernel.errors import CalledAlready, TooMany, WaitOver
 from hookline.kernel.ids import Ids
