@@ -11,11 +11,16 @@ from datetime import datetime
 
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
-from hookline.executions.context import ExecutionRun, HookUrls
-from hookline.executions.dry_run import DryWalk
-from hookline.executions.edited_input import edited_steps
-from hookline.executions.frame import Blocked, Frame, StepFailed
-from hookline.executions.interruption import Interrupted
+from hookline.executions.context import (
+    Blocked,
+    ExecutionContext,
+    Frame,
+    HookUrls,
+    Interrupted,
+    StepFailed,
+    edited_steps,
+)
+from hookline.executions.dry_run import DryWalk, step_at
 from hookline.executions.journal import Journal
 from hookline.executions.services import Services
 from hookline.flows.blocks.step_tree import find_step
@@ -76,7 +81,7 @@ class Fitting:
         under_way = await self._services.store.progress(execution.id)
         walk = DryWalk(past, under_way, self._is_pure, reopened_after)
         started_at = execution.started_at or execution.created_at
-        run = ExecutionRun(
+        run = ExecutionContext(
             flow=flow,
             envelope=with_numbers(envelope, exact=flow.exact),
             journal=_DryJournal(execution.id, self._services, past, ()),
@@ -98,7 +103,7 @@ class Fitting:
         return action is not None and action.pure
 
 
-async def _walk(run: ExecutionRun, started_at: datetime) -> ErrorInfo | str | None:
+async def _walk(run: ExecutionContext, started_at: datetime) -> ErrorInfo | str | None:
     """Go as far as it goes; gives what it failed with, or what it lacks."""
     frame = Frame(run.envelope.message, {}, started_at, interruption=run.interruption)
     try:
@@ -114,7 +119,7 @@ async def _walk(run: ExecutionRun, started_at: datetime) -> ErrorInfo | str | No
     return run.blocked
 
 
-def _judge(run: ExecutionRun, walk: DryWalk, failed: ErrorInfo | str | None) -> Fit:
+def _judge(run: ExecutionContext, walk: DryWalk, failed: ErrorInfo | str | None) -> Fit:
     flow, lands = run.flow, tuple(walk.landed)
     for path, against in walk.clashes.items():
         return Fit(path, f"step {path!r} doesn't fit version {flow.version}: {against}", lands)

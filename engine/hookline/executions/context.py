@@ -1,31 +1,182 @@
-"""One execution while it runs, and what its expressions see."""
+"""An execution while it runs: its context, the frames of its lists of steps, and its interruption."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from hookline.executions.dry_run import DryWalk
-from hookline.executions.frame import Blocked, Frame
-from hookline.executions.interruption import Interruption
 from hookline.executions.journal import Journal
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_scope import message_view, trigger_view
 from hookline.kernel.errors import RedactedUnreadable, StepError
-from hookline.kernel.json import encode, is_large, reader, to_decimal
+from hookline.kernel.json import decode, encode, is_large, reader, to_decimal
 from hookline.kernel.time import rfc3339
-from hookline.model.execution import CALLBACK, RETRY, ErrorInfo, Execution, StepRecord, StepState
-from hookline.model.message import Envelope
+from hookline.model.execution import CALLBACK, REPLAY, RETRY, ErrorInfo, Execution, Outcome, StepRecord, StepState
+from hookline.model.message import Envelope, Message
 from hookline.model.waits import Callback, unpack_callback
 from hookline.secrets.redaction import Redactor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cause:
+    """Why it has to end, and as what the execution ends. Compare by identity."""
+
+    outcome: Outcome
+    error: ErrorInfo | None = None
+
+
+CANCELLED: Final = Cause(Outcome.CANCELLED)
+"""Somebody asked for it."""
+SUPERSEDED: Final = Cause(Outcome.CANCELLED)
+"""What stands beside it has failed, or stopped the execution: the block around both goes on with that."""
+
+
+class Interrupted(Exception):
+    """It has to end. No `catch` takes this, and each `finally` on the way out runs."""
+
+    def __init__(self, cause: Cause) -> None:
+        self.cause = cause
+        super().__init__(cause.outcome)
+
+
+class Interruption:
+    """Reaches what runs under it, and under its children; what isn't under it goes on."""
+
+    __slots__ = ("_children", "_cuts", "cause")
+
+    def __init__(self) -> None:
+        self.cause: Cause | None = None
+        self._children: list[Interruption] = []
+        self._cuts: set[_Cut] = set()
+
+    @contextmanager
+    def narrower(self) -> Iterator["Interruption"]:
+        """One that reaches a part of what this one does."""
+        inner = Interruption()
+        inner.cause = self.cause
+        self._children.append(inner)
+        try:
+            yield inner
+        finally:
+            self._children.remove(inner)
+
+    def interrupt(self, cause: Cause, *, cut: bool = True) -> None:
+        """Let nothing more begin; `cut` also cuts off the actions that are under way. The first cause counts."""
+        self.cause = self.cause or cause
+        for inner in self._children:
+            inner.interrupt(cause, cut=cut)
+        if cut:
+            for each in tuple(self._cuts):
+                each.fall()
+
+    def check(self) -> None:
+        """Raise Interrupted where something may not begin any more."""
+        if self.cause is not None:
+            raise Interrupted(self.cause)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Cut off what is awaited within. Raises Interrupted in its place; a cancellation by others passes."""
+        self.check()
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an action runs in a task")
+        cut, cancelling = _Cut(task), task.cancelling()
+        self._cuts.add(cut)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if cut.fallen and task.uncancel() <= cancelling:
+                raise Interrupted(self.cause or SUPERSEDED) from None
+            raise
+        else:
+            if cut.fallen:
+                task.uncancel()
+        finally:
+            self._cuts.discard(cut)
+
+
+class _Cut:
+    __slots__ = ("_task", "fallen")
+
+    def __init__(self, task: "asyncio.Task[object]") -> None:
+        self._task = task
+        self.fallen = False
+
+    def fall(self) -> None:
+        if not self.fallen:
+            self.fallen = True
+            self._task.cancel()
+
+
+class Ending(Enum):
+    """How a list of steps came to its end."""
+
+    DONE = "done"
+    FILTERED = "filtered"
+    STOPPED = "stopped"
+    JOINED = "joined"
+    """The execution is part of another's batch, which goes on for it: nothing more runs here but each `finally`."""
+    WAITING = "waiting"
+
+
+class StepFailed(Exception):
+    """A step failed and nothing in the flow took the error."""
+
+    def __init__(self, error: ErrorInfo, at: datetime | None = None) -> None:
+        """`at`: when that was journalled; None where it is recomputed."""
+        self.error = error
+        self.at = at
+        super().__init__(error.message)
+
+
+class Blocked(Exception):
+    """The execution can't go on for a cause outside it: a credential or a plugin is missing."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """Where a list of steps has got to: the flow's own, or one item's of a foreach."""
+
+    message: Message
+    steps: dict[str, Any]
+    """Results by step id, as expressions see them."""
+    now: datetime
+    """The time of the last commit on the way here, so that recomputing gives the same."""
+    prefix: str = ""
+    """What comes before a step's id in its path: `lines[3]/`."""
+    names: Mapping[str, Any] = field(default_factory=dict)
+    """`item`, `index` and their like."""
+    lenient: bool = False
+    """A block around this takes failures: one that is journalled stands, and is no reason to try again."""
+    interruption: Interruption = field(default_factory=Interruption)
+    """What may tell it to end."""
+    items: Mapping[str, str] = field(default_factory=dict)
+    """From the pointer of each foreach around this to the prefix of the item's steps."""
+    room: int = 1000
+    """How many items a foreach here may have whose entries stay in the journal one by one."""
+
+    def branch(self, part: str, **changes: Any) -> "Frame":
+        """A list of steps inside this one, under a longer path; `changes` are to the other fields."""
+        return replace(self, prefix=f"{self.prefix}{part}/", **changes)
+
+    def adopt(self, other: "Frame") -> None:
+        """Go on from where a branch ended."""
+        self.message = other.message
+        self.now = max(self.now, other.now)
+
 
 HookUrls: TypeAlias = Callable[[str, str], str]
 """Gives the URL of a step that waits, of an execution and the step's path."""
 
 
 @dataclass(slots=True)
-class ExecutionRun:
+class ExecutionContext:
     """An execution on its way through its flow."""
 
     flow: CompiledFlow
@@ -199,3 +350,45 @@ def vars_of(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
 def _declared(flow: CompiledFlow) -> dict[str, Any]:
     declared: dict[str, Any] = to_decimal(flow.document.vars) if flow.exact else flow.document.vars
     return declared
+
+
+_MARK: Final = "#input"
+
+
+def edited_entry(
+    seq: int, path: str, step_id: str, body: bytes | None, headers: dict[str, str] | None, at: datetime
+) -> StepRecord:
+    """The entry of the journal that says so. `body` is JSON; what is None stays as it comes."""
+    given: dict[str, Any] = {}
+    if body is not None:
+        given["body"] = msgspec.Raw(body)
+    if headers is not None:
+        given["headers"] = headers
+    return StepRecord(
+        seq=seq,
+        id=step_id,
+        path=path + _MARK,
+        use=REPLAY,
+        state=StepState.SUCCEEDED,
+        attempt=1,
+        started_at=at,
+        finished_at=at,
+        output=encode(given),
+    )
+
+
+def edited_path(record: StepRecord) -> str | None:
+    """The path of the step whose message such an entry replaces; None for other entries."""
+    return record.path.removesuffix(_MARK) if record.use == REPLAY and record.path.endswith(_MARK) else None
+
+
+def edited_steps(past: Iterable[StepRecord]) -> dict[str, StepRecord]:
+    """Such entries of a journal, by the paths of the steps."""
+    return {path: record for record in past if (path := edited_path(record)) is not None}
+
+
+def take_edited(run: ExecutionContext, record: StepRecord, frame: Frame) -> None:
+    """Let the message be what the entry says."""
+    given = decode(record.output or b"{}", exact=run.flow.exact)
+    message = frame.message
+    frame.message = Message(given.get("body", message.body), given.get("headers", message.headers), message.attachments)

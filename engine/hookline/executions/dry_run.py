@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 
-from hookline.executions.frame import Ending
 from hookline.executions.replies import FINISHED
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
@@ -102,10 +101,9 @@ class DryWalk:
         self.clashes[path] = f"it would go through {total} items, and went through {before}"
         return False
 
-    def lands(self, path: str) -> Ending:
-        """The step would begin, or goes on waiting: the walk goes no further here."""
+    def lands(self, path: str) -> None:
+        """Note that the step would begin here, or goes on waiting. The walk goes no further."""
         self.landed.append(path)
-        return Ending.WAITING
 
     def comes_later(self, prefix: str, nodes: Sequence[Node]) -> None:
         """The walk would come to these steps at last, also to those that a run before has done already."""

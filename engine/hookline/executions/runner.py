@@ -12,10 +12,20 @@ from hookline.executions.blocks.batch import gathered_entries
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
 from hookline.executions.completion import Begun, aftermath
-from hookline.executions.context import ExecutionRun, HookUrls, own_vars, vars_of
-from hookline.executions.edited_input import edited_steps
-from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
-from hookline.executions.interruption import CANCELLED, Cause, Interrupted
+from hookline.executions.context import (
+    CANCELLED,
+    Blocked,
+    Cause,
+    Ending,
+    ExecutionContext,
+    Frame,
+    HookUrls,
+    Interrupted,
+    StepFailed,
+    edited_steps,
+    own_vars,
+    vars_of,
+)
 from hookline.executions.journal import STORE_RETRY, Journal
 from hookline.executions.replies import FINISHED, Ended, read_reply
 from hookline.executions.services import Services
@@ -42,7 +52,7 @@ from hookline.model.execution import (
 )
 from hookline.model.items import Stream
 from hookline.model.message import CallerReply, Envelope, with_numbers
-from hookline.plugin_host.plugin_log import StepLog
+from hookline.plugin_host.facade import StepLog
 from hookline.secrets.redaction import Redactor
 from hookline.storage.changes import Change, End, Park, Publish, Resume, SetDataKey, Start
 from hookline.storage.queue import Delivery
@@ -52,7 +62,7 @@ TIMED_OUT = "flow.timed_out"
 
 
 @asynccontextmanager
-async def in_time(run: ExecutionRun) -> AsyncIterator[None]:
+async def in_time(run: ExecutionContext) -> AsyncIterator[None]:
     """Interrupt the run when its time is up: at once, where it is."""
     if run.deadline is None:
         yield
@@ -139,7 +149,7 @@ class Runner:
         self._on_start = on_start
         self._hook_urls = hook_urls
         self._causes_gone = 0
-        self._running: dict[str, ExecutionRun | None] = {}
+        self._running: dict[str, ExecutionContext | None] = {}
         """What is delivered now; None until it is known how far it has got."""
         self._cancelled: set[str] = set()
         """Those of them that are to end as soon as that is known."""
@@ -238,7 +248,7 @@ class Runner:
         if redactor is not None and data_key is None:
             # What accepted it redacted nothing.
             prelude = (*prelude, SetDataKey(envelope.execution_id, redactor.data_key))
-        run = ExecutionRun(
+        run = ExecutionContext(
             flow=flow,
             envelope=envelope,
             journal=Journal(envelope.execution_id, self._services, past, prelude, on_begin, flow.id, redactor),
@@ -272,7 +282,7 @@ class Runner:
         await delivery.ack()
         await self._after(run, last)
 
-    def _nobody_waits(self, run: ExecutionRun) -> bool:
+    def _nobody_waits(self, run: ExecutionContext) -> bool:
         """Whether it hurts nobody if the end is durable a moment later, and a crash meanwhile repeats nothing."""
         return (
             not run.journal.owing
@@ -281,7 +291,7 @@ class Runner:
             and not self._services.replies.expected(run.id)
         )
 
-    async def _walk(self, run: ExecutionRun) -> tuple[End | Park, tuple[Change, ...]]:
+    async def _walk(self, run: ExecutionContext) -> tuple[End | Park, tuple[Change, ...]]:
         """Run the flow's steps; gives the change that says how that ended, and those that follow from it."""
         frame = Frame(run.envelope.message, {}, run.started_at, interruption=run.interruption)
         failed: StepFailed | Interrupted | None = None
@@ -318,7 +328,7 @@ class Runner:
         begun = Begun(run.started_at, run.attempt)
         return end, aftermath(self._services, end, run.envelope, run.flow, frame.message, begun, run.redactor)
 
-    def _failed(self, run: ExecutionRun, failed: StepFailed | Interrupted, now: datetime) -> End:
+    def _failed(self, run: ExecutionContext, failed: StepFailed | Interrupted, now: datetime) -> End:
         if isinstance(failed, Interrupted):
             outcome, error = failed.cause.outcome, failed.cause.error
         else:
@@ -338,7 +348,7 @@ class Runner:
         )
         return End(run.id, State.FAILED, outcome, now, error, waited=run.waited)
 
-    async def _after(self, run: ExecutionRun, last: End | Park) -> None:
+    async def _after(self, run: ExecutionContext, last: End | Park) -> None:
         for ready in run.wakes:
             await self._queue.wake(run.flow.id, ready)
         if isinstance(last, End):
@@ -358,7 +368,7 @@ class Runner:
         if parent is not None and parent.waits_at is not None:
             await self._queue.wake(parent.flow_id, parent.execution_id)
 
-    def _answer(self, run: ExecutionRun, last: End) -> None:
+    def _answer(self, run: ExecutionContext, last: End) -> None:
         """Tell a caller that still waits: with the answer of a flow that answers when it has finished, or without."""
         replies, finished = self._services.replies, run.journal.past(FINISHED)
         if not replies.expected(run.id):
@@ -429,7 +439,7 @@ class Runner:
             return None
 
 
-def _answer_finished(run: ExecutionRun, frame: Frame, ending: Ending) -> None:
+def _answer_finished(run: ExecutionContext, frame: Frame, ending: Ending) -> None:
     """Note the answer of a flow that answers when it has finished: its last body, or nothing where it was cut short."""
     webhook = run.flow.trigger.webhook
     if webhook is None or webhook.respond != "finished":

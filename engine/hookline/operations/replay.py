@@ -9,8 +9,7 @@ import msgspec
 from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 
-from hookline.executions.context import own_vars
-from hookline.executions.edited_input import edited_entry, edited_path
+from hookline.executions.context import edited_entry, edited_path, own_vars
 from hookline.executions.runner import Versions
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER

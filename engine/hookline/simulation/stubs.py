@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from hookline.discovery.registry import Registry
-from hookline.executions.frame import StepFailed
+from hookline.executions.context import StepFailed
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.step_tree import without_items
 from hookline.kernel.errors import StepError

@@ -12,7 +12,7 @@ from hookline.kernel.cancellation import cancelled_externally, shielded
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.model.sources import ConsumeSettings
 from hookline.outbound.exact_numbers import ExactClient
-from hookline.plugin_host.plugin_log import TriggerLog
+from hookline.plugin_host.facade import TriggerLog
 from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload
 from hookline.secrets.masking import Hidden
 from hookline.sources.broker_messages import Delivered, Deliveries, Held, Inbox

@@ -16,7 +16,7 @@ from hookline.kernel.json import canonical, decode
 from hookline.model.message import Envelope, Message
 from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.outbound.exact_numbers import ExactClient
-from hookline.plugin_host.plugin_log import TriggerLog
+from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger
 from hookline.sdk.signature import setting_name

@@ -16,7 +16,7 @@ from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.json import canonical, decode
 from hookline.model.sources import ID_BYTES, Asked
-from hookline.plugin_host.plugin_log import TriggerLog
+from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.triggers import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.secrets.masking import Hidden, secret_values

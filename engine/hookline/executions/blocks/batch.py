@@ -11,8 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.executions.blocks.block import RunSteps, evaluate, evaluate_aside
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
+from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.services import Services, Stand
 from hookline.executions.steps.step import go_on, replay, take
 from hookline.flows.blocks.batch import USE, BatchNode
@@ -85,7 +84,7 @@ async def gathered_entries(services: Services, execution_id: str) -> tuple[Chang
 KEY_MISSING = "batch_key_missing"
 
 
-async def run_batch(run: ExecutionRun, node: BatchNode, frame: Frame, _: RunSteps) -> Ending:
+async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: RunSteps) -> Ending:
     """Lead a batch, and go on with the list of its messages when it is closed; or join one, and end.
 
     Raises StepFailed where the execution has nothing to add.
@@ -104,7 +103,8 @@ async def run_batch(run: ExecutionRun, node: BatchNode, frame: Frame, _: RunStep
         if past.error is not None and run.stands(frame, past):
             raise StepFailed(past.error, past.finished_at)
     if run.dry is not None:
-        return run.dry.lands(path)
+        run.dry.lands(path)
+        return Ending.WAITING
     if past is None or past.state is not StepState.WAITING:
         frame.interruption.check()
         attempt = 1 if past is None else past.attempt + 1
@@ -122,7 +122,7 @@ async def run_batch(run: ExecutionRun, node: BatchNode, frame: Frame, _: RunStep
     return await _lead(run, node, frame, path, past)
 
 
-async def _contribution(run: ExecutionRun, node: BatchNode, frame: Frame, path: str) -> tuple[Any, Gathered]:
+async def _contribution(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> tuple[Any, Gathered]:
     """The key, and what the execution adds. Raises StepError where there is no key, and StepFailed."""
     key = None if node.key is None else _key(run, node, frame, path)
     body = frame.message.body
@@ -137,7 +137,7 @@ async def _contribution(run: ExecutionRun, node: BatchNode, frame: Frame, path: 
     return key, Gathered(run.id, added, frame.message.attachments)
 
 
-def _key(run: ExecutionRun, node: BatchNode, frame: Frame, path: str) -> Any:
+def _key(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> Any:
     assert node.key is not None  # noqa: S101 - the caller asks only then
     try:
         value = evaluate(run, node.key, run.scope(frame), "key", path)
@@ -150,7 +150,9 @@ def _key(run: ExecutionRun, node: BatchNode, frame: Frame, path: str) -> Any:
     return value
 
 
-async def _come(run: ExecutionRun, node: BatchNode, path: str, attempt: int, key: Any, added: Gathered) -> StepRecord:
+async def _come(
+    run: ExecutionContext, node: BatchNode, path: str, attempt: int, key: Any, added: Gathered
+) -> StepRecord:
     """Join a batch, or begin one, durably; gives the step's entry, which says which."""
     now = run.services.clock.now()
     text = "" if node.key is None else key_text(key)
@@ -177,7 +179,7 @@ async def _come(run: ExecutionRun, node: BatchNode, path: str, attempt: int, key
 
 
 async def _given(
-    run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, key: Any, stand: Stand
+    run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int, key: Any, stand: Stand
 ) -> Ending:
     """Take what a trial gives in the place of others. Raises StepError."""
     started_at, asked = run.services.clock.now(), _asked(node, key)
@@ -197,7 +199,7 @@ async def _given(
     return Ending.JOINED
 
 
-async def _lead(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+async def _lead(run: ExecutionContext, node: BatchNode, frame: Frame, path: str, past: StepRecord) -> Ending:
     """Go on with what was gathered, if nobody may join any more; else wait."""
     is_open = (await run.services.store.batches(run.id)).get(path, False)
     over = past.due_at is not None and past.due_at <= run.services.clock.now()
@@ -215,7 +217,7 @@ async def _lead(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, pas
     return Ending.DONE
 
 
-async def _opened(run: ExecutionRun, path: str) -> Reply:
+async def _opened(run: ExecutionContext, path: str) -> Reply:
     """What was gathered. What is redacted of the others' messages is it here, too. Raises Blocked."""
     gathered = await run.services.store.gathered(run.id, path)
     redaction, plain = run.services.redaction, []
@@ -235,7 +237,7 @@ async def _opened(run: ExecutionRun, path: str) -> Reply:
 
 
 async def _note(
-    run: ExecutionRun,
+    run: ExecutionContext,
     node: BatchNode,
     frame: Frame,
     path: str,
@@ -252,7 +254,9 @@ async def _note(
     frame.now, frame.steps[node.id] = entry.finished_at, view
 
 
-def _failed(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt: int, failure: StepError) -> Ending:
+def _failed(
+    run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int, failure: StepError
+) -> Ending:
     error = run.error_info(failure, path)
     entry = _add(run, node, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
     if node.on_error == "continue":
@@ -261,7 +265,7 @@ def _failed(run: ExecutionRun, node: BatchNode, frame: Frame, path: str, attempt
 
 
 def _add(
-    run: ExecutionRun,
+    run: ExecutionContext,
     node: BatchNode,
     path: str,
     state: StepState,

@@ -3,9 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Ending, Frame, StepFailed
-from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
+from hookline.executions.context import (
+    SUPERSEDED,
+    Ending,
+    ExecutionContext,
+    Frame,
+    Interrupted,
+    Interruption,
+    StepFailed,
+)
 from hookline.model.execution import StepState
 from hookline.sdk.action import STOPPED
 
@@ -40,13 +46,13 @@ async def side_by_side(
     return failed or interrupted
 
 
-def known_stop(run: ExecutionRun, frame: Frame, block_id: str) -> bool:
+def known_stop(run: ExecutionContext, frame: Frame, block_id: str) -> bool:
     """Whether a part of a block has stopped the execution, and others still had something to do at their end."""
     past = run.journal.past(frame.prefix + block_id)
     return past is not None and past.signal == STOPPED.name
 
 
-def still_ending(run: ExecutionRun, frame: Frame, block_id: str, use: str, failure: StepFailed | None) -> Ending:
+def still_ending(run: ExecutionContext, frame: Frame, block_id: str, use: str, failure: StepFailed | None) -> Ending:
     """Note why a block comes to its end, while parts of it wait that have begun to end: they don't go on otherwise.
 
     `failure`: that of the block; None where a part of it has stopped the execution.
@@ -58,7 +64,7 @@ def still_ending(run: ExecutionRun, frame: Frame, block_id: str, use: str, failu
     return Ending.WAITING
 
 
-def known_failure(run: ExecutionRun, frame: Frame, block_id: str) -> StepFailed | None:
+def known_failure(run: ExecutionContext, frame: Frame, block_id: str) -> StepFailed | None:
     """The failure with which a block has ended, or comes to its end."""
     past = run.journal.past(frame.prefix + block_id)
     if past is None or past.state is not StepState.FAILED or past.error is None or not run.stands(frame, past):
@@ -66,7 +72,7 @@ def known_failure(run: ExecutionRun, frame: Frame, block_id: str) -> StepFailed 
     return StepFailed(past.error, past.finished_at)
 
 
-def check_end(run: ExecutionRun, frame: Frame, block_id: str) -> None:
+def check_end(run: ExecutionContext, frame: Frame, block_id: str) -> None:
     """Raise Interrupted where a block may not go on, unless it had come to its end before.
 
     Then what has begun behind it is told to end, so that its `finally` runs and it waits for nothing any more.
@@ -77,7 +83,7 @@ def check_end(run: ExecutionRun, frame: Frame, block_id: str) -> None:
         frame.interruption.check()
 
 
-def block_failed(run: ExecutionRun, frame: Frame, block_id: str, use: str, failure: StepFailed) -> StepFailed:
+def block_failed(run: ExecutionContext, frame: Frame, block_id: str, use: str, failure: StepFailed) -> StepFailed:
     """Note that a block has failed, so that it doesn't begin again when the execution is resumed; gives its failure."""
     at = failure.at or frame.now
     run.pure(frame, block_id, use, StepState.FAILED, error=failure.error, at=at)

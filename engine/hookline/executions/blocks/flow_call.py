@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from hookline.executions.blocks.block import RunSteps, evaluate_aside
 from hookline.executions.completion import DEEPEST, depth_below
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
+from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.steps.step import go_on, replay, take
 from hookline.flows.blocks.flow_call import USE, CallNode
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -34,7 +33,7 @@ from hookline.storage.changes import Accept, BeginWait, EndWait, TimedOut, TimeO
 _SHOWN: Final = 3
 
 
-async def run_call(run: ExecutionRun, node: CallNode, frame: Frame, _: RunSteps) -> Ending:
+async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSteps) -> Ending:
     """Start an execution of the flow. Where the step waits, the flow's last body becomes the message.
 
     Raises StepFailed where the flow can't be called or has failed, and Blocked where it is broken.
@@ -50,7 +49,8 @@ async def run_call(run: ExecutionRun, node: CallNode, frame: Frame, _: RunSteps)
         if past.error is not None and run.stands(frame, past):
             raise StepFailed(past.error, past.finished_at)
     if run.dry is not None:
-        return run.dry.lands(call.path)
+        run.dry.lands(call.path)
+        return Ending.WAITING
     if past is None:
         return await call.begin(1, frame.now)
     if past.state is StepState.FAILED:
@@ -68,7 +68,7 @@ async def run_call(run: ExecutionRun, node: CallNode, frame: Frame, _: RunSteps)
 
 
 class _Call:
-    def __init__(self, run: ExecutionRun, node: CallNode, frame: Frame) -> None:
+    def __init__(self, run: ExecutionContext, node: CallNode, frame: Frame) -> None:
         self._run = run
         self._node = node
         self._frame = frame

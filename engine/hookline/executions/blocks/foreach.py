@@ -13,9 +13,16 @@ from hookline.executions.blocks.concurrency import (
     still_ending,
 )
 from hookline.executions.blocks.foreach_items import ItemSource, ListItems, StreamItems, collected
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
-from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
+from hookline.executions.context import (
+    SUPERSEDED,
+    Blocked,
+    Ending,
+    ExecutionContext,
+    Frame,
+    Interrupted,
+    Interruption,
+    StepFailed,
+)
 from hookline.executions.progress import BlockProgress
 from hookline.executions.steps.step import replay, take
 from hookline.flows.blocks.foreach import ForeachNode
@@ -28,7 +35,7 @@ from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import STOPPED, Reply, Signal
 
 
-async def run_stand(run: ExecutionRun, node: ForeachNode, frame: Frame, items: list[Any] | Stream) -> Ending | None:
+async def run_stand(run: ExecutionContext, node: ForeachNode, frame: Frame, items: list[Any] | Stream) -> Ending | None:
     """Take what a trial gives in the place of the items; None where they are to run. Raises StepFailed."""
     trial, path = run.services.trial, frame.prefix + node.id
     stand = None if trial is None else trial.items(run.id, path, node, items)
@@ -78,7 +85,7 @@ ROOM_INSIDE: Final = 100
 _NOTHING: Final = object()
 
 
-async def run_foreach(run: ExecutionRun, node: ForeachNode, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run steps for each item, up to `concurrency` side by side; the body becomes the list of results, in order.
 
     An item's message has the item as its body. A filtered item gives no result. The first failure ends the block,
@@ -107,7 +114,7 @@ async def run_foreach(run: ExecutionRun, node: ForeachNode, frame: Frame, run_st
 class _Items:
     def __init__(
         self,
-        run: ExecutionRun,
+        run: ExecutionContext,
         node: ForeachNode,
         frame: Frame,
         run_steps: RunSteps,
@@ -286,7 +293,8 @@ class _Items:
         """The entry of the block takes the place of its progress: what it gave isn't computed again."""
         run, frame, node = self._run, self._frame, self._node
         if run.dry is not None:
-            return run.dry.lands(block.path)
+            run.dry.lands(block.path)
+            return Ending.WAITING
         counts = {"count": self._total, "failed": block.failed}
         body: Any = counts
         if not self._counts:
@@ -314,7 +322,7 @@ class _Items:
         return Ending.DONE
 
 
-async def _items(run: ExecutionRun, node: ForeachNode, frame: Frame) -> list[Any] | Stream:
+async def _items(run: ExecutionContext, node: ForeachNode, frame: Frame) -> list[Any] | Stream:
     path = frame.prefix + node.id
     items = await evaluate_aside(run, node.items, frame, "foreach", path)
     if items is None:

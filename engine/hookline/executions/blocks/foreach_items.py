@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import StepFailed
+from hookline.executions.context import ExecutionContext, StepFailed
 from hookline.executions.steps.spool import Spool, StreamReader
 from hookline.kernel.errors import BlobGone, StepError
 from hookline.kernel.json import decode
@@ -39,7 +38,7 @@ class ListItems:
 class StreamItems:
     """The items of a stream, read as they are asked for."""
 
-    def __init__(self, run: ExecutionRun, stream: Stream, done: Done, path: str) -> None:
+    def __init__(self, run: ExecutionContext, stream: Stream, done: Done, path: str) -> None:
         """`path`: the block's."""
         self._run = run
         self._reader = StreamReader(
@@ -70,7 +69,7 @@ LARGEST_LIST: Final = 10_000_000
 _PAGE: Final = 250
 
 
-async def collected(run: ExecutionRun, path: str, *, listed: bool) -> Any:
+async def collected(run: ExecutionContext, path: str, *, listed: bool) -> Any:
     """The results of a block, in order: a stream, or a list where the items were `listed` and it isn't too large.
 
     Raises StoreError.

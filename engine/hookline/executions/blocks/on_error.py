@@ -3,14 +3,12 @@
 import msgspec
 
 from hookline.executions.blocks.block import RunSteps
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Ending, Frame, StepFailed
-from hookline.executions.interruption import Interrupted, Interruption
+from hookline.executions.context import Ending, ExecutionContext, Frame, Interrupted, Interruption, StepFailed
 from hookline.flows.compiler.compile import ON_ERROR
 
 
 async def run_on_error(
-    run: ExecutionRun, frame: Frame, failed: StepFailed | Interrupted, run_steps: RunSteps
+    run: ExecutionContext, frame: Frame, failed: StepFailed | Interrupted, run_steps: RunSteps
 ) -> Ending:
     """Run the steps of `on_error`, with the message that came first and `error` in scope, before the execution ends.
 

@@ -14,15 +14,22 @@ from hookline.executions.blocks.concurrency import (
     side_by_side,
     still_ending,
 )
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Blocked, Ending, Frame, StepFailed
-from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
+from hookline.executions.context import (
+    SUPERSEDED,
+    Blocked,
+    Ending,
+    ExecutionContext,
+    Frame,
+    Interrupted,
+    Interruption,
+    StepFailed,
+)
 from hookline.flows.blocks.parallel import ParallelNode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.message import Message
 
 
-async def run_parallel(run: ExecutionRun, node: ParallelNode, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_parallel(run: ExecutionContext, node: ParallelNode, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run branches side by side, each with the message that reached the block; the body becomes `{branch: result}`.
 
     A filtered branch gives no result. The first failure ends the others, unless the block says `"on_error":
@@ -34,7 +41,7 @@ async def run_parallel(run: ExecutionRun, node: ParallelNode, frame: Frame, run_
 
 
 class _Branches:
-    def __init__(self, run: ExecutionRun, node: ParallelNode, frame: Frame, run_steps: RunSteps) -> None:
+    def __init__(self, run: ExecutionContext, node: ParallelNode, frame: Frame, run_steps: RunSteps) -> None:
         self._run = run
         self._node = node
         self._frame = frame

@@ -11,9 +11,7 @@ from hookline.executions.blocks.parallel import run_parallel
 from hookline.executions.blocks.switch import run_switch
 from hookline.executions.blocks.try_block import run_try
 from hookline.executions.blocks.webhook_wait import run_wait
-from hookline.executions.context import ExecutionRun
-from hookline.executions.edited_input import take_edited
-from hookline.executions.frame import Ending, Frame
+from hookline.executions.context import Ending, ExecutionContext, Frame, take_edited
 from hookline.executions.steps.step import run_action
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import BatchNode
@@ -38,7 +36,7 @@ BLOCKS: Final[dict[type[Node], Run]] = {
 """What runs each block."""
 
 
-async def run_steps(run: ExecutionRun, nodes: Sequence[Node], frame: Frame) -> Ending:
+async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) -> Ending:
     """Run steps from top to bottom, until one of them ends the branch. Raises StepFailed."""
     for node in nodes:
         if run.edited and (edited := run.edited.get(frame.prefix + node.id)) is not None:
@@ -56,7 +54,7 @@ async def run_steps(run: ExecutionRun, nodes: Sequence[Node], frame: Frame) -> E
     return Ending.DONE
 
 
-async def _holds(run: ExecutionRun, node: Node, frame: Frame) -> bool:
+async def _holds(run: ExecutionContext, node: Node, frame: Frame) -> bool:
     if node.when is None:
         return True
     holds: bool = await evaluate_aside(run, node.when, frame, "when", frame.prefix + node.id)

@@ -1,13 +1,12 @@
 """The content-based router."""
 
 from hookline.executions.blocks.block import RunSteps, evaluate_aside
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Ending, Frame
+from hookline.executions.context import Ending, ExecutionContext, Frame
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.model.execution import StepState
 
 
-async def run_switch(run: ExecutionRun, node: SwitchNode, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_switch(run: ExecutionContext, node: SwitchNode, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run the first case that holds, and go on with its message; or each that holds.
 
     With `all`, each case gets the message that reached the switch, and that message goes on after it: the cases
@@ -29,7 +28,7 @@ async def run_switch(run: ExecutionRun, node: SwitchNode, frame: Frame, run_step
     return Ending.DONE
 
 
-async def _choose(run: ExecutionRun, node: SwitchNode, frame: Frame) -> list[int]:
+async def _choose(run: ExecutionContext, node: SwitchNode, frame: Frame) -> list[int]:
     path = frame.prefix + node.id
     chosen: list[int] = []
     otherwise: int | None = None

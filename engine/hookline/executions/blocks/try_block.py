@@ -5,14 +5,12 @@ from typing import Any
 import msgspec
 
 from hookline.executions.blocks.block import RunSteps
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Ending, Frame, StepFailed
-from hookline.executions.interruption import Interrupted, Interruption
+from hookline.executions.context import Ending, ExecutionContext, Frame, Interrupted, Interruption, StepFailed
 from hookline.flows.blocks.try_block import TryNode
 from hookline.model.execution import ErrorInfo, StepState
 
 
-async def run_try(run: ExecutionRun, node: TryNode, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run `try`; where a step of it failed, `catch`, with the message that reached the block; and `finally` at the end.
 
     The message goes on as `try` or `catch` left it. What `finally` does to it doesn't count, but that it fails does.

@@ -3,8 +3,7 @@
 from typing import Any
 
 from hookline.executions.blocks.block import RunSteps, evaluate_aside
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Ending, Frame, StepFailed
+from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.steps.step import go_on, replay, take
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.kernel.errors import StepError
@@ -18,7 +17,7 @@ from hookline.storage.changes import BeginWait, EndWait, TimedOut, TimeOut
 TIMED_OUT = "wait_timed_out"
 
 
-async def run_wait(run: ExecutionRun, node: WaitNode, frame: Frame, _: RunSteps) -> Ending:
+async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSteps) -> Ending:
     """Wait for a call; what it brought becomes the message. Raises StepFailed where none comes in time."""
     path = frame.prefix + node.id
     past = run.journal.past(path)
@@ -31,7 +30,8 @@ async def run_wait(run: ExecutionRun, node: WaitNode, frame: Frame, _: RunSteps)
         if past.error is not None and run.stands(frame, past):
             raise StepFailed(past.error, past.finished_at)
     if run.dry is not None:
-        return run.dry.lands(path)
+        run.dry.lands(path)
+        return Ending.WAITING
     run.waited = True
     # What waited when the execution ended waits no more, and begins to again where that is retried.
     if past is None or past.state is not StepState.WAITING or past.seq <= run.reopened_after:
@@ -57,7 +57,7 @@ async def run_wait(run: ExecutionRun, node: WaitNode, frame: Frame, _: RunSteps)
     return Ending.DONE
 
 
-async def _begin(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, attempt: int) -> StepRecord:
+async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, attempt: int) -> StepRecord:
     """Make durable that the step waits: from then on what comes for it makes the execution ready."""
     now = run.services.clock.now()
     key: str | None = None
@@ -88,19 +88,19 @@ async def _begin(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, att
     return entry
 
 
-async def _arrived(run: ExecutionRun) -> Any:
+async def _arrived(run: ExecutionContext) -> Any:
     """What has come. What comes later makes the execution ready as soon as it is parked."""
     if run.arrived is None:
         run.arrived = await run.services.store.callbacks(run.id)
     return run.arrived
 
 
-def _time_out(run: ExecutionRun, node: WaitNode, path: str) -> TimeOut:
+def _time_out(run: ExecutionContext, node: WaitNode, path: str) -> TimeOut:
     services = run.services
     return TimeOut(services.new_id(), run.id, path, run.flow.id, node.id, services.clock.now())
 
 
-def _too_late(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+def _too_late(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:
     error = run.error_info(StepError("no call came in time", code=TIMED_OUT), path)
     run.journal.beside(EndWait(run.id, path))
     noted_at = _note(run, node, path, past, StepState.FAILED, error=error)
@@ -109,7 +109,7 @@ def _too_late(run: ExecutionRun, node: WaitNode, frame: Frame, path: str, past: 
     raise StepFailed(error, noted_at)
 
 
-def _note(run: ExecutionRun, node: WaitNode, path: str, past: StepRecord, state: StepState, **entry: Any) -> Any:
+def _note(run: ExecutionContext, node: WaitNode, path: str, past: StepRecord, state: StepState, **entry: Any) -> Any:
     finished_at = run.services.clock.now()
     output = entry.pop("output", None)
     run.journal.add(
@@ -127,7 +127,7 @@ def _note(run: ExecutionRun, node: WaitNode, path: str, past: StepRecord, state:
     return finished_at
 
 
-def _result(run: ExecutionRun, call: Call) -> Reply:
+def _result(run: ExecutionContext, call: Call) -> Reply:
     message = call.message(exact=run.flow.exact)
     extra = {
         "method": call.method,

@@ -5,34 +5,102 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+from pydantic import BaseModel, ValidationError
+
 from hookline.credentials.tokens import hidden_of, masked
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Blocked, Frame
-from hookline.executions.interruption import Interrupted, Interruption
+from hookline.executions.context import Blocked, ExecutionContext, Frame, Interrupted, Interruption
 from hookline.executions.services import Stand
-from hookline.executions.steps.entry import Given
 from hookline.executions.steps.spool import items_of, spooled
-from hookline.executions.steps.state_transaction import StagedState
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.return_type import return_type_mismatch
 from hookline.kernel.cancellation import cancelled_externally
-from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
+from hookline.kernel.errors import BlobGone, CredentialError, ExpressionError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
-from hookline.kernel.json import encode, is_large
-from hookline.model.items import Stream
+from hookline.kernel.json import JsonValue, encode, is_large, reader
+from hookline.kernel.safe_validation import is_plugin_defect
+from hookline.model.items import REMEDY, Stream, stream_in
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.outbound.exact_numbers import ExactClient
-from hookline.plugin_host.plugin_log import StepLog
+from hookline.plugin_host.facade import StepLog
 from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import Action, Context, Increment, Reply, Signal, Sleep
+from hookline.sdk.context import check_key, packed
+from hookline.sdk.mappers import Scope
 from hookline.sdk.signature import SettingSources
 from hookline.secrets.masking import Hidden
+from hookline.storage.changes import SetState
+
+
+class Given:
+    """An action's settings for one attempt: as it takes them, and as they are recorded."""
+
+    __slots__ = ("message", "model", "opened", "raw")
+
+    def __init__(
+        self, raw: Any, model: BaseModel, message: Message | None = None, opened: tuple[AsyncIterator[Any], ...] = ()
+    ) -> None:
+        """`message`: the action's own copy of the current one, where it isn't trusted to leave that as it is.
+
+        `opened`: what among the settings comes one by one, and is closed after the attempt.
+        """
+        self.raw = raw
+        self.model = model
+        self.message = message
+        self.opened = opened
+
+
+#: By whether the numbers of the flow are exact.
+_VALUES: Final = {exact: reader(Any, exact=exact) for exact in (False, True)}
+
+
+class StateTransaction:
+    """Keeps what the attempt changes until it has succeeded; see `hookline.sdk.context.FlowState`."""
+
+    def __init__(self, run: ExecutionContext, *, pure: bool) -> None:
+        self._run = run
+        self._pure = pure
+        self._staged: dict[str, bytes | None] = {}
+
+    async def get(self, key: str) -> JsonValue:
+        """The value under a key."""
+        self._check(key)
+        if key in self._staged:
+            value = self._staged[key]
+        else:
+            kept = self._run.journal.kept(key)
+            value = await self._run.services.store.state(self._run.flow.id, key) if kept is None else kept.value
+        return None if value is None else _VALUES[self._run.flow.exact].decode(value)
+
+    async def set(self, key: str, value: JsonValue) -> None:
+        """Keep a value under a key."""
+        self._check(key)
+        self._staged[key] = packed(key, value)
+
+    def changes(self, counts: str | None = None) -> tuple[SetState, ...]:
+        """What becomes durable with the step's entry. Raises StepError for a key that the step `counts`, too."""
+        if counts is not None and counts in self._staged:
+            raise StepError(f"the step sets {counts!r} and counts on it", code="connector.defect")
+        now = self._run.services.clock.now()
+        return tuple(SetState(self._run.flow.id, key, value, now) for key, value in self._staged.items())
+
+    def _check(self, key: str) -> None:
+        if self._pure:
+            # It is done again whenever the execution goes on, and has to give the same.
+            raise RuntimeError("a pure action has no state")
+        check_key(key)
+
 
 LARGEST_RESULT: Final = 64_000_000
+
+
 """Bytes of JSON that the result of a plugin's action may have."""
+
+
 _LONG_TEXT: Final = 1_000_000
 
 
@@ -45,7 +113,7 @@ class Call:
     """An action about to be called."""
 
     arguments: dict[str, Any]
-    state: StagedState
+    state: StateTransaction
     """What it changes of what the flow keeps."""
     given: Any
     """Its settings, as they are recorded."""
@@ -57,7 +125,7 @@ class Call:
     """What among its settings comes one by one, and is closed after the call."""
 
 
-def sources(run: ExecutionRun, frame: Frame) -> SettingSources:
+def sources(run: ExecutionContext, frame: Frame) -> SettingSources:
     """What an attempt's settings are made of, besides their values."""
     services, exact, redactor = run.services, run.flow.exact, run.redactor
     return SettingSources(
@@ -65,9 +133,9 @@ def sources(run: ExecutionRun, frame: Frame) -> SettingSources:
     )
 
 
-def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
+def prepare_call(run: ExecutionContext, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
     """Gather what a call takes. Raises Blocked where some of it is missing."""
-    services, action, state = run.services, node.action, StagedState(run, pure=node.action.pure)
+    services, action, state = run.services, node.action, StateTransaction(run, pure=node.action.pure)
     if action.unavailable is not None:
         raise Blocked(f"{action.name}: {action.unavailable}")
     if services.trial is not None:
@@ -81,7 +149,7 @@ def prepare_call(run: ExecutionRun, node: ActionNode, frame: Frame, given: Given
 
 
 async def call_action(
-    run: ExecutionRun, node: ActionNode, call: Call, path: str, attempt: int, spooling: Interruption | None = None
+    run: ExecutionContext, node: ActionNode, call: Call, path: str, attempt: int, spooling: Interruption | None = None
 ) -> Signal | Sleep | Increment | Reply | CallerReply:
     """What the action returned, made JSON. Raises StepError and Blocked.
 
@@ -168,7 +236,7 @@ def _shown(raw: Any) -> Any:
 
 
 def _judged(
-    run: ExecutionRun, action: Action, returned: Any, foreign: bool
+    run: ExecutionContext, action: Action, returned: Any, foreign: bool
 ) -> Signal | Sleep | Increment | Reply | CallerReply:
     result = normalize_result(returned, exact=run.flow.exact, shared=action.pure and not foreign)
     # Hookline's own actions have bounds of their own.
@@ -189,7 +257,7 @@ def _long(body: Any) -> bool:
     return isinstance(body, str) and len(body) > _LONG_TEXT
 
 
-async def _run(run: ExecutionRun, action: Action, arguments: dict[str, Any], spooling: Interruption | None) -> Any:
+async def _run(run: ExecutionContext, action: Action, arguments: dict[str, Any], spooling: Interruption | None) -> Any:
     """What an action returned. Items that it gives one by one are kept until there are no more: a stream."""
     returned = action.run(**arguments)
     if not isinstance(returned, AsyncIterator):
@@ -224,7 +292,7 @@ async def _timed(action: Action, work: Awaitable[Any], limit: timedelta, *, stat
 
 
 def _context(
-    run: ExecutionRun, node: ActionNode, message: Message, path: str, attempt: int, state: StagedState
+    run: ExecutionContext, node: ActionNode, message: Message, path: str, attempt: int, state: StateTransaction
 ) -> tuple[Context[Any], Hidden]:
     services, credential, credential_type, tokens = run.services, None, None, None
     if node.credential is not None:
@@ -242,7 +310,7 @@ def _context(
             missing = None if tokens is None else services.tokens.missing(node.credential)
             if missing is not None:
                 raise Blocked(missing)
-    hidden = hidden_of(credential, tokens)
+    hidden = Hidden() if credential is None else hidden_of(credential, tokens)
     context = Context(
         credential=credential,
         credential_type=credential_type,
@@ -263,7 +331,7 @@ def _context(
     return context, hidden
 
 
-async def _keep_bytes(run: ExecutionRun, returned: bytes | Reply) -> Reply:
+async def _keep_bytes(run: ExecutionContext, returned: bytes | Reply) -> Reply:
     """Bytes become an attachment."""
     reply = Reply(returned) if isinstance(returned, bytes) else returned
     writer = await run.services.blobs.create()
@@ -274,3 +342,50 @@ async def _keep_bytes(run: ExecutionRun, returned: bytes | Reply) -> Reply:
         await writer.abort()
     kept = Attachment(blob.id, "body", None, "application/octet-stream", blob.size, blob.sha256)
     return Reply(None, reply.headers, reply.extra, (*(reply.attachments or ()), kept))
+
+
+def evaluate_settings(
+    run: ExecutionContext, node: ActionNode, scope: Scope, given: SettingSources, message: Message | None
+) -> Given:
+    """`message`: the current one, where what the action is given has to be its own."""
+    try:
+        raw = node.settings.evaluate(scope)
+    except ExpressionError as error:
+        raise StepError(f"with: {error.message}", code=error.code) from error
+    stream = stream_in(_values(node.action, raw)) if run.streams else None
+    if stream is not None:
+        raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
+    try:
+        if message is None:
+            return Given(raw, node.action.validated(raw, given), opened=tuple(given.opened))
+        own = Message(_copy(message.body), dict(message.headers), message.attachments)
+        return Given(raw, node.action.validated(_own(raw), given), own, tuple(given.opened))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        if is_plugin_defect(error):
+            run.services.calls.fault("action", node.action.name, "defect")
+            named = f"{node.action.name} of {run.services.describe(node.action)}"
+            raise StepError(f"{named} has a defect: {problems}", code="connector.defect") from error
+        raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
+
+
+def _values(action: Action, raw: Any) -> Any:
+    """The settings without the streams that the action reads as such."""
+    if not action.items or not isinstance(raw, dict):
+        return raw
+    return {name: value for name, value in raw.items() if name not in action.items or type(value) is not Stream}
+
+
+def _own(raw: Any) -> Any:
+    """Settings of which nothing is shared. A stream is a name: nothing of it can be changed."""
+    if not isinstance(raw, dict):
+        return _copy(raw)
+    return {name: value if type(value) is Stream else _copy(value) for name, value in raw.items()}
+
+
+def _copy(value: Any) -> Any:
+    """A JSON value of which nothing is shared."""
+    return msgspec.to_builtins(value, builtin_types=(Decimal,))

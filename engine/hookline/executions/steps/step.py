@@ -1,38 +1,33 @@
 """Running one action step: settings, credential, attempts, result, and the journal's entry."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from functools import partial
-from typing import Any, Final
+from functools import lru_cache, partial
+from typing import Any, Final, get_args
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.executions.context import ExecutionRun
-from hookline.executions.frame import Ending, Frame, StepFailed
-from hookline.executions.interruption import Interrupted
+from hookline.executions.context import Ending, ExecutionContext, Frame, Interrupted, StepFailed
 from hookline.executions.rate_limits import LONGEST_SLEEP
-from hookline.executions.steps.call import call_action, prepare_call, sources
-from hookline.executions.steps.entry import Given, note, note_counted, note_started
+from hookline.executions.steps.call import Given, call_action, evaluate_settings, prepare_call, sources
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import next_wait
-from hookline.kernel.errors import CredentialError, ExpressionError, StepError
-from hookline.kernel.json import reader
-from hookline.kernel.safe_validation import is_plugin_defect
+from hookline.kernel.errors import CredentialError, StepError
+from hookline.kernel.json import encode, reader
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
-from hookline.model.items import REMEDY, STREAM, Stream, stream_in
+from hookline.model.items import STREAM, Stream
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.model.webhook import RATE as RATE_PATTERN
 from hookline.plugin_host.offload import reads_large_values
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Increment, Reply, Signal, Sleep
-from hookline.sdk.mappers import Scope
-from hookline.sdk.signature import SettingSources
+from hookline.sdk.context import check_key
+from hookline.storage.changes import SetState
 
 
-async def its_turn(run: ExecutionRun, node: ActionNode, path: str, attempt: int, *, had_one: bool) -> bool:
+async def its_turn(run: ExecutionContext, node: ActionNode, path: str, attempt: int, *, had_one: bool) -> bool:
     """Wait for the step's turn; false where that is a row's to do. `had_one`: it was given one, whose time has come."""
     lines = list(_lines(run, node))
     if not lines:
@@ -48,7 +43,7 @@ async def its_turn(run: ExecutionRun, node: ActionNode, path: str, attempt: int,
     return True
 
 
-def _lines(run: ExecutionRun, node: ActionNode) -> Iterator[tuple[str, str, str]]:
+def _lines(run: ExecutionContext, node: ActionNode) -> Iterator[tuple[str, str, str]]:
     """Where it takes its turn, and how often somebody has one there."""
     if node.rate is not None:
         yield run.flow.id, node.id, node.rate
@@ -76,13 +71,15 @@ def _lines(run: ExecutionRun, node: ActionNode) -> Iterator[tuple[str, str, str]
 #: Of an output in the journal: the flow's version says which one wrote it.
 _OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 
+
 #: Of an entry that says of what runs at most once that it was told to end before it began: it hasn't failed.
 _NOT_BEGUN: Final = "not_begun"
+
 
 _CUT_OFF: Final = "the engine was stopped while it ran"
 
 
-async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Ending:
+async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> Ending:
     """Run an action, or take what the journal says of it. Raises StepFailed, and Blocked.
 
     Everything noted before is durable before an action that is not pure starts.
@@ -99,7 +96,8 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         if past.error is not None and (run.stands(frame, past) or _unknown(node, past)):
             raise StepFailed(past.error, past.finished_at)
     if run.dry is not None and not pure:
-        return run.dry.lands(path)
+        run.dry.lands(path)
+        return Ending.WAITING
     if past is not None and not pure:
         if past.state is StepState.STARTED:
             return _cut_off(run, node, frame, path, past)
@@ -126,7 +124,7 @@ async def run_action(run: ExecutionRun, node: ActionNode, frame: Frame) -> Endin
         try:
             scope = run.scope(frame)
             own = frame.message if run.services.calls.foreign("action", node.action.name) else None
-            judge = partial(_settings, run, node, scope, sources(run, frame), own)
+            judge = partial(evaluate_settings, run, node, scope, sources(run, frame), own)
             given = await run.services.offloader.run(
                 judge, large=run.large and reads_large_values(node.settings.references, scope)
             )
@@ -203,7 +201,7 @@ def _unknown(node: ActionNode, past: StepRecord) -> bool:
     return node.once and past.error is not None and past.error.code == OUTCOME_UNKNOWN
 
 
-def _cut_off(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+def _cut_off(run: ExecutionContext, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
     """The step was under way when the engine died or was stopped, and must not run twice. Raises StepFailed."""
     info = run.error_info(_not_known(node, _CUT_OFF), path)
     noted_at = note(run, node, path, past.attempt, past.started_at, None, error=info)
@@ -214,7 +212,7 @@ def _cut_off(run: ExecutionRun, node: ActionNode, frame: Frame, path: str, past:
 
 
 def _note_interrupted(
-    run: ExecutionRun,
+    run: ExecutionContext,
     node: ActionNode,
     path: str,
     attempt: int,
@@ -242,55 +240,8 @@ def _until(pause: Sleep, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _settings(
-    run: ExecutionRun, node: ActionNode, scope: Scope, given: SettingSources, message: Message | None
-) -> Given:
-    """`message`: the current one, where what the action is given has to be its own."""
-    try:
-        raw = node.settings.evaluate(scope)
-    except ExpressionError as error:
-        raise StepError(f"with: {error.message}", code=error.code) from error
-    stream = stream_in(_values(node.action, raw)) if run.streams else None
-    if stream is not None:
-        raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
-    try:
-        if message is None:
-            return Given(raw, node.action.validated(raw, given), opened=tuple(given.opened))
-        own = Message(_copy(message.body), dict(message.headers), message.attachments)
-        return Given(raw, node.action.validated(_own(raw), given), own, tuple(given.opened))
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False, include_context=False)
-        )
-        if is_plugin_defect(error):
-            run.services.calls.fault("action", node.action.name, "defect")
-            named = f"{node.action.name} of {run.services.describe(node.action)}"
-            raise StepError(f"{named} has a defect: {problems}", code="connector.defect") from error
-        raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
-
-
-def _values(action: Action, raw: Any) -> Any:
-    """The settings without the streams that the action reads as such."""
-    if not action.items or not isinstance(raw, dict):
-        return raw
-    return {name: value for name, value in raw.items() if name not in action.items or type(value) is not Stream}
-
-
-def _own(raw: Any) -> Any:
-    """Settings of which nothing is shared. A stream is a name: nothing of it can be changed."""
-    if not isinstance(raw, dict):
-        return _copy(raw)
-    return {name: value if type(value) is Stream else _copy(value) for name, value in raw.items()}
-
-
-def _copy(value: Any) -> Any:
-    """A JSON value of which nothing is shared."""
-    return msgspec.to_builtins(value, builtin_types=(Decimal,))
-
-
 def _finish(
-    run: ExecutionRun,
+    run: ExecutionContext,
     node: ActionNode,
     frame: Frame,
     path: str,
@@ -338,7 +289,7 @@ def _ending(signal: str | None) -> Ending:
     return Ending.STOPPED if signal == STOPPED.name else Ending.DONE
 
 
-def replay(run: ExecutionRun, frame: Frame, step_id: str, past: StepRecord) -> Ending:
+def replay(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) -> Ending:
     """Go on as if the step had just finished the way its journal entry says."""
     frame.now = past.finished_at
     if past.output is not None and past.signal in (None, STREAM):
@@ -358,3 +309,116 @@ def go_on(frame: Frame, step_id: str, error: ErrorInfo | None, at: datetime) -> 
     frame.steps[step_id] = {"body": frame.message.body, "error": msgspec.to_builtins(error)}
     frame.now = at
     return Ending.DONE
+
+
+_MASK: Final = "**********"
+
+
+def note(
+    run: ExecutionContext,
+    node: ActionNode,
+    path: str,
+    attempt: int,
+    started_at: datetime,
+    given: Given | None,
+    *,
+    output: Any = None,
+    signal: str | None = None,
+    error: ErrorInfo | None = None,
+    due_at: datetime | None = None,
+) -> datetime:
+    """Note how an attempt ended; gives the time of it. `due_at`: when it is tried again, or has waited long enough."""
+    finished_at = run.services.clock.now()
+    failed = StepState.FAILED if due_at is None else StepState.WAITING
+    run.journal.add(
+        effect=not node.action.pure or signal == STREAM,
+        id=node.id,
+        path=path,
+        use=node.action.name,
+        state=StepState.SUCCEEDED if error is None and due_at is None else failed,
+        attempt=attempt,
+        started_at=started_at,
+        finished_at=finished_at,
+        input=_masked(node.action, given.raw) if given is not None else None,
+        output=encode(output) if output is not None else None,
+        error=error,
+        due_at=due_at,
+        signal=signal,
+    )
+    return finished_at
+
+
+async def note_counted(
+    run: ExecutionContext,
+    node: ActionNode,
+    path: str,
+    attempt: int,
+    started_at: datetime,
+    given: Given,
+    count: Increment,
+    changes: Sequence[SetState],
+    attachments: tuple[Attachment, ...],
+) -> StepRecord:
+    """Count, and note it; gives the entry once it is durable. Raises StepError where that can't be counted on."""
+    now = run.services.clock.now()
+    beside = encode({"attachments": attachments}) if attachments else None
+    record = await run.journal.count(
+        run.flow.id,
+        check_key(count.key),
+        encode(count.by),
+        now,
+        *changes,
+        id=node.id,
+        path=path,
+        use=node.action.name,
+        state=StepState.SUCCEEDED,
+        attempt=attempt,
+        started_at=started_at,
+        finished_at=now,
+        input=_masked(node.action, given.raw),
+        output=beside,
+    )
+    if record is None:
+        raise StepError(
+            f"what the flow keeps under {count.key!r} is no number that it can count on; set it, or remove it",
+            code="state.not_a_number",
+        )
+    return record
+
+
+def note_started(
+    run: ExecutionContext, node: ActionNode, path: str, attempt: int, started_at: datetime, given: Given
+) -> None:
+    """Note that an action which must not run twice is about to run."""
+    run.journal.add(
+        effect=True,
+        id=node.id,
+        path=path,
+        use=node.action.name,
+        state=StepState.STARTED,
+        attempt=attempt,
+        started_at=started_at,
+        finished_at=started_at,
+        input=_masked(node.action, given.raw),
+    )
+
+
+def _masked(action: Action, raw: Any) -> bytes:
+    secret = _secret_settings(action.settings)
+    if secret and isinstance(raw, dict):
+        raw = {name: _MASK if name in secret else value for name, value in raw.items()}
+    return encode(raw)
+
+
+@lru_cache(maxsize=4096)
+def _secret_settings(settings: type[BaseModel]) -> frozenset[str]:
+    """Names of the settings whose type says that they are secret."""
+
+    def holds_secret(annotation: Any) -> bool:
+        if annotation in (SecretStr, SecretBytes):
+            return True
+        return any(holds_secret(part) for part in get_args(annotation))
+
+    return frozenset(
+        field.alias or name for name, field in settings.model_fields.items() if holds_secret(field.annotation)
+    )

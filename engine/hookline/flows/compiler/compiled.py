@@ -113,18 +113,18 @@ class CompiledFlow:
     wait_places: tuple[WaitPlace, ...] = ()
     redaction_rules: RedactionRules | None = None
     """What no view may show."""
+    exact: bool = field(init=False)
+    """Fractions are Decimals wherever its executions see one."""
+
+    def __post_init__(self) -> None:
+        settings = self.trigger.webhook or self.trigger.settings
+        kinds = WebhookSettings | PollSettings | ConsumeSettings
+        object.__setattr__(self, "exact", isinstance(settings, kinds) and settings.numbers == "exact")
 
     def check_body(self, body: Any) -> None:
         """Raise SchemaViolation, with every problem, where a body doesn't satisfy the flow's schema."""
         if self.schema is not None and (problems := self.schema.problems(body)):
             raise SchemaViolation(problems=problems)
-
-    @property
-    def exact(self) -> bool:
-        """Fractions are Decimals wherever its executions see one."""
-        settings = self.trigger.webhook or self.trigger.settings
-        kinds = WebhookSettings | PollSettings | ConsumeSettings
-        return isinstance(settings, kinds) and settings.numbers == "exact"
 
 
 PUBLIC_URL: Final = (

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from hookline.discovery.registry import Registry
-from hookline.executions.frame import StepFailed
+from hookline.executions.context import StepFailed
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as BATCH
 from hookline.flows.blocks.block import Node
