@@ -23,7 +23,7 @@ from hookline.executions.context import (
     Interruption,
     StepFailed,
 )
-from hookline.executions.progress import BlockProgress
+from hookline.executions.journal import BlockProgress
 from hookline.executions.steps.step import replay, take
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.kernel.errors import StepError

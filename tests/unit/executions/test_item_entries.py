@@ -1,6 +1,6 @@
 """The entries of items go with the innermost item around their path."""
 
-from hookline.executions.progress import ItemEntries
+from hookline.executions.journal import ItemEntries
 from hookline.model.execution import StepRecord
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
