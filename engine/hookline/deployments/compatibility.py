@@ -20,7 +20,7 @@ from hookline.executions.context import (
     StepFailed,
     edited_steps,
 )
-from hookline.executions.dry_run import DryWalk, step_at
+from hookline.executions.dry_run import DryWalk
 from hookline.executions.journal import Journal
 from hookline.executions.services import Services
 from hookline.flows.blocks.step_tree import find_step
