@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from hookline.executions.dry_run import DryWalk
 from hookline.executions.journal import Journal
 from hookline.executions.services import Services
