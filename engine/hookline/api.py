@@ -1,4 +1,4 @@
-"""All that a plugin may import; backends and blob stores find what they need in `hookline.api_storage`."""
+"""The public API for plugins; backends and blob stores also import `hookline.api_storage`."""
 
 from hookline.kernel.errors import (
     AuthExpired,
@@ -24,6 +24,7 @@ from hookline.kernel.json import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue
 from hookline.kernel.json import decode as decode_json
 from hookline.kernel.json import encode as encode_json
 from hookline.kernel.logs import Log
+from hookline.kernel.pointer import pointer_to
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, CallerReply, Message
@@ -176,5 +177,6 @@ __all__ = [
     "linked_items",
     "message_attachment",
     "numbered_items",
+    "pointer_to",
     "within_bounds",
 ]

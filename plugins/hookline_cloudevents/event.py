@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from hookline.api import Problem, did_you_mean
+from hookline.api import Problem, did_you_mean, pointer_to
 
 VERSION: Final = "1.0"
 REQUIRED: Final = ("specversion", "id", "source", "type")
@@ -40,8 +40,7 @@ def problems(event: Mapping[str, Any], at: str = "") -> list[Problem]:
             remedy = ""
             if not _NAME.fullmatch(name):
                 remedy = did_you_mean(name, (*REQUIRED, *OPTIONAL, "data"), "extensions are named by a-z and 0-9")
-            pointer = name.replace("~", "~0").replace("/", "~1")
-            found.append(Problem(message, f"{at}/{pointer}", "invalid", remedy))
+            found.append(Problem(message, f"{at}{pointer_to([name])}", "invalid", remedy))
     if event.get("data") is not None and event.get("data_base64") is not None:
         found.append(
             Problem("the event has both data and data_base64", f"{at}/data_base64", "invalid", "leave one out")

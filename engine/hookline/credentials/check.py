@@ -13,7 +13,7 @@ from hookline.kernel.logs import Log
 from hookline.sdk.connector import VerifyContext
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.secrets.masking import Hidden, secret_values
+from hookline.secrets.masking import HiddenValues, secret_values
 
 _LONGEST: Final = 30.0
 """Seconds."""
@@ -50,15 +50,15 @@ async def verify(
     if connector.unavailable is not None:
         return Verdict(name, type_, "failed", connector.unavailable, "unavailable")
     own = None if tokens is None else tokens.of(name)
-    hidden = Hidden(secret_values(credential)) if own is None else own.hidden
+    hidden = HiddenValues(secret_values(credential)) if own is None else own.hidden
     context: VerifyContext[Any] = VerifyContext(credential, http, log, resources, own)
     try:
         async with asyncio.timeout(_LONGEST) as deadline:
             said = await connector.verifier(context)
     except StepError as error:
-        return Verdict(name, type_, "failed", hidden.text(error.message), error.error_code)
+        return Verdict(name, type_, "failed", hidden.mask_text(error.message), error.error_code)
     except StoreError as error:
-        return Verdict(name, type_, "failed", hidden.text(error.message), error.code)
+        return Verdict(name, type_, "failed", hidden.mask_text(error.message), error.code)
     except (Exception, asyncio.CancelledError, SystemExit) as error:
         if isinstance(error, TimeoutError) and deadline.expired():
             return Verdict(name, type_, "failed", f"it took longer than {_LONGEST:g} s", "timed_out")
@@ -66,6 +66,6 @@ async def verify(
             raise
         # What else it raises is a defect of its plugin, and no word on the credential.
         plugin = registry.origin("connector", connector.name)
-        text = hidden.text(f"verify of {plugin} has a defect: {type(error).__name__}: {error}")
+        text = hidden.mask_text(f"verify of {plugin} has a defect: {type(error).__name__}: {error}")
         return Verdict(name, type_, "failed", text, "connector.defect")
-    return Verdict(name, type_, "well", hidden.text(str(said)) if said else f"{connector.title} takes it")
+    return Verdict(name, type_, "well", hidden.mask_text(str(said)) if said else f"{connector.title} takes it")

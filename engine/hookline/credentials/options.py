@@ -21,7 +21,7 @@ from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
 from hookline.sdk.options import MAX_OPTIONS, SEARCH, Option, OptionsContext, OptionsFunction
 from hookline.sdk.triggers import ConnectorTrigger
-from hookline.secrets.masking import Hidden, secret_values
+from hookline.secrets.masking import HiddenValues, secret_values
 
 _LONGEST: Final = 30.0
 """Seconds."""
@@ -69,21 +69,24 @@ async def fetch_options(
     if component.unavailable is not None:
         raise CannotOffer(f"{component.name}: {component.unavailable}")
     arguments = _arguments(choices, request, registry)
-    hidden = Hidden()
+    hidden = HiddenValues()
     if choices.takes_context:
         own = None if tokens is None or request.credential is None else tokens.of(request.credential)
         arguments["ctx"] = context = _context(component, request, secrets, http, resources, log, own)
-        hidden = Hidden(secret_values(context.credential)) if own is None else own.hidden
+        hidden = HiddenValues(secret_values(context.credential)) if own is None else own.hidden
     try:
         async with asyncio.timeout(_LONGEST) as deadline:
             return await _listed(choices, arguments)
     except StepError as error:
         # What a service answers may hold what it was sent.
         raise StepError(
-            hidden.text(error.message), code=error.error_code, retryable=error.retryable, retry_after=error.retry_after
+            hidden.mask_text(error.message),
+            code=error.error_code,
+            retryable=error.retryable,
+            retry_after=error.retry_after,
         ) from None
     except StoreError as error:
-        raise StepError(hidden.text(error.message), code=error.code, retryable=True) from None
+        raise StepError(hidden.mask_text(error.message), code=error.code, retryable=True) from None
     except (Exception, asyncio.CancelledError, SystemExit) as error:
         if isinstance(error, TimeoutError) and deadline.expired():
             message = f"listing the options of {request.setting!r} took longer than {_LONGEST:g} s"
@@ -93,7 +96,7 @@ async def fetch_options(
         kind: PartKind = "action" if isinstance(component, Action) else "trigger"
         plugin = registry.origin(kind, component.name)
         text = f"the options of {request.setting!r} of {plugin} have a defect: {type(error).__name__}: {error}"
-        raise StepError(hidden.text(text), code="connector.defect") from None
+        raise StepError(hidden.mask_text(text), code="connector.defect") from None
 
 
 def _choices(registry: Registry, request: OptionsRequest) -> tuple[Action | ConnectorTrigger, OptionsFunction]:

@@ -15,7 +15,7 @@ from hookline.kernel.time import Clock
 from hookline.model.tokens import TokenSet
 from hookline.outbound.request import origin
 from hookline.sdk.http import HttpClient, Response, seconds_until
-from hookline.secrets.masking import Hidden, secret_values
+from hookline.secrets.masking import HiddenValues, secret_values
 
 _SECONDS: Final = 30.0
 _MAX_BYTES: Final = 1_000_000
@@ -68,7 +68,7 @@ async def request_tokens(
         sent["client_id"] = client_id
         if secret is not None:
             sent["client_secret"] = secret
-    hidden = Hidden([*secret_values(value), *_secrets(sent), *([secret] if secret else [])])
+    hidden = HiddenValues([*secret_values(value), *_secrets(sent), *([secret] if secret else [])])
     asked_at = clock.now()
     try:
         # What the form holds is for this endpoint alone: a redirect is not followed.
@@ -85,7 +85,7 @@ async def request_tokens(
     except StepError as error:
         # Whatever became of this request, what the token is for hasn't been done.
         raise type(error)(
-            f"no access token for credential {name!r}: {hidden.text(error.message)}",
+            f"no access token for credential {name!r}: {hidden.mask_text(error.message)}",
             code=error.error_code,
             retryable=error.retryable,
             retry_after=error.retry_after,
@@ -100,7 +100,7 @@ def _secrets(form: Mapping[str, str]) -> Iterable[str]:
 class _Answer:
     """What a token endpoint answered."""
 
-    def __init__(self, response: Response, name: str, where: str, hidden: Hidden, now: datetime) -> None:
+    def __init__(self, response: Response, name: str, where: str, hidden: HiddenValues, now: datetime) -> None:
         self._response = response
         self._start = f"no access token for credential {name!r}: {where}"
         self._name = name
@@ -169,7 +169,7 @@ class _Answer:
 
     def _shown(self, text: str) -> str:
         # Masked before it is cut, so that no secret is cut in two and then overlooked.
-        text = " ".join(self._hidden.text(text).split())
+        text = " ".join(self._hidden.mask_text(text).split())
         text = "".join(letter for letter in text if letter.isprintable())
         return text if len(text) <= _DETAIL else f"{text[:_DETAIL]}…"
 

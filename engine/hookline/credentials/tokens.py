@@ -20,7 +20,7 @@ from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.model.tokens import TokenSet
 from hookline.sdk.http import HttpClient
-from hookline.secrets.masking import Hidden, secret_values
+from hookline.secrets.masking import HiddenValues, secret_values
 
 #: For so long after a renewal that failed, tokens that still hold are used without another one; and after one that
 #: failed for good, it isn't tried again at all.
@@ -307,7 +307,7 @@ class CredentialTokens:
     def __init__(self, tokens: AccessTokens, found: Authorized) -> None:
         self._tokens = tokens
         self._name = found.name
-        self.hidden = Hidden(secret_values(found.value))
+        self.hidden = HiddenValues(secret_values(found.value))
         """What is secret of the credential, and each token that was given."""
 
     async def access_token(self, rejected: str | None = None) -> str:
@@ -317,16 +317,16 @@ class CredentialTokens:
         return token
 
 
-def hidden_of(credential: BaseModel | None, tokens: CredentialTokens | None) -> Hidden:
+def hidden_of(credential: BaseModel | None, tokens: CredentialTokens | None) -> HiddenValues:
     """What no log and no error may show of a credential, and of the tokens that it has or is given yet."""
     if tokens is not None:
         return tokens.hidden
-    return Hidden() if credential is None else Hidden(secret_values(credential))
+    return HiddenValues() if credential is None else HiddenValues(secret_values(credential))
 
 
-def masked(error: StepError, hidden: Hidden) -> StepError:
+def mask_error(error: StepError, hidden: HiddenValues) -> StepError:
     """An error in whose message nothing of that can be read."""
-    shown = hidden.text(error.message)
+    shown = hidden.mask_text(error.message)
     if shown == error.message:
         return error
     made = copy.copy(error)

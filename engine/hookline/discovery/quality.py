@@ -10,13 +10,13 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from hookline.sdk.action import Action
 from hookline.sdk.connector import Connector
 from hookline.sdk.triggers import ConnectorTrigger
+from hookline.secrets.masking import names_a_key
 
 Level: TypeAlias = Literal["bronze", "silver", "gold"]
 
 LEVELS: Final[tuple[Level, ...]] = ("bronze", "silver", "gold")
 """From the lowest. Each level includes the rules of those before it."""
 
-_SECRET: Final = re.compile(r"(^|_)(token|secret|password|passphrase|api_?key|private_?key)$")
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]*(\.([a-z0-9_]+|<[a-z]+>))*")
 """A variable part is in angle brackets, as in `http.<status>`."""
 
@@ -52,9 +52,7 @@ def _secrets(connector: Connector) -> Iterator[str]:
 def open_secrets(model: type[BaseModel]) -> list[str]:
     """Return the fields of a credential whose names suggest a secret but that aren't declared secret."""
     return [
-        name
-        for name, field in model.model_fields.items()
-        if _SECRET.search(name) and not _holds_secret(field.annotation)
+        name for name, field in model.model_fields.items() if names_a_key(name) and not _holds_secret(field.annotation)
     ]
 
 

@@ -18,8 +18,9 @@ from hookline.kernel.json import JsonValue
 from hookline.kernel.time import Clock
 from hookline.model.message import Attachment
 from hookline.outbound.egress import Egress, rejected
-from hookline.outbound.request import Outgoing, masked, origin, outgoing
+from hookline.outbound.request import Outgoing, origin, outgoing
 from hookline.sdk.http import RateLimits, RequestOptions, Response, StreamedResponse, status_error
+from hookline.secrets.masking import HiddenValues
 from hookline.storage.blobs import Blobs
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -327,7 +328,7 @@ def _excerpt(data: bytes, response: aiohttp.ClientResponse, sent: Outgoing) -> s
     with suppress(LookupError):
         text = data.decode(response.charset or "utf-8", "replace")
         # Masked before it is cut, so that no secret is cut in two and then overlooked.
-        text = " ".join(masked(text, sent.secrets).split())
+        text = " ".join(HiddenValues(sent.secrets).mask_text(text).split())
         text = "".join(character for character in text if character.isprintable())
         return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
     return ""

@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -164,11 +164,3 @@ def _body(
     if file is not None:
         return file, file.type
     return None, ""
-
-
-def masked(text: str, secrets: Iterable[str]) -> str:
-    """A text in which none of these secrets can be read. Short ones are left: they would mask ordinary words."""
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) >= 4:
-            text = text.replace(secret, "***")
-    return text

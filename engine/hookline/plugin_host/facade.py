@@ -11,7 +11,7 @@ from hookline.kernel.json import JsonValue, is_plain_json
 from hookline.kernel.logs import Log
 from hookline.sdk.context import Resource, Resources
 from hookline.sdk.http import HttpClient, Response, StreamedResponse
-from hookline.secrets.masking import Hidden
+from hookline.secrets.masking import HiddenValues
 from hookline.secrets.redaction import Redactor
 from hookline.storage.blobs import Blobs, BlobWriter
 
@@ -128,7 +128,7 @@ class StepLog:
         flow_id: str,
         step: str,
         redactor: Redactor | None = None,
-        secrets: Hidden | None = None,
+        secrets: HiddenValues | None = None,
     ) -> None:
         """`redactor` and `secrets` know what no line may show."""
         self._log = log
@@ -156,7 +156,7 @@ class StepLog:
 
     def _shown(self, text: str) -> str:
         for hidden in self._hidden:
-            text = hidden.excerpt(text)
+            text = hidden.mask_excerpts(text)
         return text
 
     def _with(self, fields: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class StepLog:
 
     def _masked(self, value: Any) -> Any:
         for hidden in self._hidden:
-            value = hidden.value(value)
+            value = hidden.mask(value)
         return value
 
 
@@ -184,7 +184,7 @@ class TriggerLog(StepLog):
 
     __slots__ = ()
 
-    def __init__(self, log: Log, flow_id: str, trigger: str, secrets: Hidden | None = None) -> None:
+    def __init__(self, log: Log, flow_id: str, trigger: str, secrets: HiddenValues | None = None) -> None:
         super().__init__(log, "", flow_id, trigger, secrets=secrets)
 
     def _with(self, fields: dict[str, Any]) -> dict[str, Any]:

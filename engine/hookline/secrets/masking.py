@@ -1,7 +1,7 @@
-"""Masking: taking the values at given places out of JSON, and the same values wherever else they stand."""
+"""Masking: the names of secrets, and the replacement of secret values in texts, log fields and JSON."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, TypeAlias
@@ -13,91 +13,144 @@ from hookline.kernel.json import encode
 
 MASK: Final = "***"
 
-#: Letters of a text that is hidden wherever it stands in another; shorter ones are where they stand as a word.
-_ANYWHERE: Final = 6
-#: Letters of a text that is hidden only where it is the whole.
-_ALONE: Final = 2
-#: First letters by which texts are found where there are many; at most so many as the shortest has.
-_START: Final = 3
-#: Texts that one pattern looks for.
-_AT_ONCE: Final = 40
-#: Letters of all texts together; beyond, nothing is shown.
-_MOST_LETTERS: Final = 10_000_000
-#: Letters that part of a text has in common with it by no accident.
-_COMMON: Final = 12
-_MOST_COMPARED: Final = 50_000_000
-#: Digits of a number that is written out.
-_EXPONENT: Final = 40
+# --- Names of secrets ------------------------------------------------------------------------------------------------
+
+#: Words that name the secret itself: the last word of a setting, a var or a field that holds one.
+_KEYS: Final = r"secret|token|passw(or)?d|passphrase|(api|private|access)[-_]?key"
+#: Words in the names of headers and fields that prove who sends a request.
+_PROOFS: Final = r"authorization|cookie|signature|hmac"
+
+_SECRET_NAME: Final = re.compile(rf"{_KEYS}|{_PROOFS}|(^|[-_])sig(n|ned)?($|[-_])", re.IGNORECASE)
+_KEY_NAME: Final = re.compile(rf"(^|[-_])({_KEYS}|credentials?)$", re.IGNORECASE)
 
 
-class Step(Enum):
-    """A part of a place that names no key."""
+def is_secret_name(name: str) -> bool:
+    """Return true if a header or a field of this name may hold a secret, so that its value must be masked."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def names_a_key(name: str) -> bool:
+    """Return true if the name ends with a word for a secret, so that its value should be kept as one.
+
+    `access_token` does, but `token_count` doesn't.
+    """
+    return _KEY_NAME.search(name) is not None
+
+
+# --- Fields of the log -----------------------------------------------------------------------------------------------
+
+_PASSWORD_IN_URL: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@", re.IGNORECASE)
+
+
+def mask_log_fields(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask fields with secret names, and passwords in URLs: a processor of structlog."""
+    return {key: _log_field(key, value) for key, value in event.items()}
+
+
+def _log_field(key: str, value: Any) -> Any:
+    if value is not None and is_secret_name(key):
+        return MASK
+    if isinstance(value, str):
+        return _PASSWORD_IN_URL.sub(rf"\1:{MASK}@", value) if "://" in value else value
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {inner: _log_field(str(inner), item) for inner, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_log_field("", item) for item in value]
+    return value
+
+
+# --- Values at given paths -------------------------------------------------------------------------------------------
+
+
+class Wildcard(Enum):
+    """A part of a path that stands for several keys."""
 
     EACH = "*"
     """Each item of a list, and each member of an object."""
     DEEP = ".."
-    """What follows is looked for at every depth."""
+    """The rest of the path may begin at any depth."""
 
 
-Part: TypeAlias = str | int | Step
-Place: TypeAlias = Sequence[Part]
-"""The way to values in JSON, from its root."""
+PathPart: TypeAlias = str | int | Wildcard
+ValuePath: TypeAlias = Sequence[PathPart]
+"""The path to values in JSON, from its root."""
 
 
-def without(value: Any, place: Place, found: list[Any]) -> Any:
-    """The value without what is at a place, which is added to `found`.
+def mask_path(value: Any, path: ValuePath, found: list[Any]) -> Any:
+    """Mask the values at a path of a JSON value, and add them to `found`.
 
-    It is copied as far as it changes: the same object where there is nothing at that place.
+    Only the changed parts are copied: the same object is returned if there is nothing at the path.
     """
-    if not place:
+    if not path:
         found.append(value)
         return MASK
-    part, rest = place[0], place[1:]
-    if part is Step.DEEP:
-        return _at_every_depth(value, rest, place, found)
-    return _changed(value, {key: without(value[key], rest, found) for key in _keys(value, part)})
+    part, rest = path[0], path[1:]
+    if part is Wildcard.DEEP:
+        return _at_every_depth(value, rest, path, found)
+    return _changed(value, {key: mask_path(value[key], rest, found) for key in _keys(value, part)})
 
 
-def _at_every_depth(value: Any, rest: Place, place: Place, found: list[Any]) -> Any:
-    value = without(value, rest, found)
-    return _changed(value, {key: without(value[key], place, found) for key in _keys(value, Step.EACH)})
+def _at_every_depth(value: Any, rest: ValuePath, path: ValuePath, found: list[Any]) -> Any:
+    value = mask_path(value, rest, found)
+    return _changed(value, {key: mask_path(value[key], path, found) for key in _keys(value, Wildcard.EACH)})
 
 
-def _keys(value: Any, part: Part) -> Iterable[Any]:
+def _keys(value: Any, part: PathPart) -> Iterable[Any]:
     if isinstance(value, dict):
-        return tuple(value) if part is Step.EACH else (part,) if part in value else ()
+        return tuple(value) if part is Wildcard.EACH else (part,) if part in value else ()
     if isinstance(value, list):
-        if part is Step.EACH:
+        if part is Wildcard.EACH:
             return range(len(value))
         if isinstance(part, str) and part.isascii() and part.isdigit():
-            part = int(part[:9])  # JSON pointers don't tell places from keys
+            part = int(part[:9])  # a JSON pointer writes an index like a key
         return (part,) if isinstance(part, int) and -len(value) <= part < len(value) else ()
     return ()
 
 
 def _changed(value: Any, new: dict[Any, Any]) -> Any:
-    """A copy of a list or an object with other items; the same where they are no others."""
+    """Copy a list or an object with new items; return the same object if none of them differs."""
     new = {key: item for key, item in new.items() if item is not value[key]}
     if not new:
         return value
     if isinstance(value, dict):
         return {**value, **new}
-    return [new.get(place, new.get(place - len(value), item)) for place, item in enumerate(value)]
+    return [new.get(index, new.get(index - len(value), item)) for index, item in enumerate(value)]
 
 
-class Hidden:
-    """Values that are to be seen nowhere: texts and numbers. True, false and null say too little to be known again."""
+# --- Known values, wherever they occur -------------------------------------------------------------------------------
+
+#: A text of at least this length is masked anywhere in another text; a shorter one only as a whole word.
+_ANYWHERE: Final = 6
+#: A text of at most this length is masked only if it is the whole text.
+_ALONE: Final = 2
+#: Many texts are found by this many first letters; the shortest text that is searched for has as many.
+_START: Final = 3
+#: The most texts in one pattern.
+_AT_ONCE: Final = 40
+#: The most letters of all texts together; with more, everything is masked.
+_MOST_LETTERS: Final = 10_000_000
+#: A run of this many letters in common with a long text isn't an accident.
+_COMMON: Final = 12
+_MOST_COMPARED: Final = 50_000_000
+#: The most digits of a number that is written without an exponent.
+_EXPONENT: Final = 40
+
+
+class HiddenValues:
+    """Texts and numbers that may be shown nowhere. True, false and null are too common to be recognized."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts: dict[str, None] = {}
         self._letters = 0
         self._forms: dict[str, None] = {}
-        """What is looked for in other texts."""
+        """The searched forms: the texts as they are, and as they stand in URLs and in JSON."""
         self._starts: dict[str, set[int]] = {}
-        """From the first letters of these to their lengths."""
+        """The lengths of the forms, by their first letters."""
         self._pattern: re.Pattern[str] | None = None
         self.everything = False
-        """There are too many to be looked for, or some are not known: then nothing is shown at all."""
+        """Mask every value: there are too many hidden values to search for, or some aren't known."""
         for text in texts:
             self._add(text)
 
@@ -111,30 +164,29 @@ class Hidden:
         return iter(self._texts)
 
     def add(self, value: Any) -> None:
-        """Hide a value, or whatever is in it."""
+        """Hide a value, or all values in a list or an object."""
         for leaf in _leaves(value):
             if self._letters > _MOST_LETTERS:
                 self.everything = True
                 return
             self._add(leaf)
 
-    def text(self, text: str) -> str:
-        """A text, without those in it."""
+    def mask_text(self, text: str) -> str:
         if self.everything or text in self._texts:
             return MASK
         if not self._forms:
             return text
         if len(self._forms) > _AT_ONCE:
-            return self._scanned(text)
+            return self._scan(text)
         if self._pattern is None:
-            # The longest first, so that none is left half.
-            parts = [_part(form) for form in sorted(self._forms, key=len, reverse=True)]
+            # The longest first, so that no part of a longer one stays.
+            parts = [_pattern(form) for form in sorted(self._forms, key=len, reverse=True)]
             self._pattern = re.compile("|".join(parts))
         return self._pattern.sub(MASK, text)
 
-    def excerpt(self, text: str) -> str:
-        """The same for a text that may quote some of a long one: what they have in common is hidden too."""
-        text = self.text(text)
+    def mask_excerpts(self, text: str) -> str:
+        """Mask a text that may quote only a part of a long hidden text."""
+        text = self.mask_text(text)
         long = [one for one in self._texts if len(one) > 2 * _COMMON]
         if not long or self.everything:
             return text
@@ -150,19 +202,19 @@ class Hidden:
                 start = end = at + _COMMON
         return "".join((*shown, text[start:]))
 
-    def value(self, value: Any) -> Any:
-        """A JSON value without those in it, copied as far as it changes."""
+    def mask(self, value: Any) -> Any:
+        """Mask hidden values in a JSON value; only the changed parts are copied."""
         if not self:
             return value
         if isinstance(value, str):
-            shown = self.text(value)
+            shown = self.mask_text(value)
             return value if shown == value else shown
         if isinstance(value, dict):
-            # Keys too: a message may name its objects by what is secret.
-            new = {self.text(key): self.value(item) for key, item in value.items()}
+            # Keys too: a message may use a secret as a key.
+            new = {self.mask_text(key): self.mask(item) for key, item in value.items()}
             return value if all(new.get(key, MASK) is item for key, item in value.items()) else new
         if isinstance(value, list):
-            return _changed(value, {place: self.value(item) for place, item in enumerate(value)})
+            return _changed(value, {index: self.mask(item) for index, item in enumerate(value)})
         forms = _number(value)
         return MASK if forms and (self.everything or not self._texts.keys().isdisjoint(forms)) else value
 
@@ -173,20 +225,21 @@ class Hidden:
         self._letters += len(text)
         if len(text) <= _ALONE:
             return
-        # As they are, and as they stand in URLs and in JSON.
         for form in (text, quote(text, safe=""), quote_plus(text), encode(text).decode()[1:-1]):
             if form not in self._forms:
                 self._forms[form] = None
                 self._starts.setdefault(form[:_START], set()).add(len(form))
                 self._pattern = None
 
-    def _scanned(self, text: str) -> str:
-        """A pattern of many texts would try each of them at each letter."""
+    def _scan(self, text: str) -> str:
+        # A pattern of many texts would try each of them at each letter.
         shown: list[str] = []
         start = at = 0
         while at <= len(text) - _START:
             lengths = self._starts.get(text[at : at + _START])
-            found = 0 if lengths is None else max((one for one in lengths if self._stands(text, at, one)), default=0)
+            found = (
+                0 if lengths is None else max((one for one in lengths if self._is_hidden_at(text, at, one)), default=0)
+            )
             if found:
                 shown += (text[start:at], MASK)
                 start = at = at + found
@@ -194,7 +247,7 @@ class Hidden:
                 at += 1
         return "".join((*shown, text[start:])) if shown else text
 
-    def _stands(self, text: str, at: int, length: int) -> bool:
+    def _is_hidden_at(self, text: str, at: int, length: int) -> bool:
         end = at + length
         if text[at:end] not in self._forms or end > len(text):
             return False
@@ -220,7 +273,7 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 def _number(value: Any) -> tuple[str, ...]:
-    """The texts of a number: without an exponent, as JSON has it, as Python writes it. None of what is no number."""
+    """The texts of a number: without an exponent, as in JSON, and as Python writes it. Empty for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return ()
     exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
@@ -231,13 +284,13 @@ def _number(value: Any) -> tuple[str, ...]:
     return (plain, encode(value).decode(), str(value))
 
 
-def _part(form: str) -> str:
+def _pattern(form: str) -> str:
     escaped = re.escape(form)
     return escaped if len(form) >= _ANYWHERE else rf"(?<!\w){escaped}(?!\w)"
 
 
 def secret_values(value: Any) -> Iterator[str]:
-    """The values that a credential's type declares secret, wherever they stand in it."""
+    """All values that a credential's type declares secret, at any depth."""
     match value:
         case SecretStr():
             yield value.get_secret_value()

@@ -16,7 +16,7 @@ from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.items import STREAM
 from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.waits import Call, EncryptedCallback, FlowEnded, pack_callback, unpack_callback
-from hookline.secrets.masking import MASK, Hidden
+from hookline.secrets.masking import MASK, HiddenValues
 from hookline.secrets.redaction_rules import RedactionRules
 from hookline.secrets.vault import DataKey, Vault
 
@@ -73,7 +73,7 @@ class Redactor:
     def __init__(self, rules: RedactionRules | None, key: DataKey, hidden: Sequence[str] = ()) -> None:
         self._rules = rules
         self._key = key
-        self.hidden = Hidden(hidden)
+        self.hidden = HiddenValues(hidden)
         """The values known so far that may be shown nowhere."""
 
     @property
@@ -88,7 +88,7 @@ class Redactor:
             hidden.add(text)
         scope = _scope(envelope)
         shown = self._mask_message(scope)
-        body, headers, query, path = (hidden.value(shown[name]) for name in ("body", "headers", "query", "path"))
+        body, headers, query, path = (hidden.mask(shown[name]) for name in ("body", "headers", "query", "path"))
         attachments = tuple(map(self._mask_attachment, message.attachments))
         envelope = msgspec.structs.replace(envelope, hidden=(), data_key=self.data_key)
         if not hidden and shown is scope:
@@ -109,7 +109,8 @@ class Redactor:
         headers = headers if isinstance(headers, dict) else dict.fromkeys(message.headers, MASK)
         masked_names = {name for name in message.headers if headers.get(name) == MASK}
         raw_headers = tuple(
-            (name, MASK if name.lower() in masked_names else hidden.text(value)) for name, value in envelope.raw_headers
+            (name, MASK if name.lower() in masked_names else hidden.mask_text(value))
+            for name, value in envelope.raw_headers
         )
         same = body is message.body
         return msgspec.structs.replace(
@@ -128,8 +129,8 @@ class Redactor:
         name, filename = attachment.name, attachment.filename
         return msgspec.structs.replace(
             attachment,
-            name=self.hidden.text(name),
-            filename=None if filename is None else self.hidden.text(filename),
+            name=self.hidden.mask_text(name),
+            filename=None if filename is None else self.hidden.mask_text(filename),
         )
 
     def decrypt_message(self, envelope: Envelope) -> Envelope:
@@ -213,7 +214,9 @@ class Redactor:
 
     def mask_error(self, error: ErrorInfo) -> ErrorInfo:
         """Mask an error's message, also where it quotes only a part of a hidden value."""
-        return msgspec.structs.replace(error, message=self.hidden.excerpt(error.message)) if self.hidden else error
+        return (
+            msgspec.structs.replace(error, message=self.hidden.mask_excerpts(error.message)) if self.hidden else error
+        )
 
     def encrypt_line(self, item: bytes) -> bytes:
         """Encrypt the JSON of one of many items as a line of text."""
@@ -248,7 +251,7 @@ class Redactor:
                     shown = self._rules.in_result(step_id, shown, found)
                     self.hidden.add(found)
                 shown = self._rules.in_same_places(shown)
-            shown = self.hidden.value(shown) if not large else _mask_members(value)
+            shown = self.hidden.mask(shown) if not large else _mask_members(value)
         if shown is value:
             return json
         if isinstance(value, dict):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from hookline.secrets.masking import Part, Step, without
+from hookline.secrets.masking import PathPart, Wildcard, mask_path
 
 #: What a message has that can be redacted.
 MESSAGE: Final = ("body", "headers", "query", "path")
@@ -12,7 +12,7 @@ MESSAGE: Final = ("body", "headers", "query", "path")
 
 class RedactionRule(NamedTuple):
     source: str
-    places: tuple[tuple[Part, ...], ...]
+    places: tuple[tuple[PathPart, ...], ...]
     """Ways from the scope of expressions, in which `trigger` stands for the message."""
 
 
@@ -27,37 +27,37 @@ class RedactionRules:
         shown: Any = message
         for place in self._places():
             if place[0] != "steps":
-                shown = without(shown, place, found)
+                shown = mask_path(shown, place, found)
         return shown
 
     def in_result(self, step_id: str, result: Any, found: list[Any]) -> Any:
         """A step's result without what is redacted of it; that is added to `found`."""
         for place in self._places():
-            if place[0] is Step.DEEP:
-                result = without(result, place, found)
-            elif place[0] == "steps" and place[1] in (step_id, Step.EACH):
-                result = without(result, place[2:], found)
+            if place[0] is Wildcard.DEEP:
+                result = mask_path(result, place, found)
+            elif place[0] == "steps" and place[1] in (step_id, Wildcard.EACH):
+                result = mask_path(result, place[2:], found)
         return result
 
     def concerns(self, step_id: str) -> bool:
         """Whether anything in a step's result may be redacted by its place."""
         return any(
-            place[0] is Step.DEEP or (place[0] == "steps" and place[1] in (step_id, Step.EACH))
+            place[0] is Wildcard.DEEP or (place[0] == "steps" and place[1] in (step_id, Wildcard.EACH))
             for place in self._places()
         )
 
     @property
     def of_steps(self) -> bool:
         """Whether anything is redacted of what steps give."""
-        return any(place[0] in ("steps", Step.DEEP) for place in self._places())
+        return any(place[0] in ("steps", Wildcard.DEEP) for place in self._places())
 
     def in_item(self, item: Any, found: list[Any]) -> None:
         """Add to `found` what is redacted of an item of a stream, whichever step gave it."""
         for place in self._places():
-            if place[0] is Step.DEEP:
-                without(item, place, found)
+            if place[0] is Wildcard.DEEP:
+                mask_path(item, place, found)
             elif place[0] == "steps":
-                without({"body": [item]}, place[2:], found)
+                mask_path({"body": [item]}, place[2:], found)
 
     def in_same_places(self, value: Any) -> Any:
         """A step's input or result without what stands at the places where the message's body has it redacted.
@@ -66,10 +66,10 @@ class RedactionRules:
         """
         for place in self._places():
             if place[0] == "body":
-                value = without(value, place, [])
+                value = mask_path(value, place, [])
         return value
 
-    def _places(self) -> Iterator[tuple[Part, ...]]:
+    def _places(self) -> Iterator[tuple[PathPart, ...]]:
         for rule in self.rules:
             yield from rule.places
 
@@ -79,8 +79,8 @@ class RedactionRules:
             path = read[1:] if tuple(read[:1]) == ("trigger",) else read
             for rule in self.rules:
                 for place in rule.places:
-                    known = place[: place.index(Step.DEEP)] if Step.DEEP in place else place
-                    if place[0] is Step.DEEP and place[1] in path:
+                    known = place[: place.index(Wildcard.DEEP)] if Wildcard.DEEP in place else place
+                    if place[0] is Wildcard.DEEP and place[1] in path:
                         return rule.source, True
                     if known and _holds(known, path):
                         return rule.source, known == place
@@ -89,8 +89,8 @@ class RedactionRules:
         return None
 
 
-def _holds(outer: Sequence[Part], inner: Sequence[Part]) -> bool:
+def _holds(outer: Sequence[PathPart], inner: Sequence[PathPart]) -> bool:
     """Whether what is under one path holds what is under the other: the same place is held, too."""
     return len(outer) <= len(inner) and all(
-        here == there or here is Step.EACH for here, there in zip(outer, inner, strict=False)
+        here == there or here is Wildcard.EACH for here, there in zip(outer, inner, strict=False)
     )

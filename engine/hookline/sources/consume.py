@@ -14,7 +14,7 @@ from hookline.model.sources import ConsumeSettings
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.facade import TriggerLog
 from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload
-from hookline.secrets.masking import Hidden
+from hookline.secrets.masking import HiddenValues
 from hookline.sources.broker_messages import Delivered, Deliveries, Held, Inbox
 from hookline.sources.source import SourceServices, SourceStatus, sleep_until
 from hookline.sources.trigger_credential import credential_of
@@ -68,7 +68,7 @@ class ConsumeSource:
         self._listening = asyncio.Event()
         self._failures = 0
         self._credential: Any = None
-        self._hidden = Hidden()
+        self._hidden = HiddenValues()
         """What is secret of the connection's credential."""
         self._inbox = Inbox(settings.prefetch)
         self._left: asyncio.Task[_Failed] | None = None
@@ -187,9 +187,9 @@ class ConsumeSource:
                     await inbox.put(Held(delivery, self._clock.now()))
             return self._defect("it ended; it is to yield for as long as it is connected, and to raise StepError else")
         except StepError as error:
-            return _Failed(self._hidden.text(f"{error.error_code}: {error.message}"), error.retry_after)
+            return _Failed(self._hidden.mask_text(f"{error.error_code}: {error.message}"), error.retry_after)
         except (StoreError, CredentialError) as error:
-            return _Failed(self._hidden.text(error.message))
+            return _Failed(self._hidden.mask_text(error.message))
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -198,7 +198,7 @@ class ConsumeSource:
             # What else it raises is a defect of its connector, which must not end the engine.
             log = TriggerLog(self._services.engine.log, self._flow.id, trigger.name, self._hidden)
             log.error("connector defect", plugin=self._services.describe(trigger.name), exc_info=True)
-            return self._defect(self._hidden.text(f"{type(error).__name__}: {error}"))
+            return self._defect(self._hidden.mask_text(f"{type(error).__name__}: {error}"))
         finally:
             inbox.close()
 
@@ -305,7 +305,7 @@ class ConsumeSource:
         except (Exception, asyncio.CancelledError, SystemExit) as error:
             if isinstance(error, asyncio.CancelledError) and cancelled_externally():
                 raise
-            return self._hidden.text(str(error)) or type(error).__name__
+            return self._hidden.mask_text(str(error)) or type(error).__name__
         return None
 
     def _context(self) -> ConsumeContext[Any]:

@@ -20,7 +20,7 @@ from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger
 from hookline.sdk.signature import setting_name
-from hookline.secrets.masking import Hidden
+from hookline.secrets.masking import HiddenValues
 from hookline.sources.source import Progress, SourceServices, SourceStatus, sleep_until
 from hookline.sources.trigger_credential import TriggerCredential, credential_of
 
@@ -120,7 +120,7 @@ class PollSource:
         trigger, limit = self._trigger, self._settings.timeout.total_seconds()
         if trigger.unavailable is not None or trigger.run is None:
             raise _Failed(f"{trigger.name}: {trigger.unavailable or 'there is nothing to run'}")
-        arguments, hidden = trigger.arguments(self._settings), Hidden()
+        arguments, hidden = trigger.arguments(self._settings), HiddenValues()
         if "ctx" in trigger.leading:
             credential = self._credential()
             arguments["ctx"], hidden = self._context(credential, now), credential.hidden
@@ -133,7 +133,7 @@ class PollSource:
                     "trigger", trigger.name, trigger.run(**arguments), flow_id=self._flow.id
                 )
         except StepError as error:
-            raise _Failed(hidden.text(f"{error.error_code}: {error.message}"), error.retry_after) from error
+            raise _Failed(hidden.mask_text(f"{error.error_code}: {error.message}"), error.retry_after) from error
         except (StoreError, CredentialError) as error:
             raise _Failed(error.message) from error
         except GeneratorExit:
@@ -147,7 +147,7 @@ class PollSource:
             self._services.engine.calls.fault("trigger", trigger.name, "defect")
             log = TriggerLog(self._services.engine.log, self._flow.id, trigger.name, hidden)
             log.error("connector defect", plugin=self._services.describe(trigger.name), exc_info=True)
-            raise self._defect(hidden.text(f"{type(error).__name__}: {error}")) from error
+            raise self._defect(hidden.mask_text(f"{type(error).__name__}: {error}")) from error
 
     def _credential(self) -> TriggerCredential:
         try:

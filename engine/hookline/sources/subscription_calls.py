@@ -19,7 +19,7 @@ from hookline.model.sources import ID_BYTES, Asked
 from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.triggers import Subscription, SubscriptionContext, WebhookTrigger
-from hookline.secrets.masking import Hidden, secret_values
+from hookline.secrets.masking import HiddenValues, secret_values
 from hookline.sources.trigger_credential import credential_of
 
 F = TypeVar("F")
@@ -126,7 +126,7 @@ class SubscriptionCalls:
             tokens=tokens,
         )
 
-    async def _call(self, trigger: WebhookTrigger, call: Callable[[], Awaitable[Any]], hidden: Hidden) -> Any:
+    async def _call(self, trigger: WebhookTrigger, call: Callable[[], Awaitable[Any]], hidden: HiddenValues) -> Any:
         """Raises CallFailed for whatever comes of it."""
         limit = trigger.timeout.total_seconds()
         try:
@@ -134,10 +134,10 @@ class SubscriptionCalls:
                 return await self._engine.calls.run("trigger", trigger.name, call(), flow_id=self._flow_id)
         except StepError as error:
             rejected = not (error.retryable or error.outcome_unknown)
-            text = hidden.text(f"{error.error_code}: {error.message}")
+            text = hidden.mask_text(f"{error.error_code}: {error.message}")
             raise CallFailed(text, rejected=rejected, retry_after=error.retry_after) from None
         except (StoreError, CredentialError) as error:
-            raise CallFailed(hidden.text(error.message)) from None
+            raise CallFailed(hidden.mask_text(error.message)) from None
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -150,7 +150,7 @@ class SubscriptionCalls:
             plugin = self._describe(trigger.name)
             log = TriggerLog(self._engine.log, self._flow_id, trigger.name, hidden)
             log.error("connector defect", plugin=plugin, exc_info=True)
-            raise self._defect(trigger, hidden.text(f"{type(error).__name__}: {error}")) from None
+            raise self._defect(trigger, hidden.mask_text(f"{type(error).__name__}: {error}")) from None
 
     def _given(self, trigger: WebhookTrigger, given: Any) -> Given | None:
         if given is None:
@@ -180,8 +180,8 @@ def _there(function: F | None) -> F:
     return function
 
 
-def _hidden(context: SubscriptionContext[Any]) -> Hidden:
+def _hidden(context: SubscriptionContext[Any]) -> HiddenValues:
     """What no message of its errors may show."""
-    hidden = context.tokens.hidden if isinstance(context.tokens, CredentialTokens) else Hidden()
+    hidden = context.tokens.hidden if isinstance(context.tokens, CredentialTokens) else HiddenValues()
     hidden.add([*secret_values(context.credential), *([context.secret] if context.secret else [])])
     return hidden

@@ -7,7 +7,7 @@ from hookline.credentials.tokens import CredentialTokens, hidden_of
 from hookline.executions.services import Services
 from hookline.kernel.errors import CredentialError
 from hookline.sdk.triggers import ConnectorTrigger
-from hookline.secrets.masking import Hidden
+from hookline.secrets.masking import HiddenValues
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class TriggerCredential:
     type: str | None = None
     tokens: CredentialTokens | None = None
     """What gives it access tokens, where its type has OAuth 2."""
-    hidden: Hidden = field(default_factory=Hidden)
+    hidden: HiddenValues = field(default_factory=HiddenValues)
     """What no log and no error may show of it."""
 
 

@@ -14,7 +14,7 @@ from hookline.kernel.json import JsonValue, decode, encode
 from hookline.kernel.time import SystemClock
 from hookline.outbound.request import outgoing
 from hookline.sdk.http import HttpClient, Response, StreamedResponse, status_error
-from hookline.secrets.masking import Hidden
+from hookline.secrets.masking import HiddenValues
 
 #: Headers of responses that are of the moment, or a secret.
 _DROPPED = frozenset({"set-cookie", "date", "server", "connection", "content-encoding", "transfer-encoding"})
@@ -63,7 +63,7 @@ class FakeHttp:
         """What was asked, secrets masked."""
         self._entries: list[Entry] = []
         self._given: dict[Asked, int] = {}
-        self._hidden = Hidden()
+        self._hidden = HiddenValues()
         self._clock = SystemClock()
 
     def hide(self, secrets: Iterable[str]) -> None:
@@ -97,7 +97,7 @@ class FakeHttp:
         if raises and response.status >= 400:
             raise status_error(
                 response.status,
-                f"{method} {asked.url} answered {response.status}: {self._hidden.text(response.text)[:500]}",
+                f"{method} {asked.url} answered {response.status}: {self._hidden.mask_text(response.text)[:500]}",
                 {name.lower(): value for name, value in response.headers.items()},
                 self._clock.now(),
                 limits,
@@ -135,7 +135,7 @@ class FakeHttp:
         sent = outgoing(method, url, **kept)
         body = sent.body if isinstance(sent.body, bytes) else b""
         text = body.decode("utf-8", "replace")
-        return Asked(sent.method, self._hidden.text(str(sent.url)), self._hidden.text(text))
+        return Asked(sent.method, self._hidden.mask_text(str(sent.url)), self._hidden.mask_text(text))
 
 
 class NotRecorded(AssertionError):
@@ -166,9 +166,9 @@ class Cassette(FakeHttp):
         if not self.recording:
             return await super()._answer(asked, method, url, options)
         real = await self._real.request(method, url, raise_for_status=False, **options)
-        headers = {name: self._hidden.text(value) for name, value in real.headers.items() if name not in _DROPPED}
+        headers = {name: self._hidden.mask_text(value) for name, value in real.headers.items() if name not in _DROPPED}
         try:
-            answered = Answered(real.status, headers, self._hidden.text(real.content.decode()))
+            answered = Answered(real.status, headers, self._hidden.mask_text(real.content.decode()))
         except UnicodeDecodeError:
             answered = Answered(real.status, headers, base64=base64.b64encode(real.content).decode())
         self._entries.append(Entry(asked, answered))

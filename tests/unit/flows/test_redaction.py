@@ -13,7 +13,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, RedactedUnreadable
 from hookline.kernel.json import encode
-from hookline.secrets.masking import MASK, Hidden, Step, without
+from hookline.secrets.masking import MASK, HiddenValues, Wildcard, mask_path
 from hookline.secrets.vault import DataKey, Vault, generate_key, read_keys
 
 HOOK = {"use": "webhook", "with": {"verify": "none"}}
@@ -121,11 +121,11 @@ def test_keys_are_not_made_of_what_is_redacted(registry: Registry) -> None:
 
 def test_values_are_hidden_wherever_they_stand() -> None:
     """In texts, URLs, JSON in texts, keys, and as numbers or texts of numbers; short ones only where they are words."""
-    hidden = Hidden()
+    hidden = HiddenValues()
     hidden.add(
         {"card": 'a "quoted" value/&', "pin": 123, "amount": Decimal("12.50"), "no": None, "yes": True, "x": "7"}
     )
-    shown = hidden.value(
+    shown = hidden.mask(
         {
             'is a "quoted" value/& said': 'a "quoted" value/&',
             "url": "https://x?c=a%20%22quoted%22%20value%2F%26&d=a+%22quoted%22+value%2F%26",
@@ -149,7 +149,7 @@ def test_values_are_hidden_wherever_they_stand() -> None:
 
 def test_numbers_are_known_however_they_are_written() -> None:
     """As JSON, Decimals and Python write them."""
-    hidden = Hidden()
+    hidden = HiddenValues()
     hidden.add([1.2345e22, 1e-7, 1e16, 0.000015, 12.5])
     same = [
         Decimal("1.2345E+22"),
@@ -159,15 +159,15 @@ def test_numbers_are_known_however_they_are_written() -> None:
         Decimal("0.0000150"),
         Decimal("12.50"),
     ]
-    assert hidden.value(same) == [MASK] * len(same)
-    assert hidden.value([f"at {value}" for value in (1.2345e22, 1e-7, 1e16, 1.5e-05, 12.5)]) == [f"at {MASK}"] * 5
+    assert hidden.mask(same) == [MASK] * len(same)
+    assert hidden.mask([f"at {value}" for value in (1.2345e22, 1e-7, 1e16, 1.5e-05, 12.5)]) == [f"at {MASK}"] * 5
 
 
 def test_many_texts_are_found_as_few_are() -> None:
     """There is another way of looking for many, which finds the same."""
     few, many = (
-        Hidden(["a-secret", "123", "a-secret-that-is-longer"]),
-        Hidden(["a-secret", "123", "a-secret-that-is-longer"]),
+        HiddenValues(["a-secret", "123", "a-secret-that-is-longer"]),
+        HiddenValues(["a-secret", "123", "a-secret-that-is-longer"]),
     )
     many.add([f"other-{number:04}" for number in range(100)])
     for text in (
@@ -178,17 +178,17 @@ def test_many_texts_are_found_as_few_are() -> None:
         "ab",
         "a-secre",
     ):
-        assert many.text(text) == few.text(text)
-    assert many.text("is other-0099!") == f"is {MASK}!"
+        assert many.mask_text(text) == few.mask_text(text)
+    assert many.mask_text("is other-0099!") == f"is {MASK}!"
 
 
 def test_what_errors_quote_of_long_values_is_hidden() -> None:
     """Who quotes them shortens them."""
     long = "".join(chr(97 + number * 7 % 26) for number in range(200))
-    hidden = Hidden([long, "short-one"])
-    assert hidden.excerpt(f"{long[:40]!r}… is neither true nor false") == f"'{MASK}'… is neither true nor false"
-    assert hidden.excerpt(f"{long[:50]} … {long[-50:]} and short-one") == f"{MASK} … {MASK} and {MASK}"
-    assert hidden.excerpt("nothing of it is here") == "nothing of it is here"
+    hidden = HiddenValues([long, "short-one"])
+    assert hidden.mask_excerpts(f"{long[:40]!r}… is neither true nor false") == f"'{MASK}'… is neither true nor false"
+    assert hidden.mask_excerpts(f"{long[:50]} … {long[-50:]} and short-one") == f"{MASK} … {MASK} and {MASK}"
+    assert hidden.mask_excerpts("nothing of it is here") == "nothing of it is here"
 
 
 _values = st.recursive(
@@ -201,11 +201,11 @@ _values = st.recursive(
 @given(_values, st.text(min_size=3, max_size=12))
 def test_no_secret_is_left(value: Any, secret: str) -> None:
     """Whatever the texts are, and wherever the secret is put among them."""
-    hidden = Hidden([secret])
-    shown = hidden.value({"in": [value, secret], "of": {f"{secret}": value}})
+    hidden = HiddenValues([secret])
+    shown = hidden.mask({"in": [value, secret], "of": {f"{secret}": value}})
     leaves = [text for text in _texts(shown) if text == secret]
     assert leaves == []
-    assert hidden.value(shown) == shown or MASK in secret or secret in MASK
+    assert hidden.mask(shown) == shown or MASK in secret or secret in MASK
 
 
 def _texts(value: Any) -> list[str]:
@@ -220,7 +220,7 @@ def _texts(value: Any) -> list[str]:
 def test_every_depth_is_reached(value: Any) -> None:
     """`..` leaves nothing under the key, and shares what it doesn't change."""
     found: list[Any] = []
-    shown = without(value, (Step.DEEP, "a"), found)
+    shown = mask_path(value, (Wildcard.DEEP, "a"), found)
     assert _at(shown, "a") <= {MASK}
     assert (shown is value) == (not found)
 

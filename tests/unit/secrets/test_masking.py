@@ -16,7 +16,8 @@ from hookline.bodies.text import Received
 from hookline.discovery.loader import load_plugins
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.model.message import Envelope, pack
-from hookline.service.hooks.masking import MASK, Masks
+from hookline.secrets.masking import MASK
+from hookline.service.hooks.masking import Masks
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 SECRET = "s3cr3t-of-the-sender"

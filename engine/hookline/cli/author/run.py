@@ -17,6 +17,7 @@ from hookline.cli.message_input import body_of, headers_of
 from hookline.config import Settings
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, HooklineError
 from hookline.kernel.json import decode
+from hookline.secrets.masking import mask_log_fields
 
 if TYPE_CHECKING:
     from hookline.engine import Engine
@@ -59,7 +60,7 @@ def run(
     from hookline.cli.operate.executions import describe
     from hookline.kernel import logs
 
-    logs.set_up(settings.log_level, settings.log_format)
+    logs.set_up(settings.log_level, settings.log_format, mask_log_fields)
     execution = asyncio.run(_run(settings, flow, input_, headers_of(headers), attachments))
     emit(execution, as_json=as_json, text=lambda: describe(execution))
     if execution["state"] != "succeeded":

@@ -14,6 +14,7 @@ import click
 from hookline.cli.command import Command
 from hookline.config import load
 from hookline.kernel.errors import ConfigError, HooklineError
+from hookline.secrets.masking import mask_log_fields
 
 if TYPE_CHECKING:
     from hookline.cli.host.server import RunningServer
@@ -53,7 +54,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
     from hookline.cli.host.server import run
     from hookline.kernel import logs
 
-    logs.set_up("warning", "console")
+    logs.set_up("warning", "console", mask_log_fields)
     _prepare(folder)
     sock = _socket(port)
     address = f"http://127.0.0.1:{sock.getsockname()[1]}"

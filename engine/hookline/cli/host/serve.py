@@ -7,6 +7,7 @@ import click
 
 from hookline.cli.command import Command, emit
 from hookline.config import Settings
+from hookline.secrets.masking import mask_log_fields
 
 if TYPE_CHECKING:
     from hookline.cli.host.server import RunningServer
@@ -42,7 +43,7 @@ def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
     async def ready(server: "RunningServer") -> None:
         _report(server, as_json)
 
-    logs.set_up(settings.log_level, settings.log_format)
+    logs.set_up(settings.log_level, settings.log_format, mask_log_fields)
     # Before anything else is done, so that a port that is taken costs nothing.
     sock = listen(settings.host, settings.port)
     if not run(settings, sock, ready):

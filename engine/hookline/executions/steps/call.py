@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from hookline.credentials.tokens import hidden_of, masked
+from hookline.credentials.tokens import hidden_of, mask_error
 from hookline.executions.context import Blocked, ExecutionContext, Frame, Interrupted, Interruption
 from hookline.executions.services import Stand
 from hookline.executions.steps.spool import items_of, spooled
@@ -32,7 +32,7 @@ from hookline.sdk.action import Action, Context, Increment, Reply, Signal, Sleep
 from hookline.sdk.context import check_key, packed
 from hookline.sdk.mappers import Scope
 from hookline.sdk.signature import SettingSources
-from hookline.secrets.masking import Hidden
+from hookline.secrets.masking import HiddenValues
 from hookline.storage.changes import SetState
 
 
@@ -119,7 +119,7 @@ class Call:
     """Its settings, as they are recorded."""
     stand: Stand | None = None
     """What gives its result instead, where flows are tried out."""
-    hidden: Hidden = field(default_factory=Hidden)
+    hidden: HiddenValues = field(default_factory=HiddenValues)
     """What no log and no error may show: what is secret of its credential."""
     opened: tuple[AsyncIterator[Any], ...] = ()
     """What among its settings comes one by one, and is closed after the call."""
@@ -142,7 +142,7 @@ def prepare_call(run: ExecutionContext, node: ActionNode, frame: Frame, given: G
         stand = services.trial.call(run.id, path, attempt, action, _shown(given.raw))
         if stand is not None:
             return Call({}, state, _shown(given.raw), stand=stand)
-    arguments, hidden = action.arguments(given.model), Hidden()
+    arguments, hidden = action.arguments(given.model), HiddenValues()
     if action.takes_context:
         arguments["ctx"], hidden = _context(run, node, given.message or frame.message, path, attempt, state)
     return Call(arguments, state, given.raw, hidden=hidden, opened=given.opened)
@@ -174,7 +174,7 @@ async def call_action(
         return await services.offloader.run(judge, large=is_large(body) or (foreign and _long(body)))
     except StepError as error:
         result_label = error.error_code
-        shown = masked(error, call.hidden)
+        shown = mask_error(error, call.hidden)
         if shown is error:
             raise
         raise shown from None
@@ -207,7 +207,7 @@ async def call_action(
         )
         raise StepError(
             f"{action.name} of {services.describe(action)} has a defect: {type(error).__name__}: "
-            f"{call.hidden.text(str(error))}",
+            f"{call.hidden.mask_text(str(error))}",
             code="connector.defect",
             outcome_unknown=True,
         ) from error
@@ -293,7 +293,7 @@ async def _timed(action: Action, work: Awaitable[Any], limit: timedelta, *, stat
 
 def _context(
     run: ExecutionContext, node: ActionNode, message: Message, path: str, attempt: int, state: StateTransaction
-) -> tuple[Context[Any], Hidden]:
+) -> tuple[Context[Any], HiddenValues]:
     services, credential, credential_type, tokens = run.services, None, None, None
     if node.credential is not None:
         try:
@@ -310,7 +310,7 @@ def _context(
             missing = None if tokens is None else services.tokens.missing(node.credential)
             if missing is not None:
                 raise Blocked(missing)
-    hidden = Hidden() if credential is None else hidden_of(credential, tokens)
+    hidden = HiddenValues() if credential is None else hidden_of(credential, tokens)
     context = Context(
         credential=credential,
         credential_type=credential_type,

@@ -1,8 +1,7 @@
 """Secrets where others see them: in a log, in an address, or in the flow's own text."""
 
-import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretBytes, SecretStr
@@ -13,12 +12,7 @@ from hookline.flows.check.flow_analysis import FlowAnalysis
 from hookline.flows.check.references import path_text
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
-
-_SECRET: Final = re.compile(
-    r"(^|[_-])(secret|token|passw(or)?d|passphrase|credentials?|(api|private|access|secret)[_-]?key)$",
-    re.IGNORECASE,
-)
-_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
+from hookline.secrets.masking import is_secret_name, names_a_key
 
 
 def secret_exposure_problems(walked: FlowAnalysis) -> Iterator[Problem]:
@@ -67,8 +61,8 @@ def _secret(path: tuple[str | int, ...]) -> bool:
     if len(path) < 2 or not isinstance(last := path[-1], str):
         return False
     if path[-2] == "headers":
-        return last.lower() in _HEADERS
-    return path[0] == "vars" and any(isinstance(key, str) and _SECRET.search(key) for key in path[1:])
+        return is_secret_name(last)
+    return path[0] == "vars" and any(isinstance(key, str) and names_a_key(key) for key in path[1:])
 
 
 def _written(field: Template) -> Iterator[Problem]:
@@ -78,7 +72,7 @@ def _written(field: Template) -> Iterator[Problem]:
         return
     try:
         parts = urlsplit(value)
-        found = parts.password is not None or any(_SECRET.search(key) for key, _ in parse_qsl(parts.query))
+        found = parts.password is not None or any(names_a_key(key) for key, _ in parse_qsl(parts.query))
     except ValueError:
         return
     if found:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from jsonpath_ng import Child, Descendants, Fields, Index, Root
 from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
-from jsonpath_ng.jsonpath import Wildcard
+from jsonpath_ng.jsonpath import Wildcard as AnyMember
 
 from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
@@ -15,7 +15,7 @@ from hookline.flows.elements.expressions import Expressions, Template, language
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import Problem
 from hookline.kernel.suggest import did_you_mean
-from hookline.secrets.masking import Part, Step
+from hookline.secrets.masking import PathPart, Wildcard
 from hookline.secrets.redaction_rules import MESSAGE, RedactionRule, RedactionRules
 
 _REMEDY: Final = (
@@ -49,14 +49,14 @@ class _Rejected(Exception):
         super().__init__(message)
 
 
-def _check_steps(places: Iterable[tuple[Part, ...]], steps: Mapping[str, str]) -> None:
+def _check_steps(places: Iterable[tuple[PathPart, ...]], steps: Mapping[str, str]) -> None:
     for place in places:
         if place[0] == "steps" and isinstance(place[1], str) and place[1] not in steps:
             listed = f"its steps are {', '.join(steps)}" if steps else "the flow has no steps"
             raise _Rejected(f"there is no step {place[1]!r}", did_you_mean(place[1], steps, listed))
 
 
-def _alternatives(source: str, expressions: Expressions) -> list[tuple[Part, ...]]:
+def _alternatives(source: str, expressions: Expressions) -> list[tuple[PathPart, ...]]:
     """The places that a path names: several, where a part of it has several keys."""
     if language(source) != "jsonpath":
         raise _Rejected("what is redacted is named by a JSONPath, which begins with $")
@@ -71,24 +71,24 @@ def _alternatives(source: str, expressions: Expressions) -> list[tuple[Part, ...
         raise _Rejected(f"it can't be read: {error}") from None
 
 
-def _parts(node: Any) -> list[tuple[Part, ...]]:
+def _parts(node: Any) -> list[tuple[PathPart, ...]]:
     match node:
         case Root():
             return [()]
-        case Wildcard():
-            return [(Step.EACH,)]
+        case AnyMember():
+            return [(Wildcard.EACH,)]
         case Fields():
-            return [(Step.EACH if field == "*" else field,) for field in node.fields]
+            return [(Wildcard.EACH if field == "*" else field,) for field in node.fields]
         case Index():
             return [(index,) for index in node.indices]
         case Child() | Descendants():
-            between = (Step.DEEP,) if isinstance(node, Descendants) else ()
+            between = (Wildcard.DEEP,) if isinstance(node, Descendants) else ()
             return [(*left, *between, *right) for left in _parts(node.left) for right in _parts(node.right)]
         case _:
             raise _Rejected(f"{node} chooses by more than keys and places")
 
 
-def _placed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+def _placed(parts: tuple[PathPart, ...]) -> tuple[PathPart, ...]:
     """The same, in which `trigger` stands for the message. Raises _Rejected where nothing can be redacted there."""
     of_trigger = parts[:1] == ("trigger",)
     place = parts[1:] if of_trigger else parts
@@ -97,9 +97,9 @@ def _placed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
         raise _Rejected("files aren't encrypted", "give them up early instead: the setting file_retention says when")
     if root == "headers" and len(place) == 2 and isinstance(place[1], str):
         return (root, place[1].lower())
-    if root in ("body", "headers") or (root in MESSAGE and of_trigger) or (root is Step.DEEP and len(place) > 1):
+    if root in ("body", "headers") or (root in MESSAGE and of_trigger) or (root is Wildcard.DEEP and len(place) > 1):
         return place
-    if root == "steps" and len(place) > 1 and place[1] is not Step.DEEP:
+    if root == "steps" and len(place) > 1 and place[1] is not Wildcard.DEEP:
         return place
     raise _Rejected("there is nothing that can be redacted")
 

@@ -8,7 +8,7 @@ import msgspec
 from hookline.bodies.text import Received
 from hookline.kernel.errors import UnsupportedMedia
 from hookline.kernel.pointer import parts_of
-from hookline.secrets.masking import MASK, Step, without
+from hookline.secrets.masking import MASK, Wildcard, mask_path
 from hookline.service.types import HookRequest
 
 
@@ -53,14 +53,14 @@ class Masks(msgspec.Struct, frozen=True):
                 raise UnsupportedMedia("a body of this type may hold secrets that can't be masked; send JSON")
             return received
         for pointer in self.fields:
-            place = [Step.EACH if part == "*" else part for part in parts_of(pointer)]
-            body = without(body, place, [])
+            place = [Wildcard.EACH if part == "*" else part for part in parts_of(pointer)]
+            body = mask_path(body, place, [])
         if body is received.body:
             return received
         return msgspec.structs.replace(received, body=body, json=None, raw=None)
 
 
-def masked(headers: Sequence[tuple[str, str]], secret: frozenset[str]) -> tuple[tuple[str, str], ...]:
+def mask_headers(headers: Sequence[tuple[str, str]], secret: frozenset[str]) -> tuple[tuple[str, str], ...]:
     """Headers, without the values of those that hold secrets."""
     return tuple((name, MASK if name in secret else value) for name, value in headers)
 
@@ -77,7 +77,7 @@ class Headers(msgspec.Struct, frozen=True):
         """The same, with the values of some masked."""
         if not any(name in secret for name in self.joined):
             return self
-        return _join(masked(self.received, secret))
+        return _join(mask_headers(self.received, secret))
 
 
 def read_headers(request: HookRequest) -> Headers:

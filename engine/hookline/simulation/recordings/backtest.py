@@ -23,7 +23,7 @@ from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.simulation.branches import lane, places_of, side_by_side
 from hookline.simulation.case_run import CaseRunner
 from hookline.simulation.recordings.playback import Replayed, last_inputs
-from hookline.simulation.recordings.redaction import without_addresses
+from hookline.simulation.recordings.redaction import mask_resume_urls
 from hookline.simulation.result import Ended
 
 _EXAMPLES: Final = 3
@@ -239,7 +239,7 @@ def _change(old: Any, new: Any, place: str = "") -> tuple[str, Any, Any] | None:
         return next((found for found in changes if found is not None), None)
     if type(old) is type(new) and old == new:
         return None
-    if isinstance(old, str) and isinstance(new, str) and without_addresses(old) == without_addresses(new):
+    if isinstance(old, str) and isinstance(new, str) and mask_resume_urls(old) == mask_resume_urls(new):
         return None
     return place, old, new
 

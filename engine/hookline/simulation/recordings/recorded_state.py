@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from hookline.kernel.json import decode, encode
-from hookline.simulation.recordings.redaction import is_secret
+from hookline.secrets.masking import is_secret_name
 
 _GET: Final = "state.get"
 _SET: Final = "state.set"
@@ -52,7 +52,7 @@ def masked_state(steps: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any
     masked: list[dict[str, Any]] = []
     for one in steps:
         step, given, output = dict(one), one["input"], one["output"]
-        if one["use"] in (_GET, _SET) and isinstance(given, dict) and is_secret(str(given.get("key"))):
+        if one["use"] in (_GET, _SET) and isinstance(given, dict) and is_secret_name(str(given.get("key"))):
             for name, part, place in (
                 ("input", given, "value"),
                 ("input", given, "default"),

@@ -26,7 +26,7 @@ from hookline.simulation.expectations import differences
 from hookline.simulation.recordings.backtest import ended_paths
 from hookline.simulation.recordings.playback import told_by_flow, unkept
 from hookline.simulation.recordings.recorded_state import kept_before, masked_state
-from hookline.simulation.recordings.redaction import open_headers, redacted
+from hookline.simulation.recordings.redaction import mask_secrets, public_headers
 from hookline.simulation.stubs import runs_itself
 
 _RESULT: Final = frozenset({"body", "headers", "attachments", "error", "status"})
@@ -60,7 +60,7 @@ def recorded_case(
     shown = {part: recording[part] for part in ("body", "headers", "trigger", "contents", "steps", "error")}
     shown["steps"], secrets = masked_state(recording["steps"])
     # Numbers are those that the case's text will have.
-    seen: dict[str, Any] = {**recording, **decode(encode(redacted(shown, secrets)), exact=flow.exact)}
+    seen: dict[str, Any] = {**recording, **decode(encode(mask_secrets(shown, secrets)), exact=flow.exact)}
     # Paths and names of actions are no secrets, whatever stands in them.
     seen["steps"] = [
         {**one, "path": kept["path"], "use": kept["use"]}
@@ -113,7 +113,7 @@ def _input(flow: CompiledFlow, seen: Mapping[str, Any], left_out: list[str]) -> 
     # Where the scheme looks for its signature or its secret.
     chosen = {} if settings is None else settings.model_dump()
     own = {str(value).lower() for name, value in chosen.items() if "header" in name and isinstance(value, str)}
-    headers = {name: value for name, value in open_headers(seen["headers"]).items() if name not in own}
+    headers = {name: value for name, value in public_headers(seen["headers"]).items() if name not in own}
     given: dict[str, Any] = {"body": seen["body"]}
     if headers:
         given["headers"] = headers
@@ -207,7 +207,7 @@ def _stub(step: Mapping[str, Any], node: Node | None) -> dict[str, Any]:
         stub["status"] = status
     elif status is not None:
         beside["status"] = status
-    if headers := open_headers(output.get("headers", {})):
+    if headers := public_headers(output.get("headers", {})):
         stub["headers"] = headers
     if isinstance(node, CallNode):
         beside = {"outcome": output["outcome"]} if output.get("outcome", "completed") != "completed" else {}
@@ -228,7 +228,7 @@ def _answers(flow: CompiledFlow, steps: Sequence[Mapping[str, Any]]) -> dict[str
             found[path] = None
             continue
         given: dict[str, Any] = {"body": output.get("body")}
-        if headers := open_headers(output.get("headers", {})):
+        if headers := public_headers(output.get("headers", {})):
             given["headers"] = headers
         if output["query"]:
             given["query"] = output["query"]

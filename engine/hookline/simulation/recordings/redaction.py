@@ -1,69 +1,56 @@
-"""What a recording must not carry into a case file, which is kept with the flows for everybody to read."""
+"""Recordings without secrets: a case file is kept with the flows, where everybody can read it."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-_MASK: Final = "***"
-_SECRET: Final = re.compile(
-    r"authorization|cookie|signature|secret|passw(or)?d|passphrase|token|api[-_]?key|private[-_]?key|hmac"
-    r"|(^|[-_])sig(n|ned)?($|[-_])",
-    re.IGNORECASE,
-)
-#: Whoever has such an address may call the step that waits.
-_RESUME: Final = re.compile(r"https?://[^\s\"'<>]*/resume/[^\s\"'<>?#]+")
-_ADDRESS: Final = f"https://hookline.test/resume/{_MASK}"
-#: A shorter one would mask ordinary words.
+from hookline.secrets.masking import MASK, HiddenValues, is_secret_name
+
+#: With such a URL, anybody may call the waiting step.
+_RESUME_URL: Final = re.compile(r"https?://[^\s\"'<>]*/resume/[^\s\"'<>?#]+")
+_MASKED_RESUME_URL: Final = f"https://hookline.test/resume/{MASK}"
+#: A shorter text would mask ordinary words.
 _SHORTEST: Final = 8
 
 
-def is_secret(name: str) -> bool:
-    """Whether a header or a field of this name holds what only its owner may know."""
-    return _SECRET.search(name) is not None
+def mask_secrets(value: Any, also: Iterable[str] = ()) -> Any:
+    """Mask fields with secret names in a JSON value, and their texts wherever they occur.
 
-
-def redacted(value: Any, also: Iterable[str] = ()) -> Any:
-    """JSON without secrets: fields that are named like one are masked, and their texts wherever else they stand.
-
-    `also`: more of such texts.
+    `also`: more texts to mask.
     """
-    texts = (*_secrets(value), *also)
-    found = sorted({text for text in texts if len(text) >= _SHORTEST}, key=len, reverse=True)
-    return _masked(value, re.compile("|".join(map(re.escape, found))) if found else None)
+    hidden = HiddenValues(text for text in (*_secret_texts(value), *also) if len(text) >= _SHORTEST)
+    return _masked(value, hidden)
 
 
-def open_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers that anybody may read."""
-    return {name: value for name, value in headers.items() if not is_secret(name) and value.strip("*")}
+def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers without those that are secret or masked."""
+    return {name: value for name, value in headers.items() if not is_secret_name(name) and value.strip("*")}
 
 
-def without_addresses(text: str) -> str:
-    """A text in which each address of a step that waits is the same."""
-    return _RESUME.sub(_ADDRESS, text)
+def mask_resume_urls(text: str) -> str:
+    """Replace each resume URL by the same text."""
+    return _RESUME_URL.sub(_MASKED_RESUME_URL, text)
 
 
-def _secrets(value: Any) -> Iterator[str]:
+def _secret_texts(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
-            if is_secret(key) and isinstance(item, str):
-                # `Bearer abc`: the word before it stands in many places.
+            if is_secret_name(key) and isinstance(item, str):
+                # `Bearer abc`: the word before the secret is an ordinary one.
                 yield from (item, item.rpartition(" ")[2])
             else:
-                yield from _secrets(item)
+                yield from _secret_texts(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _secrets(item)
+            yield from _secret_texts(item)
 
 
-def _masked(value: Any, secrets: "re.Pattern[str] | None") -> Any:
+def _masked(value: Any, hidden: HiddenValues) -> Any:
     if isinstance(value, dict):
         return {
-            key: _MASK if is_secret(key) and isinstance(item, str) else _masked(item, secrets)
+            key: MASK if is_secret_name(key) and isinstance(item, str) else _masked(item, hidden)
             for key, item in value.items()
         }
     if isinstance(value, list):
-        return [_masked(item, secrets) for item in value]
-    if isinstance(value, str):
-        text = without_addresses(value)
-        return text if secrets is None else secrets.sub(_MASK, text)
-    return value
+        return [_masked(item, hidden) for item in value]
+    return hidden.mask_text(mask_resume_urls(value)) if isinstance(value, str) else value
