@@ -9,9 +9,9 @@ from hookline.catalog.flow_states import FlowStates
 from hookline.catalog.version_resolver import VersionResolver
 from hookline.engine_options import EngineOptions
 from hookline.executions.dispatcher import Dispatcher
-from hookline.executions.journal import STORE_RETRY
 from hookline.executions.runner import Runner
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import FlowNotFound, StoreError
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState

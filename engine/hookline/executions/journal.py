@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from hookline.executions.services import Services
+from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import StoreError
 from hookline.model.batch import JOINED, joined_output
 from hookline.model.execution import StepRecord, StepState
@@ -149,8 +150,6 @@ class BlockProgress:
         self._results[:0] = results
 
 
-#: Seconds until what the store rejected is tried again.
-STORE_RETRY: Final = 5.0
 #: Of how many items that failed the entry of the step that did stays.
 FAILED_KEPT: Final = 100
 

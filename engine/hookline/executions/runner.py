@@ -26,10 +26,11 @@ from hookline.executions.context import (
     own_vars,
     vars_of,
 )
-from hookline.executions.journal import STORE_RETRY, Journal
+from hookline.executions.journal import Journal
 from hookline.executions.replies import FINISHED, Ended, read_reply
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import (
     ExecutionNotFound,
     FlowInvalid,

@@ -6,8 +6,8 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from hookline.executions.journal import STORE_RETRY
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.backoff import STORE_RETRY, Backoff
 from hookline.kernel.cancellation import cancelled_externally, shielded
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.model.sources import ConsumeSettings
@@ -20,8 +20,8 @@ from hookline.sources.source import SourceServices, SourceStatus, sleep_until
 from hookline.sources.trigger_credential import credential_of
 
 #: The wait after a connection is lost; after each further one it is twice as long.
-_AGAIN: Final = timedelta(seconds=1)
-_LONGEST: Final = timedelta(minutes=1)
+_BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(minutes=1))
+_LONGEST_ASKED: Final = timedelta(hours=1)
 #: A connection that has held for so long is no failure that follows on another.
 _HELD: Final = timedelta(minutes=1)
 _FULL: Final = 0.1
@@ -151,9 +151,7 @@ class ConsumeSource:
         status, engine, now = self.status, self._services.engine, self._clock.now()
         lost = self._listening.is_set()
         self._failures = 1 if lost and now - began >= _HELD else self._failures + 1
-        wait = min(_AGAIN * 2 ** min(self._failures - 1, 20), _LONGEST)
-        if failure.retry_after is not None:
-            wait = max(wait, timedelta(seconds=min(failure.retry_after, 60 * _LONGEST.total_seconds())))
+        wait = _BACKOFF.wait(self._failures, failure.retry_after, longest_asked=_LONGEST_ASKED)
         self._again.clear()
         status.listening, status.error, status.failures = False, failure.message, self._failures
         status.next_at = now + wait

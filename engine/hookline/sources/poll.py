@@ -10,6 +10,7 @@ import msgspec
 
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import poll_envelope
+from hookline.kernel.backoff import Backoff
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.json import canonical, decode
@@ -25,8 +26,8 @@ from hookline.sources.source import Progress, SourceServices, SourceStatus, slee
 from hookline.sources.trigger_credential import TriggerCredential, credential_of
 
 #: The wait after a first failure; after each further one it is twice as long.
-_AGAIN: Final = timedelta(seconds=30)
-_LONGEST: Final = timedelta(hours=1)
+_FIRST_WAIT: Final = timedelta(seconds=30)
+_LONGEST_WAIT: Final = timedelta(hours=1)
 """The longest wait, unless polls are further apart than that anyway."""
 _NO_CURSOR: Final = msgspec.Raw(b"null")
 
@@ -98,10 +99,8 @@ class PollSource:
     async def _back_off(self, failure: _Failed, at: datetime) -> None:
         status = self.status
         status.last_at, status.error, status.failures = at, failure.message, status.failures + 1
-        longest = max(_LONGEST, self._settings.every)
-        wait = min(_AGAIN * 2 ** min(status.failures - 1, 20), longest)
-        if failure.retry_after is not None:
-            wait = max(wait, timedelta(seconds=min(failure.retry_after, longest.total_seconds())))
+        longest = max(_LONGEST_WAIT, self._settings.every)
+        wait = Backoff(_FIRST_WAIT, longest).wait(status.failures, failure.retry_after, longest_asked=longest)
         status.next_at = self._clock.now() + wait
         self._services.engine.metrics.polled(self._flow.id, "failed")
         self._services.engine.log.error(

@@ -8,11 +8,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from hookline.executions.journal import STORE_RETRY
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import with_order_key
 from hookline.intake.intake import Intake
+from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import RequestRejected, SchemaViolation, StoreError
 from hookline.kernel.json import encode
 from hookline.kernel.time import Clock

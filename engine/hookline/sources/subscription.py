@@ -12,6 +12,7 @@ import msgspec
 
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled import PUBLIC_URL, CompiledFlow
+from hookline.kernel.backoff import Backoff
 from hookline.kernel.errors import CredentialError
 from hookline.kernel.json import encode
 from hookline.model.sources import Asked, Begun, KeptSubscription, Retired, Subscribed
@@ -20,8 +21,7 @@ from hookline.sources.subscription_calls import CallFailed, Given, SubscriptionC
 from hookline.sources.subscription_store import Subscriptions
 
 #: The wait after a first failure; after each further one it is twice as long.
-_AGAIN: Final = timedelta(seconds=30)
-_LONGEST: Final = timedelta(hours=1)
+_BACKOFF: Final = Backoff(timedelta(seconds=30), timedelta(hours=1))
 _RETIRED: Final = timedelta(hours=1)
 """How long a secret is still taken that was replaced: what was signed with it may be on its way."""
 _GIVEN_UP: Final = timedelta(days=7)
@@ -143,7 +143,7 @@ class SubscriptionSource:
             return []
         again = self._renew if trigger.renew is not None else self._subscribe
         # One that is over at once would be renewed without end.
-        return [self._chore("renew", max(min(due), current.at + _AGAIN), again)]
+        return [self._chore("renew", max(min(due), current.at + _BACKOFF.first), again)]
 
     async def _do(self, chore: _Chore) -> None:
         try:
@@ -161,9 +161,7 @@ class SubscriptionSource:
 
     def _back_off(self, name: str, failure: CallFailed) -> None:
         failures = self._backing[name].failures + 1 if name in self._backing else 1
-        wait = min(_AGAIN * 2 ** min(failures - 1, 20), _LONGEST)
-        if failure.retry_after is not None:
-            wait = max(wait, timedelta(seconds=min(failure.retry_after, _LONGEST.total_seconds())))
+        wait = _BACKOFF.wait(failures, failure.retry_after, longest_asked=_BACKOFF.longest)
         self._backing[name] = _Backing(failures, failure.message, self._clock.now() + wait)
         self._engine.metrics.subscribed(self._flow_id, "failed")
         self._engine.log.error(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
-from hookline.executions.journal import STORE_RETRY
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import StoreError
 from hookline.model.sources import ConsumeSettings, PollSettings, ScheduleSettings
 from hookline.sources.consume import ConsumeSource

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.kernel.backoff import LONGEST_ASKED, RetryPolicy, next_wait
+from hookline.kernel.backoff import LONGEST_ASKED, Backoff, RetryPolicy, next_wait
 from hookline.kernel.errors import StepError
 
 POLICY = RetryPolicy(attempts=5, wait=timedelta(seconds=2), factor=2, cap=timedelta(seconds=10))
@@ -79,3 +79,15 @@ def test_jitter_shortens_waits_by_its_part_at_most_and_the_same_way_each_time(
 def test_jitter_sets_executions_apart() -> None:
     policy = replace(POLICY, jitter=0.5)
     assert len({next_wait(policy, 1, AGAIN, f"execution {number}") for number in range(50)}) == 50
+
+
+def test_a_back_off_doubles_its_wait_up_to_the_longest() -> None:
+    backoff = Backoff(timedelta(seconds=1), timedelta(seconds=5))
+    assert [backoff.wait(failures).total_seconds() for failures in (1, 2, 3, 4, 100_000)] == [1, 2, 4, 5, 5]
+
+
+def test_a_back_off_waits_for_as_long_as_it_is_asked_to_within_a_limit() -> None:
+    backoff, hour = Backoff(timedelta(seconds=1), timedelta(seconds=5)), timedelta(hours=1)
+    assert backoff.wait(1, 60, longest_asked=hour) == timedelta(minutes=1)
+    assert backoff.wait(1, 1e300, longest_asked=hour) == hour
+    assert backoff.wait(3, -1) == timedelta(seconds=4)
