@@ -3,18 +3,10 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_files import (  # noqa: F401 - each adds what it has to a connector
-    csv_parse,
-    csv_render,
-    look,
-    look_up,
-    new,
-    read,
-    relocate,
-    remove,
-    write,
-)
 from hookline_files.connectors import csv, file, lookup
+from hookline_files.csv_actions import parse, render  # noqa: F401 - they add actions to the connectors
+from hookline_files.file_actions import delete, listing, move, new_files, read, write  # noqa: F401 - they add actions to the connectors
+from hookline_files.lookup_actions import action  # noqa: F401 - they add actions to the connectors
 
 
 @hookimpl

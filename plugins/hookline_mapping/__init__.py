@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from hookline.api import Mapper, TemplateFilter, hookimpl
-from hookline_mapping import dates, encode, money
-from hookline_mapping.jinja import Jinja
-from hookline_mapping.jmespath import JmesPath
-from hookline_mapping.jsonata import Jsonata
-from hookline_mapping.jsonpath import JsonPath
+from hookline_mapping.jinja.filters import dates, encode, money
+from hookline_mapping.jinja.mapper import Jinja
+from hookline_mapping.jmespath.mapper import JmesPath
+from hookline_mapping.jsonata.mapper import Jsonata
+from hookline_mapping.jsonpath.mapper import JsonPath
 
 
 @hookimpl

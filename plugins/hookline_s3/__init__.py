@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from hookline.api import Connector, hookimpl
 from hookline.api_storage import BlobStoreFactory
-from hookline_s3 import actions, new  # noqa: F401 - they add theirs to the connector
+from hookline_s3.address import s3_blobs
 from hookline_s3.connector import connector
-
-from .address import s3_blobs
+from hookline_s3.steps import actions, new_objects  # noqa: F401 - they add theirs to the connector
 
 
 @hookimpl

@@ -50,7 +50,7 @@ def s3_blobs(url: str, *, clock: Clock) -> Blobs:
     try:
         from obstore.store import S3Store
 
-        from .bucket import BucketBlobs
+        from hookline_s3.blobs.bucket import BucketBlobs
     except ModuleNotFoundError as error:
         raise StoreError("S3 needs obstore: pip install 'hookline[s3]'") from error
     bucket = S3Store(

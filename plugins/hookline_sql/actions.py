@@ -8,13 +8,13 @@ from sqlalchemy import Connection
 
 from hookline.api import Connector, Context, FromVars, JsonValue, StepError, VerifyContext
 from hookline_sql.about import DESCRIPTION, ERRORS, EXAMPLE
-from hookline_sql.address import SqlCredential, address
-from hookline_sql.databases import Database, Databases
+from hookline_sql.databases.address import SqlCredential, address
+from hookline_sql.databases.mysql import commits_by_itself, is_mysql
+from hookline_sql.databases.pools import Database, Databases
+from hookline_sql.databases.read_only import fetching, read_only
+from hookline_sql.databases.streaming import streamed
 from hookline_sql.effects import once as exactly_once
-from hookline_sql.mysql import commits_by_itself, is_mysql
-from hookline_sql.reading import fetching, read_only
 from hookline_sql.statements import bound, names, pages, rows
-from hookline_sql.streaming import streamed
 
 _ROWS: Final = 10_000
 

@@ -29,10 +29,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.schema import CreateTable
 
 from hookline.api import JsonValue, StepError, decode_json, encode_json
-from hookline_sql.address import shown
-from hookline_sql.databases import Database
-from hookline_sql.failures import kind, said
-from hookline_sql.mysql import Watch, engine_without_transactions, is_mysql
+from hookline_sql.databases.address import shown
+from hookline_sql.databases.failures import kind, said
+from hookline_sql.databases.mysql import Watch, engine_without_transactions, is_mysql
+from hookline_sql.databases.pools import Database
 
 Result: TypeAlias = dict[str, JsonValue]
 

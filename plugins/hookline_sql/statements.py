@@ -11,8 +11,8 @@ from sqlalchemy.types import NullType
 from sqlalchemy.util import await_only
 
 from hookline.api import JsonValue, StepError
-from hookline_sql.databases import Database
-from hookline_sql.mysql import is_mysql, parameter, readers
+from hookline_sql.databases.mysql import is_mysql, parameter, readers
+from hookline_sql.databases.pools import Database
 from hookline_sql.values import Unfit, for_parameter, to_json, to_json_text, to_sqlite
 
 _REMEMBERED: Final = 256

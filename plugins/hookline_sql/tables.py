@@ -8,8 +8,8 @@ from sqlalchemy import Column, Connection, Inspector, MetaData, Table, inspect, 
 from sqlalchemy.exc import NoSuchTableError
 
 from hookline.api import JsonValue, StepError
-from hookline_sql.databases import Database
-from hookline_sql.mysql import is_mysql
+from hookline_sql.databases.mysql import is_mysql
+from hookline_sql.databases.pools import Database
 from hookline_sql.values import Digits, Unfit, for_column
 
 _REMEMBERED: Final = 256

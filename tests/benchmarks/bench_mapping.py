@@ -9,8 +9,8 @@ from jinja2 import Environment, StrictUndefined
 from jsonpath_ng.ext.parser import parse
 
 from hookline.flows.elements.expressions import Expressions
-from hookline_mapping.jinja import Jinja
-from hookline_mapping.jsonpath import JsonPath
+from hookline_mapping.jinja.mapper import Jinja
+from hookline_mapping.jsonpath.mapper import JsonPath
 
 SCOPE: dict[str, Any] = {
     "body": {

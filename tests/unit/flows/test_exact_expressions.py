@@ -12,8 +12,8 @@ from hookline.api import Expression, ExpressionFailed, ExpressionSyntax, Mapper
 from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import MAX_DIGITS, MAX_EXPONENT, encode, within_bounds
-from hookline_mapping.jinja import Jinja
-from hookline_mapping.jsonpath import JsonPath
+from hookline_mapping.jinja.mapper import Jinja
+from hookline_mapping.jsonpath.mapper import JsonPath
 
 LONG = Decimal("1." + "1" * 60)
 SCOPE: dict[str, Any] = {

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.kernel.errors import ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope
-from hookline_mapping.jinja import Jinja
-from hookline_mapping.jsonpath import JsonPath
+from hookline_mapping.jinja.mapper import Jinja
+from hookline_mapping.jsonpath.mapper import JsonPath
 
 SCOPE: dict[str, Any] = {
     "body": {"id": "A-1", "total": 12, "paid": True, "text": "false", "note": "{{ not read }}", "lines": [{"n": 1}]},

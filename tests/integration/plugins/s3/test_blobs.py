@@ -18,8 +18,8 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.blobs import BlobsContract, put, read
 from hookline_s3 import address
 from hookline_s3.address import s3_blobs
-from hookline_s3.blob_ids import LONGEST, new_id
-from hookline_s3.upload import PART
+from hookline_s3.blobs.blob_ids import LONGEST, new_id
+from hookline_s3.blobs.upload import PART
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_a_url_that_names_no_bucket_or_holds_a_secret_is_rejected_and_not_shown(
 
 
 def test_a_missing_library_is_named_with_what_installs_it(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "hookline_s3.bucket", raising=False)
+    monkeypatch.delitem(sys.modules, "hookline_s3.blobs.bucket", raising=False)
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(StoreError, match=r"pip install 'hookline\[s3\]'"):

@@ -20,8 +20,8 @@ from hookline.discovery.loader import load_plugins
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness, Ran
-from hookline_s3 import listing, reading, writing
 from hookline_s3.connector import S3Credential, connector
+from hookline_s3.steps import listing, reading, writing
 
 SECRET = "hunter2-hunter2-hunter2"
 

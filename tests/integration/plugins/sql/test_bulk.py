@@ -8,7 +8,7 @@ import pytest
 from tests.integration.plugins.sql.sql_room import Room, count
 
 from hookline.api import StepError
-from hookline_sql import streaming
+from hookline_sql.databases import streaming
 
 
 class Stream:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 from tests.integration.plugins.sql.sql_room import Room, count
 
 from hookline_sql import register_connectors
-from hookline_sql.address import SqlCredential
+from hookline_sql.databases.address import SqlCredential
 
 
 @pytest.mark.rule(35)
@@ -120,7 +120,7 @@ async def test_a_folder_that_is_not_there_can_be_retried(tmp_path: Path) -> None
 
 async def test_a_locked_file_is_waited_for_and_can_be_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "books.db"
-    monkeypatch.setattr("hookline_sql.databases._LOCK_WAIT", 0.05)
+    monkeypatch.setattr("hookline_sql.databases.pools._LOCK_WAIT", 0.05)
     room = Room(f"sqlite:///{path}")
     await room("execute", sql="CREATE TABLE t (a TEXT)")
     other = sqlite3.connect(path, isolation_level=None)
@@ -147,9 +147,9 @@ async def test_a_connection_that_the_server_closed_is_replaced(postgres: Room, a
 
 
 async def test_databases_are_shared_bounded_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hookline_sql.databases import Databases
+    from hookline_sql.databases.pools import Databases
 
-    monkeypatch.setattr("hookline_sql.databases.OPEN", 3)
+    monkeypatch.setattr("hookline_sql.databases.pools.OPEN", 3)
     room = Room("")
     for number in range(6):
         await room("execute", url=f"sqlite:///{tmp_path}/{number}.db", sql="CREATE TABLE t (a TEXT)")

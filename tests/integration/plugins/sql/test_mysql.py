@@ -12,8 +12,8 @@ from sqlalchemy.util import await_only
 from tests.integration.plugins.sql.sql_room import Room, count, mysql_url
 
 from hookline.api import StepError
-from hookline_sql.address import SqlCredential
-from hookline_sql.databases import Database, Databases
+from hookline_sql.databases.address import SqlCredential
+from hookline_sql.databases.pools import Database, Databases
 from hookline_sql.effects import EFFECTS
 
 

@@ -7,7 +7,8 @@ import pytest
 from tests.integration.plugins.sql.sql_room import Room
 
 from hookline.api import PollContext, PollResult, StepError
-from hookline_sql import new_rows, register_connectors, seen_rows
+from hookline_sql import register_connectors
+from hookline_sql.rows import new_rows, seen_rows
 
 (connector,) = register_connectors()
 TRIGGER = connector.polls["sql.rows"]

@@ -253,7 +253,7 @@ async def test_values_are_written_as_in_json() -> None:
 
 
 async def test_a_stream_gives_its_rows_one_by_one_or_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hookline_files.csv_parse._ROWS", 3)
+    monkeypatch.setattr("hookline_files.csv_actions.parse._ROWS", 3)
     content = b"n\n" + b"".join(b"%d\n" % number for number in range(2500))
     rows = await parse(content, 1000, stream=True)
     assert [int(row["n"]) async for row in rows] == list(range(2500))

@@ -19,8 +19,8 @@ from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.plugin_host.resources import EngineResources
 from hookline.testing.contracts.connector import ConnectorContract
-from hookline_files import tables
 from hookline_files.connectors import lookup as connector
+from hookline_files.lookup_actions import tables
 
 COUNTRIES = "code,name,zone\nDE,Germany,eu\nGB,United Kingdom,world\n7,Seven,\n"
 

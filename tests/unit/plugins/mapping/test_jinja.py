@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.api import ExpressionFailed, ExpressionSyntax, MissingValue
-from hookline_mapping.jinja import Jinja
+from hookline_mapping.jinja.mapper import Jinja
 
 SCOPE: dict[str, Any] = {
     "body": {

@@ -7,9 +7,9 @@ import pytest
 from jinja2.filters import FILTERS as JINJA_FILTERS
 
 from hookline.api import ExpressionError, ExpressionFailed, ExpressionLimit, ExpressionSyntax
-from hookline_mapping import regex_filters
-from hookline_mapping.filters import FILTERS, LEFT_OUT, TESTS
-from hookline_mapping.jinja import Jinja
+from hookline_mapping.jinja.filters import regex as regex_filters
+from hookline_mapping.jinja.filters.values import FILTERS, LEFT_OUT, TESTS
+from hookline_mapping.jinja.mapper import Jinja
 
 MAPPER = Jinja()
 BIG: dict[str, Any] = {

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from jsonpath_ng.ext.parser import parse
 
 from hookline.api import ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
-from hookline_mapping.jsonpath import JsonPath
-from hookline_mapping.plain_path import PlainPath, plain_keys
+from hookline_mapping.jsonpath.mapper import JsonPath
+from hookline_mapping.jsonpath.plain_path import PlainPath, plain_keys
 
 SCOPE: dict[str, Any] = {
     "body": {

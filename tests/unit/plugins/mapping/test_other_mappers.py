@@ -17,8 +17,8 @@ from hookline.kernel.errors import ExpressionError, ExpressionFailed, Expression
 from hookline.sdk.mappers import Mapper
 from hookline.service.views.components import component_views
 from hookline_mapping import extras
-from hookline_mapping.jmespath import JmesPath
-from hookline_mapping.jsonata import Jsonata
+from hookline_mapping.jmespath.mapper import JmesPath
+from hookline_mapping.jsonata.mapper import Jsonata
 
 SCOPE: dict[str, Any] = {
     "body": {

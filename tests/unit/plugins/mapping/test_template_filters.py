@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hookline.api import Mapper, TemplateFilter, hookimpl
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import ExpressionError, ExpressionLimit, ExpressionSyntax
-from hookline_mapping import encode
+from hookline_mapping.jinja.filters import encode
 
 JINJA: Mapper = load_plugins().mappers["jinja"]
 

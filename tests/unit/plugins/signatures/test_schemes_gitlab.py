@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from hookline.api import NotVerified, SignedRequest, Verified
 from hookline.testing.hook import HookOverMemory, webhook_flow
-from hookline_signatures.gitlab import GitLab, GitLabCredential
-from hookline_signatures.standard_webhooks import StandardSettings
+from hookline_signatures.generic.standard_webhooks import StandardSettings
+from hookline_signatures.shared_secret.gitlab import GitLab, GitLabCredential
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BODY = b'{"object_kind":"push"}'

@@ -10,7 +10,7 @@ from tests.unit.plugins.signatures.scheme_cases import case
 
 from hookline.api import NotVerified, Scheme, SignedRequest, Verified
 from hookline.testing.hook import HookOverMemory, webhook_flow
-from hookline_signatures.header_only import ApiKey, Basic
+from hookline_signatures.generic.header_only import ApiKey, Basic
 
 
 async def verify(scheme: Scheme[Any, Any], credential: Any, settings: Any, *headers: tuple[str, str]) -> Verified:

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from tests.unit.plugins.signatures.scheme_trial import NOW, Network, Trial
 
 from hookline.api import CannotVerify, NotVerified, Response, StepError
-from hookline_signatures.header_only import Bearer, BearerCredential
-from hookline_signatures.jwt_token import Jwt, JwtCredential, JwtSettings
+from hookline_signatures.generic.header_only import Bearer, BearerCredential
+from hookline_signatures.generic.jwt_token import Jwt, JwtCredential, JwtSettings
 
 SECRET = "0123456789abcdef0123456789abcdef"
 JWKS_URL = "https://issuer.example/.well-known/jwks.json"

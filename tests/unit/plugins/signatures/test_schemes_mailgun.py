@@ -14,9 +14,9 @@ from tests.unit.plugins.signatures.scheme_trial import SECONDS, Trial
 
 from hookline.api import CannotVerify, NotVerified, Verified
 from hookline.testing.hook import HookOverMemory, webhook_flow
-from hookline_signatures.body_mac import MacCredential
-from hookline_signatures.freshness import WithinADay
-from hookline_signatures.mailgun import Mailgun
+from hookline_signatures.building_blocks.freshness import WithinADay
+from hookline_signatures.generic.body_mac import MacCredential
+from hookline_signatures.shared_secret.mailgun import Mailgun
 
 KEY = "key-topsecret"
 TOKEN = "e0b5477167110d68991efc6b9f89f0a11066af27834600e123"

@@ -18,8 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pydantic import ValidationError
 
 from hookline.api import CannotVerify, NotVerified, Response, SignedRequest, StepError, Verified
-from hookline_signatures.paypal import PayPal, PayPalCredential, PayPalSettings
-from hookline_signatures.paypal_certificates import PayPalCertificates
+from hookline_signatures.public_key.paypal import PayPal, PayPalCredential, PayPalSettings
+from hookline_signatures.public_key.paypal_certificates import PayPalCertificates
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 URL = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-df8cd2d5"

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from tests.unit.plugins.signatures.scheme_trial import SECONDS, Trial
 
 from hookline.api import NotVerified, WebhookResponse
-from hookline_signatures.discord import Discord, DiscordCredential
-from hookline_signatures.sendgrid import SendGrid, SendGridCredential
+from hookline_signatures.public_key.discord import Discord, DiscordCredential
+from hookline_signatures.public_key.sendgrid import SendGrid, SendGridCredential
 
 ED25519 = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = ED25519.public_key().public_bytes_raw().hex()

@@ -7,9 +7,9 @@ import pytest
 from tests.unit.plugins.signatures.scheme_trial import URL, Trial
 
 from hookline.api import NotVerified
-from hookline_signatures.shopify import Shopify
-from hookline_signatures.square import Square
-from hookline_signatures.zendesk import Zendesk
+from hookline_signatures.shared_secret.shopify import Shopify
+from hookline_signatures.shared_secret.square import Square
+from hookline_signatures.shared_secret.zendesk import Zendesk
 
 SECRET = "topsecret"
 BODY = '{"event_id": "6a8f5f28-54a1", "name": "Zoë"}'.encode()

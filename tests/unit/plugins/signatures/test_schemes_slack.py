@@ -8,8 +8,8 @@ from tests.unit.plugins.signatures.scheme_trial import SECONDS, Trial
 
 from hookline.api import NotVerified, WebhookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
-from hookline_signatures.body_mac import MacCredential
-from hookline_signatures.slack import Slack
+from hookline_signatures.generic.body_mac import MacCredential
+from hookline_signatures.shared_secret.slack import Slack
 
 #: From Slack's documentation of its signatures.
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"

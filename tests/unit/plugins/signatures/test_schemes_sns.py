@@ -19,7 +19,7 @@ from tests.unit.plugins.signatures.scheme_trial import NOW, Network, Trial
 
 from hookline.api import CannotVerify, NotVerified, Response, StepError, Verified, WebhookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
-from hookline_signatures.sns import Sns, SnsSettings
+from hookline_signatures.public_key.sns import Sns, SnsSettings
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:orders"
 CERT = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-7ff5318490ec183fbaddaa2a969abfda.pem"

@@ -12,7 +12,7 @@ from tests.unit.plugins.signatures.scheme_trial import Trial
 from tests.unit.plugins.signatures.test_schemes_sns import KEY, PEM, TOPIC, body, certificate, confirmation, message
 
 from hookline.api import CannotVerify, NotVerified, Verified, WebhookResponse
-from hookline_signatures.sns import Sns, SnsCredential
+from hookline_signatures.public_key.sns import Sns, SnsCredential
 
 
 def test_without_a_key_of_ones_own_only_amazon_can_sign() -> None:

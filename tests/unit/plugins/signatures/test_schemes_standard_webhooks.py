@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hookline.api import NotVerified, SignedRequest, Verified
-from hookline_signatures.standard_webhooks import StandardCredential, StandardSettings, StandardWebhooks, Svix
+from hookline_signatures.generic.standard_webhooks import StandardCredential, StandardSettings, StandardWebhooks, Svix
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ID, SECONDS, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.plugins.signatures.scheme_trial import NOW, SECONDS, Trial
 
 from hookline.api import NotVerified
-from hookline_signatures.stripe import Stripe
+from hookline_signatures.shared_secret.stripe import Stripe
 
 SECRET = "whsec_topsecret"
 BODY = '{"id": "evt_1", "object": "event", "data": {"customer": "Zoë"}}'

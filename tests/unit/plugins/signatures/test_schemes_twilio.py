@@ -9,7 +9,7 @@ import pytest
 from tests.unit.plugins.signatures.scheme_trial import URL, Trial
 
 from hookline.api import NotVerified
-from hookline_signatures.twilio import Twilio
+from hookline_signatures.shared_secret.twilio import Twilio
 
 #: From Twilio's documentation and the tests of its libraries.
 DOCUMENTED = "https://mycompany.com/myapp.php?foo=1&bar=2"

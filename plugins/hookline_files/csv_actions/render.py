@@ -1,0 +1,71 @@
+"""The action `csv.render`."""
+
+import csv
+import io
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from hookline.api import JsonValue, StepError, encode_json
+from hookline_files.connectors import csv as csv_connector
+from hookline_files.csv_actions.parse import Character
+
+
+@csv_connector.action(pure=True)
+async def render(
+    rows: Annotated[
+        list[dict[str, JsonValue]] | list[list[JsonValue]],
+        Field(description="The rows: all objects, or all lists."),
+    ],
+    columns: Annotated[
+        list[str] | None,
+        Field(description="The columns and their order; of objects, by default, the keys in the order they come."),
+    ] = None,
+    header: Annotated[bool, Field(description="The first row names the columns, where they have names.")] = True,
+    delimiter: Annotated[Character, Field(description="What separates values; a tab is `\\t`.")] = ",",
+    line_end: Annotated[Literal["\r\n", "\n"], Field(description="What ends a row.")] = "\r\n",
+) -> str:
+    """Write rows as the text of a CSV file (RFC 4180).
+
+    Null is an empty value; true, false and numbers are written as in JSON; lists and objects within a row are errors.
+    Of an object, keys that are no columns are left out, and columns that it hasn't are empty.
+    """
+    names = columns if columns is not None else _keys(rows)
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter, lineterminator=line_end)
+    if header and names:
+        writer.writerow(names)
+    every: Sequence[dict[str, JsonValue] | list[JsonValue]] = rows
+    for number, row in enumerate(every, start=1):
+        if isinstance(row, dict):
+            values: list[JsonValue] = [row.get(name) for name in names]
+        elif columns is not None and len(row) != len(columns):
+            raise StepError(
+                f"row {number} has {len(row)} values, and there are {len(columns)} columns", code="csv.ragged"
+            )
+        else:
+            values = row
+        writer.writerow([_text(value, number) for value in values])
+    return out.getvalue()
+
+
+def _keys(rows: list[Any]) -> list[str]:
+    found: dict[str, None] = {}
+    for row in rows:
+        if isinstance(row, dict):
+            found.update(dict.fromkeys(row))
+    return list(found)
+
+
+def _text(value: JsonValue, number: int) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case bool() | int() | float() | Decimal():
+            return encode_json(value).decode()
+        case _:
+            raise StepError(f"row {number} holds a list or an object; map it to a text first", code="csv.value")

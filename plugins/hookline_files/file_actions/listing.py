@@ -1,0 +1,84 @@
+"""The actions `file.list` and `file.exists`."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from stat import S_ISREG
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from hookline.api import Context, JsonValue, StepError
+from hookline_files.connectors import file as file_connector
+from hookline_files.file_actions.folder import files_in, shown_time
+from hookline_files.file_actions.root import inside, rejected, root_of
+
+
+@file_connector.action(name="list", idempotent=True)
+async def list_files(
+    ctx: Context[None],
+    folder: Annotated[
+        str, Field(description="Which folder, under the server's HOOKLINE_FILES; by default that itself.")
+    ] = "",
+    pattern: Annotated[str, Field(min_length=1, description="The names that count, such as `*.csv`.")] = "*",
+    recursive: Annotated[bool, Field(description="Whether folders within it count, too.")] = False,
+    max_files: Annotated[int, Field(ge=1, le=100_000, description="More files are an error.")] = 10_000,
+) -> list[dict[str, JsonValue]]:
+    """List the files of a folder.
+
+    The result is a list, by path, of `path` (as `file.read` takes it), `name`, `size` and `modified_at`. Links don't
+    count, nor do names that begin with a dot unless the pattern does, too.
+    """
+    place = inside(ctx, folder) if folder else root_of(ctx)
+
+    def listed() -> list[dict[str, JsonValue]]:
+        found: list[dict[str, JsonValue]] = []
+        for path, status in files_in(place, folder, pattern, recursive):
+            if len(found) == max_files:
+                raise StepError(
+                    f"folder {folder or '.'!r} has more than {max_files} files that match {pattern!r}; narrow the "
+                    "pattern, or raise `max_files`",
+                    code="file.too_many",
+                )
+            modified = datetime.fromtimestamp(status.st_mtime, UTC)
+            found.append(
+                {
+                    "path": path,
+                    "name": path.rpartition("/")[2],
+                    "size": status.st_size,
+                    "modified_at": shown_time(modified),
+                }
+            )
+        return sorted(found, key=lambda one: str(one["path"]))
+
+    try:
+        return await asyncio.to_thread(listed)
+    except OSError as error:
+        raise rejected(folder or ".", error) from error
+
+
+@file_connector.action(idempotent=True)
+async def exists(
+    ctx: Context[None],
+    path: Annotated[str, Field(description="Which file, under the server's HOOKLINE_FILES.")],
+) -> dict[str, JsonValue]:
+    """Say whether there is a file.
+
+    The result is `{"exists": …}`, and for a file that is there its `size` and `modified_at`. A folder or a link is no
+    file.
+    """
+    try:
+        status = await asyncio.to_thread(_status, inside(ctx, path))
+    except OSError as error:
+        raise rejected(path, error) from error
+    if status is None or not S_ISREG(status.st_mode):
+        return {"exists": False}
+    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+    return {"exists": True, "size": status.st_size, "modified_at": shown_time(modified)}
+
+
+def _status(place: Path) -> Any:
+    try:
+        return place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -1,0 +1,1 @@
+"""The mapper `jinja`: a sandbox that counts its work."""

@@ -1,0 +1,230 @@
+"""The mapper `jinja`: one lone `{{ … }}` gives a value, anything else text."""
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from functools import cached_property
+from itertools import chain
+from types import MappingProxyType
+from typing import Any, Final
+
+from jinja2 import Template, TemplateAssertionError, TemplateSyntaxError, nodes
+from jinja2.runtime import Context
+
+from hookline.api import (
+    Expression,
+    ExpressionError,
+    ExpressionFailed,
+    ExpressionLimit,
+    ExpressionSyntax,
+    Mapper,
+    Reference,
+    Scope,
+    TemplateFilter,
+)
+from hookline_mapping.budget import MAX_TEXT
+from hookline_mapping.jinja.filters.values import FILTERS, TESTS, given
+from hookline_mapping.jinja.references import references
+from hookline_mapping.jinja.rewrite import INTERNAL, Rewrite, path_of
+from hookline_mapping.jinja.sandbox import BudgetedContext, MissingName, Sandbox
+from hookline_mapping.jsonpath.plain_path import PlainPath
+from hookline_mapping.missing import missing_value
+from hookline_mapping.values import to_json
+
+#: Names in scope begin with a letter.
+_RESULT: Final = "_result"
+_GIVES: Final[dict[str, type]] = {
+    **dict.fromkeys(("upper", "lower", "title", "trim", "string", "join", "replace", "format", "tojson"), str),
+    **dict.fromkeys(("length", "count", "int"), int),
+    **dict.fromkeys(("list", "sort", "unique", "map", "select", "reject", "selectattr", "rejectattr", "items"), list),
+}
+
+
+class Jinja(Mapper):
+    """Jinja in a sandbox of its own: keys only, no clock, no randomness, every bound counted."""
+
+    name = "jinja"
+    title = "Jinja"
+
+    def __init__(self, filters: Mapping[str, TemplateFilter] = MappingProxyType({})) -> None:
+        """`filters`: those of plugins."""
+        self._filters = {name: given(name, function) for name, function in filters.items()}
+
+    @cached_property
+    def _binary(self) -> Sandbox:
+        return _sandbox(self._filters, exact=False)
+
+    @cached_property
+    def _exact(self) -> Sandbox:
+        # Most servers have no flow that needs it.
+        return _sandbox(self._filters, exact=True)
+
+    def with_filters(self, filters: Mapping[str, TemplateFilter]) -> Mapper:
+        """One that knows these filters. A name that it has already keeps its meaning."""
+        return Jinja(filters)
+
+    def compile(self, source: str) -> Expression:
+        """Raises ExpressionSyntax, which says on which line where there are several."""
+        return _compile(source, self._binary)
+
+    def compile_exact(self, source: str) -> Expression:
+        """The same with exact constants, quotients and filters."""
+        return _compile(source, self._exact)
+
+
+def _sandbox(filters: Mapping[str, Callable[..., Any]], *, exact: bool) -> Sandbox:
+    environment = Sandbox(exact=exact)
+    environment.filters = {**filters, **FILTERS, **INTERNAL}
+    environment.tests = dict(TESTS)
+    return environment
+
+
+def _compile(source: str, environment: Sandbox) -> Expression:
+    try:
+        parsed = environment.parse(source)
+        lone = _lone(parsed)
+        path = path_of(lone) if lone is not None else None
+        if path is not None and all(isinstance(key, str) for key in path[1]):
+            return PlainPath(source, (path[0], *path[1]), root="")
+        found = references(parsed)
+        if lone is None:
+            return Text(source, environment, _render(parsed, environment), found)
+        assign = nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), lone, lineno=1)
+        run = _render(nodes.Template([assign], lineno=1), environment)
+        return Value(source, environment, run, found, _gives(lone))
+    except TemplateSyntaxError as error:
+        line = f" on line {error.lineno}" if error.lineno > 1 else ""
+        raise ExpressionSyntax(f"this isn't Jinja{line}: {error.message}") from error
+    except RecursionError as error:
+        raise ExpressionSyntax("it is nested too deeply") from error
+
+
+def _render(parsed: nodes.Template, environment: Sandbox) -> "_Render":
+    tree = Rewrite(environment.filters.keys() - INTERNAL.keys()).visit(parsed)
+    tree.set_environment(environment)
+    render = _Render(environment, tree)
+    if all(isinstance(part, nodes.Output | nodes.Assign) for part in tree.body):
+        _check_names(tree, environment)
+    else:
+        render.prepare()
+    return render
+
+
+def _check_names(tree: nodes.Template, environment: Sandbox) -> None:
+    """Raise what making the function of a template without blocks could raise."""
+    named: Iterator[nodes.Filter | nodes.Test | nodes.Call] = chain(
+        tree.find_all(nodes.Filter), tree.find_all(nodes.Test), tree.find_all(nodes.Call)
+    )
+    for node in named:
+        if isinstance(node, nodes.Filter) and node.name not in environment.filters:
+            raise TemplateAssertionError(f"No filter named {node.name!r}.", node.lineno)
+        if isinstance(node, nodes.Test) and node.name not in environment.tests:
+            raise TemplateAssertionError(f"No test named {node.name!r}.", node.lineno)
+        given = [argument.key for argument in node.kwargs]
+        if len(given) != len(set(given)):
+            raise TemplateSyntaxError("an argument is given twice", node.lineno)
+
+
+class _Render:
+    """A template's function, made at its first call where it has no blocks.
+
+    Making it takes longer than reading and checking the template, and most of the templates of a thousand flows
+    aren't needed to start.
+    """
+
+    __slots__ = ("_environment", "_function", "_tree")
+
+    def __init__(self, environment: Sandbox, tree: nodes.Template) -> None:
+        self._environment = environment
+        self._tree = tree
+        self._function: Callable[[Context], Iterator[str]] | None = None
+
+    def prepare(self) -> Callable[[Context], Iterator[str]]:
+        """Make the function. Raises TemplateSyntaxError."""
+        try:
+            code = self._environment.compile(self._tree)
+        except SyntaxError as error:
+            raise TemplateSyntaxError(error.msg, 1) from error
+        function = self._function = Template.from_code(self._environment, code, {}).root_render_func
+        return function
+
+    def __call__(self, context: Context) -> Iterator[str]:
+        return (self._function or self.prepare())(context)
+
+
+class _Compiled(Expression):
+    def __init__(self, source: str, environment: Sandbox, render: _Render, found: tuple[Reference, ...]) -> None:
+        self.source = source
+        self.references = found
+        self._environment = environment
+        self._render = render
+
+    def evaluate(self, scope: Scope) -> Any:
+        """Raises MissingValue, which names the path, ExpressionFailed and ExpressionLimit."""
+        context = self._environment.context(scope)
+        try:
+            return self._result(context)
+        except MissingName as error:
+            raise missing_value(error.name, "", scope, error.name) from None
+        except ExpressionError:
+            raise
+        except Exception as error:
+            # Whatever a value does to an operator or a filter is the expression's failure.
+            # What Python says may quote a value of any length.
+            raise ExpressionFailed(f"{self.source}: {type(error).__name__}: {str(error)[:200]}") from error
+
+    def _result(self, context: BudgetedContext) -> Any:
+        raise NotImplementedError
+
+
+class Value(_Compiled):
+    """One lone `{{ … }}`: gives its value."""
+
+    def __init__(
+        self, source: str, environment: Sandbox, render: _Render, found: tuple[Reference, ...], gives: type | None
+    ) -> None:
+        super().__init__(source, environment, render, found)
+        self.gives = gives
+
+    def _result(self, context: BudgetedContext) -> Any:
+        for _ in self._render(context):
+            pass
+        return to_json(context.vars[_RESULT], context.budget)
+
+
+class Text(_Compiled):
+    """Text with expressions and blocks in it."""
+
+    gives = str
+
+    def _result(self, context: BudgetedContext) -> str:
+        length = 0
+        pieces = []
+        for piece in self._render(context):
+            length += len(piece)
+            if length > MAX_TEXT:
+                raise ExpressionLimit(f"it makes more than {MAX_TEXT:,} characters of text")
+            pieces.append(piece)
+        return "".join(pieces)
+
+
+def _lone(parsed: nodes.Template) -> nodes.Expr | None:
+    if len(parsed.body) == 1 and isinstance(output := parsed.body[0], nodes.Output) and len(output.nodes) == 1:
+        (only,) = output.nodes
+        return None if isinstance(only, nodes.TemplateData) else only
+    return None
+
+
+def _gives(node: nodes.Expr) -> type | None:
+    if isinstance(node, nodes.Compare | nodes.Not | nodes.Test):
+        return bool
+    if isinstance(node, nodes.Concat):
+        return str
+    if isinstance(node, nodes.List | nodes.Tuple):
+        return list
+    if isinstance(node, nodes.Dict):
+        return dict
+    if isinstance(node, nodes.Const):
+        return float if isinstance(node.value, Decimal) else type(node.value)
+    if isinstance(node, nodes.Filter):
+        return _GIVES.get(node.name)
+    return None

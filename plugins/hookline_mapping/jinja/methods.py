@@ -1,0 +1,159 @@
+"""The methods that expressions can call on JSON values: pure, and bounded by what is known before they run."""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import partial
+from typing import Any, Final
+
+from jinja2.runtime import LoopContext
+from jinja2.utils import pass_context
+
+from hookline.api import ExpressionFailed, ExpressionLimit
+from hookline_mapping.budget import Budget
+from hookline_mapping.jinja.formats import BraceFormat
+from hookline_mapping.jinja.sandbox import BudgetedContext, Function, Missing, spend_comparing, spend_size
+from hookline_mapping.values import text
+
+_LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_MAX_STRIPPED: Final = 100
+
+
+def replace(budget: Budget, value: str, old: str, new: str, count: int = -1) -> str:
+    """The text with `old` replaced, its length checked before it is made."""
+    found = value.count(old)
+    if count >= 0:
+        found = min(found, count)
+    budget.spend_copy(len(value) + max(0, found * (len(new) - len(old))))
+    return value.replace(old, new, count)
+
+
+def join(budget: Budget, separator: str, values: Any) -> str:
+    """The values as texts with the separator between them, its length checked before it is made."""
+    spend_size(budget, values)
+    parts = [each if type(each) is str else text(each, budget) for each in values]
+    budget.spend_copy(sum(map(len, parts)) + len(separator) * max(0, len(parts) - 1))
+    return separator.join(parts)
+
+
+def _pure(name: str) -> Callable[..., Any]:
+    """A method of texts that goes through them once, and whose result is about as long."""
+
+    def run(budget: Budget, value: str, *args: Any) -> Any:
+        budget.spend_text(len(value))
+        return getattr(value, name)(*args)
+
+    return run
+
+
+def _stripping(name: str) -> Callable[..., Any]:
+    def run(budget: Budget, value: str, characters: str | None = None) -> str:
+        if characters is not None and len(characters) > _MAX_STRIPPED:
+            raise ExpressionLimit(f"{name} takes at most {_MAX_STRIPPED} characters to strip")
+        budget.spend_copy(len(value))
+        made: str = getattr(value, name)(characters)
+        return made
+
+    return run
+
+
+def _split(name: str) -> Callable[..., Any]:
+    def run(budget: Budget, value: str, sep: str | None = None, maxsplit: int = -1) -> list[str]:
+        # One more piece than may be spent is enough to know.
+        bound = budget.turns + 1 if maxsplit < 0 else min(maxsplit, budget.turns + 1)
+        made: list[str] = getattr(value, name)(sep, bound)
+        budget.spend_turns(len(made))
+        budget.spend_copy(len(value))
+        return made
+
+    return run
+
+
+def _splitlines(budget: Budget, value: str, keepends: bool = False) -> list[str]:
+    budget.spend_turns(sum(map(value.count, _LINE_ENDS)) + 1)
+    budget.spend_copy(len(value))
+    return value.splitlines(keepends)
+
+
+def _format(budget: Budget, value: str, *args: Any, **kwargs: Any) -> str:
+    return BraceFormat(budget).fill(value, args, kwargs)
+
+
+def _sized(name: str) -> Callable[..., Any]:
+    def run(budget: Budget, value: Any, *args: Any) -> Any:
+        spend_comparing(budget, value)
+        try:
+            return getattr(value, name)(*args)
+        except ValueError as error:
+            raise ExpressionFailed(str(error)) from error
+
+    return run
+
+
+def _listing(name: str) -> Callable[..., Any]:
+    def run(budget: Budget, value: Mapping[str, Any]) -> list[Any]:
+        spend_size(budget, value)
+        return list(getattr(value, name)())
+
+    return run
+
+
+def _cycle(budget: Budget, value: LoopContext, *choices: Any) -> Any:
+    return value.cycle(*choices)
+
+
+def _changed(budget: Budget, value: LoopContext, *values: Any) -> bool:
+    for each in values:
+        spend_size(budget, each)
+    return value.changed(*values)
+
+
+_SEARCHES: Final = ("count", "find", "index", "rfind", "rindex", "startswith", "endswith")
+_CHANGES: Final = (
+    *("upper", "lower", "title", "capitalize", "casefold", "swapcase", "removeprefix", "removesuffix"),
+    *("partition", "rpartition"),
+    *("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper"),
+)
+TEXT: Final[Mapping[str, Callable[..., Any]]] = {
+    **{name: _sized(name) for name in _SEARCHES},
+    **{name: _pure(name) for name in _CHANGES},
+    **{name: _stripping(name) for name in ("strip", "lstrip", "rstrip")},
+    **{name: _split(name) for name in ("split", "rsplit")},
+    "splitlines": _splitlines,
+    "replace": replace,
+    "join": join,
+    "format": _format,
+}
+LIST: Final[Mapping[str, Callable[..., Any]]] = {name: _sized(name) for name in ("count", "index")}
+OBJECT: Final[Mapping[str, Callable[..., Any]]] = {
+    **{name: _listing(name) for name in ("items", "keys", "values")},
+    "get": lambda budget, value, key, default=None: value.get(key, default),
+}
+LOOP: Final[Mapping[str, Callable[..., Any]]] = {"cycle": _cycle, "changed": _changed}
+NAMES: Final = frozenset({*TEXT, *LIST, *OBJECT, *LOOP})
+_TABLES: Final[tuple[tuple[type | tuple[type, ...], Mapping[str, Callable[..., Any]], str], ...]] = (
+    (str, TEXT, "text"),
+    ((list, tuple), LIST, "a list"),
+    (dict, OBJECT, "an object"),
+    (LoopContext, LOOP, "loop"),
+)
+
+
+def _called(run: Callable[..., Any], value: Any, budget: Budget, *args: Any, **kwargs: Any) -> Any:
+    return run(budget, value, *args, **kwargs)
+
+
+@pass_context
+def method(context: BudgetedContext, value: Any, name: str) -> Function:
+    """A method of a value, to be called. Of what is missing, one that gives the same missing value."""
+    if isinstance(value, Missing):
+        return Function(name, lambda budget, *args, **kwargs: value, lenient=True)
+    for kind, table, shown in _TABLES:
+        if isinstance(value, kind):
+            run = table.get(name)
+            if run is None:
+                near = get_close_matches(name, table, 1)
+                hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(table))}"
+                raise ExpressionFailed(f"{shown} has no method {name!r} here{hint}")
+            bound = partial(_called, run, value)
+            return Function(name, bound, lenient=name == "get")
+    raise ExpressionFailed(f"a {type(value).__name__} has no method {name!r} here")

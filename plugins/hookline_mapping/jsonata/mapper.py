@@ -1,0 +1,70 @@
+"""The mapper `jsonata`: JSONata, its work counted, its patterns bounded, and no clock but the scope's."""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from hookline.api import Expression, ExpressionError, ExpressionFailed, ExpressionLimit, MissingValue, Scope
+from hookline_mapping.budget import Budget
+from hookline_mapping.exact_value import exact_value
+from hookline_mapping.extras import ExtraMapper, beginnings, not_there
+from hookline_mapping.values import to_json
+
+
+class Jsonata(ExtraMapper):
+    """JSONata. An expression that gives nothing is missing; inside one, what is missing is left out.
+
+    `$now()` and `$millis()` give `execution.now`; `$random`, `$shuffle` and `$eval` are rejected.
+    """
+
+    name = "jsonata"
+    title = "JSONata"
+    library = "jsonata"
+
+    def compile(self, source: str) -> Expression:
+        """Raises ExpressionSyntax."""
+        return JsonataExpression(source, _library().compile_source(source, exact=False), exact=False)
+
+    def compile_exact(self, source: str) -> Expression:
+        """The same with exact constants and arithmetic; functions that calculate say that they take no Decimals."""
+        return JsonataExpression(source, _library().compile_source(source, exact=True), exact=True)
+
+
+def _library() -> ModuleType:
+    """What needs the library. Most servers have no flow that does."""
+    limit = sys.getrecursionlimit()
+    try:
+        from hookline_mapping.jsonata import interpreter as jsonata_run
+    finally:
+        # The library raises it for the whole process, where it is first imported.
+        if sys.getrecursionlimit() != limit:
+            sys.setrecursionlimit(limit)
+    return jsonata_run
+
+
+class JsonataExpression(Expression):
+    """A compiled JSONata expression."""
+
+    def __init__(self, source: str, compiled: Any, *, exact: bool) -> None:
+        self.source = source
+        self.references = beginnings(compiled.paths, optional=not compiled.lone)
+        self._compiled = compiled
+        self._exact = exact
+
+    def evaluate(self, scope: Scope) -> Any:
+        """Raises MissingValue where it gives nothing; ExpressionFailed and ExpressionLimit."""
+        budget = Budget()
+        try:
+            there, made = self._compiled.run(scope, budget)
+        except ExpressionError:
+            raise
+        except RecursionError:
+            raise ExpressionLimit(f"{self.source}: it calls itself too deeply") from None
+        except Exception as error:
+            hint = "; JSONata's functions take no exact fractions" if self._exact else ""
+            raise ExpressionFailed(f"{self.source}: {str(error)[:200]}{hint}") from error
+        if not there:
+            missing = not_there(self._compiled.paths, scope)
+            raise missing or MissingValue(f"{self.source}: it gives nothing")
+        made = to_json(made, budget)
+        return exact_value(made) if self._exact else made

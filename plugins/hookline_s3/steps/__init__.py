@@ -1,0 +1,1 @@
+"""The actions and the trigger of the connector `s3`."""

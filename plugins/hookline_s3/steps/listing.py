@@ -1,0 +1,101 @@
+"""The objects of a bucket, in the order of their keys."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import Any, Final, Literal
+
+import obstore
+from obstore.store import S3Store
+
+from hookline.api import JsonValue, PollItem, PollResult, StepError, changed_items
+from hookline_s3.failures import translated
+from hookline_s3.steps.keys import checked, described
+
+TRACKED: Final = 20_000
+"""Objects that are kept track of: each is in the cursor."""
+_MOST_ITEMS: Final = 1000
+
+
+async def objects(
+    bucket: S3Store, prefix: str, pattern: str, *, after: str | None = None
+) -> AsyncIterator[dict[str, JsonValue]]:
+    """Those under a prefix whose names match. Raises StepError.
+
+    `after`: a key behind which theirs are.
+    """
+    if prefix:
+        checked(prefix.rstrip("/"))
+    with translated("the objects" if not prefix else f"the objects under {prefix!r}"):
+        async for page in obstore.list(bucket, prefix.rstrip("/") or None, offset=after, chunk_size=1000):
+            for found in page:
+                one = described(found)
+                if fnmatchcase(str(one["name"]), pattern):
+                    yield one
+
+
+async def some_objects(bucket: S3Store, prefix: str, pattern: str, most: int) -> list[dict[str, JsonValue]]:
+    """The same, as a list. Raises StepError (`s3.too_many`)."""
+    found: list[dict[str, JsonValue]] = []
+    async for one in objects(bucket, prefix, pattern):
+        if len(found) == most:
+            raise StepError(
+                f"more than {most} objects under {prefix!r} match {pattern!r}; narrow the prefix or the pattern, move "
+                "away those that are done, or let them be a stream",
+                code="s3.too_many",
+            )
+        found.append(one)
+    return found
+
+
+async def head(bucket: S3Store, key: str) -> dict[str, JsonValue] | None:
+    """What is said of an object; None where there is none. Raises StepError."""
+    with translated(repr(key)):
+        try:
+            return described(await obstore.head_async(bucket, checked(key)))
+        except FileNotFoundError:
+            return None
+
+
+async def link(bucket: S3Store, key: str, method: Literal["GET", "PUT"], expires: timedelta) -> str:
+    """A URL with which anybody may read or write an object for some time. Raises StepError."""
+    with translated(repr(key)):
+        return await obstore.sign_async(bucket, method, checked(key), expires)
+
+
+async def answers(bucket: S3Store) -> None:
+    """Ask the bucket for something small. Raises StepError."""
+    with translated("the bucket"):
+        async for _ in obstore.list(bucket, chunk_size=1):
+            return
+
+
+async def new_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, existing: bool) -> PollResult:
+    """Objects that are new, or other ones than at the last look. Raises StepError (`s3.too_many`)."""
+    found: list[PollItem] = []
+    async for one in objects(bucket, prefix, pattern):
+        if len(found) == TRACKED:
+            raise StepError(
+                f"more than {TRACKED} objects under {prefix!r} match {pattern!r}; move away those that are done, "
+                'narrow the prefix or the pattern, or say "ordered": true where keys grow',
+                code="s3.too_many",
+            )
+        found.append(PollItem(str(one["key"]), one))
+    found.sort(key=lambda item: (str(item.body["modified_at"]), item.id))
+    return changed_items(found, cursor, existing=existing)
+
+
+async def later_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, existing: bool) -> PollResult:
+    """Objects whose keys come after all those before. Raises StepError."""
+    if cursor is None and not existing:
+        last: str | None = None
+        async for one in objects(bucket, prefix, pattern):
+            last = str(one["key"])
+        return PollResult((), {"after": last})
+    after = cursor["after"] if cursor is not None else None
+    found: list[PollItem] = []
+    async for one in objects(bucket, prefix, pattern, after=after):
+        if len(found) == _MOST_ITEMS:
+            return PollResult(found, {"after": found[-1].id}, more=True)
+        found.append(PollItem(str(one["key"]), one))
+    return PollResult(found, {"after": found[-1].id if found else after})

@@ -1,0 +1,1 @@
+"""Schemes of no provider in particular: MACs, tokens and Standard Webhooks."""

@@ -1,0 +1,266 @@
+"""Schemes that send a MAC of the body: `hmac`, where everything is a setting, and providers that fix the settings."""
+
+import hmac
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from hookline.api import (
+    Duration,
+    NoSettings,
+    NotVerified,
+    RequestVerifier,
+    Scheme,
+    SignedRequest,
+    Verified,
+    WebhookResponse,
+)
+from hookline_signatures.building_blocks.checks import Mac
+from hookline_signatures.building_blocks.header_text import (
+    as_received,
+    check_fresh,
+    check_id,
+    from_base64,
+    from_hex,
+    message_id,
+    required,
+)
+from hookline_signatures.building_blocks.secret_values import Secrets, as_bytes
+from hookline_signatures.generic.header_only import header_name
+
+_PLACEHOLDER = re.compile(r"(\{[a-z]+\})")
+
+
+class MacCredential(BaseModel):
+    """The secret that sender and receiver share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    secret: Secrets = Field(description="One, or a list of which each is taken.")
+
+
+class HmacSettings(BaseModel):
+    """How a sender makes its MAC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: Annotated[str, AfterValidator(header_name)] = Field(
+        description="The header that holds the MAC.", examples=["X-Signature"]
+    )
+    algorithm: Literal["sha1", "sha256", "sha512"] = Field(default="sha256", description="The hash.")
+    encoding: Literal["hex", "base64", "any"] = Field(
+        default="hex", description="How the MAC is written; `any`: either is taken."
+    )
+    prefix: str = Field(default="", description="What stands before the MAC, such as `sha256=`.")
+    timestamp_header: Annotated[str, AfterValidator(header_name)] | None = Field(
+        default=None, description="The header that holds the time of sending, in whole seconds since 1970."
+    )
+    tolerance: Duration = Field(
+        default=timedelta(seconds=300), description="How far that time may be from the time of receipt."
+    )
+    id_header: Annotated[str, AfterValidator(header_name)] | None = Field(
+        default=None, description="The header that holds the message's id: the dedupe key."
+    )
+    signed: str = Field(
+        default="",
+        description="What is signed: text with `{body}` once, and `{timestamp}` and `{id}` where they are signed too. "
+        "By default `{body}`, and `{timestamp}.{body}` where there is a `timestamp_header`.",
+    )
+
+    @model_validator(mode="after")
+    def _signs_what_it_relies_on(self) -> Self:
+        parts = _PLACEHOLDER.findall(self.layout)
+        if parts.count("{body}") != 1:
+            raise ValueError("signed: it holds `{body}` exactly once")
+        if unknown := set(parts) - {"{body}", "{timestamp}", "{id}"}:
+            raise ValueError(
+                f"signed: {', '.join(sorted(unknown))} is not known; use {{body}}, {{timestamp}} and {{id}}"
+            )
+        if ("{timestamp}" in parts) != (self.timestamp_header is not None):
+            # A time that isn't signed could be any time.
+            raise ValueError("signed: `{timestamp}` stands in it if, and only if, there is a `timestamp_header`")
+        if "{id}" in parts and self.id_header is None:
+            raise ValueError("signed: `{id}` needs an `id_header`")
+        return self
+
+    @property
+    def layout(self) -> str:
+        """What is signed, with the default filled in."""
+        return self.signed or ("{body}" if self.timestamp_header is None else "{timestamp}.{body}")
+
+    @property
+    def encodings(self) -> Sequence[Literal["hex", "base64"]]:
+        """Those that are taken; we write the first."""
+        return ("hex", "base64") if self.encoding == "any" else (self.encoding,)
+
+    def around(self, timestamp: bytes, message_id: bytes) -> tuple[bytes, bytes]:
+        """What is signed before the body, and after it."""
+        known = {"{timestamp}": timestamp, "{id}": message_id}
+        before, _, after = self.layout.partition("{body}")
+        return tuple(  # type: ignore[return-value] # two in, two out
+            b"".join(known.get(part, part.encode()) for part in _PLACEHOLDER.split(text)) for text in (before, after)
+        )
+
+
+class Hmac(Scheme[MacCredential, HmacSettings]):
+    """A MAC of the body in a header of any name: for senders that have no scheme of their own here.
+
+    At the sender, give the flow's URL and a secret, and find out how it makes its MAC; the settings say that. Header
+    and encoding have to be as the settings say: nothing is guessed, but between hex and base64 where `encoding` is
+    `any`.
+
+    There is a dedupe key where `id_header` names the header that holds an id, which should be part of what is signed.
+    A time is judged where `timestamp_header` names one; it then has to be signed too.
+    """
+
+    name: ClassVar[str] = "hmac"
+    title: ClassVar[str] = "HMAC of the body"
+    credential: ClassVar[type[BaseModel] | None] = MacCredential
+    settings: ClassVar[type[BaseModel]] = HmacSettings
+
+    def open(self, request: SignedRequest, credential: MacCredential, settings: HmacSettings) -> Mac:
+        """Read the headers, and begin the MAC."""
+        timestamp, known_as = "", None
+        if settings.timestamp_header is not None:
+            timestamp = required(request, settings.timestamp_header)
+            check_fresh(timestamp, request.received_at, settings.tolerance)
+        if settings.id_header is not None:
+            known_as = required(request, settings.id_header)
+            check_id(known_as, settings.id_header)
+        text = required(request, settings.header)
+        signatures = [read_mac(text, settings.prefix, encoding) for encoding in settings.encodings]
+        before, after = settings.around(as_received(timestamp), as_received(known_as or ""))
+        return Mac(
+            as_bytes(credential.secret),
+            settings.algorithm,
+            signatures,
+            before=before,
+            after=after,
+            dedupe_key=known_as,
+        )
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: MacCredential, settings: HmacSettings
+    ) -> Sequence[tuple[str, str]]:
+        """With the first secret, at the request's time; the id is the request's, or made of the body."""
+        headers = []
+        timestamp, made = str(int(request.received_at.timestamp())), ""
+        if settings.timestamp_header is not None:
+            headers.append((settings.timestamp_header, timestamp))
+        if settings.id_header is not None:
+            made = request.header(settings.id_header) or hmac.new(b"id", body, "sha256").hexdigest()[:32]
+            headers.append((settings.id_header, made))
+        before, after = settings.around(timestamp.encode(), made.encode())
+        mac = hmac.new(as_bytes(credential.secret)[0], before + body + after, settings.algorithm).digest()
+        return [*headers, (settings.header, settings.prefix + write_mac(mac, settings.encodings[0]))]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What one provider has fixed."""
+
+    header: str
+    algorithm: str = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = ""
+    id_header: str | None = None
+    """Its id for the delivery. It isn't signed, and comes again when the delivery is repeated."""
+
+    def open(self, request: SignedRequest, credential: MacCredential) -> Mac:
+        """Read the headers, and begin the MAC. Raises NotVerified."""
+        signature = read_mac(required(request, self.header), self.prefix, self.encoding)
+        known_as = None if self.id_header is None else message_id(request, self.id_header)
+        return Mac(as_bytes(credential.secret), self.algorithm, [signature], dedupe_key=known_as)
+
+    def sign(self, request: SignedRequest, body: bytes, credential: MacCredential) -> Sequence[tuple[str, str]]:
+        """With the first secret; the id is the request's, or made of the body."""
+        headers = []
+        if self.id_header is not None:
+            made = hmac.new(b"id", body, "sha256").hexdigest()[:32]
+            headers.append((self.id_header, request.header(self.id_header) or made))
+        mac = hmac.new(as_bytes(credential.secret)[0], body, self.algorithm).digest()
+        return [*headers, (self.header, self.prefix + write_mac(mac, self.encoding))]
+
+
+class BodyMac(Scheme[MacCredential, NoSettings]):
+    """A provider's MAC of the body alone."""
+
+    credential: ClassVar[type[BaseModel] | None] = MacCredential
+    layout: ClassVar[Layout]
+
+    def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> RequestVerifier:
+        """Read the headers, and begin the MAC."""
+        return self.layout.open(request, credential)
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: MacCredential, settings: NoSettings
+    ) -> Sequence[tuple[str, str]]:
+        """With the first secret."""
+        return self.layout.sign(request, body, credential)
+
+
+class GitHubSettings(BaseModel):
+    """What becomes of GitHub's pings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pings: Literal["kept", "answered"] = Field(
+        default="kept", description="Whether a ping starts the flow (`kept`), or is only answered."
+    )
+
+
+class _Ping:
+    """A ping that is answered once it holds."""
+
+    def __init__(self, mac: Mac) -> None:
+        self._mac = mac
+
+    def feed(self, chunk: bytes) -> None:
+        self._mac.feed(chunk)
+
+    async def finish(self) -> Verified:
+        await self._mac.finish()
+        return Verified(response=WebhookResponse(200, b"pong", "text/plain"))
+
+
+class GitHub(BodyMac):
+    """GitHub's `X-Hub-Signature-256`: HMAC-SHA256 of the body.
+
+    At GitHub: a repository's, an organization's or an app's settings, Webhooks, with the flow's URL as payload URL,
+    `application/json` as content type, and a secret.
+
+    The dedupe key is `X-GitHub-Delivery`, which isn't signed; a delivery that somebody sends again has the same.
+    GitHub waits for ten seconds, and doesn't try again by itself.
+
+    With a ping GitHub tries a new webhook: it is a message like others, unless `pings` says that it is answered and
+    starts nothing.
+    """
+
+    name: ClassVar[str] = "github"
+    title: ClassVar[str] = "GitHub"
+    settings: ClassVar[type[BaseModel]] = GitHubSettings
+    layout: ClassVar[Layout] = Layout("x-hub-signature-256", prefix="sha256=", id_header="x-github-delivery")
+
+    def open(self, request: SignedRequest, credential: MacCredential, settings: Any) -> RequestVerifier:
+        """Read the header, and begin the MAC."""
+        mac = self.layout.open(request, credential)
+        answered = isinstance(settings, GitHubSettings) and settings.pings == "answered"
+        return _Ping(mac) if answered and request.header("x-github-event") == "ping" else mac
+
+
+def read_mac(text: str, prefix: str, encoding: Literal["hex", "base64"]) -> bytes:
+    """The MAC that a header holds; none where it can't be read. Raises NotVerified where the prefix is another."""
+    if not text.startswith(prefix):
+        raise NotVerified(f"the signature doesn't begin with {prefix!r}")
+    bare = text[len(prefix) :]
+    return from_hex(bare) if encoding == "hex" else from_base64(bare)
+
+
+def write_mac(mac: bytes, encoding: Literal["hex", "base64"]) -> str:
+    """A MAC as a header holds it."""
+    return mac.hex() if encoding == "hex" else b64encode(mac).decode()

@@ -1,0 +1,199 @@
+"""Schemes that know the sender by a header alone: `basic`, `bearer` and `api-key`."""
+
+import hashlib
+import hmac
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from typing import Annotated, ClassVar, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from hookline.api import NoSettings, NotVerified, Scheme, SignedRequest
+from hookline_signatures.building_blocks.checks import Settled
+from hookline_signatures.building_blocks.header_text import as_received, from_base64, required
+from hookline_signatures.building_blocks.secret_values import Secrets, as_bytes
+
+BEARER: Final = 'Bearer realm="hookline"'
+"""The challenge to who has no good token (RFC 6750)."""
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def header_name(name: str) -> str:
+    """A header's name, in lower case. Raises ValueError for what can't be one."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("a header's name has letters, digits and dashes")
+    return name.lower()
+
+
+def among(given: bytes, known: Iterable[bytes]) -> bool:
+    """Whether what was shown is one of the secrets, in constant time."""
+    # Hashes have one length, so that the comparison doesn't tell the secret's.
+    hashed = hashlib.sha256(given).digest()
+    holds = False
+    for one in known:
+        holds |= hmac.compare_digest(hashed, hashlib.sha256(one).digest())
+    return holds
+
+
+class BasicCredential(BaseModel):
+    """A user's name and password."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    username: str = Field(min_length=1, pattern=r"^[^:\x00-\x1f\x7f]+$", description="Without a colon.")
+    password: Secrets = Field(description="One, or a list of which each is taken.")
+
+
+class Basic(Scheme[BasicCredential, NoSettings]):
+    """`Authorization: Basic …` (RFC 7617), in UTF-8.
+
+    At the sender, give the flow's URL, a user's name and a password. They say who sends, and nothing of what is sent:
+    there is no dedupe key but what the flow says, and no time. Who catches a request can send others: use it over TLS
+    alone.
+    """
+
+    name: ClassVar[str] = "basic"
+    title: ClassVar[str] = "Basic authentication"
+    credential: ClassVar[type[BaseModel] | None] = BasicCredential
+    reads_body: ClassVar[bool] = False
+    challenge: ClassVar[str | None] = 'Basic realm="hookline", charset="UTF-8"'
+
+    def open(self, request: SignedRequest, credential: BasicCredential, settings: NoSettings) -> Settled:
+        """Compare user and password."""
+        kind, _, encoded = required(request, "authorization").partition(" ")
+        given = from_base64(encoded.strip(" "))
+        # As one text: a password may hold a colon, a name may not, so that only one pair reads like this.
+        if kind.lower() != "basic":
+            raise NotVerified("the header authorization isn't Basic")
+        if not among(given, _pairs(credential)):
+            raise NotVerified("user or password is another")
+        return Settled()
+
+    def secret_headers(self, settings: NoSettings) -> frozenset[str]:
+        """The one with the password."""
+        return frozenset({"authorization"})
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: BasicCredential, settings: NoSettings
+    ) -> Sequence[tuple[str, str]]:
+        """With the first password."""
+        return [("authorization", f"Basic {b64encode(_pairs(credential)[0]).decode()}")]
+
+
+def _pairs(credential: BasicCredential) -> list[bytes]:
+    return [f"{credential.username}:".encode() + password for password in as_bytes(credential.password)]
+
+
+class BearerCredential(BaseModel):
+    """A token that is sent as `Authorization: Bearer …`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: Secrets = Field(description="One, or a list of which each is taken; what we send ourselves is the first.")
+
+
+class Bearer(Scheme[BearerCredential, NoSettings]):
+    """`Authorization: Bearer …` (RFC 6750) with a token that the sender was given.
+
+    At the sender, give the flow's URL and the token. The token says who sends, and nothing of what is sent: there is
+    no dedupe key but what the flow says, and no time. Who catches a request can send others: use it over TLS alone.
+    """
+
+    name: ClassVar[str] = "bearer"
+    title: ClassVar[str] = "Bearer token"
+    credential: ClassVar[type[BaseModel] | None] = BearerCredential
+    reads_body: ClassVar[bool] = False
+    challenge: ClassVar[str | None] = BEARER
+
+    def open(self, request: SignedRequest, credential: BearerCredential, settings: NoSettings) -> Settled:
+        """Compare the token."""
+        kind, _, token = required(request, "authorization").partition(" ")
+        if kind.lower() != "bearer":
+            raise NotVerified("the header authorization isn't Bearer")
+        if not among(as_received(token.strip(" ")), as_bytes(credential.token)):
+            raise NotVerified("the token is another")
+        return Settled()
+
+    def secret_headers(self, settings: NoSettings) -> frozenset[str]:
+        """The one with the token."""
+        return frozenset({"authorization"})
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: BearerCredential, settings: NoSettings
+    ) -> Sequence[tuple[str, str]]:
+        """With the first token."""
+        return [("authorization", f"Bearer {as_bytes(credential.token)[0].decode('latin-1')}")]
+
+
+class ApiKeyCredential(BaseModel):
+    """A key that the sender shows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: Secrets = Field(description="One, or a list of which each is taken.")
+
+
+class ApiKeySettings(BaseModel):
+    """Where the key is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: Annotated[str, AfterValidator(header_name)] = Field(
+        default="x-api-key", description="The header that holds the key."
+    )
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The parameter of the query that holds the key, in place of a header: for senders that can't set "
+        "one. It is masked here, and yet may stand in the logs of whatever is in between.",
+    )
+    prefix: str = Field(default="", description="What stands before the key, such as `Bearer ` with its space.")
+
+
+class ApiKey(Scheme[ApiKeyCredential, ApiKeySettings]):
+    """A header that holds a key.
+
+    At the sender, give the flow's URL and the key. It says who sends, and nothing of what is sent: there is no dedupe
+    key but what the flow says, and no time. Who catches a request can send others: use it over TLS alone.
+    """
+
+    name: ClassVar[str] = "api-key"
+    title: ClassVar[str] = "API key"
+    credential: ClassVar[type[BaseModel] | None] = ApiKeyCredential
+    settings: ClassVar[type[BaseModel]] = ApiKeySettings
+    reads_body: ClassVar[bool] = False
+
+    def open(self, request: SignedRequest, credential: ApiKeyCredential, settings: ApiKeySettings) -> Settled:
+        """Compare the key."""
+        given = _shown(request, settings)
+        prefix = settings.prefix.encode()
+        if not among(given, (prefix + key for key in as_bytes(credential.key))):
+            raise NotVerified("the key is another, or has another prefix")
+        return Settled()
+
+    def secret_headers(self, settings: ApiKeySettings) -> frozenset[str]:
+        """The one with the key."""
+        return frozenset() if settings.query is not None else frozenset({settings.header})
+
+    def secret_query(self, settings: ApiKeySettings) -> frozenset[str]:
+        """The one with the key, where it isn't in a header."""
+        return frozenset() if settings.query is None else frozenset({settings.query})
+
+    def sign(
+        self, request: SignedRequest, body: bytes, credential: ApiKeyCredential, settings: ApiKeySettings
+    ) -> Sequence[tuple[str, str]]:
+        """With the first key. Raises ValueError where it is in the query, which only the sender can write."""
+        if settings.query is not None:
+            raise ValueError(f"the key is in the query: send it there, with --query {settings.query}=… and --sign none")
+        value = settings.prefix.encode() + as_bytes(credential.key)[0]
+        return [(settings.header, value.decode("latin-1"))]
+
+
+def _shown(request: SignedRequest, settings: ApiKeySettings) -> bytes:
+    if settings.query is None:
+        return as_received(required(request, settings.header))
+    given = request.parameter(settings.query)
+    if given is None:
+        raise NotVerified(f"the query has no {settings.query}")
+    return given.encode()

@@ -1,0 +1,1 @@
+"""Providers that sign with a private key."""

@@ -1,0 +1,1 @@
+"""Providers that prove who they are with a secret that both sides know."""

@@ -1,0 +1,1 @@
+"""Connections to databases: addresses, pools, streaming and failures."""

@@ -1,0 +1,133 @@
+"""What is special to MySQL and MariaDB: sessions, statements that commit by themselves, and values."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, CursorResult, Dialect, Table
+from sqlalchemy.exc import DBAPIError
+
+from hookline.api import JsonValue, decode_json
+from hookline_sql.databases.failures import mysql_number
+from hookline_sql.values import to_json
+
+#: Times that a session makes and reads are in UTC; what doesn't fit its column is an error, and not cut.
+_SESSION: Final = (
+    "SET SESSION time_zone = '+00:00', "
+    "SESSION sql_mode = TRIM(BOTH ',' FROM CONCAT_WS(',', @@SESSION.sql_mode, 'STRICT_TRANS_TABLES'))"
+)
+_SAVEPOINT: Final = "hookline_step"
+_NO_SAVEPOINT: Final = 1305
+#: Statements before and after which MySQL commits.
+_COMMITTING: Final = re.compile(
+    r"\s*(?:/\*.*?\*/\s*)*(?:create(?!\s+temporary)|alter|drop(?!\s+temporary)|rename|truncate|grant|revoke|"
+    r"analyze|optimize|repair|lock|unlock|begin|start|commit|set\s+autocommit|load\s+index|cache|flush|reset|install)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+#: A time with its offset, as JSON has times.
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)")
+
+#: The wire protocol's types of columns.
+_TIMESTAMP: Final = 7
+_TIME: Final = 11
+_JSON: Final = 245
+
+
+def is_mysql(dialect: Dialect) -> bool:
+    """Whether it is MySQL's or MariaDB's."""
+    return dialect.name in ("mysql", "mariadb")
+
+
+async def one_at_a_time(**settings: Any) -> Any:
+    """A connection of asyncmy's that takes one statement in a text: the others would run unseen."""
+    # An extra, installed where there is a connection.
+    import asyncmy
+    from asyncmy.constants.CLIENT import MULTI_STATEMENTS
+
+    connection: Any = asyncmy.Connection(**settings)  # type: ignore[no-untyped-call]  # its hints say nothing of it
+    # The driver asks for it in any case.
+    connection._client_flag &= ~MULTI_STATEMENTS
+    await connection.connect()
+    return connection
+
+
+def at_connect(connection: Any, _record: object) -> None:
+    """Make a new connection one of ours."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute(_SESSION)
+    finally:
+        cursor.close()
+
+
+def engine_without_transactions(table: Table) -> str | None:
+    """The storage engine that a table is kept by, where what it does can't be undone."""
+    for name in ("mysql_engine", "mariadb_engine"):
+        engine = table.kwargs.get(name)
+        if isinstance(engine, str) and engine.lower() in ("myisam", "aria", "memory", "csv", "archive", "merge"):
+            return engine
+    return None
+
+
+def commits_by_itself(sql: str) -> bool:
+    """Whether a statement, by its first words, ends the transaction that it stands in."""
+    return _COMMITTING.match(sql) is not None
+
+
+class Watch:
+    """Sees whether a statement of an author's ended the transaction that it stood in, as DDL does."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
+
+    def ended(self) -> bool:
+        """Whether it did. Called once."""
+        try:
+            self._connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        except DBAPIError as error:
+            if mysql_number(error) == _NO_SAVEPOINT:
+                return True
+            raise
+        return False
+
+
+def parameter(value: Any) -> Any:
+    """A text that is a time with an offset, as MySQL reads it: in UTC; it would leave the offset out, or reject it."""
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+        except (ValueError, OverflowError):
+            return value
+    return value
+
+
+def readers(result: CursorResult[Any]) -> list[Callable[[Any], Any]]:
+    """For each column of a result what makes a JSON value of its values."""
+    described: Sequence[Any] = result.cursor.description if result.cursor is not None else ()
+    return [_READERS.get(column[1], to_json) for column in described or ()]
+
+
+def timestamp(value: Any) -> JsonValue:
+    """The sessions are in UTC, and so are their timestamps."""
+    made: JsonValue = to_json(value.replace(tzinfo=UTC) if isinstance(value, datetime) else value)
+    return made
+
+
+def time_of_day(value: Any) -> JsonValue:
+    """MySQL's times are between -838 and 838 hours, so that drivers give them as differences."""
+    if not isinstance(value, timedelta):
+        made: JsonValue = to_json(value)
+        return made
+    sign, left = ("-", -value) if value < timedelta(0) else ("", value)
+    minutes, seconds = divmod(left.days * 86400 + left.seconds, 60)
+    fraction = f".{left.microseconds:06}" if left.microseconds else ""
+    return f"{sign}{minutes // 60:02}:{minutes % 60:02}:{seconds:02}{fraction}"
+
+
+def _json(value: Any) -> Any:
+    return to_json(decode_json(value.encode(), exact=True)) if isinstance(value, str) else to_json(value)
+
+
+_READERS: Final[dict[int, Callable[[Any], Any]]] = {_TIMESTAMP: timestamp, _TIME: time_of_day, _JSON: _json}

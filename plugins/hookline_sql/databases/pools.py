@@ -1,0 +1,168 @@
+"""The databases that an engine's steps have open: a pool for each, and not too many at once."""
+
+import asyncio
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from hookline.api import StepError
+from hookline_sql.databases.failures import translated
+from hookline_sql.databases.mysql import at_connect, is_mysql, one_at_a_time
+from hookline_sql.values import to_json_text
+
+R = TypeVar("R")
+
+OPEN: Final = 32
+"""Databases that stay open; the one that was used longest ago is closed for another."""
+CONNECTIONS: Final = 8
+"""To one database."""
+_THREADS: Final = 16
+_LOCK_WAIT: Final = 10.0
+"""Seconds that SQLite waits for another writer."""
+
+#: Where a driver's import and its distribution have different names, or it comes with an extra of ours.
+_DISTRIBUTIONS: Final = {
+    "asyncpg": "hookline[postgres]",
+    "asyncmy": "hookline[mysql]",
+    "MySQLdb": "mysqlclient",
+    "psycopg2": "psycopg2-binary",
+}
+
+
+class Databases:
+    """A resource of one engine: its steps' databases, by URL."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[URL, Database] = OrderedDict()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sql")
+
+    async def run(self, url: URL, work: "Callable[[Database, Connection], R]") -> R:
+        """Do some work with a connection to a database; it begins and ends its own transactions.
+
+        Raises StepError for whatever goes wrong with the database (see `failures`).
+        """
+        database = self._open.get(url)
+        if database is None:
+            database = self._open[url] = Database(url, self._threads)
+        self._open.move_to_end(url)
+        database.users += 1
+        try:
+            await self._close_idle()
+            with translated(url):
+                return await database.run(work)
+        finally:
+            database.users -= 1
+
+    async def _close_idle(self) -> None:
+        for url in list(self._open):
+            if len(self._open) <= OPEN:
+                return
+            if not self._open[url].users:
+                await self._open.pop(url).close()
+
+    async def close(self) -> None:
+        """Wait for what is under way in threads, then close every database."""
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        while self._open:
+            _, database = self._open.popitem()
+            await database.close()
+
+
+class Database:
+    """One database and its pool. Drivers that don't work with the event loop work in threads."""
+
+    def __init__(self, url: URL, threads: ThreadPoolExecutor) -> None:
+        self.url = url
+        self.users = 0
+        self.tables: dict[str, Table] = {}
+        """Reflected tables, by the name that steps give."""
+        self.types: dict[str, dict[str, str]] = {}
+        """For a statement, the types that the server takes its parameters for."""
+        self.has_effects = False
+        # SQLite's writers wait for each other by polling, and unfairly: ours take turns before they get there.
+        self.writing: AbstractContextManager[object] = Lock() if url.get_backend_name() == "sqlite" else nullcontext()
+        self._threads = threads
+        self._engine = _engine(url)
+
+    async def run(self, work: "Callable[[Database, Connection], R]") -> R:
+        engine = self._engine
+        if isinstance(engine, AsyncEngine):
+            async with engine.connect() as connection:
+                return await connection.run_sync(lambda connection: work(self, connection))
+        # Counted until the thread is done, which a step that is cancelled doesn't wait for.
+        self.users += 1
+        loop = asyncio.get_running_loop()
+        job = self._threads.submit(_in_thread, engine, lambda connection: work(self, connection))
+        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
+        return await asyncio.wrap_future(job)
+
+    def _done(self) -> None:
+        self.users -= 1
+
+    async def close(self) -> None:
+        if isinstance(self._engine, AsyncEngine):
+            await self._engine.dispose()
+        else:
+            self._engine.dispose()
+
+
+def _in_thread(engine: Engine, work: Callable[[Connection], R]) -> R:
+    with engine.connect() as connection:
+        return work(connection)
+
+
+def _engine(url: URL) -> Engine | AsyncEngine:
+    options: dict[str, Any] = {
+        "pool_size": CONNECTIONS,
+        "max_overflow": 0,
+        "pool_timeout": 30,
+        # A database that was restarted must not fail the first step that comes along.
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        # Python's own knows no Decimals.
+        "json_serializer": to_json_text,
+    }
+    try:
+        if url.get_driver_name() == "asyncmy":
+            options["connect_args"] = {"async_creator_fn": one_at_a_time}
+        if url.get_dialect().is_async:
+            served = create_async_engine(url, **options)
+            _prepare(served.sync_engine)
+            return served
+        if url.get_backend_name() != "sqlite":
+            return _prepare(create_engine(url, **options))
+        engine = create_engine(url, connect_args={"timeout": _LOCK_WAIT}, **{**options, "pool_pre_ping": False})
+    except NoSuchModuleError:
+        raise StepError(
+            f"SQLAlchemy knows no database {url.drivername!r}; install the package that brings its dialect",
+            code="sql.driver",
+        ) from None
+    except ImportError as error:
+        name = _DISTRIBUTIONS.get(error.name or "", error.name or url.get_driver_name())
+        raise StepError(
+            f"{url.drivername} needs a driver that isn't installed: pip install '{name}'", code="sql.driver"
+        ) from error
+    event.listen(engine, "connect", _guard)
+    return engine
+
+
+def _prepare(engine: Engine) -> Engine:
+    if is_mysql(engine.dialect):
+        event.listen(engine, "connect", at_connect)
+    return engine
+
+
+def _guard(connection: sqlite3.Connection, _record: object) -> None:
+    """Let no statement open another file, which might be the engine's own database."""
+    connection.set_authorizer(
+        lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+    )

@@ -1,0 +1,68 @@
+"""A transaction that can change nothing."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError
+
+from hookline.api import StepError
+from hookline_sql.databases.failures import mysql_number
+from hookline_sql.databases.mysql import is_mysql
+
+_READ_ONLY_MYSQL: Final = 1792
+
+
+@contextmanager
+def read_only(connection: Connection) -> Iterator[None]:
+    """Read, in a transaction that is rolled back; where the database can, it rejects to write in between.
+
+    Raises StepError (`sql.read_only`) for a statement that tries.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    options = {"postgresql_readonly": True} if connection.dialect.name == "postgresql" else {}
+    connection.execution_options(**options)
+    with connection.begin() as transaction:
+        if is_mysql(connection.dialect):
+            connection.exec_driver_sql("START TRANSACTION READ ONLY")
+        if sqlite:
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+        try:
+            yield
+        except DBAPIError as error:
+            if _rejected_to_write(error):
+                raise StepError("sql.query only reads; sql.execute changes things", code="sql.read_only") from error
+            raise
+        finally:
+            if sqlite and not connection.invalidated:
+                connection.exec_driver_sql("PRAGMA query_only = OFF")
+        transaction.rollback()
+
+
+@contextmanager
+def fetching(connection: Connection) -> Iterator[None]:
+    """Give the errors of asyncpg's cursors, which SQLAlchemy lets through, as its own."""
+    if connection.dialect.driver != "asyncpg":
+        yield
+        return
+    # An extra, installed where there is a connection; it has no type hints.
+    import asyncpg  # type: ignore[import-untyped]
+
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise DBAPIError(None, None, error) from error
+    except asyncpg.InterfaceError as error:
+        raise InterfaceError(None, None, error) from error
+
+
+def _rejected_to_write(error: DBAPIError) -> bool:
+    cause = error.orig
+    number = getattr(cause, "sqlite_errorcode", None)
+    return (
+        getattr(cause, "sqlstate", None) == "25006"
+        or mysql_number(error) == _READ_ONLY_MYSQL
+        or (isinstance(number, int) and number & 0xFF == sqlite3.SQLITE_READONLY)
+    )

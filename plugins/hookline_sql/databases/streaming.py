@@ -1,0 +1,159 @@
+"""Rows some at a time, between the loop and where a connection is used: a thread, or a greenlet of the loop's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import CancelledError
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import URL
+from sqlalchemy.util import await_only
+
+from hookline.api import JsonValue
+from hookline_sql.databases.mysql import is_mysql
+from hookline_sql.databases.pools import Database, Databases
+
+Row: TypeAlias = dict[str, JsonValue]
+
+#: Items of a step that are taken at once.
+_TAKEN: Final = 500
+#: Pages that may be ahead of whoever takes them.
+_AHEAD: Final = 2
+_HEARS: Final = 0.5
+"""Seconds in which who reads hears that nobody takes rows any more, unless it waits for the server."""
+
+
+class _Over(Exception):
+    """Nobody takes rows any more."""
+
+
+class _Pages:
+    """Pages on their way from a connection to the loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[list[Row] | None] = asyncio.Queue(_AHEAD)
+        self._over = False
+
+    def give(self, connection: Connection, page: list[Row]) -> None:
+        """Called where the connection is used: in a thread, or in a greenlet of the loop's own."""
+        if connection.dialect.is_async:
+            await_only(self.put(page))
+        else:
+            asyncio.run_coroutine_threadsafe(self.put(page), self._loop).result()
+
+    async def put(self, page: list[Row]) -> None:
+        if self._over:
+            raise _Over
+        await self._queue.put(page)
+
+    async def close(self) -> None:
+        """There are no more pages."""
+        if not self._over:
+            await self._queue.put(None)
+
+    async def take(self) -> list[Row] | None:
+        return await self._queue.get()
+
+    def end(self) -> None:
+        """Take no more: whoever waits to give a page may do so, and then hears of it."""
+        self._over = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
+
+
+async def streamed(
+    databases: Databases, url: URL, read: Callable[[Database, Connection], Generator[list[Row], None, None]]
+) -> AsyncIterator[Row]:
+    """The rows of the pages that `read` gives, which has the connection until it is at its end. Raises StepError."""
+    pages = _Pages()
+
+    def work(database: Database, connection: Connection) -> None:
+        some = read(database, connection)
+        try:
+            for page in some:
+                pages.give(connection, page)
+        except _Over:
+            if is_mysql(connection.dialect):
+                # It would send all rows that are left before it heard of anything else.
+                connection.invalidate()
+            raise
+        finally:
+            some.close()
+
+    async def run() -> None:
+        try:
+            await databases.run(url, work)
+        except _Over:
+            return
+        finally:
+            await pages.close()
+
+    reading = asyncio.create_task(run())
+    try:
+        while (page := await pages.take()) is not None:
+            for row in page:
+                yield row
+        await reading
+    finally:
+        pages.end()
+        if not (await asyncio.wait((reading,), timeout=_HEARS))[0]:
+            # A statement may take hours before it gives anything, and a step's time is over now.
+            reading.cancel()
+            await asyncio.wait((reading,))
+        if not reading.cancelled():
+            # What it raised is nobody's any more.
+            reading.exception()
+
+
+class Incoming:
+    """The items of a step, on their way to a connection."""
+
+    def __init__(self, items: AsyncIterator[Any]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._items = items
+        self._over = False
+        self._taking: asyncio.Task[Any] | None = None
+        self._first: list[Any] | None = None
+
+    async def any(self) -> bool:
+        """Whether there is an item; to be asked before the first page is taken."""
+        self._first = await self._take()
+        return bool(self._first)
+
+    def page(self, connection: Connection) -> list[Any]:
+        """The next of them, none where there are no more. Called where the connection is used."""
+        if self._first is not None:
+            page, self._first = self._first, None
+            return page
+        if connection.dialect.is_async:
+            return await_only(self._take())
+        try:
+            return asyncio.run_coroutine_threadsafe(self._take_aside(), self._loop).result()
+        except CancelledError:
+            raise _Over from None
+
+    async def _take(self) -> list[Any]:
+        page: list[Any] = []
+        async for item in self._items:
+            page.append(item)
+            if len(page) == _TAKEN:
+                break
+        return page
+
+    async def _take_aside(self) -> list[Any]:
+        """The same, for a thread, which isn't cancelled with the step that it works for."""
+        if self._over:
+            raise _Over
+        self._taking = asyncio.current_task()
+        try:
+            return await self._take()
+        finally:
+            self._taking = None
+
+    async def end(self) -> None:
+        """Nobody waits for what is done with them any more: whoever asks for more hears of it, and undoes it."""
+        self._over = True
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.wait((self._taking,))

@@ -1,0 +1,1 @@
+"""The actions of a table's rows, and the trigger `sql.rows`."""
