@@ -13,7 +13,8 @@ from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_document, compile_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import Document, read
-from hookline.kernel.errors import FlowInvalid, Problem
+from hookline.kernel.errors import FlowInvalid, FlowNotFound, Problem
+from hookline.kernel.suggest import did_you_mean
 
 CatalogState: TypeAlias = Literal["active", "paused", "stopped", "broken"]
 
@@ -124,6 +125,11 @@ class Catalog:
             if entry.flow is not None and entry.flow is not _flow(after, flow_id)
         )
         return _changes(before, after)
+
+    def missing(self, flow_id: str) -> FlowNotFound:
+        """Return the error for a flow that isn't in the folder."""
+        near = did_you_mean(flow_id, self.entries)
+        return FlowNotFound(f"there is no flow {flow_id!r}" + (f" ({near})" if near else ""))
 
     def version(self, flow_id: str, version: str) -> CompiledFlow | None:
         """A version of a flow, where it is current or among those that are kept compiled."""

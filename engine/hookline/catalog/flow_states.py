@@ -34,9 +34,13 @@ class FlowStates:
         override = self._overrides.get(flow.id)
         return override if override is not None and override.file_state == state_in_file(flow) else None
 
+    async def read(self) -> None:
+        """Read the decisions. Raises StoreError."""
+        self._overrides = dict(await self.store.state_overrides())
+
     async def load(self, flows: Iterable[CompiledFlow]) -> None:
         """Take what was decided, and drop what doesn't hold any more for these flows. Raises StoreError."""
-        self._overrides = dict(await self.store.state_overrides())
+        await self.read()
         now = self._clock.now()
         over = [flow for flow in flows if flow.id in self._overrides and self.override(flow) is None]
         if over:

@@ -22,7 +22,7 @@ class VersionResolver:
         """The version that new executions run on. Raises FlowNotFound, and FlowInvalid where it can't run."""
         entry = self._catalog.entries.get(flow_id)
         if entry is None:
-            raise FlowNotFound(f"there is no flow {flow_id!r}")
+            raise self._catalog.missing(flow_id)
         if entry.flow is None:
             raise FlowInvalid(entry.errors)
         return entry.flow

@@ -1,13 +1,13 @@
-"""What all commands share: `--json`, options that are settings, and how an error is shown.
+"""The parts that all commands share: `--json`, options for server settings, pages of lists, and errors.
 
-Exit codes: 0 well, 1 what was asked for failed, 2 wrong usage (wrong settings too).
+Exit codes: 0 for success, 1 for a failure, 2 for wrong usage, wrong settings included.
 """
 
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final, TypeVar
 
 import click
 
@@ -15,9 +15,27 @@ from hookline.config import Settings, load
 from hookline.kernel.errors import CannotSign, ConfigError, HooklineError, Problem
 from hookline.kernel.json import encode
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+#: Colours of values by their column.
+_STYLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "state": {
+        "active": "green",
+        "paused": "yellow",
+        "stopped": "yellow",
+        "broken": "red",
+        "queued": "blue",
+        "running": "cyan",
+        "waiting": "yellow",
+        "succeeded": "green",
+        "failed": "red",
+        "cancelled": "magenta",
+    },
+}
+
 
 class Failed(click.ClickException):
-    """An error of ours, as text of one line for each problem, or as JSON; never a traceback."""
+    """An error of Hookline: one line of text for each problem, or JSON; never a traceback."""
 
     def __init__(self, error: HooklineError, *, as_json: bool) -> None:
         super().__init__(error.message)
@@ -38,15 +56,16 @@ class Failed(click.ClickException):
 
 
 class WronglyUsed(Failed):
-    """An error that another setting or option puts right."""
+    """An error that is corrected by another setting or option."""
 
     exit_code = 2
 
 
 class Command(click.Command):
-    """A command whose function gets `as_json` and, where it asks for some, `settings`.
+    """A command whose function is called with `as_json` and `settings`.
 
-    `settings` names the settings that are options of this command; `needs_settings=False` asks for none at all.
+    `settings` names the server settings that are options of this command. With `needs_settings=False` no settings are
+    loaded or passed.
     """
 
     def __init__(self, *args: Any, settings: Sequence[str] = (), needs_settings: bool = True, **kwargs: Any) -> None:
@@ -64,8 +83,7 @@ class Command(click.Command):
                 ctx.params["settings"] = load(options, Path(config) if config else None)
             return super().invoke(ctx)
         except HooklineError as error:
-            kind = WronglyUsed if isinstance(error, ConfigError | CannotSign) else Failed
-            raise kind(error, as_json=ctx.params["as_json"]) from error
+            raise failure(error, as_json=ctx.params["as_json"]) from error
 
 
 class CommandGroup(click.Group):
@@ -74,10 +92,18 @@ class CommandGroup(click.Group):
     command_class = Command
 
 
+def failure(error: HooklineError, *, as_json: bool) -> Failed:
+    """Return the exception that shows an error and ends the command."""
+    failed = Failed(error, as_json=as_json)
+    if isinstance(error, ConfigError) or failed.code == CannotSign.code:
+        return WronglyUsed(error, as_json=as_json)
+    return failed
+
+
 def _option(name: str) -> click.Option:
     field = Settings.model_fields[name]
     choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
-    # Values stay text: the settings judge them, so that an option's error reads like a file's.
+    # Values stay text: the settings validate them, so that an option's error reads like a file's.
     kind = click.Choice([str(choice) for choice in choices]) if choices else click.STRING
     metavar = None if choices else {"db": "URL", "queue": "URL", "flows": "DIR"}.get(name, name.upper())
     help_text = (field.description or "").replace("`", "")
@@ -85,7 +111,7 @@ def _option(name: str) -> click.Option:
 
 
 def problem_line(problem: Problem) -> str:
-    """`flows/a.json:3: /steps/0/use: there is no action x (did you mean y?)`."""
+    """A problem as a line: `flows/a.json:3: /steps/0/use: there is no action x (did you mean y?)`."""
     place = ":".join(str(part) for part in (problem.file, problem.line) if part is not None)
     text = ": ".join(part for part in (place, problem.pointer, problem.message) if part)
     if problem.severity != "error":
@@ -94,12 +120,32 @@ def problem_line(problem: Problem) -> str:
 
 
 def emit(value: Any, *, as_json: bool, text: Callable[[], str]) -> None:
-    """Print a result: `value` as JSON, or else a text for people."""
+    """Print a result: `value` as JSON, or else its text."""
     click.echo(encode(value) if as_json else text())
 
 
+def paged(function: _F) -> _F:
+    """Add the options `--cursor` and `--limit` of a list."""
+    limit = click.option(
+        "--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="The number of entries."
+    )
+    return click.option("--cursor", help="Continue at the `next` of the previous page.")(limit(function))
+
+
+def emit_page(
+    page: Mapping[str, Any], *, as_json: bool, columns: Sequence[str], row: Callable[[Any], Sequence[str]]
+) -> None:
+    """Print a page of a list: as JSON, or else as a table with the command-line option that shows the next page."""
+
+    def text() -> str:
+        shown = table(columns, [row(item) for item in page["items"]])
+        return shown if page["next"] is None else f"{shown}\nmore: --cursor {page['next']}"
+
+    emit(page, as_json=as_json, text=text)
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows as aligned text."""
+    """Return rows as aligned text; the values of some columns are coloured in a terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -108,8 +154,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
-    # Piped output is for other programs: its lines aren't broken at 80 characters.
+        cells = zip(columns, row, strict=True)
+        grid.add_row(*(Text(cell, style=_STYLES.get(column, {}).get(cell, "")) for column, cell in cells))
+    # Piped output is for other programs, so its lines aren't wrapped.
     console = Console(width=None if sys.stdout.isatty() else 10_000)
     with console.capture() as capture:
         console.print(grid)

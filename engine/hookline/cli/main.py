@@ -1,4 +1,4 @@
-"""`hookline`: the commands by name. None is imported before it is called, so that `--help` answers at once."""
+"""`hookline`: the commands by name. A command is imported when it is called, so that `--help` is quick."""
 
 import importlib
 from typing import Final
@@ -7,29 +7,29 @@ import click
 
 from hookline import __version__
 
-#: From each command to its module and its line in `--help`; the module's object has the command's name, - as _.
+#: The module of each command and its line in `--help`; the object in the module has the command's name, with _ for -.
 COMMANDS: Final = {
-    "demo": ("hookline.cli.host.demo", "See it work: a PayPal event into an accounting database."),
-    "new": ("hookline.cli.author.new", "Begin a plugin or a flow."),
+    "demo": ("hookline.cli.host.demo", "Send a signed PayPal event to a server and see it booked."),
+    "new": ("hookline.cli.author.new", "Create a plugin or a flow."),
     "serve": ("hookline.cli.host.serve", "Accept webhooks and run flows."),
-    "check": ("hookline.cli.author.check", "Find what is wrong in flows."),
+    "check": ("hookline.cli.author.check", "Find errors in flows."),
     "fmt": ("hookline.cli.author.fmt", "Write flows in their canonical form."),
-    "diff": ("hookline.cli.author.diff", "How flows differ, by what they mean."),
+    "diff": ("hookline.cli.author.diff", "Show the differences between flows."),
     "run": ("hookline.cli.author.run", "Run a flow once, on an input."),
     "start": ("hookline.cli.operate.start", "Start a flow on the running server."),
     "test": ("hookline.cli.author.test", "Run the cases of flows."),
-    "backtest": ("hookline.cli.author.backtest", "Try a changed flow on messages that have come."),
+    "backtest": ("hookline.cli.author.backtest", "Try a changed flow on recorded messages."),
     "send": ("hookline.cli.author.send", "Send a flow a message, signed as its provider would."),
-    "components": ("hookline.cli.author.components", "What steps and triggers can use, and how."),
-    "plugins": ("hookline.cli.host.plugins", "Which plugins are installed, and whether they work."),
-    "schema": ("hookline.cli.author.schema", "JSON Schema of flows, for editors."),
-    "credentials": ("hookline.cli.operate.credentials", "The secrets that flows use."),
-    "rejected": ("hookline.cli.operate.rejected", "Which requests were rejected, and why."),
-    "flows": ("hookline.cli.operate.flows", "Pause, stop and roll back flows; their versions."),
-    "storage": ("hookline.cli.operate.storage", "How much room everything takes, and what goes when."),
-    "state": ("hookline.cli.operate.state", "What flows keep from one execution to the next."),
-    "executions": ("hookline.cli.operate.executions", "What has run, and how it went."),
-    "dead-letters": ("hookline.cli.operate.dead_letters", "What failed and wasn't taken care of, grouped by cause."),
+    "components": ("hookline.cli.author.components", "List the actions, triggers and blocks for flows."),
+    "plugins": ("hookline.cli.host.plugins", "List, examine and describe installed plugins."),
+    "schema": ("hookline.cli.author.schema", "Print the JSON Schema of flows, for editors."),
+    "credentials": ("hookline.cli.operate.credentials", "Manage the credentials that flows use."),
+    "rejected": ("hookline.cli.operate.rejected", "List rejected requests and the reasons."),
+    "flows": ("hookline.cli.operate.flows", "Pause, stop and roll back flows; list their versions."),
+    "storage": ("hookline.cli.operate.storage", "Show the disk space in use and what is removed next."),
+    "state": ("hookline.cli.operate.state", "Manage the values that flows keep between executions."),
+    "executions": ("hookline.cli.operate.executions", "List, show and repair executions."),
+    "dead-letters": ("hookline.cli.operate.dead_letters", "Failed executions that need attention, grouped by cause."),
 }
 
 
@@ -57,7 +57,7 @@ class Commands(click.Group):
     "--config",
     type=click.Path(dir_okay=False),
     envvar="HOOKLINE_CONFIG",
-    help="The file with the settings; hookline.toml in the current directory by default.",
+    help="The file with the server settings; by default hookline.toml in the current directory.",
 )
 def main(config: str | None) -> None:
     """A plugin-based workflow engine for webhooks."""

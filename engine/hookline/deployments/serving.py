@@ -60,11 +60,12 @@ class Serving:
     async def load(self) -> None:
         """Read the flows' files and the states that operators decided. Raises StoreError."""
         self._report(self._catalog.refresh())
-        await self._states.load(self._flows())
+        await self._states.read()
 
     async def start(self) -> None:
         """Publish the flows, wake blocked executions and begin to deliver. Raises StoreError."""
         self._started = True
+        await self._states.load(self._flows())
         await self._publish()
         await self._unblock_all()
         await self.open_lanes()
@@ -73,9 +74,10 @@ class Serving:
         """Read the files again and serve their versions. Raises StoreError and OSError; both may be tried again."""
         self._report(self._catalog.refresh())
         self._runner.causes_changed()
-        await self._states.load(self._flows())
         if not self._started:
+            await self._states.read()
             return
+        await self._states.load(self._flows())
         await self._publish()
         await self.open_lanes()
         await self._unblock_all()
@@ -86,8 +88,10 @@ class Serving:
         Raises FlowNotFound where no version of it serves, and StoreError.
         """
         entry = self._catalog.entries.get(flow_id)
-        if entry is None or entry.flow is None:
-            raise FlowNotFound(f"there is no flow {flow_id!r} that serves")
+        if entry is None:
+            raise self._catalog.missing(flow_id)
+        if entry.flow is None:
+            raise FlowNotFound(f"no version of flow {flow_id!r} serves")
         await self._states.decide(entry.flow, state)
         self._runner.causes_changed()
         await self.open_lanes()

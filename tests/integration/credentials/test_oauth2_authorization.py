@@ -83,7 +83,7 @@ def folder(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOOKLINE_DB", f"sqlite:///{harness.folder}/hookline.db")
     monkeypatch.setenv("HOOKLINE_EGRESS_ALLOW", "127.0.0.1")
     monkeypatch.setenv("HOOKLINE_ADMIN_TOKEN", TOKEN)
-    monkeypatch.setattr("hookline.cli.access.load_plugins", lambda: load_plugins(extra_plugins=[plugin_of(acme())]))
+    monkeypatch.setattr("hookline.discovery.loader.load_plugins", lambda: load_plugins(extra_plugins=[plugin_of(acme())]))
     return harness.folder
 
 
@@ -229,7 +229,7 @@ async def test_the_command_authorizes_through_a_server(
         assert ":" in json.loads(elsewhere.stdout.splitlines()[0])["redirect_uri"].removeprefix("http:")
         assert await engine.tokens.get("prod") == service.tokens[-1].access_token
         listed = await asyncio.to_thread(hookline, "list")
-    assert "hold until" in listed.stdout
+    assert "valid until" in listed.stdout
     await asyncio.to_thread(browser.close)
     assert [status for status, _ in browser.pages] == [200, 200]
 

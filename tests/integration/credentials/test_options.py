@@ -370,7 +370,7 @@ def test_the_command_line_asks(painted: Path) -> None:
     done = hookline("components", "options", "paint.wall", "colour")
     assert done.stdout.splitlines()[1:] == ["red    Red", "green  Green", "blue   Blue"]
     done = hookline("components", "options", "paint.wall", "colour", "--with", "kind=none")
-    assert done.stdout == "there is nothing to choose from\n"
+    assert done.stdout == "there are no options\n"
     done = hookline("components", "options", "paint.wall", "kind")
     assert (done.exit_code, done.stderr.count("offers no options for 'kind'")) == (1, 1)
     assert hookline("components", "options", "paint.wall", "colour", "--with", "kind").exit_code == 2

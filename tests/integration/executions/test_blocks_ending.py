@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.integration.engine_harness import Harness, act, each, fails
 
-from hookline.cli.operate.executions import describe
+from hookline.cli.operate.execution_text import describe
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import SLEEP, ExecutionFilter, Outcome, State
 from hookline.service.views.executions import execution_view

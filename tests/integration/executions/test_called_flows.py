@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
-from hookline.cli.operate.executions import describe
+from hookline.cli.operate.execution_text import describe
 from hookline.engine import Engine
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State, StepState

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.engine_harness import Harness
 
 from hookline.api import Context, StepError
-from hookline.cli.options import engine_options, hook_options
+from hookline.cli.engine_setup import engine_options, hook_options
 from hookline.config import Settings
 from hookline.engine import Engine
 from hookline.maintenance.retention import Purger

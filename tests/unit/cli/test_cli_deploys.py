@@ -161,7 +161,16 @@ def test_a_decision_about_a_flow_is_shown_beside_what_its_file_says(file: Path) 
     assert "greet" in hookline("flows", "pause", "gret", code=1)
 
 
-def test_what_only_a_server_can_do_says_so() -> None:
+def test_what_runs_no_flow_takes_no_server() -> None:
     published(FLOW)
-    for arguments in (["flows", "plan", "greet"], ["executions", "move", "x", "--to", "current"]):
-        assert "hookline serve" in hookline(*arguments, code=2)
+    assert given("flows", "plan", "greet")["items"] == []
+    (moved,) = given("executions", "move", "x", "--to", "current", code=1)["items"]
+    assert (moved["moved"], moved["code"]) == (False, "execution.not_found")
+    assert "hookline serve" in hookline("start", "greet", code=1)
+
+
+def test_a_command_that_reads_creates_no_database(file: Path) -> None:
+    listed = CliRunner().invoke(main, ["flows", "list", "--json"])
+    assert [one["id"] for one in json.loads(listed.stdout)["items"]] == ["greet"]
+    assert listed.stderr == "hookline: there is no database .hookline/hookline.db yet\n"
+    assert not Path(".hookline").exists()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hookline.cli.operate.flows import _source
+from hookline.cli.operate.flows import source_status
 
 AT, NEXT = "2026-01-31T08:00:00.000000Z", "2026-01-31T08:00:02.000000Z"
 
@@ -12,17 +12,17 @@ AT, NEXT = "2026-01-31T08:00:00.000000Z", "2026-01-31T08:00:02.000000Z"
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"listening": True}, "listens"),
-        ({"listening": True, "last_at": AT}, f"listens; the last time was {AT}"),
-        ({"listening": False}, "connects"),
+        ({"listening": True}, "listening"),
+        ({"listening": True, "last_at": AT}, f"listening; last at {AT}"),
+        ({"listening": False}, "connecting"),
         (
             {"listening": False, "error": "amqp.auth: no", "failures": 2, "next_at": NEXT},
-            f"failed 2 times in a row: amqp.auth: no; again at {NEXT}",
+            f"failed 2 times in a row: amqp.auth: no; next try at {NEXT}",
         ),
-        ({"next_at": NEXT, "last_at": AT}, f"next at {NEXT}; the last time was {AT}"),
-        ({}, "never again"),
+        ({"next_at": NEXT, "last_at": AT}, f"next at {NEXT}; last at {AT}"),
+        ({}, "nothing is scheduled"),
     ],
 )
 def test_it_is_said_how_it_is_doing(given: dict[str, Any], said: str) -> None:
     source = {"last_at": None, "next_at": None, "error": None, "failures": 0, "listening": None, **given}
-    assert _source(source) == said
+    assert source_status(source) == said

@@ -22,12 +22,12 @@ _PAGE = 100
 
 @click.command(cls=Command, settings=("db", "flows"))
 @click.argument("flow")
-@click.option("--last", type=click.IntRange(1), default=500, show_default=True, help="How many executions.")
-@click.option("--since", metavar="TIME", help="Only those whose message was accepted then or later: RFC 3339.")
+@click.option("--last", type=click.IntRange(1), default=500, show_default=True, help="The number of executions.")
+@click.option("--since", metavar="TIME", help="Only messages accepted at this time or later: RFC 3339.")
 def backtest(flow: str, last: int, since: str | None, as_json: bool, settings: Settings) -> None:
-    """Try the FLOW of the flows directory on messages that have come, and show what it would do differently.
+    """Try the FLOW of the flows directory on recorded messages, and show what it would do differently.
 
-    Nothing is done: each step that has effects is answered as it was then, and nothing recorded is changed.
+    Nothing is sent or written: each step with effects gets the result that was recorded for it.
     """
     result = _run(settings, flow, asyncio.run(_recordings(settings, flow, last, since)))
     emit(result, as_json=as_json, text=lambda: told(result))
@@ -37,7 +37,7 @@ def told(result: "Backtest") -> str:
     """A backtest as text."""
     lines = [f"{result.executions} executions of {result.flow_id}: {result.same} as before"]
     if result.unknown:
-        lines.append(f"{result.unknown} make a call that isn't recorded, so that what follows is unknown")
+        lines.append(f"{result.unknown} make a call that isn't recorded, so the rest is unknown")
     for kind in result.kinds:
         lines.append(f"{kind.kind}{f' of {kind.step}' if kind.step else ''}: {kind.count} executions")
         for example in kind.examples:
@@ -45,7 +45,7 @@ def told(result: "Backtest") -> str:
             lines.append(f"        {example.execution_id}  {example.place}: {change}")
     for one in result.left_out:
         what = f"{one.step} is not compared" if one.step else "not tried"
-        lines.append(f"{what}, since {one.why}: {one.count} executions")
+        lines.append(f"{what}, because {one.why}: {one.count} executions")
         lines += [f"        {execution_id}" for execution_id in one.examples]
     return "\n".join(lines)
 
@@ -56,13 +56,13 @@ def _short(value: Any) -> str:
 
 
 async def _recordings(settings: Settings, flow_id: str, last: int, since: str | None) -> "list[Mapping[str, Any]]":
-    from hookline.cli.access import access
+    from hookline.cli.client import connect
 
     found: list[Mapping[str, Any]] = []
     cursor: str | None = None
-    async with access(settings) as held:
+    async with connect(settings) as client:
         while len(found) < last:
-            page = await held.recordings(flow_id, since, cursor, _PAGE)
+            page = await client.get("flows", flow_id, "recordings", since=since, cursor=cursor, limit=_PAGE)
             found += page["items"]
             cursor = page["next"]
             if cursor is None:
@@ -74,7 +74,7 @@ def _run(settings: Settings, flow_id: str, recordings: "list[Mapping[str, Any]]"
     from rich.console import Console
     from rich.progress import track
 
-    from hookline.cli.local_flow import local_flow
+    from hookline.cli.inputs import flow_of
     from hookline.discovery.loader import load_plugins
     from hookline.kernel.time import SystemClock
     from hookline.simulation.case_run import CaseRunner
@@ -82,7 +82,7 @@ def _run(settings: Settings, flow_id: str, recordings: "list[Mapping[str, Any]]"
     from hookline.simulation.recordings.backtest import backtest as replay
 
     registry = load_plugins()
-    flow = local_flow(settings, registry, flow_id)
+    flow = flow_of(settings, registry, flow_id)
     factory = registry.blob_stores.get("file")
     if factory is None:
         raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")

@@ -23,14 +23,14 @@ from hookline.kernel.suggest import did_you_mean
     "--credentials/--no-credentials",
     "with_credentials",
     default=True,
-    help="Whether to check that the credentials exist that flows name.",
+    help="Check that the credentials exist that flows name.",
 )
-@click.option("--strict", is_flag=True, help="Let warnings count as errors.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option(
     "--explain",
     "explaining",
     metavar="FLOW[:STEP]",
-    help="Instead, print what is known of the values in scope at each step of a flow, or at one.",
+    help="Print the types of the values in scope at each step of a flow, or at one step, instead.",
 )
 @click.pass_context
 def check(
@@ -42,16 +42,16 @@ def check(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Find what is wrong in flows, by default in those of the flows directory.
+    """Find errors in flows, by default in those of the flows directory.
 
-    Every problem is listed with its file, line, JSON pointer and remedy. Exit code 1 where there are errors. Missing
-    credentials are errors once there is a database, and warnings before.
+    Every problem is listed with its file, line, JSON pointer and remedy. Exit code 1 if there are errors. Missing
+    credentials are errors if there is a database, and warnings otherwise.
     """
     from hookline.cli.author.check import explained, explained_text, samples_beside
 
     if explaining is not None:
         if paths:
-            raise click.UsageError("--explain names the flow itself: give no files besides")
+            raise click.UsageError("--explain names the flow itself: give no files")
         steps = explained(explaining, settings)
         emit({"steps": steps}, as_json=as_json, text=lambda: explained_text(steps))
         return
@@ -62,7 +62,7 @@ def check(
 
     registry = load_plugins()
     credentials = asyncio.run(_credential_types(settings)) if with_credentials else None
-    # Where nothing was ever set up, that credentials are still to be made is no problem of the flows.
+    # Before anything is set up, missing credentials are no error of the flows.
     fresh = settings.sqlite_file is not None and not settings.sqlite_file.exists()
     problems: list[Problem] = []
     files = list(_files(paths or (settings.flows,)))
@@ -70,7 +70,7 @@ def check(
         try:
             data = file.read_bytes()
         except OSError as error:
-            # One file must not hide what is wrong with the others.
+            # One unreadable file must not hide the problems of the others.
             problems.append(unreadable_file(file, error))
             continue
         found = check_flow(
@@ -84,7 +84,7 @@ def check(
             samples=samples_beside(file),
         )
         problems += [_warned(problem) if fresh else problem for problem in found]
-    # What only shows between files: names that don't fit, ids that two files have.
+    # Problems between files: names that don't fit, ids that two files have.
     for folder in sorted({file.parent for file, _ in files}):
         catalog = Catalog(folder, registry, environment=os.environ)
         catalog.refresh()
@@ -109,7 +109,7 @@ def check(
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Collection[str] | None]]:
-    """The files, each with the ids of the flows that it may name; None where those aren't known."""
+    """Yield the files, each with the ids of the flows that it may call; None if they aren't known."""
     from hookline.catalog.flow_folder import scan
 
     for path in paths:
@@ -132,7 +132,7 @@ def _not_canonical(files: Iterable[Path]) -> Iterator[Problem]:
         try:
             before, after = canonical_text(file)
         except (FlowInvalid, OSError):
-            continue  # that is said already
+            continue  # the checker reports these
         if before != after.encode():
             message, remedy = "it isn't in canonical form", f"run hookline fmt {file}"
             yield Problem(message, code="not_canonical", remedy=remedy, severity="note", file=str(file))
@@ -143,14 +143,14 @@ def _warned(problem: Problem) -> Problem:
 
 
 async def _credential_types(settings: Settings) -> Mapping[str, str] | None:
-    """The type of each credential; None where there is no database yet, or none that can be asked now."""
-    from hookline.cli.access import access
+    """Return the type of each credential; none without a database, and None if the database can't be read now."""
+    from hookline.cli.client import connect
 
     if settings.sqlite_file is not None and not settings.sqlite_file.exists():
         return {}
     try:
-        async with access(settings) as held:
-            return {one["name"]: one["type"] for one in await held.credentials()}
+        async with connect(settings) as client:
+            return {one["name"]: one["type"] for one in (await client.get("credentials"))["items"]}
     except ConfigError:
         raise
     except HooklineError as error:
@@ -169,18 +169,18 @@ def _summary(files: int, problems: Sequence[Problem]) -> str:
 
 
 def samples_beside(file: Path) -> Samples:
-    """What the cases of a flow's file show; nothing where there are none, or none that can be read."""
+    """Return the samples in the cases of a flow's file; none if there are no cases that can be read."""
     try:
         return read_samples(decode(file.with_suffix(".test.json").read_bytes()))
     except (OSError, ValueError, RecursionError):
-        # What is wrong with them is for `hookline test` to say.
+        # `hookline test` reports the problems of cases.
         return NO_SAMPLES
 
 
 def explained(wanted: str, settings: Settings) -> Sequence[StepDescription]:
-    """The steps that are asked for: of a flow's file or id, all, or the one named behind a colon.
+    """Return the steps of a flow, named by its file or id, or the one step named after a colon.
 
-    Raises ConfigError where there is no such flow or step, and FlowInvalid where the flow has errors.
+    Raises ConfigError if there is no such flow or step, and FlowInvalid if the flow has errors.
     """
     from hookline.discovery.loader import load_plugins
     from hookline.flows.check.step_descriptions import describe_steps
@@ -211,10 +211,10 @@ def _parts(wanted: str) -> tuple[str, str]:
 
 
 def explained_text(steps: Sequence[StepDescription]) -> str:
-    """The steps as people read them."""
+    """The steps as text."""
     lines: list[str] = []
     for one in steps:
         lines.append(f"{one.step} ({one.pointer})")
         lines += [f"  {path}: {shape}" for path, shape in one.scope.items()]
-        lines.append("  → no step comes after it" if one.body is None else f"  → body: {one.body}")
+        lines.append("  → no step follows" if one.body is None else f"  → body: {one.body}")
     return "\n".join(lines)

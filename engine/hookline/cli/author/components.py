@@ -1,11 +1,11 @@
 """`hookline components [NAME]`, and `hookline components options NAME SETTING`."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hookline.cli.client import call
 from hookline.cli.command import Command, emit, table
 from hookline.config import Settings
 from hookline.kernel.errors import HooklineError
@@ -41,10 +41,10 @@ class _Components(Command):
 @click.command(cls=_Components, needs_settings=False)
 @click.argument("name", required=False)
 def components(name: str | None, as_json: bool) -> None:
-    """What flows can use: actions, triggers, schemes, mappers, types of credentials.
+    """List the components that flows can use: actions, triggers, blocks, schemes, mappers, types of credentials.
 
-    With NAME, its inputs and which credentials it takes. `hookline components options NAME SETTING` asks the service
-    which choices there are for an input.
+    With NAME, show its settings and its types of credentials. `hookline components options NAME SETTING` asks the
+    service for the options of a setting.
     """
     from hookline.discovery.loader import load_plugins
     from hookline.service.views.components import component_views
@@ -53,7 +53,7 @@ def components(name: str | None, as_json: bool) -> None:
     views = component_views(registry)
     if name is None:
         rows = [(view.name, view.kind, _quality(view), view.unavailable or view.title) for view in views]
-        emit(views, as_json=as_json, text=lambda: table(("name", "kind", "quality", "what it does"), rows))
+        emit(views, as_json=as_json, text=lambda: table(("name", "kind", "quality", "description"), rows))
         return
     found = [view for view in views if view.name == name]
     if not found:
@@ -64,10 +64,14 @@ def components(name: str | None, as_json: bool) -> None:
 @click.command("options", cls=Command, settings=("db",))
 @click.argument("name")
 @click.argument("setting")
-@click.option("--credential", metavar="NAME", help="The credential with which the service is asked.")
-@click.option("--search", default="", metavar="TEXT", help="Only what this finds, where the service can be searched.")
+@click.option("--credential", metavar="NAME", help="The credential to ask the service with.")
+@click.option("--search", default="", metavar="TEXT", help="Only options that match, if the service can be searched.")
 @click.option(
-    "--with", "chosen", multiple=True, metavar="SETTING=VALUE", help="Another setting, on which they depend; repeat it."
+    "--with",
+    "chosen",
+    multiple=True,
+    metavar="SETTING=VALUE",
+    help="Another setting that the options depend on; may be repeated.",
 )
 def options(
     name: str,
@@ -78,34 +82,25 @@ def options(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Ask a service which choices there are for a setting, such as the channels of a chat."""
+    """Ask a service for the options of a setting, such as the channels of a chat."""
     given: dict[str, Any] = {}
     for pair in chosen:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise click.UsageError(f"{pair!r} isn't written as setting=value")
         given[key] = value
-    found = asyncio.run(_options(settings, name, setting, credential, given, search))
+    body = {"credential": credential, "with": given, "search": search}
+    found = call(settings, "POST", "components", name, "options", setting, body=body)
 
     def text() -> str:
         rows = [
             (one["value"] if isinstance(one["value"], str) else encode(one["value"]).decode(), one["label"])
             for one in found["items"]
         ]
-        lines = [table(("value", "meaning"), rows) if rows else "there is nothing to choose from"]
-        return "\n".join([*lines, "there are more: search for them"] if found["more"] else lines)
+        lines = [table(("value", "label"), rows) if rows else "there are no options"]
+        return "\n".join([*lines, "there are more: use --search"] if found["more"] else lines)
 
     emit(found, as_json=as_json, text=text)
-
-
-async def _options(
-    settings: Settings, name: str, setting: str, credential: str | None, chosen: Mapping[str, Any], search: str
-) -> Mapping[str, Any]:
-    from hookline.cli.access import access
-    from hookline.service.views.components import OptionsRequestBody
-
-    async with access(settings) as held:
-        return await held.options(name, setting, OptionsRequestBody(credential, dict(chosen), search))
 
 
 def _missing(name: str, known: Sequence[str], failure: object) -> str:
@@ -133,7 +128,7 @@ def _described(view: "ComponentView") -> str:
     if view.idempotent:
         lines += [
             "",
-            f"May be done twice: {'depends on its settings' if view.idempotent == 'depends' else view.idempotent}",
+            f"Idempotent: {'depends on its settings' if view.idempotent == 'depends' else view.idempotent}",
         ]
     if view.rate:
         lines += ["", f"Rate: {view.rate}, for each credential"]
@@ -149,11 +144,11 @@ def _described(view: "ComponentView") -> str:
             (one.name, one.type, "required" if one.required else encode(one.default).decode(), one.description)
             for one in view.inputs
         ]
-        lines += ["", table(("input", "type", "default", "meaning"), rows)]
+        lines += ["", table(("setting", "type", "default", "description"), rows)]
     lines += [_options_hint(view, one.name) for one in view.inputs if one.options is not None]
     return "\n".join(lines)
 
 
 def _options_hint(view: "ComponentView", setting: str) -> str:
     credential = f" --credential NAME  # of type {view.credential_types[0]}" if view.credential_types else ""
-    return f"\nWhat to choose from for {setting}: hookline components options {view.name} {setting}{credential}"
+    return f"\nOptions for {setting}: hookline components options {view.name} {setting}{credential}"

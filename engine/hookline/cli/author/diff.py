@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hookline.cli.client import ApiError, connect
 from hookline.cli.command import Command, emit
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, Problem
@@ -17,20 +18,21 @@ from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, Probl
 @click.argument("new", required=False)
 @click.pass_context
 def diff(ctx: click.Context, old: str | None, new: str | None, as_json: bool, settings: Settings) -> None:
-    """How flows differ, by what they mean: steps, settings, mappings, triggers, vars.
+    """Show the differences in meaning between flows: steps, settings, mappings, triggers, vars.
 
-    OLD and NEW are files, ids of flows, or FLOW@VERSION: an id is the flow's file, VERSION the first digits of a
-    version that is kept, or `current`, which is the one that serves. With OLD alone its file is compared with the
-    version that serves; with neither, each flow of the flows directory. Exit code 0 where nothing is different, 1 where
-    something is, 2 where they can't be compared.
+    OLD and NEW are files, ids of flows, or FLOW@VERSION. An id is the flow's file; VERSION is the first digits of a
+    kept version, or `current` for the version that serves. With OLD alone, its file is compared with the version that
+    serves; with neither, every flow of the flows directory. Exit code 0 if there is no difference, 1 if there is one,
+    2 if the flows can't be compared.
     """
     from hookline.flows.authoring.flow_difference import flow_differences
 
     try:
         pairs = asyncio.run(_pairs(settings, old, new))
-    except (FlowInvalid, FlowNotFound) as error:
-        listed = error.problems if isinstance(error, FlowInvalid) else ()
-        raise ConfigError(error.message, problems=listed) from None
+    except (FlowInvalid, ApiError) as error:
+        if isinstance(error, ApiError) and error.error_code != FlowNotFound.code:
+            raise
+        raise ConfigError(error.message, problems=error.problems) from None
     compared = [
         {
             "old": before["name"],
@@ -71,7 +73,7 @@ async def _pairs(
 
 
 async def _with_current(settings: Settings, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The version of a flow that serves, and its file."""
+    """The version of a flow that serves, and the flow's file."""
     if "@" in name:
         return await _named(settings, name), await _named(settings, name.partition("@")[0])
     after = await _named(settings, name)
@@ -80,15 +82,14 @@ async def _with_current(settings: Settings, name: str) -> tuple[Mapping[str, Any
 
 
 async def _named(settings: Settings, name: str) -> Mapping[str, Any]:
-    """A document: its name as it is shown, its version, and what it says."""
-    from hookline.cli.access import access
+    """A document with the name and the version to show."""
     from hookline.flows.documents.read import read
     from hookline.flows.documents.version import version_of
 
     flow_id, _, version = name.partition("@")
     if version:
-        async with access(settings) as held:
-            found = await held.flow_document(flow_id, version)
+        async with connect(settings) as client:
+            found = await client.get("flows", flow_id, "versions", version)
         return {"name": f"{flow_id}@{found['version']}", "version": found["version"], "document": found["document"]}
     path = Path(name) if name.endswith(".json") or "/" in name else settings.flows / f"{name}.json"
     try:

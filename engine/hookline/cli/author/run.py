@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import mimetypes
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 from hookline.cli.command import Command, emit
-from hookline.cli.credential_store import CredentialStore, credential_store
-from hookline.cli.message_input import body_of, headers_of
+from hookline.cli.inputs import body_of, headers_of
 from hookline.config import Settings
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, HooklineError
 from hookline.kernel.json import decode
@@ -22,10 +21,13 @@ from hookline.secrets.masking import mask_log_fields
 if TYPE_CHECKING:
     from hookline.engine import Engine
     from hookline.model.message import Attachment
+    from hookline.storage.backend import Backend, BackendFactory
+    from hookline.storage.changes import Change, CommitResult
+    from hookline.storage.store import StoredCredential
 
 _CHUNK: Final = 1 << 20
-#: How often the end of the execution is looked for.
-_LOOK: Final = 0.05
+_POLL: Final = 0.05
+"""Seconds between two reads of the execution."""
 
 
 @click.command(cls=Command, settings=("flows", "db", "log_level"))
@@ -35,7 +37,7 @@ _LOOK: Final = 0.05
     "-i",
     "input_",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="The body: a file with JSON, or else text; - is standard input. Without it the body is null.",
+    help="The body: a file with JSON or text; - is standard input. By default the body is null.",
 )
 @click.option("--header", "-H", "headers", multiple=True, metavar="NAME:VALUE", help="A header of the message.")
 @click.option(
@@ -53,11 +55,11 @@ def run(
 ) -> None:
     """Run FLOW (an id in the flows directory, or a file) once, on an input.
 
-    Its effects are real: what it sends is sent, what it writes is written. Its trigger verifies nothing here. The
-    execution isn't kept. Credentials are those of the database, which no server may hold meanwhile. Exit code 1 where
-    the execution fails.
+    Its effects are real: requests are sent, files and tables are written. Its trigger verifies no signature. The
+    execution isn't kept. The credentials are read from the database, if no server has it open. Exit code 1 if the
+    execution fails.
     """
-    from hookline.cli.operate.executions import describe
+    from hookline.cli.operate.execution_text import describe
     from hookline.kernel import logs
 
     logs.set_up(settings.log_level, settings.log_format, mask_log_fields)
@@ -76,7 +78,7 @@ async def _run(
     path = Path(flow) if flow.endswith(".json") else settings.flows / f"{flow}.json"
     if not path.is_file():
         raise FlowNotFound(f"there is no flow {path}")
-    async with _scratch_engine(settings, path.parent, credential_store(settings)) as engine:
+    async with _scratch_engine(settings, path.parent, _credential_store(settings)) as engine:
         entry = next((entry for entry in engine.catalog.entries.values() if entry.file == path), None)
         if entry is None or entry.flow is None:
             raise FlowInvalid([] if entry is None else entry.errors)
@@ -95,10 +97,10 @@ async def _run(
 
 @contextlib.asynccontextmanager
 async def _scratch_engine(
-    settings: Settings, flows: Path, credentials: CredentialStore | None
+    settings: Settings, flows: Path, credentials: "_CredentialStore | None"
 ) -> "AsyncIterator[Engine]":
-    """An engine over a database that is thrown away. Credentials stay where they are: their tokens may be renewed."""
-    from hookline.cli.options import engine_options, local_url
+    """An engine over a temporary database. Credentials stay in their own database, since tokens may be renewed."""
+    from hookline.cli.engine_setup import engine_options, local_url
     from hookline.discovery.loader import load_plugins
     from hookline.engine import Engine
     from hookline.storage.store import Store
@@ -137,7 +139,7 @@ async def _attached(engine: "Engine", path: Path) -> "Attachment":
 
 
 async def _ended(engine: "Engine", execution_id: str) -> Mapping[str, Any]:
-    """The execution, once it has ended or waits for what this run can't give it."""
+    """Return the execution once it has ended, or waits for something that isn't there."""
     from hookline.kernel.json import encode
     from hookline.model.execution import FINAL
     from hookline.service.views.executions import execution_view
@@ -150,4 +152,45 @@ async def _ended(engine: "Engine", execution_id: str) -> Mapping[str, Any]:
         if execution.state in FINAL or blocked:
             view: Mapping[str, Any] = decode(encode(await execution_view(engine.store, execution_id)), exact=True)
             return view
-        await engine.clock.sleep(_LOOK)
+        await engine.clock.sleep(_POLL)
+
+
+class _CredentialStore:
+    """The credentials of a database that is open only while they are read or written: others may use it in between."""
+
+    def __init__(self, factory: "BackendFactory", url: str) -> None:
+        self._factory = factory
+        self._url = url
+
+    async def credentials(self) -> "Sequence[StoredCredential]":
+        async with self._opened() as backend:
+            return await backend.store.credentials()
+
+    async def commit(self, changes: "Sequence[Change]") -> "Sequence[CommitResult]":
+        async with self._opened() as backend:
+            return await backend.store.commit(changes)
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> "AsyncIterator[Backend]":
+        from hookline.kernel.time import SystemClock
+
+        backend = self._factory(self._url, clock=SystemClock())
+        await backend.open()
+        try:
+            yield backend
+        finally:
+            await backend.close()
+
+
+def _credential_store(settings: Settings) -> _CredentialStore | None:
+    """Return the credentials of the settings' database; None if there is no database, or a server has it open."""
+    from hookline.cli.server_file import find
+    from hookline.discovery.loader import load_plugins
+
+    if settings.sqlite_file is not None and not settings.sqlite_file.exists():
+        return None
+    if find(settings) is not None:
+        click.echo("hookline: a server has the credentials, so this run has none", err=True)
+        return None
+    factory = load_plugins().backends.get(settings.db.partition(":")[0])
+    return None if factory is None else _CredentialStore(factory, settings.db)

@@ -11,7 +11,9 @@ from urllib.parse import quote
 
 import click
 
+from hookline.cli.client import call
 from hookline.cli.command import Command, emit
+from hookline.cli.inputs import flow_of, header_pairs
 from hookline.cli.operate.credentials import read_values
 from hookline.config import Settings
 from hookline.kernel.errors import CannotSign, ConfigError, FlowNotFound, StoreError
@@ -31,7 +33,7 @@ _PATIENCE: Final = 600
     "--sign",
     "scheme",
     metavar="SCHEME",
-    help="Sign as this provider does; by default as the flow verifies. none: don't sign.",
+    help="Sign with this scheme; by default with the flow's scheme. none: don't sign.",
 )
 @click.option(
     "--secret",
@@ -43,7 +45,7 @@ _PATIENCE: Final = 600
 @click.option("--type", "media_type", metavar="TYPE", help="The media type; by default from the file's name.")
 @click.option("--header", "-H", "headers", multiple=True, metavar="NAME:VALUE", help="A header of the request.")
 @click.option("--method", default="POST", show_default=True, help="The request's method.")
-@click.option("--query", default="", metavar="TEXT", help="The URL's query, as it is to be sent.")
+@click.option("--query", default="", metavar="TEXT", help="The URL's query.")
 @click.option("--url", metavar="URL", help="Another server, such as https://hooks.example.com.")
 @click.pass_context
 def send(
@@ -62,14 +64,14 @@ def send(
 ) -> None:
     """Send FILE (- is standard input) to FLOW (its id, or id/path), signed as the flow's provider would sign it.
 
-    The flow's own credential signs: a running server does it, and gives back nothing that shows the secret. For
-    schemes that send the secret itself (basic, api-key, …), and for other servers' credentials, give --secret. What a
-    provider writes into the body, such as a time, is written there. Exit code 1 where the answer is 400 or above, and
-    2 where the message can't be signed.
+    The message is signed with the flow's own credential, and nothing that shows the secret is returned. For schemes
+    that send the secret itself (basic, api-key, …), and for the credentials of other servers, give --secret. Values
+    that a provider writes into the body, such as a time, are added. Exit code 1 if the status is 400 or above, and 2 if
+    the message can't be signed.
     """
     from hookline.service.signing import Unsigned, hook_url
 
-    given = _headers(headers)
+    given = header_pairs(headers)
     body = _read(file)
     base, public = _addresses(settings, url)
     flow_id, _, path = flow.partition("/")
@@ -77,27 +79,17 @@ def send(
     method = method.upper()
     kind = media_type or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     if not any(name.lower() == "content-type" for name, _ in given):
-        # What is signed may depend on it.
+        # The signature may depend on it.
         given.insert(0, ("content-type", kind))
     message = Unsigned(body, method, public, rest, given)
-    signed = asyncio.run(_sign(settings, flow_id, scheme, read_values(secrets), message, base))
-    # A later header of one name takes the place of an earlier one: those that are signed come last.
+    signed = _sign(settings, flow_id, scheme, read_values(secrets), message, base)
+    # A later header replaces an earlier one of the same name, so the signed ones come last.
     sent = {name.lower(): _on_the_wire(value) for name, value in [*given, *signed.headers]}
     answer = asyncio.run(_send(method, hook_url(base, flow_id, message), sent, b"" if method == "GET" else signed.body))
     answer = {"scheme": signed.scheme, **answer}
     emit(answer, as_json=as_json, text=lambda: _text(answer))
     if answer["status"] >= 400:
         ctx.exit(1)
-
-
-def _headers(pairs: tuple[str, ...]) -> list[tuple[str, str]]:
-    headers = []
-    for pair in pairs:
-        name, colon, value = pair.partition(":")
-        if not colon or not name.strip():
-            raise click.UsageError(f"a header is written as NAME:VALUE, and not as {pair!r}")
-        headers.append((name.strip(), value.strip()))
-    return headers
 
 
 def _read(path: Path) -> bytes:
@@ -108,8 +100,8 @@ def _read(path: Path) -> bytes:
 
 
 def _addresses(settings: Settings, url: str | None) -> tuple[str, str | None]:
-    """Where to send, and where the server says that it is (some providers sign that); None where it knows itself."""
-    from hookline.cli.options import local_url
+    """Return the URL to send to, and the public URL, which some providers sign; None if the server knows it."""
+    from hookline.cli.engine_setup import local_url
     from hookline.cli.server_file import find
 
     if url is not None:
@@ -124,30 +116,30 @@ def _addresses(settings: Settings, url: str | None) -> tuple[str, str | None]:
 
 
 def _on_the_wire(value: str) -> str:
-    """A header's value, whose bytes schemes give as Latin-1, for a client that writes UTF-8."""
+    """Return the value of a header for a client that writes UTF-8; schemes return its bytes as Latin-1."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:
         return value
 
 
-async def _sign(
+def _sign(
     settings: Settings, flow_id: str, scheme: str | None, secrets: Mapping[str, Any], message: "Unsigned", base: str
 ) -> "Signed":
-    """`base`: where the server is, unless the message says where it says that it is."""
-    from hookline.cli.access import access
+    """`base`: the URL of the server, unless the message has its public URL."""
+    import msgspec
+
     from hookline.service.signing import Signed
 
     if scheme == _NONE:
         return Signed(_NONE, [], message.body)
     if secrets:
         return _sign_here(settings, flow_id, scheme, secrets, message, base)
-    async with access(settings) as held:
-        signed = await held.sign(flow_id, message)
+    signed = msgspec.convert(call(settings, "POST", "flows", flow_id, "sign", body=message), Signed)
     if scheme is not None and signed.scheme != scheme:
         raise CannotSign(
-            f"flow {flow_id!r} verifies as {signed.scheme!r}, so that it has no credential to sign with as "
-            f"{scheme!r}; give one: --secret key=value"
+            f"flow {flow_id!r} verifies with the scheme {signed.scheme!r}, so it has no credential for {scheme!r}; "
+            "give one: --secret key=value"
         )
     return signed
 
@@ -155,7 +147,6 @@ async def _sign(
 def _sign_here(
     settings: Settings, flow_id: str, name: str | None, secrets: Mapping[str, Any], message: "Unsigned", base: str
 ) -> "Signed":
-    from hookline.cli.local_flow import local_flow
     from hookline.credentials.store import validated
     from hookline.discovery.loader import load_plugins
     from hookline.kernel.suggest import did_you_mean
@@ -164,16 +155,16 @@ def _sign_here(
 
     registry = load_plugins()
     try:
-        trigger = local_flow(settings, registry, flow_id).trigger
+        trigger = flow_of(settings, registry, flow_id).trigger
     except FlowNotFound:
-        # It may be another server's.
+        # It may be a flow of another server.
         if name is None:
             raise
         trigger = None
     own = None if trigger is None or trigger.scheme is None else trigger.scheme.name
     name = name or own
     if name is None:
-        raise CannotSign(f"flow {flow_id!r} verifies nothing; say as whom to sign: --sign SCHEME")
+        raise CannotSign(f"flow {flow_id!r} verifies no signature; name a scheme: --sign SCHEME")
     scheme = registry.schemes.get(name)
     if scheme is None:
         near = did_you_mean(name, registry.schemes)
@@ -196,7 +187,7 @@ async def _send(method: str, url: str, headers: Mapping[str, str], body: bytes) 
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.request(
-                # As it was signed, and not as a client would tidy it.
+                # As it was signed: a client must not normalize it.
                 method,
                 URL(url, encoded=True),
                 headers=headers,

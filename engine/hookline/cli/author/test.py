@@ -1,11 +1,12 @@
 """`hookline test [FILES|DIRECTORIES]`."""
 
+import asyncio
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import click
@@ -16,20 +17,30 @@ from hookline.kernel.errors import ConfigError
 from hookline.simulation.case_run import CaseResult
 
 if TYPE_CHECKING:
-    from hookline.simulation.case_run import CaseResult
+    from hookline.discovery.registry import Registry
     from hookline.simulation.coverage import FlowCoverage
+    from hookline.simulation.recordings.recording import RecordedCase
 
 
 @click.command(cls=Command, settings=("db", "flows"))
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--name", "-k", metavar="TEXT", help="Only cases with this in their name; or that of the new one.")
-@click.option("--coverage", "-c", is_flag=True, help="Show which steps and branches no case has come to.")
 @click.option(
-    "--fail-under", type=click.IntRange(0, 100), metavar="PERCENT", help="Fail where less of the flows is reached."
+    "--name",
+    "-k",
+    metavar="TEXT",
+    help="Only cases with this text in their name; with --from-execution the name of the case.",
 )
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the results to this file, too.")
-@click.option("--from-execution", "execution_id", metavar="ID", help="Make a case of what this execution did.")
-@click.option("--write", is_flag=True, help="Write it to the file of the flow's cases; otherwise it is printed.")
+@click.option("--coverage", "-c", is_flag=True, help="Show the steps and branches that no case reaches.")
+@click.option(
+    "--fail-under", type=click.IntRange(0, 100), metavar="PERCENT", help="Fail if less of the flows is reached."
+)
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the results to this file, as JUnit XML.",
+)
+@click.option("--from-execution", "execution_id", metavar="ID", help="Make a case from this execution.")
+@click.option("--write", is_flag=True, help="Add the case to the file of the flow's cases instead of printing it.")
 @click.pass_context
 def test(
     ctx: click.Context,
@@ -45,19 +56,17 @@ def test(
 ) -> None:
     """Run the cases of flows (`<id>.test.json` beside `<id>.json`), by default all in the flows directory.
 
-    Actions that have effects are answered by the case's stubs, and waits pass at once. Exit code 1 where a case fails.
+    Actions with effects get the results of the case's stubs, and waits end at once. Exit code 1 if a case fails.
 
-    With --from-execution nothing is run but the case that it makes; at most one path is given then, the flow's.
+    With --from-execution, a case is made from an execution instead; give at most one path, the flow's.
     """
     if execution_id is not None:
-        from hookline.cli.author.recorded_case import write_case
-
         if len(paths) > 1 or coverage or fail_under is not None or junit is not None:
-            raise ConfigError("--from-execution takes no more than one flow, --name and --write")
-        write_case(settings, execution_id, paths[0] if paths else None, name, write=write, as_json=as_json)
+            raise ConfigError("--from-execution can be combined with one flow, --name and --write only")
+        _write_case(settings, execution_id, paths[0] if paths else None, name, write=write, as_json=as_json)
         return
     if write:
-        raise ConfigError("--write says where the case of --from-execution goes: name an execution")
+        raise ConfigError("--write needs --from-execution")
     from hookline.cli.author.test import junit as as_junit
     from hookline.simulation.case_files import ENDING, case_files
     from hookline.simulation.coverage import percent
@@ -131,7 +140,7 @@ def _run(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult], li
 
 
 def junit(results: Iterable[CaseResult]) -> bytes:
-    """A suite for each flow, with a test for each case; `time` is what running it took, in seconds."""
+    """JUnit XML with a suite for each flow and a test for each case; `time` is in seconds."""
     root = Element("testsuites", name="hookline")
     for flow_id, group in groupby(results, key=lambda result: result.flow_id):
         cases = list(group)
@@ -155,7 +164,88 @@ def junit(results: Iterable[CaseResult]) -> bytes:
 
 
 def _printable(text: str) -> str:
-    """XML has no control characters."""
+    """Replace control characters, which XML doesn't allow."""
     return "".join(
         character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text
     )
+
+
+def _write_case(
+    settings: Settings, execution_id: str, flow: Path | None, name: str | None, *, write: bool, as_json: bool
+) -> None:
+    """Print the case of an execution, or add it to the file of the flow's cases. `flow` is an id or a file."""
+    from hookline.discovery.loader import load_plugins
+    from hookline.flows.authoring.formatter import format_value
+    from hookline.simulation.case_files import add_case, check_free
+
+    registry = load_plugins()
+    recording, document = asyncio.run(_recorded(settings, execution_id))
+    name = name or f"execution {execution_id}"
+    file = _case_file(settings, registry, recording["flow_id"], flow)
+    if write:
+        check_free(file, name)
+    made = _case_of(registry, recording, document, name, file.parent)
+    for text in made.left_out:
+        click.echo(f"left out: {text}", err=True)
+    if not write:
+        click.echo(format_value(made.case, 0))
+        return
+    try:
+        add_case(file, made.case)
+    except OSError as error:
+        raise ConfigError(f"{file} can't be written: {error.strerror}") from error
+    value = {"file": file, "name": name, "left_out": made.left_out}
+    emit({**value, "file": str(file)}, as_json=as_json, text=lambda: f"{file}: {name}")
+
+
+async def _recorded(settings: Settings, execution_id: str) -> tuple[Mapping[str, Any], Any]:
+    """The execution, and the document of the version that it ran on."""
+    from hookline.cli.client import connect
+
+    async with connect(settings) as client:
+        recording = await client.get("executions", execution_id, "recording")
+        if recording["flow_version"] is None:
+            raise ConfigError(f"execution {execution_id!r} ended before it ran, so there is nothing to test")
+        kept = await client.get("flows", recording["flow_id"], "versions", recording["flow_version"])
+    return recording, kept["document"]
+
+
+def _case_file(settings: Settings, registry: "Registry", flow_id: str, given: Path | None) -> Path:
+    from hookline.catalog.catalog import Catalog
+    from hookline.simulation.case_files import ENDING
+
+    if given is not None and given.suffix == ".json":
+        flow = given.with_name(given.name.removesuffix(ENDING).removesuffix(".json") + ".json")
+        if flow.stem != flow_id or not flow.exists():
+            raise ConfigError(f"the execution is one of flow {flow_id!r}, and {given} is not its file")
+    elif given is not None and str(given) != flow_id:
+        raise ConfigError(f"the execution is one of flow {flow_id!r}, and not of {str(given)!r}")
+    else:
+        catalog = Catalog(settings.flows, registry, environment=os.environ)
+        catalog.refresh()
+        entry = catalog.entries.get(flow_id)
+        if entry is None:
+            raise ConfigError(f"there is no flow {flow_id!r} in {settings.flows}; name the directory with --flows")
+        flow = Path(entry.file)
+    return flow.with_name(flow.stem + ENDING)
+
+
+def _case_of(
+    registry: "Registry", recording: Mapping[str, Any], document: Any, name: str, folder: Path
+) -> "RecordedCase":
+    from hookline.flows.compiler.compile import compile_flow
+    from hookline.flows.documents.read import read
+    from hookline.kernel.json import encode
+    from hookline.kernel.time import SystemClock
+    from hookline.simulation.case_run import CaseRunner
+    from hookline.simulation.recordings.recording import recorded_case
+
+    flow = compile_flow(read(encode(document), recording["flow_id"]), registry, environment=os.environ)
+    factory = registry.blob_stores.get("file")
+    if factory is None:
+        raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
+    with (
+        tempfile.TemporaryDirectory(prefix="hookline-test-") as scratch,
+        CaseRunner(registry, factory(f"file://{scratch}", clock=SystemClock())) as runner,
+    ):
+        return recorded_case(flow, recording, name, runner, registry, folder)

@@ -151,7 +151,7 @@ class _Demo:
         import aiohttp
 
         from hookline.cli.host.demo import example
-        from hookline.cli.operate.executions import describe
+        from hookline.cli.operate.execution_text import describe
 
         server, body = self._server, example(EVENT).read_bytes()
         hook = f"{server.url}/hook/{FLOW}"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import gc_tuning as collector
-from hookline.cli.options import engine_options, hook_options, local_url
 from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
 from hookline.discovery.loader import load_plugins

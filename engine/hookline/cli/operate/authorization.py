@@ -1,4 +1,4 @@
-"""Authorizing a credential from the command line: who begins it, and where the redirect is received (RFC 8252)."""
+"""The authorization of a credential from the command line, with a listener for the redirect (RFC 8252)."""
 
 import asyncio
 import contextlib
@@ -8,52 +8,53 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from hookline.cli.access import access
+from hookline.cli.client import connect
 from hookline.cli.server_file import find
 from hookline.config import Settings
 from hookline.credentials.authorization import CALLBACK
 from hookline.kernel.errors import AuthorizationUnknown, ConfigError, HooklineError
 from hookline.service.oauth_callback import page
 
-_LOOK: Final = 0.3
-"""Seconds between two looks at an authorization whose redirect the server receives."""
-_STILL: Final = 5.0
-"""Seconds between two looks at one whose redirect comes here: whether it may still come."""
-_ANSWERED: Final = 2.0
-"""Seconds that the browser has to take its page."""
+_POLL: Final = 0.3
+"""Seconds between two requests for the state of an authorization whose redirect the server receives."""
+_EXPIRY_POLL: Final = 5.0
+"""Seconds between two requests for the state of one whose redirect comes here: it may have expired."""
+_PAGE_GRACE: Final = 2.0
+"""Seconds for the browser to read its page."""
 
 Begun = Callable[[Mapping[str, Any]], None]
 
 
 async def authorize(settings: Settings, name: str, redirect_uri: str | None, begun: Begun) -> Mapping[str, Any]:
-    """What became of it; `begun` is told where somebody has to authorize.
+    """Authorize a credential and return its last state; `begun` is called with the address to open.
 
-    The redirect comes to the server where one runs, unless a `redirect_uri` is given, and to a listener of this process
-    otherwise. Raises CredentialError where the credential can't be authorized, and ConfigError where none can listen.
+    The redirect goes to the running server, unless a `redirect_uri` is given; otherwise to a listener of this process.
+    Raises ApiError if the credential can't be authorized, and ConfigError if the listener can't listen.
     """
     running = find(settings) is not None
-    async with access(settings) as held:
+    path = ("credentials", name, "authorize")
+    async with connect(settings) as client:
         if running and redirect_uri is None:
-            made = await held.begin_authorization(name, None)
+            made: Mapping[str, Any] = await client.post(*path, body={})
             begun(made)
             while made["state"] == "waiting":
-                await asyncio.sleep(_LOOK)
-                made = await held.authorization(name, made["id"])
+                await asyncio.sleep(_POLL)
+                made = await client.get(*path, made["id"])
             return made
         async with _listening(redirect_uri or f"http://127.0.0.1{CALLBACK}") as listener:
-            made = await held.begin_authorization(name, listener.redirect_uri)
-            listener.finish = lambda query: held.finish_authorization(name, made["id"], query)
+            made = await client.post(*path, body={"redirect_uri": listener.redirect_uri})
+            listener.finish = lambda query: client.post(*path, made["id"], body={"redirected": query})
             begun(made)
-            # When its time is over is the server's to say, by its own clock.
+            # It expires by the clock of the server.
             while made["state"] == "waiting":
-                if (await asyncio.wait((listener.done,), timeout=_STILL))[0]:
+                if (await asyncio.wait((listener.done,), timeout=_EXPIRY_POLL))[0]:
                     return listener.done.result()
-                made = await held.authorization(name, made["id"])
+                made = await client.get(*path, made["id"])
             return made
 
 
 class _Listener:
-    """Receives one redirect. Others, whoever sends them, are told that nothing waits for them."""
+    """Receives one redirect. Other requests are rejected."""
 
     def __init__(self, redirect_uri: str) -> None:
         self.redirect_uri = redirect_uri
@@ -61,7 +62,7 @@ class _Listener:
         self.done: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
 
     async def handle(self, request: web.Request) -> web.Response:
-        """The answer to a request."""
+        """Return the page for a request."""
         if request.method != "GET" or request.path != (urlsplit(self.redirect_uri).path or "/"):
             return _shown(404, "Nothing is here", "")
         if self.finish is None:
@@ -81,7 +82,7 @@ class _Listener:
 
 @contextlib.asynccontextmanager
 async def _listening(redirect_uri: str) -> AsyncIterator[_Listener]:
-    """A listener at an address of this machine; where it names no port, any that is free."""
+    """Listen at an address of this machine; at a free port if it names none."""
     try:
         parts = urlsplit(redirect_uri)
         host, port = parts.hostname, parts.port or 0
@@ -89,13 +90,13 @@ async def _listening(redirect_uri: str) -> AsyncIterator[_Listener]:
         host, port = None, 0
     if parts.scheme != "http" or host not in ("127.0.0.1", "::1", "localhost"):
         raise ConfigError(
-            f"--redirect-uri {redirect_uri}: no command can listen there; give an address of this machine, as in "
-            f"http://127.0.0.1:8765{CALLBACK}, or start a server, which has one of its own"
+            f"--redirect-uri {redirect_uri}: no command can listen there; give an address of this machine, such as "
+            f"http://127.0.0.1:8765{CALLBACK}, or start a server, which has its own"
         )
     application = web.Application()
     listener = _Listener(redirect_uri)
     application.router.add_route("*", "/{path:.*}", listener.handle)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_ANSWERED)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_PAGE_GRACE)
     await runner.setup()
     try:
         try:

@@ -1,15 +1,16 @@
-"""Doing something with executions from the command line: with those that are named, or with all that a filter finds."""
+"""Operations on many executions: on those that are named, or on all that a filter selects."""
 
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
-from hookline.cli.message_input import body_of
+from hookline.cli.client import Client, connect
+from hookline.cli.inputs import body_of
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.json import decode
@@ -17,21 +18,18 @@ from hookline.kernel.time import rfc3339
 from hookline.model.durations import parse_duration
 from hookline.model.execution import Outcome, State
 
-if TYPE_CHECKING:
-    from hookline.cli.access import Access
-
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _PAGE: Final = 100
 
 
 class Moment(click.ParamType[str]):
-    """A time, RFC 3339, or how long ago: `2h`."""
+    """A time, RFC 3339, or a duration before now, such as `2h`."""
 
     name = "TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The time as RFC 3339."""
+        """Return the time as RFC 3339."""
         try:
             return rfc3339(datetime.now(UTC) - parse_duration(value))
         except (ValueError, OverflowError):
@@ -44,42 +42,50 @@ class Moment(click.ParamType[str]):
 
 
 def filters(function: _F) -> _F:
-    """The options that choose among executions; the function gets them as `chosen`."""
+    """Add the options that select executions; `filter_from` reads them."""
     options = (
-        click.option("--flow", "flow_id", metavar="ID", help="Only those of this flow."),
-        click.option("--state", type=click.Choice([one.value for one in State]), help="Only those in this state."),
-        click.option("--outcome", type=click.Choice([one.value for one in Outcome]), help="Only those that ended so."),
-        click.option("--code", "error_code", metavar="CODE", help="Only those that failed so, such as http.503."),
+        click.option("--flow", "flow_id", metavar="ID", help="Only executions of this flow."),
+        click.option("--state", type=click.Choice([one.value for one in State]), help="Only executions in this state."),
+        click.option(
+            "--outcome", type=click.Choice([one.value for one in Outcome]), help="Only executions with this outcome."
+        ),
+        click.option("--code", "error_code", metavar="CODE", help="Only executions that failed with this error code."),
         click.option("--cause", metavar="CAUSE", help="Only dead letters of this cause: see hookline dead-letters."),
-        click.option("--since", type=Moment(), help="Accepted then or later: a time, or 2h for two hours ago."),
-        click.option("--until", type=Moment(), help="Accepted before."),
+        click.option("--since", type=Moment(), help="Accepted at this time or later: a time, or 2h for two hours ago."),
+        click.option("--until", type=Moment(), help="Accepted before this time."),
     )
     for option in reversed(options):
         function = option(function)
     return function
 
 
-NAMES: Final = ("flow_id", "state", "outcome", "error_code", "cause", "since", "until")
-"""The parameters that `filters` gives a command."""
+_FILTERS: Final = ("flow_id", "state", "outcome", "error_code", "cause", "since", "until")
 
 
-def chosen_from(given: dict[str, Any]) -> dict[str, str]:
-    """Takes the filters out of a command's parameters."""
-    return {name: value for name in NAMES if (value := given.pop(name)) is not None}
+def filter_from(given: dict[str, Any]) -> dict[str, str]:
+    """Take the filter out of a command's parameters."""
+    return {name: value for name in _FILTERS if (value := given.pop(name)) is not None}
 
 
-def check_choice(ids: Sequence[str], chosen: Mapping[str, str], *, everything: bool) -> None:
-    """Raise UsageError unless executions are named, or a filter says which and --all that each of them is meant."""
+def check_selection(ids: Sequence[str], chosen: Mapping[str, str], *, everything: bool) -> None:
+    """Raise UsageError unless executions are named, or `--all` confirms the filter."""
     if ids and (chosen or everything):
-        raise click.UsageError("name executions, or choose them with --flow, --state and so on: not both")
+        raise click.UsageError("name executions, or select them with --flow, --state and so on: not both")
     if not ids and not everything:
-        what = "all that the options choose" if chosen else "all there are"
-        raise click.UsageError(f"name the executions, or say --all for {what}")
+        which = "all that the options select" if chosen else "all executions"
+        raise click.UsageError(f"name the executions, or add --all for {which}")
 
 
-def do(
+def server_only(operation: str) -> str | None:
+    """The error message of an operation that takes a running server; None if it takes none."""
+    if operation != "replay":
+        return None
+    return "a replay takes a running server: start one with `hookline serve`"
+
+
+def run(
     settings: Settings,
-    deed: str,
+    operation: str,
     ids: Sequence[str],
     chosen: Mapping[str, str],
     *,
@@ -89,41 +95,35 @@ def do(
     version: str = "current",
     edit: Mapping[str, Any] | None = None,
 ) -> Mapping[str, Any]:
-    """Do it with the executions of `ids`, or with all that are chosen, page by page.
+    """Run an operation on the executions of `ids`, or page by page on all that the filter `chosen` selects.
 
-    Gives `done`, `rejected`, and `next`: where to go on, after it was stopped. Raises HooklineError where the server
-    can't be asked, once it was said where to go on.
+    Returns `done`, `rejected`, and `next`: the cursor to continue at if it was stopped. Raises HooklineError if the
+    API can't be called, after printing that cursor.
     """
     result: dict[str, Any] = {"done": [], "rejected": [], "next": cursor}
-    more = {"step": step, "version": version, **(edit or {})} if deed == "replay" else {}
+    more = {"step": step, "version": version, **(edit or {})} if operation == "replay" else {}
     try:
         if ids:
-            asyncio.run(_named(settings, deed, ids, more, result))
+            asyncio.run(_named(settings, operation, ids, more, result))
         else:
-            asyncio.run(_all(settings, deed, chosen, more, result, total))
+            asyncio.run(_all(settings, operation, chosen, more, result, total))
     except (HooklineError, KeyboardInterrupt) as error:
         if not ids:
-            _say_where(result)
+            at = f"; continue with --cursor {result['next']}" if result["next"] else ""
+            click.echo(f"hookline: stopped after {len(result['done'])} executions{at}", err=True)
         if isinstance(error, KeyboardInterrupt):
             raise click.Abort from None
         raise
     return result
 
 
-def _say_where(result: Mapping[str, Any]) -> None:
-    at = f"; go on with --cursor {result['next']}" if result["next"] else ""
-    click.echo(f"hookline: stopped after {len(result['done'])} executions{at}", err=True)
-
-
 async def _named(
-    settings: Settings, deed: str, ids: Sequence[str], more: Mapping[str, Any], result: dict[str, Any]
+    settings: Settings, operation: str, ids: Sequence[str], more: Mapping[str, Any], result: dict[str, Any]
 ) -> None:
-    from hookline.cli.access import access
-
-    async with access(settings) as held:
+    async with connect(settings, server_only=server_only(operation)) as client:
         for execution_id in ids:
             try:
-                new_id = await _one(held, deed, execution_id, more)
+                new_id = await _one(client, operation, execution_id, more)
             except HooklineError as error:
                 if len(ids) == 1:
                     raise
@@ -133,18 +133,21 @@ async def _named(
                 result["done"].append({"id": execution_id, "new_id": new_id})
 
 
-async def _one(held: "Access", deed: str, execution_id: str, more: Mapping[str, Any]) -> str | None:
-    if deed == "replay":
-        edit = {name: value for name, value in more.items() if name not in ("step", "version")}
-        made: str = (await held.replay(execution_id, more["step"], more["version"], edit))["execution_id"]
-        return made
-    await {"retry": held.retry, "cancel": held.cancel, "discard": held.discard}[deed](execution_id)
-    return None
+async def _one(client: Client, operation: str, execution_id: str, more: Mapping[str, Any]) -> str | None:
+    path = ("executions", execution_id, operation)
+    if operation != "replay":
+        await client.post(*path)
+        return None
+    edit = {name: value for name, value in more.items() if name not in ("step", "version")}
+    new: str = (await client.post(*path, body=edit, **{"from": more["step"], "version": more["version"]}))[
+        "execution_id"
+    ]
+    return new
 
 
 async def _all(
     settings: Settings,
-    deed: str,
+    operation: str,
     chosen: Mapping[str, str],
     more: Mapping[str, Any],
     result: dict[str, Any],
@@ -153,18 +156,17 @@ async def _all(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from hookline.cli.access import access
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-    # What is accepted meanwhile was not meant.
+    # Executions that are accepted meanwhile are not included.
     chosen = {"until": rfc3339(datetime.now(UTC)), **chosen}
     with progress:
-        task = progress.add_task(deed, total=total)
-        async with access(settings) as held:
+        task = progress.add_task(operation, total=total)
+        async with connect(settings, server_only=server_only(operation)) as client:
             while True:
-                request = {"do": deed, **chosen, **more, "cursor": result["next"], "limit": _PAGE}
-                page = await held.many({name: value for name, value in request.items() if value is not None})
+                request = {"do": operation, **chosen, **more, "cursor": result["next"], "limit": _PAGE}
+                given = {name: value for name, value in request.items() if value is not None}
+                page = await client.post("executions", "many", body=given)
                 result["done"] += page["done"]
                 result["rejected"] += page["rejected"]
                 result["next"] = page["next"]
@@ -173,32 +175,32 @@ async def _all(
                     return
 
 
-def told(deed: str, result: Mapping[str, Any]) -> str:
-    """What came of it, as text."""
-    past = {"retry": "retried", "replay": "replayed", "cancel": "cancelled", "discard": "discarded"}[deed]
+def summary(operation: str, result: Mapping[str, Any]) -> str:
+    """The result of `run` as text."""
+    past = {"retry": "retried", "replay": "replayed", "cancel": "cancelled", "discard": "discarded"}[operation]
     lines = []
     if len(result["done"]) <= _PAGE:
         lines += [f"{one['id']} {past}" + (f" as {one['new_id']}" if one["new_id"] else "") for one in result["done"]]
     lines += [f"{one['id']} not {past}: {one['code']}: {one['message']}" for one in result["rejected"]]
     if len(result["done"]) + len(result["rejected"]) != 1:
-        lines.append(f"{len(result['done'])} {past}, {len(result['rejected'])} not")
+        lines.append(f"{len(result['done'])} {past}, {len(result['rejected'])} failed")
     return "\n".join(lines)
 
 
 def edits(function: _F) -> _F:
-    """The options that change a message; `edit_from` takes them."""
+    """Add the options that edit a message; `edit_from` reads them."""
     options = (
         click.option(
             "--edit",
             "edits",
             multiple=True,
             metavar="PATH=VALUE",
-            help="A change of the message, as $.body.currency=EUR; VALUE is JSON, or else text.",
+            help="An edit of the message, as $.body.currency=EUR; VALUE is JSON or text.",
         ),
         click.option(
             "--patch",
             type=click.Path(path_type=Path, allow_dash=True),
-            help="A file with a JSON merge patch of the body: what it names is replaced, null removes.",
+            help="A file with a JSON merge patch of the body: its keys are replaced, null removes one.",
         ),
     )
     for option in reversed(options):
@@ -207,13 +209,13 @@ def edits(function: _F) -> _F:
 
 
 def edit_from(given: dict[str, Any]) -> dict[str, Any]:
-    """Takes the changes out of a command's parameters. Raises ConfigError."""
+    """Take the edits out of a command's parameters. Raises ConfigError."""
     edit: dict[str, Any] = {}
     changes: dict[str, Any] = {}
     for text in given.pop("edits"):
         path, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"--edit is written as PATH=VALUE, and not as {text!r}")
+            raise ConfigError(f"--edit is written as PATH=VALUE, not as {text!r}")
         try:
             changes[path.strip()] = decode(value.encode(), exact=True)
         except ValueError:

@@ -8,30 +8,31 @@ from typing import Any, Final
 
 import click
 
+from hookline.cli.client import call
 from hookline.cli.command import CommandGroup, emit, table
 from hookline.config import Settings
 
-#: Where credentials are, and what they are encrypted with.
 _SETTINGS: Final = ("db",)
 
 
 @click.group(cls=CommandGroup)
 def credentials() -> None:
-    """The secrets that flows use: named, typed and encrypted."""
+    """Manage the credentials that flows use: named, typed and encrypted."""
 
 
 @credentials.command("set", settings=_SETTINGS)
 @click.argument("name")
-@click.option("--type", "type_", required=True, metavar="TYPE", help="A scheme's or a connector's name.")
+@click.option("--type", "type_", required=True, metavar="TYPE", help="The name of a scheme or a connector.")
 @click.argument("values", nargs=-1, metavar="KEY=VALUE…")
 def set_credential(name: str, type_: str, values: tuple[str, ...], as_json: bool, settings: Settings) -> None:
-    """Make or replace a credential.
+    """Create or replace a credential.
 
-    A value stands on the line, in a file (key=@path), or comes from standard input (key=-). A key that is repeated
-    makes a list. `hookline components TYPE` shows which keys a type has. What stands on the line is kept by the
-    shell's history and seen by other users of the machine; files and standard input aren't.
+    A value is given on the command line, in a file (key=@path), or on standard input (key=-). A repeated key makes a
+    list. `hookline components TYPE` lists the keys of a type. Values on the command line are kept in the shell's
+    history and visible to other users of the machine; values in files and on standard input aren't.
     """
-    made = asyncio.run(_put(settings, name, type_, read_values(values)))
+    body = {"type": type_, "values": read_values(values)}
+    made = call(settings, "PUT", "credentials", name, body=body, creates=True)
     missing = (made["tokens"] or {}).get("problem")
     said = f"credential {name} of type {type_} is set" + (f"\n{missing}" if missing else "")
     emit({"name": name, "type": type_}, as_json=as_json, text=lambda: said)
@@ -39,8 +40,8 @@ def set_credential(name: str, type_: str, values: tuple[str, ...], as_json: bool
 
 @credentials.command("list", settings=_SETTINGS)
 def list_credentials(as_json: bool, settings: Settings) -> None:
-    """The credentials, without their secrets."""
-    found = asyncio.run(_list(settings))
+    """List the credentials, without their secrets."""
+    found = call(settings, "GET", "credentials")["items"]
 
     def text() -> str:
         rows = [(one["name"], one["type"], one["updated_at"], _tokens(one["tokens"]), _problem(one)) for one in found]
@@ -53,11 +54,11 @@ def list_credentials(as_json: bool, settings: Settings) -> None:
 @click.argument("name")
 @click.pass_context
 def verify_credential(ctx: click.Context, name: str, as_json: bool, settings: Settings) -> None:
-    """Ask the service of a credential whether it takes it.
+    """Ask the service of a credential whether it accepts it.
 
-    Exit code 1 where it doesn't, and where nobody can say it: the type has no way to verify it.
+    Exit code 1 if it doesn't, and if the type of the credential can't be verified.
     """
-    found = asyncio.run(_verify(settings, name))
+    found = call(settings, "POST", "credentials", name, "verify")
     words = {"well": "works", "failed": "can't be used", "unknown": "is not verified"}
     emit(found, as_json=as_json, text=lambda: f"credential {name} {words[found['state']]}: {found['message']}")
     if found["state"] != "well":
@@ -69,19 +70,19 @@ def verify_credential(ctx: click.Context, name: str, as_json: bool, settings: Se
 @click.option(
     "--redirect-uri",
     metavar="URI",
-    help="Listen there for the redirect, in place of the server or of any free port: http://127.0.0.1:8765/…",
+    help="Listen for the redirect at this address of this machine, such as http://127.0.0.1:8765/…",
 )
-@click.option("--open", "open_", is_flag=True, help="Open the address in a browser of this machine, too.")
+@click.option("--open", "open_", is_flag=True, help="Also open the address in a browser of this machine.")
 @click.pass_context
 def authorize_credential(
     ctx: click.Context, name: str, redirect_uri: str | None, open_: bool, as_json: bool, settings: Settings
 ) -> None:
-    """Let somebody authorize a credential with OAuth 2, and keep the tokens that the service gives.
+    """Authorize a credential with OAuth 2, and keep the tokens that the service returns.
 
-    Prints the address to open in a browser, and waits until its user has agreed there, ten minutes at most. The client
-    that the service knows has to allow the redirect: to /oauth/callback of the server where one runs, under its
-    public_url; otherwise to /oauth/callback at a free port of 127.0.0.1. With --json there are two lines: where to
-    authorize, and what became of it.
+    Prints the address to open in a browser, and waits at most ten minutes until its user has agreed. The client that
+    the service knows must allow the redirect URI: /oauth/callback of the running server, under its public_url, or
+    without a server /oauth/callback at a free port of 127.0.0.1. With --json there are two lines: the address, and the
+    result.
     """
     from hookline.cli.operate.authorization import authorize
 
@@ -101,28 +102,28 @@ def authorize_credential(
 @click.argument("name")
 def remove_credential(name: str, as_json: bool, settings: Settings) -> None:
     """Remove a credential."""
-    asyncio.run(_drop(settings, name))
+    call(settings, "DELETE", "credentials", name)
     emit({"name": name}, as_json=as_json, text=lambda: f"credential {name} is removed")
 
 
 @credentials.command("rotate", settings=_SETTINGS)
-@click.option("--master", is_flag=True, required=True, help="The key that encrypts credentials; none other is rotated.")
+@click.option("--master", is_flag=True, required=True, help="Rotate the key that encrypts credentials.")
 def rotate_credentials(master: bool, as_json: bool, settings: Settings) -> None:
     """Encrypt all credentials with the first of the keys in HOOKLINE_SECRET_KEY.
 
-    Put a new key in front of the old one, restart the server, rotate, and then take the old key away.
+    Put a new key in front of the old one, restart the server, rotate, and then remove the old key.
     """
-    rotated = asyncio.run(_rotate(settings))
-    emit({"rotated": rotated}, as_json=as_json, text=lambda: f"{rotated} credentials are encrypted anew")
+    rotated = call(settings, "POST", "credentials", "rotate")["rotated"]
+    emit({"rotated": rotated}, as_json=as_json, text=lambda: f"{rotated} credentials are encrypted with the first key")
 
 
 def _tokens(tokens: Mapping[str, Any] | None) -> str:
     if tokens is None:
         return ""
     words = {
-        "valid": "hold",
-        "renewable": "expired, and renewed when used",
-        "on_demand": "got when used",
+        "valid": "valid",
+        "renewable": "expired, renewed when used",
+        "on_demand": "requested when used",
         "missing": "none",
         "lost": "lost",
     }
@@ -136,7 +137,7 @@ def _problem(credential: Mapping[str, Any]) -> str:
 
 
 def read_values(pairs: Sequence[str]) -> dict[str, Any]:
-    """The values of `key=value`, `key=@file` and `key=-`. Raises click.UsageError, which never shows a value."""
+    """Return the values of `key=value`, `key=@file` and `key=-`. Raises UsageError, which never shows a value."""
     values: dict[str, Any] = {}
     stdin_used = False
     for number, pair in enumerate(pairs, start=1):
@@ -167,40 +168,3 @@ def _read(key: str, path: Path) -> str:
         raise click.UsageError(f"{key}: the file {path} isn't text") from None
     except OSError as error:
         raise click.UsageError(f"{key}: the file {path} can't be read: {error.strerror}") from error
-
-
-async def _put(settings: Settings, name: str, type_: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    from hookline.cli.access import access
-
-    async with access(settings) as held:
-        await held.put_credential(name, type_, values)
-        # Somebody may have removed it meanwhile.
-        return next((one for one in await held.credentials() if one["name"] == name), {"tokens": None})
-
-
-async def _list(settings: Settings) -> list[Mapping[str, Any]]:
-    from hookline.cli.access import access
-
-    async with access(settings) as held:
-        return await held.credentials()
-
-
-async def _verify(settings: Settings, name: str) -> Mapping[str, Any]:
-    from hookline.cli.access import access
-
-    async with access(settings) as held:
-        return await held.verify_credential(name)
-
-
-async def _drop(settings: Settings, name: str) -> None:
-    from hookline.cli.access import access
-
-    async with access(settings) as held:
-        await held.drop_credential(name)
-
-
-async def _rotate(settings: Settings) -> int:
-    from hookline.cli.access import access
-
-    async with access(settings) as held:
-        return await held.rotate_credentials()

@@ -1,4 +1,4 @@
-"""`hookline executions list|show|resume|move|release`; those that repair and explain are in `repairs`."""
+"""`hookline executions list|show|retry|replay|cancel|discard|resume|move|release|tail|explain`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,54 +7,138 @@ from typing import Any, Final
 
 import click
 
-from hookline.cli.command import CommandGroup, emit, table
-from hookline.cli.message_input import body_of
-from hookline.cli.operate import bulk as many
-from hookline.cli.operate import repairs
+from hookline.cli.client import call, connect
+from hookline.cli.command import CommandGroup, emit, emit_page, paged
+from hookline.cli.inputs import body_of
+from hookline.cli.operate import bulk
+from hookline.cli.operate.execution_text import cause_of, describe, event_line, origin_lines
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.json import encode
-from hookline.model.execution import State
 
 _SETTINGS: Final = ("db",)
+_SETTINGS_AND_FLOWS: Final = ("db", "flows")
+_IDS: Final = click.argument("ids", metavar="[ID]…", nargs=-1)
+_ALL: Final = click.option("--all", "everything", is_flag=True, help="All executions that the options select.")
+_CURSOR: Final = click.option("--cursor", help="Continue at this cursor, which a stopped command has printed.")
 
 
 @click.group(cls=CommandGroup)
 def executions() -> None:
-    """What has run, and how it went."""
-
-
-for _command in (repairs.retry, repairs.replay, repairs.cancel, repairs.discard, repairs.tail, repairs.explain):
-    executions.add_command(_command)
+    """List, show and repair executions."""
 
 
 @executions.command("list", settings=_SETTINGS)
-@many.filters
-@click.option("--replay-of", metavar="ID", help="Only those that do this execution again.")
-@click.option("--cursor", help="Where the page starts: the `next` of the page before.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many are shown.")
+@bulk.filters
+@click.option("--replay-of", metavar="ID", help="Only replays of this execution.")
+@paged
 def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Settings, **given: Any) -> None:
-    """Executions, newest first."""
-    chosen = many.chosen_from(given)
-    page = asyncio.run(_list(settings, chosen, given["replay_of"], cursor, limit))
-
-    def text() -> str:
-        rows = [
-            (one["id"], one["flow_id"], one["state"], one["outcome"] or "-", one["created_at"], _cause(one))
-            for one in page["items"]
-        ]
-        shown = table(("id", "flow", "state", "outcome", "accepted", "cause"), rows)
-        return shown if page["next"] is None else f"{shown}\nmore: --cursor {page['next']}"
-
-    emit(page, as_json=as_json, text=text)
+    """List executions, newest first."""
+    query: dict[str, Any] = {**bulk.filter_from(given), **given}
+    page = call(settings, "GET", "executions", **query, cursor=cursor, limit=limit)
+    emit_page(
+        page,
+        as_json=as_json,
+        columns=("id", "flow", "state", "outcome", "accepted", "cause"),
+        row=lambda one: (
+            one["id"],
+            one["flow_id"],
+            one["state"],
+            one["outcome"] or "-",
+            one["created_at"],
+            cause_of(one),
+        ),
+    )
 
 
 @executions.command("show", settings=_SETTINGS)
 @click.argument("execution_id", metavar="ID")
 def show_execution(execution_id: str, as_json: bool, settings: Settings) -> None:
-    """An execution with its steps: their input, output, error and timing."""
-    found = asyncio.run(_show(settings, execution_id))
+    """Show an execution with its steps: their input, output, error and time."""
+    found = call(settings, "GET", "executions", execution_id)
     emit(found, as_json=as_json, text=lambda: describe(found))
+
+
+def _run(ctx: click.Context, operation: str, given: dict[str, Any], **more: Any) -> None:
+    chosen = bulk.filter_from(given)
+    ids, everything, as_json = given["ids"], given["everything"], given["as_json"]
+    bulk.check_selection(ids, chosen, everything=everything)
+    result = bulk.run(given["settings"], operation, ids, chosen, cursor=given["cursor"], **more)
+    emit(result, as_json=as_json, text=lambda: bulk.summary(operation, result))
+    if result["rejected"]:
+        ctx.exit(1)
+
+
+@executions.command("retry", settings=_SETTINGS_AND_FLOWS)
+@_IDS
+@bulk.filters
+@_ALL
+@_CURSOR
+@click.pass_context
+def retry_executions(ctx: click.Context, /, **given: Any) -> None:
+    """Run failed executions again. Steps that succeeded don't run again.
+
+    Name the executions, or select them with options and --all. An execution continues in the newest version of its
+    flow if its journal fits that version.
+    """
+    _run(ctx, "retry", given)
+
+
+@executions.command("replay", settings=_SETTINGS)
+@_IDS
+@bulk.filters
+@_ALL
+@_CURSOR
+@click.option("--from", "step", metavar="STEP", help="The path or id of the step to start at.")
+@click.option(
+    "--version",
+    type=click.Choice(["current", "same"]),
+    default="current",
+    show_default=True,
+    help="The version that serves, or the one that the execution ran on.",
+)
+@click.option(
+    "--input",
+    "-i",
+    "input_",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="A body that replaces the message's, or the one that reaches STEP: a file with JSON or text; - is standard "
+    "input.",
+)
+@bulk.edits
+@click.pass_context
+def replay_executions(ctx: click.Context, /, **given: Any) -> None:
+    """Run executions again as new ones, with ids and keys of their own.
+
+    A replay has the message of its execution, or an edited one, and runs from the start, or from STEP.
+    """
+    edit = bulk.edit_from(given)
+    input_ = given.pop("input_")
+    if input_ is not None:
+        edit["body"] = body_of(input_, exact=True)
+    _run(ctx, "replay", given, step=given.pop("step"), version=given.pop("version"), edit=edit)
+
+
+@executions.command("cancel", settings=_SETTINGS)
+@_IDS
+@bulk.filters
+@_ALL
+@_CURSOR
+@click.pass_context
+def cancel_executions(ctx: click.Context, /, **given: Any) -> None:
+    """Cancel executions: their running steps are interrupted, and the `finally` blocks around these run."""
+    _run(ctx, "cancel", given)
+
+
+@executions.command("discard", settings=_SETTINGS)
+@_IDS
+@bulk.filters
+@_ALL
+@_CURSOR
+@click.pass_context
+def discard_executions(ctx: click.Context, /, **given: Any) -> None:
+    """Discard dead letters. The executions stay in the history."""
+    _run(ctx, "discard", given)
 
 
 @executions.command("resume", settings=_SETTINGS)
@@ -65,27 +149,29 @@ def show_execution(execution_id: str, as_json: bool, settings: Settings) -> None
     "-i",
     "input_",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="What the call brings: a file with JSON, or else text; - is standard input. Without it the body is null.",
+    help="The body of the callback: a file with JSON or text; - is standard input. By default the body is null.",
 )
 def resume_execution(execution_id: str, step: str, input_: Path | None, as_json: bool, settings: Settings) -> None:
-    """Call STEP, which waits, in place of whoever doesn't call it.
+    """Resume the waiting STEP of an execution in place of a callback that doesn't come.
 
-    STEP is its path, as `hookline executions show ID` gives it, or its id where only one of that id waits.
+    STEP is its path, as `hookline executions show ID` prints it, or its id if only one step of that id waits.
     """
-    asyncio.run(_resume(settings, execution_id, step, encode(body_of(input_, exact=True))))
-    emit({"id": execution_id, "step": step}, as_json=as_json, text=lambda: f"execution {execution_id} goes on")
+    body = {"step": step, "body": body_of(input_, exact=True)}
+    call(settings, "POST", "executions", execution_id, "resume", body=body)
+    emit({"id": execution_id, "step": step}, as_json=as_json, text=lambda: f"execution {execution_id} continues")
 
 
-@executions.command("move", settings=_SETTINGS)
+@executions.command("move", settings=_SETTINGS_AND_FLOWS)
 @click.argument("execution_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--to", "to", metavar="VERSION", required=True, help="The first digits of a version, or `current`.")
 @click.pass_context
 def move_executions(
     ctx: click.Context, execution_ids: tuple[str, ...], to: str, as_json: bool, settings: Settings
 ) -> None:
-    """Let waiting executions go on in another version of their flow, where what they have done fits it.
+    """Move waiting executions to another version of their flow, if their journals fit that version.
 
-    What doesn't fit stays where it is, with the step and the reason. Exit code 1 where one wasn't moved.
+    Executions that don't fit stay on their versions; the step and the reason are printed. Exit code 1 if one wasn't
+    moved.
     """
     done = asyncio.run(_move(settings, execution_ids, to))
 
@@ -100,133 +186,12 @@ def move_executions(
         ctx.exit(1)
 
 
-@executions.command("release", settings=_SETTINGS)
-@click.argument("execution_id", metavar="ID")
-def release_execution(execution_id: str, as_json: bool, settings: Settings) -> None:
-    """Let the next execution with its order key run, although this one has failed."""
-    asyncio.run(_release(settings, execution_id))
-    emit({"id": execution_id}, as_json=as_json, text=lambda: f"execution {execution_id} holds its order key no longer")
-
-
-def describe(execution: Mapping[str, Any]) -> str:
-    """An execution, as text: a line on the whole, and each step with what it took and gave."""
-    lines = [
-        f"execution {execution['id']} of {execution['flow_id']} (version {execution['flow_version'] or 'not bound'})",
-        f"{execution['state']}{_in_brackets(execution['outcome'])}, accepted {execution['created_at']}"
-        f"{_finished(execution)}",
-    ]
-    if parent := execution["trigger"].get("parent"):
-        lines.append(f"started by execution {parent['execution_id']} of {parent['flow_id']}, at {parent['path']}")
-    if cause := _cause(execution):
-        lines.append(cause)
-    if execution["replay_of"]:
-        lines.append(f"does {execution['replay_of']} again")
-    if execution["discarded_at"]:
-        lines.append(f"discarded {execution['discarded_at']}")
-    elif execution["cause"]:
-        lines.append(f"a dead letter of the cause {execution['cause']}")
-    if execution["files_removed_at"]:
-        lines.append(f"its files were removed {execution['files_removed_at']} (the setting file_retention)")
-    for wait in execution["waits"]:
-        lines.append(f"waits at {wait['path']} since {wait['since']}{_until(wait)} for a call{_url(wait)}")
-    for block in execution["items"]:
-        failed = f", {block['failed']:,} of them failed" if block["failed"] else ""
-        lines += ["", f"{block['path']}  foreach: {block['done']:,} of {block['total']:,} items done{failed}"]
-    for step in execution["steps"]:
-        attempt = "" if step["attempt"] == 1 else f", attempt {step['attempt']}"
-        lines += ["", f"{step['path']}  {step['use']}: {step['state']}{_in_brackets(_signal(step))}{attempt}"]
-        lines.append(f"  time   {step['started_at']} to {step['finished_at']}")
-        lines += [
-            f"  before {one['finished_at']}: attempt {one['attempt']} {one['state']}{_failure(one)}"
-            for one in step["earlier"]
-        ]
-        lines += [f"  {name:<6} {_json(step[name])}" for name in ("input", "output") if step[name] is not None]
-        if step["error"] is not None:
-            lines.append(f"  error  {step['error']['code']}: {step['error']['message']}")
-        if step["due_at"] is not None:
-            lines.append(f"  again  {step['due_at']}")
-    if execution["more_steps"]:
-        lines += ["", "there are more steps; the admin API's executions/<id>/steps has all"]
-    return "\n".join(lines)
-
-
-def _failure(attempt: Mapping[str, Any]) -> str:
-    error = attempt["error"]
-    return f", {error['code']}: {error['message']}" if error else ""
-
-
-def _until(wait: Mapping[str, Any]) -> str:
-    return f", until {wait['until']}," if wait["until"] else ""
-
-
-def _url(wait: Mapping[str, Any]) -> str:
-    return f" to {wait['url']}" if wait["url"] else ""
-
-
-def _json(value: Any) -> str:
-    if isinstance(value, dict) and {"headers", "attachments", "extra"} <= value.keys():
-        # A result: what is empty in it says nothing.
-        value = {key: item for key, item in value.items() if item or key == "body"}
-    text = encode(value).decode()
-    return text if len(text) <= 500 else f"{text[:500]}… ({len(text)} characters; --json shows all)"
-
-
-def _cause(execution: Mapping[str, Any]) -> str:
-    error = execution["error"]
-    if error is not None:
-        return f"{error['code']}: {error['message']}" + (f" (at {error['step']})" if error["step"] else "")
-    reason = execution["reason"]
-    return f"waits: {reason}" if reason and execution["state"] == State.WAITING else ""
-
-
-def _finished(execution: Mapping[str, Any]) -> str:
-    return f", finished {execution['finished_at']}" if execution["finished_at"] else ""
-
-
-def _signal(step: Mapping[str, Any]) -> str | None:
-    # That a message passes on is what steps do.
-    return None if step["signal"] == "pass" else step["signal"]
-
-
-def _in_brackets(text: str | None) -> str:
-    return f" ({text})" if text else ""
-
-
-async def _list(
-    settings: Settings, chosen: Mapping[str, str], replay_of: str | None, cursor: str | None, limit: int
-) -> Mapping[str, Any]:
-    from hookline.cli.access import access
-
-    more = {name: value for name, value in chosen.items() if name not in ("flow_id", "state")}
-    state = chosen.get("state")
-    async with access(settings) as held:
-        return await held.executions(
-            chosen.get("flow_id"), State(state) if state else None, cursor, limit, replay_of=replay_of, **more
-        )
-
-
-async def _show(settings: Settings, execution_id: str) -> Mapping[str, Any]:
-    from hookline.cli.access import access
-
-    async with access(settings) as held:
-        return await held.execution(execution_id)
-
-
-async def _resume(settings: Settings, execution_id: str, step: str, body: bytes) -> None:
-    from hookline.cli.access import access
-
-    async with access(settings) as held:
-        await held.resume(execution_id, step, body)
-
-
-async def _move(settings: Settings, execution_ids: Sequence[str], to: str) -> list[dict[str, Any]]:
-    from hookline.cli.access import access
-
-    done: list[dict[str, Any]] = []
-    async with access(settings) as held:
+async def _move(settings: Settings, execution_ids: Sequence[str], to: str) -> list[Mapping[str, Any]]:
+    done: list[Mapping[str, Any]] = []
+    async with connect(settings) as client:
         for execution_id in execution_ids:
             try:
-                moved = await held.move(execution_id, to)
+                moved = await client.post("executions", execution_id, "move", body={"to": to})
             except ConfigError:
                 raise
             except HooklineError as error:
@@ -237,8 +202,45 @@ async def _move(settings: Settings, execution_ids: Sequence[str], to: str) -> li
     return done
 
 
-async def _release(settings: Settings, execution_id: str) -> None:
-    from hookline.cli.access import access
+@executions.command("release", settings=_SETTINGS)
+@click.argument("execution_id", metavar="ID")
+def release_execution(execution_id: str, as_json: bool, settings: Settings) -> None:
+    """Release the order key of a failed execution, so that the next execution with that key runs."""
+    call(settings, "POST", "executions", execution_id, "release")
+    emit({"id": execution_id}, as_json=as_json, text=lambda: f"execution {execution_id} has released its order key")
 
-    async with access(settings) as held:
-        await held.release(execution_id)
+
+@executions.command("tail", settings=_SETTINGS)
+@click.option("--flow", "flow_id", metavar="ID", help="Only events of this flow.")
+@click.option("--count", type=click.IntRange(1), help="End after this many events.")
+def tail(flow_id: str | None, count: int | None, as_json: bool, settings: Settings) -> None:
+    """Print the events of the running server as they happen, until Ctrl-C."""
+    try:
+        asyncio.run(_tail(settings, flow_id, count, as_json))
+    except KeyboardInterrupt:
+        return
+
+
+async def _tail(settings: Settings, flow_id: str | None, count: int | None, as_json: bool) -> None:
+    left = count
+    no_server = "this takes a running server: start one with `hookline serve`"
+    async with connect(settings, server_only=no_server) as client:
+        async for event in client.events(flow_id=flow_id):
+            click.echo(encode(event) if as_json else event_line(event))
+            if left is not None:
+                left -= 1
+                if left == 0:
+                    return
+
+
+@executions.command("explain", settings=_SETTINGS_AND_FLOWS)
+@click.argument("execution_id", metavar="ID")
+@click.argument("field")
+def explain(execution_id: str, field: str, as_json: bool, settings: Settings) -> None:
+    """Explain the origin of a value: the expression that made FIELD, the values it read, back to the message.
+
+    FIELD is steps.<id>.body.<key>, or body.<key> of the execution's result. A step in a foreach is named by its path:
+    lines[3]/post.body.id
+    """
+    found = call(settings, "GET", "executions", execution_id, "provenance", field=field)
+    emit(found, as_json=as_json, text=lambda: "\n".join(origin_lines(found)))

@@ -1,32 +1,29 @@
 """`hookline flows list|show|pause|resume|stop|reset|versions|rollback|plan`."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
-from hookline.cli.command import CommandGroup, emit, problem_line, table
+from hookline.cli.client import call
+from hookline.cli.command import CommandGroup, emit, emit_page, paged, problem_line, table
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, Problem
-
-if TYPE_CHECKING:
-    from hookline.cli.access import Access
+from hookline.kernel.json import encode
 
 _SETTINGS: Final = ("flows", "db")
-_T = TypeVar("_T")
 
 
 @click.group(cls=CommandGroup)
 def flows() -> None:
-    """Which flows serve, in which version; pausing, stopping and rolling them back."""
+    """Pause, stop and roll back flows; list their versions."""
 
 
 @flows.command("list", settings=_SETTINGS)
 def list_flows(as_json: bool, settings: Settings) -> None:
-    """The flows, with what state they are in, and which version serves."""
-    found = _held(settings, lambda held: held.flows())
+    """List the flows with their state, version and trigger."""
+    found = call(settings, "GET", "flows")
 
     def text() -> str:
         rows = [(one["id"], _state(one), one["version"] or "", one["trigger"] or "") for one in found["items"]]
@@ -38,44 +35,44 @@ def list_flows(as_json: bool, settings: Settings) -> None:
 @flows.command("show", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
 def show_flow(flow_id: str, as_json: bool, settings: Settings) -> None:
-    """A flow: its state and who decided it, the version that serves, and what is wrong with its file."""
-    found = _held(settings, lambda held: held.flow(flow_id))
+    """Show a flow: its state, who decided it, the version that serves, and the problems of its file."""
+    found = call(settings, "GET", "flows", flow_id)
     emit(found, as_json=as_json, text=lambda: _described(found))
 
 
 @flows.command("pause", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
 def pause_flow(flow_id: str, as_json: bool, settings: Settings) -> None:
-    """Let FLOW keep the messages that it takes, and begin none of them; what has begun goes on."""
+    """Pause FLOW: it accepts messages and starts none of them. Executions that have started continue."""
     _decide("pause", flow_id, as_json, settings)
 
 
 @flows.command("stop", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
 def stop_flow(flow_id: str, as_json: bool, settings: Settings) -> None:
-    """Let FLOW take no messages: senders get 404. What has begun goes on."""
+    """Stop FLOW: it accepts no messages, and senders get 404. Executions that have started continue."""
     _decide("stop", flow_id, as_json, settings)
 
 
 @flows.command("resume", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
 def resume_flow(flow_id: str, as_json: bool, settings: Settings) -> None:
-    """Let FLOW take messages and run them, whatever its file says."""
+    """Resume FLOW: it accepts messages and runs them, even if its file says `paused` or `stopped`."""
     _decide("resume", flow_id, as_json, settings)
 
 
 @flows.command("reset", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
 def reset_flow(flow_id: str, as_json: bool, settings: Settings) -> None:
-    """Let what the file of FLOW says of its state hold."""
+    """Return FLOW to the state that its file says."""
     _decide("reset", flow_id, as_json, settings)
 
 
 @flows.command("versions", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
 def list_versions(flow_id: str, as_json: bool, settings: Settings) -> None:
-    """The versions of FLOW that are kept, and how many executions are on each."""
-    found = _held(settings, lambda held: held.flow_versions(flow_id))
+    """List the kept versions of FLOW, and how many executions are on each."""
+    found = call(settings, "GET", "flows", flow_id, "versions")
 
     def text() -> str:
         rows = [
@@ -95,14 +92,14 @@ def list_versions(flow_id: str, as_json: bool, settings: Settings) -> None:
 @flows.command("rollback", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
 @click.argument("version", required=False)
-@click.option("--force", is_flag=True, help="Give up what the flow's file says and never served.")
+@click.option("--force", is_flag=True, help="Overwrite changes of the flow's file that never served.")
 def roll_back_flow(flow_id: str, version: str | None, force: bool, as_json: bool, settings: Settings) -> None:
-    """Write VERSION of FLOW to its file, by default the version that served before.
+    """Write VERSION of FLOW to its file; by default the version that served before.
 
-    A server that runs takes it up at once. VERSION is its first digits, as `hookline flows versions FLOW` gives them.
+    A running server serves it at once. VERSION is its first digits, as `hookline flows versions FLOW` lists them.
     """
-    done = _held(settings, lambda held: held.roll_back(flow_id, version, force=force))
-    emit(done, as_json=as_json, text=lambda: f"{done['file']} says version {done['version']} again")
+    done = call(settings, "POST", "flows", flow_id, "rollback", body={"version": version, "force": force})
+    emit(done, as_json=as_json, text=lambda: f"{done['file']} has version {done['version']} again")
 
 
 @flows.command("plan", settings=_SETTINGS)
@@ -111,38 +108,36 @@ def roll_back_flow(flow_id: str, version: str | None, force: bool, as_json: bool
     "--file",
     "file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="The file with the flow, in place of that in the flows directory.",
+    help="The file with the flow; by default the one in the flows directory.",
 )
-@click.option("--cursor", help="Where the page starts: the `next` of the page before.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many are shown.")
+@paged
 def plan_deploy(
     flow_id: str, file: Path | None, cursor: str | None, limit: int, as_json: bool, settings: Settings
 ) -> None:
-    """Where each waiting execution of FLOW would go on in what its file says now; nothing is done.
+    """Show where each waiting execution of FLOW would continue in the flow's file as it is now. Nothing is changed.
 
-    Deploying changes nothing under them: they stay on their versions, until `hookline executions move` moves them.
+    A deployment doesn't move waiting executions: they stay on their versions until `hookline executions move`.
     """
+    import msgspec
+
     path = file or settings.flows / f"{flow_id}.json"
     try:
         document = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from None
-    found = _held(settings, lambda held: held.plan(flow_id, _value(document, path), cursor, limit))
-
-    def text() -> str:
-        rows = [
-            (one["execution_id"], one["flow_version"], one["reason"] or "", _landing(one)) for one in found["items"]
-        ]
-        shown = table(("execution", "is on", "waits", f"in {found['version']}"), rows)
-        return shown if found["next"] is None else f"{shown}\nmore: --cursor {found['next']}"
-
-    emit(found, as_json=as_json, text=text)
+    body = {"document": msgspec.Raw(_value(document, path))}
+    page = call(settings, "POST", "flows", flow_id, "plan", body=body, cursor=cursor, limit=limit)
+    emit_page(
+        page,
+        as_json=as_json,
+        columns=("execution", "version", "waits", f"in {page['version']}"),
+        row=lambda one: (one["execution_id"], one["flow_version"], one["reason"] or "", _landing(one)),
+    )
 
 
 def _value(document: bytes, path: Path) -> bytes:
     """The text of a flow as plain JSON. Raises FlowInvalid."""
     from hookline.flows.documents.read import read
-    from hookline.kernel.json import encode
 
     return encode(read(document, str(path)).value)
 
@@ -150,11 +145,11 @@ def _value(document: bytes, path: Path) -> bytes:
 def _landing(one: Mapping[str, Any]) -> str:
     if not one["fits"]:
         return f"doesn't fit: {one['problem']}"
-    return f"goes on at {', '.join(one['lands'])}" if one["lands"] else "comes to its end"
+    return f"continues at {', '.join(one['lands'])}" if one["lands"] else "ends"
 
 
 def _decide(decision: str, flow_id: str, as_json: bool, settings: Settings) -> None:
-    found = _held(settings, lambda held: held.decide(flow_id, decision))
+    found = call(settings, "POST", "flows", flow_id, decision, creates=True)
     emit(found, as_json=as_json, text=lambda: f"flow {flow_id} is {_state(found)}")
 
 
@@ -172,35 +167,25 @@ def _described(flow: Mapping[str, Any]) -> str:
     override = flow["override"]
     if override is not None:
         lines.append(
-            f"         decided {override['at']}; holds until `hookline flows reset {flow['id']}`, or until the"
+            f"         decided {override['at']}; until `hookline flows reset {flow['id']}`, or until the state"
         )
-        lines.append("         file says something else of its state")
+        lines.append("         in the file changes")
     for name, value in (("version", flow["version"]), ("trigger", flow["trigger"]), ("url", flow["url"])):
         if value:
             lines.append(f"{name:<8} {value}")
     if flow["source"] is not None:
-        lines.append(f"source   {_source(flow['source'])}")
+        lines.append(f"source   {source_status(flow['source'])}")
     lines.append(f"file     {flow['file']}")
     lines += [problem_line(Problem(**problem)) for problem in flow["problems"]]
     return "\n".join(lines)
 
 
-def _source(source: Mapping[str, Any]) -> str:
-    """How a schedule, a poll or a broker is doing."""
-    last = f"; the last time was {source['last_at']}" if source["last_at"] else ""
+def source_status(source: Mapping[str, Any]) -> str:
+    """The status of a schedule, a poll or a broker, as text."""
+    last = f"; last at {source['last_at']}" if source["last_at"] else ""
     if source["error"] is not None:
-        again = f"; again at {source['next_at']}" if source["next_at"] else ""
+        again = f"; next try at {source['next_at']}" if source["next_at"] else ""
         return f"failed {source['failures']} times in a row: {source['error']}{again}{last}"
     if source["listening"] is not None:
-        return ("listens" if source["listening"] else "connects") + last
-    return (f"next at {source['next_at']}" if source["next_at"] else "never again") + last
-
-
-def _held(settings: Settings, ask: "Callable[[Access], Awaitable[_T]]") -> _T:
-    from hookline.cli.access import access
-
-    async def run() -> _T:
-        async with access(settings) as held:
-            return await ask(held)
-
-    return asyncio.run(run())
+        return ("listening" if source["listening"] else "connecting") + last
+    return (f"next at {source['next_at']}" if source["next_at"] else "nothing is scheduled") + last

@@ -137,7 +137,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         for info in engine.credentials.list():
             if info.name == name:
                 return credential_view(info)
-        raise CredentialMissing(f"There is no credential {name!r}.")
+        raise CredentialMissing(f"there is no credential {name!r}")
 
     @api.get("/credentials")
     @operation(PageView[CredentialView])

@@ -10,7 +10,7 @@ from hookline.deployments.migration import Landing
 from hookline.deployments.version_history import CURRENT, KeptVersion
 from hookline.engine import Engine
 from hookline.flows.compiler.compile import compile_flow
-from hookline.kernel.errors import FlowInvalid, FlowNotFound, Problem, StoreError
+from hookline.kernel.errors import FlowInvalid, Problem, StoreError
 from hookline.kernel.time import rfc3339
 from hookline.model.flow import FlowState
 from hookline.service.admin.flows import FlowView, flow_view
@@ -159,7 +159,7 @@ def _states(api: Blueprint, engine: Engine) -> None:
     def found(flow_id: str) -> FlowView:
         entry = engine.catalog.entries.get(flow_id)
         if entry is None:
-            raise FlowNotFound(f"there is no flow {flow_id!r}")
+            raise engine.catalog.missing(flow_id)
         return flow_view(entry, engine.options.public_url, engine.sources.status(flow_id), engine.states)
 
     @api.get("/flows/<flow_id>")

@@ -7,7 +7,7 @@ import msgspec
 from quart import Blueprint, Response, request
 
 from hookline.engine import Engine
-from hookline.kernel.errors import FlowNotFound, Malformed, NothingKept, StepError
+from hookline.kernel.errors import Malformed, NothingKept, StepError
 from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
 from hookline.sdk.context import check_key, packed
@@ -80,7 +80,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
     async def set_kept(flow_id: str) -> Response:
         """Keep a value under a key: the body, which is any JSON value; null removes what there is."""
         if flow_id not in engine.catalog.entries:
-            raise FlowNotFound(f"there is no flow {flow_id!r}")
+            raise engine.catalog.missing(flow_id)
         key, given = _key(), bytes(await request.body)
         await engine.store.commit([setting(flow_id, key, given, engine.clock.now())])
         return Response(status=204)

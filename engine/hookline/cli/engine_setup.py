@@ -1,4 +1,4 @@
-"""What an engine and its hook are told, made from the settings."""
+"""The options of an engine and of its hooks, made from the settings."""
 
 import os
 
@@ -9,10 +9,10 @@ from hookline.secrets.vault import load_or_create_key, read_keys
 from hookline.service.hooks.hook import HookOptions
 
 
-def secret_keys(settings: Settings) -> tuple[bytes, ...]:
-    """The keys; where none are set, one is made and kept beside the database.
+def keys_of(settings: Settings) -> tuple[bytes, ...]:
+    """Return the keys of the settings, or else of a file beside the database, which is created if it doesn't exist.
 
-    Raises CredentialError where they can't be used.
+    Raises CredentialError if they can't be used.
     """
     if settings.secret_key is not None:
         return read_keys(settings.secret_key.get_secret_value())
@@ -20,15 +20,15 @@ def secret_keys(settings: Settings) -> tuple[bytes, ...]:
 
 
 def local_url(host: str, port: int) -> str:
-    """Where this machine reaches a server that listens there."""
+    """Return the URL at which this machine reaches a server that listens there."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-def engine_options(settings: Settings, url: str) -> EngineOptions:
-    """`url`: where the server is, unless the settings have a public one.
+def engine_options(settings: Settings, url: str, *, secret_keys: tuple[bytes, ...] | None = None) -> EngineOptions:
+    """Return the options of the engine of a server at `url`; the settings' own keys by default.
 
-    Raises ConfigError for what can't be served yet, and CredentialError where the keys can't be used.
+    Raises ConfigError for settings that can't be used yet, and CredentialError if the keys can't be used.
     """
     if settings.queue is not None and settings.queue != settings.db:
         raise ConfigError("a queue apart from the database can't be used yet; leave `queue` out")
@@ -38,7 +38,7 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
         db=settings.db,
         blobs=settings.blobs_url,
         flows=settings.flows,
-        secret_keys=secret_keys(settings),
+        secret_keys=keys_of(settings) if secret_keys is None else secret_keys,
         role=settings.role,
         public_url=settings.public_url or url,
         public_url_set=settings.public_url is not None,
@@ -57,7 +57,7 @@ def engine_options(settings: Settings, url: str) -> EngineOptions:
 
 
 def hook_options(settings: Settings, url: str) -> HookOptions:
-    """What hooks are told."""
+    """Return the options of the hooks of a server at `url`."""
     return HookOptions(
         public_url=settings.public_url or url,
         max_body=int(settings.max_body),
