@@ -83,7 +83,9 @@ def folder(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOOKLINE_DB", f"sqlite:///{harness.folder}/hookline.db")
     monkeypatch.setenv("HOOKLINE_EGRESS_ALLOW", "127.0.0.1")
     monkeypatch.setenv("HOOKLINE_ADMIN_TOKEN", TOKEN)
-    monkeypatch.setattr("hookline.discovery.loader.load_plugins", lambda: load_plugins(extra_plugins=[plugin_of(acme())]))
+    monkeypatch.setattr(
+        "hookline.discovery.loader.load_plugins", lambda: load_plugins(extra_plugins=[plugin_of(acme())])
+    )
     return harness.folder
 
 

@@ -1,7 +1,8 @@
-"""Where no server runs, what failed is read and mended in the database itself, as far as that goes."""
+"""Without a server, the operations on failed executions work on the database itself."""
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from click.testing import CliRunner, Result
 from tests.integration.engine_harness import Harness, act, fails
 
 from hookline.cli.main import main
+from hookline.discovery.discover import discover
 from hookline.model.execution import State
+from hookline.testing.clock import ManualClock
 
 
 @pytest.fixture
@@ -52,13 +55,31 @@ def test_dead_letters_are_read_retried_and_discarded(harness: Harness, failed: l
     assert told(folder, "executions", "cancel", failed[1])["rejected"] == []
 
 
-@pytest.mark.parametrize("command", [["executions", "replay"], ["dead-letters", "replay"], ["executions", "tail"]])
+@pytest.mark.parametrize("command", [["executions", "tail"], ["start", "f"]])
 def test_what_takes_a_server_says_so(harness: Harness, failed: list[str], command: list[str]) -> None:
-    cause = told(harness.folder, "executions", "show", failed[0])["cause"]
-    named = {"executions replay": [failed[0]], "dead-letters replay": [cause]}.get(" ".join(command), [])
-    done = run(harness.folder, *command, *named)
+    done = run(harness.folder, *command)
     assert done.exit_code == 1
     assert "hookline serve" in done.stderr
+
+
+def test_replays_are_made_and_the_next_server_runs_them(
+    harness: Harness, failed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookline.discovery.discover.discover", lambda: discover(extra_plugins=[harness.probe]))
+    (first,) = told(harness.folder, "executions", "replay", failed[0])["done"]
+    cause = told(harness.folder, "executions", "show", failed[0])["cause"]
+    others = told(harness.folder, "dead-letters", "replay", cause)["done"]
+    assert sorted(one["id"] for one in others) == failed
+    assert told(harness.folder, "dead-letters", "list")["items"] == []
+    assert told(harness.folder, "executions", "show", first["new_id"])["state"] == "queued"
+
+    async def serve() -> None:
+        harness.clock = ManualClock(datetime.now(UTC))
+        async with harness.engine() as engine:
+            for one in (first, *others):
+                assert (await harness.until(engine, one["new_id"])).state is State.SUCCEEDED
+
+    asyncio.run(serve())
 
 
 def test_what_waits_or_ended_is_told_apart(harness: Harness, failed: list[str]) -> None:

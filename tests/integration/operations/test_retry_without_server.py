@@ -38,7 +38,7 @@ def failed(harness: Harness, *, discarded: bool = False, **settings: Any) -> Exe
             ended = await harness.until(engine, execution_id)
             assert ended.state is State.FAILED
             if discarded:
-                await engine.discard(execution_id)
+                await engine.operations.discard(execution_id)
             return ended
 
     return asyncio.run(serve())

@@ -76,13 +76,6 @@ def check_selection(ids: Sequence[str], chosen: Mapping[str, str], *, everything
         raise click.UsageError(f"name the executions, or add --all for {which}")
 
 
-def server_only(operation: str) -> str | None:
-    """The error message of an operation that takes a running server; None if it takes none."""
-    if operation != "replay":
-        return None
-    return "a replay takes a running server: start one with `hookline serve`"
-
-
 def run(
     settings: Settings,
     operation: str,
@@ -120,7 +113,7 @@ def run(
 async def _named(
     settings: Settings, operation: str, ids: Sequence[str], more: Mapping[str, Any], result: dict[str, Any]
 ) -> None:
-    async with connect(settings, server_only=server_only(operation)) as client:
+    async with connect(settings) as client:
         for execution_id in ids:
             try:
                 new_id = await _one(client, operation, execution_id, more)
@@ -162,7 +155,7 @@ async def _all(
     chosen = {"until": rfc3339(datetime.now(UTC)), **chosen}
     with progress:
         task = progress.add_task(operation, total=total)
-        async with connect(settings, server_only=server_only(operation)) as client:
+        async with connect(settings) as client:
             while True:
                 request = {"do": operation, **chosen, **more, "cursor": result["next"], "limit": _PAGE}
                 given = {name: value for name, value in request.items() if value is not None}

@@ -96,7 +96,7 @@ def discard_dead_letters(ctx: click.Context, cause: str, as_json: bool, settings
 
 
 def _run(ctx: click.Context, settings: Settings, operation: str, cause: str, as_json: bool, **more: Any) -> None:
-    group = call(settings, "GET", "dead-letters", cause, server_only=bulk.server_only(operation))
+    group = call(settings, "GET", "dead-letters", cause)
     result = bulk.run(settings, operation, (), {"cause": cause}, total=group["count"], **more)
     emit(result, as_json=as_json, text=lambda: bulk.summary(operation, result))
     if result["rejected"]:
