@@ -1,0 +1,22 @@
+"""docs/architecture.md names files that exist, in walks of at most fifteen stops."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+WALKS = dict(re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.M | re.S))
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_a_walk_has_at_most_fifteen_stops_in_files_that_exist(name: str) -> None:
+    stops = re.findall(r"^\| (\d+) \| `(.+?)` \|", WALKS[name], re.M)
+    assert [int(number) for number, _ in stops] == list(range(1, len(stops) + 1))
+    assert 5 <= len(stops) <= 15
+    assert [file for _, file in stops if not (ROOT / "engine" / "hookline" / file).is_file()] == []
+
+
+def test_there_are_four_walks() -> None:
+    assert len(WALKS) == 4
