@@ -8,12 +8,11 @@ from sqlalchemy.exc import ArgumentError
 
 from hookline.api import StoreError
 from hookline.api_storage import Backend, Clock, Queue, Store
-
-from .changes import Batch
-from .database import Committed, Database
-from .queue import SqlQueue
-from .sqlite import SqliteDatabase
-from .store import SqlStore
+from hookline_sqlstore.databases.database import Committed, Database
+from hookline_sqlstore.databases.sqlite import SqliteDatabase
+from hookline_sqlstore.queue.queue import SqlQueue
+from hookline_sqlstore.store import SqlStore
+from hookline_sqlstore.writing.operations import Batch
 
 
 class SqlBackend:
@@ -44,7 +43,7 @@ def sqlite(url: str, *, clock: Clock) -> Backend:
 
 def postgresql(url: str, *, clock: Clock) -> Backend:
     """`postgresql://user:password@host/database`, and `?schema=name` where it shares the database with others."""
-    from .postgres import PostgresDatabase
+    from hookline_sqlstore.databases.postgres import PostgresDatabase
 
     parsed = _parse(url)
     return SqlBackend(lambda committed: PostgresDatabase(parsed, clock=clock, committed=committed), clock)

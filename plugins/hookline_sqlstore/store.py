@@ -25,10 +25,11 @@ from hookline.api_storage import (
     StepRecord,
     StoredCredential,
 )
-
-from . import batches, changes, history, reads
-from .database import Database
-from .times import micros
+from hookline_sqlstore.column_values import micros
+from hookline_sqlstore.databases.database import Database
+from hookline_sqlstore.reading import history, reads
+from hookline_sqlstore.writing import batches
+from hookline_sqlstore.writing import operations as changes
 
 
 class SqlStore:

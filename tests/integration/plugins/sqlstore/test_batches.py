@@ -15,12 +15,12 @@ from hookline.model.execution import StepState
 from hookline.storage.changes import Accept, Change, Join, Joined, Leads, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.apply import apply
-from hookline_sqlstore.batches import gathered_of
-from hookline_sqlstore.changes import batch
-from hookline_sqlstore.lines import Lines
-from hookline_sqlstore.schema import upgrade
-from hookline_sqlstore.statements import PostgresDialect
+from hookline_sqlstore.databases.schema import upgrade
+from hookline_sqlstore.writing.apply import apply
+from hookline_sqlstore.writing.batches import gathered_of
+from hookline_sqlstore.writing.operations import batch
+from hookline_sqlstore.writing.order_places import Lines
+from hookline_sqlstore.writing.statements import PostgresDialect
 
 COUNT = 150
 SIZE = 2

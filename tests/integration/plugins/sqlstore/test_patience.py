@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy import Engine, event
 from tests.acceptance.postgres import postgres_schema
 
-import hookline_sqlstore.postgres
-import hookline_sqlstore.sqlite
+import hookline_sqlstore.databases.postgres
+import hookline_sqlstore.databases.sqlite
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
 from hookline.storage.changes import Accepted, End, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend import postgresql, sqlite
-from hookline_sqlstore.database import PATIENT
+from hookline_sqlstore.databases.database import PATIENT
 
 FOREVER = 3600.0
 
@@ -49,7 +49,7 @@ async def backend(url: str) -> AsyncIterator[Backend]:
 
 @pytest.fixture
 def endless_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (hookline_sqlstore.sqlite, hookline_sqlstore.postgres):
+    for module in (hookline_sqlstore.databases.sqlite, hookline_sqlstore.databases.postgres):
         monkeypatch.setattr(module, "PATIENCE", FOREVER)
 
 

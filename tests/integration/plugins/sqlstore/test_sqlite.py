@@ -22,10 +22,10 @@ from hookline.storage.changes import Accept, Accepted, End, Park, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore import reads
 from hookline_sqlstore.backend import sqlite
-from hookline_sqlstore.feed import READ_AHEAD
-from hookline_sqlstore.queue import SqlQueue
+from hookline_sqlstore.queue.feed import READ_AHEAD
+from hookline_sqlstore.queue.queue import SqlQueue
+from hookline_sqlstore.reading import reads
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def backend(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Backend]:
 _HOLD = """
 import asyncio, sys
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore import reads
+from hookline_sqlstore.reading import reads
 from hookline_sqlstore.backend import sqlite
 
 async def hold():

@@ -11,12 +11,12 @@ from hookline.model.execution import Outcome, State
 from hookline.storage.changes import Accept, Change, End, Park, Record, Resume, Start, Unblock
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore import statements
-from hookline_sqlstore.apply import stages
-from hookline_sqlstore.changes import Batch
-from hookline_sqlstore.changes import batch as made_batch
-from hookline_sqlstore.lines import Lines
-from hookline_sqlstore.times import micros, moment
+from hookline_sqlstore.column_values import micros, moment
+from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.apply import stages
+from hookline_sqlstore.writing.operations import Batch
+from hookline_sqlstore.writing.operations import batch as made_batch
+from hookline_sqlstore.writing.order_places import Lines
 
 NOW = ManualClock().now()
 ENVELOPES = Envelopes(ManualClock())

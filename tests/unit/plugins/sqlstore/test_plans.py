@@ -51,8 +51,8 @@ from hookline.storage.changes import (
 )
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
-from hookline_sqlstore import statements
 from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.writing import statements
 
 #: What walks through more than it gives does so in an index of what has not ended, or in a small table.
 ALLOWED = (

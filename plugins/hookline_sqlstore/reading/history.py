@@ -8,10 +8,9 @@ from typing import Final
 from sqlalchemy import Connection, func, select, text
 
 from hookline.api_storage import Room
-
-from .statements import PURGED
-from .tables import executions, flow_versions
-from .times import first_id, micros
+from hookline_sqlstore.column_values import first_id, micros
+from hookline_sqlstore.tables import executions, flow_versions
+from hookline_sqlstore.writing.statements import PURGED
 
 #: From one flow to the next by the index, however many executions each has.
 _FLOWS: Final = text(

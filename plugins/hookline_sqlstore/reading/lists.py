@@ -12,9 +12,8 @@ from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Select, func, select, text, union_all
 
 from hookline.api_storage import FINAL, DeadLetterPage, DeadLetters, ErrorInfo, ExecutionFilter, Outcome
-
-from .tables import DEAD, executions
-from .times import first_id, moment
+from hookline_sqlstore.column_values import first_id, moment
+from hookline_sqlstore.tables import DEAD, executions
 
 _OPEN: Final = executions.c.finished_at.is_(None)
 _ENDED: Final = executions.c.finished_at.is_not(None)

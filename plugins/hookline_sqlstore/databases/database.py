@@ -5,8 +5,8 @@ from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from .changes import Batch
-from .lines import Lines
+from hookline_sqlstore.writing.operations import Batch
+from hookline_sqlstore.writing.order_places import Lines
 
 T = TypeVar("T")
 

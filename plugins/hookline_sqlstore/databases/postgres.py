@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from hookline.api import StoreError
 from hookline.api_storage import Clock
-
-from . import reads, schema
-from .apply import Failure, apply
-from .changes import Batch
-from .database import GROUP, PATIENCE, PATIENT, Committed
-from .lines import Lines
-from .statements import PostgresDialect
+from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Committed
+from hookline_sqlstore.reading import reads
+from hookline_sqlstore.writing.apply import Failure, apply
+from hookline_sqlstore.writing.operations import Batch
+from hookline_sqlstore.writing.order_places import Lines
+from hookline_sqlstore.writing.statements import PostgresDialect
 
 T = TypeVar("T")
 

@@ -6,11 +6,10 @@ from typing import Final
 
 from hookline.api import StoreError
 from hookline.api_storage import Accept, Accepted, Clock, Delivery, Duplicate, Envelope, State, Store
-
-from . import reads
-from .changes import INLINE, Batch
-from .database import Database
-from .feed import READ_AHEAD, Feed, InlineBudget, Offer
+from hookline_sqlstore.databases.database import Database
+from hookline_sqlstore.queue.feed import READ_AHEAD, Feed, InlineBudget, Offer
+from hookline_sqlstore.reading import reads
+from hookline_sqlstore.writing.operations import INLINE, Batch
 
 READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
 """Payload bytes that all feeds hold together."""

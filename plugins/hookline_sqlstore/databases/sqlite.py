@@ -16,14 +16,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hookline.api import StoreError
 from hookline.api_storage import Clock
-
-from . import reads, schema
-from .apply import Failure, apply
-from .changes import Batch
-from .database import GROUP, PATIENCE, PATIENT, Committed
-from .lines import Lines
-from .lock import ProcessLock
-from .statements import SqliteDialect
+from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Committed
+from hookline_sqlstore.databases.process_lock import ProcessLock
+from hookline_sqlstore.reading import reads
+from hookline_sqlstore.writing.apply import Failure, apply
+from hookline_sqlstore.writing.operations import Batch
+from hookline_sqlstore.writing.order_places import Lines
+from hookline_sqlstore.writing.statements import SqliteDialect
 
 T = TypeVar("T")
 

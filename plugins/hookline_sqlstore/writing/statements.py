@@ -16,10 +16,9 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection
 
 from hookline.api_storage import BLOCKED, MOVES, ORDER, REFUSED_KEPT, State
-
-from .batches import join
-from .callbacks import call_back, claim, tell_cancelled, time_out
-from .counting import count
+from hookline_sqlstore.writing.batches import join
+from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
+from hookline_sqlstore.writing.counters import count
 
 Row = tuple[Any, ...]
 
@@ -408,7 +407,7 @@ FORGET_EARLY: Final = Statement(
     counted=False,
 )
 
-CLAIM: Final = Statement("begin_wait", procedure=claim)
+CLAIM: Final = Statement("await", procedure=claim)
 CALL_BACK: Final = Statement("callback", procedure=call_back)
 TELL_CANCELLED: Final = Statement("callback", procedure=tell_cancelled)
 TIME_OUT: Final = Statement("callback", procedure=time_out)

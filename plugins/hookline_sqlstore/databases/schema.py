@@ -17,7 +17,7 @@ def upgrade(connection: Connection) -> None:
     Raises StoreError where a newer version of this plugin has made the tables.
     """
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     scripts = ScriptDirectory.from_config(config)
     head = scripts.get_current_head()

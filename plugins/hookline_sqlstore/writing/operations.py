@@ -61,15 +61,14 @@ from hookline.api_storage import (
     cause_of,
     pack,
 )
-
-from . import statements
-from .batches import JoinRow
-from .callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
-from .counting import CountRow
-from .keys import key_hash
-from .lines import Lines
-from .statements import Row, Statement
-from .times import micros
+from hookline_sqlstore.column_values import micros
+from hookline_sqlstore.keys import key_hash
+from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.batches import JoinRow
+from hookline_sqlstore.writing.callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
+from hookline_sqlstore.writing.counters import CountRow
+from hookline_sqlstore.writing.order_places import Lines
+from hookline_sqlstore.writing.statements import Row, Statement
 
 INLINE: Final = 16 * 1024
 """Bytes of a payload that stands in its execution's row, and travels in a delivery.

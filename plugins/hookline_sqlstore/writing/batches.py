@@ -8,8 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hookline.api import encode_json
 from hookline.api_storage import JOINED, LARGEST, Attachment, Gathered, Joined, Leads, StepState, joined_output
-
-from .tables import batch_members, batches, blob_refs, executions, journal
+from hookline_sqlstore.tables import batch_members, batches, blob_refs, executions, journal
 
 _OPEN: Final = (
     select(batches)

@@ -7,8 +7,7 @@ from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from hookline.api import MAX_DIGITS, decode_json, encode_json, within_bounds
 from hookline.api_storage import Added, NotANumber, counted_output
-
-from .tables import journal, state
+from hookline_sqlstore.tables import journal, state
 
 
 class CountRow(NamedTuple):

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
 
 from hookline.api_storage import EARLY_KEPT, CallbackOutcome, Called, CalledBefore, NotAwaited, TimedOut, TooManyEarly
-
-from .tables import blob_refs, callbacks, executions, waits
+from hookline_sqlstore.tables import blob_refs, callbacks, executions, waits
 
 
 class CallbackRow(NamedTuple):

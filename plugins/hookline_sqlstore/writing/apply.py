@@ -13,11 +13,10 @@ from sqlalchemy.exc import DBAPIError
 
 from hookline.api import StoreError
 from hookline.api_storage import Accepted, Duplicate, ExecutionNotFound, IllegalStateChange, fault
-
-from . import statements
-from .changes import Batch, Operation
-from .statements import Dialect, Row, Statement
-from .tables import executions
+from hookline_sqlstore.tables import executions
+from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.operations import Batch, Operation
+from hookline_sqlstore.writing.statements import Dialect, Row, Statement
 
 Failure: TypeAlias = StoreError | IllegalStateChange | ExecutionNotFound
 _Stage: TypeAlias = tuple[Statement, list[tuple[Batch, Operation]]]

@@ -36,11 +36,10 @@ from hookline.api_storage import (
     pack,
     unpack,
 )
-
-from . import lists
-from .keys import key_hash
-from .statements import PURGED
-from .tables import (
+from hookline_sqlstore.column_values import first_id, micros, moment
+from hookline_sqlstore.keys import key_hash
+from hookline_sqlstore.reading import lists
+from hookline_sqlstore.tables import (
     blob_refs,
     callbacks,
     credentials,
@@ -56,8 +55,8 @@ from .tables import (
     subscriptions,
     waits,
 )
-from .tables import state as state_
-from .times import first_id, micros, moment
+from hookline_sqlstore.tables import state as state_
+from hookline_sqlstore.writing.statements import PURGED
 
 _error: Final = msgspec.json.Decoder(ErrorInfo)
 

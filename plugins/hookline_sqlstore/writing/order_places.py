@@ -5,8 +5,7 @@ costs the feeds nothing, however long the line is, and a restart changes nothing
 """
 
 from hookline.api_storage import Clock
-
-from .times import micros
+from hookline_sqlstore.column_values import micros
 
 
 class Lines:

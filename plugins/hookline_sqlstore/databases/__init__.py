@@ -1,0 +1,1 @@
+"""The databases: SQLite and PostgreSQL, with grouped writes and concurrent reads."""

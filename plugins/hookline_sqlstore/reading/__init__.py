@@ -1,0 +1,1 @@
+"""The queries of the store and the queue."""
