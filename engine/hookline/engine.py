@@ -48,8 +48,7 @@ from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.secrets.vault import Vault
 from hookline.sources.source import SourceServices
-from hookline.sources.subscription import Subscribing
-from hookline.sources.subscription_store import Subscriptions
+from hookline.sources.subscription_store import SubscriptionStore
 from hookline.sources.supervisor import Sources
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
@@ -155,12 +154,17 @@ class Engine:
             tokens=self.tokens,
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log)
-        self.subscriptions = Subscriptions(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
-        subscribing = Subscribing(
-            self.subscriptions, registry, options.public_url, public_url_set=options.public_url_set
-        )
+        self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
         self.sources = Sources(
-            SourceServices(services, self.intake, self.rejections, self._describe_trigger), subscribing
+            SourceServices(
+                engine=services,
+                intake=self.intake,
+                rejections=self.rejections,
+                registry=registry,
+                subscriptions=self.subscriptions,
+                public_url=options.public_url.rstrip("/"),
+                public_url_set=options.public_url_set,
+            )
         )
         self.resume_tokens = ResumeTokens(options.secret_keys)
         self.callbacks = Callbacks(
@@ -343,9 +347,6 @@ class Engine:
     def resume_url(self, execution_id: str, path: str) -> str:
         """The URL of a step that waits, of an execution and the step's path."""
         return self.resume_tokens.url(self.options.public_url, execution_id, path)
-
-    def _describe_trigger(self, name: str) -> str:
-        return str(self.registry.origin("trigger", name))
 
     def _describe(self, action: Action) -> str:
         return str(self.registry.origin("action", action.name))

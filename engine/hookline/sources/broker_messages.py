@@ -1,97 +1,159 @@
-"""What a broker's deliveries become: messages, or rejections that are recorded."""
+"""The messages that a broker delivers: buffered, decoded, and turned into envelopes or recorded rejections."""
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, Literal, TypeAlias
 
-from hookline.bodies.text import Received
+import msgspec
+
+from hookline.bodies.forms import read_form
+from hookline.bodies.json import read_json
+from hookline.bodies.media import OCTET_STREAM, Media, read_media
+from hookline.bodies.text import Received, decode_text
+from hookline.bodies.xml import read_xml
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import broker_envelope, with_order_key
-from hookline.kernel.errors import Malformed, RequestRejected, StoreError
+from hookline.kernel.errors import Malformed, RequestRejected, StoreError, TooLarge
 from hookline.kernel.json import encode
 from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.sources import ConsumeSettings
+from hookline.plugin_host.offload import Offloader
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.triggers import BrokerMessage, ConsumeTrigger, Payload
-from hookline.sources.payload import PayloadReader
 from hookline.sources.source import SourceServices
+from hookline.storage.blobs import Blobs
+
+_Mode: TypeAlias = Literal["auto", "json", "text", "raw"]
+
+_LARGE: Final = 64 * 1024
+"""Bytes above which a body is read in a thread."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Held:
-    """A delivery that isn't acknowledged yet."""
+class ReceivedMessage:
+    """A message that is not acknowledged yet."""
 
-    delivery: BrokerMessage
-    came_at: datetime
+    message: BrokerMessage
+    received_at: datetime
 
     @property
-    def comes_again(self) -> bool:
-        """Whether the broker delivers it once more where it is not acknowledged."""
-        return self.delivery.accepted is not None
+    def redelivered(self) -> bool:
+        """True if the broker delivers the message again unless it is acknowledged."""
+        return self.message.accepted is not None
 
 
-class Inbox:
-    """Holds at most so many, in the order in which they came: who brings more waits. One brings, and one takes."""
+class MessageBuffer:
+    """A bounded buffer of messages, in their order, between the function that receives them and their storing."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held: deque[Held] = deque()
-        self._some = asyncio.Event()
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._messages: deque[ReceivedMessage] = deque()
+        self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self.closed = False
-        """Nothing comes any more."""
+        """True once no further messages come."""
 
-    async def put(self, held: Held) -> None:
-        """Bring one, as soon as there is room."""
-        while len(self._held) >= self._most:
+    async def put(self, received: ReceivedMessage) -> None:
+        """Add a message, as soon as there is room."""
+        while len(self._messages) >= self._size:
             self._room.clear()
             await self._room.wait()
-        if not self.closed or not held.comes_again:
-            self._held.append(held)
-            self._some.set()
+        if not self.closed or not received.redelivered:
+            self._messages.append(received)
+            self._filled.set()
 
-    async def some(self) -> list[Held]:
-        """All that are there, once there are any; none where none come any more. They stay until they are `done`."""
-        while not self._held and not self.closed:
-            self._some.clear()
-            await self._some.wait()
-        return list(self._held)
+    async def wait(self) -> list[ReceivedMessage]:
+        """Return all buffered messages once there are any; empty once closed. They stay until `remove`."""
+        while not self._messages and not self.closed:
+            self._filled.clear()
+            await self._filled.wait()
+        return list(self._messages)
 
-    def done(self, held: Collection[Held]) -> None:
-        """The first of them are durable, or rejected."""
-        done = set(held)
-        while self._held and self._held[0] in done:
-            self._held.popleft()
+    def remove(self, received: Collection[ReceivedMessage]) -> None:
+        """Remove the first messages, which are stored or rejected."""
+        removed = set(received)
+        while self._messages and self._messages[0] in removed:
+            self._messages.popleft()
         self._room.set()
 
     def close(self) -> None:
-        """Nothing comes any more, and nothing can be acknowledged: what will come again by itself is let go."""
+        """Accept no further messages, and drop those that the broker delivers again."""
         self.closed = True
-        self._held = deque(held for held in self._held if not held.comes_again)
-        self._some.set()
+        self._messages = deque(one for one in self._messages if not one.redelivered)
+        self._filled.set()
         self._room.set()
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """A delivery, read."""
+class DecodedMessage:
+    """A decoded message: its envelope, or the reason why it is rejected."""
 
-    held: Held
+    received: ReceivedMessage
     envelope: Envelope | None
-    """None where it is rejected."""
     rejected: str | None = None
-    """Why it is."""
 
     @property
-    def holds_files(self) -> bool:
-        """Whether it brings files that nothing refers to before the commit."""
+    def has_files(self) -> bool:
+        """True if the message has files, which nothing refers to before the commit."""
         return self.envelope is not None and bool(self.envelope.message.attachments)
 
 
-class Deliveries:
-    """Reads the deliveries of one flow."""
+class PayloadReader(msgspec.Struct, frozen=True):
+    """Reads the payloads that a broker delivers, as the bodies of requests are read."""
+
+    blobs: Blobs
+    offloader: Offloader
+    mode: _Mode
+    exact: bool
+    """True to read fractions in JSON as Decimals."""
+    max_body: int
+
+    async def read(self, payload: Payload) -> Received:
+        """Read a payload. Raises Malformed, TooLarge, and StoreError if its file can't be stored."""
+        media = read_media(payload.content_type)
+        inline = self._inline(media, payload.data)
+        if inline is None:
+            return await self._file(payload, media.type)
+        size = len(payload.data)
+        if size > self.max_body:
+            raise TooLarge(f"the body is larger than {self.max_body} bytes")
+        received = await self.offloader.run(inline, large=size > _LARGE)
+        return received if received is not None else await self._file(payload, OCTET_STREAM)
+
+    def _inline(self, media: Media, data: bytes) -> Callable[[], Received | None] | None:
+        """Return the function that reads a body. It is None for a file, and so is its result."""
+        charset, exact = media.charset, self.exact
+        kind = media.kind if self.mode == "auto" else self.mode
+        match kind:
+            case "json":
+                return lambda: read_json(data, charset, exact=exact)
+            case "text":
+                return lambda: Received(decode_text(data, charset), raw=data)
+            case "xml":
+                return lambda: read_xml(data, charset, ())
+            case "properties":
+                return lambda: read_form(data, charset)
+            case "file" if self.mode == "auto" and not media.said and len(data) <= self.max_body:
+                return lambda: _guessed(data, exact)
+            case _:
+                return None
+
+    async def _file(self, payload: Payload, media_type: str) -> Received:
+        writer = await self.blobs.create()
+        try:
+            await writer.write(payload.data)
+            blob = await writer.commit()
+        finally:
+            await writer.abort()
+        kept = Attachment(blob.id, "body", payload.filename, media_type, blob.size, blob.sha256)
+        return Received(attachments=(kept,))
+
+
+class MessageDecoder:
+    """Decodes the messages of one flow's broker."""
 
     def __init__(
         self, flow: CompiledFlow, trigger: ConsumeTrigger, settings: ConsumeSettings, services: SourceServices
@@ -104,39 +166,39 @@ class Deliveries:
         engine = services.engine
         self._reader = PayloadReader(engine.blobs, engine.offloader, settings.body, flow.exact, settings.max_body)
 
-    async def read(self, held: Held) -> Delivered:
-        """Read a delivery, and record it if it is rejected. Raises StoreError if its file can't be kept."""
+    async def decode(self, message: ReceivedMessage) -> DecodedMessage:
+        """Decode a message, and record it if it is rejected. Raises StoreError if its file can't be stored."""
         flow, services = self._flow, self._services
         received = Received()
         try:
-            received = await self._received(held)
-            envelope = self._envelope(held, received)
+            received = await self._received(message)
+            envelope = self._envelope(message, received)
             flow.check_body(envelope.message.body)
-            return Delivered(held, with_order_key(flow, envelope))
+            return DecodedMessage(message, with_order_key(flow, envelope))
         except RequestRejected as rejected:
-            body = held.delivery.body
+            body = message.message.body
             data = body.data if isinstance(body, Payload) and isinstance(body.data, bytes) else received.json or b""
             keep = self._settings.keep_rejected_bodies
-            name = held.delivery.id
+            name = message.message.id
             key = name if isinstance(name, str) else None
             reason = services.reject(flow, rejected, key, data, keep=keep)
             services.engine.metrics.rejected(flow.id, rejected.code)
         await self._drop_files(received)
-        return Delivered(held, None, reason)
+        return DecodedMessage(message, None, reason)
 
-    def new(self, delivered: Sequence[Delivered]) -> list[Envelope]:
-        """The messages among them; of two with one key the first."""
+    def envelopes(self, messages: Sequence[DecodedMessage]) -> list[Envelope]:
+        """Return the envelopes of the messages that are not rejected; the first of those with equal dedupe keys."""
         found: dict[str, Envelope] = {}
-        for one in delivered:
+        for one in messages:
             if one.envelope is not None:
                 found.setdefault(one.envelope.dedupe_key or f"\n{one.envelope.execution_id}", one.envelope)
         return list(found.values())
 
-    async def _received(self, held: Held) -> Received:
-        body = held.delivery.body
+    async def _received(self, message: ReceivedMessage) -> Received:
+        body = message.message.body
         if isinstance(body, Payload):
             if not isinstance(body.data, bytes):
-                raise self._defect(f"the data of a Payload is {type(body.data).__name__}, and no bytes")
+                raise self._defect(f"the data of a Payload is {type(body.data).__name__}, not bytes")
             return await self._reader.read(body)
         try:
             value = to_json(body, "the body", exact=self._flow.exact)
@@ -144,35 +206,34 @@ class Deliveries:
             raise self._defect(str(error)) from error
         return Received(value, json=encode(value))
 
-    def _envelope(self, held: Held, received: Received) -> Envelope:
-        delivery, flow, settings = held.delivery, self._flow, self._settings
+    def _envelope(self, message: ReceivedMessage, received: Received) -> Envelope:
+        delivered, flow = message.message, self._flow
         try:
-            headers = {_plain(str(name)).lower(): _plain(str(value)) for name, value in delivery.headers.items()}
-            attachments = (*delivery.attachments, *received.attachments)
+            headers = {_plain(str(name)).lower(): _plain(str(value)) for name, value in delivered.headers.items()}
+            attachments = (*delivered.attachments, *received.attachments)
         except (AttributeError, TypeError) as error:
-            raise self._defect(f"headers or attachments of a BrokerMessage are none: {error}") from error
+            raise self._defect(f"the headers or attachments of a BrokerMessage are invalid: {error}") from error
         if not all(isinstance(attachment, Attachment) for attachment in attachments):
-            raise self._defect("attachments of a BrokerMessage are Attachments")
-        if delivery.id is not None and not isinstance(delivery.id, str):
-            raise self._defect(f"the id of a BrokerMessage is {type(delivery.id).__name__}, and no text")
-        name = _plain(delivery.id) if delivery.id else None
-        message = Message(received.body, headers, attachments)
+            raise self._defect("the attachments of a BrokerMessage must be Attachments")
+        if delivered.id is not None and not isinstance(delivered.id, str):
+            raise self._defect(f"the id of a BrokerMessage is {type(delivered.id).__name__}, not text")
+        name = _plain(delivered.id) if delivered.id else None
         return broker_envelope(
             flow,
-            message,
+            Message(received.body, headers, attachments),
             use=self._trigger.name,
             # New ids increase, and executions that were accepted at the same time run in the order of their ids.
             execution_id=self._services.engine.new_id(),
             message_id=name,
-            received_at=held.came_at,
-            accepted_at=self._next(),
-            dedupe_window=settings.dedupe_window,
+            received_at=message.received_at,
+            accepted_at=self._accepted_at(),
+            dedupe_window=self._settings.dedupe_window,
             body_json=received.json,
             raw=received.raw,
         )
 
-    def _next(self) -> datetime:
-        """The time, unless the clock was put back: executions run in the order of these."""
+    def _accepted_at(self) -> datetime:
+        """The time, or the last one if the clock was put back: executions run in the order of these times."""
         now = self._services.engine.clock.now()
         self._last = now if self._last is None else max(now, self._last)
         return self._last
@@ -185,10 +246,25 @@ class Deliveries:
                 self._services.engine.log.warning("blob.delete_failed", error=error.message)
 
     def _defect(self, message: str) -> Malformed:
-        plugin = self._services.describe(self._trigger.name)
+        plugin = self._services.plugin_of(self._trigger.name)
         return Malformed(f"{self._trigger.name} of {plugin} has a defect: {message}")
 
 
 def _plain(text: str) -> str:
-    """Text without halves of surrogate pairs, which no store takes."""
+    """Return the text without halves of surrogate pairs, which no store can keep."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _guessed(data: bytes, exact: bool) -> Received | None:
+    """Read bytes without a media type as JSON or as text; return None if they are neither."""
+    try:
+        return read_json(data, exact=exact)
+    except (Malformed, TooLarge):
+        pass
+    # Text has no NUL.
+    if b"\0" in data:
+        return None
+    try:
+        return Received(decode_text(data, None), raw=data)
+    except Malformed:
+        return None

@@ -1,4 +1,4 @@
-"""A flow's broker: its messages are made durable, many in one commit, and acknowledged after that."""
+"""The source of a flow with a broker: its messages are stored, many in one commit, and acknowledged afterwards."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -15,28 +15,25 @@ from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.facade import TriggerLog
 from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload
 from hookline.secrets.masking import HiddenValues
-from hookline.sources.broker_messages import Delivered, Deliveries, Held, Inbox
-from hookline.sources.source import SourceServices, SourceStatus, sleep_until
-from hookline.sources.trigger_credential import credential_of
+from hookline.sources.broker_messages import DecodedMessage, MessageBuffer, MessageDecoder, ReceivedMessage
+from hookline.sources.source import SourceServices, SourceStatus, credential_of, sleep_until
 
-#: The wait after a connection is lost; after each further one it is twice as long.
 _BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 _LONGEST_ASKED: Final = timedelta(hours=1)
-#: A connection that has held for so long is no failure that follows on another.
-_HELD: Final = timedelta(minutes=1)
+#: A connection that lasted so long ends a series of failures.
+_STABLE: Final = timedelta(minutes=1)
 _FULL: Final = 0.1
-"""Seconds until it is asked again whether a flow has room."""
+"""Seconds until it checks again if the flow has room."""
 _CLOSE: Final = 10.0
-"""Seconds that a function has to end."""
+"""Seconds within which a cancelled function must end."""
 _REASON: Final = 1.0
-"""Seconds in which a function may say by itself why a connection is lost."""
-_TELL: Final = 30.0
-"""Seconds in which a broker has to be told what became of the messages of one commit."""
+"""Seconds within which a function may report the reason for a lost connection."""
+_ACKNOWLEDGE: Final = 30.0
+"""Seconds within which the messages of one commit must be acknowledged."""
 _BYTES: Final = 8 * 1024 * 1024
-"""Bytes of messages in one commit, unless the first has more."""
+"""The largest size of the messages in one commit, in bytes, unless the first is larger."""
 _UNSWEPT: Final = timedelta(minutes=30)
-"""For how long files of a message are safe that nothing refers to: they are swept an hour after they came at the
-earliest."""
+"""How long the files of a message are safe before its commit: the sweeper removes unused files after an hour."""
 
 
 class _Failed(Exception):
@@ -48,12 +45,12 @@ class _Failed(Exception):
         self.retry_after = retry_after
 
 
-class _Untold(_Failed):
-    """The broker can't be told what became of messages, so that over this connection they never come again."""
+class _Unacknowledged(_Failed):
+    """Messages can't be acknowledged. Only another connection makes the broker deliver them again."""
 
 
 class ConsumeSource:
-    """Starts executions of one flow with what a broker delivers."""
+    """Starts executions of one flow with the messages that a broker delivers."""
 
     def __init__(
         self, flow: CompiledFlow, trigger: ConsumeTrigger, settings: ConsumeSettings, services: SourceServices
@@ -69,10 +66,10 @@ class ConsumeSource:
         self._failures = 0
         self._credential: Any = None
         self._hidden = HiddenValues()
-        """What is secret of the connection's credential."""
-        self._inbox = Inbox(settings.prefetch)
-        self._left: asyncio.Task[_Failed] | None = None
-        self._deliveries = Deliveries(flow, trigger, settings, services)
+        """The secrets of the connection's credential."""
+        self._buffer = MessageBuffer(settings.prefetch)
+        self._hanging: asyncio.Task[_Failed] | None = None
+        self._decoder = MessageDecoder(flow, trigger, settings, services)
 
     def try_again(self) -> None:
         """See `Source`."""
@@ -85,8 +82,8 @@ class ConsumeSource:
         except HooklineError:
             changed = True
         if changed:
-            # Who was connected with it before mustn't stay so.
-            self._inbox.close()
+            # The present connection uses the old credential.
+            self._buffer.close()
 
     async def run(self) -> None:
         """See `Source`."""
@@ -101,44 +98,44 @@ class ConsumeSource:
             self._services.engine.metrics.no_connection(self._flow.id)
 
     async def _connection(self) -> None:
-        """Take in what comes over one connection. Raises _Failed; returns where another is to be made at once."""
-        if self._left is not None and not self._left.done():
-            raise self._defect("it goes on although it was told to end, so that it can't begin anew")
+        """Store the messages of one connection. Raises _Failed; returns if another connection is to be made at once."""
+        if self._hanging is not None and not self._hanging.done():
+            raise self._defect("it still runs although it was cancelled, so that it can't be started again")
         self._listening.clear()
-        self._inbox = inbox = Inbox(self._settings.prefetch)
+        self._buffer = buffer = MessageBuffer(self._settings.prefetch)
         context = self._context()
-        pump = asyncio.create_task(self._pump(context, inbox), name=f"{self._trigger.name} of {self._flow.id}")
+        receiving = asyncio.create_task(self._receive(context, buffer), name=f"{self._trigger.name} of {self._flow.id}")
         failed: _Failed | None = None
         try:
-            await self._connected(pump)
-            await self._take_in(inbox)
-        except _Untold as error:
+            await self._connected(receiving)
+            await self._store_messages(buffer)
+        except _Unacknowledged as error:
             failed = error
-            # Why the broker can't be told, the function knows best.
-            await asyncio.wait((pump,), timeout=_REASON)
+            # The function knows best why messages can't be acknowledged.
+            await asyncio.wait((receiving,), timeout=_REASON)
         except _Failed as error:
             failed = error
         finally:
-            # What is under way is acknowledged by now, and nothing else can be.
-            ended = await self._end(pump)
-            inbox.close()
-            if rest := await inbox.some():
-                # The broker has forgotten them.
-                await shielded(self._keep_last(rest))
+            # The messages under way are acknowledged by now. No others can be.
+            ended = await self._end(receiving)
+            buffer.close()
+            if rest := await buffer.wait():
+                # The broker doesn't deliver these again.
+                await shielded(self._store_last(rest))
         if (failure := ended or failed) is not None:
             raise failure
 
-    async def _connected(self, pump: "asyncio.Task[_Failed]") -> None:
+    async def _connected(self, receiving: "asyncio.Task[_Failed]") -> None:
         limit = self._settings.connect_timeout.total_seconds()
         listening = asyncio.create_task(self._listening.wait())
         try:
-            done, _ = await asyncio.wait((listening, pump), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((listening, receiving), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         finally:
             listening.cancel()
         if not done:
             raise _Failed(f"{self._trigger.name} doesn't listen after {limit:g} s")
 
-    def _is_listening(self) -> None:
+    def _set_listening(self) -> None:
         if self._listening.is_set():
             return
         self._listening.set()
@@ -150,7 +147,7 @@ class ConsumeSource:
     async def _back_off(self, failure: _Failed, began: datetime) -> None:
         status, engine, now = self.status, self._services.engine, self._clock.now()
         lost = self._listening.is_set()
-        self._failures = 1 if lost and now - began >= _HELD else self._failures + 1
+        self._failures = 1 if lost and now - began >= _STABLE else self._failures + 1
         wait = _BACKOFF.wait(self._failures, failure.retry_after, longest_asked=_LONGEST_ASKED)
         self._again.clear()
         status.listening, status.error, status.failures = False, failure.message, self._failures
@@ -166,24 +163,24 @@ class ConsumeSource:
         )
         await sleep_until(self._clock, status.next_at, self._again)
 
-    async def _pump(self, context: ConsumeContext[Any], inbox: Inbox) -> _Failed:
-        """Run the plugin's function, and hand on what it yields. Gives what came of it."""
+    async def _receive(self, context: ConsumeContext[Any], buffer: MessageBuffer) -> _Failed:
+        """Run the plugin's function, and buffer the messages that it yields; return the reason for its end."""
         trigger = self._trigger
         if trigger.unavailable is not None or trigger.run is None:
-            inbox.close()
+            buffer.close()
             return _Failed(f"{trigger.name}: {trigger.unavailable or 'there is nothing to run'}")
         arguments = trigger.arguments(self._settings)
         if "ctx" in trigger.leading:
             arguments["ctx"] = context
         try:
-            # Closed in the task that goes through it: what it has entered may be left nowhere else.
-            async with aclosing(cast("AsyncGenerator[Any, None]", trigger.run(**arguments))) as deliveries:
-                async for delivery in deliveries:
-                    if not isinstance(delivery, BrokerMessage):
-                        return self._defect(f"it yielded {type(delivery).__name__}, and no BrokerMessage")
-                    self._is_listening()
-                    await inbox.put(Held(delivery, self._clock.now()))
-            return self._defect("it ended; it is to yield for as long as it is connected, and to raise StepError else")
+            # Closed in the same task: context managers that the function has entered can't be left in another.
+            async with aclosing(cast("AsyncGenerator[Any, None]", trigger.run(**arguments))) as messages:
+                async for message in messages:
+                    if not isinstance(message, BrokerMessage):
+                        return self._defect(f"it yielded {type(message).__name__} instead of a BrokerMessage")
+                    self._set_listening()
+                    await buffer.put(ReceivedMessage(message, self._clock.now()))
+            return self._defect("it returned; it must yield while it is connected, and then raise StepError")
         except StepError as error:
             return _Failed(self._hidden.mask_text(f"{error.error_code}: {error.message}"), error.retry_after)
         except (StoreError, CredentialError) as error:
@@ -195,111 +192,110 @@ class ConsumeSource:
                 raise
             # What else it raises is a defect of its connector, which must not end the engine.
             log = TriggerLog(self._services.engine.log, self._flow.id, trigger.name, self._hidden)
-            log.error("connector defect", plugin=self._services.describe(trigger.name), exc_info=True)
+            log.error("connector defect", plugin=self._services.plugin_of(trigger.name), exc_info=True)
             return self._defect(self._hidden.mask_text(f"{type(error).__name__}: {error}"))
         finally:
-            inbox.close()
+            buffer.close()
 
-    async def _end(self, pump: "asyncio.Task[_Failed]") -> _Failed | None:
-        """End the plugin's function; gives why it has ended by itself, if it has."""
-        ended = pump.done()
-        pump.cancel()
-        done, _ = await asyncio.wait((pump,), timeout=_CLOSE)
+    async def _end(self, receiving: "asyncio.Task[_Failed]") -> _Failed | None:
+        """End the plugin's function; return the failure with which it ended before, if it did."""
+        ended = receiving.done()
+        receiving.cancel()
+        done, _ = await asyncio.wait((receiving,), timeout=_CLOSE)
         if not done:
-            self._left = pump
-            failure = self._defect(f"it doesn't end within {_CLOSE:g} s although it is cancelled")
+            self._hanging = receiving
+            failure = self._defect(f"it doesn't end within {_CLOSE:g} s after it is cancelled")
             self._services.engine.log.error("connector defect", trigger=self._trigger.name, error=failure.message)
             return None
-        if pump.cancelled():
+        if receiving.cancelled():
             return None
-        # The result is taken in any case, so that nothing is said of one that was never looked at.
-        failure = pump.result()
+        # The result is retrieved in any case, so that asyncio doesn't log an exception that was never retrieved.
+        failure = receiving.result()
         return failure if ended else None
 
-    async def _take_in(self, inbox: Inbox) -> None:
-        """Make durable what comes, until nothing comes any more. Raises _Failed."""
-        while held := await inbox.some():
-            room = self._services.intake.room(self._flow, len(held))
+    async def _store_messages(self, buffer: MessageBuffer) -> None:
+        """Store messages until no more come. Raises _Failed."""
+        while received := await buffer.wait():
+            room = self._services.intake.room(self._flow, len(received))
             if room:
-                await self._commit(held[: _within_bytes(held[:room])], inbox)
+                await self._commit(received[: _within_bytes(received[:room])], buffer)
             else:
                 await self._clock.sleep(_FULL)
 
-    async def _commit(self, held: Sequence[Held], inbox: Inbox) -> None:
-        delivered = await self._read(held)
+    async def _commit(self, received: Sequence[ReceivedMessage], buffer: MessageBuffer) -> None:
+        decoded = await self._decode(received)
         while True:
-            if any(one.holds_files and self._clock.now() - one.held.came_at > _UNSWEPT for one in delivered):
-                raise _Failed("messages with files have waited too long for the store; they are taken anew")
+            if any(one.has_files and self._clock.now() - one.received.received_at > _UNSWEPT for one in decoded):
+                raise _Failed("messages with files have waited too long for the store; the broker delivers them again")
             try:
-                told = await shielded(self._settle(delivered, inbox))
+                acknowledged = await shielded(self._store_and_acknowledge(decoded, buffer))
             except StoreError as error:
-                await self._store_away(error)
+                await self._wait_for_store(error)
                 continue
-            if not told:
-                raise _Untold("the broker can't be told what became of messages; they come again")
+            if not acknowledged:
+                raise _Unacknowledged("messages can't be acknowledged; the broker delivers them again")
             return
 
-    async def _read(self, held: Sequence[Held]) -> list[Delivered]:
-        delivered: list[Delivered] = []
-        for one in held:
+    async def _decode(self, received: Sequence[ReceivedMessage]) -> list[DecodedMessage]:
+        decoded: list[DecodedMessage] = []
+        for one in received:
             while True:
                 try:
-                    delivered.append(await self._deliveries.read(one))
+                    decoded.append(await self._decoder.decode(one))
                     break
                 except StoreError as error:
-                    await self._store_away(error)
-        return delivered
+                    await self._wait_for_store(error)
+        return decoded
 
-    async def _store_away(self, error: StoreError) -> None:
-        # Whether it took place isn't known: the same again does no harm.
+    async def _wait_for_store(self, error: StoreError) -> None:
+        # The commit may have taken place. Repeating it does no harm.
         log = self._services.engine.log
         log.error("a trigger's messages can't be stored; trying again", flow_id=self._flow.id, error=error.message)
         await self._clock.sleep(STORE_RETRY)
 
-    async def _keep_last(self, held: Sequence[Held]) -> None:
-        """Make durable what would be lost, whether there is room or not, for there is no later."""
+    async def _store_last(self, received: Sequence[ReceivedMessage]) -> None:
+        """Store messages that would be lost otherwise, without regard to limits."""
         try:
-            await self._services.intake.store_from_source(
-                self._flow, self._deliveries.new([await self._deliveries.read(one) for one in held])
-            )
+            decoded = [await self._decoder.decode(one) for one in received]
+            await self._services.intake.store_from_source(self._flow, self._decoder.envelopes(decoded))
         except StoreError as error:
             self._services.engine.log.error(
-                "messages are lost that the broker doesn't keep", flow_id=self._flow.id, error=error.message
+                "messages are lost that the broker doesn't deliver again", flow_id=self._flow.id, error=error.message
             )
 
-    async def _settle(self, delivered: Sequence[Delivered], inbox: Inbox) -> bool:
-        """Commit, and tell the broker; gives whether that could be done. Raises StoreError."""
-        envelopes = self._deliveries.new(delivered)
+    async def _store_and_acknowledge(self, decoded: Sequence[DecodedMessage], buffer: MessageBuffer) -> bool:
+        """Commit, and acknowledge; return False if messages can't be acknowledged. Raises StoreError."""
+        envelopes = self._decoder.envelopes(decoded)
         if envelopes:
             await self._services.intake.store_from_source(self._flow, envelopes)
             self.status.last_at = self._clock.now()
             self._failures = 0
-        inbox.done([one.held for one in delivered])
-        untold: list[str] = []
+        buffer.remove([one.received for one in decoded])
+        errors: list[str] = []
         try:
-            async with asyncio.timeout(_TELL):
-                untold = [error for one in delivered if (error := await self._tell(one)) is not None]
+            async with asyncio.timeout(_ACKNOWLEDGE):
+                errors = [error for one in decoded if (error := await self._acknowledge(one)) is not None]
         except TimeoutError:
-            untold = [f"it takes longer than {_TELL:g} s"]
-        if untold:
+            errors = [f"it takes longer than {_ACKNOWLEDGE:g} s"]
+        if errors:
             self._services.engine.log.warning(
-                "a broker can't be told what became of messages; they come again",
+                "messages can't be acknowledged; the broker delivers them again",
                 flow_id=self._flow.id,
                 trigger=self._trigger.name,
-                messages=len(untold),
-                error=untold[0],
+                messages=len(errors),
+                error=errors[0],
             )
-        return not untold
+        return not errors
 
-    async def _tell(self, one: Delivered) -> str | None:
-        """Tell the broker what became of a message; gives why that couldn't be done."""
-        delivery, calls = one.held.delivery, self._services.engine.calls
+    async def _acknowledge(self, one: DecodedMessage) -> str | None:
+        """Tell the broker that a message is accepted or rejected; return the error if that fails."""
+        message, calls = one.received.message, self._services.engine.calls
         try:
-            # Contained: one that doesn't heed its cancellation would keep every flow's trigger from ending.
-            if one.rejected is not None and delivery.rejected is not None:
-                await calls.run("trigger", self._trigger.name, delivery.rejected(one.rejected), flow_id=self._flow.id)
-            elif delivery.accepted is not None:
-                await calls.run("trigger", self._trigger.name, delivery.accepted(), flow_id=self._flow.id)
+            # Contained: a function that ignores its cancellation would keep every source from ending.
+            if one.rejected is not None and message.rejected is not None:
+                await calls.run("trigger", self._trigger.name, message.rejected(one.rejected), flow_id=self._flow.id)
+            elif message.accepted is not None:
+                await calls.run("trigger", self._trigger.name, message.accepted(), flow_id=self._flow.id)
         except (Exception, asyncio.CancelledError, SystemExit) as error:
             if isinstance(error, asyncio.CancelledError) and cancelled_externally():
                 raise
@@ -324,22 +320,24 @@ class ConsumeSource:
             resources=engine.resources,
             flow_id=self._flow.id,
             prefetch=self._settings.prefetch,
-            listening=self._is_listening,
+            listening=self._set_listening,
             exact=self._flow.exact,
             tokens=tokens,
         )
 
     def _defect(self, message: str) -> _Failed:
         self._services.engine.calls.fault("trigger", self._trigger.name, "defect")
-        return _Failed(f"{self._trigger.name} of {self._services.describe(self._trigger.name)} has a defect: {message}")
+        return _Failed(
+            f"{self._trigger.name} of {self._services.plugin_of(self._trigger.name)} has a defect: {message}"
+        )
 
 
-def _within_bytes(held: Sequence[Held]) -> int:
-    """How many, from the first on, have together no more bytes than a commit is to have; one at least."""
+def _within_bytes(received: Sequence[ReceivedMessage]) -> int:
+    """Return how many of the first messages fit into one commit; at least one."""
     left = _BYTES
-    for count, one in enumerate(held):
-        body = one.delivery.body
+    for count, one in enumerate(received):
+        body = one.message.body
         left -= len(body.data) if isinstance(body, Payload) and isinstance(body.data, bytes) else 0
         if left < 0 and count:
             return count
-    return len(held)
+    return len(received)

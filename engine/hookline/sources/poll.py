@@ -1,4 +1,4 @@
-"""A flow's poll: looks again and again, and takes in what is new."""
+"""The source of a flow with a poll: it calls the trigger's function again and again, and stores the new items."""
 
 import asyncio
 import hashlib
@@ -22,18 +22,24 @@ from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger
 from hookline.sdk.signature import setting_name
 from hookline.secrets.masking import HiddenValues
-from hookline.sources.source import Progress, SourceServices, SourceStatus, sleep_until
-from hookline.sources.trigger_credential import TriggerCredential, credential_of
+from hookline.sources.source import (
+    SourceProgress,
+    SourceServices,
+    SourceStatus,
+    TriggerCredential,
+    credential_of,
+    sleep_until,
+)
 
-#: The wait after a first failure; after each further one it is twice as long.
+#: The wait after the first failure; it doubles with each further one.
 _FIRST_WAIT: Final = timedelta(seconds=30)
 _LONGEST_WAIT: Final = timedelta(hours=1)
-"""The longest wait, unless polls are further apart than that anyway."""
+"""The longest wait, unless the interval between polls is longer."""
 _NO_CURSOR: Final = msgspec.Raw(b"null")
 
 
 class _Failed(Exception):
-    """A look failed."""
+    """A poll failed."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -42,7 +48,7 @@ class _Failed(Exception):
 
 
 class PollSource:
-    """Starts executions of one flow with what its poll gives."""
+    """Starts executions of one flow with the items that its poll returns."""
 
     def __init__(
         self, flow: CompiledFlow, trigger: PollTrigger, settings: PollSettings, services: SourceServices
@@ -54,12 +60,12 @@ class PollSource:
         self._services = services
         self._clock = services.engine.clock
         self._again = asyncio.Event()
-        looks_at = {
+        watched = {
             setting_name(parameter): value
             for parameter, value in trigger.arguments(settings).items()
             if parameter in trigger.resets_cursor
         }
-        self._identity = hashlib.sha256(canonical(to_json(looks_at))).hexdigest()[:16]
+        self._identity = hashlib.sha256(canonical(to_json(watched))).hexdigest()[:16]
 
     def try_again(self) -> None:
         """See `Source`."""
@@ -73,19 +79,19 @@ class PollSource:
         while True:
             began = self._clock.now()
             try:
-                polled = await self._look(cursor, began)
+                polled = await self._poll(cursor, began)
                 envelopes, following = self._read(polled, began)
             except _Failed as failure:
                 await self._back_off(failure, began)
                 continue
             self._succeeded(began)
             if envelopes or following != cursor:
-                progress = Progress(self._trigger.name, self._identity, began, cursor=following)
-                new = await self._services.take_in(self._flow, envelopes, progress)
-                self._services.engine.log.info("a poll found something", flow_id=self._flow.id, items=new)
+                progress = SourceProgress(self._trigger.name, self._identity, began, cursor=following)
+                new = await self._services.store(self._flow, envelopes, progress)
+                self._services.engine.log.info("a poll found items", flow_id=self._flow.id, items=new)
             moved = bool(polled.items) or following != cursor
             cursor = following
-            # One that says that there is more, and gives nothing of it, would be asked without end.
+            # A poll that says that there is more, but returns nothing new, must not be called in an endless loop.
             if not (polled.more and moved):
                 self.status.next_at = began + self._settings.every
                 await sleep_until(self._clock, self.status.next_at)
@@ -114,8 +120,8 @@ class PollSource:
         await sleep_until(self._clock, status.next_at, self._again)
         self._again.clear()
 
-    async def _look(self, cursor: msgspec.Raw, now: datetime) -> PollResult:
-        """Call the plugin's function. Raises _Failed for whatever comes of it."""
+    async def _poll(self, cursor: msgspec.Raw, now: datetime) -> PollResult:
+        """Call the plugin's function. Raises _Failed for every error."""
         trigger, limit = self._trigger, self._settings.timeout.total_seconds()
         if trigger.unavailable is not None or trigger.run is None:
             raise _Failed(f"{trigger.name}: {trigger.unavailable or 'there is nothing to run'}")
@@ -124,7 +130,7 @@ class PollSource:
             credential = self._credential()
             arguments["ctx"], hidden = self._context(credential, now), credential.hidden
         if "cursor" in trigger.leading:
-            # Read anew each time, so that nothing that is done to it stays.
+            # Decoded for each call, so that the function may change its copy.
             arguments["cursor"] = decode(bytes(cursor), exact=self._flow.exact)
         try:
             async with asyncio.timeout(limit) as deadline:
@@ -145,7 +151,7 @@ class PollSource:
             # What else it raises is a defect of its connector, which must not end the engine.
             self._services.engine.calls.fault("trigger", trigger.name, "defect")
             log = TriggerLog(self._services.engine.log, self._flow.id, trigger.name, hidden)
-            log.error("connector defect", plugin=self._services.describe(trigger.name), exc_info=True)
+            log.error("connector defect", plugin=self._services.plugin_of(trigger.name), exc_info=True)
             raise self._defect(hidden.mask_text(f"{type(error).__name__}: {error}")) from error
 
     def _credential(self) -> TriggerCredential:
@@ -171,20 +177,20 @@ class PollSource:
         )
 
     def _read(self, polled: Any, now: datetime) -> tuple[Sequence[Envelope], msgspec.Raw]:
-        """What it gave, as messages and the cursor's JSON. Raises _Failed where that isn't what it should be."""
+        """Return the envelopes of a result, and the cursor as JSON. Raises _Failed if the result is invalid."""
         if not isinstance(polled, PollResult):
-            raise self._defect(f"it gave {type(polled).__name__}, and no PollResult")
+            raise self._defect(f"it returned {type(polled).__name__} instead of a PollResult")
         if len(polled.items) > ITEMS:
             raise self._defect(
-                f"it gave {len(polled.items)} items; at most {ITEMS} at once, and the rest with more=True"
+                f"it returned {len(polled.items)} items; at most {ITEMS} at once, and the rest with more=True"
             )
         try:
             cursor = msgspec.Raw(canonical(to_json(polled.cursor, "cursor", exact=self._flow.exact)))
             messages: dict[str, Envelope] = {}
             for place, item in enumerate(polled.items):
-                # Each a microsecond after the one before, so that they are run in this order.
+                # Each is accepted a microsecond after the one before, so that they run in this order.
                 envelope = self._envelope(item, now, now - (len(polled.items) - place) * datetime.resolution)
-                # Of two with one id the second says nothing new.
+                # The second of two items with the same id is a duplicate.
                 messages.setdefault(item.id, envelope)
         except (NotJson, AttributeError, TypeError) as error:
             raise self._defect(str(error)) from error
@@ -194,7 +200,7 @@ class PollSource:
 
     def _envelope(self, item: PollItem, now: datetime, accepted_at: datetime) -> Envelope:
         if not isinstance(item, PollItem) or not isinstance(item.id, str):
-            raise NotJson(f"{item!r:.60} is no Item whose id is text")
+            raise NotJson(f"{item!r:.60} is not a PollItem whose id is text")
         body = to_json(item.body, f"the body of item {item.id!r:.60}", exact=self._flow.exact)
         headers = {str(name).lower(): str(value) for name, value in item.headers.items()}
         return poll_envelope(
@@ -208,4 +214,6 @@ class PollSource:
         )
 
     def _defect(self, message: str) -> _Failed:
-        return _Failed(f"{self._trigger.name} of {self._services.describe(self._trigger.name)} has a defect: {message}")
+        return _Failed(
+            f"{self._trigger.name} of {self._services.plugin_of(self._trigger.name)} has a defect: {message}"
+        )

@@ -1,4 +1,4 @@
-"""A flow's schedule: fires at its times, and makes up for those that it missed as the flow says."""
+"""The source of a flow with a schedule: it fires at the times, and makes up for missed ones as the flow says."""
 
 import hashlib
 from datetime import datetime
@@ -10,7 +10,7 @@ from hookline.intake.envelopes import schedule_envelope
 from hookline.kernel.json import canonical
 from hookline.kernel.time import rfc3339
 from hookline.model.sources import MISSED_KEPT, ONE_AT_A_TIME, PUNCTUAL, Schedule, ScheduleSettings
-from hookline.sources.source import Progress, SourceServices, SourceStatus, sleep_until
+from hookline.sources.source import SourceProgress, SourceServices, SourceStatus, sleep_until
 
 
 class ScheduleSource:
@@ -29,7 +29,7 @@ class ScheduleSource:
         self._identity = hashlib.sha256(canonical(times)).hexdigest()[:16]
 
     def try_again(self) -> None:
-        """Nothing that a schedule lacks could come."""
+        """Do nothing: a schedule never waits for anything but its time."""
 
     async def run(self) -> None:
         """See `Source`."""
@@ -39,38 +39,38 @@ class ScheduleSource:
             await sleep_until(self._clock, next_at)
             progress = await self._catch_up(progress)
         self.status.next_at = None
-        self._services.engine.log.warning("a schedule has no times any more", flow_id=self._flow.id)
+        self._services.engine.log.warning("a schedule has no further times", flow_id=self._flow.id)
 
-    async def _begin(self) -> Progress:
-        """How far it got. What a schedule that is new, or another than it was, would have done before isn't missed."""
+    async def _begin(self) -> SourceProgress:
+        """Return the progress. The times before a schedule was new or changed don't count as missed."""
         known = await self._services.progress(self._flow)
         if known is not None and known.identity == self._identity:
             self.status.last_at = known.previous
             return known
         previous = None if known is None else known.previous
-        progress = Progress(self._flow.trigger.use, self._identity, self._clock.now(), previous)
-        await self._services.take_in(self._flow, (), progress)
+        progress = SourceProgress(self._flow.trigger.use, self._identity, self._clock.now(), previous)
+        await self._services.store(self._flow, (), progress)
         return progress
 
-    async def _catch_up(self, progress: Progress) -> Progress:
-        """Fire for what is due by now."""
+    async def _catch_up(self, progress: SourceProgress) -> SourceProgress:
+        """Fire for the times that are due."""
         now = self._clock.now()
         last = self._schedule.until(now)
         if last is None or last <= progress.at:
             # The clock was put back.
             return progress
         for at in self._due(progress.at, last, now):
-            if await self._may_begin():
+            if await self._may_fire():
                 progress = await self._fire(progress, at)
         if progress.at < last:
             log = self._services.engine.log
             log.warning("runs of a schedule are left out", flow_id=self._flow.id, until=rfc3339(last))
             progress = msgspec.structs.replace(progress, at=last)
-            await self._services.take_in(self._flow, (), progress)
+            await self._services.store(self._flow, (), progress)
         return progress
 
     def _due(self, after: datetime, last: datetime, now: datetime) -> list[datetime]:
-        """The times after `after` and up to `last` that are to be fired for."""
+        """The times after `after` and up to `last` for which the schedule fires."""
         if self._settings.missed == "once":
             return [last]
         if self._settings.missed == "skip":
@@ -82,18 +82,18 @@ class ScheduleSource:
             at = self._schedule.until(at - datetime.resolution)
         return times[::-1]
 
-    async def _may_begin(self) -> bool:
-        """Whether one more may be queued, of those that must not overlap. The order key holds them apart."""
+    async def _may_fire(self) -> bool:
+        """True unless runs must not overlap and enough of them are queued. The order key keeps them apart."""
         if self._settings.overlap or self._settings.missed == "all":
             return True
         room = 1 if self._settings.missed == "skip" else 2
         store = self._services.engine.store
         return await store.queue_depth(self._flow.id, ONE_AT_A_TIME, room) < room
 
-    async def _fire(self, progress: Progress, at: datetime) -> Progress:
+    async def _fire(self, progress: SourceProgress, at: datetime) -> SourceProgress:
         now = self._clock.now()
         envelope = schedule_envelope(self._flow, scheduled_at=at, previous_at=progress.previous, now=now)
         progress = msgspec.structs.replace(progress, at=at, previous=at)
-        await self._services.take_in(self._flow, (envelope,), progress)
+        await self._services.store(self._flow, (envelope,), progress)
         self.status.last_at = at
         return progress

@@ -1,112 +1,124 @@
-"""What triggers have in common that do something by themselves: how far they got, and how their messages come in."""
+"""The parts that all sources share: their status and progress, their credential, and the storing of their messages."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from hookline.credentials.tokens import CredentialTokens, hidden_of
+from hookline.discovery.registry import Registry
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import with_order_key
 from hookline.intake.intake import Intake
 from hookline.kernel.backoff import STORE_RETRY
-from hookline.kernel.errors import RequestRejected, SchemaViolation, StoreError
+from hookline.kernel.errors import CredentialError, RequestRejected, SchemaViolation, StoreError
 from hookline.kernel.json import encode
 from hookline.kernel.time import Clock
 from hookline.model.message import Envelope
 from hookline.sdk.setting_versions import plain_name
+from hookline.sdk.triggers import ConnectorTrigger
+from hookline.secrets.masking import HiddenValues
+from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.changes import SetCursor
 from hookline.telemetry.rejections import RejectionRecord
 
-#: The longest sleep: the system's clock may be set.
-_LONGEST: Final = timedelta(seconds=60)
+#: The longest sleep: the system's clock may be set meanwhile.
+_LONGEST_SLEEP: Final = timedelta(seconds=60)
 
 
-class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How far a flow's trigger has got, as its cursor keeps it."""
+class SourceProgress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The progress of a flow's source, as the store keeps it."""
 
     trigger: str
-    """Its name."""
+    """The trigger's name."""
     identity: str
-    """A hash of the settings with which it got there; with others it begins anew."""
+    """A hash of the settings to which the progress belongs; with other settings the source begins anew."""
     at: datetime
-    """A schedule's times up to this one are done with; for a poll, when it last gave something."""
+    """A schedule has handled its times up to this one; a poll had its last result at this time."""
     previous: datetime | None = None
     """The time of a schedule's last run."""
     cursor: msgspec.Raw = msgspec.Raw(b"null")
-    """Of a poll."""
+    """A poll's cursor."""
 
 
 @dataclass(slots=True)
 class SourceStatus:
-    """How a flow's trigger is doing."""
+    """The status of a flow's source, as the admin API shows it."""
 
     last_at: datetime | None = None
-    """When it last fired, looked, or took messages in, or was subscribed or renewed."""
+    """The time at which it last fired, polled, stored messages, subscribed or renewed its subscription."""
     next_at: datetime | None = None
     error: str | None = None
-    """Why what it did last failed, or its connection."""
+    """The error of its last try, or of its connection."""
     failures: int = 0
-    """How many have failed in a row."""
+    """The number of failures in a row."""
     listening: bool | None = None
-    """Whether it is connected to its broker; None where it has none."""
+    """True while it is connected to its broker; None if it has no broker."""
 
 
 class Source(Protocol):
-    """What starts executions of a flow by itself, or lets somebody start them."""
+    """A source of one flow. It starts executions, or keeps a subscription with a provider."""
 
     status: SourceStatus
 
     async def run(self) -> None:
-        """Go on from where it got, for ever; returns where nothing can come any more. Raises StoreError."""
+        """Continue from the stored progress until cancelled; return if nothing more can come. Raises StoreError."""
         ...
 
     def try_again(self) -> None:
-        """What it lacked may be there now."""
+        """Try at once instead of waiting: a credential or a file has changed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SourceServices:
-    """What sources need of the engine."""
+    """The parts of the engine that sources use."""
 
     engine: Services
     intake: Intake
     rejections: RejectionRecord
-    describe: Callable[[str], str]
-    """The plugin that gave a trigger, with distribution and version."""
+    registry: Registry
+    subscriptions: SubscriptionStore
+    public_url: str
+    public_url_set: bool
+    """False if `public_url` is only a guess, which no provider can be told."""
 
-    async def progress(self, flow: CompiledFlow) -> Progress | None:
-        """How far the flow's trigger got; None where it is another now, or never began. Raises StoreError."""
-        kept = await self.engine.store.cursor(flow.id)
-        if kept is None:
+    def plugin_of(self, trigger: str) -> str:
+        """Return the plugin that has a trigger, with its distribution and version."""
+        return str(self.registry.origin("trigger", trigger))
+
+    async def progress(self, flow: CompiledFlow) -> SourceProgress | None:
+        """Return the progress of the flow's source; None if it is new or its trigger changed. Raises StoreError."""
+        stored = await self.engine.store.cursor(flow.id)
+        if stored is None:
             return None
-        progress = _progress.decode(kept)
+        progress = _decode_progress(stored)
         return progress if plain_name(progress.trigger) == plain_name(flow.trigger.use) else None
 
-    async def take_in(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Progress) -> int:
-        """Make messages durable together with how far the trigger got, as soon as there is room for them.
+    async def store(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: SourceProgress) -> int:
+        """Store messages together with the source's progress, as soon as there is room; return the number of new ones.
 
-        Gives how many were new. One that the flow's schema or its order rejects is recorded as rejected.
+        A message that the flow's schema or its `order_by` rejects is recorded as rejected.
         """
-        taken = [envelope for given in envelopes if (envelope := self._fit(flow, given)) is not None]
-        while taken and (wait := self.intake.seconds_until_room(flow, len(taken))) > 0:
-            await self.engine.clock.sleep(min(wait, _LONGEST.total_seconds()))
+        valid = [envelope for each in envelopes if (envelope := self._checked(flow, each)) is not None]
+        while valid and (wait := self.intake.seconds_until_room(flow, len(valid))) > 0:
+            await self.engine.clock.sleep(min(wait, _LONGEST_SLEEP.total_seconds()))
         change = SetCursor(flow.id, encode(progress), self.engine.clock.now())
         while True:
             try:
-                return await self.intake.store_from_source(flow, taken, change)
+                return await self.intake.store_from_source(flow, valid, change)
             except StoreError as error:
-                # Whether it took place isn't known: the same again does no harm, and something else might.
+                # The commit may have taken place. The same commit again does no harm; another one might.
                 self.engine.log.error(
                     "a trigger's messages can't be stored; trying again", flow_id=flow.id, error=error.message
                 )
                 await self.engine.clock.sleep(STORE_RETRY)
 
-    def _fit(self, flow: CompiledFlow, envelope: Envelope) -> Envelope | None:
+    def _checked(self, flow: CompiledFlow, envelope: Envelope) -> Envelope | None:
         try:
             flow.check_body(envelope.message.body)
             return with_order_key(flow, envelope)
@@ -117,7 +129,7 @@ class SourceServices:
     def reject(
         self, flow: CompiledFlow, rejected: RequestRejected, key: str | None, data: bytes, *, keep: bool = False
     ) -> str:
-        """Record that a message is rejected; gives why. `data`: what it brought, the beginning of which may be kept."""
+        """Record a rejected message, and return the reason. `data` is its body, whose beginning is kept if `keep`."""
         detail = "; ".join([rejected.message, *map(str, rejected.problems[:5])])
         self.engine.log.error("a message of a trigger is rejected", flow_id=flow.id, error=detail)
         self.rejections.add(
@@ -133,12 +145,36 @@ class SourceServices:
         return detail
 
 
-_progress: Final = msgspec.json.Decoder(Progress)
+_decode_progress: Final = msgspec.json.Decoder(SourceProgress).decode
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerCredential:
+    """The credential that a trigger's function is given; all parts are None if the flow names none."""
+
+    value: Any = None
+    type: str | None = None
+    tokens: CredentialTokens | None = None
+    """The source of its access tokens, if its type has OAuth 2."""
+    hidden: HiddenValues = field(default_factory=HiddenValues)
+    """The secrets that no log and no error may show."""
+
+
+def credential_of(services: Services, trigger: ConnectorTrigger, name: str | None) -> TriggerCredential:
+    """Return the credential of this name. Raises HooklineError if it is missing, unusable or of another type."""
+    if name is None:
+        return TriggerCredential()
+    type_, value = services.secrets.get(name)
+    if type_ not in trigger.credential_types:
+        wanted = " or ".join(trigger.credential_types)
+        raise CredentialError(f"credential {name!r} is of type {type_}; {trigger.name} takes {wanted}")
+    tokens = None if services.tokens is None else services.tokens.of(name)
+    return TriggerCredential(value, type_, tokens, hidden_of(value, tokens))
 
 
 async def sleep_until(clock: Clock, at: datetime, waker: asyncio.Event | None = None) -> None:
-    """Return at a time of the clock's, however it is set meanwhile; or as soon as `waker` is set."""
-    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(_nap(clock, at))]
+    """Sleep until a time of the clock, which may be set meanwhile, or until `waker` is set."""
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(_sleep(clock, at))]
     if waker is not None:
         tasks.append(asyncio.ensure_future(waker.wait()))
     try:
@@ -149,6 +185,6 @@ async def sleep_until(clock: Clock, at: datetime, waker: asyncio.Event | None = 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _nap(clock: Clock, at: datetime) -> None:
+async def _sleep(clock: Clock, at: datetime) -> None:
     while (left := (at - clock.now()).total_seconds()) > 0:
-        await clock.sleep(min(left, _LONGEST.total_seconds()))
+        await clock.sleep(min(left, _LONGEST_SLEEP.total_seconds()))

@@ -1,4 +1,4 @@
-"""What flows are subscribed to, as the store keeps it: encrypted, and in memory while the engine runs."""
+"""The stored subscriptions of flows: encrypted in the store, and decrypted in memory while the engine runs."""
 
 import asyncio
 from collections.abc import Collection
@@ -12,83 +12,83 @@ from hookline.flows.compiler.subscription import subscription_credential
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError
 from hookline.kernel.time import Clock
-from hookline.model.sources import KeptSubscription
+from hookline.model.sources import SubscriptionState
 from hookline.secrets.vault import Vault, for_subscription
 from hookline.storage.changes import SetSubscription
 from hookline.storage.store import Store
 
-_NOTHING: Final = KeptSubscription()
-_kept: Final = msgspec.json.Decoder(KeptSubscription)
+_NOTHING: Final = SubscriptionState()
+_decode: Final = msgspec.json.Decoder(SubscriptionState).decode
 
 
-class Subscriptions:
-    """What is kept of each flow's subscription. One for each engine; it alone writes."""
+class SubscriptionStore:
+    """The subscriptions of one engine's flows. Nothing else writes them."""
 
     def __init__(self, store: Store, vault: Vault, clock: Clock, *, elsewhere: bool = False) -> None:
-        """`elsewhere`: it is another process that subscribes, so that memory may be behind."""
+        """`elsewhere`: another process subscribes, so the state in memory may be old."""
         self._store = store
         self._vault = vault
         self._clock = clock
         self._elsewhere = elsewhere
-        self._held: dict[str, KeptSubscription | str] = {}
-        """A text says why what is stored can't be read."""
-        # What is in memory is what was committed last.
+        self._states: dict[str, SubscriptionState | str] = {}
+        """A text is the reason why the stored state can't be read."""
+        # Writing and remembering take place together, so that memory has what was committed last.
         self._lock = asyncio.Lock()
 
     async def load(self) -> None:
-        """Read what is stored. Raises StoreError. What can't be decrypted stands in the way of nothing but its use."""
+        """Read all subscriptions. Raises StoreError. One that can't be decrypted fails only when it is used."""
         async with self._lock:
-            self._held = {
+            self._states = {
                 flow_id: self._opened(flow_id, value) for flow_id, value in (await self._store.subscriptions()).items()
             }
 
     @property
     def flows(self) -> Collection[str]:
-        """The ids of the flows of which something is kept."""
-        return tuple(self._held)
+        """The ids of the flows that have a stored subscription."""
+        return tuple(self._states)
 
-    def of(self, flow_id: str) -> KeptSubscription:
-        """What is kept of a flow. Raises CredentialError where it can't be decrypted."""
-        held = self._held.get(flow_id, _NOTHING)
-        if isinstance(held, str):
-            raise CredentialError(held)
-        return held
+    def of(self, flow_id: str) -> SubscriptionState:
+        """Return the state of a flow's subscription. Raises CredentialError if it can't be decrypted."""
+        state = self._states.get(flow_id, _NOTHING)
+        if isinstance(state, str):
+            raise CredentialError(state)
+        return state
 
-    async def keep(self, flow_id: str, kept: KeptSubscription | None) -> None:
-        """Make durable what is so now; None: there is nothing any more. Raises StoreError."""
-        await shielded(self._keep(flow_id, kept))
+    async def set(self, flow_id: str, state: SubscriptionState | None) -> None:
+        """Make a state durable; None deletes it. Raises StoreError."""
+        await shielded(self._set(flow_id, state))
 
-    async def _keep(self, flow_id: str, kept: KeptSubscription | None) -> None:
+    async def _set(self, flow_id: str, state: SubscriptionState | None) -> None:
         async with self._lock:
             value = (
                 None
-                if kept is None
-                else self._vault.encrypt(msgspec.json.encode(kept), purpose=for_subscription(flow_id))
+                if state is None
+                else self._vault.encrypt(msgspec.json.encode(state), purpose=for_subscription(flow_id))
             )
             await self._store.commit([SetSubscription(flow_id, value, self._clock.now())])
-            if kept is None:
-                self._held.pop(flow_id, None)
+            if state is None:
+                self._states.pop(flow_id, None)
             else:
-                self._held[flow_id] = kept
+                self._states[flow_id] = state
 
     async def verifying(self, flow: CompiledFlow) -> tuple[BaseModel | None, bool]:
-        """The credential by which a flow's requests are verified, and whether one that doesn't hold may hold soon.
+        """Return the credential that verifies a flow's requests, and True if the provider is making a new secret.
 
-        The latter where the provider is just making the secret, and hasn't told it. Raises CredentialError where no
-        secret is known, and StoreError.
+        In that case a request that the credential rejects may be valid. Raises CredentialError if no secret is known,
+        and StoreError.
         """
         subscribes, scheme = flow.trigger.subscribes, flow.trigger.scheme
         if subscribes is None or scheme is None:
-            raise CredentialError(f"flow {flow.id!r} subscribes to nothing")
+            raise CredentialError(f"flow {flow.id!r} has no subscription")
         if self._elsewhere:
             value = await self._store.subscription(flow.id)
             opened = _NOTHING if value is None else self._opened(flow.id, value)
             if isinstance(opened, str):
                 raise CredentialError(opened)
-            kept = opened
+            state = opened
         else:
-            kept = self.of(flow.id)
-        secrets = kept.secrets(self._clock.now())
+            state = self.of(flow.id)
+        secrets = state.secrets(self._clock.now())
         if scheme.credential is None:
             return None, False
         if not secrets:
@@ -99,12 +99,12 @@ class Subscriptions:
             credential = None
         if credential is None:
             # Outside the handler, since pydantic's error holds the secret.
-            raise CredentialError(f"the secret of flow {flow.id!r} is none for scheme {scheme.name!r}")
-        return credential, kept.begun is not None and not kept.begun.secret
+            raise CredentialError(f"the secret of flow {flow.id!r} is not one for scheme {scheme.name!r}")
+        return credential, state.attempt is not None and not state.attempt.secret
 
-    def _opened(self, flow_id: str, value: bytes) -> KeptSubscription | str:
+    def _opened(self, flow_id: str, value: bytes) -> SubscriptionState | str:
         try:
-            return _kept.decode(self._vault.decrypt(value, purpose=for_subscription(flow_id)))
+            return _decode(self._vault.decrypt(value, purpose=for_subscription(flow_id)))
         except CredentialError as error:
             return error.message
         except msgspec.DecodeError:

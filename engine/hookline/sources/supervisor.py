@@ -1,4 +1,4 @@
-"""What flows' triggers do by themselves: schedules, polls and brokers of those that are active, and subscriptions."""
+"""The supervisor that runs the sources of all flows: schedules, polls, brokers and subscriptions."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
@@ -14,20 +14,20 @@ from hookline.sources.consume import ConsumeSource
 from hookline.sources.poll import PollSource
 from hookline.sources.schedule import ScheduleSource
 from hookline.sources.source import Source, SourceServices, SourceStatus
-from hookline.sources.subscription import Subscribing
+from hookline.sources.subscription import SubscriptionSource, subscription_requests
 
-#: Seconds until a source is run again that ended with a defect of ours.
+#: Seconds until a source runs again that ended with a defect of the engine.
 _AGAIN: Final = 60.0
 
 
 _Key: TypeAlias = tuple[Literal["own", "subscription"], str]
-"""What a source is for, and the flow's id."""
+"""The kind of a source, and the flow's id."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     version: object
-    """Whatever it is, with another one the source is another."""
+    """With another version, the source is replaced."""
     make: Callable[[], Source | None]
 
 
@@ -39,11 +39,10 @@ class _Running:
 
 
 class Sources:
-    """Runs one source for each flow that has one; begins and ends them as flows come, change and go."""
+    """Runs one source for each flow that has one; starts and ends them as flows are added, changed and removed."""
 
-    def __init__(self, services: SourceServices, subscribing: Subscribing) -> None:
+    def __init__(self, services: SourceServices) -> None:
         self._services = services
-        self._subscribing = subscribing
         self._wanted: dict[_Key, _Wanted] = {}
         self._running: dict[_Key, _Running] = {}
         self._changed = asyncio.Event()
@@ -51,31 +50,29 @@ class Sources:
     def adopt(
         self, active: Iterable[CompiledFlow], paused: Iterable[CompiledFlow] = (), broken: Collection[str] = ()
     ) -> None:
-        """These are the flows that take messages now; of those that are `broken`, by id, nothing is known."""
+        """Set the flows that accept messages now. `broken` has the ids of flows whose files can't be read."""
         active = tuple(active)
         wanted: dict[_Key, _Wanted] = {
-            ("own", flow.id): _Wanted(flow.version, partial(self._source, flow))
-            for flow in active
-            if _starts_itself(flow)
+            ("own", flow.id): _Wanted(flow.version, partial(self._source, flow)) for flow in active if _has_source(flow)
         }
-        for flow_id, asked in self._subscribing.asked((*active, *paused), broken).items():
-            make = partial(self._subscribing.source, flow_id, asked, self._services)
-            wanted["subscription", flow_id] = _Wanted(None if asked is None else asked.same_as, make)
+        for flow_id, request in subscription_requests(self._services, (*active, *paused), broken).items():
+            make = partial(SubscriptionSource, flow_id, request, self._services)
+            wanted["subscription", flow_id] = _Wanted(None if request is None else request.identity, make)
         self._wanted = wanted
         self._changed.set()
 
     def status(self, flow_id: str) -> SourceStatus | None:
-        """How a flow's source is doing; None where it has none, or none that runs here."""
+        """Return the status of a flow's source; None if it has none, or none that runs in this process."""
         running = self._running.get(("own", flow_id)) or self._running.get(("subscription", flow_id))
         return None if running is None else running.source.status
 
     def try_again(self) -> None:
-        """What some of them lacked may be there now."""
+        """Let sources that failed try again at once."""
         for running in self._running.values():
             running.source.try_again()
 
     async def run(self) -> None:
-        """Run them, for ever."""
+        """Run the sources until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._changed.wait()
@@ -87,7 +84,7 @@ class Sources:
                         self._running[key] = _Running(wanted.version, source, task)
 
     async def _end_others(self) -> None:
-        """End those of flows that aren't there any more, or are of another version."""
+        """End the sources that are no longer wanted, or belong to another version."""
         ending = [
             key
             for key, running in self._running.items()
@@ -116,14 +113,14 @@ class Sources:
                 await source.run()
                 return
             except StoreError as error:
-                log.error("a trigger can't read the store; trying again", flow_id=flow_id, error=error.message)
+                log.error("a trigger can't use the store; trying again", flow_id=flow_id, error=error.message)
                 await clock.sleep(STORE_RETRY)
             except Exception:
-                # Whatever it is, it stops no other flow's trigger.
+                # A defect of one source must not stop the others.
                 log.error("defect of a trigger; trying again", flow_id=flow_id, exc_info=True)
                 await clock.sleep(_AGAIN)
 
 
-def _starts_itself(flow: CompiledFlow) -> bool:
+def _has_source(flow: CompiledFlow) -> bool:
     trigger = flow.trigger
     return trigger.schedule is not None or trigger.poll is not None or trigger.consumer is not None

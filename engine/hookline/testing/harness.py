@@ -38,7 +38,7 @@ from hookline.sdk.triggers import (
     WebhookTrigger,
 )
 from hookline.secrets.masking import secret_values
-from hookline.sources.payload import PayloadReader
+from hookline.sources.broker_messages import PayloadReader
 from hookline.testing.clock import ManualClock
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.fake_tokens import TOKEN, FakeTokens

@@ -214,7 +214,7 @@ async def test_what_was_not_acknowledged_comes_again_and_runs_once(harness: Harn
     bus_flow(harness)
     async with harness.engine() as engine:
         status = await listens(engine, listening=False)
-        assert "can't be told" in (status.error or "")
+        assert "can't be acknowledged" in (status.error or "")
         bus.before_acknowledging = None
         harness.clock.advance(1)
         await until(lambda: bus.acknowledged == ["a", "b"])
@@ -275,8 +275,8 @@ def yields(*given: Any) -> Callable[[ConsumeContext[Any]], AsyncGenerator[Any, N
         (ZeroDivisionError("by zero"), "has a defect: ZeroDivisionError: by zero"),
         (asyncio.CancelledError(), "has a defect: CancelledError"),
         (SystemExit(3), "has a defect: SystemExit: 3"),
-        ("text", "it yielded str, and no BrokerMessage"),
-        (None, "it yielded NoneType, and no BrokerMessage"),
+        ("text", "it yielded str instead of a BrokerMessage"),
+        (None, "it yielded NoneType instead of a BrokerMessage"),
     ],
 )
 async def test_a_defect_of_a_trigger_is_its_plugins_and_ends_nothing(
@@ -299,7 +299,7 @@ async def test_a_function_that_ends_has_a_defect_and_keeps_what_it_gave(harness:
     bus_flow(harness)
     async with harness.engine() as engine:
         status = await listens(engine, listening=False)
-        assert "it ended; it is to yield for as long as it is connected" in (status.error or "")
+        assert "it returned; it must yield while it is connected" in (status.error or "")
         assert await harness.bodies(engine, "f", 1) == ["kept"]
 
 
@@ -308,8 +308,8 @@ async def test_a_function_that_ends_has_a_defect_and_keeps_what_it_gave(harness:
     [
         (BrokerMessage(object(), id="x"), "which has no JSON form"),
         (BrokerMessage(1, id=7), "the id of a BrokerMessage is int"),  # type: ignore[arg-type]
-        (BrokerMessage(1, headers="x"), "headers or attachments of a BrokerMessage are none"),  # type: ignore[arg-type]
-        (BrokerMessage(1, attachments=("x",)), "attachments of a BrokerMessage are Attachments"),  # type: ignore[arg-type]
+        (BrokerMessage(1, headers="x"), "the headers or attachments of a BrokerMessage are invalid"),  # type: ignore[arg-type]
+        (BrokerMessage(1, attachments=("x",)), "the attachments of a BrokerMessage must be Attachments"),  # type: ignore[arg-type]
         (BrokerMessage(Payload(None)), "the data of a Payload is NoneType"),  # type: ignore[arg-type]
         (BrokerMessage(Payload("text")), "the data of a Payload is str"),  # type: ignore[arg-type]
     ],
@@ -355,7 +355,7 @@ async def test_what_never_listens_has_failed_and_what_never_ends_is_left_alone(
         assert status.error == "bus.messages doesn't listen after 1 s"
         harness.clock.advance(1)
         await until(lambda: (s := engine.sources.status("f")) and s.failures == 2)
-        assert "it goes on although it was told to end" in (status.error or "")
+        assert "it still runs although it was cancelled" in (status.error or "")
         assert "Bus" in (status.error or "")
         assert began == 1, "not one more with each try"
         end.set()
@@ -596,7 +596,7 @@ async def test_nothing_that_is_said_of_a_connection_shows_its_credential(harness
 async def test_a_broker_that_can_not_be_told_and_does_not_let_go_stops_no_other_flow(
     harness: Harness, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookline.sources.consume._TELL", 0.05)
+    monkeypatch.setattr("hookline.sources.consume._ACKNOWLEDGE", 0.05)
     monkeypatch.setattr("hookline.plugin_host.host.GRACE", 0.05)
     end = asyncio.Event()
 
@@ -613,7 +613,7 @@ async def test_a_broker_that_can_not_be_told_and_does_not_let_go_stops_no_other_
     async with harness.engine() as engine:
         assert await harness.bodies(engine, "f", 1) == ["a"]
         status = await listens(engine, listening=False)
-        assert "the broker can't be told what became of messages" in (status.error or "")
+        assert "messages can't be acknowledged" in (status.error or "")
         bus_flow(harness, "g")
         await engine.serving.refresh()
         await listens(engine, "g")

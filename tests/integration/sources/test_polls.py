@@ -197,10 +197,10 @@ async def test_the_other_side_may_say_when_to_come_again_and_no_wait_is_longer_t
     [
         (ZeroDivisionError("by zero"), "has a defect: ZeroDivisionError: by zero"),
         (asyncio.CancelledError(), "has a defect: CancelledError"),
-        ([PollItem("a", 1)], "it gave list, and no PollResult"),
+        ([PollItem("a", 1)], "it returned list instead of a PollResult"),
         (PollResult([PollItem("a", object())], 1), "which has no JSON form"),
-        (PollResult(["a"], 1), "is no Item"),  # type: ignore[list-item]
-        (PollResult([PollItem(str(n), n) for n in range(1001)], 1), "it gave 1001 items; at most 1000"),
+        (PollResult(["a"], 1), "is not a PollItem"),  # type: ignore[list-item]
+        (PollResult([PollItem(str(n), n) for n in range(1001)], 1), "it returned 1001 items; at most 1000"),
         (PollResult((), "x" * 5_000_000), "its cursor has 5000002 bytes; at most"),
     ],
 )

@@ -274,7 +274,7 @@ async def test_another_setting_changes_it_in_place_and_both_secrets_hold_for_a_w
         assert shop.known == [None, {"id": "s1"}]
         assert (await send(running, old, delivery="1")).status == 202
         assert (await send(running, new, delivery="2")).status == 202
-        await until(lambda: running.subscriptions.of("f").begun is None)
+        await until(lambda: running.subscriptions.of("f").attempt is None)
         harness.clock.advance(HOUR.total_seconds() + 1)
         assert (await send(running, old, delivery="3")).status == 401
         assert (await send(running, new, delivery="4")).status == 202
@@ -459,7 +459,7 @@ async def test_what_was_begun_and_is_wanted_no_more_is_found_and_removed(harness
     flow(harness, place="second")
     async with engine(harness) as running:
         await until(lambda: {one["place"] for one in shop.there.values()} == {"second"})
-        await until(lambda: not running.subscriptions.of("f").leaving)
+        await until(lambda: not running.subscriptions.of("f").removing)
     assert shop.calls[1:] == ["subscribe orders first", "subscribe orders second", "unsubscribe s1"]
 
 
@@ -505,12 +505,12 @@ async def test_a_trigger_of_another_kind_ends_it(harness: Harness, shop: Shop) -
     [
         (ZeroDivisionError("by zero"), "has a defect: ZeroDivisionError: by zero"),
         (asyncio.CancelledError(), "has a defect: CancelledError"),
-        ({"id": 1}, "it gave dict, and no Subscription"),
-        (None, "it gave None, and no Subscription"),
+        ({"id": 1}, "it returned dict instead of a Subscription"),
+        (None, "it returned None instead of a Subscription"),
         (Subscription(object()), "has no JSON form"),
         (Subscription("x" * 70_000), "has 70002 bytes; at most 65536"),
         (Subscription(1, expires_at=datetime(2026, 1, 1)), "has no time zone"),
-        (Subscription(1, secret=""), "its secret is no text, or an empty one"),
+        (Subscription(1, secret=""), "its secret is empty or no text"),
     ],
 )
 async def test_a_defect_is_its_plugins_shows_no_secret_and_ends_nothing(
@@ -665,7 +665,7 @@ async def test_whatever_fails_in_between_the_provider_has_what_is_wanted_in_the_
     def settled_as_wanted(running: Engine) -> bool:
         kept = running.subscriptions.of("f")
         there = [(one["topic"], one["place"]) for one in shop.there.values()]
-        return there == ([] if wanted is None else [wanted]) and kept.begun is None and not kept.leaving
+        return there == ([] if wanted is None else [wanted]) and kept.attempt is None and not kept.removing
 
     async with engine(harness) as running:
         waiting = asyncio.ensure_future(until(lambda: settled_as_wanted(running)))
