@@ -620,7 +620,7 @@ async def test_a_server_that_only_takes_requests_knows_what_another_has_subscrib
         await settled(running)
     async with engine(harness, role="webhook") as taking:
         # It asks the store each time: memory may be behind.
-        taking.subscriptions._held.clear()
+        taking.subscriptions._states.clear()
         assert (await send(taking, shop.secrets()[0])).status == 202
 
 
