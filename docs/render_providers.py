@@ -15,13 +15,13 @@ from hookline.service.views.components import inputs
 #: Ways of verifying that are nobody's own.
 GENERAL = ("api-key", "basic", "bearer", "hmac", "jwt", "standard-webhooks", "svix")
 
-_CERTIFICATE = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=trial -days 30 -keyout trial.key -out trial.pem"
+_CERTIFICATE = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=test -days 30 -keyout test.key -out test.pem"
 #: Where only the provider can sign: how to make a key of one's own, and what the credential then holds.
 OWN_KEYS = {
-    "discord": ("openssl rand -hex 32 > trial.key", "private_key=@trial.key"),
-    "paypal": (_CERTIFICATE, "webhook_id=trial certificate=@trial.pem private_key=@trial.key"),
-    "sendgrid": ("openssl ecparam -name prime256v1 -genkey -noout -out trial.key", "private_key=@trial.key"),
-    "sns": (_CERTIFICATE, "certificate=@trial.pem private_key=@trial.key"),
+    "discord": ("openssl rand -hex 32 > test.key", "private_key=@test.key"),
+    "paypal": (_CERTIFICATE, "webhook_id=test certificate=@test.pem private_key=@test.key"),
+    "sendgrid": ("openssl ecparam -name prime256v1 -genkey -noout -out test.key", "private_key=@test.key"),
+    "sns": (_CERTIFICATE, "certificate=@test.pem private_key=@test.key"),
 }
 #: Bodies that have to have a shape, with the file's name and what the command says besides.
 BODIES = {
@@ -57,8 +57,8 @@ def _section(scheme: Scheme[Any, Any]) -> str:
     needs = scheme.credential is not None and scheme.credential_required
     parts = [f"## {scheme.title}", inspect.cleandoc(type(scheme).__doc__ or "")]
     if scheme.credential is not None:
-        trial = "" if needs else ", which only a trial needs"
-        parts.append(f"The credential, of type `{scheme.name}`{trial}:")
+        purpose = "" if needs else ", which only a test request needs"
+        parts.append(f"The credential, of type `{scheme.name}`{purpose}:")
         parts.append(_table(scheme.credential, "value"))
     if scheme.credential is not None and needs:
         parts.append(f"    hookline credentials set my-{scheme.name} --type {scheme.name} {_values(scheme.credential)}")
@@ -67,7 +67,7 @@ def _section(scheme: Scheme[Any, Any]) -> str:
         parts.append(_table(scheme.settings, "setting"))
     parts.append(_flow(scheme, flow, with_credential=needs))
     if scheme.credential is not None:
-        parts.append(_trial(scheme, scheme.credential, flow))
+        parts.append(_test(scheme, scheme.credential, flow))
     return "\n\n".join(parts)
 
 
@@ -90,7 +90,7 @@ def _flow(scheme: Scheme[Any, Any], flow: str, *, with_credential: bool) -> str:
     )
 
 
-def _trial(scheme: Scheme[Any, Any], credential: type[BaseModel], flow: str) -> str:
+def _test(scheme: Scheme[Any, Any], credential: type[BaseModel], flow: str) -> str:
     chosen = scheme.settings.model_construct(
         **{
             name: field.get_default() if not field.is_required() else None
@@ -102,7 +102,7 @@ def _trial(scheme: Scheme[Any, Any], credential: type[BaseModel], flow: str) -> 
     command = f"    hookline send {flow} {file}"
     with_body = f" with a body such as `{body}`" if body else ""
     if scheme.name in OWN_KEYS:
-        return _trial_with_own_key(scheme, flow, file, with_body)
+        return _test_with_own_key(scheme, flow, file, with_body)
     if shows:
         values = " ".join(f"--secret {value}" for value in _values(credential).split(" "))
         given = " and" if body else ""
@@ -114,7 +114,7 @@ def _trial(scheme: Scheme[Any, Any], credential: type[BaseModel], flow: str) -> 
     return f"Try it without the sender{with_body}:\n\n{command}"
 
 
-def _trial_with_own_key(scheme: Scheme[Any, Any], flow: str, file: str, with_body: str) -> str:
+def _test_with_own_key(scheme: Scheme[Any, Any], flow: str, file: str, with_body: str) -> str:
     make, values = OWN_KEYS[scheme.name]
     given = " and" if with_body else ""
     parts = [
@@ -130,8 +130,8 @@ def _trial_with_own_key(scheme: Scheme[Any, Any], flow: str, file: str, with_bod
     else:
         parts.append(_commands(*commands))
         parts.append("A second flow names that credential:")
-        parts.append(_flow(scheme, f"{flow}-trial", with_credential=True))
-        parts.append(_commands(f"hookline send {flow}-trial {file}"))
+        parts.append(_flow(scheme, f"{flow}-test", with_credential=True))
+        parts.append(_commands(f"hookline send {flow}-test {file}"))
         parts.append("Then remove this second flow, its credential and the key.")
     return "\n\n".join(parts)
 

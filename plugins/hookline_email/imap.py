@@ -214,7 +214,7 @@ def _logged_in(run: "_Thread", credential: EmailCredential, host: str, port: int
 
 
 class _Thread:
-    """Runs calls in a thread of its own. Whoever is cancelled cuts the connection, so that the thread doesn't go on."""
+    """Runs calls in a thread of its own. A call that is cancelled closes the connection, so that the thread ends."""
 
     def __init__(self, made: socket.socket) -> None:
         self.made = made

@@ -94,7 +94,7 @@ async def messages(
     since: Annotated[
         date | None, Field(description="The day on which, or after which, a mail was received; all days by default.")
     ] = None,
-    existing: Annotated[bool, Field(description="Whether mails that are there at the first look are new.")] = False,
+    existing: Annotated[bool, Field(description="True: mails that exist at the first poll are new.")] = False,
     after: Annotated[
         Literal["leave", "mark_seen", "delete"] | MoveTo,
         Field(

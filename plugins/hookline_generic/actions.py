@@ -121,8 +121,8 @@ async def reply(
 ) -> CallerReply:
     """Answer the caller that waits; the message passes on, and the flow goes on.
 
-    For flows whose trigger says `"respond": "reply"`. An answer that nobody waits for is kept, and whoever sends the
-    same message again gets it.
+    For flows whose trigger says `"respond": "reply"`. An answer that nobody waits for is kept, and is given to a caller
+    who sends the same message again.
     """
     given = dict(headers or {})
     if wrong := [name for name, value in given.items() if not _header(name, value)]:

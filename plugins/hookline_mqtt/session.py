@@ -1,6 +1,6 @@
 """A connection to a broker: paho's client, which the event loop drives in place of a thread of its own.
 
-The library acknowledges what comes as soon as it came, unless it is told to leave that to whoever takes it: `taken`.
+The library acknowledges what comes as soon as it came, unless it is told to leave that to the caller of `taken`.
 """
 
 import asyncio
@@ -157,7 +157,7 @@ class Session:
             # What is written goes out at once, unless the other side doesn't read.
             self._client.loop_write()
         if self._connected.done() and not self._connected.cancelled():
-            # Whoever was to wait for it may be gone, and then it is no defect that nobody looks at it.
+            # The task that would wait for it may be gone; then its exception need not be retrieved.
             self._connected.exception()
         self._drop()
 

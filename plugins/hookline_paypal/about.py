@@ -11,7 +11,7 @@ At PayPal: the Developer Dashboard, Apps & Credentials, the app, which has a cli
 sandbox are others than the live ones.
 
     hookline credentials set paypal-app --type paypal-api client_id=… client_secret=-
-    hookline credentials set paypal-trial --type paypal-api client_id=… client_secret=- \\
+    hookline credentials set paypal-sandbox --type paypal-api client_id=… client_secret=- \\
         base_url=https://api-m.sandbox.paypal.com
 
 What takes effect is sent with a `PayPal-Request-Id` that is made of the step's idempotency key and is the same at each

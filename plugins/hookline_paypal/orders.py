@@ -34,7 +34,8 @@ async def create_order(
         Field(min_length=1, max_length=10, description="Instead of these: what is paid for, as PayPal's API has it."),
     ] = None,
     intent: Annotated[
-        Literal["CAPTURE", "AUTHORIZE"], Field(description="Whether the money is taken, or set aside at first.")
+        Literal["CAPTURE", "AUTHORIZE"],
+        Field(description="`CAPTURE` takes the money at once, `AUTHORIZE` reserves it."),
     ] = "CAPTURE",
     return_url: Annotated[str | None, Field(description="Where the payer comes back to after approving it.")] = None,
     cancel_url: Annotated[str | None, Field(description="Where the payer comes back to otherwise.")] = None,

@@ -15,7 +15,7 @@ _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 _REGION: Final = re.compile(r"[A-Za-z0-9-]+")
 _SILENCE: Final = timedelta(seconds=60)
 """How long the server may send nothing. A part of an upload has to be sent within it, and a download as a whole has
-none: it takes as long as whoever reads it."""
+none: it takes as long as its reader."""
 _LONGEST: Final = timedelta(days=1)
 
 #: A sender waits meanwhile, and tries again where it gets a 503.

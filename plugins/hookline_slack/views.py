@@ -28,7 +28,7 @@ async def open_view(
     ],
     view: Annotated[JsonObject, Field(description="The view in Block Kit, such as a `modal`.")],
 ) -> Opened:
-    """Open a modal for whoever has sent a command or pressed a button.
+    """Open a modal for the person who has sent a command or pressed a button.
 
     A `trigger_id` opens one view, however often it is tried. What is entered comes to the app's interactivity URL.
     """

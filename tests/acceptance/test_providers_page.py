@@ -156,8 +156,8 @@ def others(server: ServerProcess, scheme: str) -> list[str]:
     elsewhere.mkdir(exist_ok=True)
     make, *_ = (one for one in SECTIONS[scheme].commands if one.startswith("openssl"))
     subprocess.run(["sh", "-c", make], cwd=elsewhere, check=True, capture_output=True)
-    values = shlex.split(next(one for one in SECTIONS[scheme].commands if "@trial.key" in one))[6:]
-    return [value.replace("@trial", "@elsewhere/trial") for value in values]
+    values = shlex.split(next(one for one in SECTIONS[scheme].commands if "@test.key" in one))[6:]
+    return [value.replace("@test", "@elsewhere/test") for value in values]
 
 
 def accepted(scheme: str) -> int:

@@ -29,7 +29,7 @@ async def new(
         str, ResetsCursor(), Field(min_length=1, description="The names that count, such as `*.csv`.")
     ] = "*",
     recursive: Annotated[bool, ResetsCursor(), Field(description="Whether folders within it count, too.")] = False,
-    existing: Annotated[bool, Field(description="Whether files that are there at the first look are new.")] = False,
+    existing: Annotated[bool, Field(description="True: files that exist at the first poll are new.")] = False,
     settled: Annotated[
         Duration, Field(description="How long a file has to be unchanged: what is still being written doesn't count.")
     ] = timedelta(seconds=5),

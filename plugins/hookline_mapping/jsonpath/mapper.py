@@ -93,7 +93,7 @@ def _parse(source: str, lexer: type[ExtendedJsonPathLexer]) -> Any:
 
 
 def _plain(node: Any) -> tuple[str | int, ...] | None:
-    """The keys of a parsed path that has nothing but single keys and indexes (spaces aside)."""
+    """The keys of a parsed path that has nothing but single keys and indexes (spaces don't count)."""
     if isinstance(node, tree.Root):
         return ()
     if isinstance(node, tree.Child):

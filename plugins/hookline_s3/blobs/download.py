@@ -1,4 +1,4 @@
-"""Reading an object, however long whoever reads it takes."""
+"""Reading an object, however long the reader takes."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,7 +11,7 @@ from obstore.store import S3Store
 async def pieces(bucket: S3Store, path: str, size: int, *, etag: str | None = None) -> AsyncIterator[memoryview]:
     """What is in an object, in pieces of so many bytes at least. Raises the library's errors.
 
-    A server may cut off whoever reads slowly: then the rest is asked for, as long as something comes. `etag`: the
+    A server may cut off a slow reader: then the rest is requested, as long as something comes. `etag`: the
     content that is meant, where another may take its place.
     """
     at, whole, cut_at = 0, -1, -1

@@ -15,7 +15,7 @@ OPEN: Final = 64
 _TIMEOUTS: Final[Any] = {
     "connect_timeout": timedelta(seconds=5),
     "read_timeout": timedelta(seconds=60),
-    # A download as a whole takes as long as whoever reads it.
+    # A download as a whole takes as long as its reader.
     "timeout": timedelta(days=1),
 }
 #: The step's own retries are the flow's to say.

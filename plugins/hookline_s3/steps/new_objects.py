@@ -23,7 +23,7 @@ async def new(
         ),
     ] = "*",
     bucket: Annotated[str | None, ResetsCursor(), Field(description="The bucket; or the credential's.")] = None,
-    existing: Annotated[bool, Field(description="Whether objects that are there at the first look are new.")] = False,
+    existing: Annotated[bool, Field(description="True: objects that exist at the first poll are new.")] = False,
     ordered: Annotated[
         bool,
         ResetsCursor(),

@@ -25,8 +25,8 @@ _HTTPS: Final = r"^https://[^\s/?#@]+([/?][^\s#]*)?$"
 #: How old a set of keys may be, and how old where a token names a key that isn't in it: its issuer may have a new one.
 _KEPT_FOR: Final = timedelta(hours=1)
 _LOOKED_AGAIN_AFTER: Final = timedelta(minutes=1)
-#: How long a token for a trial is good: it is sent at once.
-_TRIAL: Final = timedelta(minutes=5)
+#: How long a token of a test request is good: it is sent at once.
+_LIFETIME: Final = timedelta(minutes=5)
 
 
 def _secrets_are_long(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -168,7 +168,7 @@ class Jwt(Scheme[JwtCredential, JwtSettings]):
         Raises ValueError where none of the flow's fits.
         """
         now = int(request.received_at.timestamp())
-        claims: dict[str, Any] = {"iat": now, "exp": now + int(_TRIAL.total_seconds())}
+        claims: dict[str, Any] = {"iat": now, "exp": now + int(_LIFETIME.total_seconds())}
         if settings.audience is not None:
             claims["aud"] = settings.audience[0]
         if settings.issuer is not None:

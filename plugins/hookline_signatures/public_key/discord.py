@@ -49,7 +49,7 @@ class DiscordCredential(BaseModel):
     @model_validator(mode="after")
     def _has_one_key(self) -> Self:
         if bool(self.public_key) == (self.private_key is not None):
-            # Who can sign for trials must not be let in beside Discord, and be forgotten there.
+            # Who can sign test requests must not be let in beside Discord, and be forgotten there.
             raise ValueError("give the public_key, or for trying a private_key in its place")
         if self.private_key is not None and len(from_hex(self.private_key.get_secret_value().strip())) != _KEY:
             raise ValueError(f"private_key: it is the hex of {_KEY} bytes")

@@ -25,7 +25,7 @@ _ALGORITHM = "SHA256withRSA"
 #: A bar would leave open where one part of what is signed ends and the next begins.
 _WEBHOOK_ID = r"^[A-Za-z0-9_-]{1,100}$"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_TRIAL_URL = "https://api.paypal.com/v1/notifications/certs/CERT-trial"
+_TEST_URL = "https://api.paypal.com/v1/notifications/certs/CERT-test"
 
 
 class PayPalCredential(PinnedCertificates):
@@ -56,7 +56,7 @@ class PayPal(Scheme[PayPalCredential, PayPalSettings]):
     shown there afterwards. PayPal's certificates are fetched from its own hosts, checked and kept. It tries again up
     to 25 times in three days.
 
-    The signature covers no more of the body than its CRC32, which whoever holds one signed message can match with a
+    The signature covers no more of the body than its CRC32, which the holder of one signed message can match with a
     body of his own. The transmission's id and time are signed themselves. So the dedupe key is that id and not
     the event's: a message that was caught and sent again, altered or not, starts nothing. It is taken no longer than
     `oldest`, which by default is as long as keys are remembered; a narrower window would reject PayPal's own retries.
@@ -110,7 +110,7 @@ class PayPal(Scheme[PayPalCredential, PayPalSettings]):
             ("paypal-transmission-id", transmission_id),
             ("paypal-transmission-time", sent_at),
             ("paypal-transmission-sig", b64encode(key.sign(message, PKCS1v15(), hashes.SHA256())).decode()),
-            ("paypal-cert-url", _TRIAL_URL),
+            ("paypal-cert-url", _TEST_URL),
             ("paypal-auth-algo", _ALGORITHM),
         ]
 

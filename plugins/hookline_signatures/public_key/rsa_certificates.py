@@ -14,7 +14,7 @@ from hookline.api import CannotVerify
 
 SHORTEST_KEY: Final = 2048
 """Bits."""
-TRIAL_REMEDY: Final = (
+KEY_REMEDY: Final = (
     "make a key and a certificate of your own, and a credential for trying that holds them as `private_key` and "
     "`certificate` (docs/how-to/receive-from-providers.md)"
 )
@@ -91,7 +91,7 @@ class PinnedCertificates(BaseModel):
     def signing_key(self) -> RSAPrivateKey:
         """The key for trying. Raises ValueError, and NotImplementedError where there is none."""
         if self.private_key is None:
-            raise NotImplementedError(TRIAL_REMEDY)
+            raise NotImplementedError(KEY_REMEDY)
         try:
             key = load_pem_private_key(self.private_key.get_secret_value().encode(), password=None)
         except (ValueError, TypeError):

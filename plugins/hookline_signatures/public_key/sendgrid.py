@@ -62,7 +62,7 @@ class SendGridCredential(BaseModel):
     @model_validator(mode="after")
     def _has_one_key(self) -> Self:
         if bool(self.public_key) == (self.private_key is not None):
-            # Who can sign for trials must not be let in beside SendGrid, and be forgotten there.
+            # Who can sign test requests must not be let in beside SendGrid, and be forgotten there.
             raise ValueError("give the public_key, or for trying a private_key in its place")
         if self.private_key is not None:
             _ = self.signing_key

@@ -32,7 +32,7 @@ from hookline_signatures.building_blocks.freshness import WithinADay
 from hookline_signatures.building_blocks.header_text import check_near, from_base64, rfc3339_time
 from hookline_signatures.building_blocks.json_body import JsonBody, read_json
 from hookline_signatures.building_blocks.secret_values import listed
-from hookline_signatures.public_key.rsa_certificates import TRIAL_REMEDY, PinnedCertificates, Signer, signer
+from hookline_signatures.public_key.rsa_certificates import KEY_REMEDY, PinnedCertificates, Signer, signer
 
 #: Patterns and not a URL parser: without users, ports, dots or escapes nothing can be read in two ways.
 _HOST: Final = r"https://sns\.[a-z0-9-]{3,40}\.amazonaws\.com(\.cn)?"
@@ -50,7 +50,7 @@ _SIGNED: Final = {
 }
 _CONFIRM_TIMEOUT: Final = 5.0
 _LONGEST_ANSWER: Final = 64 * 1024
-_TRIAL_URL: Final = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-trial.pem"
+_TEST_URL: Final = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-test.pem"
 
 
 class SnsSettings(WithinADay):
@@ -149,7 +149,7 @@ class Sns(Scheme[Any, SnsSettings]):
         With the credential's `private_key`. Raises ValueError where it says of itself what SNS never would.
         """
         if credential is None:
-            raise NotImplementedError(TRIAL_REMEDY)
+            raise NotImplementedError(KEY_REMEDY)
         given = read_json(body, _Given) or _Given()
         members = read_json(body, dict[str, msgspec.Raw]) if given.type else {"Message": _raw(_text(body))}
         at = request.received_at.astimezone(UTC)
@@ -160,7 +160,7 @@ class Sns(Scheme[Any, SnsSettings]):
             "Timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "SignatureVersion": "2",
             "Signature": "",
-            "SigningCertURL": _TRIAL_URL,
+            "SigningCertURL": _TEST_URL,
         }
         anew = ("Timestamp", "SignatureVersion", "Signature", "SigningCertURL")
         members = {name: _raw(value) for name, value in made.items()} | {

@@ -29,6 +29,6 @@ class Dropbox(BodyMac):
     def open(self, request: SignedRequest, credential: MacCredential, settings: NoSettings) -> RequestVerifier:
         """Answer the handshake, or begin the MAC."""
         if request.method == "GET" and (challenge := request.parameter("challenge")) is not None:
-            # Dropbox doesn't sign it. Whoever asks gets back what he sent, as text.
+            # Dropbox doesn't sign it. The sender gets back what it sent, as text.
             return echo(challenge)
         return self.layout.open(request, credential)

@@ -43,7 +43,7 @@ class GitLab(Scheme[GitLabCredential, StandardSettings]):
     """GitLab's `X-Gitlab-Token`, or its signature by Standard Webhooks in `webhook-signature`.
 
     In the project's settings, under Webhooks, give the flow's URL, and a secret token or (better, where it has them) a
-    signing token. The secret token is only compared: whoever sees one request can make others. What the credential
+    signing token. The secret token is only compared: anybody who sees one request can make others. What the credential
     has is asked for; where it has both, both have to be right, as GitLab then sends both.
 
     The dedupe key is `webhook-id` where there is a signature, which covers it, and otherwise `Idempotency-Key`; it is

@@ -42,7 +42,7 @@ class Mailgun(Scheme[MacCredential, WithinADay]):
     At Mailgun: Sending, Webhooks, or the `forward` of a route, with the flow's URL. The credential's `secret` is the
     HTTP webhook signing key.
 
-    The rest of the body isn't signed. So the token, which is used once, is the dedupe key: whoever caught a message
+    The rest of the body isn't signed. So the token, which is used once, is the dedupe key: who caught a message
     can't send another one with its signature. A flow that names a `dedupe_key` of its own gives that up. Mailgun tries
     again for eight hours, and takes nothing but a 200 for taken, which is what it gets, and a 406 for final.
     """

@@ -60,7 +60,7 @@ class MicrosoftGraph(Scheme[MicrosoftGraphCredential, NoSettings]):
     ) -> RequestVerifier:
         """Answer the handshake, or wait for the body."""
         if (token := request.parameter("validationToken")) is not None:
-            # Graph doesn't sign it. Whoever asks gets back what he sent, as text.
+            # Graph doesn't sign it. The sender gets back what it sent, as text.
             return echo(token)
         return _Shown(as_bytes(credential.client_state))
 

@@ -17,7 +17,7 @@ Row: TypeAlias = dict[str, JsonValue]
 
 #: Items of a step that are taken at once.
 _TAKEN: Final = 500
-#: Pages that may be ahead of whoever takes them.
+#: Pages that may be read ahead.
 _AHEAD: Final = 2
 _HEARS: Final = 0.5
 """Seconds in which who reads hears that nobody takes rows any more, unless it waits for the server."""
@@ -56,7 +56,7 @@ class _Pages:
         return await self._queue.get()
 
     def end(self) -> None:
-        """Take no more: whoever waits to give a page may do so, and then hears of it."""
+        """Take no more pages. A producer that waits may still hand in its page, and is then told."""
         self._over = True
         while not self._queue.empty():
             self._queue.get_nowait()
@@ -152,7 +152,7 @@ class Incoming:
             self._taking = None
 
     async def end(self) -> None:
-        """Nobody waits for what is done with them any more: whoever asks for more hears of it, and undoes it."""
+        """End the work with the items. The next request for items fails, so that the work is rolled back."""
         self._over = True
         if self._taking is not None:
             self._taking.cancel()

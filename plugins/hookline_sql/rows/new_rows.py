@@ -34,7 +34,7 @@ async def new_rows(
             "the credential's."
         ),
     ] = None,
-    existing: Annotated[bool, Field(description="Whether rows that are there at the first look are new.")] = False,
+    existing: Annotated[bool, Field(description="True: rows that exist at the first poll are new.")] = False,
     overlap: Annotated[
         Annotated[int, Field(ge=0)] | Duration | None,
         Field(

@@ -65,7 +65,7 @@ class SqlQueue:
         return result
 
     def committed(self, batch: Batch) -> None:
-        """Called for each batch that is durable, whoever committed it."""
+        """Take the accepted messages of a batch that is durable."""
         for place, envelope, size in batch.accepts:
             feed = self._feeds.get(envelope.flow_id)
             # Without a feed nobody consumes the flow: the message stays in the table until somebody does.

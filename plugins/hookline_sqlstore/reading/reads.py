@@ -140,8 +140,10 @@ def envelope_of(row: Any) -> Envelope:
 
 
 def readable(row: Any) -> Envelope | None:
-    """The message of a row that has one; None too where it is spoilt: whoever asks for it by itself hears of that, and
-    the rows beside it are none the worse."""
+    """The message of a row; None if the row has none, or it can't be read.
+
+    The error is raised where that message alone is read, so that the other rows of a page are not affected.
+    """
     if row.payload is None:
         return None
     try:

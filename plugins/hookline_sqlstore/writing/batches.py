@@ -44,7 +44,7 @@ class JoinRow(NamedTuple):
 def join(connection: Connection, row: JoinRow) -> Leads | Joined:
     """Put an execution into the batch that is open for it, or begin one; its entry says which."""
     for _ in range(_TRIES):
-        # Whoever comes at the same time, from another process too, waits here, and then sees what came of this.
+        # An execution that comes at the same time, from another process too, waits here, and then sees the result.
         found = connection.execute(_OPEN, _sought(row)).one_or_none()
         try:
             if found is None:

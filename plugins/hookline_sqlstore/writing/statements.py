@@ -563,8 +563,8 @@ SET_DATA_KEY: Final = Statement(
     counted=False,
 )
 
-#: Whoever isn't the first in line waits for its turn. A statement of its own, since one that inserts doesn't see what
-#: it inserts: of several messages with one key, accepted together, each would be the first.
+#: An execution that isn't the first of its key waits for its turn. A statement of its own, since one that inserts
+#: doesn't see what it inserts: of several messages with one key, accepted together, each would be the first.
 HOLD: Final = Statement(
     "hold",
     (("id", "text"),),
