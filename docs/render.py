@@ -27,7 +27,7 @@ from hookline.model.flow import (
     TriggerDocument,
 )
 from hookline.sdk import hookspecs
-from hookline.service.views.components import ComponentView, component_views, inputs
+from hookline.service.views.components import ComponentView, component_views, setting_views
 
 
 def settings() -> str:
@@ -109,9 +109,9 @@ def _component(view: ComponentView, mark: str) -> str:
     parts = [f"{mark} `{view.name}`", view.description or view.title]
     if view.credential_types:
         parts.append(f"Credential: {' or '.join(f'`{name}`' for name in view.credential_types)}.")
-    if view.inputs:
-        lines = ["| input | type | default | meaning |", "| --- | --- | --- | --- |"]
-        for one in view.inputs:
+    if view.settings:
+        lines = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
+        for one in view.settings:
             default = "required" if one.required else f"`{encode(one.default).decode()}`"
             lines.append(f"| `{one.name}` | {_cell(one.type)} | {_cell(default)} | {_cell(one.description)} |")
         parts.append("\n".join(lines))
@@ -131,7 +131,7 @@ def language() -> str:
 def _keys(title: str, model: type[BaseModel]) -> str:
     lines = [f"## {title}", "", _first_line(model), ""]
     lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
-    for one in inputs(model):
+    for one in setting_views(model):
         # Null says the same as leaving it out.
         default = "required" if one.required else "" if one.default is None else f"`{encode(one.default).decode()}`"
         kind = one.type.removesuffix(" or null").replace(

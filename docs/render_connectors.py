@@ -19,7 +19,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.authoring.formatter import format_flow
 from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector
-from hookline.service.views.components import ComponentView, InputView, component_views, inputs
+from hookline.service.views.components import ComponentView, SettingView, component_views, setting_views
 
 DOCS: Final = Path(__file__).parent
 PAGES: Final = DOCS / "reference" / "connectors"
@@ -99,7 +99,7 @@ def _credential(connector: Connector, registry: Registry) -> Iterable[str]:
     if model is not None:
         yield f"## Credential `{connector.credential_type}`"
         yield inspect.cleandoc(model.__doc__ or "")
-        yield _table("value", inputs(model))
+        yield _table("value", setting_views(model))
         name = f"{connector.credential_type}-prod"
         commands = [f"hookline credentials set {name} --type {connector.credential_type} {_values(model)}".rstrip()]
         if connector.verifier is not None:
@@ -113,7 +113,7 @@ def _credential(connector: Connector, registry: Registry) -> Iterable[str]:
 def _values(model: type[BaseModel]) -> str:
     """What a command has to give for a credential: secrets from standard input or from files, never on the line."""
     given: list[str] = []
-    views = inputs(model)
+    views = setting_views(model)
     for one in [one for one in views if one.required] or _fewest(model, views):
         if "secret" not in one.type:
             given.append(f"{one.name}=…")
@@ -124,7 +124,7 @@ def _values(model: type[BaseModel]) -> str:
     return " ".join(given)
 
 
-def _fewest(model: type[BaseModel], views: Sequence[InputView]) -> Sequence[InputView]:
+def _fewest(model: type[BaseModel], views: Sequence[SettingView]) -> Sequence[SettingView]:
     """The fewest values that go together where none is required: the first secret, and what it can't do without."""
     secret = next((one for one in views if "secret" in one.type), None)
     if secret is None:
@@ -136,7 +136,7 @@ def _fewest(model: type[BaseModel], views: Sequence[InputView]) -> Sequence[Inpu
     return (secret,)
 
 
-def _go_together(model: type[BaseModel], chosen: Iterable[InputView], secret: InputView) -> bool:
+def _go_together(model: type[BaseModel], chosen: Iterable[SettingView], secret: SettingView) -> bool:
     try:
         model.model_validate({one.name: "x" for one in chosen})
     except ValidationError as error:
@@ -159,11 +159,11 @@ def _component(view: ComponentView) -> Iterable[str]:
     if view.credential_types:
         facts.append(f"- Credential: {' or '.join(f'`{name}`' for name in view.credential_types)}.")
     yield "\n".join(facts)
-    if view.inputs:
-        yield _table("input", view.inputs)
+    if view.settings:
+        yield _table("setting", view.settings)
 
 
-def _table(head: str, rows: Iterable[InputView]) -> str:
+def _table(head: str, rows: Iterable[SettingView]) -> str:
     lines = [f"| {head} | type | default | meaning |", "| --- | --- | --- | --- |"]
     for one in rows:
         default = "required" if one.required else f"`{encode(one.default).decode()}`"

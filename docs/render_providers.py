@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.json import encode
 from hookline.sdk.schemes import Scheme
-from hookline.service.views.components import inputs
+from hookline.service.views.components import setting_views
 
 #: Ways of verifying that are nobody's own.
 GENERAL = ("api-key", "basic", "bearer", "hmac", "jwt", "standard-webhooks", "svix")
@@ -144,7 +144,7 @@ def _values(credential: type[BaseModel]) -> str:
     """What the command line says of a credential: the first secret from standard input, and the rest from files."""
     fields = credential.model_fields
     names = [name for name, field in fields.items() if field.is_required()] or list(fields)[:1]
-    kinds = {one.name: one.type for one in inputs(credential)}
+    kinds = {one.name: one.type for one in setting_views(credential)}
     shown = []
     stdin = "-"
     for name in names:
@@ -173,7 +173,7 @@ def _spaced(value: Any) -> str:
 
 def _table(model: type[BaseModel], word: str) -> str:
     lines = [f"| {word} | type | default | meaning |", "| --- | --- | --- | --- |"]
-    for one in inputs(model):
+    for one in setting_views(model):
         default = "required" if one.required else f"`{encode(one.default).decode()}`"
         cells = (f"`{one.name}`", one.type, default, one.description)
         lines.append("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.server.asgi import HookFirst, HookMount
+from hookline.service.server.asgi import HookApplication, PrefixRouter
 from hookline.service.server.serving import Server, serve
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -63,7 +63,9 @@ async def serving(
 ) -> AsyncIterator[Served]:
     hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
     pages = create_app(hook, options)
-    app = HookFirst(HookMount(hook.endpoints.mounted(), drain_bytes=2_000_000, drain_seconds=drain_seconds), pages)  # type: ignore[arg-type]  # Quart's own types
+    app = PrefixRouter(
+        HookApplication(hook.endpoints.mounted(), drain_bytes=2_000_000, drain_seconds=drain_seconds), pages
+    )  # type: ignore[arg-type]  # Quart's own types
     shutdown = asyncio.Event()
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:

@@ -14,23 +14,23 @@ from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
 from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import Redaction
-from hookline.service.hooks.callbacks import Calls, Waiting
+from hookline.service.hooks.callbacks import CallbackHandler, Waiting
 from hookline.service.hooks.hook import Hook, HookOptions, Intake
-from hookline.service.hooks.receive import Receiver
-from hookline.service.hooks.rejection import Counts, Record, Rejecter
-from hookline.service.hooks.reply_wait import Responder
+from hookline.service.hooks.receive import RequestReceiver
+from hookline.service.hooks.rejection import Counts, Record, RejectionHandler
+from hookline.service.hooks.reply_wait import ReplyWaiter
 from hookline.service.hooks.resume import Resume
 from hookline.service.hooks.verification import CredentialSource, SubscriptionSecrets
 from hookline.service.oauth_callback import Finishing, OAuthCallback
-from hookline.service.problems import MEDIA_TYPE, explain, problem_body, rejection
-from hookline.service.server.asgi import HOOK, OAUTH, RESUME, Endpoint, HookFirst, HookMount
-from hookline.service.types import HookReply
+from hookline.service.problems import MEDIA_TYPE, describe_code, problem_body, rejection_response
+from hookline.service.server.asgi import HOOK, OAUTH, RESUME, Endpoint, HookApplication, PrefixRouter
+from hookline.service.types import HookResponse
 from hookline.storage.blobs import Blobs
 
 _log: Final = structlog.get_logger("hookline.service")
 
 
-class HookParts(Protocol):
+class HookDependencies(Protocol):
     """What the hook needs of an engine."""
 
     @property
@@ -69,18 +69,18 @@ class Endpoints(NamedTuple):
     hook: Hook
     resume: Resume
     callback: OAuthCallback
-    receiver: Receiver
-    rejecter: Rejecter
+    receiver: RequestReceiver
+    rejecter: RejectionHandler
 
     def mounted(self) -> Mapping[str, Endpoint]:
         """Each by the prefix of its paths."""
         return {HOOK: self.hook, RESUME: self.resume, OAUTH: self.callback}
 
 
-def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
+def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoints:
     """The endpoints of an engine."""
-    rejecter = Rejecter(engine.metrics, engine.rejections)
-    receiver = Receiver(
+    rejecter = RejectionHandler(engine.metrics, engine.rejections)
+    receiver = RequestReceiver(
         credentials=engine.credentials,
         subscriptions=engine.subscriptions,
         blobs=engine.blobs,
@@ -88,7 +88,7 @@ def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
         clock=engine.clock,
         options=options,
     )
-    calls = Calls(
+    calls = CallbackHandler(
         waiting=engine.callbacks, receiver=receiver, redaction=engine.redaction, clock=engine.clock, ids=engine.ids
     )
     hook = Hook(
@@ -97,7 +97,7 @@ def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
         calls=calls,
         clock=engine.clock,
         ids=engine.ids,
-        responder=Responder(engine.replies, engine.store, engine.blobs, engine.redaction),
+        responder=ReplyWaiter(engine.replies, engine.store, engine.blobs, engine.redaction),
         rejecter=rejecter,
     )
     resume = Resume(waiting=engine.callbacks, calls=calls, receiver=receiver, rejecter=rejecter)
@@ -105,7 +105,7 @@ def create_endpoints(engine: HookParts, options: HookOptions) -> Endpoints:
     return Endpoints(hook, resume, callback, receiver, rejecter)
 
 
-def create_app(engine: HookParts, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:
+def create_app(engine: HookDependencies, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:
     """The application of an engine that is started and stopped elsewhere.
 
     `/hook/…`, `/resume/…` and `/oauth/…` never reach Quart: a route of it costs as much as all the rest of accepting a
@@ -114,7 +114,7 @@ def create_app(engine: HookParts, options: HookOptions, *, blueprints: Iterable[
     app = create_pages(blueprints)
     # Quart documents this way of wrapping it; its types are those of one framework, and ours of none.
     rest: Any = app.asgi_app
-    app.asgi_app = HookFirst(HookMount(create_endpoints(engine, options).mounted()), rest)  # type: ignore[method-assign,assignment]  # as said above
+    app.asgi_app = PrefixRouter(HookApplication(create_endpoints(engine, options).mounted()), rest)  # type: ignore[method-assign,assignment]  # as said above
     return app
 
 
@@ -126,7 +126,7 @@ def create_pages(blueprints: Iterable[Blueprint] = ()) -> Quart:
 
     @app.get("/problems/<code>")
     async def explain_problem(code: str) -> Response:
-        text = explain(code)
+        text = describe_code(code)
         if text is None:
             return _problem(404, "request.not_found", "Nothing is here.", f"no problem has the code {code!r}")
         return Response(text + "\n", content_type="text/plain; charset=utf-8")
@@ -144,7 +144,7 @@ def create_pages(blueprints: Iterable[Blueprint] = ()) -> Quart:
     @app.errorhandler(HooklineError)
     async def hookline_error(error: HooklineError) -> Response:
         if isinstance(error, RequestRejected):
-            return _from_reply(rejection(error))
+            return _from_reply(rejection_response(error))
         status = 404 if isinstance(error, FlowNotFound | ExecutionNotFound) else 503
         title = (type(error).__doc__ or "").partition("\n")[0]
         return _problem(status, error.code, title, error.message)
@@ -161,6 +161,6 @@ def _problem(status: int, code: str, title: str, detail: str | None = None) -> R
     return Response(problem_body(status, code, title, detail), status, content_type=MEDIA_TYPE.decode())
 
 
-def _from_reply(reply: HookReply) -> Response:
+def _from_reply(reply: HookResponse) -> Response:
     headers: dict[str, Any] = {name.decode("latin-1"): value.decode("latin-1") for name, value in reply.headers}
     return Response(reply.body, reply.status, headers)

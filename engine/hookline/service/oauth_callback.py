@@ -10,8 +10,8 @@ from hookline.credentials.authorization import Authorization
 from hookline.kernel.errors import AuthorizationUnknown, FlowUnknown, MethodNotAllowed
 from hookline.sdk.http import HttpClient
 from hookline.service.hooks.masking import Headers
-from hookline.service.hooks.rejection import Rejecter, Seen, admit
-from hookline.service.types import HookReply, HookRequest
+from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
+from hookline.service.types import HookRequest, HookResponse
 
 _HEADERS: Final = (
     (b"content-type", b"text/html; charset=utf-8"),
@@ -44,16 +44,16 @@ class Finishing(Protocol):
 class OAuthCallback:
     """Answers requests to `/oauth/…`."""
 
-    def __init__(self, *, authorizations: Finishing, http: HttpClient, rejecter: Rejecter) -> None:
+    def __init__(self, *, authorizations: Finishing, http: HttpClient, rejecter: RejectionHandler) -> None:
         self._authorizations = authorizations
         self._http = http
         self._rejecter = rejecter
 
-    async def handle(self, request: HookRequest) -> HookReply:
+    async def handle(self, request: HookRequest) -> HookResponse:
         """The answer to a request. Raises SenderGone, and never anything else."""
-        return await admit(request, self._rejecter, self._handle)
+        return await respond(request, self._rejecter, self._handle)
 
-    async def _handle(self, request: HookRequest, headers: Headers, seen: Seen) -> HookReply:
+    async def _handle(self, request: HookRequest, headers: Headers, seen: RequestContext) -> HookResponse:
         seen.path = "/oauth/…"
         if request.path != "callback":
             raise FlowUnknown("Nothing is here.")
@@ -62,17 +62,17 @@ class OAuthCallback:
         try:
             done = await self._authorizations.finish(request.query.decode("latin-1"), self._http)
         except AuthorizationUnknown as error:
-            return page(400, "Not authorized", error.message)
-        return finished(done)
+            return html_page(400, "Not authorized", error.message)
+        return result_page(done)
 
 
-def finished(done: Authorization) -> HookReply:
+def result_page(done: Authorization) -> HookResponse:
     """The page that says what became of an authorization."""
     if done.state == "done":
-        return page(200, "Authorized", f"{done.message}. You can close this window.")
-    return page(400, "Not authorized", done.message or "")
+        return html_page(200, "Authorized", f"{done.message}. You can close this window.")
+    return html_page(400, "Not authorized", done.message or "")
 
 
-def page(status: int, title: str, text: str) -> HookReply:
+def html_page(status: int, title: str, text: str) -> HookResponse:
     """A page of one sentence."""
-    return HookReply(status, _HEADERS, _PAGE.format(title=escape(title), text=escape(text)).encode())
+    return HookResponse(status, _HEADERS, _PAGE.format(title=escape(title), text=escape(text)).encode())

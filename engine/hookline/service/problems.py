@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hookline.kernel.errors import HooklineError, Problem, RequestRejected
 from hookline.kernel.json import encode
-from hookline.service.types import HookReply
+from hookline.service.types import HookResponse
 
 MEDIA_TYPE: Final = b"application/problem+json"
 MAX_PROBLEMS: Final = 1000
@@ -53,27 +53,27 @@ def problem_body(
     return encode(document)
 
 
-def rejection(error: RequestRejected) -> HookReply:
+def rejection_response(error: RequestRejected) -> HookResponse:
     """The answer to a request that is rejected."""
     headers = [(b"content-type", MEDIA_TYPE)]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers]
     body = problem_body(error.status, error.code, _title(type(error)), error.message, error.problems)
-    return HookReply(error.status, tuple(headers), body)
+    return HookResponse(error.status, tuple(headers), body)
 
 
-def kinds(root: type[HooklineError] = HooklineError) -> dict[str, type[HooklineError]]:
+def error_kinds(root: type[HooklineError] = HooklineError) -> dict[str, type[HooklineError]]:
     """Each code and its error."""
     found = {root.code: root}
     for kind in root.__subclasses__():
-        found |= kinds(kind)
+        found |= error_kinds(kind)
     return found
 
 
-def explain(code: str) -> str | None:
+def describe_code(code: str) -> str | None:
     """What `/problems/<code>` says; None for a code that doesn't exist."""
-    kind = kinds().get(code)
+    kind = error_kinds().get(code)
     if kind is None:
         return None
     status = f"HTTP status {kind.status}. " if issubclass(kind, RequestRejected) else ""

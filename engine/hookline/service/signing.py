@@ -22,7 +22,7 @@ _REMEDY: Final = "give the credential's values to `hookline send` itself: --secr
 _NO_KEY: Final = "`hookline run` tries the flow's steps without a sender"
 
 
-class Unsigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnsignedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message that is to be signed."""
 
     body: bytes = b""
@@ -36,7 +36,7 @@ class Unsigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Those that the sender chose, such as the id of a delivery that is repeated."""
 
 
-class Signed(msgspec.Struct, frozen=True):
+class SignedMessage(msgspec.Struct, frozen=True):
     """A message as its provider would send it."""
 
     scheme: str
@@ -70,7 +70,7 @@ def _nothing() -> CannotSign:
     return CannotSign("nothing is fetched to sign a message")
 
 
-def hook_url(public_url: str, flow_id: str, message: Unsigned) -> str:
+def hook_url(public_url: str, flow_id: str, message: UnsignedMessage) -> str:
     """The URL that the message will be sent to, as its sender knows it."""
     return f"{(message.base_url or public_url).rstrip('/')}/hook/{quote(flow_id, safe='')}{message.rest}"
 
@@ -79,10 +79,10 @@ def sign(
     scheme: Scheme[Any, Any],
     credential: BaseModel | None,
     settings: BaseModel,
-    message: Unsigned,
+    message: UnsignedMessage,
     url: str,
     at: datetime,
-) -> Signed:
+) -> SignedMessage:
     """The message with all that the provider adds. Raises CannotSign."""
     headers = tuple((name.lower(), value) for name, value in message.headers)
     request = SignedRequest(message.method, url, headers, at, NoNetwork())
@@ -101,7 +101,7 @@ def sign(
             f"scheme {scheme.name!r} can't sign this: a header or a parameter of the query is there twice, or can't "
             "be read; send it once"
         ) from None
-    return Signed(scheme.name, made, body)
+    return SignedMessage(scheme.name, made, body)
 
 
 def credential_of(flow: CompiledFlow, get: Callable[[str], tuple[str, BaseModel]]) -> BaseModel | None:
@@ -115,16 +115,16 @@ def credential_of(flow: CompiledFlow, get: Callable[[str], tuple[str, BaseModel]
     return value
 
 
-def sign_for_others(
-    flow: CompiledFlow, credential: BaseModel | None, message: Unsigned, url: str, at: datetime
-) -> Signed:
+def sign_without_secrets(
+    flow: CompiledFlow, credential: BaseModel | None, message: UnsignedMessage, url: str, at: datetime
+) -> SignedMessage:
     """The same with a flow's own credential, for whom the credential isn't: nothing that is given shows a secret.
 
     The scheme is `none` where the flow verifies nothing. Raises CannotSign.
     """
     scheme, settings = flow.trigger.scheme, flow.trigger.scheme_settings
     if scheme is None or settings is None:
-        return Signed("none", [], message.body)
+        return SignedMessage("none", [], message.body)
     if scheme.secret_headers(settings):
         raise CannotSign(f"what scheme {scheme.name!r} sends shows the secret itself; {_REMEDY}")
     signed = sign(scheme, credential, settings, message, url, at)

@@ -29,7 +29,7 @@ class HookRequest(msgspec.Struct, frozen=True):
     http_version: str = "1.1"
 
 
-class HookReply(msgspec.Struct, frozen=True):
+class HookResponse(msgspec.Struct, frozen=True):
     """The answer. `content-length` is left to who sends it."""
 
     status: int

@@ -28,7 +28,7 @@ from hookline.secrets.redaction import Redaction
 from hookline.secrets.vault import Vault
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.receive import HookOptions
-from hookline.service.types import HookReply, HookRequest
+from hookline.service.types import HookRequest, HookResponse
 from hookline.storage.blobs import Blob, Blobs
 from hookline.storage.changes import Accepted, CallBack, CallbackOutcome, Called, CalledBefore, Duplicate
 
@@ -317,7 +317,7 @@ class HookOverMemory:
         headers: Sequence[tuple[bytes, bytes]] = (),
         declare: bool = True,
         resume: bool = False,
-    ) -> HookReply:
+    ) -> HookResponse:
         """Send one request; a body of several pieces comes as so many chunks.
 
         `declare`: say its length. `resume`: send it to `/resume/`, where `path` is the token.

@@ -242,11 +242,11 @@ async def test_whatever_a_connector_does_the_answer_comes(
 
 def test_components_say_where_there_are_options() -> None:
     views = {view.name: view for view in component_views(registry_of(acme())) if view.name.startswith("acme.")}
-    found = {one.name: one.options for one in views["acme.post"].inputs}
+    found = {one.name: one.options for one in views["acme.post"].settings}
     assert found["team"] is None
     assert found["channel"] is not None
     assert (found["channel"].search, found["channel"].depends_on) == (True, ["team"])
-    assert {one.name for one in views["acme.new_messages"].inputs if one.options} == {"in"}
+    assert {one.name for one in views["acme.new_messages"].settings if one.options} == {"in"}
 
 
 def test_a_function_that_is_not_there_fails_the_plugin() -> None:
@@ -376,4 +376,4 @@ def test_the_command_line_asks(painted: Path) -> None:
     assert hookline("components", "options", "paint.wall", "colour", "--with", "kind").exit_code == 2
     assert "hookline components options paint.wall colour" in hookline("components", "paint.wall").stdout
     shown = json.loads(hookline("components", "paint.wall", "--json").stdout)
-    assert shown[0]["inputs"][0]["options"] == {"search": True, "depends_on": ["kind"]}
+    assert shown[0]["settings"][0]["options"] == {"search": True, "depends_on": ["kind"]}

@@ -25,7 +25,7 @@ from hookline.model.execution import State
 from hookline.model.waits import Call, pack_callback
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.types import HookReply, HookRequest
+from hookline.service.types import HookRequest, HookResponse
 from hookline.storage.changes import CallBack
 
 EXACT = {"use": "webhook", "with": {"verify": "none", "numbers": "exact"}}
@@ -71,7 +71,7 @@ async def listening() -> AsyncIterator[Sink]:
         yield sink
 
 
-async def send(engine: Engine, body: bytes, flow_id: str = "f") -> HookReply:
+async def send(engine: Engine, body: bytes, flow_id: str = "f") -> HookResponse:
     async def chunks() -> AsyncIterator[bytes]:
         yield body
 
@@ -80,7 +80,7 @@ async def send(engine: Engine, body: bytes, flow_id: str = "f") -> HookReply:
     return await hook.handle(HookRequest("POST", flow_id, b"/hook/" + flow_id.encode(), b"", headers, chunks()))
 
 
-def execution_of(reply: HookReply) -> str:
+def execution_of(reply: HookResponse) -> str:
     assert reply.status < 300, reply.body
     return dict(reply.headers)[b"hookline-execution-id"].decode()
 

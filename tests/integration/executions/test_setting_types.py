@@ -279,8 +279,8 @@ async def test_a_flow_is_checked_for_them(harness: Harness) -> None:
         }
         assert "give the name of an attachment" in " ".join(map(str, found))
         views = {view.name: view for view in component_views(engine.registry)}
-        assert [one.type for one in views["acme.load"].inputs] == ["list or stream of object", "text"]
-        assert [one.type for one in views["acme.send"].inputs] == [
+        assert [one.type for one in views["acme.load"].settings] == ["list or stream of object", "text"]
+        assert [one.type for one in views["acme.send"].settings] == [
             "attachment",
             "list of attachment",
             "attachment or null",

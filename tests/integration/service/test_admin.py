@@ -249,7 +249,7 @@ async def test_a_flow_shows_how_its_schedule_is_doing(engine: Engine, flows: Pat
 
 async def test_components_are_shown_with_their_inputs(client: Client) -> None:
     found = {(one["name"], one["kind"]): one for one in (await get(client, "/api/v1/components"))["items"]}
-    (keep,) = found["filter", "action"]["inputs"]
+    (keep,) = found["filter", "action"]["settings"]
     assert (keep["name"], keep["type"], keep["required"]) == ("keep", "true or false", True)
 
 

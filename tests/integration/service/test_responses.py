@@ -17,7 +17,7 @@ from hookline.kernel.json import decode, encode
 from hookline.model.execution import Execution, State
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.types import HookReply, HookRequest
+from hookline.service.types import HookRequest, HookResponse
 from hookline.storage.changes import Purge
 
 REPLY = {"use": "reply", "with": {"status": 201, "headers": {"X-Total": "3"}, "body": {"total": "$.body.n"}}}
@@ -34,7 +34,7 @@ class Caller:
 
     async def send(
         self, body: Any, flow_id: str = "f", method: str = "POST", headers: Mapping[str, str] | None = None
-    ) -> HookReply:
+    ) -> HookResponse:
         async def chunks() -> AsyncIterator[bytes]:
             yield encode(body)
 
@@ -51,7 +51,7 @@ class Caller:
         )
 
 
-def header(reply: HookReply, name: str) -> str | None:
+def header(reply: HookResponse, name: str) -> str | None:
     return next((value.decode("latin-1") for key, value in reply.headers if key == name.encode()), None)
 
 

@@ -20,7 +20,7 @@ from hookline.maintenance.key_rotation import rotate_keys
 from hookline.secrets.vault import Vault, for_subscription, generate_key, read_keys
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.types import HookReply, HookRequest
+from hookline.service.types import HookRequest, HookResponse
 from hookline.sources.source import SourceStatus
 from hookline.storage.changes import SetSubscription
 from hookline.testing.clock import START
@@ -159,7 +159,7 @@ async def until(holds: Callable[[], Any]) -> None:
 
 async def send(
     running: Engine, secret: str, body: Any = 1, *, delivery: str = "d1", scheme: Literal["github", "stripe"] = "github"
-) -> HookReply:
+) -> HookResponse:
     """What the provider sends, signed with a secret."""
     data = json.dumps(body).encode()
     if scheme == "github":

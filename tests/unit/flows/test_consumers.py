@@ -112,7 +112,7 @@ def test_the_schema_of_flows_and_the_list_of_components_have_it() -> None:
         "Starts an execution for each message.",
         ["bus"],
     )
-    assert {"queue", "prefetch", "dedupe_key", "max_body"} <= {each.name for each in view.inputs}
+    assert {"queue", "prefetch", "dedupe_key", "max_body"} <= {each.name for each in view.settings}
 
 
 async def no_generator(queue: str) -> BrokerMessage:

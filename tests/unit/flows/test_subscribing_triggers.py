@@ -191,8 +191,8 @@ def test_editors_and_lists_of_components_know_it(registry: Registry) -> None:
         assert is_valid(json.loads(document(given, credential))) is valid, given
     (view,) = [view for view in component_views(registry) if view.name == "shop.events"]
     assert (view.kind, view.credential_types) == ("trigger", ["shop"])
-    assert {"topics", "place", "respond", "dedupe_key"} <= {one.name for one in view.inputs}
-    assert not {"verify", "cors"} & {one.name for one in view.inputs}
+    assert {"topics", "place", "respond", "dedupe_key"} <= {one.name for one in view.settings}
+    assert not {"verify", "cors"} & {one.name for one in view.settings}
 
 
 async def no_context(topics: list[str]) -> Subscription:

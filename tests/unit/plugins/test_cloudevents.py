@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.unit.service.hook_trial import document
 
-from hookline.service.types import HookReply
+from hookline.service.types import HookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
 from hookline_cloudevents.receive import CloudEventsSettings, cloudevents
 
@@ -43,11 +43,11 @@ def hook(**settings: Any) -> HookOverMemory:
     return HookOverMemory(webhook_flow(request=cloudevents, **settings))
 
 
-async def structured(made: HookOverMemory, event: Any, content_type: str = STRUCTURED) -> HookReply:
+async def structured(made: HookOverMemory, event: Any, content_type: str = STRUCTURED) -> HookResponse:
     return await made.send(json.dumps(event).encode(), content_type)
 
 
-async def body_of(made: HookOverMemory, reply: HookReply) -> Any:
+async def body_of(made: HookOverMemory, reply: HookResponse) -> Any:
     assert reply.status == 202, reply.body
     return made.intake.accepted[-1].message.body
 

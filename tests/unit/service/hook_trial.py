@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from hookline.kernel.errors import NotVerified
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
-from hookline.service.types import HookReply
+from hookline.service.types import HookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 
@@ -87,7 +87,7 @@ def signed(scheme: Scheme[Any, Any], **settings: Any) -> HookOverMemory:
     return HookOverMemory(flow, credentials={"key": (scheme.name, Key(secret="}"))})
 
 
-def document(reply: HookReply) -> dict[str, Any]:
+def document(reply: HookResponse) -> dict[str, Any]:
     headers = dict(reply.headers)
     assert headers[b"content-type"] == b"application/problem+json"
     value: dict[str, Any] = json.loads(reply.body)

@@ -17,7 +17,7 @@ from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import encode
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.types import HookRequest
-from hookline.service.uploads.decompression import ANY_RATIO, MAX_CODINGS, inflate
+from hookline.service.uploads.decompression import ANY_RATIO, MAX_CODINGS, decompress
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 if sys.version_info >= (3, 14):
@@ -65,7 +65,7 @@ async def chunks_of(data: bytes, size: int) -> AsyncIterator[bytes]:
 async def unpacked(
     packed: bytes, *codings: str, limit: int = 10**9, max_ratio: int = 10**6, size: int = 65536
 ) -> bytes:
-    return b"".join([piece async for piece in inflate(chunks_of(packed, size), codings, limit, max_ratio)])
+    return b"".join([piece async for piece in decompress(chunks_of(packed, size), codings, limit, max_ratio)])
 
 
 @pytest.mark.parametrize(("coding", "pack"), PACKS, ids=[f"{coding}-{at}" for at, (coding, _) in enumerate(PACKS)])

@@ -6,11 +6,11 @@ import pytest
 from tests.unit.service.hook_trial import LastByte, document, signed
 from tests.unit.service.waiting_trial import answer, came, header, waiting
 
-from hookline.service.types import HookReply
+from hookline.service.types import HookResponse
 from hookline.testing.hook import HookOverMemory
 
 
-async def call(hook: HookOverMemory, body: bytes = b'{"order": 7}', method: str = "POST") -> HookReply:
+async def call(hook: HookOverMemory, body: bytes = b'{"order": 7}', method: str = "POST") -> HookResponse:
     return await hook.send(body, path="orders/approve", method=method)
 
 

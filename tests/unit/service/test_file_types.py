@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import UnsupportedMedia
-from hookline.service.uploads.file_types import HEAD, FileTypes, fits, found_type
+from hookline.service.uploads.file_types import HEAD, FileTypes, detect_type, is_plausible
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 
@@ -70,7 +70,7 @@ HEIC = b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(50)
     ],
 )
 def test_a_file_that_can_be_what_it_says_fits(declared: str, head: bytes) -> None:
-    assert fits(declared, found_type(head), head)
+    assert is_plausible(declared, detect_type(head), head)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_file_that_can_be_what_it_says_fits(declared: str, head: bytes) -> Non
     ],
 )
 def test_a_file_that_is_something_else_does_not_fit(declared: str, head: bytes) -> None:
-    assert not fits(declared, found_type(head), head)
+    assert not is_plausible(declared, detect_type(head), head)
 
 
 @given(st.binary(max_size=300), st.sampled_from(["image/png", "text/csv", "application/octet-stream", "x/y", ""]))
@@ -204,4 +204,4 @@ async def test_a_large_signed_file_is_judged_where_it_waits() -> None:
 
 def test_the_head_is_what_the_library_reads() -> None:
     tar = b"a.txt" + bytes(252) + b"ustar" + bytes(HEAD)
-    assert found_type(tar[:HEAD]) == "application/x-tar"
+    assert detect_type(tar[:HEAD]) == "application/x-tar"

@@ -294,12 +294,12 @@ def png(chunks: AsyncIterator[bytes]) -> HookRequest:
 
 def test_problems_name_their_remedy_and_are_bounded() -> None:
     from hookline.kernel.errors import SchemaViolation
-    from hookline.service.problems import MAX_PROBLEMS, explain, kinds, rejection
+    from hookline.service.problems import MAX_PROBLEMS, describe_code, error_kinds, rejection_response
 
     many = [Problem("wrong", f"/{number}", remedy="right it") for number in range(MAX_PROBLEMS + 5)]
-    value = document(rejection(SchemaViolation(problems=many)))
+    value = document(rejection_response(SchemaViolation(problems=many)))
     assert len(value["problems"]) == MAX_PROBLEMS
     assert value["problems"][0] == {"detail": "wrong", "pointer": "/0", "code": "invalid", "remedy": "right it"}
     assert f"of {len(many)} problems" in value["detail"]
-    assert all(explain(code) for code in kinds())
-    assert explain("nope") is None
+    assert all(describe_code(code) for code in error_kinds())
+    assert describe_code("nope") is None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hookline.service.types import HookReply
+from hookline.service.types import HookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 DATA = Path(__file__).parents[2] / "data"
@@ -26,7 +26,7 @@ ENCODED = {
 BOUNDARIES = {"single_field_blocks": "boundary"}
 
 
-async def sent(body: bytes, content_type: str, size: int) -> tuple[HookReply, HookOverMemory]:
+async def sent(body: bytes, content_type: str, size: int) -> tuple[HookResponse, HookOverMemory]:
     hook = HookOverMemory(webhook_flow())
     reply = await hook.send([body[at : at + size] for at in range(0, len(body), size)], content_type)
     return reply, hook

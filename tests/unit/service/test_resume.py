@@ -12,7 +12,7 @@ from hookline.intake.callbacks import Callbacks
 from hookline.kernel.errors import StoreError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified, WebhookResponse
 from hookline.secrets.resume_tokens import ResumeTokens
-from hookline.service.hooks.callbacks import Calls
+from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.resume import Resume
 from hookline.service.types import HookRequest
 from hookline.storage.changes import NotAwaited, TooManyEarly
@@ -272,7 +272,7 @@ async def status_of(token: str) -> int:
     hook = HookOverMemory()
     steps = Callbacks(_Empty(), None, None, TOKENS, lambda: True)  # type: ignore[arg-type]  # the rest isn't reached
     receiver = hook.endpoints.receiver
-    calls = Calls(waiting=steps, receiver=receiver, redaction=hook.redaction, clock=hook.clock, ids=hook.ids)
+    calls = CallbackHandler(waiting=steps, receiver=receiver, redaction=hook.redaction, clock=hook.clock, ids=hook.ids)
     resume = Resume(waiting=steps, calls=calls, receiver=receiver, rejecter=hook.endpoints.rejecter)
     raw = b"/resume/" + token.encode("utf-8", "replace")
     return (await resume.handle(HookRequest("POST", token, raw, b"", [], Unread(), "192.0.2.1"))).status

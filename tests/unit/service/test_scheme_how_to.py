@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from hookline.sdk.schemes import Scheme
-from hookline.service.signing import Unsigned, sign
+from hookline.service.signing import UnsignedMessage, sign
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "add-a-scheme.md"
@@ -61,7 +61,7 @@ def headers(hook: HookOverMemory, scheme: Scheme[Any, Any], secret: str, back: i
     assert scheme.credential is not None
     credential = scheme.credential.model_validate({"secrets": [secret]})
     at = hook.clock.now() - timedelta(seconds=back)
-    signed = sign(scheme, credential, scheme.settings(), Unsigned(BODY), "https://hooks.example/hook/orders", at)
+    signed = sign(scheme, credential, scheme.settings(), UnsignedMessage(BODY), "https://hooks.example/hook/orders", at)
     return [(name.encode(), value.encode()) for name, value in signed.headers]
 
 

@@ -26,7 +26,7 @@ from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import encode
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.views.components import inputs
+from hookline.service.views.components import setting_views
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 
@@ -107,7 +107,7 @@ def test_trap_7_a_secret_that_is_empty_or_cut_off_is_rejected_when_stored(name: 
     scheme, _, _ = case(name)
     model, values = scheme.credential, CASES[name][1]
     assert model is not None
-    secret = [one.name for one in inputs(model) if "secret" in one.type and one.name in values]
+    secret = [one.name for one in setting_views(model) if "secret" in one.type and one.name in values]
     assert secret
     for key in secret:
         with pytest.raises(ValidationError):

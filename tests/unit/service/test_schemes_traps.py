@@ -27,7 +27,7 @@ from tests.unit.plugins.signatures.scheme_cases import (
 
 from hookline.api import CannotVerify, NotVerified, SignedRequest, Verified
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.types import HookReply
+from hookline.service.types import HookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 BODY = b'{"a": 1}'
@@ -169,7 +169,7 @@ async def test_trap_4_every_rejection_has_the_same_answer_and_stores_nothing(nam
     right = signed(name, body)
     media_type = "application/x-www-form-urlencoded" if name == "twilio" else "application/json"
 
-    async def send(headers: list[tuple[str, str]], body: bytes = body) -> HookReply:
+    async def send(headers: list[tuple[str, str]], body: bytes = body) -> HookResponse:
         raw = [(key.encode(), value.encode("latin-1")) for key, value in headers]
         return await hook.send(body, media_type, path="shop", headers=raw)
 

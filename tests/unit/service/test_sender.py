@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from hookline.kernel.errors import TooMany
 from hookline.model.webhook import WebhookSettings
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.hooks.sender import Clients, ForwardedHeader
+from hookline.service.hooks.sender import ForwardedHeader, Senders
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 INSIDE = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -19,7 +19,7 @@ INSIDE = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
 def seen(peer: str | None, value: str | None, header: ForwardedHeader = "x-forwarded-for") -> str:
     headers = {} if value is None else {header: value}
-    return str(Clients(INSIDE, header).address(peer, headers))
+    return str(Senders(INSIDE, header).address(peer, headers))
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def test_a_quote_that_a_sender_leaves_open_hides_nothing_that_a_proxy_writes(lef
 
 
 def test_a_header_that_the_proxies_dont_write_is_not_read() -> None:
-    clients = Clients(INSIDE, "x-forwarded-for")
+    clients = Senders(INSIDE, "x-forwarded-for")
     headers = {"forwarded": "for=203.0.113.9", "x-forwarded-for": "198.51.100.7"}
     assert str(clients.address("10.0.0.1", headers)) == "198.51.100.7"
-    assert str(Clients(INSIDE, "forwarded").address("10.0.0.1", headers)) == "203.0.113.9"
+    assert str(Senders(INSIDE, "forwarded").address("10.0.0.1", headers)) == "203.0.113.9"
 
 
 @given(st.text(max_size=200), st.sampled_from(["x-forwarded-for", "forwarded"]))
@@ -119,7 +119,7 @@ def webhook(**settings: object) -> WebhookSettings:
 
 
 def test_a_client_has_its_own_rate() -> None:
-    clients, settings = Clients(), webhook(client_rate="2/s")
+    clients, settings = Senders(), webhook(client_rate="2/s")
     one, other = ip_address("192.0.2.1"), ip_address("192.0.2.2")
     for _ in range(2):
         clients.check_rate("orders", settings, one, 100.0)
@@ -132,7 +132,7 @@ def test_a_client_has_its_own_rate() -> None:
 
 
 def test_a_site_with_many_ipv6_addresses_is_one_client() -> None:
-    clients, settings = Clients(), webhook(client_rate="1/m")
+    clients, settings = Senders(), webhook(client_rate="1/m")
     clients.check_rate("orders", settings, ip_address("2001:db8::1"), 0.0)
     with pytest.raises(TooMany):
         clients.check_rate("orders", settings, ip_address("2001:db8::ffff:2"), 0.0)
@@ -140,7 +140,7 @@ def test_a_site_with_many_ipv6_addresses_is_one_client() -> None:
 
 
 def test_so_many_clients_are_remembered_and_no_more() -> None:
-    clients, settings = Clients(remembered=3), webhook(client_rate="1/h")
+    clients, settings = Senders(remembered=3), webhook(client_rate="1/h")
     for number in range(100):
         clients.check_rate("orders", settings, ip_address(number), 0.0)
     for number in (97, 98, 99):

@@ -12,7 +12,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import CannotSign, CredentialError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest
-from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign, sign_for_others
+from hookline.service.signing import SignedMessage, UnsignedMessage, credential_of, hook_url, sign, sign_without_secrets
 from hookline.testing.hook import webhook_flow
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -45,7 +45,9 @@ def credential(registry: Registry, name: str, values: Mapping[str, Any]) -> Base
 @pytest.mark.parametrize("name", SIGNED_FOR)
 async def test_what_is_signed_for_a_flow_its_scheme_verifies(registry: Registry, name: str) -> None:
     scheme, key = registry.schemes[name], credential(registry, name, SIGNED_FOR[name])
-    signed = sign_for_others(webhook_flow(scheme=scheme, credential="key"), key, Unsigned(b'{"a":1}'), URL, NOW)
+    signed = sign_without_secrets(
+        webhook_flow(scheme=scheme, credential="key"), key, UnsignedMessage(b'{"a":1}'), URL, NOW
+    )
     assert signed.scheme == name
     request = SignedRequest("POST", URL, tuple(signed.headers), NOW, None)  # type: ignore[arg-type] # fetches nothing
     check = scheme.open(request, key, scheme.settings())
@@ -69,9 +71,9 @@ def test_what_would_show_the_secret_is_not_signed_for_others(
     registry: Registry, name: str, values: Mapping[str, Any]
 ) -> None:
     flow, key = webhook_flow(scheme=registry.schemes[name], credential="key"), credential(registry, name, values)
-    message = Unsigned(b'{"value":[{}]}')
+    message = UnsignedMessage(b'{"value":[{}]}')
     with pytest.raises(CannotSign, match="--secret") as caught:
-        sign_for_others(flow, key, message, URL, NOW)
+        sign_without_secrets(flow, key, message, URL, NOW)
     assert SECRET not in caught.value.message
     # Who has the secret may do it.
     assert sign(registry.schemes[name], key, registry.schemes[name].settings(), message, URL, NOW).scheme == name
@@ -100,29 +102,38 @@ class Careless(Scheme[Any, NoSettings]):
 def test_a_scheme_that_does_not_declare_its_secret_does_not_give_it_away_either() -> None:
     key = Careless.credential(parts=(SecretStr("first"), SecretStr(SECRET)))
     with pytest.raises(CannotSign):
-        sign_for_others(webhook_flow(scheme=Careless(), credential="key"), key, Unsigned(), URL, NOW)
+        sign_without_secrets(webhook_flow(scheme=Careless(), credential="key"), key, UnsignedMessage(), URL, NOW)
 
 
 def test_where_nothing_is_verified_nothing_is_signed() -> None:
-    assert sign_for_others(webhook_flow(), None, Unsigned(b"x"), URL, NOW) == Signed("none", [], b"x")
+    assert sign_without_secrets(webhook_flow(), None, UnsignedMessage(b"x"), URL, NOW) == SignedMessage(
+        "none", [], b"x"
+    )
 
 
 def test_a_body_that_cannot_be_the_providers_is_named(registry: Registry) -> None:
     linear = registry.schemes["linear"]
     with pytest.raises(CannotSign, match="isn't a JSON object"):
-        sign(linear, credential(registry, "linear", {"secret": SECRET}), linear.settings(), Unsigned(b"x"), URL, NOW)
+        sign(
+            linear,
+            credential(registry, "linear", {"secret": SECRET}),
+            linear.settings(),
+            UnsignedMessage(b"x"),
+            URL,
+            NOW,
+        )
 
 
 def test_who_has_a_public_key_only_cannot_sign(registry: Registry) -> None:
     scheme = registry.schemes["standard-webhooks"]
     key = credential(registry, "standard-webhooks", {"secret": "whpk_" + b64encode(bytes(32)).decode()})
     with pytest.raises(CannotSign, match="only the provider itself"):
-        sign(scheme, key, scheme.settings(), Unsigned(b"x"), URL, NOW)
+        sign(scheme, key, scheme.settings(), UnsignedMessage(b"x"), URL, NOW)
 
 
 def test_the_url_that_is_signed_is_the_one_that_the_message_goes_to() -> None:
-    assert hook_url("https://a.example/", "orders", Unsigned()) == "https://a.example/hook/orders"
-    message = Unsigned(base_url="https://b.example/", rest="/paid?x=1")
+    assert hook_url("https://a.example/", "orders", UnsignedMessage()) == "https://a.example/hook/orders"
+    message = UnsignedMessage(base_url="https://b.example/", rest="/paid?x=1")
     assert hook_url("https://a.example", "orders", message) == "https://b.example/hook/orders/paid?x=1"
 
 

@@ -16,7 +16,7 @@ from hookline.intake.callbacks import WaitingStep
 from hookline.model.waits import Call, unpack_callback
 from hookline.model.webhook import WaitSettings
 from hookline.sdk.schemes import Scheme
-from hookline.service.types import HookReply
+from hookline.service.types import HookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 TOKEN = "a-token"
@@ -59,17 +59,17 @@ def waiting(*, over: bool = False, **settings: Any) -> HookOverMemory:
 
 async def call(
     hook: HookOverMemory, body: Any = b"{}", content_type: str | None = "application/json", **more: Any
-) -> HookReply:
+) -> HookResponse:
     """A call to the step's URL."""
     return await hook.send(body, content_type, path=TOKEN, resume=True, **more)
 
 
-def answer(reply: HookReply) -> Any:
+def answer(reply: HookResponse) -> Any:
     """A reply's status, and what is in its JSON."""
     return reply.status, json.loads(reply.body)
 
 
-def header(reply: HookReply, name: bytes) -> bytes | None:
+def header(reply: HookResponse, name: bytes) -> bytes | None:
     """A header of a reply."""
     return dict(reply.headers).get(name)
 

@@ -139,13 +139,13 @@ def _described(view: "ComponentView") -> str:
         lines += ["", f"Quality: {_quality(view)}"]
     if view.credential_types:
         lines += ["", f"Credential: {' or '.join(view.credential_types)}"]
-    if view.inputs:
+    if view.settings:
         rows = [
             (one.name, one.type, "required" if one.required else encode(one.default).decode(), one.description)
-            for one in view.inputs
+            for one in view.settings
         ]
         lines += ["", table(("setting", "type", "default", "description"), rows)]
-    lines += [_options_hint(view, one.name) for one in view.inputs if one.options is not None]
+    lines += [_options_hint(view, one.name) for one in view.settings if one.options is not None]
     return "\n".join(lines)
 
 

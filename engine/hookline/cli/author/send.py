@@ -19,7 +19,7 @@ from hookline.config import Settings
 from hookline.kernel.errors import CannotSign, ConfigError, FlowNotFound, StoreError
 
 if TYPE_CHECKING:
-    from hookline.service.signing import Signed, Unsigned
+    from hookline.service.signing import SignedMessage, UnsignedMessage
 
 _NONE: Final = "none"
 #: A flow that replies may take its time.
@@ -69,7 +69,7 @@ def send(
     that a provider writes into the body, such as a time, are added. Exit code 1 if the status is 400 or above, and 2 if
     the message can't be signed.
     """
-    from hookline.service.signing import Unsigned, hook_url
+    from hookline.service.signing import UnsignedMessage, hook_url
 
     given = header_pairs(headers)
     body = _read(file)
@@ -81,7 +81,7 @@ def send(
     if not any(name.lower() == "content-type" for name, _ in given):
         # The signature may depend on it.
         given.insert(0, ("content-type", kind))
-    message = Unsigned(body, method, public, rest, given)
+    message = UnsignedMessage(body, method, public, rest, given)
     signed = _sign(settings, flow_id, scheme, read_values(secrets), message, base)
     # A later header replaces an earlier one of the same name, so the signed ones come last.
     sent = {name.lower(): _on_the_wire(value) for name, value in [*given, *signed.headers]}
@@ -124,18 +124,18 @@ def _on_the_wire(value: str) -> str:
 
 
 def _sign(
-    settings: Settings, flow_id: str, scheme: str | None, secrets: Mapping[str, Any], message: "Unsigned", base: str
-) -> "Signed":
+    settings: Settings, flow_id: str, scheme: str | None, secrets: Mapping[str, Any], message: "UnsignedMessage", base: str
+) -> "SignedMessage":
     """`base`: the URL of the server, unless the message has its public URL."""
     import msgspec
 
-    from hookline.service.signing import Signed
+    from hookline.service.signing import SignedMessage
 
     if scheme == _NONE:
-        return Signed(_NONE, [], message.body)
+        return SignedMessage(_NONE, [], message.body)
     if secrets:
         return _sign_here(settings, flow_id, scheme, secrets, message, base)
-    signed = msgspec.convert(call(settings, "POST", "flows", flow_id, "sign", body=message), Signed)
+    signed = msgspec.convert(call(settings, "POST", "flows", flow_id, "sign", body=message), SignedMessage)
     if scheme is not None and signed.scheme != scheme:
         raise CannotSign(
             f"flow {flow_id!r} verifies with the scheme {signed.scheme!r}, so it has no credential for {scheme!r}; "
@@ -145,8 +145,8 @@ def _sign(
 
 
 def _sign_here(
-    settings: Settings, flow_id: str, name: str | None, secrets: Mapping[str, Any], message: "Unsigned", base: str
-) -> "Signed":
+    settings: Settings, flow_id: str, name: str | None, secrets: Mapping[str, Any], message: "UnsignedMessage", base: str
+) -> "SignedMessage":
     from hookline.credentials.store import validated
     from hookline.discovery.loader import load_plugins
     from hookline.kernel.suggest import did_you_mean

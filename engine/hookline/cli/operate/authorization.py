@@ -13,7 +13,7 @@ from hookline.cli.server_file import find
 from hookline.config import Settings
 from hookline.credentials.authorization import CALLBACK
 from hookline.kernel.errors import AuthorizationUnknown, ConfigError, HooklineError
-from hookline.service.oauth_callback import page
+from hookline.service.oauth_callback import html_page
 
 _POLL: Final = 0.3
 """Seconds between two requests for the state of an authorization whose redirect the server receives."""
@@ -115,6 +115,6 @@ async def _listening(redirect_uri: str) -> AsyncIterator[_Listener]:
 
 
 def _shown(status: int, title: str, text: str) -> web.Response:
-    reply = page(status, title, text)
+    reply = html_page(status, title, text)
     headers = {name.decode(): value.decode() for name, value in reply.headers}
     return web.Response(body=reply.body, status=reply.status, headers=headers)

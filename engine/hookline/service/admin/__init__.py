@@ -11,21 +11,21 @@ from hookline.kernel.errors import HooklineError, NotVerified
 from hookline.service.admin.components import add_components
 from hookline.service.admin.credentials import add_credentials
 from hookline.service.admin.dead_letters import add_dead_letters
-from hookline.service.admin.deployments import add_deploys
+from hookline.service.admin.deployments import add_deployments
 from hookline.service.admin.events import add_events
 from hookline.service.admin.executions import add_executions, add_recordings
 from hookline.service.admin.flow_state import add_flow_values
 from hookline.service.admin.flows import add_flows
-from hookline.service.admin.health import bears, watch_routes
-from hookline.service.admin.operations import add_many, add_repairs
+from hookline.service.admin.health import has_admin_token, health_blueprint
+from hookline.service.admin.operations import add_bulk, add_operations
 from hookline.service.admin.rejected import add_rejected
-from hookline.service.admin.requests import problem
+from hookline.service.admin.requests import problem_response
 from hookline.service.admin.storage import add_storage
 
 
 def blueprints(engine: Engine, token: str) -> tuple[Blueprint, ...]:
     """The admin API of an engine. `token`: the one bearer token that it takes."""
-    return _api(engine, token), watch_routes(engine, token)
+    return _api(engine, token), health_blueprint(engine, token)
 
 
 def _api(engine: Engine, token: str) -> Blueprint:
@@ -33,11 +33,11 @@ def _api(engine: Engine, token: str) -> Blueprint:
 
     @api.errorhandler(HooklineError)
     async def rejected(error: HooklineError) -> Response:
-        return problem(error)
+        return problem_response(error)
 
     @api.before_request
     async def authorise() -> None:
-        if not bears(token):
+        if not has_admin_token(token):
             raise NotVerified("Send the admin token: Authorization: Bearer <token>.")
 
     # In the order of the API's description.
@@ -45,13 +45,13 @@ def _api(engine: Engine, token: str) -> Blueprint:
         add_flows,
         add_rejected,
         add_components,
-        add_deploys,
+        add_deployments,
         add_flow_values,
         add_recordings,
         add_storage,
         add_executions,
-        add_repairs,
-        add_many,
+        add_operations,
+        add_bulk,
         add_dead_letters,
         add_events,
         add_credentials,

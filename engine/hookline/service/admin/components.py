@@ -5,7 +5,7 @@ from quart import Blueprint, Response, request
 from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.engine import Engine
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import answer, decoded
+from hookline.service.admin.requests import decode_body, json_response
 from hookline.service.views.components import (
     ComponentView,
     OptionsPageView,
@@ -23,7 +23,7 @@ def add_components(api: Blueprint, engine: Engine) -> None:
     @operation(PageView[ComponentView])
     async def list_components() -> Response:
         """What flows can use: actions, triggers, schemes, mappers, types of credentials."""
-        return answer(PageView(component_views(engine.registry), None))
+        return json_response(PageView(component_views(engine.registry), None))
 
     @api.post("/components/<component>/options/<setting>")
     @operation(OptionsPageView, request=OptionsRequestBody)
@@ -33,7 +33,7 @@ def add_components(api: Blueprint, engine: Engine) -> None:
         `options` of the component's input says whether anybody knows them, and on which other settings they depend. A
         failure of the service is 502.
         """
-        given = decoded(await request.get_data(as_text=False), OptionsRequestBody)
+        given = decode_body(await request.get_data(as_text=False), OptionsRequestBody)
         found = await fetch_options(
             OptionsRequest(component, setting, given.credential, given.with_, given.search),
             engine.credentials,
@@ -43,4 +43,4 @@ def add_components(api: Blueprint, engine: Engine) -> None:
             log=engine.log,
             tokens=engine.tokens,
         )
-        return answer(options_page_view(found))
+        return json_response(options_page_view(found))

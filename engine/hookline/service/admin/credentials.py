@@ -12,7 +12,7 @@ from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import CredentialMissing, answer, decoded
+from hookline.service.admin.requests import CredentialMissing, decode_body, json_response
 from hookline.service.views.pages import PageView, Time
 
 
@@ -143,21 +143,21 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
     @operation(PageView[CredentialView])
     async def list_credentials() -> Response:
         """The credentials, without their secrets."""
-        return answer(PageView([credential_view(info) for info in engine.credentials.list()], None))
+        return json_response(PageView([credential_view(info) for info in engine.credentials.list()], None))
 
     @api.get("/credentials/<name>")
     @operation(CredentialView)
     async def get_credential(name: str) -> Response:
         """A credential, without its secrets."""
-        return answer(found(name))
+        return json_response(found(name))
 
     @api.put("/credentials/<name>")
     @operation(CredentialView, request=PutCredentialRequest)
     async def put_credential(name: str) -> Response:
         """Make or replace a credential."""
-        given = decoded(await request.get_data(as_text=False), PutCredentialRequest)
+        given = decode_body(await request.get_data(as_text=False), PutCredentialRequest)
         await engine.credentials.put(name, given.type, given.values)
-        return answer(found(name))
+        return json_response(found(name))
 
     @api.post("/credentials/<name>/verify")
     @operation(VerdictView)
@@ -173,7 +173,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
             log=engine.log,
             tokens=engine.tokens,
         )
-        return answer(verdict_view(await asked))
+        return json_response(verdict_view(await asked))
 
     @api.post("/credentials/<name>/authorize")
     @operation(AuthorizationView, request=AuthorizeRequest)
@@ -185,29 +185,29 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         """
         found(name)
         data = await request.get_data(as_text=False)
-        given = decoded(data, AuthorizeRequest) if data.strip() else AuthorizeRequest()
-        return answer(authorization_view(engine.authorizations.begin(name, given.redirect_uri)))
+        given = decode_body(data, AuthorizeRequest) if data.strip() else AuthorizeRequest()
+        return json_response(authorization_view(engine.authorizations.begin(name, given.redirect_uri)))
 
     @api.get("/credentials/<name>/authorize/<id>")
     @operation(AuthorizationView)
     async def get_authorization(name: str, id: str) -> Response:
         """How an attempt to authorize a credential stands."""
-        return answer(authorization_view(engine.authorizations.get(name, id)))
+        return json_response(authorization_view(engine.authorizations.get(name, id)))
 
     @api.post("/credentials/<name>/authorize/<id>")
     @operation(AuthorizationView, request=RedirectedRequest)
     async def finish_authorization(name: str, id: str) -> Response:
         """Hand in the address to which a browser was redirected. The answer is 200 whatever the service says."""
         engine.authorizations.get(name, id)
-        given = decoded(await request.get_data(as_text=False), RedirectedRequest)
+        given = decode_body(await request.get_data(as_text=False), RedirectedRequest)
         done = await engine.authorizations.finish(query_of(given.redirected), engine.http, id)
-        return answer(authorization_view(done))
+        return json_response(authorization_view(done))
 
     @api.post("/credentials/rotate")
     @operation(Rotated)
     async def rotate_credentials() -> Response:
         """Encrypt with the first key what is under another."""
-        return answer(Rotated(await rotate_keys(engine.credentials, engine.store, engine.vault)))
+        return json_response(Rotated(await rotate_keys(engine.credentials, engine.store, engine.vault)))
 
     @api.delete("/credentials/<name>")
     @operation(status=204)

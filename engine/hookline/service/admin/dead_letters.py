@@ -8,7 +8,7 @@ from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.time import rfc3339
 from hookline.model.causes import normalised, step_of
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
+from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query
 from hookline.service.views.executions import ErrorView, cause_parts, cause_view
 from hookline.service.views.pages import PageView, Time
 from hookline.storage.store import DeadLetters
@@ -55,12 +55,12 @@ def add_dead_letters(api: Blueprint, engine: Engine) -> None:
     async def list_dead_letters() -> Response:
         """What failed and wasn't taken care of, grouped by cause; the group with the newest execution first."""
         given = query("flow_id", "cursor", "limit")
-        page = await paged(
+        page = await page_or_malformed(
             engine.store.dead_letters(
-                flow_id=given.get("flow_id"), cursor=given.get("cursor"), limit=limit_of(given.get("limit"))
+                flow_id=given.get("flow_id"), cursor=given.get("cursor"), limit=page_limit(given.get("limit"))
             )
         )
-        return answer(PageView([dead_letters_view(one) for one in page.items], page.next))
+        return json_response(PageView([dead_letters_view(one) for one in page.items], page.next))
 
     @api.get("/dead-letters/<cause>")
     @operation(DeadLettersView)
@@ -70,4 +70,4 @@ def add_dead_letters(api: Blueprint, engine: Engine) -> None:
         page = await engine.store.dead_letters(flow_id=flow_id, cause=own, limit=1)
         if not page.items:
             raise ExecutionNotFound(f"there are no dead letters of the cause {cause!r}")
-        return answer(dead_letters_view(page.items[0]))
+        return json_response(dead_letters_view(page.items[0]))

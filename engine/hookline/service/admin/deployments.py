@@ -15,7 +15,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.flow import FlowState
 from hookline.service.admin.flows import FlowView, flow_view
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, answer, decoded, limit_of, paged, query
+from hookline.service.admin.requests import PAGE, decode_body, json_response, page_limit, page_or_malformed, query
 from hookline.service.views.executions import ExecutionView, execution_view
 from hookline.service.views.pages import PageView, Time
 
@@ -141,7 +141,7 @@ class MoveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The first digits of a version, or `current`."""
 
 
-def add_deploys(api: Blueprint, engine: Engine) -> None:
+def add_deployments(api: Blueprint, engine: Engine) -> None:
     """Add the routes."""
     _states(api, engine)
     _versions(api, engine)
@@ -150,9 +150,9 @@ def add_deploys(api: Blueprint, engine: Engine) -> None:
     @operation(ExecutionView, request=MoveRequest)
     async def move_execution(execution_id: str) -> Response:
         """Bind a waiting execution to another version of its flow, where its journal fits that."""
-        given = decoded(await request.get_data(as_text=False), MoveRequest)
+        given = decode_body(await request.get_data(as_text=False), MoveRequest)
         await engine.migration.move(execution_id, given.to)
-        return answer(await execution_view(engine.store, execution_id, engine.resume_url))
+        return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
 
 def _states(api: Blueprint, engine: Engine) -> None:
@@ -166,11 +166,11 @@ def _states(api: Blueprint, engine: Engine) -> None:
     @operation(FlowView)
     async def get_flow(flow_id: str) -> Response:
         """A flow."""
-        return answer(found(flow_id))
+        return json_response(found(flow_id))
 
     async def decide(flow_id: str, decision: str) -> Response:
         await engine.serving.set_state(flow_id, DECISIONS[decision])
-        return answer(found(flow_id))
+        return json_response(found(flow_id))
 
     @api.post("/flows/<flow_id>/pause")
     @operation(FlowView)
@@ -202,7 +202,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
     @operation(PageView[VersionView])
     async def list_versions(flow_id: str) -> Response:
         """The versions of a flow that are kept; that which began to serve last comes first."""
-        return answer(versions_view(await engine.version_history.list(flow_id)))
+        return json_response(versions_view(await engine.version_history.list(flow_id)))
 
     @api.get("/flows/<flow_id>/versions/<version>")
     @operation(DocumentView)
@@ -210,24 +210,24 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         """What a version says, by its first digits, or `current`."""
         named = await engine.version_history.named(flow_id, version)
         document = await engine.version_history.document(flow_id, named)
-        return answer(DocumentView(flow_id, named, msgspec.Raw(document)))
+        return json_response(DocumentView(flow_id, named, msgspec.Raw(document)))
 
     @api.post("/flows/<flow_id>/rollback")
     @operation(RolledBack, request=RollBackRequest)
     async def roll_back_flow(flow_id: str) -> Response:
         """Write an earlier version of a flow to its file, and let it serve."""
-        given = decoded(await request.get_data(as_text=False), RollBackRequest)
+        given = decode_body(await request.get_data(as_text=False), RollBackRequest)
         try:
             version, file = await engine.operations.roll_back(flow_id, given.version, force=given.force)
         except OSError as error:
             raise StoreError(f"the flow's file can't be written: {error}") from error
-        return answer(RolledBack(flow_id, version, str(file)))
+        return json_response(RolledBack(flow_id, version, str(file)))
 
     @api.post("/flows/<flow_id>/plan")
     @operation(PlanView, request=PlanRequest, query=PAGE)
     async def plan_deploy(flow_id: str) -> Response:
         """Where the waiting executions of a flow would go on in another version of it; nothing is done."""
-        given, page = decoded(await request.get_data(as_text=False), PlanRequest), query("cursor", "limit")
+        given, page = decode_body(await request.get_data(as_text=False), PlanRequest), query("cursor", "limit")
         if bytes(given.document) == b"null":
             flow = engine.version_resolver.current(flow_id)
         else:
@@ -235,5 +235,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
             if flow.id != flow_id:
                 problem = Problem(f"this is flow {flow.id!r}, and not {flow_id!r}", "/id", "other_flow", "name its id")
                 raise FlowInvalid([problem])
-        landings, following = await paged(engine.migration.plan(flow, page.get("cursor"), limit_of(page.get("limit"))))
-        return answer(plan_view(flow.version, landings, following))
+        landings, following = await page_or_malformed(
+            engine.migration.plan(flow, page.get("cursor"), page_limit(page.get("limit")))
+        )
+        return json_response(plan_view(flow.version, landings, following))

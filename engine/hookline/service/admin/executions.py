@@ -14,7 +14,7 @@ from hookline.model.execution import FINAL, Execution, ExecutionFilter, Outcome,
 from hookline.model.message import Attachment, Envelope, arrival_view, pack
 from hookline.operations.explain import Explained, explain
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
+from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query
 from hookline.service.views.executions import (
     ExecutionView,
     StepView,
@@ -102,10 +102,12 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
     async def list_executions() -> Response:
         """Executions, newest first."""
         given = query(*FILTERS, "cursor", "limit")
-        page = await paged(
-            engine.store.executions(filter_from(given), cursor=given.get("cursor"), limit=limit_of(given.get("limit")))
+        page = await page_or_malformed(
+            engine.store.executions(
+                filter_from(given), cursor=given.get("cursor"), limit=page_limit(given.get("limit"))
+            )
         )
-        return answer(page_view(page))
+        return json_response(page_view(page))
 
     @api.get("/executions/<execution_id>")
     @operation(ExecutionView)
@@ -114,7 +116,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         view = await execution_view(engine.store, execution_id, engine.resume_url)
         if view is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        return answer(view)
+        return json_response(view)
 
     @api.get("/executions/<execution_id>/steps")
     @operation(PageView[StepView], query=PAGE)
@@ -123,8 +125,10 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         given = query("cursor", "limit")
         if await engine.store.execution(execution_id) is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        limit = limit_of(given.get("limit"))
-        return answer(await paged(steps_view(engine.store, execution_id, given.get("cursor"), limit)))
+        limit = page_limit(given.get("limit"))
+        return json_response(
+            await page_or_malformed(steps_view(engine.store, execution_id, given.get("cursor"), limit))
+        )
 
     @api.get("/executions/<execution_id>/provenance")
     @operation(Explained, query={"field": "`steps.invoice.body.amount`, say, or `body.amount` of what it ended with."})
@@ -133,7 +137,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         field = query("field").get("field")
         if field is None:
             raise Malformed("field says of which value: steps.<id>.body.<key>, or body.<key> of what it ended with.")
-        return answer(await explain(engine.store, engine.catalog, execution_id, field))
+        return json_response(await explain(engine.store, engine.catalog, execution_id, field))
 
 
 #: Bytes of text that files may have to be told with an execution, one by one and together.
@@ -164,14 +168,14 @@ def add_recordings(api: Blueprint, engine: Engine) -> None:
     async def recordings(flow_id: str) -> Response:
         """Executions of a flow that have ended, newest first, with their messages and journals."""
         given = query("since", "cursor", "limit")
-        page = recorded(engine.store, flow_id, given.get("since"), given.get("cursor"), limit_of(given.get("limit")))
-        return answer(await paged(page))
+        page = recorded(engine.store, flow_id, given.get("since"), given.get("cursor"), page_limit(given.get("limit")))
+        return json_response(await page_or_malformed(page))
 
     @api.get("/executions/<execution_id>/recording")
     @operation(WholeRecordingView)
     async def recording(execution_id: str) -> Response:
         """An execution that has ended, with its message, small texts among its files, and its journal."""
-        return answer(await recorded_one(engine.store, engine.blobs, execution_id))
+        return json_response(await recorded_one(engine.store, engine.blobs, execution_id))
 
 
 async def recorded(

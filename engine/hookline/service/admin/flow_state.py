@@ -12,7 +12,7 @@ from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
 from hookline.sdk.context import check_key, packed
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
+from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query
 from hookline.service.views.pages import PageView, Time
 from hookline.storage.changes import SetState
 from hookline.storage.store import Store
@@ -38,7 +38,7 @@ async def kept_view(store: Store, flow_id: str, cursor: str | None, limit: int) 
     return PageView(shown, page.next)
 
 
-async def one_kept(store: Store, flow_id: str, key: str) -> KeptView:
+async def kept_value(store: Store, flow_id: str, key: str) -> KeptView:
     """What a flow keeps under a key. Raises NothingKept."""
     value = await store.state(flow_id, key) if key.isprintable() else None
     if value is None:
@@ -46,7 +46,7 @@ async def one_kept(store: Store, flow_id: str, key: str) -> KeptView:
     return KeptView(key, msgspec.Raw(value), None)
 
 
-def setting(flow_id: str, key: str, value: bytes, at: datetime) -> SetState:
+def state_change(flow_id: str, key: str, value: bytes, at: datetime) -> SetState:
     """The change that keeps a value, which is JSON. Raises Malformed where it can't be kept."""
     try:
         made = packed(check_key(key), decode(value, exact=True))
@@ -65,15 +65,15 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
     async def list_kept(flow_id: str) -> Response:
         """What a flow keeps from one execution to the next, in the order of its keys."""
         given = query("cursor", "limit")
-        shown = kept_view(engine.store, flow_id, given.get("cursor"), limit_of(given.get("limit")))
-        return answer(await paged(shown))
+        shown = kept_view(engine.store, flow_id, given.get("cursor"), page_limit(given.get("limit")))
+        return json_response(await page_or_malformed(shown))
 
     @api.get("/flows/<flow_id>/state/value")
     @operation(KeptView, query=_KEY)
     async def get_kept(flow_id: str) -> Response:
         """What a flow keeps under a key."""
         key = _key()
-        return answer(await one_kept(engine.store, flow_id, key))
+        return json_response(await kept_value(engine.store, flow_id, key))
 
     @api.put("/flows/<flow_id>/state/value")
     @operation(status=204, query=_KEY)
@@ -82,7 +82,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
         if flow_id not in engine.catalog.entries:
             raise engine.catalog.missing(flow_id)
         key, given = _key(), bytes(await request.body)
-        await engine.store.commit([setting(flow_id, key, given, engine.clock.now())])
+        await engine.store.commit([state_change(flow_id, key, given, engine.clock.now())])
         return Response(status=204)
 
     @api.delete("/flows/<flow_id>/state/value")
@@ -90,7 +90,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
     async def drop_kept(flow_id: str) -> Response:
         """Remove what a flow keeps under a key."""
         key = _key()
-        await one_kept(engine.store, flow_id, key)
+        await kept_value(engine.store, flow_id, key)
         await engine.store.commit([SetState(flow_id, key, None, engine.clock.now())])
         return Response(status=204)
 

@@ -11,8 +11,8 @@ from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
 from hookline.model.message import Message
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import answer, decoded
-from hookline.service.signing import Signed, Unsigned, credential_of, hook_url, sign_for_others
+from hookline.service.admin.requests import decode_body, json_response
+from hookline.service.signing import SignedMessage, UnsignedMessage, credential_of, hook_url, sign_without_secrets
 from hookline.service.views.pages import PageView, Time, time_view
 from hookline.sources.source import SourceStatus
 from hookline.storage.changes import Duplicate
@@ -116,13 +116,13 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
         url = engine.options.public_url
         entries = sorted(engine.catalog.entries.items())
         shown = [flow_view(entry, url, engine.sources.status(entry.id), engine.states) for _, entry in entries]
-        return answer(PageView(shown, None))
+        return json_response(PageView(shown, None))
 
     @api.post("/flows/<flow_id>/start")
     @operation(Started, request=StartRequest, status=202)
     async def start_flow(flow_id: str) -> Response:
         """Start a flow by hand, whatever its trigger."""
-        given = decoded(await request.get_data(as_text=False), StartRequest)
+        given = decode_body(await request.get_data(as_text=False), StartRequest)
         flow = engine.intake.flow(flow_id)
         headers = {name.lower(): value for name, value in given.headers.items()}
         try:
@@ -134,17 +134,17 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
             flow, message, execution_id=engine.ids.new(), by="admin token", dedupe_key=given.dedupe_key
         )
         if isinstance(result, Duplicate):
-            return answer(Started(result.execution_id, flow_id, "duplicate"))
-        return answer(Started(result.execution_id, flow_id, "queued"), 202)
+            return json_response(Started(result.execution_id, flow_id, "duplicate"))
+        return json_response(Started(result.execution_id, flow_id, "queued"), 202)
 
     @api.post("/flows/<flow_id>/sign")
-    @operation(Signed, request=Unsigned)
+    @operation(SignedMessage, request=UnsignedMessage)
     async def sign_message(flow_id: str) -> Response:
         """Sign a message as its provider would: what `hookline send` then sends.
 
         Nothing that it gives shows a secret; schemes whose headers do are rejected.
         """
-        message = decoded(await request.get_data(as_text=False), Unsigned)
+        message = decode_body(await request.get_data(as_text=False), UnsignedMessage)
         entry = engine.catalog.entries.get(flow_id)
         if entry is None or entry.flow is None:
             raise FlowNotFound(f"there is no flow {flow_id!r} that serves")
@@ -153,4 +153,4 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
         else:
             credential = credential_of(entry.flow, engine.credentials.get)
         url = hook_url(engine.options.public_url, flow_id, message)
-        return answer(sign_for_others(entry.flow, credential, message, url, engine.clock.now()))
+        return json_response(sign_without_secrets(entry.flow, credential, message, url, engine.clock.now()))

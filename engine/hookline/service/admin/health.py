@@ -14,13 +14,13 @@ from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.service.admin import openapi
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import answer
+from hookline.service.admin.requests import json_response
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
 from hookline.telemetry.metrics import CONTENT_TYPE
 
 
-def bears(token: str) -> bool:
+def has_admin_token(token: str) -> bool:
     """Whether the request has the admin token."""
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     # Compared also where the kind is wrong, so that every rejection takes as long.
@@ -102,7 +102,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is wrong, for those who send the admin token: it may name files and servers."""
 
 
-def watch_routes(engine: Engine, token: str) -> Blueprint:
+def health_blueprint(engine: Engine, token: str) -> Blueprint:
     """The routes of an engine; with the admin token they say more."""
     watch = Blueprint("watch", __name__)
     readiness = Readiness(engine.store, engine.blobs, engine.clock, engine.log, engine.intake.full)
@@ -111,7 +111,7 @@ def watch_routes(engine: Engine, token: str) -> Blueprint:
     @operation(Status, open=True)
     async def healthz() -> Response:
         """Whether the process works; where it doesn't, it is to be started anew."""
-        return answer(Status("failed"), 503) if engine.failed.is_set() else answer(Status("ok"))
+        return json_response(Status("failed"), 503) if engine.failed.is_set() else json_response(Status("ok"))
 
     @watch.get("/readyz")
     @operation(Status, open=True)
@@ -121,15 +121,15 @@ def watch_routes(engine: Engine, token: str) -> Blueprint:
         Nor while messages or their files can't be stored; with the admin token it says why.
         """
         if not engine.ready:
-            return answer(Status("not ready"), 503)
+            return json_response(Status("not ready"), 503)
         trouble = await readiness.trouble()
         if trouble is not None:
-            return answer(Status(trouble.status, trouble.reason if bears(token) else None), 503)
-        return answer(Status("ready"))
+            return json_response(Status(trouble.status, trouble.reason if has_admin_token(token) else None), 503)
+        return json_response(Status("ready"))
 
     @watch.get("/api/v1/openapi.json")
     async def description() -> Response:
-        return answer(openapi.document(current_app))
+        return json_response(openapi.document(current_app))
 
     @watch.get("/metrics")
     @operation(str, open=True, media_type="text/plain")

@@ -12,7 +12,7 @@ from hookline.operations.bulk import BulkResult
 from hookline.operations.replay import Edit, Which
 from hookline.service.admin.executions import with_cause_divided
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import answer, decoded, paged, query
+from hookline.service.admin.requests import decode_body, json_response, page_or_malformed, query
 from hookline.service.views.executions import ExecutionView, execution_view
 
 
@@ -46,7 +46,7 @@ class Replayed(msgspec.Struct, frozen=True):
     replay_of: str
 
 
-def add_repairs(api: Blueprint, engine: Engine) -> None:
+def add_operations(api: Blueprint, engine: Engine) -> None:
     """Add the routes."""
 
     @api.post("/executions/<execution_id>/retry")
@@ -54,36 +54,36 @@ def add_repairs(api: Blueprint, engine: Engine) -> None:
     async def retry_execution(execution_id: str) -> Response:
         """Run a failed execution again: what it has done stays done."""
         await engine.operations.retry(execution_id)
-        return answer(await execution_view(engine.store, execution_id, engine.resume_url), 202)
+        return json_response(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/resume")
     @operation(ExecutionView, request=ResumeRequest, status=202)
     async def resume_execution(execution_id: str) -> Response:
         """Call a step that waits, in place of whoever doesn't call it."""
-        given = decoded(await request.get_data(as_text=False), ResumeRequest)
+        given = decode_body(await request.get_data(as_text=False), ResumeRequest)
         await engine.operations.resume(execution_id, given.step, bytes(given.body))
-        return answer(await execution_view(engine.store, execution_id, engine.resume_url), 202)
+        return json_response(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/release")
     @operation(ExecutionView)
     async def release_execution(execution_id: str) -> Response:
         """Let the next execution with its order key run, although this one has failed and holds the key."""
         await engine.operations.release(execution_id)
-        return answer(await execution_view(engine.store, execution_id, engine.resume_url))
+        return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
     @api.post("/executions/<execution_id>/cancel")
     @operation(ExecutionView, status=202)
     async def cancel_execution(execution_id: str) -> Response:
         """Let an execution end as cancelled: what runs is cut off, and each `finally` on the way out runs."""
         await engine.operations.cancel(execution_id)
-        return answer(await execution_view(engine.store, execution_id, engine.resume_url), 202)
+        return json_response(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/discard")
     @operation(ExecutionView)
     async def discard_execution(execution_id: str) -> Response:
         """Let a failed execution be a dead letter no longer. It stays in the history, and can still be replayed."""
         await engine.operations.discard(execution_id)
-        return answer(await execution_view(engine.store, execution_id, engine.resume_url))
+        return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
     @api.post("/executions/<execution_id>/replay")
     @operation(
@@ -98,22 +98,22 @@ def add_repairs(api: Blueprint, engine: Engine) -> None:
     async def replay_execution(execution_id: str) -> Response:
         """Do an execution again, as a new one: with its message, or from one of its steps on."""
         given = query("from", "version")
-        edit = edit_of(await body_of(EditRequest))
+        edit = message_edit(await body_of(EditRequest))
         new_id = await engine.operations.replay(
             execution_id, step=given.get("from"), version=_version(given.get("version")), edit=edit
         )
         made = await engine.store.execution(new_id)
         flow_id = "" if made is None else made.flow_id
-        return answer(Replayed(new_id, flow_id, execution_id), 202)
+        return json_response(Replayed(new_id, flow_id, execution_id), 202)
 
 
 async def body_of(kind: Any) -> Any:
     """The body of a request, which may be left out, as a record. Raises Malformed."""
     data = await request.get_data(as_text=False)
-    return decoded(data or b"{}", kind)
+    return decode_body(data or b"{}", kind)
 
 
-def edit_of(given: "EditRequest | ManyRequest") -> Edit:
+def message_edit(given: "EditRequest | BulkRequest") -> Edit:
     """What a request changes of a message. Raises Malformed."""
     body = None if given.body is msgspec.UNSET else bytes(given.body)
     merge = given.merge
@@ -130,7 +130,7 @@ def _version(text: str | None) -> Which:
     raise Malformed(f"version is current or same, and not {text!r}.")
 
 
-class ManyRequest(ExecutionFilter, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class BulkRequest(ExecutionFilter, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An operation, and the filter of the executions that it is done with; for replays also a change of the message."""
 
     do: Literal["retry", "replay", "cancel", "discard"]
@@ -162,7 +162,7 @@ class RejectionView(msgspec.Struct, frozen=True):
     message: str
 
 
-class ManyDone(msgspec.Struct, frozen=True):
+class BulkResultView(msgspec.Struct, frozen=True):
     """What came of one page."""
 
     done: list[DoneView]
@@ -171,18 +171,18 @@ class ManyDone(msgspec.Struct, frozen=True):
     """The cursor of the next page; null at the end."""
 
 
-def add_many(api: Blueprint, engine: Engine) -> None:
+def add_bulk(api: Blueprint, engine: Engine) -> None:
     """Add the routes."""
 
     @api.post("/executions/many")
-    @operation(ManyDone, request=ManyRequest)
+    @operation(BulkResultView, request=BulkRequest)
     async def many_executions() -> Response:
         """Retry, replay, cancel or discard a page of executions, newest first; `next` goes on with the next page.
 
         What can't be done with one of them is told, and done with the others. Replaying the dead letters of a cause
         discards each with its replay, so that whoever is stopped in the middle can begin anew.
         """
-        given = await body_of(ManyRequest)
+        given = await body_of(BulkRequest)
         if not 1 <= given.limit <= 200:
             raise Malformed("limit is a number from 1 to 200.")
         chosen = with_cause_divided(msgspec.convert(given, ExecutionFilter, from_attributes=True))
@@ -191,16 +191,16 @@ def add_many(api: Blueprint, engine: Engine) -> None:
             chosen,
             version=given.version,
             step=given.step,
-            edit=edit_of(given),
+            edit=message_edit(given),
             cursor=given.cursor,
             limit=given.limit,
         )
-        return answer(done_view(await paged(page)))
+        return json_response(bulk_result_view(await page_or_malformed(page)))
 
 
-def done_view(done: BulkResult) -> ManyDone:
+def bulk_result_view(done: BulkResult) -> BulkResultView:
     """What came of one page."""
-    return ManyDone(
+    return BulkResultView(
         [DoneView(id_, new_id) for id_, new_id in done.done],
         [RejectionView(one.id, one.code, one.message) for one in done.rejected],
         done.next,

@@ -6,7 +6,7 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, answer, limit_of, paged, query
+from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query
 from hookline.service.views.pages import PageView, Time
 from hookline.storage.store import RejectedPage
 
@@ -63,13 +63,13 @@ def add_rejected(api: Blueprint, engine: Engine) -> None:
     async def list_rejected_by_flow(flow_id: str) -> Response:
         """Requests that a flow rejected, newest first; `-` is those to flows that there aren't."""
         given = query("cursor", "limit")
-        found = engine.store.rejected(flow_id=flow_id, cursor=given.get("cursor"), limit=limit_of(given.get("limit")))
-        return answer(rejected_view(await paged(found)))
+        found = engine.store.rejected(flow_id=flow_id, cursor=given.get("cursor"), limit=page_limit(given.get("limit")))
+        return json_response(rejected_view(await page_or_malformed(found)))
 
     @api.get("/rejected")
     @operation(PageView[RejectedView], query=PAGE)
     async def list_rejected() -> Response:
         """Requests that were rejected, of all flows, newest first."""
         given = query("cursor", "limit")
-        found = engine.store.rejected(cursor=given.get("cursor"), limit=limit_of(given.get("limit")))
-        return answer(rejected_view(await paged(found)))
+        found = engine.store.rejected(cursor=given.get("cursor"), limit=page_limit(given.get("limit")))
+        return json_response(rejected_view(await page_or_malformed(found)))

@@ -41,7 +41,7 @@ PAGE: Final = {
 _T = TypeVar("_T")
 
 
-def answer(value: Any, status: int = 200) -> Response:
+def json_response(value: Any, status: int = 200) -> Response:
     """A record as JSON."""
     return Response(encode(value), status, content_type="application/json")
 
@@ -54,7 +54,7 @@ def query(*names: str) -> dict[str, str]:
     return {name: value for name in names if (value := request.args.get(name)) is not None}
 
 
-def limit_of(text: str | None) -> int:
+def page_limit(text: str | None) -> int:
     """How many items a page has. Raises Malformed."""
     if text is None:
         return 50
@@ -63,7 +63,7 @@ def limit_of(text: str | None) -> int:
     return int(text)
 
 
-async def paged(page: Awaitable[_T]) -> _T:
+async def page_or_malformed(page: Awaitable[_T]) -> _T:
     """A page of a list. Raises Malformed where the cursor isn't one."""
     try:
         return await page
@@ -71,7 +71,7 @@ async def paged(page: Awaitable[_T]) -> _T:
         raise Malformed(f"The cursor is wrong: {error}.") from None
 
 
-def decoded(data: str | bytes, kind: type[_T]) -> _T:
+def decode_body(data: str | bytes, kind: type[_T]) -> _T:
     """A body as a record. Raises Malformed."""
     try:
         return msgspec.json.decode(data, type=kind)
@@ -83,7 +83,7 @@ class CredentialMissing(CredentialError):
     """There is no such credential."""
 
 
-def problem(error: HooklineError) -> Response:
+def problem_response(error: HooklineError) -> Response:
     """The answer to what was rejected, or failed."""
     status = _status(error)
     title = (type(error).__doc__ or "").partition("\n")[0]

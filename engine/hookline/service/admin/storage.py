@@ -10,13 +10,13 @@ from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.maintenance.retention import Retention
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import answer
+from hookline.service.admin.requests import json_response
 from hookline.service.views.pages import Time
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
 
 
-class KeptFlowView(msgspec.Struct, frozen=True):
+class FlowRetentionView(msgspec.Struct, frozen=True):
     """How long a flow's executions are kept once they have ended."""
 
     flow_id: str
@@ -42,7 +42,7 @@ class StorageView(msgspec.Struct, frozen=True):
     """Null where there is none."""
     full: str | None
     """Why no message is taken, where that is so."""
-    flows: list[KeptFlowView]
+    flows: list[FlowRetentionView]
 
 
 async def storage_view(
@@ -61,7 +61,7 @@ async def storage_view(
         retention = retention_of(flow_id)
         at = await _next(store, flow_id, retention, now)
         shown = None if at is None else rfc3339(at)
-        flows.append(KeptFlowView(flow_id, int(retention.age.total_seconds()), retention.count, shown))
+        flows.append(FlowRetentionView(flow_id, int(retention.age.total_seconds()), retention.count, shown))
     return StorageView(room.total, room.free, await blobs.room(), room.executions, budget, full, flows)
 
 
@@ -82,7 +82,7 @@ def add_storage(api: Blueprint, engine: Engine) -> None:
     @operation(StorageView)
     async def get_storage() -> Response:
         """How much room everything takes, and when the oldest executions of each flow go."""
-        return answer(
+        return json_response(
             await storage_view(
                 engine.store,
                 engine.blobs,

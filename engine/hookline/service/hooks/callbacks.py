@@ -18,12 +18,11 @@ from hookline.model.message import Arrival, Message
 from hookline.model.waits import Call
 from hookline.sdk.schemes import WebhookResponse
 from hookline.secrets.redaction import Redaction
-from hookline.service.hooks import cors
-from hookline.service.hooks import responses as answers
+from hookline.service.hooks import cors, responses
 from hookline.service.hooks.masking import Headers
-from hookline.service.hooks.receive import Purpose, Receiver, Taken
-from hookline.service.hooks.rejection import Seen
-from hookline.service.types import HookReply, HookRequest
+from hookline.service.hooks.receive import ReceivedRequest, RequestReceiver, RequestTarget
+from hookline.service.hooks.rejection import RequestContext
+from hookline.service.types import HookRequest, HookResponse
 from hookline.storage.changes import CallBack, CallbackOutcome, Called, CalledBefore, NotAwaited
 
 _EARLY_RETRY_AFTER: Final = 60.0
@@ -42,23 +41,27 @@ class Waiting(Protocol):
         ...
 
 
-class Calls:
+class CallbackHandler:
     """Takes calls."""
 
-    def __init__(self, *, waiting: Waiting, receiver: Receiver, redaction: Redaction, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, *, waiting: Waiting, receiver: RequestReceiver, redaction: Redaction, clock: Clock, ids: Ids
+    ) -> None:
         self._waiting = waiting
         self._receiver = receiver
         self._redaction = redaction
         self._clock = clock
         self._ids = ids
 
-    async def named(self, request: HookRequest, headers: Headers, step: WaitingStep, seen: Seen) -> HookReply:
+    async def named(
+        self, request: HookRequest, headers: Headers, step: WaitingStep, seen: RequestContext
+    ) -> HookResponse:
         """A call to the URL of one step of one execution."""
         return await self._answer(request, headers, step.flow, step.node, step, seen)
 
     async def correlated(
-        self, request: HookRequest, headers: Headers, flow: CompiledFlow, node: WaitNode, seen: Seen
-    ) -> HookReply:
+        self, request: HookRequest, headers: Headers, flow: CompiledFlow, node: WaitNode, seen: RequestContext
+    ) -> HookResponse:
         """A call that finds its execution by a key."""
         return await self._answer(request, headers, flow, node, None, seen)
 
@@ -69,16 +72,16 @@ class Calls:
         flow: CompiledFlow,
         node: WaitNode,
         step: WaitingStep | None,
-        seen: Seen,
-    ) -> HookReply:
+        seen: RequestContext,
+    ) -> HookResponse:
         if node.settings.cors is not None:
             seen.webhook, seen.origin = node.settings, headers.joined.get("origin")
         if request.method == "HEAD":
-            return HookReply(200)
+            return HookResponse(200)
         if request.method == "OPTIONS":
             return cors.options(node.settings, headers.joined)
         seen.bare = node.scheme is not None and node.scheme.bare_rejections
-        purpose = purpose_of(flow, node)
+        purpose = target_of(flow, node)
         if not purpose.takes(request):
             raise purpose.not_taken()
         uploads = self._receiver.uploads()
@@ -86,7 +89,7 @@ class Calls:
             taken = await self._receiver.receive(request, headers, purpose, seen, uploads)
             if isinstance(taken, WebhookResponse):
                 await uploads.discard()
-                return answers.answered(taken)
+                return responses.scheme_response(taken)
             callback = self._callback(flow, node, step, taken)
         except BaseException:  # cancelled or rejected, what was stored on the way goes
             await uploads.discard()
@@ -96,11 +99,11 @@ class Calls:
         # nothing refers to.
         outcome = await self._waiting.deliver(callback)
         if isinstance(outcome, Called):
-            return answers.called(flow, node, outcome)
+            return responses.callback_response(flow, node, outcome)
         await uploads.discard()
         if isinstance(outcome, CalledBefore):
             if outcome.identical:
-                return answers.called(flow, node, outcome)
+                return responses.callback_response(flow, node, outcome)
             raise CalledAlready(f"step {node.id!r} has been called before, with something else")
         if isinstance(outcome, NotAwaited):
             raise WaitOver(f"step {node.id!r} no longer waits for a callback")
@@ -109,7 +112,9 @@ class Calls:
             retry_after=_EARLY_RETRY_AFTER,
         )
 
-    def _callback(self, flow: CompiledFlow, node: WaitNode, step: WaitingStep | None, taken: Taken) -> CallBack:
+    def _callback(
+        self, flow: CompiledFlow, node: WaitNode, step: WaitingStep | None, taken: ReceivedRequest
+    ) -> CallBack:
         received, headers = taken.received, taken.headers.joined
         query = lenient_query(taken.query) if taken.query else {}
         client = str(taken.sender) if taken.sender is not None else None
@@ -146,7 +151,7 @@ class Calls:
             flow_id=flow.id,
             step_id=node.id,
             key=key,
-            digest=digest(call, scheme_id),
+            digest=callback_digest(call, scheme_id),
             at=now,
             until=None if step is not None else now + node.settings.early,
             payload=self._redaction.redact_call(flow.redaction_rules, call),
@@ -154,12 +159,12 @@ class Calls:
         )
 
 
-def purpose_of(flow: CompiledFlow, node: WaitNode) -> Purpose:
+def target_of(flow: CompiledFlow, node: WaitNode) -> RequestTarget:
     """What a call to a step is for."""
-    return Purpose(f"{flow.id}/{node.id}", flow, node.settings, node)
+    return RequestTarget(f"{flow.id}/{node.id}", flow, node.settings, node)
 
 
-def digest(call: Call, scheme_id: str | None) -> bytes:
+def callback_digest(call: Call, scheme_id: str | None) -> bytes:
     """Of what a call says, so that an identical one is known for the same call sent again.
 
     It is the id that the provider gave it, where its scheme has one. Otherwise the body, the query and the files count,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from hookline.model.webhook import Cors, RequestSettings
-from hookline.service.types import HookReply
+from hookline.service.types import HookResponse
 
 
 def allow(settings: RequestSettings) -> str:
@@ -15,15 +15,15 @@ def allow(settings: RequestSettings) -> str:
 _OURS: Final = (b"vary", b"access-control-allow-origin")
 
 
-def options(webhook: RequestSettings, headers: Mapping[str, str]) -> HookReply:
+def options(webhook: RequestSettings, headers: Mapping[str, str]) -> HookResponse:
     """The answer to OPTIONS: a browser's preflight, or somebody's question what the hook takes."""
     cors, origin = webhook.cors, headers.get("origin")
     if cors is None or origin is None or "access-control-request-method" not in headers:
-        return HookReply(204, ((b"allow", allow(webhook).encode()),))
+        return HookResponse(204, ((b"allow", allow(webhook).encode()),))
     if _allowed(cors, origin) is None:
         # Without the headers that allow it, the browser does not send.
-        return HookReply(204, ((b"vary", b"Origin"),))
-    return HookReply(
+        return HookResponse(204, ((b"vary", b"Origin"),))
+    return HookResponse(
         204,
         (
             (b"access-control-allow-methods", ", ".join(webhook.methods).encode()),
@@ -33,7 +33,7 @@ def options(webhook: RequestSettings, headers: Mapping[str, str]) -> HookReply:
     )
 
 
-def allowing(reply: HookReply, webhook: RequestSettings, origin: str | None) -> HookReply:
+def allowing(reply: HookResponse, webhook: RequestSettings, origin: str | None) -> HookResponse:
     """An answer that a page of that origin may read, where the hook lets it: rejections too, which it has to show."""
     cors = webhook.cors
     if cors is None or origin is None:
@@ -50,7 +50,7 @@ def allowing(reply: HookReply, webhook: RequestSettings, origin: str | None) -> 
             (b"access-control-allow-origin", allowed),
             (b"access-control-expose-headers", b"Hookline-Execution-Id, Retry-After"),
         ]
-    return HookReply(reply.status, tuple(headers), reply.body, reply.file, reply.chunks)
+    return HookResponse(reply.status, tuple(headers), reply.body, reply.file, reply.chunks)
 
 
 def _listed(value: bytes) -> list[bytes]:

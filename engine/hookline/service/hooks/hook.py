@@ -20,18 +20,17 @@ from hookline.kernel.time import Clock
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.schemes import WebhookResponse
-from hookline.service.hooks import cors
-from hookline.service.hooks import responses as answers
-from hookline.service.hooks.callbacks import Calls
+from hookline.service.hooks import cors, responses
+from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.masking import Headers
-from hookline.service.hooks.receive import HookOptions, Purpose, Receiver, Taken
-from hookline.service.hooks.rejection import Rejecter, Seen, admit
-from hookline.service.hooks.reply_wait import Responder
-from hookline.service.types import HookReply, HookRequest, SenderGone
+from hookline.service.hooks.receive import HookOptions, ReceivedRequest, RequestReceiver, RequestTarget
+from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
+from hookline.service.hooks.reply_wait import ReplyWaiter
+from hookline.service.types import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.upload import Uploads
 from hookline.storage.changes import Accepted, Duplicate
 
-__all__ = ["Hook", "HookOptions", "HookReply", "HookRequest", "Intake", "SenderGone"]
+__all__ = ["Hook", "HookOptions", "HookRequest", "HookResponse", "Intake", "SenderGone"]
 
 
 class Intake(Protocol):
@@ -53,12 +52,12 @@ class Hook:
         self,
         *,
         intake: Intake,
-        receiver: Receiver,
-        calls: Calls,
+        receiver: RequestReceiver,
+        calls: CallbackHandler,
         clock: Clock,
         ids: Ids,
-        responder: Responder,
-        rejecter: Rejecter,
+        responder: ReplyWaiter,
+        rejecter: RejectionHandler,
     ) -> None:
         self._intake = intake
         self._receiver = receiver
@@ -68,11 +67,11 @@ class Hook:
         self._responder = responder
         self._rejecter = rejecter
 
-    async def handle(self, request: HookRequest) -> HookReply:
+    async def handle(self, request: HookRequest) -> HookResponse:
         """The answer to a request. Raises SenderGone, and never anything else: what is unforeseen is a 503."""
-        return await admit(request, self._rejecter, self._handle)
+        return await respond(request, self._rejecter, self._handle)
 
-    async def _handle(self, request: HookRequest, headers: Headers, seen: Seen) -> HookReply:
+    async def _handle(self, request: HookRequest, headers: Headers, seen: RequestContext) -> HookResponse:
         name, _, path = request.path.partition("/")
         flow = self._intake.flow(name)
         seen.flow_id = flow.id
@@ -86,39 +85,47 @@ class Hook:
         if webhook.cors is not None:
             seen.webhook, seen.origin = webhook, headers.joined.get("origin")
         if request.method == "HEAD":
-            return HookReply(200)
+            return HookResponse(200)
         if request.method == "OPTIONS":
             return self._options(flow, webhook, headers)
         scheme = flow.trigger.scheme
         seen.bare = scheme is not None and scheme.bare_rejections
-        purpose = Purpose(flow.id, flow, webhook, flow.trigger, flow.schema, flow.trigger.request)
+        purpose = RequestTarget(flow.id, flow, webhook, flow.trigger, flow.schema, flow.trigger.request)
         if not purpose.takes(request):
             raise purpose.not_taken()
         return await self._accept(request, headers, purpose, webhook, path, seen)
 
     async def _accept(
-        self, request: HookRequest, headers: Headers, purpose: Purpose, webhook: WebhookSettings, path: str, seen: Seen
-    ) -> HookReply:
+        self,
+        request: HookRequest,
+        headers: Headers,
+        purpose: RequestTarget,
+        webhook: WebhookSettings,
+        path: str,
+        seen: RequestContext,
+    ) -> HookResponse:
         flow = purpose.flow
         uploads = self._receiver.uploads()
         try:
             taken = await self._receiver.receive(request, headers, purpose, seen, uploads)
             if isinstance(taken, WebhookResponse):
                 await uploads.discard()
-                return answers.answered(taken)
+                return responses.scheme_response(taken)
             envelopes = _acceptable(flow, webhook, self._envelopes(flow, webhook, taken, path))
         except BaseException:  # cancelled or rejected, what was stored on the way goes
             await uploads.discard()
             raise
         if len(envelopes) != 1:
-            return answers.accepted_each(flow, webhook, await self._accept_each(flow, envelopes, uploads))
+            return responses.several_accepted_response(flow, webhook, await self._accept_each(flow, envelopes, uploads))
         (envelope,) = envelopes
         commit = partial(self._commit, flow, envelope, uploads)
         if webhook.respond == "accepted":
-            return answers.accepted(flow, webhook, await commit())
+            return responses.accepted_response(flow, webhook, await commit())
         return await self._responder.answer(envelope.execution_id, webhook, commit)
 
-    def _envelopes(self, flow: CompiledFlow, webhook: WebhookSettings, taken: Taken, path: str) -> list[Envelope]:
+    def _envelopes(
+        self, flow: CompiledFlow, webhook: WebhookSettings, taken: ReceivedRequest, path: str
+    ) -> list[Envelope]:
         """The envelopes of a request that starts a flow; `path` is what follows the flow's id in its URL.
 
         There is one, unless the flow's trigger reads another number of messages from its requests. Raises
@@ -185,12 +192,12 @@ class Hook:
             accepted.append(outcome)
         return accepted
 
-    def _options(self, flow: CompiledFlow, webhook: WebhookSettings, headers: Headers) -> HookReply:
+    def _options(self, flow: CompiledFlow, webhook: WebhookSettings, headers: Headers) -> HookResponse:
         trigger = flow.trigger.request
         if trigger is not None and trigger.options is not None:
             answer = trigger.options(headers.joined, webhook)
             if answer is not None:
-                return answers.answered(answer)
+                return responses.scheme_response(answer)
         return cors.options(webhook, headers.joined)
 
     async def _commit(self, flow: CompiledFlow, envelope: Envelope, uploads: Uploads) -> Accepted | Duplicate:

@@ -26,21 +26,21 @@ from hookline.sdk.triggers import RequestTrigger
 from hookline.service.hooks.body_messages import ReadMessage, read_messages
 from hookline.service.hooks.cors import allow
 from hookline.service.hooks.masking import Headers
-from hookline.service.hooks.rejection import Beginning, Seen
-from hookline.service.hooks.sender import Address, Clients, ForwardedHeader, Networks, check_address
+from hookline.service.hooks.rejection import BodyPrefix, RequestContext
+from hookline.service.hooks.sender import Address, ForwardedHeader, Networks, Senders, check_address
 from hookline.service.hooks.verification import (
     CredentialSource,
     SubscriptionSecrets,
     Verification,
     Verifier,
     masks_of,
-    subscribed,
+    subscription_credential,
 )
 from hookline.service.types import HookRequest
-from hookline.service.uploads.body_stream import Staged, Wire, stage
+from hookline.service.uploads.body_stream import BodyStream, StagedBody, stage_body
 from hookline.service.uploads.decompression import content_codings
-from hookline.service.uploads.reader import BodyReader, Limits
-from hookline.service.uploads.upload import Room, Uploads
+from hookline.service.uploads.reader import BodyLimits, BodyReader
+from hookline.service.uploads.upload import ByteBudget, Uploads
 from hookline.storage.blobs import Blobs
 
 
@@ -68,7 +68,7 @@ class HookOptions:
     """The header in which they say so."""
 
 
-class Purpose(msgspec.Struct, frozen=True):
+class RequestTarget(msgspec.Struct, frozen=True):
     """What a request is for, and how it is taken."""
 
     name: str
@@ -103,7 +103,7 @@ class Purpose(msgspec.Struct, frozen=True):
         return MethodNotAllowed(f"{self.name!r} takes {taken}", headers=[("allow", allow(self.settings))])
 
 
-class Taken(msgspec.Struct, frozen=True):
+class ReceivedRequest(msgspec.Struct, frozen=True):
     """A request that was verified and read; what is secret in it is masked."""
 
     method: str
@@ -118,7 +118,7 @@ class Taken(msgspec.Struct, frozen=True):
     """What the trigger made of it, where the form of its requests is its own."""
 
 
-class Receiver:
+class RequestReceiver:
     """Receives requests. One for each server; it keeps the rates of clients, a bounded number."""
 
     def __init__(
@@ -134,26 +134,28 @@ class Receiver:
         self._credentials = credentials
         self._subscriptions = subscriptions
         self._blobs = blobs
-        self._stored = Room(options.max_file_total or 10 * options.max_file)
-        self._held = Room(options.max_body_total or 50 * options.max_body)
+        self._stored = ByteBudget(options.max_file_total or 10 * options.max_file)
+        self._held = ByteBudget(options.max_body_total or 50 * options.max_body)
         self._http = http
         self._clock = clock
         self._options = options
         self._offloader = Offloader()
-        self._clients = Clients(options.trusted_proxies, options.forwarded_header)
+        self._clients = Senders(options.trusted_proxies, options.forwarded_header)
         self._public_url = options.public_url.rstrip("/")
 
     def uploads(self) -> Uploads:
         """Where the files of one request go."""
         return Uploads(self._blobs, self._stored, self._held)
 
-    def check_sender(self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen) -> None:
+    def check_sender(
+        self, request: HookRequest, headers: Headers, purpose: RequestTarget, seen: RequestContext
+    ) -> None:
         """What is asked of the sender of a request that brings nothing. Raises TooMany and NotVerified."""
         check_address(purpose.settings, self._sender(request, headers, purpose, seen))
 
     async def receive(
-        self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen, uploads: Uploads
-    ) -> Taken | WebhookResponse:
+        self, request: HookRequest, headers: Headers, purpose: RequestTarget, seen: RequestContext, uploads: Uploads
+    ) -> ReceivedRequest | WebhookResponse:
         """What a request brings, or what its scheme answers to it.
 
         Raises RequestRejected, SenderGone and StoreError; then, and with a WebhookResponse, what `uploads` holds is
@@ -161,7 +163,7 @@ class Receiver:
         """
         received_at = self._clock.now()
         options, settings = self._options, purpose.settings
-        limits = Limits(settings.max_body or options.max_body, settings.max_file or options.max_file)
+        limits = BodyLimits(settings.max_body or options.max_body, settings.max_file or options.max_file)
         joined = headers.joined
         source = request.body
         if settings.keep_rejected_bodies and purpose.flow.redaction_rules is None:
@@ -176,7 +178,7 @@ class Receiver:
         sender = self._sender(request, headers, purpose, seen)
         codings = content_codings(joined.get("content-encoding"))
         check_media(settings, media, joined)
-        seen.wire = wire = Wire(source, limit, self._clock, options.read_timeout, options.max_request_time)
+        seen.wire = wire = BodyStream(source, limit, self._clock, options.read_timeout, options.max_request_time)
         try:
             check_address(settings, sender)
             verification = await self._open(purpose, request, headers, received_at)
@@ -193,9 +195,9 @@ class Receiver:
         query = masks.in_query(request.query, is_body=by_query)
         disposition = joined.get("content-disposition")
         reader = BodyReader(media, codings, limits, settings, query, disposition, purpose.flow.exact, self._offloader)
-        staged: Staged | None = None
+        staged: StagedBody | None = None
         if verification is not None and verified is None:
-            staged = await stage(wire, verification.feed, uploads)
+            staged = await stage_body(wire, verification.feed, uploads)
             verified = await verification.finish()
         if verified is not None and verified.response is not None:
             return verified.response
@@ -221,7 +223,7 @@ class Receiver:
         # Files that came first must not be swept before the commit that refers to them.
         wire.check_time()
         scheme = purpose.verifier.scheme
-        return Taken(
+        return ReceivedRequest(
             request.method,
             headers,
             query,
@@ -234,16 +236,18 @@ class Receiver:
         )
 
     def _noting(
-        self, source: AsyncIterator[bytes], purpose: Purpose, seen: Seen, *, unasked: bool
+        self, source: AsyncIterator[bytes], purpose: RequestTarget, seen: RequestContext, *, unasked: bool
     ) -> AsyncIterator[bytes]:
         """The chunks of a body whose beginning is kept if it is rejected, for whatever reason."""
         # Of a scheme that can't say what is secret nothing may be kept; verifying tells what is wrong with it.
         with suppress(Exception):
             seen.masks = masks_of(purpose.verifier)
-            source = seen.beginning = Beginning(source, unasked=unasked)
+            source = seen.beginning = BodyPrefix(source, unasked=unasked)
         return source
 
-    def _sender(self, request: HookRequest, headers: Headers, purpose: Purpose, seen: Seen) -> Address | None:
+    def _sender(
+        self, request: HookRequest, headers: Headers, purpose: RequestTarget, seen: RequestContext
+    ) -> Address | None:
         """Who sends. Raises TooMany over the rate of that one."""
         scheme = purpose.verifier.scheme
         seen.challenge = None if scheme is None else scheme.challenge
@@ -253,7 +257,7 @@ class Receiver:
         return sender
 
     async def _open(
-        self, purpose: Purpose, request: HookRequest, headers: Headers, received_at: datetime
+        self, purpose: RequestTarget, request: HookRequest, headers: Headers, received_at: datetime
     ) -> Verification | None:
         scheme = purpose.verifier.scheme
         if scheme is None:
@@ -264,7 +268,7 @@ class Receiver:
         signed = SignedRequest(request.method, url, headers.received, received_at, self._http)
         credentials = self._credentials
         if purpose.verifier is purpose.flow.trigger and purpose.flow.trigger.subscribes is not None:
-            credentials = await subscribed(purpose.flow, self._subscriptions)
+            credentials = await subscription_credential(purpose.flow, self._subscriptions)
         return Verification(purpose.flow.id, scheme, purpose.verifier, signed, credentials)
 
 
@@ -273,7 +277,7 @@ def _parameters(query: bytes) -> set[str]:
     return {unquote_plus(pair.partition("=")[0]) for pair in query.decode("latin-1").split("&")}
 
 
-async def _hear_out(wire: Wire, verifier: Verifier) -> None:
+async def _hear_out(wire: BodyStream, verifier: Verifier) -> None:
     """Read a body that is rejected already where another is rejected by what its body says.
 
     Else the moment of the answer would tell which of the two a request is.

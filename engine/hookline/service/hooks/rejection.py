@@ -12,12 +12,11 @@ from hookline.kernel.errors import CannotTake, NotVerified, RequestRejected, Sto
 from hookline.kernel.json import decode, encode
 from hookline.model.rejection import BODY_KEPT
 from hookline.model.webhook import RequestSettings
-from hookline.service.hooks import cors
-from hookline.service.hooks import responses as answers
+from hookline.service.hooks import cors, responses
 from hookline.service.hooks.masking import Headers, Masks, read_headers
-from hookline.service.problems import rejection
-from hookline.service.types import HookReply, HookRequest, SenderGone
-from hookline.service.uploads.body_stream import Wire
+from hookline.service.problems import rejection_response
+from hookline.service.types import HookRequest, HookResponse, SenderGone
+from hookline.service.uploads.body_stream import BodyStream
 
 UNKNOWN_FLOW: Final = "-"
 """Under this are the requests to flows that there aren't."""
@@ -55,7 +54,7 @@ class Record(Protocol):
         ...
 
 
-class Seen:
+class RequestContext:
     """What is known of a request by the time that it is answered, whatever the answer is."""
 
     __slots__ = ("bare", "beginning", "challenge", "client", "flow_id", "masks", "origin", "path", "webhook", "wire")
@@ -73,18 +72,18 @@ class Seen:
         self.client: str | None = None
         self.challenge: str | None = None
         """How a sender that couldn't be verified may authenticate, as HTTP has it."""
-        self.wire: Wire | None = None
-        self.beginning: Beginning | None = None
+        self.wire: BodyStream | None = None
+        self.beginning: BodyPrefix | None = None
 
 
-class Rejecter:
+class RejectionHandler:
     """Rejects requests of one server."""
 
     def __init__(self, counts: Counts, record: Record) -> None:
         self._counts = counts
         self._record = record
 
-    def reject(self, request: HookRequest, seen: Seen, error: RequestRejected) -> HookReply:
+    def reject(self, request: HookRequest, seen: RequestContext, error: RequestRejected) -> HookResponse:
         """Count a rejection, record it, and answer it."""
         flow_id = error.flow_id or seen.flow_id
         self._counts.rejected(flow_id, error.counted_as)
@@ -93,23 +92,23 @@ class Rejecter:
             flow_id,
             code=error.code,
             status=error.status,
-            detail=explained(error),
+            detail=operator_detail(error),
             method=request.method,
             path=request.path if seen.path is None else seen.path,
-            size=came or announced(request.headers),
+            size=came or announced_size(request.headers),
             client=seen.client or request.client,
             body=seen.beginning.masked(seen.masks) if seen.beginning is not None else None,
         )
         if seen.challenge is not None and isinstance(error, NotVerified):
             error.headers = (*error.headers, ("www-authenticate", seen.challenge))
-        return rejection(error)
+        return rejection_response(error)
 
-    def gone(self, seen: Seen) -> None:
+    def gone(self, seen: RequestContext) -> None:
         """Count a sender that closed the connection before it was answered."""
         self._counts.rejected(seen.flow_id, "sender_gone")
 
 
-class Beginning:
+class BodyPrefix:
     """A body's chunks, of which the first bytes are noted as they pass, where a flow asks for it.
 
     Their size is for others to bound.
@@ -124,7 +123,7 @@ class Beginning:
         """All that has come is noted."""
         self._asked = False
 
-    def __aiter__(self) -> "Beginning":
+    def __aiter__(self) -> "BodyPrefix":
         return self
 
     async def hear(self) -> None:
@@ -160,7 +159,7 @@ class Beginning:
         return encode(masks.in_body(Received(body)).body) if isinstance(body, dict | list) else None
 
 
-def explained(error: RequestRejected) -> str:
+def operator_detail(error: RequestRejected) -> str:
     """The message of a rejection for operators: with the reason, and with pointers to what is wrong in the body."""
     parts = [error.message.rstrip(".")]
     if error.reason and error.reason != error.message:
@@ -171,7 +170,7 @@ def explained(error: RequestRejected) -> str:
     return "; ".join(parts)
 
 
-def announced(headers: Sequence[tuple[bytes, bytes]]) -> int:
+def announced_size(headers: Sequence[tuple[bytes, bytes]]) -> int:
     """Bytes that a request's `Content-Length` announces; 0 where it announces none, or no number."""
     for name, value in headers:
         if name == b"content-length" and value.isdigit() and len(value) <= 18:
@@ -179,27 +178,29 @@ def announced(headers: Sequence[tuple[bytes, bytes]]) -> int:
     return 0
 
 
-Handle: TypeAlias = Callable[[HookRequest, Headers, Seen], Awaitable[HookReply]]
+Handle: TypeAlias = Callable[[HookRequest, Headers, RequestContext], Awaitable[HookResponse]]
 
 RETRY_AFTER: Final = 5.0
 _log: Final = structlog.get_logger("hookline.service")
 
 
-async def admit(request: HookRequest, rejecter: Rejecter, handle: Handle) -> HookReply:
+async def respond(request: HookRequest, rejecter: RejectionHandler, handle: Handle) -> HookResponse:
     """The answer of `handle`, or to what it raises. Raises SenderGone, and nothing else: the unforeseen is a 503."""
-    seen = Seen()
+    seen = RequestContext()
     reply = await _admit(request, seen, rejecter, handle)
     return reply if seen.webhook is None else cors.allowing(reply, seen.webhook, seen.origin)
 
 
-async def _admit(request: HookRequest, seen: Seen, rejecter: Rejecter, handle: Handle) -> HookReply:
+async def _admit(
+    request: HookRequest, seen: RequestContext, rejecter: RejectionHandler, handle: Handle
+) -> HookResponse:
     try:
         return await handle(request, read_headers(request), seen)
     except RequestRejected as error:
         if seen.beginning is not None:
             await seen.beginning.hear()
         reply = rejecter.reject(request, seen, error)
-        return answers.bare(reply) if seen.bare else reply
+        return responses.without_body(reply) if seen.bare else reply
     except SenderGone:
         rejecter.gone(seen)
         raise

@@ -13,9 +13,9 @@ from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment, CallerReply
 from hookline.model.webhook import WebhookSettings
 from hookline.secrets.redaction import Redaction
-from hookline.service.hooks.responses import BODYLESS, EXECUTION_ID, add_default, encoded
+from hookline.service.hooks.responses import BODYLESS, EXECUTION_ID, add_default, encode_body
 from hookline.service.problems import MEDIA_TYPE, problem_body
-from hookline.service.types import HookReply
+from hookline.service.types import HookResponse
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accepted, Duplicate
 
@@ -35,7 +35,7 @@ class NoReply(HooklineError):
     code = "reply.none"
 
 
-class Responder:
+class ReplyWaiter:
     """Gives the flow's answer as the answer to a request."""
 
     def __init__(self, replies: Replies, store: History, blobs: Blobs, redaction: Redaction | None = None) -> None:
@@ -47,7 +47,7 @@ class Responder:
 
     async def answer(
         self, execution_id: str, webhook: WebhookSettings, commit: Callable[[], Awaitable[Accepted | Duplicate]]
-    ) -> HookReply:
+    ) -> HookResponse:
         """Accept a message, and give what its flow answers; a duplicate gets, or waits for, the answer of the first.
 
         Raises what `commit` raises, and nothing else: once the message is stored it isn't rejected, whatever happens to
@@ -85,7 +85,7 @@ class Responder:
             return None
         return Ended(execution.error if execution.state is State.FAILED else None)
 
-    async def _heard(self, heard: Heard, execution_id: str, timeout: float) -> HookReply:
+    async def _heard(self, heard: Heard, execution_id: str, timeout: float) -> HookResponse:
         try:
             async with asyncio.timeout(timeout):
                 answer = await heard
@@ -94,32 +94,32 @@ class Responder:
             return _problem(504, NoReplyYet.code, title, detail, execution_id)
         return self._reply(answer, execution_id)
 
-    def _reply(self, answer: CallerReply | Ended | Stopped, execution_id: str) -> HookReply:
+    def _reply(self, answer: CallerReply | Ended | Stopped, execution_id: str) -> HookResponse:
         if isinstance(answer, Stopped):
             detail = "the server is stopping; the message is stored, and its flow goes on"
             return _come_again(detail, execution_id)
         if isinstance(answer, CallerReply):
             return self._given(answer, execution_id)
         if answer.error is None:
-            return HookReply(204, ((EXECUTION_ID, execution_id.encode()),))
+            return HookResponse(204, ((EXECUTION_ID, execution_id.encode()),))
         # The flow's own cause isn't for the sender: it may hold what only the operator should see.
         detail = f"execution {execution_id} failed; its history says why"
         return _problem(502, NoReply.code, _title(NoReply), detail, execution_id)
 
-    def _given(self, answer: CallerReply, execution_id: str) -> HookReply:
+    def _given(self, answer: CallerReply, execution_id: str) -> HookResponse:
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
         headers.append((EXECUTION_ID, execution_id.encode()))
         file = answer.attachment
         if answer.status in BODYLESS or (file is None and answer.body is None):
-            return HookReply(answer.status, tuple(headers))
+            return HookResponse(answer.status, tuple(headers))
         if file is not None:
             add_default(headers, b"content-type", _safe(file.type))
             if file.filename:
                 add_default(headers, b"content-disposition", _disposition(file))
-            return HookReply(answer.status, tuple(headers), file=file, chunks=self._blobs.open(file.id))
-        kind, body = encoded(answer.body)
+            return HookResponse(answer.status, tuple(headers), file=file, chunks=self._blobs.open(file.id))
+        kind, body = encode_body(answer.body)
         add_default(headers, b"content-type", kind)
-        return HookReply(answer.status, tuple(headers), body)
+        return HookResponse(answer.status, tuple(headers), body)
 
 
 def _safe(text: str) -> bytes:
@@ -137,7 +137,7 @@ def _title(kind: type[HooklineError]) -> str:
     return (kind.__doc__ or "").partition("\n")[0]
 
 
-def _come_again(detail: str, execution_id: str) -> HookReply:
+def _come_again(detail: str, execution_id: str) -> HookResponse:
     return _problem(CannotTake.status, CannotTake.code, _title(CannotTake), detail, execution_id, (_LATER,))
 
 
@@ -148,7 +148,7 @@ def _problem(
     detail: str,
     execution_id: str,
     further: tuple[tuple[bytes, bytes], ...] = (),
-) -> HookReply:
+) -> HookResponse:
     extra: Mapping[str, Any] = {"execution_id": execution_id}
     headers = ((b"content-type", MEDIA_TYPE), (EXECUTION_ID, execution_id.encode()), *further)
-    return HookReply(status, headers, problem_body(status, code, title, detail, extra=extra))
+    return HookResponse(status, headers, problem_body(status, code, title, detail, extra=extra))

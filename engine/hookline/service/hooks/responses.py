@@ -8,7 +8,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.json import encode
 from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings
 from hookline.sdk.schemes import Scheme, WebhookResponse
-from hookline.service.types import HookReply
+from hookline.service.types import HookResponse
 from hookline.storage.changes import Accepted, Called, CalledBefore, Duplicate
 
 EXECUTION_ID: Final = b"hookline-execution-id"
@@ -18,7 +18,7 @@ _JSON: Final = b"application/json"
 _TEXT: Final = b"text/plain; charset=utf-8"
 
 
-def accepted(flow: CompiledFlow, webhook: WebhookSettings, outcome: Accepted | Duplicate) -> HookReply:
+def accepted_response(flow: CompiledFlow, webhook: WebhookSettings, outcome: Accepted | Duplicate) -> HookResponse:
     """The answer where nobody waits for the flow: the trigger's own, or else the scheme's, or else ours."""
     chosen = _chosen(webhook, flow.trigger.scheme, outcome.execution_id)
     if chosen is not None:
@@ -30,10 +30,12 @@ def accepted(flow: CompiledFlow, webhook: WebhookSettings, outcome: Accepted | D
         status, word = 200, b"duplicate"
     # Ids hold nothing that JSON would have to escape.
     body = b'{"execution_id":"%b","flow_id":"%b","status":"%b"}' % (execution_id, flow.id.encode(), word)
-    return HookReply(status, ((b"content-type", _JSON), (EXECUTION_ID, execution_id)), body)
+    return HookResponse(status, ((b"content-type", _JSON), (EXECUTION_ID, execution_id)), body)
 
 
-def accepted_each(flow: CompiledFlow, webhook: WebhookSettings, outcomes: Sequence[Accepted | Duplicate]) -> HookReply:
+def several_accepted_response(
+    flow: CompiledFlow, webhook: WebhookSettings, outcomes: Sequence[Accepted | Duplicate]
+) -> HookResponse:
     """The answer to a request that brought none or several messages, in their order."""
     chosen = _chosen(webhook, flow.trigger.scheme, None)
     if chosen is not None:
@@ -45,58 +47,60 @@ def accepted_each(flow: CompiledFlow, webhook: WebhookSettings, outcomes: Sequen
     new = any(isinstance(one, Accepted) for one in outcomes)
     word = "queued" if new else "duplicate" if outcomes else "ignored"
     body = encode({"flow_id": flow.id, "status": word, "executions": executions})
-    return HookReply(202 if new else 200, ((b"content-type", _JSON),), body)
+    return HookResponse(202 if new else 200, ((b"content-type", _JSON),), body)
 
 
-def called(flow: CompiledFlow, step: WaitNode, outcome: Called | CalledBefore) -> HookReply:
+def callback_response(flow: CompiledFlow, step: WaitNode, outcome: Called | CalledBefore) -> HookResponse:
     """The answer to a call to a step that waits: the step's own, or else the scheme's, or else ours."""
     chosen = _chosen(step.settings, step.scheme, outcome.execution_id)
     if chosen is not None:
         return chosen
     status, word = (202, "accepted") if isinstance(outcome, Called) else (200, "duplicate")
     body = {"execution_id": outcome.execution_id, "flow_id": flow.id, "step": step.id, "status": word}
-    return HookReply(status, ((b"content-type", _JSON), *_execution(outcome.execution_id)), encode(body))
+    return HookResponse(status, ((b"content-type", _JSON), *_execution(outcome.execution_id)), encode(body))
 
 
-def _chosen(settings: RequestSettings, scheme: Scheme[Any, Any] | None, execution_id: str | None) -> HookReply | None:
+def _chosen(
+    settings: RequestSettings, scheme: Scheme[Any, Any] | None, execution_id: str | None
+) -> HookResponse | None:
     if settings.accepted is not None:
         return _own(settings.accepted, execution_id)
     if scheme is None or scheme.accepted is None:
         return None
-    reply = answered(scheme.accepted)
-    return HookReply(reply.status, (*reply.headers, *_execution(execution_id)), reply.body)
+    reply = scheme_response(scheme.accepted)
+    return HookResponse(reply.status, (*reply.headers, *_execution(execution_id)), reply.body)
 
 
 def _execution(execution_id: str | None) -> tuple[tuple[bytes, bytes], ...]:
     return () if execution_id is None else ((EXECUTION_ID, execution_id.encode()),)
 
 
-def answered(answer: WebhookResponse) -> HookReply:
+def scheme_response(answer: WebhookResponse) -> HookResponse:
     """What a scheme answers itself."""
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
     if answer.media_type is not None:
         headers.append((b"content-type", answer.media_type.encode("latin-1")))
     # Much of an answer is what the sender chose: no browser may take it for anything but what we say that it is.
     headers = [one for one in headers if one[0] != b"x-content-type-options"]
-    return HookReply(answer.status, (*headers, (b"x-content-type-options", b"nosniff")), answer.body)
+    return HookResponse(answer.status, (*headers, (b"x-content-type-options", b"nosniff")), answer.body)
 
 
-def bare(reply: HookReply) -> HookReply:
+def without_body(reply: HookResponse) -> HookResponse:
     """The answer to what is rejected, without its body."""
-    return HookReply(reply.status, tuple(one for one in reply.headers if one[0] != b"content-type"))
+    return HookResponse(reply.status, tuple(one for one in reply.headers if one[0] != b"content-type"))
 
 
-def _own(answer: AcceptedAnswer, execution_id: str | None) -> HookReply:
+def _own(answer: AcceptedAnswer, execution_id: str | None) -> HookResponse:
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
     headers += _execution(execution_id)
     if answer.body is None or answer.status in BODYLESS:
-        return HookReply(answer.status, tuple(headers))
-    kind, body = encoded(answer.body)
+        return HookResponse(answer.status, tuple(headers))
+    kind, body = encode_body(answer.body)
     add_default(headers, b"content-type", kind)
-    return HookReply(answer.status, tuple(headers), body)
+    return HookResponse(answer.status, tuple(headers), body)
 
 
-def encoded(body: Any) -> tuple[bytes, bytes]:
+def encode_body(body: Any) -> tuple[bytes, bytes]:
     """The media type and the bytes of a body: a text is itself, anything else is JSON."""
     return (_TEXT, body.encode()) if isinstance(body, str) else (_JSON, encode(body))
 

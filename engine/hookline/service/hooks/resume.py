@@ -11,11 +11,11 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import WaitOver
 from hookline.model.webhook import takes
-from hookline.service.hooks.callbacks import Calls, Waiting, purpose_of
+from hookline.service.hooks.callbacks import CallbackHandler, Waiting, target_of
 from hookline.service.hooks.masking import Headers
-from hookline.service.hooks.receive import Receiver
-from hookline.service.hooks.rejection import Rejecter, Seen, admit
-from hookline.service.types import HookReply, HookRequest
+from hookline.service.hooks.receive import RequestReceiver
+from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
+from hookline.service.types import HookRequest, HookResponse
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _HEADERS: Final = (
@@ -41,7 +41,7 @@ _BUTTON: Final = '<form method="post"><button type="submit">Go on</button></form
 _ELSEWHERE: Final = "<p>It waits for a call from another system: nothing can be done about it here.</p>"
 
 
-def page(flow: CompiledFlow, node: WaitNode) -> HookReply:
+def page(flow: CompiledFlow, node: WaitNode) -> HookResponse:
     """The page of a step, with a button that calls it, where an empty form is a call that it takes."""
     settings = node.settings
     by_form = (
@@ -52,31 +52,33 @@ def page(flow: CompiledFlow, node: WaitNode) -> HookReply:
     text = _PAGE.format(
         title=escape(flow.document.title or flow.id), step=escape(node.id), asks=_BUTTON if by_form else _ELSEWHERE
     )
-    return HookReply(200, _HEADERS, text.encode())
+    return HookResponse(200, _HEADERS, text.encode())
 
 
 class Resume:
     """Answers requests to `/resume/…`."""
 
-    def __init__(self, *, waiting: Waiting, calls: Calls, receiver: Receiver, rejecter: Rejecter) -> None:
+    def __init__(
+        self, *, waiting: Waiting, calls: CallbackHandler, receiver: RequestReceiver, rejecter: RejectionHandler
+    ) -> None:
         self._waiting = waiting
         self._calls = calls
         self._receiver = receiver
         self._rejecter = rejecter
 
-    async def handle(self, request: HookRequest) -> HookReply:
+    async def handle(self, request: HookRequest) -> HookResponse:
         """The answer to a request; its path is the token. Raises SenderGone, and never anything else."""
-        return await admit(request, self._rejecter, self._handle)
+        return await respond(request, self._rejecter, self._handle)
 
-    async def _handle(self, request: HookRequest, headers: Headers, seen: Seen) -> HookReply:
+    async def _handle(self, request: HookRequest, headers: Headers, seen: RequestContext) -> HookResponse:
         # Whoever knows the token may call: it isn't recorded.
         seen.path = "/resume/…"
         step = await self._waiting.find(request.path)
         seen.flow_id = step.flow.id
         seen.path = f"/resume/… ({step.path})"
-        if request.method == "GET" and not (request.query and purpose_of(step.flow, step.node).takes(request)):
+        if request.method == "GET" and not (request.query and target_of(step.flow, step.node).takes(request)):
             if step.over:
                 raise WaitOver
-            self._receiver.check_sender(request, headers, purpose_of(step.flow, step.node), seen)
+            self._receiver.check_sender(request, headers, target_of(step.flow, step.node), seen)
             return page(step.flow, step.node)
         return await self._calls.named(request, headers, step, seen)

@@ -27,7 +27,7 @@ _SITE: Final = 64
 """Bits of an IPv6 address that are one client's: a single host has the rest of them to itself."""
 
 
-class Clients:
+class Senders:
     """Finds out and judges where requests come from. One for each server."""
 
     def __init__(

@@ -165,7 +165,7 @@ class SubscriptionSecrets(Protocol):
         ...
 
 
-async def subscribed(flow: CompiledFlow, secrets: SubscriptionSecrets) -> SubscriptionCredential:
+async def subscription_credential(flow: CompiledFlow, secrets: SubscriptionSecrets) -> SubscriptionCredential:
     """The credential of a flow's subscription; where there is none, it says why once it is asked for."""
     name = flow.trigger.scheme.name if flow.trigger.scheme is not None else ""
     try:

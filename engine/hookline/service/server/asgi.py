@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.kernel.errors import CannotTake
-from hookline.service.problems import rejection
-from hookline.service.types import HookReply, HookRequest, SenderGone
+from hookline.service.problems import rejection_response
+from hookline.service.types import HookRequest, HookResponse, SenderGone
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Event: TypeAlias = MutableMapping[str, Any]
@@ -41,7 +41,7 @@ _MOST_HELD: Final = 250
 """How many are held back at once; the connections that they keep are those of others, too."""
 _TOO_MANY: Final = 429
 _TOO_SLOW: Final = 408
-_STOPPING: Final = rejection(CannotTake("the server is stopping", retry_after=5))
+_STOPPING: Final = rejection_response(CannotTake("the server is stopping", retry_after=5))
 
 
 class _Body:
@@ -72,12 +72,12 @@ class _Body:
 class Endpoint(Protocol):
     """What answers the requests to one prefix."""
 
-    async def handle(self, request: HookRequest) -> HookReply:
+    async def handle(self, request: HookRequest) -> HookResponse:
         """The answer. Raises SenderGone."""
         ...
 
 
-class HookMount:
+class HookApplication:
     """Serves `/hook/…`, `/resume/…` and `/oauth/…`."""
 
     def __init__(
@@ -154,7 +154,7 @@ class HookMount:
                     if left < 0:
                         return
 
-    async def _answer_early(self, reply: HookReply, request: HookRequest, body: _Body, send: Send) -> None:
+    async def _answer_early(self, reply: HookResponse, request: HookRequest, body: _Body, send: Send) -> None:
         # HTTP/2 has no Connection header; its streams end without their connection.
         await send(_start(reply, close=request.http_version.startswith("1")))
         await send({"type": "http.response.body", "body": reply.body, "more_body": True})
@@ -197,7 +197,7 @@ def _is_small(request: HookRequest) -> bool:
     return not any(name == b"expect" for name, _ in request.headers)
 
 
-async def _send_whole(reply: HookReply, send: Send, *, close: bool) -> None:
+async def _send_whole(reply: HookResponse, send: Send, *, close: bool) -> None:
     await send(_start(reply, close=close))
     if reply.chunks is not None:
         async for chunk in reply.chunks:
@@ -205,7 +205,7 @@ async def _send_whole(reply: HookReply, send: Send, *, close: bool) -> None:
     await send({"type": "http.response.body", "body": reply.body})
 
 
-def _start(reply: HookReply, *, close: bool) -> Event:
+def _start(reply: HookResponse, *, close: bool) -> Event:
     headers = [*reply.headers]
     if reply.status != 204:  # which has no body, and may not say so (RFC 9110, 8.6)
         size = reply.file.size if reply.file is not None else len(reply.body)
@@ -215,7 +215,7 @@ def _start(reply: HookReply, *, close: bool) -> Event:
     return {"type": "http.response.start", "status": reply.status, "headers": headers}
 
 
-class HookFirst:
+class PrefixRouter:
     """Sends what comes from outside to the endpoints, and all else to the application behind them."""
 
     def __init__(self, hook: Application, rest: Application) -> None:

@@ -45,7 +45,7 @@ class Head(NamedTuple):
     """No other request comes on this connection."""
 
 
-def judge_head(head: bytes) -> Head:
+def check_head(head: bytes) -> Head:
     """Read a head, from its first byte to its empty line. Raises Malformed and MethodUnknown."""
     line = _REQUEST_LINE.match(head)
     if line is None:
@@ -148,7 +148,7 @@ _MAX_SIZE_LINE: Final = 1024
 _MAX_TRAILER: Final = 8192
 
 
-class Chunks:
+class ChunkedBody:
     """Follows one body through the pieces in which it comes."""
 
     def __init__(self) -> None:
@@ -239,7 +239,7 @@ class Framing:
         self._held = b""
         self._searched = 0
         self._left = 0
-        self._chunks = Chunks()
+        self._chunks = ChunkedBody()
         self._last = False
         self.http2 = False
         """HTTP/2 is spoken, and all is passed on."""
@@ -275,12 +275,12 @@ class Framing:
             self._held = data
             self._searched = max(0, len(data) - 3)
             return b""
-        head = judge_head(data[start : end + 4])
+        head = check_head(data[start : end + 4])
         self._held, self._searched = b"", 0
         self._may_be_http2 = False
         self._last = head.last
         if head.length is None:
-            self._due, self._chunks = _Due.CHUNKS, Chunks()
+            self._due, self._chunks = _Due.CHUNKS, ChunkedBody()
         else:
             self._due, self._left = _Due.LENGTH, head.length
         body = self._read_body(data[end + 4 :])

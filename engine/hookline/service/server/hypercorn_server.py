@@ -26,10 +26,10 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, LifespanState, Scope
 
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected
-from hookline.service.problems import rejection
+from hookline.service.problems import rejection_response
 from hookline.service.server.asgi import Application
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing
-from hookline.service.server.overflow import Overflow, raw_answer
+from hookline.service.server.overflow import Overflow, raw_response
 
 
 class Http1(H11Protocol):
@@ -154,7 +154,7 @@ class Http2(H2Protocol):
         return False
 
     def _reject(self, request: h2.events.RequestReceived, error: RequestRejected) -> None:
-        reply = rejection(error)
+        reply = rejection_response(error)
         headers = [(b":status", b"%d" % reply.status), *reply.headers, (b"content-length", b"%d" % len(reply.body))]
         self.connection.send_headers(request.stream_id, headers)
         self.connection.send_data(request.stream_id, reply.body, end_stream=True)
@@ -276,7 +276,7 @@ class _Connection(TCPServer):
             h11.SEND_RESPONSE,
         )
         if unanswered:
-            await self.protocol_send(RawData(raw_answer(error)))
+            await self.protocol_send(RawData(raw_response(error)))
         self._ended = True
         # The application may wait for the rest of what was rejected.
         await self.protocol.handle(Closed())

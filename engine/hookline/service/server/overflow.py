@@ -5,12 +5,12 @@ from http import HTTPStatus
 from typing import Final
 
 from hookline.kernel.errors import CannotTake, RequestRejected
-from hookline.service.problems import rejection
+from hookline.service.problems import rejection_response
 
 
-def raw_answer(error: RequestRejected) -> bytes:
+def raw_response(error: RequestRejected) -> bytes:
     """A rejection as HTTP/1.1, the last of its connection."""
-    reply = rejection(error)
+    reply = rejection_response(error)
     headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
     head = b"".join(b"%b: %b\r\n" % header for header in headers)
     return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (reply.status, HTTPStatus(reply.status).phrase.encode(), head, reply.body)
@@ -28,7 +28,7 @@ class Overflow:
     """Turns connections away. Reading what they send, and throwing it away, is the caller's."""
 
     def __init__(self) -> None:
-        self._answer = raw_answer(CannotTake("there are too many connections", retry_after=_RETRY_AFTER))
+        self._answer = raw_response(CannotTake("there are too many connections", retry_after=_RETRY_AFTER))
         self._lingering: dict[asyncio.WriteTransport, tuple[asyncio.TimerHandle, object]] = {}
 
     def turn_away(self, transport: asyncio.WriteTransport, owner: object = None) -> None:

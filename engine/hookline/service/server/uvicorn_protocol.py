@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hookline.kernel.errors import RequestRejected
 from hookline.service.server.framing import Framing
-from hookline.service.server.overflow import Overflow, raw_answer
+from hookline.service.server.overflow import Overflow, raw_response
 
 _LINGER: Final = 1.0
 """Seconds until a rejected connection is closed: at once, the reset of what still comes could overtake the answer."""
@@ -116,7 +116,7 @@ class FramedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         under_way = self.cycle if self._framing.under_way else None
         if under_way is None or not under_way.response_started:
-            self.transport.write(raw_answer(error))
+            self.transport.write(raw_response(error))
         if under_way is not None and not under_way.response_complete:
             # The application may wait for the rest of what was rejected.
             under_way.disconnected = True

@@ -31,7 +31,7 @@ def _rest(step: Generator[Any, Any, bytes], waiting: Any) -> Generator[Any, Any,
             return cast(bytes, done.value)
 
 
-class Wire:
+class BodyStream:
     """Iterates over a body's chunks.
 
     Raises TooLarge above `limit` bytes, and RequestTimeout for a slow sender. Only time in which the sender is waited
@@ -54,7 +54,7 @@ class Wire:
         """Seconds that the sender was waited for, less those that what it sent takes at `MIN_RATE`."""
         self.received = 0
 
-    def __aiter__(self) -> "Wire":
+    def __aiter__(self) -> "BodyStream":
         return self
 
     async def __anext__(self) -> bytes:
@@ -103,7 +103,7 @@ IN_MEMORY: Final = 256 * 1024
 """Bytes that are held in memory; beyond that anybody could fill it with bodies that don't hold."""
 
 
-class Staged:
+class StagedBody:
     """A body that came whole. Iterate once, after its signature held."""
 
     def __init__(self, uploads: Uploads, held: list[bytes], writer: BlobWriter | None) -> None:
@@ -125,7 +125,7 @@ class Staged:
             await self._uploads.drop(blob)
 
 
-async def stage(chunks: AsyncIterator[bytes], feed: Callable[[bytes], None], uploads: Uploads) -> Staged:
+async def stage_body(chunks: AsyncIterator[bytes], feed: Callable[[bytes], None], uploads: Uploads) -> StagedBody:
     """Read a body to its end, feeding each chunk to `feed` on the way."""
     held: list[bytes] = []
     size = 0
@@ -141,4 +141,4 @@ async def stage(chunks: AsyncIterator[bytes], feed: Callable[[bytes], None], upl
             writer = await uploads.create()
             await writer.write(b"".join(held))
             held = []
-    return Staged(uploads, held, writer)
+    return StagedBody(uploads, held, writer)

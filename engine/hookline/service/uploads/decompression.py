@@ -30,7 +30,7 @@ ERRORS: Final[tuple[type[Exception], ...]] = (zlib.error, brotli.error, zstd.Zst
 """What a stream raises for bytes that aren't of its coding."""
 
 
-class Unpacker(Protocol):
+class Decompressor(Protocol):
     """Unpacks one coding. Raises one of `ERRORS`."""
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
@@ -111,7 +111,7 @@ class _Zstd:
         return self._frame is None or self._frame.eof
 
 
-_UNPACKERS: Final[Mapping[str, Callable[[], Unpacker]]] = {
+_UNPACKERS: Final[Mapping[str, Callable[[], Decompressor]]] = {
     "gzip": lambda: _Zlib(gzip=True),
     "x-gzip": lambda: _Zlib(gzip=True),
     "deflate": lambda: _Zlib(gzip=False),
@@ -135,7 +135,7 @@ def content_codings(header: str | None) -> tuple[str, ...]:
     )
 
 
-def unpacker(coding: str) -> Unpacker:
+def decompressor(coding: str) -> Decompressor:
     """A stream for a coding that `content_codings` gave."""
     return _UNPACKERS[coding]()
 
@@ -153,7 +153,7 @@ class _Stage:
 
     def __init__(self, coding: str) -> None:
         self.coding = coding
-        self.unpacker: Unpacker = unpacker(coding)
+        self.unpacker: Decompressor = decompressor(coding)
         self.size = 0
 
 
@@ -205,7 +205,7 @@ class _Inflation:
                 raise Malformed(f"the body's {stage.coding} ends too early")
 
 
-async def inflate(
+async def decompress(
     chunks: AsyncIterable[bytes], codings: Sequence[str], limit: int, max_ratio: int
 ) -> AsyncIterator[bytes]:
     """Inflate. `codings` in the order in which they were applied.

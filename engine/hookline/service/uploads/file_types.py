@@ -96,9 +96,9 @@ class FileTypes:
     def judge(self, media_type: str, head: bytes, what: str) -> str:
         """The type of a file, by what it declares and its first bytes. Raises UnsupportedMedia."""
         self.check_declared(media_type, what)
-        found = found_type(head)
+        found = detect_type(head)
         if media_type != OCTET_STREAM:
-            if not fits(media_type, found, head):
+            if not is_plausible(media_type, found, head):
                 raise UnsupportedMedia(f"{what} says that it is {media_type[:100]}, and is {found or 'something else'}")
             return media_type
         if takes(self.taken, OCTET_STREAM):
@@ -110,13 +110,13 @@ class FileTypes:
         return found
 
 
-def found_type(head: bytes) -> str | None:
+def detect_type(head: bytes) -> str | None:
     """The type that a file's first bytes show; None where they show none."""
     kind = filetype.guess(head)
     return None if kind is None or kind.mime == OCTET_STREAM else str(kind.mime)
 
 
-def fits(media_type: str, found: str | None, head: bytes) -> bool:
+def is_plausible(media_type: str, found: str | None, head: bytes) -> bool:
     """Whether a file can be what it says."""
     declared = _one_name(media_type)
     shown = None if found is None else _one_name(found)

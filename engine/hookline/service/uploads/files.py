@@ -79,7 +79,7 @@ class IncomingFile:
         await self._writer.write(chunk)
 
 
-async def store(chunks: AsyncIterable[bytes], file: IncomingFile, *, keep_empty: bool) -> Blob | None:
+async def store_file(chunks: AsyncIterable[bytes], file: IncomingFile, *, keep_empty: bool) -> Blob | None:
     """Keep the bytes as a durable blob; None where there are none, unless an empty file is one too."""
     empty = True
     async for chunk in chunks:
@@ -88,7 +88,7 @@ async def store(chunks: AsyncIterable[bytes], file: IncomingFile, *, keep_empty:
     return await file.commit() if keep_empty or not empty else None
 
 
-async def judge_stored(blob: Blob, uploads: Uploads, media_type: str, types: FileTypes) -> str:
+async def check_stored_type(blob: Blob, uploads: Uploads, media_type: str, types: FileTypes) -> str:
     """The type of a file that is stored already. Raises UnsupportedMedia."""
     head = b""
     chunks = uploads.blobs.open(blob.id, HEAD)
@@ -100,7 +100,7 @@ async def judge_stored(blob: Blob, uploads: Uploads, media_type: str, types: Fil
     return types.judge(media_type, head[:HEAD], "the body")
 
 
-def one_attachment(blob: Blob, media_type: str, disposition: str | None) -> Received:
+def file_message(blob: Blob, media_type: str, disposition: str | None) -> Received:
     """A body that is one file; its body proper is null."""
     _, options = read_disposition(disposition)
     filename = clean_filename(options.get(b"filename"))

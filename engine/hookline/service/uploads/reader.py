@@ -13,10 +13,10 @@ from hookline.bodies.xml import read_xml
 from hookline.kernel.errors import Malformed
 from hookline.model.webhook import RequestSettings
 from hookline.plugin_host.offload import Offloader
-from hookline.service.uploads.body_stream import Staged
-from hookline.service.uploads.decompression import inflate
+from hookline.service.uploads.body_stream import StagedBody
+from hookline.service.uploads.decompression import decompress
 from hookline.service.uploads.file_types import FileTypes
-from hookline.service.uploads.files import IncomingFile, judge_stored, one_attachment, store
+from hookline.service.uploads.files import IncomingFile, check_stored_type, file_message, store_file
 from hookline.service.uploads.multipart import MultipartReader
 from hookline.service.uploads.upload import Uploads
 
@@ -26,7 +26,7 @@ _OFF_THE_LOOP: Final = 64 * 1024
 T = TypeVar("T")
 
 
-class Limits(msgspec.Struct, frozen=True):
+class BodyLimits(msgspec.Struct, frozen=True):
     """Bytes that a request may bring."""
 
     body: int
@@ -44,7 +44,7 @@ class BodyReader(msgspec.Struct, frozen=True):
 
     media: Media
     codings: tuple[str, ...]
-    limits: Limits
+    limits: BodyLimits
     webhook: RequestSettings
     query: bytes
     disposition: str | None
@@ -61,8 +61,8 @@ class BodyReader(msgspec.Struct, frozen=True):
             file = IncomingFile(uploads, media.type, self._types(), "the body")
             # Where it says that it is a file, or the flow does, an empty one is one too.
             keep_empty = media.said or self.webhook.body == "raw"
-            blob = await store(self._plain(chunks), file, keep_empty=keep_empty)
-            return one_attachment(blob, file.media_type, self.disposition) if blob else Received()
+            blob = await store_file(self._plain(chunks), file, keep_empty=keep_empty)
+            return file_message(blob, file.media_type, self.disposition) if blob else Received()
         if kind == "multipart":
             reader = MultipartReader(
                 uploads, self.limits.body, self.limits.file, types=self._types(), naming=self._naming()
@@ -77,13 +77,13 @@ class BodyReader(msgspec.Struct, frozen=True):
         received = await self._inline(data)
         return msgspec.structs.replace(received, raw=b"".join(wire))
 
-    async def read_staged(self, staged: Staged, uploads: Uploads) -> Received:
+    async def read_staged(self, staged: StagedBody, uploads: Uploads) -> Received:
         """Read what waited for its signature; a large file is where it should be already."""
         media = self.media
         if media.kind == "file" and not self.codings and (blob := await staged.blob()) is not None:
             types = self._types()
-            media_type = media.type if types is None else await judge_stored(blob, uploads, media.type, types)
-            return one_attachment(blob, media_type, self.disposition)
+            media_type = media.type if types is None else await check_stored_type(blob, uploads, media.type, types)
+            return file_message(blob, media_type, self.disposition)
         return await self.read(aiter(staged), uploads)
 
     def _naming(self) -> Naming:
@@ -102,7 +102,7 @@ class BodyReader(msgspec.Struct, frozen=True):
     def _plain(self, chunks: AsyncIterator[bytes]) -> AsyncIterable[bytes]:
         if not self.codings:
             return chunks
-        return inflate(chunks, self.codings, self.limits.wire(self.media.kind), self.webhook.max_ratio)
+        return decompress(chunks, self.codings, self.limits.wire(self.media.kind), self.webhook.max_ratio)
 
     async def _inline(self, data: bytes) -> Received:
         charset = self.media.charset

@@ -14,7 +14,7 @@ SMALL: Final = 64 * 1024
 """Bytes of a body that aren't counted: as many for each connection are not much."""
 
 
-class Room:
+class ByteBudget:
     """How many bytes all requests under way may have brought together. One for each kind of place, in each server."""
 
     __slots__ = ("_left", "_most")
@@ -44,7 +44,7 @@ class Uploads:
 
     __slots__ = ("_committed", "_held", "_held_room", "_room", "_taken", "_writers", "blobs")
 
-    def __init__(self, blobs: Blobs, room: Room, held_room: Room) -> None:
+    def __init__(self, blobs: Blobs, room: ByteBudget, held_room: ByteBudget) -> None:
         """`room` is that of files, and `held_room` that of bodies, which are held in memory."""
         self.blobs = blobs
         self._room = room

@@ -37,7 +37,7 @@ class OptionsView(msgspec.Struct, frozen=True):
     """Other settings on which they depend."""
 
 
-class InputView(msgspec.Struct, frozen=True):
+class SettingView(msgspec.Struct, frozen=True):
     """One setting of a component."""
 
     name: str
@@ -59,7 +59,7 @@ class ComponentView(msgspec.Struct, frozen=True):
     description: str
     plugin: str
     """The plugin that gives it, with its distribution and version; `the engine` where it is no plugin's."""
-    inputs: list[InputView]
+    settings: list[SettingView]
     credential_types: list[str]
     unavailable: str | None
     """Why it can't be used here, with the remedy."""
@@ -100,7 +100,7 @@ def component_views(registry: Registry) -> list[ComponentView]:
     return sorted(views, key=lambda view: (view.name, view.kind))
 
 
-def inputs(model: type[BaseModel], options: Mapping[str, OptionsFunction] = _NO_OPTIONS) -> list[InputView]:
+def setting_views(model: type[BaseModel], options: Mapping[str, OptionsFunction] = _NO_OPTIONS) -> list[SettingView]:
     """The fields of a model, as whoever writes JSON sees them. `options`: what knows choices, by field."""
     schema = model.model_json_schema(by_alias=True, schema_generator=durations.FlowJsonSchema)
     definitions = schema.get("$defs", {})
@@ -108,7 +108,7 @@ def inputs(model: type[BaseModel], options: Mapping[str, OptionsFunction] = _NO_
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     required = set(schema.get("required", ()))
     return [
-        InputView(
+        SettingView(
             name=name,
             type=type_text(field, definitions),
             required=name in required,
@@ -204,7 +204,7 @@ def _block(use: str, block: StepType) -> ComponentView:
         title=block.summary,
         description=block.summary,
         plugin="the engine",
-        inputs=[] if block.settings is None else inputs(block.settings),
+        settings=[] if block.settings is None else setting_views(block.settings),
         credential_types=[],
         unavailable=None,
     )
@@ -244,7 +244,7 @@ def _view(
         title=title,
         description=description,
         plugin=str(origin),
-        inputs=[] if model is None else inputs(model, options),
+        settings=[] if model is None else setting_views(model, options),
         credential_types=list(credential_types),
         unavailable=unavailable,
     )
