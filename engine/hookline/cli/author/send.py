@@ -124,7 +124,12 @@ def _on_the_wire(value: str) -> str:
 
 
 def _sign(
-    settings: Settings, flow_id: str, scheme: str | None, secrets: Mapping[str, Any], message: "UnsignedMessage", base: str
+    settings: Settings,
+    flow_id: str,
+    scheme: str | None,
+    secrets: Mapping[str, Any],
+    message: "UnsignedMessage",
+    base: str,
 ) -> "SignedMessage":
     """`base`: the URL of the server, unless the message has its public URL."""
     import msgspec
@@ -145,7 +150,12 @@ def _sign(
 
 
 def _sign_here(
-    settings: Settings, flow_id: str, name: str | None, secrets: Mapping[str, Any], message: "UnsignedMessage", base: str
+    settings: Settings,
+    flow_id: str,
+    name: str | None,
+    secrets: Mapping[str, Any],
+    message: "UnsignedMessage",
+    base: str,
 ) -> "SignedMessage":
     from hookline.credentials.store import validated
     from hookline.discovery.loader import load_plugins
