@@ -14,7 +14,7 @@ from hookline.catalog.version_resolver import VersionResolver
 from hookline.credentials.authorization import CALLBACK, Authorizations
 from hookline.credentials.store import Credentials
 from hookline.credentials.tokens import AccessTokens
-from hookline.deployments.compatibility import Fitting
+from hookline.deployments.compatibility import CompatibilityChecker
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
@@ -170,9 +170,9 @@ class Engine:
         self.callbacks = Callbacks(
             self.store, self.queue, self.version_resolver, self.resume_tokens, lambda: self.intake.open
         )
-        fitting = Fitting(services, registry.actions, self.resume_url)
+        checker = CompatibilityChecker(services, registry.actions, self.resume_url)
         self.migration = Migration(
-            self.store, self.queue, self.version_resolver, self.version_history, fitting, self.clock
+            self.store, self.queue, self.version_resolver, self.version_history, checker, self.clock
         )
         self._runner = Runner(
             services, self.version_resolver, self.queue, self._timers, self.intake.left_queue, self.resume_url

@@ -27,7 +27,7 @@ class VersionResolver:
             raise FlowInvalid(entry.errors)
         return entry.flow
 
-    def keeping(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
+    def publish_changes(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
         """What is committed with the start of an execution on a version that serves, and may not be kept yet."""
         if self.published.get(flow.id) == flow.version:
             return ()

@@ -20,7 +20,7 @@ from hookline.executions.context import (
     StepFailed,
     edited_steps,
 )
-from hookline.executions.dry_run import DryWalk
+from hookline.executions.dry_run import DryRun
 from hookline.executions.journal import Journal
 from hookline.executions.services import Services
 from hookline.flows.blocks.step_tree import find_step
@@ -35,14 +35,14 @@ from hookline.storage.changes import Change, CommitResult
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Compatibility:
     """Whether a journal fits a version."""
 
     step: str | None = None
     """The path of the first step that doesn't; None where all do."""
     reason: str | None = None
     """What is said against it."""
-    lands: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
     """Where the execution goes on there, or goes on waiting: paths. None where it comes to its end."""
 
     @property
@@ -51,7 +51,7 @@ class Fit:
         return self.reason is None
 
 
-class Fitting:
+class CompatibilityChecker:
     """Walks flows along journals."""
 
     def __init__(self, services: Services, actions: Mapping[str, Action], hook_urls: HookUrls) -> None:
@@ -60,7 +60,7 @@ class Fitting:
         self._actions = actions
         self._hook_urls = hook_urls
 
-    async def fits(
+    async def check(
         self,
         flow: CompiledFlow,
         execution: Execution,
@@ -68,7 +68,7 @@ class Fitting:
         past: Sequence[StepRecord],
         *,
         retried: bool = False,
-    ) -> Fit:
+    ) -> Compatibility:
         """Whether the journal of an execution that has started fits a version.
 
         `retried`: as it will be once an operator has retried it. Raises StoreError, and NotReplayable and
@@ -79,7 +79,7 @@ class Fitting:
             envelope, past, redactor = self._services.redaction.decrypt(flow.redaction_rules, envelope, past)
         reopened_after = past[-1].seq if retried and past else execution.reopened_after
         under_way = await self._services.store.progress(execution.id)
-        walk = DryWalk(past, under_way, self._is_pure, reopened_after)
+        walk = DryRun(past, under_way, self._is_pure, reopened_after)
         started_at = execution.started_at or execution.created_at
         run = ExecutionContext(
             flow=flow,
@@ -119,27 +119,27 @@ async def _walk(run: ExecutionContext, started_at: datetime) -> ErrorInfo | str 
     return run.blocked
 
 
-def _judge(run: ExecutionContext, walk: DryWalk, failed: ErrorInfo | str | None) -> Fit:
-    flow, lands = run.flow, tuple(walk.landed)
-    for path, against in walk.clashes.items():
-        return Fit(path, f"step {path!r} doesn't fit version {flow.version}: {against}", lands)
-    if not walk.missed:
-        return Fit(lands=lands)
-    path = walk.missed[0]
+def _judge(run: ExecutionContext, walk: DryRun, failed: ErrorInfo | str | None) -> Compatibility:
+    flow, stops = run.flow, tuple(walk.stops)
+    for path, against in walk.conflicts.items():
+        return Compatibility(path, f"step {path!r} doesn't fit version {flow.version}: {against}", stops)
+    if not walk.unreached:
+        return Compatibility(stops=stops)
+    path = walk.unreached[0]
     nodes = flow.on_error_steps if path.startswith(ON_ERROR) else flow.steps
     if find_step(nodes, path.removeprefix(ON_ERROR)) is None:
         why = "has no such step there"
     elif (skipped := _skipped(run.journal, path)) is not None:
         why = f"skips {skipped!r}: its `when` is false"
-    elif lands:
-        why = f"comes to {lands[0]!r} before it"
+    elif stops:
+        why = f"comes to {stops[0]!r} before it"
     elif isinstance(failed, ErrorInfo):
         why = f"fails before it comes to it, at {failed.step!r}: {failed.message}"
     elif failed is not None:
         why = f"can't be computed here: {failed}"
     else:
         why = "doesn't come to it: a condition on the way there doesn't hold"
-    return Fit(path, f"step {path!r} has been done, and version {flow.version} {why}", lands)
+    return Compatibility(path, f"step {path!r} has been done, and version {flow.version} {why}", stops)
 
 
 def _skipped(journal: Journal, path: str) -> str | None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hookline.catalog.version_resolver import VersionResolver
-from hookline.deployments.compatibility import Fit, Fitting
+from hookline.deployments.compatibility import Compatibility, CompatibilityChecker
 from hookline.deployments.version_history import VersionHistory
-from hookline.executions.context import own_vars
+from hookline.executions.context import vars_to_store
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import DoesNotFit, ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange
 from hookline.kernel.time import Clock
@@ -19,11 +19,11 @@ from hookline.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class PlannedMigration:
     """Where a waiting execution would go on."""
 
     execution: Execution
-    fit: Fit
+    compatibility: Compatibility
 
 
 class Migration:
@@ -35,17 +35,17 @@ class Migration:
         queue: Queue,
         versions: VersionResolver,
         kept: VersionHistory,
-        fitting: Fitting,
+        checker: CompatibilityChecker,
         clock: Clock,
     ) -> None:
         self._store = store
         self._queue = queue
         self._versions = versions
         self._kept = kept
-        self._fitting = fitting
+        self._checker = checker
         self._clock = clock
 
-    async def move(self, execution_id: str, to: str) -> None:
+    async def migrate(self, execution_id: str, to: str) -> None:
         """Bind a waiting execution to a version of its flow, by its first digits or `current`, where its journal fits.
 
         Raises DoesNotFit with the step and the reason where it doesn't, IllegalStateChange where it doesn't wait,
@@ -60,19 +60,21 @@ class Migration:
             raise IllegalStateChange(
                 f"execution {execution_id} is {state}: only one that has begun, and waits, can be moved"
             )
-        version = await self._kept.named(execution.flow_id, to)
+        version = await self._kept.resolve(execution.flow_id, to)
         if version == execution.flow_version:
             return
         flow = await self._versions.version(execution.flow_id, version)
         past = await self._store.journal(execution_id)
-        fit = await self._fitting.fits(flow, execution, envelope, past)
-        if not fit.ok:
-            raise DoesNotFit(f"execution {execution_id}: {fit.reason}")
+        compatibility = await self._checker.check(flow, execution, envelope, past)
+        if not compatibility.ok:
+            raise DoesNotFit(f"execution {execution_id}: {compatibility.reason}")
         last = past[-1].seq if past else 0
-        await self._store.commit([Rebind(execution_id, flow.version, self._clock.now(), last, own_vars(flow))])
+        await self._store.commit([Rebind(execution_id, flow.version, self._clock.now(), last, vars_to_store(flow))])
         await self._queue.wake(execution.flow_id, execution_id)
 
-    async def for_retry(self, execution: Execution, now: datetime) -> tuple[CompiledFlow, Sequence[Change]] | None:
+    async def changes_for_retry(
+        self, execution: Execution, now: datetime
+    ) -> tuple[CompiledFlow, Sequence[Change]] | None:
         """How a failed execution is bound to the newest version as it is retried; None where it stays on its own.
 
         It stays where it has that one, where the newest can't run, and where its journal doesn't fit that. Raises
@@ -88,16 +90,16 @@ class Migration:
         if envelope is None:
             return None
         past = await self._store.journal(execution.id)
-        fit = await self._fitting.fits(flow, execution, envelope, past, retried=True)
-        if not fit.ok:
+        compatibility = await self._checker.check(flow, execution, envelope, past, retried=True)
+        if not compatibility.ok:
             return None
         last = past[-1].seq if past else 0
-        rebind = Rebind(execution.id, flow.version, now, last, own_vars(flow))
-        return flow, (*self._versions.keeping(flow, now), rebind)
+        rebind = Rebind(execution.id, flow.version, now, last, vars_to_store(flow))
+        return flow, (*self._versions.publish_changes(flow, now), rebind)
 
     async def plan(
         self, flow: CompiledFlow, cursor: str | None = None, limit: int = 50
-    ) -> tuple[Sequence[Landing], str | None]:
+    ) -> tuple[Sequence[PlannedMigration], str | None]:
         """Where the waiting executions of a flow would go on in a version of it, which need not be published.
 
         One page of them, newest first, and the cursor of the next. Those that haven't begun are left out: they get
@@ -113,8 +115,8 @@ class Migration:
                 continue
             envelope = await self._store.envelope(execution.id)
             if envelope is not None:
-                landings.append(Landing(execution, await self._fit(flow, execution, envelope)))
+                landings.append(PlannedMigration(execution, await self._fit(flow, execution, envelope)))
         return landings, page.next
 
-    async def _fit(self, flow: CompiledFlow, execution: Execution, envelope: Envelope) -> Fit:
-        return await self._fitting.fits(flow, execution, envelope, await self._store.journal(execution.id))
+    async def _fit(self, flow: CompiledFlow, execution: Execution, envelope: Envelope) -> Compatibility:
+        return await self._checker.check(flow, execution, envelope, await self._store.journal(execution.id))

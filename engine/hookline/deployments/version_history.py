@@ -20,7 +20,7 @@ _SHORTEST: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class KeptVersion:
+class VersionInfo:
     """A version that is kept, and what runs on it."""
 
     version: str
@@ -41,7 +41,7 @@ class VersionHistory:
         self._catalog = catalog
         self.live = live
 
-    async def list(self, flow_id: str) -> Sequence[KeptVersion]:
+    async def list(self, flow_id: str) -> Sequence[VersionInfo]:
         """The versions of a flow; that which began to serve last comes first.
 
         Raises FlowNotFound where there never was such a flow, and StoreError.
@@ -50,7 +50,7 @@ class VersionHistory:
         counts = await self._store.executions_by_version(flow_id)
         serves = self._serving(flow_id, found)
         return [
-            KeptVersion(
+            VersionInfo(
                 one.version,
                 one.created_at,
                 one.served_at,
@@ -60,7 +60,7 @@ class VersionHistory:
             for one in found
         ]
 
-    async def named(self, flow_id: str, name: str) -> str:
+    async def resolve(self, flow_id: str, name: str) -> str:
         """The version that is meant by its first digits, 4 or more, or by `current`.
 
         Raises FlowNotFound where that is none, or several; and StoreError.
@@ -95,7 +95,7 @@ class VersionHistory:
         The file keeps its title. Raises UnpublishedChanges where the file says what never served, unless `force` gives
         that up; FlowNotFound, OSError and StoreError.
         """
-        version = await self._before(flow_id) if name is None else await self.named(flow_id, name)
+        version = await self._before(flow_id) if name is None else await self.resolve(flow_id, name)
         document: dict[str, Any] = read(await self.document(flow_id, version)).value
         entry = self._catalog.entries.get(flow_id)
         file = self._file(flow_id, entry)

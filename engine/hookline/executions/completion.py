@@ -18,17 +18,17 @@ from hookline.storage.changes import CallBack, Change, End
 
 ON_ERROR = "on_error"
 """How an execution was started, in its `Arrival`, that takes care of another's failure."""
-DEEPEST = 16
+MAX_DEPTH = 16
 """How many executions may stand above one that a step or a failure starts."""
 
 
-def aftermath(
+def completion_changes(
     services: Services,
     end: End,
     envelope: Envelope,
     flow: CompiledFlow | None,
     last: Message | None,
-    begun: "Begun",
+    begun: "AttemptStart",
     redactor: Redactor | None = None,
 ) -> tuple[Change, ...]:
     """The changes that follow from an end.
@@ -37,23 +37,23 @@ def aftermath(
     `redactor`: the execution's, where it has one.
     """
     changes: list[Change] = []
-    told = told_of_end(envelope, end, last, services.new_id(), None if redactor is None else services.redaction)
+    told = parent_callback(envelope, end, last, services.new_id(), None if redactor is None else services.redaction)
     if told is not None:
         changes.append(told)
     if end.state is State.FAILED and flow is not None and flow.on_error_flow is not None:
         shown = envelope if redactor is None else redactor.redact_message(envelope)
-        changes += _taken_care_of(services, end, shown, flow, flow.on_error_flow, begun)
+        changes += _start_error_flow(services, end, shown, flow, flow.on_error_flow, begun)
     return tuple(changes)
 
 
-class Begun(msgspec.Struct, frozen=True):
+class AttemptStart(msgspec.Struct, frozen=True):
     """When an execution began, and which of an operator's attempts it was."""
 
     at: datetime | None
     attempt: int
 
 
-def told_of_end(
+def parent_callback(
     envelope: Envelope, end: End, last: Message | None, new_id: str, redaction: Redaction | None = None
 ) -> CallBack | None:
     """What the step is told that waits for an execution's end; None where none does.
@@ -81,18 +81,18 @@ def told_of_end(
     )
 
 
-def depth_below(envelope: Envelope) -> int:
+def child_depth(envelope: Envelope) -> int:
     """How many executions stand above one that this one starts."""
     parent = envelope.arrival.parent
     return 1 if parent is None else parent.depth + 1
 
 
-def _taken_care_of(
-    services: Services, end: End, envelope: Envelope, flow: CompiledFlow, handler_id: str, begun: Begun
+def _start_error_flow(
+    services: Services, end: End, envelope: Envelope, flow: CompiledFlow, handler_id: str, begun: AttemptStart
 ) -> tuple[Change, ...]:
-    depth = depth_below(envelope)
+    depth = child_depth(envelope)
     # What takes care of a failure must not go round in circles, through flows that it calls neither.
-    if envelope.arrival.use == ON_ERROR or depth > DEEPEST or end.error is None:
+    if envelope.arrival.use == ON_ERROR or depth > MAX_DEPTH or end.error is None:
         return ()
     handled = child_envelope(
         handler_id,
@@ -116,7 +116,7 @@ def _taken_care_of(
         return ()
 
 
-def _report(end: End, envelope: Envelope, flow: CompiledFlow, begun: Begun) -> object:
+def _report(end: End, envelope: Envelope, flow: CompiledFlow, begun: AttemptStart) -> object:
     """The body that the flow gets which takes care of a failure."""
     return {
         "error": msgspec.to_builtins(end.error),

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from hookline.executions.dry_run import DryWalk
+from hookline.executions.dry_run import DryRun
 from hookline.executions.journal import Journal
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -25,23 +25,23 @@ from hookline.secrets.redaction import Redactor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cause:
+class InterruptionCause:
     """Why it has to end, and as what the execution ends. Compare by identity."""
 
     outcome: Outcome
     error: ErrorInfo | None = None
 
 
-CANCELLED: Final = Cause(Outcome.CANCELLED)
+CANCELLED: Final = InterruptionCause(Outcome.CANCELLED)
 """Somebody asked for it."""
-SUPERSEDED: Final = Cause(Outcome.CANCELLED)
+SUPERSEDED: Final = InterruptionCause(Outcome.CANCELLED)
 """What stands beside it has failed, or stopped the execution: the block around both goes on with that."""
 
 
 class Interrupted(Exception):
     """It has to end. No `catch` takes this, and each `finally` on the way out runs."""
 
-    def __init__(self, cause: Cause) -> None:
+    def __init__(self, cause: InterruptionCause) -> None:
         self.cause = cause
         super().__init__(cause.outcome)
 
@@ -52,12 +52,12 @@ class Interruption:
     __slots__ = ("_children", "_cuts", "cause")
 
     def __init__(self) -> None:
-        self.cause: Cause | None = None
+        self.cause: InterruptionCause | None = None
         self._children: list[Interruption] = []
-        self._cuts: set[_Cut] = set()
+        self._cuts: set[_InterruptibleTask] = set()
 
     @contextmanager
-    def narrower(self) -> Iterator["Interruption"]:
+    def child(self) -> Iterator["Interruption"]:
         """One that reaches a part of what this one does."""
         inner = Interruption()
         inner.cause = self.cause
@@ -67,7 +67,7 @@ class Interruption:
         finally:
             self._children.remove(inner)
 
-    def interrupt(self, cause: Cause, *, cut: bool = True) -> None:
+    def interrupt(self, cause: InterruptionCause, *, cut: bool = True) -> None:
         """Let nothing more begin; `cut` also cuts off the actions that are under way. The first cause counts."""
         self.cause = self.cause or cause
         for inner in self._children:
@@ -88,7 +88,7 @@ class Interruption:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an action runs in a task")
-        cut, cancelling = _Cut(task), task.cancelling()
+        cut, cancelling = _InterruptibleTask(task), task.cancelling()
         self._cuts.add(cut)
         try:
             yield
@@ -103,7 +103,7 @@ class Interruption:
             self._cuts.discard(cut)
 
 
-class _Cut:
+class _InterruptibleTask:
     __slots__ = ("_task", "fallen")
 
     def __init__(self, task: "asyncio.Task[object]") -> None:
@@ -215,7 +215,7 @@ class ExecutionContext:
     """What takes the place of the messages that reach steps, by their paths."""
     streams: bool = False
     """Expressions may come upon a stream."""
-    dry: DryWalk | None = None
+    dry: DryRun | None = None
     """Where nothing is to be done, but only to be seen whether the journal fits the flow."""
     redactor: Redactor | None = None
     """Masks and encrypts, if the flow redacts anything."""
@@ -290,14 +290,14 @@ class ExecutionContext:
         except RedactedUnreadable as error:
             raise Blocked(error.message) from error
 
-    def stands(self, frame: Frame, past: StepRecord) -> bool:
+    def keeps_failure(self, frame: Frame, past: StepRecord) -> bool:
         """Whether a failure that is journalled is no reason to try again.
 
         Only an operator's retry is one, and not where something in the flow takes the failure.
         """
         return frame.lenient or past.seq > self.reopened_after
 
-    def pure(
+    def note_pure(
         self,
         frame: Frame,
         step_id: str,
@@ -334,7 +334,7 @@ class ExecutionContext:
 _VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 
 
-def own_vars(flow: CompiledFlow) -> bytes | None:
+def vars_to_store(flow: CompiledFlow) -> bytes | None:
     """JSON of the vars with which an execution starts on a version; None where they are the document's."""
     return None if flow.vars == _declared(flow) else encode(flow.vars)
 

@@ -15,7 +15,7 @@ TOTAL: Final = 2048
 """Executions that run at once, over all flows."""
 
 
-class Slots:
+class FairSlots:
     """A flow may begin one more while it runs fewer than are free.
 
     So one that floods alone gets half of them and never the rest, two get a third each, and whichever comes next finds
@@ -97,7 +97,7 @@ class Dispatcher:
         self._log = log
         self._lanes: dict[str, _Lane] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._slots = Slots()
+        self._slots = FairSlots()
 
     @property
     def running(self) -> int:

@@ -42,7 +42,7 @@ class _Items(msgspec.Struct):
     items: int
 
 
-class DryWalk:
+class DryRun:
     """What the walk is told of, and what it has come to."""
 
     def __init__(
@@ -59,19 +59,19 @@ class DryWalk:
         self._many = self._many_items()
         self._binding = {path: record for path, record in self._latest.items() if self._binds(record, reopened_after)}
         self._met: set[str] = set()
-        self.clashes: dict[str, str] = {}
+        self.conflicts: dict[str, str] = {}
         """Steps whose entry is one of something else, by path: what is said against them."""
-        self.landed: list[str] = []
+        self.stops: list[str] = []
         """Where it would go on: steps that haven't been done, or that wait."""
 
     @property
-    def missed(self) -> Sequence[str]:
+    def unreached(self) -> Sequence[str]:
         """The paths of what has been done, or is under way, and wasn't come to, in that order."""
         left = [record for path, record in self._binding.items() if path not in self._met]
         done = [record.path for record in sorted(left, key=lambda record: record.seq)]
         return [*done, *sorted(self._under_way.keys() - self._met)]
 
-    def meets(self, path: str, node: Node) -> bool:
+    def reach(self, path: str, node: Node) -> bool:
         """The walk comes to a step; false where the entry there is one of something else."""
         record, use = self._latest.get(path), use_of(node)
         if record is None or record.state is StepState.SKIPPED:
@@ -79,12 +79,12 @@ class DryWalk:
         both_pure = isinstance(node, ActionNode) and node.action.pure and self._recomputed(record)
         # Which version its settings are of is no matter: what is done is done.
         if plain_name(record.use) != plain_name(use) and not both_pure:
-            self.clashes[path] = f"it is {use} there, and was {record.use}: give what is new another id"
+            self.conflicts[path] = f"it is {use} there, and was {record.use}: give what is new another id"
             return False
         self._met.add(path)
         return True
 
-    def goes_through(self, path: str, total: int, *, many: bool) -> bool:
+    def enter_foreach(self, path: str, total: int, *, many: bool) -> bool:
         """The walk comes to a foreach with so many items; `many`: their entries aren't kept one by one.
 
         False where the foreach went through others, or is on its way through others: which of these were done couldn't
@@ -98,14 +98,14 @@ class DryWalk:
             before = msgspec.json.decode(record.input, type=_Items).items
         if kept or (before == total and many):
             return True
-        self.clashes[path] = f"it would go through {total} items, and went through {before}"
+        self.conflicts[path] = f"it would go through {total} items, and went through {before}"
         return False
 
-    def lands(self, path: str) -> None:
+    def stop_at(self, path: str) -> None:
         """Note that the step would begin here, or goes on waiting. The walk goes no further."""
-        self.landed.append(path)
+        self.stops.append(path)
 
-    def comes_later(self, prefix: str, nodes: Sequence[Node]) -> None:
+    def expect_later(self, prefix: str, nodes: Sequence[Node]) -> None:
         """The walk would come to these steps at last, also to those that a run before has done already."""
         for path, record in self._binding.items():
             if path.startswith(prefix):

@@ -33,7 +33,7 @@ from hookline.storage.changes import (
 )
 
 
-class Item:
+class OpenItem:
     """An item under way of a foreach whose items are not kept one by one."""
 
     __slots__ = ("blocks", "group", "inner", "paths", "seqs")
@@ -49,11 +49,11 @@ class Item:
         """Paths of such blocks inside it."""
 
 
-class ItemEntries:
+class OpenItems:
     """Finds the item that an entry belongs to: the innermost one around its path."""
 
     def __init__(self, past: Iterable[StepRecord]) -> None:
-        self._open: dict[str, Item] = {}
+        self._open: dict[str, OpenItem] = {}
         self._loaded: dict[str, list[StepRecord]] = {}
         for record in past:
             end = record.path.find("]/")
@@ -66,7 +66,7 @@ class ItemEntries:
         item = self._open.get(prefix)
         if item is not None:
             return
-        item = self._open[prefix] = Item()
+        item = self._open[prefix] = OpenItem()
         for record in self._loaded.pop(prefix, ()):
             item.seqs.append(record.seq)
             item.paths.append(record.path)
@@ -81,7 +81,7 @@ class ItemEntries:
             item.seqs.append(record.seq)
             item.paths.append(record.path)
 
-    def close(self, prefix: str) -> list[Item]:
+    def close(self, prefix: str) -> list[OpenItem]:
         """An item is done: it, and those inside it that were not closed."""
         item = self._open.pop(prefix)
         around = self.around(prefix[:-1])
@@ -92,11 +92,11 @@ class ItemEntries:
             closed += self._inside(inner)
         return closed
 
-    def _inside(self, prefix: str) -> list[Item]:
+    def _inside(self, prefix: str) -> list[OpenItem]:
         item = self._open.pop(prefix)
         return [item, *(each for inner in item.inner for each in self._inside(inner))]
 
-    def around(self, path: str) -> Item | None:
+    def around(self, path: str) -> OpenItem | None:
         """The innermost item that a path is in."""
         end = path.rfind("]/")
         while end > 0:
@@ -111,7 +111,7 @@ class ItemEntries:
 _RESULTS: Final = 500
 
 
-class BlockProgress:
+class ForeachProgress:
     """Of one foreach whose items are not kept one by one."""
 
     def __init__(self, path: str, total: int, at: datetime, stored: Progress | None) -> None:
@@ -154,7 +154,7 @@ class BlockProgress:
 FAILED_KEPT: Final = 100
 
 
-class _Owed(NamedTuple):
+class _Uncommitted(NamedTuple):
     """What an execution has done that is not durable yet."""
 
     prelude: tuple[Change, ...]
@@ -204,10 +204,10 @@ class Journal:
         self._pending: dict[int, StepRecord] = {}
         self._beside: list[Change] = []
         self._kept: dict[str, tuple[int, SetState]] = {}
-        self._items = ItemEntries(past)
+        self._items = OpenItems(past)
         self._stored: dict[str, Progress] | None = None
-        self._blocks: dict[str, BlockProgress] = {}
-        self._moved: dict[str, BlockProgress] = {}
+        self._blocks: dict[str, ForeachProgress] = {}
+        self._moved: dict[str, ForeachProgress] = {}
         self._dropped: list[int] = []
         self._owing = False
         self._group = 1
@@ -247,7 +247,7 @@ class Journal:
         start = f"{path}["
         return {int(one[len(start) :].partition("]")[0]) for one in self._past if one.startswith(start)}
 
-    async def block(self, path: str, total: int, at: datetime) -> BlockProgress:
+    async def block(self, path: str, total: int, at: datetime) -> ForeachProgress:
         """How far a foreach has got whose items are not kept one by one; `at` is when it began, where it begins now."""
         await self.flush()
         if self._stored is None:
@@ -255,7 +255,7 @@ class Journal:
         stored = self._stored.pop(path, None)
         if stored is not None and self._redactor is not None:
             self._redactor.resume_items()
-        block = self._blocks[path] = BlockProgress(path, total, at, stored)
+        block = self._blocks[path] = ForeachProgress(path, total, at, stored)
         around = self._items.around(path)
         if around is not None:
             around.blocks.append(path)
@@ -266,7 +266,7 @@ class Journal:
         self._items.open(prefix)
 
     def close_item(
-        self, block: BlockProgress, prefix: str, index: int, at: datetime, *, result: bytes | None, failed: str | None
+        self, block: ForeachProgress, prefix: str, index: int, at: datetime, *, result: bytes | None, failed: str | None
     ) -> None:
         """An item of such a block is done: its entries go, but for that of the step that failed, of the first ones.
 
@@ -290,7 +290,7 @@ class Journal:
         self._moved[block.path] = block
         self._owing = self._owing or block.full
 
-    def conclude(self, block: BlockProgress) -> None:
+    def conclude(self, block: ForeachProgress) -> None:
         """Such a block has come to its end: with the entries noted so far its progress and its results go."""
         self._forget(block.path)
 
@@ -367,11 +367,11 @@ class Journal:
         """Whether there is anything that is not durable yet, and that no commit under way has."""
         return bool(self._prelude or self._pending or self._beside or self._moved or self._dropped)
 
-    def _take(self) -> _Owed:
+    def _take(self) -> _Uncommitted:
         """What is not durable yet."""
         proceeds = tuple(CheckpointItems(self._execution_id, *block.take()) for block in self._moved.values())
         entries, beside, dropped = tuple(self._pending.values()), tuple(self._beside), tuple(self._dropped)
-        owed = _Owed(self._prelude, entries, beside, proceeds, dropped)
+        owed = _Uncommitted(self._prelude, entries, beside, proceeds, dropped)
         self._group += 1
         self._prelude, self._pending, self._beside, self._owing = (), {}, [], False
         self._moved, self._dropped = {}, []
@@ -461,7 +461,7 @@ class Journal:
             with self._taking():
                 return (await self._commit(self._take(), (change,)))[-1]
 
-    async def _commit(self, taken: _Owed, more: tuple[Change, ...] = ()) -> Sequence[CommitResult]:
+    async def _commit(self, taken: _Uncommitted, more: tuple[Change, ...] = ()) -> Sequence[CommitResult]:
         """Commit, as often as it takes: an action that has been done must not be done again because the disk is full.
 
         Raises IllegalStateChange, also where a commit that failed had taken place after all.
@@ -488,7 +488,7 @@ class Journal:
             self._services.events.committed(self._flow_id, self._execution_id, changes)
         return results
 
-    def _give_back(self, taken: _Owed) -> None:
+    def _give_back(self, taken: _Uncommitted) -> None:
         self._prelude = (*taken.prelude, *self._prelude)
         self._pending = {record.seq: record for record in taken.entries} | self._pending
         self._beside[:0] = taken.beside

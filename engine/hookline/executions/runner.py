@@ -8,23 +8,23 @@ from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 
-from hookline.executions.blocks.batch import gathered_entries
+from hookline.executions.blocks.batch import batch_entries
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
-from hookline.executions.completion import Begun, aftermath
+from hookline.executions.completion import AttemptStart, completion_changes
 from hookline.executions.context import (
     CANCELLED,
     Blocked,
-    Cause,
     Ending,
     ExecutionContext,
     Frame,
     HookUrls,
     Interrupted,
+    InterruptionCause,
     StepFailed,
     edited_steps,
-    own_vars,
     vars_of,
+    vars_to_store,
 )
 from hookline.executions.journal import Journal
 from hookline.executions.replies import FINISHED, Ended, read_reply
@@ -63,14 +63,14 @@ TIMED_OUT = "flow.timed_out"
 
 
 @asynccontextmanager
-async def in_time(run: ExecutionContext) -> AsyncIterator[None]:
+async def with_deadline(run: ExecutionContext) -> AsyncIterator[None]:
     """Interrupt the run when its time is up: at once, where it is."""
     if run.deadline is None:
         yield
         return
     left = (run.deadline - run.services.clock.now()).total_seconds()
     message = f"the flow's timeout of {run.flow.document.timeout} is over"
-    cause = Cause(Outcome.TIMED_OUT, ErrorInfo(TIMED_OUT, message))
+    cause = InterruptionCause(Outcome.TIMED_OUT, ErrorInfo(TIMED_OUT, message))
     if left <= 0:
         run.interruption.interrupt(cause)
         yield
@@ -109,12 +109,12 @@ class Versions(Protocol):
         """A version that executions are bound to. Raises FlowNotFound, FlowInvalid and StoreError."""
         ...
 
-    def keeping(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
+    def publish_changes(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
         """What is committed with the start of an execution on a version that serves, and may not be kept yet."""
         ...
 
 
-class Wakes(Protocol):
+class Waker(Protocol):
     """What hands executions that are ready to the runner; a Queue does."""
 
     async def wake(self, flow_id: str, execution_id: str) -> None:
@@ -122,7 +122,7 @@ class Wakes(Protocol):
         ...
 
 
-class Alarms(Protocol):
+class TimerNotifier(Protocol):
     """What wakes executions when their time comes; Timers do."""
 
     def notice(self, at: datetime) -> None:
@@ -137,8 +137,8 @@ class Runner:
         self,
         services: Services,
         versions: Versions,
-        queue: Wakes,
-        timers: Alarms,
+        queue: Waker,
+        timers: TimerNotifier,
         on_start: Callable[[str], None],
         hook_urls: HookUrls,
     ) -> None:
@@ -235,12 +235,12 @@ class Runner:
         prelude: tuple[Change, ...] = ()
         deadline = _deadline(flow, now)
         if execution is None or execution.state is State.QUEUED:
-            prelude = (*self._versions.keeping(flow, now), _start(flow, envelope.execution_id, now, deadline))
+            prelude = (*self._versions.publish_changes(flow, now), _start(flow, envelope.execution_id, now, deadline))
             started_at, attempt = now, 1
             on_begin = partial(self._on_start, flow.id)
         else:
             if execution.flow_version is None:
-                prelude = (*self._versions.keeping(flow, now), _start(flow, execution.id, now, deadline))
+                prelude = (*self._versions.publish_changes(flow, now), _start(flow, execution.id, now, deadline))
             else:
                 deadline = execution.deadline_at
                 if execution.state is State.WAITING:
@@ -267,7 +267,7 @@ class Runner:
         if run.id in self._cancelled or (execution is not None and execution.cancel_asked_at is not None):
             run.interruption.interrupt(CANCELLED)
         self._running[run.id] = run
-        async with in_time(run):
+        async with with_deadline(run):
             last, follows = await self._walk(run)
         if isinstance(last, End) and not follows and self._nobody_waits(run):
             last = replace(last, patient=True)
@@ -319,15 +319,15 @@ class Runner:
             run.wait_until(run.deadline, run.waits_for)
             reason = f"{BLOCKED}{run.blocked}" if run.blocked else run.waits_for
             return Park(run.id, now, run.ready_at, reason, run.interruption.cause is CANCELLED), ()
-        if self._services.trial is not None:
-            self._services.trial.ended(run.id, frame.message)
+        if self._services.simulation is not None:
+            self._services.simulation.execution_ended(run.id, frame.message)
         if failed is not None:
             end = self._failed(run, failed, now)
         else:
             _answer_finished(run, frame, ending)
             end = End(run.id, State.SUCCEEDED, _ENDS[ending], now, waited=run.waited)
-        begun = Begun(run.started_at, run.attempt)
-        return end, aftermath(self._services, end, run.envelope, run.flow, frame.message, begun, run.redactor)
+        begun = AttemptStart(run.started_at, run.attempt)
+        return end, completion_changes(self._services, end, run.envelope, run.flow, frame.message, begun, run.redactor)
 
     def _failed(self, run: ExecutionContext, failed: StepFailed | Interrupted, now: datetime) -> End:
         if isinstance(failed, Interrupted):
@@ -387,9 +387,9 @@ class Runner:
         changes: list[Change] = [Resume(delivery.execution_id, now)] if state is State.WAITING else []
         if execution is not None and execution.cancel_asked_at is not None:
             end = End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now)
-            begun = Begun(execution.started_at, execution.attempt)
-            changes += await gathered_entries(self._services, delivery.execution_id)
-            changes += [end, *aftermath(self._services, end, envelope, None, None, begun)]
+            begun = AttemptStart(execution.started_at, execution.attempt)
+            changes += await batch_entries(self._services, delivery.execution_id)
+            changes += [end, *completion_changes(self._services, end, envelope, None, None, begun)]
         else:
             changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause}"))
         await self._services.store.commit(changes)
@@ -411,12 +411,21 @@ class Runner:
             changes: list[Change] = []
             if execution is not None and execution.state is State.QUEUED:
                 flow = self._versions.current(delivery.flow_id)
-                changes += [*self._versions.keeping(flow, now), _start(flow, execution.id, now, _deadline(flow, now))]
+                changes += [
+                    *self._versions.publish_changes(flow, now),
+                    _start(flow, execution.id, now, _deadline(flow, now)),
+                ]
             end = End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, info)
             changes.append(end)
             if envelope is not None:
-                begun = Begun(None, 1) if execution is None else Begun(execution.started_at, execution.attempt)
-                changes += aftermath(self._services, end, envelope, await self._flow_of(execution), None, begun)
+                begun = (
+                    AttemptStart(None, 1)
+                    if execution is None
+                    else AttemptStart(execution.started_at, execution.attempt)
+                )
+                changes += completion_changes(
+                    self._services, end, envelope, await self._flow_of(execution), None, begun
+                )
             await self._services.store.commit(changes)
             self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
             if envelope is not None:
@@ -450,7 +459,7 @@ def _answer_finished(run: ExecutionContext, frame: Frame, ending: Ending) -> Non
         # Its items stay here, and so does the name of the file that they are in.
         body = {"count": body.count}
     reply = CallerReply(200 if body is not None else 204, {}, body, delivered=run.services.replies.expected(run.id))
-    run.pure(Frame(frame.message, {}, frame.now), FINISHED, "reply", StepState.SUCCEEDED, output=reply)
+    run.note_pure(Frame(frame.message, {}, frame.now), FINISHED, "reply", StepState.SUCCEEDED, output=reply)
 
 
 def _deadline(flow: CompiledFlow, at: datetime) -> datetime | None:
@@ -459,4 +468,4 @@ def _deadline(flow: CompiledFlow, at: datetime) -> datetime | None:
 
 def _start(flow: CompiledFlow, execution_id: str, at: datetime, deadline: datetime | None = None) -> Start:
     """The start of an execution, with its vars where they aren't the document's."""
-    return Start(execution_id, flow.version, at, own_vars(flow), deadline)
+    return Start(execution_id, flow.version, at, vars_to_store(flow), deadline)

@@ -38,34 +38,36 @@ class Secrets(Protocol):
         ...
 
 
-Stand: TypeAlias = Callable[[], Awaitable[Any]]
+Stub: TypeAlias = Callable[[], Awaitable[Any]]
 """Gives what an action, a foreach or a batch might return, and stands in its place. Raises StepError."""
 
 
-class Trial(Protocol):
+class SimulationHooks(Protocol):
     """Takes part where flows are tried out, and does nothing outside."""
 
-    def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+    def stub_action(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stub | None:
         """What stands in the place of an action, given its settings; None where it is to run itself."""
         ...
 
-    def without_file(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+    def stub_for_missing_file(
+        self, execution_id: str, path: str, attempt: int, action: Action, settings: Any
+    ) -> Stub | None:
         """What stands in the place of an action that has asked for a file which isn't there."""
         ...
 
-    def items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+    def stub_items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stub | None:
         """What stands in the place of all items of a foreach; None where they are to run. It may raise StepFailed."""
         ...
 
-    def starts(self, execution_id: str, path: str, attempt: int) -> None:
+    def flow_started(self, execution_id: str, path: str, attempt: int) -> None:
         """A step is about to start an execution of another flow."""
         ...
 
-    def gathered(self, execution_id: str, path: str, attempt: int) -> Stand | None:
+    def stub_batch(self, execution_id: str, path: str, attempt: int) -> Stub | None:
         """What gives a step the Reply that it gathers, or says that it has Joined; None where it waits for others."""
         ...
 
-    def ended(self, execution_id: str, message: Message) -> None:
+    def execution_ended(self, execution_id: str, message: Message) -> None:
         """An execution is about to end with a message."""
         ...
 
@@ -106,7 +108,7 @@ class Services:
     """Whose turn it is at steps that have a rate."""
     tokens: AccessTokens | None = None
     """Gives access tokens of credentials; None where flows are tried out."""
-    trial: Trial | None = None
+    simulation: SimulationHooks | None = None
     """Answers in actions' places where flows are tried out; None where they serve."""
     step_timeout: timedelta | None = None
     """The longest time for a step whose flow says nothing of it."""

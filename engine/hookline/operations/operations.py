@@ -6,7 +6,7 @@ from pathlib import Path
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
-from hookline.executions.completion import told_of_end
+from hookline.executions.completion import parent_callback
 from hookline.executions.runner import Runner
 from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
 from hookline.intake.intake import Intake
@@ -77,7 +77,7 @@ class Operations:
         if execution.deadline_at is not None and execution.started_at is not None:
             deadline = now + (execution.deadline_at - execution.started_at)
         changes: list[Change] = [Reopen(execution_id, now, deadline)]
-        newest = await self._migration.for_retry(execution, now)
+        newest = await self._migration.changes_for_retry(execution, now)
         if newest is not None:
             flow, rebind = newest
             limit = flow.document.timeout
@@ -94,7 +94,7 @@ class Operations:
         execution = await self._found(execution_id)
         envelope = await readable_envelope(self._store, execution_id)
         end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self._clock.now())
-        tells = None if envelope is None else told_of_end(envelope, end, None, self._new_id())
+        tells = None if envelope is None else parent_callback(envelope, end, None, self._new_id())
         await self._store.commit((Cancel(execution_id, end.at, tells),))
         ended = await self._store.execution(execution_id)
         if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:

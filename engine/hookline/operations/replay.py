@@ -9,7 +9,7 @@ import msgspec
 from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 
-from hookline.executions.context import edited_entry, edited_path, own_vars
+from hookline.executions.context import edited_entry, edited_path, vars_to_store
 from hookline.executions.runner import Versions
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
@@ -117,10 +117,10 @@ class Replays:
         id_ = again.execution_id
         timeout = flow.document.timeout
         deadline = None if timeout is None else now + timeout
-        vars = own_vars(flow) if version == "current" else old.vars
+        vars = vars_to_store(flow) if version == "current" else old.vars
         changes: list[Change] = [
             Accept(again, begun=True),
-            *self._versions.keeping(flow, now),
+            *self._versions.publish_changes(flow, now),
             Start(id_, flow.version, now, vars, deadline),
             *((Record(id_, tuple(entries)),) if entries else ()),
             Park(id_, now, now, REPLAY),

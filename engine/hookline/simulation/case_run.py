@@ -22,7 +22,7 @@ from hookline.simulation.cases import Case, InputAttachment
 from hookline.simulation.clock import START, CaseClock, CaseLoop
 from hookline.simulation.expectations import judge
 from hookline.simulation.result import Call, Ended
-from hookline.simulation.simulation import Trial
+from hookline.simulation.simulation import Simulation
 from hookline.simulation.stubs import CaseStubs, Outside
 from hookline.storage.blobs import Blobs
 
@@ -56,7 +56,7 @@ class CaseResult:
 
 
 class CaseRunner:
-    """Runs cases, and other trials, on an event loop of its own; it isn't for use within another."""
+    """Runs cases and other simulations on an event loop of its own; it can't be used inside another loop."""
 
     def __init__(self, registry: Registry, blobs: Blobs) -> None:
         self._registry = registry
@@ -92,8 +92,8 @@ class CaseRunner:
         """Run a flow on a message from `accepted_at` on, against a recording; `outside` makes what answers."""
         clock = CaseClock(envelope.accepted_at)
         answers = outside(clock)
-        trial = self._trial(flow, answers, clock, folder, envelope.execution_id)
-        return self._runner.run(trial.run(envelope)), answers
+        simulation = self._simulation(flow, answers, clock, folder, envelope.execution_id)
+        return self._runner.run(simulation.run(envelope)), answers
 
     async def _case(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
         began, clock = monotonic(), CaseClock(case.now or START)
@@ -111,7 +111,7 @@ class CaseRunner:
         message, execution_id = await self._message(case, folder), derived_id(now, flow.id, case.name)
         envelope = simulation_envelope(flow, message, arrival, execution_id=execution_id, now=now)
         state = {key: encode(value) for key, value in case.state.items() if value is not None}
-        ended = await self._trial(flow, stubs, clock, folder, case.name, state).run(envelope)
+        ended = await self._simulation(flow, stubs, clock, folder, case.name, state).run(envelope)
         ended = replace(ended, missing=(*stubs.missing, *ended.missing))
         return CaseResult(
             flow.id,
@@ -128,7 +128,7 @@ class CaseRunner:
             judge(case, ended),
         )
 
-    def _trial(
+    def _simulation(
         self,
         flow: CompiledFlow,
         outside: Outside,
@@ -136,9 +136,9 @@ class CaseRunner:
         folder: Path,
         seed: str,
         state: Mapping[str, bytes] | None = None,
-    ) -> Trial:
+    ) -> Simulation:
         self._loop.clock = clock
-        return Trial(
+        return Simulation(
             flow,
             outside,
             clock=clock,

@@ -1,4 +1,4 @@
-"""The flows of a trial: the one that is tried out, and those that it calls."""
+"""The flows of a simulation: the simulated flow, and those that it calls."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ from hookline.model.message import Envelope
 from hookline.storage.changes import Accept, Publish
 
 
-class TrialFlows:
+class SimulatedFlows:
     """The one version that there is of each flow."""
 
     def __init__(
@@ -40,7 +40,7 @@ class TrialFlows:
         """The same."""
         return self.current(flow_id)
 
-    def keeping(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
+    def publish_changes(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
         """Nothing is kept."""
         return ()
 

@@ -1,31 +1,31 @@
-"""What comes from outside in a trial: for flows that don't run there, and for steps that wait."""
+"""The answers that a simulation gets from outside: for flows that it doesn't run, and for waiting steps."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hookline.executions.completion import ON_ERROR, told_of_end
+from hookline.executions.completion import ON_ERROR, parent_callback
 from hookline.model.execution import FINAL, ErrorInfo, Outcome, State
 from hookline.model.message import Envelope, Message
 from hookline.model.waits import pack_callback
 from hookline.simulation.clock import CaseClock
-from hookline.simulation.flows import TrialFlows
+from hookline.simulation.flows import SimulatedFlows
 from hookline.simulation.memory_store import MemoryStore
-from hookline.simulation.queue import TrialQueue
-from hookline.simulation.result import Call, TrialRecord
+from hookline.simulation.queue import SimulatedQueue
+from hookline.simulation.result import Call, SimulationRecord
 from hookline.simulation.stubs import Finished, NeverFinished, Outside
 from hookline.storage.changes import BeginWait, CallBack, Change, End, Reopen, Start
 
 
-class TrialAnswers:
+class SimulatedAnswers:
     """Gives the answers of `outside` when they are due."""
 
     def __init__(
         self,
         outside: Outside,
         *,
-        flows: TrialFlows,
-        queue: TrialQueue,
-        record: TrialRecord,
+        flows: SimulatedFlows,
+        queue: SimulatedQueue,
+        record: SimulationRecord,
         store: MemoryStore,
         clock: CaseClock,
         new_id: Callable[[], str],
@@ -83,7 +83,7 @@ class TrialAnswers:
         at = max(now, finished.at or now)
         end = End(envelope.execution_id, _states(finished.outcome), finished.outcome, at, finished.error)
         attachments = envelope.message.attachments if finished.attachments is None else finished.attachments
-        told = told_of_end(envelope, end, Message(finished.body, {}, attachments), self._new_id())
+        told = parent_callback(envelope, end, Message(finished.body, {}, attachments), self._new_id())
         start = Start(envelope.execution_id, "stubbed", now)
 
         def commit() -> None:

@@ -1,4 +1,4 @@
-"""The queue and the timers of a trial: what is ready runs at once, and time leaps to what is due next."""
+"""The queue and the timers of a simulation: ready executions run at once, and time jumps to the next due one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,7 +28,7 @@ class _Delivery:
         self.again(after)
 
 
-class TrialQueue:
+class SimulatedQueue:
     """Runs executions, each by itself."""
 
     def __init__(
@@ -38,7 +38,7 @@ class TrialQueue:
         knows: Callable[[str], bool],
         run: Callable[[Delivery], Awaitable[None]],
     ) -> None:
-        """`knows`: whether an execution is one of the trial's; `run`: the runner's."""
+        """`knows` tells whether an execution belongs to the simulation; `run` is the runner's."""
         self._store = store
         self._clock = clock
         self._knows = knows

@@ -1,4 +1,4 @@
-"""What happens in a trial: the steps of all its executions, each at its place, and the calls that went nowhere."""
+"""The record and the result of a simulation: the steps of its executions by place, and the calls that were stubbed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What became of a trial."""
+    """The result of a simulation."""
 
     outcome: Outcome | None
     """None where it waits for ever."""
@@ -45,7 +45,7 @@ class Ended:
 _DONE: Final = frozenset({StepState.SUCCEEDED, StepState.FAILED})
 
 
-class TrialRecord:
+class SimulationRecord:
     """Kept as what executions write becomes durable. Steps of called flows stand behind the calling step's place."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""One trial of a flow: the engine's own runner over a store in memory, in time that leaps, with nothing outside."""
+"""The simulation of a flow: the engine's own runner over a store in memory, in simulated time, without effects."""
 
 import asyncio
 import logging
@@ -10,10 +10,10 @@ from typing import Any, Final, cast
 import structlog
 
 from hookline.discovery.registry import Registry
-from hookline.executions.completion import told_of_end
+from hookline.executions.completion import parent_callback
 from hookline.executions.replies import Replies, read_reply
 from hookline.executions.runner import Runner
-from hookline.executions.services import Services, Stand
+from hookline.executions.services import Services, Stub
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StepError
@@ -26,11 +26,11 @@ from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.action import Action
 from hookline.simulation.clock import CaseClock
-from hookline.simulation.flows import TrialFlows
+from hookline.simulation.flows import SimulatedFlows
 from hookline.simulation.memory_store import MemoryStore
-from hookline.simulation.outside import TrialAnswers
-from hookline.simulation.queue import TrialQueue
-from hookline.simulation.result import Call, Ended, TrialRecord
+from hookline.simulation.outside import SimulatedAnswers
+from hookline.simulation.queue import SimulatedQueue
+from hookline.simulation.result import Call, Ended, SimulationRecord
 from hookline.simulation.stubs import Outside
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accept, AddState, BeginWait, Cancel, Change, End, Join, Record, SetState
@@ -47,8 +47,8 @@ class _NoSecrets:
         raise StepError(f"credential {name!r}: actions that use credentials don't run here", code="case.stub")
 
 
-class Trial:
-    """Runs one execution, and those that it starts. It takes a `CaseLoop` whose clock is the trial's."""
+class Simulation:
+    """Runs one execution, and those that it starts. It needs a `CaseLoop` with the simulation's clock."""
 
     def __init__(
         self,
@@ -78,10 +78,12 @@ class Trial:
         self._main = ""
         self._bodies: dict[str, Any] = {}
         self._took: timedelta | None = None
-        self._record = TrialRecord()
-        self._flows = TrialFlows(flow, others)
-        self._queue = TrialQueue(self._store, clock, self._record.knows, lambda delivery: self._runner.run(delivery))
-        self._answers = TrialAnswers(
+        self._record = SimulationRecord()
+        self._flows = SimulatedFlows(flow, others)
+        self._queue = SimulatedQueue(
+            self._store, clock, self._record.knows, lambda delivery: self._runner.run(delivery)
+        )
+        self._answers = SimulatedAnswers(
             outside,
             flows=self._flows,
             queue=self._queue,
@@ -109,7 +111,7 @@ class Trial:
             describe=lambda action: str(registry.origin("action", action.name)),
             calls=PluginHost(registry, metrics, _LOG),
             new_id=self._ids.new,
-            trial=self,
+            simulation=self,
         )
         self._runner = Runner(services, self._flows, self._queue, self._queue, lambda flow_id: None, _hook_url)
 
@@ -163,34 +165,36 @@ class Trial:
 
     # What takes part in the steps.
 
-    def call(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+    def stub_action(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stub | None:
         """What stands in an action's place, where it doesn't run itself."""
         full = self._record.place(execution_id, path)
-        standing = self._outside.call(full, attempt, action, settings)
-        if standing is not None and standing.call:
+        stub = self._outside.call(full, attempt, action, settings)
+        if stub is not None and stub.call:
             self._record.calls.append(Call(full, action.name, settings))
-        return None if standing is None else standing.give
+        return None if stub is None else stub.give
 
-    def without_file(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+    def stub_for_missing_file(
+        self, execution_id: str, path: str, attempt: int, action: Action, settings: Any
+    ) -> Stub | None:
         """What stands in the place of an action whose file isn't there."""
-        standing = self._outside.without_file(self._record.place(execution_id, path), action, settings)
-        return None if standing is None else standing.give
+        stub = self._outside.without_file(self._record.place(execution_id, path), action, settings)
+        return None if stub is None else stub.give
 
-    def items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+    def stub_items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stub | None:
         """What stands in the place of all items of a foreach."""
-        standing = self._outside.items(self._record.place(execution_id, path), block, items)
-        return None if standing is None else standing.give
+        stub = self._outside.items(self._record.place(execution_id, path), block, items)
+        return None if stub is None else stub.give
 
-    def starts(self, execution_id: str, path: str, attempt: int) -> None:
+    def flow_started(self, execution_id: str, path: str, attempt: int) -> None:
         """A step is about to start an execution of another flow."""
         self._outside.starts(self._record.place(execution_id, path))
 
-    def gathered(self, execution_id: str, path: str, attempt: int) -> Stand | None:
+    def stub_batch(self, execution_id: str, path: str, attempt: int) -> Stub | None:
         """What stands in the place of others at a step that gathers; without it whoever comes joins."""
-        standing = self._outside.gathered(self._record.place(execution_id, path), attempt)
-        return None if standing is None else standing.give
+        stub = self._outside.gathered(self._record.place(execution_id, path), attempt)
+        return None if stub is None else stub.give
 
-    def ended(self, execution_id: str, message: Message) -> None:
+    def execution_ended(self, execution_id: str, message: Message) -> None:
         """Remember what an execution ended with."""
         self._bodies[execution_id] = message.body
 
@@ -200,7 +204,9 @@ class Trial:
             return
         end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self._clock.now())
         try:
-            await self._store.commit([Cancel(execution_id, end.at, told_of_end(envelope, end, None, self._ids.new()))])
+            await self._store.commit(
+                [Cancel(execution_id, end.at, parent_callback(envelope, end, None, self._ids.new()))]
+            )
         except (ExecutionNotFound, IllegalStateChange):
             return
         self._runner.cancel(execution_id)

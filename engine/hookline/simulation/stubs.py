@@ -24,7 +24,7 @@ _NO_BLOB: Final = "stub"
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class PreparedStub:
     """Gives what an action, a foreach or a batch gives, and stands in its place."""
 
     give: Callable[[], Awaitable[Any]]
@@ -54,15 +54,15 @@ class NeverFinished:
 class Outside(Protocol):
     """What a flow meets while it is tried out. Paths of steps of called flows stand behind that of the calling step."""
 
-    def call(self, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+    def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:
         """What stands in an action's place; None where it runs itself."""
         ...
 
-    def without_file(self, path: str, action: Action, settings: Any) -> Stand | None:
+    def without_file(self, path: str, action: Action, settings: Any) -> PreparedStub | None:
         """What stands in the place of an action that asks for a file which isn't there."""
         ...
 
-    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> PreparedStub | None:
         """What stands in the place of all items of a foreach; None where they run."""
         ...
 
@@ -83,7 +83,7 @@ class Outside(Protocol):
         """How often an operator retries the execution once it has failed."""
         ...
 
-    def gathered(self, path: str, attempt: int) -> Stand | None:
+    def gathered(self, path: str, attempt: int) -> PreparedStub | None:
         """What stands in the place of others where messages are gathered; None where the step waits for them."""
         ...
 
@@ -103,7 +103,7 @@ class CaseStubs:
         """As the case says it."""
         return self._case.retries
 
-    def call(self, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+    def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:
         """The stub's result, or its error; an error where an action that has effects has no stub."""
         stub = self._stub(path)
 
@@ -112,13 +112,13 @@ class CaseStubs:
                 self._lacks(path, f"{action.name} has effects")
             return _result(stub)
 
-        return None if stub is None and runs_itself(action, self._registry) else Stand(give)
+        return None if stub is None and runs_itself(action, self._registry) else PreparedStub(give)
 
-    def without_file(self, path: str, action: Action, settings: Any) -> Stand | None:
+    def without_file(self, path: str, action: Action, settings: Any) -> PreparedStub | None:
         """Nothing: all files are the case's own."""
         return None
 
-    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> PreparedStub | None:
         """The stub's result, or its error. The items of a stream that a stub gave are nowhere."""
         stubbed = bool(self._case.stubs) and _at(self._case.stubs, path) is not None
         nowhere = isinstance(items, Stream) and items.blob_id == _NO_BLOB
@@ -136,7 +136,7 @@ class CaseStubs:
                 info = ErrorInfo(error.error_code, error.message, step or path, error.retryable)
                 raise StepFailed(info) from error
 
-        return Stand(give, call=False)
+        return PreparedStub(give, call=False)
 
     def starts(self, path: str) -> None:
         """It is nothing to a case."""
@@ -162,7 +162,7 @@ class CaseStubs:
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return at, Arrived(raw_json(answer.body), headers, (), answer.method, answer.query, at, "test case", None)
 
-    def gathered(self, path: str, attempt: int) -> Stand | None:
+    def gathered(self, path: str, attempt: int) -> PreparedStub | None:
         """The stub's result, a list, or its error; without one the step waits, and nobody joins."""
         stub = self._stub(path)
         if stub is None:
@@ -171,7 +171,7 @@ class CaseStubs:
         async def give() -> Reply:
             return _result(stub)
 
-        return Stand(give, call=False)
+        return PreparedStub(give, call=False)
 
     def _lacks(self, path: str, why: str) -> NoReturn:
         """Note that a stub is missing, which fails the case whatever the flow makes of it. Raises StepError."""

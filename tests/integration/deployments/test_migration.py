@@ -32,7 +32,7 @@ async def move(harness: Harness, engine: Engine, execution_id: str, steps: Seque
     """Deploy other steps, and move an execution to them."""
     harness.flow("f", steps, **settings)
     await engine.serving.refresh()
-    await engine.migration.move(execution_id, "current")
+    await engine.migration.migrate(execution_id, "current")
 
 
 async def bound(engine: Engine, execution_id: str) -> str | None:
@@ -155,7 +155,7 @@ async def test_what_fits_says_where_it_goes_on(harness: Harness, case: str) -> N
         landings, following = await engine.migration.plan(engine.version_resolver.current("f"))
         assert following is None
         (landing,) = landings
-        assert (landing.execution.id, landing.fit.reason, sorted(landing.fit.lands)) == (execution_id, None, lands)
+        assert (landing.execution.id, landing.compatibility.reason, sorted(landing.compatibility.stops)) == (execution_id, None, lands)
         # Nothing was done to see that, and nothing written.
         assert harness.probe.calls == called
         assert (await engine.store.execution(execution_id)) == landing.execution
@@ -181,11 +181,11 @@ async def test_only_what_waits_and_has_begun_is_moved(harness: Harness) -> None:
         queued = await harness.send(engine, "f", 1)
         for execution_id in (ended, queued):
             with pytest.raises(IllegalStateChange, match="can be moved"):
-                await engine.migration.move(execution_id, "current")
+                await engine.migration.migrate(execution_id, "current")
         await engine.serving.set_state("f", "active")
         await harness.until(engine, queued, State.WAITING)
         with pytest.raises(FlowNotFound):
-            await engine.migration.move(queued, "abcd")
+            await engine.migration.migrate(queued, "abcd")
 
 
 async def test_a_version_is_named_by_its_first_digits_and_going_back_is_a_move_too(harness: Harness) -> None:
@@ -196,7 +196,7 @@ async def test_a_version_is_named_by_its_first_digits_and_going_back_is_a_move_t
         await move(harness, engine, execution_id, [act("a"), HOLD, act("b")])
         assert await bound(engine, execution_id) == current(engine) != old
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.migration.move(execution_id, old[:6])
+        await engine.migration.migrate(execution_id, old[:6])
         assert await bound(engine, execution_id) == old
 
 
@@ -212,7 +212,7 @@ async def test_what_is_blocked_in_its_version_goes_on_in_another(harness: Harnes
             while True:
                 await harness.until(engine, execution_id, State.WAITING)
                 try:
-                    await engine.migration.move(execution_id, "current")
+                    await engine.migration.migrate(execution_id, "current")
                 except IllegalStateChange:
                     continue
                 break

@@ -312,7 +312,7 @@ async def test_a_leader_is_moved_to_another_version_with_what_it_has_gathered(ha
         await member(harness, engine, 2)
         harness.flow("f", [gather(size=9, within="10s"), act("after", {"new": "$.body"})])
         await engine.serving.refresh()
-        await engine.migration.move(leader, "current")
+        await engine.migration.migrate(leader, "current")
         await harness.until(engine, leader, State.WAITING)
         harness.clock.advance(10)
         await harness.until(engine, leader)

@@ -1,6 +1,6 @@
 """The entries of items go with the innermost item around their path."""
 
-from hookline.executions.journal import ItemEntries
+from hookline.executions.journal import OpenItems
 from hookline.model.execution import StepRecord
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
@@ -13,7 +13,7 @@ def entry(seq: int, path: str) -> StepRecord:
 
 
 def test_an_entry_is_the_innermost_items() -> None:
-    entries = ItemEntries(())
+    entries = OpenItems(())
     entries.open("a[1]/")
     entries.open("a[1]/b[2]/")
     entries.note(entry(1, "a[1]/first"), 1)
@@ -28,7 +28,7 @@ def test_an_entry_is_the_innermost_items() -> None:
 
 
 def test_items_inside_go_with_the_one_around_them() -> None:
-    entries = ItemEntries(())
+    entries = OpenItems(())
     for prefix in ("a[0]/", "a[0]/b[0]/", "a[0]/b[0]/c[5]/"):
         entries.open(prefix)
         entries.note(entry(len(prefix), f"{prefix}x"), 1)
@@ -37,7 +37,7 @@ def test_items_inside_go_with_the_one_around_them() -> None:
 
 def test_what_was_noted_before_a_restart_goes_too() -> None:
     past = (entry(1, "before"), entry(2, "a[3]/x"), entry(3, "a[3]/x"), entry(4, "a[3]/short[0]/y"), entry(5, "a[4]/x"))
-    entries = ItemEntries(past)
+    entries = OpenItems(past)
     entries.open("a[3]/")
     (item,) = entries.close("a[3]/")
     assert (item.seqs, item.paths) == ([2, 3, 4], ["a[3]/x", "a[3]/x", "a[3]/short[0]/y"])

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from hookline.executions.dispatcher import Slots
+from hookline.executions.dispatcher import FairSlots
 
 
-async def taken(slots: Slots, flow_id: str, wanted: int) -> int:
+async def taken(slots: FairSlots, flow_id: str, wanted: int) -> int:
     """How many of so many slots a flow gets at once."""
     got = 0
     for _ in range(wanted):
@@ -20,14 +20,14 @@ async def taken(slots: Slots, flow_id: str, wanted: int) -> int:
 
 
 async def test_a_flow_alone_gets_half_and_the_next_a_half_of_the_rest() -> None:
-    slots = Slots(16)
+    slots = FairSlots(16)
     assert await taken(slots, "flood", 100) == 8
     assert await taken(slots, "other", 100) == 4
     assert await taken(slots, "third", 100) == 2
 
 
 async def test_what_ends_goes_to_who_runs_least() -> None:
-    slots = Slots(4)
+    slots = FairSlots(4)
     assert await taken(slots, "flood", 100) == 2
     assert await taken(slots, "second", 100) == 1
     assert await taken(slots, "third", 1) == 1
@@ -53,7 +53,7 @@ async def test_what_ends_goes_to_who_runs_least() -> None:
 
 
 async def test_no_slot_is_lost_by_who_gives_up_waiting() -> None:
-    slots = Slots(2)
+    slots = FairSlots(2)
     assert await taken(slots, "a", 5) == 1
     for _ in range(20):
         waiting = asyncio.ensure_future(slots.acquire("a"))

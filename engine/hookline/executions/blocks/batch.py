@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.executions.blocks.block import RunSteps, evaluate, evaluate_aside
+from hookline.executions.blocks.block import RunSteps, evaluate, evaluate_in_frame
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.services import Services, Stand
-from hookline.executions.steps.step import go_on, replay, take
+from hookline.executions.services import Services, Stub
+from hookline.executions.steps.step import continue_after_error, replay, take
 from hookline.flows.blocks.batch import USE, BatchNode
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
@@ -31,7 +31,7 @@ from hookline.storage.changes import Change, CloseBatch, Join, Joined, Record, T
 _LONG: Final = 200_000
 
 
-async def gathered_reply(services: Services, gathered: Sequence[Gathered], *, exact: bool) -> Reply:
+async def batch_reply(services: Services, gathered: Sequence[Gathered], *, exact: bool) -> Reply:
     """What the step gives: the bodies in the order in which their executions joined, and all their files."""
     large = sum(len(one.body) for one in gathered) > _LONG
     return await services.offloader.run(partial(_reply, gathered, exact=exact), large=large)
@@ -51,7 +51,7 @@ def _reply(gathered: Sequence[Gathered], *, exact: bool) -> Reply:
     )
 
 
-async def gathered_entries(services: Services, execution_id: str) -> tuple[Change, ...]:
+async def batch_entries(services: Services, execution_id: str) -> tuple[Change, ...]:
     """The changes that put what an execution leads into its journal, where it ends without its steps being run.
 
     Nobody joins it any more from then on. Raises StoreError.
@@ -66,7 +66,7 @@ async def gathered_entries(services: Services, execution_id: str) -> tuple[Chang
     for place, path in enumerate(led, past[-1].seq + 1):
         found = await services.store.gathered(execution_id, path)
         # Each digit stays, whatever the numbers of the flow are.
-        reply = await gathered_reply(services, [_masked(one) for one in found], exact=True)
+        reply = await batch_reply(services, [_masked(one) for one in found], exact=True)
         output = {"body": reply.body, "attachments": reply.attachments, **reply.extra}
         entries.append(
             msgspec.structs.replace(
@@ -99,20 +99,22 @@ async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: Run
         return ending
     if past is not None and past.state is StepState.FAILED:
         if node.on_error == "continue":
-            return go_on(frame, node.id, past.error, past.finished_at)
-        if past.error is not None and run.stands(frame, past):
+            return continue_after_error(frame, node.id, past.error, past.finished_at)
+        if past.error is not None and run.keeps_failure(frame, past):
             raise StepFailed(past.error, past.finished_at)
     if run.dry is not None:
-        run.dry.lands(path)
+        run.dry.stop_at(path)
         return Ending.WAITING
     if past is None or past.state is not StepState.WAITING:
         frame.interruption.check()
         attempt = 1 if past is None else past.attempt + 1
         try:
             key, added = await _contribution(run, node, frame, path)
-            stand = None if run.services.trial is None else run.services.trial.gathered(run.id, path, attempt)
-            if stand is not None:
-                return await _given(run, node, frame, path, attempt, key, stand)
+            stub = (
+                None if run.services.simulation is None else run.services.simulation.stub_batch(run.id, path, attempt)
+            )
+            if stub is not None:
+                return await _given(run, node, frame, path, attempt, key, stub)
         except StepError as failure:
             return _failed(run, node, frame, path, attempt, failure)
         past = await _come(run, node, path, attempt, key, added)
@@ -127,7 +129,7 @@ async def _contribution(run: ExecutionContext, node: BatchNode, frame: Frame, pa
     key = None if node.key is None else _key(run, node, frame, path)
     body = frame.message.body
     if node.body is not None:
-        body = await evaluate_aside(run, node.body, frame, "body", path)
+        body = await evaluate_in_frame(run, node.body, frame, "body", path)
     stream = stream_in(body) if run.streams else None
     if stream is not None:
         raise StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
@@ -179,12 +181,12 @@ async def _come(
 
 
 async def _given(
-    run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int, key: Any, stand: Stand
+    run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int, key: Any, stub: Stub
 ) -> Ending:
-    """Take what a trial gives in the place of others. Raises StepError."""
+    """Take the batch that a simulation stubs. Raises StepError."""
     started_at, asked = run.services.clock.now(), _asked(node, key)
     # What was gathered when the time was up is given all the same, as where others come.
-    given = await stand()
+    given = await stub()
     if not isinstance(given, Joined):
         reply = normalize_result(given, exact=run.flow.exact)
         if not isinstance(reply, Reply):
@@ -233,7 +235,7 @@ async def _opened(run: ExecutionContext, path: str) -> Reply:
                 run.journal.redact(run.redactor)
             run.redactor.hidden.add(list(hidden))
         plain.append(msgspec.structs.replace(one, body=body))
-    return await gathered_reply(run.services, plain, exact=run.flow.exact)
+    return await batch_reply(run.services, plain, exact=run.flow.exact)
 
 
 async def _note(
@@ -260,7 +262,7 @@ def _failed(
     error = run.error_info(failure, path)
     entry = _add(run, node, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
     if node.on_error == "continue":
-        return go_on(frame, node.id, error, entry.finished_at)
+        return continue_after_error(frame, node.id, error, entry.finished_at)
     raise StepFailed(error, entry.finished_at) from failure
 
 

@@ -31,7 +31,7 @@ def evaluate(
         raise StepFailed(run.error_info(failure, path)) from error
 
 
-async def evaluate_aside(
+async def evaluate_in_frame(
     run: ExecutionContext, expression: Template | Condition, frame: Frame, key: str, path: str
 ) -> Any:
     """The same for a frame; what other executions do goes on meanwhile where messages are large."""

@@ -16,7 +16,7 @@ from hookline.model.execution import StepState
 from hookline.sdk.action import STOPPED
 
 
-async def side_by_side(
+async def run_concurrently(
     parts: Iterable[Callable[[], Awaitable[None]]], together: Interruption
 ) -> StepFailed | Interrupted | None:
     """Run parts, all under `together`, which the first that fails interrupts: each then runs its `finally`, and ends.
@@ -60,14 +60,14 @@ def still_ending(run: ExecutionContext, frame: Frame, block_id: str, use: str, f
     if failure is not None:
         block_failed(run, frame, block_id, use, failure)
     else:
-        run.pure(frame, block_id, use, StepState.SUCCEEDED, signal=STOPPED.name)
+        run.note_pure(frame, block_id, use, StepState.SUCCEEDED, signal=STOPPED.name)
     return Ending.WAITING
 
 
 def known_failure(run: ExecutionContext, frame: Frame, block_id: str) -> StepFailed | None:
     """The failure with which a block has ended, or comes to its end."""
     past = run.journal.past(frame.prefix + block_id)
-    if past is None or past.state is not StepState.FAILED or past.error is None or not run.stands(frame, past):
+    if past is None or past.state is not StepState.FAILED or past.error is None or not run.keeps_failure(frame, past):
         return None
     return StepFailed(past.error, past.finished_at)
 
@@ -86,5 +86,5 @@ def check_end(run: ExecutionContext, frame: Frame, block_id: str) -> None:
 def block_failed(run: ExecutionContext, frame: Frame, block_id: str, use: str, failure: StepFailed) -> StepFailed:
     """Note that a block has failed, so that it doesn't begin again when the execution is resumed; gives its failure."""
     at = failure.at or frame.now
-    run.pure(frame, block_id, use, StepState.FAILED, error=failure.error, at=at)
+    run.note_pure(frame, block_id, use, StepState.FAILED, error=failure.error, at=at)
     return StepFailed(failure.error, at)

@@ -4,10 +4,10 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
-from hookline.executions.blocks.block import RunSteps, evaluate_aside
-from hookline.executions.completion import DEEPEST, depth_below
+from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
+from hookline.executions.completion import MAX_DEPTH, child_depth
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.steps.step import go_on, replay, take
+from hookline.executions.steps.step import continue_after_error, replay, take
 from hookline.flows.blocks.flow_call import USE, CallNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import child_envelope, with_order_key
@@ -45,11 +45,11 @@ async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSt
         return replay(run, frame, node.id, past)
     if past is not None and past.state is StepState.FAILED:
         if node.on_error == "continue":
-            return go_on(frame, node.id, past.error, past.finished_at)
-        if past.error is not None and run.stands(frame, past):
+            return continue_after_error(frame, node.id, past.error, past.finished_at)
+        if past.error is not None and run.keeps_failure(frame, past):
             raise StepFailed(past.error, past.finished_at)
     if run.dry is not None:
-        run.dry.lands(call.path)
+        run.dry.stop_at(call.path)
         return Ending.WAITING
     if past is None:
         return await call.begin(1, frame.now)
@@ -85,8 +85,8 @@ class _Call:
         # Of the same step, at the same attempt, it is the same: what is repeated starts nothing twice.
         child_id = derived_id(after, run.id, self.path, str(attempt))
         message = await self._message()
-        if run.services.trial is not None:
-            run.services.trial.starts(run.id, self.path, attempt)
+        if run.services.simulation is not None:
+            run.services.simulation.flow_started(run.id, self.path, attempt)
         try:
             flow = self._flow()
             accept = await self._accept(flow, message, child_id, attempt, now)
@@ -153,14 +153,14 @@ class _Call:
     async def _message(self) -> Message:
         run, node, frame = self._run, self._node, self._frame
         message = frame.message
-        body = message.body if node.body is None else await evaluate_aside(run, node.body, frame, "body", self.path)
+        body = message.body if node.body is None else await evaluate_in_frame(run, node.body, frame, "body", self.path)
         stream = stream_in(body) if run.streams else None
         if stream is not None:
             failure = StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
             raise StepFailed(run.error_info(failure, self.path))
         headers: Any = message.headers
         if node.headers is not None:
-            headers = await evaluate_aside(run, node.headers, frame, "headers", self.path)
+            headers = await evaluate_in_frame(run, node.headers, frame, "headers", self.path)
             headers = {} if headers is None else headers
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             failure = StepError("headers: they are an object whose values are texts", code="step.settings")
@@ -177,9 +177,9 @@ class _Call:
 
     async def _accept(self, flow: CompiledFlow, message: Message, child_id: str, attempt: int, now: datetime) -> Accept:
         run, node = self._run, self._node
-        depth = depth_below(run.envelope)
-        if depth > DEEPEST:
-            raise StepError(f"flows call one another more than {DEEPEST} deep", code="flow.depth")
+        depth = child_depth(run.envelope)
+        if depth > MAX_DEPTH:
+            raise StepError(f"flows call one another more than {MAX_DEPTH} deep", code="flow.depth")
         if flow.schema is not None and (problems := flow.schema.problems(message.body)):
             listed = "; ".join(str(problem) for problem in problems[:_SHOWN])
             more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -260,7 +260,7 @@ class _Call:
             run.wait_until(due_at, RETRY)
             return Ending.WAITING
         if node.on_error == "continue":
-            return go_on(self._frame, node.id, error, entry.finished_at)
+            return continue_after_error(self._frame, node.id, error, entry.finished_at)
         raise StepFailed(error, entry.finished_at)
 
     def _add(self, state: StepState, attempt: int, started_at: datetime, **entry: Any) -> StepRecord:

@@ -3,16 +3,16 @@
 import asyncio
 from typing import Any, Final
 
-from hookline.executions.blocks.block import RunSteps, evaluate_aside
+from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
 from hookline.executions.blocks.concurrency import (
     block_failed,
     check_end,
     known_failure,
     known_stop,
-    side_by_side,
+    run_concurrently,
     still_ending,
 )
-from hookline.executions.blocks.foreach_items import ItemSource, ListItems, StreamItems, collected
+from hookline.executions.blocks.foreach_items import ItemSource, ListItems, StreamItems, collect_results
 from hookline.executions.context import (
     SUPERSEDED,
     Blocked,
@@ -23,7 +23,7 @@ from hookline.executions.context import (
     Interruption,
     StepFailed,
 )
-from hookline.executions.journal import BlockProgress
+from hookline.executions.journal import ForeachProgress
 from hookline.executions.steps.step import replay, take
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.kernel.errors import StepError
@@ -35,11 +35,11 @@ from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import STOPPED, Reply, Signal
 
 
-async def run_stand(run: ExecutionContext, node: ForeachNode, frame: Frame, items: list[Any] | Stream) -> Ending | None:
-    """Take what a trial gives in the place of the items; None where they are to run. Raises StepFailed."""
-    trial, path = run.services.trial, frame.prefix + node.id
-    stand = None if trial is None else trial.items(run.id, path, node, items)
-    if stand is None:
+async def run_stub(run: ExecutionContext, node: ForeachNode, frame: Frame, items: list[Any] | Stream) -> Ending | None:
+    """Take the result that a simulation stubs for all items; None if the items are to run. Raises StepFailed."""
+    simulation, path = run.services.simulation, frame.prefix + node.id
+    stub = None if simulation is None else simulation.stub_items(run.id, path, node, items)
+    if stub is None:
         return None
     past = run.journal.past(path)
     if past is not None and past.state is StepState.SUCCEEDED:
@@ -48,7 +48,7 @@ async def run_stand(run: ExecutionContext, node: ForeachNode, frame: Frame, item
         raise failure
     try:
         with frame.interruption.interruptible():
-            given = normalize_result(await stand(), exact=run.flow.exact)
+            given = normalize_result(await stub(), exact=run.flow.exact)
     except StepFailed as failed:
         at = run.services.clock.now()
         raise block_failed(run, frame, node.id, "foreach", StepFailed(failed.error, at)) from None
@@ -97,17 +97,17 @@ async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, ru
     items = await _items(run, node, frame)
     path, total = frame.prefix + node.id, items.count if isinstance(items, Stream) else len(items)
     many = isinstance(items, Stream) or total > frame.room
-    if run.dry is not None and not run.dry.goes_through(path, total, many=many):
+    if run.dry is not None and not run.dry.enter_foreach(path, total, many=many):
         return Ending.WAITING
-    if run.services.trial is not None and (ending := await run_stand(run, node, frame, items)) is not None:
+    if run.services.simulation is not None and (ending := await run_stub(run, node, frame, items)) is not None:
         return ending
-    block: BlockProgress | None = None
+    block: ForeachProgress | None = None
     if many:
         past = run.journal.past(path)
         if past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name:
             return replay(run, frame, node.id, past)
         block = await run.journal.block(path, total, frame.now)
-    with frame.interruption.narrower() as together:
+    with frame.interruption.child() as together:
         return await _Items(run, node, frame, run_steps, items, together, block).run()
 
 
@@ -120,7 +120,7 @@ class _Items:
         run_steps: RunSteps,
         items: list[Any] | Stream,
         together: Interruption,
-        block: BlockProgress | None,
+        block: ForeachProgress | None,
     ) -> None:
         """`block`: how far it has got, where the items' entries aren't kept."""
         self._run = run
@@ -177,7 +177,7 @@ class _Items:
     async def _all(self) -> StepFailed | Interrupted | None:
         workers = min(self._node.concurrency, self._total)
         if workers > 1:
-            return await side_by_side([self._work] * workers, self._together)
+            return await run_concurrently([self._work] * workers, self._together)
         try:
             await self._work()
         except (StepFailed, Interrupted) as left:
@@ -237,7 +237,7 @@ class _Items:
             self._results[index] = inner.message.body
         self._failed += failed is not None
 
-    def _close(self, block: BlockProgress, index: int, inner: Frame, ending: Ending, error: ErrorInfo | None) -> None:
+    def _close(self, block: ForeachProgress, index: int, inner: Frame, ending: Ending, error: ErrorInfo | None) -> None:
         """The item is done, and its entries go."""
         prefix = inner.prefix
         failed = None if error is None else error.step or prefix[:-1]
@@ -245,7 +245,7 @@ class _Items:
             # An expression of a block has failed: nothing else would say so.
             failed = f"{prefix}{self._node.id}"
             noted = Frame(inner.message, {}, inner.now, prefix=prefix)
-            self._run.pure(noted, self._node.id, "foreach", StepState.FAILED, error=error, at=inner.now)
+            self._run.note_pure(noted, self._node.id, "foreach", StepState.FAILED, error=error, at=inner.now)
         result: bytes | None = None
         if ending is Ending.DONE and not self._counts:
             result = encode(inner.message.body)
@@ -286,19 +286,19 @@ class _Items:
         frame.message = Message(body, {}, frame.message.attachments)
         frame.steps[node.id] = {"body": body}
         given, gave = {"items": self._total}, {"body": body}
-        self._run.pure(frame, node.id, "foreach", StepState.SUCCEEDED, input=given, output=gave)
+        self._run.note_pure(frame, node.id, "foreach", StepState.SUCCEEDED, input=given, output=gave)
         return Ending.DONE
 
-    async def _conclude(self, block: BlockProgress) -> Ending:
+    async def _conclude(self, block: ForeachProgress) -> Ending:
         """The entry of the block takes the place of its progress: what it gave isn't computed again."""
         run, frame, node = self._run, self._frame, self._node
         if run.dry is not None:
-            run.dry.lands(block.path)
+            run.dry.stop_at(block.path)
             return Ending.WAITING
         counts = {"count": self._total, "failed": block.failed}
         body: Any = counts
         if not self._counts:
-            body = await collected(run, block.path, listed=self._listed)
+            body = await collect_results(run, block.path, listed=self._listed)
             run.streams = run.streams or type(body) is Stream
         reply = Reply(body) if self._counts else Reply(body, extra=counts)
         view = take(frame, reply)
@@ -324,7 +324,7 @@ class _Items:
 
 async def _items(run: ExecutionContext, node: ForeachNode, frame: Frame) -> list[Any] | Stream:
     path = frame.prefix + node.id
-    items = await evaluate_aside(run, node.items, frame, "foreach", path)
+    items = await evaluate_in_frame(run, node.items, frame, "foreach", path)
     if items is None:
         return []
     if isinstance(items, list | Stream):

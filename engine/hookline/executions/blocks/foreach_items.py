@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 from hookline.executions.context import ExecutionContext, StepFailed
-from hookline.executions.steps.spool import Spool, StreamReader
+from hookline.executions.steps.spool import StreamReader, StreamWriter
 from hookline.kernel.errors import BlobGone, StepError
 from hookline.kernel.json import decode
 from hookline.model.items import Done, Stream
@@ -69,13 +69,13 @@ LARGEST_LIST: Final = 10_000_000
 _PAGE: Final = 250
 
 
-async def collected(run: ExecutionContext, path: str, *, listed: bool) -> Any:
+async def collect_results(run: ExecutionContext, path: str, *, listed: bool) -> Any:
     """The results of a block, in order: a stream, or a list where the items were `listed` and it isn't too large.
 
     Raises StoreError.
     """
     await run.journal.flush()
-    spool: Spool | None = None if listed else Spool(run.services.blobs)
+    spool: StreamWriter | None = None if listed else StreamWriter(run.services.blobs)
     results: list[bytes] = []
     size, after = 0, -1
     try:
@@ -84,7 +84,7 @@ async def collected(run: ExecutionContext, path: str, *, listed: bool) -> Any:
             results += [result for _, result in page]
             size += sum(len(result) for _, result in page)
             if spool is None and size > LARGEST_LIST:
-                spool = Spool(run.services.blobs)
+                spool = StreamWriter(run.services.blobs)
             if spool is not None:
                 for result in results:
                     await spool.add(result)

@@ -11,7 +11,7 @@ from hookline.executions.blocks.concurrency import (
     check_end,
     known_failure,
     known_stop,
-    side_by_side,
+    run_concurrently,
     still_ending,
 )
 from hookline.executions.context import (
@@ -36,7 +36,7 @@ async def run_parallel(run: ExecutionContext, node: ParallelNode, frame: Frame, 
     "continue"`: then `steps.<id>.errors` has it. The block waits when only branches that wait are left.
     """
     branches = _Branches(run, node, frame, run_steps)
-    with frame.interruption.narrower() as together:
+    with frame.interruption.child() as together:
         return await branches.run(together)
 
 
@@ -56,7 +56,7 @@ class _Branches:
         failure, stopped = known_failure(self._run, frame, node.id), known_stop(self._run, frame, node.id)
         if failure is not None or stopped:
             together.interrupt(SUPERSEDED)
-        left = await side_by_side([partial(self._branch, name, together) for name in node.branches], together)
+        left = await run_concurrently([partial(self._branch, name, together) for name in node.branches], together)
         frame.now = self._latest
         if isinstance(left, StepFailed):
             failure = failure or left
@@ -119,5 +119,5 @@ class _Branches:
                 name: msgspec.to_builtins(self._errors[name]) for name in node.branches if name in self._errors
             }
         frame.steps[node.id] = view
-        self._run.pure(frame, node.id, "parallel", StepState.SUCCEEDED, output=view)
+        self._run.note_pure(frame, node.id, "parallel", StepState.SUCCEEDED, output=view)
         return Ending.DONE

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hookline.executions.blocks.batch import run_batch
-from hookline.executions.blocks.block import Run, evaluate_aside
+from hookline.executions.blocks.block import Run, evaluate_in_frame
 from hookline.executions.blocks.flow_call import run_call
 from hookline.executions.blocks.foreach import run_foreach
 from hookline.executions.blocks.parallel import run_parallel
@@ -43,7 +43,7 @@ async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) 
             take_edited(run, edited, frame)
         if not await _holds(run, node, frame):
             continue
-        if run.dry is not None and not run.dry.meets(frame.prefix + node.id, node):
+        if run.dry is not None and not run.dry.reach(frame.prefix + node.id, node):
             return Ending.WAITING
         if isinstance(node, ActionNode):
             ending = await run_action(run, node, frame)
@@ -57,8 +57,8 @@ async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) 
 async def _holds(run: ExecutionContext, node: Node, frame: Frame) -> bool:
     if node.when is None:
         return True
-    holds: bool = await evaluate_aside(run, node.when, frame, "when", frame.prefix + node.id)
+    holds: bool = await evaluate_in_frame(run, node.when, frame, "when", frame.prefix + node.id)
     if not holds:
         use = node.action.name if isinstance(node, ActionNode) else "block"
-        run.pure(frame, node.id, use, StepState.SKIPPED)
+        run.note_pure(frame, node.id, use, StepState.SKIPPED)
     return holds

@@ -1,6 +1,6 @@
 """The content-based router."""
 
-from hookline.executions.blocks.block import RunSteps, evaluate_aside
+from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
 from hookline.executions.context import Ending, ExecutionContext, Frame
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.model.execution import StepState
@@ -13,7 +13,7 @@ async def run_switch(run: ExecutionContext, node: SwitchNode, frame: Frame, run_
     are recipients, one after the other.
     """
     chosen = await _choose(run, node, frame)
-    run.pure(frame, node.id, "switch", StepState.SUCCEEDED, input={"cases": chosen})
+    run.note_pure(frame, node.id, "switch", StepState.SUCCEEDED, input={"cases": chosen})
     for number in chosen:
         branch = frame.branch(node.id)
         ending = await run_steps(run, node.cases[number].steps, branch)
@@ -35,7 +35,7 @@ async def _choose(run: ExecutionContext, node: SwitchNode, frame: Frame) -> list
     for number, case in enumerate(node.cases):
         if case.when is None:
             otherwise = number
-        elif await evaluate_aside(run, case.when, frame, f"switch[{number}].when", path):
+        elif await evaluate_in_frame(run, case.when, frame, f"switch[{number}].when", path):
             chosen.append(number)
             if node.match == "first":
                 break

@@ -39,7 +39,7 @@ async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps:
                 left = again
     if ending is Ending.WAITING:
         if run.dry is not None:
-            run.dry.comes_later(f"{frame.prefix}{node.id}/", node.last)
+            run.dry.expect_later(f"{frame.prefix}{node.id}/", node.last)
         return ending
     if node.last:
         # Whatever wanted the execution to end, this is still to be done.
@@ -58,5 +58,5 @@ async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps:
         if caught is not None:
             view["error"] = msgspec.to_builtins(caught)
         frame.steps[node.id] = view
-        run.pure(frame, node.id, "try", StepState.SUCCEEDED, output=view)
+        run.note_pure(frame, node.id, "try", StepState.SUCCEEDED, output=view)
     return ending

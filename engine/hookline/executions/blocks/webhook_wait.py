@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from hookline.executions.blocks.block import RunSteps, evaluate_aside
+from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.steps.step import go_on, replay, take
+from hookline.executions.steps.step import continue_after_error, replay, take
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
@@ -26,11 +26,11 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
         return replay(run, frame, node.id, past)
     if past is not None and past.state is StepState.FAILED:
         if node.on_error == "continue":
-            return go_on(frame, node.id, past.error, past.finished_at)
-        if past.error is not None and run.stands(frame, past):
+            return continue_after_error(frame, node.id, past.error, past.finished_at)
+        if past.error is not None and run.keeps_failure(frame, past):
             raise StepFailed(past.error, past.finished_at)
     if run.dry is not None:
-        run.dry.lands(path)
+        run.dry.stop_at(path)
         return Ending.WAITING
     run.waited = True
     # What waited when the execution ended waits no more, and begins to again where that is retried.
@@ -62,7 +62,7 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
     now = run.services.clock.now()
     key: str | None = None
     if node.key is not None:
-        value = await evaluate_aside(run, node.key, frame, "correlate.key", path)
+        value = await evaluate_in_frame(run, node.key, frame, "correlate.key", path)
         key = node.key_of_call.text_of(value) if node.key_of_call is not None else None
         if key is None:
             message = "correlate.key is null, or hasn't as many parts as correlate.from; no call can be for it"
@@ -105,7 +105,7 @@ def _too_late(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, pa
     run.journal.beside(EndWait(run.id, path))
     noted_at = _note(run, node, path, past, StepState.FAILED, error=error)
     if node.on_error == "continue":
-        return go_on(frame, node.id, error, noted_at)
+        return continue_after_error(frame, node.id, error, noted_at)
     raise StepFailed(error, noted_at)
 
 

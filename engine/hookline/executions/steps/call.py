@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from hookline.credentials.tokens import hidden_of, mask_error
 from hookline.executions.context import Blocked, ExecutionContext, Frame, Interrupted, Interruption
-from hookline.executions.services import Stand
-from hookline.executions.steps.spool import items_of, spooled
+from hookline.executions.services import Stub
+from hookline.executions.steps.spool import read_stream, write_stream
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.return_type import return_type_mismatch
 from hookline.kernel.cancellation import cancelled_externally
@@ -117,7 +117,7 @@ class Call:
     """What it changes of what the flow keeps."""
     given: Any
     """Its settings, as they are recorded."""
-    stand: Stand | None = None
+    stub: Stub | None = None
     """What gives its result instead, where flows are tried out."""
     hidden: HiddenValues = field(default_factory=HiddenValues)
     """What no log and no error may show: what is secret of its credential."""
@@ -129,7 +129,7 @@ def sources(run: ExecutionContext, frame: Frame) -> SettingSources:
     """What an attempt's settings are made of, besides their values."""
     services, exact, redactor = run.services, run.flow.exact, run.redactor
     return SettingSources(
-        frame.message, lambda stream: items_of(services.blobs, stream, exact=exact, redactor=redactor)
+        frame.message, lambda stream: read_stream(services.blobs, stream, exact=exact, redactor=redactor)
     )
 
 
@@ -138,10 +138,10 @@ def prepare_call(run: ExecutionContext, node: ActionNode, frame: Frame, given: G
     services, action, state = run.services, node.action, StateTransaction(run, pure=node.action.pure)
     if action.unavailable is not None:
         raise Blocked(f"{action.name}: {action.unavailable}")
-    if services.trial is not None:
-        stand = services.trial.call(run.id, path, attempt, action, _shown(given.raw))
-        if stand is not None:
-            return Call({}, state, _shown(given.raw), stand=stand)
+    if services.simulation is not None:
+        stub = services.simulation.stub_action(run.id, path, attempt, action, _shown(given.raw))
+        if stub is not None:
+            return Call({}, state, _shown(given.raw), stub=stub)
     arguments, hidden = action.arguments(given.model), HiddenValues()
     if action.takes_context:
         arguments["ctx"], hidden = _context(run, node, given.message or frame.message, path, attempt, state)
@@ -159,8 +159,8 @@ async def call_action(
     began = services.clock.monotonic()
     result_label = "ok"
     try:
-        if call.stand is not None:
-            return normalize_result(await call.stand(), exact=run.flow.exact)
+        if call.stub is not None:
+            return normalize_result(await call.stub(), exact=run.flow.exact)
         limit = node.timeout or (None if action.pure else services.step_timeout)
         work = _run(run, action, call.arguments, spooling)
         if not action.pure or services.calls.foreign("action", action.name):
@@ -179,10 +179,10 @@ async def call_action(
             raise
         raise shown from None
     except BlobGone as error:
-        if services.trial is not None:
-            stand = services.trial.without_file(run.id, path, attempt, action, call.given)
-            if stand is not None:
-                return normalize_result(await stand(), exact=run.flow.exact)
+        if services.simulation is not None:
+            stub = services.simulation.stub_for_missing_file(run.id, path, attempt, action, call.given)
+            if stub is not None:
+                return normalize_result(await stub(), exact=run.flow.exact)
         result_label = error.code
         raise StepError(f"{action.name}: {error.message}", code=error.code) from error
     except StoreError as error:
@@ -271,7 +271,7 @@ async def _run(run: ExecutionContext, action: Action, arguments: dict[str, Any],
     if not isinstance(body, AsyncIterator):
         return returned
     with nullcontext() if spooling is None else spooling.interruptible():
-        stream = await spooled(run.services.blobs, body, exact=run.flow.exact, redactor=run.redactor)
+        stream = await write_stream(run.services.blobs, body, exact=run.flow.exact, redactor=run.redactor)
     return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
 
 

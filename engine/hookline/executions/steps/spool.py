@@ -15,7 +15,7 @@ from hookline.storage.blobs import Blobs, BlobWriter
 _CHUNK: Final = 128 * 1024
 
 
-class Spool:
+class StreamWriter:
     """A stream in the making. Leaving without `finish` leaves nothing."""
 
     def __init__(self, blobs: Blobs) -> None:
@@ -56,12 +56,14 @@ class Spool:
         await asyncio.sleep(0)
 
 
-async def spooled(blobs: Blobs, items: AsyncIterator[Any], *, exact: bool, redactor: Redactor | None = None) -> Stream:
+async def write_stream(
+    blobs: Blobs, items: AsyncIterator[Any], *, exact: bool, redactor: Redactor | None = None
+) -> Stream:
     """Keep all items that an action gives, encrypted if there is a redactor.
 
     Raises NotJson, which names the item, StoreError, and what it raises.
     """
-    spool = Spool(blobs)
+    spool = StreamWriter(blobs)
     number = 0
     try:
         async for item in items:
@@ -143,7 +145,7 @@ class StreamReader:
         self._lines.extend(lines)
 
 
-async def items_of(
+async def read_stream(
     blobs: Blobs, stream: Stream, *, exact: bool, redactor: Redactor | None = None
 ) -> AsyncIterator[Any]:
     """All items of a stream, in order. Raises StoreError, and BlobGone."""

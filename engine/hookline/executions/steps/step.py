@@ -27,7 +27,7 @@ from hookline.sdk.context import check_key
 from hookline.storage.changes import SetState
 
 
-async def its_turn(run: ExecutionContext, node: ActionNode, path: str, attempt: int, *, had_one: bool) -> bool:
+async def wait_for_turn(run: ExecutionContext, node: ActionNode, path: str, attempt: int, *, had_one: bool) -> bool:
     """Wait for the step's turn; false where that is a row's to do. `had_one`: it was given one, whose time has come."""
     lines = list(_lines(run, node))
     if not lines:
@@ -48,7 +48,7 @@ def _lines(run: ExecutionContext, node: ActionNode) -> Iterator[tuple[str, str, 
     if node.rate is not None:
         yield run.flow.id, node.id, node.rate
     # Where flows are tried out the service isn't asked.
-    rate = node.action.rate if run.services.trial is None else None
+    rate = node.action.rate if run.services.simulation is None else None
     if callable(rate):
         try:
             credential = None if node.credential is None else run.services.secrets.get(node.credential)[1]
@@ -92,11 +92,11 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
     attempt, had_turn = 1, False
     if past is not None and not pure and past.state is StepState.FAILED and past.signal != _NOT_BEGUN:
         if node.on_error == "continue":
-            return go_on(frame, node.id, past.error, past.finished_at)
-        if past.error is not None and (run.stands(frame, past) or _unknown(node, past)):
+            return continue_after_error(frame, node.id, past.error, past.finished_at)
+        if past.error is not None and (run.keeps_failure(frame, past) or _unknown(node, past)):
             raise StepFailed(past.error, past.finished_at)
     if run.dry is not None and not pure:
-        run.dry.lands(path)
+        run.dry.stop_at(path)
         return Ending.WAITING
     if past is not None and not pure:
         if past.state is StepState.STARTED:
@@ -114,7 +114,7 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
     while True:
         if not pure:
             frame.interruption.check()
-            if not await its_turn(run, node, path, attempt, had_one=had_turn):
+            if not await wait_for_turn(run, node, path, attempt, had_one=had_turn):
                 return Ending.WAITING
             had_turn = False
             await run.journal.flush(path)
@@ -158,11 +158,11 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
                 # It has no commit of its own: the time that expressions see stays, or resuming would give another.
                 noted_at = frame.now
                 known = past is not None and past.state is StepState.FAILED
-                if past is None or not known or not (node.on_error == "continue" or run.stands(frame, past)):
+                if past is None or not known or not (node.on_error == "continue" or run.keeps_failure(frame, past)):
                     note(run, node, path, attempt, started_at, given, error=info)
             if wait is None or due_at is None:
                 if node.on_error == "continue":
-                    return go_on(frame, node.id, info, noted_at)
+                    return continue_after_error(frame, node.id, info, noted_at)
                 raise StepFailed(info, None if pure else noted_at) from failure
             if wait > LONGEST_SLEEP:
                 run.wait_until(due_at, RETRY)
@@ -207,7 +207,7 @@ def _cut_off(run: ExecutionContext, node: ActionNode, frame: Frame, path: str, p
     noted_at = note(run, node, path, past.attempt, past.started_at, None, error=info)
     run.unknown = run.unknown or info
     if node.on_error == "continue":
-        return go_on(frame, node.id, info, noted_at)
+        return continue_after_error(frame, node.id, info, noted_at)
     raise StepFailed(info, noted_at)
 
 
@@ -304,7 +304,7 @@ def replay(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) 
     return _ending(past.signal)
 
 
-def go_on(frame: Frame, step_id: str, error: ErrorInfo | None, at: datetime) -> Ending:
+def continue_after_error(frame: Frame, step_id: str, error: ErrorInfo | None, at: datetime) -> Ending:
     """The step failed, and the flow goes on with the message it had."""
     frame.steps[step_id] = {"body": frame.message.body, "error": msgspec.to_builtins(error)}
     frame.now = at

@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 from quart import Blueprint, Response, request
 
-from hookline.deployments.migration import Landing
-from hookline.deployments.version_history import CURRENT, KeptVersion
+from hookline.deployments.migration import PlannedMigration
+from hookline.deployments.version_history import CURRENT, VersionInfo
 from hookline.engine import Engine
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.errors import FlowInvalid, Problem, StoreError
@@ -52,7 +52,7 @@ class LandingView(msgspec.Struct, frozen=True):
     """Why it waits."""
     fits: bool
     step: str | None
-    """The path of the first step that doesn't fit."""
+    """The path of the first step that doesn't compatibility."""
     problem: str | None
     """What is said against it."""
     lands: list[str]
@@ -76,7 +76,7 @@ class RolledBack(msgspec.Struct, frozen=True):
     file: str
 
 
-def versions_view(kept: Sequence[KeptVersion]) -> PageView[VersionView]:
+def versions_view(kept: Sequence[VersionInfo]) -> PageView[VersionView]:
     """The versions of a flow."""
     shown = [
         VersionView(
@@ -91,21 +91,21 @@ def versions_view(kept: Sequence[KeptVersion]) -> PageView[VersionView]:
     return PageView(shown, None)
 
 
-def plan_view(version: str, landings: Sequence[Landing], following: str | None) -> PlanView:
+def plan_view(version: str, landings: Sequence[PlannedMigration], following: str | None) -> PlanView:
     """One page of a plan; `following` is the cursor of the next."""
     return PlanView(version, [_landing(one) for one in landings], following)
 
 
-def _landing(landing: Landing) -> LandingView:
-    execution, fit = landing.execution, landing.fit
+def _landing(landing: PlannedMigration) -> LandingView:
+    execution, compatibility = landing.execution, landing.compatibility
     return LandingView(
         execution_id=execution.id,
         flow_version=execution.flow_version or "",
         reason=execution.reason,
-        fits=fit.ok,
-        step=fit.step,
-        problem=fit.reason,
-        lands=list(fit.lands),
+        fits=compatibility.ok,
+        step=compatibility.step,
+        problem=compatibility.reason,
+        lands=list(compatibility.stops),
     )
 
 
@@ -151,7 +151,7 @@ def add_deployments(api: Blueprint, engine: Engine) -> None:
     async def move_execution(execution_id: str) -> Response:
         """Bind a waiting execution to another version of its flow, where its journal fits that."""
         given = decode_body(await request.get_data(as_text=False), MoveRequest)
-        await engine.migration.move(execution_id, given.to)
+        await engine.migration.migrate(execution_id, given.to)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
 
@@ -208,7 +208,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
     @operation(DocumentView)
     async def get_version(flow_id: str, version: str) -> Response:
         """What a version says, by its first digits, or `current`."""
-        named = await engine.version_history.named(flow_id, version)
+        named = await engine.version_history.resolve(flow_id, version)
         document = await engine.version_history.document(flow_id, named)
         return json_response(DocumentView(flow_id, named, msgspec.Raw(document)))
 

@@ -31,7 +31,7 @@ from hookline.model.waits import Call as Arrived
 from hookline.model.waits import raw_json
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Reply, Sleep
 from hookline.simulation.clock import CaseClock
-from hookline.simulation.stubs import Finished, NeverFinished, Stand
+from hookline.simulation.stubs import Finished, NeverFinished, PreparedStub
 from hookline.storage.changes import Joined
 
 FOREACH: Final = "foreach"
@@ -82,7 +82,7 @@ class Replayed:
         self.stood_for: Final[set[str]] = set()
         """Paths of those whose items haven't run, so that nothing is known of them."""
 
-    def call(self, path: str, attempt: int, action: Action, settings: Any) -> Stand | None:
+    def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:
         """What the action gave, or its error."""
         if action.pure:
             return None
@@ -96,23 +96,27 @@ class Replayed:
             return None
         found = self._end(path, action.name)
         if speaks:
-            return None if found is None or found["error"] is not None else Stand(partial(_pause, found), call=False)
-        return Stand(partial(self._unknown, path, action.name) if found is None else partial(self._given, found))
+            return (
+                None
+                if found is None or found["error"] is not None
+                else PreparedStub(partial(_pause, found), call=False)
+            )
+        return PreparedStub(partial(self._unknown, path, action.name) if found is None else partial(self._given, found))
 
-    def without_file(self, path: str, action: Action, settings: Any) -> Stand | None:
+    def without_file(self, path: str, action: Action, settings: Any) -> PreparedStub | None:
         """What it gave: with the same settings it would give the same again."""
         found = self._last.get(path)
         if found is None or found["use"] != action.name or not same_json(found["input"], settings):
-            return Stand(partial(self._unknown, path, action.name))
-        return Stand(partial(self._given, found))
+            return PreparedStub(partial(self._unknown, path, action.name))
+        return PreparedStub(partial(self._given, found))
 
-    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stand | None:
+    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> PreparedStub | None:
         """What the block gave, where its items aren't recorded and can't run without their calls."""
         streamed = isinstance(items, Stream)
         total = items.count if isinstance(items, Stream) else len(items)
         last = self._last.get(path)
         if last is None or last["use"] != FOREACH:
-            return Stand(partial(self._unknown, path, FOREACH), call=False) if streamed else None
+            return PreparedStub(partial(self._unknown, path, FOREACH), call=False) if streamed else None
         known = (last["input"] or {}).get("items")
         if known is None and (streamed or total > _KEPT):
             # It failed, or stopped the execution.
@@ -124,8 +128,8 @@ class Replayed:
             return None
         self.stood_for.add(path)
         if known not in (None, total):
-            return Stand(partial(self._unknown, path, FOREACH), call=False)
-        return Stand(partial(self._block, path), call=False)
+            return PreparedStub(partial(self._unknown, path, FOREACH), call=False)
+        return PreparedStub(partial(self._block, path), call=False)
 
     def starts(self, path: str) -> None:
         """What was journalled at once had its time."""
@@ -173,7 +177,7 @@ class Replayed:
             output["verified_by"],
         )
 
-    def gathered(self, path: str, attempt: int) -> Stand:
+    def gathered(self, path: str, attempt: int) -> PreparedStub:
         """What was gathered, or whose batch was joined."""
         found = self._end(path, BATCH)
         while found is not None and found["error"] is not None:
@@ -181,8 +185,8 @@ class Replayed:
             found = self._end(path, BATCH)
         if found is None:
             self._stop(New(path, BATCH))
-            return Stand(_never, call=False)
-        return Stand(partial(self._given, found), call=False)
+            return PreparedStub(_never, call=False)
+        return PreparedStub(partial(self._given, found), call=False)
 
     def _end(self, path: str, use: str) -> Recorded | None:
         """How the next attempt at a step ended."""
