@@ -155,7 +155,11 @@ async def test_what_fits_says_where_it_goes_on(harness: Harness, case: str) -> N
         landings, following = await engine.migration.plan(engine.version_resolver.current("f"))
         assert following is None
         (landing,) = landings
-        assert (landing.execution.id, landing.compatibility.reason, sorted(landing.compatibility.stops)) == (execution_id, None, lands)
+        assert (landing.execution.id, landing.compatibility.reason, sorted(landing.compatibility.stops)) == (
+            execution_id,
+            None,
+            lands,
+        )
         # Nothing was done to see that, and nothing written.
         assert harness.probe.calls == called
         assert (await engine.store.execution(execution_id)) == landing.execution
