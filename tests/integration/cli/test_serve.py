@@ -104,7 +104,7 @@ def test_it_says_where_it_listens_and_what_is_wrong_serves_and_ends_well_on_sigt
         assert [flow["url"] for flow in flows] == [f"{said['url']}/hook/{name}" for name in ("greet", "pay")]
         assert stopped(process) == 0
     assert (
-        "scheme 'square' signs the URL that is called, and this server has no public_url"
+        "scheme 'square' signs the URL that is called, but this server has no public_url"
         in (folder / "log").read_text()
     )
     assert not (folder / ".hookline" / "server.json").exists()

@@ -216,4 +216,4 @@ def test_a_flows_constants_are_exact_where_its_numbers_are() -> None:
 
 def test_a_condition_that_is_a_fraction_is_still_said_to_be_a_number() -> None:
     _, problems = Expressions({"jinja": JINJA}, exact=True).condition("{{ 1.5 }}")
-    assert [problem.message for problem in problems] == ["it gives a number; a condition gives true or false"]
+    assert [problem.message for problem in problems] == ["this gives a number, but a condition must give true or false"]

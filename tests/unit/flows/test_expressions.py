@@ -116,7 +116,7 @@ def test_a_listed_mapper_that_is_not_installed_is_a_problem_with_a_remedy() -> N
     (problem,) = problems
     assert problem.pointer == "/steps/0/with/a/jsonata"
     assert problem.code == "expression.mapper"
-    assert "install the plugin that brings the mapper 'jsonata'" in problem.remedy
+    assert "install the plugin that has the mapper 'jsonata'" in problem.remedy
     with pytest.raises(ExpressionSyntax):
         template.evaluate(SCOPE)
 
@@ -238,7 +238,7 @@ def test_conditions_give_true_or_false(condition: Any, expected: bool) -> None:
 def test_anything_else_is_an_error(condition: Any) -> None:
     made, problems = EXPRESSIONS.condition(condition)
     assert problems == []
-    with pytest.raises(ExpressionFailed, match="gives true or false"):
+    with pytest.raises(ExpressionFailed, match="must give true or false"):
         made.evaluate(SCOPE)
 
 

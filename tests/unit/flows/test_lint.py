@@ -94,7 +94,7 @@ def test_an_action_that_is_unavailable_says_why_and_what_to_do(check: Check) -> 
 @pytest.mark.parametrize(
     ("step", "pointer", "code", "remedy"),
     [
-        ({"id": "A-b", "use": "stop"}, "/steps/0/id", "invalid_value", "small letters, digits and underscores"),
+        ({"id": "A-b", "use": "stop"}, "/steps/0/id", "invalid_value", "lower-case letters, digits and underscores"),
         ({"use": "stop", "timeot": "3s"}, "/steps/0/timeot", "unknown_key", "did you mean 'timeout'?"),
         ({"use": "stop", "timeout": "0s"}, "/steps/0/timeout", "invalid_value", "some time"),
         ({"use": "stop", "timeout": 5}, "/steps/0/timeout", "invalid_value", "a number and a unit"),
@@ -102,7 +102,7 @@ def test_an_action_that_is_unavailable_says_why_and_what_to_do(check: Check) -> 
         ({"use": "stop", "on_error": "contine"}, "/steps/0/on_error", "invalid_value", "did you mean 'continue'?"),
         ({"usee": "stop"}, "/steps/0/usee", "unknown_key", "did you mean 'use'?"),
         ({"foreachh": "$.body", "steps": [{"use": "stop"}]}, "/steps/0", "missing_key", "did you mean 'foreach'?"),
-        ({}, "/steps/0", "missing_key", "add what it does"),
+        ({}, "/steps/0", "missing_key", 'add "use" with the name of an action'),
         (5, "/steps/0", "invalid_value", "write an object"),
         ({"switch": []}, "/steps/0/switch", "invalid_value", "at least 1"),
         ({"switch": [{"when": True, "step": []}]}, "/steps/0/switch/0/step", "unknown_key", "did you mean 'steps'?"),
@@ -110,7 +110,7 @@ def test_an_action_that_is_unavailable_says_why_and_what_to_do(check: Check) -> 
         ({"foreach": "$.body", "steps": [{"use": "stop"}], "concurency": 2}, "/steps/0/concurency", "unknown_key", "?"),
         ({"foreach": "$.body", "steps": [5]}, "/steps/0/steps/0", "invalid_value", "write an object"),
         ({"parallel": {"a": [{"swich": []}]}}, "/steps/0/parallel/a/0", "missing_key", "did you mean 'switch'?"),
-        ({"try": [{}], "catch": []}, "/steps/0/try/0", "missing_key", "add what it does"),
+        ({"try": [{}], "catch": []}, "/steps/0/try/0", "missing_key", 'add "use" with the name of an action'),
         (
             {"parallel": {"retry": [{"use": "stop", "wiht": {}}]}},
             "/steps/0/parallel/retry/0/wiht",

@@ -35,7 +35,7 @@ def test_an_object_that_is_too_small_is_called_one() -> None:
     with pytest.raises(ValidationError) as raised:
         Where.model_validate({"where": {}})
     (problem,) = model_problems(Where, {"where": {}}, "", raised.value)
-    assert (problem.message, problem.remedy) == ("an object doesn't fit", "the object should have at least 1 item")
+    assert (problem.message, problem.remedy) == ("an object is not valid", "the object should have at least 1 item")
 
 
 @pytest.mark.rule(24)

@@ -26,7 +26,7 @@ def test_a_step_that_waits_needs_no_settings(check: Check) -> None:
 def test_a_get_never_resumes_so_that_none_can_be_asked_for(check: Check) -> None:
     problem = one(check(waiting(methods=["POST", "GET"])), "invalid_value")
     assert problem.pointer == "/steps/0/with/methods/1"
-    assert problem.remedy == "it is one of POST, PUT, PATCH"
+    assert problem.remedy == "use one of POST, PUT, PATCH"
 
 
 @pytest.mark.parametrize("key", ["credential", "retry", "timeout", "rate", "delivery"])

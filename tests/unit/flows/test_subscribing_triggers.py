@@ -135,9 +135,9 @@ def test_a_server_without_a_public_url_is_warned(registry: Registry) -> None:
     ("options", "code", "said"),
     [
         ({"scheme": "githup"}, "unknown_scheme", "did you mean 'github'?"),
-        ({"scheme_settings": {"x": 1}}, "trigger_defect", "settings for scheme 'github' that it doesn't take"),
-        ({"scheme": "gitlab"}, "trigger_defect", "where in a credential of scheme 'gitlab' its secret is"),
-        ({"scheme": "basic"}, "trigger_defect", "where in a credential of scheme 'basic' its secret is"),
+        ({"scheme_settings": {"x": 1}}, "trigger_defect", "invalid settings for scheme 'github'"),
+        ({"scheme": "gitlab"}, "trigger_defect", "which field of a credential of scheme 'gitlab' is the secret"),
+        ({"scheme": "basic"}, "trigger_defect", "which field of a credential of scheme 'basic' is the secret"),
         ({"unavailable": "pip install shop"}, "unavailable", "pip install shop"),
     ],
 )

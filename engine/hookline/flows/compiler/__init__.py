@@ -1,1 +1,1 @@
-"""Compiling a whole flow from its document."""
+"""The compiler: turns a flow's document into a compiled flow, or into a list of problems."""

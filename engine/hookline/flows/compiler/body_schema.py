@@ -1,7 +1,7 @@
-"""A flow's `schema`: JSON Schema of the bodies that it takes.
+"""A flow's `schema`: the JSON Schema of the bodies that it accepts.
 
-jsonschema-rs judges a large body about a hundred times as fast as jsonschema does, so that it doesn't hold the loop
-up, and its regular expressions have a bound on backtracking.
+jsonschema-rs validates a large body about a hundred times as fast as jsonschema, so it doesn't block the event loop.
+It also limits backtracking in regular expressions.
 """
 
 from itertools import islice
@@ -18,16 +18,13 @@ _MESSAGE: Final = 300
 
 
 class BodySchema:
-    """A compiled JSON Schema, draft 2020-12 unless its `$schema` says another; `format` is checked."""
+    """A compiled JSON Schema: draft 2020-12, unless its `$schema` names another. `format` is checked."""
 
     def __init__(self, validator: Any) -> None:
         self._validator = validator
 
     def problems(self, body: Any) -> list[Problem]:
-        """Everything that is wrong with a body, each with its JSON pointer; empty where it is right.
-
-        Stops after so many that nobody reads them all.
-        """
+        """All problems of a body, each with its JSON pointer; at most `MAX_PROBLEMS`."""
         if self._validator.is_valid(body):
             return []
         return [
@@ -37,7 +34,7 @@ class BodySchema:
 
 
 def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema | None, list[Problem]]:
-    """A schema ready to judge bodies, or what is wrong with it; `at` is its own place in the flow's document.
+    """Compile a schema; None and its problems if it is invalid. `at`: the pointer of the schema in the flow's document.
 
     Nothing is fetched: a `$ref` to another document is a problem.
     """
@@ -63,5 +60,5 @@ def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema 
 
 
 def _short(message: str) -> str:
-    # The library quotes the value that is wrong, however large it is.
+    # The library quotes the invalid value, however large it is.
     return message if len(message) <= _MESSAGE else f"{message[: _MESSAGE // 2]} … {message[-_MESSAGE // 2 :]}"

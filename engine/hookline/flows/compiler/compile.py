@@ -1,4 +1,4 @@
-"""Compiling a flow: every name resolved, every expression compiled, every problem found in one pass."""
+"""Compiling a flow: resolve all names, compile all expressions and report all problems in one pass."""
 
 import json
 from collections.abc import Mapping
@@ -39,10 +39,10 @@ VARS_PREFIX: Final = "HOOKLINE_VARS_"
 def override_vars(
     flow_id: str, declared: Mapping[str, Any], environment: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """A flow's vars, some replaced by the environment's, and what is wrong with those.
+    """A flow's vars with the overrides from environment variables, and the problems of the overrides.
 
-    The flow's id and the var's name are in capitals, dashes as underscores. What replaces text is text; what replaces
-    anything else is JSON.
+    The variable for the var `table` of flow `my-flow` is `HOOKLINE_VARS_MY_FLOW__TABLE`. It holds text if the var is
+    text, otherwise JSON.
     """
     start = f"{VARS_PREFIX}{_variable(flow_id)}__"
     names = {_variable(name): name for name in declared}
@@ -54,7 +54,7 @@ def override_vars(
         if name is None:
             known = [start + each for each in names]
             remedy = did_you_mean(variable, known, "declare the var in the flow, or unset the variable")
-            message = f"the environment sets {variable}, and the flow has no such var"
+            message = f"the environment variable {variable} is set, but the flow has no such var"
             problems.append(Problem(message, "/vars", "unknown_override", remedy, "warning"))
         elif isinstance(declared[name], str):
             result[name] = text
@@ -62,7 +62,7 @@ def override_vars(
             try:
                 result[name] = json.loads(text, parse_float=fraction)
             except ValueError:
-                message = f"the environment's {variable} is not JSON, and the var it replaces is not text"
+                message = f"the environment variable {variable} is not JSON, but the var that it replaces is not text"
                 remedy = "set it to JSON, such as 5, true or [1, 2]"
                 problems.append(Problem(message, f"/vars/{escape(name)}", "invalid_override", remedy))
     return result, problems
@@ -73,26 +73,26 @@ def _variable(name: str) -> str:
 
 
 ON_ERROR: Final = "on_error/"
-"""What the paths of the steps in a flow's `on_error` begin with."""
+"""The prefix of the paths of steps in a flow's `on_error`."""
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class CompileResult:
-    """What came of a document."""
+    """The result of compiling a document."""
 
     flow: CompiledFlow | None
-    """None where there is an error among the problems."""
+    """None if there is an error among the problems."""
     problems: tuple[Problem, ...]
     """In the order of the text, warnings included; each with its file and line."""
     credentials: tuple[CredentialUse, ...]
-    """Every place that names a credential; whether there is one isn't looked at."""
+    """Every place that names a credential. The compiler doesn't check whether the credential exists."""
     flows: tuple[FlowUse, ...]
-    """Every place that names another flow, likewise."""
+    """Every place that names another flow, which needn't exist either."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """The problems that keep it from running."""
+        """The problems that keep the flow from running."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
 
@@ -103,10 +103,10 @@ def compile_flow(
     file: str | None = None,
     environment: Mapping[str, str] = _NOTHING,
 ) -> CompiledFlow:
-    """A flow ready to run.
+    """Compile a flow.
 
     `environment` holds the variables that may override its vars; they aren't part of its version. Raises FlowInvalid
-    with every error in it.
+    with all errors.
     """
     document = read(source, file) if isinstance(source, bytes) else source
     examined = compile_document(document, registry, environment=environment)
@@ -118,7 +118,7 @@ def compile_flow(
 def compile_document(
     document: Document, registry: Registry, *, environment: Mapping[str, str] = _NOTHING
 ) -> CompileResult:
-    """Compile a document, and find everything that is wrong with it, warnings included."""
+    """Compile a document. All of its problems are reported, warnings included."""
     compiler = _Compiler(document, registry, environment)
     flow = compiler.flow()
     problems = (*document.problems, *compiler.problems)
@@ -130,8 +130,8 @@ def compile_document(
 class _Compiler:
     """Compiles one document.
 
-    It goes over the JSON itself and takes nothing for granted, so that a problem in one place doesn't hide those in
-    others; what is typed (durations, say) comes from the model, which exists where the document's form is right.
+    It reads the JSON itself and assumes nothing about it, so that a problem in one place doesn't hide others. Typed
+    values, such as durations, come from the model, which only exists if the document's form is right.
     """
 
     def __init__(self, document: Document, registry: Registry, environment: Mapping[str, str]) -> None:
@@ -160,18 +160,18 @@ class _Compiler:
 
     @property
     def credentials(self) -> list[CredentialUse]:
-        """Every place that names a credential, as far as they were met."""
+        """Every place compiled so far that names a credential."""
         return self._compiling.credentials
 
     @property
     def flows(self) -> list[FlowUse]:
-        """Every place that names another flow, as far as they were met."""
+        """Every place compiled so far that names another flow."""
         named = self._model.on_error if self._model is not None else None
         uses = [FlowUse(named, "/on_error")] if isinstance(named, str) else []
         return [*self._compiling.flows, *uses]
 
     def flow(self) -> CompiledFlow | None:
-        """The compiled flow; None where that can't be."""
+        """Compile the flow; None if there are errors."""
         trigger = self._trigger()
         schema = self._schema()
         order_by = self._order_by(trigger)
@@ -205,7 +205,7 @@ class _Compiler:
         )
 
     def _on_error(self, behind: VisibleNames) -> tuple[Node, ...]:
-        """The steps that run where an execution fails: any of its own may have run before."""
+        """Compile the steps that run after a failure. Any of the flow's other steps may have run before."""
         given = self._raw.get("on_error")
         model = self._model.on_error if self._model is not None else None
         place = VisibleNames().within("error").besides(behind.steps | behind.maybe)
@@ -213,41 +213,41 @@ class _Compiler:
         return steps
 
     def _gathering(self, trigger: CompiledTrigger | None) -> None:
-        """Where executions run one at a time, and one that waits holds up the others, none can join its batch."""
+        """Report batches in flows whose executions run one at a time: while one waits, no other can join its batch."""
         if "order_by" in self._raw:
-            why, remedy = "`order_by` holds back", "remove order_by, and gather by its key"
+            why, remedy = "`order_by` holds back", "remove order_by, and use its value as the batch's key"
         elif trigger is not None and trigger.one_at_a_time:
             why, remedy = "the flow's schedule holds back", 'add "overlap": true to the trigger'
         else:
             return
         for node in self._compiling.nodes.values():
             if isinstance(node, BatchNode):
-                message = f"while one execution waits here, {why} those that would join it"
+                message = f"while one execution waits here, {why} the executions that should join its batch"
                 self._compiling.problem(message, node.pointer, "batch_in_order", remedy)
 
     def _shadowing(self) -> None:
-        """A correlating step has a path of the trigger's to itself: say so where the flow asks for paths."""
+        """Warn that callbacks of correlating steps take paths of the trigger, if the flow reads `trigger.path`."""
         if not self._compiling.reads_path:
             return
         for node in self._compiling.nodes.values():
             if isinstance(node, WaitNode) and node.key_of_call is not None:
                 self._compiling.problem(
-                    f"calls to this step come to the URL's path {node.id!r}: a message with that path never starts the "
-                    "flow, whose expressions read $.trigger.path",
+                    f"callbacks for this step come to the URL's path {node.id!r}, so a request with that path never "
+                    "starts the flow, but its expressions read $.trigger.path",
                     f"{node.pointer}/with/correlate",
                     "path_taken",
-                    "give the step an id that is no path of a message",
+                    "give the step an id that no sender uses as a path",
                     "warning",
                 )
 
     def _exact(self) -> bool:
-        """Whether the trigger says that numbers are exact."""
+        """Whether the trigger says `"numbers": "exact"`."""
         trigger = self._raw.get("trigger")
         settings = trigger.get("with") if isinstance(trigger, dict) else None
         return isinstance(settings, dict) and settings.get("numbers") == "exact"
 
     def _mappers(self) -> list[str]:
-        """The mappers that the flow lists, as far as they exist."""
+        """The installed mappers that the flow lists. Reports the others."""
         given = self._raw.get("mappers")
         named: list[str] = []
         for index, name in enumerate(given if isinstance(given, list) else ()):
@@ -276,7 +276,7 @@ class _Compiler:
         if trigger is not None and trigger.one_at_a_time and "order_by" in self._raw:
             self.problems.append(
                 Problem(
-                    "the flow's schedule lets its executions run one at a time already",
+                    "the flow's schedule already runs its executions one at a time",
                     "/order_by",
                     "order_of_schedule",
                     'remove it, or add "overlap": true to the trigger',
@@ -320,5 +320,5 @@ class _Compiler:
         return schema
 
     def _on_arrival(self, template: Template) -> list[Problem]:
-        """What is wrong with the names in an expression that is evaluated when a message arrives."""
+        """The problems of the names in an expression that is evaluated when a message arrives."""
         return list(self._compiling.references(template, VisibleNames(roots=ON_ARRIVAL)))

@@ -1,4 +1,4 @@
-"""A flow ready to run: its document with every name resolved and every expression compiled."""
+"""The compiled flow: its document with all names resolved and all expressions compiled."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,41 +47,41 @@ def _wait_place(step: WalkedStep) -> WaitPlace:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionTrigger:
-    """How a flow's trigger subscribes with its provider."""
+    """A trigger that subscribes with its provider."""
 
     trigger: WebhookTrigger
     given: Mapping[str, Any]
-    """JSON of the settings that are the trigger's own."""
+    """The JSON of the trigger's own settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledTrigger:
-    """What starts the flow, with its scheme resolved."""
+    """A compiled trigger."""
 
     use: str
     settings: BaseModel
     webhook: WebhookSettings | None
-    """The settings of its webhook, where requests start the flow."""
+    """The settings of its webhook, if requests start the flow."""
     scheme: Scheme[Any, Any] | None
-    """None where nothing is verified, or requests don't start the flow."""
+    """None if requests aren't verified or don't start the flow."""
     scheme_settings: BaseModel | None
     credential: str | None
-    """The name of the one that verifies, or that a trigger uses which the engine runs or subscribes."""
+    """The name of the credential that verifies requests, or that a source or subscription uses."""
     dedupe_key: MessageKey | None
     schedule: Schedule | None = None
-    """When it fires, where the clock starts the flow."""
+    """The times at which a schedule starts the flow."""
     request: RequestTrigger | None = None
-    """What reads requests, where they start the flow."""
+    """The trigger, if requests start the flow."""
     poll: PollTrigger | None = None
-    """What looks, where what it finds starts the flow."""
+    """The trigger, if it polls a service."""
     subscribes: SubscriptionTrigger | None = None
-    """What lets a provider send, where its requests start the flow; their secret is the engine's to know."""
+    """The trigger, if it subscribes with a provider. The engine keeps the secret that signs the requests."""
     consumer: ConsumeTrigger | None = None
-    """What listens to a broker, where its messages start the flow."""
+    """The trigger, if it consumes messages of a broker."""
 
     @property
     def one_at_a_time(self) -> bool:
-        """Its flow's executions run one at a time, since its schedule doesn't let them overlap."""
+        """Whether the flow's executions run one at a time, because its schedule doesn't let them overlap."""
         return isinstance(self.settings, ScheduleSettings) and not self.settings.overlap
 
 
@@ -91,30 +91,30 @@ class CompiledFlow:
 
     id: str
     version: str
-    """Hash of the document's canonical JSON without `$schema`, `title` and layout."""
+    """A hash of the document's canonical JSON without `$schema` and `title`."""
     document: FlowDocument
     source: bytes
-    """The document's JSON, as it is published: its keys in the order in which they were written, which is that of what
-    a mapping gives."""
+    """The document's JSON, as it is published. Its keys keep their order, because the objects that a `map` gives have
+    it."""
     trigger: CompiledTrigger
     vars: Mapping[str, Any]
     steps: tuple[Node, ...]
     schema: BodySchema | None
     credentials: frozenset[str]
-    """Names of all the credentials that it uses."""
+    """The names of all credentials that it uses."""
     order_by: MessageKey | None = None
     """Executions with an equal key run one at a time."""
     on_error_steps: tuple[Node, ...] = ()
-    """What runs where an execution fails, before it ends."""
+    """The steps that run after a failure, before the execution ends."""
     on_error_flow: str | None = None
-    """The flow that is started where an execution has failed."""
+    """The flow that is started after an execution has failed."""
     waits: Mapping[str, WaitNode] = field(default_factory=dict)
-    """Its steps that wait for calls, by id."""
+    """Its steps that wait for callbacks, by id."""
     wait_places: tuple[WaitPlace, ...] = ()
     redaction_rules: RedactionRules | None = None
-    """What no view may show."""
+    """The values that no view may show."""
     exact: bool = field(init=False)
-    """Fractions are Decimals wherever its executions see one."""
+    """Whether its executions read fractions as Decimals."""
 
     def __post_init__(self) -> None:
         settings = self.trigger.webhook or self.trigger.settings
@@ -122,28 +122,28 @@ class CompiledFlow:
         object.__setattr__(self, "exact", isinstance(settings, kinds) and settings.numbers == "exact")
 
     def check_body(self, body: Any) -> None:
-        """Raise SchemaViolation, with every problem, where a body doesn't satisfy the flow's schema."""
+        """Raise SchemaViolation, with every problem, if a body doesn't satisfy the flow's schema."""
         if self.schema is not None and (problems := self.schema.problems(body)):
             raise SchemaViolation(problems=problems)
 
 
 PUBLIC_URL: Final = (
-    "set HOOKLINE_PUBLIC_URL, or public_url in hookline.toml, to what stands before /hook/ in the provider's settings"
+    "set HOOKLINE_PUBLIC_URL, or public_url in hookline.toml, to the part of the provider's URL before /hook/"
 )
 
 
 def public_url_problems(flow: CompiledFlow) -> list[Problem]:
-    """A warning for each place of a flow that lacks the URL, for a server that has no public one set."""
+    """A warning for each part of a flow that needs the server's public URL, for a server without that setting."""
     places = [("/trigger/with/verify", flow.trigger.scheme)]
     places += [(f"{node.pointer}/with/verify", node.scheme) for node in flow.waits.values()]
     missing = []
     if flow.trigger.subscribes is not None:
-        message = f"trigger {flow.trigger.use!r} tells the provider where to send, and this server has no public_url"
+        message = f"trigger {flow.trigger.use!r} tells the provider the URL of this server, which has no public_url"
         missing.append(Problem(message, "/trigger/use", "public_url_missing", PUBLIC_URL, "warning"))
     return missing + [
         Problem(
-            f"scheme {scheme.name!r} signs the URL that is called, and this server has no public_url: unless it is "
-            "called by its own address, no signature holds",
+            f"scheme {scheme.name!r} signs the URL that is called, but this server has no public_url: signatures are "
+            "only valid if it is called at its own address",
             pointer,
             "public_url_missing",
             PUBLIC_URL,

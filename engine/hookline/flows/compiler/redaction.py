@@ -1,4 +1,4 @@
-"""What a flow redacts: which values of its messages and of its steps' results no view may show."""
+"""Compiling a flow's `redact`: the values of messages and results that no view may show."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -20,14 +20,14 @@ from hookline.secrets.redaction_rules import MESSAGE, RedactionRule, RedactionRu
 
 _REMEDY: Final = (
     "write the path of a value, such as $.body.card.number, $.headers.x-pin, $.trigger.query.token or "
-    "$.steps.charge.body.token; [*] stands for each item, and .. for every depth"
+    "$.steps.charge.body.token; [*] stands for every item, and .. for every depth"
 )
 
 
 def compile_redaction(
     paths: Iterable[str], expressions: Expressions, steps: Mapping[str, str]
 ) -> tuple[RedactionRules | None, list[Problem]]:
-    """The redaction of a flow, None where it has none. `steps`: the pointers of its steps, by id."""
+    """Compile the redaction of a flow; None if it has none. `steps`: the pointers of its steps, by id."""
     rules: list[RedactionRule] = []
     problems: list[Problem] = []
     for index, source in enumerate(paths):
@@ -57,9 +57,9 @@ def _check_steps(places: Iterable[tuple[PathPart, ...]], steps: Mapping[str, str
 
 
 def _alternatives(source: str, expressions: Expressions) -> list[tuple[PathPart, ...]]:
-    """The places that a path names: several, where a part of it has several keys."""
+    """The places that a path names: several if a part of it has several keys."""
     if language(source) != "jsonpath":
-        raise _Rejected("what is redacted is named by a JSONPath, which begins with $")
+        raise _Rejected("a path must be a JSONPath, which begins with $")
     template, problems = expressions.template(source)
     if not problems:
         for _, expression in template.parts():
@@ -68,7 +68,7 @@ def _alternatives(source: str, expressions: Expressions) -> list[tuple[PathPart,
     try:
         return _parts(parse(source))
     except (JSONPathError, ValueError) as error:
-        raise _Rejected(f"it can't be read: {error}") from None
+        raise _Rejected(f"this is not a JSONPath: {error}") from None
 
 
 def _parts(node: Any) -> list[tuple[PathPart, ...]]:
@@ -85,29 +85,32 @@ def _parts(node: Any) -> list[tuple[PathPart, ...]]:
             between = (Wildcard.DEEP,) if isinstance(node, Descendants) else ()
             return [(*left, *between, *right) for left in _parts(node.left) for right in _parts(node.right)]
         case _:
-            raise _Rejected(f"{node} chooses by more than keys and places")
+            raise _Rejected(f"{node} selects by something other than keys and indexes")
 
 
 def _placed(parts: tuple[PathPart, ...]) -> tuple[PathPart, ...]:
-    """The same, in which `trigger` stands for the message. Raises _Rejected where nothing can be redacted there."""
+    """The place without a leading `trigger`, which is the message. Raises _Rejected if it can't be redacted."""
     of_trigger = parts[:1] == ("trigger",)
     place = parts[1:] if of_trigger else parts
     root = place[0] if place else None
     if root == "attachments":
-        raise _Rejected("files aren't encrypted", "give them up early instead: the setting file_retention says when")
+        raise _Rejected("files can't be redacted", "delete them early instead, with the server setting file_retention")
     if root == "headers" and len(place) == 2 and isinstance(place[1], str):
         return (root, place[1].lower())
     if root in ("body", "headers") or (root in MESSAGE and of_trigger) or (root is Wildcard.DEEP and len(place) > 1):
         return place
     if root == "steps" and len(place) > 1 and place[1] is not Wildcard.DEEP:
         return place
-    raise _Rejected("there is nothing that can be redacted")
+    raise _Rejected("only values of the message and of steps' results can be redacted")
 
 
 def key_problems(
     redaction: RedactionRules, keys: Iterable[tuple[MessageKey | None, str]], nodes: Iterable[Node]
 ) -> list[Problem]:
-    """Keys that are made of what is redacted: they are stored as they are. `keys`: each with its pointer."""
+    """Problems of keys that contain redacted values, because keys are stored unencrypted.
+
+    `keys`: each with its pointer.
+    """
     templates = [each for key, pointer in keys for each in _parts_of(key, pointer)]
     for node in nodes:
         if isinstance(node, WaitNode):
@@ -123,10 +126,10 @@ def key_problems(
             path, only = read
             problems.append(
                 Problem(
-                    f"{path} is redacted, and a key that holds it is stored as it is",
+                    f"{path} is redacted, but a key that contains it is stored unencrypted",
                     pointer,
                     "redacted_key",
-                    "make the key of what tells messages apart and is no secret, such as $.body.id",
+                    "use a value that differs between messages and is no secret, such as $.body.id",
                     "error" if only else "warning",
                 )
             )

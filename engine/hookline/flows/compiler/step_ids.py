@@ -16,20 +16,20 @@ _ID: Final = re.compile(STEP_ID)
 
 @dataclass(frozen=True, slots=True)
 class StepIds:
-    """What one look over a flow's steps finds, before they are compiled."""
+    """The ids of a flow's steps and the names of items, found before the steps are compiled."""
 
     of: dict[str, str] = field(default_factory=dict)
     """From each step's pointer to its id."""
     pointers: dict[str, str] = field(default_factory=dict)
-    """From each id to its step's pointer; of a repeated one, the first's."""
+    """From each id to its step's pointer; for a repeated id, that of the first."""
     items: set[str] = field(default_factory=set)
-    """What blocks call the items that their steps run for."""
+    """The names that blocks give to their items."""
 
 
 def assign_step_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
-    """The ids of a flow's steps and of those in their blocks, and the ids that are given twice.
+    """The ids of all steps of a flow, and problems for ids that are used twice.
 
-    A step without an id gets one from what it uses: `stop`, then `stop_2`.
+    A step without an id gets one from the name that it uses: `stop`, then `stop_2`.
     """
     found, problems = StepIds(), list[Problem]()
     walked = [*walk_documents(flow.get("steps"), "/steps"), *walk_documents(flow.get("on_error"), "/on_error")]
@@ -43,8 +43,8 @@ def assign_step_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
         found.of[pointer] = given
         first = found.pointers.setdefault(given, pointer)
         if first != pointer:
-            message = f"the id {given!r} is taken by the step at {first}"
-            remedy = "give each step of a flow an id of its own, in blocks too"
+            message = f"the id {given!r} is already used by the step at {first}"
+            remedy = "give each step of a flow its own id, also inside blocks"
             problems.append(Problem(message, f"{pointer}/id", "duplicate_id", remedy))
     for pointer, step in walked:
         if pointer not in found.of:

@@ -1,4 +1,4 @@
-"""Compiling a flow's trigger: its settings; for requests how their sender is verified, and their dedupe key."""
+"""Compiling a flow's trigger: its settings, the verification of requests, and the dedupe key."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -39,9 +39,9 @@ def compile_trigger(
     check_references: Callable[[Template], list[Problem]],
     vars: Mapping[str, Any],
 ) -> tuple[CompiledTrigger | None, CredentialUse | None, list[Problem]]:
-    """The trigger, None where an error is among the problems, and the credential that it uses.
+    """Compile the trigger; None if there are errors. The credential that it uses is returned beside it.
 
-    `raw` is the document's `trigger`, of which nothing is taken for granted.
+    `raw` is the document's `trigger`, which may be any object.
     """
     use, given = raw.get("use"), raw.get("with", {})
     if not isinstance(use, str) or not isinstance(given, dict):
@@ -56,7 +56,7 @@ def compile_trigger(
             trigger, raw.get("credential"), given, registry, expressions, check_references, vars
         )
     else:
-        compiled, credential, problems = _own(
+        compiled, credential, problems = _source(
             trigger, raw.get("credential"), given, expressions, check_references, vars
         )
     if not isinstance(trigger, ConnectorTrigger) or not trigger.credential_types:
@@ -66,7 +66,7 @@ def compile_trigger(
     return compiled, credential, problems
 
 
-def _own(
+def _source(
     trigger: Trigger,
     credential: Any,
     given: dict[str, Any],
@@ -74,7 +74,7 @@ def _own(
     check_references: Callable[[Template], list[Problem]],
     vars: Mapping[str, Any],
 ) -> tuple[CompiledTrigger | None, CredentialUse | None, list[Problem]]:
-    """A trigger that no request starts. Its settings may read `vars`; the key of a broker's message reads that."""
+    """Compile a source. Its settings may read `vars`; the dedupe key of a broker's message reads the message."""
     consumer = trigger if isinstance(trigger, ConsumeTrigger) else None
     key_source = None if consumer is None else given.get("dedupe_key")
     given = {name: value for name, value in given.items() if consumer is None or name != "dedupe_key"}
@@ -125,11 +125,11 @@ def _own(
 
 
 def _resolved(template: Template, vars: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
-    """The settings with their expressions evaluated, which know nothing but `vars`."""
+    """The settings with their expressions evaluated, which may only read `vars`."""
     references = [reference for _, expression in template.parts() for reference in expression.references]
     if any(reference.path[:1] != ("vars",) for reference in references):
-        remedy = "write it out, or declare it in the flow's vars: $.vars.name"
-        message = "settings of a trigger may read 'vars' and nothing else: there is no message yet"
+        remedy = "write the value, or declare it in the flow's vars: $.vars.name"
+        message = "settings of a trigger may only read 'vars', because there is no message yet"
         return None, [Problem(message, _SETTINGS, "not_from_vars", remedy)]
     try:
         return template.evaluate({"vars": vars}), []
@@ -146,7 +146,7 @@ def _subscribing(
     check_references: Callable[[Template], list[Problem]],
     vars: Mapping[str, Any],
 ) -> tuple[CompiledTrigger | None, CredentialUse | None, list[Problem]]:
-    """A trigger whose provider sends requests once the engine has subscribed. Its own settings may read `vars`."""
+    """Compile a trigger that subscribes with its provider. Its own settings may read `vars`."""
     names = trigger.own_names()
     own = {name: value for name, value in given.items() if name in names}
     template, problems = expressions.template(own, _SETTINGS)
@@ -185,13 +185,13 @@ def _credential(trigger: ConnectorTrigger, name: Any) -> tuple[CredentialUse | N
     types = trigger.credential_types
     problems: list[Problem] = []
     if trigger.unavailable is not None:
-        message = f"trigger {trigger.name!r} can't be used here"
+        message = f"trigger {trigger.name!r} is not available"
         problems.append(Problem(message, "/trigger/use", "unavailable", trigger.unavailable))
     if isinstance(name, str) and types:
         return CredentialUse(name, "/trigger/credential", types), problems
     if name is None and trigger.needs_credential:
         message = f"trigger {trigger.name!r} needs a credential of type {' or '.join(types)}"
-        remedy = f'add "credential": "…", and make it with `hookline credentials set … --type {types[0]}`'
+        remedy = f'add "credential": "…", and create it with `hookline credentials set … --type {types[0]}`'
         problems.append(Problem(message, "/trigger", "missing_key", remedy))
     return None, problems
 
@@ -216,7 +216,7 @@ def _request(
     expressions: Expressions,
     check_references: Callable[[Template], list[Problem]],
 ) -> tuple[CompiledTrigger | None, CredentialUse | None, list[Problem]]:
-    """A trigger that requests start."""
+    """Compile a trigger that receives requests."""
     problems: list[Problem] = []
     settings: WebhookSettings | None = None
     try:
@@ -257,5 +257,5 @@ def _dedupe_key(
         expressions,
         check_references,
         masked=masked,
-        if_constant=("all but the first would be duplicates", "error"),
+        if_constant=("all messages but the first would be duplicates", "error"),
     )

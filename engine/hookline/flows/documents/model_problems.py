@@ -1,4 +1,4 @@
-"""What a pydantic model finds wrong with a part of a document, as problems with their places and remedies."""
+"""Problems, with their places and remedies, from the validation errors of pydantic models."""
 
 import types
 import typing
@@ -13,15 +13,15 @@ from hookline.kernel.pointer import escape, value_at
 from hookline.kernel.suggest import did_you_mean, nearest_name
 from hookline.model.flow import BLOCKS, ERROR_CODE, FLOW_ID, STEP_ID, STEPS, FlowDocument
 
-#: What patterns of the document's model mean in words.
+#: The remedy for each pattern of the document's model.
 _PATTERNS: Final[Mapping[str, str]] = {
-    FLOW_ID: "a flow's id is small letters, digits and dashes, as in paypal-to-accounting",
-    STEP_ID: "this name is small letters, digits and underscores, a letter first, as in order_lines",
-    ERROR_CODE: "a code of errors is as in http.503, or http.* for all that begin so",
-    r"^[1-9][0-9]*/(s|m|h)$": "a rate is a count for a second, minute or hour: 10/s, 600/m or 5000/h",
+    FLOW_ID: "a flow's id consists of lower-case letters, digits and dashes, as in paypal-to-accounting",
+    STEP_ID: "this name consists of lower-case letters, digits and underscores, a letter first, as in order_lines",
+    ERROR_CODE: "write an error code such as http.503, or http.* for all that begin with http",
+    r"^[1-9][0-9]*/(s|m|h)$": "write a count per second, minute or hour: 10/s, 600/m or 5000/h",
 }
 
-#: The keys of which a step has one, that says what it does.
+#: The keys that give the kind of a step: each step has one of them.
 _KINDS: Final = ("use", *BLOCKS)
 _STEP_KEYS: Final = frozenset(info.alias or name for model in STEPS for name, info in model.model_fields.items())
 
@@ -29,9 +29,9 @@ _STEP_KEYS: Final = frozenset(info.alias or name for model in STEPS for name, in
 def model_problems(
     model: type[BaseModel], value: Any, pointer: str, error: ValidationError, unknown: Collection[str] = ()
 ) -> list[Problem]:
-    """The problems behind a ValidationError of `model` for `value`, which stands at `pointer`.
+    """The problems behind a ValidationError of `model` for `value`, which is at `pointer`.
 
-    Errors at, or below, the pointers in `unknown` are left out: what will stand there isn't known yet.
+    Errors at or below the pointers in `unknown` are left out, because the values there aren't known yet.
     """
     faults = [
         (details, _place(model, value, details["loc"], pointer))
@@ -47,18 +47,18 @@ def model_problems(
     for details, place in faults:
         key = str(details["loc"][-1]) if details["type"] in ("missing", "extra_forbidden") else None
         if details["type"] == "missing" and (place, key) in misspelt:
-            # It is there under a wrong name: that is one problem.
+            # It is there under a misspelt name: that is one problem, not two.
             continue
         about_a_value = details["type"] != "extra_forbidden"
         if about_a_value and any(place == other or place.startswith(f"{other}/") for other in unknown):
             continue
-        # The alternatives of a union all complain about one value: that is one problem, too.
+        # All alternatives of a union report errors for one value: that is one problem.
         grouped.setdefault((place, key), []).append(_problem(model, details, place))
     return [_joined(problems) for problems in grouped.values()]
 
 
 def document_problems(value: Any, error: ValidationError, steps: Collection[str]) -> list[Problem]:
-    """The problems of a whole flow document, whose steps stand at these pointers."""
+    """The problems of a whole flow document with steps at these pointers."""
     problems = model_problems(FlowDocument, value, "", error)
     vague = {problem.pointer: problem for problem in problems if _lacks_its_kind(problem, value, steps)}
     kept = [problem for problem in problems if problem.pointer not in vague and not _follows_from(problem, vague)]
@@ -80,10 +80,10 @@ def _follows_from(problem: Problem, vague: Collection[str]) -> bool:
 def _kindless(pointer: str, step: Mapping[str, Any]) -> Problem:
     near = [f"instead of {key!r}, {text}" for key in step if (text := did_you_mean(key, _KINDS))]
     return Problem(
-        f"this step says neither {', '.join(_KINDS[:-1])} nor {_KINDS[-1]}",
+        f"this step has none of the keys {', '.join(_KINDS[:-1])} and {_KINDS[-1]}",
         pointer,
         "missing_key",
-        near[0] if near else f'add what it does: "use" with an action\'s name, or a block: {_listed(BLOCKS)}',
+        near[0] if near else f'add "use" with the name of an action, or the key of a block: {_listed(BLOCKS)}',
     )
 
 
@@ -95,7 +95,7 @@ def _listed(keys: Iterable[str]) -> str:
 def _place(model: type[BaseModel], value: Any, loc: Sequence[str | int], pointer: str) -> str:
     """The pointer of the innermost value on an error's path.
 
-    A path also names alternatives of unions, which the document doesn't, and keys that are missing: neither counts.
+    Alternatives of unions and missing keys are part of an error's path, but not of the document; they are skipped.
     """
     for part, names_alternative, _ in _walk(model, loc):
         if names_alternative:
@@ -108,7 +108,7 @@ def _place(model: type[BaseModel], value: Any, loc: Sequence[str | int], pointer
 
 
 def _is_echo(details: ErrorDetails) -> bool:
-    """pydantic says that a list is too short when it means that its items are wrong, which it says as well."""
+    """Whether pydantic reports a list as too short only because its items are invalid, which it reports as well."""
     context = details.get("ctx", {})
     return (
         details["type"] == "too_short"
@@ -127,19 +127,19 @@ def _problem(model: type[BaseModel], details: ErrorDetails, pointer: str) -> Pro
     if kind == "extra_forbidden":
         key = str(loc[-1])
         known = _known(model, details)
-        listed = f"the keys here are {', '.join(known)}" if known else "remove it; there are no keys here"
+        listed = f"the keys here are {', '.join(known)}" if known else "remove it; no keys are allowed here"
         return Problem(f"there is no key {key!r} here", pointer, "unknown_key", did_you_mean(key, known, listed))
     shown = _shown(given)
     if kind == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:
-        return Problem(f"{shown} doesn't fit", pointer, "invalid_value", _PATTERNS[context["pattern"]])
+        return Problem(f"{shown} is not valid", pointer, "invalid_value", _PATTERNS[context["pattern"]])
     if kind == "value_error":
-        return Problem(f"{shown} doesn't fit", pointer, "invalid_value", str(context.get("error", details["msg"])))
+        return Problem(f"{shown} is not valid", pointer, "invalid_value", str(context.get("error", details["msg"])))
     if kind == "literal_error":
         choices = [choice.strip("'") for choice in str(context["expected"]).replace(" or ", ", ").split(", ")]
-        remedy = f"it is one of {', '.join(choices)}"
+        remedy = f"use one of {', '.join(choices)}"
         if isinstance(given, str) and (near := did_you_mean(given, choices)):
             remedy = f"{near} {remedy}"
-        return Problem(f"{shown} is not among the choices", pointer, "invalid_value", remedy)
+        return Problem(f"{shown} is not one of the allowed values", pointer, "invalid_value", remedy)
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return Problem(f"{shown} is not an object", pointer, "invalid_value", "write an object: {…}")
     if kind in ("list_type", "tuple_type"):
@@ -147,7 +147,7 @@ def _problem(model: type[BaseModel], details: ErrorDetails, pointer: str) -> Pro
     text = details["msg"].removesuffix(" after validation, not 0")
     for word, ours in (("Input", "it"), ("Tuple", "the list"), ("List", "the list"), ("Dictionary", "the object")):
         text = text.replace(f"{word} should", f"{ours} should")
-    return Problem(f"{shown} doesn't fit", pointer, "invalid_value", text[:1].lower() + text[1:])
+    return Problem(f"{shown} is not valid", pointer, "invalid_value", text[:1].lower() + text[1:])
 
 
 def _joined(problems: Sequence[Problem]) -> Problem:
@@ -176,7 +176,7 @@ def _known(model: type[BaseModel], details: ErrorDetails) -> list[str]:
 
 
 def _keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[str, str | None]]:
-    """The keys, with their descriptions, that an object at an error's path may have."""
+    """Yield the keys, with their descriptions, that an object at an error's path may have."""
     here: list[Any] = [model]
     for _, _, inner in _walk(model, loc):
         here = inner
@@ -187,18 +187,18 @@ def _keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[st
 
 
 def _walk(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[str | int, bool, list[Any]]]:
-    """Each part of an error's path, whether it names an alternative of a union, and what may stand there."""
+    """Yield each part of an error's path, whether it is an alternative of a union, and the annotations there."""
     here: list[Any] = [model]
     for part in loc:
         named = [option for option in here if len(here) > 1 and _is_model(option) and option.__name__ == part]
         inner = named or [each for option in here for found in _within(option, part) for each in _alternatives(found)]
-        # What pydantic calls a type or a validator leads nowhere.
+        # pydantic's names of types and validators lead nowhere.
         here = inner or here
         yield part, bool(named), here
 
 
 def _within(annotation: Any, part: str | int) -> Iterator[Any]:
-    """The annotations of what stands under a key or an index."""
+    """Yield the annotations of the value under a key or an index."""
     if _is_model(annotation):
         for name, info in annotation.model_fields.items():
             if part == (info.alias or name):
@@ -212,7 +212,7 @@ def _within(annotation: Any, part: str | int) -> Iterator[Any]:
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
-    """What an annotation allows, where it is a union each of its alternatives."""
+    """Yield the alternatives of a union; for other annotations, the annotation itself."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         yield from _alternatives(typing.get_args(annotation)[0])

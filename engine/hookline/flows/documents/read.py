@@ -1,4 +1,4 @@
-"""Reading a flow's file: its value, and what is wrong with its text."""
+"""Reading a JSON document: its value, the line of each part, and the problems of its text."""
 
 import json
 import re
@@ -17,13 +17,13 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.D
 
 
 def lines(text: str) -> Iterator[tuple[str, int]]:
-    """The JSON pointer of each value of a JSON text and its line, counted from 1; a member's line is its key's.
+    """Yield the JSON pointer of each value in a JSON text and its line, counted from 1; for a member, its key's line.
 
-    A pointer whose key is repeated comes as often as the key.
+    The pointer of a repeated key is yielded for each occurrence.
     """
     starts = [match.end() for match in re.finditer("\n", text)]
     pointers: list[str] = []
-    #: For each open array the index of its current item; None for an open object.
+    #: The index of the current item for each open array; None for an open object.
     indexes: list[int | None] = []
     key: str | None = None
     for token in _TOKEN.finditer(text):
@@ -57,39 +57,39 @@ def lines(text: str) -> Iterator[tuple[str, int]]:
 
 
 _REMEDIES: Final = {
-    "Expecting property name enclosed in double quotes": "a key stands in double quotes, and no comma after the last",
-    "Expecting ',' delimiter": "put a comma between two values, and close every bracket",
-    "Expecting ':' delimiter": "put a colon after each key",
-    "Expecting value": "is there a comma too many, a quote missing, or nothing at all?",
+    "Expecting property name enclosed in double quotes": "write keys in double quotes, and no comma after the last",
+    "Expecting ',' delimiter": "write a comma between two values, and close every bracket",
+    "Expecting ':' delimiter": "write a colon after each key",
+    "Expecting value": "look for a superfluous comma, a missing quote, or an empty file",
     "Unterminated string starting at": "close the string with a double quote",
-    "Invalid control character at": "write a line break within a string as \\n, a tab as \\t",
+    "Invalid control character at": "write a line break in a string as \\n, and a tab as \\t",
     "Invalid \\escape": "write a backslash as \\\\",
-    "Extra data": "a file holds one flow: is there a bracket too many?",
+    "Extra data": "a file contains one flow: look for a superfluous bracket",
 }
 
 
 @dataclass(frozen=True)
 class Document:
-    """A JSON text that was read. Its lines are counted when they are first asked for."""
+    """A JSON text that was read. Its lines are counted when they are first needed."""
 
     value: Any
     text: str = field(repr=False)
     file: str | None = None
     problems: tuple[Problem, ...] = ()
-    """What is wrong with the text although it could be read: keys that are repeated."""
+    """Problems of the text that don't keep it from being read: repeated keys."""
 
     @cached_property
     def _lines(self) -> dict[str, int]:
         return dict(lines(self.text))
 
     def line(self, pointer: str) -> int:
-        """The line of a value, or of the nearest value around it that exists."""
+        """The line of the value at a pointer, or of the innermost existing value around it."""
         return self._lines.get(self._existing(pointer), 1)
 
     def place(self, problems: Iterable[Problem]) -> list[Problem]:
         """The problems with their file and line, in the order of the text.
 
-        What is wrong with a value that doesn't exist is wrong with the nearest value around it.
+        A problem of a value that doesn't exist is placed at the innermost existing value around it.
         """
         placed = [
             replace(
@@ -109,15 +109,15 @@ class Document:
 
 
 def read(data: bytes, file: str | None = None) -> Document:
-    """The document that a JSON text holds; a UTF-8 byte order mark is dropped.
+    """Read a JSON document. A UTF-8 byte order mark is ignored.
 
-    Raises FlowInvalid where it isn't JSON, with line and column.
+    Raises FlowInvalid, with line and column, if it isn't JSON.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _invalid("it is not UTF-8", "save the file as UTF-8", file, line) from error
+        raise _invalid("the file is not UTF-8", "save the file as UTF-8", file, line) from error
     repeated: list[str] = []
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -130,11 +130,11 @@ def read(data: bytes, file: str | None = None) -> Document:
         value = json.loads(text, object_pairs_hook=members, parse_constant=_constant, parse_float=_fraction)
         _check(text, value)
     except json.JSONDecodeError as error:
-        message = f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        message = f"the file is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
         raise _invalid(message, _REMEDIES.get(error.msg, "correct the text there"), file, error.lineno) from error
     except (ValueError, RecursionError) as error:
         cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise _invalid(f"it is not JSON that can be used: {cause}", "correct the value", file, None) from error
+        raise _invalid(f"the file has a value that can't be used: {cause}", "correct the value", file, None) from error
     return Document(value, text, file, tuple(_repeated_keys(text, file)) if repeated else ())
 
 
@@ -154,15 +154,15 @@ def _fraction(text: str) -> float | Decimal:
 
 
 def _check(text: str, value: Any) -> None:
-    """Raise ValueError for what a decoder lets pass and an encoder rejects."""
-    # Counting brackets is a bound that nearly every text stays under; only the others are measured.
+    """Raise ValueError for values that a decoder accepts but an encoder rejects."""
+    # The number of brackets is an upper bound of the depth; only texts above it are measured.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
     if "\\u" in text:
         try:
             encode(value)
         except UnicodeEncodeError as error:
-            raise ValueError("half of a surrogate pair stands alone in a string") from error
+            raise ValueError("a string contains half of a surrogate pair") from error
 
 
 def _depth(value: Any) -> int:
@@ -180,10 +180,10 @@ def _repeated_keys(text: str, file: str | None) -> Iterable[Problem]:
     for pointer, line in lines(text):
         if pointer in seen:
             yield Problem(
-                f"the key {pointer.rpartition('/')[2]!r} is repeated; it stands in line {seen[pointer]} already",
+                f"the key {pointer.rpartition('/')[2]!r} is repeated; it is in line {seen[pointer]} already",
                 pointer,
                 code="duplicate_key",
-                remedy="leave one of the two",
+                remedy="remove one of the two",
                 file=file,
                 line=line,
             )

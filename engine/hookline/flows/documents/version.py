@@ -1,4 +1,4 @@
-"""A flow's version: a hash of what it does."""
+"""A flow's version: a hash of the document without the keys that don't change its behaviour."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ from typing import Any, Final
 from hookline.kernel.json import canonical
 
 SILENT: Final = frozenset({"$schema", "title"})
-"""What a document may say without being another version."""
+"""The keys that don't count: changing them makes no new version."""
 
 LENGTH: Final = 16
-"""Hex digits: among a million versions, two are alike once in 37 million times."""
+"""Hex digits: the probability that two of a million versions collide is 1 in 37 million."""
 
 
 def version_of(document: Mapping[str, Any]) -> str:
-    """The version of a document; the same whatever the order of its keys and its layout."""
-    telling = {key: value for key, value in document.items() if key not in SILENT}
-    return hashlib.sha256(canonical(telling)).hexdigest()[:LENGTH]
+    """The version of a document. The order of its keys and its layout don't matter."""
+    counted = {key: value for key, value in document.items() if key not in SILENT}
+    return hashlib.sha256(canonical(counted)).hexdigest()[:LENGTH]

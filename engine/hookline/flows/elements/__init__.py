@@ -1,1 +1,1 @@
-"""The elements that blocks and triggers are compiled from: expressions, settings, names, keys and verification."""
+"""Parts of a flow that both steps and triggers have: expressions, their scope, settings, keys and verification."""

@@ -1,8 +1,9 @@
-"""Expressions in a flow's settings: which language a string is in, and nested settings compiled whole.
+"""Expressions in a flow's settings: the language of a string, and compiled templates of nested settings.
 
-A string that is `$`, or starts with `$.` or `$[`, is JSONPath; one that holds `{{` or `{%` is Jinja; any other is
-itself. `{"literal": x}` is x as it stands. `{"jsonpath": "…"}` and `{"jinja": "…"}` name the language; with `"default"`
-beside it, a missing value gives that instead. Other mappers' names mean something only in flows that list them.
+A string that is `$`, or starts with `$.` or `$[`, is JSONPath. A string that contains `{{` or `{%` is Jinja. Any other
+string is plain text. `{"literal": x}` is the value x, unchanged. `{"jsonpath": "…"}` and `{"jinja": "…"}` name the
+language; a `"default"` beside it replaces a missing value. The names of other mappers have this meaning only in flows
+that list them in `mappers`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -24,13 +25,13 @@ from hookline.kernel.pointer import escape
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope
 
 RESERVED: Final = ("literal", "jsonpath", "jinja")
-"""Single keys that mean an expression in every flow."""
+"""The keys that mark an object as an expression in every flow."""
 
 _Evaluate: TypeAlias = Callable[[Scope], Any]
 
 
 def language(text: str) -> str | None:
-    """The mapper's name that a bare string is for; None where it is itself."""
+    """The name of the mapper for a bare string; None if the string is plain text."""
     if text == "$" or text.startswith(("$.", "$[")):
         return "jsonpath"
     if "{{" in text or "{%" in text:
@@ -39,7 +40,10 @@ def language(text: str) -> str | None:
 
 
 class Template:
-    """A JSON value, compiled: some of its strings are expressions. Pure; what it gives is shared and never changed."""
+    """A compiled JSON value in which strings may be expressions.
+
+    Evaluating it has no effects. Callers must not change the value that it gives: parts of it are shared.
+    """
 
     __slots__ = (
         "_parts",
@@ -55,20 +59,20 @@ class Template:
     )
 
     evaluate: Callable[[Scope], Any]
-    """The value. Raises ExpressionError, which names the place within the value where there are several."""
+    """Return the value. Raises ExpressionError, which names the place within the value if there are several."""
     references: tuple[Reference, ...]
     constant: bool
-    """It holds no expression: `evaluate` always gives the same, `value`."""
+    """It contains no expression: `evaluate` always gives `value`."""
     pointer: str
-    """Where it stands in the document."""
+    """Its JSON pointer in the document."""
     fields: Mapping[str, "Template"] | None
-    """Of an object, the template of each key, in order; None for anything else."""
+    """The template of each key of an object, in order; None for other values."""
     items: tuple["Template", ...] | None
-    """Of a list, the template of each item; None for anything else."""
+    """The template of each item of a list; None for other values."""
     either: tuple["Template", ...] | None
-    """Of an expression with a default, that and the default's; None for anything else."""
+    """The templates of an expression and of its default; None for other values."""
     gives: type | None
-    """The type of its values where that is known before it runs."""
+    """The type of its values, if that is known before it runs."""
 
     def __init__(
         self,
@@ -100,18 +104,18 @@ class Template:
 
     @property
     def value(self) -> JsonValue:
-        """What a constant template gives. Raises ValueError for one that isn't constant."""
+        """The value of a constant template. Raises ValueError if it isn't constant."""
         if not self.constant:
             raise ValueError(f"the value at {self.pointer or 'the root'} isn't known before it is evaluated")
         return self._value
 
     def parts(self) -> Iterator[tuple[str, Expression]]:
-        """Each expression in it, with its pointer in the document."""
+        """Yield each expression in it, with its pointer in the document."""
         return iter(self._parts)
 
 
 class Condition:
-    """An expression that gives true or false; anything else is an error."""
+    """An expression that must give true or false."""
 
     __slots__ = ("template",)
 
@@ -122,20 +126,20 @@ class Condition:
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """What it reads."""
+        """The paths that it reads."""
         return self.template.references
 
     @property
     def constant(self) -> bool:
-        """It holds no expression."""
+        """It contains no expression."""
         return self.template.constant
 
     def parts(self) -> Iterator[tuple[str, Expression]]:
-        """Each expression in it, with its pointer in the document."""
+        """Yield each expression in it, with its pointer in the document."""
         return self.template.parts()
 
     def evaluate(self, scope: Scope) -> bool:
-        """Raises ExpressionError; ExpressionFailed for what is neither true nor false, the text 'false' too."""
+        """Return the value. Raises ExpressionError; ExpressionFailed if the value is not true or false."""
         value = self.template.evaluate(scope)
         if value is True or value is False:
             return value
@@ -144,10 +148,10 @@ class Condition:
 
 
 class Expressions:
-    """Compiles expressions with the mappers that are installed.
+    """Compiles expressions with the installed mappers.
 
-    `enabled` names the mappers, besides JSONPath and Jinja, that the flow lists in `"mappers"`: only those count.
-    `exact`: the flow's numbers are, and so are the constants in its settings.
+    `enabled`: the mappers, besides JSONPath and Jinja, that the flow lists in `"mappers"`. `exact`: fractions in the
+    flow's messages and settings are Decimals.
     """
 
     def __init__(self, mappers: Mapping[str, Mapper], enabled: Collection[str] = (), *, exact: bool = False) -> None:
@@ -156,9 +160,9 @@ class Expressions:
         self._names = frozenset({*RESERVED[1:], *enabled})
 
     def template(self, value: JsonValue, pointer: str = "") -> tuple[Template, list[Problem]]:
-        """A compiled value, and what is wrong with the expressions in it, each at its pointer.
+        """Compile a value. The problems of its expressions are returned beside it.
 
-        Where something is wrong, evaluating the template raises ExpressionSyntax.
+        If there are any, evaluating the template raises ExpressionSyntax.
         """
         problems: list[Problem] = []
         if self._exact:
@@ -166,14 +170,16 @@ class Expressions:
         return self._compile(value, pointer, len(pointer), problems), problems
 
     def condition(self, value: JsonValue, pointer: str = "") -> tuple[Condition, list[Problem]]:
-        """A compiled condition, and what is wrong with it: a constant or a text that is neither true nor false too."""
+        """Compile a condition. A constant or a text that can't be true or false is a problem, too."""
         template, problems = self.template(value, pointer)
         if not problems:
             if template.constant and not isinstance(template.value, bool):
                 problems.append(_not_a_condition(_not_a_truth(template.value), pointer))
             elif template.gives not in (None, bool):
                 kind = _KINDS.get(template.gives, "something else")
-                problems.append(_not_a_condition(f"it gives {kind}; a condition gives true or false", pointer))
+                problems.append(
+                    _not_a_condition(f"this gives {kind}, but a condition must give true or false", pointer)
+                )
         return Condition(template), problems
 
     def _compile(self, value: JsonValue, pointer: str, base: int, problems: list[Problem]) -> Template:
@@ -196,7 +202,7 @@ class Expressions:
         return _constant(value, pointer)
 
     def _named(self, value: Mapping[str, JsonValue]) -> str | None:
-        """The mapper, or `literal`, that an object asks for by its keys."""
+        """The mapper, or `literal`, that an object names by its keys."""
         if len(value) == 1:
             (name,) = value
             return name if name == "literal" or name in self._names else None
@@ -211,10 +217,10 @@ class Expressions:
         source = value[name]
         if not isinstance(source, str):
             problem = Problem(
-                f"{name!r} wants its expression as a string",
+                f"the expression of {name!r} must be a string",
                 f"{pointer}/{escape(name)}",
                 "expression.syntax",
-                f'write {{"{name}": "…"}}, or {{"literal": {{"{name}": …}}}} where an object with this key is meant',
+                f'write {{"{name}": "…"}}, or {{"literal": {{"{name}": …}}}} if you mean an object with this key',
             )
             problems.append(problem)
             return _broken(problem, pointer)
@@ -228,21 +234,21 @@ class Expressions:
         mapper = self._mappers.get(name)
         if mapper is None:
             near = get_close_matches(name, self._mappers, 1)
-            install = f"install the plugin that brings the mapper {name!r}"
+            install = f"install the plugin that has the mapper {name!r}"
             problem = Problem(
                 f"no mapper named {name!r} is installed",
                 pointer,
                 "expression.mapper",
-                f"did you mean {near[0]!r}? otherwise {install}" if near else install,
+                f"did you mean {near[0]!r}? Otherwise {install}" if near else install,
             )
         elif mapper.unavailable is not None:
-            problem = Problem(f"the mapper {name!r} can't be used here", pointer, "unavailable", mapper.unavailable)
+            problem = Problem(f"the mapper {name!r} is not available", pointer, "unavailable", mapper.unavailable)
         else:
             try:
                 expression = mapper.compile_exact(source) if self._exact else mapper.compile(source)
             except ExpressionError as error:
                 problem = Problem(f"{source}: {error.message}", pointer, error.code, _remedy(name))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a mapper is a plugin: it is this expression's problem
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's defect is a problem of this expression
                 problem = Problem(f"{source}: the mapper {name!r} failed: {error!r}", pointer, "expression.syntax")
             else:
                 return Template(
@@ -271,8 +277,8 @@ def _not_a_truth(value: Any) -> str:
         shown = repr(value if len(value) <= 40 else value[:40] + "…")
         lower = value.strip().lower()
         hint = f"; write {lower} without quotes" if lower in ("true", "false") else ""
-        return f"it gave the text {shown}, and a condition gives true or false{hint}"
-    return f"it gave {_KINDS.get(type(value), 'something else')}, and a condition gives true or false"
+        return f"it gave the text {shown}, but a condition must give true or false{hint}"
+    return f"it gave {_KINDS.get(type(value), 'something else')}, but a condition must give true or false"
 
 
 def _not_a_condition(message: str, pointer: str) -> Problem:
@@ -285,7 +291,7 @@ def _not_a_condition(message: str, pointer: str) -> Problem:
 
 
 def _remedy(name: str) -> str:
-    return f'where plain text is meant, write {{"literal": "…"}}; otherwise correct the {name} expression'
+    return f'correct the {name} expression, or write {{"literal": "…"}} if you mean plain text'
 
 
 def _united(groups: Iterable[tuple[Reference, ...]]) -> tuple[Reference, ...]:
@@ -305,15 +311,15 @@ def _broken(problem: Problem, pointer: str) -> Template:
 
 def _object(fields: dict[str, Template], pointer: str) -> Template:
     view = MappingProxyType(fields)
-    # Constants are put in place once; the others have a placeholder, so that keys keep their order.
+    # Constants are filled in once. Other fields get a placeholder, so that the keys keep their order.
     base = {key: field.value if field.constant else None for key, field in fields.items()}
-    moving = tuple((key, field.evaluate) for key, field in fields.items() if not field.constant)
-    if not moving:
+    dynamic = tuple((key, field.evaluate) for key, field in fields.items() if not field.constant)
+    if not dynamic:
         return _constant(base, pointer, view)
 
     def evaluate(scope: Scope) -> Any:
         result = base.copy()
-        for key, evaluate_field in moving:
+        for key, evaluate_field in dynamic:
             result[key] = evaluate_field(scope)
         return result
 
@@ -322,13 +328,13 @@ def _object(fields: dict[str, Template], pointer: str) -> Template:
 
 def _list(items: list[Template], pointer: str) -> Template:
     base = [item.value if item.constant else None for item in items]
-    moving = tuple((index, item.evaluate) for index, item in enumerate(items) if not item.constant)
-    if not moving:
+    dynamic = tuple((index, item.evaluate) for index, item in enumerate(items) if not item.constant)
+    if not dynamic:
         return _constant(base, pointer)
 
     def evaluate(scope: Scope) -> Any:
         result = base.copy()
-        for index, evaluate_item in moving:
+        for index, evaluate_item in dynamic:
             result[index] = evaluate_item(scope)
         return result
 

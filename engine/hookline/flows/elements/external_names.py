@@ -1,4 +1,4 @@
-"""Names in a flow that lead out of it: to components, and to credentials."""
+"""The names in a flow that refer to something outside it: components, credentials and other flows."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,31 +15,31 @@ class CredentialUse:
     name: str
     pointer: str
     types: tuple[str, ...]
-    """Names of the types that will do."""
+    """Names of the credential types that are accepted there."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowUse:
-    """A place where a flow names another."""
+    """A place where a flow names another flow."""
 
     id: str
     pointer: str
 
 
 def unknown_component(kind: str, name: str, known: Iterable[str], registry: Registry, pointer: str) -> Problem:
-    """The problem with a name that nothing is registered under.
+    """The problem with a name that is not registered.
 
-    A plugin that failed to load, and to which the name belongs, is the cause.
+    If a plugin that failed to load has this name, the problem says so.
     """
     failure = registry.failure(name)
     if failure is not None:
         return Problem(
-            f"{kind} {name!r} is missing, because plugin {failure} failed to load: {failure.error}",
+            f"{kind} {name!r} is missing because plugin {failure} failed to load: {failure.error}",
             pointer,
             "plugin_failed",
-            "repair or reinstall the plugin; `hookline plugins` lists them all",
+            "repair or reinstall the plugin; `hookline plugins` lists all plugins",
         )
-    remedy = "`hookline components` lists what there is; install the plugin that brings it"
+    remedy = "`hookline components` lists all names; install the plugin that has this one"
     if registry.failed:
         remedy += f" (failed to load: {', '.join(map(str, registry.failed))})"
     return Problem(f"there is no {kind} {name!r}", pointer, f"unknown_{kind}", did_you_mean(name, known, remedy))

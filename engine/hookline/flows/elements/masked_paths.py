@@ -1,4 +1,4 @@
-"""What expressions can't see of a message: the secrets that its scheme masks before anything reads or stores them."""
+"""The paths in a message that hold `***`, because its scheme masks secrets before anything reads or stores them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from hookline.sdk.schemes import Scheme
 
 @dataclass(frozen=True, slots=True)
 class MaskedPaths:
-    """The places in an expression's scope that hold `***` in every message."""
+    """The paths in an expression's scope that hold `***` in every message."""
 
     scheme: str = ""
     paths: tuple[tuple[str, ...], ...] = ()
-    """`*` in a path is every key and index."""
+    """`*` in a path stands for every key and index."""
 
     def read_by(self, template: Template) -> str | None:
-        """The first of them that a template reads, in words; None where it reads none.
+        """The first of the paths that a template reads, as text; None if it reads none.
 
-        What an expression reads is known as far as its first wildcard or filter. Behind that, a secret is taken to be
-        read where the expression's text has its name.
+        The path that an expression reads is known up to its first wildcard or filter. After that, a secret counts as
+        read if the expression's text contains its name.
         """
         for _, expression in template.parts():
             for reference in expression.references:
@@ -39,10 +39,10 @@ NO_MASKED_PATHS = MaskedPaths()
 
 
 def masked_paths_of(scheme: Scheme[Any, Any], settings: BaseModel | None) -> MaskedPaths:
-    """What a scheme with its settings masks."""
+    """The paths that a scheme with these settings masks."""
     try:
         return MaskedPaths(scheme.name, tuple(_paths(scheme, settings)))
-    except Exception:  # noqa: BLE001 - a plugin's defect: who sends gets 503 for it, and the log names the plugin
+    except Exception:  # noqa: BLE001 - a plugin's defect: the sender gets 503 for it, and the log names the plugin
         return NO_MASKED_PATHS
 
 
@@ -51,7 +51,7 @@ def _paths(scheme: Scheme[Any, Any], settings: BaseModel | None) -> Iterator[tup
         yield from _from_trigger("headers", header.lower())
     for name in sorted(scheme.secret_query(settings)):
         yield "trigger", "query", name
-        # Where the query is the body.
+        # The query may be the body, too.
         yield from _from_trigger("body", name)
     for pointer in scheme.secret_fields(settings):
         yield from _from_trigger("body", *parts_of(pointer))
@@ -63,7 +63,7 @@ def _from_trigger(*path: str) -> Iterator[tuple[str, ...]]:
 
 
 def _holds(outer: Sequence[str | int], inner: Sequence[str | int]) -> bool:
-    """Whether what is under one path holds what is under the other: the same place is held, too."""
+    """Whether the value at one path contains the value at the other, or is the same value."""
     return len(outer) <= len(inner) and all(
         "*" in (here, there) or str(here) == str(there) for here, there in zip(outer, inner, strict=False)
     )

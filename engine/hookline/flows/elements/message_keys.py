@@ -1,4 +1,4 @@
-"""Keys of messages, evaluated when one is accepted: what tells a duplicate, and what keeps executions in order."""
+"""Keys of messages, evaluated when a message is accepted: dedupe keys, order keys and correlation keys."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,23 +15,23 @@ _MAX: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class MessageKey:
-    """A compiled key: of one expression, or of several that are one key together."""
+    """A compiled key. It has one expression, or several that together are one key."""
 
     name: str
-    """The setting that it is, `dedupe_key` or `order_by`."""
+    """The name of its setting, such as `dedupe_key` or `order_by`."""
     parts: tuple[Template, ...]
     compound: bool = False
 
     def text(self, scope: Mapping[str, Any]) -> str:
-        """The key of a message: different values never give the same text, nor does a list and its parts joined.
+        """The key of a message as text. Different values give different texts.
 
-        Raises SchemaViolation where a part is missing or null.
+        Raises SchemaViolation if a part is missing or null.
         """
         values = [self._value(part, scope) for part in self.parts]
         return _joined(values) if self.compound else key_text(values[0])
 
     def text_of(self, value: Any) -> str | None:
-        """The key that a message has which gives this value, or these values for its parts; None where none can."""
+        """The key of a message that gives this value, or this list of values for its parts; None if no message can."""
         if not self.compound:
             return None if value is None else key_text(value)
         whole = isinstance(value, list) and len(value) == len(self.parts) and None not in value
@@ -43,11 +43,11 @@ class MessageKey:
         except ExpressionError as error:
             raise self._missing(error.message) from None
         if value is None:
-            raise self._missing("it is null" if not self.compound else "a part of it is null")
+            raise self._missing("it is null" if not self.compound else "one of its parts is null")
         return value
 
     def _missing(self, reason: str) -> SchemaViolation:
-        problem = Problem(f"the flow's {self.name} has no value here: {reason}", code=self.name)
+        problem = Problem(f"the flow's {self.name} has no value for this message: {reason}", code=self.name)
         return SchemaViolation(f"The message has no {self.name}.", problems=[problem])
 
 
@@ -56,12 +56,12 @@ def _joined(values: list[Any]) -> str:
 
 
 def key_text(value: Any) -> str:
-    """A value as a key."""
+    """The text of a key with a value."""
     return shortened_key(f"s:{value}" if isinstance(value, str) else f"j:{canonical(by_value(value)).decode()}")
 
 
 def shortened_key(key: str) -> str:
-    """A key of at most 200 characters: long ones are hashed, and those with a NUL, which not every database takes."""
+    """The key, hashed if it is longer than 200 characters or contains NUL, which some databases reject."""
     if len(key) <= _MAX and "\0" not in key:
         return key
     return "h:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
@@ -77,10 +77,10 @@ def compile_key(
     masked: MaskedPaths,
     if_constant: tuple[str, Literal["error", "warning"]],
 ) -> tuple[MessageKey | None, list[Problem]]:
-    """A key from its setting, None where that has no right form, which its model says.
+    """Compile a key from its setting; None if the setting's form is wrong, which its model reports.
 
-    `masked`: what no key can be made of.
-    `if_constant`: what follows from a part that is the same for every message, and how bad that is.
+    `masked`: the places that hold `***` in every message. `if_constant`: the effect of a part that is the same for
+    every message, and the severity of that problem.
     """
     compound = isinstance(source, list)
     given = source if isinstance(source, list) else [source]
@@ -100,11 +100,11 @@ def compile_key(
             effect, severity = if_constant
             problems.append(
                 Problem(
-                    f"{secret} is a secret of scheme {masked.scheme!r}, and masked before keys are made: it is the "
-                    f"same in every message, so that {'it tells none from another' if compound else effect}",
+                    f"{secret} is a secret of scheme {masked.scheme!r} and is masked before keys are made: it is the "
+                    f"same in every message, so {'it distinguishes no messages' if compound else effect}",
                     at,
                     "masked_key",
-                    "make the key of what tells messages apart and is no secret, such as $.body.id"
+                    "use a value that differs between messages and is no secret, such as $.body.id"
                     + (" or $.trigger.scheme_id" if name == "dedupe_key" else ""),
                     severity,
                 )

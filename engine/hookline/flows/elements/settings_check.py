@@ -1,4 +1,4 @@
-"""Whether settings fit what they are for, as far as that is known before they are evaluated."""
+"""The check of an action's settings, as far as their values are known before the flow runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -12,15 +12,15 @@ from hookline.kernel.pointer import escape, parts_of
 from hookline.kernel.safe_validation import is_plugin_defect, validate_safely
 from hookline.sdk.action import Action
 
-#: For each type that an expression may be known to give, a value of it.
+#: A sample value of each type that an expression may be known to give.
 _SAMPLES: Final[Mapping[type, Any]] = {bool: True, str: "", int: 0, float: 0.5, list: [], dict: {}, type(None): None}
 
 
 def settings_problems(action: Action, template: Template, fixed_vars: Mapping[str, Any], pointer: str) -> list[Problem]:
-    """What is wrong with an action's settings: unknown and missing keys, and values that don't fit.
+    """The problems of an action's settings: unknown and missing keys, and invalid values.
 
-    Constants, and expressions that read nothing but `vars`, are checked by their values; other expressions by their
-    type where it is known.
+    Constants, and expressions that read only `vars`, are checked by their values; other expressions by their type, if
+    it is known.
     """
     unknown: dict[str, type | None] = {}
     value = _known(template, fixed_vars, pointer, unknown)
@@ -41,7 +41,7 @@ def settings_problems(action: Action, template: Template, fixed_vars: Mapping[st
 def remedy_if_none_fits(
     action: Action, template: Template, fixed_vars: Mapping[str, Any], pointer: str, place: str, values: Sequence[Any]
 ) -> str | None:
-    """The remedy where none of some values can be right at a place in the settings; None where one of them may be."""
+    """The remedy if none of some values is valid at a place in the settings; None if one of them may be valid."""
     remedy: str | None = None
     for value in values:
         whole = _known(template, fixed_vars, pointer, {})
@@ -58,14 +58,14 @@ def remedy_if_none_fits(
 
 
 def _chosen_by_messages(action: Action, template: Template) -> list[Problem]:
-    """Settings that a message could choose and must not."""
+    """Problems of settings that must not depend on messages but do."""
     fields = template.fields or {}
     return [
         Problem(
-            f"{name!r} may read 'vars' and nothing else, so that no message can choose it",
+            f"{name!r} may only read 'vars', so that no message can choose its value",
             field.pointer,
             "not_from_vars",
-            f"write it out, or declare it in the flow's vars: $.vars.{name}",
+            f"write the value, or declare it in the flow's vars: $.vars.{name}",
         )
         for name in sorted(action.from_vars & fields.keys())
         for field in (fields[name],)
@@ -74,7 +74,7 @@ def _chosen_by_messages(action: Action, template: Template) -> list[Problem]:
 
 
 def _reads_vars_alone(template: Template) -> bool:
-    # What an expression without references reads isn't known: `$..url` goes through the whole scope.
+    # An expression without references may read anything: `$..url` searches the whole scope.
     return all(
         expression.references and all(reference.path[:1] == ("vars",) for reference in expression.references)
         for _, expression in template.parts()
@@ -82,7 +82,7 @@ def _reads_vars_alone(template: Template) -> bool:
 
 
 def _known(template: Template, fixed_vars: Mapping[str, Any], pointer: str, unknown: dict[str, type | None]) -> Any:
-    """The value, as far as it is known; what stands for the rest is noted in `unknown` with its type."""
+    """The value, with samples for the unknown parts. Adds the pointer and the type of each of these to `unknown`."""
     if template.constant:
         return template.value
     if template.fields is not None:
@@ -94,7 +94,7 @@ def _known(template: Template, fixed_vars: Mapping[str, Any], pointer: str, unkn
         try:
             return template.evaluate({"vars": fixed_vars})
         except ExpressionError:
-            # It reads more than it says, or a var that doesn't exist: then nothing is known of it here.
+            # It reads more than its references say, or a var that doesn't exist: its value is unknown.
             pass
     unknown[pointer] = template.gives
     return _SAMPLES.get(template.gives) if template.gives is not None else None
@@ -104,7 +104,7 @@ def _fit(model: type[BaseModel], value: Any, pointer: str, unknown: set[str]) ->
     try:
         validate_safely(model, value)
     except ValidationError as error:
-        # Where something isn't known, a validator may have stumbled over what stands for it.
+        # If some values are unknown, a validator may have failed on a sample.
         return [] if unknown and is_plugin_defect(error) else model_problems(model, value, pointer, error, unknown)
     return []
 
@@ -119,11 +119,13 @@ def _type_problem(model: type[BaseModel], value: Any, pointer: str, place: str, 
             for details in error.errors(include_url=False, include_input=False)
             if [escape(part) for part in details["loc"][: len(parts)]] == parts
         ]
-        # A sample says nothing of lengths or formats: only that no value of its type can be right.
+        # A sample only shows that no value of its type is valid. It says nothing about lengths or formats.
         if kinds and all(kind.endswith("_type") for kind in kinds):
             found = [each for each in model_problems(model, value, pointer, error) if each.pointer == place]
             remedy = found[0].remedy if found else "give a value of another type"
-            return Problem(f"this gives {_KINDS.get(gives, 'a value')}, which doesn't fit", place, "wrong_type", remedy)
+            return Problem(
+                f"this gives {_KINDS.get(gives, 'a value')}, which is not valid here", place, "wrong_type", remedy
+            )
     return None
 
 

@@ -1,4 +1,4 @@
-"""Compiling how a sender is verified: the scheme, its settings, and its credential."""
+"""Compiling `verify`: the scheme that verifies senders, its settings and its credential."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from hookline.sdk.schemes import Scheme
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """How a sender is verified; with no scheme, not at all."""
+    """A compiled `verify`. Without a scheme, nothing is verified."""
 
     scheme: Scheme[Any, Any] | None = None
     settings: BaseModel | None = None
@@ -26,15 +26,15 @@ class Verification:
 
     @property
     def masked(self) -> MaskedPaths:
-        """What is masked of its messages before anything reads them."""
+        """The paths that are masked in its messages before anything reads them."""
         return NO_MASKED_PATHS if self.scheme is None else masked_paths_of(self.scheme, self.settings)
 
 
 def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list[Problem]) -> Verification:
-    """How a sender is verified: `verify` is JSON of which nothing is taken for granted. Adds what is wrong with it."""
+    """Compile `verify`, which may be any JSON. Adds its problems to `problems`."""
     given = {"scheme": verify} if isinstance(verify, str) else verify
     if not isinstance(given, dict) or not isinstance(given.get("scheme"), str):
-        # The settings' own model has said so.
+        # The settings' own model reports it.
         return Verification()
     name, credential = given["scheme"], given.get("credential")
     own = {key: value for key, value in given.items() if key not in ("scheme", "credential")}
@@ -47,10 +47,10 @@ def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list
     if scheme is None:
         problems.append(
             Problem(
-                "nothing verifies who sends: whoever knows the URL can start this flow",
+                "requests are not verified: anyone who knows the URL can start this flow",
                 scheme_pointer,
                 "not_verified",
-                "name the scheme with which the sender signs, unless anybody may send",
+                "name the scheme with which the sender signs, unless anyone may send",
                 "warning",
             )
         )
@@ -67,7 +67,7 @@ def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list
                 pointer,
                 "missing_key",
                 f'name one: {{"scheme": "{name}", "credential": "…"}}, '
-                f"and make it with `hookline credentials set … --type {name}`",
+                f"and create it with `hookline credentials set … --type {name}`",
             )
         )
     if takes is None or not isinstance(credential, str):
@@ -93,7 +93,7 @@ def _scheme_settings(
 
 
 def content_type_problems(scheme: Scheme[Any, Any], webhook: RequestSettings, pointer: str) -> list[Problem]:
-    """What is wrong where a provider sends JSON, and calls it something else. `pointer` is that of the settings."""
+    """Warnings for a provider that sends JSON under another media type. `pointer` is that of the settings."""
     sent = scheme.json_as
     if sent is None:
         return []
@@ -101,7 +101,7 @@ def content_type_problems(scheme: Scheme[Any, Any], webhook: RequestSettings, po
     if webhook.body == "auto":
         problems.append(
             Problem(
-                f"scheme {scheme.name!r} is of a sender whose JSON comes as {sent}: it would not be read as JSON",
+                f"the provider of scheme {scheme.name!r} sends JSON as {sent}, which would not be read as JSON",
                 f"{pointer}/body",
                 "json_not_read",
                 'write "body": "json" beside "verify"',
@@ -111,7 +111,7 @@ def content_type_problems(scheme: Scheme[Any, Any], webhook: RequestSettings, po
     if webhook.media_types is not None and not takes(webhook.media_types, sent):
         problems.append(
             Problem(
-                f"scheme {scheme.name!r} is of a sender whose JSON comes as {sent}, which is rejected here",
+                f"the provider of scheme {scheme.name!r} sends JSON as {sent}, which is rejected here",
                 f"{pointer}/media_types",
                 "media_type_rejected",
                 f'add "{sent}"',

@@ -1,4 +1,4 @@
-"""Which names an expression may use at its place in a flow."""
+"""The names that an expression may read, by its position in a flow."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,46 +10,46 @@ from hookline.sdk.mappers import Reference
 
 ALWAYS: Final = frozenset({"body", "headers", "attachments", "trigger", "steps", "vars", "execution"})
 ON_ARRIVAL: Final = frozenset({"body", "headers", "attachments", "trigger", "vars"})
-"""What there is of it before there is an execution."""
+"""The names that exist before there is an execution."""
 RESERVED: Final = ALWAYS | {"index", "error"}
-"""What the item of a foreach can't be called."""
+"""The names that the item of a foreach can't have."""
 
 
 @dataclass(frozen=True, slots=True)
 class VisibleNames:
-    """A place in a flow, and what is in scope there."""
+    """The names in scope at one position in a flow."""
 
     roots: frozenset[str] = ALWAYS
     steps: frozenset[str] = frozenset()
-    """Ids of the steps that have run whenever this place is reached."""
+    """Ids of the steps that have always run before."""
     maybe: frozenset[str] = frozenset()
-    """Ids of steps in the cases of an earlier switch: one of them has run."""
+    """Ids of the steps that may have run before, such as those in the cases of an earlier switch."""
 
     def after(self, step: str, maybe: Iterable[str] = ()) -> "VisibleNames":
-        """The place behind a step; `maybe` are the steps in its cases."""
+        """The names after a step; `maybe`: ids of the steps inside it that may have run."""
         return replace(self, steps=self.steps | {step}, maybe=self.maybe.union(maybe))
 
     def within(self, *names: str) -> "VisibleNames":
-        """The place inside a block that gives its steps these names."""
+        """The names inside a block that defines these names for its steps."""
         return replace(self, roots=self.roots.union(names))
 
     def besides(self, maybe: Iterable[str]) -> "VisibleNames":
-        """The place in a case that may run after others."""
+        """The names at a position before which these steps may have run."""
         return replace(self, maybe=self.maybe.union(maybe))
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredNames:
-    """Every name that a flow has, wherever it is in scope."""
+    """All names of a flow, wherever they are in scope."""
 
     steps: Mapping[str, str]
     """From each step's id to its pointer."""
     vars: Collection[str]
     items: Collection[str]
-    """What its foreach blocks call their items."""
+    """The names of the items of its foreach blocks."""
 
     def problem(self, reference: Reference, place: VisibleNames, pointer: str) -> Problem | None:
-        """What is wrong with a reference of the expression at `pointer`; None where nothing is."""
+        """The problem with a path that the expression at `pointer` reads; None if there is none."""
         if not reference.path:
             return None
         root = reference.path[0]
@@ -75,14 +75,14 @@ class DeclaredNames:
         if root in {"item", "index", *self.items}:
             return Problem(
                 f"{root!r} exists only inside a foreach"
-                + (f" whose items are called that; here the item is {_item(place)!r}" if _item(place) else ""),
+                + (f" whose items have that name; here the item is {_item(place)!r}" if _item(place) else ""),
                 pointer,
                 "out_of_scope",
                 "move the step into the foreach, or read something else",
             )
         if root == "error":
             return Problem(
-                "'error' exists only where an error is handled",
+                "'error' exists only in `catch` and `on_error`",
                 pointer,
                 "out_of_scope",
                 'after a step with "on_error": "continue", read steps.<id>.error',
@@ -98,7 +98,7 @@ class DeclaredNames:
             return Problem(f"there is no name {root!r}", pointer, "unknown_name", f"did you mean 'steps.{root}'?")
         if root in self.vars:
             return Problem(f"there is no name {root!r}", pointer, "unknown_name", f"did you mean 'vars.{root}'?")
-        names = f"the names here are {', '.join(sorted(place.roots))}; what was sent is in 'body'"
+        names = f"the names here are {', '.join(sorted(place.roots))}; the sent data is in 'body'"
         return Problem(f"there is no name {root!r}", pointer, "unknown_name", did_you_mean(root, place.roots, names))
 
     def _step(self, step: str, optional: bool, place: VisibleNames, pointer: str) -> Problem | None:
@@ -109,10 +109,10 @@ class DeclaredNames:
                 None
                 if optional
                 else Problem(
-                    f"step {step!r} stands in a case of a switch and may not have run",
+                    f"step {step!r} may not have run, because it is in a case of a switch or in a try",
                     pointer,
                     "step_may_not_run",
-                    f'say what holds without it: {{{{ steps.{step} | default(none) }}}}, or "default" by "jsonpath"',
+                    f'give a default: {{{{ steps.{step} | default(none) }}}}, or "default" beside "jsonpath"',
                     "warning",
                 )
             )
@@ -131,10 +131,10 @@ class DeclaredNames:
                 f"step {step!r} comes later", pointer, "step_later", "move it up, or refer to an earlier one"
             )
         return Problem(
-            f"step {step!r} stands in a block that doesn't include this place",
+            f"step {step!r} is inside a block that this expression is not in",
             pointer,
             "step_out_of_scope",
-            "a block's own result is what later steps can read: refer to the block's id",
+            "later steps can read the result of the block, not those of the steps in it: use the block's id",
         )
 
 

@@ -1,1 +1,1 @@
-"""The types of values in a flow, as far as they are known before it runs."""
+"""Static types: the shapes of the values in a flow, as far as they are known before it runs."""

@@ -1,4 +1,4 @@
-"""What an action makes of the message, by the annotation of its result."""
+"""The message and the result after an action, from the annotation of its result."""
 
 import types
 import typing
@@ -17,14 +17,14 @@ _PASSING = (Signal, Sleep, CallerReply)
 
 @dataclass(frozen=True, slots=True)
 class ResultShape:
-    """The message behind a step, and what `steps.<id>` has."""
+    """The shapes of the message after a step and of `steps.<id>`."""
 
     message: MessageShape
     view: Shape
 
 
 def result_shape(node: ActionNode, scope: TypeScope) -> ResultShape:
-    """What is known behind an action that succeeds."""
+    """The shapes after an action that succeeds."""
     returns = node.action.returns
     for mark in metadata(returns):
         if isinstance(mark, ReturnsSetting):
@@ -34,13 +34,13 @@ def result_shape(node: ActionNode, scope: TypeScope) -> ResultShape:
     if kinds and all(issubclass(kind, _PASSING) for kind in kinds):
         return ResultShape(scope.message, Record({"body": Field(scope.message.body)}, closed=True))
     if not kinds or any(issubclass(kind, (*_PASSING, Reply)) for kind in kinds):
-        # It may bring headers and files, and more beside them.
+        # The result may have headers, files and other keys.
         return ResultShape(MessageShape(), Record({"body": Field(UNKNOWN)}))
     return _plain(from_annotation(returns), scope)
 
 
 def replies(node: ActionNode) -> bool:
-    """Whether the action answers the caller."""
+    """Whether the action replies to the caller."""
     return result_classes(node.action.returns) == [CallerReply]
 
 
@@ -50,7 +50,7 @@ def _plain(body: Shape, scope: TypeScope) -> ResultShape:
 
 
 def output_text(action: Action) -> str:
-    """What an action makes of the message, in words."""
+    """A description of an action's result, for `hookline components` and the docs."""
     for mark in metadata(action.returns):
         match mark:
             case ReturnsSetting():
@@ -68,20 +68,20 @@ def output_text(action: Action) -> str:
     if any(issubclass(kind, Increment) for kind in kinds):
         texts.append("the new number")
     if any(issubclass(kind, Reply) for kind in kinds):
-        texts.append("a body, and what else stands beside it")
-    rest = [each for each in union_members(action.returns) if not _directs(each)]
+        texts.append("a body and other keys")
+    rest = [each for each in union_members(action.returns) if not _is_no_value(each)]
     if rest:
         texts.append(" | ".join(dict.fromkeys(shape_text(from_annotation(each)) for each in rest)))
     return " or ".join(texts)
 
 
-def _directs(annotation: Any) -> bool:
+def _is_no_value(annotation: Any) -> bool:
     kind = typing.get_origin(annotation) or annotation
     return isinstance(kind, type) and issubclass(kind, (*_PASSING, Increment, Reply))
 
 
 def result_classes(annotation: Any) -> list[type]:
-    """The classes that a result may be of; none where one of them isn't known."""
+    """The classes that a result may have; none if one of them isn't known."""
     found: list[type] = []
     for each in union_members(annotation):
         origin = typing.get_origin(each) or each
@@ -93,7 +93,7 @@ def result_classes(annotation: Any) -> list[type]:
 
 
 def union_members(annotation: Any) -> tuple[Any, ...]:
-    """The parts of a union; of anything else, itself."""
+    """The members of a union; for other annotations, the annotation itself."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         return union_members(typing.get_args(annotation)[0])

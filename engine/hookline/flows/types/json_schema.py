@@ -1,4 +1,4 @@
-"""The shapes that a JSON Schema allows."""
+"""Shapes from JSON Schemas."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,7 +20,7 @@ from hookline.flows.types.shape import (
 from hookline.kernel.pointer import parts_of
 
 _DEPTH: Final = 24
-"""How deep it is read: a schema may refer to itself."""
+"""The depth to which a schema is read. There is a limit because a schema may refer to itself."""
 _SCALARS: Final[Mapping[str, Shape]] = {
     "string": TEXT,
     "number": NUMBER,
@@ -31,7 +31,7 @@ _SCALARS: Final[Mapping[str, Shape]] = {
 
 
 def from_schema(schema: Any) -> Shape:
-    """What is known of each value that satisfies a schema; keywords that aren't understood say nothing."""
+    """The shape of the values that satisfy a schema. Unsupported keywords are ignored."""
     return _Reader(schema).shape(schema, _DEPTH)
 
 
@@ -45,7 +45,7 @@ class _Reader:
         own = self._own(schema, depth)
         if not isinstance(own, Unknown):
             return own
-        # Each of these only narrows what is known: one that says something is enough.
+        # Each keyword only narrows the shape, so one that is understood is enough.
         if isinstance(reference := schema.get("$ref"), str):
             return self.shape(self._resolved(reference), depth - 1)
         for key in ("anyOf", "oneOf"):
@@ -79,10 +79,10 @@ class _Reader:
         given = properties if isinstance(properties, Mapping) else {}
         fields = {name: Field(self.shape(inner, depth - 1), name in needed) for name, inner in given.items()}
         fields |= {name: Field(UNKNOWN) for name in sorted(needed - fields.keys())}
-        # What `allOf` or a reference says besides could only add keys to an object that is open.
-        shut = schema.get("additionalProperties") is False and "patternProperties" not in schema
+        # `allOf` or a reference beside it can only add keys to an open object.
+        closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
         title = schema.get("title")
-        return Record(fields, closed=shut, name=title if isinstance(title, str) else "", declared=True)
+        return Record(fields, closed=closed, name=title if isinstance(title, str) else "", declared=True)
 
     def _resolved(self, reference: str) -> Any:
         if not reference.startswith("#"):
@@ -92,5 +92,5 @@ class _Reader:
             if not isinstance(value, Mapping) or key not in value:
                 return None
             value = value[key]
-        # An anchor (`#order`) isn't looked for.
+        # Anchors (`#order`) are not supported.
         return value if reference == "#" or reference.startswith("#/") else None

@@ -1,4 +1,4 @@
-"""Following a path into a shape: what stands there, and whether anything can."""
+"""Looking up a path in a shape: the shape of the value there, or the key that can't exist."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,56 +22,56 @@ from hookline.kernel.suggest import nearest_name
 
 @dataclass(frozen=True, slots=True)
 class PathFound:
-    """Something may stand there."""
+    """A value may exist at the path."""
 
     shape: Shape
     certain: bool = True
-    """Something always does."""
+    """The value always exists."""
     left_out: int | None = None
-    """Which key of the path is declared as one that may be missing."""
+    """The index of a key in the path that is declared as optional."""
     doubtful: "PathMissing | None" = None
-    """A key that isn't known, while there is one like it."""
+    """An unknown key for which there is a known, similar one."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathMissing:
-    """Nothing can stand there."""
+    """No value can exist at the path."""
 
     at: int
-    """Which key of the path is the wrong one."""
+    """The index of the wrong key in the path."""
     container: Shape
-    """What has no such key."""
+    """The shape that has no such key."""
     near: str | None = None
-    """The key that was probably meant."""
+    """The key that was probably meant, if any."""
 
 
 def look_up(shape: Shape, keys: Sequence[str | int], at: int = 0) -> PathFound | PathMissing:
-    """What stands at a path; keys are counted from `at`."""
+    """Look up the keys of a path from index `at` on."""
     if at >= len(keys):
         return PathFound(shape)
     if isinstance(shape, OneOf):
-        return _any_of(shape, keys, at)
+        return _in_options(shape, keys, at)
     key = keys[at]
     match shape:
         case Unknown():
             return PathFound(UNKNOWN, certain=False)
         case Likely():
-            return _guessed(look_up(shape.shape, keys, at))
+            return _likely(look_up(shape.shape, keys, at))
         case Record():
-            return _into(shape, keys, at)
+            return _in_record(shape, keys, at)
         case ListOf():
-            # How long it is isn't known.
-            return _doubted(look_up(shape.item, keys, at + 1)) if isinstance(key, int) else PathMissing(at, shape)
+            # The length of the list isn't known.
+            return _uncertain(look_up(shape.item, keys, at + 1)) if isinstance(key, int) else PathMissing(at, shape)
         case StreamOf():
             return look_up(NUMBER, keys, at + 1) if key == "count" else PathMissing(at, shape)
         case Scalar(kind):
-            # Of a text, some languages give a character.
+            # Some expression languages give a character of a text.
             return (
                 PathFound(UNKNOWN, certain=False) if kind == "text" and isinstance(key, int) else PathMissing(at, shape)
             )
 
 
-def _into(shape: Record, keys: Sequence[str | int], at: int) -> PathFound | PathMissing:
+def _in_record(shape: Record, keys: Sequence[str | int], at: int) -> PathFound | PathMissing:
     key = keys[at]
     if isinstance(key, int):
         return PathMissing(at, shape)
@@ -87,17 +87,17 @@ def _into(shape: Record, keys: Sequence[str | int], at: int) -> PathFound | Path
     return PathFound(UNKNOWN, certain=False, doubtful=PathMissing(at, shape, near) if near is not None else None)
 
 
-def _doubted(found: PathFound | PathMissing) -> PathFound | PathMissing:
+def _uncertain(found: PathFound | PathMissing) -> PathFound | PathMissing:
     return found if isinstance(found, PathMissing) else PathFound(found.shape, False, found.left_out, found.doubtful)
 
 
-def _guessed(found: PathFound | PathMissing) -> PathFound:
+def _likely(found: PathFound | PathMissing) -> PathFound:
     if isinstance(found, PathMissing):
         return PathFound(UNKNOWN, certain=False, doubtful=found)
     return PathFound(likely(found.shape), certain=False, doubtful=found.doubtful)
 
 
-def _any_of(shape: OneOf, keys: Sequence[str | int], at: int) -> PathFound | PathMissing:
+def _in_options(shape: OneOf, keys: Sequence[str | int], at: int) -> PathFound | PathMissing:
     ends = [look_up(option, keys, at) for option in shape.options]
     found = [end for end in ends if isinstance(end, PathFound)]
     if not found:
@@ -105,7 +105,7 @@ def _any_of(shape: OneOf, keys: Sequence[str | int], at: int) -> PathFound | Pat
         furthest = max(lost, key=lambda end: (end.at, end.near is not None, isinstance(end.container, Record)))
         whole = furthest.at == at and furthest.near is None
         return PathMissing(furthest.at, shape if whole else furthest.container, furthest.near)
-    # One that knows the key is enough.
+    # One option that knows the key is enough.
     doubtful = found[0].doubtful if all(end.doubtful is not None for end in found) else None
     certain = len(found) == len(ends) and all(end.certain for end in found)
     return PathFound(join(end.shape for end in found), certain, None, doubtful)

@@ -1,6 +1,6 @@
-"""Whether what an action gave is what the annotation of its result says.
+"""The check that an action's result has the annotated type.
 
-A declared type is taken at its word before a flow runs: what gives something else then would make the check a lie.
+`hookline check` trusts the annotation, so a result of another type is an error of the action.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ from hookline.model.items import Stream
 from hookline.model.message import CallerReply
 from hookline.sdk.action import Increment, Reply, Signal, Sleep
 
-#: What isn't a value, and so has to be among the classes that the annotation names.
+#: Results that aren't values: the annotation must name their class.
 _NO_VALUES: Final = (Signal, Sleep, Increment, Reply, CallerReply)
 _TEXTS: Final = (str, date, time, UUID)
 _LISTS: Final = (list, tuple, set, frozenset)
@@ -42,28 +42,28 @@ _LISTS: Final = (list, tuple, set, frozenset)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _ReturnType:
-    """What an annotation says."""
+    """A return annotation: the classes that it names, and the shape of plain values."""
 
     classes: tuple[type, ...]
     shape: Shape
 
 
 def return_type_mismatch(annotation: Any, returned: Any) -> str | None:
-    """What is wrong with what was returned, by the annotation; None where nothing is, or nothing is known."""
+    """Say how a result differs from the annotation; None if it doesn't, or if the annotation says nothing."""
     try:
-        promise = _return_type(annotation)
+        declared = _return_type(annotation)
     except TypeError:
-        # It can't be hashed.
+        # The annotation is not hashable.
         return None
-    if promise is None:
+    if declared is None:
         return None
     if isinstance(returned, _NO_VALUES):
-        if isinstance(returned, promise.classes):
+        if isinstance(returned, declared.classes):
             return None
-        return f"it gave a {type(returned).__name__}, which its annotation doesn't name"
+        return f"it returned a {type(returned).__name__}, which its annotation doesn't name"
     if isinstance(returned, bytes):
-        return None if bytes in promise.classes else _said("its result", promise.shape, returned)
-    return _mismatch(promise.shape, returned, "its result")
+        return None if bytes in declared.classes else _said("its result", declared.shape, returned)
+    return _mismatch(declared.shape, returned, "its result")
 
 
 @lru_cache(maxsize=1024)
@@ -71,18 +71,18 @@ def _return_type(annotation: Any) -> _ReturnType | None:
     classes = result_classes(annotation)
     if not classes or Any in classes:
         return None
-    values = [each for each in union_members(annotation) if not _directs(each)]
-    # Where it may give a Reply, the body is that one's affair: a plain value is held to the rest of the annotation.
+    values = [each for each in union_members(annotation) if not _is_no_value(each)]
+    # The body of a Reply isn't checked. Plain values are checked against the rest of the annotation.
     shape = join(map(from_annotation, values)) if values else UNKNOWN
     return _ReturnType(tuple(classes), shape)
 
 
-def _directs(annotation: Any) -> bool:
+def _is_no_value(annotation: Any) -> bool:
     return any(issubclass(kind, _NO_VALUES) for kind in result_classes(annotation))
 
 
 def _mismatch(shape: Shape, value: Any, place: str) -> str | None:
-    """What is wrong at which place; None where the value has the shape."""
+    """Say how and where a value differs from the shape; None if it doesn't."""
     match shape:
         case Unknown() | Likely():
             return None
@@ -117,22 +117,22 @@ def _record(shape: Record, value: Any, place: str) -> str | None:
     if isinstance(value, BaseModel | msgspec.Struct) or (
         dataclasses.is_dataclass(value) and not isinstance(value, type)
     ):
-        # A class holds to itself, and knows best what is written of it.
+        # Models and dataclasses validate and serialize themselves.
         return None
     if not isinstance(value, Mapping):
         return _said(place, shape, value)
     for name, field in shape.fields.items():
         if name not in value:
             if field.required:
-                return f"{place} has no {name!r}"
+                return f"{place} has no key {name!r}"
         elif wrong := _mismatch(field.shape, value[name], f"{place}.{name}"):
             return wrong
-    strange = sorted(str(name) for name in value if name not in shape.fields) if shape.closed else []
-    return f"{place} has {strange[0]!r}, of which its type says nothing" if strange else None
+    unknown = sorted(str(name) for name in value if name not in shape.fields) if shape.closed else []
+    return f"{place} has the key {unknown[0]!r}, which its type doesn't have" if unknown else None
 
 
 def _said(place: str, shape: Shape, value: Any) -> str:
-    return f"{place} is {_kind(value)}, and not {in_words(shape)}"
+    return f"{place} is {_kind(value)}, not {in_words(shape)}"
 
 
 def _kind(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What samples show: bodies and results as a flow's cases have them. They show what there may be, not all there is."""
+"""Likely shapes of bodies and results, from the samples in a flow's cases. Other messages may have other keys."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from hookline.flows.types.shape import UNKNOWN, Field, ListOf, Record, Shape, Un
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What is known by them."""
+    """The shapes that samples show."""
 
     body: Shape = UNKNOWN
     results: Mapping[str, Shape] = field(default_factory=dict)
@@ -20,7 +20,7 @@ NO_SAMPLES: Final = Samples()
 
 
 def read_samples(cases: Any) -> Samples:
-    """What a file of cases shows, as JSON of which nothing is taken for granted."""
+    """The shapes that a file of cases shows. `cases` may be any JSON."""
     given = cases.get("cases") if isinstance(cases, Mapping) else None
     bodies: list[Any] = []
     results: dict[str, list[Any]] = {}
@@ -29,13 +29,13 @@ def read_samples(cases: Any) -> Samples:
             continue
         if isinstance(message := case.get("input"), Mapping) and "body" in message:
             bodies.append(message["body"])
-        for step, given_back in _results(case):
-            results.setdefault(step, []).append(given_back)
+        for step, body in _results(case):
+            results.setdefault(step, []).append(body)
     return Samples(shape_of_samples(bodies), {name: shape_of_samples(values) for name, values in results.items()})
 
 
 def _results(case: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The bodies that steps give, each with the step's id."""
+    """Yield the id of each step with a prepared result, and the body of that result."""
     for key, body in (("stubs", "result"), ("answers", "body")):
         given = case.get(key)
         for path, one in given.items() if isinstance(given, Mapping) else ():
@@ -45,7 +45,7 @@ def _results(case: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def shape_of_samples(values: Iterable[Any]) -> Shape:
-    """What values have in common with others of their kind: keys that one of them has others may have, and more."""
+    """The likely shape of values such as these: each key of one of them is an optional key."""
     return likely(_merged([_loosened(of_value(value)) for value in values]))
 
 
@@ -61,7 +61,7 @@ def _merged(shapes: list[Shape]) -> Shape:
     records = [shape for shape in shapes if isinstance(shape, Record)]
     lists = [shape for shape in shapes if isinstance(shape, ListOf)]
     rest = [shape for shape in shapes if not isinstance(shape, Record | ListOf | Unknown)]
-    # Another message may have another type: only what objects and lists hold inside is of use.
+    # Scalars may have other types in other messages. Only the keys of objects and items of lists are used.
     if rest or not (records or lists) or (records and lists):
         return UNKNOWN
     if lists:

@@ -1,4 +1,4 @@
-"""Shapes: what is known of a JSON value. Whatever isn't known is `UNKNOWN`, of which nothing is ever wrong."""
+"""Shapes: static types of JSON values. No problem is ever reported for an `UNKNOWN` value."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 ScalarType: TypeAlias = Literal["text", "number", "boolean", "null"]
 _MOST: Final = 12
-"""How many alternatives are told apart."""
+"""The most alternatives that a shape has; with more it is `UNKNOWN`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A value with nothing inside."""
+    """A text, number, boolean or null."""
 
     kind: ScalarType
 
@@ -31,14 +31,14 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class StreamOf:
-    """Items that are kept aside: a foreach goes through them, and expressions may read their `count`."""
+    """A stored list of many items. A foreach can iterate over it, and expressions can read its `count`."""
 
     item: "Shape"
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What is known of a key of an object."""
+    """A key of an object."""
 
     shape: "Shape"
     required: bool = True
@@ -51,11 +51,11 @@ class Record:
 
     fields: Mapping[str, Field] = field(default_factory=dict)
     closed: bool = False
-    """It has no other keys."""
+    """The object has no other keys."""
     name: str = ""
-    """What its type is called, where that has a name."""
+    """The name of its type, if any."""
     declared: bool = False
-    """Somebody said which of its keys are required: others are to be expected missing."""
+    """A type or schema says which keys are required, so the others must be expected to be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Likely:
-    """Any value; those that were seen have this shape."""
+    """Any value. The samples of it have this shape."""
 
     shape: "Shape"
 
@@ -87,22 +87,22 @@ def closed(**fields: Shape) -> Record:
 
 
 def options(shape: Shape) -> tuple[Shape, ...]:
-    """The shapes that a value may have."""
+    """The alternatives of a shape."""
     return shape.options if isinstance(shape, OneOf) else (shape,)
 
 
 def likely(shape: Shape) -> Shape:
-    """What is to be expected of a value of which it isn't known."""
+    """The shape of a value that probably, but not certainly, has this shape."""
     return shape if isinstance(shape, Unknown | Likely) else Likely(shape)
 
 
 def expected(shape: Shape) -> Shape:
-    """What a value has, or is to be expected to have."""
+    """The certain or likely shape."""
     return shape.shape if isinstance(shape, Likely) else shape
 
 
 def join(shapes: Iterable[Shape]) -> Shape:
-    """What is known of a value that has one of several shapes; nothing where one of them is unknown."""
+    """The shape of a value that has one of several shapes; unknown if one of them is."""
     found: list[Shape] = []
     for shape in shapes:
         for option in options(shape):
@@ -116,7 +116,7 @@ def join(shapes: Iterable[Shape]) -> Shape:
 
 
 def of_value(value: Any) -> Shape:
-    """The shape of a constant."""
+    """The shape of a constant value."""
     match value:
         case None:
             return NULL
@@ -127,7 +127,7 @@ def of_value(value: Any) -> Shape:
         case str():
             return TEXT
         case list():
-            # Of an empty list nothing can be read.
+            # The items of an empty list are unknown.
             return ListOf(join(of_value(item) for item in value))
         case dict():
             return Record({key: Field(of_value(item)) for key, item in value.items()}, closed=True)
@@ -136,7 +136,7 @@ def of_value(value: Any) -> Shape:
 
 
 def shape_text(shape: Shape) -> str:
-    """The shape in words, such as `{id: text, note?: text, …}`."""
+    """The shape as text, such as `{id: text, note?: text, …}`."""
     match shape:
         case Unknown():
             return "any"
@@ -162,7 +162,7 @@ def _inner(shape: Shape) -> str:
 
 
 def in_words(shape: Shape) -> str:
-    """What a value of the shape is called in a sentence."""
+    """The name of a value of this shape in a sentence, such as `a list`."""
     match shape:
         case Scalar(kind):
             return {"text": "a text", "number": "a number", "boolean": "true or false", "null": "null"}[kind]

@@ -1,4 +1,4 @@
-"""What the names of a flow stand for at one of its places."""
+"""The shapes of the names in scope at one position in a flow."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,18 +27,18 @@ ATTACHMENTS: Final = ListOf(
     closed(id=TEXT, name=TEXT, filename=MAYBE_TEXT, type=TEXT, size=NUMBER, sha256=TEXT),
 )
 HEADERS: Final = Record()
-"""Whatever headers there are."""
+"""Any headers."""
 NO_HEADERS: Final = Record(closed=True)
 ERROR: Final = closed(code=TEXT, message=TEXT, step=MAYBE_TEXT, retryable=BOOLEAN)
 FIRING: Final = Record(
     {"scheduled_at": Field(TEXT), "fired_at": Field(TEXT), "previous_at": Field(MAYBE_TEXT)},
 )
-"""The body of a message that a schedule makes; another flow may give another."""
+"""The body of a schedule's message. A flow that calls this one may give another body."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageShape:
-    """What is known of the message."""
+    """The shape of a message."""
 
     body: Shape = UNKNOWN
     headers: Shape = HEADERS
@@ -46,7 +46,7 @@ class MessageShape:
 
 
 def join_messages(messages: Iterable[MessageShape]) -> MessageShape:
-    """What is known of one of several messages; of none, nothing."""
+    """The shape of one of several messages."""
     given = list(messages)
     return MessageShape(
         join(each.body for each in given),
@@ -72,7 +72,7 @@ def trigger_shape(message: MessageShape) -> Record:
 
 @dataclass(frozen=True, slots=True)
 class TypeScope:
-    """What expressions see at a place."""
+    """The shapes of the names that expressions may read at one position."""
 
     message: MessageShape
     trigger: Shape
@@ -81,14 +81,14 @@ class TypeScope:
     steps: Mapping[str, Shape] = field(default_factory=dict)
     """The results of the steps that may have run."""
     unsure: frozenset[str] = frozenset()
-    """Those of them of which it isn't sure that they have, whatever the order of the steps says."""
+    """Ids of those steps that have not certainly run."""
     names: Mapping[str, Shape] = field(default_factory=dict)
-    """The item of a foreach, its index, an error."""
+    """The item of a foreach, its index, or an error."""
     guarded: frozenset[tuple[str | int, ...]] = frozenset()
-    """Paths of which a condition on the way here has asked whether there is something."""
+    """Paths that a condition around this position has tested for existence."""
 
     def roots(self) -> dict[str, Shape]:
-        """Each name, with what it stands for."""
+        """The shape of each name."""
         steps = Record({name: Field(shape, name not in self.unsure) for name, shape in self.steps.items()})
         return {
             "body": self.message.body,
@@ -102,7 +102,7 @@ class TypeScope:
         }
 
     def find(self, path: tuple[str | int, ...]) -> PathFound | PathMissing:
-        """What stands at a path. Names that aren't known here are somebody else's to judge."""
+        """Look up a path. The compiler reports unknown names, so they count as found here."""
         if not path:
             return PathFound(UNKNOWN)
         start = self.roots().get(str(path[0]))
@@ -111,19 +111,19 @@ class TypeScope:
         return look_up(start, path, 1)
 
     def with_message(self, message: MessageShape) -> "TypeScope":
-        """The place behind a step that made another message."""
+        """The scope after a step that gave another message."""
         if message == self.message:
             return self
         kept = frozenset(path for path in self.guarded if path[0] not in ("body", "headers", "attachments"))
         return replace(self, message=message, guarded=kept)
 
     def after(self, step: str, result: Shape, *, unsure: bool = False) -> "TypeScope":
-        """The place behind a step."""
+        """The scope after a step."""
         sure = self.unsure | {step} if unsure else self.unsure - {step}
         return replace(self, steps={**self.steps, step: result}, unsure=sure)
 
     def knowing(self, steps: Mapping[str, Shape], unsure: frozenset[str]) -> "TypeScope":
-        """The place behind blocks whose steps may have run."""
+        """The scope after blocks whose steps may have run."""
         new = steps.keys() - self.steps.keys()
         return replace(self, steps={**steps, **self.steps}, unsure=self.unsure | (unsure & new))
 
@@ -140,7 +140,7 @@ _GIVEN: Final[Mapping[type | None, Shape]] = {
 
 
 def shape_of(template: Template, scope: TypeScope) -> Shape:
-    """What is known of the values that a template gives at a place."""
+    """The shape of the values that a template gives in a scope."""
     if template.constant:
         return of_value(template.value)
     if template.fields is not None:
@@ -152,6 +152,6 @@ def shape_of(template: Template, scope: TypeScope) -> Shape:
     expressions = [expression for _, expression in template.parts()]
     if len(expressions) == 1 and (path := expressions[0].path):
         found = scope.find(path)
-        # What is wrong with the path is said where it stands.
+        # A wrong path is reported at the expression itself.
         return found.shape if isinstance(found, PathFound) else UNKNOWN
     return _GIVEN.get(template.gives, UNKNOWN)
