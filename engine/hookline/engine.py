@@ -221,9 +221,15 @@ class Engine:
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
             self.disk_budget = DiskBudget(
-                self.store, self.blobs, purger, self._sweeper.sweep, self.clock, self.log, options.disk_budget
+                self.store,
+                self.blobs,
+                purger,
+                self._sweeper.sweep,
+                self.intake.set_full,
+                self.clock,
+                self.log,
+                options.disk_budget,
             )
-            self.intake.full = self._full
         self._background: asyncio.Task[None] | None = None
         self.failed = asyncio.Event()
         """Set when a part of the engine died: it must be stopped, and the process with it."""
@@ -340,9 +346,6 @@ class Engine:
     def retention_of(self, flow_id: str) -> Retention:
         """How long a flow's executions are kept once they have ended."""
         return retention_in(self.catalog, self.options.retention, flow_id)
-
-    def _full(self) -> str | None:
-        return None if self.disk_budget is None else self.disk_budget.full
 
     def resume_url(self, execution_id: str, path: str) -> str:
         """The URL of a step that waits, of an execution and the step's path."""

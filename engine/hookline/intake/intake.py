@@ -66,10 +66,14 @@ class Intake:
         self._throughput = Throughput(clock.monotonic())
         self._depths = QueueDepth(store, clock)
         self._rates: dict[str, tuple[str, RateLimit]] = {}
-        self.full: Callable[[], str | None] = lambda: None
-        """Return the reason why nothing more can be stored, or None."""
+        self.full: str | None = None
+        """The reason why nothing more can be stored, if so."""
         self.open = False
         """True while messages are accepted: after the engine has started, and until it stops."""
+
+    def set_full(self, reason: str | None) -> None:
+        """Accept nothing more for a reason, or accept messages again."""
+        self.full = reason
 
     def flow(self, flow_id: str) -> CompiledFlow:
         """Return the version of a flow that accepts messages now.
@@ -78,7 +82,7 @@ class Intake:
         """
         if not self.open:
             raise CannotTake("the server is starting or stopping", retry_after=5)
-        if self.full() is not None:
+        if self.full is not None:
             raise CannotTake("there is no space for more messages now", retry_after=60, flow_id=flow_id)
         try:
             flow = self._current(flow_id)
@@ -93,7 +97,7 @@ class Intake:
         return flow
 
     def called_flow(self, flow_id: str) -> CompiledFlow:
-        """The version of a flow that a step or an error handler calls.
+        """Return the version of a flow that a step or an error handler calls.
 
         Raises FlowNotFound if there is no such flow or it is stopped, and FlowInvalid if it can't run.
         """
@@ -115,10 +119,9 @@ class Intake:
         if not self.open:
             raise CannotTake("the server is stopping", retry_after=5)
         envelope = with_order_key(flow, envelope)
-        large = flow.redaction_rules is not None and (
-            len(envelope.body_json or envelope.raw or b"") > _LARGE or is_large(envelope.message.body)
-        )
-        envelope = await self._offloader.run(partial(self._redacted, flow, envelope), large=large)
+        if flow.redaction_rules is not None:
+            large = len(envelope.body_json or envelope.raw or b"") > _LARGE or is_large(envelope.message.body)
+            envelope = await self._offloader.run(partial(self._redacted, flow, envelope), large=large)
         rate = self._rate(flow)
         try:
             rejection = await self._order_key_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
@@ -193,7 +196,7 @@ class Intake:
 
         More messages than the flow's limit are stored when nothing else is queued.
         """
-        if self.full() is not None:
+        if self.full is not None:
             return RETRY_AFTER
         now = self._clock.monotonic()
         rate = self._rate(flow)
@@ -208,7 +211,7 @@ class Intake:
 
     def room(self, flow: CompiledFlow, count: int) -> int:
         """The number of messages, of `count`, that a source may store now; the others stay at its broker."""
-        if self.full() is not None:
+        if self.full is not None:
             return 0
         rate = self._rate(flow)
         if rate is not None:

@@ -29,15 +29,20 @@ class DiskBudget:
         blobs: Blobs,
         purger: Purger,
         sweep: Callable[[], Awaitable[int]],
+        set_full: Callable[[str | None], None],
         clock: Clock,
         log: Log,
         budget: int,
     ) -> None:
-        """`sweep` removes the files that nothing refers to any more. `budget`: bytes."""
+        """`sweep` removes unused files. `set_full` gets the reason why no message can be accepted, or None.
+
+        `budget` is in bytes.
+        """
         self._store = store
         self._blobs = blobs
         self._purger = purger
         self._sweep = sweep
+        self._set_full = set_full
         self._clock = clock
         self._log = log
         self._budget = budget
@@ -86,6 +91,7 @@ class DiskBudget:
         elif full is None and self.full is not None:
             self._log.info("messages are taken again")
         self.full = full
+        self._set_full(full)
 
     async def _over(self) -> int:
         """By how many bytes the budget is exceeded."""

@@ -114,7 +114,7 @@ async def test_the_oldest_go_first_where_the_budget_is_exceeded(harness: Harness
         left = await kept(engine)
         assert 5 < len(left) < 17
         assert left == sorted(ids)[-len(left) :]
-        assert engine.intake.full() is None
+        assert engine.intake.full is None
         assert await ended(harness, engine)
 
 

@@ -105,7 +105,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
 def health_blueprint(engine: Engine, token: str) -> Blueprint:
     """The routes of an engine; with the admin token they say more."""
     watch = Blueprint("watch", __name__)
-    readiness = Readiness(engine.store, engine.blobs, engine.clock, engine.log, engine.intake.full)
+    readiness = Readiness(engine.store, engine.blobs, engine.clock, engine.log, lambda: engine.intake.full)
 
     @watch.get("/healthz")
     @operation(Status, open=True)

@@ -89,6 +89,6 @@ def add_storage(api: Blueprint, engine: Engine) -> None:
                 engine.retention_of,
                 engine.clock.now(),
                 budget=engine.options.disk_budget,
-                full=engine.intake.full(),
+                full=engine.intake.full,
             )
         )
