@@ -21,33 +21,120 @@ class Recipe:
     """Files in which the example is only used."""
 
 
+_PAGES: Final = {
+    "docs/reference/": "generated: `tox run -e docs -- -r`",
+    "flows/flow.schema.json": "generated: `hookline schema --output flows/flow.schema.json`",
+}
+_DESCRIBED: Final = "generated: `hookline plugins describe`, so that the plugin can be read about without running it"
+
 RECIPES: Final = {
     "setting": Recipe(
         r"\bmax_backlog_total\b",
         {
             "engine/hookline/config.py": "the field, with its default and its description",
-            "engine/hookline/engine_options.py": "the same for an engine, which doesn't know of files and variables",
-            "engine/hookline/cli/options.py": "from the one to the other",
-            "engine/hookline/engine.py": "handed to the part that needs it",
+            "engine/hookline/engine_options.py": "the same for an engine, which knows of no files and variables",
+            "engine/hookline/cli/engine_setup.py": "from the one to the other",
+            "engine/hookline/engine.py": "passed to the part that needs it",
             "engine/hookline/intake/intake.py": "that part",
-            "docs/reference/settings.md": "generated",
-            "tests/unit/intake/": "its effect",
-            "tests/integration/engine/": "the same in an engine",
+            "docs/reference/settings.md": "generated: `tox run -e docs -- -r`",
+            "tests/unit/intake/": "its effect on that part",
+            "tests/integration/engine/": "its effect on an engine",
         },
         elsewhere=r"docs/how-to/|tests/unit/telemetry/",
+    ),
+    "action": Recipe(
+        r"\bpost_ephemeral\b",
+        {
+            "plugins/hookline_slack/messages.py": "an async function with `@slack.action`; its signature is its schema",
+            "plugins/hookline_slack/hookline-plugin.json": _DESCRIBED,
+            **_PAGES,
+            "tests/integration/plugins/test_slack.py": "a call for the connector's contract, and what is special to it",
+        },
+    ),
+    "connector": Recipe(
+        r"\bhookline_mqtt\b|\bmqtt\b",
+        {
+            "plugins/hookline_mqtt/": "the package; `hookline new plugin` begins one",
+            "pyproject.toml": "its entry point, package and extra, and its place in the import rules",
+            "tox.ini": "its extra",
+            "docs/pages.txt": "its page",
+            **_PAGES,
+            "tests/integration/plugins/brokers/": "its contract, and its actions against a real broker",
+            "tests/acceptance/test_broker_kills.py": "a kill at each commit of its trigger",
+        },
+        elsewhere=r"docs/(how-to|tutorial|README)|tests/unit/",
+    ),
+    "scheme": Recipe(
+        r"\blinear\b",
+        {
+            "plugins/hookline_signatures/shared_secret/linear.py": "the scheme, its credential and its settings",
+            "plugins/hookline_signatures/__init__.py": "the hook that returns it",
+            "plugins/hookline_signatures/hookline-plugin.json": _DESCRIBED,
+            **_PAGES,
+            "docs/how-to/": "generated: how to receive from the provider",
+            "tests/unit/plugins/signatures/": "recorded requests, and its contract",
+            "tests/unit/service/": "the traps that every scheme has to avoid, and signing",
+            "tests/integration/cli/test_send.py": "`hookline send` signs by it",
+        },
+        elsewhere=r"docs/(discussion|pages|README)|tests/acceptance/",
+    ),
+    "block": Recipe(
+        r"\bParallelStep\b|\bParallelNode\b|\brun_parallel\b|\"parallel\": PARALLEL",
+        {
+            "engine/hookline/model/flow.py": "its document: the keys that it may have, each with a description",
+            "engine/hookline/flows/blocks/parallel.py": "its compiled form, and the function that compiles it",
+            "engine/hookline/flows/compiler/step_order.py": "which of its steps run before which",
+            "engine/hookline/flows/blocks/__init__.py": "its entry in the table of blocks",
+            "engine/hookline/executions/blocks/parallel.py": "the function that runs it",
+            "engine/hookline/executions/blocks/run_steps.py": "its entry in the table of functions",
+            "engine/hookline/executions/dry_run.py": "how a dry run passes it",
+            "engine/hookline/flows/check/": "what the checker knows after it",
+            "engine/hookline/flows/provenance.py": "where the values that it gives come from",
+            "engine/hookline/simulation/": "its branches, for the coverage of cases",
+        },
+        elsewhere=r"tests/|docs/|flows/",
+    ),
+    "change": Recipe(
+        r"\bOverrideState\b",
+        {
+            "engine/hookline/storage/changes.py": "the frozen record, once, with what it returns",
+            "engine/hookline/api_storage.py": "its name, for backends",
+            "plugins/hookline_sqlstore/": "how SQL commits it",
+            "engine/hookline/testing/contracts/store/": "what every store has to do with it",
+            "engine/hookline/catalog/flow_states.py": "the part that commits it",
+            "tests/unit/plugins/sqlstore/": "the plan by which a database finds its rows",
+        },
+    ),
+    "endpoint": Recipe(
+        r"/provenance\b",
+        {
+            "engine/hookline/service/admin/executions.py": "the route, its description for OpenAPI, and its views",
+            "docs/reference/admin-api.md": "its line in the reference",
+            "tests/integration/service/test_admin.py": "a request to it; a test checks each answer against OpenAPI",
+        },
+    ),
+    "command": Recipe(
+        r"cli\.operate\.storage\b|\bhookline storage\b|\bdef storage\b",
+        {
+            "engine/hookline/cli/main.py": "its name and its line in `--help`",
+            "engine/hookline/cli/operate/storage.py": "the command, a client of the admin API",
+            "docs/reference/command-line.md": "generated: `tox run -e docs -- -r`",
+        },
+        elsewhere=r"docs/(how-to|README)|tests/|engine/hookline/service/",
     ),
 }
 
 
 def files(name: str) -> str:
-    """The table of a recipe. Raises AssertionError if its roles aren't those of the files that have the example."""
+    """The table of a recipe. Raises ValueError if its roles aren't those of the files that have the example."""
     recipe = RECIPES[name]
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    found = {file for file in tracked.splitlines() if _has(ROOT / file, recipe)}
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, check=True)  # noqa: S607 - git of the path
+    found = {file for file in listed.stdout.decode().splitlines() if _has(ROOT / file, recipe)}
     roles = {role for role in recipe.roles if any(_is_in(file, role) for file in found)}
     missing = {file for file in found if not any(_is_in(file, role) for role in recipe.roles)}
     gone = recipe.roles.keys() - roles
-    assert not missing and not gone, f"{name}: no role for {sorted(missing)}; not found in {sorted(gone)}"
+    if missing or gone:
+        raise ValueError(f"{name}: no role for {sorted(missing)}; not found in {sorted(gone)}")
     lines = [f"| `{file}` | {role} |" for file, role in recipe.roles.items()]
     return "\n".join(["| file | what is added |", "| --- | --- |", *lines])
 

@@ -1,0 +1,50 @@
+"""The rooms of the engine and of the plugins are small, and each says in one sentence what it is for."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENGINE = ROOT / "engine" / "hookline"
+#: Folders of files that are data: what `hookline new plugin` writes, and migrations, which only grow.
+DATA = {"template", "versions"}
+
+
+def rooms(folder: Path) -> list[Path]:
+    """A package and the packages in it."""
+    found = {file.parent for file in folder.rglob("*.py")}
+    return sorted(room for room in found if not DATA & set(room.parts))
+
+
+ROOMS = [room for room in rooms(ENGINE) if room != ENGINE]
+PLUGINS = [room for room in rooms(ROOT / "plugins") if room != ROOT / "plugins"]
+
+
+def name(room: Path) -> str:
+    return str(room.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=name)
+def test_a_room_has_3_to_15_files(room: Path) -> None:
+    files = list(room.glob("*.py"))
+    inner = [each for each in ROOMS if each.parent == room]
+    assert len(files) <= 15
+    assert len(files) + len(inner) >= 3
+
+
+@pytest.mark.parametrize("room", PLUGINS, ids=name)
+def test_a_plugin_that_has_grown_is_divided(room: Path) -> None:
+    assert len(list(room.glob("*.py"))) <= 15
+
+
+@pytest.mark.parametrize("room", [*ROOMS, *PLUGINS], ids=name)
+def test_a_room_says_in_one_sentence_what_it_is_for(room: Path) -> None:
+    text = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8"))) or ""
+    sentence = text.split("\n\n", maxsplit=1)[0]
+    assert sentence.endswith(".")
+    assert len(sentence) <= 240
+
+
+def test_fewer_than_ten_modules_stand_outside_a_room() -> None:
+    assert len(list(ENGINE.glob("*.py"))) < 10
