@@ -5,23 +5,23 @@ from datetime import datetime
 
 from hookline.api_storage import (
     ALL_EXECUTIONS,
+    BatchItem,
     Change,
     Clock,
     CommitResult,
     DeadLetterPage,
+    DiskUsage,
     Due,
     Envelope,
     Execution,
     ExecutionFilter,
+    ExecutionPage,
     FlowVersion,
-    Gathered,
-    KeptPage,
-    Page,
     Progress,
     RejectedPage,
-    Room,
     State,
     StateOverride,
+    StatePage,
     StepRecord,
     StoredCredential,
 )
@@ -85,13 +85,13 @@ class SqlStore:
     async def batches(self, execution_id: str) -> Mapping[str, bool]:
         return await self._database.read(lambda connection: batches.batches_of(connection, execution_id))
 
-    async def gathered(self, execution_id: str, path: str) -> Sequence[Gathered]:
+    async def gathered(self, execution_id: str, path: str) -> Sequence[BatchItem]:
         return await self._database.read(lambda connection: batches.gathered_of(connection, execution_id, path))
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
         return await self._database.read(lambda connection: reads.state_of(connection, flow_id, key))
 
-    async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> KeptPage:
+    async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> StatePage:
         return await self._database.read(lambda connection: reads.kept(connection, flow_id, cursor, limit))
 
     async def cursor(self, flow_id: str) -> bytes | None:
@@ -99,7 +99,7 @@ class SqlStore:
 
     async def executions(
         self, chosen: ExecutionFilter = ALL_EXECUTIONS, *, cursor: str | None = None, limit: int = 50
-    ) -> Page:
+    ) -> ExecutionPage:
         return await self._database.read(lambda connection: reads.page(connection, chosen, cursor, limit))
 
     async def dead_letters(
@@ -160,7 +160,7 @@ class SqlStore:
     async def first_too_many(self, flow_id: str, count: int) -> str | None:
         return await self._database.read(lambda connection: history.first_too_many(connection, flow_id, count))
 
-    async def room(self) -> Room:
+    async def room(self) -> DiskUsage:
         return await self._database.read(history.room)
 
     async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:

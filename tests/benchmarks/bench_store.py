@@ -16,7 +16,7 @@ from hookline.kernel.json import encode
 from hookline.kernel.time import SystemClock
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, End, Record, Start
+from hookline.storage.changes import Accept, End, RecordSteps, Start
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend import postgresql, sqlite
 
@@ -64,10 +64,10 @@ async def _run(backend: Backend, count: int, callers: int) -> None:
     async def lifetime(number: int) -> None:
         id_ = batched[number].execution_id
         await store.commit([Accept(batched[number])])
-        await store.commit([Start(id_, "v1", now), Record(id_, (envelopes.record(1, output=OUTPUT),))])
+        await store.commit([Start(id_, "v1", now), RecordSteps(id_, (envelopes.record(1, output=OUTPUT),))])
         await store.commit(
             [
-                Record(id_, (envelopes.record(2, output=OUTPUT),)),
+                RecordSteps(id_, (envelopes.record(2, output=OUTPUT),)),
                 End(id_, State.SUCCEEDED, Outcome.COMPLETED, now),
             ]
         )
@@ -82,7 +82,7 @@ async def _run(backend: Backend, count: int, callers: int) -> None:
         callers,
         lambda n: store.commit(
             [
-                Record(made[n].execution_id, (envelopes.record(1, output=OUTPUT),)),
+                RecordSteps(made[n].execution_id, (envelopes.record(1, output=OUTPUT),)),
                 End(made[n].execution_id, State.SUCCEEDED, Outcome.COMPLETED, now),
             ]
         ),

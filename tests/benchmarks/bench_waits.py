@@ -33,7 +33,7 @@ from hookline.model.message import Arrival, Envelope, Message
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.receive import HookOptions
 from hookline.service.types import HookRequest
-from hookline.storage.changes import Accept, BeginWait, Change, Park, Record, Start
+from hookline.storage.changes import Accept, BeginWait, Change, Park, RecordSteps, Start
 
 KEYS = (b"k" * 32,)
 GROUP = 500
@@ -82,7 +82,7 @@ def waiting(ids: Ids, clock: Clock, version: str) -> tuple[str, list[Change]]:
     return id_, [
         Accept(Envelope(id_, "asked", message, arrival, now)),
         Start(id_, version, now),
-        Record(id_, (entry,)),
+        RecordSteps(id_, (entry,)),
         BeginWait(id_, "approve", "asked", "approve", None, now),
         Park(id_, now, due, CALLBACK),
     ]

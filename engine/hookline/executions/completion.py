@@ -14,7 +14,7 @@ from hookline.model.execution import Outcome, State
 from hookline.model.message import Envelope, Message, Parent
 from hookline.model.waits import FlowEnded, pack_callback, raw_json
 from hookline.secrets.redaction import Redaction, Redactor
-from hookline.storage.changes import CallBack, Change, End
+from hookline.storage.changes import Change, End, StoreCallback
 
 ON_ERROR = "on_error"
 """How an execution was started, in its `Arrival`, that takes care of another's failure."""
@@ -55,7 +55,7 @@ class AttemptStart(msgspec.Struct, frozen=True):
 
 def parent_callback(
     envelope: Envelope, end: End, last: Message | None, new_id: str, redaction: Redaction | None = None
-) -> CallBack | None:
+) -> StoreCallback | None:
     """What the step is told that waits for an execution's end; None where none does.
 
     `redaction`: what encrypts it until then, where the execution has what is redacted.
@@ -66,7 +66,7 @@ def parent_callback(
     given = last if last is not None and end.outcome is Outcome.COMPLETED else Message()
     ended = FlowEnded(envelope.execution_id, end.outcome, raw_json(given.body), given.attachments, end.error)
     packed = pack_callback(ended)
-    return CallBack(
+    return StoreCallback(
         id=new_id,
         execution_id=parent.execution_id,
         path=parent.waits_at,

@@ -16,19 +16,19 @@ from hookline.model.execution import StepRecord, StepState
 from hookline.model.items import Done, Progress
 from hookline.secrets.redaction import Redactor
 from hookline.storage.changes import (
-    Added,
     AddState,
+    BatchJoined,
+    BatchLed,
     Change,
     CheckpointItems,
     CommitResult,
     DropEntries,
     FinishBlock,
-    Join,
-    Joined,
-    Leads,
-    Record,
+    JoinBatch,
+    RecordSteps,
     SetDataKey,
     SetState,
+    StateAdded,
     counted_output,
 )
 
@@ -164,7 +164,7 @@ class _Uncommitted(NamedTuple):
     dropped: tuple[int, ...]
 
     def changes(self, execution_id: str) -> tuple[Change, ...]:
-        records = (Record(execution_id, self.entries),) if self.entries else ()
+        records = (RecordSteps(execution_id, self.entries),) if self.entries else ()
         drops = (DropEntries(execution_id, self.dropped),) if self.dropped else ()
         return (*self.prelude, *records, *self.beside, *self.proceeds, *drops)
 
@@ -331,17 +331,19 @@ class Journal:
         async with self._lock:
             with self._taking():
                 result = (await self._commit(self._take(), (*changes, counted)))[-1]
-        if not isinstance(result, Added):
+        if not isinstance(result, StateAdded):
             return None
         record = msgspec.structs.replace(record, output=counted_output(result.value, record.output))
         self._past[record.path] = record
         self._items.note(record, self._group)
         if self._services.events.listening:
-            done = (Record(self._execution_id, (self._stored_form(record),)),)
+            done = (RecordSteps(self._execution_id, (self._stored_form(record),)),)
             self._services.events.committed(self._flow_id, self._execution_id, done)
         return record
 
-    async def join(self, make: Callable[[StepRecord], Join], **entry: Any) -> tuple[StepRecord, Leads | Joined]:
+    async def join(
+        self, make: Callable[[StepRecord], JoinBatch], **entry: Any
+    ) -> tuple[StepRecord, BatchLed | BatchJoined]:
         """Come to a step that gathers, with everything noted so far; gives the step's entry, and what came of it.
 
         `make` gives the change; `entry` is as it is where the execution leads.
@@ -349,17 +351,17 @@ class Journal:
         record = StepRecord(seq=self._next, **entry)
         self._next += 1
         result = await self.ask(make(self._stored_form(record)))
-        if isinstance(result, Joined):
+        if isinstance(result, BatchJoined):
             output = joined_output(result.leader_id, result.place)
             record = msgspec.structs.replace(
                 record, state=StepState.SUCCEEDED, signal=JOINED, due_at=None, output=output
             )
-        elif not isinstance(result, Leads):
+        elif not isinstance(result, BatchLed):
             raise TypeError(f"joining a batch gave {result!r}")
         self._past[record.path] = record
         self._items.note(record, self._group)
         if self._services.events.listening:
-            done = (Record(self._execution_id, (self._stored_form(record),)),)
+            done = (RecordSteps(self._execution_id, (self._stored_form(record),)),)
             self._services.events.committed(self._flow_id, self._execution_id, done)
         return record, result
 

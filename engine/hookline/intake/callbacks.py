@@ -25,7 +25,7 @@ from hookline.model.execution import FINAL, Execution, StepRecord, StepState
 from hookline.model.waits import Call, pack_callback
 from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens
-from hookline.storage.changes import CallBack, CallbackOutcome, Called
+from hookline.storage.changes import CallbackOutcome, CallbackStored, StoreCallback
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store, readable_envelope
 
@@ -77,15 +77,15 @@ class Callbacks:
             raise TokenUnknown
         return WaitingStep(flow, node, execution_id, path, execution.state in FINAL)
 
-    async def deliver(self, callback: CallBack) -> CallbackOutcome:
+    async def deliver(self, callback: StoreCallback) -> CallbackOutcome:
         """Make a callback durable, and wake its execution. Raises StoreError."""
         # The execution must be woken even if the caller hangs up after the commit.
         return await shielded(self._deliver(callback))
 
-    async def _deliver(self, callback: CallBack) -> CallbackOutcome:
+    async def _deliver(self, callback: StoreCallback) -> CallbackOutcome:
         (outcome,) = await self._store.commit((callback,))
         assert isinstance(outcome, CallbackOutcome)  # noqa: S101 - a CallBack gives no other
-        if isinstance(outcome, Called) and outcome.execution_id is not None:
+        if isinstance(outcome, CallbackStored) and outcome.execution_id is not None:
             await self._queue.wake(callback.flow_id, outcome.execution_id)
         return outcome
 
@@ -124,7 +124,7 @@ OPERATOR = "operator"
 
 async def operator_callback(
     store: Store, redaction: Redaction, execution_id: str, step: str, body: bytes, *, call_id: str, at: datetime
-) -> CallBack:
+) -> StoreCallback:
     """Return a callback of an operator to a waiting step. `body` is JSON.
 
     `step` is its path, or its id if only one step of that id waits. Raises ExecutionNotFound, IllegalStateChange if no
@@ -144,7 +144,7 @@ async def operator_callback(
     if envelope is not None and envelope.data_key is not None:
         # The flow redacts values, and the callback may have some of them.
         packed = redaction.encrypt_callback(packed)
-    return CallBack(
+    return StoreCallback(
         id=call_id,
         execution_id=execution_id,
         path=found[0].path,
@@ -158,9 +158,9 @@ async def operator_callback(
     )
 
 
-def check_delivered(outcome: object, callback: CallBack) -> None:
+def check_delivered(outcome: object, callback: StoreCallback) -> None:
     """Raise IllegalStateChange if the step had a callback before, or no longer waits."""
-    if not isinstance(outcome, Called):
+    if not isinstance(outcome, CallbackStored):
         raise IllegalStateChange(
             f"step {callback.path!r} of execution {callback.execution_id} no longer waits for a callback"
         )

@@ -8,7 +8,7 @@ from typing import Final
 from hookline.catalog.catalog import Catalog
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
-from hookline.storage.changes import ForgetKeys, ForgetVersions, Purge
+from hookline.storage.changes import ForgetDedupeKeys, ForgetVersions, Purge
 from hookline.storage.store import Store
 
 VERSIONS_KEPT: Final = 20
@@ -48,7 +48,7 @@ class Purger:
     async def purge(self) -> int:
         """Purge what has been kept long enough, of all flows; gives how many executions went. Raises StoreError."""
         gone = 0
-        await self._store.commit((ForgetKeys(self._clock.now()),))
+        await self._store.commit((ForgetDedupeKeys(self._clock.now()),))
         for flow_id in sorted(await self._store.flows_with_history()):
             retention = self._retention_of(flow_id)
             gone += await self._from(flow_id, retention.age)

@@ -9,7 +9,7 @@ from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.maintenance.retention import Purger
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import ForgetCallbacks, ForgetEarly, ForgetFiles
+from hookline.storage.changes import ForgetCallbacks, ForgetEarlyCallbacks, ForgetFiles
 from hookline.storage.store import Store
 
 _YOUNGEST: Final = timedelta(hours=1)
@@ -83,7 +83,7 @@ class Sweeper:
 
     async def _forget_calls(self) -> None:
         now = self._clock.now()
-        await self._store.commit((ForgetEarly(now),))
+        await self._store.commit((ForgetEarlyCallbacks(now),))
         while ids := tuple(await self._store.executions_with_callbacks(now - self._retention, _PAGE)):
             await self._store.commit((ForgetCallbacks(ids),))
 

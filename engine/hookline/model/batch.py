@@ -11,7 +11,7 @@ from hookline.model.message import Attachment
 
 MOST: Final = 10_000
 """Messages in one batch."""
-LARGEST: Final = 10_000_000
+MAX_BATCH_BYTES: Final = 10_000_000
 """Bytes of JSON in one batch: bodies, and what is known of attachments."""
 JOINED: Final = "joined"
 """The signal of the entry of a step at which an execution joined another's batch, and ended."""
@@ -44,7 +44,7 @@ class BatchSettings(BaseModel):
     body: Any = Field(default=None, description="What each message adds to the list; its body by default.")
 
 
-class Gathered(msgspec.Struct, frozen=True):
+class BatchItem(msgspec.Struct, frozen=True):
     """What one execution has added to a batch."""
 
     execution_id: str

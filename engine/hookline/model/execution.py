@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 
 #: From each state, the states that may follow. A failed execution goes back to waiting when an operator retries it.
-MOVES: Final[dict[State, frozenset[State]]] = {
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.QUEUED: frozenset({State.RUNNING, State.WAITING, State.CANCELLED}),
     State.RUNNING: frozenset({State.WAITING, State.SUCCEEDED, State.FAILED, State.CANCELLED}),
     State.WAITING: frozenset({State.RUNNING, State.FAILED, State.CANCELLED}),
@@ -72,9 +72,9 @@ OUTCOME_UNKNOWN: Final = "outcome_unknown"
 BLOCKED: Final = "blocked: "
 
 
-def check_move(execution_id: str, old: State, new: State) -> None:
+def check_transition(execution_id: str, old: State, new: State) -> None:
     """Raise IllegalStateChange unless an execution may go from `old` to `new`."""
-    if new not in MOVES[old]:
+    if new not in TRANSITIONS[old]:
         raise IllegalStateChange(f"execution {execution_id} is {old}; it can't become {new}")
 
 

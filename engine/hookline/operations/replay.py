@@ -25,7 +25,7 @@ from hookline.kernel.time import Clock
 from hookline.model.execution import REPLAY, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, Message
 from hookline.secrets.redaction import Redaction, check_not_erased
-from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, Record, Start
+from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, RecordSteps, Start
 from hookline.storage.store import Store, readable_envelope
 
 Which: TypeAlias = Literal["current", "same"]
@@ -122,7 +122,7 @@ class Replays:
             Accept(again, begun=True),
             *self._versions.publish_changes(flow, now),
             Start(id_, flow.version, now, vars, deadline),
-            *((Record(id_, tuple(entries)),) if entries else ()),
+            *((RecordSteps(id_, tuple(entries)),) if entries else ()),
             Park(id_, now, now, REPLAY),
             *tail,
         ]

@@ -10,19 +10,19 @@ import msgspec
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.kernel.json import MAX_DIGITS, decode, encode, within_bounds
-from hookline.model.batch import JOINED, LARGEST, Gathered, joined_output
-from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, StepRecord, StepState, check_move
+from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
+from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, StepRecord, StepState, check_transition
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.storage.changes import (
     Accept,
     Accepted,
-    Added,
     AddState,
+    BatchJoined,
+    BatchLed,
     BeginWait,
-    CallBack,
-    Called,
-    CalledBefore,
+    CallbackRepeated,
+    CallbackStored,
     Cancel,
     Change,
     CheckpointItems,
@@ -32,21 +32,21 @@ from hookline.storage.changes import (
     End,
     EndWait,
     FinishBlock,
-    Join,
-    Joined,
-    Leads,
+    JoinBatch,
     NotANumber,
-    NotAwaited,
+    NotWaiting,
     Park,
     Publish,
-    Record,
+    RecordSteps,
     Reopen,
     Resume,
     SetState,
     Start,
+    StateAdded,
+    StoreCallback,
     TakeBatch,
-    TimedOut,
-    TimeOut,
+    TimeOutWait,
+    WaitTimedOut,
     counted_output,
 )
 
@@ -58,28 +58,28 @@ class MemoryBatch:
     key: tuple[str, str, str, str] | None
     """Flow, version, path and key while others may join."""
     due_at: datetime | None
-    members: tuple[Gathered, ...]
+    members: tuple[BatchItem, ...]
 
     @property
     def leader_id(self) -> str:
         """Who came first."""
         return self.members[0].execution_id
 
-    def takes(self, join: Join) -> bool:
+    def takes(self, join: JoinBatch) -> bool:
         """Whether another is in time, and has room."""
         in_time = self.due_at is None or self.due_at > join.at
-        return in_time and sum(one.size for one in self.members) + join.gathered.size <= LARGEST
+        return in_time and sum(one.size for one in self.members) + join.gathered.size <= MAX_BATCH_BYTES
 
     def closed(self) -> "MemoryBatch":
         """The same, for nobody else."""
         return replace(self, key=None)
 
-    def grown(self, gathered: Gathered) -> "MemoryBatch":
+    def grown(self, gathered: BatchItem) -> "MemoryBatch":
         """The same with one more."""
         return replace(self, members=(*self.members, gathered))
 
 
-def key_of(join: Join) -> tuple[str, str, str, str]:
+def key_of(join: JoinBatch) -> tuple[str, str, str, str]:
     """What executions have in common that are gathered together."""
     return join.flow_id, join.flow_version, join.step.path, join.key
 
@@ -164,7 +164,7 @@ class MemoryStore:
         """The batches that it leads, and whether they are open."""
         return {path: batch.key is not None for (id_, path), batch in self._batches.items() if id_ == execution_id}
 
-    async def gathered(self, execution_id: str, path: str) -> Sequence[Gathered]:
+    async def gathered(self, execution_id: str, path: str) -> Sequence[BatchItem]:
         """What was added to one."""
         batch = self._batches.get((execution_id, path))
         return () if batch is None else batch.members
@@ -197,7 +197,7 @@ class MemoryStore:
                 self._move(id_, State.RUNNING, flow_version=version, started_at=at, vars=vars_, deadline_at=deadline)
             case Resume(id_, _, version):
                 self._resume(id_, version)
-            case Record(id_, steps):
+            case RecordSteps(id_, steps):
                 self._record(id_, steps)
             case Park(id_, at, ready_at, reason):
                 self._park(id_, at, ready_at, reason)
@@ -212,13 +212,13 @@ class MemoryStore:
             case BeginWait(id_, path):
                 self._found(id_)
                 self._put(self._waits, (id_, path))
-            case CallBack():
+            case StoreCallback():
                 return self._call_back(change)
-            case TimeOut(_, id_, path, _, _, _):
+            case TimeOutWait(_, id_, path, _, _, _):
                 return self._time_out(id_, path)
             case EndWait(id_, path):
                 self._settle(id_, path)
-            case Join():
+            case JoinBatch():
                 return self._join(change)
             case CloseBatch(id_, path):
                 self._close(id_, path)
@@ -272,7 +272,7 @@ class MemoryStore:
 
     def _move(self, execution_id: str, state: State, **changes: Any) -> None:
         execution = self._found(execution_id)
-        check_move(execution_id, execution.state, state)
+        check_transition(execution_id, execution.state, state)
         self._replace(execution, state=state, reason=None, ready_at=None, **changes)
 
     def _resume(self, execution_id: str, version: str | None) -> None:
@@ -316,7 +316,7 @@ class MemoryStore:
         asked = parked.cancel_asked_at is not None
         self._replace(parked, ready_at=at if came or asked else ready_at, reason=reason)
 
-    def _cancel(self, execution_id: str, at: datetime, tells: CallBack | None) -> CommitResult:
+    def _cancel(self, execution_id: str, at: datetime, tells: StoreCallback | None) -> CommitResult:
         execution = self._found(execution_id)
         if execution.state in FINAL:
             raise IllegalStateChange(f"execution {execution_id} is {execution.state}, and can't be cancelled")
@@ -327,29 +327,29 @@ class MemoryStore:
         self._replace(execution, cancel_asked_at=at, ready_at=ready_at)
         return None
 
-    def _call_back(self, call: CallBack) -> CommitResult:
+    def _call_back(self, call: StoreCallback) -> CommitResult:
         if call.execution_id is None or call.path is None:
             raise StoreError("a store in memory takes calls for the steps that they name, and no keys")
         place = (call.execution_id, call.path)
         before = self._came.get(place)
         if before is not None:
             if before[0] is None:
-                return NotAwaited()
-            return CalledBefore(call.execution_id, identical=before[0] == call.digest)
+                return NotWaiting()
+            return CallbackRepeated(call.execution_id, identical=before[0] == call.digest)
         execution = self._executions.get(call.execution_id)
         if execution is None or execution.state in FINAL:
-            return NotAwaited()
+            return NotWaiting()
         self._set(self._came, place, (call.digest, call.payload))
         if place in self._waits and execution.state is State.WAITING:
             self._replace(execution, ready_at=call.at)
-        return Called(call.execution_id)
+        return CallbackStored(call.execution_id)
 
     def _time_out(self, execution_id: str, path: str) -> CommitResult:
         before = self._came.get((execution_id, path))
         if before is not None and before[0] is not None:
-            return Called(execution_id)
+            return CallbackStored(execution_id)
         self._set(self._came, (execution_id, path), _NOTHING)
-        return TimedOut()
+        return WaitTimedOut()
 
     def _count(self, change: AddState) -> CommitResult:
         place, known = (change.flow_id, change.key), self._state.get((change.flow_id, change.key))
@@ -367,9 +367,9 @@ class MemoryStore:
         output = counted_output(value, change.step.output)
         self._record(change.execution_id, [msgspec.structs.replace(change.step, output=output)])
         self._set(self._state, place, value)
-        return Added(value)
+        return StateAdded(value)
 
-    def _join(self, change: Join) -> Leads | Joined:
+    def _join(self, change: JoinBatch) -> BatchLed | BatchJoined:
         id_, step, key = change.execution_id, change.step, key_of(change)
         self._running(id_)
         open_ = next((batch for batch in self._batches.values() if batch.key == key), None)
@@ -378,7 +378,7 @@ class MemoryStore:
             if open_ is not None:
                 self._full(open_, step.path, change.at)
             self._set(self._batches, (id_, step.path), MemoryBatch(key, step.due_at, (change.gathered,)))
-            return Leads(None if open_ is None else open_.leader_id)
+            return BatchLed(None if open_ is None else open_.leader_id)
         grown = open_.grown(change.gathered)
         leader_id, place = grown.leader_id, len(grown.members)
         output = joined_output(leader_id, place)
@@ -387,7 +387,7 @@ class MemoryStore:
         self._set(self._batches, (leader_id, step.path), grown)
         if full := place >= change.size:
             self._full(grown, step.path, change.at)
-        return Joined(leader_id, place, full)
+        return BatchJoined(leader_id, place, full)
 
     def _full(self, batch: MemoryBatch, path: str, at: datetime) -> None:
         self._close(batch.leader_id, path)

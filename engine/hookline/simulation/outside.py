@@ -13,7 +13,7 @@ from hookline.simulation.memory_store import MemoryStore
 from hookline.simulation.queue import SimulatedQueue
 from hookline.simulation.result import Call, SimulationRecord
 from hookline.simulation.stubs import Finished, NeverFinished, Outside
-from hookline.storage.changes import BeginWait, CallBack, Change, End, Reopen, Start
+from hookline.storage.changes import BeginWait, Change, End, Reopen, Start, StoreCallback
 
 
 class SimulatedAnswers:
@@ -109,7 +109,7 @@ class SimulatedAnswers:
             return
         at, arrived = arrives
         payload = pack_callback(arrived)
-        call = CallBack(
+        call = StoreCallback(
             id=self._new_id(),
             execution_id=change.execution_id,
             path=change.path,

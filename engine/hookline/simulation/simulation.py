@@ -33,7 +33,7 @@ from hookline.simulation.queue import SimulatedQueue
 from hookline.simulation.result import Call, Ended, SimulationRecord
 from hookline.simulation.stubs import Outside
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Accept, AddState, BeginWait, Cancel, Change, End, Join, Record, SetState
+from hookline.storage.changes import Accept, AddState, BeginWait, Cancel, Change, End, JoinBatch, RecordSteps, SetState
 from hookline.storage.store import Store
 from hookline.telemetry.metrics import Metrics
 
@@ -217,12 +217,12 @@ class Simulation:
     def _committed(self, changes: Sequence[Change]) -> None:
         for change in changes:
             match change:
-                case Record(id_, records):
+                case RecordSteps(id_, records):
                     self._record.note(id_, records)
                 case AddState(id_, step):
                     counted = self._store.entry(id_, step.seq)
                     self._record.note(id_, () if counted is None else (counted,))
-                case Join(step):
+                case JoinBatch(step):
                     come = self._store.entry(change.execution_id, step.seq)
                     self._record.note(change.execution_id, () if come is None else (come,))
                 case Accept(envelope):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from hookline.model.batch import Gathered
+from hookline.model.batch import BatchItem
 from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
 from hookline.model.flow import FlowState
 from hookline.model.items import Progress
@@ -41,7 +41,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class JoinBatch:
     """A running execution comes to a step that gathers. Gives `Leads`, or `Joined`.
 
     It joins the batch that is open for the flow, its version, the path of the step and the key, unless that is over
@@ -59,7 +59,7 @@ class Join:
     key: str
     size: int
     """How many messages are a full batch."""
-    gathered: Gathered
+    gathered: BatchItem
     """What the execution adds."""
     at: datetime
 
@@ -86,7 +86,7 @@ class TakeBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Leads:
+class BatchLed:
     """The execution is the first of a batch."""
 
     closed: str | None = None
@@ -94,7 +94,7 @@ class Leads:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class BatchJoined:
     """The execution is part of another's batch."""
 
     leader_id: str
@@ -104,7 +104,7 @@ class Joined:
     """It was the last; the leader is ready now."""
 
 
-EARLY_KEPT: Final = 1000
+MAX_EARLY_CALLBACKS: Final = 1000
 """Callbacks that are kept of a step before anybody asks for their keys."""
 
 
@@ -122,7 +122,7 @@ class BeginWait:
 
 
 @dataclass(frozen=True, slots=True)
-class CallBack:
+class StoreCallback:
     """Something has come for a step that waits, or will. Gives a `CallbackOutcome`.
 
     The execution becomes ready where the step waits. With neither execution nor path it goes to the step that has asked
@@ -146,7 +146,7 @@ class CallBack:
 
 
 @dataclass(frozen=True, slots=True)
-class TimeOut:
+class TimeOutWait:
     """A step has waited long enough. Gives `TimedOut`, and then nothing may come any more; or `Called`."""
 
     id: str
@@ -173,21 +173,21 @@ class ForgetCallbacks:
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetEarly:
+class ForgetEarlyCallbacks:
     """What came before anybody asked for its key, and was kept until now, is given up, and its files with it."""
 
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class CallbackStored:
     """The callback is durable, and is this execution's; None where it waits for one that asks for its key."""
 
     execution_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class CalledBefore:
+class CallbackRepeated:
     """Another came first; nothing was changed."""
 
     execution_id: str | None
@@ -196,21 +196,21 @@ class CalledBefore:
 
 
 @dataclass(frozen=True, slots=True)
-class NotAwaited:
+class NotWaiting:
     """There is no such execution, it has ended, or the step waits no more."""
 
 
 @dataclass(frozen=True, slots=True)
-class TooManyEarly:
+class TooManyEarlyCallbacks:
     """As many as may wait for somebody who asks for their keys do."""
 
 
 @dataclass(frozen=True, slots=True)
-class TimedOut:
+class WaitTimedOut:
     """Nothing had come."""
 
 
-CallbackOutcome: TypeAlias = Called | CalledBefore | NotAwaited | TooManyEarly
+CallbackOutcome: TypeAlias = CallbackStored | CallbackRepeated | NotWaiting | TooManyEarlyCallbacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,7 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RecordSteps:
     """Entries are added to the journal of a running execution."""
 
     execution_id: str
@@ -381,7 +381,7 @@ class Cancel:
 
     execution_id: str
     at: datetime
-    tells: CallBack | None = None
+    tells: StoreCallback | None = None
     """For the step that waits for its end: committed where it ends at once."""
 
 
@@ -455,7 +455,7 @@ def counted_output(value: bytes, beside: bytes | None) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class StateAdded:
     """What the value is now."""
 
     value: bytes
@@ -516,7 +516,7 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetKeys:
+class ForgetDedupeKeys:
     """Dedupe keys of purged executions go whose windows are over, as many as one commit may take."""
 
     at: datetime
@@ -530,7 +530,7 @@ class ForgetVersions:
     versions: tuple[str, ...]
 
 
-REFUSED_KEPT: Final = 100
+MAX_REJECTED_KEPT: Final = 100
 """Rejected requests that are kept of a flow."""
 
 
@@ -564,7 +564,7 @@ Change: TypeAlias = (
     Accept
     | Start
     | Resume
-    | Record
+    | RecordSteps
     | Park
     | Unblock
     | End
@@ -580,12 +580,12 @@ Change: TypeAlias = (
     | ForgetFiles
     | Cancel
     | BeginWait
-    | CallBack
-    | TimeOut
+    | StoreCallback
+    | TimeOutWait
     | EndWait
     | ForgetCallbacks
-    | ForgetEarly
-    | Join
+    | ForgetEarlyCallbacks
+    | JoinBatch
     | CloseBatch
     | TakeBatch
     | CheckpointItems
@@ -599,10 +599,12 @@ Change: TypeAlias = (
     | Rebind
     | OverrideState
     | Purge
-    | ForgetKeys
+    | ForgetDedupeKeys
     | ForgetVersions
 )
 """One thing that is to be made durable."""
 
-CommitResult: TypeAlias = Accepted | Duplicate | CallbackOutcome | TimedOut | Added | NotANumber | Leads | Joined | None
+CommitResult: TypeAlias = (
+    Accepted | Duplicate | CallbackOutcome | WaitTimedOut | StateAdded | NotANumber | BatchLed | BatchJoined | None
+)
 """What came of a change: None for those that have nothing to say."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from hookline.model.batch import Gathered
+from hookline.model.batch import BatchItem
 from hookline.model.execution import ALL_EXECUTIONS, ErrorInfo, Execution, ExecutionFilter, State, StepRecord
 from hookline.model.flow import FlowState
 from hookline.model.items import Progress
@@ -23,7 +23,7 @@ class BatchQueries(Protocol):
         """The batches that an execution leads, by the paths of their steps: whether they are open still."""
         ...
 
-    async def gathered(self, execution_id: str, path: str) -> Sequence[Gathered]:
+    async def gathered(self, execution_id: str, path: str) -> Sequence[BatchItem]:
         """What executions have added to a batch, in the order in which they joined; the leader's comes first."""
         ...
 
@@ -102,7 +102,7 @@ class DeadLetterQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ExecutionSummary:
     """An execution as lists show it, with how its message came in."""
 
     execution: Execution
@@ -111,10 +111,10 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ExecutionPage:
     """One page of a list, newest first."""
 
-    items: tuple[Summary, ...]
+    items: tuple[ExecutionSummary, ...]
     next: str | None
     """What to pass as `cursor` for the next page; None at the end."""
 
@@ -142,7 +142,7 @@ class ExecutionQueries(Protocol):
 
     async def executions(
         self, chosen: ExecutionFilter = ALL_EXECUTIONS, *, cursor: str | None = None, limit: int = 50
-    ) -> Page:
+    ) -> ExecutionPage:
         """A page of executions, newest first. A page costs the same however long the history is.
 
         Raises ValueError for a cursor that isn't one, and for a cause without its flow.
@@ -184,7 +184,7 @@ class StateOverride:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StateEntry:
     """What a flow keeps under a key."""
 
     key: str
@@ -194,10 +194,10 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptPage:
+class StatePage:
     """One page of what a flow keeps."""
 
-    items: Sequence[Kept]
+    items: Sequence[StateEntry]
     next: str | None
     """The cursor of the next page."""
 
@@ -226,7 +226,7 @@ class FlowQueries(Protocol):
         """JSON of what a flow keeps under a key."""
         ...
 
-    async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> KeptPage:
+    async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> StatePage:
         """What a flow keeps, in the order of its keys. Raises ValueError for a cursor that isn't one."""
         ...
 
@@ -236,7 +236,7 @@ class FlowQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class DiskUsage:
     """Bytes that a database takes on disk."""
 
     total: int
@@ -263,7 +263,7 @@ class HistoryQueries(Protocol):
         """The newest of a flow's executions that have ended before the newest `count`; None where there are no more."""
         ...
 
-    async def room(self) -> Room:
+    async def room(self) -> DiskUsage:
         """How much room everything takes."""
         ...
 

@@ -10,7 +10,7 @@ import msgspec
 
 from hookline.kernel.time import Clock, SystemClock, rfc3339
 from hookline.model.execution import Outcome, State, StepRecord, StepState
-from hookline.storage.changes import Accept, Change, End, Park, Record, Start
+from hookline.storage.changes import Accept, Change, End, Park, RecordSteps, Start
 
 KEPT: Final = 1000
 """Events that are kept for a listener who reads slowly, and for one who comes back."""
@@ -123,7 +123,7 @@ class Events:
                     self._tell("execution.queued", envelope.flow_id, envelope.execution_id)
                 case Start(_, version):
                     self._tell("execution.started", flow_id, execution_id, flow_version=version)
-                case Record(_, steps):
+                case RecordSteps(_, steps):
                     for step in steps:
                         self._step(flow_id, execution_id, step)
                 case Park(_, _, ready_at, reason):

@@ -30,7 +30,14 @@ from hookline.service.app import create_endpoints
 from hookline.service.hooks.receive import HookOptions
 from hookline.service.types import HookRequest, HookResponse
 from hookline.storage.blobs import Blob, Blobs
-from hookline.storage.changes import Accepted, CallBack, CallbackOutcome, Called, CalledBefore, Duplicate
+from hookline.storage.changes import (
+    Accepted,
+    CallbackOutcome,
+    CallbackRepeated,
+    CallbackStored,
+    Duplicate,
+    StoreCallback,
+)
 
 
 class StillClock:
@@ -181,7 +188,7 @@ class MemoryCallbacks:
 
     def __init__(self) -> None:
         self.steps: dict[str, WaitingStep] = {}
-        self.called: list[CallBack] = []
+        self.called: list[StoreCallback] = []
         self.outcome: CallbackOutcome | None = None
         """What a call gets, whatever was called before."""
         self.failure: Exception | None = None
@@ -193,7 +200,7 @@ class MemoryCallbacks:
             raise TokenUnknown
         return self.steps[token]
 
-    async def deliver(self, callback: CallBack) -> CallbackOutcome:
+    async def deliver(self, callback: StoreCallback) -> CallbackOutcome:
         """Keep the first call for each step, and for each key."""
         if self.failure is not None:
             raise self.failure
@@ -201,9 +208,9 @@ class MemoryCallbacks:
             return self.outcome
         for known in self.called:
             if (known.execution_id, known.path, known.key) == (callback.execution_id, callback.path, callback.key):
-                return CalledBefore(known.execution_id, identical=known.digest == callback.digest)
+                return CallbackRepeated(known.execution_id, identical=known.digest == callback.digest)
         self.called.append(callback)
-        return Called(callback.execution_id)
+        return CallbackStored(callback.execution_id)
 
 
 class MemoryCredentials(dict[str, tuple[str, BaseModel]]):

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select, text
 
-from hookline.api_storage import Room
+from hookline.api_storage import DiskUsage
 from hookline_sqlstore.column_values import first_id, micros
 from hookline_sqlstore.tables import executions, flow_versions
 from hookline_sqlstore.writing.statements import PURGED
@@ -58,11 +58,11 @@ def first_too_many(connection: Connection, flow_id: str, count: int) -> str | No
     return found
 
 
-def room(connection: Connection) -> Room:
+def room(connection: Connection) -> DiskUsage:
     return _room_of_file(connection) if connection.dialect.name == "sqlite" else _room_of_schema(connection)
 
 
-def _room_of_file(connection: Connection) -> Room:
+def _room_of_file(connection: Connection) -> DiskUsage:
     def pragma(name: str) -> int:
         value: int = connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
         return value
@@ -76,14 +76,14 @@ def _room_of_file(connection: Connection) -> Room:
     ).one()
     # What is in the log is in the file by and by, and the log is written over.
     logged = log.stat().st_size if log.exists() else 0
-    return Room(
+    return DiskUsage(
         total=pragma("page_count") * size + logged,
         free=pragma("freelist_count") * size + logged,
         executions=0 if last is None else last - first + 1,
     )
 
 
-def _room_of_schema(connection: Connection) -> Room:
+def _room_of_schema(connection: Connection) -> DiskUsage:
     row = connection.execute(
         text(
             "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint AS total,"
@@ -91,7 +91,7 @@ def _room_of_schema(connection: Connection) -> Room:
             " FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
         )
     ).one()
-    return Room(total=row.total, free=None, executions=max(0, row.executions))
+    return DiskUsage(total=row.total, free=None, executions=max(0, row.executions))
 
 
 def spent_versions(connection: Connection, flow_id: str, keep: int) -> Sequence[str]:

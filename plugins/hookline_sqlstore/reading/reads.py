@@ -19,20 +19,20 @@ from hookline.api_storage import (
     ErrorInfo,
     Execution,
     ExecutionFilter,
+    ExecutionPage,
+    ExecutionSummary,
     FlowVersion,
-    Kept,
-    KeptPage,
     Outcome,
-    Page,
     Progress,
     RejectedPage,
     RejectedRequest,
     State,
+    StateEntry,
     StateOverride,
+    StatePage,
     StepRecord,
     StepState,
     StoredCredential,
-    Summary,
     pack,
     unpack,
 )
@@ -261,15 +261,15 @@ def state_of(connection: Connection, flow_id: str, key: str) -> bytes | None:
     return value
 
 
-def kept(connection: Connection, flow_id: str, cursor: str | None, limit: int) -> KeptPage:
+def kept(connection: Connection, flow_id: str, cursor: str | None, limit: int) -> StatePage:
     """One page, in the order of the keys. Raises ValueError for a cursor that isn't one."""
     asked = select(state_).where(state_.c.flow_id == flow_id).order_by(state_.c.key).limit(limit + 1)
     if cursor is not None:
         if "\0" in cursor:
             raise ValueError("it is no key")
         asked = asked.where(state_.c.key > cursor)
-    found = [Kept(row.key, moment(row.updated_at), row.value) for row in connection.execute(asked)]
-    return KeptPage(tuple(found[:limit]), found[limit - 1].key if len(found) > limit else None)
+    found = [StateEntry(row.key, moment(row.updated_at), row.value) for row in connection.execute(asked)]
+    return StatePage(tuple(found[:limit]), found[limit - 1].key if len(found) > limit else None)
 
 
 def cursor_of(connection: Connection, flow_id: str) -> bytes | None:
@@ -277,15 +277,17 @@ def cursor_of(connection: Connection, flow_id: str) -> bytes | None:
     return value
 
 
-def page(connection: Connection, chosen: ExecutionFilter, cursor: str | None, limit: int) -> Page:
+def page(connection: Connection, chosen: ExecutionFilter, cursor: str | None, limit: int) -> ExecutionPage:
     """One page, newest first. Raises ValueError for a cursor that isn't one."""
     ids = lists.ids(connection, chosen, cursor, limit + 1, flows_with_work)
     wanted = ids[:limit]
     rows = connection.execute(select(*_ABOUT, executions.c.payload).where(executions.c.id.in_(wanted)))
     found = {row.id: row for row in rows}
-    return Page(
+    return ExecutionPage(
         items=tuple(
-            Summary(_execution(row), row.payload if row.payload is not None else _without_body(connection, row.id))
+            ExecutionSummary(
+                _execution(row), row.payload if row.payload is not None else _without_body(connection, row.id)
+            )
             for row in (found[execution_id] for execution_id in wanted if execution_id in found)
         ),
         next=wanted[-1] if len(ids) > limit else None,

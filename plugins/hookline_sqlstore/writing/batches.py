@@ -7,7 +7,16 @@ from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hookline.api import encode_json
-from hookline.api_storage import JOINED, LARGEST, Attachment, Gathered, Joined, Leads, StepState, joined_output
+from hookline.api_storage import (
+    JOINED,
+    MAX_BATCH_BYTES,
+    Attachment,
+    BatchItem,
+    BatchJoined,
+    BatchLed,
+    StepState,
+    joined_output,
+)
 from hookline_sqlstore.tables import batch_members, batches, blob_refs, executions, journal
 
 _OPEN: Final = (
@@ -36,12 +45,12 @@ class JoinRow(NamedTuple):
     flow_version: str
     key_hash: bytes
     most: int
-    gathered: Gathered
+    gathered: BatchItem
     due_at: int | None
     at: int
 
 
-def join(connection: Connection, row: JoinRow) -> Leads | Joined:
+def join(connection: Connection, row: JoinRow) -> BatchLed | BatchJoined:
     """Put an execution into the batch that is open for it, or begin one; its entry says which."""
     for _ in range(_TRIES):
         # An execution that comes at the same time, from another process too, waits here, and then sees the result.
@@ -50,7 +59,7 @@ def join(connection: Connection, row: JoinRow) -> Leads | Joined:
             if found is None:
                 return _lead(connection, row, closed=None)
             over = found.due_at is not None and found.due_at <= row.at
-            if over or found.size + row.gathered.size > LARGEST:
+            if over or found.size + row.gathered.size > MAX_BATCH_BYTES:
                 _close(connection, found, row.at)
                 return _lead(connection, row, closed=found.execution_id)
             return _join(connection, row, found)
@@ -60,7 +69,7 @@ def join(connection: Connection, row: JoinRow) -> Leads | Joined:
     raise clash
 
 
-def gathered_of(connection: Connection, execution_id: str, path: str) -> list[Gathered]:
+def gathered_of(connection: Connection, execution_id: str, path: str) -> list[BatchItem]:
     """What was added to a batch, in order."""
     rows = connection.execute(
         select(batch_members.c.member_id, batch_members.c.body, batch_members.c.attachments)
@@ -68,7 +77,7 @@ def gathered_of(connection: Connection, execution_id: str, path: str) -> list[Ga
         .order_by(batch_members.c.place)
     )
     return [
-        Gathered(row.member_id, row.body, () if row.attachments is None else _attachments.decode(row.attachments))
+        BatchItem(row.member_id, row.body, () if row.attachments is None else _attachments.decode(row.attachments))
         for row in rows
     ]
 
@@ -83,7 +92,7 @@ def _sought(row: JoinRow) -> dict[str, Any]:
     return {"flow_id": row.flow_id, "flow_version": row.flow_version, "path": row.path, "key_hash": row.key_hash}
 
 
-def _lead(connection: Connection, row: JoinRow, *, closed: str | None) -> Leads:
+def _lead(connection: Connection, row: JoinRow, *, closed: str | None) -> BatchLed:
     begun = insert(batches).values(
         execution_id=row.gathered.execution_id,
         path=row.path,
@@ -97,10 +106,10 @@ def _lead(connection: Connection, row: JoinRow, *, closed: str | None) -> Leads:
     with connection.begin_nested():
         connection.execute(begun)
     _add(connection, row, row.gathered.execution_id, 1)
-    return Leads(closed)
+    return BatchLed(closed)
 
 
-def _join(connection: Connection, row: JoinRow, found: Row[Any]) -> Joined:
+def _join(connection: Connection, row: JoinRow, found: Row[Any]) -> BatchJoined:
     leader_id, place = found.execution_id, found.members + 1
     _add(connection, row, leader_id, place)
     grown = update(batches).where(_is(found)).values(members=place, size=found.size + row.gathered.size)
@@ -113,7 +122,7 @@ def _join(connection: Connection, row: JoinRow, found: Row[Any]) -> Joined:
         .where(entry)
         .values(state=StepState.SUCCEEDED.value, signal=JOINED, due_at=None, output=joined_output(leader_id, place))
     )
-    return Joined(leader_id, place, full)
+    return BatchJoined(leader_id, place, full)
 
 
 def _add(connection: Connection, row: JoinRow, leader_id: str, place: int) -> None:

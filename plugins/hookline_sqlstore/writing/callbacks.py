@@ -4,7 +4,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
 
-from hookline.api_storage import EARLY_KEPT, CallbackOutcome, Called, CalledBefore, NotAwaited, TimedOut, TooManyEarly
+from hookline.api_storage import (
+    MAX_EARLY_CALLBACKS,
+    CallbackOutcome,
+    CallbackRepeated,
+    CallbackStored,
+    NotWaiting,
+    TooManyEarlyCallbacks,
+    WaitTimedOut,
+)
 from hookline_sqlstore.tables import blob_refs, callbacks, executions, waits
 
 
@@ -83,16 +91,16 @@ def tell_cancelled(connection: Connection, row: EndRow) -> CallbackOutcome | Non
     return call_back(connection, row.callback) if connection.scalar(never_ran) is not None else None
 
 
-def time_out(connection: Connection, row: TimeoutRow) -> TimedOut | Called:
+def time_out(connection: Connection, row: TimeoutRow) -> WaitTimedOut | CallbackStored:
     """Let nothing come any more; unless something has come."""
     known = select(callbacks.c.payload.is_(None)).where(
         callbacks.c.execution_id == row.execution_id, callbacks.c.path == row.path
     )
     timed_out = connection.scalar(known)
     if timed_out is not None:
-        return TimedOut() if timed_out else Called(row.execution_id)
+        return WaitTimedOut() if timed_out else CallbackStored(row.execution_id)
     connection.execute(insert(callbacks).values(**row._asdict()))
-    return TimedOut()
+    return WaitTimedOut()
 
 
 def _to_step(connection: Connection, row: CallbackRow, execution_id: str, path: str) -> CallbackOutcome:
@@ -100,15 +108,15 @@ def _to_step(connection: Connection, row: CallbackRow, execution_id: str, path: 
     known = connection.execute(select(callbacks.c.digest, callbacks.c.payload.is_(None)).where(at_step)).one_or_none()
     if known is not None:
         digest, timed_out = known
-        return NotAwaited() if timed_out else CalledBefore(execution_id, identical=digest == row.digest)
+        return NotWaiting() if timed_out else CallbackRepeated(execution_id, identical=digest == row.digest)
     is_open = select(executions.c.id).where(executions.c.id == execution_id, executions.c.finished_at.is_(None))
     if connection.scalar(is_open) is None:
-        return NotAwaited()
+        return NotWaiting()
     _keep(connection, row, owner=execution_id, execution_id=execution_id, path=path, until=None)
     waiting = exists().where(waits.c.execution_id == execution_id, waits.c.path == path)
     ready = update(executions).where(executions.c.id == execution_id, executions.c.state == "waiting", waiting)
     connection.execute(ready.values(ready_at=row.at))
-    return Called(execution_id)
+    return CallbackStored(execution_id)
 
 
 def _asking(connection: Connection, row: CallbackRow) -> tuple[str, str] | None:
@@ -128,7 +136,7 @@ def _asking(connection: Connection, row: CallbackRow) -> tuple[str, str] | None:
     return None if found is None else (found.execution_id, found.path)
 
 
-def _repeated_by_key(connection: Connection, row: CallbackRow) -> CalledBefore | None:
+def _repeated_by_key(connection: Connection, row: CallbackRow) -> CallbackRepeated | None:
     """Whether the key was called before: identically, or for an execution that has not ended."""
     before = connection.execute(
         select(callbacks.c.execution_id, callbacks.c.digest, executions.c.finished_at)
@@ -140,9 +148,9 @@ def _repeated_by_key(connection: Connection, row: CallbackRow) -> CalledBefore |
     if before is None:
         return None
     if before.digest == row.digest:
-        return CalledBefore(before.execution_id, identical=True)
+        return CallbackRepeated(before.execution_id, identical=True)
     ended = before.execution_id is not None and before.finished_at is not None
-    return None if ended else CalledBefore(before.execution_id, identical=False)
+    return None if ended else CallbackRepeated(before.execution_id, identical=False)
 
 
 def _early(connection: Connection, row: CallbackRow) -> CallbackOutcome:
@@ -155,10 +163,10 @@ def _early(connection: Connection, row: CallbackRow) -> CallbackOutcome:
         connection.execute(delete(callbacks).where(callbacks.c.id.in_(over)))
         connection.execute(delete(blob_refs).where(blob_refs.c.execution_id.in_(over)))
     kept = connection.scalar(select(func.count()).where(mine, callbacks.c.until.is_not(None)))
-    if kept is not None and kept >= EARLY_KEPT:
-        return TooManyEarly()
+    if kept is not None and kept >= MAX_EARLY_CALLBACKS:
+        return TooManyEarlyCallbacks()
     _keep(connection, row, owner=row.id, execution_id=None, path=None, until=row.until)
-    return Called(None)
+    return CallbackStored(None)
 
 
 def _keep(

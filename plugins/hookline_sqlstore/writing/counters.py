@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from hookline.api import MAX_DIGITS, decode_json, encode_json, within_bounds
-from hookline.api_storage import Added, NotANumber, counted_output
+from hookline.api_storage import NotANumber, StateAdded, counted_output
 from hookline_sqlstore.tables import journal, state
 
 
@@ -23,7 +23,7 @@ class CountRow(NamedTuple):
     """The entry's output so far."""
 
 
-def count(connection: Connection, row: CountRow) -> Added | NotANumber:
+def count(connection: Connection, row: CountRow) -> StateAdded | NotANumber:
     """Let a value grow, and say so in the step's entry; one that is no number stays, and the entry goes."""
     place = and_(state.c.flow_id == row.flow_id, state.c.key == row.key)
     entry = and_(journal.c.execution_id == row.execution_id, journal.c.seq == row.seq)
@@ -37,7 +37,7 @@ def count(connection: Connection, row: CountRow) -> Added | NotANumber:
     else:
         connection.execute(update(state).where(place).values(updated_at=row.at, value=value))
     connection.execute(update(journal).where(entry).values(output=counted_output(value, row.beside)))
-    return Added(value)
+    return StateAdded(value)
 
 
 def total(known: bytes | None, by: bytes) -> bytes | None:

@@ -15,7 +15,6 @@ from hookline.api_storage import (
     AddState,
     Attachment,
     BeginWait,
-    CallBack,
     Cancel,
     Change,
     CheckpointItems,
@@ -29,11 +28,11 @@ from hookline.api_storage import (
     Envelope,
     FinishBlock,
     ForgetCallbacks,
-    ForgetEarly,
+    ForgetDedupeKeys,
+    ForgetEarlyCallbacks,
     ForgetFiles,
-    ForgetKeys,
     ForgetVersions,
-    Join,
+    JoinBatch,
     OverrideState,
     Park,
     Publish,
@@ -41,7 +40,7 @@ from hookline.api_storage import (
     PutCredential,
     PutTokens,
     Rebind,
-    Record,
+    RecordSteps,
     ReencryptSubscription,
     Reject,
     RejectedRequest,
@@ -55,8 +54,9 @@ from hookline.api_storage import (
     Start,
     State,
     StepRecord,
+    StoreCallback,
     TakeBatch,
-    TimeOut,
+    TimeOutWait,
     Unblock,
     cause_of,
     pack,
@@ -198,7 +198,7 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             yield Operation(statements.RESUME, key, (key, version), place)
         case Rebind(key, version, at, last_seq, own):
             yield Operation(statements.REBIND, key, (key, version, micros(at), last_seq, own), place)
-        case Record(key, steps):
+        case RecordSteps(key, steps):
             for step in steps:
                 yield Operation(statements.RECORD, key, _record_row(key, step), place)
             for step in steps:
@@ -226,14 +226,14 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             if hashed is not None:
                 claimed = ClaimRow(key, path, flow_id, step_id, hashed, micros(at))
                 yield Operation(statements.CLAIM, key, claimed, place)
-        case CallBack():
+        case StoreCallback():
             yield Operation(statements.CALL_BACK, change.execution_id or change.id, _callback_row(change), place)
-        case TimeOut(id_, key, path, flow_id, step_id, at):
+        case TimeOutWait(id_, key, path, flow_id, step_id, at):
             waited_for = TimeoutRow(id_, key, path, flow_id, step_id, micros(at))
             yield Operation(statements.TIME_OUT, key, waited_for, place)
         case EndWait(key, path):
             yield Operation(statements.END_WAIT, key, (key, path), place)
-        case Join(step, flow_id, version, batch_key, size, gathered, at):
+        case JoinBatch(step, flow_id, version, batch_key, size, gathered, at):
             key = gathered.execution_id
             yield Operation(statements.RECORD, key, _record_row(key, step), place)
             due_at, hashed = micros(step.due_at), key_hash(batch_key)
@@ -319,7 +319,7 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
         case ForgetCallbacks(ids):
             for key in ids:
                 yield Operation(statements.FORGET_CALLBACKS, key, (key,), place)
-        case ForgetEarly(at):
+        case ForgetEarlyCallbacks(at):
             yield Operation(statements.DROP_EARLY_REFERENCES, "", (micros(at),), place)
             yield Operation(statements.FORGET_EARLY, "", (micros(at),), place)
         case ForgetFiles(ids, at):
@@ -330,7 +330,7 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             for statement in statements.PURGES:
                 for key in ids:
                     yield Operation(statement, key, (key, micros(at)), place)
-        case ForgetKeys(at):
+        case ForgetDedupeKeys(at):
             yield Operation(statements.FORGET_KEYS, "", (micros(at),), place)
         case ForgetVersions(flow_id, versions):
             for version in versions:
@@ -365,7 +365,7 @@ def _record_row(execution_id: str, step: StepRecord) -> Row:
     )
 
 
-def _callback_row(change: CallBack) -> CallbackRow:
+def _callback_row(change: StoreCallback) -> CallbackRow:
     return CallbackRow(
         id=change.id,
         execution_id=change.execution_id,

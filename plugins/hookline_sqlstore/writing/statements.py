@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection
 
-from hookline.api_storage import BLOCKED, MOVES, ORDER, REFUSED_KEPT, State
+from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, State
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.counters import count
@@ -129,7 +129,7 @@ def _arrays(rows: Sequence[Row]) -> Row:
 
 def _from(target: State) -> str:
     """SQL: the states from which an execution may go to `target`."""
-    return ", ".join(f"'{state}'" for state in State if target in MOVES[state])
+    return ", ".join(f"'{state}'" for state in State if target in TRANSITIONS[state])
 
 
 _ENDS: Final = " OR ".join(
@@ -768,7 +768,7 @@ TRIM_REFUSED: Final = Statement(
     "DELETE FROM rejected WHERE id IN (SELECT old.id FROM {v} CROSS JOIN rejected AS old"
     " WHERE old.flow_id = v.flow_id AND old.id <= (SELECT newer.id FROM rejected AS newer"
     " WHERE newer.flow_id = v.flow_id ORDER BY newer.id DESC LIMIT 1 OFFSET {kept}))".replace(
-        "{kept}", str(REFUSED_KEPT)
+        "{kept}", str(MAX_REJECTED_KEPT)
     ),
     counted=False,
 )

@@ -35,16 +35,16 @@ from hookline.model.waits import Call as Arrived
 from hookline.model.waits import pack_callback, raw_json
 from hookline.storage.changes import (
     Accept,
-    CallBack,
     Cancel,
     Change,
     CommitResult,
     End,
-    NotAwaited,
-    Record,
+    NotWaiting,
+    RecordSteps,
     Reopen,
     Resume,
     Start,
+    StoreCallback,
 )
 
 BODY = [3, 1, 2]
@@ -286,7 +286,7 @@ class World:
                     case.problems.append("it was called twice")
                 called.append(case)
                 case.refer()
-        elif isinstance(change, Record):
+        elif isinstance(change, RecordSteps):
             case = self._by_execution[change.execution_id]
             for record in change.steps:
                 case.journal[record.path] = record
@@ -434,11 +434,11 @@ class World:
                 continue
             now, payload = engine.clock.now(), pack_callback(Arrived(body=raw_json(call.body)))
             answer = await engine.callbacks.deliver(
-                CallBack(
+                StoreCallback(
                     engine.ids.new(), case.execution_id, path, case.flow.id, step_id, None, payload, now, None, payload
                 )
             )
-            if not isinstance(answer, NotAwaited):
+            if not isinstance(answer, NotWaiting):
                 # What was cut off and is retried may not have begun to wait again.
                 case.sent.add(path)
 

@@ -9,7 +9,7 @@ from tests.integration.store_trouble import Trouble, holds
 
 from hookline.kernel.errors import CannotTake
 from hookline.model.execution import State
-from hookline.storage.changes import End, Record
+from hookline.storage.changes import End, RecordSteps
 
 
 @pytest.mark.promise(8)
@@ -121,7 +121,7 @@ async def test_what_was_done_while_the_store_failed_is_kept_by_a_stop_if_it_can_
 async def test_a_stop_while_the_store_fails_ends(harness: Harness) -> None:
     harness.flow("f", [act("one"), act("two")])
     async with harness.engine(grace=0) as engine:
-        trouble = Trouble(engine, holds(Record))
+        trouble = Trouble(engine, holds(RecordSteps))
         execution_id = await harness.send(engine, "f", 1)
         await trouble.until_rejected()
     async with harness.engine() as engine:

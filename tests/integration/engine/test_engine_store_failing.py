@@ -11,7 +11,7 @@ from tests.integration.store_trouble import Trouble, holds
 
 from hookline.kernel.errors import CannotTake, StoreError
 from hookline.model.execution import State
-from hookline.storage.changes import Change, End, Publish, Record
+from hookline.storage.changes import Change, End, Publish, RecordSteps
 
 
 async def test_why_a_message_cant_be_stored_is_in_the_log_and_not_in_the_answer(
@@ -40,7 +40,7 @@ async def test_a_finished_action_is_not_repeated_while_the_store_cant_be_written
     """A full disk must not send the same mail every few seconds."""
     harness.flow("f", [act("one"), act("two")])
     async with harness.engine() as engine:
-        trouble = Trouble(engine, holds(Record))
+        trouble = Trouble(engine, holds(RecordSteps))
         execution_id = await harness.send(engine, "f", 1)
         await trouble.until_rejected()
         for count in (2, 3):
@@ -68,7 +68,7 @@ async def test_an_end_that_cant_be_stored_is_stored_later_and_repeats_nothing(ha
 async def test_a_store_that_fails_under_items_side_by_side_fails_no_execution(harness: Harness) -> None:
     harness.flow("f", [each(act("one", "$.item"), act("two", "$.item"), concurrency=3)])
     async with harness.engine() as engine:
-        trouble = Trouble(engine, holds(Record))
+        trouble = Trouble(engine, holds(RecordSteps))
         execution_id = await harness.send(engine, "f", [1, 2, 3])
         await trouble.until_rejected()
         trouble.rejects = holds()
@@ -107,7 +107,7 @@ async def test_a_commit_that_took_place_although_it_failed_loses_and_repeats_not
         async def lose(changes: Sequence[Change]) -> Any:
             nonlocal lost
             results = await commit(changes)
-            if holds(Record)(changes) and lost < 1:
+            if holds(RecordSteps)(changes) and lost < 1:
                 lost += 1
                 raise StoreError("the connection is lost")
             return results

@@ -26,7 +26,7 @@ from hookline.model.waits import Call, pack_callback
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.types import HookRequest, HookResponse
-from hookline.storage.changes import CallBack
+from hookline.storage.changes import StoreCallback
 
 EXACT = {"use": "webhook", "with": {"verify": "none", "numbers": "exact"}}
 MAP = {"id": "shape", "use": "map", "with": {"body": {"copy": "$.body", "text": "{{ body | tojson }}"}}}
@@ -378,7 +378,7 @@ async def test_what_comes_in_the_middle_of_a_flow_and_beside_it_is_exact_too(har
         payload = pack_callback(Call(body=Raw(b'{"net":2.50}')))
         now = harness.clock.now()
         await running.callbacks.deliver(
-            CallBack(running.ids.new(), *named, "f", "approve", None, payload, now, None, payload)
+            StoreCallback(running.ids.new(), *named, "f", "approve", None, payload, now, None, payload)
         )
         await harness.until_calls(4)
         await harness.until(running, execution_id, State.WAITING)

@@ -13,7 +13,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import IllegalStateChange, StepError
 from hookline.model.execution import Outcome, State
 from hookline.model.waits import Call, pack_callback, raw_json
-from hookline.storage.changes import CallBack, CallbackOutcome, Called, CalledBefore, NotAwaited
+from hookline.storage.changes import CallbackOutcome, CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
 
 
 @pytest.fixture
@@ -223,11 +223,11 @@ async def test_an_execution_sleeps_as_a_row_and_passes_its_message_on(harness: H
 # --- webhooks in the middle ------------------------------------------------------------------------------------------
 
 
-def call_for(engine: Engine, url: str, value: Any, *, flow_id: str = "f", step_id: str = "approve") -> CallBack:
+def call_for(engine: Engine, url: str, value: Any, *, flow_id: str = "f", step_id: str = "approve") -> StoreCallback:
     named = engine.resume_tokens.read(url.rpartition("/")[2])
     assert named is not None
     payload = pack_callback(Call(body=raw_json(value)))
-    return CallBack(engine.ids.new(), *named, flow_id, step_id, None, payload, engine.clock.now(), None, payload)
+    return StoreCallback(engine.ids.new(), *named, flow_id, step_id, None, payload, engine.clock.now(), None, payload)
 
 
 @pytest.mark.promise(5)
@@ -248,14 +248,14 @@ async def test_a_call_to_the_steps_url_wakes_the_execution_across_a_restart(harn
         assert url.startswith("http://127.0.0.1:8080/resume/")
     async with harness.engine() as engine:
         call = call_for(engine, url, {"ok": True})
-        assert await engine.callbacks.deliver(call) == Called(execution_id)
+        assert await engine.callbacks.deliver(call) == CallbackStored(execution_id)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert harness.probe.steps() == ["ask", "after"]
         assert harness.probe.calls[-1][3] == [{"ok": True}, "POST"]
-        assert await engine.callbacks.deliver(call_for(engine, url, {"ok": True})) == CalledBefore(
+        assert await engine.callbacks.deliver(call_for(engine, url, {"ok": True})) == CallbackRepeated(
             execution_id, identical=True
         )
-        assert await engine.callbacks.deliver(call_for(engine, url, {"ok": 2})) == CalledBefore(
+        assert await engine.callbacks.deliver(call_for(engine, url, {"ok": 2})) == CallbackRepeated(
             execution_id, identical=False
         )
 
@@ -281,7 +281,7 @@ async def test_a_call_that_comes_early_is_kept(harness: Harness) -> None:
         engines.append(engine)
         execution_id = await harness.send(engine, "f", {})
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
-        assert outcome == [Called(execution_id)]
+        assert outcome == [CallbackStored(execution_id)]
         assert harness.probe.calls[-1][3] == "early"
 
 
@@ -303,12 +303,14 @@ async def test_calls_may_come_in_another_order_than_the_steps_that_wait_for_them
         first, second = harness.probe.calls[0][3]
         now = engine.clock.now()
         payload = pack_callback(Call(body=raw_json("paid")))
-        early = CallBack(
+        early = StoreCallback(
             engine.ids.new(), None, None, "f", "paid", "s:a", payload, now, now + timedelta(hours=1), payload
         )
-        assert await engine.callbacks.deliver(early) == Called(None)
-        assert await engine.callbacks.deliver(call_for(engine, second, 2, step_id="second")) == Called(execution_id)
-        assert await engine.callbacks.deliver(call_for(engine, first, 1)) == Called(execution_id)
+        assert await engine.callbacks.deliver(early) == CallbackStored(None)
+        assert await engine.callbacks.deliver(call_for(engine, second, 2, step_id="second")) == CallbackStored(
+            execution_id
+        )
+        assert await engine.callbacks.deliver(call_for(engine, first, 1)) == CallbackStored(execution_id)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert harness.probe.calls[-1][3] == "paid"
 
@@ -330,7 +332,7 @@ async def test_a_wait_without_a_call_times_out_and_a_later_call_is_told_so(harne
     async with harness.engine() as engine:
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert harness.probe.calls[-1][3] == "wait_timed_out"
-        assert await engine.callbacks.deliver(call_for(engine, harness.probe.calls[0][3], 1)) == NotAwaited()
+        assert await engine.callbacks.deliver(call_for(engine, harness.probe.calls[0][3], 1)) == NotWaiting()
 
 
 @pytest.mark.rule(29)
@@ -352,7 +354,7 @@ async def test_each_item_of_a_foreach_has_a_url_of_its_own(harness: Harness) -> 
         urls = [call[3] for call in harness.probe.calls]
         assert len(set(urls)) == 3
         for number in (2, 0, 1):
-            assert isinstance(await engine.callbacks.deliver(call_for(engine, urls[number], number)), Called)
+            assert isinstance(await engine.callbacks.deliver(call_for(engine, urls[number], number)), CallbackStored)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert await body(engine, execution_id, "lines") == [0, 1, 2]
         assert len(harness.probe.calls) == 3
@@ -369,25 +371,25 @@ async def test_a_correlated_call_finds_its_execution_by_the_key(harness: Harness
         ],
     )
 
-    def call(engine: Engine, order: str, total: int) -> CallBack:
+    def call(engine: Engine, order: str, total: int) -> StoreCallback:
         payload = pack_callback(Call(body=raw_json({"order_id": order, "sum": total})))
         now = engine.clock.now()
-        return CallBack(
+        return StoreCallback(
             engine.ids.new(), None, None, "f", "paid", f"s:{order}", payload, now, now + timedelta(hours=1), payload
         )
 
     async with harness.engine() as engine:
         if early:
-            assert await engine.callbacks.deliver(call(engine, "a", 5)) == Called(None)
+            assert await engine.callbacks.deliver(call(engine, "a", 5)) == CallbackStored(None)
         execution_id = await harness.send(engine, "f", {"order": "a"})
         other = await harness.send(engine, "f", {"order": "b"})
         if not early:
             await harness.until(engine, execution_id, State.WAITING)
-            assert await engine.callbacks.deliver(call(engine, "a", 5)) == Called(execution_id)
+            assert await engine.callbacks.deliver(call(engine, "a", 5)) == CallbackStored(execution_id)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert harness.probe.calls[-1][3] == 5
         assert (await harness.until(engine, other, State.WAITING)).reason == "callback"
-        assert await engine.callbacks.deliver(call(engine, "a", 5)) == CalledBefore(execution_id, identical=True)
+        assert await engine.callbacks.deliver(call(engine, "a", 5)) == CallbackRepeated(execution_id, identical=True)
 
 
 # --- timeouts, cancelling, on_error ----------------------------------------------------------------------------------

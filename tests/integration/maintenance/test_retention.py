@@ -17,7 +17,7 @@ from hookline.model.execution import ExecutionFilter, State
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from hookline.storage.changes import Duplicate
-from hookline.storage.store import Room
+from hookline.storage.store import DiskUsage
 
 AUTH = {"Authorization": "Bearer a-token-of-the-tests"}
 DAY = 86_400.0
@@ -140,8 +140,8 @@ async def test_messages_get_503_where_nothing_can_go_until_there_is_room_again(
         assert "1,000" in (await ready.get_json())["reason"]
         assert await kept(engine) == [waiting]
 
-        async def smaller() -> Room:
-            return Room(100, 0, 1)
+        async def smaller() -> DiskUsage:
+            return DiskUsage(100, 0, 1)
 
         monkeypatch.setattr(engine.store, "room", smaller)
         await engine.disk_budget.check()
@@ -155,8 +155,8 @@ async def test_a_database_that_does_not_say_what_is_free_is_purged_again_only_wh
     harness.flow("f", [act("see")])
     total = 0
 
-    async def room() -> Room:
-        return Room(total, None, 10)
+    async def room() -> DiskUsage:
+        return DiskUsage(total, None, 10)
 
     engine = harness.engine(disk_budget=1000)
     # From the beginning: the engine looks by itself, too.

@@ -15,7 +15,7 @@ from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.resume import Resume
 from hookline.service.types import HookRequest
-from hookline.storage.changes import NotAwaited, TooManyEarly
+from hookline.storage.changes import NotWaiting, TooManyEarlyCallbacks
 from hookline.testing.hook import HookOverMemory
 
 FORM = "application/x-www-form-urlencoded"
@@ -64,8 +64,8 @@ async def test_a_call_with_the_providers_own_id_is_known_by_that() -> None:
 @pytest.mark.parametrize(
     ("outcome", "status", "code"),
     [
-        (NotAwaited(), 410, "request.wait_over"),
-        (TooManyEarly(), 429, "request.too_many"),
+        (NotWaiting(), 410, "request.wait_over"),
+        (TooManyEarlyCallbacks(), 429, "request.too_many"),
         (StoreError("full"), 503, "request.unavailable"),
         (RuntimeError("a defect"), 503, "request.unavailable"),
     ],

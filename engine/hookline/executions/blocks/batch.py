@@ -18,31 +18,31 @@ from hookline.flows.blocks.batch import USE, BatchNode
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
 from hookline.kernel.json import JsonObject, decode, encode, is_large
-from hookline.model.batch import JOINED, Gathered, joined_output
+from hookline.model.batch import JOINED, BatchItem, joined_output
 from hookline.model.execution import BATCH, StepRecord, StepState
 from hookline.model.items import REMEDY, stream_in
 from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import Reply
 from hookline.secrets.masking import MASK
 from hookline.secrets.redaction import HIDDEN, is_encrypted
-from hookline.storage.changes import Change, CloseBatch, Join, Joined, Record, TakeBatch
+from hookline.storage.changes import BatchJoined, Change, CloseBatch, JoinBatch, RecordSteps, TakeBatch
 
 #: Bytes of JSON that take milliseconds to read.
 _LONG: Final = 200_000
 
 
-async def batch_reply(services: Services, gathered: Sequence[Gathered], *, exact: bool) -> Reply:
+async def batch_reply(services: Services, gathered: Sequence[BatchItem], *, exact: bool) -> Reply:
     """What the step gives: the bodies in the order in which their executions joined, and all their files."""
     large = sum(len(one.body) for one in gathered) > _LONG
     return await services.offloader.run(partial(_reply, gathered, exact=exact), large=large)
 
 
-def _masked(gathered: Gathered) -> Gathered:
+def _masked(gathered: BatchItem) -> BatchItem:
     """The same where it isn't encrypted: the key would be erased with the execution's end."""
     return msgspec.structs.replace(gathered, body=encode(MASK)) if is_encrypted(gathered.body) else gathered
 
 
-def _reply(gathered: Sequence[Gathered], *, exact: bool) -> Reply:
+def _reply(gathered: Sequence[BatchItem], *, exact: bool) -> Reply:
     return Reply(
         [decode(one.body, exact=exact) for one in gathered],
         {},
@@ -78,7 +78,7 @@ async def batch_entries(services: Services, execution_id: str) -> tuple[Change, 
                 output=encode(output),
             )
         )
-    return (Record(execution_id, tuple(entries)), *(TakeBatch(execution_id, path) for path in led))
+    return (RecordSteps(execution_id, tuple(entries)), *(TakeBatch(execution_id, path) for path in led))
 
 
 KEY_MISSING = "batch_key_missing"
@@ -124,7 +124,7 @@ async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: Run
     return await _lead(run, node, frame, path, past)
 
 
-async def _contribution(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> tuple[Any, Gathered]:
+async def _contribution(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> tuple[Any, BatchItem]:
     """The key, and what the execution adds. Raises StepError where there is no key, and StepFailed."""
     key = None if node.key is None else _key(run, node, frame, path)
     body = frame.message.body
@@ -136,7 +136,7 @@ async def _contribution(run: ExecutionContext, node: BatchNode, frame: Frame, pa
     added = await run.services.offloader.run(partial(encode, body), large=is_large(body))
     if run.services.redaction is not None:
         added = run.services.redaction.encrypt_batch_item(added, run.redactor)
-    return key, Gathered(run.id, added, frame.message.attachments)
+    return key, BatchItem(run.id, added, frame.message.attachments)
 
 
 def _key(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> Any:
@@ -153,14 +153,14 @@ def _key(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> Any
 
 
 async def _come(
-    run: ExecutionContext, node: BatchNode, path: str, attempt: int, key: Any, added: Gathered
+    run: ExecutionContext, node: BatchNode, path: str, attempt: int, key: Any, added: BatchItem
 ) -> StepRecord:
     """Join a batch, or begin one, durably; gives the step's entry, which says which."""
     now = run.services.clock.now()
     text = "" if node.key is None else key_text(key)
 
-    def join(entry: StepRecord) -> Join:
-        return Join(entry, run.flow.id, run.flow.version, text, node.size, added, now)
+    def join(entry: StepRecord) -> JoinBatch:
+        return JoinBatch(entry, run.flow.id, run.flow.version, text, node.size, added, now)
 
     entry, came = await run.journal.join(
         join,
@@ -174,7 +174,7 @@ async def _come(
         input=_asked(node, key),
         due_at=None if node.within is None else _later(now, node.within),
     )
-    ready = (came.leader_id if came.full else None) if isinstance(came, Joined) else came.closed
+    ready = (came.leader_id if came.full else None) if isinstance(came, BatchJoined) else came.closed
     if ready is not None:
         run.wakes.append(ready)
     return entry
@@ -187,7 +187,7 @@ async def _given(
     started_at, asked = run.services.clock.now(), _asked(node, key)
     # What was gathered when the time was up is given all the same, as where others come.
     given = await stub()
-    if not isinstance(given, Joined):
+    if not isinstance(given, BatchJoined):
         reply = normalize_result(given, exact=run.flow.exact)
         if not isinstance(reply, Reply):
             raise TypeError(f"what stands for a batch gave {reply!r}")

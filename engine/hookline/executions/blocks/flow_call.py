@@ -27,7 +27,7 @@ from hookline.model.items import REMEDY, stream_in
 from hookline.model.message import Envelope, Message, Parent
 from hookline.model.waits import FlowEnded
 from hookline.sdk.action import Reply
-from hookline.storage.changes import Accept, BeginWait, EndWait, TimedOut, TimeOut
+from hookline.storage.changes import Accept, BeginWait, EndWait, TimeOutWait, WaitTimedOut
 
 #: Problems of a body that an error names.
 _SHOWN: Final = 3
@@ -122,7 +122,7 @@ class _Call:
             run.journal.beside(self._time_out(past), self._settle(past))
             frame.interruption.check()
         if ended is None and past.due_at is not None and past.due_at <= run.services.clock.now():
-            if isinstance(await run.journal.ask(self._time_out(past)), TimedOut):
+            if isinstance(await run.journal.ask(self._time_out(past)), WaitTimedOut):
                 await self._cancel(past)
                 seconds = (past.due_at - past.started_at).total_seconds()
                 message = f"flow {node.flow_id!r} took longer than {seconds:g} s (execution {_child(past)})"
@@ -229,10 +229,10 @@ class _Call:
         ended = run.callback(payload) if payload is not None else None
         return ended if isinstance(ended, FlowEnded) else None
 
-    def _time_out(self, past: StepRecord) -> TimeOut:
+    def _time_out(self, past: StepRecord) -> TimeOutWait:
         run, services = self._run, self._run.services
         waits_at, now = self._waits_at(past.attempt), services.clock.now()
-        return TimeOut(services.new_id(), run.id, waits_at, run.flow.id, self._node.id, now)
+        return TimeOutWait(services.new_id(), run.id, waits_at, run.flow.id, self._node.id, now)
 
     def _settle(self, past: StepRecord) -> EndWait:
         return EndWait(self._run.id, self._waits_at(past.attempt))

@@ -12,7 +12,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.model.waits import Call
 from hookline.sdk.action import Reply
-from hookline.storage.changes import BeginWait, EndWait, TimedOut, TimeOut
+from hookline.storage.changes import BeginWait, EndWait, TimeOutWait, WaitTimedOut
 
 TIMED_OUT = "wait_timed_out"
 
@@ -42,7 +42,7 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
         run.journal.beside(_time_out(run, node, path), EndWait(run.id, path))
         frame.interruption.check()
     if payload is None and past.due_at is not None and past.due_at <= run.services.clock.now():
-        if isinstance(await run.journal.ask(_time_out(run, node, path)), TimedOut):
+        if isinstance(await run.journal.ask(_time_out(run, node, path)), WaitTimedOut):
             return _too_late(run, node, frame, path, past)
         run.arrived = None  # it came at the last moment
         payload = (await _arrived(run)).get(path)
@@ -95,9 +95,9 @@ async def _arrived(run: ExecutionContext) -> Any:
     return run.arrived
 
 
-def _time_out(run: ExecutionContext, node: WaitNode, path: str) -> TimeOut:
+def _time_out(run: ExecutionContext, node: WaitNode, path: str) -> TimeOutWait:
     services = run.services
-    return TimeOut(services.new_id(), run.id, path, run.flow.id, node.id, services.clock.now())
+    return TimeOutWait(services.new_id(), run.id, path, run.flow.id, node.id, services.clock.now())
 
 
 def _too_late(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:

@@ -23,7 +23,7 @@ from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RequestContext
 from hookline.service.types import HookRequest, HookResponse
-from hookline.storage.changes import CallBack, CallbackOutcome, Called, CalledBefore, NotAwaited
+from hookline.storage.changes import CallbackOutcome, CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
 
 _EARLY_RETRY_AFTER: Final = 60.0
 """Seconds. As many calls as are kept wait for steps that have not asked for them."""
@@ -36,7 +36,7 @@ class Waiting(Protocol):
         """The step of a token. Raises TokenUnknown, WaitOver, CannotTake and StoreError."""
         ...
 
-    async def deliver(self, callback: CallBack) -> CallbackOutcome:
+    async def deliver(self, callback: StoreCallback) -> CallbackOutcome:
         """Make a call durable, and wake its execution. Raises StoreError."""
         ...
 
@@ -98,14 +98,14 @@ class CallbackHandler:
         # Where this fails it isn't known whether the call was stored. Its blobs stay: the sweeper takes those that
         # nothing refers to.
         outcome = await self._waiting.deliver(callback)
-        if isinstance(outcome, Called):
+        if isinstance(outcome, CallbackStored):
             return responses.callback_response(flow, node, outcome)
         await uploads.discard()
-        if isinstance(outcome, CalledBefore):
+        if isinstance(outcome, CallbackRepeated):
             if outcome.identical:
                 return responses.callback_response(flow, node, outcome)
             raise CalledAlready(f"step {node.id!r} has been called before, with something else")
-        if isinstance(outcome, NotAwaited):
+        if isinstance(outcome, NotWaiting):
             raise WaitOver(f"step {node.id!r} no longer waits for a callback")
         raise TooMany(
             f"step {node.id!r} keeps no more calls that came before anything waits for them",
@@ -114,7 +114,7 @@ class CallbackHandler:
 
     def _callback(
         self, flow: CompiledFlow, node: WaitNode, step: WaitingStep | None, taken: ReceivedRequest
-    ) -> CallBack:
+    ) -> StoreCallback:
         received, headers = taken.received, taken.headers.joined
         query = lenient_query(taken.query) if taken.query else {}
         client = str(taken.sender) if taken.sender is not None else None
@@ -144,7 +144,7 @@ class CallbackHandler:
             )
             message = Message(received.body, headers, received.attachments)
             key = node.key_of_call.text(arrival_scope(message, arrival, flow.vars))
-        return CallBack(
+        return StoreCallback(
             id=self._ids.new(),
             execution_id=None if step is None else step.execution_id,
             path=None if step is None else step.path,

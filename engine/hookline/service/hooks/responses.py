@@ -9,7 +9,7 @@ from hookline.kernel.json import encode
 from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings
 from hookline.sdk.schemes import Scheme, WebhookResponse
 from hookline.service.types import HookResponse
-from hookline.storage.changes import Accepted, Called, CalledBefore, Duplicate
+from hookline.storage.changes import Accepted, CallbackRepeated, CallbackStored, Duplicate
 
 EXECUTION_ID: Final = b"hookline-execution-id"
 BODYLESS: Final = frozenset({204, 205, 304})
@@ -50,12 +50,12 @@ def several_accepted_response(
     return HookResponse(202 if new else 200, ((b"content-type", _JSON),), body)
 
 
-def callback_response(flow: CompiledFlow, step: WaitNode, outcome: Called | CalledBefore) -> HookResponse:
+def callback_response(flow: CompiledFlow, step: WaitNode, outcome: CallbackStored | CallbackRepeated) -> HookResponse:
     """The answer to a call to a step that waits: the step's own, or else the scheme's, or else ours."""
     chosen = _chosen(step.settings, step.scheme, outcome.execution_id)
     if chosen is not None:
         return chosen
-    status, word = (202, "accepted") if isinstance(outcome, Called) else (200, "duplicate")
+    status, word = (202, "accepted") if isinstance(outcome, CallbackStored) else (200, "duplicate")
     body = {"execution_id": outcome.execution_id, "flow_id": flow.id, "step": step.id, "status": word}
     return HookResponse(status, ((b"content-type", _JSON), *_execution(outcome.execution_id)), encode(body))
 

@@ -14,7 +14,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, ErrorInfo, Execution, StepRecord, StepState
 from hookline.model.message import arrival_view, pack
 from hookline.service.views.pages import PageView, Time, time_view
-from hookline.storage.store import Page, Store
+from hookline.storage.store import ExecutionPage, Store
 
 _NULL = msgspec.Raw(b"null")
 #: The state of a step that still waited when its execution ended.
@@ -195,7 +195,7 @@ def summary_view(execution: Execution, trigger: Mapping[str, Any]) -> SummaryVie
     return SummaryView(**_summary(execution, trigger))
 
 
-def page_view(page: Page) -> PageView[SummaryView]:
+def page_view(page: ExecutionPage) -> PageView[SummaryView]:
     """One page of executions."""
     return PageView(
         [summary_view(summary.execution, arrival_view(summary.payload)) for summary in page.items], page.next

@@ -32,7 +32,7 @@ from hookline.model.waits import raw_json
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Reply, Sleep
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.stubs import Finished, NeverFinished, PreparedStub
-from hookline.storage.changes import Joined
+from hookline.storage.changes import BatchJoined
 
 FOREACH: Final = "foreach"
 _SIGNALS: Final = {signal.name: signal for signal in (PASS, FILTERED, STOPPED)}
@@ -290,7 +290,7 @@ def _result(found: Recorded) -> Any:
     output = found["output"] or {}
     body = output.get("body")
     if found["signal"] == JOINED:
-        return Joined(output["body"]["batch"], output["body"]["place"])
+        return BatchJoined(output["body"]["batch"], output["body"]["place"])
     if found["signal"] == STREAM and body is not None:
         body = Stream(body["stream"], body["count"])
     beside = {name: value for name, value in output.items() if name not in _RESULT}

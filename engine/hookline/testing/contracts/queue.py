@@ -12,7 +12,7 @@ from hookline.kernel.errors import StoreError
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Envelope
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, Accepted, Duplicate, End, Park, Record, Resume, Start, Unblock
+from hookline.storage.changes import Accept, Accepted, Duplicate, End, Park, RecordSteps, Resume, Start, Unblock
 from hookline.storage.queue import Delivery
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
@@ -389,7 +389,7 @@ class QueueContract:
             for delivery in await consumer.take(6):
                 if delivery.execution_id != queued:
                     await backend.store.commit([Start(delivery.execution_id, "v1", now)])
-            await backend.store.commit([Record(recorded, (envelopes.record(1),))])
+            await backend.store.commit([RecordSteps(recorded, (envelopes.record(1),))])
             await backend.store.commit([End(ended, State.SUCCEEDED, Outcome.COMPLETED, now)])
             await backend.store.commit([Park(timed, now, later, "retry"), Park(blocked, now, None, "blocked: x")])
         again = await reopen()
@@ -405,7 +405,7 @@ class QueueContract:
                 assert execution is not None
                 assert execution.state is State.RUNNING
             # To resume what is still running is harmless, and it goes on where its journal ends.
-            await again.store.commit([Resume(recorded, now), Record(recorded, (envelopes.record(2),))])
+            await again.store.commit([Resume(recorded, now), RecordSteps(recorded, (envelopes.record(2),))])
             for delivery in taken.values():
                 await self._end(again, delivery, now)
             await consumer.nothing(again)

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tests.integration.plugins.sqlstore.test_backend import POSTGRES
 
-from hookline.model.batch import Gathered
+from hookline.model.batch import BatchItem
 from hookline.model.execution import StepState
-from hookline.storage.changes import Accept, Change, Join, Joined, Leads, Start
+from hookline.storage.changes import Accept, BatchJoined, BatchLed, Change, JoinBatch, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.databases.schema import upgrade
@@ -26,15 +26,15 @@ COUNT = 150
 SIZE = 2
 
 
-async def _write(engine: AsyncEngine, changes: list[list[Change]], clock: ManualClock) -> list[Leads | Joined]:
+async def _write(engine: AsyncEngine, changes: list[list[Change]], clock: ManualClock) -> list[BatchLed | BatchJoined]:
     """Commit them one after the other, and give what came of the last of each."""
-    found: list[Leads | Joined] = []
+    found: list[BatchLed | BatchJoined] = []
     async with engine.connect() as connection:
         for each in changes:
             made = batch(each, Lines(clock))
             assert await connection.run_sync(apply, PostgresDialect(), [made]) == [None]
             result = made.results[-1]
-            assert isinstance(result, Leads | Joined)
+            assert isinstance(result, BatchLed | BatchJoined)
             found.append(result)
             await asyncio.sleep(0)
     return found
@@ -63,12 +63,12 @@ async def test_whoever_comes_at_once_by_two_connections_is_in_one_batch() -> Non
             envelope = envelopes.make()
             id_, now = envelope.execution_id, clock.now()
             entry = envelopes.record(1, "lines", use="batch", state=StepState.WAITING, output=None)
-            join = Join(entry, "orders", "v1", "k", SIZE, Gathered(id_, b"1"), now)
+            join = JoinBatch(entry, "orders", "v1", "k", SIZE, BatchItem(id_, b"1"), now)
             comes.append([Accept(envelope), Start(id_, "v1", now), join])
         halves = await asyncio.gather(*(_write(engine, comes[start::3], clock) for start in range(3)))
         results = [one for half in halves for one in half]
-        leaders = Counter(one.leader_id for one in results if isinstance(one, Joined))
-        assert sum(isinstance(one, Leads) for one in results) == COUNT // SIZE
+        leaders = Counter(one.leader_id for one in results if isinstance(one, BatchJoined))
+        assert sum(isinstance(one, BatchLed) for one in results) == COUNT // SIZE
         assert set(leaders.values()) == {SIZE - 1}
         async with engine.connect() as connection:
             kept = [await connection.run_sync(gathered_of, leader, "lines") for leader in leaders]

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
-from hookline.model.execution import MOVES, Outcome, State
+from hookline.model.execution import TRANSITIONS, Outcome, State
 from hookline.model.message import Envelope
-from hookline.storage.changes import Accept, Accepted, Change, Duplicate, End, Park, Record, Reopen, Resume, Start
+from hookline.storage.changes import Accept, Accepted, Change, Duplicate, End, Park, RecordSteps, Reopen, Resume, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend import sqlite
@@ -62,7 +62,7 @@ class _Model:
                     return Duplicate(id_)
             self.executions[new.execution_id] = _Execution(new)
             return Accepted(new.execution_id)
-        assert isinstance(change, Start | Resume | Record | Park | End | Reopen)
+        assert isinstance(change, Start | Resume | RecordSteps | Park | End | Reopen)
         old = self.executions.get(change.execution_id)
         if old is None:
             raise ExecutionNotFound
@@ -77,11 +77,13 @@ class _Model:
                 return replace(old, state=State.RUNNING)
             case Park() if old.state in (State.QUEUED, State.RUNNING):
                 return replace(old, state=State.WAITING)
-            case End(state=state) if state in MOVES[old.state]:
+            case End(state=state) if state in TRANSITIONS[old.state]:
                 return replace(old, state=state)
             case Reopen() if old.state is State.FAILED:
                 return replace(old, state=State.WAITING, attempt=old.attempt + 1)
-            case Record(steps=steps) if old.state is State.RUNNING and not old.journal & {step.seq for step in steps}:
+            case RecordSteps(steps=steps) if old.state is State.RUNNING and not old.journal & {
+                step.seq for step in steps
+            }:
                 return replace(old, journal=old.journal | {step.seq for step in steps})
         raise IllegalStateChange
 
@@ -96,7 +98,7 @@ _changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Accept, st.sampled_from(POOL)),
     st.builds(Start, _ids, st.just("v1"), st.just(NOW)),
     st.builds(Resume, _ids, st.just(NOW)),
-    st.builds(lambda id_, seq: Record(id_, (ENVELOPES.record(seq),)), _ids, st.integers(1, 3)),
+    st.builds(lambda id_, seq: RecordSteps(id_, (ENVELOPES.record(seq),)), _ids, st.integers(1, 3)),
     st.builds(Park, _ids, st.just(NOW), st.just(NOW), st.just("retry")),
     st.builds(lambda id_, state: End(id_, state, _outcomes[state], NOW), _ids, st.sampled_from(list(_outcomes))),
     st.builds(Reopen, _ids, st.just(NOW)),

@@ -22,7 +22,7 @@ from hookline.storage.changes import (
     Park,
     Publish,
     PutCredential,
-    Record,
+    RecordSteps,
     Reopen,
     Resume,
     Start,
@@ -45,7 +45,7 @@ def _life() -> Sequence[tuple[str, Change]]:
     return (
         ("accept", Accept(made)),
         ("start", Start(_ID, "v1", _NOW)),
-        ("record", Record(_ID, (_ENVELOPES.record(1),))),
+        ("record", RecordSteps(_ID, (_ENVELOPES.record(1),))),
         ("park", Park(_ID, _NOW, None, "blocked: x")),
         ("unblock", Unblock("orders", _NOW)),
         ("resume", Resume(_ID, _NOW)),

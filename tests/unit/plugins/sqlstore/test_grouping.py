@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.model.execution import Outcome, State
-from hookline.storage.changes import Accept, Change, End, Park, Record, Resume, Start, Unblock
+from hookline.storage.changes import Accept, Change, End, Park, RecordSteps, Resume, Start, Unblock
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.column_values import micros, moment
@@ -31,7 +31,7 @@ def batch(changes: list[Change], *, lines: bool = True) -> Batch:
 
 def test_the_same_changes_of_many_callers_are_one_statement_each() -> None:
     lives: list[list[Change]] = [
-        [Start(f"e{number}", "v1", NOW), Record(f"e{number}", (ENVELOPES.record(1), ENVELOPES.record(2)))]
+        [Start(f"e{number}", "v1", NOW), RecordSteps(f"e{number}", (ENVELOPES.record(1), ENVELOPES.record(2)))]
         for number in range(32)
     ]
     made = stages([batch(changes) for changes in lives])
@@ -45,7 +45,7 @@ _ids = st.sampled_from(["a", "b", "c"])
 _changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Start, _ids, st.just("v1"), st.just(NOW)),
     st.builds(Resume, _ids, st.just(NOW)),
-    st.builds(lambda id_, seq: Record(id_, (ENVELOPES.record(seq),)), _ids, st.integers(1, 9)),
+    st.builds(lambda id_, seq: RecordSteps(id_, (ENVELOPES.record(seq),)), _ids, st.integers(1, 9)),
     st.builds(Park, _ids, st.just(NOW), st.none(), st.just("x")),
     st.builds(End, _ids, st.just(State.FAILED), st.just(Outcome.FAILED), st.just(NOW)),
     st.builds(Unblock, st.just("orders"), st.just(NOW)),
@@ -95,7 +95,7 @@ def test_places_in_line_grow_although_the_clock_is_set_back() -> None:
 
 def test_a_message_that_cant_be_stored_fails_before_anything_is() -> None:
     with pytest.raises(ValueError, match="entry 1 of execution e1"):
-        batch([Record("e1", (ENVELOPES.record(1, output=b"[1]"),))])
+        batch([RecordSteps("e1", (ENVELOPES.record(1, output=b"[1]"),))])
     envelope = ENVELOPES.make(key="lone \ud800 surrogate")
     with pytest.raises(UnicodeEncodeError):
         batch([Accept(envelope)])

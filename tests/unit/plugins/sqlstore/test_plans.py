@@ -17,7 +17,6 @@ from hookline.storage.changes import (
     Accept,
     AddState,
     BeginWait,
-    CallBack,
     Cancel,
     Change,
     CheckpointItems,
@@ -28,9 +27,9 @@ from hookline.storage.changes import (
     EndWait,
     FinishBlock,
     ForgetCallbacks,
-    ForgetEarly,
+    ForgetDedupeKeys,
+    ForgetEarlyCallbacks,
     ForgetFiles,
-    ForgetKeys,
     ForgetVersions,
     OverrideState,
     Park,
@@ -39,14 +38,15 @@ from hookline.storage.changes import (
     PutCredential,
     PutTokens,
     Rebind,
-    Record,
+    RecordSteps,
     Reject,
     ReleaseOrderKey,
     Reopen,
     Resume,
     SetState,
     Start,
-    TimeOut,
+    StoreCallback,
+    TimeOutWait,
     Unblock,
 )
 from hookline.testing.clock import START, ManualClock
@@ -119,13 +119,13 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
     ordered = envelopes.make(order_key="o", order_holds=True)
     await backend.store.commit([Accept(ordered)])
     await backend.store.commit([Accept(envelopes.make(order_key="o"))])
-    told = CallBack(envelopes.ids.new(), id_, "call", "orders", "call", None, b"x", now, None, b"{}")
+    told = StoreCallback(envelopes.ids.new(), id_, "call", "orders", "call", None, b"x", now, None, b"{}")
     await backend.store.commit([Cancel(ordered.execution_id, now, told)])
     ordered = envelopes.make(order_key="p", order_holds=True)
     await backend.store.commit([Accept(ordered)])
     for change in (
         Start(id_, "v1", now),
-        Record(id_, (envelopes.record(1),)),
+        RecordSteps(id_, (envelopes.record(1),)),
         SetState("orders", "k", b"1", now),
         AddState(id_, envelopes.record(9), "orders", "k", b"1", now),
         AddState(id_, envelopes.record(10), "orders", "n", b"1", now),
@@ -139,7 +139,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         End(id_, State.FAILED, Outcome.FAILED, now),
         ForgetFiles((id_,), now),
         ForgetCallbacks((id_,)),
-        ForgetEarly(now),
+        ForgetEarlyCallbacks(now),
         *_waiting(envelopes, id_),
         Reject((RejectedRequest(envelopes.ids.new(), "orders", now, "x", 401, "", "POST", "", 0),)),
         Reopen(id_, now),
@@ -152,7 +152,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         PutTokens("a", now, b""),
         DropCredential("a"),
         Purge((id_, in_order), now),
-        ForgetKeys(now),
+        ForgetDedupeKeys(now),
         ForgetVersions("orders", ("v1",)),
     ):
         await backend.store.commit([change])
@@ -162,8 +162,10 @@ def _waiting(envelopes: Envelopes, execution_id: str) -> Iterator[Change]:
     """A step waits, and calls come: for it, for its key, for a key that nobody has, and too late."""
     now, later = envelopes.clock.now(), envelopes.clock.now() + timedelta(hours=1)
 
-    def call(execution: str | None, path: str | None, key: str | None) -> CallBack:
-        return CallBack(envelopes.ids.new(), execution, path, "orders", "paid", key, b"x", now, later, b"{}", ("b",))
+    def call(execution: str | None, path: str | None, key: str | None) -> StoreCallback:
+        return StoreCallback(
+            envelopes.ids.new(), execution, path, "orders", "paid", key, b"x", now, later, b"{}", ("b",)
+        )
 
     yield BeginWait(execution_id, "paid", "orders", "paid", "key", now)
     yield call(None, None, "key")
@@ -171,7 +173,7 @@ def _waiting(envelopes: Envelopes, execution_id: str) -> Iterator[Change]:
     yield call(execution_id, "other", None)
     yield call(None, None, "nobody's")
     yield BeginWait(execution_id, "late", "orders", "late", "nobody's", now)
-    yield TimeOut(envelopes.ids.new(), execution_id, "late", "orders", "late", now)
+    yield TimeOutWait(envelopes.ids.new(), execution_id, "late", "orders", "late", now)
     yield EndWait(execution_id, "paid")
 
 

@@ -15,7 +15,7 @@ from hookline.storage.changes import (
     Duplicate,
     End,
     Park,
-    Record,
+    RecordSteps,
     Reopen,
     Resume,
     Start,
@@ -138,7 +138,7 @@ class CommitsContract(StoreFixtures):
             await store.commit(
                 [
                     Accept(new),
-                    Record(running.execution_id, (envelopes.record(1),)),
+                    RecordSteps(running.execution_id, (envelopes.record(1),)),
                     Start(running.execution_id, "v2", running.accepted_at),
                 ]
             )
@@ -159,7 +159,7 @@ class CommitsContract(StoreFixtures):
             [Start("nobody", "v1", now)],
             [Accept(envelopes.make(key="k"))],
             [Start(running.execution_id, "v1", now)],
-            [Record(running.execution_id, (envelopes.record(1),))],
+            [RecordSteps(running.execution_id, (envelopes.record(1),))],
             [Accept(more), Start(more.execution_id, "v1", now)],
         ]
         results = await asyncio.gather(*(store.commit(batch) for batch in batches), return_exceptions=True)
@@ -184,11 +184,11 @@ class CommitsContract(StoreFixtures):
             [
                 Accept(envelope),
                 Start(id_, "v1", now),
-                Record(id_, (envelopes.record(1), envelopes.record(2))),
+                RecordSteps(id_, (envelopes.record(1), envelopes.record(2))),
                 Park(id_, now, None, "blocked: x"),
                 Unblock("orders", now),
                 Resume(id_, now),
-                Record(id_, (envelopes.record(3),)),
+                RecordSteps(id_, (envelopes.record(3),)),
                 End(id_, State.FAILED, Outcome.FAILED, now, ErrorInfo("c", "m")),
                 Reopen(id_, now),
                 Resume(id_, now),

@@ -7,19 +7,19 @@ import pytest
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.kernel.json import decode
-from hookline.model.batch import JOINED, LARGEST, Gathered
+from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem
 from hookline.model.execution import Execution, Outcome, State, StepState
 from hookline.model.message import Attachment
 from hookline.storage.changes import (
+    BatchJoined,
+    BatchLed,
     CloseBatch,
     CommitResult,
     End,
-    Join,
-    Joined,
-    Leads,
+    JoinBatch,
     Park,
     Purge,
-    Record,
+    RecordSteps,
     Resume,
     TakeBatch,
 )
@@ -52,8 +52,8 @@ class BatchesContract(StoreFixtures):
         id_, now = envelope.execution_id, envelopes.clock.now()
         await self._run(store, envelope)
         entry = envelopes.record(1, path, use="batch", state=StepState.WAITING, output=None, due_at=due_at)
-        gathered = Gathered(id_, body, attachments)
-        (result,) = await store.commit([Join(entry, "orders", version, key, size, gathered, now)])
+        gathered = BatchItem(id_, body, attachments)
+        (result,) = await store.commit([JoinBatch(entry, "orders", version, key, size, gathered, now)])
         return id_, result
 
     async def _members_of(self, store: Store, leader_id: str, path: str = "lines") -> list[str]:
@@ -61,7 +61,7 @@ class BatchesContract(StoreFixtures):
 
     async def _leading(self, store: Store, envelopes: Envelopes, due_at: datetime | None = None) -> str:
         id_, result = await self._come(store, envelopes, due_at=due_at)
-        assert result == Leads()
+        assert result == BatchLed()
         return id_
 
     async def _found(self, store: Store, id_: str) -> Execution:
@@ -74,9 +74,9 @@ class BatchesContract(StoreFixtures):
     ) -> None:
         leader = await self._leading(store, envelopes)
         second, joined = await self._come(store, envelopes, body=b'{"n":2}')
-        assert joined == Joined(leader, 2)
+        assert joined == BatchJoined(leader, 2)
         third, joined = await self._come(store, envelopes)
-        assert joined == Joined(leader, 3)
+        assert joined == BatchJoined(leader, 3)
         assert await self._members_of(store, leader) == [leader, second, third]
         assert [one.body for one in await store.gathered(leader, "lines")] == [b"1", b'{"n":2}', b"1"]
         assert dict(await store.batches(leader)) == {"lines": True}
@@ -96,9 +96,9 @@ class BatchesContract(StoreFixtures):
         self, store: Store, envelopes: Envelopes
     ) -> None:
         await self._leading(store, envelopes)
-        assert (await self._come(store, envelopes, key="l"))[1] == Leads()
-        assert (await self._come(store, envelopes, version="v2"))[1] == Leads()
-        assert (await self._come(store, envelopes, path="route/lines"))[1] == Leads()
+        assert (await self._come(store, envelopes, key="l"))[1] == BatchLed()
+        assert (await self._come(store, envelopes, version="v2"))[1] == BatchLed()
+        assert (await self._come(store, envelopes, path="route/lines"))[1] == BatchLed()
 
     @pytest.mark.parametrize("parked", [False, True])
     async def test_the_last_makes_the_leader_ready_and_the_next_begins_anew(
@@ -109,12 +109,12 @@ class BatchesContract(StoreFixtures):
         if parked:
             await store.commit([park])
         clock.advance(1)
-        assert (await self._come(store, envelopes, size=2))[1] == Joined(leader, 2, full=True)
+        assert (await self._come(store, envelopes, size=2))[1] == BatchJoined(leader, 2, full=True)
         if not parked:
             await store.commit([Park(leader, clock.now(), clock.now() + _WITHIN, "batch")])
         assert (await self._found(store, leader)).ready_at == clock.now()
         assert dict(await store.batches(leader)) == {"lines": False}
-        assert (await self._come(store, envelopes, size=2))[1] == Leads()
+        assert (await self._come(store, envelopes, size=2))[1] == BatchLed()
 
     async def test_one_that_comes_in_the_same_commit_as_the_end_of_the_time_is_in_one_batch_or_the_next(
         self, store: Store, envelopes: Envelopes
@@ -124,16 +124,16 @@ class BatchesContract(StoreFixtures):
         id_, now = envelope.execution_id, envelopes.clock.now()
         await self._run(store, envelope)
         entry = envelopes.record(1, "lines", use="batch", state=StepState.WAITING, output=None)
-        join = Join(entry, "orders", "v1", "k", 100, Gathered(id_, b"1"), now)
+        join = JoinBatch(entry, "orders", "v1", "k", 100, BatchItem(id_, b"1"), now)
         results: Sequence[CommitResult] = await store.commit([join, CloseBatch(leader, "lines")])
         gathered = await self._members_of(store, leader)
-        assert (results[0], gathered) in [(Joined(leader, 2), [leader, id_]), (Leads(), [leader])]
+        assert (results[0], gathered) in [(BatchJoined(leader, 2), [leader, id_]), (BatchLed(), [leader])]
 
     async def test_what_is_closed_takes_nobody_more(self, store: Store, envelopes: Envelopes) -> None:
         leader = await self._leading(store, envelopes)
         await store.commit([CloseBatch(leader, "lines")])
         await store.commit([CloseBatch(leader, "lines")])
-        assert (await self._come(store, envelopes))[1] == Leads()
+        assert (await self._come(store, envelopes))[1] == BatchLed()
         assert await self._members_of(store, leader) == [leader]
 
     async def test_who_comes_when_the_time_is_over_closes_the_batch_and_leads_the_next(
@@ -142,21 +142,21 @@ class BatchesContract(StoreFixtures):
         leader = await self._leading(store, envelopes, clock.now() + _WITHIN)
         await store.commit([Park(leader, clock.now(), None, "batch")])
         clock.advance(9)
-        assert isinstance((await self._come(store, envelopes))[1], Joined)
+        assert isinstance((await self._come(store, envelopes))[1], BatchJoined)
         clock.advance(1)
-        assert (await self._come(store, envelopes))[1] == Leads(closed=leader)
+        assert (await self._come(store, envelopes))[1] == BatchLed(closed=leader)
         assert dict(await store.batches(leader)) == {"lines": False}
         assert (await self._found(store, leader)).ready_at == clock.now()
 
     async def test_what_would_be_too_large_is_closed_before(self, store: Store, envelopes: Envelopes) -> None:
-        half = b'"' + b"x" * (LARGEST // 2 - 3) + b'"'
+        half = b'"' + b"x" * (MAX_BATCH_BYTES // 2 - 3) + b'"'
         leader, _ = await self._come(store, envelopes, body=half)
-        assert (await self._come(store, envelopes, body=half))[1] == Joined(leader, 2)
+        assert (await self._come(store, envelopes, body=half))[1] == BatchJoined(leader, 2)
         third, led = await self._come(store, envelopes)
-        assert led == Leads(closed=leader)
+        assert led == BatchLed(closed=leader)
         # One that is larger by itself is alone.
         _, led = await self._come(store, envelopes, body=half + half)
-        assert led == Leads(closed=third)
+        assert led == BatchLed(closed=third)
 
     async def test_the_leader_refers_to_the_files_of_all(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
@@ -179,14 +179,14 @@ class BatchesContract(StoreFixtures):
         await self._come(store, envelopes)
         await store.commit([Park(leader, now, None, "batch"), CloseBatch(leader, "lines")])
         taken = envelopes.record(2, "lines", use="batch")
-        await store.commit([Resume(leader, now), Record(leader, (taken,)), TakeBatch(leader, "lines")])
+        await store.commit([Resume(leader, now), RecordSteps(leader, (taken,)), TakeBatch(leader, "lines")])
         assert (dict(await store.batches(leader)), await self._members_of(store, leader)) == ({}, [])
 
     async def test_nobody_joins_who_has_ended(self, store: Store, envelopes: Envelopes, clock: ManualClock) -> None:
         leader = await self._leading(store, envelopes)
         await self._come(store, envelopes)
         await store.commit([End(leader, State.FAILED, Outcome.FAILED, clock.now())])
-        assert (await self._come(store, envelopes))[1] == Leads()
+        assert (await self._come(store, envelopes))[1] == BatchLed()
         assert len(await self._members_of(store, leader)) == 2, "a retry may take them"
 
     async def test_what_was_gathered_is_purged_with_the_leader(
@@ -204,13 +204,13 @@ class BatchesContract(StoreFixtures):
         leader = await self._leading(store, envelopes)
         member, _ = await self._come(store, envelopes)
         entry = envelopes.record(1, "lines", use="batch", state=StepState.WAITING, output=None)
-        again = Join(entry, "orders", "v1", "k", 100, Gathered(member, b"1"), clock.now())
+        again = JoinBatch(entry, "orders", "v1", "k", 100, BatchItem(member, b"1"), clock.now())
         with pytest.raises(IllegalStateChange):
             await store.commit([again])
         queued = await self._bring(store, envelopes, State.QUEUED)
         with pytest.raises(IllegalStateChange):
-            await store.commit([Join(entry, "orders", "v1", "k", 100, Gathered(queued, b"1"), clock.now())])
+            await store.commit([JoinBatch(entry, "orders", "v1", "k", 100, BatchItem(queued, b"1"), clock.now())])
         nobody = envelopes.ids.new()
         with pytest.raises(ExecutionNotFound):
-            await store.commit([Join(entry, "orders", "v1", "k", 100, Gathered(nobody, b"1"), clock.now())])
+            await store.commit([JoinBatch(entry, "orders", "v1", "k", 100, BatchItem(nobody, b"1"), clock.now())])
         assert await self._members_of(store, leader) == [leader, member]

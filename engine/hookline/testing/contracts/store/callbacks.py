@@ -4,23 +4,23 @@ from datetime import timedelta
 
 from hookline.model.execution import Outcome, State
 from hookline.storage.changes import (
-    EARLY_KEPT,
+    MAX_EARLY_CALLBACKS,
     BeginWait,
-    CallBack,
     CallbackOutcome,
-    Called,
-    CalledBefore,
+    CallbackRepeated,
+    CallbackStored,
     End,
     EndWait,
     ForgetCallbacks,
-    ForgetEarly,
-    NotAwaited,
+    ForgetEarlyCallbacks,
+    NotWaiting,
     Park,
     Reopen,
     Resume,
-    TimedOut,
-    TimeOut,
-    TooManyEarly,
+    StoreCallback,
+    TimeOutWait,
+    TooManyEarlyCallbacks,
+    WaitTimedOut,
 )
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
@@ -42,14 +42,14 @@ class CallbacksContract(StoreFixtures):
         key: str | None = None,
         blobs: tuple[str, ...] = (),
         path: str = "paid",
-    ) -> CallBack:
+    ) -> StoreCallback:
         now = envelopes.clock.now()
         at_path = None if execution_id is None else path
         until = now + _EARLY if execution_id is None else None
         id_ = envelopes.ids.new()
-        return CallBack(id_, execution_id, at_path, "orders", "paid", key, said, now, until, said, blobs)
+        return StoreCallback(id_, execution_id, at_path, "orders", "paid", key, said, now, until, said, blobs)
 
-    async def _ask(self, store: Store, call: CallBack) -> CallbackOutcome:
+    async def _ask(self, store: Store, call: StoreCallback) -> CallbackOutcome:
         (outcome,) = await store.commit([call])
         assert isinstance(outcome, CallbackOutcome)
         return outcome
@@ -67,7 +67,7 @@ class CallbacksContract(StoreFixtures):
     ) -> None:
         id_ = await self._waiting(store, envelopes)
         assert list(await store.waits(id_)) == ["paid"]
-        assert await self._ask(store, self._call(envelopes, id_)) == Called(id_)
+        assert await self._ask(store, self._call(envelopes, id_)) == CallbackStored(id_)
         assert dict(await store.callbacks(id_)) == {"paid": b"1"}
         execution = await store.execution(id_)
         assert execution is not None
@@ -81,7 +81,7 @@ class CallbacksContract(StoreFixtures):
         envelope = envelopes.make()
         id_ = envelope.execution_id
         await self._accept(store, envelope)
-        assert await self._ask(store, self._call(envelopes, id_)) == Called(id_)
+        assert await self._ask(store, self._call(envelopes, id_)) == CallbackStored(id_)
         assert dict(await store.callbacks(id_)) == {}, "nothing waits yet"
 
     async def test_the_second_call_changes_nothing_and_is_told_whether_it_says_the_same(
@@ -89,36 +89,40 @@ class CallbacksContract(StoreFixtures):
     ) -> None:
         id_ = await self._waiting(store, envelopes)
         await self._ask(store, self._call(envelopes, id_))
-        assert await self._ask(store, self._call(envelopes, id_)) == CalledBefore(id_, identical=True)
+        assert await self._ask(store, self._call(envelopes, id_)) == CallbackRepeated(id_, identical=True)
         other = await self._ask(store, self._call(envelopes, id_, b"2"))
-        assert other == CalledBefore(id_, identical=False)
+        assert other == CallbackRepeated(id_, identical=False)
         assert dict(await store.callbacks(id_)) == {"paid": b"1"}
         await store.commit([Resume(id_, clock.now()), End(id_, State.SUCCEEDED, Outcome.COMPLETED, clock.now())])
-        assert await self._ask(store, self._call(envelopes, id_)) == CalledBefore(id_, identical=True)
+        assert await self._ask(store, self._call(envelopes, id_)) == CallbackRepeated(id_, identical=True)
 
     async def test_of_calls_in_one_commit_the_first_counts(self, store: Store, envelopes: Envelopes) -> None:
         id_ = await self._waiting(store, envelopes)
         outcomes = await store.commit([self._call(envelopes, id_, said) for said in (b"1", b"1", b"2")])
-        assert list(outcomes) == [Called(id_), CalledBefore(id_, identical=True), CalledBefore(id_, identical=False)]
+        assert list(outcomes) == [
+            CallbackStored(id_),
+            CallbackRepeated(id_, identical=True),
+            CallbackRepeated(id_, identical=False),
+        ]
 
     async def test_nothing_waits_in_an_execution_that_ended_or_that_there_is_not(
         self, store: Store, envelopes: Envelopes
     ) -> None:
         id_ = await self._bring(store, envelopes, State.CANCELLED)
-        assert await self._ask(store, self._call(envelopes, id_)) == NotAwaited()
-        assert await self._ask(store, self._call(envelopes, envelopes.ids.new())) == NotAwaited()
+        assert await self._ask(store, self._call(envelopes, id_)) == NotWaiting()
+        assert await self._ask(store, self._call(envelopes, envelopes.ids.new())) == NotWaiting()
 
     async def test_a_step_whose_time_is_up_takes_no_call_and_one_that_was_called_has_no_time_up(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
     ) -> None:
         id_ = await self._waiting(store, envelopes)
-        timeout = TimeOut(envelopes.ids.new(), id_, "paid", "orders", "paid", clock.now())
-        assert list(await store.commit([timeout])) == [TimedOut()]
-        assert await self._ask(store, self._call(envelopes, id_)) == NotAwaited()
+        timeout = TimeOutWait(envelopes.ids.new(), id_, "paid", "orders", "paid", clock.now())
+        assert list(await store.commit([timeout])) == [WaitTimedOut()]
+        assert await self._ask(store, self._call(envelopes, id_)) == NotWaiting()
         other = await self._waiting(store, envelopes)
         await self._ask(store, self._call(envelopes, other))
-        late = TimeOut(envelopes.ids.new(), other, "paid", "orders", "paid", clock.now())
-        assert list(await store.commit([late])) == [Called(other)]
+        late = TimeOutWait(envelopes.ids.new(), other, "paid", "orders", "paid", clock.now())
+        assert list(await store.commit([late])) == [CallbackStored(other)]
 
     async def test_a_key_finds_the_execution_that_has_asked_for_it_longest(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
@@ -126,19 +130,19 @@ class CallbacksContract(StoreFixtures):
         first = await self._waiting(store, envelopes, "k")
         clock.advance(1)
         second = await self._waiting(store, envelopes, "k")
-        assert await self._ask(store, self._call(envelopes, None, key="k")) == Called(first)
-        assert await self._ask(store, self._call(envelopes, None, b"2", key="k")) == Called(second)
+        assert await self._ask(store, self._call(envelopes, None, key="k")) == CallbackStored(first)
+        assert await self._ask(store, self._call(envelopes, None, b"2", key="k")) == CallbackStored(second)
         again = await self._ask(store, self._call(envelopes, None, b"2", key="k"))
-        assert again == CalledBefore(second, identical=True)
+        assert again == CallbackRepeated(second, identical=True)
 
     async def test_what_comes_early_is_kept_with_its_files_for_the_step_that_asks(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
     ) -> None:
-        assert await self._ask(store, self._call(envelopes, None, key="k", blobs=("b",))) == Called(None)
+        assert await self._ask(store, self._call(envelopes, None, key="k", blobs=("b",))) == CallbackStored(None)
         clock.advance(3599)
         id_ = await self._waiting(store, envelopes, "k")
         assert dict(await store.callbacks(id_)) == {"paid": b"1"}
-        await store.commit([ForgetEarly(clock.now() + _EARLY)])
+        await store.commit([ForgetEarlyCallbacks(clock.now() + _EARLY)])
         assert dict(await store.callbacks(id_)) == {"paid": b"1"}, "it is early no more"
         assert set(await store.referenced(["b"])) == {"b"}
 
@@ -149,20 +153,20 @@ class CallbacksContract(StoreFixtures):
         clock.advance(1)
         await self._ask(store, self._call(envelopes, None, key="l", blobs=("c",)))
         clock.advance(3599)
-        await store.commit([ForgetEarly(clock.now())])
+        await store.commit([ForgetEarlyCallbacks(clock.now())])
         assert set(await store.referenced(["b", "c"])) == {"c"}
         id_ = await self._waiting(store, envelopes, "k")
         assert dict(await store.callbacks(id_)) == {}
-        assert await self._ask(store, self._call(envelopes, None, key="k")) == Called(id_)
+        assert await self._ask(store, self._call(envelopes, None, key="k")) == CallbackStored(id_)
 
     async def test_early_calls_of_a_step_are_bounded_until_some_are_given_up(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
     ) -> None:
-        calls = [self._call(envelopes, None, key=str(number)) for number in range(EARLY_KEPT)]
-        assert set(await store.commit(calls)) == {Called(None)}
-        assert await self._ask(store, self._call(envelopes, None, key="x")) == TooManyEarly()
+        calls = [self._call(envelopes, None, key=str(number)) for number in range(MAX_EARLY_CALLBACKS)]
+        assert set(await store.commit(calls)) == {CallbackStored(None)}
+        assert await self._ask(store, self._call(envelopes, None, key="x")) == TooManyEarlyCallbacks()
         clock.advance(3600)
-        assert await self._ask(store, self._call(envelopes, None, key="x")) == Called(None)
+        assert await self._ask(store, self._call(envelopes, None, key="x")) == CallbackStored(None)
 
     async def test_what_came_for_executions_that_ended_before_a_time_is_given_up(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
@@ -177,6 +181,6 @@ class CallbacksContract(StoreFixtures):
         await store.commit([Reopen(ids[2], clock.now())])
         await store.commit([ForgetCallbacks(tuple(ids))])
         assert list(await store.executions_with_callbacks(clock.now(), 10)) == []
-        assert await self._ask(store, self._call(envelopes, ids[0])) == NotAwaited()
+        assert await self._ask(store, self._call(envelopes, ids[0])) == NotWaiting()
         for id_ in ids[2:]:
-            assert await self._ask(store, self._call(envelopes, id_)) == CalledBefore(id_, identical=True)
+            assert await self._ask(store, self._call(envelopes, id_)) == CallbackRepeated(id_, identical=True)

@@ -12,7 +12,6 @@ from hookline.kernel.json import decode
 from hookline.model.execution import Outcome, State
 from hookline.storage.changes import (
     Accept,
-    Added,
     AddState,
     End,
     NotANumber,
@@ -21,6 +20,7 @@ from hookline.storage.changes import (
     Publish,
     SetState,
     Start,
+    StateAdded,
 )
 from hookline.storage.store import StateOverride, Store
 from hookline.testing.contracts.store.fixtures import StoreFixtures
@@ -61,7 +61,7 @@ class FlowValuesContract(StoreFixtures):
             (await store.commit([_add(id_, envelopes, seq, by, now)]))[0]
             for seq, by in enumerate((b"1", b"41", b"0.10", b"-1e-2"), 1)
         ]
-        assert results == [Added(b"1"), Added(b"42"), Added(b"42.10"), Added(b"42.09")]
+        assert results == [StateAdded(b"1"), StateAdded(b"42"), StateAdded(b"42.10"), StateAdded(b"42.09")]
         assert await store.state("orders", "n") == b"42.09"
         outputs = [decode(one.output or b"", exact=True) for one in await store.journal(id_)]
         assert [str(output["body"]) for output in outputs] == ["1", "42", "42.10", "42.09"]
@@ -70,7 +70,7 @@ class FlowValuesContract(StoreFixtures):
         ids = [await self._bring(store, envelopes, State.RUNNING) for _ in range(20)]
         now = envelopes.clock.now()
         results = await asyncio.gather(*(store.commit([_add(id_, envelopes, 1, b"1", now)]) for id_ in ids))
-        values = [int(result.value) for (result,) in results if isinstance(result, Added)]
+        values = [int(result.value) for (result,) in results if isinstance(result, StateAdded)]
         assert sorted(values) == list(range(1, 21))
 
     async def test_what_is_no_number_is_not_counted_on(self, store: Store, envelopes: Envelopes) -> None:

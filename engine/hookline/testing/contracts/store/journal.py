@@ -11,7 +11,17 @@ from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State,
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Envelope, Result
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, Change, CheckpointItems, DropEntries, End, FinishBlock, Park, Record, Start
+from hookline.storage.changes import (
+    Accept,
+    Change,
+    CheckpointItems,
+    DropEntries,
+    End,
+    FinishBlock,
+    Park,
+    RecordSteps,
+    Start,
+)
 from hookline.storage.store import Store
 from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes, attachment
@@ -37,17 +47,17 @@ class JournalContract(StoreFixtures):
             ),
             envelopes.record(3, "b", state=StepState.SKIPPED, signal="pass", output=b'{"status":200}'),
         )
-        await store.commit([Record(id_, entries[:1])])
-        await store.commit([Record(id_, entries[1:])])
+        await store.commit([RecordSteps(id_, entries[:1])])
+        await store.commit([RecordSteps(id_, entries[1:])])
         assert tuple(await store.journal(id_)) == entries
         assert tuple(await store.journal(id_, after=1, limit=1)) == entries[1:2]
 
     async def test_an_entry_is_written_once(self, store: Store, envelopes: Envelopes) -> None:
         envelope = envelopes.make()
         await self._run(store, envelope)
-        await store.commit([Record(envelope.execution_id, (envelopes.record(1),))])
+        await store.commit([RecordSteps(envelope.execution_id, (envelopes.record(1),))])
         with pytest.raises(IllegalStateChange, match="entry 1"):
-            await store.commit([Record(envelope.execution_id, (envelopes.record(1, output=None),))])
+            await store.commit([RecordSteps(envelope.execution_id, (envelopes.record(1, output=None),))])
         (kept,) = await store.journal(envelope.execution_id)
         assert kept.output is not None
 
@@ -55,7 +65,7 @@ class JournalContract(StoreFixtures):
         envelope = envelopes.make(attachments=(attachment("in-1"), attachment("in-2")))
         await self._run(store, envelope)
         output = encode(Result("x", attachments=(attachment("out-1"),)))
-        await store.commit([Record(envelope.execution_id, (envelopes.record(1, output=output),))])
+        await store.commit([RecordSteps(envelope.execution_id, (envelopes.record(1, output=output),))])
         asked = ["in-1", "in-2", "out-1", *(f"other-{number}" for number in range(1000))]
         assert set(await store.referenced(asked)) == {"in-1", "in-2", "out-1"}
         assert set(await store.referenced([])) == set()
@@ -119,7 +129,7 @@ def _begun(envelopes: Envelopes, envelope: Envelope) -> list[Change]:
     return [
         Accept(envelope, begun=True),
         Start(id_, "v1", now),
-        Record(id_, (envelopes.record(1),)),
+        RecordSteps(id_, (envelopes.record(1),)),
         Park(id_, now, now, "replay"),
     ]
 
@@ -163,10 +173,10 @@ class ItemsContract(StoreFixtures):
         envelope = envelopes.make()
         id_ = envelope.execution_id
         await self._run(store, envelope)
-        await store.commit([Record(id_, tuple(envelopes.record(seq) for seq in range(1, 6)))])
+        await store.commit([RecordSteps(id_, tuple(envelopes.record(seq) for seq in range(1, 6)))])
         progress = Progress("a", 5, ((0, 3),), 0, envelope.accepted_at)
         await store.commit(
-            [Record(id_, (envelopes.record(6),)), CheckpointItems(id_, progress), DropEntries(id_, (2, 4, 6))]
+            [RecordSteps(id_, (envelopes.record(6),)), CheckpointItems(id_, progress), DropEntries(id_, (2, 4, 6))]
         )
         assert [entry.seq for entry in await store.journal(id_)] == [1, 3, 5]
 
@@ -188,5 +198,7 @@ class ItemsContract(StoreFixtures):
         await self._run(store, envelope)
         output = encode({"body": {"stream": "rows", "count": 3}})
         plain = envelopes.record(1, output=encode({"body": {"stream": "not-one", "count": 3}}))
-        await store.commit([Record(envelope.execution_id, (plain, envelopes.record(2, output=output, signal=STREAM)))])
+        await store.commit(
+            [RecordSteps(envelope.execution_id, (plain, envelopes.record(2, output=output, signal=STREAM)))]
+        )
         assert set(await store.referenced(["rows", "not-one"])) == {"rows"}

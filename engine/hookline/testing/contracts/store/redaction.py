@@ -7,7 +7,17 @@ import pytest
 
 from hookline.model.execution import ErrorInfo, Outcome, State
 from hookline.model.message import Envelope
-from hookline.storage.changes import Accept, Cancel, DismissDeadLetter, End, Purge, Record, Reopen, SetDataKey, Start
+from hookline.storage.changes import (
+    Accept,
+    Cancel,
+    DismissDeadLetter,
+    End,
+    Purge,
+    RecordSteps,
+    Reopen,
+    SetDataKey,
+    Start,
+)
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
@@ -22,7 +32,7 @@ class DataKeysContract(StoreFixtures):
         now = envelopes.clock.now()
         entry = envelopes.record(1, encrypted=b"\0entry")
         await store.commit(
-            [Accept(redacted), Start(redacted.execution_id, "v1", now), Record(redacted.execution_id, (entry,))]
+            [Accept(redacted), Start(redacted.execution_id, "v1", now), RecordSteps(redacted.execution_id, (entry,))]
         )
         found = await store.envelope(redacted.execution_id)
         assert found is not None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hookline.model.rejection import RejectedRequest
-from hookline.storage.changes import REFUSED_KEPT, Reject
+from hookline.storage.changes import MAX_REJECTED_KEPT, Reject
 from hookline.storage.store import Store
 from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes
@@ -54,9 +54,9 @@ class RejectedContract(StoreFixtures):
     async def test_of_each_flow_the_newest_rejected_requests_are_kept(self, store: Store, envelopes: Envelopes) -> None:
         quiet = self._rejected(envelopes, "quiet")
         await store.commit([Reject((quiet,))])
-        made = [self._rejected(envelopes) for _ in range(REFUSED_KEPT * 3 + 1)]
+        made = [self._rejected(envelopes) for _ in range(MAX_REJECTED_KEPT * 3 + 1)]
         for start in range(0, len(made), 70):
             await store.commit([Reject(tuple(made[start : start + 70]))])
         kept = (await store.rejected(flow_id="orders", limit=len(made))).items
-        assert kept == tuple(reversed(made[-REFUSED_KEPT:]))
+        assert kept == tuple(reversed(made[-MAX_REJECTED_KEPT:]))
         assert (await store.rejected(flow_id="quiet")).items == (quiet,)

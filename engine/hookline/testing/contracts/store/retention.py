@@ -10,17 +10,17 @@ from hookline.storage.changes import (
     Accept,
     Accepted,
     BeginWait,
-    CallBack,
     Duplicate,
     End,
-    ForgetKeys,
+    ForgetDedupeKeys,
     ForgetVersions,
     Publish,
     Purge,
-    Record,
+    RecordSteps,
     ReleaseOrderKey,
     Reopen,
     Start,
+    StoreCallback,
 )
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
@@ -38,9 +38,11 @@ class PurgingContract(StoreFixtures):
         envelope = envelopes.make(body="x" * 100_000, attachments=(attachment("file"),))
         id_ = envelope.execution_id
         await self._run(store, envelope)
-        called = CallBack(envelopes.ids.new(), id_, "wait", "orders", "wait", None, b"x", now, None, b"{}", ("called",))
+        called = StoreCallback(
+            envelopes.ids.new(), id_, "wait", "orders", "wait", None, b"x", now, None, b"{}", ("called",)
+        )
         await store.commit(
-            [Record(id_, (envelopes.record(1),)), BeginWait(id_, "wait", "orders", "wait", None, now), called]
+            [RecordSteps(id_, (envelopes.record(1),)), BeginWait(id_, "wait", "orders", "wait", None, now), called]
         )
         await store.commit([End(id_, State.FAILED, Outcome.FAILED, now, ErrorInfo("x", "x"))])
         clock.advance(1)
@@ -93,10 +95,10 @@ class PurgingContract(StoreFixtures):
             await store.commit([Reopen(id_, clock.now())])
         assert await store.accepted_as("orders", "k", clock.now()) == id_
         assert await store.commit([Accept(envelopes.make(key="k", window=window))]) == [Duplicate(id_)]
-        await store.commit([ForgetKeys(clock.now())])
+        await store.commit([ForgetDedupeKeys(clock.now())])
         assert await store.accepted_as("orders", "k", clock.now()) == id_
         clock.advance(window.total_seconds())
-        await store.commit([ForgetKeys(clock.now())])
+        await store.commit([ForgetDedupeKeys(clock.now())])
         assert list(await store.flows_with_history()) == []
         again = envelopes.make(key="k", window=window)
         assert await store.commit([Accept(again)]) == [Accepted(again.execution_id)]
@@ -111,7 +113,7 @@ class PurgingContract(StoreFixtures):
         again = [envelopes.make(key=key, window=timedelta(seconds=10)) for key in ("a", "b")]
         for envelope in again:
             assert await store.commit([Accept(envelope)]) == [Accepted(envelope.execution_id)]
-        await store.commit([ForgetKeys(clock.now())])
+        await store.commit([ForgetDedupeKeys(clock.now())])
         for envelope in again:
             assert await store.execution(envelope.execution_id) is not None
 

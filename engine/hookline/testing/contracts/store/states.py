@@ -5,28 +5,28 @@ from datetime import timedelta
 import pytest
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
-from hookline.model.execution import FINAL, MOVES, ErrorInfo, Outcome, State
+from hookline.model.execution import FINAL, TRANSITIONS, ErrorInfo, Outcome, State
 from hookline.model.waits import FlowEnded, pack_callback
 from hookline.storage.changes import (
     Accept,
     BeginWait,
-    CallBack,
-    Called,
-    CalledBefore,
+    CallbackRepeated,
+    CallbackStored,
     Cancel,
     Change,
     End,
     EndWait,
-    NotAwaited,
+    NotWaiting,
     Park,
     Rebind,
-    Record,
+    RecordSteps,
     Reopen,
     Resume,
     Start,
-    TimedOut,
-    TimeOut,
+    StoreCallback,
+    TimeOutWait,
     Unblock,
+    WaitTimedOut,
 )
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
@@ -91,7 +91,7 @@ class StatesContract(StoreFixtures):
     ) -> None:
         id_ = await self._bring(store, envelopes, state)
         change = End(id_, end, OUTCOMES[end], envelopes.clock.now())
-        if end in MOVES[state]:
+        if end in TRANSITIONS[state]:
             await store.commit([change])
         else:
             with pytest.raises(IllegalStateChange, match=f"is {state}"):
@@ -118,7 +118,7 @@ class StatesContract(StoreFixtures):
                 "start": Start(id_, "v2", now),
                 "resume": Resume(id_, now),
                 "park": Park(id_, now, now, "retry"),
-                "record": Record(id_, (envelopes.record(1),)),
+                "record": RecordSteps(id_, (envelopes.record(1),)),
                 "reopen": Reopen(id_, now),
             }
             change = changes[name]
@@ -161,7 +161,7 @@ class StatesContract(StoreFixtures):
     ) -> None:
         now = envelopes.clock.now()
         gone_on = await self._bring(store, envelopes, State.RUNNING)
-        await store.commit([Record(gone_on, (envelopes.record(1),)), Park(gone_on, now, None, "callback")])
+        await store.commit([RecordSteps(gone_on, (envelopes.record(1),)), Park(gone_on, now, None, "callback")])
         never_ran = envelopes.make()
         await store.commit([Accept(never_ran), Park(never_ran.execution_id, now, None, "blocked: x")])
         cancelled = await self._bring(store, envelopes, State.WAITING)
@@ -200,7 +200,7 @@ class StatesContract(StoreFixtures):
             Start(nobody, "v1", now),
             Resume(nobody, now),
             Park(nobody, now, None, "x"),
-            Record(nobody, (envelopes.record(1),)),
+            RecordSteps(nobody, (envelopes.record(1),)),
             End(nobody, State.FAILED, Outcome.FAILED, now),
             Reopen(nobody, now),
             Rebind(nobody, "v2", now, 0),
@@ -250,7 +250,7 @@ class EndsContract(StoreFixtures):
         told = _told(envelopes, parent, child)
         now = envelopes.clock.now()
         results = await store.commit([End(child, State.SUCCEEDED, Outcome.COMPLETED, now), told])
-        assert results == [None, Called(parent)]
+        assert results == [None, CallbackStored(parent)]
         waiting = await store.execution(parent)
         assert waiting is not None
         assert (waiting.state, waiting.ready_at) == (State.WAITING, now)
@@ -261,7 +261,7 @@ class EndsContract(StoreFixtures):
     ) -> None:
         parent, child = await self._calling(store, envelopes, started=False)
         told, now = _told(envelopes, parent, child), envelopes.clock.now()
-        assert await store.commit([Cancel(child, now, told)]) == [Called(parent)]
+        assert await store.commit([Cancel(child, now, told)]) == [CallbackStored(parent)]
         ended = await store.execution(child)
         assert ended is not None
         assert ended.state is State.CANCELLED
@@ -279,22 +279,22 @@ class EndsContract(StoreFixtures):
     ) -> None:
         parent, child = await self._calling(store, envelopes)
         first, second = _told(envelopes, parent, child), _told(envelopes, parent, child)
-        assert await store.commit([first]) == [Called(parent)]
-        assert await store.commit([second]) == [CalledBefore(parent, identical=True)]
+        assert await store.commit([first]) == [CallbackStored(parent)]
+        assert await store.commit([second]) == [CallbackRepeated(parent, identical=True)]
         other, its_child = await self._calling(store, envelopes)
-        assert await store.commit([_over(envelopes, other)]) == [TimedOut()]
-        assert await store.commit([_told(envelopes, other, its_child)]) == [NotAwaited()]
+        assert await store.commit([_over(envelopes, other)]) == [WaitTimedOut()]
+        assert await store.commit([_told(envelopes, other, its_child)]) == [NotWaiting()]
 
     async def test_that_nothing_came_in_time_stays_so_however_often_it_is_asked(
         self, store: Store, envelopes: Envelopes
     ) -> None:
         """Whoever asked may have died before it could note the answer."""
         late, _ = await self._calling(store, envelopes)
-        assert await store.commit([_over(envelopes, late)]) == [TimedOut()]
-        assert await store.commit([_over(envelopes, late)]) == [TimedOut()]
+        assert await store.commit([_over(envelopes, late)]) == [WaitTimedOut()]
+        assert await store.commit([_over(envelopes, late)]) == [WaitTimedOut()]
         called, child = await self._calling(store, envelopes)
         await store.commit([_told(envelopes, called, child)])
-        assert await store.commit([_over(envelopes, called)]) == [Called(called)]
+        assert await store.commit([_over(envelopes, called)]) == [CallbackStored(called)]
 
     async def test_a_step_that_waits_anew_hears_only_what_comes_for_the_new_wait(
         self, store: Store, envelopes: Envelopes
@@ -318,11 +318,13 @@ class EndsContract(StoreFixtures):
         return parent.execution_id, child.execution_id
 
 
-def _told(envelopes: Envelopes, parent: str, child: str) -> CallBack:
+def _told(envelopes: Envelopes, parent: str, child: str) -> StoreCallback:
     payload = pack_callback(FlowEnded(child, Outcome.COMPLETED))
     now = envelopes.clock.now()
-    return CallBack(envelopes.ids.new(), parent, "call", "orders", "call", None, child.encode(), now, None, payload)
+    return StoreCallback(
+        envelopes.ids.new(), parent, "call", "orders", "call", None, child.encode(), now, None, payload
+    )
 
 
-def _over(envelopes: Envelopes, execution_id: str) -> TimeOut:
-    return TimeOut(envelopes.ids.new(), execution_id, "call", "orders", "call", envelopes.clock.now())
+def _over(envelopes: Envelopes, execution_id: str) -> TimeOutWait:
+    return TimeOutWait(envelopes.ids.new(), execution_id, "call", "orders", "call", envelopes.clock.now())
