@@ -132,7 +132,7 @@ async def test_messages_get_503_where_nothing_can_go_until_there_is_room_again(
         client = create_pages(blueprints(engine, AUTH["Authorization"][7:])).test_client()
         assert (await client.get("/readyz")).status_code == 200
         await engine.disk_budget.check()
-        with pytest.raises(CannotTake, match="no room") as rejection:
+        with pytest.raises(CannotTake, match="no space") as rejection:
             await harness.send(engine, "f", None)
         assert rejection.value.retry_after == 60
         ready = await client.get("/readyz", headers=AUTH)
