@@ -11,9 +11,9 @@ import structlog
 from hookline.catalog.catalog import Catalog
 from hookline.catalog.flow_states import FlowStates
 from hookline.catalog.version_resolver import VersionResolver
-from hookline.credentials.authorization import CALLBACK, Authorizations
+from hookline.credentials.access_tokens import AccessTokens
+from hookline.credentials.oauth_authorization import CALLBACK, Authorizations
 from hookline.credentials.store import Credentials
-from hookline.credentials.tokens import AccessTokens
 from hookline.deployments.compatibility import CompatibilityChecker
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from hookline.credentials.access_tokens import AccessTokens, CredentialTokens
 from hookline.credentials.store import Credentials
-from hookline.credentials.tokens import AccessTokens, CredentialTokens
 from hookline.discovery.registry import PartKind, Registry
 from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.cancellation import cancelled_externally

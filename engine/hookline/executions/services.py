@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from pydantic import BaseModel
 
-from hookline.credentials.tokens import AccessTokens
+from hookline.credentials.access_tokens import AccessTokens
 from hookline.executions.rate_limits import StepRates
 from hookline.executions.replies import Replies
 from hookline.flows.blocks.foreach import ForeachNode

@@ -6,7 +6,7 @@ Nobody proves here who they are: the redirect's `state` is good once, and only t
 from html import escape
 from typing import Final, Protocol
 
-from hookline.credentials.authorization import Authorization
+from hookline.credentials.oauth_authorization import Authorization
 from hookline.kernel.errors import AuthorizationUnknown, FlowUnknown, MethodNotAllowed
 from hookline.sdk.http import HttpClient
 from hookline.service.hooks.masking import Headers
@@ -34,7 +34,7 @@ _PAGE: Final = """<!doctype html>
 
 
 class Finishing(Protocol):
-    """Where authorizations are finished: `hookline.credentials.authorization`."""
+    """Where authorizations are finished: `hookline.credentials.oauth_authorization`."""
 
     async def finish(self, query: str, http: HttpClient) -> Authorization:
         """What becomes of the one that a redirect's query belongs to. Raises AuthorizationUnknown."""

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from hookline.credentials.tokens import CredentialTokens, hidden_of
+from hookline.credentials.access_tokens import CredentialTokens, hidden_of
 from hookline.discovery.registry import Registry
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from pydantic import ValidationError
 
-from hookline.credentials.tokens import CredentialTokens
+from hookline.credentials.access_tokens import CredentialTokens
 from hookline.flows.documents.model_problems import model_problems
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookline.credentials.authorization import Authorization
+from hookline.credentials.oauth_authorization import Authorization
 from hookline.executions.replies import Replies
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger

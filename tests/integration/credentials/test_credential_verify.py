@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from tests.integration.http_servers import Serve, error_of
 
 from hookline.api import AuthExpired, Connector, RateLimited, StepError, Unavailable, VerifyContext, hookimpl
-from hookline.credentials.check import Verdict, verify
+from hookline.credentials.credential_check import Verdict, verify
 from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import PluginError

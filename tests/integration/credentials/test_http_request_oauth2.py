@@ -7,7 +7,7 @@ from tests.integration.authorization_server import CLIENT_ID, CLIENT_SECRET, SCO
 from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_engine import HERE, agree
 
-from hookline.credentials.check import verify
+from hookline.credentials.credential_check import verify
 from hookline.kernel.errors import CredentialError
 from hookline.model.execution import State
 

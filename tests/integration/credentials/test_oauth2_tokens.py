@@ -10,9 +10,9 @@ from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_acme import acme, for_itself, values
 from tests.integration.oauth2_engine import agree, failure, info, running
 
-from hookline.credentials.authorization import challenge_of
+from hookline.credentials.access_tokens import AccessTokens
+from hookline.credentials.oauth_authorization import challenge_of
 from hookline.credentials.store import Credentials
-from hookline.credentials.tokens import AccessTokens
 from hookline.kernel.errors import AuthExpired, StoreError, Unavailable
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.secrets.vault import Vault

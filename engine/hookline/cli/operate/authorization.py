@@ -11,7 +11,7 @@ from aiohttp import web
 from hookline.cli.client import connect
 from hookline.cli.server_file import find
 from hookline.config import Settings
-from hookline.credentials.authorization import CALLBACK
+from hookline.credentials.oauth_authorization import CALLBACK
 from hookline.kernel.errors import AuthorizationUnknown, ConfigError, HooklineError
 from hookline.service.oauth_callback import html_page
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from hookline.credentials.tokens import hidden_of, mask_error
+from hookline.credentials.access_tokens import hidden_of, mask_error
 from hookline.executions.context import Blocked, ExecutionContext, Frame, Interrupted, Interruption
 from hookline.executions.services import Stub
 from hookline.executions.steps.spool import read_stream, write_stream

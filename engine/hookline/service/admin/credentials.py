@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from quart import Blueprint, Response, request
 
-from hookline.credentials.authorization import Authorization, query_of
-from hookline.credentials.check import Verdict, verify
+from hookline.credentials.credential_check import Verdict, verify
+from hookline.credentials.oauth_authorization import Authorization, query_of
 from hookline.credentials.store import CredentialInfo
 from hookline.engine import Engine
 from hookline.kernel.time import rfc3339

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.store import Credentials
-from hookline.credentials.tokens import AccessTokens
 from hookline.discovery.registry import Registry
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import StepError, StoreError
