@@ -41,7 +41,6 @@ from hookline.plugin_host.facade import BlobsFacade, HttpClientFacade, Resources
 from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.loop_monitor import LoopMonitor
 from hookline.plugin_host.resources import EngineResources
-from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import Redaction
@@ -97,8 +96,8 @@ class Engine:
         self.http: HttpClient = HttpClientFacade(self._http)
         self._resources = EngineResources([options.db], egress)
         self.resources: Resources = ResourcesFacade(self._resources)
-        self._calls = PluginHost(registry, self.metrics, self.log)
-        self._watch = LoopMonitor(registry, self.metrics, self.log)
+        self.plugin_host = PluginHost(registry, self.metrics, self.log)
+        self._loop_monitor = LoopMonitor(registry, self.metrics, self.log)
         self.vault = Vault(options.secret_keys)
         self.redaction = Redaction(self.vault)
         self.credentials = Credentials(
@@ -145,8 +144,7 @@ class Engine:
             metrics=self.metrics,
             log=self.log,
             files_root=options.files_root,
-            describe=self._describe,
-            calls=self._calls,
+            plugin_host=self.plugin_host,
             new_id=self.ids.new,
             events=self.events,
             redaction=self.redaction,
@@ -275,7 +273,7 @@ class Engine:
         except BaseException:
             await self._close()
             raise
-        self._watch.start()
+        self._loop_monitor.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
 
@@ -337,7 +335,7 @@ class Engine:
             raise
 
     async def _close(self) -> None:
-        self._watch.stop()
+        self._loop_monitor.stop()
         # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.
         async with AsyncExitStack() as stack:
             for part in (self._backend, self.blobs, self._http, self._resources, self.tokens):
@@ -350,9 +348,6 @@ class Engine:
     def resume_url(self, execution_id: str, path: str) -> str:
         """The URL of a step that waits, of an execution and the step's path."""
         return self.resume_tokens.url(self.options.public_url, execution_id, path)
-
-    def _describe(self, action: Action) -> str:
-        return str(self.registry.origin("action", action.name))
 
 
 def _made(factories: Mapping[str, Any], url: str, what: str, clock: Clock) -> Any:

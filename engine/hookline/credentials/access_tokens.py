@@ -322,13 +322,3 @@ def hidden_of(credential: BaseModel | None, tokens: CredentialTokens | None) -> 
     if tokens is not None:
         return tokens.hidden
     return HiddenValues() if credential is None else HiddenValues(secret_values(credential))
-
-
-def mask_error(error: StepError, hidden: HiddenValues) -> StepError:
-    """An error in whose message nothing of that can be read."""
-    shown = hidden.mask_text(error.message)
-    if shown == error.message:
-        return error
-    made = copy.copy(error)
-    made.message, made.args = shown, (shown,)
-    return made

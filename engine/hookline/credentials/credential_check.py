@@ -1,15 +1,13 @@
 """Whether the service takes a credential: what its connector's `verify` says."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.store import Credentials
-from hookline.discovery.registry import Registry
-from hookline.kernel.cancellation import cancelled_externally
-from hookline.kernel.errors import StepError, StoreError
+from hookline.kernel.errors import CredentialError, StepError, StoreError
 from hookline.kernel.logs import Log
+from hookline.plugin_host.host import PluginDefect, PluginHost, PluginTimeout
 from hookline.sdk.connector import VerifyContext
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
@@ -35,7 +33,7 @@ class Verdict:
 async def verify(
     name: str,
     credentials: Credentials,
-    registry: Registry,
+    host: PluginHost,
     *,
     http: HttpClient,
     resources: Resources,
@@ -44,7 +42,7 @@ async def verify(
 ) -> Verdict:
     """Ask. Raises CredentialError where there is no such credential, or it can't be read."""
     type_, credential = credentials.get(name)
-    connector = registry.verifier(type_)
+    connector = host.registry.verifier(type_)
     if connector is None or connector.verifier is None:
         return Verdict(name, type_, "unknown", f"credentials of type {type_} can't be verified: no plugin says how")
     if connector.unavailable is not None:
@@ -53,19 +51,14 @@ async def verify(
     hidden = HiddenValues(secret_values(credential)) if own is None else own.hidden
     context: VerifyContext[Any] = VerifyContext(credential, http, log, resources, own)
     try:
-        async with asyncio.timeout(_LONGEST) as deadline:
-            said = await connector.verifier(context)
+        with host.contain("connector", connector.name, hidden=hidden):
+            said = await host.call("connector", connector.name, connector.verifier(context), timeout=_LONGEST)
     except StepError as error:
         return Verdict(name, type_, "failed", hidden.mask_text(error.message), error.error_code)
-    except StoreError as error:
+    except (StoreError, CredentialError) as error:
         return Verdict(name, type_, "failed", hidden.mask_text(error.message), error.code)
-    except (Exception, asyncio.CancelledError, SystemExit) as error:
-        if isinstance(error, TimeoutError) and deadline.expired():
-            return Verdict(name, type_, "failed", f"it took longer than {_LONGEST:g} s", "timed_out")
-        if isinstance(error, asyncio.CancelledError) and cancelled_externally():
-            raise
-        # What else it raises is a defect of its plugin, and no word on the credential.
-        plugin = registry.origin("connector", connector.name)
-        text = hidden.mask_text(f"verify of {plugin} has a defect: {type(error).__name__}: {error}")
-        return Verdict(name, type_, "failed", text, "connector.defect")
+    except PluginTimeout:
+        return Verdict(name, type_, "failed", f"it took longer than {_LONGEST:g} s", "timed_out")
+    except PluginDefect as defect:
+        return Verdict(name, type_, "failed", defect.message, "connector.defect")
     return Verdict(name, type_, "well", hidden.mask_text(str(said)) if said else f"{connector.title} takes it")

@@ -1,6 +1,5 @@
 """Asking a connector which choices there are for a setting."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,10 +10,10 @@ from hookline.credentials.access_tokens import AccessTokens, CredentialTokens
 from hookline.credentials.store import Credentials
 from hookline.discovery.registry import PartKind, Registry
 from hookline.flows.elements.expressions import Expressions
-from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CannotOffer, CredentialError, NoOptions, Problem, StepError, StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.suggest import did_you_mean
+from hookline.plugin_host.host import PluginDefect, PluginHost, PluginTimeout
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
@@ -53,7 +52,7 @@ class OptionsPage:
 async def fetch_options(
     request: OptionsRequest,
     secrets: Credentials,
-    registry: Registry,
+    host: PluginHost,
     *,
     http: HttpClient,
     resources: Resources,
@@ -65,38 +64,28 @@ async def fetch_options(
     Raises NoOptions where nobody knows choices for the setting; CannotOffer where other settings have to be chosen
     first, or don't fit; CredentialError; and StepError where the service can't be asked, or what it asks is a defect.
     """
-    component, choices = _choices(registry, request)
+    component, choices = _choices(host.registry, request)
     if component.unavailable is not None:
         raise CannotOffer(f"{component.name}: {component.unavailable}")
-    arguments = _arguments(choices, request, registry)
+    arguments = _arguments(choices, request, host.registry)
     hidden = HiddenValues()
     if choices.takes_context:
         own = None if tokens is None or request.credential is None else tokens.of(request.credential)
         arguments["ctx"] = context = _context(component, request, secrets, http, resources, log, own)
         hidden = HiddenValues(secret_values(context.credential)) if own is None else own.hidden
+    kind: PartKind = "action" if isinstance(component, Action) else "trigger"
     try:
-        async with asyncio.timeout(_LONGEST) as deadline:
-            return await _listed(choices, arguments)
-    except StepError as error:
-        # What a service answers may hold what it was sent.
-        raise StepError(
-            hidden.mask_text(error.message),
-            code=error.error_code,
-            retryable=error.retryable,
-            retry_after=error.retry_after,
-        ) from None
+        # The response of a service may repeat the secrets that it was sent.
+        with host.contain(kind, component.name, passing=(StoreError,), hidden=hidden):
+            return await host.call(kind, component.name, _listed(choices, arguments), timeout=_LONGEST)
     except StoreError as error:
         raise StepError(hidden.mask_text(error.message), code=error.code, retryable=True) from None
-    except (Exception, asyncio.CancelledError, SystemExit) as error:
-        if isinstance(error, TimeoutError) and deadline.expired():
-            message = f"listing the options of {request.setting!r} took longer than {_LONGEST:g} s"
-            raise StepError(message, code="timed_out", retryable=True) from None
-        if isinstance(error, asyncio.CancelledError) and cancelled_externally():
-            raise
-        kind: PartKind = "action" if isinstance(component, Action) else "trigger"
-        plugin = registry.origin(kind, component.name)
-        text = f"the options of {request.setting!r} of {plugin} have a defect: {type(error).__name__}: {error}"
-        raise StepError(hidden.mask_text(text), code="connector.defect") from None
+    except PluginTimeout:
+        message = f"listing the options of {request.setting!r} took longer than {_LONGEST:g} s"
+        raise StepError(message, code="timed_out", retryable=True) from None
+    except PluginDefect as defect:
+        message = f"listing the options of {request.setting!r}: {defect.message}"
+        raise StepError(message, code="connector.defect") from None
 
 
 def _choices(registry: Registry, request: OptionsRequest) -> tuple[Action | ConnectorTrigger, OptionsFunction]:

@@ -92,10 +92,7 @@ class Services:
     metrics: Metrics
     log: Log
     files_root: Path | None
-    describe: Callable[[Action], str]
-    """The plugin that gave an action, with distribution and version: for reports of its defects."""
-    calls: PluginHost
-    """Calls what plugins gave."""
+    plugin_host: PluginHost
     new_id: Callable[[], str]
     """Makes an id for what becomes durable."""
     offloader: Offloader = field(default_factory=Offloader)

@@ -1,56 +1,164 @@
-"""Calls of plugins' functions: how long each goes on, and which plugin is at fault.
+"""Calls of the functions of plugins, and the one place that classifies their errors.
 
-The plugins of Hookline's own distribution are called directly. Those of others run in a task of their own, which is
-abandoned if it ignores its cancellation, so that a time limit always holds.
+A function of a plugin may raise the errors of its interface: StepError, and the engine's own errors that the engine's
+parts raise inside it (StoreError, CredentialError). A cancellation from outside passes through. Every other exception
+is a defect of the plugin and becomes PluginDefect, so that it can't stop the engine; that includes SystemExit and a
+CancelledError that the plugin raised itself. A call that exceeds its time limit raises PluginTimeout.
+
+Functions of Hookline's own plugins are called directly. Those of other plugins run in a task of their own. If such a
+task ignores its cancellation it is abandoned, so that a time limit always holds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+import copy
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from hookline.discovery.loader import GROUP
 from hookline.discovery.registry import PartKind, Registry
+from hookline.kernel.cancellation import cancelled_externally
+from hookline.kernel.errors import CredentialError, StepError, StoreError
 from hookline.kernel.logs import Log
+from hookline.secrets.masking import HiddenValues
 from hookline.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
 GRACE: Final = 2.0
-"""Seconds that a call has to end in, once it was cancelled."""
+"""The seconds in which a call has to end after its cancellation."""
+_ENGINE_ERRORS: Final = (StoreError, CredentialError)
 
 
 class PluginExit(RuntimeError):
-    """A plugin raised what ends the process; it ends the call alone."""
+    """A plugin raised SystemExit or KeyboardInterrupt."""
+
+
+class PluginDefect(Exception):
+    """A function of a plugin raised an unexpected exception, or returned a value that is not allowed."""
+
+    def __init__(self, message: str, *, plugin: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.plugin = plugin
+        """The plugin, with its distribution and version."""
+
+
+class PluginTimeout(Exception):
+    """A call of a plugin's function exceeded its time limit."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self.message = f"{name} took longer than {seconds:g} s"
+        self.seconds = seconds
+        super().__init__(self.message)
+
+
+class Containment:
+    """A context manager that turns unexpected exceptions of plugin code into PluginDefect.
+
+    StepError passes, with its message masked. So do PluginDefect, PluginTimeout, the errors in `passing`, and a
+    cancellation from outside.
+    """
+
+    __slots__ = ("_defect", "_hidden", "_passing")
+
+    def __init__(
+        self,
+        defect: Callable[[BaseException], PluginDefect],
+        *,
+        passing: tuple[type[BaseException], ...] = _ENGINE_ERRORS,
+        hidden: HiddenValues | None = None,
+    ) -> None:
+        """`defect` makes the error to raise for an unexpected exception."""
+        self._defect = defect
+        self._passing = passing
+        self._hidden = hidden
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        if error is None or isinstance(error, (*self._passing, PluginDefect, PluginTimeout, GeneratorExit)):
+            return
+        if isinstance(error, StepError):
+            shown = mask_error(error, self._hidden)
+            if shown is not error:
+                raise shown from None
+            return
+        if isinstance(error, asyncio.CancelledError) and cancelled_externally():
+            return
+        raise self._defect(error) from error
 
 
 class PluginHost:
-    """Calls plugins, and says which one is at fault."""
+    """Calls the functions of plugins. Knows which plugin each part belongs to."""
 
     def __init__(self, registry: Registry, metrics: Metrics, log: Log) -> None:
-        self._registry = registry
+        self.registry: Final = registry
         self._metrics = metrics
         self._log = log
-        #: The event loop itself keeps no task alive.
+        #: The event loop holds only weak references to tasks.
         self._abandoned: set[asyncio.Task[Any]] = set()
         self._foreign = frozenset(key for key, status in registry.origins.items() if status.distribution != GROUP)
 
     def describe(self, kind: PartKind, name: str) -> str:
-        """The plugin that gave something, with its distribution and version."""
-        return str(self._registry.origin(kind, name))
+        """Return the plugin of a part, with its distribution and version."""
+        return str(self.registry.origin(kind, name))
 
-    def foreign(self, kind: PartKind, name: str) -> bool:
-        """Whether it is of a plugin that isn't Hookline's own."""
+    def is_foreign(self, kind: PartKind, name: str) -> bool:
+        """Return True if the part belongs to a plugin that is not one of Hookline's own."""
         return (kind, name) in self._foreign
 
-    def fault(self, kind: PartKind, name: str, fault: str) -> None:
-        """Count what a plugin did and mustn't."""
-        self._metrics.faulted(self._registry.origin(kind, name).name, fault)
+    def defect(self, kind: PartKind, name: str, problem: str) -> PluginDefect:
+        """Count a defect, and return the error for it, which names the plugin."""
+        plugin = self.describe(kind, name)
+        self._count_fault(kind, name, "defect")
+        return PluginDefect(f"{name} of {plugin} has a defect: {problem}", plugin=plugin)
 
-    async def run(self, kind: PartKind, name: str, work: Awaitable[T], **where: str) -> T:
-        """What a call of an action or a trigger gives. Raises what it raises. `where` is for the log."""
-        if (kind, name) not in self._foreign:
+    def contain(
+        self,
+        kind: PartKind,
+        name: str,
+        *,
+        passing: tuple[type[BaseException], ...] = _ENGINE_ERRORS,
+        hidden: HiddenValues | None = None,
+        log: Callable[[], Log] | None = None,
+    ) -> Containment:
+        """Return a context manager for code that calls functions of a part. See `Containment`.
+
+        Each defect is counted, and logged if `log` is given, which makes a logger. `hidden` masks secrets in messages.
+        """
+
+        def defect(error: BaseException) -> PluginDefect:
+            text = f"{type(error).__name__}: {error}"
+            found = self.defect(kind, name, text if hidden is None else hidden.mask_text(text))
+            if log is not None:
+                log().error("connector defect", plugin=found.plugin, exc_info=True, **{kind: name})
+            return found
+
+        return Containment(defect, passing=passing, hidden=hidden)
+
+    async def call(
+        self, kind: PartKind, name: str, work: Awaitable[T], *, timeout: float | None = None, **where: str
+    ) -> T:
+        """Await the call of a function of a part, for at most `timeout` seconds, and return its result.
+
+        Raises PluginTimeout, and whatever the function raises: use it within `contain`. `where` is for the log.
+        """
+        if (kind, name) in self._foreign:
+            work = self._in_task(kind, name, work, where)
+        if timeout is None:
             return await work
-        task = asyncio.ensure_future(_contained(work, f"{kind} {name}"))
+        try:
+            async with asyncio.timeout(timeout) as deadline:
+                return await work
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise PluginTimeout(name, timeout) from error
+
+    async def _in_task(self, kind: PartKind, name: str, work: Awaitable[T], where: Mapping[str, str]) -> T:
+        task = asyncio.ensure_future(_without_exit(work, f"{kind} {name}"))
         try:
             await asyncio.wait((task,))
         except asyncio.CancelledError:
@@ -59,7 +167,7 @@ class PluginHost:
             if not task.done():
                 self._abandon(kind, name, task, where)
             elif not task.cancelled():
-                # It may have ended just before: whoever is cancelled has to end all the same, and would wait for ever.
+                # The task may have ended just before. The caller is cancelled all the same, and nobody reads the error.
                 task.exception()
             raise
         return task.result()
@@ -67,7 +175,7 @@ class PluginHost:
     def _abandon(self, kind: PartKind, name: str, task: asyncio.Task[Any], where: Mapping[str, str]) -> None:
         self._abandoned.add(task)
         task.add_done_callback(self._ended)
-        self.fault(kind, name, "abandoned_call")
+        self._count_fault(kind, name, "abandoned_call")
         self._log.error(
             "a call of a plugin ignores its cancellation, and is abandoned",
             plugin=self.describe(kind, name),
@@ -83,10 +191,23 @@ class PluginHost:
             # Nobody waits for it any more.
             task.exception()
 
+    def _count_fault(self, kind: PartKind, name: str, fault: str) -> None:
+        self._metrics.faulted(self.registry.origin(kind, name).name, fault)
 
-async def _contained(work: Awaitable[T], named: str) -> T:
+
+def mask_error(error: StepError, hidden: HiddenValues | None) -> StepError:
+    """Return the error with the secrets in its message masked; the same object if it has none."""
+    shown = error.message if hidden is None else hidden.mask_text(error.message)
+    if shown == error.message:
+        return error
+    made = copy.copy(error)
+    made.message, made.args = shown, (shown,)
+    return made
+
+
+async def _without_exit(work: Awaitable[T], named: str) -> T:
     try:
         return await work
     except (SystemExit, KeyboardInterrupt) as error:
-        # asyncio would let it through to whoever runs the event loop.
+        # asyncio would raise it in the event loop itself, and so stop the server.
         raise PluginExit(f"{type(error).__name__} in {named}") from error

@@ -108,8 +108,7 @@ class Simulation:
             metrics=metrics,
             log=_LOG,
             files_root=None,
-            describe=lambda action: str(registry.origin("action", action.name)),
-            calls=PluginHost(registry, metrics, _LOG),
+            plugin_host=PluginHost(registry, metrics, _LOG),
             new_id=self._ids.new,
             simulation=self,
         )

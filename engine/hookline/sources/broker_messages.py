@@ -246,8 +246,8 @@ class MessageDecoder:
                 self._services.engine.log.warning("blob.delete_failed", error=error.message)
 
     def _defect(self, message: str) -> Malformed:
-        plugin = self._services.plugin_of(self._trigger.name)
-        return Malformed(f"{self._trigger.name} of {plugin} has a defect: {message}")
+        defect = self._services.engine.plugin_host.defect("trigger", self._trigger.name, message)
+        return Malformed(defect.message)
 
 
 def _plain(text: str) -> str:

@@ -8,11 +8,12 @@ from typing import Any, Final, cast
 
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY, Backoff
-from hookline.kernel.cancellation import cancelled_externally, shielded
+from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.model.sources import ConsumeSettings
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.facade import TriggerLog
+from hookline.plugin_host.host import PluginDefect
 from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.broker_messages import DecodedMessage, MessageBuffer, MessageDecoder, ReceivedMessage
@@ -172,28 +173,26 @@ class ConsumeSource:
         arguments = trigger.arguments(self._settings)
         if "ctx" in trigger.leading:
             arguments["ctx"] = context
+        engine, host = self._services.engine, self._services.engine.plugin_host
         try:
-            # Closed in the same task: context managers that the function has entered can't be left in another.
-            async with aclosing(cast("AsyncGenerator[Any, None]", trigger.run(**arguments))) as messages:
-                async for message in messages:
-                    if not isinstance(message, BrokerMessage):
-                        return self._defect(f"it yielded {type(message).__name__} instead of a BrokerMessage")
-                    self._set_listening()
-                    await buffer.put(ReceivedMessage(message, self._clock.now()))
+            with host.contain(
+                "trigger",
+                trigger.name,
+                hidden=self._hidden,
+                log=lambda: TriggerLog(engine.log, self._flow.id, trigger.name, self._hidden),
+            ):
+                # Closed in the same task: context managers that the function has entered can't be left in another.
+                async with aclosing(cast("AsyncGenerator[Any, None]", trigger.run(**arguments))) as messages:
+                    async for message in messages:
+                        if not isinstance(message, BrokerMessage):
+                            return self._defect(f"it yielded {type(message).__name__} instead of a BrokerMessage")
+                        self._set_listening()
+                        await buffer.put(ReceivedMessage(message, self._clock.now()))
             return self._defect("it returned; it must yield while it is connected, and then raise StepError")
         except StepError as error:
-            return _Failed(self._hidden.mask_text(f"{error.error_code}: {error.message}"), error.retry_after)
-        except (StoreError, CredentialError) as error:
+            return _Failed(f"{error.error_code}: {error.message}", error.retry_after)
+        except (StoreError, CredentialError, PluginDefect) as error:
             return _Failed(self._hidden.mask_text(error.message))
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and cancelled_externally():
-                raise
-            # What else it raises is a defect of its connector, which must not end the engine.
-            log = TriggerLog(self._services.engine.log, self._flow.id, trigger.name, self._hidden)
-            log.error("connector defect", plugin=self._services.plugin_of(trigger.name), exc_info=True)
-            return self._defect(self._hidden.mask_text(f"{type(error).__name__}: {error}"))
         finally:
             buffer.close()
 
@@ -289,16 +288,15 @@ class ConsumeSource:
 
     async def _acknowledge(self, one: DecodedMessage) -> str | None:
         """Tell the broker that a message is accepted or rejected; return the error if that fails."""
-        message, calls = one.received.message, self._services.engine.calls
+        message, host, name = one.received.message, self._services.engine.plugin_host, self._trigger.name
         try:
-            # Contained: a function that ignores its cancellation would keep every source from ending.
-            if one.rejected is not None and message.rejected is not None:
-                await calls.run("trigger", self._trigger.name, message.rejected(one.rejected), flow_id=self._flow.id)
-            elif message.accepted is not None:
-                await calls.run("trigger", self._trigger.name, message.accepted(), flow_id=self._flow.id)
-        except (Exception, asyncio.CancelledError, SystemExit) as error:
-            if isinstance(error, asyncio.CancelledError) and cancelled_externally():
-                raise
+            # An exception means that the connection is lost, and is not a defect.
+            with host.contain("trigger", name, passing=(Exception,), hidden=self._hidden):
+                if one.rejected is not None and message.rejected is not None:
+                    await host.call("trigger", name, message.rejected(one.rejected), flow_id=self._flow.id)
+                elif message.accepted is not None:
+                    await host.call("trigger", name, message.accepted(), flow_id=self._flow.id)
+        except Exception as error:  # noqa: BLE001 - see above
             return self._hidden.mask_text(str(error)) or type(error).__name__
         return None
 
@@ -326,10 +324,7 @@ class ConsumeSource:
         )
 
     def _defect(self, message: str) -> _Failed:
-        self._services.engine.calls.fault("trigger", self._trigger.name, "defect")
-        return _Failed(
-            f"{self._trigger.name} of {self._services.plugin_of(self._trigger.name)} has a defect: {message}"
-        )
+        return _Failed(self._services.engine.plugin_host.defect("trigger", self._trigger.name, message).message)
 
 
 def _within_bytes(received: Sequence[ReceivedMessage]) -> int:

@@ -11,13 +11,13 @@ import msgspec
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import poll_envelope
 from hookline.kernel.backoff import Backoff
-from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.json import canonical, decode
 from hookline.model.message import Envelope, Message
 from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.facade import TriggerLog
+from hookline.plugin_host.host import PluginDefect, PluginTimeout
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger
 from hookline.sdk.signature import setting_name
@@ -132,27 +132,16 @@ class PollSource:
         if "cursor" in trigger.leading:
             # Decoded for each call, so that the function may change its copy.
             arguments["cursor"] = decode(bytes(cursor), exact=self._flow.exact)
+        engine, flow_id = self._services.engine, self._flow.id
+        host, log = engine.plugin_host, lambda: TriggerLog(engine.log, flow_id, trigger.name, hidden)
         try:
-            async with asyncio.timeout(limit) as deadline:
-                return await self._services.engine.calls.run(
-                    "trigger", trigger.name, trigger.run(**arguments), flow_id=self._flow.id
-                )
+            with host.contain("trigger", trigger.name, hidden=hidden, log=log):
+                work = trigger.run(**arguments)
+                return await host.call("trigger", trigger.name, work, timeout=limit, flow_id=flow_id)
         except StepError as error:
-            raise _Failed(hidden.mask_text(f"{error.error_code}: {error.message}"), error.retry_after) from error
-        except (StoreError, CredentialError) as error:
+            raise _Failed(f"{error.error_code}: {error.message}", error.retry_after) from error
+        except (StoreError, CredentialError, PluginTimeout, PluginDefect) as error:
             raise _Failed(error.message) from error
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            if isinstance(error, TimeoutError) and deadline.expired():
-                raise _Failed(f"{trigger.name} took longer than {limit:g} s") from error
-            if isinstance(error, asyncio.CancelledError) and cancelled_externally():
-                raise
-            # What else it raises is a defect of its connector, which must not end the engine.
-            self._services.engine.calls.fault("trigger", trigger.name, "defect")
-            log = TriggerLog(self._services.engine.log, self._flow.id, trigger.name, hidden)
-            log.error("connector defect", plugin=self._services.plugin_of(trigger.name), exc_info=True)
-            raise self._defect(hidden.mask_text(f"{type(error).__name__}: {error}")) from error
 
     def _credential(self) -> TriggerCredential:
         try:
@@ -214,6 +203,4 @@ class PollSource:
         )
 
     def _defect(self, message: str) -> _Failed:
-        return _Failed(
-            f"{self._trigger.name} of {self._services.plugin_of(self._trigger.name)} has a defect: {message}"
-        )
+        return _Failed(self._services.engine.plugin_host.defect("trigger", self._trigger.name, message).message)

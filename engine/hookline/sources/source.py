@@ -87,10 +87,6 @@ class SourceServices:
     public_url_set: bool
     """False if `public_url` is only a guess, which no provider can be told."""
 
-    def plugin_of(self, trigger: str) -> str:
-        """Return the plugin that has a trigger, with its distribution and version."""
-        return str(self.registry.origin("trigger", trigger))
-
     async def progress(self, flow: CompiledFlow) -> SourceProgress | None:
         """Return the progress of the flow's source; None if it is new or its trigger changed. Raises StoreError."""
         stored = await self.engine.store.cursor(flow.id)

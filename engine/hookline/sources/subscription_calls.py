@@ -1,6 +1,5 @@
 """Calls of a trigger's functions that subscribe, unsubscribe and renew. All that they can raise is CallFailed."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -10,11 +9,11 @@ from pydantic import ValidationError
 
 from hookline.credentials.access_tokens import CredentialTokens
 from hookline.flows.documents.model_problems import model_problems
-from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.json import canonical, decode
 from hookline.model.sources import ID_BYTES, SubscriptionRequest
 from hookline.plugin_host.facade import TriggerLog
+from hookline.plugin_host.host import PluginDefect, PluginTimeout
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.triggers import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.secrets.masking import HiddenValues, secret_values
@@ -132,29 +131,22 @@ class SubscriptionCalls:
 
     async def _call(self, trigger: WebhookTrigger, call: Callable[[], Awaitable[Any]], hidden: HiddenValues) -> Any:
         """Call a plugin's function. Raises CallFailed for every error."""
+        engine, host = self._engine, self._engine.plugin_host
         limit = trigger.timeout.total_seconds()
         try:
-            async with asyncio.timeout(limit) as deadline:
-                return await self._engine.calls.run("trigger", trigger.name, call(), flow_id=self._flow_id)
+            with host.contain(
+                "trigger",
+                trigger.name,
+                hidden=hidden,
+                log=lambda: TriggerLog(engine.log, self._flow_id, trigger.name, hidden),
+            ):
+                return await host.call("trigger", trigger.name, call(), timeout=limit, flow_id=self._flow_id)
         except StepError as error:
             rejected = not (error.retryable or error.outcome_unknown)
-            text = hidden.mask_text(f"{error.error_code}: {error.message}")
+            text = f"{error.error_code}: {error.message}"
             raise CallFailed(text, rejected=rejected, retry_after=error.retry_after) from None
-        except (StoreError, CredentialError) as error:
+        except (StoreError, CredentialError, PluginTimeout, PluginDefect) as error:
             raise CallFailed(hidden.mask_text(error.message)) from None
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            if isinstance(error, TimeoutError) and deadline.expired():
-                raise CallFailed(f"{trigger.name} took longer than {limit:g} s") from None
-            if isinstance(error, asyncio.CancelledError) and cancelled_externally():
-                raise
-            # What else it raises is a defect of its connector, which must not end the engine.
-            self._engine.calls.fault("trigger", trigger.name, "defect")
-            plugin = self._services.plugin_of(trigger.name)
-            log = TriggerLog(self._engine.log, self._flow_id, trigger.name, hidden)
-            log.error("connector defect", plugin=plugin, exc_info=True)
-            raise self._defect(trigger, hidden.mask_text(f"{type(error).__name__}: {error}")) from None
 
     def _checked(self, trigger: WebhookTrigger, made: Any) -> CheckedSubscription | None:
         if made is None:
@@ -174,7 +166,7 @@ class SubscriptionCalls:
         return CheckedSubscription(msgspec.Raw(id_), made.secret or "", made.expires_at)
 
     def _defect(self, trigger: WebhookTrigger, message: str) -> CallFailed:
-        return CallFailed(f"{trigger.name} of {self._services.plugin_of(trigger.name)} has a defect: {message}")
+        return CallFailed(self._engine.plugin_host.defect("trigger", trigger.name, message).message)
 
 
 def _existing(function: F | None) -> F:

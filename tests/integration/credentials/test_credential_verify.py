@@ -17,7 +17,9 @@ from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import PluginError
 from hookline.outbound.client import PooledClient
+from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.resources import EngineResources
+from hookline.telemetry.metrics import Metrics
 
 SECRET = "hunter2-hunter2"
 
@@ -47,7 +49,14 @@ class Held:
 async def asked(connector: Connector, url: str, client: PooledClient, type: str = "acme") -> Verdict:
     held: Any = Held(type, Key(url=url, token=SecretStr(SECRET)))
     log = structlog.get_logger()
-    return await verify("prod", held, registry_of(connector), http=client, resources=EngineResources(), log=log)
+    return await verify(
+        "prod",
+        held,
+        PluginHost(registry_of(connector), Metrics(), log),
+        http=client,
+        resources=EngineResources(),
+        log=log,
+    )
 
 
 def acme() -> Connector:

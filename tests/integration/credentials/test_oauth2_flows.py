@@ -69,6 +69,6 @@ async def test_a_poll_and_a_verification_have_tokens_too(harness: Harness, servi
 
         assert await harness.bodies(engine, "names", 1) == [{"name": "jo"}]
         parts: Any = {"http": engine.http, "resources": engine.resources, "log": engine.log, "tokens": engine.tokens}
-        verdict = await verify("prod", engine.credentials, engine.registry, **parts)
+        verdict = await verify("prod", engine.credentials, engine.plugin_host, **parts)
     assert (verdict.state, verdict.message) == ("well", "jo")
     assert len(service.asked) == 1

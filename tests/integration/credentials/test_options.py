@@ -33,10 +33,12 @@ from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import CannotOffer, CredentialError, HooklineError, NoOptions, PluginError
 from hookline.outbound.client import PooledClient
+from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.resources import EngineResources
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from hookline.service.views.components import component_views
+from hookline.telemetry.metrics import Metrics
 
 SECRET = "hunter2-hunter2"
 
@@ -124,7 +126,7 @@ async def ask(client: PooledClient, url: str, component: str, setting: str, **as
     return await fetch_options(
         OptionsRequest(component, setting, **asked),
         Held(url),
-        registry_of(acme()),
+        PluginHost(registry_of(acme()), Metrics(), structlog.get_logger()),
         http=client,
         resources=EngineResources(),
         log=structlog.get_logger(),

@@ -17,7 +17,9 @@ from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.outbound.client import PooledClient
+from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.resources import EngineResources
+from hookline.telemetry.metrics import Metrics
 from hookline.testing.harness import Harness, plugin_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "write-a-connector.md"
@@ -95,7 +97,7 @@ async def test_the_pages_connector_does_what_the_page_says(
     found = await fetch_options(
         OptionsRequest("acme.create_order", "warehouse", "prod", {"country": "NL"}, "north"),
         Held(),
-        registry,
+        PluginHost(registry, Metrics(), structlog.get_logger()),
         http=client,
         resources=EngineResources(),
         log=structlog.get_logger(),

@@ -18,8 +18,10 @@ from hookline.kernel.time import SystemClock
 from hookline.model.message import Attachment, Message
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
+from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.connector import VerifyContext
+from hookline.telemetry.metrics import Metrics
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness, ListLog
@@ -429,7 +431,7 @@ async def test_channels_and_people_can_be_chosen(bench: Harness, workspace: Slac
         found = await fetch_options(
             OptionsRequest(component, setting, credential="bot", search=search),
             Held(workspace.credential()),  # type: ignore[arg-type]  # it has what is needed
-            bench.registry,
+            PluginHost(bench.registry, Metrics(), structlog.get_logger()),
             http=bench.http,
             resources=EngineResources(),
             log=structlog.get_logger(),

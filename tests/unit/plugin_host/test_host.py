@@ -40,7 +40,7 @@ async def test_one_that_ends_as_it_is_cancelled_is_cancelled(calls: PluginHost, 
             raise error
         return "done"
 
-    calling = asyncio.ensure_future(calls.run("action", "acme.act", work()))
+    calling = asyncio.ensure_future(calls.call("action", "acme.act", work()))
     await asyncio.sleep(0.001)
     gate.set()
     await asyncio.sleep(0)
@@ -64,7 +64,7 @@ async def test_one_that_ignores_its_cancellation_is_named_and_abandoned(
                 continue
         ended.set()
 
-    calling = asyncio.create_task(calls.run("action", "acme.act", stubborn(), execution_id="e1"))
+    calling = asyncio.create_task(calls.call("action", "acme.act", stubborn(), execution_id="e1"))
     await begun.wait()
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -86,7 +86,7 @@ async def test_what_would_end_the_process_ends_its_call_alone(calls: PluginHost,
         raise error
 
     with pytest.raises(PluginExit, match=type(error).__name__):
-        await calls.run("action", "acme.act", ends())
+        await calls.call("action", "acme.act", ends())
 
 
 async def test_a_result_and_an_error_come_through_unchanged(calls: PluginHost) -> None:
@@ -96,6 +96,6 @@ async def test_a_result_and_an_error_come_through_unchanged(calls: PluginHost) -
     async def raises() -> None:
         raise ValueError("no")
 
-    assert await calls.run("action", "acme.act", gives()) == 7
+    assert await calls.call("action", "acme.act", gives()) == 7
     with pytest.raises(ValueError, match="no"):
-        await calls.run("action", "acme.act", raises())
+        await calls.call("action", "acme.act", raises())

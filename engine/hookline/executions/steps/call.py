@@ -1,10 +1,9 @@
 """Calling an action: what it is given, the time that it has, and what may come of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -12,13 +11,12 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from hookline.credentials.access_tokens import hidden_of, mask_error
+from hookline.credentials.access_tokens import hidden_of
 from hookline.executions.context import Blocked, ExecutionContext, Frame, Interrupted, Interruption
 from hookline.executions.services import Stub
 from hookline.executions.steps.spool import read_stream, write_stream
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.return_type import return_type_mismatch
-from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import BlobGone, CredentialError, ExpressionError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import JsonValue, encode, is_large, reader
@@ -27,6 +25,7 @@ from hookline.model.items import REMEDY, Stream, stream_in
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.facade import StepLog
+from hookline.plugin_host.host import PluginDefect, PluginTimeout
 from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import Action, Context, Increment, Reply, Signal, Sleep
 from hookline.sdk.context import check_key, packed
@@ -96,11 +95,7 @@ class StateTransaction:
 
 
 LARGEST_RESULT: Final = 64_000_000
-
-
-"""Bytes of JSON that the result of a plugin's action may have."""
-
-
+"""The largest result of an action of another plugin, in bytes of JSON."""
 _LONG_TEXT: Final = 1_000_000
 
 
@@ -156,28 +151,41 @@ async def call_action(
     `spooling` may cut it off while it gives items one by one. Raises Interrupted then.
     """
     services, action = run.services, node.action
+    host, foreign = services.plugin_host, services.plugin_host.is_foreign("action", action.name)
     began = services.clock.monotonic()
     result_label = "ok"
     try:
-        if call.stub is not None:
-            return normalize_result(await call.stub(), exact=run.flow.exact)
-        limit = node.timeout or (None if action.pure else services.step_timeout)
-        work = _run(run, action, call.arguments, spooling)
-        if not action.pure or services.calls.foreign("action", action.name):
-            work = services.calls.run("action", action.name, work, execution_id=run.id, flow_id=run.flow.id, step=path)
-        returned = await (work if limit is None else _timed(action, work, limit, stated=node.timeout is not None))
-        if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
-            returned = await _keep_bytes(run, returned)
-        foreign = services.calls.foreign("action", action.name)
-        judge = partial(_judged, run, action, returned, foreign)
-        body = returned.body if isinstance(returned, Reply) else returned
-        return await services.offloader.run(judge, large=is_large(body) or (foreign and _long(body)))
+        with host.contain(
+            "action",
+            action.name,
+            passing=(StoreError, Blocked, Interrupted),
+            hidden=call.hidden,
+            log=lambda: StepLog(services.log, run.id, run.flow.id, path, run.redactor, call.hidden),
+        ):
+            if call.stub is not None:
+                return normalize_result(await call.stub(), exact=run.flow.exact)
+            limit = node.timeout or (None if action.pure else services.step_timeout)
+            returned = await host.call(
+                "action",
+                action.name,
+                _run(run, action, call.arguments, spooling),
+                timeout=None if limit is None else limit.total_seconds(),
+                execution_id=run.id,
+                flow_id=run.flow.id,
+                step=path,
+            )
+            if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
+                returned = await _keep_bytes(run, returned)
+            judge = partial(_judged, run, action, returned, foreign)
+            body = returned.body if isinstance(returned, Reply) else returned
+            return await services.offloader.run(judge, large=is_large(body) or (foreign and _long(body)))
     except StepError as error:
         result_label = error.error_code
-        shown = mask_error(error, call.hidden)
-        if shown is error:
-            raise
-        raise shown from None
+        raise
+    except PluginTimeout as error:
+        result_label = "timed_out"
+        remedy = "" if node.timeout is not None else "; a step that takes longer says so itself: `timeout`"
+        raise StepError(error.message + remedy, code="timed_out", retryable=True, outcome_unknown=True) from error
     except BlobGone as error:
         if services.simulation is not None:
             stub = services.simulation.stub_for_missing_file(run.id, path, attempt, action, call.given)
@@ -186,31 +194,15 @@ async def call_action(
         result_label = error.code
         raise StepError(f"{action.name}: {error.message}", code=error.code) from error
     except StoreError as error:
-        # An action has our blob store, and what the flow keeps.
+        # The action uses the blob store and the state of the flow.
         result_label = error.code
         raise StepError(f"{action.name}: {error.message}", code=error.code, retryable=True) from error
-    except (Blocked, Interrupted):
+    except (Blocked, Interrupted, asyncio.CancelledError):
         result_label = "interrupted"
         raise
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and cancelled_externally():
-            result_label = "interrupted"
-            raise
-        # Whatever else an action raises is a defect of its connector, and must not take the engine down: nor must a
-        # cancellation of its own making be taken for the engine's, or nothing would ever become of the execution.
+    except PluginDefect as defect:
         result_label = "connector.defect"
-        services.calls.fault("action", action.name, "defect")
-        StepLog(services.log, run.id, run.flow.id, path, run.redactor, call.hidden).error(
-            "connector defect", action=action.name, plugin=services.describe(action), exc_info=True
-        )
-        raise StepError(
-            f"{action.name} of {services.describe(action)} has a defect: {type(error).__name__}: "
-            f"{call.hidden.mask_text(str(error))}",
-            code="connector.defect",
-            outcome_unknown=True,
-        ) from error
+        raise StepError(defect.message, code="connector.defect", outcome_unknown=True) from defect
     finally:
         for items in call.opened:
             await _close(items)
@@ -243,8 +235,9 @@ def _judged(
     if foreign and isinstance(result, Reply) and type(result.body) is not Stream:
         size = len(encode(result.body)) + len(encode(result.extra))
         if size > LARGEST_RESULT:
+            plugin = run.services.plugin_host.describe("action", action.name)
             raise StepError(
-                f"{action.name} of {run.services.describe(action)} gave a result of {size:,} bytes; the largest has "
+                f"{action.name} of {plugin} gave a result of {size:,} bytes; the largest has "
                 f"{LARGEST_RESULT:,}; what is larger is given item by item, or as an attachment",
                 code="step.too_large",
                 outcome_unknown=True,
@@ -273,22 +266,6 @@ async def _run(run: ExecutionContext, action: Action, arguments: dict[str, Any],
     with nullcontext() if spooling is None else spooling.interruptible():
         stream = await write_stream(run.services.blobs, body, exact=run.flow.exact, redactor=run.redactor)
     return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
-
-
-async def _timed(action: Action, work: Awaitable[Any], limit: timedelta, *, stated: bool) -> Any:
-    try:
-        async with asyncio.timeout(limit.total_seconds()) as deadline:
-            return await work
-    except TimeoutError as error:
-        if not deadline.expired():
-            raise
-        raise StepError(
-            f"{action.name} took longer than {limit.total_seconds():g} s"
-            + ("" if stated else "; a step that takes longer says so itself: `timeout`"),
-            code="timed_out",
-            retryable=True,
-            outcome_unknown=True,
-        ) from error
 
 
 def _context(
@@ -366,9 +343,8 @@ def evaluate_settings(
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
         if is_plugin_defect(error):
-            run.services.calls.fault("action", node.action.name, "defect")
-            named = f"{node.action.name} of {run.services.describe(node.action)}"
-            raise StepError(f"{named} has a defect: {problems}", code="connector.defect") from error
+            defect = run.services.plugin_host.defect("action", node.action.name, problems)
+            raise StepError(defect.message, code="connector.defect") from error
         raise StepError(f"{node.action.name} can't take these settings: {problems}", code="step.settings") from error
 
 

@@ -123,7 +123,7 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
         begun = False
         try:
             scope = run.scope(frame)
-            own = frame.message if run.services.calls.foreign("action", node.action.name) else None
+            own = frame.message if run.services.plugin_host.is_foreign("action", node.action.name) else None
             judge = partial(evaluate_settings, run, node, scope, sources(run, frame), own)
             given = await run.services.offloader.run(
                 judge, large=run.large and reads_large_values(node.settings.references, scope)

@@ -167,7 +167,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         asked = verify(
             name,
             engine.credentials,
-            engine.registry,
+            engine.plugin_host,
             http=engine.http,
             resources=engine.resources,
             log=engine.log,
