@@ -1,4 +1,4 @@
-"""What the connector's page of the reference says: what it is, its errors, a flow that uses it."""
+"""The text of the connector's page in the reference: a description, its errors and an example flow."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What a content encoding of AMQP says, which many senders take for the name of a charset."""
+"""The content encoding of an AMQP message, which many senders use for the name of a charset."""
 
 import codecs
 

@@ -1,4 +1,4 @@
-"""What a message of a broker is to a flow."""
+"""Converting a broker's message to a message of the flow."""
 
 from collections.abc import Mapping
 from datetime import date, datetime

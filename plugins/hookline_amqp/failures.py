@@ -1,4 +1,4 @@
-"""What goes wrong at a broker, as errors of steps.
+"""Converting a broker's errors to errors of steps.
 
 Final: `amqp.not_found` (no such exchange or queue), `amqp.access` (not allowed, or no such virtual host),
 `amqp.precondition` (it is declared otherwise, or the message isn't one that it takes), `amqp.unroutable` (no queue gets

@@ -21,7 +21,7 @@ _NOT_GIVEN: Any = Field(default_factory=lambda: ...)
 
 
 class Published(TypedDict):
-    """What was published."""
+    """The result of publishing a message."""
 
     exchange: str
     routing_key: str
@@ -29,7 +29,7 @@ class Published(TypedDict):
 
 
 def _known_by_its_id(_settings: Mapping[str, Any]) -> bool | None:
-    """Whether it may be done twice: it is for consumers to know a message by its id, and who they are isn't known."""
+    """Return None: only the consumers know if they recognize a message that is published twice."""
     return None
 
 

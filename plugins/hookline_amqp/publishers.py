@@ -35,7 +35,7 @@ class Publisher:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is published now."""
+        """True while nothing is being published."""
         return not self._under_way and not self._opening.locked()
 
     @asynccontextmanager

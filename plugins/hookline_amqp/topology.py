@@ -1,4 +1,4 @@
-"""What a trigger declares at a broker before it listens."""
+"""The queues, exchanges and bindings that a trigger declares before it consumes."""
 
 from typing import Any, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Binding(BaseModel):
-    """What a queue gets from an exchange."""
+    """A binding of a queue to an exchange."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

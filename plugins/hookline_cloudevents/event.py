@@ -1,4 +1,4 @@
-"""What a CloudEvent has to be (version 1.0 of the specification): every rule for its attributes, in one place."""
+"""The rules for the attributes of a CloudEvent (version 1.0 of the specification)."""
 
 import re
 from collections.abc import Mapping
@@ -104,7 +104,7 @@ def _is_time(text: str) -> bool:
 
 
 def is_json(media_type: str | None) -> bool:
-    """Whether data of a type is JSON, as it is where none is said."""
+    """Return true if data of this media type is JSON; data without a media type is."""
     if media_type is None:
         return True
     plain = media_type.partition(";")[0].strip().lower()
@@ -112,7 +112,7 @@ def is_json(media_type: str | None) -> bool:
 
 
 def is_text(media_type: str) -> bool:
-    """Whether data of a type that isn't JSON is text, and no file."""
+    """Return true if data of this media type is text rather than a file; JSON is excluded before."""
     plain = media_type.partition(";")[0].strip().lower()
     return (
         plain.startswith("text/")

@@ -39,7 +39,7 @@ Pattern = Annotated[str, StringConstraints(pattern=r"^[^*]*\*?$", min_length=1)]
 
 
 class CloudEventsSettings(WebhookSettings):
-    """What a webhook takes, and which events the flow wants."""
+    """The settings of the webhook, and the events that the flow accepts."""
 
     types: tuple[Pattern, ...] | None = Field(
         default=None,
@@ -225,7 +225,7 @@ def _binary(request: ParsedRequest, found: list[Problem]) -> IncomingMessage | N
 
 
 def _has_body(request: ParsedRequest) -> bool:
-    """Whether there is any: JSON's null is one, and nothing is none."""
+    """Return true if the request has a body; JSON's null counts as one."""
     if request.body not in (None, ""):
         return True
     said = {name: value for name, value in request.headers if name in ("content-length", "transfer-encoding")}

@@ -35,7 +35,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What is to be sent."""
+    """An email to send."""
 
     message_id: str
     date: datetime

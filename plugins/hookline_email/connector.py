@@ -83,7 +83,7 @@ class EmailCredential(BaseModel):
         return self.imap_host, self.imap_port or _IMAP_PORTS[self.imap_security]
 
     def tls(self) -> ssl.SSLContext:
-        """What verifies the servers. Reads the system's authorities, so it takes a while."""
+        """The TLS context that verifies servers. Making it takes a while, because it reads the system's authorities."""
         context = ssl.create_default_context()
         if self.ca_certificate is not None:
             context.load_verify_locations(cadata=self.ca_certificate)

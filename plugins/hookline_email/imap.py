@@ -26,7 +26,7 @@ _SHOWN: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What a folder says of itself when it is opened."""
+    """The state of a folder when it was opened."""
 
     uidvalidity: int
     uidnext: int
@@ -35,7 +35,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a mail without reading it."""
+    """The properties of a mail that are known without reading it."""
 
     size: int
     received_at: datetime
@@ -82,7 +82,7 @@ class Session:
         return sorted(uid for uid in found if first <= uid <= last)
 
     async def about(self, uids: Sequence[int]) -> dict[int, About]:
-        """What is known of mails; those that are gone are left out."""
+        """Return the properties of mails, without those that no longer exist."""
         wanted = ["RFC822.SIZE", "INTERNALDATE", "FLAGS"]
         found = await self._call(lambda client: client.fetch(uids, wanted))
         now = datetime.now(UTC)
@@ -181,7 +181,7 @@ async def session(resources: Resources, credential: EmailCredential) -> AsyncIte
 
 
 def failure(error: Exception, where: str) -> StepError:
-    """What an error of IMAP is to a poll.
+    """Convert an IMAP error to the error of a poll.
 
     `email.login` (AuthExpired); `email.disconnected`, `email.timeout`, `email.tls` (Unavailable); `email.imap` for what
     the server rejects.

@@ -51,7 +51,7 @@ class Part:
 
 @dataclass(slots=True)
 class Read:
-    """What a mail says."""
+    """The contents of a mail."""
 
     headers: dict[str, str] = field(default_factory=dict)
     """By their names in lower case; those that repeat joined by `, `."""

@@ -25,13 +25,13 @@ class RejectedRecipient(TypedDict):
 
 
 class Sent(TypedDict):
-    """What became of a mail."""
+    """The result of sending a mail."""
 
     message_id: str
     accepted: list[str]
     rejected: list[RejectedRecipient]
     response: str
-    """What the server said when it took the mail."""
+    """The server's response when it accepted the mail."""
 
 
 @email.action(idempotent=False)

@@ -123,7 +123,7 @@ async def deliver(
 
 
 def failure(error: Exception, where: str, *, sent: bool = False) -> StepError:
-    """What an error of SMTP is to a step.
+    """Convert an SMTP error to the error of a step.
 
     `email.<code>` for an answer of the server, of which 4xx are retryable (421 and 454 are Unavailable, 530 and 535
     AuthExpired). Retryable, too: `email.disconnected`, `email.timeout`, `email.tls`. Final: `email.not_supported`.
@@ -168,7 +168,7 @@ def _caused_by_tls(error: BaseException | None) -> ssl.SSLError | None:
 
 
 def _own_name(made: socket.socket) -> str:
-    """What we call ourselves to the server: our name where it is whole, else our address."""
+    """Return the name for EHLO: this host's full name, or else its address."""
     name = socket.gethostname()
     if "." in name and name.isascii() and name.replace("-", "").replace(".", "").isalnum():
         return name

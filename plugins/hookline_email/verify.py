@@ -1,4 +1,4 @@
-"""Whether a credential of type `email` works: it logs in wherever it says that it can."""
+"""Checking a credential of type `email` by logging in to the servers that it names."""
 
 from hookline.api import VerifyContext
 from hookline_email.connector import EmailCredential, email

@@ -1,4 +1,4 @@
-"""What the connectors' pages of the reference say: what each is, its errors, a flow that uses it."""
+"""The texts of the connectors' pages in the reference: descriptions, errors and example flows."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -136,7 +136,7 @@ async def reply(
 
 
 def _header(name: str, value: str) -> bool:
-    """Whether an answer can have it: how it is framed is the server's to say."""
+    """Return true if a reply may have this header; the server itself sets those that frame the body."""
     return bool(_TOKEN.fullmatch(name)) and bool(_TEXT.fullmatch(value)) and name.lower() not in _FRAMING
 
 

@@ -14,7 +14,7 @@ EACH: Final = -1
 Path: TypeAlias = tuple[str | int, ...]
 
 MOST_VALUES: Final = 250_000
-"""What one step goes through at most: it does so while nothing else runs."""
+"""The most values that one step visits, since nothing else runs meanwhile."""
 
 _PART: Final = re.compile(
     r"""
@@ -97,7 +97,7 @@ BODY: Final[Any] = Field(
 
 
 def body_of(ctx: Context[None], given: Any) -> Any:
-    """What the setting `body` gives, or else the message has."""
+    """Return the value of the setting `body`, or else the message's body."""
     return ctx.message.body if isinstance(given, _Nothing) else given
 
 

@@ -77,7 +77,7 @@ class GitHub:
         return as_object(await self.send(method, path, json=json, params=params))
 
     def items(self, path: str, params: Mapping[str, Any] | None = None, most: int | None = None) -> AsyncIterator[Any]:
-        """What a list holds, page after page; `most` items at most. Raises StepError."""
+        """Yield the items of a list, page by page, `most` items at most. Raises StepError."""
         size = PAGE if most is None else min(PAGE, most)
         found = linked_items(
             self._http,

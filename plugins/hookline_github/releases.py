@@ -1,4 +1,4 @@
-"""What belongs to commits: their statuses, releases, and workflows that are started."""
+"""The actions for commits: statuses, releases and workflow runs."""
 
 from typing import Annotated, Any, Literal
 

@@ -35,7 +35,7 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
 def _idempotent(settings: Mapping[str, Any]) -> bool | None:
-    """Whether a request may be sent twice: unless it takes away the key by which servers know it again."""
+    """Return false if the settings remove the idempotency key, by which a server recognizes a repeated request."""
     method, headers = settings.get("method", "GET"), settings.get("headers")
     if not isinstance(method, str) or method.upper() in _REPEATABLE or not isinstance(headers, Mapping):
         return None

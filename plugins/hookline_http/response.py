@@ -1,4 +1,4 @@
-"""What a response's body becomes: a JSON value, a text, or a file."""
+"""Converting a response's body to a JSON value, a text or a file."""
 
 from email.message import Message as Header
 

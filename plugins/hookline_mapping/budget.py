@@ -13,7 +13,7 @@ MAX_TEXT: Final = 10_000_000
 
 
 class Budget:
-    """What one evaluation may still spend. Each `spend` raises ExpressionLimit when it is used up."""
+    """The work that one evaluation may still do. Each `spend` raises ExpressionLimit when nothing is left."""
 
     __slots__ = ("nodes", "text", "turns")
 

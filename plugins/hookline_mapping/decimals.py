@@ -129,7 +129,7 @@ class Constant(Decimal):
 
 
 def constant(text: str) -> Decimal:
-    """What the code of a template has in a constant's place."""
+    """Return the Decimal of a constant in a template's code."""
     return Decimal(text)
 
 

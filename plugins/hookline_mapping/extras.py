@@ -32,7 +32,7 @@ def not_there(paths: Iterable[tuple[str | int, ...]], scope: Scope) -> MissingVa
 
 
 def beginnings(paths: Iterable[tuple[str | int, ...]], *, optional: bool) -> tuple[Reference, ...]:
-    """What the linter is told of paths in a language that goes through lists by itself: no more than their beginnings.
+    """Return the beginnings of paths for the checker, in a language that goes through lists by itself.
 
     `optional`: what is missing is skipped, and no error.
     """

@@ -1,4 +1,4 @@
-"""What an error says about a value that isn't there: its full path, and the nearest key that is."""
+"""The message about a missing value: its full path and the nearest key that exists."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches

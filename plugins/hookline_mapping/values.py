@@ -80,7 +80,7 @@ def _listed(value: Iterable[Any], budget: Budget, depth: int) -> list[Any]:
 
 
 def is_whole(value: str) -> bool:
-    """Whether a text can be encoded: half of a surrogate pair that stands alone can't."""
+    """Return true if a text can be encoded: half of a surrogate pair can't."""
     if not value.isascii():
         try:
             value.encode()

@@ -1,4 +1,4 @@
-"""What a message of a broker is to a flow."""
+"""Converting a broker's message to a message of the flow."""
 
 from base64 import b64encode
 

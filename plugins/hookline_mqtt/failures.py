@@ -1,4 +1,4 @@
-"""What a broker's reason codes mean, as errors of steps."""
+"""Converting a broker's reason codes to errors of steps."""
 
 import ssl
 from typing import Any, Final

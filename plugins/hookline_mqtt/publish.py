@@ -19,14 +19,14 @@ _NOT_GIVEN: Any = Field(default_factory=lambda: ...)
 
 
 class Published(TypedDict):
-    """What was published."""
+    """The result of publishing a message."""
 
     topic: str
     message_id: str
 
 
 def _known_by_its_id(_settings: Mapping[str, Any]) -> bool | None:
-    """Whether it may be done twice: it is for receivers to know a message by its id, and who they are isn't known."""
+    """Return None: only the receivers know if they recognize a message that is published twice."""
     return None
 
 

@@ -1,4 +1,4 @@
-"""What PayPal answers where it doesn't do what was asked, as errors of the tree."""
+"""Converting PayPal's error responses to errors of steps."""
 
 import re
 from collections.abc import Iterator, Mapping

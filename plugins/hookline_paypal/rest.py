@@ -22,7 +22,7 @@ async def ask(
     request_id: str | None = None,
     whole: bool = False,
 ) -> JsonValue:
-    """What PayPal gives; None where its answer has no content.
+    """Send a request to PayPal, and return its response; None if that has no content.
 
     `request_id`: what it knows the request by, so that it does it once. `whole`: it gives all that it has of what was
     made, and not its id alone. A token whose time is over is got anew, once. Raises StepError: `paypal.<issue>` by
@@ -69,7 +69,7 @@ async def ask_object(ctx: Asking, method: str, path: str, *, gives: Mapping[str,
 
 
 def request_id_of(ctx: Context[PayPalApi]) -> str:
-    """What PayPal knows the step by: the same at each attempt. Some of its services take no more than 38 characters."""
+    """Return the step's `PayPal-Request-Id`, equal at each attempt; some services allow only 38 characters."""
     return str(uuid5(NAMESPACE_URL, f"hookline:{ctx.idempotency_key}"))
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a bucket, as the step's failure."""
+"""Converting the errors of a bucket to errors of steps."""
 
 import re
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def failure(what: str, error: Exception) -> StepError:
 
 
 def _said(error: Exception) -> str:
-    """What the server said, or the library: its first line, after which come what was sent and received, at length."""
+    """Return the first line of the error; the request and the response follow it at length."""
     found = _SAID.search(str(error))
     if found is not None:
         return ": ".join(part for part in found.groups() if part)[:_LONGEST]

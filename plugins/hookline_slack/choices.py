@@ -1,4 +1,4 @@
-"""What the choices for settings are: channels, and people."""
+"""The options for settings: channels and people."""
 
 from collections.abc import AsyncIterator
 from typing import Any

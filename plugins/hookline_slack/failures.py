@@ -1,4 +1,4 @@
-"""What Slack answers where it doesn't do what was asked, as errors of the tree."""
+"""Converting Slack's error responses to errors of steps."""
 
 import re
 from collections.abc import Mapping

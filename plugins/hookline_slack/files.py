@@ -22,7 +22,7 @@ class Uploaded(TypedDict):
     id: str
     title: str
     warnings: NotRequired[list[str]]
-    """What Slack warnings."""
+    """The warnings of Slack."""
 
 
 @slack.action(idempotent=False)

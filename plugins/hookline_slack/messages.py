@@ -42,11 +42,11 @@ class Posted(TypedDict):
 
     channel: str
     ts: str
-    """What it is known by within the channel."""
+    """The message's id within the channel."""
     message: JsonObject
     """As Slack has it."""
     warnings: NotRequired[list[str]]
-    """What Slack warnings."""
+    """The warnings of Slack."""
 
 
 class PostedEphemeral(TypedDict):

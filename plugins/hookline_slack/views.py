@@ -16,7 +16,7 @@ class Opened(TypedDict):
 
     id: str
     hash: NotRequired[str]
-    """What it was at this time, for those that change it."""
+    """The hash of the view's state, for updates that must not overwrite a newer one."""
     state: NotRequired[JsonObject]
 
 

@@ -30,7 +30,7 @@ _FRAME: Final = frozenset({"ok", "warning", "response_metadata"})
 async def call(
     ctx: Asking, method: str, arguments: Mapping[str, Any], gives: Mapping[str, type] | None = None
 ) -> JsonObject:
-    """What a method gives, without `ok`; `warnings` has what Slack warnings, where it does.
+    """Call a method, and return its response without `ok`; `warnings` has Slack's warnings, if there are any.
 
     Arguments that are null are left out. `gives`: what has to be in the answer, and of which type. Raises StepError:
     `slack.<error>` by Slack's word, AuthExpired, RateLimited and Unavailable where that is what it means.
@@ -43,7 +43,7 @@ async def call(
 
 
 async def pages(ctx: Asking, method: str, items: str, arguments: Mapping[str, JsonValue]) -> AsyncIterator[JsonValue]:
-    """What a method lists under `items`, over all of its pages. Raises StepError as `call` does.
+    """Yield the items that a method lists under `items`, over all pages. Raises StepError as `call` does.
 
     Where Slack wants fewer requests once the first page is there, it waits: begun anew, a long list would never end.
     """

@@ -44,7 +44,7 @@ Once = Annotated[
 
 
 def idempotent(settings: Mapping[str, Any]) -> bool:
-    """Whether it takes effect once however often it is done."""
+    """Return true if repeating the step has no further effect."""
     return settings.get("once") is not False
 
 

@@ -76,7 +76,7 @@ def pages(result: CursorResult[Any], limit: int | None) -> Iterator[list[dict[st
 
 
 def _reader(result: CursorResult[Any]) -> Callable[[Sequence[Any]], list[JsonValue]]:
-    """What makes JSON values of a row."""
+    """Return the function that converts a row to JSON values."""
     if not is_mysql(result.dialect):
         return lambda row: [to_json(value) for value in row]
     each = readers(result)
@@ -131,7 +131,7 @@ def _value(value: JsonValue, kind: str | None, plain: Callable[[Any], Any], *, i
 
 
 def _kinds(database: Database, connection: Connection, sql: str, needed: list[str]) -> dict[str, str]:
-    """What PostgreSQL takes each parameter for. asyncpg wants values of just these types, and JSON has few."""
+    """Return the type that PostgreSQL infers for each parameter: asyncpg needs values of exactly these types."""
     if connection.dialect.driver != "asyncpg" or not needed:
         return {}
     # An extra, installed where there is a connection; it has no type hints.

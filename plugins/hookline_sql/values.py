@@ -237,7 +237,7 @@ def for_column(value: Any, kind: TypeEngine[Any]) -> Any:
 
 
 def is_mysqls(kind: TypeEngine[Any], name: str) -> bool:
-    """Whether a type is MySQL's own of this name. Who never sees MySQL doesn't wait for its dialect to be imported."""
+    """Return true for MySQL's own type of this name, without importing its dialect for other databases."""
     return kind.__visit_name__ == name and type(kind).__module__.startswith("sqlalchemy.dialects.mysql.")
 
 
@@ -262,7 +262,7 @@ def for_parameter(value: Any, kind: str) -> Any:
 
 
 def to_json(value: Any) -> Any:
-    """What a database gave, as a JSON value.
+    """Convert a value of a database to JSON.
 
     A decimal is a number, or text where JSON has no such number; bytes are text in base64; what has no form of its own
     is the text that the database's driver makes of it.

@@ -79,7 +79,7 @@ class Stripe:
         return as_object(await self.send("GET", path, query=query))
 
     def items(self, path: str, query: Mapping[str, Any], most: int | None = None) -> AsyncIterator[dict[str, Any]]:
-        """What a list holds, page after page; `most` items at most. Raises StepError."""
+        """Yield the items of a list, page by page, `most` items at most. Raises StepError."""
         size = PAGE if most is None else min(PAGE, most)
         found = cursor_items(
             self._http,

@@ -79,7 +79,7 @@ async def look(ctx: SubscriptionContext[StripeApi]) -> Subscription | None:
 
 
 def _is_ours(endpoint: Any, ctx: SubscriptionContext[StripeApi]) -> bool:
-    """Whether it was made for this flow, and isn't the one that is known: that goes later, or stays."""
+    """Return true if the endpoint was made for this flow and isn't the one in use."""
     if not isinstance(endpoint, dict) or not isinstance(endpoint.get("id"), str):
         return False
     metadata = endpoint.get("metadata")

@@ -62,5 +62,5 @@ def sync_folder(folder: Path) -> None:
 
 
 def rejected(path: str, error: OSError) -> StepError:
-    """What the operating system said, as the step's failure."""
+    """Convert an error of the operating system to the step's error."""
     return StepError(f"{path!r}: {error.strerror or error}", code="file.system", retryable=error.errno in _PASSING)

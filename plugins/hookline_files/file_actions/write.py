@@ -21,7 +21,7 @@ _NOT_GIVEN: Any = Field(default_factory=lambda: ..., description="A text, or a J
 
 
 def _idempotent(settings: Mapping[str, Any]) -> bool | None:
-    """Whether it may be written twice: what is appended would be there twice."""
+    """Return false if the file is appended to: a repeated write would add the content twice."""
     return False if settings.get("mode") == "append" else None
 
 

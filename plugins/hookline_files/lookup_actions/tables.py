@@ -42,7 +42,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What tells one content of a file from another."""
+    """The properties of a file that change with its content."""
 
     changed: int
     size: int

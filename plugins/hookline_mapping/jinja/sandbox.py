@@ -37,7 +37,7 @@ class MissingName(MissingValue):
 
 
 class Missing(Undefined):
-    """What isn't there. Its keys aren't there either; any other use raises an error that names it."""
+    """A missing value. Its keys are missing too; any other use raises an error that names it."""
 
     __slots__ = ("_root", "_there", "_wanted")
 
@@ -90,7 +90,7 @@ class Missing(Undefined):
 
 
 class Omitted(Missing):
-    """What `x if y` gives where y is false. Inside text it is nothing, as in any Jinja; as a value it is missing."""
+    """The result of `x if y` if y is false: empty inside text, as in any Jinja, and missing as a value."""
 
     __slots__ = ()
 
@@ -108,7 +108,7 @@ def reject_missing(values: Iterable[Any]) -> None:
 
 
 class Function:
-    """What an expression may call. Takes the budget, then the arguments; its text names it in errors."""
+    """A function that expressions may call, with the budget as its first argument."""
 
     __slots__ = ("_run", "lenient", "name")
 
@@ -151,7 +151,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     @property
     def lexer(self) -> Lexer:
-        """What reads expressions: Jinja's own, or one by which fractions are Decimals."""
+        """The lexer of expressions: Jinja's own, or one that reads fractions as Decimals."""
         return ExactLexer(self) if self.exact else super().lexer
 
     def context(self, scope: Scope) -> BudgetedContext:
@@ -170,7 +170,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return item(obj, argument)
 
     def is_safe_callable(self, obj: Any) -> bool:
-        """Whether it is a function of ours."""
+        """Return true for Hookline's own functions only."""
         return isinstance(obj, Function)
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -300,7 +300,7 @@ def _finalize(context: BudgetedContext, value: Any) -> str:
 
 @pass_context
 def turns(context: BudgetedContext, value: Any) -> Any:
-    """What a loop goes through, its turns spent beforehand where they can be counted."""
+    """Return the iterable of a loop, and spend its turns beforehand if they can be counted."""
     if isinstance(value, list | tuple | dict | str | range):
         context.budget.spend_turns(len(value))
         return value
@@ -355,7 +355,7 @@ def spend_comparing(budget: Budget, value: Any) -> None:
 
 @pass_context
 def concat(context: BudgetedContext, values: list[Any]) -> str:
-    """What `~` joins."""
+    """Join the operands of `~`."""
     made = "".join([value if type(value) is str else _finalize(context, value) for value in values])
     context.budget.spend_copy(len(made))
     return made

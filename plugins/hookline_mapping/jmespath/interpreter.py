@@ -43,7 +43,7 @@ def _check(node: dict[str, Any], exact: bool) -> None:
 
 
 def is_path(node: dict[str, Any]) -> bool:
-    """Whether it is nothing but keys and indexes."""
+    """Return true for a path of nothing but keys and indexes."""
     return _keys(node) is not None
 
 

@@ -68,7 +68,7 @@ class BoundedRegex:
         return self._ready(text).sub(replaced, text, count)
 
     def split(self, text: str, maxsplit: int = 0) -> list[Any]:
-        """What stands between the matches."""
+        """Return the texts between the matches."""
         budget = _budget()
         made = self._ready(text).split(text, maxsplit or budget.turns + 1)
         budget.spend_turns(len(made))
@@ -94,7 +94,7 @@ class BoundedFunction(jsonata.Jsonata.JNativeFunction):  # type: ignore[misc]  #
         self.__dict__.update(native.__dict__)
 
     def call(self, input: Any, args: Any) -> Any:
-        """What it gives. Raises ExpressionLimit, and what the library raises."""
+        """Call the function. Raises ExpressionLimit and the library's own errors."""
         budget = _budget()
         name = self.function_name
         budget.spend_turns(2)
@@ -234,7 +234,7 @@ def _spread(values: list[Any]) -> Any:
 
 
 def _key(value: Any) -> Any:
-    """What is the same for equal values. Numbers are written, since their hashes can be chosen by who sends them."""
+    """Return a key that equal values share. Numbers become text, because a sender could choose numbers of equal hash."""
     if isinstance(value, list):
         return ("list", *map(_key, value))
     if isinstance(value, dict):

@@ -69,7 +69,7 @@ class Compiled(jsonata.Jsonata):  # type: ignore[misc]  # the library has no typ
         self.lone = self.ast.type == "path" and all(step.type == "name" for step in steps)
 
     def run(self, scope: Scope, budget: Budget) -> tuple[bool, Any]:
-        """Whether it gives something, and what. Raises ExpressionLimit, and what the library raises."""
+        """Return true with the result, or false without one. Raises ExpressionLimit and the library's own errors."""
         started = copy.copy(self)
         started.budget = budget
         depth = 0

@@ -31,7 +31,7 @@ class Jsonata(ExtraMapper):
 
 
 def _library() -> ModuleType:
-    """What needs the library. Most servers have no flow that does."""
+    """Import the interpreter late, since most servers have no flow that uses it."""
     limit = sys.getrecursionlimit()
     try:
         from hookline_mapping.jsonata import interpreter as jsonata_run

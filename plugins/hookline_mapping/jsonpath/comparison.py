@@ -28,19 +28,19 @@ BY_EQUALITY: Final[dict[str, Callable[[bool], bool]]] = {
 
 
 def compare(op: str, left: Any, right: Any, budget: Budget) -> bool:
-    """Whether a comparison of two values holds."""
+    """Return true if the comparison of two values holds."""
     if (is_number(left) and is_number(right)) or (isinstance(left, str) and isinstance(right, str)):
         return BY_ORDER[op](left, right)
     return BY_EQUALITY[op](same(left, right, budget))
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a JSON number; true and false aren't."""
+    """Return true for a JSON number; true and false aren't numbers."""
     return not isinstance(value, bool | str | list | dict | None)
 
 
 def same(left: Any, right: Any, budget: Budget) -> bool:
-    """Whether two JSON values are equal; true isn't 1."""
+    """Return true if two JSON values are equal; true isn't 1."""
     pairs = [(left, right)]
     while pairs:
         budget.spend_nodes(1)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 LONGEST: Final = timedelta(hours=24)
-"""What an upload in parts may take; one that took longer is rejected, for it could be swept before it is used."""
+"""The longest time for an upload in parts: after a longer one, the blob could be swept before it is used."""
 
 _ID: Final = re.compile(r"[0-9a-f]{12}[01][0-9a-f]{19}")
 _IN_PARTS: Final = "1"
@@ -23,17 +23,17 @@ def new_id(at: datetime, *, in_parts: bool) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is the id of a blob."""
+    """Return true if a text is the id of a blob."""
     return _ID.fullmatch(text) is not None
 
 
 def began_before(blob_id: str, at: datetime) -> bool:
-    """Whether a blob was begun before a time. Where one was not, none that is listed after it was."""
+    """Return true if a blob was begun before a time. If one wasn't, then none that is listed after it was."""
     return int(blob_id[:12], 16) < _milliseconds(at)
 
 
 def committed_before(blob_id: str, at: datetime) -> bool:
-    """Whether a blob was surely committed before a time."""
+    """Return true if a blob was certainly committed before a time."""
     return began_before(blob_id, at - LONGEST if blob_id[12] == _IN_PARTS else at)
 
 

@@ -64,7 +64,7 @@ class BucketBlobs:
                 await obstore.delete_async(self._bucket, blob_id)
 
     async def older_than(self, at: datetime) -> AsyncIterator[str]:
-        """What was uploaded in parts comes a day later: when it was committed isn't known better."""
+        """Yield the blobs committed before a time; those uploaded in parts come a day later, as their time isn't exact."""
         with failing("blobs can't be listed"):
             async for page in obstore.list(self._bucket, chunk_size=_PAGE):
                 for found in page:

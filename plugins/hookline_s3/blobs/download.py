@@ -9,7 +9,7 @@ from obstore.store import S3Store
 
 
 async def pieces(bucket: S3Store, path: str, size: int, *, etag: str | None = None) -> AsyncIterator[memoryview]:
-    """What is in an object, in pieces of so many bytes at least. Raises the library's errors.
+    """Yield an object's content in pieces of at least `size` bytes. Raises the library's errors.
 
     A server may cut off a slow reader: then the rest is requested, as long as something comes. `etag`: the
     content that is meant, where another may take its place.

@@ -49,7 +49,7 @@ async def some_objects(bucket: S3Store, prefix: str, pattern: str, most: int) ->
 
 
 async def head(bucket: S3Store, key: str) -> dict[str, JsonValue] | None:
-    """What is said of an object; None where there is none. Raises StepError."""
+    """Return the metadata of an object; None if it doesn't exist. Raises StepError."""
     with translated(repr(key)):
         try:
             return described(await obstore.head_async(bucket, checked(key)))

@@ -1,4 +1,4 @@
-"""What `s3.read` makes of an object."""
+"""Converting an object's content to the result of `s3.read`."""
 
 import codecs
 import mimetypes

@@ -7,7 +7,7 @@ from typing import Final
 from hookline.api import NotVerified, Verified
 
 MISMATCH: Final = "the signature doesn't match: it was made with another key, or of other bytes"
-"""What is said of a signature that can be read; never what it should have been."""
+"""The reason for a signature that can be read and doesn't match. It never shows the expected one."""
 UNREADABLE: Final = "the signature can't be read: it isn't written as the provider, or the settings, say"
 
 

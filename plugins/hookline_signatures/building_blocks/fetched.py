@@ -1,4 +1,4 @@
-"""What is fetched to verify with, certificates and sets of keys: bounded, side by side, and kept."""
+"""Certificates and sets of keys that are fetched to verify with: bounded, fetched once at a time, and cached."""
 
 import asyncio
 from collections import OrderedDict
@@ -49,7 +49,7 @@ class Fetched(Generic[T]):
         self._waiting = 0
 
     async def get(self, url: str, at: datetime, http: HttpClient, *, kept_for: timedelta | None = None) -> T:
-        """What is under a URL, at most as old as `kept_for`. The URL is one that was checked before.
+        """Return the content of a URL, at most as old as `kept_for`. The URL has been checked before.
 
         Raises NotVerified where there is nothing, and CannotVerify where that can't be known now.
         """

@@ -26,12 +26,12 @@ class JsonBody(Generic[T]):
             self._data += chunk
 
     def read(self) -> T | None:
-        """What it says; None where it is too long, or isn't JSON of this shape."""
+        """Return the body's value; None if it is too long, or not JSON of this shape."""
         return None if len(self._data) > LONGEST else read_json(bytes(self._data), self._type)
 
 
 def read_json(body: bytes, type: type[T]) -> T | None:
-    """What a body says; None where it isn't JSON of this shape."""
+    """Return the body's value; None if it isn't JSON of this shape."""
     try:
         return msgspec.json.decode(body, type=type)
     except (msgspec.MsgspecError, ValueError, RecursionError):

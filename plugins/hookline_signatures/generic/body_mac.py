@@ -90,7 +90,7 @@ class HmacSettings(BaseModel):
 
     @property
     def layout(self) -> str:
-        """What is signed, with the default filled in."""
+        """The layout of the signed content, with the default filled in."""
         return self.signed or ("{body}" if self.timestamp_header is None else "{timestamp}.{body}")
 
     @property
@@ -99,7 +99,7 @@ class HmacSettings(BaseModel):
         return ("hex", "base64") if self.encoding == "any" else (self.encoding,)
 
     def around(self, timestamp: bytes, message_id: bytes) -> tuple[bytes, bytes]:
-        """What is signed before the body, and after it."""
+        """Return the signed bytes before the body and after it."""
         known = {"{timestamp}": timestamp, "{id}": message_id}
         before, _, after = self.layout.partition("{body}")
         return tuple(  # type: ignore[return-value] # two in, two out
@@ -162,7 +162,7 @@ class Hmac(Scheme[MacCredential, HmacSettings]):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What one provider has fixed."""
+    """The fixed settings of one provider."""
 
     header: str
     algorithm: str = "sha256"
@@ -205,7 +205,7 @@ class BodyMac(Scheme[MacCredential, NoSettings]):
 
 
 class GitHubSettings(BaseModel):
-    """What becomes of GitHub's pings."""
+    """The settings of the scheme `github`: the treatment of pings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

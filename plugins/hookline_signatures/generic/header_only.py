@@ -27,7 +27,7 @@ def header_name(name: str) -> str:
 
 
 def among(given: bytes, known: Iterable[bytes]) -> bool:
-    """Whether what was shown is one of the secrets, in constant time."""
+    """Return true if the given secret is a known one, compared in constant time."""
     # Hashes have one length, so that the comparison doesn't tell the secret's.
     hashed = hashlib.sha256(given).digest()
     holds = False

@@ -37,7 +37,7 @@ def _secrets_are_long(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
 
 
 class JwtCredential(BaseModel):
-    """What tokens are verified with: exactly one of `secret`, `public_key`, `jwks` and `jwks_url`."""
+    """The key that verifies tokens: exactly one of `secret`, `public_key`, `jwks` and `jwks_url`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -88,7 +88,7 @@ def _starts(secret: SecretStr, *prefixes: str) -> bool:
 
 
 class StandardSettings(BaseModel):
-    """What may be set of it."""
+    """The settings of the scheme."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -181,7 +181,7 @@ class _StandardCheck:
     keys: Sequence[Ed25519PublicKey]
     signatures: Sequence[bytes]
     message: bytearray
-    """What Ed25519 signs; only gathered where there is a key for it."""
+    """The content that Ed25519 signs; collected only if there is a key for it."""
 
     def feed(self, chunk: bytes) -> None:
         self.mac.feed(chunk)

@@ -29,7 +29,7 @@ _TEST_URL = "https://api.paypal.com/v1/notifications/certs/CERT-test"
 
 
 class PayPalCredential(PinnedCertificates):
-    """What is known of one webhook of a PayPal app."""
+    """The credential of one webhook of a PayPal app."""
 
     webhook_id: Annotated[
         tuple[Annotated[str, Field(pattern=_WEBHOOK_ID)], ...],
@@ -39,7 +39,7 @@ class PayPalCredential(PinnedCertificates):
 
 
 class PayPalSettings(BaseModel):
-    """What may be set of it."""
+    """The settings of the scheme."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

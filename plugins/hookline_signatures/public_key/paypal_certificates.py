@@ -21,7 +21,7 @@ _NAMES: Final = ("messageverificationcerts.paypal.com", "messageverificationcert
 
 
 def is_paypals(url: str) -> bool:
-    """Whether a URL is one under which PayPal publishes certificates."""
+    """Return true if PayPal publishes certificates at this URL."""
     return _CERT_URL.fullmatch(url) is not None
 
 

@@ -29,7 +29,7 @@ class Signer:
     not_after: datetime
 
     def valid_at(self, at: datetime) -> bool:
-        """Whether its certificate, and those above it, are valid then."""
+        """Return true if its certificate and the issuers' are valid at this time."""
         return self.not_before <= at <= self.not_after
 
 

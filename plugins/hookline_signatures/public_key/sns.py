@@ -81,7 +81,7 @@ class _Message(msgspec.Struct, frozen=True, rename="pascal"):
     subscribe_url: str | None = msgspec.field(name="SubscribeURL", default=None)
 
     def signed(self) -> bytes:
-        """What Amazon signs: names and values of some of the members. Raises NotVerified."""
+        """Return the content that Amazon signs: names and values of some members. Raises NotVerified."""
         values = {
             "Message": self.message,
             "MessageId": self.message_id,

@@ -21,7 +21,7 @@ _TOKEN, _ID_HEADER = "x-gitlab-token", "idempotency-key"
 
 
 class GitLabCredential(BaseModel):
-    """What GitLab shows or signs with."""
+    """The token that GitLab sends, or the key that it signs with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -19,7 +19,7 @@ class _Payload(msgspec.Struct):
 
 
 class LinearSettings(BaseModel):
-    """What may be set of it."""
+    """The settings of the scheme."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -13,7 +13,7 @@ from hookline_signatures.generic.header_only import among
 
 
 class MetaCredential(MacCredential):
-    """What is known of one Meta app."""
+    """The credential of one Meta app."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -28,7 +28,7 @@ class _Unsigned(msgspec.Struct):
 
 
 class MicrosoftGraphCredential(BaseModel):
-    """What was said when the subscription was made."""
+    """The client state that was given when the subscription was made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""What a failure of a database means for the step: whether it is the data, the moment, or the statement.
+"""Converting a database's errors to errors of steps: the cause is the data, the moment or the statement.
 
 `sql.integrity` (a constraint doesn't hold), `sql.unavailable` (locked, full, gone: can be retried), `sql.error`.
 """
@@ -103,7 +103,7 @@ def mysql_number(error: SQLAlchemyError) -> int | None:
 
 
 def said(error: SQLAlchemyError, url: URL) -> str:
-    """What the database said, in a line: not the statement and its values, which SQLAlchemy would add."""
+    """Return the database's message in one line, without the statement and its values, which SQLAlchemy would add."""
     text = str(error.orig) if isinstance(error, StatementError) and error.orig is not None else str(error)
     text = " ".join(_CLASS_PREFIX.sub("", text).split())
     if url.password:

@@ -1,4 +1,4 @@
-"""What is special to MySQL and MariaDB: sessions, statements that commit by themselves, and values."""
+"""The peculiarities of MySQL and MariaDB: sessions, statements that commit implicitly, and values."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ _JSON: Final = 245
 
 
 def is_mysql(dialect: Dialect) -> bool:
-    """Whether it is MySQL's or MariaDB's."""
+    """Return true for the dialects of MySQL and MariaDB."""
     return dialect.name in ("mysql", "mariadb")
 
 
@@ -71,7 +71,7 @@ def engine_without_transactions(table: Table) -> str | None:
 
 
 def commits_by_itself(sql: str) -> bool:
-    """Whether a statement, by its first words, ends the transaction that it stands in."""
+    """Return true if a statement, judged by its first words, commits the transaction around it."""
     return _COMMITTING.match(sql) is not None
 
 
@@ -83,7 +83,7 @@ class Watch:
         connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
 
     def ended(self) -> bool:
-        """Whether it did. Called once."""
+        """Return true if the transaction was ended. Called once."""
         try:
             self._connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
         except DBAPIError as error:

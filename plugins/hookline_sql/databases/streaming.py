@@ -117,7 +117,7 @@ class Incoming:
         self._first: list[Any] | None = None
 
     async def any(self) -> bool:
-        """Whether there is an item; to be asked before the first page is taken."""
+        """Return true if there is an item; call it before the first page is taken."""
         self._first = await self._take()
         return bool(self._first)
 

@@ -129,7 +129,7 @@ def _keys(target: Table, grows: Column[Any]) -> list[Column[Any]]:
 
 
 def _id(target: Table, grows: Column[Any], row: dict[str, JsonValue]) -> str:
-    """What tells a row, as it is now, from all others."""
+    """Return an id of the row in its present state."""
     if not target.primary_key.columns:
         return encode_json(row).decode()
     return encode_json([row[grows.name], *(row[key.name] for key in _keys(target, grows))]).decode()

@@ -50,13 +50,13 @@ class Upsert:
 
     target: Table
     key: tuple[str, ...]
-    """What tells whether a row is there."""
+    """The columns that identify a row."""
     columns: tuple[str, ...] | None
-    """What is changed of a row that is there; None: all that is given besides the key."""
+    """The columns to update in a row that exists; None for all given ones besides the key."""
     keep: bool
     """A row that is there stays as it is."""
     others: tuple[frozenset[str], ...]
-    """What else has to be unique."""
+    """The other unique constraints."""
 
     def put(self, connection: Connection, rows: Sequence[Row], *, first: int | None = None) -> int:
         """Put the rows there; gives how many were inserted or updated. Raises StepError (`sql.key`).
@@ -114,7 +114,7 @@ class Upsert:
         return sum(self._put_one(connection, row, changed) for row in rows)
 
     def _may_be_hit(self, other: frozenset[str], names: Sequence[str]) -> bool:
-        """Whether what is unique besides the key may be the same in another row: null and new numbers never are."""
+        """Return true if another row may match in a unique constraint; null and new numbers never do."""
         left = [self.target.c[name] for name in other if name not in names]
         return all(column.server_default is not None and column.autoincrement is not True for column in left)
 

@@ -83,7 +83,7 @@ class Seen:
         return lowest if self._start is None else max(lowest, self._start)
 
     def cursor(self) -> dict[str, JsonValue]:
-        """What `read` reads."""
+        """The cursor, as `read` reads it."""
         if self._mark is None:
             return {"mark": None, "from": None, "seen": []}
         lowest = self.lowest()

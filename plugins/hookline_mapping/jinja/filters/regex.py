@@ -31,7 +31,7 @@ def _ready(context: BudgetedContext, value: Any, pattern: str, ignore_case: bool
 
 
 def _match(context: BudgetedContext, value: Any, pattern: str, ignore_case: bool = False) -> bool:
-    """Whether the whole text is of the pattern."""
+    """Return true if the pattern matches the whole text."""
     compiled, shown, _ = _ready(context, value, pattern, ignore_case)
     return compiled.fullmatch(shown) is not None
 

@@ -22,7 +22,7 @@ class Run:
 Find: TypeAlias = Callable[[Any, Run], list[Any]]
 """From a value to the values that match, in order."""
 Holds: TypeAlias = Callable[[Any, Run], bool]
-"""Whether a value satisfies a condition."""
+"""A condition on a value."""
 
 
 @dataclass(frozen=True, slots=True)
