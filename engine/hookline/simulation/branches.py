@@ -30,7 +30,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What there is to come to in a flow; paths are without the numbers of items."""
+    """The steps and branches of a flow that cases can reach; paths have no numbers of items."""
 
     steps: dict[str, Node]
     branches: tuple[Branch, ...]
@@ -47,7 +47,7 @@ def places_of(flow: CompiledFlow) -> Places:
 
 
 def lane(path: str, side_by_side: Mapping[str, Node]) -> tuple[str, ...]:
-    """What the step at a path runs one after the other with: the branches and items around it that have others beside.
+    """Return the branches and items around a step that run beside others; steps that share all of them run in order.
 
     `side_by_side`: the blocks whose parts run so, by path.
     """

@@ -31,7 +31,7 @@ T = TypeVar("T", bound=Outside)
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What became of a case; it passed where nothing differs."""
+    """The result of a case; it passed if nothing differs."""
 
     flow_id: str
     name: str
@@ -51,7 +51,7 @@ class CaseResult:
 
     @property
     def passed(self) -> bool:
-        """Whether everything was as expected."""
+        """True if everything was as expected."""
         return not self.differences
 
 

@@ -79,7 +79,7 @@ class StubError(_CaseDocument):
 
 
 class Stub(_CaseDocument):
-    """What a stubbed step does: an action, a call of another flow, or a foreach with all of its items."""
+    """The prepared result of a step: of an action, of a call of another flow, or of a foreach with all its items."""
 
     result: Any = Field(default=None, description="The body of its result.")
     status: int | None = Field(default=None, description="Stands beside the body, as with http.request.")
@@ -127,7 +127,7 @@ class ExpectedReply(_CaseDocument):
 
 
 class Expectation(_CaseDocument):
-    """What must hold in the end; what isn't named is left free."""
+    """The expected result of a case; anything that it doesn't name may have any value."""
 
     outcome: ExpectedOutcome = Field(description="How it ends; `waiting` where it waits for ever.")
     body: Any = Field(default=None, description="The last body.")
@@ -199,7 +199,7 @@ def read_cases(path: Path, *, exact: bool = False) -> CaseFile:
 
 
 def check_names(file: CaseFile, flow: CompiledFlow, path: Path) -> list[Problem]:
-    """What in cases the flow has not, or can't have, with its places."""
+    """Return the problems of cases that name something that the flow doesn't or can't have."""
     places = places_of(flow)
     found: list[Problem] = []
     for number, case in enumerate(file.cases):
@@ -270,7 +270,7 @@ def _stub_problems(stubs: Mapping[str, Stub | tuple[Stub, ...]], places: Places,
 
 
 def _names(name: str, known: Iterable[str], places: Places) -> bool:
-    """Whether a name is the path of a step, or of one of a flow that a step calls."""
+    """Return true if a name is the path of a step, or of a step in a called flow."""
     plain = without_items(name)
     if plain in known:
         return True

@@ -41,7 +41,7 @@ def percent(flows: Sequence[FlowCoverage]) -> int:
 
 
 def coverage(flow: CompiledFlow, file: Path, runs: Sequence[Mapping[str, Sequence[StepRecord]]]) -> FlowCoverage:
-    """What the journals of a flow's cases show; a step that was skipped each time wasn't reached."""
+    """Return the coverage by the journals of a flow's cases; a step that was always skipped wasn't reached."""
     places = places_of(flow)
     begun: set[str] = set()
     chosen: set[tuple[str, int]] = set()

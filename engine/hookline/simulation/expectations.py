@@ -1,4 +1,4 @@
-"""What a case expects, beside what became of it."""
+"""Comparing the result of a case with its expectation."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -24,7 +24,7 @@ class SimulatedFlows:
         self._flows: dict[str, CompiledFlow] = {}
 
     def runs(self, flow_id: str) -> bool:
-        """Whether a flow runs where it is called, and isn't answered from outside."""
+        """Return true if a called flow runs in the simulation, instead of being stubbed."""
         return flow_id == self._flow.id or flow_id in self._flows
 
     # What the runner asks of the flows' versions.

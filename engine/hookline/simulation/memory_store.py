@@ -53,7 +53,7 @@ from hookline.storage.changes import (
 
 @dataclass(frozen=True, slots=True)
 class MemoryBatch:
-    """What is gathered under one leader at one step."""
+    """A batch of one leader at one step."""
 
     key: tuple[str, str, str, str] | None
     """Flow, version, path and key while others may join."""
@@ -66,7 +66,7 @@ class MemoryBatch:
         return self.members[0].execution_id
 
     def takes(self, join: JoinBatch) -> bool:
-        """Whether another is in time, and has room."""
+        """Return true if another message is in time and fits in the batch."""
         in_time = self.due_at is None or self.due_at > join.at
         return in_time and sum(one.size for one in self.members) + join.gathered.size <= MAX_BATCH_BYTES
 
@@ -80,7 +80,7 @@ class MemoryBatch:
 
 
 def key_of(join: JoinBatch) -> tuple[str, str, str, str]:
-    """What executions have in common that are gathered together."""
+    """Return the key that the executions of one batch share."""
     return join.flow_id, join.flow_version, join.step.path, join.key
 
 
@@ -88,7 +88,7 @@ _NOTHING: Final = (None, b"")
 
 
 class MemoryStore:
-    """What running executions ask of a store: it holds to the published suite as far as that.
+    """A store in memory with as much as running executions need; the published contract holds for that part.
 
     Keys aren't deduplicated, orders aren't kept, and calls are for the steps that they name.
     """
@@ -144,12 +144,12 @@ class MemoryStore:
     async def item_results(
         self, execution_id: str, path: str, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, bytes]]:
-        """What their items gave."""
+        """Return the results of items."""
         results = self._results.get((execution_id, path), {})
         return sorted(pair for pair in results.items() if pair[0] > after)[:limit]
 
     async def callbacks(self, execution_id: str) -> Mapping[str, bytes]:
-        """What has come for its steps that wait."""
+        """Return the callbacks of its waiting steps."""
         return {
             path: payload
             for (id_, path), (digest, payload) in self._came.items()
@@ -165,12 +165,12 @@ class MemoryStore:
         return {path: batch.key is not None for (id_, path), batch in self._batches.items() if id_ == execution_id}
 
     async def gathered(self, execution_id: str, path: str) -> Sequence[BatchItem]:
-        """What was added to one."""
+        """Return the items of a batch."""
         batch = self._batches.get((execution_id, path))
         return () if batch is None else batch.members
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
-        """What a flow keeps under a key."""
+        """Return a flow's value under a key."""
         return self._state.get((flow_id, key))
 
     def known(self, execution_id: str) -> Execution | None:
@@ -182,7 +182,7 @@ class MemoryStore:
         return self._journals[execution_id].get(seq)
 
     def due(self, until: datetime) -> Sequence[Execution]:
-        """What waits for a time that has come."""
+        """Return the executions whose time has come."""
         return [
             one
             for one in self._executions.values()

@@ -93,7 +93,7 @@ class SimulatedAnswers:
         self._clock.call_at(at, commit)
 
     def _over(self, execution_id: str) -> bool:
-        """Whether a flow that is called was cancelled meanwhile, since nobody waits for it any more."""
+        """Return true if a called flow was cancelled because nothing waits for it any more."""
         execution = self._store.known(execution_id)
         return execution is None or execution.state in FINAL
 

@@ -28,7 +28,7 @@ class Ended:
     body: Any
     error: ErrorInfo | None
     reason: str | None
-    """What it waits for."""
+    """The reason for which it waits."""
     reply: CallerReply | None
     steps: Mapping[str, Sequence[StepRecord]]
     """All that the journal ever held, by path."""
@@ -37,7 +37,7 @@ class Ended:
     took: timedelta
     exact: bool
     missing: tuple[str, ...] = ()
-    """What it met, and nothing outside was there for."""
+    """The calls that had no stub."""
     unanswered: tuple[str, ...] = ()
     """Steps that waited, and nobody called."""
 
@@ -56,7 +56,7 @@ class SimulationRecord:
         """The places of the steps that have come to an end, in order."""
         self.calls: list[Call] = []
         self.missing: list[str] = []
-        """What was met, and nothing outside was there for."""
+        """The calls that had no stub."""
         self.unanswered: list[str] = []
         """Places of steps that waited, and nobody called."""
 
@@ -65,7 +65,7 @@ class SimulationRecord:
         self._prefixes[execution_id] = prefix
 
     def knows(self, execution_id: str) -> bool:
-        """Whether an execution takes part."""
+        """Return true for an execution of this simulation."""
         return execution_id in self._prefixes
 
     def place(self, execution_id: str, path: str = "") -> str:

@@ -165,7 +165,7 @@ class Simulation:
     # What takes part in the steps.
 
     def stub_action(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stub | None:
-        """What stands in an action's place, where it doesn't run itself."""
+        """Return the stub of an action, unless it runs itself."""
         full = self._record.place(execution_id, path)
         stub = self._outside.call(full, attempt, action, settings)
         if stub is not None and stub.call:
@@ -175,12 +175,12 @@ class Simulation:
     def stub_for_missing_file(
         self, execution_id: str, path: str, attempt: int, action: Action, settings: Any
     ) -> Stub | None:
-        """What stands in the place of an action whose file isn't there."""
+        """Return the stub of an action whose file doesn't exist."""
         stub = self._outside.without_file(self._record.place(execution_id, path), action, settings)
         return None if stub is None else stub.give
 
     def stub_items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stub | None:
-        """What stands in the place of all items of a foreach."""
+        """Return the stub of all items of a foreach."""
         stub = self._outside.items(self._record.place(execution_id, path), block, items)
         return None if stub is None else stub.give
 
@@ -189,7 +189,7 @@ class Simulation:
         self._outside.starts(self._record.place(execution_id, path))
 
     def stub_batch(self, execution_id: str, path: str, attempt: int) -> Stub | None:
-        """What stands in the place of others at a step that gathers; without it whoever comes joins."""
+        """Return the stub of a batch; without one, each execution joins."""
         stub = self._outside.gathered(self._record.place(execution_id, path), attempt)
         return None if stub is None else stub.give
 

@@ -1,4 +1,4 @@
-"""What answers in the place of everything outside, as a case says it."""
+"""The stubs of a case: they answer in place of everything outside."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -52,18 +52,18 @@ class NeverFinished:
 
 
 class Outside(Protocol):
-    """What a flow meets while it is tried out. Paths of steps of called flows stand behind that of the calling step."""
+    """The outside of a simulated flow. Paths of steps of called flows stand behind that of the calling step."""
 
     def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:
-        """What stands in an action's place; None where it runs itself."""
+        """Return the stub of an action; None if it runs itself."""
         ...
 
     def without_file(self, path: str, action: Action, settings: Any) -> PreparedStub | None:
-        """What stands in the place of an action that asks for a file which isn't there."""
+        """Return the stub of an action whose file doesn't exist."""
         ...
 
     def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> PreparedStub | None:
-        """What stands in the place of all items of a foreach; None where they run."""
+        """Return the stub of all items of a foreach; None if they run."""
         ...
 
     def starts(self, path: str) -> None:
@@ -75,7 +75,7 @@ class Outside(Protocol):
         ...
 
     def arrives(self, path: str, begun: datetime) -> tuple[datetime, Arrived] | None:
-        """What comes for a step that has begun to wait, and when."""
+        """Return the callback of a step that has begun to wait, with its time."""
         ...
 
     @property
@@ -84,7 +84,7 @@ class Outside(Protocol):
         ...
 
     def gathered(self, path: str, attempt: int) -> PreparedStub | None:
-        """What stands in the place of others where messages are gathered; None where the step waits for them."""
+        """Return the stub of a batch; None if the step waits for other executions."""
         ...
 
 
@@ -96,7 +96,7 @@ class CaseStubs:
         self._registry = registry
         self._made: dict[str, int] = {}
         self.missing: list[str] = []
-        """What was met, and no stub is for."""
+        """The calls that had no stub."""
 
     @property
     def retries(self) -> int:
@@ -154,7 +154,7 @@ class CaseStubs:
         return Finished(stub.result, outcome=Outcome(stub.beside.get("outcome", Outcome.COMPLETED)))
 
     def arrives(self, path: str, begun: datetime) -> tuple[datetime, Arrived] | None:
-        """What the case says that comes."""
+        """Return the callback that the case gives."""
         answer: Answer | None = _at(self._case.answers, path)
         if answer is None:
             return None
@@ -182,7 +182,7 @@ class CaseStubs:
         raise StepError(text, code="case.stub")
 
     def _stub(self, path: str) -> Stub | None:
-        """What stands for the next attempt at a step, an operator's retries included."""
+        """Return the stub of a step's next attempt, including an operator's retries."""
         if not self._case.stubs:
             return None
         given = _at(self._case.stubs, path)
@@ -193,7 +193,7 @@ class CaseStubs:
 
 
 def runs_itself(action: Action, registry: Registry) -> bool:
-    """Whether an action touches nothing outside: those that are pure, and those of connectors that say so."""
+    """Return true if an action touches nothing outside: it is pure, or its connector says so."""
     return action.pure or any(
         not c.outside and action in (*c.actions.values(), *c.pinned.values()) for c in registry.connectors.values()
     )

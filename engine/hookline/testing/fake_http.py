@@ -60,7 +60,7 @@ class FakeHttp:
 
     def __init__(self) -> None:
         self.requests: list[Asked] = []
-        """What was asked, secrets masked."""
+        """The requests so far, with secrets masked."""
         self._entries: list[Entry] = []
         self._given: dict[Asked, int] = {}
         self._hidden = HiddenValues()

@@ -18,7 +18,7 @@ class FakeTokens:
     def __init__(self, http: object, token: str = TOKEN, *, lost: bool = False) -> None:
         """`http`: a `FakeHttp` shows no token in what it notes."""
         self.given: list[str] = []
-        """What was given, in order."""
+        """The tokens that were given, in order."""
         self.lost = lost
         self._http = http
         self._current = token

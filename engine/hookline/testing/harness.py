@@ -91,14 +91,14 @@ class ListLog:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What an action gave, as later steps see it."""
+    """The result of an action, as later steps see it."""
 
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, JsonValue] = field(default_factory=dict)
     attachments: tuple[Any, ...] = ()
     signal: Any = None
-    """What it gave in place of a result, such as `PASS`, a `Pause` or a `Count`."""
+    """The signal that it returned in place of a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Harness:
         self.log = ListLog()
         self.resources = _resources()
         self.tokens: FakeTokens | None = None
-        """What gave the last action or poll its access tokens; None where its connector has no OAuth 2."""
+        """The access tokens of the last action or poll; None if its connector doesn't use OAuth 2."""
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-harness-")
         self.files_root = Path(self._folder.name) / "files"
         """The folder of actions that read and write files."""

@@ -99,7 +99,7 @@ class NoHistory:
 
 
 class MemorySubscriptions:
-    """What flows have subscribed to, in dictionaries."""
+    """The subscriptions of flows, in dictionaries."""
 
     def __init__(self) -> None:
         self.secrets: dict[str, list[str]] = {}
@@ -190,7 +190,7 @@ class MemoryCallbacks:
         self.steps: dict[str, WaitingStep] = {}
         self.called: list[StoreCallback] = []
         self.outcome: CallbackOutcome | None = None
-        """What a call gets, whatever was called before."""
+        """The outcome of every callback, whatever came before."""
         self.failure: Exception | None = None
         """Raised instead of taking a call."""
 

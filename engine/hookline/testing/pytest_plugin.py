@@ -31,7 +31,7 @@ from hookline.testing.harness import Harness
 
 
 class RunFlow(Protocol):
-    """What the fixture `run_flow` is."""
+    """The type of the fixture `run_flow`."""
 
     def __call__(self, flow: str | Path, body: Any = None, **case: Any) -> CaseResult:
         """Run the flow in a file on a body; `case` has the other keys of a case, `expect` included if wanted.
@@ -50,7 +50,7 @@ class _Bench:
 
     @cached_property
     def registry(self) -> Registry:
-        """What is installed."""
+        """The installed plugins."""
         return load_plugins()
 
     @cached_property
@@ -61,7 +61,7 @@ class _Bench:
         return CaseRunner(self.registry, factory(f"file://{self._folder.name}", clock=SystemClock()))
 
     def run(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
-        """What became of a case."""
+        """Run a case, and return its result."""
         return self._thread.submit(lambda: self._runner.run(flow, case, folder)).result()
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ async def harness(pytestconfig: pytest.Config) -> AsyncIterator[Harness]:
 
 @pytest.fixture
 async def cassette(harness: Harness, request: pytest.FixtureRequest) -> AsyncIterator[Cassette]:
-    """What the real service answers the harness, recorded once in `cassettes/<test>.json` beside the test's file."""
+    """The real service's responses, recorded once in `cassettes/<test>.json` beside the test's file."""
     real = PooledClient(clock=SystemClock(), egress=Egress(("127.0.0.0/8",)))
     made = Cassette(request.path.parent / "cassettes" / f"{request.node.name}.json", real)
     harness.http = made

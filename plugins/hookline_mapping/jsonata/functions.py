@@ -234,7 +234,7 @@ def _spread(values: list[Any]) -> Any:
 
 
 def _key(value: Any) -> Any:
-    """Return a key that equal values share. Numbers become text, because a sender could choose numbers of equal hash."""
+    """Return a key that equal values share. Numbers become text: a sender could choose numbers of equal hash."""
     if isinstance(value, list):
         return ("list", *map(_key, value))
     if isinstance(value, dict):

@@ -64,7 +64,7 @@ class BucketBlobs:
                 await obstore.delete_async(self._bucket, blob_id)
 
     async def older_than(self, at: datetime) -> AsyncIterator[str]:
-        """Yield the blobs committed before a time; those uploaded in parts come a day later, as their time isn't exact."""
+        """Yield the blobs committed before a time; those uploaded in parts come a day later."""
         with failing("blobs can't be listed"):
             async for page in obstore.list(self._bucket, chunk_size=_PAGE):
                 for found in page:

@@ -58,7 +58,7 @@ class Kind:
 
 @dataclass(slots=True)
 class LeftOut:
-    """What isn't compared."""
+    """A recorded execution that isn't compared, and the reason."""
 
     why: str
     step: str
@@ -71,7 +71,7 @@ class LeftOut:
 
 @dataclass(slots=True)
 class Backtest:
-    """What a changed flow makes of recorded executions."""
+    """The results of a changed flow on recorded executions."""
 
     flow_id: str
     executions: int = 0
@@ -80,7 +80,7 @@ class Backtest:
     """It makes a call of which isn't recorded what comes of it, and what follows isn't known."""
     kinds: list[Kind] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
-    """What can't be compared."""
+    """The recorded executions that can't be compared."""
 
     def leave_out(self, why: str, step: str, execution_id: str) -> None:
         """Say so of one execution."""

@@ -52,7 +52,7 @@ class New(NamedTuple):
 
 
 class Replayed:
-    """What a flow meets that is tried on a recording.
+    """The outside of a flow that runs on a recording.
 
     What isn't recorded is never answered: it may be what was cut off, by a failure beside it or because the time was
     up. Where nothing cuts it off, it is new.
@@ -83,7 +83,7 @@ class Replayed:
         """Paths of those whose items haven't run, so that nothing is known of them."""
 
     def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:
-        """What the action gave, or its error."""
+        """Return the recorded result of the action, or its error."""
         if action.pure:
             return None
         speaks = id(action) in self._speaking
@@ -104,14 +104,14 @@ class Replayed:
         return PreparedStub(partial(self._unknown, path, action.name) if found is None else partial(self._given, found))
 
     def without_file(self, path: str, action: Action, settings: Any) -> PreparedStub | None:
-        """What it gave: with the same settings it would give the same again."""
+        """Return the recorded result if the settings are the recorded ones."""
         found = self._last.get(path)
         if found is None or found["use"] != action.name or not same_json(found["input"], settings):
             return PreparedStub(partial(self._unknown, path, action.name))
         return PreparedStub(partial(self._given, found))
 
     def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> PreparedStub | None:
-        """What the block gave, where its items aren't recorded and can't run without their calls."""
+        """Return the recorded result of the block if its items aren't recorded and can't run without their calls."""
         streamed = isinstance(items, Stream)
         total = items.count if isinstance(items, Stream) else len(items)
         last = self._last.get(path)
@@ -132,7 +132,7 @@ class Replayed:
         return PreparedStub(partial(self._block, path), call=False)
 
     def starts(self, path: str) -> None:
-        """What was journalled at once had its time."""
+        """Note the time at which the step was journalled."""
         ends = self._ends.get((path, FLOW))
         if ends and path not in self._waiting:
             self._clock.advance_to(_time(ends[0]["finished_at"]))
@@ -158,7 +158,7 @@ class Replayed:
         return Finished(outcome=Outcome.FAILED, error=info, at=at)
 
     def arrives(self, path: str, begun: datetime) -> tuple[datetime, Arrived] | None:
-        """What came for the step."""
+        """Return the recorded callback of the step, with its time."""
         found = self._end(path, WEBHOOK)
         if found is None:
             self._never_came(path, begun)
@@ -178,7 +178,7 @@ class Replayed:
         )
 
     def gathered(self, path: str, attempt: int) -> PreparedStub:
-        """What was gathered, or whose batch was joined."""
+        """Return the recorded batch, or the batch that was joined."""
         found = self._end(path, BATCH)
         while found is not None and found["error"] is not None:
             # It had nothing to add then, and what others would have brought isn't known.
@@ -272,7 +272,7 @@ def told_by_flow(step: Recorded, flow_id: str) -> tuple[str | None, str | None]:
 
 
 def same_json(recorded: Any, value: Any) -> bool:
-    """Whether a value is the one that was recorded."""
+    """Return true if a value equals the recorded one."""
     return bool(decode(encode(recorded), exact=True) == decode(encode(value), exact=True))
 
 
@@ -299,7 +299,7 @@ def _result(found: Recorded) -> Any:
 
 
 def _touches_nothing(nodes: Sequence[Node]) -> bool:
-    """Whether all steps can run without anything outside the execution."""
+    """Return true if all steps can run without anything outside the execution."""
     walked = [step.node for step in walk_steps(nodes)]
     return not any(
         isinstance(node, CallNode | WaitNode) or (isinstance(node, ActionNode) and not node.action.pure)

@@ -1,4 +1,4 @@
-"""What a flow had kept when an execution began, as far as what the execution read and counted shows it."""
+"""The state of a flow when an execution began, as far as the execution's reads and counts show it."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -13,7 +13,7 @@ _MASK: Final = "***"
 
 
 def kept_before(steps: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], frozenset[str]]:
-    """What was kept, by key; and the paths of the steps that read or counted on what others kept meanwhile.
+    """Return the state by key, and the paths of the steps that used values which others had set meanwhile.
 
     Where there are any of these, nothing is said of what was kept.
     """

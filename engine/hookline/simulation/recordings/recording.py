@@ -46,7 +46,7 @@ class RecordedCase:
 
     case: dict[str, Any]
     left_out: tuple[str, ...]
-    """What it doesn't say, and why, as texts."""
+    """The things that the case leaves out, each with the reason."""
 
 
 def recorded_case(
@@ -148,7 +148,7 @@ def _stubs(
     *,
     without_files: bool,
 ) -> dict[str, Any]:
-    """What each step that can't run in a case gave, or at each attempt.
+    """Return the stubs of the steps that can't run in a case, one for each attempt if they differ.
 
     `read`: the paths of steps that read what others had kept meanwhile.
     """
@@ -217,7 +217,7 @@ def _stub(step: Mapping[str, Any], node: Node | None) -> dict[str, Any]:
 
 
 def _answers(flow: CompiledFlow, steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What came for each step that waited."""
+    """Return the callbacks of the steps that waited."""
     nodes = places_of(flow).steps
     found: dict[str, Any] = {}
     for one in steps:
@@ -240,7 +240,7 @@ def _answers(flow: CompiledFlow, steps: Sequence[Mapping[str, Any]]) -> dict[str
 
 
 def _expected(seen: Mapping[str, Any], ran: CaseResult, left_out: list[str]) -> dict[str, Any]:
-    """What is the same in both. Raises NoCase where other steps ran."""
+    """Return the expectation that both runs satisfy. Raises NoCase if other steps ran."""
     steps: Sequence[Mapping[str, Any]] = seen["steps"]
     found: dict[str, Any] = {}
     # Of items that aren't recorded, some of the steps may be.
@@ -301,7 +301,7 @@ def _calls(steps: Sequence[Mapping[str, Any]], ran: CaseResult, left_out: list[s
 
 
 def _same(old: Any, new: Any, place: str = "", left_out: list[str] | None = None) -> Any:
-    """What two JSON values have in common, as a case can expect it; `_NOTHING` where that is nothing."""
+    """Return the common part of two JSON values, as a case can expect it; `_NOTHING` if there is none."""
     if isinstance(old, dict) and isinstance(new, dict):
         both = {key: _same(old[key], new[key], f"{place}{key}.", left_out) for key in old if key in new}
         kept = {key: value for key, value in both.items() if value is not _NOTHING}

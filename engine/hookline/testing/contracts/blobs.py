@@ -1,4 +1,4 @@
-"""What every blob store has to do. A plugin's tests subclass `BlobsContract` and give the fixtures that it names."""
+"""The contract of blob stores. A plugin's tests subclass `BlobsContract` and define the fixtures that it names."""
 
 import hashlib
 from datetime import timedelta

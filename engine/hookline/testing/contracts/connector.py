@@ -1,4 +1,4 @@
-"""What every connector has to do. A plugin's tests subclass `ConnectorContract` and say what it names."""
+"""The contract of connectors. A plugin's tests subclass `ConnectorContract` and set its class attributes."""
 
 import asyncio
 import re
@@ -158,7 +158,7 @@ class ConnectorContract:
         return runs
 
     async def _known(self, harness: Harness) -> Mapping[str, Any]:
-        """What its triggers give once they have subscribed, by their names."""
+        """Subscribe with each trigger, and return the ids by trigger."""
         before, known = harness.http, {}
         for name in self.connector.webhooks:
             harness.http = http = FakeHttp()

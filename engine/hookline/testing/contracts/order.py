@@ -1,4 +1,4 @@
-"""What every queue has to do where executions run in order. A backend's tests subclass `OrderContract`."""
+"""The contract of queues for executions in order. A backend's tests subclass `OrderContract`."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What every plugin has to do. A distribution's tests subclass `PluginContract` and say which module it is."""
+"""The contract of plugins. A distribution's tests subclass `PluginContract` and name its module."""
 
 import inspect
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every queue has to do. A backend's tests subclass `QueueContract` and give the fixtures that it names."""
+"""The contract of queues. A backend's tests subclass `QueueContract` and define the fixtures that it names."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What every scheme has to do. A plugin's tests subclass `SchemeContract` and say what it names."""
+"""The contract of schemes. A plugin's tests subclass `SchemeContract` and set its class attributes."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ class SchemeContract:
     other_credential: ClassVar[Mapping[str, Any] | None] = None
     """A credential with another secret; None where that can't be made up."""
     settings: ClassVar[Mapping[str, Any]] = {}
-    """What `verify` says besides."""
+    """The other settings of `verify`."""
     body: ClassVar[bytes] = b'{"id": 1}'
     """A body that the provider could send."""
     another_body: ClassVar[bytes] = b'{"id": 2}'

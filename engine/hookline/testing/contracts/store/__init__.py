@@ -1,4 +1,4 @@
-"""What every store has to do. A backend's tests subclass `StoreContract` and give the fixtures that it names."""
+"""The contract of stores. A backend's tests subclass `StoreContract` and define the fixtures that it names."""
 
 from hookline.testing.contracts.store.accepting import AcceptingContract, CommitsContract
 from hookline.testing.contracts.store.batches import BatchesContract

@@ -1,4 +1,4 @@
-"""What steps gather: whoever comes is in one batch, which one row decides, and its leader misses nobody."""
+"""Batches: each message is in exactly one batch, which one row decides, and its leader misses none."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ _WITHIN = timedelta(seconds=10)
 
 
 class BatchesContract(StoreFixtures):
-    """What steps gather: whoever comes is in one batch, which one row decides, and its leader misses nobody."""
+    """Batches: each message is in exactly one batch, which one row decides, and its leader misses none."""
 
     async def _come(
         self,

@@ -1,4 +1,4 @@
-"""What comes for steps that wait: one row decides, and it is kept no longer than it is of use."""
+"""Callbacks: one row decides which one counts, and none is kept longer than it can be used."""
 
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ _EARLY = timedelta(hours=1)
 
 
 class CallbacksContract(StoreFixtures):
-    """What comes for steps that wait: one row decides, and it is kept no longer than it is of use."""
+    """Callbacks: one row decides which one counts, and none is kept longer than it can be used."""
 
     def _call(
         self,

@@ -48,7 +48,7 @@ class CredentialsContract(StoreFixtures):
 
 
 class SubscriptionsContract(StoreFixtures):
-    """What is kept of flows' subscriptions with providers."""
+    """Subscriptions with providers are kept."""
 
     async def test_a_subscription_is_kept_until_it_is_removed(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()

@@ -1,4 +1,4 @@
-"""What failed is a dead letter until it is retried or discarded."""
+"""A failed execution is a dead letter until it is retried or discarded."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from hookline.testing.envelopes import Envelopes
 
 
 class DeadLettersContract(StoreFixtures):
-    """What failed is a dead letter until it is retried or discarded."""
+    """A failed execution is a dead letter until it is retried or discarded."""
 
     async def test_dead_letters_are_grouped_by_their_cause(
         self, store: Store, envelopes: Envelopes, clock: ManualClock

@@ -1,4 +1,4 @@
-"""What the parts of the suite for stores have in common."""
+"""The fixtures of all parts of the store's contract."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ class StoreFixtures:
 
     @pytest.fixture
     def store(self, backend: Backend) -> Store:
-        """What is tested."""
+        """The store under test."""
         return backend.store
 
     @pytest.fixture

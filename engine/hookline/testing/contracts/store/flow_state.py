@@ -1,4 +1,4 @@
-"""What flows keep from one execution to the next."""
+"""Flows keep state from one execution to the next."""
 
 import asyncio
 import dataclasses
@@ -28,7 +28,7 @@ from hookline.testing.envelopes import Envelopes
 
 
 class FlowValuesContract(StoreFixtures):
-    """What flows keep from one execution to the next."""
+    """Flows keep state from one execution to the next."""
 
     async def test_a_value_is_kept_under_its_key_until_it_is_removed(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()
@@ -112,7 +112,7 @@ def _add(execution_id: str, envelopes: Envelopes, seq: int, by: bytes, at: datet
 
 
 class FlowsContract(StoreFixtures):
-    """What is kept of flows."""
+    """Versions and states of flows are kept."""
 
     async def test_a_published_version_stays_as_it_was(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()

@@ -1,4 +1,4 @@
-"""What executions have done is kept."""
+"""The journals of executions are kept."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ from hookline.testing.envelopes import Envelopes, attachment
 
 
 class JournalContract(StoreFixtures):
-    """What executions have done is kept."""
+    """The journals of executions are kept."""
 
     async def test_a_journal_is_read_as_it_was_written(self, store: Store, envelopes: Envelopes) -> None:
         envelope = envelopes.make()
