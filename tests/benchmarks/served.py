@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from hookline.cli.host import gc_tuning as collector
+from hookline.cli.host import gc_tuning
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions, Role
@@ -58,7 +58,7 @@ async def run(what: str, server: Server, folder: Path, port: int) -> None:
             quart_noop() if what == "quart" else noop, host="127.0.0.1", port=port, server=server, shutdown=shutdown
         )
         return
-    collector.pause()
+    gc_tuning.pause()
     role: Role = "webhook" if what == "accept" else "all"
     options = EngineOptions(
         db=f"sqlite:///{folder}/bench.db",
@@ -72,7 +72,7 @@ async def run(what: str, server: Server, folder: Path, port: int) -> None:
     )
     async with Engine(load_plugins(), options) as engine:
         app = create_app(engine, HookOptions(public_url="http://127.0.0.1"))
-        collector.settle()
+        gc_tuning.settle()
         await serve(app, host="127.0.0.1", port=port, server=server, shutdown=shutdown)
 
 

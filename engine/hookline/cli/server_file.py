@@ -1,4 +1,4 @@
-"""`server.json` beside the database: where a running server tells the other commands how to reach it."""
+"""`server.json` beside the database, in which a running server tells other commands its address."""
 
 import contextlib
 import os
@@ -19,20 +19,20 @@ NAME: Final = "server.json"
 
 
 class RunningServer(msgspec.Struct, frozen=True):
-    """A server that other commands can ask."""
+    """The address of a server that other commands can call."""
 
     url: str
     pid: int
     database: str
-    """What it works with: a directory may hold several databases."""
+    """The path or URL of its database: a directory may hold several."""
     token_file: str | None
-    """Where its token is; None where the token came from the settings."""
+    """The file with its token; None if the token came from the settings."""
 
 
 def admin_token(settings: Settings) -> tuple[str, Path | None]:
-    """The admin API's token, and the file that holds it where it wasn't set.
+    """Return the token of the admin API, and the file that holds it; None if the token is a setting.
 
-    The file is made where there is none. Raises CredentialError where it can't be used.
+    The file is created if it doesn't exist. Raises CredentialError if it can't be used.
     """
     if settings.admin_token is not None:
         return settings.admin_token.get_secret_value(), None
@@ -42,7 +42,7 @@ def admin_token(settings: Settings) -> tuple[str, Path | None]:
 
 @contextlib.contextmanager
 def announced(settings: Settings, url: str, token_file: Path | None) -> Iterator[Path]:
-    """Say that this process serves, for as long as the block runs."""
+    """Write `server.json` for this process, and remove it after the block."""
     path = settings.data_dir / NAME
     server = RunningServer(
         url=url,
@@ -57,15 +57,15 @@ def announced(settings: Settings, url: str, token_file: Path | None) -> Iterator
     try:
         yield path
     finally:
-        # A server that was started after this one has put its own in place.
+        # A server that was started later has replaced the file.
         if (found := _read(path)) is not None and found.pid == server.pid:
             path.unlink(missing_ok=True)
 
 
 def find(settings: Settings) -> tuple[RunningServer, str] | None:
-    """The running server of the settings' database, with its token; None where none runs.
+    """Return the running server of the settings' database, with its token; None if none runs.
 
-    Raises ConfigError where it runs with a token that isn't known here.
+    Raises ConfigError if its token isn't known here.
     """
     server = _read(settings.data_dir / NAME)
     if server is None or server.database != _database(settings) or not _answers(server):
@@ -73,7 +73,7 @@ def find(settings: Settings) -> tuple[RunningServer, str] | None:
     if server.token_file is None:
         if settings.admin_token is None:
             raise ConfigError(
-                f"a server runs at {server.url} with a token of its own; set HOOKLINE_ADMIN_TOKEN to the same"
+                f"a server runs at {server.url} with another token; set HOOKLINE_ADMIN_TOKEN to the server's"
             )
         return server, settings.admin_token.get_secret_value()
     try:
@@ -92,7 +92,7 @@ def _read(path: Path) -> RunningServer | None:
 
 
 def _answers(server: RunningServer) -> bool:
-    """Whether the process lives and listens: after a crash, another may have its number."""
+    """Return whether the process runs and listens: after a crash, another process may have its number."""
     try:
         os.kill(server.pid, 0)
     except ProcessLookupError:

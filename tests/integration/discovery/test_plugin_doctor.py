@@ -202,4 +202,4 @@ def test_what_plugins_give_is_listed_without_importing_them(site: Site) -> None:
 def test_options_before_a_command_are_not_lost_silently(site: Site) -> None:
     done = CliRunner().invoke(main, ["plugins", "--json", "doctor"])
     assert done.exit_code == 2
-    assert "behind the command" in done.output
+    assert "options follow the command" in done.output

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command, settings=("flows",))
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--check", "check_only", is_flag=True, help="Change nothing; exit code 1 where something would change.")
+@click.option("--check", "check_only", is_flag=True, help="Change nothing; exit code 1 if a file would change.")
 @click.option(
-    "--upgrade", is_flag=True, help="Rewrite settings of older versions, as `acme.create_order@1`, to the newest."
+    "--upgrade", is_flag=True, help="Rewrite settings of older versions, such as `acme.create_order@1`, to the newest."
 )
 @click.pass_context
 def fmt(
@@ -26,8 +26,8 @@ def fmt(
 ) -> None:
     """Write flows in their canonical form, by default those of the flows directory.
 
-    It sets the order of the flow language's keys, and the layout. A flow's version stays what it was, unless
-    `--upgrade` rewrites some of its settings.
+    The canonical form fixes the order of the flow language's keys, and the layout. The version of a flow stays the
+    same, unless `--upgrade` rewrites some of its settings.
     """
     registry = None
     if upgrade:
@@ -64,9 +64,10 @@ def fmt(
 def canonical_text(
     file: Path, registry: "Registry | None" = None, problems: list[Problem] | None = None
 ) -> tuple[bytes, str]:
-    """What a flow's file holds, and its canonical form: with the newest settings, where a registry is given.
+    """Return the content of a flow's file, and its canonical form: with the newest settings if a registry is given.
 
-    What can't be rewritten is added to `problems`. Raises FlowInvalid where it has no canonical form, and OSError.
+    Settings that can't be rewritten are added to `problems`. Raises FlowInvalid if there is no canonical form, and
+    OSError.
     """
     from hookline.flows.authoring.formatter import format_flow
     from hookline.flows.documents.read import read
@@ -74,7 +75,7 @@ def canonical_text(
     data = file.read_bytes()
     document = read(data, str(file))
     if document.problems:
-        # Of keys that are repeated only the last would be left.
+        # Only the last of repeated keys would be left.
         raise FlowInvalid(document.problems)
     if not isinstance(document.value, dict):
         raise FlowInvalid([Problem("a flow is an object", code="wrong_type", remedy="write { … }", file=str(file))])

@@ -1,4 +1,4 @@
-"""`hookline new plugin|flow`: the beginnings of what people write."""
+"""`hookline new plugin|flow`."""
 
 import keyword
 import re
@@ -15,25 +15,27 @@ from hookline.kernel.errors import ConfigError
 if TYPE_CHECKING:
     from hookline.sdk.action import Action
 
-#: A plugin that works, named acme; what is made of it has another name.
+#: A working plugin named acme, which is renamed.
 _TEMPLATE: Final = Path(__file__).parent / "template"
 _ENDING: Final = ".txt"
 _PLUGIN: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\Z")
-#: Names that stand in the plugin for something else than its connector.
+#: Names in the plugin that aren't its connector's.
 _WORDS: Final = frozenset({"verify", "create_order", "new_orders", "register_connectors", "hookimpl"})
 _FLOW: Final = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 
 @click.group(cls=CommandGroup)
 def new() -> None:
-    """Begin a plugin or a flow. Nothing is overwritten."""
+    """Create a plugin or a flow. No file is overwritten."""
 
 
 @new.command("plugin", needs_settings=False)
 @click.argument("name")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where it goes; hookline-NAME by default.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="The directory of the plugin; hookline-NAME by default."
+)
 def new_plugin(name: str, folder: Path | None, as_json: bool) -> None:
-    """Write a distribution with a connector called NAME: an action, a trigger that polls, and tests that pass."""
+    """Create a distribution with a connector called NAME: an action, a trigger that polls, and tests that pass."""
     if not _PLUGIN.match(name):
         raise ConfigError(f"{name!r} can't name a plugin: use small letters and digits, with _ between words")
     _check_free(name)
@@ -51,9 +53,9 @@ def new_plugin(name: str, folder: Path | None, as_json: bool) -> None:
 
 @new.command("flow", settings=("flows",))
 @click.argument("flow_id", metavar="ID")
-@click.option("--use", "use", metavar="ACTION", help="The action of its step; one that maps by default.")
+@click.option("--use", "use", metavar="ACTION", help="The action of its step; map by default.")
 def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -> None:
-    """Write a flow called ID, and a case that tries it out."""
+    """Create a flow called ID, and a case for it."""
     from hookline.flows.authoring.formatter import format_flow
 
     if not _FLOW.match(flow_id):
@@ -74,7 +76,7 @@ def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -
             "expect": {"outcome": "completed", "body": {"done": True}},
         }
         if itself:
-            # It isn't stubbed, and what it gives is its own.
+            # It isn't stubbed, so its result isn't known here.
             case = {"name": case["name"], "input": case["input"], "expect": {"outcome": "completed"}}
     flow = {"id": flow_id, "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": [step]}
     files = {f"{flow_id}.json": format_flow(flow), f"{flow_id}.test.json": _text({"cases": [case]})}
@@ -83,11 +85,13 @@ def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -
 
 
 def _check_free(name: str) -> None:
-    """Raises ConfigError for a name under which what is written wouldn't work, or would take another's place."""
+    """Raise ConfigError for a name with which the plugin wouldn't work, or would replace another."""
     from hookline.discovery.loader import GROUP, load_plugins
 
     if keyword.iskeyword(name) or name in _WORDS:
-        raise ConfigError(f"{name!r} can't name a plugin: it is a word of Python's, or one that the plugin uses itself")
+        raise ConfigError(
+            f"{name!r} can't name a plugin: it is a keyword of Python, or a name that the plugin uses itself"
+        )
     registry = load_plugins()
     ours = {("plugin", status.name) for status in registry.plugins if status.distribution == GROUP}
     ours |= {key for key, origin in registry.origins.items() if origin.distribution == GROUP}
@@ -99,7 +103,7 @@ def _check_free(name: str) -> None:
 
 
 def _action(name: str) -> "tuple[Action, bool]":
-    """An action, and whether it runs itself where flows are tried out. Raises ConfigError."""
+    """Return an action, and whether it runs in simulations without a stub. Raises ConfigError."""
     from hookline.discovery.loader import load_plugins
     from hookline.kernel.suggest import did_you_mean
     from hookline.simulation.stubs import runs_itself
@@ -113,7 +117,7 @@ def _action(name: str) -> "tuple[Action, bool]":
 
 
 def _step(action: "Action") -> tuple[dict[str, Any], dict[str, Any]]:
-    """A step that takes what the action requires from the body, and such a body."""
+    """Return a step that takes the required settings of an action from the body, and such a body."""
     fields = action.settings.model_fields
     required = {str(field.alias or name): field.annotation for name, field in fields.items() if field.is_required()}
     id_ = re.sub(r"[^a-z0-9_]", "_", action.name.rpartition(".")[2].lower())
@@ -135,10 +139,10 @@ def _text(value: Any) -> str:
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
-    """Write files, or none where one of them is there. Raises ConfigError."""
+    """Write files, or none if one of them exists. Raises ConfigError."""
     there = [name for name in files if (folder / name).exists()]
     if there:
-        raise ConfigError(f"{folder / there[0]} is there already, and nothing is overwritten; nothing was written")
+        raise ConfigError(f"{folder / there[0]} already exists, and no file is overwritten; nothing was written")
     try:
         for name, text in files.items():
             path = folder / name

@@ -9,11 +9,11 @@ from hookline.cli.command import Command
 
 @click.command(cls=Command, needs_settings=False)
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file to write to.")
-@click.option("--cases", is_flag=True, help="The schema of case files instead.")
+@click.option("--cases", is_flag=True, help="Print the schema of case files instead.")
 def schema(output: Path | None, cases: bool, as_json: bool) -> None:
-    """JSON Schema of flows with the plugins that are installed, for editors' completion.
+    """Print the JSON Schema of flows with the installed plugins, for editors.
 
-    A flow names it in "$schema": "./flow.schema.json".
+    A flow names its file in "$schema": "./flow.schema.json".
     """
     from hookline.discovery.loader import load_plugins
     from hookline.flows.authoring.editor_schema import flow_schema

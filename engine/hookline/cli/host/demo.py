@@ -1,4 +1,4 @@
-"""`hookline demo`: the main job from end to end, with nothing to set up."""
+"""`hookline demo`: a webhook from its sender to a database, without any setup."""
 
 import contextlib
 import os
@@ -27,13 +27,13 @@ _LEDGER: Final = f"HOOKLINE_VARS_{FLOW.upper().replace('-', '_')}__LEDGER"
 
 
 class DemoFailed(HooklineError):
-    """The demo didn't go as it should."""
+    """The demo failed."""
 
     code = "demo.failed"
 
 
 @click.command(cls=Command, needs_settings=False)
-@click.option("--once", is_flag=True, help="Stop when everything has been shown; exit code 0 if all held.")
+@click.option("--once", is_flag=True, help="Stop at the end of the demo; exit code 0 if everything is as expected.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 8080, or a free one, by default.")
 @click.option(
     "--dir",
@@ -41,14 +41,14 @@ class DemoFailed(HooklineError):
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("hookline-demo"),
     show_default=True,
-    help="Where the demo keeps its flow and its databases.",
+    help="The directory of the demo's flow and databases.",
 )
 @click.pass_context
 def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json: bool) -> None:
     """Send a signed PayPal event to a server, and see it booked in an accounting database.
 
-    Starts the server with the flow `paypal-to-accounting`; sends the event twice: the second one is a duplicate. The
-    server is left running. The event is signed as PayPal does, with a certificate that the demo makes and pins in
+    Starts a server with the flow `paypal-to-accounting`, and sends the event twice: the second one is a duplicate. The
+    server keeps running. The event is signed as PayPal signs it, with a certificate that the demo creates and pins in
     the credential.
     """
     from hookline.cli.host.server import run
@@ -66,7 +66,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
         }
     )
     ledger = folder.absolute() / "accounting.db"
-    # Where the flow itself says `accounting.db`, as an operator would.
+    # In place of the flow's own `accounting.db`, as an operator would set it.
     os.environ[_LEDGER] = f"sqlite:///{ledger}"
     report: dict[str, Any] = {}
 
@@ -80,14 +80,14 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
         if once:
             server.shutdown.set()
         else:
-            show("\nThe server goes on; stop it with Ctrl-C.")
+            show("\nThe server is still running; stop it with Ctrl-C.")
 
     if not run(settings, sock, ready) or not report:
         ctx.exit(1)
 
 
 def _prepare(folder: Path) -> None:
-    """The flow's file, and the database of an accounting system that has never heard of Hookline."""
+    """Write the flow's file, and create the database of an accounting system that knows nothing of Hookline."""
     from hookline.cli.host.demo import example
 
     (folder / "flows").mkdir(parents=True, exist_ok=True)
@@ -109,12 +109,12 @@ def _socket(port: int | None) -> socket.socket:
     except ConfigError:
         if port is not None:
             raise
-        # Somebody has 8080 already, and the demo can do with any.
+        # Port 8080 is in use, and any other will do.
         return listen("127.0.0.1", 0)
 
 
 def _certificate() -> tuple[str, str]:
-    """A private key and a certificate for it that it signed itself, both PEM."""
+    """A private key and its self-signed certificate, both PEM."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -139,7 +139,7 @@ def _certificate() -> tuple[str, str]:
 
 
 class _Demo:
-    """The scenario, over real HTTP; whatever doesn't hold raises DemoFailed."""
+    """The scenario, over real HTTP. Raises DemoFailed if something isn't as expected."""
 
     def __init__(self, server: "RunningServer", ledger: Path, show: Callable[[str], object]) -> None:
         self._server = server
@@ -147,7 +147,7 @@ class _Demo:
         self._show = show
 
     async def run(self) -> dict[str, Any]:
-        """Show everything; gives what was shown."""
+        """Run the scenario and return its results."""
         import aiohttp
 
         from hookline.cli.host.demo import example
@@ -190,7 +190,7 @@ class _Demo:
             "health": f"{server.url}/readyz",
             "metrics": f"{server.url}/metrics",
         }
-        self._show("5. Where to look further")
+        self._show("5. Addresses")
         for name, url in urls.items():
             self._show(f"   {name:12}{url}")
         self._show(f"   {'admin token':12}{server.token_file or 'HOOKLINE_ADMIN_TOKEN'}")
@@ -232,7 +232,7 @@ class _Demo:
 
 def _hold(condition: bool, otherwise: str) -> None:
     if not condition:
-        raise DemoFailed(f"the demo didn't go as it should: {otherwise}")
+        raise DemoFailed(f"the demo failed: {otherwise}")
 
 
 def _indented(text: str) -> str:
@@ -243,8 +243,8 @@ _PACKAGE: Final = Path(__file__).parents[1]
 
 
 def example(name: str) -> Path:
-    """The path of an example, such as `paypal-to-accounting.json`. Raises ConfigError where it isn't installed."""
-    # A wheel has them inside the package; a checkout that is installed in place has them at its top.
+    """The path of an example, such as `paypal-to-accounting.json`. Raises ConfigError if it isn't installed."""
+    # They are in the package of a wheel, and at the top of a checkout that is installed in place.
     for folder in (_PACKAGE / "examples", _PACKAGE.parents[1] / "flows"):
         if (folder / name).is_file():
             return folder / name

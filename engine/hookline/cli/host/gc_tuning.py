@@ -1,22 +1,22 @@
-"""Python's garbage collector, set for a server."""
+"""The tuning of Python's garbage collector for a server."""
 
 import gc
 from typing import Final
 
-#: Objects made, and younger collections run, before each generation is looked through. Messages come and go by
-#: reference counts; the collector's defaults would look through them several times a millisecond.
+#: The thresholds of the generations. Messages are freed by reference counts; with the default thresholds the collector
+#: would run several times a millisecond.
 _THRESHOLDS: Final = (10_000, 20, 20)
 
 
 def pause() -> None:
-    """Collect nothing while a server starts: what it makes then stays; looking through it takes a third of the time."""
+    """Collect nothing while a server starts: its objects stay, and collections would take a third of the time."""
     gc.disable()
 
 
 def settle() -> None:
-    """Leave what is loaded by now out of every later collection: modules, plugins and flows stay until the end.
+    """Exclude all objects that exist now from later collections: modules, plugins and flows stay until the end.
 
-    Looking through them stops the event loop for about 100 ms each time, which is what the slowest requests wait for.
+    A collection of them stops the event loop for about 100 ms, which the slowest requests would wait for.
     """
     gc.collect()
     gc.freeze()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookline.cli.command import Command, CommandGroup, Failed, WronglyUsed, emit, table
+from hookline.cli.command import Command, CommandGroup, emit, failure, table
 from hookline.kernel.errors import ConfigError, HooklineError
 
 if TYPE_CHECKING:
@@ -15,30 +15,29 @@ if TYPE_CHECKING:
 
 
 class PluginsGroup(CommandGroup):
-    """What `hookline plugins` does by itself, and the commands under it."""
+    """The group `hookline plugins`, which is a command too."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except HooklineError as error:
-            kind = WronglyUsed if isinstance(error, ConfigError) else Failed
-            raise kind(error, as_json=ctx.params["as_json"]) from error
+            raise failure(error, as_json=ctx.params["as_json"]) from error
 
 
 @click.group(cls=PluginsGroup, invoke_without_command=True)
 @click.option(
-    "--no-import", "without_import", is_flag=True, help="Read what they say of themselves, and run none of their code."
+    "--no-import", "without_import", is_flag=True, help="Read the plugins' descriptions without importing the plugins."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def plugins(ctx: click.Context, without_import: bool, as_json: bool) -> None:
-    """Which plugins are installed, and whether they work.
+    """List the installed plugins, and whether they work.
 
-    Exit code 1 where one doesn't.
+    Exit code 1 if one doesn't.
     """
     if ctx.invoked_subcommand is not None:
         if without_import or as_json:
-            raise click.UsageError(f"options go behind the command: hookline plugins {ctx.invoked_subcommand} …")
+            raise click.UsageError(f"options follow the command: hookline plugins {ctx.invoked_subcommand} …")
         return
     if without_import:
         _list_unimported(as_json)
@@ -111,7 +110,7 @@ def _list_unimported(as_json: bool) -> None:
 
 def _gives(said: "PluginDescription | None") -> str:
     if said is None:
-        return "doesn't say"
+        return "unknown"
     by_kind: dict[str, list[str]] = {}
     for kind, name in said.names():
         if kind != "credential type":
@@ -125,9 +124,10 @@ def _gives(said: "PluginDescription | None") -> str:
 @click.argument("name", required=False)
 @click.pass_context
 def doctor(ctx: click.Context, name: str | None, as_json: bool) -> None:
-    """What is wrong with plugins, and what to do about it.
+    """Find the problems of plugins and their remedies.
 
-    NAME is a plugin's or a distribution's; all of them by default. Exit code 1 where something is wrong.
+    NAME is the name of a plugin or a distribution; by default all plugins are examined. Exit code 1 if there is a
+    problem.
     """
     from hookline.discovery.doctor import examine
 
@@ -160,13 +160,13 @@ def _unknown(name: str) -> str:
 
 @plugins.command("describe", cls=Command, needs_settings=False)
 @click.argument("name")
-@click.option("--write", is_flag=True, help="Write it beside the plugin's code, into hookline-plugin.json.")
-@click.option("--check", is_flag=True, help="Exit code 1 where that file says something else.")
+@click.option("--write", is_flag=True, help="Write the description to hookline-plugin.json beside the plugin's code.")
+@click.option("--check", is_flag=True, help="Exit code 1 if that file is out of date.")
 @click.pass_context
 def describe_plugin(ctx: click.Context, name: str, write: bool, check: bool, as_json: bool) -> None:
-    """What plugins give: what can be read without importing them, once it is written.
+    """Describe the parts that plugins register, for `hookline-plugin.json`, which is read without importing them.
 
-    NAME is a plugin's or a distribution's.
+    NAME is the name of a plugin or a distribution.
     """
     from hookline.discovery.loader import load_plugins
     from hookline.discovery.metadata import describe, file_of_module, text_of

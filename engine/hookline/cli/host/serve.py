@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 )
 @click.pass_context
 def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
-    """Accept webhooks and run flows, until SIGTERM or SIGINT; a second one stops at once.
+    """Accept webhooks and run flows, until SIGTERM or SIGINT; a second signal stops at once.
 
-    Prints where it listens once it is ready. Other commands find it by `server.json` beside the database.
+    Prints the address when the server is ready. Other commands find the server by `server.json` beside the database.
     """
     from hookline.cli.host.server import run
     from hookline.kernel import logs
@@ -44,7 +44,7 @@ def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
         _report(server, as_json)
 
     logs.set_up(settings.log_level, settings.log_format, mask_log_fields)
-    # Before anything else is done, so that a port that is taken costs nothing.
+    # First of all, so that a port in use is reported before anything is started.
     sock = listen(settings.host, settings.port)
     if not run(settings, sock, ready):
         ctx.exit(1)

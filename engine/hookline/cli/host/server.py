@@ -1,4 +1,4 @@
-"""A server from its settings: the engine, the Webhook Service and the admin API, until it is told to stop."""
+"""A server: the engine, the Webhook Service and the admin API, until it is stopped."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
-from hookline.cli.host import gc_tuning as collector
+from hookline.cli.host import gc_tuning
 from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
@@ -21,11 +21,11 @@ from hookline.service.admin import blueprints
 from hookline.service.app import create_app
 from hookline.service.server import serving
 
-#: Running requests end, or are cut off after so many seconds; executions have the setting `grace`.
+#: Seconds until running requests are interrupted; executions have the setting `grace`.
 _REQUESTS_GRACE: Final = 10.0
-#: Of these, callers that wait for a flow's answer have so many: then they are told to come again.
-_ANSWERS_GRACE: Final = 3.0
-#: What plugins have left running has so many to end in, once everything else has ended.
+#: Seconds of these that callers wait for a flow's reply; then they get 503.
+_REPLIES_GRACE: Final = 3.0
+#: Seconds for the tasks that plugins have left running, after everything else has ended.
 _TASKS_GRACE: Final = 2.0
 
 
@@ -37,26 +37,26 @@ class RunningServer:
     url: str
     token: str
     token_file: Path | None
-    """Where the token is; None where it came from the settings."""
+    """The file with the token; None if it came from the settings."""
     shutdown: asyncio.Event
     """Set it to stop the server."""
 
 
 def run(settings: Settings, sock: socket.socket, ready: Callable[[RunningServer], Awaitable[None]]) -> bool:
-    """`run_server` in an event loop of its own; closes the socket. Gives False too where a second signal cut in."""
+    """Run `run_server` in its own event loop, and close the socket. Also return False after a second signal."""
     runner = asyncio.Runner(loop_factory=serving.loop_factory())
     with contextlib.closing(sock):
         try:
             return runner.run(run_server(settings, sock, ready))
         except asyncio.CancelledError:
-            # Nobody but the second signal cancels, and who sent it needs no traceback.
+            # Only the second signal cancels; its sender needs no traceback.
             return False
         finally:
             _close(runner)
 
 
 def _close(runner: asyncio.Runner) -> None:
-    """Close the event loop, unless a plugin's task ignores its cancellation: the loop would wait for it for ever."""
+    """Close the event loop, unless a plugin's task ignores its cancellation: closing would wait for it for ever."""
     left = asyncio.all_tasks(runner.get_loop())
     for task in left:
         task.cancel()
@@ -69,12 +69,12 @@ def _close(runner: asyncio.Runner) -> None:
 async def run_server(
     settings: Settings, sock: socket.socket, ready: Callable[[RunningServer], Awaitable[None]]
 ) -> bool:
-    """Serve on a listening socket; `ready` is awaited beside it. A first signal drains, a second one stops at once.
+    """Serve on a listening socket until a signal: the first one drains, a second one stops at once.
 
-    Raises what `ready` raises, once the server has stopped. Gives whether it ended as it was asked to, and
-    not because a part of the engine died.
+    `ready` is awaited while the server runs; its errors are raised after the server has stopped. Returns False if the
+    server stopped because a part of the engine failed.
     """
-    collector.pause()
+    gc_tuning.pause()
     host, port = sock.getsockname()[:2]
     url = local_url(host, port)
     token, token_file = admin_token(settings)
@@ -88,11 +88,11 @@ async def run_server(
     async with engine:
         _stop_on_signals(engine, shutdown)
         _report_flows(engine, settings)
-        collector.settle()
+        gc_tuning.settle()
         with announced(settings, url, token_file):
             watchers = (
                 asyncio.create_task(_stop_on_failure(engine, shutdown)),
-                asyncio.create_task(_send_callers_away(engine, shutdown)),
+                asyncio.create_task(_end_replies(engine, shutdown)),
             )
             beside = asyncio.create_task(_beside(ready, RunningServer(engine, url, token, token_file, shutdown)))
             try:
@@ -132,7 +132,7 @@ def _stop_on_signals(engine: Engine, shutdown: asyncio.Event) -> None:
                 main.cancel()
             return
         engine.log.info("stopping", signal=name, grace=engine.options.grace)
-        # Readiness goes first: connections that are open get no new work in.
+        # First the server is not ready: open connections bring no new messages.
         engine.intake.open = False
         shutdown.set()
 
@@ -140,11 +140,11 @@ def _stop_on_signals(engine: Engine, shutdown: asyncio.Event) -> None:
         loop.add_signal_handler(one, stop, one.name)
 
 
-async def _send_callers_away(engine: Engine, shutdown: asyncio.Event) -> None:
+async def _end_replies(engine: Engine, shutdown: asyncio.Event) -> None:
     await shutdown.wait()
-    # Those who listen would do so for ever.
+    # Streams of events have no end of their own.
     engine.events.close()
-    await asyncio.sleep(_ANSWERS_GRACE)
+    await asyncio.sleep(_REPLIES_GRACE)
     engine.replies.close()
 
 
@@ -156,7 +156,7 @@ async def _stop_on_failure(engine: Engine, shutdown: asyncio.Event) -> None:
 def _report_flows(engine: Engine, settings: Settings) -> None:
     folder = engine.catalog.directory
     if not folder.is_dir():
-        engine.log.warning("there is no such folder, so no flow is served until it is made", flows=str(folder))
+        engine.log.warning("the folder of the flows doesn't exist, so no flow is served", flows=str(folder))
     for entry in engine.catalog.entries.values():
         unknown = public_url_problems(entry.flow) if settings.public_url is None and entry.flow is not None else []
         for problem in (*entry.problems, *unknown):
