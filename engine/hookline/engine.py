@@ -1,4 +1,4 @@
-"""The engine: everything that runs, made, started and stopped together. Two can live in one process."""
+"""The engine wires all parts together, starts them and stops them. Several engines can live in one process."""
 
 import asyncio
 from collections.abc import Mapping
@@ -57,15 +57,15 @@ from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
 
-#: Seconds that renewals of tokens have to end in, where the grace period isn't shorter.
+#: Seconds in which renewals of tokens must end, unless the grace period is shorter.
 _TOKENS_GRACE: Final = 10.0
 
 
 class Engine:
-    """Runs the flows of one folder over one backend.
+    """Run the flows of one folder over one backend.
 
-    `async with Engine(registry, options):` starts and stops it. Its parts are attributes, for the Webhook Service
-    and the admin API, which stand on it.
+    `async with Engine(registry, options):` starts and stops the engine. Its parts are attributes, which the service and
+    the admin API use.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class Engine:
         log: Any = None,
         credential_store: Store | None = None,
     ) -> None:
-        """`credential_store`: where credentials and their tokens are kept, where that is another's.
+        """`credential_store` keeps credentials and tokens, if that is not the backend's store.
 
-        Raises ConfigError where no plugin gives the backend or the blob store that the options name.
+        Raises ConfigError if no plugin provides the backend or the blob store that the options name.
         """
         self.registry = registry
         self.options = options
@@ -138,7 +138,7 @@ class Engine:
             replies=self.replies,
             find_flow=self.intake.called_flow,
             accept=self.intake.emit,
-            # The operations are made later: they need what runs the steps.
+            # The operations are created later, because they need the runner.
             cancel=lambda execution_id: self.operations.cancel(execution_id),
             clock=self.clock,
             metrics=self.metrics,
@@ -230,19 +230,19 @@ class Engine:
             )
         self._background: asyncio.Task[None] | None = None
         self.failed = asyncio.Event()
-        """Set when a part of the engine died: it must be stopped, and the process with it."""
+        """Set after a part of the engine died. The engine and its process must then be stopped."""
 
     async def __aenter__(self) -> "Engine":
         await self.start()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # Whoever is cancelled has no time left.
+        # A cancelled caller has no time for a grace period.
         await self.stop(0 if kind is asyncio.CancelledError else None)
 
     @property
     def ready(self) -> bool:
-        """Whether it takes messages."""
+        """True while the engine accepts messages."""
         return self.intake.open and not self.failed.is_set()
 
     async def connect(self) -> None:
@@ -285,9 +285,9 @@ class Engine:
             self.intake.set_backlog(flow_id, count)
 
     async def stop(self, grace: float | None = None) -> None:
-        """Take nothing more, let what runs finish within the grace period, leave the rest for the next start.
+        """Accept nothing more, let executions finish within the grace period, and leave the rest for the next start.
 
-        `grace`: seconds, in place of those of the options. Where this is cancelled, the rest is left at once.
+        `grace`: seconds, instead of those of the options. If this call is cancelled, the rest is left at once.
         """
         self.intake.open = False
         self.events.close()
@@ -298,7 +298,7 @@ class Engine:
                 self._background = None
             left = await self._dispatcher.stop(self.options.grace if grace is None else grace)
             if left:
-                self.log.warning("executions were cut off; they go on at the next start", executions=left)
+                self.log.warning("executions were interrupted; they continue at the next start", executions=left)
             await self.rejections.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
         finally:
@@ -306,7 +306,7 @@ class Engine:
             await self._close()
 
     async def update_gauges(self) -> None:
-        """Bring the metrics that are read from the store up to date. Raises StoreError."""
+        """Update the metrics that are read from the store. Raises StoreError."""
         now = self.clock.now()
         backlog = {
             flow_id: (count, max(0.0, (now - oldest).total_seconds()))
@@ -336,17 +336,17 @@ class Engine:
 
     async def _close(self) -> None:
         self._loop_monitor.stop()
-        # Whatever one of them raises, the others are closed; the backend last, which the others may still write to.
+        # Close every part, also after errors. The backend is closed last, because the others may still write to it.
         async with AsyncExitStack() as stack:
             for part in (self._backend, self.blobs, self._http, self._resources, self.tokens):
                 stack.push_async_callback(part.close)
 
     def retention_of(self, flow_id: str) -> Retention:
-        """How long a flow's executions are kept once they have ended."""
+        """The retention of a flow's executions."""
         return retention_in(self.catalog, self.options.retention, flow_id)
 
     def resume_url(self, execution_id: str, path: str) -> str:
-        """The URL of a step that waits, of an execution and the step's path."""
+        """The resume URL of a waiting step, given by its execution and its path."""
         return self.resume_tokens.url(self.options.public_url, execution_id, path)
 
 

@@ -1,4 +1,4 @@
-"""The compiled flows that executions run on: the current version of each, and the older ones they are bound to."""
+"""The compiled flows for executions: the current version of each flow, and older versions that are still in use."""
 
 from datetime import datetime
 
@@ -10,16 +10,16 @@ from hookline.storage.store import Store
 
 
 class VersionResolver:
-    """Finds flows in the catalog, and versions that the catalog has no more in the store."""
+    """Find current versions in the catalog, and older ones in the catalog or the store."""
 
     def __init__(self, catalog: Catalog, store: Store) -> None:
         self._catalog = catalog
         self._store = store
         self.published: dict[str, str] = {}
-        """The version of each flow that serves, as far as the store keeps it."""
+        """The current version of each flow, as far as it is stored."""
 
     def current(self, flow_id: str) -> CompiledFlow:
-        """The version that new executions run on. Raises FlowNotFound, and FlowInvalid where it can't run."""
+        """The version for new executions. Raises FlowNotFound, and FlowInvalid if it can't run."""
         entry = self._catalog.entries.get(flow_id)
         if entry is None:
             raise self._catalog.missing(flow_id)
@@ -28,7 +28,7 @@ class VersionResolver:
         return entry.flow
 
     def publish_changes(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
-        """What is committed with the start of an execution on a version that serves, and may not be kept yet."""
+        """The changes that publish a version, if it isn't stored yet, together with the start of an execution on it."""
         if self.published.get(flow.id) == flow.version:
             return ()
         return (Publish(flow.id, flow.version, flow.source, at),)

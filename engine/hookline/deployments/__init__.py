@@ -1,1 +1,1 @@
-"""Switching a server to new versions of its flows, and moving waiting executions to them."""
+"""The switch of a server to new versions of its flows, and the migration of waiting executions to them."""

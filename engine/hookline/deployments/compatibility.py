@@ -1,8 +1,8 @@
-"""Whether a version of a flow can go on from where an execution is: whether its journal fits that version.
+"""The compatibility of an execution's journal with another version of its flow.
 
-It fits where the version, walked from the top, comes to each thing that has been done at the same path and with the
-same `use`, before it would do anything that hasn't. Nothing is done meanwhile, and nothing is written: what was done
-is replayed, what is pure is computed again.
+A journal is compatible if a dry run of the version, from the top, reaches each step that has been done at the same path
+and with the same `use`, before it reaches a step that hasn't been done. The dry run takes the results of finished steps
+from the journal and computes pure steps again. It calls and stores nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,26 +36,26 @@ from hookline.storage.changes import Change, CommitResult
 
 @dataclass(frozen=True, slots=True)
 class Compatibility:
-    """Whether a journal fits a version."""
+    """The result of a compatibility check."""
 
     step: str | None = None
-    """The path of the first step that doesn't; None where all do."""
+    """The path of the first incompatible step; None if all steps are compatible."""
     reason: str | None = None
-    """What is said against it."""
+    """The reason why that step is incompatible."""
     stops: tuple[str, ...] = ()
-    """Where the execution goes on there, or goes on waiting: paths. None where it comes to its end."""
+    """The paths of the steps at which the execution would continue or wait; empty if it would end."""
 
     @property
     def ok(self) -> bool:
-        """Whether it does."""
+        """True if the journal is compatible."""
         return self.reason is None
 
 
 class CompatibilityChecker:
-    """Walks flows along journals."""
+    """Check journals against versions of flows by dry runs."""
 
     def __init__(self, services: Services, actions: Mapping[str, Action], hook_urls: HookUrls) -> None:
-        """`actions`: all that are installed."""
+        """`actions`: all installed actions."""
         self._services = services
         self._actions = actions
         self._hook_urls = hook_urls
@@ -69,10 +69,10 @@ class CompatibilityChecker:
         *,
         retried: bool = False,
     ) -> Compatibility:
-        """Whether the journal of an execution that has started fits a version.
+        """Check the journal of a started execution against a version.
 
-        `retried`: as it will be once an operator has retried it. Raises StoreError, and NotReplayable and
-        RedactedUnreadable where what is redacted can't be had.
+        `retried`: check the state after a retry by an operator. Raises StoreError, and NotReplayable and
+        RedactedUnreadable if redacted values aren't available.
         """
         redactor: Redactor | None = None
         if self._services.redaction is not None:
@@ -104,7 +104,7 @@ class CompatibilityChecker:
 
 
 async def _walk(run: ExecutionContext, started_at: datetime) -> ErrorInfo | str | None:
-    """Go as far as it goes; gives what it failed with, or what it lacks."""
+    """Run as far as possible; return the error, or the text that says what is missing."""
     frame = Frame(run.envelope.message, {}, started_at, interruption=run.interruption)
     try:
         await run_steps(run, run.flow.steps, frame)
@@ -143,7 +143,7 @@ def _judge(run: ExecutionContext, walk: DryRun, failed: ErrorInfo | str | None) 
 
 
 def _skipped(journal: Journal, path: str) -> str | None:
-    """The step, or the block around it, that the walk has skipped."""
+    """The path of the step, or of the block around it, that the dry run has skipped."""
     while path:
         record = journal.past(path)
         if record is not None and record.state is StepState.SKIPPED:
@@ -153,7 +153,7 @@ def _skipped(journal: Journal, path: str) -> str | None:
 
 
 class _DryJournal(Journal):
-    """A journal that nothing is added to for good."""
+    """A journal that stores nothing."""
 
     async def flush(self, path: str | None = None) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Moving executions to other versions of their flows, and seeing beforehand which would fit."""
+"""The migration of waiting executions to other versions of their flows, and the plan of one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from hookline.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class PlannedMigration:
-    """Where a waiting execution would go on."""
+    """The result that a migration would have for a waiting execution."""
 
     execution: Execution
     compatibility: Compatibility
 
 
 class Migration:
-    """Finds out whether journals fit, and binds executions."""
+    """Move executions to other versions of their flows if their journals are compatible."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class Migration:
         self._clock = clock
 
     async def migrate(self, execution_id: str, to: str) -> None:
-        """Bind a waiting execution to a version of its flow, by its first digits or `current`, where its journal fits.
+        """Bind a waiting execution to another version of its flow: `current`, or the first digits of the version.
 
-        Raises DoesNotFit with the step and the reason where it doesn't, IllegalStateChange where it doesn't wait,
-        ExecutionNotFound, FlowNotFound, FlowInvalid where the version can't run, and StoreError.
+        Raises DoesNotFit, with the step and the reason, if its journal is incompatible; IllegalStateChange if it
+        doesn't wait; ExecutionNotFound; FlowNotFound; FlowInvalid if the version can't run; and StoreError.
         """
         execution = await self._store.execution(execution_id)
         envelope = await self._store.envelope(execution_id)
@@ -75,10 +75,11 @@ class Migration:
     async def changes_for_retry(
         self, execution: Execution, now: datetime
     ) -> tuple[CompiledFlow, Sequence[Change]] | None:
-        """How a failed execution is bound to the newest version as it is retried; None where it stays on its own.
+        """The current version and the changes that bind a failed execution to it on a retry; None if it keeps its
+        version.
 
-        It stays where it has that one, where the newest can't run, and where its journal doesn't fit that. Raises
-        StoreError.
+        It keeps its version if that is the current one, if the current one can't run, and if its journal is
+        incompatible. Raises StoreError.
         """
         try:
             flow = self._versions.current(execution.flow_id)
@@ -100,10 +101,10 @@ class Migration:
     async def plan(
         self, flow: CompiledFlow, cursor: str | None = None, limit: int = 50
     ) -> tuple[Sequence[PlannedMigration], str | None]:
-        """Where the waiting executions of a flow would go on in a version of it, which need not be published.
+        """Check the waiting executions of a flow against a version, which need not be published.
 
-        One page of them, newest first, and the cursor of the next. Those that haven't begun are left out: they get
-        whatever version serves then. Raises ValueError for a cursor that isn't one, and StoreError.
+        Returns one page, newest first, and the cursor of the next page. Queued executions are left out: they get the
+        version that is current when they start. Raises ValueError for an invalid cursor, and StoreError.
         """
         page = await self._store.executions(
             ExecutionFilter(flow_id=flow.id, state=State.WAITING), cursor=cursor, limit=limit

@@ -1,4 +1,4 @@
-"""The flows that serve: their versions are kept, and each has its lane; what blocked executions is looked at again."""
+"""The switch of a running engine to the current versions and states of its flows."""
 
 import asyncio
 from typing import Any, Final
@@ -20,12 +20,12 @@ from hookline.storage.changes import Change, Publish, Unblock
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 
-#: Executions that run side by side of a flow that doesn't say how many, since it isn't there any more.
+#: The concurrency of a flow that no longer exists but has executions left.
 _LEFT_BEHIND: Final = 16
 
 
 class Serving:
-    """Lets serve what the files of the flows, and those who operate them, say now."""
+    """Serve the flows according to their files and to the states that operators have set."""
 
     def __init__(
         self,
@@ -83,9 +83,9 @@ class Serving:
         await self._unblock_all()
 
     async def set_state(self, flow_id: str, state: FlowState | None) -> None:
-        """Let a flow be active, paused or stopped; None: what its file says holds.
+        """Set a flow's state: active, paused or stopped; None for the state in its file.
 
-        Raises FlowNotFound where no version of it serves, and StoreError.
+        Raises FlowNotFound if no version of the flow is served, and StoreError.
         """
         entry = self._catalog.entries.get(flow_id)
         if entry is None:
@@ -98,25 +98,25 @@ class Serving:
         await self._unblock_all()
 
     async def wake(self, flow_id: str, execution_id: str) -> None:
-        """Let an execution be taken that is ready."""
+        """Deliver a ready execution."""
         if flow_id not in self._dispatcher.lanes():
-            # A flow that isn't there any more may have had nothing left to do.
+            # The lane of a flow that no longer exists is closed when no work is left.
             await self.open_lanes()
         await self._queue.wake(flow_id, execution_id)
 
     async def open_lanes(self) -> None:
-        """Let each flow be delivered that serves, or has work left."""
+        """Open a lane for each flow that is served or has work left."""
         if self._options.role == "webhook" or not self._started:
             return
         async with self._opening:
             with_work = await self._store.flows_with_work()
             flows = self._flows()
-            # Paused and stopped ones begin nothing, and what has begun goes on.
+            # Paused and stopped flows start no executions; started executions continue.
             idle = {flow.id for flow in flows if self._states.of(flow) != "active"}
             lanes = {flow.id: (flow.document.concurrency, flow.id in idle) for flow in flows}
             for flow_id in with_work:
-                # Deleted, or broken since before the start. What has begun goes on with the version that it has; what
-                # hasn't says what it waits for.
+                # These flows were deleted, or were invalid at the start. Their started executions continue with their
+                # own version; their queued executions are blocked with the reason.
                 lanes.setdefault(flow_id, (_LEFT_BEHIND, False))
             for flow_id in self._dispatcher.lanes() - lanes.keys():
                 await self._dispatcher.close(flow_id)
@@ -130,25 +130,25 @@ class Serving:
                 )
 
     def credential_changed(self, _name: str) -> None:
-        """What lacked it tries again."""
+        """Wake the executions and sources that the credential blocked."""
         self._runner.causes_changed()
         self._sources.try_again()
         self._unblock.set()
 
     async def follow_files(self) -> None:
-        """Take each change of the files."""
+        """Refresh the flows after each change of their files."""
         async for _ in watch(self._options.flows):
             while True:
                 try:
                     await self.refresh()
                 except (StoreError, OSError) as error:
-                    self._log.error("changed flows can't be taken; trying again", error=str(error))
+                    self._log.error("changed flows can't be loaded; trying again", error=str(error))
                     await self._clock.sleep(STORE_RETRY)
                 else:
                     break
 
     async def follow_credentials(self) -> None:
-        """Let executions try again after each change of a credential."""
+        """Wake blocked executions after each change of a credential."""
         while True:
             await self._unblock.wait()
             self._unblock.clear()
@@ -169,7 +169,7 @@ class Serving:
         return [entry.flow for entry in self._catalog.entries.values() if entry.flow is not None]
 
     async def _publish(self) -> None:
-        """Keep the versions that serve, those included that couldn't be kept when they began to."""
+        """Publish the current versions, including those that could not be published earlier."""
         flows = [flow for flow in self._flows() if self._versions.published.get(flow.id) != flow.version]
         if flows:
             now = self._clock.now()
@@ -178,7 +178,7 @@ class Serving:
             self._versions.published.update({flow.id: flow.version for flow in flows})
 
     async def _unblock_all(self) -> None:
-        """Let executions that lacked something try again."""
+        """Wake all blocked executions."""
         flows = tuple(await self._store.flows_with_work())
         if not flows:
             return

@@ -1,4 +1,4 @@
-"""The versions of flows that are kept: which there are, what they say, and going back to one."""
+"""The version history of flows: list versions, read their documents, and roll back to one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,36 +15,37 @@ from hookline.model.execution import State
 from hookline.storage.store import FlowVersion, Store
 
 CURRENT: Final = "current"
-"""Names the version of a flow that new executions get."""
+"""The name for the version that new executions get."""
 _SHORTEST: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:
-    """A version that is kept, and what runs on it."""
+    """A version in the store, and the executions that are bound to it."""
 
     version: str
     created_at: datetime
     served_at: datetime
     serves: bool
-    """New executions get it."""
+    """True if new executions get this version."""
     executions: Mapping[State, int]
-    """How many that have not ended are bound to it, by their state."""
+    """The number of unended executions that are bound to it, by state."""
 
 
 class VersionHistory:
-    """Asks the store for versions, and the catalog which of them serves."""
+    """Read the versions of flows from the store."""
 
     def __init__(self, store: Store, catalog: Catalog, *, live: bool = True) -> None:
-        """`live`: the catalog's flows serve; otherwise no server runs, and that version serves which did last."""
+        """`live`: the catalog's versions are current. If no server runs, the version that was published last is
+        current."""
         self._store = store
         self._catalog = catalog
         self.live = live
 
     async def list(self, flow_id: str) -> Sequence[VersionInfo]:
-        """The versions of a flow; that which began to serve last comes first.
+        """The versions of a flow; the version that was published last comes first.
 
-        Raises FlowNotFound where there never was such a flow, and StoreError.
+        Raises FlowNotFound if there never was such a flow, and StoreError.
         """
         found = await self._found(flow_id)
         counts = await self._store.executions_by_version(flow_id)
@@ -61,9 +62,9 @@ class VersionHistory:
         ]
 
     async def resolve(self, flow_id: str, name: str) -> str:
-        """The version that is meant by its first digits, 4 or more, or by `current`.
+        """The version with these first digits, at least 4, or the `current` version.
 
-        Raises FlowNotFound where that is none, or several; and StoreError.
+        Raises FlowNotFound if no version or several versions match, and StoreError.
         """
         found = await self._found(flow_id)
         if name == CURRENT:
@@ -83,17 +84,18 @@ class VersionHistory:
         return meant[0]
 
     async def document(self, flow_id: str, version: str) -> bytes:
-        """What a version says, JSON. Raises FlowNotFound and StoreError."""
+        """The document of a version, as JSON. Raises FlowNotFound and StoreError."""
         document = await self._store.flow_document(flow_id, version)
         if document is None:
             raise FlowNotFound(f"version {version} of flow {flow_id!r} is not kept")
         return document
 
     async def roll_back(self, flow_id: str, name: str | None, *, force: bool = False) -> tuple[str, Path]:
-        """Write a version to the flow's file, by default the one that served before; gives it, and the file.
+        """Write a version to the flow's file, by default the version before the current one; return the version and the
+        file.
 
-        The file keeps its title. Raises UnpublishedChanges where the file says what never served, unless `force` gives
-        that up; FlowNotFound, OSError and StoreError.
+        The file keeps its title. Raises UnpublishedChanges if the content of the file was never published, unless
+        `force` is set; FlowNotFound, OSError and StoreError.
         """
         version = await self._before(flow_id) if name is None else await self.resolve(flow_id, name)
         document: dict[str, Any] = read(await self.document(flow_id, version)).value
@@ -109,7 +111,7 @@ class VersionHistory:
         return version, file
 
     async def _before(self, flow_id: str) -> str:
-        """The version that served before the one that serves."""
+        """The version that was current before the current one."""
         found = await self._found(flow_id)
         serves = self._serving(flow_id, found)
         others = [one.version for one in found if one.version != serves]
@@ -134,7 +136,7 @@ class VersionHistory:
 
 
 def _said_in(file: Path) -> Mapping[str, Any] | None:
-    """What a file says now, which may not have been taken up yet; None where that is no object."""
+    """The document in a file, which need not be published yet; None if it isn't an object."""
     try:
         value = read(file.read_bytes(), str(file)).value
     except (FlowInvalid, FileNotFoundError):

@@ -1,1 +1,1 @@
-"""Running executions, from the queue to their end."""
+"""The execution of flows, from the delivery of a message to the end of its execution."""

@@ -1,4 +1,4 @@
-"""What follows from an execution's end, and is committed with it: its caller is told, its failure is taken care of."""
+"""Completion: the changes that follow the end of an execution and are committed with it."""
 
 from datetime import datetime
 
@@ -17,9 +17,9 @@ from hookline.secrets.redaction import Redaction, Redactor
 from hookline.storage.changes import Change, End, StoreCallback
 
 ON_ERROR = "on_error"
-"""How an execution was started, in its `Arrival`, that takes care of another's failure."""
+"""The `use` in the `Arrival` of an execution that was started by the `on_error` of another flow."""
 MAX_DEPTH = 16
-"""How many executions may stand above one that a step or a failure starts."""
+"""The number of executions that may call one another, one below the other."""
 
 
 def completion_changes(
@@ -31,10 +31,10 @@ def completion_changes(
     begun: "AttemptStart",
     redactor: Redactor | None = None,
 ) -> tuple[Change, ...]:
-    """The changes that follow from an end.
+    """The changes that follow the end of an execution.
 
-    `flow`: the version that it ran on, None where that isn't known; `last`: the message that it ended with.
-    `redactor`: the execution's, where it has one.
+    `flow`: the version that it ran on, None if that isn't known. `last`: the message that it ended with. `redactor`:
+    None if its flow redacts nothing.
     """
     changes: list[Change] = []
     told = parent_callback(envelope, end, last, services.new_id(), None if redactor is None else services.redaction)
@@ -47,7 +47,7 @@ def completion_changes(
 
 
 class AttemptStart(msgspec.Struct, frozen=True):
-    """When an execution began, and which of an operator's attempts it was."""
+    """The time at which an execution started, and the number of the attempt, counted by retries of operators."""
 
     at: datetime | None
     attempt: int
@@ -56,9 +56,9 @@ class AttemptStart(msgspec.Struct, frozen=True):
 def parent_callback(
     envelope: Envelope, end: End, last: Message | None, new_id: str, redaction: Redaction | None = None
 ) -> StoreCallback | None:
-    """What the step is told that waits for an execution's end; None where none does.
+    """The callback for the step that waits for the end of an execution; None if no step waits.
 
-    `redaction`: what encrypts it until then, where the execution has what is redacted.
+    `redaction` encrypts the callback, if the execution has redacted values.
     """
     parent = envelope.arrival.parent
     if parent is None or parent.waits_at is None:
@@ -82,7 +82,7 @@ def parent_callback(
 
 
 def child_depth(envelope: Envelope) -> int:
-    """How many executions stand above one that this one starts."""
+    """The number of executions above an execution that this one starts."""
     parent = envelope.arrival.parent
     return 1 if parent is None else parent.depth + 1
 
@@ -91,7 +91,7 @@ def _start_error_flow(
     services: Services, end: End, envelope: Envelope, flow: CompiledFlow, handler_id: str, begun: AttemptStart
 ) -> tuple[Change, ...]:
     depth = child_depth(envelope)
-    # What takes care of a failure must not go round in circles, through flows that it calls neither.
+    # An error flow must not start itself again, neither directly nor through flows that it calls.
     if envelope.arrival.use == ON_ERROR or depth > MAX_DEPTH or end.error is None:
         return ()
     handled = child_envelope(
@@ -117,7 +117,7 @@ def _start_error_flow(
 
 
 def _report(end: End, envelope: Envelope, flow: CompiledFlow, begun: AttemptStart) -> object:
-    """The body that the flow gets which takes care of a failure."""
+    """The body of the message for an error flow."""
     return {
         "error": msgspec.to_builtins(end.error),
         "execution": {

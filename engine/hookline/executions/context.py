@@ -26,20 +26,20 @@ from hookline.secrets.redaction import Redactor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InterruptionCause:
-    """Why it has to end, and as what the execution ends. Compare by identity."""
+    """The reason of an interruption and the outcome that the execution gets. Compare by identity."""
 
     outcome: Outcome
     error: ErrorInfo | None = None
 
 
 CANCELLED: Final = InterruptionCause(Outcome.CANCELLED)
-"""Somebody asked for it."""
+"""An operator cancelled the execution."""
 SUPERSEDED: Final = InterruptionCause(Outcome.CANCELLED)
-"""What stands beside it has failed, or stopped the execution: the block around both goes on with that."""
+"""A part of the same block failed or stopped the execution; the block continues with that."""
 
 
 class Interrupted(Exception):
-    """It has to end. No `catch` takes this, and each `finally` on the way out runs."""
+    """The execution must end. No `catch` handles this; each `finally` around the step runs."""
 
     def __init__(self, cause: InterruptionCause) -> None:
         self.cause = cause
@@ -47,7 +47,7 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Reaches what runs under it, and under its children; what isn't under it goes on."""
+    """An interruption stops the steps under it and under its children; other steps continue."""
 
     __slots__ = ("_children", "_cuts", "cause")
 
@@ -58,7 +58,7 @@ class Interruption:
 
     @contextmanager
     def child(self) -> Iterator["Interruption"]:
-        """One that reaches a part of what this one does."""
+        """An interruption for a part of the steps."""
         inner = Interruption()
         inner.cause = self.cause
         self._children.append(inner)
@@ -68,7 +68,7 @@ class Interruption:
             self._children.remove(inner)
 
     def interrupt(self, cause: InterruptionCause, *, cut: bool = True) -> None:
-        """Let nothing more begin; `cut` also cuts off the actions that are under way. The first cause counts."""
+        """Let no further step begin; `cut` also cancels running actions. The first cause counts."""
         self.cause = self.cause or cause
         for inner in self._children:
             inner.interrupt(cause, cut=cut)
@@ -77,13 +77,14 @@ class Interruption:
                 each.fall()
 
     def check(self) -> None:
-        """Raise Interrupted where something may not begin any more."""
+        """Raise Interrupted if no step may begin."""
         if self.cause is not None:
             raise Interrupted(self.cause)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Cut off what is awaited within. Raises Interrupted in its place; a cancellation by others passes."""
+        """Make the awaited code cancellable by an interruption, which raises Interrupted. Other cancellations
+        propagate."""
         self.check()
         task = asyncio.current_task()
         if task is None:
@@ -117,69 +118,69 @@ class _InterruptibleTask:
 
 
 class Ending(Enum):
-    """How a list of steps came to its end."""
+    """The way in which a list of steps ended."""
 
     DONE = "done"
     FILTERED = "filtered"
     STOPPED = "stopped"
     JOINED = "joined"
-    """The execution is part of another's batch, which goes on for it: nothing more runs here but each `finally`."""
+    """The execution joined the batch of another one, which continues for it. Here only `finally` steps still run."""
     WAITING = "waiting"
 
 
 class StepFailed(Exception):
-    """A step failed and nothing in the flow took the error."""
+    """A step failed, and no block or step setting handled the error."""
 
     def __init__(self, error: ErrorInfo, at: datetime | None = None) -> None:
-        """`at`: when that was journalled; None where it is recomputed."""
+        """`at`: the time of the journal entry; None if the failure is computed again."""
         self.error = error
         self.at = at
         super().__init__(error.message)
 
 
 class Blocked(Exception):
-    """The execution can't go on for a cause outside it: a credential or a plugin is missing."""
+    """The execution can't continue because a credential, a plugin or a flow is missing."""
 
 
 @dataclass(slots=True)
 class Frame:
-    """Where a list of steps has got to: the flow's own, or one item's of a foreach."""
+    """The state of a list of steps: those of the flow, or those of an item of a foreach."""
 
     message: Message
     steps: dict[str, Any]
     """Results by step id, as expressions see them."""
     now: datetime
-    """The time of the last commit on the way here, so that recomputing gives the same."""
+    """The time of the last commit before this point, so that computing a step again gives the same result."""
     prefix: str = ""
-    """What comes before a step's id in its path: `lines[3]/`."""
+    """The beginning of the paths of its steps, such as `lines[3]/`."""
     names: Mapping[str, Any] = field(default_factory=dict)
-    """`item`, `index` and their like."""
+    """Additional names for expressions, such as `item` and `index`."""
     lenient: bool = False
-    """A block around this takes failures: one that is journalled stands, and is no reason to try again."""
+    """A block around the steps handles failures, so a recorded failure is final and isn't tried again."""
     interruption: Interruption = field(default_factory=Interruption)
-    """What may tell it to end."""
+    """The interruption of these steps."""
     items: Mapping[str, str] = field(default_factory=dict)
-    """From the pointer of each foreach around this to the prefix of the item's steps."""
+    """The prefix of the current item's steps, by the pointer of each foreach around them."""
     room: int = 1000
-    """How many items a foreach here may have whose entries stay in the journal one by one."""
+    """The number of items up to which a foreach in this frame keeps the journal entries of all its items."""
 
     def branch(self, part: str, **changes: Any) -> "Frame":
-        """A list of steps inside this one, under a longer path; `changes` are to the other fields."""
+        """A frame for steps inside this one, with a longer path; `changes` apply to its other fields."""
         return replace(self, prefix=f"{self.prefix}{part}/", **changes)
 
     def adopt(self, other: "Frame") -> None:
-        """Go on from where a branch ended."""
+        """Continue from the end of a branch."""
         self.message = other.message
         self.now = max(self.now, other.now)
 
 
 HookUrls: TypeAlias = Callable[[str, str], str]
-"""Gives the URL of a step that waits, of an execution and the step's path."""
+"""Returns the URL of a waiting step, given the execution's id and the step's path."""
 
 
 @dataclass(slots=True)
 class ExecutionContext:
-    """An execution on its way through its flow."""
+    """The state of an execution while it runs through its flow."""
 
     flow: CompiledFlow
     envelope: Envelope
@@ -190,37 +191,37 @@ class ExecutionContext:
     vars: Mapping[str, Any]
     trigger: Mapping[str, Any] = field(init=False)
     interruption: Interruption = field(default_factory=Interruption)
-    """Tells the whole of it to end."""
+    """The interruption of the whole execution."""
     deadline: datetime | None = None
-    """When its time is up."""
+    """The time at which the flow's time limit ends."""
     reopened_after: int = 0
-    """The journal's last entry before an operator's last retry: failures up to it are tried again."""
+    """The number of the last journal entry before the last retry by an operator. Failures up to it are tried again."""
     waited: bool = False
-    """Whether any of its steps has waited for a callback."""
+    """True if one of its steps has waited for a callback."""
     ready_at: datetime | None = None
-    """When the first of the steps that wait for a time goes on."""
+    """The time at which the first of the sleeping steps continues."""
     waits_for: str = RETRY
-    """What its steps wait for: the reason that is shown."""
+    """The reason that is shown while its steps wait."""
     hook_urls: HookUrls | None = None
-    """Gives the URLs of steps that wait; None where the flow has none."""
+    """None if the flow has no waiting steps."""
     arrived: Mapping[str, bytes] | None = None
-    """What has come for steps that wait, by path, as far as the store was asked."""
+    """The callbacks of waiting steps, by path, as they were read from the store."""
     wakes: list[str] = field(default_factory=list)
-    """Other executions of the flow that it has made ready."""
+    """The ids of other executions of the flow that this one made ready."""
     unknown: ErrorInfo | None = None
-    """The error of the first step of which isn't known whether it took effect, found while this ran."""
+    """The error of the first step of this run for which it isn't known whether it took effect."""
     blocked: str | None = None
-    """What it lacks, where it can't go on."""
+    """The reason why the execution is blocked."""
     edited: Mapping[str, StepRecord] = field(default_factory=dict)
-    """What takes the place of the messages that reach steps, by their paths."""
+    """The edited messages that reach steps, by the paths of the steps."""
     streams: bool = False
-    """Expressions may come upon a stream."""
+    """True if expressions may see a stream."""
     dry: DryRun | None = None
-    """Where nothing is to be done, but only to be seen whether the journal fits the flow."""
+    """The dry run that checks the journal against the flow; None for a real run."""
     redactor: Redactor | None = None
-    """Masks and encrypts, if the flow redacts anything."""
+    """Masks and encrypts redacted values; None if the flow redacts nothing."""
     large: bool = False
-    """Going through what its expressions see takes long: one of its messages so far has many values."""
+    """True if one of its messages is large, so that evaluating expressions may take long."""
     _weighed: Any = None
     _now: datetime | None = None
     _execution: dict[str, Any] = field(default_factory=dict)
@@ -230,11 +231,10 @@ class ExecutionContext:
 
     @property
     def id(self) -> str:
-        """The execution's id."""
         return self.envelope.execution_id
 
     def scope(self, frame: Frame) -> dict[str, Any]:
-        """What expressions see from here."""
+        """The names and values that expressions see in a frame."""
         message = frame.message
         if message.body is not self._weighed:
             self._weighed = message.body
@@ -259,7 +259,7 @@ class ExecutionContext:
         }
 
     def _hooks(self, urls: HookUrls, frame: Frame) -> dict[str, Any]:
-        """The URLs of the waiting steps whose path is known here: not those in a foreach that is not around this."""
+        """The URLs of the waiting steps whose path is known in this frame. Steps in another foreach are left out."""
         return {
             place.id: {"url": urls(self.id, frame.items.get(place.item_of or "", "") + place.tail)}
             for place in self.flow.wait_places
@@ -267,18 +267,18 @@ class ExecutionContext:
         }
 
     def wait_until(self, at: datetime | None, reason: str) -> None:
-        """A step waits: until a time, or with None for a callback that may come at any."""
+        """Note that a step waits until a time; None for a callback without a time limit."""
         if at is not None and (self.ready_at is None or at < self.ready_at):
             self.ready_at = at
         if self.waits_for != CALLBACK:
             self.waits_for = reason
 
     def error_info(self, error: StepError, path: str) -> ErrorInfo:
-        """How a step's error is recorded, and what expressions see of it."""
+        """The recorded form of a step's error, which expressions see as well."""
         return self.shown(ErrorInfo(error.error_code, error.message, path, error.retryable))
 
     def shown(self, error: ErrorInfo) -> ErrorInfo:
-        """An error without what is redacted."""
+        """An error without redacted values."""
         return error if self.redactor is None else self.redactor.mask_error(error)
 
     def callback(self, packed: bytes) -> Callback:
@@ -291,9 +291,9 @@ class ExecutionContext:
             raise Blocked(error.message) from error
 
     def keeps_failure(self, frame: Frame, past: StepRecord) -> bool:
-        """Whether a failure that is journalled is no reason to try again.
+        """Return whether a recorded failure is final.
 
-        Only an operator's retry is one, and not where something in the flow takes the failure.
+        It is tried again only after a retry by an operator, and only if nothing in the flow handles it.
         """
         return frame.lenient or past.seq > self.reopened_after
 
@@ -310,7 +310,7 @@ class ExecutionContext:
         error: ErrorInfo | None = None,
         at: datetime | None = None,
     ) -> None:
-        """Note a step without effects; what is known of it from before stays as it is. `at` is now by default."""
+        """Record a pure step, unless the journal already has the same state for it. `at` defaults to now."""
         path = frame.prefix + step_id
         past = self.journal.past(path)
         if past is not None and past.state is state:
@@ -335,12 +335,12 @@ _VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, 
 
 
 def vars_to_store(flow: CompiledFlow) -> bytes | None:
-    """JSON of the vars with which an execution starts on a version; None where they are the document's."""
+    """JSON of the vars with which an execution starts on a version; None if they are those of the document."""
     return None if flow.vars == _declared(flow) else encode(flow.vars)
 
 
 def vars_of(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
-    """The vars with which an execution was bound to its version, whatever the server's settings say by now."""
+    """The vars of an execution, as they were when it was bound to its version."""
     if execution is None or execution.flow_version is None:
         return dict(flow.vars)
     if execution.vars is None:
@@ -360,7 +360,7 @@ _MARK: Final = "#input"
 def edited_entry(
     seq: int, path: str, step_id: str, body: bytes | None, headers: dict[str, str] | None, at: datetime
 ) -> StepRecord:
-    """The entry of the journal that says so. `body` is JSON; what is None stays as it comes."""
+    """The journal entry that replaces the message before a step. `body` is JSON; None leaves that part as it is."""
     given: dict[str, Any] = {}
     if body is not None:
         given["body"] = msgspec.Raw(body)
@@ -380,17 +380,17 @@ def edited_entry(
 
 
 def edited_path(record: StepRecord) -> str | None:
-    """The path of the step whose message such an entry replaces; None for other entries."""
+    """The path of the step whose message the entry replaces; None for other entries."""
     return record.path.removesuffix(_MARK) if record.use == REPLAY and record.path.endswith(_MARK) else None
 
 
 def edited_steps(past: Iterable[StepRecord]) -> dict[str, StepRecord]:
-    """Such entries of a journal, by the paths of the steps."""
+    """The entries of a journal that replace messages, by the paths of the steps."""
     return {path: record for record in past if (path := edited_path(record)) is not None}
 
 
 def take_edited(run: ExecutionContext, record: StepRecord, frame: Frame) -> None:
-    """Let the message be what the entry says."""
+    """Replace the message in a frame by that of the entry."""
     given = decode(record.output or b"{}", exact=run.flow.exact)
     message = frame.message
     frame.message = Message(given.get("body", message.body), given.get("headers", message.headers), message.attachments)

@@ -1,4 +1,4 @@
-"""From the durable queue to running executions: one bounded asyncio.Queue for each flow."""
+"""The dispatcher: run the executions that the durable queue delivers, with one bounded lane for each flow."""
 
 import asyncio
 from collections import Counter
@@ -12,14 +12,14 @@ from hookline.kernel.logs import Log
 from hookline.storage.queue import Delivery, Queue
 
 TOTAL: Final = 2048
-"""Executions that run at once, over all flows."""
+"""The number of executions that run at the same time, over all flows."""
 
 
 class FairSlots:
-    """A flow may begin one more while it runs fewer than are free.
+    """Fair slots: a flow may start an execution while it runs fewer than there are free slots.
 
-    So one that floods alone gets half of them and never the rest, two get a third each, and whichever comes next finds
-    some free at once. A flow asks for one slot at a time.
+    A busy flow alone gets half of the slots, two get a third each, and a flow that comes later always finds free slots.
+    A flow requests one slot at a time.
     """
 
     def __init__(self, total: int = TOTAL) -> None:
@@ -28,7 +28,7 @@ class FairSlots:
         self._waiting: dict[str, asyncio.Future[None]] = {}
 
     async def acquire(self, flow_id: str) -> None:
-        """Return when the flow may begin one."""
+        """Return when the flow may start an execution."""
         if self._may(flow_id):
             self._take(flow_id)
             return
@@ -38,14 +38,14 @@ class FairSlots:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.release(flow_id)  # it was given meanwhile
+                self.release(flow_id)  # it got a slot in the meantime
             raise
         finally:
             if self._waiting.get(flow_id) is turn:
                 del self._waiting[flow_id]
 
     def release(self, flow_id: str) -> None:
-        """One of the flow's has ended."""
+        """Free a slot after an execution of the flow has ended."""
         self._free += 1
         self._running[flow_id] -= 1
         if not self._running[flow_id]:
@@ -54,7 +54,7 @@ class FairSlots:
 
     def _give(self) -> None:
         while self._waiting:
-            # Who runs least goes first; of equals, who has waited longest.
+            # The flow with the fewest executions comes first, then the one that has waited longest.
             flow_id = min(self._waiting, key=self._running.__getitem__)
             if not self._may(flow_id):
                 return
@@ -71,11 +71,11 @@ class FairSlots:
         self._running[flow_id] += 1
 
 
-#: Deliveries that wait in memory for each flow; what doesn't fit stays in the backend.
+#: Deliveries in memory for each flow; the others stay in the backend.
 _LANE: Final = 32
-#: Seconds until a lane that the backend failed is read again.
+#: Seconds until a lane is read again after an error of the backend.
 _AGAIN: Final = 1.0
-#: Seconds until an execution that goes on although it was cut off is cut off again.
+#: Seconds until an execution that ignored its cancellation is cancelled again.
 _INSIST: Final = 1.0
 
 
@@ -89,7 +89,7 @@ class _Lane:
 
 
 class Dispatcher:
-    """Keeps a lane for each flow that takes messages, and runs what comes in it."""
+    """Keep a lane for each flow, and run the deliveries of all lanes."""
 
     def __init__(self, queue: Queue, runner: Runner, log: Log) -> None:
         self._queue = queue
@@ -101,15 +101,15 @@ class Dispatcher:
 
     @property
     def running(self) -> int:
-        """How many executions are under way."""
+        """The number of running executions."""
         return len(self._running)
 
     async def open(self, flow_id: str, concurrency: int, *, begun_only: bool = False) -> None:
-        """Run what comes for a flow, so many executions side by side; `begun_only`: of what has begun already."""
+        """Run the deliveries of a flow with this concurrency; `begun_only`: only those of started executions."""
         lane = self._lanes.get(flow_id)
         if lane is not None and (lane.concurrency, lane.begun_only) == (concurrency, begun_only):
             return
-        # Those that run keep the old lane's slots until they end.
+        # Running executions keep the slots of the old lane until they end.
         await self.close(flow_id)
         lane = _Lane(asyncio.Queue(_LANE), asyncio.Semaphore(concurrency), concurrency, begun_only)
         lane.tasks = (
@@ -119,7 +119,7 @@ class Dispatcher:
         self._lanes[flow_id] = lane
 
     async def close(self, flow_id: str) -> None:
-        """Begin nothing more of a flow; what runs goes on."""
+        """Start no more executions of a flow; running ones continue."""
         lane = self._lanes.pop(flow_id, None)
         if lane is None:
             return
@@ -127,17 +127,18 @@ class Dispatcher:
             task.cancel()
         await asyncio.wait(lane.tasks)
         while not lane.deliveries.empty():
-            # Given back, so that whoever reads the flow next gets it.
+            # They are returned, so that the next reader of the flow gets them.
             await lane.deliveries.get_nowait().retry(0)
 
     def lanes(self) -> frozenset[str]:
-        """Ids of the flows that have a lane."""
+        """The ids of the flows that have a lane."""
         return frozenset(self._lanes)
 
     async def stop(self, grace: float) -> int:
-        """Begin nothing more, wait for what runs, then cut it off; gives the number of executions cut off.
+        """Start no more executions, wait for the running ones, then cancel them; return the number of cancelled
+        executions.
 
-        Where this is cancelled, what runs is cut off at once.
+        If this call is cancelled, the running executions are cancelled at once.
         """
         try:
             for flow_id in tuple(self._lanes):
@@ -154,7 +155,7 @@ class Dispatcher:
         while going:
             for task in going:
                 task.cancel()
-            # An action may have swallowed it, and then the execution would go on to its end.
+            # An action may have swallowed the cancellation; its execution would then run to its end.
             _, going = await asyncio.wait(going, timeout=_INSIST)
         return len(left)
 
@@ -173,7 +174,7 @@ class Dispatcher:
                 self._log.error("the queue failed; trying again", flow_id=flow_id, error=error.message)
                 await asyncio.sleep(_AGAIN)
             except Exception:  # noqa: BLE001 - whatever it is, it is reported, and the next read may do better
-                # A flow that nobody reads any more would look like one that has nothing to do.
+                # A flow without a reader would look like a flow without work.
                 self._log.error("defect of the queue; trying again", flow_id=flow_id, exc_info=True)
                 await asyncio.sleep(_AGAIN)
 

@@ -1,4 +1,4 @@
-"""A walk over a flow in which nothing is done: where it comes along a journal, and where it would go on."""
+"""The dry run of a flow along the journal of an execution: it shows where the execution would continue."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -25,7 +25,7 @@ from hookline.model.execution import OUTCOME_UNKNOWN, RATE, REPLAY, StepRecord, 
 from hookline.model.items import STREAM, Progress
 from hookline.sdk.setting_versions import plain_name
 
-#: What blocks are called in the journal. They have nothing of their own that a step inside them hasn't.
+#: The names of the blocks in the journal.
 _BLOCKS: Final[dict[type[Node], str]] = {
     SwitchNode: "switch",
     ForeachNode: FOREACH,
@@ -43,7 +43,7 @@ class _Items(msgspec.Struct):
 
 
 class DryRun:
-    """What the walk is told of, and what it has come to."""
+    """The input and the findings of a dry run."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class DryRun:
         pure: Callable[[str], bool],
         reopened_after: int,
     ) -> None:
-        """`pure`: whether an action, by its name, is recomputed and not replayed."""
+        """`pure` tells whether an action, given by its name, is computed again instead of replayed."""
         self._under_way = {progress.path: progress.total for progress in under_way}
         self._pure = pure
         self._latest = {record.path: record for record in past}
@@ -60,24 +60,24 @@ class DryRun:
         self._binding = {path: record for path, record in self._latest.items() if self._binds(record, reopened_after)}
         self._met: set[str] = set()
         self.conflicts: dict[str, str] = {}
-        """Steps whose entry is one of something else, by path: what is said against them."""
+        """The reasons of the steps whose entry belongs to something else, by path."""
         self.stops: list[str] = []
-        """Where it would go on: steps that haven't been done, or that wait."""
+        """The paths at which the execution would continue: steps that haven't been done, or that wait."""
 
     @property
     def unreached(self) -> Sequence[str]:
-        """The paths of what has been done, or is under way, and wasn't come to, in that order."""
+        """The paths of the finished and running steps that the dry run did not reach, in that order."""
         left = [record for path, record in self._binding.items() if path not in self._met]
         done = [record.path for record in sorted(left, key=lambda record: record.seq)]
         return [*done, *sorted(self._under_way.keys() - self._met)]
 
     def reach(self, path: str, node: Node) -> bool:
-        """The walk comes to a step; false where the entry there is one of something else."""
+        """Note that a step is reached; return False if its entry belongs to something else."""
         record, use = self._latest.get(path), use_of(node)
         if record is None or record.state is StepState.SKIPPED:
             return True
         both_pure = isinstance(node, ActionNode) and node.action.pure and self._recomputed(record)
-        # Which version its settings are of is no matter: what is done is done.
+        # The version of its settings doesn't matter for a finished step.
         if plain_name(record.use) != plain_name(use) and not both_pure:
             self.conflicts[path] = f"it is {use} there, and was {record.use}: give what is new another id"
             return False
@@ -85,10 +85,9 @@ class DryRun:
         return True
 
     def enter_foreach(self, path: str, total: int, *, many: bool) -> bool:
-        """The walk comes to a foreach with so many items; `many`: their entries aren't kept one by one.
+        """Note that a foreach with this number of items is reached; `many`: the entries of its items aren't kept.
 
-        False where the foreach went through others, or is on its way through others: which of these were done couldn't
-        be told.
+        Returns False if the foreach went through another list, so that it isn't known which of these items are done.
         """
         record, before, kept = self._latest.get(path), self._under_way.get(path), path not in self._many
         self._met.add(path)
@@ -102,11 +101,11 @@ class DryRun:
         return False
 
     def stop_at(self, path: str) -> None:
-        """Note that the step would begin here, or goes on waiting. The walk goes no further."""
+        """Note that the step would begin or continue to wait here. The dry run stops."""
         self.stops.append(path)
 
     def expect_later(self, prefix: str, nodes: Sequence[Node]) -> None:
-        """The walk would come to these steps at last, also to those that a run before has done already."""
+        """Note that these steps would be reached in the end, also if an earlier run has done them already."""
         for path, record in self._binding.items():
             if path.startswith(prefix):
                 node = find_step(nodes, path.removeprefix(prefix))
@@ -114,12 +113,12 @@ class DryRun:
                     self._met.add(path)
 
     def _binds(self, record: StepRecord, reopened_after: int) -> bool:
-        """Whether a version must come to what an entry is of."""
+        """Return whether a version must reach the step of an entry."""
         failed = record.error is not None and record.error.code != OUTCOME_UNKNOWN
         if record.state is StepState.SKIPPED or failed or record.signal == RATE or record.path == FINISHED:
             return False
         if record.path.startswith(ON_ERROR) and record.seq <= reopened_after:
-            # That failure is past.
+            # This failure was handled by an earlier attempt.
             return False
         if record.use == FOREACH:
             return record.path in self._many
@@ -129,7 +128,7 @@ class DryRun:
         return self._pure(record.use) and record.signal != STREAM
 
     def _many_items(self) -> frozenset[str]:
-        """The foreach blocks that have gone through items whose entries weren't kept."""
+        """The foreach blocks that went through items whose entries weren't kept."""
         through = {
             record.path
             for record in self._latest.values()
@@ -145,5 +144,5 @@ class DryRun:
 
 
 def use_of(node: Node) -> str:
-    """What a step uses, as the journal says it."""
+    """The `use` of a step in the journal."""
     return node.action.name if isinstance(node, ActionNode) else _BLOCKS[type(node)]

@@ -1,4 +1,4 @@
-"""An execution's journal while it runs."""
+"""The journal of an execution while it runs."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,23 +34,23 @@ from hookline.storage.changes import (
 
 
 class OpenItem:
-    """An item under way of a foreach whose items are not kept one by one."""
+    """A running item of a foreach that doesn't keep the entries of its items."""
 
     __slots__ = ("blocks", "group", "inner", "paths", "seqs")
 
     def __init__(self) -> None:
         self.group = 0
-        """The last group of what is committed together that has an entry of it."""
+        """The last commit group that contains an entry of the item."""
         self.seqs: list[int] = []
         self.paths: list[str] = []
         self.inner: set[str] = set()
-        """Prefixes of such items inside it."""
+        """The prefixes of such items inside it."""
         self.blocks: list[str] = []
-        """Paths of such blocks inside it."""
+        """The paths of such blocks inside it."""
 
 
 class OpenItems:
-    """Finds the item that an entry belongs to: the innermost one around its path."""
+    """Find the innermost open item around the path of an entry."""
 
     def __init__(self, past: Iterable[StepRecord]) -> None:
         self._open: dict[str, OpenItem] = {}
@@ -62,7 +62,7 @@ class OpenItems:
                 end = record.path.find("]/", end + 2)
 
     def open(self, prefix: str) -> None:
-        """An item begins, or goes on: `prefix` is that of its steps' paths, as in `lines[3]/`."""
+        """Begin or continue an item. `prefix` begins the paths of its steps, as in `lines[3]/`."""
         item = self._open.get(prefix)
         if item is not None:
             return
@@ -75,14 +75,14 @@ class OpenItems:
             around.inner.add(prefix)
 
     def note(self, record: StepRecord, group: int) -> None:
-        """An entry is added, in a group of what is committed together."""
+        """Record an entry that belongs to a commit group."""
         if self._open and (item := self.around(record.path)) is not None:
             item.group = group
             item.seqs.append(record.seq)
             item.paths.append(record.path)
 
     def close(self, prefix: str) -> list[OpenItem]:
-        """An item is done: it, and those inside it that were not closed."""
+        """Finish an item; return it together with the unfinished items inside it."""
         item = self._open.pop(prefix)
         around = self.around(prefix[:-1])
         if around is not None:
@@ -97,7 +97,7 @@ class OpenItems:
         return [item, *(each for inner in item.inner for each in self._inside(inner))]
 
     def around(self, path: str) -> OpenItem | None:
-        """The innermost item that a path is in."""
+        """The innermost item around a path."""
         end = path.rfind("]/")
         while end > 0:
             item = self._open.get(path[: end + 2])
@@ -107,27 +107,27 @@ class OpenItems:
         return None
 
 
-#: Results that may wait for the next commit, where nothing else asks for one.
+#: The number of results that may wait for the next commit.
 _RESULTS: Final = 500
 
 
 class ForeachProgress:
-    """Of one foreach whose items are not kept one by one."""
+    """The progress of a foreach that doesn't keep the entries of its items."""
 
     def __init__(self, path: str, total: int, at: datetime, stored: Progress | None) -> None:
-        """`stored`: how far it had got when the execution was resumed."""
+        """`stored`: the progress before the execution was resumed."""
         self.path = path
         self.total = total
         self.done = Done(() if stored is None else stored.done)
         self.failed = 0 if stored is None else stored.failed
         self.latest = at if stored is None else max(at, stored.at)
-        """When the last of its items had committed what it did."""
+        """The time at which the last finished item had committed its work."""
         self.stored = stored is not None
-        """Whether the store may know of it."""
+        """True if the store may have a record of it."""
         self._results: list[tuple[int, bytes]] = []
 
     def finish(self, index: int, at: datetime, *, result: bytes | None, failed: bool) -> None:
-        """An item is done; `result` is JSON of what it gave, where that is collected."""
+        """Finish an item; `result` is JSON of its result, if results are collected."""
         self.done.add(index)
         self.failed += failed
         self.latest = max(self.latest, at)
@@ -136,26 +136,26 @@ class ForeachProgress:
 
     @property
     def full(self) -> bool:
-        """Whether its results should soon be committed, lest they fill the memory."""
+        """True if its results should be committed soon, because they take up memory."""
         return len(self._results) >= _RESULTS
 
     def take(self) -> tuple[Progress, tuple[tuple[int, bytes], ...]]:
-        """What is to be committed."""
+        """Take the progress and the results for a commit."""
         results, self._results = tuple(self._results), []
         self.stored = True
         return Progress(self.path, self.total, self.done.ranges(), self.failed, self.latest), results
 
     def give_back(self, results: tuple[tuple[int, bytes], ...]) -> None:
-        """What was taken wasn't committed."""
+        """Return results that were not committed."""
         self._results[:0] = results
 
 
-#: Of how many items that failed the entry of the step that did stays.
+#: The number of failed items of which the entry of the failed step is kept.
 FAILED_KEPT: Final = 100
 
 
 class _Uncommitted(NamedTuple):
-    """What an execution has done that is not durable yet."""
+    """The work of an execution that is not durable yet."""
 
     prelude: tuple[Change, ...]
     entries: tuple[StepRecord, ...]
@@ -170,12 +170,12 @@ class _Uncommitted(NamedTuple):
 
 
 class Journal:
-    """What an execution has done: the entries of its past, and those that the next commit makes durable.
+    """The journal of an execution: the entries of its past, and those that the next commit makes durable.
 
-    Pure steps and finished actions wait here for the next commit; `flush` is awaited before any action starts.
+    The entries of pure steps and finished actions wait for the next commit; `flush` is awaited before an action starts.
 
-    Of a foreach with many items only those have entries that are under way: when one is done, the block's progress
-    takes their place, here and in the store.
+    A foreach with many items keeps only the entries of running items. The progress of the block replaces the entries of
+    a finished item, here and in the store.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class Journal:
     ) -> None:
         """`prelude` goes with the first commit; `on_begin` is called when that is durable.
 
-        `redactor`: what is stored goes through it, where the flow redacts anything.
+        `redactor` redacts stored values; None if the flow redacts nothing.
         """
         self._redactor = redactor
         self._execution_id = execution_id
@@ -211,21 +211,21 @@ class Journal:
         self._dropped: list[int] = []
         self._owing = False
         self._group = 1
-        """What is noted now is of this group: of what the next commit takes."""
+        """The group of the next commit, which new entries belong to."""
         self._durable = 0
-        """The last group that is durable."""
+        """The last durable group."""
         self._lock = asyncio.Lock()
         self._joined: asyncio.Future[bool] | None = None
-        """The next flush, which will take what is noted until then; gives whether that is durable."""
+        """The next flush, which takes all entries until then; its result tells whether they are durable."""
         self._under_way: asyncio.Future[bool] | None = None
-        """The flush that has taken what it commits."""
+        """The flush that has taken its entries and commits them."""
 
     def past(self, path: str) -> StepRecord | None:
         """The last entry of a step."""
         return self._past.get(path)
 
     def add(self, *, effect: bool, **entry: Any) -> StepRecord:
-        """Note an entry, which takes the next place; `effect`: it can't be recomputed, and must soon be durable."""
+        """Add an entry; `effect`: it can't be computed again and must soon be durable."""
         self._owing = self._owing or effect
         record = StepRecord(seq=self._next, **entry)
         self._next += 1
@@ -235,7 +235,7 @@ class Journal:
         return record
 
     def redact(self, redactor: Redactor) -> None:
-        """Let what is noted from now on go through a redactor, whose key is kept with it."""
+        """Redact new entries from now on, and store the redactor's key with them."""
         self._redactor = redactor
         self.beside(SetDataKey(self._execution_id, redactor.data_key))
 
@@ -243,12 +243,13 @@ class Journal:
         return record if self._redactor is None else self._redactor.redact_entry(record)
 
     def items_of(self, path: str) -> set[int]:
-        """The items of a foreach of which there are entries, by their places."""
+        """The indexes of the items of a foreach that have entries."""
         start = f"{path}["
         return {int(one[len(start) :].partition("]")[0]) for one in self._past if one.startswith(start)}
 
     async def block(self, path: str, total: int, at: datetime) -> ForeachProgress:
-        """How far a foreach has got whose items are not kept one by one; `at` is when it began, where it begins now."""
+        """The progress of a foreach that doesn't keep the entries of its items. `at`: the time of its start, if it
+        starts now."""
         await self.flush()
         if self._stored is None:
             self._stored = {one.path: one for one in await self._store.progress(self._execution_id)}
@@ -262,15 +263,15 @@ class Journal:
         return block
 
     def open_item(self, prefix: str) -> None:
-        """An item of such a block begins, or goes on."""
+        """Begin or continue an item of such a block."""
         self._items.open(prefix)
 
     def close_item(
         self, block: ForeachProgress, prefix: str, index: int, at: datetime, *, result: bytes | None, failed: str | None
     ) -> None:
-        """An item of such a block is done: its entries go, but for that of the step that failed, of the first ones.
+        """Finish an item of such a block and drop its entries, except that of the failed step for the first failures.
 
-        `result`: JSON of what it gave, where that is collected. `failed`: the path of what failed.
+        `result`: JSON of its result, if results are collected. `failed`: the path of the failed step.
         """
         kept = self._past.get(failed) if failed is not None and block.failed < FAILED_KEPT else None
         for item in self._items.close(prefix):
@@ -284,14 +285,14 @@ class Journal:
             for path in item.blocks:
                 self._forget(path)
         if kept is not None:
-            # It goes with the item around this, where there is one.
+            # It is dropped together with the item around it.
             self._items.note(kept, self._group)
         block.finish(index, at, result=result, failed=failed is not None)
         self._moved[block.path] = block
         self._owing = self._owing or block.full
 
     def conclude(self, block: ForeachProgress) -> None:
-        """Such a block has come to its end: with the entries noted so far its progress and its results go."""
+        """Finish such a block: with the entries so far, drop its progress and its results."""
         self._forget(block.path)
 
     def _forget(self, path: str) -> None:
@@ -301,31 +302,31 @@ class Journal:
             self.beside(FinishBlock(self._execution_id, path))
 
     def beside(self, *changes: Change) -> None:
-        """Let changes become durable with the entries noted so far."""
+        """Commit changes together with the entries so far."""
         self._beside.extend(changes)
         self._owing = True
 
     def keep(self, *changes: SetState) -> None:
-        """Let what the flow keeps change with the entries noted so far."""
+        """Commit changes of the flow's state together with the entries so far."""
         if changes:
             self.beside(*changes)
             self._kept |= {change.key: (self._group, change) for change in changes}
 
     def kept(self, key: str) -> SetState | None:
-        """The last change under a key, unless it is durable: then the store knows what there is now."""
+        """The last change under a key that is not durable; a durable one is in the store."""
         group, change = self._kept.get(key, (0, None))
         return change if group > self._durable else None
 
     async def count(
         self, flow_id: str, key: str, by: bytes, at: datetime, *changes: SetState, **entry: Any
     ) -> StepRecord | None:
-        """Let a number grow that the flow keeps, with the step's entry, which is given: its result is the new number.
+        """Add to a number in the flow's state and record the step; return its entry, whose result is the new number.
 
-        None where what is kept is no number: then there is no entry either. `changes` are durable with it.
+        Returns None without an entry if the stored value isn't a number. `changes` are committed with it.
         """
         record = StepRecord(seq=self._next, **entry)
         self._next += 1
-        # So that no change under the same key is in one commit with it, which gives them no order.
+        # Changes of one commit have no order, so no other change of this key may be in it.
         await self.flush()
         counted = AddState(self._execution_id, self._stored_form(record), flow_id, key, by, at)
         async with self._lock:
@@ -344,9 +345,9 @@ class Journal:
     async def join(
         self, make: Callable[[StepRecord], JoinBatch], **entry: Any
     ) -> tuple[StepRecord, BatchLed | BatchJoined]:
-        """Come to a step that gathers, with everything noted so far; gives the step's entry, and what came of it.
+        """Reach a batch step with all entries so far; return the step's entry and the result of joining.
 
-        `make` gives the change; `entry` is as it is where the execution leads.
+        `make` gives the change; `entry` is that of an execution that leads the batch.
         """
         record = StepRecord(seq=self._next, **entry)
         self._next += 1
@@ -366,11 +367,11 @@ class Journal:
         return record, result
 
     def _anything(self) -> bool:
-        """Whether there is anything that is not durable yet, and that no commit under way has."""
+        """Return whether there is work that no commit has taken."""
         return bool(self._prelude or self._pending or self._beside or self._moved or self._dropped)
 
     def _take(self) -> _Uncommitted:
-        """What is not durable yet."""
+        """Take the work that is not durable yet."""
         proceeds = tuple(CheckpointItems(self._execution_id, *block.take()) for block in self._moved.values())
         entries, beside, dropped = tuple(self._pending.values()), tuple(self._beside), tuple(self._dropped)
         owed = _Uncommitted(self._prelude, entries, beside, proceeds, dropped)
@@ -380,23 +381,23 @@ class Journal:
         return owed
 
     async def flush(self, path: str | None = None) -> None:
-        """Return when every entry noted so far is durable. What several ask for at one time is one commit.
+        """Return when all entries so far are durable. Concurrent calls share one commit.
 
-        `path`: that of a step which is to begin. In an item of a foreach with many, only the item's own entries count:
-        what was noted before the block is durable since that began.
+        `path`: the step that is about to begin. In an item of a foreach with many items only the item's own entries
+        count, because the entries before the block are durable.
         """
         if path is not None and (item := self._items.around(path)) is not None and item.group <= self._durable:
             return
         while True:
             if self._joined is not None:
-                # It has yet to take what it commits.
+                # That flush has not yet taken its entries.
                 if await asyncio.shield(self._joined):
                     return
             elif self._anything():
                 await self._lead()
                 return
             elif self._under_way is not None:
-                # It may hold the caller's entries.
+                # It may contain the caller's entries.
                 if await asyncio.shield(self._under_way):
                     return
             else:
@@ -407,7 +408,7 @@ class Journal:
         durable = False
         try:
             if self._blocks:
-                # Items side by side, and those that end now are to share the commit.
+                # Concurrent items that end now share the commit.
                 await asyncio.sleep(0)
             async with self._lock:
                 with self._taking():
@@ -421,7 +422,7 @@ class Journal:
 
     @contextmanager
     def _taking(self) -> Iterator[None]:
-        """While what was taken is committed: who has noted some of it may wait for that."""
+        """Mark the time of a commit, so that others can wait for the entries that it took."""
         self._under_way = under_way = asyncio.get_running_loop().create_future()
         durable = False
         try:
@@ -435,38 +436,38 @@ class Journal:
             under_way.set_result(durable)
 
     async def settle(self) -> None:
-        """Return when everything that can't be recomputed is durable."""
+        """Return when all entries that can't be computed again are durable."""
         if self._owing or self._under_way is not None:
             await self.flush()
 
     @property
     def owing(self) -> bool:
-        """Whether it holds what can't be recomputed, and isn't durable yet."""
+        """True if there are entries that can't be computed again and aren't durable."""
         return self._owing
 
     async def rescue(self) -> None:
-        """Try once to make durable what can't be recomputed. Raises StoreError."""
+        """Try once to make durable what can't be computed again. Raises StoreError."""
         async with self._lock:
             with self._taking():
                 if self._owing:
                     await self._store.commit(self._take().changes(self._execution_id))
 
     async def close(self, *changes: Change) -> None:
-        """Return when everything is durable, and with it the changes that end the run."""
+        """Return when everything is durable, together with the changes that end the run."""
         async with self._lock:
             with self._taking():
                 await self._commit(self._take(), changes)
 
     async def ask(self, change: Change) -> CommitResult:
-        """Return when everything is durable, and with it a change; gives what came of that."""
+        """Return the result of a change that is committed together with everything so far."""
         async with self._lock:
             with self._taking():
                 return (await self._commit(self._take(), (change,)))[-1]
 
     async def _commit(self, taken: _Uncommitted, more: tuple[Change, ...] = ()) -> Sequence[CommitResult]:
-        """Commit, as often as it takes: an action that has been done must not be done again because the disk is full.
+        """Commit, and repeat failed commits: a finished action must not run again because the disk is full.
 
-        Raises IllegalStateChange, also where a commit that failed had taken place after all.
+        Raises IllegalStateChange, also if a commit that failed had taken place.
         """
         changes = (*taken.changes(self._execution_id), *more)
         while True:

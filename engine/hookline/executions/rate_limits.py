@@ -1,7 +1,4 @@
-"""Whose turn it is where there is a rate: at a step, or with a credential.
-
-Times are given out; who waits for one is elsewhere.
-"""
+"""Rate limits: the times at which steps and calls with a credential may run."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,23 +6,23 @@ from typing import Final
 from hookline.intake.limits import seconds_each
 
 LONGEST_SLEEP: Final = timedelta(seconds=1)
-"""A wait that is longer than this is a row in the store; a shorter one is slept through."""
+"""A longer wait is stored as a row; a shorter one is slept through."""
 
 
 class StepRates:
-    """Spaces what runs at a step evenly, over all executions of its flow in this process; likewise with a credential.
+    """Space the runs of a step evenly over all executions of its flow in this process, likewise those of a credential.
 
-    Turns lie in the future, each after the one before: so whoever waits knows its time, and no two have the same.
+    Each turn gets its own time, after the turn before it, so a waiting execution knows its time.
     """
 
     def __init__(self) -> None:
         self._lines: dict[tuple[str, str], _Line] = {}
 
     def turn(self, where: str, name: str, rate: str, now: datetime, *, had_one: bool) -> datetime:
-        """When it may run: at once, within `LONGEST_SLEEP`, or later; then it comes back at that time.
+        """The time at which the caller may run: now, within `LONGEST_SLEEP`, or later; then it comes back at that time.
 
-        `where` and `name` are a flow and its step, or a connector and a credential. `had_one`: it was given a time
-        before, and that has come.
+        `where` and `name` are a flow and its step, or a connector and a credential. `had_one`: the caller was given a
+        time before, which has come.
         """
         interval = timedelta(seconds=seconds_each(rate))
         line = self._lines.setdefault((where, name), _Line(now - interval))
@@ -33,7 +30,7 @@ class StepRates:
         if had_one and earliest - now <= LONGEST_SLEEP:
             line.last = earliest
             return earliest
-        # Late ones come together, after a stop say: what is too much of them goes to the end of the line.
+        # After a stop, late callers come at the same time; those above the rate go to the end of the line.
         at = max(earliest, line.given + interval)
         line.given = at
         if at - now <= LONGEST_SLEEP:
@@ -46,6 +43,6 @@ class _Line:
 
     def __init__(self, before: datetime) -> None:
         self.given = before
-        """The latest turn that was given out."""
+        """The latest time that was given out."""
         self.last = before
-        """The latest at which one runs, or will within `LONGEST_SLEEP`."""
+        """The latest time at which a caller runs, or will run within `LONGEST_SLEEP`."""

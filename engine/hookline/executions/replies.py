@@ -1,4 +1,4 @@
-"""Callers that wait for a flow's answer, by execution. Only who waits is here; the answers are in the journal."""
+"""The callers that wait for the reply of an execution. The replies themselves are in the journal."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -11,29 +11,29 @@ from hookline.model.execution import ErrorInfo, Execution, StepRecord
 from hookline.model.message import CallerReply, Envelope
 from hookline.secrets.redaction import REPLY, Redaction
 
-#: The step of an answer that the engine gives itself, when a flow with `"respond": "finished"` has ended.
+#: The step id of the reply that the engine gives at the end of a flow with `"respond": "finished"`.
 FINISHED = "$reply"
 _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The execution ended without an answer."""
+    """The execution ended without a reply."""
 
     error: ErrorInfo | None
-    """Why it failed; None where it succeeded."""
+    """The error of a failed execution; None if it succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The engine stopped first. Nothing is lost: the message is stored, and its flow goes on at the next start."""
+    """The engine stopped first. The message is stored, and its flow continues at the next start."""
 
 
 Heard: TypeAlias = "asyncio.Future[CallerReply | Ended | Stopped]"
 
 
 class Replies:
-    """Brings answers to those that wait in this process."""
+    """Deliver replies to the callers that wait in this process."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[Heard]] = {}
@@ -41,7 +41,7 @@ class Replies:
 
     @contextmanager
     def expect(self, execution_id: str) -> Iterator[Heard]:
-        """Wait for an execution's answer within the block; to be entered before the execution can have begun."""
+        """Wait for the reply of an execution within the block, which must be entered before the execution can start."""
         heard: Heard = asyncio.get_running_loop().create_future()
         if self._closed:
             heard.set_result(Stopped())
@@ -57,17 +57,17 @@ class Replies:
                 self._waiting.pop(execution_id, None)
 
     def expected(self, execution_id: str) -> bool:
-        """Whether somebody waits for an answer of this execution."""
+        """Return whether a caller waits for the reply of this execution."""
         return any(not heard.done() for heard in self._waiting.get(execution_id, ()))
 
     def deliver(self, execution_id: str, answer: CallerReply | Ended) -> None:
-        """Give all that wait their answer; those that have one keep it."""
+        """Give a reply to all waiting callers that have none yet."""
         for heard in self._waiting.get(execution_id, ()):
             if not heard.done():
                 heard.set_result(answer)
 
     def close(self) -> None:
-        """Send away all that wait: the engine stops, and their executions go on at the next start."""
+        """Release all waiting callers because the engine stops; their executions continue at the next start."""
         self._closed = True
         for waiting in self._waiting.values():
             for heard in waiting:
@@ -76,7 +76,7 @@ class Replies:
 
 
 class History(Protocol):
-    """What is asked of a store."""
+    """The queries of a store that reading a reply needs."""
 
     async def execution(self, execution_id: str) -> Execution | None: ...
 
@@ -89,7 +89,7 @@ _READERS: Final = {exact: reader(CallerReply, exact=exact) for exact in (False, 
 
 
 def read_reply(output: bytes, *, exact: bool) -> CallerReply:
-    """An answer as the journal keeps it, of a flow whose numbers are exact or aren't."""
+    """Decode a reply from the journal."""
     reply: CallerReply = _READERS[exact].decode(output)
     return reply
 
@@ -97,9 +97,9 @@ def read_reply(output: bytes, *, exact: bool) -> CallerReply:
 async def stored_reply(
     store: History, execution_id: str, *, exact: bool, redaction: Redaction | None = None
 ) -> CallerReply | None:
-    """The answer that an execution gave; None where it gave none yet.
+    """The reply of an execution; None if it has given none yet.
 
-    Of one that held what is redacted, and is erased, only the status is left. Raises StoreError, and
+    If the reply had redacted values that are erased, only its status is left. Raises StoreError, and
     RedactedUnreadable.
     """
     after = 0

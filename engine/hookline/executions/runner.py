@@ -1,4 +1,4 @@
-"""Running one delivery: from its start, or on from its journal, to its end or to where it waits."""
+"""The runner: run one delivery, from its start or from its journal, to its end or until it waits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -64,7 +64,7 @@ TIMED_OUT = "flow.timed_out"
 
 @asynccontextmanager
 async def with_deadline(run: ExecutionContext) -> AsyncIterator[None]:
-    """Interrupt the run when its time is up: at once, where it is."""
+    """Interrupt the run when its time limit ends."""
     if run.deadline is None:
         yield
         return
@@ -88,7 +88,7 @@ async def with_deadline(run: ExecutionContext) -> AsyncIterator[None]:
         await asyncio.gather(timer, return_exceptions=True)
 
 
-#: Of a flow that runs as many side by side, one that holds its place a moment longer keeps no other waiting.
+#: With this concurrency, an execution that keeps its slot a moment longer delays no other.
 _ROOMY: Final = 32
 _ENDS: Final = {
     Ending.DONE: Outcome.COMPLETED,
@@ -99,10 +99,10 @@ _ENDS: Final = {
 
 
 class Versions(Protocol):
-    """Where compiled flows are found."""
+    """Find compiled flows."""
 
     def current(self, flow_id: str) -> CompiledFlow:
-        """The version that new executions run on. Raises FlowNotFound, and FlowInvalid where it can't run."""
+        """The version for new executions. Raises FlowNotFound, and FlowInvalid if it can't run."""
         ...
 
     async def version(self, flow_id: str, version: str) -> CompiledFlow:
@@ -110,28 +110,28 @@ class Versions(Protocol):
         ...
 
     def publish_changes(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
-        """What is committed with the start of an execution on a version that serves, and may not be kept yet."""
+        """The changes that publish a version, if it isn't stored yet, together with the start of an execution on it."""
         ...
 
 
 class Waker(Protocol):
-    """What hands executions that are ready to the runner; a Queue does."""
+    """The part of a Queue that delivers ready executions."""
 
     async def wake(self, flow_id: str, execution_id: str) -> None:
-        """A parked execution is ready: deliver it."""
+        """Deliver a parked execution that is ready."""
         ...
 
 
 class TimerNotifier(Protocol):
-    """What wakes executions when their time comes; Timers do."""
+    """The part of Timers that learns of new times."""
 
     def notice(self, at: datetime) -> None:
-        """One was parked until then."""
+        """Note that an execution was parked until a time."""
         ...
 
 
 class Runner:
-    """Runs executions; keeps nothing of them between two deliveries."""
+    """Run executions. The runner keeps no state between deliveries."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Runner:
         on_start: Callable[[str], None],
         hook_urls: HookUrls,
     ) -> None:
-        """`on_start` is told the flow's id each time a queued execution leaves the queue."""
+        """`on_start` is called with the flow's id each time a queued execution leaves the queue."""
         self._services = services
         self._versions = versions
         self._queue = queue
@@ -151,16 +151,16 @@ class Runner:
         self._hook_urls = hook_urls
         self._causes_gone = 0
         self._running: dict[str, ExecutionContext | None] = {}
-        """What is delivered now; None until it is known how far it has got."""
+        """The delivered executions; None until the journal is read."""
         self._cancelled: set[str] = set()
-        """Those of them that are to end as soon as that is known."""
+        """Executions that must be cancelled as soon as their journal is read."""
 
     def causes_changed(self) -> None:
-        """What executions lack may be there now; to be called as soon as it is."""
+        """Note that causes of blocked executions may be gone; to be called at once after such a change."""
         self._causes_gone += 1
 
     def cancel(self, execution_id: str) -> None:
-        """Let an execution that runs here end as cancelled; that somebody asked for it is durable."""
+        """Interrupt an execution that runs here; its cancellation is already durable."""
         if execution_id not in self._running:
             return
         run = self._running[execution_id]
@@ -187,8 +187,8 @@ class Runner:
             )
             await delivery.retry(STORE_RETRY)
         except (IllegalStateChange, ExecutionNotFound) as error:
-            # Ended by somebody else meanwhile, or a commit that failed had taken place after all. What is written
-            # stands: another delivery goes on from there, and there is none of what has ended.
+            # The execution was ended by someone else, or a failed commit had taken place. The stored state counts:
+            # another delivery continues from there, and an ended execution gets none.
             self._services.log.warning(
                 "the execution changed under its run", execution_id=delivery.execution_id, error=error.message
             )
@@ -247,7 +247,7 @@ class Runner:
                     prelude = (Resume(execution.id, now, execution.flow_version),)
             started_at, attempt = execution.started_at or now, execution.attempt
         if redactor is not None and data_key is None:
-            # What accepted it redacted nothing.
+            # The version that accepted the message redacted nothing.
             prelude = (*prelude, SetDataKey(envelope.execution_id, redactor.data_key))
         run = ExecutionContext(
             flow=flow,
@@ -277,14 +277,14 @@ class Runner:
             await asyncio.shield(run.journal.rescue())
             raise
         if run.blocked and isinstance(last, Park) and causes_gone != self._causes_gone:
-            # What it lacked may have come before it was parked, and nobody would tell it again.
+            # The missing part may have come before the execution was parked; nothing would wake it again.
             await delivery.retry(0)
             return
         await delivery.ack()
         await self._after(run, last)
 
     def _nobody_waits(self, run: ExecutionContext) -> bool:
-        """Whether it hurts nobody if the end is durable a moment later, and a crash meanwhile repeats nothing."""
+        """Return whether a later end delays no caller, and a crash before it repeats no work."""
         return (
             not run.journal.owing
             and run.envelope.order_key is None
@@ -293,7 +293,8 @@ class Runner:
         )
 
     async def _walk(self, run: ExecutionContext) -> tuple[End | Park, tuple[Change, ...]]:
-        """Run the flow's steps; gives the change that says how that ended, and those that follow from it."""
+        """Run the flow's steps; return the change that ends or parks the execution, and the changes that follow from
+        it."""
         frame = Frame(run.envelope.message, {}, run.started_at, interruption=run.interruption)
         failed: StepFailed | Interrupted | None = None
         try:
@@ -306,7 +307,7 @@ class Runner:
             run.blocked = str(cause)
             ending = Ending.WAITING
         except asyncio.CancelledError:
-            # The engine stops. What this execution has finished must not run again at the next start.
+            # The engine stops. Finished work of this execution must not be done again at the next start.
             await asyncio.shield(run.journal.rescue())
             raise
         except (StoreError, IllegalStateChange, ExecutionNotFound):
@@ -336,7 +337,7 @@ class Runner:
             unknown = failed.error.code == OUTCOME_UNKNOWN
             outcome, error = Outcome.OUTCOME_UNKNOWN if unknown else Outcome.FAILED, run.shown(failed.error)
         if error is None:
-            # What it did last may have been cut off, and whether that took effect isn't known.
+            # The last step may have been interrupted, so that it isn't known whether it took effect.
             outcome = Outcome.CANCELLED if run.unknown is None else Outcome.OUTCOME_UNKNOWN
             return End(run.id, State.CANCELLED, outcome, now, run.unknown, waited=run.waited)
         self._services.log.warning(
@@ -357,20 +358,20 @@ class Runner:
             self._answer(run, last)
             await self._wake_parent(run.envelope)
         elif last.ready_at is not None:
-            # Its time may have come while the commit was under way; the timers look only forward.
+            # The time may have come during the commit; the timers only look ahead.
             if last.ready_at <= self._services.clock.now():
                 await self._queue.wake(run.flow.id, run.id)
             else:
                 self._timers.notice(last.ready_at)
 
     async def _wake_parent(self, envelope: Envelope) -> None:
-        """Let the execution go on whose step waits for the end of this one."""
+        """Wake the execution whose step waits for the end of this one."""
         parent = envelope.arrival.parent
         if parent is not None and parent.waits_at is not None:
             await self._queue.wake(parent.flow_id, parent.execution_id)
 
     def _answer(self, run: ExecutionContext, last: End) -> None:
-        """Tell a caller that still waits: with the answer of a flow that answers when it has finished, or without."""
+        """Release a caller that still waits: with the reply of a flow that responds when finished, or without one."""
         replies, finished = self._services.replies, run.journal.past(FINISHED)
         if not replies.expected(run.id):
             return
@@ -403,7 +404,7 @@ class Runner:
             await delivery.ack()
 
     async def _give_up(self, delivery: Delivery, info: ErrorInfo) -> None:
-        """End an execution that the engine itself can't run as failed, so that it is seen and can be retried."""
+        """End an execution as failed that the engine itself can't run, so that it is seen and can be retried."""
         now = self._services.clock.now()
         try:
             execution = await self._services.store.execution(delivery.execution_id)
@@ -440,7 +441,7 @@ class Runner:
             await delivery.ack()
 
     async def _flow_of(self, execution: Execution | None) -> CompiledFlow | None:
-        """The version that an execution has run on, as far as there is one."""
+        """The version that an execution has run on; None if it isn't known."""
         if execution is None or execution.flow_version is None:
             return None
         try:
@@ -450,13 +451,13 @@ class Runner:
 
 
 def _answer_finished(run: ExecutionContext, frame: Frame, ending: Ending) -> None:
-    """Note the answer of a flow that answers when it has finished: its last body, or nothing where it was cut short."""
+    """Record the reply of a flow that responds when finished: its last body, or an empty one if it ended early."""
     webhook = run.flow.trigger.webhook
     if webhook is None or webhook.respond != "finished":
         return
     body = frame.message.body if ending is Ending.DONE else None
     if isinstance(body, Stream):
-        # Its items stay here, and so does the name of the file that they are in.
+        # The items and the name of their file are not given away.
         body = {"count": body.count}
     reply = CallerReply(200 if body is not None else 204, {}, body, delivered=run.services.replies.expected(run.id))
     run.note_pure(Frame(frame.message, {}, frame.now), FINISHED, "reply", StepState.SUCCEEDED, output=reply)
@@ -467,5 +468,5 @@ def _deadline(flow: CompiledFlow, at: datetime) -> datetime | None:
 
 
 def _start(flow: CompiledFlow, execution_id: str, at: datetime, deadline: datetime | None = None) -> Start:
-    """The start of an execution, with its vars where they aren't the document's."""
+    """The change that starts an execution, with its vars if they aren't those of the document."""
     return Start(execution_id, flow.version, at, vars_to_store(flow), deadline)

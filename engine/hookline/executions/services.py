@@ -1,4 +1,4 @@
-"""What running steps need of the engine, handed down as one frozen record."""
+"""The services of the engine that running steps use."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from hookline.telemetry.metrics import Metrics
 
 
 class Secrets(Protocol):
-    """Where credentials are looked up."""
+    """Look up credentials."""
 
     def get(self, name: str) -> tuple[str, BaseModel]:
         """A credential's type and its value. Raises CredentialError."""
@@ -39,42 +39,42 @@ class Secrets(Protocol):
 
 
 Stub: TypeAlias = Callable[[], Awaitable[Any]]
-"""Gives what an action, a foreach or a batch might return, and stands in its place. Raises StepError."""
+"""Gives the prepared result of an action, a foreach or a batch. Raises StepError."""
 
 
 class SimulationHooks(Protocol):
-    """Takes part where flows are tried out, and does nothing outside."""
+    """The hooks of a simulation into the steps that it runs."""
 
     def stub_action(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stub | None:
-        """What stands in the place of an action, given its settings; None where it is to run itself."""
+        """The stub of an action with these settings; None if the action runs itself."""
         ...
 
     def stub_for_missing_file(
         self, execution_id: str, path: str, attempt: int, action: Action, settings: Any
     ) -> Stub | None:
-        """What stands in the place of an action that has asked for a file which isn't there."""
+        """The stub of an action that has requested a missing file."""
         ...
 
     def stub_items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stub | None:
-        """What stands in the place of all items of a foreach; None where they are to run. It may raise StepFailed."""
+        """The stub for all items of a foreach; None if the items run. May raise StepFailed."""
         ...
 
     def flow_started(self, execution_id: str, path: str, attempt: int) -> None:
-        """A step is about to start an execution of another flow."""
+        """Note that a step is about to start an execution of another flow."""
         ...
 
     def stub_batch(self, execution_id: str, path: str, attempt: int) -> Stub | None:
-        """What gives a step the Reply that it gathers, or says that it has Joined; None where it waits for others."""
+        """The stub of a batch, which gives a Reply or Joined; None if the step waits for other executions."""
         ...
 
     def execution_ended(self, execution_id: str, message: Message) -> None:
-        """An execution is about to end with a message."""
+        """Note that an execution is about to end with a message."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The engine, as far as a step may see it."""
+    """The services of the engine, as one frozen record."""
 
     store: Store
     blobs: Blobs
@@ -83,9 +83,9 @@ class Services:
     secrets: Secrets
     replies: Replies
     find_flow: Callable[[str], CompiledFlow]
-    """Gives a flow to call. Raises FlowNotFound if there is none or it is stopped, and FlowInvalid if it can't run."""
+    """Returns the flow to call. Raises FlowNotFound, also if it is stopped, and FlowInvalid if it can't run."""
     accept: Callable[[CompiledFlow, Envelope], Accept]
-    """Gives the change that starts an execution, to commit with the change that causes it. Raises SchemaViolation."""
+    """Returns the change that starts an execution, to commit with the change that causes it. Raises SchemaViolation."""
     cancel: Callable[[str], Awaitable[None]]
     """Cancels an execution. Raises ExecutionNotFound, IllegalStateChange if it has ended, and StoreError."""
     clock: Clock
@@ -94,18 +94,18 @@ class Services:
     files_root: Path | None
     plugin_host: PluginHost
     new_id: Callable[[], str]
-    """Makes an id for what becomes durable."""
+    """Makes an id for stored data."""
     offloader: Offloader = field(default_factory=Offloader)
-    """Where what goes through large messages is done."""
+    """Runs work on large messages in a thread."""
     events: Events = field(default_factory=Events)
-    """Who hears of what becomes durable."""
+    """Is told about each stored change."""
     redaction: Redaction | None = None
-    """What encrypts redacted values; None where nothing is stored, as where flows are tried out."""
+    """Encrypts redacted values; None in simulations, which store nothing."""
     rates: StepRates = field(default_factory=StepRates)
-    """Whose turn it is at steps that have a rate."""
+    """The rate limits of steps."""
     tokens: AccessTokens | None = None
-    """Gives access tokens of credentials; None where flows are tried out."""
+    """Gives access tokens of credentials; None in simulations."""
     simulation: SimulationHooks | None = None
-    """Answers in actions' places where flows are tried out; None where they serve."""
+    """None outside simulations."""
     step_timeout: timedelta | None = None
-    """The longest time for a step whose flow says nothing of it."""
+    """The time limit of a step whose flow sets none."""

@@ -1,4 +1,4 @@
-"""Waking parked executions when their time comes. The times are rows in the store; here is only the next one."""
+"""Timers: wake parked executions when their time comes. The store has all times; here is only the next one."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -11,13 +11,13 @@ from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 
 _PAGE: Final = 500
-#: The longest sleep: the system's clock may be set, and others may write to the store.
+#: The longest sleep, because the system's clock may be changed, and other processes may write to the store.
 _LONGEST: Final = timedelta(seconds=60)
 _TICK: Final = timedelta(microseconds=1)
 
 
 class Timers:
-    """Sleeps until the earliest time, and hands what is due to the queue."""
+    """Sleep until the earliest time, and hand due executions to the queue."""
 
     def __init__(self, store: Store, queue: Queue, clock: Clock, log: Log) -> None:
         self._store = store
@@ -28,17 +28,17 @@ class Timers:
         self._sleeping_until: datetime | None = None
 
     def notice(self, at: datetime) -> None:
-        """Something was parked until then."""
+        """Note that an execution was parked until a time."""
         if self._sleeping_until is not None and at < self._sleeping_until:
             self._earlier.set()
 
     async def run(self) -> None:
-        """Wake executions, for ever."""
+        """Wake executions forever."""
         after: datetime | None = None
         while True:
             self._earlier.clear()
             until = self._clock.now()
-            # From here on, what is parked interrupts the sleep below, also while the store is being asked.
+            # From here on, a newly parked execution interrupts the sleep below, also during the query.
             self._sleeping_until = until + _LONGEST
             try:
                 await self._wake(after, until)
@@ -76,7 +76,7 @@ class Timers:
             await asyncio.gather(sleep, earlier, return_exceptions=True)
 
     async def _sleep_until(self, until: datetime) -> None:
-        # Counted from when the task runs, which may be later than when it was made.
+        # Counted from the time when the task runs, which may be later than its creation.
         seconds = (until - self._clock.now()).total_seconds()
         if seconds > 0:
             await self._clock.sleep(seconds)

@@ -1,1 +1,1 @@
-"""Keeping what is stored small and current: retention, the disk budget, sweeping and key rotation."""
+"""The limits of the stored data: retention, the disk budget and sweeping; and the rotation of the master key."""

@@ -1,4 +1,4 @@
-"""Keeping what is stored within a budget: the oldest that has ended goes first, and then no message is taken."""
+"""The disk budget: purge the oldest ended executions first; if that isn't enough, accept no more messages."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -14,14 +14,14 @@ from hookline.storage.store import Store
 _EVERY: Final = 10.0
 """Seconds."""
 _FILES_EVERY: Final = 900.0
-"""Seconds for which the room that files take is known: their directory is walked for it."""
+"""Seconds for which the size of the files is cached, because reading it walks their directory."""
 _AT_ONCE: Final = 2000
-#: How much a database that doesn't say what room is free in it may grow before more is purged.
+#: The growth before the next purge for a database that doesn't report its free space.
 _GROWTH: Final = 1.01
 
 
 class DiskBudget:
-    """Looks from time to time how much room the database and the files take."""
+    """Compare the size of the database and the files with the budget from time to time."""
 
     def __init__(
         self,
@@ -34,10 +34,7 @@ class DiskBudget:
         log: Log,
         budget: int,
     ) -> None:
-        """`sweep` removes unused files. `set_full` gets the reason why no message can be accepted, or None.
-
-        `budget` is in bytes.
-        """
+        """`sweep` removes unreferenced files. `budget`: bytes."""
         self._store = store
         self._blobs = blobs
         self._purger = purger
@@ -50,19 +47,19 @@ class DiskBudget:
         self._files = 0
         self._files_until = float("-inf")
         self.full: str | None = None
-        """Why no message can be taken."""
+        """The reason why no message is accepted; None if messages are accepted."""
 
     async def run(self) -> None:
-        """Keep within the budget, for ever."""
+        """Keep within the budget forever."""
         while True:
             await self._clock.sleep(_EVERY)
             try:
                 await self.check()
             except (StoreError, OSError) as error:
-                self._log.error("the disk budget can't be looked after; trying again", error=str(error))
+                self._log.error("the disk budget can't be checked; trying again", error=str(error))
 
     async def check(self) -> None:
-        """Purge until what is stored fits; where it can't, `full` says so. Raises StoreError and OSError."""
+        """Purge until the data fits into the budget; if it can't, set `full`. Raises StoreError and OSError."""
         purged = 0
         while (over := await self._over()) > 0:
             room = await self._store.room()
@@ -75,26 +72,30 @@ class DiskBudget:
                 self._files_until = float("-inf")
             if not gone:
                 self._say(
-                    f"{over:,} bytes more than the disk budget of {self._budget:,} are stored, and none of it can go"
+                    f"{over:,} bytes more than the disk budget of {self._budget:,} are stored, and none can be purged"
                 )
                 return
             if room.free is None:
-                # What was purged makes room inside its files, which stay as large as they are.
+                # The purge makes room inside the database's files, which keep their size.
                 self._reached = room.total * _GROWTH
         if purged:
-            self._log.warning("executions were purged to keep the disk budget", executions=purged, budget=self._budget)
+            self._log.warning(
+                "executions were purged to keep within the disk budget", executions=purged, budget=self._budget
+            )
         self._say(None)
 
     def _say(self, full: str | None) -> None:
         if full is not None and self.full is None:
-            self._log.error("no messages are taken: raise disk_budget, or let what is queued run", reason=full)
+            self._log.error(
+                "no messages are accepted: raise disk_budget, or let the queued executions run", reason=full
+            )
         elif full is None and self.full is not None:
-            self._log.info("messages are taken again")
+            self._log.info("messages are accepted again")
         self.full = full
         self._set_full(full)
 
     async def _over(self) -> int:
-        """By how many bytes the budget is exceeded."""
+        """The number of bytes above the budget."""
         if self._clock.monotonic() >= self._files_until:
             self._files = await self._blobs.room()
             self._files_until = self._clock.monotonic() + _FILES_EVERY

@@ -8,7 +8,7 @@ from hookline.secrets.vault import FOR_DATA_KEY, Vault, for_subscription
 from hookline.storage.changes import ReencryptSubscription, SetDataKey
 from hookline.storage.store import Store
 
-#: Data keys that are encrypted again in one commit.
+#: The number of data keys that one commit encrypts again.
 _PAGE: Final = 200
 
 

@@ -1,4 +1,4 @@
-"""Purging what has been kept long enough: executions that have ended, spent dedupe keys, and old versions of flows."""
+"""Retention: purge ended executions, expired dedupe keys and old versions of flows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,33 +12,33 @@ from hookline.storage.changes import ForgetDedupeKeys, ForgetVersions, Purge
 from hookline.storage.store import Store
 
 VERSIONS_KEPT: Final = 20
-"""Versions of a flow that are kept although nothing refers to them: to go back to."""
+"""The number of unreferenced versions that are kept for each flow, for rollbacks."""
 _PAGE: Final = 500
 _FIRST: Final = 16
-#: Seconds that a commit may take which others wait for, about.
+#: The seconds that one commit should take at most, because others wait for it.
 _LONGEST: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long a flow's executions are kept once they have ended, and how many of them."""
+    """The age and the number of the ended executions that are kept for a flow."""
 
     age: timedelta
     count: int | None = None
 
 
 def retention_in(catalog: Catalog, default: timedelta, flow_id: str) -> Retention:
-    """How long a flow's executions are kept: as it says itself, or as is the default where it doesn't, or is gone."""
+    """The retention of a flow: its own, or the default if it has none or no longer exists."""
     entry = catalog.entries.get(flow_id)
     said = None if entry is None or entry.flow is None else entry.flow.document.retention
     return Retention(default) if said is None else Retention(said.age or default, said.count)
 
 
 class Purger:
-    """Purges in small commits, and rests as long after each as that took: messages are accepted in between."""
+    """Purge in small commits, each followed by a pause of the same length, so that messages are accepted in between."""
 
     def __init__(self, store: Store, clock: Clock, log: Log, retention_of: Callable[[str], Retention]) -> None:
-        """`retention_of` gives that of a flow, by its id, also where there is no such flow any more."""
+        """`retention_of` returns the retention of a flow by its id, also of a flow that no longer exists."""
         self._store = store
         self._clock = clock
         self._log = log
@@ -46,7 +46,7 @@ class Purger:
         self._size = _FIRST
 
     async def purge(self) -> int:
-        """Purge what has been kept long enough, of all flows; gives how many executions went. Raises StoreError."""
+        """Purge the expired executions of all flows; return their number. Raises StoreError."""
         gone = 0
         await self._store.commit((ForgetDedupeKeys(self._clock.now()),))
         for flow_id in sorted(await self._store.flows_with_history()):
@@ -60,11 +60,11 @@ class Purger:
             if versions:
                 await self._store.commit((ForgetVersions(flow_id, versions),))
         if gone:
-            self._log.info("executions that ended long ago are purged", executions=gone)
+            self._log.info("ended executions were purged", executions=gone)
         return gone
 
     async def oldest(self, count: int) -> int:
-        """Purge so many of the oldest executions that have ended, whatever their flows; gives how many there were."""
+        """Purge this many of the oldest ended executions of all flows; return the number that was purged."""
         return await self._from(None, timedelta(0), count=count)
 
     async def _from(

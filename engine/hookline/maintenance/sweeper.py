@@ -1,5 +1,5 @@
-"""Removing what nobody needs: files of executions that ended long ago, and those that no execution refers to, left by
-rejected requests or by a crash; calls that came for executions long ago, or for none in time."""
+"""The sweeper removes unneeded data: the files of executions that ended long ago, files that no execution refers to,
+because their request was rejected or the engine crashed, and old callbacks."""
 
 from datetime import timedelta
 from typing import Final
@@ -18,7 +18,7 @@ _PAGE: Final = 500
 
 
 class Sweeper:
-    """Sweeps from time to time."""
+    """Sweep from time to time."""
 
     def __init__(
         self,
@@ -30,10 +30,10 @@ class Sweeper:
         longest_request: timedelta,
         purger: Purger,
     ) -> None:
-        """`retention`: for how long the files of an execution, and what was called, are kept once it has ended.
+        """`retention`: the time for which the files and the callbacks of an ended execution are kept.
 
-        `longest_request`: what a request may take. Files are on disk before the commit that refers to them, and other
-        processes may be receiving them: what is younger than twice that may be about to be referred to.
+        `longest_request`: the longest time of a request. A file is stored before the commit that refers to it, also by
+        other processes, so files younger than twice this time may get a reference soon and are kept.
         """
         self._retention = retention
         self._purger = purger
@@ -44,7 +44,7 @@ class Sweeper:
         self._log = log
 
     async def run(self) -> None:
-        """Sweep, for ever."""
+        """Sweep forever."""
         while True:
             await self._clock.sleep(_EVERY.total_seconds())
             try:
@@ -54,12 +54,12 @@ class Sweeper:
                 self._log.error("sweeping failed; trying again later", error=str(error))
             else:
                 if swept:
-                    self._log.info("swept files that nothing refers to", files=swept)
+                    self._log.info("removed unreferenced files", files=swept)
 
     async def sweep(self) -> int:
-        """Remove every file that nothing refers to and no request can be bringing; gives their number.
+        """Remove all unreferenced files that no open request can refer to; return their number.
 
-        Files of executions that ended longer ago than they are kept lose what refers to them first.
+        Executions that ended longer ago than the retention lose the references to their files first.
         """
         await self._forget_calls()
         await self._forget()
@@ -73,13 +73,13 @@ class Sweeper:
         return swept + await self._remove(page)
 
     async def _forget(self) -> None:
-        """Let the executions go first: a file that is gone and still referred to would be a file that was lost."""
+        """Remove the references first: a referenced file that is missing would be a lost file."""
         now = self._clock.now()
         ended_before = now - self._retention
         while ids := tuple(await self._store.executions_with_files(ended_before, _PAGE)):
-            # The store itself sees to it that one that was reopened meanwhile keeps its files.
+            # The store keeps the files of an execution that was reopened in the meantime.
             await self._store.commit((ForgetFiles(ids, now),))
-            self._log.info("files of executions that ended long ago are given up", executions=len(ids))
+            self._log.info("the files of executions that ended long ago are released", executions=len(ids))
 
     async def _forget_calls(self) -> None:
         now = self._clock.now()

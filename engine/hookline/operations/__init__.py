@@ -1,1 +1,1 @@
-"""The operations of operators on executions: replay, explain and bulk operations."""
+"""The operations of operators: retry, replay, cancel, discard, resume and release executions, also in bulk."""

@@ -1,4 +1,4 @@
-"""What is done with many executions: page by page, so that it can be stopped and gone on with."""
+"""Bulk operations: an operation on a page of executions at a time, so that it can be interrupted and continued."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,14 +10,14 @@ from hookline.model.execution import ExecutionFilter
 from hookline.storage.store import Store
 
 Operation: TypeAlias = Literal["retry", "replay", "cancel", "discard"]
-"""What can be done with many."""
+"""The operations that can be applied in bulk."""
 
 _SIDE_BY_SIDE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An execution with which it couldn't be done."""
+    """An execution to which the operation could not be applied."""
 
     id: str
     code: str
@@ -26,26 +26,27 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """What came of one page."""
+    """The result for one page."""
 
     done: tuple[tuple[str, str | None], ...]
-    """Executions, each with the one that does it again, where one does."""
+    """The executions, each with the id of its replay if the operation was a replay."""
     rejected: tuple[Rejection, ...]
     next: str | None
-    """Where the next page starts; None where this was the last."""
+    """The cursor of the next page; None after the last page."""
 
 
-async def one_page(
+async def run_on_page(
     store: Store,
     chosen: ExecutionFilter,
-    deed: Callable[[str], Awaitable[str | None]],
+    operation: Callable[[str], Awaitable[str | None]],
     *,
     cursor: str | None,
     limit: int,
 ) -> BulkResult:
-    """Do something with a page of executions, the newest first. `deed` raises HooklineError for one that isn't fit.
+    """Apply an operation to a page of executions, newest first. `operation` raises HooklineError for an unsuitable
+    execution.
 
-    Raises StoreError, once what is under way has come to its end, and ValueError for a cursor that isn't one.
+    Raises StoreError, after the operations under way have ended, and ValueError for an invalid cursor.
     """
     page = await store.executions(chosen, cursor=cursor, limit=limit)
     turns = asyncio.Semaphore(_SIDE_BY_SIDE)
@@ -53,7 +54,7 @@ async def one_page(
     async def one(execution_id: str) -> tuple[str, str | None] | Rejection:
         async with turns:
             try:
-                return execution_id, await deed(execution_id)
+                return execution_id, await operation(execution_id)
             except StoreError:
                 raise
             except HooklineError as error:

@@ -1,4 +1,4 @@
-"""Explanations of recorded executions: what `Provenance` needs of the store."""
+"""Explanations of the values in recorded executions, for the admin API and the command line."""
 
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,22 @@ from hookline.storage.store import Store, readable_envelope
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """A value, and where it comes from."""
+    """A value and its origin."""
 
     field: str
-    """`trigger.body.id`, `steps.invoice.body.amount`, or `body.amount` for what the execution ended with."""
+    """The path of the value: `trigger.body.id`, `steps.invoice.body.amount`, or `body.amount` for the final message."""
     value: Any
-    """Null where it isn't there, or was not recorded: then `known` is false."""
+    """Null if the value doesn't exist or was not recorded; `known` is false if it was not recorded."""
     known: bool
     step: str | None
-    """The path of the step that gave it."""
+    """The path of the step that gave the value."""
     use: str | None
     made_by: list["Maker"]
-    """The expressions that made it; none where it came from outside."""
+    """The expressions that made the value; empty if it came from outside."""
     note: str
-    """Where it comes from, where no expression says so."""
+    """The origin, if no expression names it."""
     reads: list["Explained"]
-    """What the expressions read."""
+    """The values that the expressions read."""
 
 
 class Maker(msgspec.Struct, frozen=True):
@@ -42,16 +42,16 @@ class Maker(msgspec.Struct, frozen=True):
     pointer: str
     """JSON pointer in the flow's document."""
     expression: str
-    """Empty where it is no expression, but the value itself."""
+    """Empty if the document has the value itself."""
     file: str | None
-    """The flow's file, where it still holds the version that ran."""
+    """The flow's file, if it still contains the version of the execution."""
     line: int | None
 
 
 async def explain(store: Store, catalog: Catalog, execution_id: str, field: str) -> Explained:
-    """Where a field of an execution comes from.
+    """Explain the origin of a field of an execution.
 
-    Raises ExecutionNotFound, NotExplained, FlowNotFound and FlowInvalid where its version can't be had, and StoreError.
+    Raises ExecutionNotFound, NotExplained, FlowNotFound and FlowInvalid if its version isn't available, and StoreError.
     """
     execution = await store.execution(execution_id)
     if execution is None:
@@ -72,7 +72,7 @@ async def explain(store: Store, catalog: Catalog, execution_id: str, field: str)
 
 
 def _places(catalog: Catalog, flow: CompiledFlow) -> tuple[str | None, dict[str, int]]:
-    """The file of a version and the lines of its values, where the file holds it still."""
+    """The file of a version and the line of each value, if the file still contains that version."""
     entry = catalog.entries.get(flow.id)
     if entry is None or entry.flow is None or entry.flow.version != flow.version or entry.errors:
         return None, {}

@@ -13,8 +13,8 @@ from hookline.intake.intake import Intake
 from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.time import Clock
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
-from hookline.operations.bulk import BulkResult, Operation, one_page
-from hookline.operations.replay import Edit, Replays, Which
+from hookline.operations.bulk import BulkResult, Operation, run_on_page
+from hookline.operations.replay import Edit, Replays, ReplayVersion
 from hookline.secrets.redaction import Redaction, check_not_erased
 from hookline.storage.changes import Cancel, Change, DismissDeadLetter, End, ReleaseOrderKey, Reopen
 from hookline.storage.queue import Queue
@@ -134,7 +134,7 @@ class Operations:
         operation: Operation,
         chosen: ExecutionFilter,
         *,
-        version: Which = "current",
+        version: ReplayVersion = "current",
         step: str | None = None,
         edit: Edit | None = None,
         cursor: str | None = None,
@@ -159,7 +159,7 @@ class Operations:
                     return await self.replay(execution_id, step=step, version=version, edit=edit, discard=discard)
             return None
 
-        return await one_page(self._store, chosen, one, cursor=cursor, limit=limit)
+        return await run_on_page(self._store, chosen, one, cursor=cursor, limit=limit)
 
     async def roll_back(self, flow_id: str, version: str | None, *, force: bool = False) -> tuple[str, Path]:
         """Write an earlier version of a flow to its file and serve it.

@@ -1,4 +1,4 @@
-"""Executions that do others again: from their message on, or from one of their steps."""
+"""Replays: new executions with the message of an earlier one, from the beginning or from one of its steps."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -28,26 +28,26 @@ from hookline.secrets.redaction import Redaction, check_not_erased
 from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, RecordSteps, Start
 from hookline.storage.store import Store, readable_envelope
 
-Which: TypeAlias = Literal["current", "same"]
-"""The version on which it runs: that which serves now, or that on which the recorded one ran."""
+ReplayVersion: TypeAlias = Literal["current", "same"]
+"""The version for the replay: the current one, or the one of the recorded execution."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What is changed of the message."""
+    """The changes to the message of a replay."""
 
     body: bytes | None = None
-    """JSON in place of the body."""
+    """JSON that replaces the body."""
     headers: Mapping[str, str] | None = None
-    """In place of the headers."""
+    """Headers that replace all headers."""
     paths: Mapping[str, Any] = field(default_factory=dict)
-    """Values by JSONPath, from `$.body` or `$.headers`."""
+    """Values by JSONPath, each of which begins with `$.body` or `$.headers`."""
     merge: Any = None
-    """A JSON merge patch (RFC 7396) of the body: an object."""
+    """A JSON merge patch (RFC 7396) for the body; an object."""
 
     @property
     def by_parts(self) -> bool:
-        """It changes what is there, which has to be known."""
+        """True if the edit changes parts of the message, so that the message must be known."""
         return bool(self.paths) or self.merge is not None
 
     def __bool__(self) -> bool:
@@ -55,7 +55,7 @@ class Edit:
 
 
 class Replays:
-    """Makes executions that do others again, with ids and keys of their own."""
+    """Create executions that replay others, with ids and keys of their own."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Replays:
         clock: Clock,
         ids: Ids,
     ) -> None:
-        """`wake` lets an execution of a flow be looked at that is ready."""
+        """`wake` delivers a ready execution of a flow."""
         self._store = store
         self._versions = versions
         self._intake = intake
@@ -82,17 +82,18 @@ class Replays:
         execution_id: str,
         *,
         step: str | None = None,
-        version: Which = "current",
+        version: ReplayVersion = "current",
         edit: Edit | None = None,
         discard: bool = False,
     ) -> str:
-        """Do an execution again; gives the id of the new one.
+        """Replay an execution and return the id of the new one.
 
-        `step`: the path or the id of the step from which on; what ran before it isn't run again. `edit` is of the
-        message that reaches it, or that came first. `discard`: the old one, which has failed, needs no more care.
+        `step`: the path or id of the step to start from; the steps before it aren't run again. `edit` applies to the
+        message that reaches that step, or to the first message. `discard`: remove the failed execution from the dead
+        letters.
 
-        Raises ExecutionNotFound, NotReplayable, RedactedUnreadable, FlowNotFound and FlowInvalid where there is no such
-        version, FlowUnknown where the flow is stopped, SchemaViolation, IllegalStateChange where there is nothing to
+        Raises ExecutionNotFound, NotReplayable, RedactedUnreadable, FlowNotFound and FlowInvalid if the version isn't
+        available, FlowUnknown if the flow is stopped, SchemaViolation, IllegalStateChange if there is nothing to
         discard, and StoreError.
         """
         old, envelope = await self._recorded(execution_id)
@@ -143,7 +144,7 @@ class Replays:
             )
         return execution, envelope
 
-    async def _flow(self, old: Execution, version: Which) -> CompiledFlow:
+    async def _flow(self, old: Execution, version: ReplayVersion) -> CompiledFlow:
         if version == "current":
             return self._intake.flow(old.flow_id)
         if old.flow_version is None:
@@ -165,7 +166,7 @@ class Replays:
     async def _before(
         self, old: Execution, envelope: Envelope, flow: CompiledFlow, step: str, edit: Edit
     ) -> tuple[StepRecord, ...]:
-        """The entries of what ran before a step, and of what is to reach it."""
+        """The journal entries of the steps before a step, and of the edited message that reaches it."""
         if edit.by_parts:
             raise NotReplayable("what reaches a step is replaced as a whole: give its body, or leave the step out")
         journal = await self._store.journal(old.id)
@@ -188,7 +189,7 @@ class Replays:
 
 
 def _path(order: StepOrder, old: Execution, last: Mapping[str, StepRecord], step: str) -> str:
-    """The path of the step that is meant, which the execution has reached."""
+    """The path of the requested step, which the execution must have reached."""
     static = [without_items(step)] if order.find(step) is not None else order.paths_of(step)
     if not static:
         raise NotReplayable(f"the flow's version has no step {step!r}; its steps are {', '.join(order.paths())}")
@@ -209,7 +210,7 @@ def _path(order: StepOrder, old: Execution, last: Mapping[str, StepRecord], step
 
 
 def _beginnings(path: str, static: Sequence[str]) -> Iterator[str]:
-    """The steps on the way to a path that are among these, each with the places of the items around it."""
+    """The steps on the way to a path that are among the static paths, each with the indexes of its items."""
     parts = path.partition("#")[0].split("/")
     for count in range(1, len(parts) + 1):
         start = "/".join(parts[:count])
@@ -218,9 +219,9 @@ def _beginnings(path: str, static: Sequence[str]) -> Iterator[str]:
 
 
 def _stays(order: StepOrder, record: StepRecord, at: str, *, edited: bool) -> bool:
-    """Whether what an entry says is done isn't done again. `edited`: another message than before reaches the step."""
+    """Return whether an entry is kept, so that its step isn't run again. `edited`: another message reaches the step."""
     if record.path == at and record.use == GATHER and not edited:
-        # The others whose messages it has gathered have ended, and come to it no more.
+        # The other executions of the batch have ended and can't join it again.
         return record.state is StepState.SUCCEEDED
     path = edited_path(record)
     position = order.position(path or record.path, at)
@@ -241,20 +242,20 @@ def _stays(order: StepOrder, record: StepRecord, at: str, *, edited: bool) -> bo
 
 
 def _edited(envelope: Envelope, edit: Edit, *, exact: bool) -> Envelope:
-    """The message with its changes. Raises NotReplayable where they can't be made."""
+    """The message with its changes. Raises NotReplayable if they can't be applied."""
     message = envelope.message
     body: Any = message.body
     if edit.body is not None:
         body = decode(edit.body, exact=exact)
     headers = dict(message.headers) if edit.headers is None else dict(edit.headers)
     if edit.by_parts:
-        # A copy: the library changes values in their place.
+        # The library changes values in place, so this is a copy.
         whole = decode(encode({"body": body, "headers": headers}), exact=exact)
         for path, value in edit.paths.items():
             whole = _set(whole, path, to_decimal(value) if exact else value)
         body, headers = whole["body"], whole["headers"]
         if edit.merge is not None:
-            body = merged(body, to_decimal(edit.merge) if exact else edit.merge)
+            body = apply_merge_patch(body, to_decimal(edit.merge) if exact else edit.merge)
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             raise NotReplayable("headers are an object whose values are texts")
     return msgspec.structs.replace(
@@ -280,8 +281,8 @@ def _set(whole: Any, path: str, value: Any) -> Any:
         raise NotReplayable(f"{path}: the message can't be edited there: {error}") from error
 
 
-def merged(value: Any, patch: Any) -> Any:
-    """A value with a JSON merge patch (RFC 7396): null removes a key."""
+def apply_merge_patch(value: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch (RFC 7396) to a value; null removes a key."""
     if not isinstance(patch, dict):
         return patch
     result = dict(value) if isinstance(value, dict) else {}
@@ -289,5 +290,5 @@ def merged(value: Any, patch: Any) -> Any:
         if item is None:
             result.pop(key, None)
         else:
-            result[key] = merged(result.get(key), item)
+            result[key] = apply_merge_patch(result.get(key), item)
     return result

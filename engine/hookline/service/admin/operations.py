@@ -9,7 +9,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import Malformed
 from hookline.model.execution import ExecutionFilter
 from hookline.operations.bulk import BulkResult
-from hookline.operations.replay import Edit, Which
+from hookline.operations.replay import Edit, ReplayVersion
 from hookline.service.admin.executions import with_cause_divided
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import decode_body, json_response, page_or_malformed, query
@@ -122,7 +122,7 @@ def message_edit(given: "EditRequest | BulkRequest") -> Edit:
     return Edit(body, given.headers, given.edits, merge)
 
 
-def _version(text: str | None) -> Which:
+def _version(text: str | None) -> ReplayVersion:
     if text in (None, "current"):
         return "current"
     if text == "same":
