@@ -54,25 +54,19 @@ class PluginTimeout(Exception):
 
 
 class Containment:
-    """A context manager that turns unexpected exceptions of plugin code into PluginDefect.
+    """A context manager for code that calls functions of plugins. It converts their exceptions.
 
-    StepError passes, with its message masked. So do PluginDefect, PluginTimeout, the errors in `passing`, and a
-    cancellation from outside.
+    The errors in `passing`, PluginDefect, PluginTimeout and a cancellation from outside pass unchanged.
     """
 
-    __slots__ = ("_defect", "_hidden", "_passing")
+    __slots__ = ("_convert", "_passing")
 
     def __init__(
-        self,
-        defect: Callable[[BaseException], PluginDefect],
-        *,
-        passing: tuple[type[BaseException], ...] = _ENGINE_ERRORS,
-        hidden: HiddenValues | None = None,
+        self, convert: Callable[[BaseException], Exception], *, passing: tuple[type[BaseException], ...] = ()
     ) -> None:
-        """`defect` makes the error to raise for an unexpected exception."""
-        self._defect = defect
+        """`convert` returns the error to raise instead of an exception, or the same exception."""
+        self._convert = convert
         self._passing = passing
-        self._hidden = hidden
 
     def __enter__(self) -> None:
         pass
@@ -80,14 +74,12 @@ class Containment:
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         if error is None or isinstance(error, (*self._passing, PluginDefect, PluginTimeout, GeneratorExit)):
             return
-        if isinstance(error, StepError):
-            shown = mask_error(error, self._hidden)
-            if shown is not error:
-                raise shown from None
-            return
         if isinstance(error, asyncio.CancelledError) and cancelled_externally():
             return
-        raise self._defect(error) from error
+        converted = self._convert(error)
+        if converted is not error:
+            # The message of any other error may have secrets that `converted` masks.
+            raise converted from (error if isinstance(converted, PluginDefect) else None)
 
 
 class PluginHost:
@@ -124,19 +116,24 @@ class PluginHost:
         hidden: HiddenValues | None = None,
         log: Callable[[], Log] | None = None,
     ) -> Containment:
-        """Return a context manager for code that calls functions of a part. See `Containment`.
+        """Return a context manager for code that calls functions of a part.
+
+        StepError passes, with its message masked. The errors in `passing` and a cancellation from outside pass
+        unchanged. Every other exception becomes PluginDefect.
 
         Each defect is counted, and logged if `log` is given, which makes a logger. `hidden` masks secrets in messages.
         """
 
-        def defect(error: BaseException) -> PluginDefect:
+        def convert(error: BaseException) -> Exception:
+            if isinstance(error, StepError):
+                return mask_error(error, hidden)
             text = f"{type(error).__name__}: {error}"
             found = self.defect(kind, name, text if hidden is None else hidden.mask_text(text))
             if log is not None:
                 log().error("connector defect", plugin=found.plugin, exc_info=True, **{kind: name})
             return found
 
-        return Containment(defect, passing=passing, hidden=hidden)
+        return Containment(convert, passing=passing)
 
     async def call(
         self, kind: PartKind, name: str, work: Awaitable[T], *, timeout: float | None = None, **where: str

@@ -1,14 +1,14 @@
 """One request's verification, with all that a scheme may do turned into the three things that it may mean."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final, NoReturn, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import structlog
 from pydantic import BaseModel
 
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import CannotVerify, CredentialError, NotVerified, RequestRejected
+from hookline.plugin_host.host import Containment
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified
 from hookline.service.hooks.masking import Masks
 
@@ -19,10 +19,6 @@ _SOON: Final = 5.0
 """Seconds after which a provider has told the secret that it was making."""
 _LONGEST: Final = 60.0
 """Seconds in which a scheme has to judge: one that hangs would hold its connection for ever."""
-_ANY: Final = (Exception, SystemExit, KeyboardInterrupt)
-"""What a plugin may raise. asyncio would let the last two through to whoever runs the event loop."""
-
-T = TypeVar("T")
 
 
 class CredentialSource(Protocol):
@@ -76,7 +72,7 @@ def masks_of(verifier: Verifier) -> Masks:
 class Verification:
     """Judges one request. Every way of failing to hold gives the same NotVerified, so that it tells nothing."""
 
-    __slots__ = ("_check", "_flow_id", "_scheme", "_unsettled", "masks", "reads_body")
+    __slots__ = ("_check", "_contained", "_flow_id", "_scheme", "_unsettled", "masks", "reads_body")
 
     def __init__(
         self,
@@ -89,28 +85,26 @@ class Verification:
         """Raises NotVerified where the headers show it already, and CannotVerify."""
         self._flow_id = flow_id
         self._scheme = scheme
+        self._contained = Containment(self._rejection)
         own = isinstance(credentials, SubscriptionCredential)
         self._unsettled = isinstance(credentials, SubscriptionCredential) and credentials.unsettled
         # A trigger that has subscribed names the credential that it subscribes with, and none to verify by.
         credential = self._credential(self._scheme.name if own else verifier.credential, credentials)
         self.reads_body = scheme.reads_body
-        self.masks = self._guard(lambda: masks_of(verifier))
-        self._check = self._guard(lambda: scheme.open(request, credential, verifier.scheme_settings))
+        with self._contained:
+            self.masks = masks_of(verifier)
+            self._check = scheme.open(request, credential, verifier.scheme_settings)
 
     def feed(self, chunk: bytes) -> None:
         """The next bytes of the body, as on the wire."""
-        try:
+        with self._contained:
             self._check.feed(chunk)
-        except _ANY as error:  # a plugin's defect must not become ours
-            self._fail(error)
 
     async def finish(self) -> Verified:
         """Judge. Raises NotVerified or CannotVerify."""
-        try:
+        with self._contained:
             async with asyncio.timeout(_LONGEST):
                 return await self._check.finish()
-        except _ANY as error:  # a plugin's defect must not become ours
-            self._fail(error)
 
     def _credential(self, name: str | None, credentials: CredentialSource) -> BaseModel | None:
         expected = self._scheme.credential
@@ -119,36 +113,33 @@ class Verification:
         if name is None:
             if not self._scheme.credential_required:
                 return None
-            self._fail(CredentialError(f"no credential is named for {self._scheme.name!r}"))
+            raise self._rejection(CredentialError(f"no credential is named for {self._scheme.name!r}"))
         try:
             kind, value = credentials.get(name)
         except CredentialError as error:
-            self._fail(error)
+            raise self._rejection(error) from None
         if not isinstance(value, expected):
-            self._fail(CredentialError(f"credential {name!r} is of type {kind!r}, not {self._scheme.name!r}"))
+            raise self._rejection(
+                CredentialError(f"credential {name!r} is of type {kind!r}, not {self._scheme.name!r}")
+            )
         return value
 
-    def _guard(self, call: Callable[[], T]) -> T:
-        try:
-            return call()
-        except _ANY as error:  # a plugin's defect must not become ours
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> NoReturn:
+    def _rejection(self, error: BaseException) -> RequestRejected:
+        """Return the rejection for an error of a scheme: NotVerified or CannotVerify."""
         where = {"flow": self._flow_id, "scheme": self._scheme.name}
         if isinstance(error, NotVerified) and self._unsettled:
             error = CannotVerify(f"the provider's secret isn't known yet: {error.message}", retry_after=_SOON)
         if isinstance(error, NotVerified):
             _log.debug("hook.not_verified", reason=error.message, **where)
-            raise _because(NotVerified(), error.message) from None
+            return _because(NotVerified(), error.message)
         if isinstance(error, CannotVerify | CredentialError):
             _log.warning("hook.cannot_verify", reason=error.message, **where)
             retry_after = getattr(error, "retry_after", None) or _RETRY_AFTER
-            raise _because(CannotVerify(retry_after=retry_after), error.message) from None
+            return _because(CannotVerify(retry_after=retry_after), error.message)
         plugin = type(self._scheme).__module__.partition(".")[0]
         _log.error("hook.scheme_defect", plugin=plugin, exc_info=error, **where)
         defect = f"the scheme has a defect: {type(error).__name__}"
-        raise _because(CannotVerify(retry_after=_RETRY_AFTER), defect) from None
+        return _because(CannotVerify(retry_after=_RETRY_AFTER), defect)
 
 
 def _because(rejected: RequestRejected, reason: str) -> RequestRejected:
