@@ -15,7 +15,7 @@ from hookline.engine import Engine
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
 
 HOW_TO = Path(__file__).parents[3] / "docs" / "how-to"
-PAGES = ("run-branches-side-by-side.md", "handle-errors.md", "cancel-executions.md")
+PAGES = ("parallel-branches.md", "handle-errors.md", "cancel-executions.md")
 FLOWS: dict[str, dict[str, Any]] = {
     flow["id"]: flow
     for page in PAGES

@@ -13,7 +13,7 @@ from tests.integration.intake.test_callbacks import Site, serving
 
 from hookline.model.execution import Outcome, State
 
-PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "wait-for-a-call.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "callbacks-and-approvals.md"
 FLOWS = {
     flow["id"]: flow for flow in map(json.loads, re.findall(r"^```json\n(.*?)^```$", PAGE.read_text(), re.M | re.S))
 }

@@ -1,4 +1,4 @@
-"""The scheme of docs/how-to/add-a-scheme.md: its very text verifies, signs and answers."""
+"""The scheme of docs/how-to/add-a-signature-scheme.md: its very text verifies, signs and answers."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ from hookline.sdk.schemes import Scheme
 from hookline.service.signing import UnsignedMessage, sign
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
-PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "add-a-scheme.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "add-a-signature-scheme.md"
 SECRETS = {"secrets": ["a new and long secret", "the old and long one"]}
 BODY = b'{"order": 17}'
 
