@@ -29,21 +29,21 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class StepPaths:
     """The steps and branches of a flow that cases can reach; paths have no numbers of items."""
 
     steps: dict[str, Node]
     branches: tuple[Branch, ...]
 
 
-def places_of(flow: CompiledFlow) -> Places:
+def step_paths(flow: CompiledFlow) -> StepPaths:
     """The steps and branches of a flow, in the order of the text."""
     steps: dict[str, Node] = {}
     branches: list[Branch] = []
     for step in (*walk_steps(flow.steps), *walk_steps(flow.on_error_steps, ON_ERROR)):
         steps[step.path] = step.node
         branches += _branches(step.node, step.path)
-    return Places(steps, tuple(branches))
+    return StepPaths(steps, tuple(branches))
 
 
 def lane(path: str, side_by_side: Mapping[str, Node]) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def lane(path: str, side_by_side: Mapping[str, Node]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def side_by_side(places: Places) -> dict[str, Node]:
+def side_by_side(places: StepPaths) -> dict[str, Node]:
     """The blocks whose parts run side by side, by path."""
     return {
         path: node

@@ -20,8 +20,8 @@ from hookline.model.execution import ErrorInfo, Outcome, StepRecord
 from hookline.model.message import Arrival, Attachment, CallerReply, Envelope, Message
 from hookline.simulation.cases import Case, InputAttachment
 from hookline.simulation.clock import START, CaseClock, CaseLoop
-from hookline.simulation.expectations import judge
-from hookline.simulation.result import Call, Ended
+from hookline.simulation.expectations import compare_with_case
+from hookline.simulation.result import SimulatedCall, SimulationResult
 from hookline.simulation.simulation import Simulation
 from hookline.simulation.stubs import CaseStubs, Outside
 from hookline.storage.blobs import Blobs
@@ -42,7 +42,7 @@ class CaseResult:
     steps: Mapping[str, Sequence[StepRecord]]
     """All that the journal ever held, by path."""
     path: tuple[str, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[SimulatedCall, ...]
     took: timedelta
     """How long it would have taken."""
     ran: float
@@ -88,7 +88,7 @@ class CaseRunner:
         envelope: Envelope,
         outside: Callable[[CaseClock], T],
         folder: Path,
-    ) -> tuple[Ended, T]:
+    ) -> tuple[SimulationResult, T]:
         """Run a flow on a message from `accepted_at` on, against a recording; `outside` makes what answers."""
         clock = CaseClock(envelope.accepted_at)
         answers = outside(clock)
@@ -125,7 +125,7 @@ class CaseRunner:
             ended.calls,
             ended.took,
             monotonic() - began,
-            judge(case, ended),
+            compare_with_case(case, ended),
         )
 
     def _simulation(

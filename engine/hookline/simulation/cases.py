@@ -25,7 +25,7 @@ from hookline.kernel.pointer import escape
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.durations import Duration, FlowJsonSchema
 from hookline.sdk.context import check_key, packed
-from hookline.simulation.branches import Places, places_of
+from hookline.simulation.branches import StepPaths, step_paths
 
 ExpectedOutcome: TypeAlias = Literal[
     "completed", "filtered", "stopped", "failed", "timed_out", "outcome_unknown", "cancelled", "waiting"
@@ -200,7 +200,7 @@ def read_cases(path: Path, *, exact: bool = False) -> CaseFile:
 
 def check_names(file: CaseFile, flow: CompiledFlow, path: Path) -> list[Problem]:
     """Return the problems of cases that name something that the flow doesn't or can't have."""
-    places = places_of(flow)
+    places = step_paths(flow)
     found: list[Problem] = []
     for number, case in enumerate(file.cases):
         at = f"/cases/{number}"
@@ -248,7 +248,7 @@ def _state_problems(state: Mapping[str, Any], at: str) -> Iterator[Problem]:
             yield Problem(error.message, f"{at}/{escape(key)}", "invalid_value")
 
 
-def _stub_problems(stubs: Mapping[str, Stub | tuple[Stub, ...]], places: Places, at: str) -> Iterator[Problem]:
+def _stub_problems(stubs: Mapping[str, Stub | tuple[Stub, ...]], places: StepPaths, at: str) -> Iterator[Problem]:
     for name, given in stubs.items():
         node = places.steps.get(without_items(name))
         if isinstance(node, WaitNode):
@@ -269,7 +269,7 @@ def _stub_problems(stubs: Mapping[str, Stub | tuple[Stub, ...]], places: Places,
                     yield Problem(message, f"{place}/beside/outcome", "invalid_value", remedy)
 
 
-def _names(name: str, known: Iterable[str], places: Places) -> bool:
+def _names(name: str, known: Iterable[str], places: StepPaths) -> bool:
     """Return true if a name is the path of a step, or of a step in a called flow."""
     plain = without_items(name)
     if plain in known:

@@ -9,11 +9,11 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.json import decode
 from hookline.model.execution import StepRecord, StepState
-from hookline.simulation.branches import Branch, places_of
+from hookline.simulation.branches import Branch, step_paths
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class NotCovered:
     """A step, or a branch, that no case has come to."""
 
     what: str
@@ -31,7 +31,7 @@ class FlowCoverage:
     reached: int
     total: int
     """Steps and branches."""
-    missed: tuple[Missed, ...]
+    missed: tuple[NotCovered, ...]
 
 
 def percent(flows: Sequence[FlowCoverage]) -> int:
@@ -42,7 +42,7 @@ def percent(flows: Sequence[FlowCoverage]) -> int:
 
 def coverage(flow: CompiledFlow, file: Path, runs: Sequence[Mapping[str, Sequence[StepRecord]]]) -> FlowCoverage:
     """Return the coverage by the journals of a flow's cases; a step that was always skipped wasn't reached."""
-    places = places_of(flow)
+    places = step_paths(flow)
     begun: set[str] = set()
     chosen: set[tuple[str, int]] = set()
     for steps in runs:
@@ -57,12 +57,12 @@ def coverage(flow: CompiledFlow, file: Path, runs: Sequence[Mapping[str, Sequenc
     begun |= {path[:place] for path in begun for place, character in enumerate(path) if character == "/"}
     document = read(flow.source if not file.exists() else file.read_bytes(), str(file))
     missed = [
-        Missed(f"step {path}", node.pointer, document.line(node.pointer))
+        NotCovered(f"step {path}", node.pointer, document.line(node.pointer))
         for path, node in places.steps.items()
         if path not in begun
     ]
     missed += [
-        Missed(f"{branch.name} of {branch.of}", branch.pointer, document.line(branch.pointer))
+        NotCovered(f"{branch.name} of {branch.of}", branch.pointer, document.line(branch.pointer))
         for branch in places.branches
         if not _taken(branch, begun, chosen)
     ]

@@ -10,12 +10,12 @@ import msgspec
 from hookline.kernel.json import reader
 from hookline.model.execution import StepRecord, StepState
 from hookline.simulation.cases import Case, ExpectedCall
-from hookline.simulation.result import Call, Ended
+from hookline.simulation.result import SimulatedCall, SimulationResult
 
 _SECOND: Final = timedelta(seconds=1)
 
 
-def judge(case: Case, ended: Ended) -> tuple[str, ...]:
+def compare_with_case(case: Case, ended: SimulationResult) -> tuple[str, ...]:
     """How what became of a case differs from what it expects; nothing where it passed."""
     expect, named = case.expect, case.expect.model_fields_set
     found: list[str] = list(ended.missing)
@@ -23,16 +23,16 @@ def judge(case: Case, ended: Ended) -> tuple[str, ...]:
     if outcome != expect.outcome:
         found.append(f"outcome should be {expect.outcome}, and is {outcome}{_why(ended)}")
     if "body" in named:
-        found += differences(expect.body, ended.body, "body")
+        found += json_differences(expect.body, ended.body, "body")
     if "error" in named:
         error = None if ended.error is None else msgspec.to_builtins(ended.error)
-        found += differences(expect.error, error, "error")
+        found += json_differences(expect.error, error, "error")
     if "reply" in named:
         reply = None if ended.reply is None else msgspec.to_builtins(ended.reply)
         if reply is not None:
             reply = {"status": ended.reply.status, "headers": {}, "body": None, **reply} if ended.reply else None
         wanted = None if expect.reply is None else expect.reply.model_dump(exclude_unset=True)
-        found += differences(wanted, reply, "reply")
+        found += json_differences(wanted, reply, "reply")
     found += _step_differences(expect.steps, ended)
     if expect.path is not None:
         found += _path_differences(expect.path, ended.path)
@@ -55,7 +55,7 @@ def step_view(records: Sequence[StepRecord], *, exact: bool) -> dict[str, Any]:
     }
 
 
-def differences(expected: Any, actual: Any, place: str = "") -> list[str]:
+def json_differences(expected: Any, actual: Any, place: str = "") -> list[str]:
     """How a value differs from what is expected of it: keys that aren't named are free, lists are compared whole."""
     if isinstance(expected, dict):
         if not isinstance(actual, dict):
@@ -66,7 +66,7 @@ def differences(expected: Any, actual: Any, place: str = "") -> list[str]:
             if key not in actual:
                 found.append(f"{inner} is missing")
             else:
-                found += differences(value, actual[key], inner)
+                found += json_differences(value, actual[key], inner)
         return found
     if isinstance(expected, list):
         if not isinstance(actual, list):
@@ -76,7 +76,7 @@ def differences(expected: Any, actual: Any, place: str = "") -> list[str]:
         return [
             text
             for index, (left, right) in enumerate(zip(expected, actual, strict=True))
-            for text in differences(left, right, f"{place}[{index}]")
+            for text in json_differences(left, right, f"{place}[{index}]")
         ]
     if isinstance(expected, float) and isinstance(actual, Decimal):
         # A result that is exact in a flow whose numbers aren't: as near as can be said here is right.
@@ -87,7 +87,7 @@ def differences(expected: Any, actual: Any, place: str = "") -> list[str]:
     return []
 
 
-def _why(ended: Ended) -> str:
+def _why(ended: SimulationResult) -> str:
     if ended.error is not None:
         return f": {ended.error.step or 'flow'}: {ended.error.message}"
     if ended.unanswered:
@@ -95,7 +95,7 @@ def _why(ended: Ended) -> str:
     return f": {ended.reason}" if ended.outcome is None and ended.reason else ""
 
 
-def _step_differences(expected: dict[str, Any], ended: Ended) -> list[str]:
+def _step_differences(expected: dict[str, Any], ended: SimulationResult) -> list[str]:
     found: list[str] = []
     for path, wanted in expected.items():
         records = ended.steps.get(path, ())
@@ -106,7 +106,7 @@ def _step_differences(expected: dict[str, Any], ended: Ended) -> list[str]:
         elif not ran:
             found.append(f"step {path} should have run, and did not")
         else:
-            found += differences(wanted, step_view(records, exact=ended.exact), f"steps.{path}")
+            found += json_differences(wanted, step_view(records, exact=ended.exact), f"steps.{path}")
     return found
 
 
@@ -121,7 +121,7 @@ def _path_differences(expected: Sequence[str], actual: Sequence[str]) -> list[st
     return []
 
 
-def _call_differences(expected: Sequence[ExpectedCall], actual: Sequence[Call]) -> list[str]:
+def _call_differences(expected: Sequence[ExpectedCall], actual: Sequence[SimulatedCall]) -> list[str]:
     if len(expected) != len(actual):
         made = ", ".join(call.step for call in actual) or "none"
         return [f"there should be {len(expected)} calls, and there are {len(actual)}: {made}"]
@@ -129,11 +129,11 @@ def _call_differences(expected: Sequence[ExpectedCall], actual: Sequence[Call]) 
     for number, (wanted, call) in enumerate(zip(expected, actual, strict=True)):
         place = f"calls[{number}]"
         if wanted.step is not None:
-            found += differences(wanted.step, call.step, f"{place}.step")
+            found += json_differences(wanted.step, call.step, f"{place}.step")
         if wanted.use is not None:
-            found += differences(wanted.use, call.use, f"{place}.use")
+            found += json_differences(wanted.use, call.use, f"{place}.use")
         if wanted.with_ is not None:
-            found += differences(wanted.with_, call.settings, f"{place}.with")
+            found += json_differences(wanted.with_, call.settings, f"{place}.with")
     return found
 
 

@@ -11,12 +11,12 @@ from hookline.simulation.clock import CaseClock
 from hookline.simulation.flows import SimulatedFlows
 from hookline.simulation.memory_store import MemoryStore
 from hookline.simulation.queue import SimulatedQueue
-from hookline.simulation.result import Call, SimulationRecord
-from hookline.simulation.stubs import Finished, NeverFinished, Outside
+from hookline.simulation.result import SimulatedCall, SimulationRecord
+from hookline.simulation.stubs import FinishedStub, NeverFinishedStub, Outside
 from hookline.storage.changes import BeginWait, Change, End, Reopen, Start, StoreCallback
 
 
-class SimulatedAnswers:
+class SimulatedCallbacks:
     """Gives the answers of `outside` when they are due."""
 
     def __init__(
@@ -50,7 +50,7 @@ class SimulatedAnswers:
         given = {"id": envelope.flow_id, "body": envelope.message.body, "headers": envelope.message.headers}
         if parent.path == ON_ERROR:
             # It takes care of what has ended, and has no part in that.
-            self._record.calls.append(Call(path, "flow", given))
+            self._record.calls.append(SimulatedCall(path, "flow", given))
             return
         attempt = int((parent.waits_at or "").partition("#")[2] or 1)
         finished = self._outside.flow(path, attempt, envelope.flow_id)
@@ -64,7 +64,7 @@ class SimulatedAnswers:
                 f'"stubs": {{"{path}": {{"result": …}}}}'
             )
             self._record.missing.append(text)
-            self._answer_flow(envelope, given, Finished(outcome=Outcome.FAILED, error=ErrorInfo("case.stub", text)))
+            self._answer_flow(envelope, given, FinishedStub(outcome=Outcome.FAILED, error=ErrorInfo("case.stub", text)))
 
     def retried(self, execution_id: str) -> None:
         """An operator retries what has failed; the flow's timeout counts no more, since nobody knows when that is."""
@@ -72,12 +72,12 @@ class SimulatedAnswers:
             self._clock.now(), lambda: self._soon([Reopen(execution_id, self._clock.now())], execution_id)
         )
 
-    def _answer_flow(self, envelope: Envelope, given: Any, finished: Finished | NeverFinished) -> None:
+    def _answer_flow(self, envelope: Envelope, given: Any, finished: FinishedStub | NeverFinishedStub) -> None:
         parent = envelope.arrival.parent
         if parent is None:
             return
-        self._record.calls.append(Call(self._record.place(envelope.execution_id).rstrip("/"), "flow", given))
-        if isinstance(finished, NeverFinished):
+        self._record.calls.append(SimulatedCall(self._record.place(envelope.execution_id).rstrip("/"), "flow", given))
+        if isinstance(finished, NeverFinishedStub):
             return
         now = self._clock.now()
         at = max(now, finished.at or now)

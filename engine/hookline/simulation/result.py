@@ -11,7 +11,7 @@ from hookline.model.message import CallerReply
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SimulatedCall:
     """A call that went nowhere, and was answered from outside the flow."""
 
     step: str
@@ -20,7 +20,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class SimulationResult:
     """The result of a simulation."""
 
     outcome: Outcome | None
@@ -33,7 +33,7 @@ class Ended:
     steps: Mapping[str, Sequence[StepRecord]]
     """All that the journal ever held, by path."""
     path: tuple[str, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[SimulatedCall, ...]
     took: timedelta
     exact: bool
     missing: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class SimulationRecord:
         """All that the journals ever held, by place."""
         self.done: dict[str, None] = {}
         """The places of the steps that have come to an end, in order."""
-        self.calls: list[Call] = []
+        self.calls: list[SimulatedCall] = []
         self.missing: list[str] = []
         """The calls that had no stub."""
         self.unanswered: list[str] = []

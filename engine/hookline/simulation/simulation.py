@@ -28,9 +28,9 @@ from hookline.sdk.action import Action
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.flows import SimulatedFlows
 from hookline.simulation.memory_store import MemoryStore
-from hookline.simulation.outside import SimulatedAnswers
+from hookline.simulation.outside import SimulatedCallbacks
 from hookline.simulation.queue import SimulatedQueue
-from hookline.simulation.result import Call, Ended, SimulationRecord
+from hookline.simulation.result import SimulatedCall, SimulationRecord, SimulationResult
 from hookline.simulation.stubs import Outside
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accept, AddState, BeginWait, Cancel, Change, End, JoinBatch, RecordSteps, SetState
@@ -83,7 +83,7 @@ class Simulation:
         self._queue = SimulatedQueue(
             self._store, clock, self._record.knows, lambda delivery: self._runner.run(delivery)
         )
-        self._answers = SimulatedAnswers(
+        self._answers = SimulatedCallbacks(
             outside,
             flows=self._flows,
             queue=self._queue,
@@ -114,7 +114,7 @@ class Simulation:
         )
         self._runner = Runner(services, self._flows, self._queue, self._queue, lambda flow_id: None, _hook_url)
 
-    async def run(self, envelope: Envelope) -> Ended:
+    async def run(self, envelope: Envelope) -> SimulationResult:
         """Run an execution until it has ended, or nothing more can happen."""
         self._main = envelope.execution_id
         self._record.begin(self._main, "")
@@ -133,7 +133,7 @@ class Simulation:
         await self._http.close()
         return await self._ended()
 
-    async def _ended(self) -> Ended:
+    async def _ended(self) -> SimulationResult:
         execution = await self._store.execution(self._main)
         body = self._bodies.get(self._main)
         final = execution is not None and execution.state in FINAL
@@ -147,7 +147,7 @@ class Simulation:
             ),
             None,
         )
-        return Ended(
+        return SimulationResult(
             outcome=execution.outcome if execution is not None and final else None,
             body=body.shown if isinstance(body, Stream) else body,
             error=execution.error if execution is not None else None,
@@ -169,7 +169,7 @@ class Simulation:
         full = self._record.place(execution_id, path)
         stub = self._outside.call(full, attempt, action, settings)
         if stub is not None and stub.call:
-            self._record.calls.append(Call(full, action.name, settings))
+            self._record.calls.append(SimulatedCall(full, action.name, settings))
         return None if stub is None else stub.give
 
     def stub_for_missing_file(

@@ -34,7 +34,7 @@ class PreparedStub:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedStub:
     """How a flow that is called ends, without having run."""
 
     body: Any = None
@@ -47,7 +47,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class NeverFinished:
+class NeverFinishedStub:
     """A flow that is called doesn't end."""
 
 
@@ -70,7 +70,7 @@ class Outside(Protocol):
         """A step is about to start a flow."""
         ...
 
-    def flow(self, path: str, attempt: int, flow_id: str) -> Finished | NeverFinished | None:
+    def flow(self, path: str, attempt: int, flow_id: str) -> FinishedStub | NeverFinishedStub | None:
         """How a flow ends that is called; None where it runs."""
         ...
 
@@ -112,7 +112,7 @@ class CaseStubs:
                 self._lacks(path, f"{action.name} has effects")
             return _result(stub)
 
-        return None if stub is None and runs_itself(action, self._registry) else PreparedStub(give)
+        return None if stub is None and touches_nothing_outside(action, self._registry) else PreparedStub(give)
 
     def without_file(self, path: str, action: Action, settings: Any) -> PreparedStub | None:
         """Nothing: all files are the case's own."""
@@ -141,17 +141,17 @@ class CaseStubs:
     def starts(self, path: str) -> None:
         """It is nothing to a case."""
 
-    def flow(self, path: str, attempt: int, flow_id: str) -> Finished | NeverFinished | None:
+    def flow(self, path: str, attempt: int, flow_id: str) -> FinishedStub | NeverFinishedStub | None:
         """The stub's result; without one the flow runs."""
         stub = self._stub(path)
         if stub is None:
             return None
         if stub.error is not None:
-            return Finished(
+            return FinishedStub(
                 outcome=Outcome.FAILED,
                 error=ErrorInfo(stub.error.code, stub.error.message, stub.error.step, stub.error.retryable),
             )
-        return Finished(stub.result, outcome=Outcome(stub.beside.get("outcome", Outcome.COMPLETED)))
+        return FinishedStub(stub.result, outcome=Outcome(stub.beside.get("outcome", Outcome.COMPLETED)))
 
     def arrives(self, path: str, begun: datetime) -> tuple[datetime, Arrived] | None:
         """Return the callback that the case gives."""
@@ -192,7 +192,7 @@ class CaseStubs:
         return given[min(made, len(given)) - 1] if given else None
 
 
-def runs_itself(action: Action, registry: Registry) -> bool:
+def touches_nothing_outside(action: Action, registry: Registry) -> bool:
     """Return true if an action touches nothing outside: it is pure, or its connector says so."""
     return action.pure or any(
         not c.outside and action in (*c.actions.values(), *c.pinned.values()) for c in registry.connectors.values()

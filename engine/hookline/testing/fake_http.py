@@ -20,7 +20,7 @@ from hookline.secrets.masking import HiddenValues
 _DROPPED = frozenset({"set-cookie", "date", "server", "connection", "content-encoding", "transfer-encoding"})
 
 
-class Asked(msgspec.Struct, frozen=True):
+class FakeRequest(msgspec.Struct, frozen=True):
     """A request, without its headers: what is secret stands there."""
 
     method: str
@@ -31,7 +31,7 @@ class Asked(msgspec.Struct, frozen=True):
         return f"{self.method} {self.url} {self.body}".rstrip()
 
 
-class Answered(msgspec.Struct, frozen=True, omit_defaults=True):
+class FakeResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """A response; its content is text, or base64 where it is none."""
 
     status: int = 200
@@ -45,11 +45,11 @@ class Answered(msgspec.Struct, frozen=True, omit_defaults=True):
         return Response(self.status, self.headers, content)
 
 
-class Entry(msgspec.Struct, frozen=True):
+class CassetteEntry(msgspec.Struct, frozen=True):
     """A request and its response."""
 
-    request: Asked
-    response: Answered
+    request: FakeRequest
+    response: FakeResponse
 
 
 class FakeHttp:
@@ -59,10 +59,10 @@ class FakeHttp:
     """
 
     def __init__(self) -> None:
-        self.requests: list[Asked] = []
+        self.requests: list[FakeRequest] = []
         """The requests so far, with secrets masked."""
-        self._entries: list[Entry] = []
-        self._given: dict[Asked, int] = {}
+        self._entries: list[CassetteEntry] = []
+        self._given: dict[FakeRequest, int] = {}
         self._hidden = HiddenValues()
         self._clock = SystemClock()
 
@@ -82,10 +82,10 @@ class FakeHttp:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Answer a request with JSON; `sent`: the JSON body that it has."""
-        asked = Asked(method, url, "" if sent is None else encode(sent).decode())
+        asked = FakeRequest(method, url, "" if sent is None else encode(sent).decode())
         text = encode(json).decode()
         self._entries.append(
-            Entry(asked, Answered(status, {"content-type": "application/json", **(headers or {})}, text))
+            CassetteEntry(asked, FakeResponse(status, {"content-type": "application/json", **(headers or {})}, text))
         )
 
     async def request(self, method: str, url: str, **options: Any) -> Response:
@@ -117,7 +117,7 @@ class FakeHttp:
         """See `HttpClient`."""
         return (await self.request("POST", url, json=json, **options)).json()
 
-    async def _answer(self, asked: Asked, method: str, url: str, options: Mapping[str, Any]) -> Answered:
+    async def _answer(self, asked: FakeRequest, method: str, url: str, options: Mapping[str, Any]) -> FakeResponse:
         # An answer that was told without a body is one to whatever is sent.
         found = [
             entry.response
@@ -130,18 +130,18 @@ class FakeHttp:
         self._given[asked] = place + 1
         return found[min(place, len(found) - 1)]
 
-    def _asked(self, method: str, url: str, options: Mapping[str, Any]) -> Asked:
+    def _asked(self, method: str, url: str, options: Mapping[str, Any]) -> FakeRequest:
         kept = {key: value for key, value in options.items() if key in ("params", "json", "form", "content")}
         sent = outgoing(method, url, **kept)
         body = sent.body if isinstance(sent.body, bytes) else b""
         text = body.decode("utf-8", "replace")
-        return Asked(sent.method, self._hidden.mask_text(str(sent.url)), self._hidden.mask_text(text))
+        return FakeRequest(sent.method, self._hidden.mask_text(str(sent.url)), self._hidden.mask_text(text))
 
 
 class NotRecorded(AssertionError):
     """A test's request has no answer. It is no error of the service, and no action should take it for one."""
 
-    def __init__(self, asked: Asked, known: Iterable[Asked]) -> None:
+    def __init__(self, asked: FakeRequest, known: Iterable[FakeRequest]) -> None:
         nearest = max(known, key=lambda one: SequenceMatcher(None, str(one), str(asked)).ratio(), default=None)
         hint = "there is none at all" if nearest is None else f"the nearest is\n  {nearest}"
         super().__init__(f"there is no answer to\n  {asked}\n{hint}")
@@ -160,18 +160,18 @@ class Cassette(FakeHttp):
         self._path = path
         self._real = real
         if not self.recording:
-            self._entries = msgspec.json.decode(path.read_bytes(), type=list[Entry])
+            self._entries = msgspec.json.decode(path.read_bytes(), type=list[CassetteEntry])
 
-    async def _answer(self, asked: Asked, method: str, url: str, options: Mapping[str, Any]) -> Answered:
+    async def _answer(self, asked: FakeRequest, method: str, url: str, options: Mapping[str, Any]) -> FakeResponse:
         if not self.recording:
             return await super()._answer(asked, method, url, options)
         real = await self._real.request(method, url, raise_for_status=False, **options)
         headers = {name: self._hidden.mask_text(value) for name, value in real.headers.items() if name not in _DROPPED}
         try:
-            answered = Answered(real.status, headers, self._hidden.mask_text(real.content.decode()))
+            answered = FakeResponse(real.status, headers, self._hidden.mask_text(real.content.decode()))
         except UnicodeDecodeError:
-            answered = Answered(real.status, headers, base64=base64.b64encode(real.content).decode())
-        self._entries.append(Entry(asked, answered))
+            answered = FakeResponse(real.status, headers, base64=base64.b64encode(real.content).decode())
+        self._entries.append(CassetteEntry(asked, answered))
         return answered
 
     def save(self) -> None:
@@ -196,12 +196,12 @@ class _Whole:
         return self._response
 
 
-class Failing(FakeHttp):
+class FailingHttp(FakeHttp):
     """Fails each request in one way."""
 
     def __init__(self, error: StepError) -> None:
         super().__init__()
         self._error = error
 
-    async def _answer(self, asked: Asked, method: str, url: str, options: Mapping[str, Any]) -> Answered:
+    async def _answer(self, asked: FakeRequest, method: str, url: str, options: Mapping[str, Any]) -> FakeResponse:
         raise self._error

@@ -90,7 +90,7 @@ class ListLog:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class ActionResult:
     """The result of an action, as later steps see it."""
 
     body: Any = None
@@ -102,7 +102,7 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
+class ConsumedMessage:
     """A message of a broker, as the flow sees it."""
 
     body: Any = None
@@ -145,7 +145,7 @@ class Harness:
         with_: Mapping[str, Any] | None = None,
         access_token: str | None = TOKEN,
         **settings: Any,
-    ) -> Ran:
+    ) -> ActionResult:
         """Run an action with settings as a step would give them; `with_` has those named like a parameter here.
 
         `access_token`: what `ctx.access_token` gives where the connector has OAuth 2; None: nobody has authorized it.
@@ -180,19 +180,19 @@ class Harness:
             )
         returned = action.run(**arguments)
         if hasattr(returned, "__aiter__"):
-            return Ran([to_json(item) async for item in returned])
+            return ActionResult([to_json(item) async for item in returned])
         result: Any = await returned
         if (wrong := return_type_mismatch(action.returns, result)) is not None:
             raise TypeError(f"{name} doesn't give what it says: {wrong}")
         if hasattr(result, "__aiter__"):
-            return Ran([to_json(item) async for item in result])
+            return ActionResult([to_json(item) async for item in result])
         if isinstance(result, Reply) and hasattr(result.body, "__aiter__"):
             result = replace(result, body=[item async for item in result.body])
         given = normalize_result(result)
         if not isinstance(given, Reply):
-            return Ran(signal=given)
+            return ActionResult(signal=given)
         kept = message.attachments if given.attachments is None else given.attachments
-        return Ran(given.body, given.headers, given.extra, tuple(kept))
+        return ActionResult(given.body, given.headers, given.extra, tuple(kept))
 
     async def run_poll(
         self,
@@ -314,7 +314,7 @@ class Harness:
         reject: str | None = None,
         timeout: float = 30.0,
         **settings: Any,
-    ) -> list[Came]:
+    ) -> list[ConsumedMessage]:
         """Let a trigger listen to its broker until it has given so many messages; each is acknowledged.
 
         With a `count` of 0 it ends once it listens. `reject` says why a flow rejects them all. Raises what the trigger
@@ -354,9 +354,9 @@ class Harness:
 
     async def _take(
         self, deliveries: AsyncIterator[Any], settings: ConsumeSettings, count: int, reject: str | None
-    ) -> list[Came]:
+    ) -> list[ConsumedMessage]:
         reader = PayloadReader(self.blobs, Offloader(), settings.body, settings.numbers == "exact", settings.max_body)
-        found: list[Came] = []
+        found: list[ConsumedMessage] = []
         async with aclosing(cast("AsyncGenerator[Any, None]", deliveries)) as coming:
             async for delivery in coming:
                 if not isinstance(delivery, BrokerMessage):
@@ -404,12 +404,12 @@ class Harness:
         self._folder.cleanup()
 
 
-async def _came(delivery: BrokerMessage, reader: PayloadReader) -> Came:
+async def _came(delivery: BrokerMessage, reader: PayloadReader) -> ConsumedMessage:
     headers = {str(key).lower(): str(value) for key, value in delivery.headers.items()}
     if not isinstance(delivery.body, Payload):
-        return Came(to_json(delivery.body), delivery.id, headers, delivery.attachments)
+        return ConsumedMessage(to_json(delivery.body), delivery.id, headers, delivery.attachments)
     received = await reader.read(delivery.body)
-    return Came(received.body, delivery.id, headers, (*delivery.attachments, *received.attachments))
+    return ConsumedMessage(received.body, delivery.id, headers, (*delivery.attachments, *received.attachments))
 
 
 def plugin_of(connector: Connector) -> object:

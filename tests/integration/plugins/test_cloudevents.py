@@ -14,7 +14,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.outbound.client import PooledClient
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.harness import Harness, Ran
+from hookline.testing.harness import ActionResult, Harness
 from hookline_cloudevents.send import connector
 
 EVENT: dict[str, Any] = {"type": "com.example.order.created", "source": "/shop"}
@@ -42,7 +42,7 @@ class Room:
         self.url = url
         self.receiver = receiver
 
-    async def send(self, message: Message | None = None, **settings: Any) -> Ran:
+    async def send(self, message: Message | None = None, **settings: Any) -> ActionResult:
         given = {"url": self.url, **EVENT, **settings}
         return await self.actions.run_action("cloudevents.send", message=message, with_=given)
 

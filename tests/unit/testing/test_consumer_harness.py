@@ -12,7 +12,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.discovery.quality import violations
 from hookline.kernel.errors import ConfigError
 from hookline.testing.contracts.connector import ConnectorContract
-from hookline.testing.harness import Came, Harness, plugin_of
+from hookline.testing.harness import ConsumedMessage, Harness, plugin_of
 
 SECRET = "hunter2-hunter2"
 
@@ -74,7 +74,7 @@ async def harness() -> AsyncIterator[Harness]:
 
 async def test_a_trigger_runs_in_three_lines(harness: Harness) -> None:
     came = await harness.run_consumer("bus.messages", 2, credential={"token": SECRET})
-    assert came == [Came({"a": 1}, "1", {"x-a": "b"}), Came([2])]
+    assert came == [ConsumedMessage({"a": 1}, "1", {"x-a": "b"}), ConsumedMessage([2])]
     assert TOLD == ["accepted", "accepted"]
 
 

@@ -106,14 +106,14 @@ def _action(name: str) -> "tuple[Action, bool]":
     """Return an action, and whether it runs in simulations without a stub. Raises ConfigError."""
     from hookline.discovery.loader import load_plugins
     from hookline.kernel.suggest import did_you_mean
-    from hookline.simulation.stubs import runs_itself
+    from hookline.simulation.stubs import touches_nothing_outside
 
     registry = load_plugins()
     action = registry.actions.get(name)
     if action is None:
         remedy = did_you_mean(name, registry.actions, "see `hookline components`")
         raise ConfigError(f"there is no action {name!r} ({remedy})")
-    return action, runs_itself(action, registry)
+    return action, touches_nothing_outside(action, registry)
 
 
 def _step(action: "Action") -> tuple[dict[str, Any], dict[str, Any]]:

@@ -20,11 +20,11 @@ from hookline.kernel.json import decode, encode
 from hookline.model.execution import REPLAY, Outcome
 from hookline.model.items import STREAM
 from hookline.model.message import Arrival, Attachment, Envelope, Message
-from hookline.simulation.branches import lane, places_of, side_by_side
+from hookline.simulation.branches import lane, side_by_side, step_paths
 from hookline.simulation.case_run import CaseRunner
-from hookline.simulation.recordings.playback import Replayed, last_inputs
+from hookline.simulation.recordings.playback import Playback, last_inputs
 from hookline.simulation.recordings.redaction import mask_resume_urls
-from hookline.simulation.result import Ended
+from hookline.simulation.result import SimulationResult
 
 _EXAMPLES: Final = 3
 #: What a call of a flow says besides that is another each time.
@@ -44,7 +44,7 @@ class Example:
 
 
 @dataclass(slots=True)
-class Kind:
+class DifferenceGroup:
     """Differences of one kind at one step."""
 
     kind: str
@@ -57,7 +57,7 @@ class Kind:
 
 
 @dataclass(slots=True)
-class LeftOut:
+class NotCompared:
     """A recorded execution that isn't compared, and the reason."""
 
     why: str
@@ -78,15 +78,15 @@ class Backtest:
     same: int = 0
     unknown: int = 0
     """It makes a call of which isn't recorded what comes of it, and what follows isn't known."""
-    kinds: list[Kind] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    kinds: list[DifferenceGroup] = field(default_factory=list)
+    left_out: list[NotCompared] = field(default_factory=list)
     """The recorded executions that can't be compared."""
 
     def leave_out(self, why: str, step: str, execution_id: str) -> None:
         """Say so of one execution."""
         group = next((one for one in self.left_out if (one.why, one.step) == (why, step)), None)
         if group is None:
-            self.left_out.append(group := LeftOut(why, step))
+            self.left_out.append(group := NotCompared(why, step))
         group.count += 1
         if len(group.examples) < _EXAMPLES:
             group.examples.append(execution_id)
@@ -101,7 +101,7 @@ def backtest(
         to.leave_out(why, "", recording["id"])
         return
     envelope = _envelope(flow, recording)
-    ended, outside = runner.replay(flow, envelope, lambda clock: Replayed(recording, flow, registry, clock), folder)
+    ended, outside = runner.replay(flow, envelope, lambda clock: Playback(recording, flow, registry, clock), folder)
     for step in sorted({without_items(path) for path in outside.stood_for}):
         to.leave_out(_ITEMS, step, recording["id"])
     found = _differences(flow, recording, ended, outside)
@@ -110,7 +110,7 @@ def backtest(
     for kind, step, place, before, after in found:
         group = next((one for one in to.kinds if (one.kind, one.step) == (kind, step)), None)
         if group is None:
-            to.kinds.append(group := Kind(kind, step))
+            to.kinds.append(group := DifferenceGroup(kind, step))
         group.count += 1
         if len(group.examples) < _EXAMPLES:
             group.examples.append(Example(recording["id"], place, before, after))
@@ -143,7 +143,7 @@ def _envelope(flow: CompiledFlow, recording: Mapping[str, Any]) -> Envelope:
 
 
 def _differences(
-    flow: CompiledFlow, recording: Mapping[str, Any], ended: Ended, outside: Replayed
+    flow: CompiledFlow, recording: Mapping[str, Any], ended: SimulationResult, outside: Playback
 ) -> list[tuple[str, str, str, Any, Any]]:
     """Kind, step, place, before and after of what differs: one for each kind and step."""
     unkept = tuple(f"{path}[" for path in outside.unkept)
@@ -186,7 +186,7 @@ def _differences(
     if old_outcome != new_outcome:
         add("outcome", "", "", old_outcome, new_outcome)
     old_path, new_path = ended_paths(steps), [path for path in ended.path if not path.startswith(unkept)]
-    beside = side_by_side(places_of(flow))
+    beside = side_by_side(step_paths(flow))
     if _lanes(old_path, beside) != _lanes(new_path, beside):
         add("path", "", "", old_path, new_path)
     for path, one in before.items():

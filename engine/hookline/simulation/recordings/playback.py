@@ -31,7 +31,7 @@ from hookline.model.waits import Call as Arrived
 from hookline.model.waits import raw_json
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Reply, Sleep
 from hookline.simulation.clock import CaseClock
-from hookline.simulation.stubs import Finished, NeverFinished, PreparedStub
+from hookline.simulation.stubs import FinishedStub, NeverFinishedStub, PreparedStub
 from hookline.storage.changes import BatchJoined
 
 FOREACH: Final = "foreach"
@@ -44,14 +44,14 @@ Recorded = Mapping[str, Any]
 """An attempt at a step, as the admin API gives it."""
 
 
-class New(NamedTuple):
+class NewCall(NamedTuple):
     """A call of which nothing is recorded."""
 
     path: str
     use: str
 
 
-class Replayed:
+class Playback:
     """The outside of a flow that runs on a recording.
 
     What isn't recorded is never answered: it may be what was cut off, by a failure beside it or because the time was
@@ -75,7 +75,7 @@ class Replayed:
             elif one["state"] == "waiting":
                 self._waiting[one["path"]] = one
         self.retries: Final[int] = recording["attempt"] - 1
-        self.news: Final[list[New]] = []
+        self.news: Final[list[NewCall]] = []
         """Calls of which nothing is recorded."""
         self.unkept: Final = unkept(steps)
         """Paths of the foreach blocks whose items aren't recorded."""
@@ -137,25 +137,25 @@ class Replayed:
         if ends and path not in self._waiting:
             self._clock.advance_to(_time(ends[0]["finished_at"]))
 
-    def flow(self, path: str, attempt: int, flow_id: str) -> Finished | NeverFinished | None:
+    def flow(self, path: str, attempt: int, flow_id: str) -> FinishedStub | NeverFinishedStub | None:
         """How it ended."""
         found = self._end(path, FLOW)
         if found is None:
             if path not in self._waiting:
-                self._stop(New(path, FLOW))
-            return NeverFinished()
+                self._stop(NewCall(path, FLOW))
+            return NeverFinishedStub()
         at, output, error = _time(found["finished_at"]), found["output"] or {}, found["error"]
         if error is None:
             attachments = msgspec.convert(output.get("attachments", []), tuple[Attachment, ...])
-            return Finished(output.get("body"), attachments, Outcome(output.get("outcome", "completed")), at=at)
+            return FinishedStub(output.get("body"), attachments, Outcome(output.get("outcome", "completed")), at=at)
         if error["code"] == "flow.cancelled":
-            return Finished(outcome=Outcome.CANCELLED, at=at)
+            return FinishedStub(outcome=Outcome.CANCELLED, at=at)
         told, step = told_by_flow(found, flow_id)
         if told is None:
             self._late(path, self._clock.now(), at)
-            return NeverFinished()
+            return NeverFinishedStub()
         info = ErrorInfo(error["code"], told, step, error["retryable"])
-        return Finished(outcome=Outcome.FAILED, error=info, at=at)
+        return FinishedStub(outcome=Outcome.FAILED, error=info, at=at)
 
     def arrives(self, path: str, begun: datetime) -> tuple[datetime, Arrived] | None:
         """Return the recorded callback of the step, with its time."""
@@ -184,7 +184,7 @@ class Replayed:
             # It had nothing to add then, and what others would have brought isn't known.
             found = self._end(path, BATCH)
         if found is None:
-            self._stop(New(path, BATCH))
+            self._stop(NewCall(path, BATCH))
             return PreparedStub(_never, call=False)
         return PreparedStub(partial(self._given, found), call=False)
 
@@ -204,17 +204,17 @@ class Replayed:
         """A step waits of which nothing came: it didn't wait then, or what it is in ended before it did."""
         waiting = self._waiting.get(path)
         if waiting is None:
-            self._stop(New(path, WEBHOOK))
+            self._stop(NewCall(path, WEBHOOK))
         elif waiting["due_at"] is not None:
             due = begun + (_time(waiting["due_at"]) - _time(waiting["started_at"]))
-            self._clock.call_at(due, lambda: self._stop(New(path, WEBHOOK)))
+            self._clock.call_at(due, lambda: self._stop(NewCall(path, WEBHOOK)))
 
-    def _stop(self, new: New) -> None:
+    def _stop(self, new: NewCall) -> None:
         self.news.append(new)
         self._clock.stuck.set()
 
     async def _unknown(self, path: str, use: str) -> Any:
-        new = New(path, use)
+        new = NewCall(path, use)
         self.news.append(new)
         try:
             await asyncio.get_running_loop().create_future()

@@ -12,7 +12,7 @@ _SET: Final = "state.set"
 _MASK: Final = "***"
 
 
-def kept_before(steps: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], frozenset[str]]:
+def state_before(steps: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], frozenset[str]]:
     """Return the state by key, and the paths of the steps that used values which others had set meanwhile.
 
     Where there are any of these, nothing is said of what was kept.

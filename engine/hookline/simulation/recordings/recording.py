@@ -19,15 +19,15 @@ from hookline.kernel.json import decode, encode
 from hookline.model.batch import JOINED
 from hookline.model.durations import format_duration
 from hookline.model.items import STREAM
-from hookline.simulation.branches import places_of
+from hookline.simulation.branches import step_paths
 from hookline.simulation.case_run import CaseResult, CaseRunner
 from hookline.simulation.cases import Case
-from hookline.simulation.expectations import differences
+from hookline.simulation.expectations import json_differences
 from hookline.simulation.recordings.backtest import ended_paths
 from hookline.simulation.recordings.playback import told_by_flow, unkept
-from hookline.simulation.recordings.recorded_state import kept_before, masked_state
+from hookline.simulation.recordings.recorded_state import masked_state, state_before
 from hookline.simulation.recordings.redaction import mask_secrets, public_headers
-from hookline.simulation.stubs import runs_itself
+from hookline.simulation.stubs import touches_nothing_outside
 
 _RESULT: Final = frozenset({"body", "headers", "attachments", "error", "status"})
 _NOTHING: Final = object()
@@ -74,7 +74,7 @@ def recorded_case(
         )
     left_out: list[str] = []
     given = _input(flow, seen, left_out)
-    state, read = kept_before(_outside_of(unkept(seen["steps"]), seen["steps"]))
+    state, read = state_before(_outside_of(unkept(seen["steps"]), seen["steps"]))
     without_files = any(text.startswith(_FILE) for text in left_out)
     draft: dict[str, Any] = {
         "name": name,
@@ -152,7 +152,7 @@ def _stubs(
 
     `read`: the paths of steps that read what others had kept meanwhile.
     """
-    nodes, whole = places_of(flow).steps, unkept(steps)
+    nodes, whole = step_paths(flow).steps, unkept(steps)
     attempts: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for one in _outside_of(whole, steps):
         path, node = one["path"], nodes.get(without_items(one["path"]))
@@ -160,7 +160,7 @@ def _stubs(
             continue
         if isinstance(node, ActionNode):
             # What reads a file can't where the case hasn't got it.
-            itself = runs_itself(node.action, registry) and not (
+            itself = touches_nothing_outside(node.action, registry) and not (
                 without_files and node.action.pure and node.action.takes_context
             )
             outside = not itself or path in read or one["signal"] == STREAM
@@ -218,7 +218,7 @@ def _stub(step: Mapping[str, Any], node: Node | None) -> dict[str, Any]:
 
 def _answers(flow: CompiledFlow, steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the callbacks of the steps that waited."""
-    nodes = places_of(flow).steps
+    nodes = step_paths(flow).steps
     found: dict[str, Any] = {}
     for one in steps:
         path, output = one["path"], one["output"]
@@ -272,7 +272,7 @@ def _body(steps: Sequence[Mapping[str, Any]], ran: CaseResult) -> Any:
     given = [
         one["output"]["body"] for one in reversed(steps) if isinstance(one["output"], dict) and "body" in one["output"]
     ]
-    if any(not differences(one, ran.body) and not differences(ran.body, one) for one in given):
+    if any(not json_differences(one, ran.body) and not json_differences(ran.body, one) for one in given):
         return ran.body
     if ran.error is None and last is not None:
         mine = next((one for one in reversed(steps) if one["path"] == last), None)
@@ -310,7 +310,7 @@ def _same(old: Any, new: Any, place: str = "", left_out: list[str] | None = None
         items = [_same(left, right) for left, right in zip(old, new, strict=True)]
         if _NOTHING not in items:
             return items
-    elif not differences(old, new):
+    elif not json_differences(old, new):
         return old
     if left_out is not None:
         left_out.append(f"{place.removesuffix('.')}, which isn't the same each time, or is secret")

@@ -16,7 +16,7 @@ from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector
 from hookline.sdk.http import Response
 from hookline.secrets.masking import secret_values
-from hookline.testing.fake_http import Answered, Asked, Failing, FakeHttp, NotRecorded
+from hookline.testing.fake_http import FailingHttp, FakeHttp, FakeRequest, FakeResponse, NotRecorded
 from hookline.testing.harness import SUBSCRIPTION_SECRET, Harness, plugin_of
 
 _FAILURES = (
@@ -104,7 +104,7 @@ class ConnectorContract:
     @pytest.mark.parametrize("failure", _FAILURES, ids=lambda failure: failure.error_code)
     async def test_its_errors_are_of_the_tree_and_show_no_secret(self, harness: Harness, failure: StepError) -> None:
         runs = await self._runs(harness)
-        harness.http = Failing(failure)
+        harness.http = FailingHttp(failure)
         for name, run in runs.items():
             await self._fails_well(harness, name, run)
 
@@ -222,8 +222,8 @@ class _Says(FakeHttp):
 class _Gone(FakeHttp):
     """Knows nothing of what it is asked for."""
 
-    async def _answer(self, asked: Asked, method: str, url: str, options: Mapping[str, Any]) -> Answered:
-        return Answered(404, {"content-type": "application/json"}, "{}")
+    async def _answer(self, asked: FakeRequest, method: str, url: str, options: Mapping[str, Any]) -> FakeResponse:
+        return FakeResponse(404, {"content-type": "application/json"}, "{}")
 
 
 class _Hangs(FakeHttp):

@@ -15,7 +15,7 @@ from hookline.kernel.errors import CannotVerify, NotVerified, StepError
 from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified
 from hookline.secrets.masking import secret_values
-from hookline.testing.fake_http import Failing
+from hookline.testing.fake_http import FailingHttp
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 Headers = Sequence[tuple[str, str]]
@@ -165,7 +165,7 @@ class SchemeContract:
         return self.scheme.complete(self._request((), at), body, credential, self._settings())
 
     def _request(self, headers: Headers, at: datetime) -> SignedRequest:
-        http: HttpClient = Failing(StepError("there is no network", code="http.connect", retryable=True))
+        http: HttpClient = FailingHttp(StepError("there is no network", code="http.connect", retryable=True))
         return SignedRequest("POST", self.url, tuple(headers), at, http)
 
     @cached_property

@@ -16,7 +16,7 @@ from tests.services import need_server
 import hookline_mqtt.session
 from hookline.api import Attachment, AuthExpired, BrokerMessage, ConsumeContext, Message, StepError, Unavailable
 from hookline.testing.contracts.connector import ConnectorContract
-from hookline.testing.harness import Came, Harness
+from hookline.testing.harness import ConsumedMessage, Harness
 from hookline_mqtt.connector import MqttLogin, mqtt
 from hookline_mqtt.topics import wrong_filter, wrong_topic
 
@@ -35,7 +35,7 @@ class Broker:
         given = {"topic": f"{self.topic}/{topic}", **settings}
         return (await self.harness.run_action("mqtt.publish", credential=self.login, message=message, with_=given)).body
 
-    async def take(self, count: int, *topics: str, **settings: Any) -> list[Came]:
+    async def take(self, count: int, *topics: str, **settings: Any) -> list[ConsumedMessage]:
         given = {"topics": [f"{self.topic}/{topic}" for topic in topics or ("#",)], **settings}
         return await self.harness.run_consumer("mqtt.messages", count, credential=self.login, timeout=10, **given)
 

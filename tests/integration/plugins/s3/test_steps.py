@@ -19,7 +19,7 @@ from hookline.api import Attachment, Connector, Message, PollResult, StepError
 from hookline.discovery.loader import load_plugins
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.harness import Harness, Ran
+from hookline.testing.harness import ActionResult, Harness
 from hookline_s3.connector import S3Credential, connector
 from hookline_s3.steps import listing, reading, writing
 
@@ -52,7 +52,7 @@ class Bucket:
         content: bytes = self.boto.get_object(Bucket=self.name, Key=key)["Body"].read()
         return content
 
-    async def __call__(self, use: str, message: Message | None = None, **settings: Any) -> Ran:
+    async def __call__(self, use: str, message: Message | None = None, **settings: Any) -> ActionResult:
         return await self.harness.run_action(f"s3.{use}", credential=self.credential, message=message, with_=settings)
 
     async def error(self, use: str, **settings: Any) -> StepError:
@@ -75,7 +75,7 @@ class Bucket:
         blob = await writer.commit()
         return Message(attachments=(Attachment(blob.id, "scan", "scan.pdf", media_type, blob.size, blob.sha256),))
 
-    async def bytes_of(self, ran: Ran) -> bytes:
+    async def bytes_of(self, ran: ActionResult) -> bytes:
         return b"".join([chunk async for chunk in self.harness.blobs.open(ran.attachments[-1].id)])
 
 
