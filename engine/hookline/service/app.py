@@ -8,24 +8,30 @@ import structlog
 from quart import Blueprint, Quart, Response
 from werkzeug.exceptions import HTTPException
 
+from hookline.credentials.oauth_authorization import Authorizations
 from hookline.executions.replies import History, Replies
+from hookline.intake.callbacks import Callbacks
+from hookline.intake.intake import Intake
 from hookline.kernel.errors import ExecutionNotFound, FlowNotFound, HooklineError, RequestRejected
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
 from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import Redaction
-from hookline.service.hooks.callbacks import CallbackHandler, Waiting
-from hookline.service.hooks.hook import Hook, HookOptions, Intake
+from hookline.service.hooks.callbacks import CallbackHandler
+from hookline.service.hooks.hook import Hook, HookOptions
 from hookline.service.hooks.receive import RequestReceiver
-from hookline.service.hooks.rejection import Counts, Record, RejectionHandler
+from hookline.service.hooks.rejection import RejectionHandler
 from hookline.service.hooks.reply_wait import ReplyWaiter
 from hookline.service.hooks.resume import Resume
-from hookline.service.hooks.verification import CredentialSource, SubscriptionSecrets
-from hookline.service.oauth_callback import Finishing, OAuthCallback
+from hookline.service.hooks.verification import CredentialSource
+from hookline.service.oauth_callback import OAuthCallback
 from hookline.service.problems import MEDIA_TYPE, describe_code, problem_body, rejection_response
 from hookline.service.server.asgi import HOOK, OAUTH, RESUME, Endpoint, HookApplication, PrefixRouter
 from hookline.service.types import HookResponse
+from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blobs
+from hookline.telemetry.metrics import Metrics
+from hookline.telemetry.rejections import RejectionRecord
 
 _log: Final = structlog.get_logger("hookline.service")
 
@@ -36,11 +42,11 @@ class HookDependencies(Protocol):
     @property
     def intake(self) -> Intake: ...
     @property
-    def callbacks(self) -> Waiting: ...
+    def callbacks(self) -> Callbacks: ...
     @property
     def credentials(self) -> CredentialSource: ...
     @property
-    def subscriptions(self) -> SubscriptionSecrets: ...
+    def subscriptions(self) -> SubscriptionStore: ...
     @property
     def blobs(self) -> Blobs: ...
     @property
@@ -50,9 +56,9 @@ class HookDependencies(Protocol):
     @property
     def ids(self) -> Ids: ...
     @property
-    def metrics(self) -> Counts: ...
+    def metrics(self) -> Metrics: ...
     @property
-    def rejections(self) -> Record: ...
+    def rejections(self) -> RejectionRecord: ...
     @property
     def replies(self) -> Replies: ...
     @property
@@ -60,7 +66,7 @@ class HookDependencies(Protocol):
     @property
     def redaction(self) -> Redaction: ...
     @property
-    def authorizations(self) -> Finishing: ...
+    def authorizations(self) -> Authorizations: ...
 
 
 class Endpoints(NamedTuple):
@@ -70,7 +76,7 @@ class Endpoints(NamedTuple):
     resume: Resume
     callback: OAuthCallback
     receiver: RequestReceiver
-    rejecter: RejectionHandler
+    rejections: RejectionHandler
 
     def mounted(self) -> Mapping[str, Endpoint]:
         """Each by the prefix of its paths."""
@@ -79,7 +85,7 @@ class Endpoints(NamedTuple):
 
 def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoints:
     """The endpoints of an engine."""
-    rejecter = RejectionHandler(engine.metrics, engine.rejections)
+    rejections = RejectionHandler(engine.metrics, engine.rejections)
     receiver = RequestReceiver(
         credentials=engine.credentials,
         subscriptions=engine.subscriptions,
@@ -88,21 +94,21 @@ def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoint
         clock=engine.clock,
         options=options,
     )
-    calls = CallbackHandler(
+    callbacks = CallbackHandler(
         waiting=engine.callbacks, receiver=receiver, redaction=engine.redaction, clock=engine.clock, ids=engine.ids
     )
     hook = Hook(
         intake=engine.intake,
         receiver=receiver,
-        calls=calls,
+        callbacks=callbacks,
         clock=engine.clock,
         ids=engine.ids,
         responder=ReplyWaiter(engine.replies, engine.store, engine.blobs, engine.redaction),
-        rejecter=rejecter,
+        rejections=rejections,
     )
-    resume = Resume(waiting=engine.callbacks, calls=calls, receiver=receiver, rejecter=rejecter)
-    callback = OAuthCallback(authorizations=engine.authorizations, http=engine.http, rejecter=rejecter)
-    return Endpoints(hook, resume, callback, receiver, rejecter)
+    resume = Resume(waiting=engine.callbacks, callbacks=callbacks, receiver=receiver, rejections=rejections)
+    callback = OAuthCallback(authorizations=engine.authorizations, http=engine.http, rejections=rejections)
+    return Endpoints(hook, resume, callback, receiver, rejections)
 
 
 def create_app(engine: HookDependencies, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:

@@ -4,9 +4,9 @@ Nobody proves here who they are: the redirect's `state` is good once, and only t
 """
 
 from html import escape
-from typing import Final, Protocol
+from typing import Final
 
-from hookline.credentials.oauth_authorization import Authorization
+from hookline.credentials.oauth_authorization import Authorization, Authorizations
 from hookline.kernel.errors import AuthorizationUnknown, FlowUnknown, MethodNotAllowed
 from hookline.sdk.http import HttpClient
 from hookline.service.hooks.masking import Headers
@@ -33,28 +33,20 @@ _PAGE: Final = """<!doctype html>
 """
 
 
-class Finishing(Protocol):
-    """Where authorizations are finished: `hookline.credentials.oauth_authorization`."""
-
-    async def finish(self, query: str, http: HttpClient) -> Authorization:
-        """What becomes of the one that a redirect's query belongs to. Raises AuthorizationUnknown."""
-        ...
-
-
 class OAuthCallback:
     """Answers requests to `/oauth/…`."""
 
-    def __init__(self, *, authorizations: Finishing, http: HttpClient, rejecter: RejectionHandler) -> None:
+    def __init__(self, *, authorizations: Authorizations, http: HttpClient, rejections: RejectionHandler) -> None:
         self._authorizations = authorizations
         self._http = http
-        self._rejecter = rejecter
+        self._rejections = rejections
 
     async def handle(self, request: HookRequest) -> HookResponse:
         """The answer to a request. Raises SenderGone, and never anything else."""
-        return await respond(request, self._rejecter, self._handle)
+        return await respond(request, self._rejections, self._handle)
 
-    async def _handle(self, request: HookRequest, headers: Headers, seen: RequestContext) -> HookResponse:
-        seen.path = "/oauth/…"
+    async def _handle(self, request: HookRequest, headers: Headers, context: RequestContext) -> HookResponse:
+        context.path = "/oauth/…"
         if request.path != "callback":
             raise FlowUnknown("Nothing is here.")
         if request.method != "GET":

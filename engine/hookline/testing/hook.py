@@ -8,13 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hookline.credentials.oauth_authorization import Authorization
+from hookline.credentials.oauth_authorization import Authorization, Authorizations
 from hookline.executions.replies import Replies
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger
 from hookline.flows.compiler.subscription import subscription_credential
 from hookline.flows.elements.message_keys import MessageKey
-from hookline.intake.callbacks import WaitingStep
+from hookline.intake.callbacks import Callbacks, WaitingStep
+from hookline.intake.intake import Intake
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, FlowUnknown, StoreError, TokenUnknown
 from hookline.kernel.ids import Ids
 from hookline.model.execution import Execution, StepRecord
@@ -29,6 +30,7 @@ from hookline.secrets.vault import Vault
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.receive import HookOptions
 from hookline.service.types import HookRequest, HookResponse
+from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blob, Blobs
 from hookline.storage.changes import (
     Accepted,
@@ -38,6 +40,8 @@ from hookline.storage.changes import (
     Duplicate,
     StoreCallback,
 )
+from hookline.telemetry.metrics import Metrics
+from hookline.telemetry.rejections import RejectionRecord
 
 
 class StillClock:
@@ -98,7 +102,7 @@ class NoHistory:
         return ()
 
 
-class MemorySubscriptions:
+class MemorySubscriptions(SubscriptionStore):
     """The subscriptions of flows, in dictionaries."""
 
     def __init__(self) -> None:
@@ -108,7 +112,6 @@ class MemorySubscriptions:
         """The flows whose provider is just making its secret."""
 
     async def verifying(self, flow: CompiledFlow) -> tuple[BaseModel | None, bool]:
-        """See `Subscriptions`."""
         subscribes, scheme = flow.trigger.subscribes, flow.trigger.scheme
         if subscribes is None or scheme is None or flow.id not in self.secrets:
             raise CredentialError(f"flow {flow.id!r} is not subscribed")
@@ -157,8 +160,8 @@ class MemoryBlobs:
 
 
 @dataclass
-class MemoryIntake:
-    """Accepts into a list."""
+class MemoryIntake(Intake):
+    """An intake that accepts into a list."""
 
     flows: Mapping[str, CompiledFlow]
     accepted: list[Envelope] = field(default_factory=list)
@@ -183,8 +186,8 @@ class MemoryIntake:
         return Accepted(envelope.execution_id)
 
 
-class MemoryCallbacks:
-    """Steps that wait, by their tokens, and what came for them."""
+class MemoryCallbacks(Callbacks):
+    """Steps that wait, by their tokens, and the callbacks that they received."""
 
     def __init__(self) -> None:
         self.steps: dict[str, WaitingStep] = {}
@@ -223,16 +226,22 @@ class MemoryCredentials(dict[str, tuple[str, BaseModel]]):
         return self[name]
 
 
-class ListedRejections(list[dict[str, Any]]):
+class ListedRejections(list[dict[str, Any]], RejectionRecord):
     """A record of rejected requests that is a list."""
+
+    def __init__(self) -> None:
+        list.__init__(self)
 
     def add(self, flow_id: str, **told: Any) -> None:
         """One more."""
         self.append({"flow_id": flow_id, **told})
 
 
-class CountedRejections(list[tuple[str, str]]):
-    """Counts rejections, as pairs of flow and code."""
+class CountedRejections(list[tuple[str, str]], Metrics):
+    """Metrics that only count rejections, as pairs of flow and code."""
+
+    def __init__(self) -> None:
+        list.__init__(self)
 
     def rejected(self, flow_id: str, reason: str) -> None:
         """One more."""
@@ -275,11 +284,14 @@ def _key(template: Any) -> MessageKey | None:
     return None if template is None else MessageKey("dedupe_key", (template,))
 
 
-class NoAuthorizations:
-    """Nobody is about to authorize a credential."""
+class NoAuthorizations(Authorizations):
+    """Authorizations of which none is under way."""
 
-    async def finish(self, query: str, http: HttpClient) -> Authorization:
-        """See `Authorizations`."""
+    def __init__(self) -> None:
+        pass
+
+    async def finish(self, query: str, http: HttpClient, id: str | None = None) -> Authorization:
+        """Find no authorization."""
         raise AuthorizationUnknown
 
 

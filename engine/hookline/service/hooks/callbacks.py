@@ -1,7 +1,7 @@
-"""Calls to steps that wait: each is taken like a message that starts a flow, and goes to the step that it is for."""
+"""Calls to steps that wait: each is incoming like a message that starts a flow, and goes to the step that it is for."""
 
 import hashlib
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -9,7 +9,7 @@ from hookline.bodies.forms import lenient_query
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_scope import arrival_scope
-from hookline.intake.callbacks import WaitingStep
+from hookline.intake.callbacks import Callbacks, WaitingStep
 from hookline.kernel.errors import CalledAlready, TooMany, WaitOver
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import canonical, encode
@@ -23,29 +23,17 @@ from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RequestContext
 from hookline.service.types import HookRequest, HookResponse
-from hookline.storage.changes import CallbackOutcome, CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
+from hookline.storage.changes import CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
 
 _EARLY_RETRY_AFTER: Final = 60.0
 """Seconds. As many calls as are kept wait for steps that have not asked for them."""
-
-
-class Waiting(Protocol):
-    """Where calls go: `hookline.intake.callbacks`."""
-
-    async def find(self, token: str) -> WaitingStep:
-        """The step of a token. Raises TokenUnknown, WaitOver, CannotTake and StoreError."""
-        ...
-
-    async def deliver(self, callback: StoreCallback) -> CallbackOutcome:
-        """Make a call durable, and wake its execution. Raises StoreError."""
-        ...
 
 
 class CallbackHandler:
     """Takes calls."""
 
     def __init__(
-        self, *, waiting: Waiting, receiver: RequestReceiver, redaction: Redaction, clock: Clock, ids: Ids
+        self, *, waiting: Callbacks, receiver: RequestReceiver, redaction: Redaction, clock: Clock, ids: Ids
     ) -> None:
         self._waiting = waiting
         self._receiver = receiver
@@ -54,16 +42,16 @@ class CallbackHandler:
         self._ids = ids
 
     async def named(
-        self, request: HookRequest, headers: Headers, step: WaitingStep, seen: RequestContext
+        self, request: HookRequest, headers: Headers, step: WaitingStep, context: RequestContext
     ) -> HookResponse:
         """A call to the URL of one step of one execution."""
-        return await self._answer(request, headers, step.flow, step.node, step, seen)
+        return await self._answer(request, headers, step.flow, step.node, step, context)
 
     async def correlated(
-        self, request: HookRequest, headers: Headers, flow: CompiledFlow, node: WaitNode, seen: RequestContext
+        self, request: HookRequest, headers: Headers, flow: CompiledFlow, node: WaitNode, context: RequestContext
     ) -> HookResponse:
         """A call that finds its execution by a key."""
-        return await self._answer(request, headers, flow, node, None, seen)
+        return await self._answer(request, headers, flow, node, None, context)
 
     async def _answer(
         self,
@@ -72,25 +60,25 @@ class CallbackHandler:
         flow: CompiledFlow,
         node: WaitNode,
         step: WaitingStep | None,
-        seen: RequestContext,
+        context: RequestContext,
     ) -> HookResponse:
         if node.settings.cors is not None:
-            seen.webhook, seen.origin = node.settings, headers.joined.get("origin")
+            context.webhook, context.origin = node.settings, headers.joined.get("origin")
         if request.method == "HEAD":
             return HookResponse(200)
         if request.method == "OPTIONS":
             return cors.options(node.settings, headers.joined)
-        seen.bare = node.scheme is not None and node.scheme.bare_rejections
-        purpose = target_of(flow, node)
-        if not purpose.takes(request):
-            raise purpose.not_taken()
+        context.bare = node.scheme is not None and node.scheme.bare_rejections
+        target = target_of(flow, node)
+        if not target.takes(request):
+            raise target.not_taken()
         uploads = self._receiver.uploads()
         try:
-            taken = await self._receiver.receive(request, headers, purpose, seen, uploads)
-            if isinstance(taken, WebhookResponse):
+            incoming = await self._receiver.receive(request, headers, target, context, uploads)
+            if isinstance(incoming, WebhookResponse):
                 await uploads.discard()
-                return responses.scheme_response(taken)
-            callback = self._callback(flow, node, step, taken)
+                return responses.scheme_response(incoming)
+            callback = self._callback(flow, node, step, incoming)
         except BaseException:  # cancelled or rejected, what was stored on the way goes
             await uploads.discard()
             raise
@@ -113,20 +101,20 @@ class CallbackHandler:
         )
 
     def _callback(
-        self, flow: CompiledFlow, node: WaitNode, step: WaitingStep | None, taken: ReceivedRequest
+        self, flow: CompiledFlow, node: WaitNode, step: WaitingStep | None, incoming: ReceivedRequest
     ) -> StoreCallback:
-        received, headers = taken.received, taken.headers.joined
-        query = lenient_query(taken.query) if taken.query else {}
-        client = str(taken.sender) if taken.sender is not None else None
-        scheme_id = taken.verified.dedupe_key if taken.verified is not None else None
+        received, headers = incoming.received, incoming.headers.joined
+        query = lenient_query(incoming.query) if incoming.query else {}
+        client = str(incoming.sender) if incoming.sender is not None else None
+        scheme_id = incoming.verified.dedupe_key if incoming.verified is not None else None
         call = Call(
             body=msgspec.Raw(received.json if received.json is not None else encode(received.body)),
             headers=headers,
             attachments=received.attachments,
-            method=taken.method,
+            method=incoming.method,
             query=query,
-            received_at=taken.received_at,
-            verified_by=taken.verified_by,
+            received_at=incoming.received_at,
+            verified_by=incoming.verified_by,
             client=client,
         )
         now = self._clock.now()
@@ -134,11 +122,11 @@ class CallbackHandler:
         if step is None and node.key_of_call is not None:
             arrival = Arrival(
                 use="webhook",
-                method=taken.method,
+                method=incoming.method,
                 path=node.id,
                 query=query,
-                received_at=taken.received_at,
-                verified_by=taken.verified_by,
+                received_at=incoming.received_at,
+                verified_by=incoming.verified_by,
                 client=client,
                 scheme_id=scheme_id,
             )

@@ -8,7 +8,7 @@ from hookline.service.types import HookResponse
 
 
 def allow(settings: RequestSettings) -> str:
-    """What `Allow` says, in the answer to OPTIONS and to a method that isn't taken: HEAD and OPTIONS run nothing."""
+    """What `Allow` says, in the answer to OPTIONS and to a method that isn't incoming: HEAD and OPTIONS run nothing."""
     return ", ".join((*settings.methods, "HEAD", "OPTIONS"))
 
 

@@ -7,13 +7,13 @@ what intake decides in one transaction: duplicate, rate and backlog, store.
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
 
 import msgspec
 
 from hookline.bodies.forms import lenient_query
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import request_envelope, with_order_key
+from hookline.intake.intake import Intake
 from hookline.kernel.errors import FlowUnknown, SchemaViolation, TooMany, UnsupportedMedia
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
@@ -30,19 +30,7 @@ from hookline.service.types import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.upload import Uploads
 from hookline.storage.changes import Accepted, Duplicate
 
-__all__ = ["Hook", "HookOptions", "HookRequest", "HookResponse", "Intake", "SenderGone"]
-
-
-class Intake(Protocol):
-    """Where accepted messages go: `hookline.intake.intake`."""
-
-    def flow(self, flow_id: str) -> CompiledFlow:
-        """The version that is current. Raises FlowUnknown, and CannotTake while it can't run."""
-        ...
-
-    async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
-        """Return when the message is durable. Raises TooMany and CannotTake."""
-        ...
+__all__ = ["Hook", "HookOptions", "HookRequest", "HookResponse", "SenderGone"]
 
 
 class Hook:
@@ -53,65 +41,65 @@ class Hook:
         *,
         intake: Intake,
         receiver: RequestReceiver,
-        calls: CallbackHandler,
+        callbacks: CallbackHandler,
         clock: Clock,
         ids: Ids,
         responder: ReplyWaiter,
-        rejecter: RejectionHandler,
+        rejections: RejectionHandler,
     ) -> None:
         self._intake = intake
         self._receiver = receiver
-        self._calls = calls
+        self._callbacks = callbacks
         self._clock = clock
         self._ids = ids
         self._responder = responder
-        self._rejecter = rejecter
+        self._rejections = rejections
 
     async def handle(self, request: HookRequest) -> HookResponse:
         """The answer to a request. Raises SenderGone, and never anything else: what is unforeseen is a 503."""
-        return await respond(request, self._rejecter, self._handle)
+        return await respond(request, self._rejections, self._handle)
 
-    async def _handle(self, request: HookRequest, headers: Headers, seen: RequestContext) -> HookResponse:
+    async def _handle(self, request: HookRequest, headers: Headers, context: RequestContext) -> HookResponse:
         name, _, path = request.path.partition("/")
         flow = self._intake.flow(name)
-        seen.flow_id = flow.id
+        context.flow_id = flow.id
         # Nearly always there is none, and then nothing more is looked up.
         step = flow.waits.get(path) if flow.waits else None
         if step is not None and step.key_of_call is not None:
-            return await self._calls.correlated(request, headers, flow, step, seen)
+            return await self._callbacks.correlated(request, headers, flow, step, context)
         webhook = flow.trigger.webhook
         if webhook is None:
             raise FlowUnknown
         if webhook.cors is not None:
-            seen.webhook, seen.origin = webhook, headers.joined.get("origin")
+            context.webhook, context.origin = webhook, headers.joined.get("origin")
         if request.method == "HEAD":
             return HookResponse(200)
         if request.method == "OPTIONS":
             return self._options(flow, webhook, headers)
         scheme = flow.trigger.scheme
-        seen.bare = scheme is not None and scheme.bare_rejections
-        purpose = RequestTarget(flow.id, flow, webhook, flow.trigger, flow.schema, flow.trigger.request)
-        if not purpose.takes(request):
-            raise purpose.not_taken()
-        return await self._accept(request, headers, purpose, webhook, path, seen)
+        context.bare = scheme is not None and scheme.bare_rejections
+        target = RequestTarget(flow.id, flow, webhook, flow.trigger, flow.schema, flow.trigger.request)
+        if not target.takes(request):
+            raise target.not_taken()
+        return await self._accept(request, headers, target, webhook, path, context)
 
     async def _accept(
         self,
         request: HookRequest,
         headers: Headers,
-        purpose: RequestTarget,
+        target: RequestTarget,
         webhook: WebhookSettings,
         path: str,
-        seen: RequestContext,
+        context: RequestContext,
     ) -> HookResponse:
-        flow = purpose.flow
+        flow = target.flow
         uploads = self._receiver.uploads()
         try:
-            taken = await self._receiver.receive(request, headers, purpose, seen, uploads)
-            if isinstance(taken, WebhookResponse):
+            incoming = await self._receiver.receive(request, headers, target, context, uploads)
+            if isinstance(incoming, WebhookResponse):
                 await uploads.discard()
-                return responses.scheme_response(taken)
-            envelopes = _acceptable(flow, webhook, self._envelopes(flow, webhook, taken, path))
+                return responses.scheme_response(incoming)
+            envelopes = _acceptable(flow, webhook, self._envelopes(flow, webhook, incoming, path))
         except BaseException:  # cancelled or rejected, what was stored on the way goes
             await uploads.discard()
             raise
@@ -124,26 +112,26 @@ class Hook:
         return await self._responder.answer(envelope.execution_id, webhook, commit)
 
     def _envelopes(
-        self, flow: CompiledFlow, webhook: WebhookSettings, taken: ReceivedRequest, path: str
+        self, flow: CompiledFlow, webhook: WebhookSettings, incoming: ReceivedRequest, path: str
     ) -> list[Envelope]:
         """The envelopes of a request that starts a flow; `path` is what follows the flow's id in its URL.
 
         There is one, unless the flow's trigger reads another number of messages from its requests. Raises
         SchemaViolation where the flow has a dedupe key and a message gives none.
         """
-        received, headers, verified = taken.received, taken.headers, taken.verified
+        received, headers, verified = incoming.received, incoming.headers, incoming.verified
         arrival = Arrival(
             use=flow.trigger.use,
-            method=taken.method,
+            method=incoming.method,
             path=path,
-            query=lenient_query(taken.query) if taken.query else {},
-            received_at=taken.received_at,
-            verified_by=taken.verified_by,
-            client=str(taken.sender) if taken.sender is not None else None,
+            query=lenient_query(incoming.query) if incoming.query else {},
+            received_at=incoming.received_at,
+            verified_by=incoming.verified_by,
+            client=str(incoming.sender) if incoming.sender is not None else None,
             scheme_id=verified.dedupe_key if verified is not None else None,
         )
         make = partial(request_envelope, flow, dedupe_window=webhook.dedupe_window, raw_headers=headers.received)
-        if taken.messages is None:
+        if incoming.messages is None:
             message = Message(received.body, headers.joined, received.attachments)
             return [
                 make(
@@ -156,7 +144,7 @@ class Hook:
                 )
             ]
         raw = received.json or received.raw
-        if len(taken.messages) > 1:
+        if len(incoming.messages) > 1:
             # The id and the bytes of a request say nothing about one of its several messages.
             arrival, raw = msgspec.structs.replace(arrival, scheme_id=None), None
         return [
@@ -168,7 +156,7 @@ class Hook:
                 message_id=each.id,
                 raw=raw,
             )
-            for each in taken.messages
+            for each in incoming.messages
         ]
 
     async def _accept_each(

@@ -1,4 +1,4 @@
-"""Masking: what a scheme declares secret is taken out of a request before anything of it is stored."""
+"""Masking: what a scheme declares secret is incoming out of a request before anything of it is stored."""
 
 from collections.abc import Sequence
 from urllib.parse import unquote_plus

@@ -30,7 +30,6 @@ from hookline.service.hooks.rejection import BodyPrefix, RequestContext
 from hookline.service.hooks.sender import Address, ForwardedHeader, Networks, Senders, check_address
 from hookline.service.hooks.verification import (
     CredentialSource,
-    SubscriptionSecrets,
     Verification,
     Verifier,
     masks_of,
@@ -41,6 +40,7 @@ from hookline.service.uploads.body_stream import BodyStream, StagedBody, stage_b
 from hookline.service.uploads.decompression import content_codings
 from hookline.service.uploads.reader import BodyLimits, BodyReader
 from hookline.service.uploads.upload import ByteBudget, Uploads
+from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blobs
 
 
@@ -69,7 +69,7 @@ class HookOptions:
 
 
 class RequestTarget(msgspec.Struct, frozen=True):
-    """What a request is for, and how it is taken."""
+    """What a request is for, and how it is incoming."""
 
     name: str
     """Under which the rates of its clients are counted."""
@@ -99,8 +99,8 @@ class RequestTarget(msgspec.Struct, frozen=True):
 
     def not_taken(self) -> MethodNotAllowed:
         """What a request of another method gets."""
-        taken = ", ".join(self.settings.methods)
-        return MethodNotAllowed(f"{self.name!r} takes {taken}", headers=[("allow", allow(self.settings))])
+        incoming = ", ".join(self.settings.methods)
+        return MethodNotAllowed(f"{self.name!r} takes {incoming}", headers=[("allow", allow(self.settings))])
 
 
 class ReceivedRequest(msgspec.Struct, frozen=True):
@@ -125,7 +125,7 @@ class RequestReceiver:
         self,
         *,
         credentials: CredentialSource,
-        subscriptions: SubscriptionSecrets,
+        subscriptions: SubscriptionStore,
         blobs: Blobs,
         http: HttpClient,
         clock: Clock,
@@ -148,13 +148,13 @@ class RequestReceiver:
         return Uploads(self._blobs, self._stored, self._held)
 
     def check_sender(
-        self, request: HookRequest, headers: Headers, purpose: RequestTarget, seen: RequestContext
+        self, request: HookRequest, headers: Headers, target: RequestTarget, context: RequestContext
     ) -> None:
         """What is asked of the sender of a request that brings nothing. Raises TooMany and NotVerified."""
-        check_address(purpose.settings, self._sender(request, headers, purpose, seen))
+        check_address(target.settings, self._sender(request, headers, target, context))
 
     async def receive(
-        self, request: HookRequest, headers: Headers, purpose: RequestTarget, seen: RequestContext, uploads: Uploads
+        self, request: HookRequest, headers: Headers, target: RequestTarget, context: RequestContext, uploads: Uploads
     ) -> ReceivedRequest | WebhookResponse:
         """What a request brings, or what its scheme answers to it.
 
@@ -162,39 +162,39 @@ class RequestReceiver:
         thrown away by the caller.
         """
         received_at = self._clock.now()
-        options, settings = self._options, purpose.settings
+        options, settings = self._options, target.settings
         limits = BodyLimits(settings.max_body or options.max_body, settings.max_file or options.max_file)
         joined = headers.joined
         source = request.body
-        if settings.keep_rejected_bodies and purpose.flow.redaction_rules is None:
-            source = self._noting(source, purpose, seen, unasked="expect" not in joined)
+        if settings.keep_rejected_bodies and target.flow.redaction_rules is None:
+            source = self._noting(source, target, context, unasked="expect" not in joined)
         # Nothing but a handshake comes by GET to what doesn't take it.
         by_query = request.method == "GET"
-        media = QUERY if by_query else purpose.media(joined.get("content-type"))
+        media = QUERY if by_query else target.media(joined.get("content-type"))
         limit = limits.wire(media.kind)
         declared = joined.get("content-length")
         if declared is not None and int(declared) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
-        sender = self._sender(request, headers, purpose, seen)
+        sender = self._sender(request, headers, target, context)
         codings = content_codings(joined.get("content-encoding"))
         check_media(settings, media, joined)
-        seen.wire = wire = BodyStream(source, limit, self._clock, options.read_timeout, options.max_request_time)
+        context.wire = wire = BodyStream(source, limit, self._clock, options.read_timeout, options.max_request_time)
         try:
             check_address(settings, sender)
-            verification = await self._open(purpose, request, headers, received_at)
+            verification = await self._open(target, request, headers, received_at)
         except NotVerified:
-            await _hear_out(wire, purpose.verifier)
+            await _hear_out(wire, target.verifier)
             raise
         verified: Verified | None = None
         if verification is not None:
             headers = headers.without(verification.masks.headers)
             if not verification.reads_body:
                 verified = await verification.finish()
-            seen.masks = verification.masks
-        masks = seen.masks
+            context.masks = verification.masks
+        masks = context.masks
         query = masks.in_query(request.query, is_body=by_query)
         disposition = joined.get("content-disposition")
-        reader = BodyReader(media, codings, limits, settings, query, disposition, purpose.flow.exact, self._offloader)
+        reader = BodyReader(media, codings, limits, settings, query, disposition, target.flow.exact, self._offloader)
         staged: StagedBody | None = None
         if verification is not None and verified is None:
             staged = await stage_body(wire, verification.feed, uploads)
@@ -202,27 +202,27 @@ class RequestReceiver:
         if verified is not None and verified.response is not None:
             return verified.response
         if request.method not in settings.methods:
-            raise purpose.not_taken()
+            raise target.not_taken()
         received = await (reader.read(wire, uploads) if staged is None else reader.read_staged(staged, uploads))
         messages: tuple[ReadMessage, ...] | None = None
-        if purpose.trigger is not None and purpose.trigger.read is not None:
+        if target.trigger is not None and target.trigger.read is not None:
             received = masks.in_body(received)
             messages = await read_messages(
-                purpose.trigger,
+                target.trigger,
                 settings,
                 request.method,
                 headers,
                 media,
                 received,
-                schema=purpose.schema,
+                schema=target.schema,
                 uploads=uploads,
                 offloader=self._offloader,
             )
-        elif purpose.schema is not None and (problems := purpose.schema.problems(received.body)):
+        elif target.schema is not None and (problems := target.schema.problems(received.body)):
             raise SchemaViolation(problems=problems)
         # Files that came first must not be swept before the commit that refers to them.
         wire.check_time()
-        scheme = purpose.verifier.scheme
+        scheme = target.verifier.scheme
         return ReceivedRequest(
             request.method,
             headers,
@@ -236,30 +236,30 @@ class RequestReceiver:
         )
 
     def _noting(
-        self, source: AsyncIterator[bytes], purpose: RequestTarget, seen: RequestContext, *, unasked: bool
+        self, source: AsyncIterator[bytes], target: RequestTarget, context: RequestContext, *, unasked: bool
     ) -> AsyncIterator[bytes]:
         """The chunks of a body whose beginning is kept if it is rejected, for whatever reason."""
         # Of a scheme that can't say what is secret nothing may be kept; verifying tells what is wrong with it.
         with suppress(Exception):
-            seen.masks = masks_of(purpose.verifier)
-            source = seen.beginning = BodyPrefix(source, unasked=unasked)
+            context.masks = masks_of(target.verifier)
+            source = context.beginning = BodyPrefix(source, unasked=unasked)
         return source
 
     def _sender(
-        self, request: HookRequest, headers: Headers, purpose: RequestTarget, seen: RequestContext
+        self, request: HookRequest, headers: Headers, target: RequestTarget, context: RequestContext
     ) -> Address | None:
         """Who sends. Raises TooMany over the rate of that one."""
-        scheme = purpose.verifier.scheme
-        seen.challenge = None if scheme is None else scheme.challenge
+        scheme = target.verifier.scheme
+        context.challenge = None if scheme is None else scheme.challenge
         sender = self._clients.address(request.client, headers.joined)
-        seen.client = str(sender) if sender is not None else request.client
-        self._clients.check_rate(purpose.name, purpose.settings, sender, self._clock.monotonic())
+        context.client = str(sender) if sender is not None else request.client
+        self._clients.check_rate(target.name, target.settings, sender, self._clock.monotonic())
         return sender
 
     async def _open(
-        self, purpose: RequestTarget, request: HookRequest, headers: Headers, received_at: datetime
+        self, target: RequestTarget, request: HookRequest, headers: Headers, received_at: datetime
     ) -> Verification | None:
-        scheme = purpose.verifier.scheme
+        scheme = target.verifier.scheme
         if scheme is None:
             return None
         url = self._public_url + request.raw_path.decode("latin-1")
@@ -267,9 +267,9 @@ class RequestReceiver:
             url += "?" + request.query.decode("latin-1")
         signed = SignedRequest(request.method, url, headers.received, received_at, self._http)
         credentials = self._credentials
-        if purpose.verifier is purpose.flow.trigger and purpose.flow.trigger.subscribes is not None:
-            credentials = await subscription_credential(purpose.flow, self._subscriptions)
-        return Verification(purpose.flow.id, scheme, purpose.verifier, signed, credentials)
+        if target.verifier is target.flow.trigger and target.flow.trigger.subscribes is not None:
+            credentials = await subscription_credential(target.flow, self._subscriptions)
+        return Verification(target.flow.id, scheme, target.verifier, signed, credentials)
 
 
 def _parameters(query: bytes) -> set[str]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import structlog
 
@@ -17,6 +17,8 @@ from hookline.service.hooks.masking import Headers, Masks, read_headers
 from hookline.service.problems import rejection_response
 from hookline.service.types import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.body_stream import BodyStream
+from hookline.telemetry.metrics import Metrics
+from hookline.telemetry.rejections import RejectionRecord
 
 UNKNOWN_FLOW: Final = "-"
 """Under this are the requests to flows that there aren't."""
@@ -24,34 +26,6 @@ HEAR_SECONDS: Final = 2.0
 """How long a rejected request may take to bring the beginning of its body."""
 _PROBLEMS: Final = 5
 _NO_MASKS: Final = Masks()
-
-
-class Counts(Protocol):
-    """Where rejections are counted: `hookline.telemetry.metrics`. Intake counts the rest."""
-
-    def rejected(self, flow_id: str, reason: str) -> None:
-        """`reason` is the error's code; unknown flows count under one name."""
-        ...
-
-
-class Record(Protocol):
-    """Where rejected requests are recorded: `hookline.telemetry.rejections`."""
-
-    def add(
-        self,
-        flow_id: str,
-        *,
-        code: str,
-        status: int,
-        detail: str,
-        method: str,
-        path: str,
-        size: int,
-        client: str | None = None,
-        body: bytes | None = None,
-    ) -> None:
-        """One more; returns at once."""
-        ...
 
 
 class RequestContext:
@@ -79,33 +53,33 @@ class RequestContext:
 class RejectionHandler:
     """Rejects requests of one server."""
 
-    def __init__(self, counts: Counts, record: Record) -> None:
-        self._counts = counts
+    def __init__(self, metrics: Metrics, record: RejectionRecord) -> None:
+        self._metrics = metrics
         self._record = record
 
-    def reject(self, request: HookRequest, seen: RequestContext, error: RequestRejected) -> HookResponse:
+    def reject(self, request: HookRequest, context: RequestContext, error: RequestRejected) -> HookResponse:
         """Count a rejection, record it, and answer it."""
-        flow_id = error.flow_id or seen.flow_id
-        self._counts.rejected(flow_id, error.counted_as)
-        came = seen.wire.received if seen.wire is not None else 0
+        flow_id = error.flow_id or context.flow_id
+        self._metrics.rejected(flow_id, error.counted_as)
+        came = context.wire.received if context.wire is not None else 0
         self._record.add(
             flow_id,
             code=error.code,
             status=error.status,
             detail=operator_detail(error),
             method=request.method,
-            path=request.path if seen.path is None else seen.path,
+            path=request.path if context.path is None else context.path,
             size=came or announced_size(request.headers),
-            client=seen.client or request.client,
-            body=seen.beginning.masked(seen.masks) if seen.beginning is not None else None,
+            client=context.client or request.client,
+            body=context.beginning.masked(context.masks) if context.beginning is not None else None,
         )
-        if seen.challenge is not None and isinstance(error, NotVerified):
-            error.headers = (*error.headers, ("www-authenticate", seen.challenge))
+        if context.challenge is not None and isinstance(error, NotVerified):
+            error.headers = (*error.headers, ("www-authenticate", context.challenge))
         return rejection_response(error)
 
-    def gone(self, seen: RequestContext) -> None:
+    def gone(self, context: RequestContext) -> None:
         """Count a sender that closed the connection before it was answered."""
-        self._counts.rejected(seen.flow_id, "sender_gone")
+        self._metrics.rejected(context.flow_id, "sender_gone")
 
 
 class BodyPrefix:
@@ -184,29 +158,29 @@ RETRY_AFTER: Final = 5.0
 _log: Final = structlog.get_logger("hookline.service")
 
 
-async def respond(request: HookRequest, rejecter: RejectionHandler, handle: Handle) -> HookResponse:
+async def respond(request: HookRequest, rejections: RejectionHandler, handle: Handle) -> HookResponse:
     """The answer of `handle`, or to what it raises. Raises SenderGone, and nothing else: the unforeseen is a 503."""
-    seen = RequestContext()
-    reply = await _admit(request, seen, rejecter, handle)
-    return reply if seen.webhook is None else cors.allowing(reply, seen.webhook, seen.origin)
+    context = RequestContext()
+    reply = await _admit(request, context, rejections, handle)
+    return reply if context.webhook is None else cors.allowing(reply, context.webhook, context.origin)
 
 
 async def _admit(
-    request: HookRequest, seen: RequestContext, rejecter: RejectionHandler, handle: Handle
+    request: HookRequest, context: RequestContext, rejections: RejectionHandler, handle: Handle
 ) -> HookResponse:
     try:
-        return await handle(request, read_headers(request), seen)
+        return await handle(request, read_headers(request), context)
     except RequestRejected as error:
-        if seen.beginning is not None:
-            await seen.beginning.hear()
-        reply = rejecter.reject(request, seen, error)
-        return responses.without_body(reply) if seen.bare else reply
+        if context.beginning is not None:
+            await context.beginning.hear()
+        reply = rejections.reject(request, context, error)
+        return responses.without_body(reply) if context.bare else reply
     except SenderGone:
-        rejecter.gone(seen)
+        rejections.gone(context)
         raise
     except StoreError as error:
-        _log.warning("hook.store_unavailable", flow=seen.flow_id, error=error.message)
-        return rejecter.reject(request, seen, CannotTake(retry_after=RETRY_AFTER))
+        _log.warning("hook.store_unavailable", flow=context.flow_id, error=error.message)
+        return rejections.reject(request, context, CannotTake(retry_after=RETRY_AFTER))
     except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
-        _log.error("hook.defect", flow=seen.flow_id, exc_info=error)
-        return rejecter.reject(request, seen, CannotTake(retry_after=RETRY_AFTER))
+        _log.error("hook.defect", flow=context.flow_id, exc_info=error)
+        return rejections.reject(request, context, CannotTake(retry_after=RETRY_AFTER))

@@ -9,9 +9,10 @@ from typing import Final
 
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.callbacks import Callbacks
 from hookline.kernel.errors import WaitOver
 from hookline.model.webhook import takes
-from hookline.service.hooks.callbacks import CallbackHandler, Waiting, target_of
+from hookline.service.hooks.callbacks import CallbackHandler, target_of
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
@@ -59,26 +60,26 @@ class Resume:
     """Answers requests to `/resume/…`."""
 
     def __init__(
-        self, *, waiting: Waiting, calls: CallbackHandler, receiver: RequestReceiver, rejecter: RejectionHandler
+        self, *, waiting: Callbacks, callbacks: CallbackHandler, receiver: RequestReceiver, rejections: RejectionHandler
     ) -> None:
         self._waiting = waiting
-        self._calls = calls
+        self._callbacks = callbacks
         self._receiver = receiver
-        self._rejecter = rejecter
+        self._rejections = rejections
 
     async def handle(self, request: HookRequest) -> HookResponse:
         """The answer to a request; its path is the token. Raises SenderGone, and never anything else."""
-        return await respond(request, self._rejecter, self._handle)
+        return await respond(request, self._rejections, self._handle)
 
-    async def _handle(self, request: HookRequest, headers: Headers, seen: RequestContext) -> HookResponse:
+    async def _handle(self, request: HookRequest, headers: Headers, context: RequestContext) -> HookResponse:
         # Whoever knows the token may call: it isn't recorded.
-        seen.path = "/resume/…"
+        context.path = "/resume/…"
         step = await self._waiting.find(request.path)
-        seen.flow_id = step.flow.id
-        seen.path = f"/resume/… ({step.path})"
+        context.flow_id = step.flow.id
+        context.path = f"/resume/… ({step.path})"
         if request.method == "GET" and not (request.query and target_of(step.flow, step.node).takes(request)):
             if step.over:
                 raise WaitOver
-            self._receiver.check_sender(request, headers, target_of(step.flow, step.node), seen)
+            self._receiver.check_sender(request, headers, target_of(step.flow, step.node), context)
             return page(step.flow, step.node)
-        return await self._calls.named(request, headers, step, seen)
+        return await self._callbacks.named(request, headers, step, context)

@@ -11,6 +11,7 @@ from hookline.kernel.errors import CannotVerify, CredentialError, NotVerified, R
 from hookline.plugin_host.host import Containment
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified
 from hookline.service.hooks.masking import Masks
+from hookline.sources.subscription_store import SubscriptionStore
 
 _log: Final = structlog.get_logger("hookline.service")
 _RETRY_AFTER: Final = 60.0
@@ -148,19 +149,11 @@ def _because(rejected: RequestRejected, reason: str) -> RequestRejected:
     return rejected
 
 
-class SubscriptionSecrets(Protocol):
-    """What is known of subscriptions: `hookline.sources.subscription_store`."""
-
-    async def verifying(self, flow: CompiledFlow) -> tuple[BaseModel | None, bool]:
-        """The credential, and whether one that doesn't hold may hold soon. Raises CredentialError and StoreError."""
-        ...
-
-
-async def subscription_credential(flow: CompiledFlow, secrets: SubscriptionSecrets) -> SubscriptionCredential:
+async def subscription_credential(flow: CompiledFlow, subscriptions: SubscriptionStore) -> SubscriptionCredential:
     """The credential of a flow's subscription; where there is none, it says why once it is asked for."""
     name = flow.trigger.scheme.name if flow.trigger.scheme is not None else ""
     try:
-        value, unsettled = await secrets.verifying(flow)
+        value, unsettled = await subscriptions.verifying(flow)
     except CredentialError as error:
         return SubscriptionCredential(name, None, error=error)
     return SubscriptionCredential(name, value, unsettled=unsettled)

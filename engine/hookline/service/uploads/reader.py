@@ -124,7 +124,7 @@ class BodyReader(msgspec.Struct, frozen=True):
                 return Received(decode_text(data, charset), raw=data)
 
     async def _run(self, size: int, read: Callable[[], T]) -> T:
-        return await self.offloader.run(read, large=size > _OFF_THE_LOOP)
+        return await self.offloader.run(read, large=True) if size > _OFF_THE_LOOP else read()
 
 
 async def _joined(chunks: AsyncIterable[bytes], uploads: Uploads) -> bytes:
