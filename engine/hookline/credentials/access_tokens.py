@@ -1,7 +1,7 @@
-"""Access tokens of credentials: kept, renewed ahead of their expiry, and got once for however many want them.
+"""The access tokens of credentials: stored, renewed before they expire, and requested once for all users.
 
-A renewal is a task of its own, so that it goes on when who began it is cancelled. New tokens are committed before
-anybody is given them: a service that gives a new refresh token with each renewal takes the old one no more.
+A renewal is a task of its own, which goes on if the step that began it is cancelled. New tokens are committed before
+they are used, since a service that gives a new refresh token with each renewal rejects the old one.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from pydantic import BaseModel
 
-from hookline.credentials.store import Authorized, Credentials, token_info, unauthorized, why_lost
+from hookline.credentials.store import Credentials, OAuth2Credential, token_info, unauthorized, why_lost
 from hookline.credentials.token_endpoint import GrantGone, request_tokens
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import AuthExpired, CredentialError, StepError, StoreError, Unavailable
@@ -22,54 +22,54 @@ from hookline.model.tokens import TokenSet
 from hookline.sdk.http import HttpClient
 from hookline.secrets.masking import HiddenValues, secret_values
 
-#: For so long after a renewal that failed, tokens that still hold are used without another one; and after one that
-#: failed for good, it isn't tried again at all.
+#: The time after a failed renewal in which tokens that are still valid are used without another try. After a renewal
+#: that failed for good, nothing is tried in this time.
 _PAUSE: Final = timedelta(seconds=5)
-#: A token that was got since the one before was rejected, and is rejected itself so soon, isn't what is wrong.
-_REFUSED_AGAIN: Final = timedelta(seconds=60)
-#: Errors for which no service was asked.
-_UNASKED: Final = frozenset({"oauth2.unauthorized", "oauth2.expired"})
+#: If a new token is rejected within this time as well, the tokens are not the reason.
+_REJECTED_AGAIN: Final = timedelta(seconds=60)
+#: Errors without a request to the service.
+_LOCAL_ERRORS: Final = frozenset({"oauth2.unauthorized", "oauth2.expired"})
 _ROUNDS: Final = 3
-"""How often one call looks again, after a renewal or a change of the credential."""
+"""How often one call starts anew, after a renewal or a change of the credential."""
 
 _Failure: TypeAlias = StepError | StoreError | CredentialError
 
 
 @dataclass(slots=True)
-class _Spent:
-    """An access token that a service has rejected before its time."""
+class _RejectedToken:
+    """An access token that a service has rejected before its expiry."""
 
     token: str
     replaced_at: datetime | None = None
-    """When another one was got in its place."""
+    """The time at which another token replaced it."""
     replacement: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Unsaved:
-    """Tokens that a service gave, and that aren't stored yet."""
+    """Tokens that a service gave, and that are not stored yet."""
 
     value: BaseModel
-    """The credential's."""
+    """The credential's value."""
     before: TokenSet | None
-    """Those in whose place they come."""
+    """The tokens that they replace."""
     tokens: TokenSet
 
 
 @dataclass(frozen=True, slots=True)
 class _Pause:
-    """Until when a service isn't asked again."""
+    """A time in which a service gets no request."""
 
     value: BaseModel
-    """The credential's."""
+    """The credential's value."""
     until: datetime
     error: StepError
     strict: bool
-    """The service has named the time, or the error is one that another request wouldn't change."""
+    """True if the service named the time, or the error is permanent."""
 
 
 class AccessTokens:
-    """Those of one engine's credentials."""
+    """The access tokens of one engine's credentials."""
 
     def __init__(self, credentials: Credentials, http: HttpClient, clock: Clock, log: Log) -> None:
         self._credentials = credentials
@@ -78,29 +78,29 @@ class AccessTokens:
         self._log = log
         self._flights: dict[str, tuple[BaseModel, asyncio.Task[_Failure | None]]] = {}
         self._unsaved: dict[str, _Unsaved] = {}
-        """What a service gave, and the store couldn't take: nobody may have it yet."""
-        self._spent: dict[str, _Spent] = {}
+        """Tokens that the store couldn't keep yet. They must not be used before."""
+        self._spent: dict[str, _RejectedToken] = {}
         self._pauses: dict[str, _Pause] = {}
         self._closed = False
 
     def of(self, name: str) -> "CredentialTokens | None":
-        """Gives the tokens of a credential; None where its type has none, or it can't be read."""
+        """Return the tokens of a credential; None if its type has none, or it can't be read."""
         try:
-            found = self._credentials.authorized(name)
+            found = self._credentials.oauth2_credential(name)
         except CredentialError:
             return None
         return None if found is None else CredentialTokens(self, found)
 
     def missing(self, name: str) -> str | None:
-        """Why a credential has no tokens, and can get none before somebody authorizes it; None where it may."""
-        found = self._credentials.authorized(name)
+        """Return the reason why a credential must be authorized before it can have tokens; None if it needn't be."""
+        found = self._credentials.oauth2_credential(name)
         if found is None or not getattr(found.value, found.oauth2.client_id):
             return None
         info = token_info(name, found.oauth2, found.value, found.tokens, found.problem, self._clock.now())
         return info.problem if info.state in ("missing", "lost") else None
 
     async def get(self, name: str, rejected: str | None = None) -> str:
-        """A token that holds: see `TokenUser.access_token`, which also says what it raises."""
+        """Return a valid token. See `TokenUser.access_token` for the errors."""
         renewed = False
         for _ in range(_ROUNDS):
             found = self._found(name)
@@ -108,7 +108,7 @@ class AccessTokens:
             if tokens is not None and rejected == tokens.access_token and not tokens.lost:
                 self._reject(found, tokens, now)
             usable = tokens is not None and tokens.holds(now) and not self._is_spent(name, tokens)
-            # One that was just got is as good as it gets, however short its life.
+            # A token that was just renewed is used however soon it expires.
             if usable and tokens is not None and (tokens.holds_for_a_while(now) or renewed or not tokens.renewable):
                 return tokens.access_token
             failure: _Failure | None = self._paused(found, now) if usable else self._told_to_wait(found, now)
@@ -121,13 +121,13 @@ class AccessTokens:
                 return tokens.access_token
             raise copy.copy(failure)
         raise Unavailable(
-            f"no access token for credential {name!r}: those that the service gives have expired when they arrive, or "
-            "the credential is changed again and again",
+            f"no access token for credential {name!r}: the service's tokens have expired when they arrive, or the "
+            "credential changes again and again",
             code="oauth2.unavailable",
         )
 
     async def close(self, seconds: float = 0.0) -> None:
-        """Let renewals end within a time, and store what they gave: a refresh token lost here is lost for good."""
+        """Let renewals end within a time, and store their tokens: an unsaved refresh token is lost for good."""
         self._closed = True
         tasks = [task for _, task in self._flights.values()]
         if tasks:
@@ -141,24 +141,24 @@ class AccessTokens:
             except StoreError as error:
                 self._log.error("new tokens can't be stored: authorize again", credential=name, error=error.message)
 
-    def _found(self, name: str) -> Authorized:
+    def _found(self, name: str) -> OAuth2Credential:
         try:
-            found = self._credentials.authorized(name)
+            found = self._credentials.oauth2_credential(name)
         except CredentialError as error:
             raise StepError(error.message, code="oauth2.config") from error
         if found is None:
-            raise StepError(f"credential {name!r} is of a type that has no OAuth 2 any more", code="oauth2.config")
+            raise StepError(f"credential {name!r} is of a type that no longer has OAuth 2", code="oauth2.config")
         return found
 
-    def _changed(self, before: Authorized) -> bool:
-        """Whether the credential was set anew since, or authorized."""
+    def _changed(self, before: OAuth2Credential) -> bool:
+        """True if the credential was set or authorized since."""
         now = self._found(before.name)
         return now.value is not before.value or now.tokens != before.tokens
 
-    def _reject(self, found: Authorized, tokens: TokenSet, now: datetime) -> None:
-        """Note that a service has rejected a token. Raises AuthExpired where no other one would do better."""
+    def _reject(self, found: OAuth2Credential, tokens: TokenSet, now: datetime) -> None:
+        """Note that a service has rejected a token. Raises AuthExpired if another token wouldn't help."""
         if not tokens.renewable:
-            # Others may still be served with it: what it was rejected for may be what it has no right to.
+            # The token stays in use, since it may only lack the right for this one request.
             raise AuthExpired(
                 unauthorized(found.name, "the service rejects its access token, and there is no way to renew it"),
                 code="oauth2.expired",
@@ -168,31 +168,31 @@ class AccessTokens:
             before is not None
             and before.replacement == tokens.access_token
             and before.replaced_at is not None
-            and now < before.replaced_at + _REFUSED_AGAIN
+            and now < before.replaced_at + _REJECTED_AGAIN
         ):
             raise AuthExpired(
-                f"the service rejects each token that it gives for credential {found.name!r}; see whether what was "
-                "asked for is allowed to it: its scopes, and the rights of who authorized it",
+                f"the service rejects each token that it gives for credential {found.name!r}; check if its scopes, and "
+                "the rights of the user who authorized it, allow the request",
                 code="oauth2.rejected_again",
             )
         if before is None or before.token != tokens.access_token:
-            self._spent[found.name] = _Spent(tokens.access_token)
+            self._spent[found.name] = _RejectedToken(tokens.access_token)
 
     def _is_spent(self, name: str, tokens: TokenSet) -> bool:
         spent = self._spent.get(name)
         return spent is not None and spent.token == tokens.access_token
 
-    def _pause(self, found: Authorized, now: datetime) -> _Pause | None:
+    def _pause(self, found: OAuth2Credential, now: datetime) -> _Pause | None:
         pause = self._pauses.get(found.name)
         return pause if pause is not None and pause.value is found.value and now < pause.until else None
 
-    def _paused(self, found: Authorized, now: datetime) -> StepError | None:
-        """Why a renewal failed a moment ago: there is time to try it again."""
+    def _paused(self, found: OAuth2Credential, now: datetime) -> StepError | None:
+        """Return the error of a renewal that failed a moment ago."""
         pause = self._pause(found, now)
         return None if pause is None else pause.error
 
-    def _told_to_wait(self, found: Authorized, now: datetime) -> StepError | None:
-        """The error of a renewal a while ago, where nobody is to ask again so soon."""
+    def _told_to_wait(self, found: OAuth2Credential, now: datetime) -> StepError | None:
+        """Return the error of the last renewal, if the service must not be asked again so soon."""
         pause = self._pause(found, now)
         if pause is None or not pause.strict:
             return None
@@ -201,8 +201,8 @@ class AccessTokens:
             error.retry_after = (pause.until - now).total_seconds()
         return error
 
-    async def _renewed(self, found: Authorized) -> _Failure | None:
-        """Wait for the renewal that is under way, or begin one; gives what went wrong."""
+    async def _renewed(self, found: OAuth2Credential) -> _Failure | None:
+        """Wait for the running renewal, or begin one; return its error."""
         flight = self._flights.get(found.name)
         if flight is None or flight[1].done() or flight[0] is not found.value:
             if self._closed:
@@ -222,9 +222,9 @@ class AccessTokens:
         if flight is not None and flight[1] is task:
             del self._flights[name]
         if not task.cancelled() and task.exception() is not None:
-            self._log.error("tokens can't be got: a defect", credential=name, exc_info=task.exception())
+            self._log.error("defect while requesting tokens", credential=name, exc_info=task.exception())
 
-    async def _renew(self, found: Authorized) -> _Failure | None:
+    async def _renew(self, found: OAuth2Credential) -> _Failure | None:
         name, before = found.name, found.tokens
         try:
             if await self._save(name):
@@ -233,31 +233,31 @@ class AccessTokens:
             self._unsaved[name] = _Unsaved(found.value, before, tokens)
             await self._save(name)
         except (StepError, StoreError, CredentialError) as error:
-            if isinstance(error, StepError) and error.error_code not in _UNASKED:
+            if isinstance(error, StepError) and error.error_code not in _LOCAL_ERRORS:
                 wait = _PAUSE if error.retry_after is None else timedelta(seconds=error.retry_after)
                 strict = error.retry_after is not None or not error.retryable
                 self._pauses[name] = _Pause(found.value, self._clock.now() + wait, error, strict)
-            self._log.warning("an access token can't be got", credential=name, error=error.message)
+            self._log.warning("requesting an access token failed", credential=name, error=error.message)
             return error
         self._pauses.pop(name, None)
         if before is not None and self._is_spent(name, before):
-            # Where a service gives the same again, it says that it is good.
+            # A service that gives the same token again says that the token is valid.
             rejected = before.access_token if before.access_token != tokens.access_token else ""
-            self._spent[name] = _Spent(rejected, self._clock.now(), tokens.access_token)
+            self._spent[name] = _RejectedToken(rejected, self._clock.now(), tokens.access_token)
         return None
 
     async def _save(self, name: str) -> bool:
-        """Store what isn't stored yet; gives whether there was something. Raises StoreError."""
+        """Store unsaved tokens; return False if there are none. Raises StoreError."""
         unsaved = self._unsaved.get(name)
         if unsaved is None:
             return False
-        # Where somebody has set the credential anew, or authorized it again, that counts, and these don't.
+        # If the credential was set or authorized meanwhile, these tokens are dropped.
         await self._credentials.put_tokens(name, unsaved.value, unsaved.tokens, before=unsaved.before)
         del self._unsaved[name]
         return True
 
-    async def _request(self, found: Authorized) -> TokenSet:
-        """Ask the service. Raises StepError and StoreError."""
+    async def _request(self, found: OAuth2Credential) -> TokenSet:
+        """Request tokens from the service. Raises StepError and StoreError."""
         tokens, grants = found.tokens, found.oauth2.grants_of(found.value)
         if "client_credentials" in grants and (tokens is None or tokens.grant == "client_credentials"):
             form = {"grant_type": "client_credentials"}
@@ -280,11 +280,11 @@ class AccessTokens:
         except GrantGone as gone:
             return await self._lost(found, tokens, str(gone))
 
-    async def _ask(self, found: Authorized, grant: str, form: dict[str, str]) -> TokenSet:
+    async def _ask(self, found: OAuth2Credential, grant: str, form: dict[str, str]) -> TokenSet:
         return await request_tokens(self._http, self._clock, found, grant, form)
 
-    async def _lost(self, found: Authorized, tokens: TokenSet, why: str) -> TokenSet:
-        """The tokens that another process has got meanwhile. Raises AuthExpired where none has."""
+    async def _lost(self, found: OAuth2Credential, tokens: TokenSet, why: str) -> TokenSet:
+        """Return the tokens that another process has stored meanwhile. Raises AuthExpired if there are none."""
         await self._credentials.load()
         stored = self._found(found.name)
         if stored.tokens is not None and stored.tokens.access_token != tokens.access_token:
@@ -295,20 +295,20 @@ class AccessTokens:
 
 
 def _passes(failure: StepError | StoreError) -> bool:
-    """Whether trying again can help."""
+    """True if trying again can help."""
     return isinstance(failure, StoreError) or failure.retryable
 
 
 class CredentialTokens:
-    """Gives the tokens of one credential, and knows what they are, to hide them in what is said of their use."""
+    """The tokens of one credential. It remembers them, so that messages about their use can hide them."""
 
     __slots__ = ("_name", "_tokens", "hidden")
 
-    def __init__(self, tokens: AccessTokens, found: Authorized) -> None:
+    def __init__(self, tokens: AccessTokens, found: OAuth2Credential) -> None:
         self._tokens = tokens
         self._name = found.name
         self.hidden = HiddenValues(secret_values(found.value))
-        """What is secret of the credential, and each token that was given."""
+        """The credential's secrets, and each token that was used."""
 
     async def access_token(self, rejected: str | None = None) -> str:
         """See `TokenUser.access_token`."""
@@ -318,7 +318,7 @@ class CredentialTokens:
 
 
 def hidden_of(credential: BaseModel | None, tokens: CredentialTokens | None) -> HiddenValues:
-    """What no log and no error may show of a credential, and of the tokens that it has or is given yet."""
+    """Return the secrets of a credential, and of its present and future tokens, that no log and no error may show."""
     if tokens is not None:
         return tokens.hidden
     return HiddenValues() if credential is None else HiddenValues(secret_values(credential))

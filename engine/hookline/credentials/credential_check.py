@@ -1,4 +1,4 @@
-"""Whether the service takes a credential: what its connector's `verify` says."""
+"""The check of a credential with its service, by the connector's `verify` function."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -18,19 +18,19 @@ _LONGEST: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is known of a credential."""
+class CredentialCheck:
+    """The result of a check."""
 
     name: str
     type: str
-    state: Literal["well", "failed", "unknown"]
-    """`unknown`: its type has no way to verify it."""
+    state: Literal["valid", "failed", "unknown"]
+    """`unknown`: no plugin can verify credentials of this type."""
     message: str
     code: str | None = None
-    """The error's, where it failed."""
+    """The error's code, if the check failed."""
 
 
-async def verify(
+async def check_credential(
     name: str,
     credentials: Credentials,
     host: PluginHost,
@@ -39,26 +39,28 @@ async def verify(
     resources: Resources,
     log: Log,
     tokens: AccessTokens | None = None,
-) -> Verdict:
-    """Ask. Raises CredentialError where there is no such credential, or it can't be read."""
+) -> CredentialCheck:
+    """Check a credential with its service. Raises CredentialError if it doesn't exist or can't be read."""
     type_, credential = credentials.get(name)
     connector = host.registry.verifier(type_)
     if connector is None or connector.verifier is None:
-        return Verdict(name, type_, "unknown", f"credentials of type {type_} can't be verified: no plugin says how")
+        return CredentialCheck(name, type_, "unknown", f"no plugin can verify credentials of type {type_}")
     if connector.unavailable is not None:
-        return Verdict(name, type_, "failed", connector.unavailable, "unavailable")
+        return CredentialCheck(name, type_, "failed", connector.unavailable, "unavailable")
     own = None if tokens is None else tokens.of(name)
     hidden = HiddenValues(secret_values(credential)) if own is None else own.hidden
     context: VerifyContext[Any] = VerifyContext(credential, http, log, resources, own)
     try:
         with host.contain("connector", connector.name, hidden=hidden):
-            said = await host.call("connector", connector.name, connector.verifier(context), timeout=_LONGEST)
+            message = await host.call("connector", connector.name, connector.verifier(context), timeout=_LONGEST)
     except StepError as error:
-        return Verdict(name, type_, "failed", hidden.mask_text(error.message), error.error_code)
+        return CredentialCheck(name, type_, "failed", hidden.mask_text(error.message), error.error_code)
     except (StoreError, CredentialError) as error:
-        return Verdict(name, type_, "failed", hidden.mask_text(error.message), error.code)
+        return CredentialCheck(name, type_, "failed", hidden.mask_text(error.message), error.code)
     except PluginTimeout:
-        return Verdict(name, type_, "failed", f"it took longer than {_LONGEST:g} s", "timed_out")
+        return CredentialCheck(name, type_, "failed", f"it took longer than {_LONGEST:g} s", "timed_out")
     except PluginDefect as defect:
-        return Verdict(name, type_, "failed", defect.message, "connector.defect")
-    return Verdict(name, type_, "well", hidden.mask_text(str(said)) if said else f"{connector.title} takes it")
+        return CredentialCheck(name, type_, "failed", defect.message, "connector.defect")
+    return CredentialCheck(
+        name, type_, "valid", hidden.mask_text(str(message)) if message else f"{connector.title} accepts it"
+    )

@@ -1,7 +1,7 @@
-"""Authorizing a credential: the authorization code grant with PKCE (RFC 6749, 4.1, RFC 7636 and RFC 9700).
+"""The authorization of credentials by the authorization code grant with PKCE (RFC 6749, 4.1, RFC 7636 and RFC 9700).
 
-Each attempt has a `state` of its own, which is good for one redirect and for ten minutes. Attempts are kept in memory:
-whoever was about to authorize when the server stopped begins again.
+Each authorization has a `state` of its own, which is valid for one redirect and for ten minutes. Authorizations are
+kept in memory: one that is open when the server stops must begin again.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import BaseModel
 
-from hookline.credentials.store import Authorized, Credentials
+from hookline.credentials.store import Credentials, OAuth2Credential
 from hookline.credentials.token_endpoint import GrantGone, request_tokens
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, HooklineError, StepError
@@ -25,7 +25,7 @@ CALLBACK: Final = "/oauth/callback"
 """The path of a server's own redirect URI."""
 _LIFE: Final = timedelta(minutes=10)
 _MOST: Final = 200
-"""Attempts that are kept; the oldest makes room."""
+"""The largest number of authorizations that are kept; the oldest makes room."""
 _DETAIL: Final = 300
 _UNDER_WAY: Final = "oauth2.under_way"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -33,20 +33,20 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """An attempt to authorize a credential."""
+    """The authorization of a credential, from its beginning to its result."""
 
     id: str
     credential: str
     url: str = field(repr=False)
-    """Where somebody authorizes, in a browser."""
+    """The URL at which a user authorizes, in a browser."""
     redirect_uri: str
-    """Where the browser is sent afterwards."""
+    """The URL to which the browser is redirected afterwards."""
     expires_at: datetime
     state: Literal["waiting", "done", "failed"] = "waiting"
     message: str | None = None
-    """What became of it."""
+    """The result, as text."""
     code: str | None = None
-    """The error's, where it failed."""
+    """The error's code, if it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class _Attempt:
 
 
 class Authorizations:
-    """The attempts of one engine. `callback`: the server's own redirect URI; None where no server runs."""
+    """The authorizations of one engine. `callback` is the server's own redirect URI; None if no server runs."""
 
     def __init__(self, credentials: Credentials, clock: Clock, callback: str | None = None) -> None:
         self._credentials = credentials
@@ -68,9 +68,9 @@ class Authorizations:
         """By id."""
 
     def begin(self, name: str, redirect_uri: str | None = None) -> Authorization:
-        """Make an attempt; `redirect_uri`: an address of this machine that somebody listens at, in place of the server.
+        """Begin an authorization. `redirect_uri` is an address of this machine to use instead of the server's.
 
-        Raises CredentialError where the credential can't be authorized, or the address is another's.
+        Raises CredentialError if the credential can't be authorized, or the address is on another machine.
         """
         redirect_uri = self._redirect_uri(redirect_uri)
         found = self._found(name)
@@ -86,23 +86,23 @@ class Authorizations:
         return made
 
     def get(self, name: str, id: str) -> Authorization:
-        """How an attempt stands. Raises AuthorizationUnknown."""
+        """Return the present state of an authorization. Raises AuthorizationUnknown."""
         attempt = self._attempts.get(id)
         if attempt is None or attempt.authorization.credential != name:
             raise AuthorizationUnknown(f"there is no such authorization of credential {name!r}; begin again")
         return self._at(attempt, self._clock.now())
 
     async def finish(self, query: str, http: HttpClient, id: str | None = None) -> Authorization:
-        """What becomes of the attempt that a redirect's query belongs to; `id`: the one that it has to be.
+        """Finish the authorization to which a redirect's query belongs, and return it; `id` says which one it must be.
 
-        Raises AuthorizationUnknown where there is none: it was finished before, has expired, or was never begun here.
+        Raises AuthorizationUnknown if there is none: it was finished before, has expired, or was begun elsewhere.
         """
         parameters = _parameters(query)
         attempt = self._waiting(parameters.get("state", ""), id)
-        # Whatever comes of it, a second redirect with this state finds nothing.
+        # Replaced first, so that a second redirect with this state finds nothing.
         begun = replace(attempt.authorization, state="failed", message="it is under way", code=_UNDER_WAY)
         self._attempts[begun.id] = _Attempt(begun, "", "", attempt.value)
-        # What became of it is known although the browser is gone by then.
+        # The result is kept even if the browser disconnects.
         return await shielded(self._finished(attempt, parameters, http))
 
     async def _finished(self, attempt: _Attempt, parameters: dict[str, str], http: HttpClient) -> Authorization:
@@ -128,36 +128,32 @@ class Authorizations:
                 return replace(
                     made,
                     state="failed",
-                    message=f"credential {name!r} was set anew meanwhile; authorize it again",
+                    message=f"credential {name!r} was replaced meanwhile; authorize it again",
                     code="oauth2.changed",
                 )
         except GrantGone as error:
-            return replace(made, state="failed", message=f"the code is not taken: {error}", code="oauth2.code")
+            return replace(made, state="failed", message=f"the service rejects the code: {error}", code="oauth2.code")
         except HooklineError as error:
             return replace(made, state="failed", message=error.message, code=getattr(error, "error_code", error.code))
-        renewed = "" if tokens.refresh_token else "; the service gave nothing to renew its token with"
+        renewed = "" if tokens.refresh_token else "; the service gave no refresh token"
         return replace(made, state="done", message=f"credential {name!r} is authorized{renewed}")
 
-    def _found(self, name: str) -> Authorized:
-        found = self._credentials.authorized(name)
+    def _found(self, name: str) -> OAuth2Credential:
+        found = self._credentials.oauth2_credential(name)
         if found is None:
-            raise CredentialError(
-                f"credential {name!r} is of a type that has no OAuth 2: there is nothing to authorize"
-            )
+            raise CredentialError(f"credential {name!r} is of a type without OAuth 2, and needs no authorization")
         try:
             grants = found.oauth2.grants_of(found.value)
         except StepError as error:
             raise CredentialError(f"credential {name!r} can't be authorized: {error.message}") from None
         if "authorization_code" not in grants:
-            raise CredentialError(
-                f"credential {name!r} acts for itself: its tokens are got when they are used, and nobody authorizes it"
-            )
+            raise CredentialError(f"credential {name!r} uses client credentials, and needs no authorization")
         return found
 
     def _redirect_uri(self, given: str | None) -> str:
         uri = given if given is not None else self._callback
         if uri is None:
-            raise CredentialError("no server runs that could receive the redirect; give a redirect_uri")
+            raise CredentialError("no server is running to receive the redirect; give a redirect_uri")
         if uri == self._callback:
             return uri
         try:
@@ -184,8 +180,8 @@ class Authorizations:
             ):
                 return attempt
         raise AuthorizationUnknown(
-            "no authorization waits for this redirect: it took longer than ten minutes, was finished before, or was "
-            "begun somewhere else; begin again with `hookline credentials authorize NAME`"
+            "no authorization waits for this redirect: it took longer than ten minutes, is finished, or was begun "
+            "elsewhere; begin again with `hookline credentials authorize NAME`"
         )
 
     def _at(self, attempt: _Attempt, now: datetime) -> Authorization:
@@ -194,12 +190,12 @@ class Authorizations:
             made = replace(made, state="waiting", message=None, code=None)
         if made.state == "waiting" and now >= made.expires_at:
             return replace(
-                made, state="failed", message="nobody authorized it within ten minutes", code="oauth2.not_authorized"
+                made, state="failed", message="it was not authorized within ten minutes", code="oauth2.not_authorized"
             )
         return made
 
     def _forget(self, now: datetime) -> None:
-        """What became of an attempt is known for a while after its end."""
+        """Drop old authorizations. The result of one is kept for a while after its end."""
         gone = [id for id, one in self._attempts.items() if now >= one.authorization.expires_at + _LIFE]
         gone += list(self._attempts)[: max(0, len(self._attempts) - len(gone) - _MOST + 1)]
         for id in gone:
@@ -207,16 +203,16 @@ class Authorizations:
 
 
 def challenge_of(verifier: str) -> str:
-    """The S256 challenge of a PKCE verifier (RFC 7636, 4.2)."""
+    """Return the S256 challenge of a PKCE verifier (RFC 7636, 4.2)."""
     return urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
 def query_of(redirected: str) -> str:
-    """The query of an address to which a browser was redirected; or what is given, where that is the query alone."""
+    """Return the query of a URL to which a browser was redirected. The text may also be the query alone."""
     return redirected.strip().partition("#")[0].rpartition("?")[2]
 
 
-def _authorize_url(found: Authorized, redirect_uri: str, state: str, verifier: str) -> str:
+def _authorize_url(found: OAuth2Credential, redirect_uri: str, state: str, verifier: str) -> str:
     oauth2, value = found.oauth2, found.value
     client_id, _ = oauth2.client_of(value)
     asked = {
@@ -231,13 +227,13 @@ def _authorize_url(found: Authorized, redirect_uri: str, state: str, verifier: s
     if scope := oauth2.scopes_of(value):
         asked["scope"] = scope
     parts = urlsplit(oauth2.authorize_url_of(value))
-    # What the address has already stays (RFC 6749, 3.1).
+    # The address keeps the query that it has (RFC 6749, 3.1).
     query = "&".join(part for part in (parts.query, urlencode(asked)) if part)
     return urlunsplit(parts._replace(query=query))
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """Those of a redirect. Raises AuthorizationUnknown where one is there twice."""
+    """Return the parameters of a redirect. Raises AuthorizationUnknown if an important one occurs twice."""
     found: dict[str, str] = {}
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50)
@@ -257,4 +253,4 @@ def _rejection(parameters: dict[str, str]) -> str:
     described = parameters.get("error_description")
     said = f"{error}: {described}" if described else error
     said = "".join(letter for letter in " ".join(said.split()) if letter.isprintable())[:_DETAIL]
-    return f"the service doesn't authorize it ({said})"
+    return f"the service denied the authorization ({said})"

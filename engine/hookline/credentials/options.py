@@ -28,25 +28,25 @@ _LONGEST: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class OptionsRequest:
-    """What somebody asks for."""
+    """A request for the options of a setting."""
 
     component: str
-    """An action's or a trigger's name."""
+    """The name of an action or a trigger."""
     setting: str
     credential: str | None = None
-    """The name of one."""
+    """The name of a credential."""
     chosen: Mapping[str, Any] | None = None
-    """Other settings, as they stand in the flow so far."""
+    """The values of other settings, as in the flow so far."""
     search: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionsPage:
-    """What there is to choose from."""
+    """The first options of a setting."""
 
     options: tuple[Option, ...]
     more: bool
-    """There are others: `search` finds them, where the function searches."""
+    """True if there are more. `search` finds them, if the function can search."""
 
 
 async def fetch_options(
@@ -59,10 +59,10 @@ async def fetch_options(
     log: Log,
     tokens: AccessTokens | None = None,
 ) -> OptionsPage:
-    """Ask.
+    """Fetch the options of a setting from the service.
 
-    Raises NoOptions where nobody knows choices for the setting; CannotOffer where other settings have to be chosen
-    first, or don't fit; CredentialError; and StepError where the service can't be asked, or what it asks is a defect.
+    Raises NoOptions if the setting has none, CannotOffer if other settings must be chosen first or are invalid,
+    CredentialError, and StepError if the service can't be reached or the connector has a defect.
     """
     component, choices = _choices(host.registry, request)
     if component.unavailable is not None:
@@ -106,7 +106,7 @@ def _choices(registry: Registry, request: OptionsRequest) -> tuple[Action | Conn
 
 
 def _arguments(choices: OptionsFunction, request: OptionsRequest, registry: Registry) -> dict[str, Any]:
-    """What the function is given of what was chosen before. Raises CannotOffer with every problem."""
+    """Return the function's arguments from the settings chosen before. Raises CannotOffer with every problem."""
     expressions = Expressions(registry.mappers, ())
     given: dict[str, Any] = {SEARCH: request.search} if choices.searches else {}
     unknown: set[str] = set()
@@ -127,9 +127,9 @@ def _arguments(choices: OptionsFunction, request: OptionsRequest, registry: Regi
             if one["type"] != "missing":
                 message = one["msg"]
             elif name in unknown:
-                message = "it is an expression: what that gives isn't known before the flow runs"
+                message = "it is an expression, whose value isn't known before the flow runs"
             else:
-                message = "it has to be chosen first"
+                message = "it must be chosen first"
             problems.append(Problem(message, "".join(f"/{part}" for part in ("with", *one["loc"])), one["type"]))
         said = "; ".join(f"{problem.pointer.removeprefix('/with/')}: {problem.message}" for problem in problems)
         raise CannotOffer(
@@ -161,7 +161,7 @@ def _context(
 
 
 async def _listed(choices: OptionsFunction, arguments: Mapping[str, Any]) -> OptionsPage:
-    """The first of what a function lists. Raises NotJson for what is no option."""
+    """Return the first options of a function's list. Raises NotJson if an item is not an Option."""
     given: Any = choices.run(**arguments)
     if not isinstance(given, AsyncIterator):
         given = await given
@@ -184,6 +184,6 @@ async def _listed(choices: OptionsFunction, arguments: Mapping[str, Any]) -> Opt
 
 def _option(one: Any, place: int) -> Option:
     if not isinstance(one, Option):
-        raise NotJson(f"item {place} is {type(one).__name__}, and no Option")
+        raise NotJson(f"item {place} is {type(one).__name__}, not an Option")
     value = to_json(one.value, f"the value of item {place}")
     return Option(value, str(one.label) if one.label else value if isinstance(value, str) else str(value))

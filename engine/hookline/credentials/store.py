@@ -1,4 +1,4 @@
-"""Credentials: named, typed secrets, decrypted once and kept in memory while the engine runs."""
+"""The stored credentials: decrypted once, and kept in memory while the engine runs."""
 
 import asyncio
 import re
@@ -28,22 +28,22 @@ TokenState: TypeAlias = Literal["valid", "renewable", "on_demand", "missing", "l
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
-    """What may be shown of a credential's tokens."""
+    """The public facts about a credential's tokens."""
 
     state: TokenState
-    """`valid`; `renewable`: expired, and renewed when they are used; `on_demand`: got when they are used for the first
-    time; `missing`: somebody has to authorize the credential; `lost`: somebody has to do so again."""
+    """`valid`; `renewable`: expired, and renewed at their next use; `on_demand`: requested at their first use;
+    `missing`: the credential must be authorized; `lost`: it must be authorized again."""
     expires_at: datetime | None = None
-    """Of the access token; None where the service doesn't say it."""
+    """The expiry of the access token; None if the service doesn't tell it."""
     scope: str | None = None
     problem: str | None = None
-    """Why there are none that can be used, with the remedy."""
+    """The reason why no token can be used, with the remedy."""
 
 
 def token_info(
     name: str, oauth2: OAuth2, value: BaseModel, tokens: TokenSet | None, problem: str | None, now: datetime
 ) -> TokenInfo:
-    """Of a credential's value and its tokens. `problem`: why those that are stored can't be read."""
+    """Return the public facts about tokens. `problem` is the reason why stored tokens can't be read."""
     if tokens is None:
         try:
             by_itself = "client_credentials" in oauth2.grants_of(value)
@@ -61,14 +61,14 @@ def token_info(
 
 
 def why_lost(tokens: TokenSet) -> str:
-    """Why tokens that don't hold can't be renewed."""
-    return tokens.lost or "its access token has expired, and the service gave none to renew it with"
+    """Return the reason why invalid tokens can't be renewed."""
+    return tokens.lost or "its access token has expired, and the service gave no refresh token"
 
 
 def unauthorized(name: str, why: str | None) -> str:
-    """The text that says what to do. `why`: what became of the tokens that there were."""
+    """Return the message for a credential without usable tokens. `why` is the reason why earlier ones were lost."""
     if why is None:
-        return f"nobody has authorized credential {name!r} yet: `hookline credentials authorize {name}`"
+        return f"credential {name!r} is not authorized yet: `hookline credentials authorize {name}`"
     return f"credential {name!r}: {why}; authorize it again: `hookline credentials authorize {name}`"
 
 
@@ -77,31 +77,31 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class CredentialInfo:
-    """What may be shown of a credential."""
+    """The public facts about a credential."""
 
     name: str
     type: str
     updated_at: datetime
     problem: str | None
-    """Why it can't be used, with the remedy; None where it can."""
+    """The reason why it can't be used, with the remedy; None if it can."""
     tokens: TokenInfo | None = None
-    """What may be shown of its access tokens; None where its type has none."""
+    """The public facts about its access tokens; None if its type has none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Authorized:
-    """A credential of a type with OAuth 2, with the tokens that it has."""
+class OAuth2Credential:
+    """A credential of a type with OAuth 2, with its tokens."""
 
     name: str
     value: BaseModel = field(repr=False)
     oauth2: OAuth2
     tokens: TokenSet | None
     problem: str | None
-    """Why the tokens that are stored can't be read; None where there are none, or they can."""
+    """The reason why stored tokens can't be read, if so."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _Entry:
     stored: StoredCredential
     value: BaseModel | None = field(repr=False)
     problem: str | None
@@ -112,9 +112,9 @@ class _Held:
 class Credentials:
     """The credentials of one engine.
 
-    `types` has the model of each type, and `oauth2` how those get tokens that have some; `changed` are called with the
-    name of each credential that is set, replaced, authorized or dropped, here or (as `load` finds out) by another
-    process.
+    `types` has the model of each type, and `oauth2` the OAuth 2 settings of the types that have them. The `changed`
+    functions get the name of each credential that is set, replaced, authorized or dropped, here or (as `load` finds
+    out) by another process.
     """
 
     def __init__(
@@ -132,18 +132,18 @@ class Credentials:
         self._clock = clock
         self._changed = tuple(changed)
         self._oauth2 = oauth2 or {}
-        self._held: dict[str, _Held] = {}
-        # What is in memory must be what was committed last, so that commits and their effects here don't interleave.
+        self._held: dict[str, _Entry] = {}
+        # Commits and their effects on memory must not interleave, so that memory has what was committed last.
         self._lock = asyncio.Lock()
 
     async def load(self) -> None:
-        """Read what is stored, and forget what isn't any more. Raises StoreError.
+        """Read all credentials from the store. Raises StoreError.
 
-        A credential that can't be decrypted, or whose type no plugin gives, stands in the way of nothing but its use.
+        A credential that can't be decrypted, or whose type no plugin has, fails only when it is used.
         """
         async with self._lock:
             before = self._held
-            after: dict[str, _Held] = {}
+            after: dict[str, _Entry] = {}
             for stored in await self._store.credentials():
                 known = before.get(stored.name)
                 after[stored.name] = known if known is not None and known.stored == stored else self._open(stored)
@@ -151,7 +151,7 @@ class Credentials:
         self._tell(name for name in before.keys() | after.keys() if before.get(name) is not after.get(name))
 
     def get(self, name: str) -> tuple[str, BaseModel]:
-        """The type's name and the value of a credential. Raises CredentialError."""
+        """Return the type's name and the value of a credential. Raises CredentialError."""
         held = self._held.get(name)
         if held is None:
             raise CredentialError(
@@ -162,20 +162,20 @@ class Credentials:
             raise CredentialError(held.problem)
         return held.stored.type, held.value
 
-    def authorized(self, name: str) -> Authorized | None:
-        """A credential with its tokens; None where its type has no OAuth 2. Raises CredentialError, as `get` does."""
+    def oauth2_credential(self, name: str) -> OAuth2Credential | None:
+        """Return a credential with its tokens; None if its type has no OAuth 2. Raises CredentialError."""
         type_, value = self.get(name)
         oauth2 = self._oauth2.get(type_)
         if oauth2 is None:
             return None
         held = self._held[name]
-        return Authorized(name, value, oauth2, held.tokens, held.tokens_problem)
+        return OAuth2Credential(name, value, oauth2, held.tokens, held.tokens_problem)
 
     def list(self) -> Sequence[CredentialInfo]:
-        """What may be shown of each, by name."""
+        """Return the public facts about all credentials, by name."""
         return [self._info(held) for _, held in sorted(self._held.items())]
 
-    def _info(self, held: _Held) -> CredentialInfo:
+    def _info(self, held: _Entry) -> CredentialInfo:
         stored, oauth2, tokens = held.stored, self._oauth2.get(held.stored.type), None
         if oauth2 is not None and held.value is not None:
             tokens = token_info(stored.name, oauth2, held.value, held.tokens, held.tokens_problem, self._clock.now())
@@ -192,7 +192,7 @@ class Credentials:
             )
         plain = _plain(values)
         value = validated(self._types, name, type, plain)
-        # What is committed is what is in memory, although whoever asked for it is gone by then.
+        # Memory must follow the commit even if the caller is cancelled.
         await shielded(self._put(name, type, plain, value))
 
     async def _put(self, name: str, type: str, plain: Mapping[str, Any], value: BaseModel) -> None:
@@ -201,18 +201,18 @@ class Credentials:
                 name, type, self._vault.encrypt(encode(plain), purpose=for_credential(name, type)), self._clock.now()
             )
             await self._store.commit([PutCredential(name, type, stored.ciphertext, stored.updated_at)])
-            self._held[name] = _Held(stored, value, None)
+            self._held[name] = _Entry(stored, value, None)
         self._tell([name])
 
     async def put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, *, before: TokenSet | None) -> bool:
-        """Keep tokens in place of those before, of a credential whose value is `of`; gives whether both still held.
+        """Replace the tokens `before` of a credential whose value is `of`; return False if one of both has changed.
 
         Raises StoreError.
         """
         return await shielded(self._put_tokens(name, of, tokens, lambda held: held.tokens == before))
 
     async def authorize(self, name: str, of: BaseModel, tokens: TokenSet) -> bool:
-        """Keep tokens in place of any, and let what lacked them try again; gives whether the value still is `of`.
+        """Replace any tokens, and tell that the credential changed; return False if its value no longer is `of`.
 
         Raises StoreError.
         """
@@ -221,7 +221,7 @@ class Credentials:
             self._tell([name])
         return done
 
-    async def _put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, fits: Callable[[_Held], bool]) -> bool:
+    async def _put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, fits: Callable[[_Entry], bool]) -> bool:
         async with self._lock:
             held = self._held.get(name)
             if held is None or held.value is not of or not fits(held):
@@ -233,7 +233,7 @@ class Credentials:
         return True
 
     async def drop(self, name: str) -> None:
-        """Remove a credential. Raises CredentialError where there is none, and StoreError."""
+        """Remove a credential. Raises CredentialError if there is none, and StoreError."""
         await shielded(self._drop(name))
 
     async def _drop(self, name: str) -> None:
@@ -245,9 +245,9 @@ class Credentials:
         self._tell([name])
 
     async def rotate(self) -> int:
-        """Encrypt with the vault's first key whatever is under another; returns how many credentials those were.
+        """Encrypt all credentials with the vault's first key; return how many had another key.
 
-        Raises CredentialError where one can't be decrypted, and then changes none; and StoreError.
+        Raises CredentialError if one can't be decrypted, and then changes none; and StoreError.
         """
         return await shielded(self._rotate())
 
@@ -277,21 +277,21 @@ class Credentials:
         tokens = None if old.tokens is None else self._vault.reencrypt(old.tokens, purpose=_tokens_of(old))
         return replace(old, ciphertext=ciphertext, tokens=tokens)
 
-    def _open(self, stored: StoredCredential) -> _Held:
+    def _open(self, stored: StoredCredential) -> _Entry:
         try:
             plaintext = self._vault.decrypt(stored.ciphertext, purpose=for_credential(stored.name, stored.type))
             value = validated(self._types, stored.name, stored.type, decode(plaintext))
         except CredentialError as error:
-            return _Held(stored, None, error.message)
+            return _Entry(stored, None, error.message)
         if stored.tokens is None:
-            return _Held(stored, value, None)
+            return _Entry(stored, value, None)
         try:
             plaintext = self._vault.decrypt(stored.tokens, purpose=_tokens_of(stored))
-            return _Held(stored, value, None, msgspec.json.decode(plaintext, type=TokenSet))
+            return _Entry(stored, value, None, msgspec.json.decode(plaintext, type=TokenSet))
         except CredentialError as error:
-            return _Held(stored, value, None, None, error.message)
+            return _Entry(stored, value, None, None, error.message)
         except msgspec.DecodeError:
-            return _Held(stored, value, None, None, "its tokens were stored by another version of Hookline")
+            return _Entry(stored, value, None, None, "its tokens were stored by another version of Hookline")
 
     def _tell(self, names: Iterable[str]) -> None:
         for name in sorted(names):
@@ -300,7 +300,7 @@ class Credentials:
 
 
 def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain: Mapping[str, Any]) -> BaseModel:
-    """A credential's value. Raises CredentialError with every problem at once, and without a value in it."""
+    """Return the validated value. Raises CredentialError with every problem at once, and without any value in it."""
     model = types.get(type)
     if model is None:
         raise CredentialError(
@@ -311,7 +311,7 @@ def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain:
         return validate_safely(model, plain)
     except ValidationError as error:
         problems = _problems(error, model)
-    # Outside the handler: pydantic's error holds the values, and must not travel with ours into a log.
+    # Outside the handler: pydantic's error has the values, and must not reach a log as the context of this one.
     said = "; ".join(str(problem) for problem in problems)
     raise CredentialError(f"credential {name!r} of type {type!r}: {said}", problems=problems)
 
@@ -339,7 +339,7 @@ def _near(name: str, names: Iterable[str]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value with its secrets in the open: only to be validated and encrypted."""
+    """Return the value with its secrets in plain text, to be validated and encrypted."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, SecretBytes):

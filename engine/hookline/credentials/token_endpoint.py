@@ -1,4 +1,4 @@
-"""Asking a token endpoint (RFC 6749, 4.1.3, 4.4.2 and 6): one request, and what its answer means."""
+"""Requests to token endpoints (RFC 6749, 4.1.3, 4.4.2 and 6)."""
 
 import re
 from base64 import b64encode
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from hookline.credentials.store import Authorized
+from hookline.credentials.store import OAuth2Credential
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.time import Clock
 from hookline.model.tokens import TokenSet
@@ -21,10 +21,10 @@ _SECONDS: Final = 30.0
 _MAX_BYTES: Final = 1_000_000
 _LONGEST: Final = timedelta(days=3650)
 _DETAIL: Final = 300
-"""Letters of what the service says, in a message."""
+"""The largest number of letters of a service's error that a message quotes."""
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _FORM_SECRETS: Final = ("code", "code_verifier", "refresh_token", "client_secret")
-#: The right that was given is there no more. Besides RFC 6749's own word, those of services that have others.
+#: Errors that say that the grant is gone: RFC 6749's own, and those of some services.
 _GRANT_GONE: Final = frozenset(
     {
         "invalid_grant",
@@ -37,22 +37,22 @@ _GRANT_GONE: Final = frozenset(
         "token_revoked",
     }
 )
-_CLIENT_REFUSED: Final = frozenset(
+_CLIENT_REJECTED: Final = frozenset(
     {"invalid_client", "unauthorized_client", "incorrect_client_credentials", "invalid_client_id", "bad_client_secret"}
 )
 _NOT_NOW: Final = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
-#: Types of tokens that `Authorization: Bearer` isn't for.
+#: Types of tokens that can't be sent as `Authorization: Bearer`.
 _NOT_BEARER: Final = frozenset({"mac", "dpop", "pop", "n_a"})
 
 
 class GrantGone(Exception):
-    """The service doesn't take the code or the refresh token, for good."""
+    """The service rejects the code or the refresh token for good."""
 
 
 async def request_tokens(
-    http: HttpClient, clock: Clock, credential: Authorized, grant: str, form: Mapping[str, str]
+    http: HttpClient, clock: Clock, credential: OAuth2Credential, grant: str, form: Mapping[str, str]
 ) -> TokenSet:
-    """What the service gives for a form, which lacks only the client. `grant`: how the tokens are got at first.
+    """Request tokens with a form, to which the client is added. `grant` is the kind of the first grant.
 
     Raises GrantGone, and StepError as `TokenUser.access_token` says.
     """
@@ -61,7 +61,7 @@ async def request_tokens(
     client_id, secret = oauth2.client_of(value)
     headers, sent = {"Accept": "application/json"}, {**oauth2.token_params_of(value), **form}
     if secret is not None and oauth2.client_auth_of(value) == "basic":
-        # Each part is encoded as in a form first (RFC 6749, 2.3.1); a space so that whoever decodes URLs reads it, too.
+        # Each part is form-encoded first (RFC 6749, 2.3.1). A space becomes %20, which URL decoders read as well.
         pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
         headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
     else:
@@ -71,7 +71,7 @@ async def request_tokens(
     hidden = HiddenValues([*secret_values(value), *_secrets(sent), *([secret] if secret else [])])
     asked_at = clock.now()
     try:
-        # What the form holds is for this endpoint alone: a redirect is not followed.
+        # The secrets in the form are for this endpoint only, so redirects are not followed.
         response = await http.request(
             "POST",
             url,
@@ -83,22 +83,22 @@ async def request_tokens(
             timeout=_SECONDS,
         )
     except StepError as error:
-        # Whatever became of this request, what the token is for hasn't been done.
+        # The request that needs the token was not sent, so the error is no doubt about its outcome.
         raise type(error)(
             f"no access token for credential {name!r}: {hidden.mask_text(error.message)}",
             code=error.error_code,
             retryable=error.retryable,
             retry_after=error.retry_after,
         ) from None
-    return _Answer(response, name, origin(URL(url)), hidden, clock.now()).tokens(grant, sent, asked_at)
+    return _TokenResponse(response, name, origin(URL(url)), hidden, clock.now()).tokens(grant, sent, asked_at)
 
 
 def _secrets(form: Mapping[str, str]) -> Iterable[str]:
     return (form[name] for name in _FORM_SECRETS if form.get(name))
 
 
-class _Answer:
-    """What a token endpoint answered."""
+class _TokenResponse:
+    """A response of a token endpoint."""
 
     def __init__(self, response: Response, name: str, where: str, hidden: HiddenValues, now: datetime) -> None:
         self._response = response
@@ -109,26 +109,26 @@ class _Answer:
         self._said = _object(response)
 
     def tokens(self, grant: str, form: Mapping[str, str], asked_at: datetime) -> TokenSet:
-        """Raises GrantGone and StepError."""
+        """Return the tokens. Raises GrantGone and StepError."""
         status, said = self._response.status, self._said
         error = said.get("error")
-        # Some services put an error into an answer that has succeeded.
+        # Some services answer with an error and status 200.
         if not 200 <= status < 300 or (error and not said.get("access_token")):
             self._fail(status, error if isinstance(error, str) else "")
         token, kind = said.get("access_token"), str(said.get("token_type") or "bearer")
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-            raise self._odd("answered without an access token: see whether token_url is right")
+            raise self._odd("answered without an access token: check token_url")
         if kind.lower() in _NOT_BEARER:
             raise self._odd(
                 f"gives tokens of the type {self._shown(kind)}, which can't be used: only bearer tokens can"
             )
         refresh, scope = said.get("refresh_token"), said.get("scope")
         if not isinstance(refresh, str) or not refresh:
-            # One that isn't replaced stays good (RFC 6749, 6).
+            # The old refresh token stays valid unless it is replaced (RFC 6749, 6).
             refresh = form.get("refresh_token")
         if grant == "client_credentials":
             refresh = None
-        # Its life began when it was made, which is after the request was sent.
+        # The token was made after the request was sent, so this time is early enough.
         return TokenSet(
             token,
             grant,
@@ -146,15 +146,15 @@ class _Answer:
         if status >= 500 or status in (408, 425) or error in _NOT_NOW:
             raise Unavailable(text, code="oauth2.unavailable", retry_after=after)
         if error in _GRANT_GONE:
-            raise GrantGone(f"the service doesn't take it any more ({error}{self._description()})")
-        if error in _CLIENT_REFUSED or status == 401:
+            raise GrantGone(f"the service no longer accepts it ({error}{self._description()})")
+        if error in _CLIENT_REJECTED or status == 401:
             raise AuthExpired(
-                f"{text}: it doesn't take the client; set the credential again, with the client's id and secret as the "
-                "service has them",
+                f"{text}: it rejects the client; set the credential again, with the client's id and secret "
+                "from the service",
                 code="oauth2.client",
             )
         if 300 <= status < 400:
-            raise self._odd(f"answered {status}: it redirects, which token requests don't follow; correct token_url")
+            raise self._odd(f"answered {status}: token requests don't follow redirects; correct token_url")
         raise StepError(text, code="oauth2.rejected")
 
     def _odd(self, what: str) -> StepError:
@@ -175,7 +175,7 @@ class _Answer:
 
 
 def _object(response: Response) -> dict[str, Any]:
-    """The JSON object of an answer; an empty one where it is something else."""
+    """Return the JSON object of a response; an empty one if it is something else."""
     try:
         said = response.json()
     except StepError:
@@ -184,7 +184,7 @@ def _object(response: Response) -> dict[str, Any]:
 
 
 def _expiry(value: Any, from_: datetime) -> datetime | None:
-    """Seconds, which some services write as text. None where nothing is said, or nothing that means something."""
+    """Return the expiry of a number of seconds, which some services send as text; None if it is missing or invalid."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from tests.integration.http_servers import Serve, error_of
 
 from hookline.api import AuthExpired, Connector, RateLimited, StepError, Unavailable, VerifyContext, hookimpl
-from hookline.credentials.credential_check import Verdict, verify
+from hookline.credentials.credential_check import CredentialCheck, check_credential
 from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import PluginError
@@ -46,10 +46,10 @@ class Held:
         return self._found
 
 
-async def asked(connector: Connector, url: str, client: PooledClient, type: str = "acme") -> Verdict:
+async def asked(connector: Connector, url: str, client: PooledClient, type: str = "acme") -> CredentialCheck:
     held: Any = Held(type, Key(url=url, token=SecretStr(SECRET)))
     log = structlog.get_logger()
-    return await verify(
+    return await check_credential(
         "prod",
         held,
         PluginHost(registry_of(connector), Metrics(), log),
@@ -79,7 +79,7 @@ def acme() -> Connector:
 @pytest.mark.parametrize(
     ("status", "name", "state", "code"),
     [
-        (200, "jo", "well", None),
+        (200, "jo", "valid", None),
         (401, "jo", "failed", "http.401"),
         (200, "defect", "failed", "connector.defect"),
         (200, "cancel", "failed", "connector.defect"),
@@ -101,7 +101,7 @@ async def test_a_credential_is_well_or_it_is_said_why_not_and_never_what_it_is(
 async def test_a_type_that_nothing_verifies_says_so(client: PooledClient) -> None:
     verdict = await asked(Connector("acme", credential=Key), "http://127.0.0.1", client)
     assert (verdict.state, verdict.code) == ("unknown", None)
-    assert "can't be verified" in verdict.message
+    assert "no plugin can verify" in verdict.message
 
 
 def test_what_can_not_verify_is_rejected_by_name() -> None:

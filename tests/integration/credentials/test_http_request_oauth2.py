@@ -7,7 +7,7 @@ from tests.integration.authorization_server import CLIENT_ID, CLIENT_SECRET, SCO
 from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_engine import HERE, agree
 
-from hookline.credentials.credential_check import verify
+from hookline.credentials.credential_check import check_credential
 from hookline.kernel.errors import CredentialError
 from hookline.model.execution import State
 
@@ -39,7 +39,7 @@ async def test_a_client_that_acts_for_itself_asks_with_a_token(harness: Harness,
             execution_id = await harness.send(engine, "who", {})
             await harness.until(engine, execution_id, State.SUCCEEDED)
         parts: Any = {"http": engine.http, "resources": engine.resources, "log": engine.log, "tokens": engine.tokens}
-        assert (await verify("prod", engine.credentials, engine.plugin_host, **parts)).state == "well"
+        assert (await check_credential("prod", engine.credentials, engine.plugin_host, **parts)).state == "valid"
     (form,) = service.asked
     assert (form["grant_type"], form["scope"], form["audience"]) == ("client_credentials", SCOPES, "acme")
 

@@ -147,7 +147,7 @@ def test_who_does_not_agree_is_reported(folder: Path, service: AuthorizationServ
     service.denies = True
     done = hookline("authorize", "prod", "--open")
     assert done.exit_code == 1
-    assert "the service doesn't authorize it (access_denied" in done.stdout
+    assert "the service denied the authorization (access_denied" in done.stdout
     browser.close()
     assert browser.pages[0][0] == 400
     assert service.asked == []
@@ -157,7 +157,7 @@ def test_who_does_not_agree_is_reported(folder: Path, service: AuthorizationServ
     ("arguments", "code", "said"),
     [
         (["nobody"], 1, "no credential 'nobody'"),
-        (["gh"], 1, "has no OAuth 2"),
+        (["gh"], 1, "without OAuth 2"),
         (["prod", "--redirect-uri", "https://elsewhere.example/cb"], 2, "no command can listen there"),
         (["prod", "--redirect-uri", "http://127.0.0.1:99999/cb"], 2, "no command can listen there"),
     ],
@@ -362,7 +362,7 @@ async def test_an_exchange_that_fails_is_reported_and_can_be_begun_again(
 async def test_what_acts_for_itself_is_authorized_by_nobody(harness: Harness, service: AuthorizationService) -> None:
     async with running(harness, for_itself()) as engine:
         await engine.credentials.put("prod", "acme", values(service))
-        with pytest.raises(CredentialError, match="acts for itself"):
+        with pytest.raises(CredentialError, match="uses client credentials"):
             engine.authorizations.begin("prod", LISTENER)
 
 

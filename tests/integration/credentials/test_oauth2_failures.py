@@ -178,7 +178,7 @@ async def test_without_a_refresh_token_one_rejection_takes_nothing_from_others(
         service.answers.append((200, {}, '{"access_token": "only-one-there-is"}'))
         made = engine.authorizations.begin("prod", "http://127.0.0.1:9/cb")
         done = await engine.authorizations.finish(await redirected(made.url), engine.http)
-        assert "nothing to renew" in (done.message or "")
+        assert "no refresh token" in (done.message or "")
         error = await failure(engine, "only-one-there-is")
         assert (type(error), error.error_code) == (AuthExpired, "oauth2.expired")
         assert "credentials authorize prod" in error.message

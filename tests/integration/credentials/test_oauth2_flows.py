@@ -60,7 +60,7 @@ async def test_a_connector_that_says_a_token_is_not_heard(
 
 
 async def test_a_poll_and_a_verification_have_tokens_too(harness: Harness, service: AuthorizationService) -> None:
-    from hookline.credentials.credential_check import verify
+    from hookline.credentials.credential_check import check_credential
 
     trigger = {"use": "acme.names", "with": {}, "credential": "prod"}
     harness.flow("names", [{"id": "log", "use": "map", "with": {"body": "$.body.name"}}], trigger=trigger)
@@ -69,6 +69,6 @@ async def test_a_poll_and_a_verification_have_tokens_too(harness: Harness, servi
 
         assert await harness.bodies(engine, "names", 1) == [{"name": "jo"}]
         parts: Any = {"http": engine.http, "resources": engine.resources, "log": engine.log, "tokens": engine.tokens}
-        verdict = await verify("prod", engine.credentials, engine.plugin_host, **parts)
-    assert (verdict.state, verdict.message) == ("well", "jo")
+        verdict = await check_credential("prod", engine.credentials, engine.plugin_host, **parts)
+    assert (verdict.state, verdict.message) == ("valid", "jo")
     assert len(service.asked) == 1

@@ -225,7 +225,7 @@ async def test_a_credential_that_is_set_anew_has_no_tokens_of_the_one_before(
         # Whoever waits for a renewal of the old one gets nothing of it.
         await engine.credentials.put("prod", "acme", values(service))
         service.held.set()
-        with pytest.raises(AuthExpired, match="nobody has authorized"):
+        with pytest.raises(AuthExpired, match="is not authorized yet"):
             await user
         assert info(engine).state == "missing"
     async with running(harness, acme()) as engine:
@@ -243,7 +243,7 @@ async def test_a_renewal_that_comes_late_takes_nothing_from_who_authorized_meanw
         user = asyncio.create_task(engine.tokens.get("prod"))
         for _ in range(2):
             await asyncio.to_thread(service.arrived.acquire)
-        held = engine.credentials.authorized("prod")
+        held = engine.credentials.oauth2_credential("prod")
         assert held is not None
         assert held.tokens is not None
         mine = dataclasses.replace(held.tokens, access_token="mine", expires_at=None, refresh_token="my-own")
@@ -265,7 +265,7 @@ async def test_a_renewal_that_was_rejected_late_does_so_neither(
         user = asyncio.create_task(engine.tokens.get("prod"))
         for _ in range(2):
             await asyncio.to_thread(service.arrived.acquire)
-        held = engine.credentials.authorized("prod")
+        held = engine.credentials.oauth2_credential("prod")
         assert held is not None
         assert held.tokens is not None
         mine = dataclasses.replace(held.tokens, access_token="mine", expires_at=None, refresh_token="my-own")

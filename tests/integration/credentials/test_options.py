@@ -187,7 +187,7 @@ async def test_a_value_is_any_json_and_labelled_by_itself(client: PooledClient) 
         (("acme.post", "team", {}), NoOptions, "offers no options for 'team'"),
         (("http.request", "url", {}), NoOptions, "it offers none for any setting"),
         (("webhook", "verify", {}), NoOptions, "it offers none for any setting"),
-        (("acme.post", "channel", {"credential": "prod"}), CannotOffer, "team: it has to be chosen first"),
+        (("acme.post", "channel", {"credential": "prod"}), CannotOffer, "team: it must be chosen first"),
         (
             ("acme.post", "channel", {"credential": "prod", "chosen": {"team": "$.body.team"}}),
             CannotOffer,

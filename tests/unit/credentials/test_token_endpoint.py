@@ -9,7 +9,7 @@ import pytest
 from tests.integration.authorization_server import AuthorizationService
 from tests.integration.oauth2_acme import AcmeKey, acme, values
 
-from hookline.credentials.store import Authorized
+from hookline.credentials.store import OAuth2Credential
 from hookline.credentials.token_endpoint import request_tokens
 from hookline.kernel.errors import StepError
 from hookline.sdk.http import Response
@@ -36,7 +36,7 @@ async def ask(http: Any, oauth2: Any = None, **key: Any) -> Any:
     service = AuthorizationService(lambda: datetime.now(UTC))
     service.url = "https://acme.example"
     value = AcmeKey.model_validate(values(service, **key))
-    credential = Authorized("prod", value, connector.oauth2, None, None)
+    credential = OAuth2Credential("prod", value, connector.oauth2, None, None)
     return await request_tokens(http, ManualClock(), credential, "authorization_code", FORM)
 
 
@@ -75,7 +75,7 @@ async def test_a_life_that_makes_no_sense_is_unknown(lasts: Any, known: float | 
 @pytest.mark.parametrize(
     ("status", "body", "code", "said"),
     [
-        (302, "", "oauth2.answer", "redirects, which token requests don't follow"),
+        (302, "", "oauth2.answer", "token requests don't follow redirects"),
         (200, "<html>", "oauth2.answer", "without an access token"),
         (200, "[]", "oauth2.answer", "without an access token"),
         (200, '{"access_token": 7}', "oauth2.answer", "without an access token"),
@@ -91,8 +91,8 @@ async def test_a_life_that_makes_no_sense_is_unknown(lasts: Any, known: float | 
         ),
         (400, '{"error": {"deep": 1}}', "oauth2.rejected", "answered 400"),
         (404, "not here", "oauth2.rejected", "answered 404"),
-        (401, "", "oauth2.client", "doesn't take the client"),
-        (400, '{"error": "unauthorized_client"}', "oauth2.client", "doesn't take the client"),
+        (401, "", "oauth2.client", "rejects the client"),
+        (400, '{"error": "unauthorized_client"}', "oauth2.client", "rejects the client"),
     ],
 )
 async def test_an_answer_that_is_no_token_is_an_error_that_says_what_came(

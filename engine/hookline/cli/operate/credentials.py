@@ -59,9 +59,9 @@ def verify_credential(ctx: click.Context, name: str, as_json: bool, settings: Se
     Exit code 1 if it doesn't, and if the type of the credential can't be verified.
     """
     found = call(settings, "POST", "credentials", name, "verify")
-    words = {"well": "works", "failed": "can't be used", "unknown": "is not verified"}
+    words = {"valid": "works", "failed": "can't be used", "unknown": "is not verified"}
     emit(found, as_json=as_json, text=lambda: f"credential {name} {words[found['state']]}: {found['message']}")
-    if found["state"] != "well":
+    if found["state"] != "valid":
         ctx.exit(1)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from quart import Blueprint, Response, request
 
-from hookline.credentials.credential_check import Verdict, verify
+from hookline.credentials.credential_check import CredentialCheck, check_credential
 from hookline.credentials.oauth_authorization import Authorization, query_of
 from hookline.credentials.store import CredentialInfo
 from hookline.engine import Engine
@@ -68,7 +68,7 @@ class AuthorizationView(msgspec.Struct, frozen=True):
     message: str | None
     """What became of it."""
     code: str | None
-    """The error's code, where it failed."""
+    """The error's code, if the check failed."""
 
 
 def authorization_view(made: Authorization) -> AuthorizationView:
@@ -85,22 +85,21 @@ def authorization_view(made: Authorization) -> AuthorizationView:
     )
 
 
-class VerdictView(msgspec.Struct, frozen=True):
-    """Whether a credential works."""
+class CredentialCheckView(msgspec.Struct, frozen=True):
+    """The result of a check of a credential."""
 
     name: str
     type: str
     state: str
-    """`well`, `failed`, or `unknown` where its type has no way to verify it."""
+    """`valid`, `failed`, or `unknown` if no plugin can verify credentials of this type."""
     message: str
-    """Who it is to the service, or why it can't be used."""
+    """The account at the service, or the reason why the credential can't be used."""
     code: str | None
-    """The error's code, where it failed."""
+    """The error's code, if the check failed."""
 
 
-def verdict_view(verdict: Verdict) -> VerdictView:
-    """Whether a credential works."""
-    return VerdictView(verdict.name, verdict.type, verdict.state, verdict.message, verdict.code)
+def check_view(check: CredentialCheck) -> CredentialCheckView:
+    return CredentialCheckView(check.name, check.type, check.state, check.message, check.code)
 
 
 class PutCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,11 +159,11 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         return json_response(found(name))
 
     @api.post("/credentials/<name>/verify")
-    @operation(VerdictView)
+    @operation(CredentialCheckView)
     async def verify_credential(name: str) -> Response:
-        """Ask the service of a credential whether it takes it. The answer is 200 whatever the service says."""
+        """Check a credential with its service. The response is 200 whatever the service answers."""
         found(name)
-        asked = verify(
+        checking = check_credential(
             name,
             engine.credentials,
             engine.plugin_host,
@@ -173,7 +172,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
             log=engine.log,
             tokens=engine.tokens,
         )
-        return json_response(verdict_view(await asked))
+        return json_response(check_view(await checking))
 
     @api.post("/credentials/<name>/authorize")
     @operation(AuthorizationView, request=AuthorizeRequest)
