@@ -110,8 +110,8 @@ def all_of(folder: Path, flows: Any, faults: Sequence[str]) -> dict[str, Any]:
 
 
 def test_a_kill_changes_nothing_of_what_called_flows_do(tmp_path: Path) -> None:
-    points = ("await.before_commit", "await.after_commit", "callback.before_commit", "callback.after_commit")
-    faults = [*points, "settle.after_commit", "end.before_commit:2", "end.after_commit:2"]
+    points = ("begin_wait.before_commit", "begin_wait.after_commit", "callback.before_commit", "callback.after_commit")
+    faults = [*points, "end_wait.after_commit", "end.before_commit:2", "end.after_commit:2"]
     ends = [("care", "completed"), ("main", "failed"), ("work", "completed")]
     said = ["after 7", "before", "care meant", "work"]
     assert all_of(tmp_path, calling, faults) == dict.fromkeys(faults, (ends, said))

@@ -21,12 +21,12 @@ SIGKILL = -9
 #: Each point, and what the caller may be answered who goes on asking until there is an answer. The execution goes on
 #: while that is on its way: where it dies of it, the answer to the first call may be lost.
 CASES: Mapping[str, tuple[int, ...]] = {
-    "await.before": (202,),
-    "await.after": (202,),
+    "begin_wait.before": (202,),
+    "begin_wait.after": (202,),
     "callback.before": (202,),
     "callback.after": (200,),
-    "settle.before": (202, 200),
-    "settle.after": (202, 200),
+    "end_wait.before": (202, 200),
+    "end_wait.after": (202, 200),
 }
 
 #: Each case starts two servers.
@@ -109,7 +109,7 @@ def outcome(folder: Path, point: str) -> tuple[int | None, str, list[int]]:
             # A sender that got no answer sends the same again.
             _, answer = second.post("asked", {"id": "1"})
             execution_id = answer["execution_id"]
-            path = begin(second)[1] if point.startswith("await") else path
+            path = begin(second)[1] if point.startswith("begin_wait") else path
             status = call(second, path)
         else:
             execution_id = second.executions()[0]["id"]

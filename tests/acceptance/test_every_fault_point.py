@@ -33,7 +33,7 @@ SECOND: Final = timedelta(seconds=1)
 ELSEWHERE: Final = frozenset(
     (
         *("accept", "start", "record", "park", "resume", "end", "publish", "unblock"),
-        *("await", "callback", "settle", "state", "cursor", "subscription", "purge"),
+        *("begin_wait", "callback", "end_wait", "state", "cursor", "subscription", "purge"),
     )
 )
 _here: set[str] = set()
@@ -227,7 +227,7 @@ def test_executions_in_order_run_in_order(server: Server, point: str) -> None:
     assert server.told(flow_id) == list(numbers)
 
 
-@killed_at("release")
+@killed_at("release_order_key")
 def test_a_failure_gives_its_key_back(server: Server, point: str) -> None:
     fails = {"id": "first", "switch": [{"when": "{{ body.id == '1' }}", "steps": [FAIL]}]}
     flow_id = server.flow(fails, tell("{{ body.id }}"), order_by="$.body.key", order_on_failure="hold")
@@ -235,13 +235,13 @@ def test_a_failure_gives_its_key_back(server: Server, point: str) -> None:
     assert server.process.ended(failed)["outcome"] == "failed"
     with server.dying(point):
         server.asked(f"executions/{failed}/release")
-    if point == "release.before_commit":
+    if point == "release_order_key.before_commit":
         assert server.execution(behind)["state"] == "queued"
         server.asked(f"executions/{failed}/release")
     server.completed(behind)
 
 
-@killed_at("proceed", "conclude")
+@killed_at("checkpoint_items", "finish_block")
 def test_each_of_many_items_is_done(server: Server, point: str) -> None:
     told = tell("{{ index }}", when="{{ index % 100 == 0 }}")
     flow_id = server.flow(
@@ -255,7 +255,7 @@ def test_each_of_many_items_is_done(server: Server, point: str) -> None:
     assert server.execution(execution_id)["items"] == []
 
 
-@killed_at("await", "callback", "settle")
+@killed_at("begin_wait", "callback", "end_wait")
 def test_a_step_that_waits_gets_its_call(server: Server, point: str) -> None:
     flow_id = server.flow(tell("first"), APPROVE, tell("{{ body.said }}", "again"))
     call = {"step": "approve", "body": {"said": "second"}}
@@ -264,7 +264,7 @@ def test_a_step_that_waits_gets_its_call(server: Server, point: str) -> None:
         server.waits(execution_id)
         server.asked(f"executions/{execution_id}/resume", call)
     execution_id = server.send(flow_id)
-    if point.startswith("await") or point == "callback.before_commit":
+    if point.startswith("begin_wait") or point == "callback.before_commit":
         server.waits(execution_id)
         server.asked(f"executions/{execution_id}/resume", call)
     server.completed(execution_id)
@@ -316,13 +316,13 @@ def test_a_retry_does_again_only_what_failed(server: Server, point: str) -> None
 
 @pytest.mark.promise(7)
 @pytest.mark.rule(32)
-@killed_at("discard")
+@killed_at("dismiss_dead_letter")
 def test_a_failure_is_discarded_or_not(server: Server, point: str) -> None:
     execution_id = server.send(server.flow(FAIL))
     cause = server.process.ended(execution_id)["cause"]
     with server.dying(point):
         server.asked(f"executions/{execution_id}/discard")
-    discarded = point == "discard.after_commit"
+    discarded = point == "dismiss_dead_letter.after_commit"
     assert (server.execution(execution_id)["discarded_at"] is not None) == discarded
     assert server.ask("GET", f"dead-letters/{cause}")[0] == (404 if discarded else 200)
     assert server.ask("POST", f"executions/{execution_id}/discard")[0] == (409 if discarded else 200)

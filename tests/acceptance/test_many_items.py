@@ -126,7 +126,9 @@ def test_a_killed_server_goes_on_with_a_long_file_in_little_memory(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("point", ["proceed.before_commit:2", "proceed.after_commit:2", "conclude.before_commit"])
+@pytest.mark.parametrize(
+    "point", ["checkpoint_items.before_commit:2", "checkpoint_items.after_commit:2", "finish_block.before_commit"]
+)
 def test_killed_where_items_are_done_or_all_are_the_results_are_the_same(
     point: str, tmp_path: Path, make_server: Callable[..., ServerProcess]
 ) -> None:
@@ -147,4 +149,4 @@ def test_killed_where_items_are_done_or_all_are_the_results_are_the_same(
     calls = [line.split() for line in written.read_text(encoding="utf-8").splitlines()]
     assert {number for number, _ in calls} == {str(number) for number in range(100)}
     assert len({key for _, key in calls}) == 100
-    assert len(calls) - 100 <= (0 if point.startswith("conclude") else CONCURRENCY)
+    assert len(calls) - 100 <= (0 if point.startswith("finish_block") else CONCURRENCY)

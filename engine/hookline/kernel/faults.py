@@ -1,42 +1,42 @@
-"""Named points at which a test can kill the process, to see that nothing durable is lost there.
+"""Fault points: named places at which a test can kill the process, to check that nothing durable is lost.
 
-`HOOKLINE_FAULT=<point>[:n]` sends SIGKILL to the process at its n-th passing of the point (the first, where n is left
-out). A commit that carries changes of several kinds passes the points of each.
+`HOOKLINE_FAULT=<point>[:n]` sends SIGKILL to the process when it passes the point for the n-th time (1 by default). A
+commit of several changes passes the points of all of them.
 
-`HOOKLINE_FAULT_TRACE=<file>` writes down which points are passed: a line for each passing, of those passed together.
+`HOOKLINE_FAULT_TRACE=<file>` records the points: a line for each passing, with the points that were passed together.
 
 | point | just before, or just after, the commit of |
 | --- | --- |
 | `accept.before_commit`, `accept.after_commit` | an accepted message |
 | `start.before_commit`, `start.after_commit` | the start of an execution |
-| `resume.before_commit`, `resume.after_commit` | its going on after a wait |
+| `resume.before_commit`, `resume.after_commit` | its resumption after a wait |
 | `record.before_commit`, `record.after_commit` | entries of its journal |
-| `proceed.before_commit`, `proceed.after_commit` | items of a foreach that are done, and not kept one by one |
-| `conclude.before_commit`, `conclude.after_commit` | the end of such a foreach |
-| `park.before_commit`, `park.after_commit` | its going to wait |
-| `unblock.before_commit`, `unblock.after_commit` | the end of what blocked a flow's executions |
+| `checkpoint_items.before_commit`, `checkpoint_items.after_commit` | the progress of a foreach whose items are checkpointed together |
+| `finish_block.before_commit`, `finish_block.after_commit` | the end of such a foreach |
+| `park.before_commit`, `park.after_commit` | the beginning of its wait |
+| `unblock.before_commit`, `unblock.after_commit` | the end of the cause that blocked a flow's executions |
 | `end.before_commit`, `end.after_commit` | its end |
 | `reopen.before_commit`, `reopen.after_commit` | an operator's retry |
-| `discard.before_commit`, `discard.after_commit` | an operator's word that a failure needs no more care |
-| `replay.before_commit`, `replay.after_commit` | an execution that does another again |
-| `hold.before_commit`, `hold.after_commit` | its going into the line of its order key |
-| `advance.before_commit`, `advance.after_commit` | the end of one that runs in order, with which the next may run |
-| `release.before_commit`, `release.after_commit` | a failed one's giving its order key back |
-| `await.before_commit`, `await.after_commit` | a step that begins to wait for a callback |
+| `dismiss_dead_letter.before_commit`, `dismiss_dead_letter.after_commit` | a dead letter that an operator discards |
+| `replay.before_commit`, `replay.after_commit` | a replay |
+| `hold.before_commit`, `hold.after_commit` | its wait for its turn in its order key |
+| `advance.before_commit`, `advance.after_commit` | the end of an ordered execution, after which the next may run |
+| `release_order_key.before_commit`, `release_order_key.after_commit` | the release of a failed execution's order key |
+| `begin_wait.before_commit`, `begin_wait.after_commit` | a step that begins to wait for a callback |
 | `callback.before_commit`, `callback.after_commit` | a callback, or the end of the time for one |
-| `settle.before_commit`, `settle.after_commit` | the end of a step's wait |
-| `join.before_commit`, `join.after_commit` | an execution's coming to a step that gathers |
+| `end_wait.before_commit`, `end_wait.after_commit` | the end of a step's wait |
+| `join.before_commit`, `join.after_commit` | an execution's arrival at a batch step |
 | `close.before_commit`, `close.after_commit` | the end of the time in which others may join its batch |
-| `take.before_commit`, `take.after_commit` | its going on with what was gathered |
-| `cancel.before_commit`, `cancel.after_commit` | an operator's wish to cancel an execution |
-| `state.before_commit`, `state.after_commit` | what a flow keeps |
+| `take.before_commit`, `take.after_commit` | the leader's resumption with the whole batch |
+| `cancel.before_commit`, `cancel.after_commit` | an operator's request to cancel an execution |
+| `state.before_commit`, `state.after_commit` | a stored value of a flow |
 | `rebind.before_commit`, `rebind.after_commit` | an execution's move to another version of its flow |
-| `override.before_commit`, `override.after_commit` | what an operator decides a flow's state to be |
-| `cursor.before_commit`, `cursor.after_commit` | how far a trigger has got |
-| `subscription.before_commit`, `subscription.after_commit` | what is known of a subscription with a provider |
+| `override.before_commit`, `override.after_commit` | an operator's override of a flow's state |
+| `cursor.before_commit`, `cursor.after_commit` | the cursor of a trigger |
+| `subscription.before_commit`, `subscription.after_commit` | a subscription with a provider |
 | `publish.before_commit`, `publish.after_commit` | a version of a flow |
 | `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed, or its tokens |
-| `purge.before_commit`, `purge.after_commit` | what has been kept long enough |
+| `purge.before_commit`, `purge.after_commit` | the removal of ended executions |
 | `blob.before_commit`, `blob.after_commit` | a file in the blob store |
 """
 
@@ -58,20 +58,20 @@ POINTS: Final = frozenset(
         "start",
         "resume",
         "record",
-        "proceed",
-        "conclude",
+        "checkpoint_items",
+        "finish_block",
         "park",
         "unblock",
         "end",
         "reopen",
-        "discard",
+        "dismiss_dead_letter",
         "replay",
         "hold",
         "advance",
-        "release",
-        "await",
+        "release_order_key",
+        "begin_wait",
         "callback",
-        "settle",
+        "end_wait",
         "join",
         "close",
         "take",
@@ -91,10 +91,10 @@ POINTS: Final = frozenset(
 
 
 class Fault:
-    """A point and how many more times it may be passed."""
+    """A point, and the number of times that it may still be passed."""
 
     def __init__(self, spec: str) -> None:
-        """Raise ConfigError where `spec` is not `<point>[:n]`."""
+        """Raise ConfigError unless `spec` is `<point>[:n]`."""
         self.point, _, count = spec.partition(":")
         if self.point not in POINTS:
             raise ConfigError(f"{VARIABLE}: there is no point {self.point!r}; there are {', '.join(sorted(POINTS))}")
@@ -104,7 +104,7 @@ class Fault:
         self._lock = Lock()
 
     def passed(self, point: str) -> bool:
-        """Count a passing; true where the process is to die of it."""
+        """Count a passing; return true if the process must die."""
         if point != self.point:
             return False
         with self._lock:
@@ -113,29 +113,29 @@ class Fault:
 
 
 class Trace:
-    """A file that is told which points are passed; what it was told outlives the process."""
+    """A file that records passed points; it outlives the process."""
 
     def __init__(self, path: str) -> None:
-        """Raise ConfigError where the file can't be written."""
+        """Raise ConfigError if the file can't be written."""
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError(f"{TRACE_VARIABLE}: {path} can't be written: {error.strerror}") from error
 
     def note(self, points: Sequence[str]) -> None:
-        """Write down points that are passed together, as far as one can die there."""
+        """Record points that are passed together."""
         known = sorted(POINTS.intersection(points))
         if known:
             os.write(self._file, f"{' '.join(known)}\n".encode())
 
 
-# Read once, when the process starts: a fault belongs to a whole run, and an unset one must cost a commit nothing.
+# Read once, when the process starts, so that a commit costs nothing if no fault is set.
 _fault: Final = Fault(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
 _trace: Final = Trace(os.environ[TRACE_VARIABLE]) if os.environ.get(TRACE_VARIABLE) else None
 
 
 def fault(*points: str, armed: Fault | None = _fault, trace: Trace | None = _trace) -> None:
-    """Pass points: die here if the environment says so."""
+    """Pass points: record them, and kill the process if it must die at one of them."""
     if trace is not None:
         trace.note(points)
     if armed is not None and any(armed.passed(point) for point in points):

@@ -1,8 +1,14 @@
-"""The changes that a store commits, one file for each subject, and what comes of them."""
+"""Changes: everything that a store can be asked to write, each declared once.
 
+The declaration of a change is its class with `@change`: the fields, the thing it is about, the fault point that its
+commit passes, and its result. `Change` and `CommitResult` name the same classes for the type checker. A test compares
+the declarations with these two, with `hookline.api_storage`, with the fault points and with the contract of stores.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from hookline.model.batch import BatchItem
 from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
@@ -11,19 +17,40 @@ from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
 
+Subject: TypeAlias = Literal["execution", "flow", "credential"]
+
+C = TypeVar("C")
+
 
 @dataclass(frozen=True, slots=True)
-class Accept:
-    """A message is accepted: a queued execution, unless its key was used and its window is still open.
+class Declaration:
+    """The facts about a change that its fields don't tell."""
 
-    It isn't ready while another of the flow with its order key, accepted before, has not ended.
-    """
+    subject: Subject
+    """The kind of thing that it changes."""
+    fault_point: str | None
+    """The commit passes `<fault_point>.before_commit` and `<fault_point>.after_commit`."""
+    results: tuple[type, ...]
+    """The types of its result; empty if `commit` returns None for it."""
 
-    envelope: Envelope
-    begun: bool = False
-    """Other changes of the same commit say how far it has got already: it isn't handed out as one that never ran."""
-    patient: bool = False
-    """Its commit may wait a moment for somebody else's, and share it: its sender is over the flow's rate anyway."""
+
+DECLARATIONS: Final[dict[type, Declaration]] = {}
+"""All changes."""
+
+
+def change(
+    subject: Subject, *, fault_point: str | None = None, results: tuple[type, ...] = ()
+) -> Callable[[type[C]], type[C]]:
+    """Declare a change."""
+
+    def declared(cls: type[C]) -> type[C]:
+        DECLARATIONS[cls] = Declaration(subject, fault_point, results)
+        return cls
+
+    return declared
+
+
+# --- Accepting messages ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,212 +62,30 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Its key was used before, by this execution; nothing was started."""
+    """Another execution has used the dedupe key; nothing was written."""
 
     execution_id: str
 
 
+@change("execution", fault_point="accept", results=(Accepted, Duplicate))
 @dataclass(frozen=True, slots=True)
-class JoinBatch:
-    """A running execution comes to a step that gathers. Gives `Leads`, or `Joined`.
+class Accept:
+    """Accept a message: a queued execution, unless its dedupe key was used and the window is still open.
 
-    It joins the batch that is open for the flow, its version, the path of the step and the key, unless that is over
-    at `at`, or would become larger than `LARGEST`: then that one is closed, and this execution leads a new one. Where
-    the batch is full with it, that is closed. The leader of a batch that is closed becomes ready.
-
-    The step's entry is made with it. Illegal where the execution doesn't run, or has the entry already.
+    The execution isn't ready while an earlier one of the flow with the same order key has not ended.
     """
 
-    step: StepRecord
-    """As it is where the execution leads: it waits, until `due_at` where the time is bounded. Where it joins another's
-    batch, it is its last: the step succeeded, with signal `JOINED` and `joined_output`."""
-    flow_id: str
-    flow_version: str
-    key: str
-    size: int
-    """How many messages are a full batch."""
-    gathered: BatchItem
-    """What the execution adds."""
-    at: datetime
-
-    @property
-    def execution_id(self) -> str:
-        """The execution that comes."""
-        return self.gathered.execution_id
+    envelope: Envelope
+    begun: bool = False
+    """Other changes of the same commit contain its progress, so it isn't delivered as an execution that never ran."""
+    patient: bool = False
+    """The commit may wait a moment to share a transaction: the sender is over the flow's rate limit anyway."""
 
 
-@dataclass(frozen=True, slots=True)
-class CloseBatch:
-    """No more executions join the batch that one leads at a step; nothing happens where it is closed."""
-
-    execution_id: str
-    path: str
+# --- The life of an execution ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TakeBatch:
-    """The leader has what was gathered in its journal: the batch goes."""
-
-    execution_id: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLed:
-    """The execution is the first of a batch."""
-
-    closed: str | None = None
-    """The leader of the batch that was closed, and is ready now."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchJoined:
-    """The execution is part of another's batch."""
-
-    leader_id: str
-    place: int
-    """Which message of the batch it is, from 1, which is the leader's."""
-    full: bool = False
-    """It was the last; the leader is ready now."""
-
-
-MAX_EARLY_CALLBACKS: Final = 1000
-"""Callbacks that are kept of a step before anybody asks for their keys."""
-
-
-@dataclass(frozen=True, slots=True)
-class BeginWait:
-    """A step of a running execution waits for a callback; one that was kept for its key is its own from now on."""
-
-    execution_id: str
-    path: str
-    flow_id: str
-    step_id: str
-    key: str | None
-    """Callbacks with this key find it, besides those that name it."""
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class StoreCallback:
-    """Something has come for a step that waits, or will. Gives a `CallbackOutcome`.
-
-    The execution becomes ready where the step waits. With neither execution nor path it goes to the step that has asked
-    for its key longest, or is kept until `until` for one that will.
-    """
-
-    id: str
-    execution_id: str | None
-    path: str | None
-    flow_id: str
-    """The flow that waits."""
-    step_id: str
-    key: str | None
-    digest: bytes
-    """Of what it says: an identical one is a repetition."""
-    at: datetime
-    until: datetime | None
-    payload: bytes
-    """As `pack_callback` gives it."""
-    blob_ids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TimeOutWait:
-    """A step has waited long enough. Gives `TimedOut`, and then nothing may come any more; or `Called`."""
-
-    id: str
-    execution_id: str
-    path: str
-    flow_id: str
-    step_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class EndWait:
-    """A step waits no more."""
-
-    execution_id: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetCallbacks:
-    """What came for the executions is given up. One that has not ended, or was reopened, keeps it."""
-
-    execution_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetEarlyCallbacks:
-    """What came before anybody asked for its key, and was kept until now, is given up, and its files with it."""
-
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CallbackStored:
-    """The callback is durable, and is this execution's; None where it waits for one that asks for its key."""
-
-    execution_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class CallbackRepeated:
-    """Another came first; nothing was changed."""
-
-    execution_id: str | None
-    identical: bool
-    """It said the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotWaiting:
-    """There is no such execution, it has ended, or the step waits no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class TooManyEarlyCallbacks:
-    """As many as may wait for somebody who asks for their keys do."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitTimedOut:
-    """Nothing had come."""
-
-
-CallbackOutcome: TypeAlias = CallbackStored | CallbackRepeated | NotWaiting | TooManyEarlyCallbacks
-
-
-@dataclass(frozen=True, slots=True)
-class PutCredential:
-    """A credential is made or replaced; it has no tokens then."""
-
-    name: str
-    type: str
-    ciphertext: bytes
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PutTokens:
-    """A credential gets access tokens; nothing happens where it isn't there, or was replaced meanwhile."""
-
-    name: str
-    put_at: datetime
-    """When the credential was put whose tokens they are."""
-    ciphertext: bytes | None
-    """None: it has none any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class DropCredential:
-    """A credential is removed, with its tokens."""
-
-    name: str
-
-
+@change("execution", fault_point="start")
 @dataclass(frozen=True, slots=True)
 class Start:
     """queued, or parked before its first step, → running; the version of the flow is bound."""
@@ -249,34 +94,27 @@ class Start:
     flow_version: str
     at: datetime
     vars: bytes | None = None
-    """JSON of the flow's vars, where they aren't those of its document: they stay the execution's until it ends."""
+    """JSON of the flow's vars if they differ from those of its document; the execution keeps them until it ends."""
     deadline: datetime | None = None
-    """When its time is up."""
 
 
+@change("execution", fault_point="resume")
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """waiting → running. Harmless where it runs already, as what ran when the process died does."""
+    """waiting → running. Nothing happens to a running one, such as one that ran when the process died."""
 
     execution_id: str
     at: datetime
     flow_version: str | None = None
-    """The version on which it goes on, where one is bound: it goes on only if it hasn't been moved to another."""
+    """The bound version, if there is one: the change is illegal if the execution was moved to another version."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordSteps:
-    """Entries are added to the journal of a running execution."""
-
-    execution_id: str
-    steps: tuple[StepRecord, ...]
-
-
+@change("execution", fault_point="park")
 @dataclass(frozen=True, slots=True)
 class Park:
-    """queued or running → waiting; it becomes ready again at `ready_at`, or where that is None when it is unblocked.
+    """queued or running → waiting; ready again at `ready_at`, or if that is None, when it is unblocked.
 
-    It is ready at once where what it waits for has come meanwhile, or somebody wants it cancelled.
+    It is ready at once if its callback has come meanwhile, or if it is to be cancelled.
     """
 
     execution_id: str
@@ -284,26 +122,28 @@ class Park:
     ready_at: datetime | None
     reason: str
     cancelling: bool = False
-    """It knows that it is to be cancelled, and waits in what is done at the end: that wish makes it ready no more."""
+    """It is already being cancelled and waits in its last steps, so the request to cancel doesn't make it ready."""
 
 
+@change("flow", fault_point="unblock")
 @dataclass(frozen=True, slots=True)
 class Unblock:
-    """Each execution of the flow that waits for a cause outside it (`BLOCKED`) becomes ready.
+    """Make all executions of the flow ready whose reason is `BLOCKED`.
 
-    One that is blocked has a time where some of it waits to be tried again besides.
+    A blocked execution also has a time if part of it waits for a retry.
     """
 
     flow_id: str
     at: datetime
 
 
+@change("execution", fault_point="end")
 @dataclass(frozen=True, slots=True)
 class End:
-    """→ succeeded, failed or cancelled, from where `MOVES` lets it.
+    """→ succeeded, failed or cancelled, from the states that `TRANSITIONS` allows.
 
-    The next execution with its order key becomes ready, unless this one failed and holds the key (`order_holds`). The
-    key of its seal is erased, unless it failed.
+    The next execution with its order key becomes ready, unless this one failed and holds the key (`order_holds`). Its
+    data key is erased, unless it failed.
     """
 
     execution_id: str
@@ -312,16 +152,28 @@ class End:
     at: datetime
     error: ErrorInfo | None = None
     waited: bool = True
-    """Whether any of its steps may have waited for a callback."""
+    """Any of its steps may have waited for a callback."""
     patient: bool = False
-    """Its commit may wait a moment for somebody else's, and share it: nobody waits for this end."""
+    """The commit may wait a moment to share a transaction: nobody waits for this end."""
 
 
+@change("execution", fault_point="cancel")
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Ask an execution to end as cancelled: one that never ran does so at once, a waiting one becomes ready."""
+
+    execution_id: str
+    at: datetime
+    tells: "StoreCallback | None" = None
+    """The callback for the step that waits for its end: committed if it ends at once."""
+
+
+@change("execution", fault_point="reopen")
 @dataclass(frozen=True, slots=True)
 class Reopen:
-    """failed → waiting, ready at once; its attempt counts up. What its journal holds as succeeded stays so.
+    """failed → waiting, ready at once; its attempt counts up. Succeeded steps of its journal stay so.
 
-    Where it had released its order key, it goes behind those that are there now with the same.
+    If it had released its order key, it goes behind the executions that have the key now.
     """
 
     execution_id: str
@@ -329,13 +181,13 @@ class Reopen:
     deadline: datetime | None = None
 
 
+@change("execution", fault_point="rebind")
 @dataclass(frozen=True, slots=True)
 class Rebind:
-    """A waiting execution is bound to another version of its flow, and is ready at once: what it waits for is seen
-    again.
+    """Bind a waiting execution to another version of its flow, and make it ready at once, to check its wait again.
 
-    It isn't ready where another with its order key goes first. Illegal where it doesn't wait, never ran, is to be
-    cancelled, or has gone on since its journal ended with `last_seq`.
+    It isn't ready if another execution with its order key goes first. Illegal if it doesn't wait, never ran, is to be
+    cancelled, or has run since its journal ended with `last_seq`.
     """
 
     execution_id: str
@@ -343,23 +195,33 @@ class Rebind:
     at: datetime
     last_seq: int
     vars: bytes | None = None
-    """JSON of its vars from now on, where they aren't those of that version's document."""
+    """JSON of its vars from now on, if they differ from those of that version's document."""
 
 
+@change("execution", fault_point="dismiss_dead_letter")
 @dataclass(frozen=True, slots=True)
 class DismissDeadLetter:
-    """A failed execution needs no more care: it is a dead letter no longer, and stays in the history, without its
-    seal's key."""
+    """Discard a dead letter: the failed execution stays in the history, without its data key."""
 
     execution_id: str
     at: datetime
 
 
+@change("execution", fault_point="release_order_key")
+@dataclass(frozen=True, slots=True)
+class ReleaseOrderKey:
+    """Let the next execution run although a failed one holds their order key. Nothing happens if it holds none."""
+
+    execution_id: str
+    at: datetime
+
+
+@change("execution")
 @dataclass(frozen=True, slots=True)
 class SetDataKey:
-    """The key of an execution's seal, wrapped; an execution that ends as anything but failed keeps none.
+    """Store the encrypted data key of an execution; an execution that ends as anything but failed keeps none.
 
-    Nothing happens where the key that it has is another than `was`.
+    Nothing happens if its present key isn't `was`.
     """
 
     execution_id: str
@@ -367,37 +229,245 @@ class SetDataKey:
     was: bytes | None = None
 
 
+# --- The journal, and items that are checkpointed together -----------------------------------------------------------
+
+
+@change("execution", fault_point="record")
 @dataclass(frozen=True, slots=True)
-class ReleaseOrderKey:
-    """A failed execution that holds its order key makes way for the next. Nothing happens where it holds none."""
+class RecordSteps:
+    """Add entries to the journal of a running execution."""
 
     execution_id: str
+    steps: tuple[StepRecord, ...]
+
+
+@change("execution", fault_point="checkpoint_items")
+@dataclass(frozen=True, slots=True)
+class CheckpointItems:
+    """Store the progress of a running execution's foreach, which replaces the entries of its finished items."""
+
+    execution_id: str
+    progress: Progress
+    results: tuple[tuple[int, bytes], ...] = ()
+    """The index and the JSON of each item's result."""
+
+
+@change("execution", fault_point="checkpoint_items")
+@dataclass(frozen=True, slots=True)
+class DropEntries:
+    """Remove the entries of finished items from the journal."""
+
+    execution_id: str
+    seqs: tuple[int, ...]
+
+
+@change("execution", fault_point="finish_block")
+@dataclass(frozen=True, slots=True)
+class FinishBlock:
+    """End a foreach: its own entry replaces its progress and its items' results."""
+
+    execution_id: str
+    path: str
+
+
+# --- Callbacks -------------------------------------------------------------------------------------------------------
+
+MAX_EARLY_CALLBACKS: Final = 1000
+"""The most callbacks that are kept for a step before any execution waits with their keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackStored:
+    """The callback is durable."""
+
+    execution_id: str | None
+    """The execution that it belongs to; None while it waits for one with its key."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRepeated:
+    """Another callback came first; nothing was written."""
+
+    execution_id: str | None
+    identical: bool
+    """The first had the same digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotWaiting:
+    """There is no such execution, it has ended, or the step doesn't wait any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyEarlyCallbacks:
+    """`MAX_EARLY_CALLBACKS` of the step are kept already."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitTimedOut:
+    """No callback had come, and none will be accepted."""
+
+
+CallbackOutcome: TypeAlias = CallbackStored | CallbackRepeated | NotWaiting | TooManyEarlyCallbacks
+
+
+@change("execution", fault_point="begin_wait")
+@dataclass(frozen=True, slots=True)
+class BeginWait:
+    """Let a step of a running execution wait for a callback; one that was kept for its key becomes its own."""
+
+    execution_id: str
+    path: str
+    flow_id: str
+    step_id: str
+    key: str | None
+    """Callbacks with this key find the step, besides those that name it."""
     at: datetime
 
 
+@change(
+    "execution",
+    fault_point="callback",
+    results=(CallbackStored, CallbackRepeated, NotWaiting, TooManyEarlyCallbacks),
+)
 @dataclass(frozen=True, slots=True)
-class Cancel:
-    """Somebody asks that it ends as cancelled: one that never ran does so at once, one that waits becomes ready."""
+class StoreCallback:
+    """Store a callback for a step that waits, or will wait. The execution becomes ready if the step waits.
+
+    Without an execution and a path, it goes to the step that has waited longest with its key, or is kept until `until`
+    for a step that will.
+    """
+
+    id: str
+    execution_id: str | None
+    path: str | None
+    flow_id: str
+    """The waiting flow."""
+    step_id: str
+    key: str | None
+    digest: bytes
+    """Digest of its content: an equal one is a repetition."""
+    at: datetime
+    until: datetime | None
+    payload: bytes
+    """The result of `pack_callback`."""
+    blob_ids: tuple[str, ...] = ()
+
+
+@change("execution", fault_point="callback", results=(WaitTimedOut, CallbackStored))
+@dataclass(frozen=True, slots=True)
+class TimeOutWait:
+    """End the wait of a step whose time is over, unless a callback has come meanwhile."""
+
+    id: str
+    execution_id: str
+    path: str
+    flow_id: str
+    step_id: str
+    at: datetime
+
+
+@change("execution", fault_point="end_wait")
+@dataclass(frozen=True, slots=True)
+class EndWait:
+    """The step doesn't wait any more."""
 
     execution_id: str
-    at: datetime
-    tells: StoreCallback | None = None
-    """For the step that waits for its end: committed where it ends at once."""
+    path: str
 
 
+@change("execution")
 @dataclass(frozen=True, slots=True)
-class ForgetFiles:
-    """The executions refer to their files no more. One that has not ended, or was reopened, keeps them."""
+class ForgetCallbacks:
+    """Remove the callbacks of ended executions. An execution that has not ended, or was reopened, keeps its own."""
 
     execution_ids: tuple[str, ...]
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class ForgetEarlyCallbacks:
+    """Remove early callbacks that were kept until `at`, with their files."""
+
     at: datetime
 
 
+# --- Batches ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLed:
+    """The execution is the first of a batch."""
+
+    closed: str | None = None
+    """The leader of the batch that was closed for it, and is ready now."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJoined:
+    """The execution is part of the batch of another."""
+
+    leader_id: str
+    place: int
+    """The place of its message in the batch, from 1 for the leader's."""
+    full: bool = False
+    """It filled the batch, and the leader is ready now."""
+
+
+@change("execution", fault_point="join", results=(BatchLed, BatchJoined))
+@dataclass(frozen=True, slots=True)
+class JoinBatch:
+    """Let a running execution join the open batch of the flow, its version, the path of the step and the key.
+
+    If that batch is over at `at`, or would become larger than `MAX_BATCH_BYTES`, it is closed and this execution leads
+    a new one. A batch that this execution fills is closed. The leader of a closed batch becomes ready.
+
+    The step's entry is written with it. Illegal if the execution doesn't run, or has the entry already.
+    """
+
+    step: StepRecord
+    """The entry of a leader: waiting, until `due_at` if the time is limited. For an execution that joins another's
+    batch, it is stored as succeeded, with signal `JOINED` and `joined_output`."""
+    flow_id: str
+    flow_version: str
+    key: str
+    size: int
+    """The number of messages of a full batch."""
+    gathered: BatchItem
+    at: datetime
+
+    @property
+    def execution_id(self) -> str:
+        return self.gathered.execution_id
+
+
+@change("execution", fault_point="close")
+@dataclass(frozen=True, slots=True)
+class CloseBatch:
+    """Let no more executions join the batch of a leader; nothing happens if it is closed."""
+
+    execution_id: str
+    path: str
+
+
+@change("execution", fault_point="take")
+@dataclass(frozen=True, slots=True)
+class TakeBatch:
+    """Remove a batch that its leader has in its journal."""
+
+    execution_id: str
+    path: str
+
+
+# --- Flows: versions, states, stored values --------------------------------------------------------------------------
+
+
+@change("flow", fault_point="publish")
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """A version of a flow is kept, so that executions bound to it can go on with it, and serves from now on.
+    """Keep a version of a flow, for the executions bound to it, and note that it serves from now on.
 
-    Known versions stay as they are; one that serves already stays the one that serves since it began to.
+    A known version isn't changed; the one that serves keeps the time since which it serves.
     """
 
     flow_id: str
@@ -406,21 +476,36 @@ class Publish:
     at: datetime
 
 
+@change("flow", fault_point="override")
 @dataclass(frozen=True, slots=True)
 class OverrideState:
-    """An operator decides whether a flow is active, paused or stopped, whatever its file says."""
+    """Store an operator's decision on a flow's state, which overrides the state in the flow's file."""
 
     flow_id: str
     state: FlowState | None
-    """None: what its file says holds."""
+    """None: the state in the file holds."""
     file_state: FlowState
-    """What its file says now: once it says something else, that holds."""
+    """The state in the file now; once that changes, the override ends."""
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
+class StateAdded:
+    """The value was increased."""
+
+    value: bytes
+    """JSON of the new number: exact, whatever numbers the flow has."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotANumber:
+    """The stored value is not a number that can be increased; nothing was written, and there is no entry."""
+
+
+@change("flow", fault_point="state")
+@dataclass(frozen=True, slots=True)
 class SetState:
-    """A flow keeps a value under a key; None removes it."""
+    """Store a flow's value under a key; None removes it."""
 
     flow_id: str
     key: str
@@ -429,18 +514,18 @@ class SetState:
     at: datetime
 
 
+@change("flow", fault_point="state", results=(StateAdded, NotANumber))
 @dataclass(frozen=True, slots=True)
 class AddState:
-    """A step counts: a flow's value under a key, 0 where there is none, grows. Gives `Added`, or `NotANumber`.
+    """Increase a flow's value under a key, which is 0 if there is none, and write the entry of the step that does it.
 
-    The step's entry is made with it: its output is an object whose `body` is the new value, beside what the entry has
-    there already. Illegal where the execution
-    doesn't run, or has the entry already.
+    The entry's output is an object whose `body` is the new value. Illegal if the execution doesn't run, or has the
+    entry already.
     """
 
     execution_id: str
     step: StepRecord
-    """Its output is none, or JSON of an object without a body."""
+    """Its output is None, or JSON of an object without a body."""
     flow_id: str
     key: str
     by: bytes
@@ -449,27 +534,15 @@ class AddState:
 
 
 def counted_output(value: bytes, beside: bytes | None) -> bytes:
-    """The output of a step that has counted, of JSON of the new value and of the output that its entry has."""
+    """Add the JSON of the new value as `body` to the output of the step that has counted."""
     rest = b"}" if beside is None or beside == b"{}" else b"," + beside[1:]
     return b'{"body":' + value + rest
 
 
-@dataclass(frozen=True, slots=True)
-class StateAdded:
-    """What the value is now."""
-
-    value: bytes
-    """JSON of a number: exact, whatever the numbers of the flow are."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotANumber:
-    """Nothing was changed, and there is no entry: the value is none that can be counted on with."""
-
-
+@change("flow", fault_point="cursor")
 @dataclass(frozen=True, slots=True)
 class SetCursor:
-    """A flow's trigger has got so far."""
+    """Store the cursor of a flow's trigger."""
 
     flow_id: str
     value: bytes
@@ -477,73 +550,10 @@ class SetCursor:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointItems:
-    """Items of a running execution's foreach are done: their progress takes the place of their entries."""
-
-    execution_id: str
-    progress: Progress
-    results: tuple[tuple[int, bytes], ...] = ()
-    """JSON of what the items gave, each with its place."""
-
-
-@dataclass(frozen=True, slots=True)
-class DropEntries:
-    """Entries are taken out of the journal: those of items that are done."""
-
-    execution_id: str
-    seqs: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FinishBlock:
-    """A foreach has come to its end: its own entry takes the place of its progress, and of its items' results."""
-
-    execution_id: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Purge:
-    """Executions go, with their journals, messages, and references to files.
-
-    One that has not ended, was reopened, or holds its order key stays. Of one whose dedupe key is still taken, only
-    that is kept: whoever asks for the execution finds none.
-    """
-
-    execution_ids: tuple[str, ...]
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetDedupeKeys:
-    """Dedupe keys of purged executions go whose windows are over, as many as one commit may take."""
-
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetVersions:
-    """Versions of a flow go. One that an execution is bound to which has not ended stays."""
-
-    flow_id: str
-    versions: tuple[str, ...]
-
-
-MAX_REJECTED_KEPT: Final = 100
-"""Rejected requests that are kept of a flow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """Requests were rejected. Of each flow the newest `REFUSED_KEPT` stay."""
-
-    requests: tuple[RejectedRequest, ...]
-
-
+@change("flow", fault_point="subscription")
 @dataclass(frozen=True, slots=True)
 class SetSubscription:
-    """What is kept of a flow's subscription is this now; None: nothing."""
+    """Store a flow's subscription; None removes it."""
 
     flow_id: str
     value: bytes | None
@@ -551,34 +561,123 @@ class SetSubscription:
     at: datetime
 
 
+@change("flow", fault_point="subscription")
 @dataclass(frozen=True, slots=True)
 class ReencryptSubscription:
-    """It is encrypted anew, where it is still what it was."""
+    """Replace the encrypted subscription if it is still `was`."""
 
     flow_id: str
     value: bytes
     was: bytes
 
 
+# --- Credentials -----------------------------------------------------------------------------------------------------
+
+
+@change("credential", fault_point="credential")
+@dataclass(frozen=True, slots=True)
+class PutCredential:
+    """Create or replace a credential, without tokens."""
+
+    name: str
+    type: str
+    ciphertext: bytes
+    at: datetime
+
+
+@change("credential", fault_point="credential")
+@dataclass(frozen=True, slots=True)
+class PutTokens:
+    """Store the access tokens of a credential; nothing happens if it was removed or replaced meanwhile."""
+
+    name: str
+    put_at: datetime
+    """The time at which the credential of these tokens was put."""
+    ciphertext: bytes | None
+    """None removes the tokens."""
+
+
+@change("credential", fault_point="credential")
+@dataclass(frozen=True, slots=True)
+class DropCredential:
+    """Remove a credential and its tokens."""
+
+    name: str
+
+
+# --- Rejected requests -----------------------------------------------------------------------------------------------
+
+MAX_REJECTED_KEPT: Final = 100
+"""The number of rejected requests that are kept of each flow."""
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Store rejected requests. The newest `MAX_REJECTED_KEPT` of each flow stay."""
+
+    requests: tuple[RejectedRequest, ...]
+
+
+# --- Retention -------------------------------------------------------------------------------------------------------
+
+
+@change("execution")
+@dataclass(frozen=True, slots=True)
+class ForgetFiles:
+    """Remove the references of ended executions to their files. One that has not ended, or was reopened, keeps them."""
+
+    execution_ids: tuple[str, ...]
+    at: datetime
+
+
+@change("execution", fault_point="purge")
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Remove executions with their journals, messages and references to files.
+
+    An execution that has not ended, was reopened, or holds its order key stays. If the window of its dedupe key is
+    still open, only the key is kept, and no query finds the execution.
+    """
+
+    execution_ids: tuple[str, ...]
+    at: datetime
+
+
+@change("flow", fault_point="purge")
+@dataclass(frozen=True, slots=True)
+class ForgetDedupeKeys:
+    """Remove dedupe keys of purged executions whose windows are over, as many as one commit may take."""
+
+    at: datetime
+
+
+@change("flow", fault_point="purge")
+@dataclass(frozen=True, slots=True)
+class ForgetVersions:
+    """Remove versions of a flow. A version stays if an execution that has not ended is bound to it."""
+
+    flow_id: str
+    versions: tuple[str, ...]
+
+
 Change: TypeAlias = (
     Accept
     | Start
     | Resume
-    | RecordSteps
     | Park
     | Unblock
     | End
-    | Reopen
-    | DismissDeadLetter
-    | SetDataKey
-    | ReleaseOrderKey
-    | Publish
-    | PutCredential
-    | PutTokens
-    | DropCredential
-    | Reject
-    | ForgetFiles
     | Cancel
+    | Reopen
+    | Rebind
+    | DismissDeadLetter
+    | ReleaseOrderKey
+    | SetDataKey
+    | RecordSteps
+    | CheckpointItems
+    | DropEntries
+    | FinishBlock
     | BeginWait
     | StoreCallback
     | TimeOutWait
@@ -588,23 +687,24 @@ Change: TypeAlias = (
     | JoinBatch
     | CloseBatch
     | TakeBatch
-    | CheckpointItems
-    | DropEntries
-    | FinishBlock
+    | Publish
+    | OverrideState
     | SetState
     | AddState
     | SetCursor
     | SetSubscription
     | ReencryptSubscription
-    | Rebind
-    | OverrideState
+    | PutCredential
+    | PutTokens
+    | DropCredential
+    | Reject
+    | ForgetFiles
     | Purge
     | ForgetDedupeKeys
     | ForgetVersions
 )
-"""One thing that is to be made durable."""
 
 CommitResult: TypeAlias = (
-    Accepted | Duplicate | CallbackOutcome | WaitTimedOut | StateAdded | NotANumber | BatchLed | BatchJoined | None
+    Accepted | Duplicate | CallbackOutcome | WaitTimedOut | BatchLed | BatchJoined | StateAdded | NotANumber | None
 )
-"""What came of a change: None for those that have nothing to say."""
+"""The result of a change: None for a change without results."""

@@ -269,7 +269,7 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             else:
                 yield Operation(statements.SET_SUBSCRIPTION, about, (flow_id, micros(at), value), place)
         case ReencryptSubscription(flow_id, value, was):
-            yield Operation(statements.REWRAP_SUBSCRIPTION, f"subscription {flow_id}", (flow_id, value, was), place)
+            yield Operation(statements.REENCRYPT_SUBSCRIPTION, f"subscription {flow_id}", (flow_id, value, was), place)
         case Unblock(flow_id, at):
             yield Operation(statements.UNBLOCK, "", (flow_id, micros(at)), place)
         case End(key, state, outcome, at, error, waited):
@@ -315,7 +315,7 @@ def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]
             for request in requests:
                 yield Operation(statements.REJECT, f"rejected {request.flow_id}", _rejected_row(request), place)
             for flow_id in sorted({request.flow_id for request in requests}):
-                yield Operation(statements.TRIM_REFUSED, f"rejected {flow_id}", (flow_id,), place)
+                yield Operation(statements.TRIM_REJECTED, f"rejected {flow_id}", (flow_id,), place)
         case ForgetCallbacks(ids):
             for key in ids:
                 yield Operation(statements.FORGET_CALLBACKS, key, (key,), place)

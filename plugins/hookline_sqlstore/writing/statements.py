@@ -258,7 +258,7 @@ RECORD: Final = Statement(
 )
 
 CHECKPOINT_ITEMS: Final = Statement(
-    "proceed",
+    "checkpoint_items",
     (
         ("execution_id", "text"),
         ("path", "text"),
@@ -275,7 +275,7 @@ CHECKPOINT_ITEMS: Final = Statement(
     repeated=True,
 )
 KEEP_RESULT: Final = Statement(
-    "proceed",
+    "checkpoint_items",
     (("execution_id", "text"), ("path", "text"), ("place", "bigint"), ("result", "bytea")),
     "INSERT INTO item_results (execution_id, path, place, result)"
     " SELECT v.execution_id, v.path, v.place, v.result FROM {v} WHERE v.execution_id IS NOT NULL"
@@ -284,7 +284,7 @@ KEEP_RESULT: Final = Statement(
     repeated=True,
 )
 DROP_ENTRIES: Final = Statement(
-    "proceed",
+    "checkpoint_items",
     (("execution_id", "text"), ("seq", "bigint")),
     "DELETE FROM journal WHERE (execution_id, seq) IN"
     " (SELECT v.execution_id, v.seq FROM {v} WHERE v.execution_id IS NOT NULL)",
@@ -292,7 +292,7 @@ DROP_ENTRIES: Final = Statement(
     repeated=True,
 )
 FINISH_BLOCK: Final = Statement(
-    "conclude",
+    "finish_block",
     (("execution_id", "text"), ("path", "text")),
     "DELETE FROM progress WHERE (execution_id, path) IN"
     " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
@@ -300,7 +300,7 @@ FINISH_BLOCK: Final = Statement(
     repeated=True,
 )
 DROP_RESULTS: Final = Statement(
-    "conclude",
+    "finish_block",
     (("execution_id", "text"), ("path", "text")),
     "DELETE FROM item_results WHERE (execution_id, path) IN"
     " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
@@ -340,7 +340,7 @@ CANCEL: Final = Statement(
 # --- Waiting steps ---------------------------------------------------------------------------------------------------
 
 BEGIN_WAIT: Final = Statement(
-    "await",
+    "begin_wait",
     (
         ("execution_id", "text"),
         ("path", "text"),
@@ -358,7 +358,7 @@ BEGIN_WAIT: Final = Statement(
 
 #: It waits anew: that nothing came in time before is past.
 FORGET_TIMEOUT: Final = Statement(
-    "await",
+    "begin_wait",
     (("execution_id", "text"), ("path", "text")),
     "DELETE FROM callbacks WHERE payload IS NULL AND (execution_id, path) IN"
     " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
@@ -367,7 +367,7 @@ FORGET_TIMEOUT: Final = Statement(
 )
 
 END_WAIT: Final = Statement(
-    "settle",
+    "end_wait",
     (("execution_id", "text"), ("path", "text")),
     "DELETE FROM waits WHERE (execution_id, path) IN"
     " (SELECT v.execution_id, v.path FROM {v} WHERE v.execution_id IS NOT NULL)",
@@ -407,7 +407,7 @@ FORGET_EARLY: Final = Statement(
     counted=False,
 )
 
-CLAIM: Final = Statement("await", procedure=claim)
+CLAIM: Final = Statement("begin_wait", procedure=claim)
 CALL_BACK: Final = Statement("callback", procedure=call_back)
 TELL_CANCELLED: Final = Statement("callback", procedure=tell_cancelled)
 TIME_OUT: Final = Statement("callback", procedure=time_out)
@@ -496,7 +496,7 @@ DROP_SUBSCRIPTION: Final = Statement(
     counted=False,
 )
 
-REWRAP_SUBSCRIPTION: Final = Statement(
+REENCRYPT_SUBSCRIPTION: Final = Statement(
     "subscription",
     (("flow_id", "text"), ("value", "bytea"), ("was", "bytea")),
     "UPDATE subscriptions SET value = v.value FROM {v}"
@@ -549,7 +549,7 @@ REOPEN: Final = Statement(
 
 #: Whatever it is that failed, it is done with.
 DISMISS_DEAD_LETTER: Final = Statement(
-    "discard",
+    "dismiss_dead_letter",
     (("id", "text"), ("at", "bigint")),
     "UPDATE executions SET discarded_at = v.at, seal_key = NULL FROM {v}"
     " WHERE executions.id = v.id AND executions.state = 'failed' AND executions.discarded_at IS NULL",
@@ -590,7 +590,7 @@ ADVANCE: Final = Statement(
 
 #: A failed execution gives the key back that it holds.
 RELEASE_ORDER_KEY: Final = Statement(
-    "release",
+    "release_order_key",
     (("id", "text"),),
     "UPDATE executions SET order_seq = NULL FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
 )
@@ -762,7 +762,7 @@ REJECT: Final = Statement(
 )
 
 #: The newest of each flow stay: what is as old as the first that is too many, or older, goes.
-TRIM_REFUSED: Final = Statement(
+TRIM_REJECTED: Final = Statement(
     "reject",
     (("flow_id", "text"),),
     "DELETE FROM rejected WHERE id IN (SELECT old.id FROM {v} CROSS JOIN rejected AS old"

@@ -50,7 +50,7 @@ def _life() -> Sequence[tuple[str, Change]]:
         ("unblock", Unblock("orders", _NOW)),
         ("resume", Resume(_ID, _NOW)),
         ("end", End(_ID, State.FAILED, Outcome.FAILED, _NOW)),
-        ("discard", DismissDeadLetter(_ID, _NOW)),
+        ("dismiss_dead_letter", DismissDeadLetter(_ID, _NOW)),
         ("reopen", Reopen(_ID, _NOW)),
         ("publish", Publish("orders", "v1", b"{}", _NOW)),
         ("credential", PutCredential("a", "github", b"x", _NOW)),

@@ -18,6 +18,7 @@ from hookline.storage.changes import (
     OverrideState,
     Park,
     Publish,
+    SetCursor,
     SetState,
     Start,
     StateAdded,
@@ -38,6 +39,14 @@ class FlowValuesContract(StoreFixtures):
         await store.commit([SetState("orders", "k", None, now)])
         assert await store.state("orders", "k") is None
         assert await store.state("invoices", "k") == b'"other"'
+
+    async def test_a_flow_has_the_cursor_that_was_set_last(self, store: Store, envelopes: Envelopes) -> None:
+        now = envelopes.clock.now()
+        assert await store.cursor("orders") is None
+        await store.commit([SetCursor("orders", b"1", now), SetCursor("invoices", b'"other"', now)])
+        await store.commit([SetCursor("orders", b"2", now)])
+        assert await store.cursor("orders") == b"2"
+        assert await store.cursor("invoices") == b'"other"'
 
     async def test_what_a_flow_keeps_is_listed_by_key_in_pages(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()
