@@ -11,7 +11,7 @@ commit of several changes passes the points of all of them.
 | `start.before_commit`, `start.after_commit` | the start of an execution |
 | `resume.before_commit`, `resume.after_commit` | its resumption after a wait |
 | `record.before_commit`, `record.after_commit` | entries of its journal |
-| `checkpoint_items.before_commit`, `checkpoint_items.after_commit` | the progress of a foreach whose items are checkpointed together |
+| `checkpoint_items.before_commit`, `checkpoint_items.after_commit` | items of a foreach that share an entry |
 | `finish_block.before_commit`, `finish_block.after_commit` | the end of such a foreach |
 | `park.before_commit`, `park.after_commit` | the beginning of its wait |
 | `unblock.before_commit`, `unblock.after_commit` | the end of the cause that blocked a flow's executions |
