@@ -107,7 +107,7 @@ def test_what_a_plugin_does_wrong_is_named_and_stays_its_own(server: ServerProce
 
     # What holds the event loop up is named while it does, with its place.
     assert run(server, "bad.blocks", timeout="30s")["outcome"] == "completed"
-    (held,) = lines(server, "the event loop is held up")
+    (held,) = lines(server, "the event loop is blocked")
     assert (held["plugin"], held["component"], held["line"]) == (NAMED, "bad.blocks", "time.sleep(2)")
     assert "hookline_bad/__init__.py" in held["place"]
 

@@ -1,1 +1,1 @@
-"""Outgoing HTTP requests, and the guard that decides which addresses they may reach."""
+"""Outgoing requests: the HTTP client, and the guard of the addresses that it may reach."""

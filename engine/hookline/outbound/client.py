@@ -1,4 +1,4 @@
-"""The HTTP client of an engine, on aiohttp: pooled, timed and guarded."""
+"""The HTTP client of an engine, on aiohttp, with a pool, time limits and the guard of addresses."""
 
 import asyncio
 import os
@@ -25,44 +25,44 @@ from hookline.storage.blobs import Blobs
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _EXCERPT: Final = 500
-"""Characters of an error's body in its message."""
+"""The number of characters of a response's body in an error message."""
 _ERROR_BYTES: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request as its caller wants it."""
+class _RequestPlan:
+    """A request, with the options of its caller."""
 
     sent: Outgoing
     seconds: float
     redirects: int
     limit: int
-    """Bytes of the response."""
+    """The largest response, in bytes."""
     raise_for_status: bool
     rate_limits: RateLimits | None
 
 
 class _Target:
-    """What one request is connecting to, for the guard, which sees nothing but addresses."""
+    """The host and port of a request, for the guard, which otherwise sees only addresses."""
 
-    __slots__ = ("host", "let_through", "port", "rejected")
+    __slots__ = ("allowed", "host", "port", "rejected")
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
         self.rejected: list[str] = []
-        self.let_through = False
+        self.allowed = False
 
 
-#: aiohttp connects in tasks made by the one that asks, so they see its value.
+#: aiohttp connects in tasks that the request's task creates, so these see its value.
 _target: ContextVar[_Target] = ContextVar("hookline_http_target")
 
 
 class PooledClient:
-    """An `HttpClient` with one pool of connections, made at the first request and closed by `close`.
+    """An `HttpClient` with one pool of connections, which is created at the first request.
 
-    `timeout` and `connect_timeout` are in seconds; `max_bytes` bounds responses that are read into memory.
-    `connections` bounds how many are open at once.
+    `timeout` and `connect_timeout` are in seconds. `max_bytes` limits responses that are read into memory, and
+    `connections` the number of open connections.
     """
 
     def __init__(
@@ -88,35 +88,35 @@ class PooledClient:
 
     async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """See `HttpClient`."""
-        asked = self._asked(method, url, **options)
-        sent = asked.sent
+        plan = self._plan(method, url, **options)
+        sent = plan.sent
         try:
-            async with asyncio.timeout(asked.seconds):
-                response, sent = await self._send(sent, asked.redirects)
+            async with asyncio.timeout(plan.seconds):
+                response, sent = await self._send(sent, plan.redirects)
                 try:
-                    return await (await self._accepted(response, sent, asked)).read()
+                    return await (await self._accepted(response, sent, plan)).read()
                 finally:
                     response.release()
         except TimeoutError:
-            raise _timed_out(sent, asked.seconds) from None
+            raise _timed_out(sent, plan.seconds) from None
 
     @asynccontextmanager
     async def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> AsyncIterator[StreamedResponse]:
         """See `HttpClient`."""
-        asked = self._asked(method, url, **options)
-        sent, deadline = asked.sent, asyncio.timeout(asked.seconds)
+        plan = self._plan(method, url, **options)
+        sent, deadline = plan.sent, asyncio.timeout(plan.seconds)
         try:
             async with deadline:
-                response, sent = await self._send(sent, asked.redirects)
+                response, sent = await self._send(sent, plan.redirects)
                 try:
-                    yield await self._accepted(response, sent, asked)
+                    yield await self._accepted(response, sent, plan)
                 finally:
                     response.release()
         except TimeoutError:
-            # A timeout of the caller's own, inside the block, is the caller's.
+            # A TimeoutError of the caller, inside the block, passes.
             if not deadline.expired():
                 raise
-            raise _timed_out(sent, asked.seconds) from None
+            raise _timed_out(sent, plan.seconds) from None
 
     async def get_json(self, url: str, **options: Any) -> Any:
         """See `HttpClient`."""
@@ -127,13 +127,13 @@ class PooledClient:
         return (await self.request("POST", url, json=json, **options)).json()
 
     async def close(self) -> None:
-        """Close the pool. What is still under way fails; later requests are rejected."""
+        """Close the pool. Running requests fail, and later ones are rejected."""
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
-    def _asked(
+    def _plan(
         self,
         method: str,
         url: str,
@@ -144,27 +144,26 @@ class PooledClient:
         raise_for_status: bool = True,
         rate_limits: RateLimits | None = None,
         **said: Any,
-    ) -> "_Asked":
+    ) -> "_RequestPlan":
         seconds = self._timeout if timeout is None else timeout
         limit = self._max_bytes if max_bytes is None else max_bytes
-        return _Asked(outgoing(method, url, **said), seconds, redirects, limit, raise_for_status, rate_limits)
+        return _RequestPlan(outgoing(method, url, **said), seconds, redirects, limit, raise_for_status, rate_limits)
 
-    async def _accepted(self, response: aiohttp.ClientResponse, sent: Outgoing, asked: "_Asked") -> "_Streamed":
-        """The response, to be read. Raises StepError where its status is an error, and that matters."""
-        if asked.raise_for_status and response.status >= 400:
-            raise await self._failure(response, sent, asked.rate_limits)
-        return _Streamed(response, sent, asked.limit)
+    async def _accepted(self, response: aiohttp.ClientResponse, sent: Outgoing, plan: "_RequestPlan") -> "_Streamed":
+        """Return the response for reading. Raises StepError for an error status, unless `raise_for_status` is False."""
+        if plan.raise_for_status and response.status >= 400:
+            raise await self._failure(response, sent, plan.rate_limits)
+        return _Streamed(response, sent, plan.limit)
 
     async def _send(self, sent: Outgoing, redirects: int) -> tuple[aiohttp.ClientResponse, Outgoing]:
-        """Send a request and follow its redirects; gives the last response and the request that it answers."""
+        """Send a request and follow its redirects. Return the last response and its request."""
         left = redirects
         while True:
             response = await self._once(sent)
             location = response.headers.get("Location") if response.status in _REDIRECTS else None
             if location is None or redirects == 0:
                 return response, sent
-            # What comes with a redirect is of no use: what was read so far is dropped, and the connection with it
-            # unless the response was already complete.
+            # The body of a redirect is not needed. Unless it is complete already, this also closes the connection.
             response.release()
             if left == 0:
                 raise StepError(f"{origin(sent.url)} redirects more than {redirects} times", code="http.redirect")
@@ -175,7 +174,7 @@ class PooledClient:
         session = self._session or self._open()
         url = sent.url
         target = _Target(url.raw_host or "", url.port or 0)
-        # Left set: it belongs to this request's task, and the next request there sets its own.
+        # It is not reset: the next request of this task sets its own target.
         _target.set(target)
         data: Any = sent.body
         if isinstance(data, Attachment):
@@ -188,9 +187,9 @@ class PooledClient:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
                 raise
             if isinstance(data, _Upload) and data.failure is not None:
-                # It isn't the other side that broke off.
+                # The connection was closed because the file can't be read.
                 raise data.failure from error
-            if target.rejected and not target.let_through:
+            if target.rejected and not target.allowed:
                 raise rejected(target.host, target.port, target.rejected) from error
             raise _broken(error, sent) from error
 
@@ -199,25 +198,25 @@ class PooledClient:
             raise StepError("the engine is stopping", code="engine.stopping", retryable=True)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, socket_factory=self._socket),
-            # No cookie of one flow may reach another.
+            # A flow must not get the cookies of another flow.
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"hookline/{__version__}"},
-            # The whole is timed by us, over all redirects.
+            # `request` and `stream` have a time limit for the whole, with all redirects.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
-            # Environment proxies and .netrc are ignored: a proxy would connect where the guard doesn't look.
+            # Proxies of the environment and .netrc are ignored: the guard can't check where a proxy connects.
             trust_env=False,
         )
         return self._session
 
     def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
-        """Make the socket for an address, unless it may not be reached."""
+        """Create the socket for an address. Raises OSError if the address is not allowed."""
         family, kind, protocol, _, where = info
         address = str(where[0])
         target = _target.get()
         if not self._egress.allows(address, target.host, target.port):
             target.rejected.append(address)
             raise OSError(f"{address} is an inside address")
-        target.let_through = True
+        target.allowed = True
         return socket.socket(family, kind, protocol)
 
     def _upload(self, file: Attachment) -> "_Upload":
@@ -226,11 +225,11 @@ class PooledClient:
         return _Upload(self._blobs, file)
 
     async def _failure(self, response: aiohttp.ClientResponse, sent: Outgoing, limits: RateLimits | None) -> StepError:
-        """The error for a response with an error status, with the beginning of what it says."""
+        """Return the error for a response with an error status, with the beginning of its body."""
         excerpt = ""
-        # The status is what matters: a body that can't be read changes nothing about it.
+        # The status decides the error, even if the body can't be read.
         with suppress(aiohttp.ClientError, OSError):
-            # An error's body isn't worth waiting for as long as a response is.
+            # The body of an error gets less time than a response.
             async with asyncio.timeout(5.0):
                 excerpt = _excerpt(await _beginning(response), response, sent)
         status = response.status
@@ -240,7 +239,7 @@ class PooledClient:
 
 
 class _Streamed:
-    """A response that is being read."""
+    """A streamed response."""
 
     __slots__ = ("_limit", "_response", "_sent", "headers", "status")
 
@@ -283,7 +282,7 @@ class _Streamed:
 
 
 class _Upload(aiohttp.Payload):
-    """An attachment's bytes, read anew each time they are sent."""
+    """The bytes of an attachment, which are read from the blob store each time they are sent."""
 
     def __init__(self, blobs: Blobs, file: Attachment) -> None:
         super().__init__(file, content_type=file.type)
@@ -291,7 +290,7 @@ class _Upload(aiohttp.Payload):
         self._file = file
         self._size = file.size
         self.failure: StoreError | None = None
-        """Why the bytes can't be read."""
+        """The error of reading the bytes."""
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("an upload is streamed")
@@ -317,7 +316,7 @@ def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    """The first bytes of a body, or all of it where it is no longer than that."""
+    """Return the first bytes of a body."""
     data = b""
     while len(data) < _ERROR_BYTES and (chunk := await response.content.read(_ERROR_BYTES - len(data))):
         data += chunk
@@ -327,7 +326,7 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 def _excerpt(data: bytes, response: aiohttp.ClientResponse, sent: Outgoing) -> str:
     with suppress(LookupError):
         text = data.decode(response.charset or "utf-8", "replace")
-        # Masked before it is cut, so that no secret is cut in two and then overlooked.
+        # Secrets are masked before the text is cut, because a part of a secret would not be recognised.
         text = " ".join(HiddenValues(sent.secrets).mask_text(text).split())
         text = "".join(character for character in text if character.isprintable())
         return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
@@ -344,16 +343,16 @@ def _timed_out(sent: Outgoing, seconds: float) -> StepError:
 
 
 def _broken(error: Exception, sent: Outgoing) -> StepError:
-    """The error for a connection that couldn't be made or didn't last."""
+    """Return the error for a connection that couldn't be made or was lost."""
     where = origin(sent.url)
     if isinstance(error, aiohttp.ServerTimeoutError):
-        return Unavailable(f"{where} didn't accept a connection in time", code="http.timeout", retryable=True)
+        return Unavailable(f"{where} did not accept a connection in time", code="http.timeout", retryable=True)
     if isinstance(error, aiohttp.ClientSSLError):
         return Unavailable(f"no trusted connection to {where}: {error.os_error}", code="http.tls", retryable=True)
     if isinstance(error, aiohttp.ClientConnectorError):
         return Unavailable(f"can't connect to {where}: {_reason(error.os_error)}", code="http.connect", retryable=True)
     return Unavailable(
-        f"{where} broke the connection off: {type(error).__name__}",
+        f"{where} closed the connection: {type(error).__name__}",
         code="http.disconnected",
         retryable=True,
         outcome_unknown=True,
@@ -361,7 +360,7 @@ def _broken(error: Exception, sent: Outgoing) -> StepError:
 
 
 def _reason(error: OSError) -> str:
-    # asyncio puts its own words where the system's reason stands; the number has it still.
+    # asyncio replaces the system's message with its own, but keeps the number.
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__

@@ -1,8 +1,8 @@
-"""The guard on outgoing requests: which addresses they may reach.
+"""The guard of outgoing connections, which decides the addresses that they may reach.
 
 Addresses inside a network (loopback, private, link-local, metadata services, …) are rejected unless the server's
-settings allow them. What is judged is the address that a socket is about to connect to, so neither a name that
-resolves to another address the second time nor another spelling of an address gets past.
+settings allow them. The guard checks the address to which a socket is about to connect. So a name that resolves to
+another address the second time, or another spelling of an address, can't get around it.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SETTING: Final = "HOOKLINE_EGRESS_ALLOW"
 
-#: What `ipaddress` takes for public, in some of Python's versions at least.
+#: Networks that `ipaddress` takes for public, at least in some versions of Python.
 _INSIDE: Final = (
     ipaddress.IPv4Network("192.0.0.0/24"),
     ipaddress.IPv6Network("3fff::/20"),
@@ -39,7 +39,7 @@ _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
 
 
 def embedded(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...]:
-    """The IPv4 addresses that packets for an IPv6 address end up at, or pass through."""
+    """Return the IPv4 addresses at which packets for an IPv6 address arrive, or through which they pass."""
     if address.ipv4_mapped is not None:
         return (address.ipv4_mapped,)
     if address.sixtofour is not None:
@@ -53,7 +53,7 @@ def embedded(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...
 
 
 def is_inside(address: Address) -> bool:
-    """Whether an address is anything but a public unicast address."""
+    """Return True unless the address is a public unicast address."""
     if isinstance(address, ipaddress.IPv4Address):
         return (
             not address.is_global
@@ -64,7 +64,7 @@ def is_inside(address: Address) -> bool:
     within = embedded(address)
     if any(is_inside(one) for one in within):
         return True
-    # What these carry was judged above; of their own addresses, Pythons say different things.
+    # The embedded addresses were checked above. Versions of Python disagree about the outer addresses.
     if address.ipv4_mapped is not None or address.sixtofour is not None or address in _NAT64:
         return False
     return address not in _GLOBAL_V6 or not address.is_global or any(address in network for network in _INSIDE)
@@ -72,7 +72,7 @@ def is_inside(address: Address) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Allowed:
-    """One entry of the setting: a network or a host, and a port where it names one."""
+    """One entry of the setting: a network or a host, with or without a port."""
 
     network: Network | None
     host: str | None
@@ -88,21 +88,22 @@ class _Allowed:
 
 
 class Egress:
-    """Judges addresses; `allow` lists CIDRs, addresses or hosts, each with a port where only that one is meant.
+    """The addresses that outgoing connections may reach.
 
-    `10.0.0.0/8`, `10.1.2.3:8080`, `[fd00::1]:80`, `erp.internal`, `erp.internal:8443`. A host allows whatever
-    address its name resolves to. Raises ConfigError for an entry that is none of these.
+    `allow` lists networks, addresses or hosts, each with or without a port: `10.0.0.0/8`, `10.1.2.3:8080`,
+    `[fd00::1]:80`, `erp.internal`, `erp.internal:8443`. A host allows every address to which its name resolves. Raises
+    ConfigError for any other entry.
     """
 
     def __init__(self, allow: Iterable[str] = ()) -> None:
         self._allowed = tuple(_read(entry) for entry in allow)
 
     def allows(self, address: str, host: str, port: int) -> bool:
-        """Whether a request for `host` may connect to `address`, as a socket takes it, at `port`."""
+        """Return True if a request for `host` may connect to `address`, in the form that sockets use, at `port`."""
         try:
             parsed = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
-            # `127.1`, `2130706433`: forms that only the operating system understands.
+            # Forms that only the operating system understands, such as `127.1` and `2130706433`.
             return False
         if not is_inside(parsed):
             return True
@@ -114,18 +115,18 @@ class Egress:
 
 
 def rejected(host: str, port: int, addresses: Iterable[str], code: str = "http.egress") -> StepError:
-    """The error for a host, none of whose addresses may be reached."""
+    """Return the error for a host of which no address is allowed."""
     where = ", ".join(dict.fromkeys(addresses))
     entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return StepError(
         f"requests may not reach {entry}, since its address {where} is inside the network; "
-        f"where that is meant, the server's setting {SETTING} has to hold {entry} or the address",
+        f"to allow it, add {entry} or the address to the server's setting {SETTING}",
         code=code,
     )
 
 
 def normal_host(host: str) -> str:
-    """A host's name as it is compared: lower case, no final dot."""
+    """Return the name of a host in the form for comparisons: lower case, without a final dot."""
     return host.rstrip(".").lower()
 
 
@@ -161,13 +162,13 @@ def _read(entry: str) -> _Allowed:
 
 def _wrong(entry: str) -> ConfigError:
     return ConfigError(
-        f"{SETTING}: {entry!r} is no CIDR, address or host; "
-        "right are 10.0.0.0/8, 10.1.2.3:8080, [fd00::1]:80, erp.internal or erp.internal:8443"
+        f"{SETTING}: {entry!r} is no network, address or host; "
+        "valid entries are 10.0.0.0/8, 10.1.2.3:8080, [fd00::1]:80, erp.internal or erp.internal:8443"
     )
 
 
 async def connect(egress: Egress, host: str, port: int, timeout: float) -> socket.socket:
-    """See `Resources.connect`. What is judged is each address that the host has when it is connected to."""
+    """See `Resources.connect`. The guard checks each address to which the host resolves now."""
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         async with asyncio.timeout(timeout):
@@ -179,7 +180,7 @@ async def connect(egress: Egress, host: str, port: int, timeout: float) -> socke
     except TimeoutError as error:
         raise Unavailable(f"{where} did not answer within {timeout:g} s", code="engine.connect") from error
     except (OSError, UnicodeError) as error:
-        # A name with an empty or an endless label is no Unicode error to whoever wrote it.
+        # Python reports a name with an empty or too long label as a Unicode error.
         if isinstance(error, UnicodeError):
-            raise StepError(f"{host!r:.100} is no name of a host", code="engine.connect") from error
+            raise StepError(f"{host!r:.100} is not the name of a host", code="engine.connect") from error
         raise Unavailable(f"no connection to {where}: {error}", code="engine.connect") from error

@@ -1,4 +1,4 @@
-"""The HTTP client as actions of a flow see it whose numbers are exact: fractions in responses are Decimals."""
+"""The HTTP client of flows with exact numbers: fractions in JSON responses are Decimals."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from hookline.sdk.http import HttpClient, Response, StreamedResponse
 
 
 class ExactClient:
-    """An `HttpClient` over another one. What is sent is exact with any client."""
+    """An `HttpClient` that wraps another one. Requests are exact with any client."""
 
     __slots__ = ("_client",)
 
@@ -37,7 +37,7 @@ class ExactClient:
 
 
 class _ExactStream:
-    """A response that is being read."""
+    """A streamed response whose JSON has Decimals."""
 
     __slots__ = ("_response", "headers", "status")
 

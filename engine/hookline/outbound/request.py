@@ -1,4 +1,4 @@
-"""One outgoing request: what it says, and what becomes of it at a redirect. No I/O."""
+"""Outgoing requests: their assembly, and the request that follows a redirect. No I/O."""
 
 import re
 from base64 import b64decode, b64encode
@@ -16,9 +16,9 @@ from hookline.model.message import Attachment
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-#: How a message is framed is the client's to say; two opinions are how requests are smuggled.
+#: The client sets these itself. A second value would make request smuggling possible.
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
-#: What a redirect to another origin may still be told. Everything else may be a secret, whatever it is called.
+#: The headers that a redirect to another origin keeps. Any other header may be a secret, whatever its name.
 _HARMLESS: Final = frozenset(
     {"accept", "accept-charset", "accept-language", "content-language", "content-type", "user-agent"}
 )
@@ -36,7 +36,7 @@ class Outgoing:
 
     @property
     def secrets(self) -> Iterator[str]:
-        """What must not be echoed in a message: the values of headers that may be secrets, and their parts."""
+        """The values, and parts of values, of headers that may be secrets. No message may show them."""
         for name, value in self.headers.items():
             if name.lower() in _HARMLESS or name.lower() == "idempotency-key":
                 continue
@@ -51,11 +51,11 @@ class Outgoing:
             yield self.url.password
 
     def redirected(self, status: int, location: str) -> "Outgoing":
-        """The request that a redirect asks for. Raises StepError (`http.redirect`) where we don't follow."""
+        """Return the request that follows a redirect. Raises StepError (`http.redirect`) if it is not allowed."""
         try:
             url = self.url.join(URL(location))
         except ValueError:
-            raise StepError(f"{origin(self.url)} redirects to what is not a URL", code="http.redirect") from None
+            raise StepError(f"{origin(self.url)} redirects to an invalid URL", code="http.redirect") from None
         if url.scheme not in ("http", "https") or not url.raw_host:
             raise StepError(
                 f"{origin(self.url)} redirects to {url.scheme!r}, which is not http or https", code="http.redirect"
@@ -66,7 +66,7 @@ class Outgoing:
             kept = {name: value for name, value in self.headers.items() if name.lower() not in _ABOUT_CONTENT}
             made = replace(self, method="GET", headers=kept, body=None)
         if url.origin() == self.url.origin():
-            # The user and password of our own URL are for this origin, and a Location rarely repeats them.
+            # The user and the password of the URL are for this origin. A Location rarely repeats them.
             if self.url.user and not url.user:
                 url = url.with_user(self.url.user).with_password(self.url.password)
             return replace(made, url=url)
@@ -80,7 +80,7 @@ class Outgoing:
 
 
 def origin(url: URL) -> str:
-    """The part of a URL that a message may show: paths and queries hold secrets as often as passwords do."""
+    """Return the part of a URL that a message may show: paths and queries often have secrets."""
     return str(url.origin())
 
 
@@ -96,9 +96,9 @@ def outgoing(
     file: Attachment | None = None,
     auth: tuple[str, str] | None = None,
 ) -> Outgoing:
-    """Check and assemble a request; `json` is `...` where there is none, since null is a body.
+    """Check and assemble a request. `json` is `...` if there is no JSON body, because null is one.
 
-    Raises StepError (`http.url`, `http.header`), and ValueError where it is given two bodies.
+    Raises StepError (`http.url`, `http.header`), and ValueError for two bodies.
     """
     target = _url(url, params)
     if not _TOKEN.fullmatch(method):
@@ -127,10 +127,10 @@ def _url(text: str, params: Mapping[str, Any] | None) -> URL:
         url = URL(text)
         _ = url.port, url.raw_host
     except ValueError:
-        # Neither the text nor the library's reason is repeated: both may hold a password.
+        # Neither the text nor the library's message is repeated: both may have a password.
         raise StepError("the URL can't be read: its host or port is not valid", code="http.url") from None
     if url.scheme not in ("http", "https") or not url.raw_host:
-        raise StepError("the URL has to begin with http:// or https:// and a host", code="http.url")
+        raise StepError("the URL must begin with http:// or https:// and a host", code="http.url")
     return url.extend_query(list(_pairs(params))) if params else url
 
 
@@ -145,9 +145,9 @@ def _check_header(name: str, value: str) -> None:
     if not _TOKEN.fullmatch(name):
         raise StepError(f"{name!r} can't be the name of a header", code="http.header")
     if _FORBIDDEN.search(value):
-        raise StepError(f"the value of header {name!r} holds a line break or control character", code="http.header")
+        raise StepError(f"the value of header {name!r} has a line break or a control character", code="http.header")
     if name.lower() in _FRAMING:
-        raise StepError(f"header {name!r} follows from the body; leave it out", code="http.header")
+        raise StepError(f"header {name!r} is set by the client; leave it out", code="http.header")
 
 
 def _body(

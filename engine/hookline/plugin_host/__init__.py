@@ -1,1 +1,1 @@
-"""The only place that runs plugins' code: errors are contained, and plugins get proxies of the engine's parts."""
+"""The host of plugins, which calls their functions, contains their errors and gives them facades of the engine."""

@@ -1,4 +1,4 @@
-"""The engine's own parts as plugins are lent them: to use, and not to close."""
+"""The facades of the engine's parts that plugins get, which they can use but not close, and their loggers."""
 
 import socket
 import traceback
@@ -19,14 +19,14 @@ R = TypeVar("R", bound=Resource)
 
 
 class CloseNotAllowed(RuntimeError):
-    """What a plugin raises that would close what all plugins share."""
+    """A plugin tried to close a part of the engine that all plugins share."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is the engine's, which closes it when it stops; others use it, too")
+        super().__init__(f"{what} is shared by all plugins; the engine closes it when it stops")
 
 
 class HttpClientFacade:
-    """An `HttpClient` that stays open."""
+    """An `HttpClient` that can't be closed."""
 
     __slots__ = ("_client",)
 
@@ -55,7 +55,7 @@ class HttpClientFacade:
 
 
 class BlobsFacade:
-    """`Blobs` that stay open."""
+    """`Blobs` that can't be closed."""
 
     __slots__ = ("_blobs",)
 
@@ -92,7 +92,7 @@ class BlobsFacade:
 
 
 class ResourcesFacade:
-    """`Resources` that stay open."""
+    """`Resources` that can't be closed."""
 
     __slots__ = ("_resources",)
 
@@ -117,7 +117,10 @@ class ResourcesFacade:
 
 
 class StepLog:
-    """Adds its fields only when something is logged: most steps log nothing, and binding costs more than the rest."""
+    """The logger of a step (`ctx.log`). Each line has the execution, the flow and the step.
+
+    The fields are added only when something is logged, because most steps log nothing and binding is slow.
+    """
 
     __slots__ = ("_execution_id", "_flow_id", "_hidden", "_log", "_step")
 
@@ -130,7 +133,7 @@ class StepLog:
         redactor: Redactor | None = None,
         secrets: HiddenValues | None = None,
     ) -> None:
-        """`redactor` and `secrets` know what no line may show."""
+        """`redactor` and `secrets` mask values in all lines."""
         self._log = log
         self._execution_id = execution_id
         self._flow_id = flow_id
@@ -139,19 +142,19 @@ class StepLog:
         self._hidden = [hidden for hidden in (secrets, redacted) if hidden is not None]
 
     def debug(self, event: str, **fields: Any) -> None:
-        """Log for those who look for a problem."""
+        """Log a line that helps to find a problem."""
         self._log.debug(self._shown(event), **self._with(fields))
 
     def info(self, event: str, **fields: Any) -> None:
-        """Log what happened."""
+        """Log an event."""
         self._log.info(self._shown(event), **self._with(fields))
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Log what somebody should look at."""
+        """Log an event that needs attention."""
         self._log.warning(self._shown(event), **self._with(fields))
 
     def error(self, event: str, **fields: Any) -> None:
-        """Log what went wrong."""
+        """Log an error."""
         self._log.error(self._shown(event), **self._with(fields))
 
     def _shown(self, text: str) -> str:
@@ -162,10 +165,10 @@ class StepLog:
     def _with(self, fields: dict[str, Any]) -> dict[str, Any]:
         if self._hidden:
             if fields.pop("exc_info", None):
-                # Whatever makes a text of it later knows nothing of what is redacted.
+                # The text is made here, because the log's own formatter wouldn't mask it.
                 fields["exception"] = self._shown(traceback.format_exc())
             fields = {name: self._masked(_plain(value)) for name, value in fields.items()}
-        # The author's fields can't pass for another execution's.
+        # These fields come last, so that a plugin can't overwrite them.
         return {**fields, "execution_id": self._execution_id, "flow_id": self._flow_id, "step": self._step}
 
     def _masked(self, value: Any) -> Any:
@@ -175,12 +178,12 @@ class StepLog:
 
 
 def _plain(value: Any) -> Any:
-    """A value as a log shows it, in which texts can be looked for."""
+    """Return a value in which secrets can be masked: JSON, or text."""
     return value if is_plain_json(value, decimals=True) else str(value)
 
 
 class TriggerLog(StepLog):
-    """The same for a trigger that looks, for which there is no execution yet."""
+    """The logger of a trigger. Each line has the flow and the trigger."""
 
     __slots__ = ()
 

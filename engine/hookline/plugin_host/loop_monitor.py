@@ -1,8 +1,7 @@
-"""Finding who holds up the event loop: while one function doesn't let go of it, nothing else goes on.
+"""The monitor of the event loop, which logs the code that blocks it.
 
-A thread asks the loop for a sign of life now and then. Where none comes in time, it looks at what the loop's thread is
-doing, and names the plugin whose code that is. It can't be stopped from outside; whoever reads the log can uninstall
-it, or have it mended.
+A thread schedules a callback on the loop at regular intervals. If the callback doesn't run in time, the thread reads
+the stack of the loop's thread, and logs the place and the plugin of the code. The monitor can't stop that code.
 """
 
 import asyncio
@@ -19,34 +18,34 @@ from hookline.kernel.logs import Log
 from hookline.telemetry.metrics import Metrics
 
 TIME_LIMIT: Final = 1.0
-"""Seconds after which it is reported."""
+"""The seconds after which a blocked loop is reported."""
 _EVERY: Final = 0.5
 _WAITING: Final = frozenset({"selectors", "asyncio.base_events"})
-"""Modules in whose code the loop's thread is when it has nothing to do, or is just about to do something."""
+"""Modules whose code runs while the loop waits for events."""
 _RUNNERS: Final = frozenset(
     {("asyncio.events", "_run"), ("asyncio.base_events", "run_forever"), ("asyncio.runners", "run")}
 )
-"""The event loop's own functions, by module: nothing further out says who called what."""
+"""Functions of the event loop itself, by module. Frames outside of these don't help."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockedLoop:
-    """What holds the loop up."""
+    """The code that blocks the loop."""
 
     plugin: PluginStatus | None
-    """None where it is no plugin's code, as far as the stack shows."""
+    """None if no frame of the stack belongs to a plugin."""
     component: str | None
-    """The action or trigger whose function it is in; None where another of the plugin's functions was called."""
+    """The action or trigger that is being called; None if it is another function of the plugin."""
     place: str
-    """File, line and function: the plugin's innermost, or the innermost of all."""
+    """File, line and function of the innermost frame of the plugin, or else of the innermost frame."""
     line: str
-    """That line."""
+    """The source of that line."""
     frames: frozenset[int]
-    """Which calls are on the stack, so that two looks can be compared."""
+    """The ids of the frames on the stack, so that two samples can be compared."""
 
 
 class LoopMonitor:
-    """Watches the event loop on which it is started."""
+    """Monitors the event loop on which it is started."""
 
     def __init__(self, registry: Registry, metrics: Metrics, log: Log, *, limit: float = TIME_LIMIT) -> None:
         self._log = log
@@ -59,15 +58,15 @@ class LoopMonitor:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, on the running event loop."""
+        """Start monitoring the running event loop."""
         loop, ident = asyncio.get_running_loop(), threading.get_ident()
-        self._thread = threading.Thread(target=self._run, args=(loop, ident), name="hookline loop watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(loop, ident), name="hookline loop monitor", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End; the thread is gone when this returns."""
+        """Stop, and wait for the end of the thread."""
         self._stopped.set()
-        # It may be waiting for a sign of life of this very thread.
+        # The monitor may be waiting for a callback in this thread.
         self._alive.set()
         if self._thread is not None:
             self._thread.join()
@@ -81,7 +80,7 @@ class LoopMonitor:
             try:
                 loop.call_soon_threadsafe(alive.set)
             except RuntimeError:
-                # It is closed.
+                # The loop is closed.
                 return
             if alive.wait(self._limit):
                 continue
@@ -90,32 +89,32 @@ class LoopMonitor:
     def _report(self, alive: threading.Event, ident: int) -> None:
         seconds = self._limit
         first = self.look(ident)
-        # A machine that was asleep or is overloaded looks like this, too, but not twice at the same place.
+        # After a suspend, or on an overloaded machine, the callback is late as well, but the stack then changes.
         if first is None or alive.wait(self._limit / 4):
             return
-        held = self.look(ident)
-        if held is None or not held.frames & first.frames:
+        blocked = self.look(ident)
+        if blocked is None or not blocked.frames & first.frames:
             return
         seconds += self._limit / 4
-        named = {} if held.plugin is None else {"plugin": str(held.plugin)}
-        if held.component is not None:
-            named["component"] = held.component
-        if held.plugin is not None:
-            self._metrics.faulted(held.plugin.name, "blocked_loop")
+        named = {} if blocked.plugin is None else {"plugin": str(blocked.plugin)}
+        if blocked.component is not None:
+            named["component"] = blocked.component
+        if blocked.plugin is not None:
+            self._metrics.faulted(blocked.plugin.name, "blocked_loop")
         self._log.error(
-            "the event loop is held up: nothing else goes on meanwhile",
+            "the event loop is blocked: nothing else runs meanwhile",
             **named,
-            place=held.place,
-            line=held.line,
+            place=blocked.place,
+            line=blocked.line,
             seconds=seconds,
-            remedy="await what takes long, or do it in a thread: await asyncio.to_thread(…)",
+            remedy="run the blocking code in a thread: await asyncio.to_thread(…)",
         )
         while not self._stopped.is_set() and not alive.wait(_EVERY):
             seconds += _EVERY
-        self._log.warning("the event loop goes on", **named, seconds=round(seconds, 1))
+        self._log.warning("the event loop runs again", **named, seconds=round(seconds, 1))
 
     def look(self, ident: int) -> BlockedLoop | None:
-        """What a thread is doing; None where it waits, or is gone."""
+        """Return the code that a thread is running; None if it waits for events or has ended."""
         stack = list(_outwards(sys._current_frames().get(ident)))
         frames = frozenset(map(id, stack))
         for frame in stack:
@@ -149,7 +148,7 @@ def _place(frame: FrameType) -> tuple[str, str]:
 
 
 def _modules(registry: Registry) -> Mapping[str, PluginStatus]:
-    """Each plugin by its module, and by the package that this is in unless several share that."""
+    """Return each plugin by its module, and also by its package if no other plugin is in it."""
     found: dict[str, PluginStatus] = {}
     packages: dict[str, list[PluginStatus]] = {}
     for plugin in registry.plugins:

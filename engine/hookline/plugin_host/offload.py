@@ -1,4 +1,4 @@
-"""Work in Python that goes through a whole message: done in a thread where the message is large."""
+"""Processor-heavy work on large messages, which runs in a thread instead of the event loop."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 def reads_large_values(references: Iterable[Reference], scope: Scope) -> bool:
-    """Whether any of what an expression reads has so many values that going through them takes milliseconds.
+    """Return True if an expression reads a value that is so large that evaluating it takes milliseconds.
 
-    One that reads an item of a list doesn't, however long the list is.
+    Reading one item of a long list doesn't count.
     """
     for reference in references:
         value: Any = scope
@@ -23,7 +23,7 @@ def reads_large_values(references: Iterable[Reference], scope: Scope) -> bool:
             for key in reference.path:
                 value = value[key]
         except (LookupError, TypeError, ExpressionError):
-            # It isn't there, and evaluating says so.
+            # The value is missing. The evaluation raises the error.
             continue
         if value is scope or is_large(value):
             return True
@@ -31,19 +31,22 @@ def reads_large_values(references: Iterable[Reference], scope: Scope) -> bool:
 
 
 class Offloader:
-    """Does such work beside the event loop, so that other messages go on meanwhile.
+    """Runs work in a thread, so that other messages are processed meanwhile.
 
-    One at a time: to do it side by side would take no less time, since Python runs in one thread at once, and more
-    memory.
+    It runs one piece of work at a time: because of the interpreter lock, running several in parallel would take just as
+    long and use more memory.
     """
 
     def __init__(self) -> None:
         self._turn: Final = asyncio.Semaphore(1)
 
     async def run(self, work: Callable[[], T], *, large: bool) -> T:
-        """What the work gives; what isn't large is done at once. It must read nothing that changes meanwhile."""
+        """Run the work and return its result; work that isn't large runs at once.
+
+        The work must not read anything that may change meanwhile.
+        """
         if not large:
             return work()
         async with self._turn:
-            # A thread can't be cancelled: the turn is over once it has ended.
+            # A thread can't be cancelled, so the next work waits until it has ended.
             return await shielded(asyncio.to_thread(work))

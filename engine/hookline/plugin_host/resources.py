@@ -1,4 +1,4 @@
-"""What plugins keep open between steps, for one engine."""
+"""The resources that plugins keep open between steps, such as connections. Each engine has its own."""
 
 import asyncio
 import socket
@@ -18,10 +18,10 @@ _LOCAL = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S1
 
 
 class EngineResources:
-    """The resources of one engine; `own_urls` are the URLs of its store and queue. See `Resources`."""
+    """The resources of one engine. See `Resources`."""
 
     def __init__(self, own_urls: Iterable[str] = (), egress: Egress | None = None) -> None:
-        """`egress`: which addresses plugins may connect to; by default none that is inside."""
+        """`own_urls`: the URLs of the engine's store and queue. `egress`: the addresses that are allowed."""
         self._own = tuple(own_urls)
         self._egress = egress or Egress()
         self._made: dict[Callable[[], Any], Resource] = {}
@@ -38,7 +38,7 @@ class EngineResources:
 
     def owns_database(self, url: str) -> bool:
         """See `Resources`."""
-        # Not remembered: what a path names changes when its file is made.
+        # Not cached: the identity of a path changes when its file is created.
         return database_identity(url) in map(database_identity, self._own)
 
     async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
@@ -46,7 +46,7 @@ class EngineResources:
         return await connect(self._egress, host, port, timeout)
 
     async def close(self) -> None:
-        """Close all of them, side by side. Raises an ExceptionGroup of what went wrong, when all have been tried."""
+        """Close all resources concurrently. Raises an ExceptionGroup of all errors at the end."""
         self._closed = True
         made, self._made = list(self._made.values()), {}
         results = await asyncio.gather(*(resource.close() for resource in made), return_exceptions=True)
@@ -56,10 +56,10 @@ class EngineResources:
 
 
 def database_identity(url: str) -> tuple[object, ...]:
-    """Equal for two URLs that name one database, however they spell it.
+    """Return a value that is equal for all URLs of the same database.
 
-    Files are the same by device and inode where they exist, so that links don't hide one; servers by host, port and
-    database, whatever the driver and the user.
+    Files are compared by device and inode if they exist, so that links are recognised. Servers are compared by host,
+    port and database; the driver and the user don't matter.
     """
     parts = urlsplit(url)
     kind = parts.scheme.partition("+")[0].lower()
@@ -79,7 +79,7 @@ def database_identity(url: str) -> tuple[object, ...]:
             return (kind, str(path.resolve()))
         return (kind, found.st_dev, found.st_ino)
     query = parse_qs(parts.query)
-    # Hosts may stand in the query as well, sockets' directories among them.
+    # The query may have the host, or the directory of a socket.
     host = (query.get("host") or [parts.hostname or ""])[0].lower()
     if host in _LOCAL or host.startswith("/"):
         host = "localhost"

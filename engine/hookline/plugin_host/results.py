@@ -1,9 +1,9 @@
-"""What an action returned, made into JSON values once, before anything reads it.
+"""Conversion of the results of actions to JSON values, once, before anything reads them.
 
-So an execution that is resumed from its journal sees just what it saw before: a tuple is a list, a datetime is
-text, a model is an object, and what can't be any of these is a defect of the connector. A Decimal is an exact number:
-in a flow whose numbers are exact it stays as it is, and fractions become Decimals; in any other it becomes an integer
-or a fraction where one of these says the same, and stays otherwise.
+So an execution that is resumed from its journal sees the same values as before: tuples become lists, datetimes become
+text, and models become objects. A value that can't be converted is a defect of the connector. In a flow with exact
+numbers, Decimals stay and floats become Decimals. In other flows, a Decimal becomes an integer or a float if that has
+the same value, and otherwise stays.
 """
 
 import dataclasses
@@ -26,13 +26,13 @@ from hookline.sdk.action import Increment, Reply, Signal, Sleep
 
 
 class NotJson(TypeError):
-    """A result holds a value that has no JSON form."""
+    """The result has a value that has no JSON form."""
 
 
 def to_json(value: Any, place: str = "result", *, exact: bool = False, shared: bool = False) -> Any:
-    """The JSON value of what an action returned, for a flow whose numbers are exact or aren't.
+    """Return the result of an action as a JSON value. Raises NotJson, which names the place.
 
-    It is a copy, unless the value may be `shared` since nobody changes it. Raises NotJson, which names the place.
+    `exact`: the flow has exact numbers. The value is copied unless it is `shared`: nobody changes it.
     """
     if is_plain_json(value, decimals=False):
         same = value if shared else msgspec.to_builtins(value)
@@ -71,7 +71,7 @@ def _unusual(value: Any, place: str, depth: int, exact: bool) -> Any:
     match value:
         case float():
             if not math.isfinite(value):
-                raise NotJson(f"{place} is {value}, which JSON can't say")
+                raise NotJson(f"{place} is {value}, which has no JSON form")
             return to_decimal(float(value)) if exact else float(value)
         case Decimal():
             return _number(value, place, exact)
@@ -107,13 +107,13 @@ def _unusual(value: Any, place: str, depth: int, exact: bool) -> Any:
 
 
 def _dumped(model: BaseModel) -> Any:
-    """A model's values as pydantic has them in JSON, but for its Decimals, of which that makes text."""
+    """Return the values of a model as in pydantic's JSON mode, but with Decimals, which pydantic turns into text."""
     return _with_decimals(model.model_dump(mode="json", by_alias=True), model.model_dump(by_alias=True))
 
 
 def _with_decimals(dumped: Any, plain: Any) -> Any:
     if isinstance(plain, Decimal):
-        # A serializer of the model's own may have made something else of it.
+        # The model may have a serializer of its own.
         return plain if dumped == str(plain) else dumped
     if isinstance(plain, dict) and isinstance(dumped, dict) and len(plain) == len(dumped):
         pairs = zip(dumped.items(), plain.values(), strict=True)
@@ -125,14 +125,14 @@ def _with_decimals(dumped: Any, plain: Any) -> Any:
 
 def _number(value: Decimal, place: str, exact: bool) -> int | float | Decimal:
     if not value.is_finite():
-        raise NotJson(f"{place} is {value}, which JSON can't say")
+        raise NotJson(f"{place} is {value}, which has no JSON form")
     if not within_bounds(value):
         raise NotJson(f"{place} is a number of more than {MAX_DIGITS:,} digits")
     if exact:
-        # Without a point or an exponent it is written as an integer, and comes back as one.
+        # Without a point or an exponent it is written as an integer, and so is read as one.
         return int(value) if value.as_tuple().exponent == 0 else value
     if value == value.to_integral_value():
-        # Whole numbers stay exact however long they are.
+        # Integers are exact at any length.
         return int(value)
     number = float(value)
     return number if math.isfinite(number) and Decimal(repr(number)) == value else value
@@ -141,9 +141,9 @@ def _number(value: Decimal, place: str, exact: bool) -> int | float | Decimal:
 def normalize_result(
     returned: Any, *, exact: bool = False, shared: bool = False
 ) -> Signal | Sleep | Increment | Reply | CallerReply:
-    """What an action returned, its values made JSON, for a flow whose numbers are exact or aren't. Raises NotJson.
+    """Return the result of an action with its values converted to JSON. Raises NotJson.
 
-    `shared`: the action has made its values of those that it was given, none of which anybody changes.
+    `exact`: the flow has exact numbers. `shared`: nobody changes the values, so they need not be copied.
     """
     match returned:
         case Signal() | Sleep() | Increment():

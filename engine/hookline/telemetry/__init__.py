@@ -1,1 +1,1 @@
-"""Metrics, events and the record of rejected requests."""
+"""Telemetry: metrics, the events of executions, and the record of rejected requests."""

@@ -1,4 +1,4 @@
-"""What happens, as it happens: told to those who listen. While nobody does, it costs nothing but a look."""
+"""The events of executions, which are sent to listeners. Without listeners, no events are made."""
 
 import asyncio
 from collections import deque
@@ -13,15 +13,15 @@ from hookline.model.execution import Outcome, State, StepRecord, StepState
 from hookline.storage.changes import Accept, Change, End, Park, RecordSteps, Start
 
 KEPT: Final = 1000
-"""Events that are kept for a listener who reads slowly, and for one who comes back."""
+"""The number of events that are kept for listeners that read slowly or reconnect."""
 LINGER: Final = 60.0
-"""Seconds for which events are still kept when the last listener has gone: it may come back."""
+"""The seconds for which events are kept after the last listener has left, because it may reconnect."""
 MISSED: Final = "missed"
-"""Stands for events that a listener didn't get."""
+"""The kind of the event that tells a listener how many events it has missed."""
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Something that has happened, and is durable."""
+    """Something that has happened and is durable."""
 
     id: str
     kind: str
@@ -30,7 +30,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Listener:
-    """One who listens. What it doesn't read in time it is told to have missed."""
+    """One listener. It is told the number of events that it didn't read in time."""
 
     def __init__(self, flow_id: str | None) -> None:
         self._flow_id = flow_id
@@ -40,7 +40,7 @@ class Listener:
         self.closed = False
 
     def tell(self, event: Event) -> None:
-        """Note an event for it."""
+        """Add an event."""
         if self._flow_id is not None and event.flow_id != self._flow_id:
             return
         if len(self._events) == KEPT:
@@ -50,17 +50,17 @@ class Listener:
         self._signal.set()
 
     def missed(self, count: int) -> None:
-        """It has missed so many, or more."""
+        """Note that it has missed at least so many events."""
         self._missed += count
         self._signal.set()
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """End the events."""
         self.closed = True
         self._signal.set()
 
     def take(self) -> list[Event]:
-        """What has happened since it was asked before."""
+        """Return the events since the last call."""
         taken = list(self._events)
         self._events.clear()
         if self._missed:
@@ -70,7 +70,7 @@ class Listener:
         return taken
 
     async def wait(self, clock: Clock, seconds: float) -> bool:
-        """Return when there is something to take, or nothing more comes; false where so many seconds have passed."""
+        """Wait until there are events or the listener is closed. Return False after so many seconds without either."""
         if self.closed or self._signal.is_set():
             return True
         tasks = (asyncio.ensure_future(self._signal.wait()), asyncio.ensure_future(clock.sleep(seconds)))
@@ -83,7 +83,7 @@ class Listener:
 
 
 class Events:
-    """Tells listeners what becomes of executions. Of one engine, and one event loop."""
+    """Sends the events of one engine to its listeners, on one event loop."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock = clock or SystemClock()
@@ -93,11 +93,11 @@ class Events:
         self._count = 0
         self._fading: asyncio.TimerHandle | None = None
         self.listening = False
-        """Whether anybody is told: to be asked before anything is made to tell."""
+        """True if events are needed. Check it before making an event."""
 
     @contextmanager
     def listen(self, flow_id: str | None = None, after: str | None = None) -> Iterator[Listener]:
-        """Hear of a flow's executions, or of all. `after`: the id of the last event that was heard before."""
+        """Listen to the executions of a flow, or of all flows. `after`: the id of the last event received before."""
         listener = Listener(flow_id)
         if after is not None:
             self._catch_up(listener, after)
@@ -114,7 +114,7 @@ class Events:
                 self._fading = asyncio.get_running_loop().call_later(LINGER, self._fade)
 
     def committed(self, flow_id: str, execution_id: str, changes: Sequence[Change]) -> None:
-        """Tell of changes that are durable now."""
+        """Send the events of changes that were committed."""
         if not self.listening:
             return
         for change in changes:
@@ -134,21 +134,21 @@ class Events:
                     self.ended(flow_id, execution_id, state, outcome, told)
 
     def accepted(self, flow_id: str, execution_id: str) -> None:
-        """Tell of a message that is durable now."""
+        """Send the event of an accepted message."""
         self._tell("execution.queued", flow_id, execution_id)
 
     def reopened(self, flow_id: str, execution_id: str) -> None:
-        """Tell of a failed execution that runs again."""
+        """Send the event of a failed execution that runs again."""
         self._tell("execution.waiting", flow_id, execution_id, reason="reopened", ready_at=None)
 
     def ended(
         self, flow_id: str, execution_id: str, state: State, outcome: Outcome, error: dict[str, Any] | None = None
     ) -> None:
-        """Tell of an execution's end."""
+        """Send the event of the end of an execution."""
         self._tell("execution.ended", flow_id, execution_id, state=state.value, outcome=outcome.value, error=error)
 
     def close(self) -> None:
-        """Tell nothing more, and let everybody who listens go."""
+        """Close all listeners."""
         self.listening = False
         if self._fading is not None:
             self._fading.cancel()
@@ -179,7 +179,7 @@ class Events:
         last = int(number) if epoch == self._epoch and number.isascii() and number.isdecimal() else -1
         first = self._count - len(self._recent) + 1
         if not 0 <= last <= self._count or last < first - 1 or not self.listening:
-            # Of another start of the server, or of before what is kept: how many there were isn't known.
+            # The id is of an earlier start of the server, or too old, so the number of missed events isn't known.
             listener.missed(max(first - 1 - last, 1) if last >= 0 else 1)
             last = max(last, first - 1)
         for event in list(self._recent)[max(0, last - first + 1) :]:

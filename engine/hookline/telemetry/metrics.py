@@ -1,4 +1,4 @@
-"""What the engine counts, for `/metrics`. Each engine has its own registry, so that two can live in one process."""
+"""The metrics of an engine, for `/metrics`. Each engine has a registry of its own, so one process can have two."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,46 +15,44 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 
 class Metrics:
-    """Counters, gauges and histograms; names begin with `hookline_`."""
+    """Counters, gauges and histograms. All names begin with `hookline_`."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         accepted = Counter("hookline_accepted", "Messages accepted.", ["flow"], registry=self.registry)
-        duplicates = Counter("hookline_duplicates", "Messages known already.", ["flow"], registry=self.registry)
+        duplicates = Counter("hookline_duplicates", "Messages that are duplicates.", ["flow"], registry=self.registry)
         rejected = Counter(
             "hookline_rejected", "Requests rejected, by flow and reason.", ["flow", "reason"], registry=self.registry
         )
         ended = Counter(
             "hookline_executions_ended", "Executions ended, by state.", ["flow", "state"], registry=self.registry
         )
-        polls = Counter(
-            "hookline_polls", "Looks of triggers, by flow and result.", ["flow", "result"], registry=self.registry
-        )
+        polls = Counter("hookline_polls", "Polls, by flow and result.", ["flow", "result"], registry=self.registry)
         subscriptions = Counter(
             "hookline_subscriptions",
-            "Calls about subscriptions with providers, by flow and result.",
+            "Changes of subscriptions with providers, by flow and result.",
             ["flow", "result"],
             registry=self.registry,
         )
         connections = Counter(
             "hookline_broker_connections",
-            "Connections of triggers to brokers, by flow and what became of them: listening, failed or lost.",
+            "Connections to brokers, by flow and result: listening, failed or lost.",
             ["flow", "result"],
             registry=self.registry,
         )
         self._listening = Gauge(
-            "hookline_broker_listening", "Whether a flow listens to its broker.", ["flow"], registry=self.registry
+            "hookline_broker_listening", "1 if the flow is connected to its broker.", ["flow"], registry=self.registry
         )
         step_seconds = Histogram(
             "hookline_step_seconds",
-            "How long attempts at actions took.",
+            "Duration of the attempts at actions.",
             ["flow", "action", "result"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         faults = Counter(
             "hookline_plugin_faults",
-            "What plugins did and mustn't: `defect`, `abandoned_call`, `blocked_loop`.",
+            "Faults of plugins: `defect`, `abandoned_call` or `blocked_loop`.",
             ["plugin", "fault"],
             registry=self.registry,
         )
@@ -70,7 +68,7 @@ class Metrics:
             ["flow", "state"],
             registry=self.registry,
         )
-        # Looking a child up by its labels costs more than counting with it.
+        # Finding a child by its labels is slower than counting.
         self._accepted: Callable[[str], Counter] = lru_cache(4096)(accepted.labels)
         self._duplicates: Callable[[str], Counter] = lru_cache(4096)(duplicates.labels)
         self._rejected: Callable[[str, str], Counter] = lru_cache(4096)(rejected.labels)
@@ -82,49 +80,49 @@ class Metrics:
         self._step_seconds: Callable[[str, str, str], Histogram] = lru_cache(4096)(step_seconds.labels)
 
     def accepted(self, flow_id: str) -> None:
-        """A message was accepted."""
+        """Count an accepted message."""
         self._accepted(flow_id).inc()
 
     def duplicate(self, flow_id: str) -> None:
-        """A message was known already."""
+        """Count a duplicate."""
         self._duplicates(flow_id).inc()
 
     def rejected(self, flow_id: str, reason: str) -> None:
-        """A request was rejected; `reason` is the error's code. Unknown flows count under one name: `-`."""
+        """Count a rejected request. `reason` is the code of the error. All unknown flows have the name `-`."""
         self._rejected(flow_id, reason).inc()
 
     def ended(self, flow_id: str, state: State) -> None:
-        """An execution ended."""
+        """Count an execution that has ended."""
         self._ended(flow_id, state).inc()
 
     def polled(self, flow_id: str, result: str) -> None:
-        """A flow's trigger looked for what is new; `result` is `ok` or `failed`."""
+        """Count a poll. `result` is `ok` or `failed`."""
         self._polls(flow_id, result).inc()
 
     def subscribed(self, flow_id: str, result: str) -> None:
-        """A flow's subscription was made or renewed (`ok`), or `removed`, or that has `failed`."""
+        """Count a change of a subscription: `ok` if it was made or renewed, `removed` or `failed`."""
         self._subscriptions(flow_id, result).inc()
 
     def connection(self, flow_id: str, result: str) -> None:
-        """A flow's trigger is connected to its broker (`listening`), can't be (`failed`), or is no more (`lost`)."""
+        """Count a change of a connection to a broker: `listening`, `failed` or `lost`."""
         self._connections(flow_id, result).inc()
         self._listening.labels(flow_id).set(result == "listening")
 
     def no_connection(self, flow_id: str) -> None:
-        """A flow's trigger listens to no broker any more, and isn't to."""
+        """Remove the gauge of a flow that no longer listens to a broker."""
         self._listening.labels(flow_id)
         self._listening.remove(flow_id)
 
     def faulted(self, plugin: str, fault: str) -> None:
-        """A plugin did something that it mustn't: `defect`, `abandoned_call` or `blocked_loop`."""
+        """Count a fault of a plugin: `defect`, `abandoned_call` or `blocked_loop`."""
         self._faults(plugin, fault).inc()
 
     def attempted(self, flow_id: str, action: str, result: str, seconds: float) -> None:
-        """An attempt at an action took so long; `result` is `ok` or the error's code."""
+        """Record the duration of an attempt at an action. `result` is `ok` or the code of the error."""
         self._step_seconds(flow_id, action, result).observe(seconds)
 
     def show_backlog(self, backlog: dict[str, tuple[int, float]], counts: dict[tuple[str, State], int]) -> None:
-        """Set the gauges: for each flow its queue's depth and age in seconds, and executions by state."""
+        """Set the gauges: the depth and the age in seconds of each flow's queue, and the executions by state."""
         self._queue_depth.clear()
         self._queue_age.clear()
         self._executions.clear()
@@ -135,6 +133,6 @@ class Metrics:
             self._executions.labels(flow_id, state).set(count)
 
     def exposition(self) -> bytes:
-        """The text that Prometheus scrapes."""
+        """Return the text that Prometheus scrapes."""
         text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]  # the library has no types there
         return text

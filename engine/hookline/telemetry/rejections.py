@@ -1,8 +1,8 @@
-"""The record of rejected requests: gathered in memory, and written at most once a second.
+"""The record of rejected requests, which are collected in memory and written at most once a second.
 
-Whoever wants to flood a server sends what is rejected, for nothing is cheaper. So a flood costs what one commit of the
-record may hold, whatever its size: of each flow the newest few, of so many flows. And since the messages of others wait
-behind that commit, it comes less often the longer a flood goes on.
+A flood of requests most cheaply consists of requests that are rejected. So a commit has a limited number of requests of
+a limited number of flows, the newest of each, however many come. Other messages wait for that commit, so it is made
+less often the longer a flood lasts.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from hookline.storage.changes import Reject
 from hookline.storage.store import Store
 
 EVERY: Final = 1.0
-"""Seconds between two commits at least."""
+"""The shortest time between two commits, in seconds."""
 EVERY_OF_FLOOD: Final = 10.0
-"""Seconds between them where a flow has had more than is kept for a while: the wait doubles until then."""
+"""The longest time between two commits during a flood, in seconds. The time doubles up to this."""
 PER_FLOW: Final = 20
-"""Requests of one flow that are kept of those between two commits: the newest."""
+"""The largest number of requests of one flow in a commit. The newest are kept."""
 FLOWS: Final = 100
-"""Flows of which any are kept between two commits."""
+"""The largest number of flows in a commit."""
 
 
 class RejectionRecord:
-    """Takes what was rejected, and keeps it in the store."""
+    """Records rejected requests in the store."""
 
     def __init__(self, store: Store, clock: Clock, ids: Ids, log: Log) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class RejectionRecord:
         client: str | None = None,
         body: bytes | None = None,
     ) -> None:
-        """One more; returns at once. `flow_id` is `-` where no flow answers there."""
+        """Add a request, without waiting. `flow_id` is `-` if there is no such flow."""
         held = self._held.get(flow_id)
         if held is None:
             if len(self._held) == FLOWS:
@@ -75,7 +75,7 @@ class RejectionRecord:
         self._some.set()
 
     async def run(self) -> None:
-        """Keep what comes, for ever."""
+        """Write the requests that come, until cancelled."""
         pause = EVERY
         while True:
             await self._some.wait()
@@ -84,20 +84,20 @@ class RejectionRecord:
             try:
                 await self.flush()
             except StoreError as error:
-                # That nothing can be stored is what else is wrong: this record is the least of it.
+                # A store that fails is reported elsewhere. This record can wait.
                 self._log.warning("rejected requests can't be recorded; trying again", error=error.message)
                 self._some.set()
             await self._clock.sleep(pause)
 
     async def close(self) -> None:
-        """Write what there is, if that can be."""
+        """Write the remaining requests. A failure is only logged."""
         try:
             await self.flush()
         except StoreError as error:
             self._log.warning("the last rejected requests are not recorded", error=error.message)
 
     async def flush(self) -> None:
-        """Write what there is. Raises StoreError, and then has it still."""
+        """Write the collected requests. Raises StoreError, and then keeps them."""
         self._some.clear()
         held, self._held = self._held, {}
         requests = tuple(request for flow in held.values() for request in flow)
@@ -106,7 +106,7 @@ class RejectionRecord:
         try:
             await self._store.commit((Reject(requests),))
         except BaseException:
-            # What came meanwhile is newer, and goes after it.
+            # The requests that came meanwhile are newer, so they go to the end.
             for flow_id, newer in self._held.items():
                 held.setdefault(flow_id, deque(maxlen=PER_FLOW)).extend(newer)
             self._held = dict(list(held.items())[:FLOWS])

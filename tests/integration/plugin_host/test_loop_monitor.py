@@ -51,10 +51,10 @@ async def test_the_plugin_the_action_and_the_place_are_named_and_the_end_is_told
     finally:
         watch.stop()
     (level, event, fields), (_, end, after) = log.lines
-    assert (level, event) == ("error", "the event loop is held up: nothing else goes on meanwhile")
+    assert (level, event) == ("error", "the event loop is blocked: nothing else runs meanwhile")
     assert (fields["plugin"], fields["component"]) == ("'slow_plugin' (slow_plugin)", "slow.wait")
     assert fields["place"] == "slow_plugin.py:10 in inner"
-    assert (end, after["plugin"]) == ("the event loop goes on", fields["plugin"])
+    assert (end, after["plugin"]) == ("the event loop runs again", fields["plugin"])
 
 
 async def test_a_loop_that_goes_on_is_not_reported() -> None:

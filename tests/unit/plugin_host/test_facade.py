@@ -22,5 +22,5 @@ async def test_a_facade_has_all_methods_of_its_interface_and_stays_open(
     made = facade(None)
     missing = [name for name in vars(interface) if not name.startswith("_") and not hasattr(made, name)]
     assert missing == []
-    with pytest.raises(CloseNotAllowed, match="is the engine's"):
+    with pytest.raises(CloseNotAllowed, match="is shared by all plugins"):
         await made.close()
