@@ -1,4 +1,4 @@
-"""Settings: `hookline.toml`, then `HOOKLINE_*` in the environment, then options of the command line."""
+"""The server settings: from `hookline.toml`, the environment (`HOOKLINE_*`) and options of the command line."""
 
 import difflib
 import os
@@ -31,31 +31,32 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""A list in TOML; in the environment, parts joined by commas."""
+TextList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A list in TOML; in the environment, its items are separated by commas."""
 
 
 class Settings(BaseSettings):
-    """What a server or a command works with. Paths that are relative start at the current directory."""
+    """The settings of a server or a command. Relative paths start at the current directory."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     db: str = Field(
         default="sqlite:///.hookline/hookline.db",
-        description="Where executions are kept: the URL of a backend, `sqlite:///…` or `postgresql://…`.",
+        description="The database of executions: the URL of a backend, `sqlite:///…` or `postgresql://…`.",
     )
     queue: str | None = Field(
-        default=None, description="Where messages are queued: the URL of a backend; the database by default."
+        default=None, description="The queue of accepted messages: the URL of a backend; the database by default."
     )
     flows: Path = Field(default=Path("flows"), description="The directory of the flows.")
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
-    port: int = Field(default=8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    port: int = Field(default=8080, ge=0, le=65535, description="The port to listen on; 0 chooses a free one.")
     server: Literal["hypercorn", "uvicorn"] = Field(
         default="hypercorn", description="The HTTP server; `uvicorn` needs the extra `fast`."
     )
-    workers: int = Field(default=1, ge=1, le=256, description="How many processes serve. SQLite takes one.")
+    workers: int = Field(default=1, ge=1, le=256, description="The number of server processes. SQLite allows one.")
     role: Literal["all", "webhook", "worker"] = Field(
-        default="all", description="Whether this process accepts messages, runs flows, or does both."
+        default="all",
+        description="The work of this process: `webhook` accepts messages, `worker` runs flows, `all` does both.",
     )
     public_url: str | None = Field(
         default=None,
@@ -65,20 +66,20 @@ class Settings(BaseSettings):
     admin_token: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="The bearer token of the admin API, at least 16 characters; otherwise one is made and kept in "
-        "`admin.token` beside the database.",
+        description="The bearer token of the admin API, at least 16 characters. Without one, a token is generated and "
+        "stored in `admin.token` beside the database.",
     )
     secret_key: SecretStr | None = Field(
         default=None,
-        description="Encrypts credentials. Several, joined by commas: the first encrypts, all decrypt. Otherwise one "
-        "is made and kept in `secret.key` beside the database.",
+        description="The key that encrypts credentials and redacted values. Of several, separated by commas, the first "
+        "encrypts and all decrypt. Without one, a key is generated and stored in `secret.key` beside the database.",
     )
-    egress_allow: Names = Field(
+    egress_allow: TextList = Field(
         default=(),
-        description="Networks (CIDR) or hosts that outgoing requests may reach although they are inside addresses.",
+        description="Private networks (CIDR) or hosts that outgoing requests may reach.",
     )
     max_body: ByteSize = Field(
-        default=ByteSize(10_000_000), gt=0, description="The largest body, in bytes or as `10MB`."
+        default=ByteSize(10_000_000), gt=0, description="The largest body of a request, in bytes or as `10MB`."
     )
     max_file: ByteSize = Field(
         default=ByteSize(1_000_000_000), gt=0, description="The largest uploaded file, in bytes or as `1GB`."
@@ -86,83 +87,85 @@ class Settings(BaseSettings):
     max_file_total: ByteSize | None = Field(
         default=None,
         gt=0,
-        description="How much all requests under way may have stored together, such as `20GB`; more get 503. Ten times "
-        "`max_file` by default.",
+        description="The total size of the files that all present requests may upload, such as `20GB`; more get 503. "
+        "Ten times `max_file` by default.",
     )
     max_body_total: ByteSize | None = Field(
         default=None,
         gt=0,
-        description="How much of bodies all requests under way may hold in memory together, such as `1GB`; more get "
-        "503. Fifty times `max_body` by default.",
+        description="The total size of the bodies that all present requests may hold in memory, such as `1GB`; more "
+        "get 503. Fifty times `max_body` by default.",
     )
     max_request_time: Duration = Field(
         default=timedelta(minutes=30),
         ge=timedelta(minutes=1),
         le=timedelta(hours=12),
-        description="How long a request may take to come; then it gets 408. Files that nothing refers to are removed "
-        "at twice that age, and after an hour at the earliest.",
+        description="The longest time in which a request must arrive completely; after it, the sender gets 408. Unused "
+        "files are removed at twice that age, but not before one hour.",
     )
     files: Path | None = Field(
-        default=None, description="The directory that `file.*` steps stay in; without one they fail."
+        default=None, description="The directory to which `file.*` steps are limited; without one they fail."
     )
     blobs: str | None = Field(
         default=None,
-        description="Where uploaded files are kept: the URL of a blob store; the directory `blobs` beside the "
-        "database by default.",
+        description="The store of uploaded files: the URL of a blob store. By default the directory `blobs` beside the "
+        "database.",
     )
     file_retention: Duration = Field(
         default=timedelta(days=30),
         ge=timedelta(hours=1),
-        description="How long uploaded files are kept once the executions that use them have ended, such as `30d`.",
+        description="The retention of uploaded files after the executions that use them have ended, such as `30d`.",
     )
     retention: Duration = Field(
         default=timedelta(days=30),
         ge=timedelta(minutes=1),
-        description="How long executions are kept once they have ended, such as `30d`, unless their flow says "
-        "otherwise.",
+        description="The retention of executions after their end, such as `30d`, unless their flow sets another.",
     )
     disk_budget: ByteSize = Field(
         default=ByteSize(5_000_000_000),
         ge=1_000_000,
-        description="How much database and files may take on disk, such as `5GB`. Above it the executions that ended "
-        "first go; where that isn't enough, messages get 503.",
+        description="The largest size of database and files on disk, such as `5GB`. Above it, the executions that "
+        "ended first are removed; if that isn't enough, messages get 503.",
     )
     max_backlog: int = Field(
-        default=1_000_000, ge=1, description="How many messages may wait for one flow; more get 429."
+        default=1_000_000, ge=1, description="The largest number of queued messages of one flow; more get 429."
     )
     max_backlog_total: int = Field(
-        default=5_000_000, ge=1, description="How many messages may wait for all flows together; more get 429."
+        default=5_000_000, ge=1, description="The largest number of queued messages of all flows; more get 429."
     )
     max_connections: int = Field(
         default=1000,
         ge=1,
-        description="How many connections may be open at once; one more is answered with 503 and closed.",
+        description="The largest number of open connections; another one gets 503 and is closed.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(),
-        description="Networks (CIDR) of the proxies in front of the server: what these say of who called them counts.",
+        description="Networks (CIDR) of the proxies in front of the server. Only their `forwarded_header` is trusted.",
     )
     forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
-        default="x-forwarded-for", description="The header in which trusted proxies say who called them."
+        default="x-forwarded-for", description="The header in which trusted proxies name the address of the client."
     )
     step_timeout: Duration = Field(
         default=timedelta(hours=1),
         ge=timedelta(milliseconds=100),
-        description="How long a step may take whose flow says no `timeout`; then it failed with the code `timed_out`.",
+        description="The time limit of a step without its own `timeout`; after it, the step fails with `timed_out`.",
     )
     plugin_timeout: Duration = Field(
         default=timedelta(seconds=30),
         ge=timedelta(milliseconds=100),
-        description="How long a plugin may take to load when the server starts; then it is left out, and named.",
+        description="The time limit for loading a plugin at the start; after it, the plugin is left out and reported.",
     )
     grace: float = Field(
-        default=20.0, ge=0, le=3600, description="Seconds that running executions have to finish when the server stops."
+        default=20.0,
+        ge=0,
+        le=3600,
+        description="Seconds within which running executions must finish when the server stops.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least serious messages that are logged."
+        default="info", description="The lowest level of log messages."
     )
     log_format: Literal["json", "console"] = Field(
-        default="console", description="One JSON object a line, or text for people."
+        default="console", description="`json` logs one JSON object per line, `console` readable text."
     )
 
     @field_validator(
@@ -178,7 +181,7 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _unset(cls, value: Any) -> Any:
-        # `HOOKLINE_QUEUE=` in a unit file or a compose file means that it isn't set.
+        # `HOOKLINE_QUEUE=` in a unit file or a compose file means that the setting is not set.
         return None if value == "" else value
 
     @field_validator("public_url")
@@ -198,7 +201,7 @@ class Settings(BaseSettings):
     @classmethod
     def _one_worker(cls, value: int, info: ValidationInfo) -> int:
         if value > 1 and str(info.data.get("db", "")).startswith("sqlite"):
-            raise ValueError("a SQLite file has one writing process; use a postgresql:// database, or workers = 1")
+            raise ValueError("SQLite allows only one writing process; use a postgresql:// database, or workers = 1")
         return value
 
     @classmethod
@@ -210,36 +213,36 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # `load` reads the other sources itself, so that it knows where each value came from.
+        # `load` reads the other sources itself, to know the source of each value.
         return (init_settings,)
 
     @property
     def sqlite_file(self) -> Path | None:
-        """The database's file; None where it is on a server."""
+        """The file of a SQLite database; None for other databases."""
         parts = urlsplit(self.db)
         path = unquote(parts.path[1:])
         return Path(path) if parts.scheme.partition("+")[0] == "sqlite" and path not in ("", ":memory:") else None
 
     @property
     def data_dir(self) -> Path:
-        """Where generated keys and files are: beside a SQLite database, otherwise `.hookline`."""
+        """The directory of generated keys and files: that of a SQLite database, otherwise `.hookline`."""
         return self.sqlite_file.parent if self.sqlite_file else Path(".hookline")
 
     @property
     def blobs_url(self) -> str:
-        """Where uploaded files are kept."""
+        """The URL of the blob store of uploaded files."""
         return self.blobs or f"file://{(self.data_dir / 'blobs').absolute()}"
 
 
-#: Names under our prefix that aren't settings, though they look like one.
-_OTHERS = ("HOOKLINE_VARS_", "HOOKLINE_TEST_", "HOOKLINE_FAULT", "HOOKLINE_REQUIRE_SERVICES", "HOOKLINE_CONFIG")
+#: TextList under our prefix that aren't settings, though they look like one.
+_NO_SETTINGS = ("HOOKLINE_VARS_", "HOOKLINE_TEST_", "HOOKLINE_FAULT", "HOOKLINE_REQUIRE_SERVICES", "HOOKLINE_CONFIG")
 
 
 def load(options: Mapping[str, Any] | None = None, file: Path | None = None) -> Settings:
-    """The settings of a file, the environment and a command's options; later ones win.
+    """Load the settings from a file, the environment and a command's options, of which the later ones win.
 
     `options` that are None weren't given. `file` is `hookline.toml` in the current directory by default, and then it
-    needn't exist. Raises ConfigError with every problem, each with where the value came from.
+    needn't exist. Raises ConfigError with every problem, each with the source of the value.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     path = FILE if file is None else file
@@ -263,9 +266,9 @@ def load(options: Mapping[str, Any] | None = None, file: Path | None = None) -> 
             name = str(detail["loc"][0]) if detail["loc"] else ""
             message = detail["msg"].removeprefix("Value error, ")
             problems.append(Problem(f"{_named(name, places.get(name, ''))}: {message}", file=places.get(name)))
-        raise _wrong(problems) from None
+        raise _invalid(problems) from None
     if problems:
-        raise _wrong(problems)
+        raise _invalid(problems)
     return settings
 
 
@@ -283,7 +286,7 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def _named(name: str, place: str) -> str:
-    """A setting as it is written where it was found."""
+    """Return the name of a setting as it is written in its source."""
     if place == "the environment":
         return f"{PREFIX}{name.upper()}"
     return f"--{name.replace('_', '-')}" if place == "the command line" else name
@@ -291,7 +294,7 @@ def _named(name: str, place: str) -> str:
 
 def _unknown(name: str, known: list[str], place: str) -> Problem:
     return Problem(
-        f"there is no setting {name}",
+        f"there is no server setting {name}",
         code="config.unknown",
         remedy=did_you_mean(name, known, f"the settings are {', '.join(known)}"),
         file=place,
@@ -299,10 +302,12 @@ def _unknown(name: str, known: list[str], place: str) -> Problem:
 
 
 def _misspelt(environment: Mapping[str, str]) -> list[Problem]:
-    """Only what is nearly a setting: others may use our prefix for their own purposes."""
+    """Report names that are similar to a setting's. Other programs may use the prefix for their own purposes."""
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     strange = sorted(
-        name for name in environment if name.startswith(PREFIX) and name not in known and not name.startswith(_OTHERS)
+        name
+        for name in environment
+        if name.startswith(PREFIX) and name not in known and not name.startswith(_NO_SETTINGS)
     )
     return [
         _unknown(name, known, "the environment")
@@ -311,5 +316,5 @@ def _misspelt(environment: Mapping[str, str]) -> list[Problem]:
     ]
 
 
-def _wrong(problems: list[Problem]) -> ConfigError:
-    return ConfigError("the settings are wrong", problems=problems)
+def _invalid(problems: list[Problem]) -> ConfigError:
+    return ConfigError("the server settings are invalid", problems=problems)

@@ -58,7 +58,7 @@ def test_every_problem_is_reported_with_where_it_came_from(directory: Path, monk
         load({"grace": "-1"})
     found = problems(caught.value)
     assert len(found) == 4
-    assert found[0].startswith("hookline.toml: there is no setting databse")
+    assert found[0].startswith("hookline.toml: there is no server setting databse")
     assert any(line.startswith("hookline.toml: server: ") for line in found)
     assert any(line.startswith("the environment: HOOKLINE_PORT: ") for line in found)
     assert any(line.startswith("the command line: --grace: ") for line in found)
@@ -68,7 +68,7 @@ def test_a_misspelt_key_names_the_one_that_was_meant(directory: Path) -> None:
     (directory / "hookline.toml").write_text("max_bodi = 5\n")
     with pytest.raises(ConfigError) as caught:
         load()
-    assert problems(caught.value) == ["hookline.toml: there is no setting max_bodi (did you mean 'max_body'?)"]
+    assert problems(caught.value) == ["hookline.toml: there is no server setting max_bodi (did you mean 'max_body'?)"]
 
 
 def test_a_misspelt_variable_is_an_error_and_others_under_the_prefix_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_a_misspelt_variable_is_an_error_and_others_under_the_prefix_are_not(mon
     with pytest.raises(ConfigError) as caught:
         load()
     assert problems(caught.value) == [
-        "the environment: there is no setting HOOKLINE_PUBLC_URL (did you mean 'HOOKLINE_PUBLIC_URL'?)"
+        "the environment: there is no server setting HOOKLINE_PUBLC_URL (did you mean 'HOOKLINE_PUBLIC_URL'?)"
     ]
 
 

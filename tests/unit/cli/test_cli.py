@@ -117,7 +117,7 @@ def test_wrong_settings_are_wrong_usage_and_name_their_source(directory: Path) -
     (directory / "hookline.toml").write_text("prot = 1\n")
     result = invoke()
     assert result.exit_code == 2
-    assert result.stderr == "hookline.toml: there is no setting prot (did you mean 'port'?)\n"
+    assert result.stderr == "hookline.toml: there is no server setting prot (did you mean 'port'?)\n"
 
 
 def test_a_defect_is_not_swallowed() -> None:
@@ -129,7 +129,7 @@ def test_config_names_the_file_with_the_settings(directory: Path) -> None:
     (directory / "other.toml").write_text("prot = 1\n")
     result = CliRunner().invoke(main, ["--config", "other.toml", "executions", "list"])
     assert result.exit_code == 2
-    assert "other.toml: there is no setting prot" in result.stderr
+    assert "other.toml: there is no server setting prot" in result.stderr
 
 
 def test_a_place_that_is_not_known_is_left_out() -> None:
