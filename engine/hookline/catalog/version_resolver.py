@@ -40,5 +40,5 @@ class VersionResolver:
             return known
         document = await self._store.flow_document(flow_id, version)
         if document is None:
-            raise FlowNotFound(f"version {version} of flow {flow_id!r} is not kept")
+            raise FlowNotFound(f"version {version} of flow {flow_id!r} is not stored")
         return self._catalog.compile_published(document)

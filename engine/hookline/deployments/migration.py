@@ -58,7 +58,7 @@ class Migration:
         if execution.state is not State.WAITING or execution.flow_version is None:
             state = "queued, and gets the version that serves" if execution.started_at is None else execution.state
             raise IllegalStateChange(
-                f"execution {execution_id} is {state}: only one that has begun, and waits, can be moved"
+                f"execution {execution_id} is {state}: only a started execution that waits can be moved"
             )
         version = await self._kept.resolve(execution.flow_id, to)
         if version == execution.flow_version:

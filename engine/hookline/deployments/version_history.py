@@ -77,7 +77,7 @@ class VersionHistory:
             version for version in known if version == name or (len(name) >= _SHORTEST and version.startswith(name))
         ]
         if len(meant) != 1:
-            which = "several versions" if meant else "no version that is kept"
+            which = "several versions" if meant else "no stored version"
             raise FlowNotFound(
                 f"{name!r} is {which} of flow {flow_id!r}: `hookline flows versions {flow_id}` lists them"
             )
@@ -87,7 +87,7 @@ class VersionHistory:
         """The document of a version, as JSON. Raises FlowNotFound and StoreError."""
         document = await self._store.flow_document(flow_id, version)
         if document is None:
-            raise FlowNotFound(f"version {version} of flow {flow_id!r} is not kept")
+            raise FlowNotFound(f"version {version} of flow {flow_id!r} is not stored")
         return document
 
     async def roll_back(self, flow_id: str, name: str | None, *, force: bool = False) -> tuple[str, Path]:
@@ -105,7 +105,7 @@ class VersionHistory:
         if not force and file.exists():
             known = [one.version for one in await self._store.flow_versions(flow_id)]
             if current is None or version_of(current) not in known:
-                why = "has changes that never served" if current is not None else "can't be read as a flow"
+                why = "has changes that were never published" if current is not None else "can't be read as a flow"
                 raise UnpublishedChanges(f"{file} {why}: save them elsewhere, or give them up with --force")
         write_flow(file, document, current)
         return version, file

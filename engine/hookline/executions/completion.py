@@ -107,7 +107,7 @@ def _start_error_flow(
         return (services.accept(services.find_flow(handler_id), handled),)
     except (FlowNotFound, FlowInvalid, SchemaViolation) as error:
         services.log.error(
-            "the flow for failures can't be started",
+            "the error flow can't be started",
             execution_id=envelope.execution_id,
             flow_id=flow.id,
             on_error=handler_id,

@@ -79,7 +79,7 @@ class DryRun:
         both_pure = isinstance(node, ActionNode) and node.action.pure and self._recomputed(record)
         # The version of its settings doesn't matter for a finished step.
         if plain_name(record.use) != plain_name(use) and not both_pure:
-            self.conflicts[path] = f"it is {use} there, and was {record.use}: give what is new another id"
+            self.conflicts[path] = f"it is {use} there, and was {record.use}: give the new step another id"
             return False
         self._met.add(path)
         return True

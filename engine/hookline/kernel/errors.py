@@ -163,7 +163,7 @@ class NothingKept(HooklineError):
 
 
 class UnpublishedChanges(HooklineError):
-    """The flow's file has changes that never served."""
+    """The flow's file has changes that were never published."""
 
     code = "flow.unpublished_changes"
 

@@ -60,7 +60,7 @@ async def explain(store: Store, catalog: Catalog, execution_id: str, field: str)
         raise NotExplained(f"execution {execution_id} hasn't run yet")
     envelope = await readable_envelope(store, execution_id)
     if envelope is None:
-        raise NotExplained(f"the message of execution {execution_id} is kept no longer")
+        raise NotExplained(f"the message of execution {execution_id} is no longer stored")
     flow = await VersionResolver(catalog, store).version(execution.flow_id, execution.flow_version)
     envelope = with_numbers(envelope, exact=flow.exact)
     journal = await store.journal(execution_id)

@@ -136,7 +136,7 @@ class Replays:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
         envelope = await readable_envelope(self._store, execution_id)
         if envelope is None:
-            raise NotReplayable(f"the message of execution {execution_id} is kept no longer")
+            raise NotReplayable(f"the message of execution {execution_id} is no longer stored")
         if execution.files_removed_at is not None and envelope.message.attachments:
             raise NotReplayable(
                 f"the files of execution {execution_id} were removed {execution.files_removed_at:%Y-%m-%d} (the "
@@ -168,7 +168,9 @@ class Replays:
     ) -> tuple[StepRecord, ...]:
         """The journal entries of the steps before a step, and of the edited message that reaches it."""
         if edit.by_parts:
-            raise NotReplayable("what reaches a step is replaced as a whole: give its body, or leave the step out")
+            raise NotReplayable(
+                "the message that reaches a step can only be replaced as a whole: give its body, or leave the step out"
+            )
         journal = await self._store.journal(old.id)
         check_not_erased(envelope, journal)
         order = StepOrder(flow.steps)
@@ -178,7 +180,7 @@ class Replays:
         for record in sorted(last.values(), key=lambda one: one.seq):
             if _stays(order, record, at, edited=bool(edit)):
                 if old.files_removed_at is not None and b'"attachments"' in (record.output or b""):
-                    raise NotReplayable(f"the files that step {record.path!r} gave are kept no longer")
+                    raise NotReplayable(f"the files that step {record.path!r} gave are no longer stored")
                 kept.append(msgspec.structs.replace(record, seq=len(kept) + 1))
         if edit:
             id_ = at.rpartition("/")[2].partition("[")[0]
@@ -257,7 +259,7 @@ def _edited(envelope: Envelope, edit: Edit, *, exact: bool) -> Envelope:
         if edit.merge is not None:
             body = apply_merge_patch(body, to_decimal(edit.merge) if exact else edit.merge)
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
-            raise NotReplayable("headers are an object whose values are texts")
+            raise NotReplayable("headers must be an object whose values are texts")
     return msgspec.structs.replace(
         envelope,
         message=Message(body, {name.lower(): value for name, value in headers.items()}, message.attachments),
@@ -269,7 +271,7 @@ def _edited(envelope: Envelope, edit: Edit, *, exact: bool) -> Envelope:
 
 def _set(whole: Any, path: str, value: Any) -> Any:
     if not path.startswith(("$.body", "$.headers", "$['body']", "$['headers']")):
-        raise NotReplayable(f"{path}: what is edited begins with $.body or $.headers")
+        raise NotReplayable(f"{path}: an edited path must begin with $.body or $.headers")
     try:
         parsed = parse(path)
         if parsed.find(whole):

@@ -1,1 +1,1 @@
-"""Running the blocks of the flow language, one file for each."""
+"""The blocks of the flow language while an execution runs, one file for each."""

@@ -1,6 +1,6 @@
-"""The step that gathers messages: the first execution waits for others, holding nothing, and they end where they join.
+"""Batching: the first execution waits for others and leads their batch; the others join it and end.
 
-Who leads, and who joins, the store decides, with the entry of whoever comes.
+The store decides who leads and who joins, when it stores the entry of an execution that reaches the step.
 """
 
 from collections.abc import Sequence
@@ -27,18 +27,18 @@ from hookline.secrets.masking import MASK
 from hookline.secrets.redaction import HIDDEN, is_encrypted
 from hookline.storage.changes import BatchJoined, Change, CloseBatch, JoinBatch, RecordSteps, TakeBatch
 
-#: Bytes of JSON that take milliseconds to read.
+#: The size from which reading JSON takes milliseconds, in bytes.
 _LONG: Final = 200_000
 
 
 async def batch_reply(services: Services, gathered: Sequence[BatchItem], *, exact: bool) -> Reply:
-    """What the step gives: the bodies in the order in which their executions joined, and all their files."""
+    """The result of the step: the bodies in the order in which their executions joined, and all their files."""
     large = sum(len(one.body) for one in gathered) > _LONG
     return await services.offloader.run(partial(_reply, gathered, exact=exact), large=large)
 
 
 def _masked(gathered: BatchItem) -> BatchItem:
-    """The same where it isn't encrypted: the key would be erased with the execution's end."""
+    """Mask an encrypted body, whose key would be erased at the end of the execution."""
     return msgspec.structs.replace(gathered, body=encode(MASK)) if is_encrypted(gathered.body) else gathered
 
 
@@ -52,9 +52,9 @@ def _reply(gathered: Sequence[BatchItem], *, exact: bool) -> Reply:
 
 
 async def batch_entries(services: Services, execution_id: str) -> tuple[Change, ...]:
-    """The changes that put what an execution leads into its journal, where it ends without its steps being run.
+    """The changes that record the batches of an execution which ends without running its steps.
 
-    Nobody joins it any more from then on. Raises StoreError.
+    No execution joins them any more. Raises StoreError.
     """
     led = await services.store.batches(execution_id)
     if not led:
@@ -65,7 +65,7 @@ async def batch_entries(services: Services, execution_id: str) -> tuple[Change, 
     entries = []
     for place, path in enumerate(led, past[-1].seq + 1):
         found = await services.store.gathered(execution_id, path)
-        # Each digit stays, whatever the numbers of the flow are.
+        # The numbers keep all digits, whatever the flow says about numbers.
         reply = await batch_reply(services, [_masked(one) for one in found], exact=True)
         output = {"body": reply.body, "attachments": reply.attachments, **reply.extra}
         entries.append(
@@ -85,9 +85,9 @@ KEY_MISSING = "batch_key_missing"
 
 
 async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: RunSteps) -> Ending:
-    """Lead a batch, and go on with the list of its messages when it is closed; or join one, and end.
+    """Lead a batch and continue with the list of its messages when it is closed, or join a batch and end.
 
-    Raises StepFailed where the execution has nothing to add.
+    Raises StepFailed if the execution has nothing to add.
     """
     path = frame.prefix + node.id
     past = run.journal.past(path)
@@ -125,7 +125,7 @@ async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: Run
 
 
 async def _contribution(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> tuple[Any, BatchItem]:
-    """The key, and what the execution adds. Raises StepError where there is no key, and StepFailed."""
+    """The key, and the message that the execution adds. Raises StepError if there is no key, and StepFailed."""
     key = None if node.key is None else _key(run, node, frame, path)
     body = frame.message.body
     if node.body is not None:
@@ -148,14 +148,14 @@ def _key(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> Any
             raise
         raise StepError(failed.error.message, code=KEY_MISSING) from failed
     if value is None or (isinstance(value, list) and None in value):
-        raise StepError("key: it is null, or a part of it is; nothing is gathered without one", code=KEY_MISSING)
+        raise StepError("key: it is null, or a part of it is; a message without a key joins no batch", code=KEY_MISSING)
     return value
 
 
 async def _come(
     run: ExecutionContext, node: BatchNode, path: str, attempt: int, key: Any, added: BatchItem
 ) -> StepRecord:
-    """Join a batch, or begin one, durably; gives the step's entry, which says which."""
+    """Join or begin a batch durably; return the step's entry, which tells which of them happened."""
     now = run.services.clock.now()
     text = "" if node.key is None else key_text(key)
 
@@ -185,7 +185,7 @@ async def _given(
 ) -> Ending:
     """Take the batch that a simulation stubs. Raises StepError."""
     started_at, asked = run.services.clock.now(), _asked(node, key)
-    # What was gathered when the time was up is given all the same, as where others come.
+    # An interruption doesn't discard the stubbed batch, as it wouldn't discard a real one.
     given = await stub()
     if not isinstance(given, BatchJoined):
         reply = normalize_result(given, exact=run.flow.exact)
@@ -202,25 +202,25 @@ async def _given(
 
 
 async def _lead(run: ExecutionContext, node: BatchNode, frame: Frame, path: str, past: StepRecord) -> Ending:
-    """Go on with what was gathered, if nobody may join any more; else wait."""
+    """Continue with the batch if it is closed; otherwise wait."""
     is_open = (await run.services.store.batches(run.id)).get(path, False)
     over = past.due_at is not None and past.due_at <= run.services.clock.now()
     if is_open and not over and frame.interruption.cause is None:
         run.wait_until(past.due_at, BATCH)
         return Ending.WAITING
     if is_open:
-        # From here on nobody joins; who did before is among those that are read.
+        # No execution joins from here on; those that joined before are read below.
         await run.journal.ask(CloseBatch(run.id, path))
     reply = await _opened(run, path)
     run.journal.beside(TakeBatch(run.id, path))
     await _note(run, node, frame, path, past.attempt, past.started_at, reply)
-    # What was gathered is in the journal, from where it can be replayed, also where the execution has to end here.
+    # The batch is in the journal and can be replayed from there, also if the execution has to end here.
     frame.interruption.check()
     return Ending.DONE
 
 
 async def _opened(run: ExecutionContext, path: str) -> Reply:
-    """What was gathered. What is redacted of the others' messages is it here, too. Raises Blocked."""
+    """The batch's messages. Values that are redacted in one of them are redacted here as well. Raises Blocked."""
     gathered = await run.services.store.gathered(run.id, path)
     redaction, plain = run.services.redaction, []
     for one in gathered:
@@ -275,7 +275,7 @@ def _add(
     started_at: datetime,
     **entry: Any,
 ) -> StepRecord:
-    """Note how the step has ended, now."""
+    """Record the end of the step."""
     return run.journal.add(
         effect=True,
         id=node.id,

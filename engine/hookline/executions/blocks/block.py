@@ -1,4 +1,4 @@
-"""What the blocks have in common while they run."""
+"""The types and the evaluation of expressions that all blocks share."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -11,18 +11,18 @@ from hookline.kernel.errors import ExpressionError, StepError
 from hookline.plugin_host.offload import reads_large_values
 
 RunSteps: TypeAlias = Callable[[ExecutionContext, Sequence[Node], Frame], Awaitable[Ending]]
-"""Runs a list of steps: a block runs those inside it by this."""
+"""Runs a list of steps; blocks use it for the steps inside them."""
 
 Run: TypeAlias = Callable[[ExecutionContext, Any, Frame, RunSteps], Awaitable[Ending]]
-"""A block: it takes the run, its node and the frame it stands in, moves the frame on, and says how it ended."""
+"""Runs a block: takes the context, the block's node and its frame, updates the frame and returns the ending."""
 
 
 def evaluate(
     run: ExecutionContext, expression: Template | Condition, scope: Mapping[str, Any], key: str, path: str
 ) -> Any:
-    """What the expression under a step's key gives; `path` is the step's. Raises StepFailed.
+    """Evaluate the expression under a step's key; `path` is the step's. Raises StepFailed.
 
-    For what may go through a large message there is `evaluate_aside`.
+    Use `evaluate_in_frame` for expressions that may read a large message.
     """
     try:
         return expression.evaluate(scope)
@@ -34,7 +34,7 @@ def evaluate(
 async def evaluate_in_frame(
     run: ExecutionContext, expression: Template | Condition, frame: Frame, key: str, path: str
 ) -> Any:
-    """The same for a frame; what other executions do goes on meanwhile where messages are large."""
+    """Evaluate an expression in the scope of a frame, in a thread if messages are large."""
     scope = run.scope(frame)
     work = partial(evaluate, run, expression, scope, key, path)
     return await run.services.offloader.run(work, large=run.large and reads_large_values(expression.references, scope))

@@ -1,4 +1,4 @@
-"""Parts of a block that run side by side: the first failure ends the others."""
+"""Concurrent parts of a block: the first failure ends the others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -19,9 +19,9 @@ from hookline.sdk.action import STOPPED
 async def run_concurrently(
     parts: Iterable[Callable[[], Awaitable[None]]], together: Interruption
 ) -> StepFailed | Interrupted | None:
-    """Run parts, all under `together`, which the first that fails interrupts: each then runs its `finally`, and ends.
+    """Run parts concurrently under `together`, which the first failure interrupts, so that the other parts end.
 
-    Gives the first failure once all have ended, or else what told one of them to end. Raises what the engine is to see.
+    Returns the first failure after all parts have ended, or else the first interruption. Raises all other errors.
     """
     failed: StepFailed | None = None
     interrupted: Interrupted | None = None
@@ -41,21 +41,22 @@ async def run_concurrently(
             for part in parts:
                 group.create_task(one(part))
     except ExceptionGroup as several:
-        # Whoever runs the block knows single errors.
+        # The callers handle single errors.
         raise several.exceptions[0] from several
     return failed or interrupted
 
 
 def known_stop(run: ExecutionContext, frame: Frame, block_id: str) -> bool:
-    """Whether a part of a block has stopped the execution, and others still had something to do at their end."""
+    """Return whether a part of a block stopped the execution while others still had to run their `finally` steps."""
     past = run.journal.past(frame.prefix + block_id)
     return past is not None and past.signal == STOPPED.name
 
 
 def still_ending(run: ExecutionContext, frame: Frame, block_id: str, use: str, failure: StepFailed | None) -> Ending:
-    """Note why a block comes to its end, while parts of it wait that have begun to end: they don't go on otherwise.
+    """Record why a block ends while parts of it wait in their `finally` steps, so that these parts don't continue
+    later.
 
-    `failure`: that of the block; None where a part of it has stopped the execution.
+    `failure`: the failure of the block; None if a part of it stopped the execution.
     """
     if failure is not None:
         block_failed(run, frame, block_id, use, failure)
@@ -65,7 +66,7 @@ def still_ending(run: ExecutionContext, frame: Frame, block_id: str, use: str, f
 
 
 def known_failure(run: ExecutionContext, frame: Frame, block_id: str) -> StepFailed | None:
-    """The failure with which a block has ended, or comes to its end."""
+    """The failure with which a block has ended or is ending."""
     past = run.journal.past(frame.prefix + block_id)
     if past is None or past.state is not StepState.FAILED or past.error is None or not run.keeps_failure(frame, past):
         return None
@@ -73,9 +74,9 @@ def known_failure(run: ExecutionContext, frame: Frame, block_id: str) -> StepFai
 
 
 def check_end(run: ExecutionContext, frame: Frame, block_id: str) -> None:
-    """Raise Interrupted where a block may not go on, unless it had come to its end before.
+    """Raise Interrupted if a block may not continue, unless it had ended before.
 
-    Then what has begun behind it is told to end, so that its `finally` runs and it waits for nothing any more.
+    In that case the steps after it are interrupted, so that they run their `finally` steps and wait for nothing.
     """
     past = run.journal.past(frame.prefix + block_id)
     done = past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name
@@ -84,7 +85,7 @@ def check_end(run: ExecutionContext, frame: Frame, block_id: str) -> None:
 
 
 def block_failed(run: ExecutionContext, frame: Frame, block_id: str, use: str, failure: StepFailed) -> StepFailed:
-    """Note that a block has failed, so that it doesn't begin again when the execution is resumed; gives its failure."""
+    """Record the failure of a block, so that it doesn't start again on a resume; return the failure."""
     at = failure.at or frame.now
     run.note_pure(frame, block_id, use, StepState.FAILED, error=failure.error, at=at)
     return StepFailed(failure.error, at)

@@ -1,4 +1,4 @@
-"""The step that calls another flow: it starts an execution of it, and waits for its end, holding nothing."""
+"""The step that calls another flow: it starts an execution of that flow and may wait for its end."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -29,14 +29,14 @@ from hookline.model.waits import FlowEnded
 from hookline.sdk.action import Reply
 from hookline.storage.changes import Accept, BeginWait, EndWait, TimeOutWait, WaitTimedOut
 
-#: Problems of a body that an error names.
+#: The number of problems of a body that an error lists.
 _SHOWN: Final = 3
 
 
 async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSteps) -> Ending:
-    """Start an execution of the flow. Where the step waits, the flow's last body becomes the message.
+    """Start an execution of the flow. If the step waits, the last body of that flow becomes the message.
 
-    Raises StepFailed where the flow can't be called or has failed, and Blocked where it is broken.
+    Raises StepFailed if the flow can't be called or has failed, and Blocked if it can't run.
     """
     call = _Call(run, node, frame)
     past = run.journal.past(call.path)
@@ -56,7 +56,7 @@ async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSt
     if past.state is StepState.FAILED:
         return await call.begin(past.attempt + 1, past.finished_at)
     if past.error is None and past.seq <= run.reopened_after:
-        # It waited when the execution ended: what it had called was cancelled, and nobody hears of it any more.
+        # The step waited when the execution ended. The execution that it had called was cancelled, so call again.
         return await call.begin(past.attempt + 1, past.finished_at)
     if past.error is None:
         return await call.hear(past)
@@ -75,14 +75,14 @@ class _Call:
         self.path = frame.prefix + node.id
 
     async def begin(self, attempt: int, after: datetime) -> Ending:
-        """Start an execution, and make that durable together with its message.
+        """Start an execution and store it together with its message.
 
-        `after`: when what came before was journalled.
+        `after`: the time of the journal entry before.
         """
         run, node, frame = self._run, self._node, self._frame
         frame.interruption.check()
         now = run.services.clock.now()
-        # Of the same step, at the same attempt, it is the same: what is repeated starts nothing twice.
+        # The same attempt of the same step always has the same id, so a repetition starts nothing twice.
         child_id = derived_id(after, run.id, self.path, str(attempt))
         message = await self._message()
         if run.services.simulation is not None:
@@ -114,7 +114,7 @@ class _Call:
         return await self.hear(entry)
 
     async def hear(self, past: StepRecord) -> Ending:
-        """Take the flow's end, if it has come."""
+        """Take the result of the called flow, if it has ended."""
         run, node, frame = self._run, self._node, self._frame
         ended = await self._ended(past)
         if ended is None and frame.interruption.cause is not None:
@@ -129,7 +129,7 @@ class _Call:
                 run.journal.beside(self._settle(past))
                 error = ErrorInfo("timed_out", message, self.path, retryable=True)
                 return self._failed(error, past.attempt, past.started_at, past)
-            run.arrived = None  # it came at the last moment
+            run.arrived = None  # it ended at the last moment
             ended = await self._ended(past)
         if ended is None:
             run.wait_until(past.due_at, FLOW)
@@ -147,7 +147,7 @@ class _Call:
         return Ending.DONE
 
     async def _cancel(self, past: StepRecord) -> None:
-        with suppress(ExecutionNotFound, IllegalStateChange):  # it has ended
+        with suppress(ExecutionNotFound, IllegalStateChange):  # the called execution has ended
             await self._run.services.cancel(_child(past))
 
     async def _message(self) -> Message:
@@ -163,7 +163,7 @@ class _Call:
             headers = await evaluate_in_frame(run, node.headers, frame, "headers", self.path)
             headers = {} if headers is None else headers
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
-            failure = StepError("headers: they are an object whose values are texts", code="step.settings")
+            failure = StepError("headers: this must be an object whose values are texts", code="step.settings")
             raise StepFailed(run.error_info(failure, self.path))
         return Message(body, {name.lower(): value for name, value in headers.items()}, message.attachments)
 
@@ -204,13 +204,13 @@ class _Call:
             raise StepError(f"flow {flow.id!r}: {error.message}", code="flow.schema") from error
 
     async def _check_order(self, flow_id: str, key: str) -> None:
-        """An execution that waits for one behind it, in the line of its order key, would wait for ever."""
+        """Fail if the step would wait for an execution that waits for this one because of its order key."""
         above: Envelope | None = self._run.envelope
         while above is not None:
             if (above.flow_id, above.order_key) == (flow_id, key):
                 raise StepError(
-                    f"this would wait for ever: execution {above.execution_id} of flow {flow_id!r} has the same order "
-                    "key, and ends only after what it calls",
+                    f"this would wait forever: execution {above.execution_id} of flow {flow_id!r} has the same order "
+                    "key, and ends only after the execution that it calls",
                     code="flow.order",
                 )
             parent = above.arrival.parent
@@ -218,7 +218,7 @@ class _Call:
             above = await self._run.services.store.envelope(parent.execution_id) if parent and waits else None
 
     def _waits_at(self, attempt: int) -> str:
-        # What an earlier attempt started may end yet, and is nothing to a later one.
+        # An execution that an earlier attempt started may still end; a later attempt ignores it.
         return self.path if attempt == 1 else f"{self.path}#{attempt}"
 
     async def _ended(self, past: StepRecord) -> FlowEnded | None:
@@ -238,7 +238,7 @@ class _Call:
         return EndWait(self._run.id, self._waits_at(past.attempt))
 
     def _error(self, ended: FlowEnded) -> ErrorInfo | None:
-        """The step's error, where the flow has failed or was cancelled."""
+        """The error of the step, if the called flow has failed or was cancelled."""
         where = f"execution {ended.execution_id}"
         if ended.error is not None:
             at = f", at {ended.error.step}" if ended.error.step is not None else ""
@@ -278,6 +278,6 @@ class _Call:
 
 
 def _child(past: StepRecord) -> str:
-    """The execution that an attempt has started."""
+    """The id of the execution that an attempt has started."""
     child: str = decode(past.output or b"{}")["execution_id"]
     return child

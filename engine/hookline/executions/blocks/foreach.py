@@ -1,4 +1,4 @@
-"""The splitter and aggregator."""
+"""The foreach block: run steps for each item of a list or stream, and collect the results."""
 
 import asyncio
 from typing import Any, Final
@@ -75,24 +75,24 @@ async def run_stub(run: ExecutionContext, node: ForeachNode, frame: Frame, items
     return replay(run, frame, node.id, record)
 
 
-#: How many items run before the event loop gets its turn, where no item has anything to wait for.
+#: The number of items after which the event loop gets control, if no item awaits anything.
 _TURN: Final = 100
-#: Items of a foreach whose entries aren't kept that may wait at one time: each of them has entries.
+#: The number of items that may wait at the same time in a foreach that doesn't keep the entries of its items.
 MOST_WAITING: Final = 1000
-#: What such an item has room for, of a foreach inside it.
+#: The `room` of a foreach inside such an item.
 ROOM_INSIDE: Final = 100
 
 _NOTHING: Final = object()
 
 
 async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, run_steps: RunSteps) -> Ending:
-    """Run steps for each item, up to `concurrency` side by side; the body becomes the list of results, in order.
+    """Run steps for each item, up to `concurrency` at the same time; the body becomes the list of results, in order.
 
     An item's message has the item as its body. A filtered item gives no result. The first failure ends the block,
-    unless it says `"on_error": "continue"`: then failed items give no result. Items that wait let others go on; the
-    block waits when only they are left.
+    unless the block has `"on_error": "continue"`: then failed items give no result. While items wait, others run; the
+    block waits when all remaining items wait.
 
-    Of many items, and of those of a stream, the journal keeps only what is under way, and how far the block has got.
+    For many items, and for a stream, the journal keeps only the entries of running items and the progress of the block.
     """
     items = await _items(run, node, frame)
     path, total = frame.prefix + node.id, items.count if isinstance(items, Stream) else len(items)
@@ -122,7 +122,7 @@ class _Items:
         together: Interruption,
         block: ForeachProgress | None,
     ) -> None:
-        """`block`: how far it has got, where the items' entries aren't kept."""
+        """`block`: the progress, if the entries of the items aren't kept."""
         self._run = run
         self._node = node
         self._frame = frame
@@ -143,7 +143,7 @@ class _Items:
         self._failed = 0
         self._waiting: dict[int, Any] = {}
         self._last = -1
-        """The last item that was taken: they come in order."""
+        """The last item that was taken; items are taken in order."""
         self._stopped = False
         self._latest = frame.now if block is None else block.latest
 
@@ -194,7 +194,7 @@ class _Items:
             await self._item(index, item)
             if self._stopped:
                 return
-            # What an item has done must not hang on when another item commits next.
+            # The work of an item must not depend on when another item commits.
             await self._run.journal.settle()
             if index % _TURN == _TURN - 1:
                 await asyncio.sleep(0)
@@ -238,11 +238,11 @@ class _Items:
         self._failed += failed is not None
 
     def _close(self, block: ForeachProgress, index: int, inner: Frame, ending: Ending, error: ErrorInfo | None) -> None:
-        """The item is done, and its entries go."""
+        """Finish the item and drop its entries."""
         prefix = inner.prefix
         failed = None if error is None else error.step or prefix[:-1]
         if failed is not None and self._run.journal.past(failed) is None:
-            # An expression of a block has failed: nothing else would say so.
+            # An expression of a block has failed, which no entry shows.
             failed = f"{prefix}{self._node.id}"
             noted = Frame(inner.message, {}, inner.now, prefix=prefix)
             self._run.note_pure(noted, self._node.id, "foreach", StepState.FAILED, error=error, at=inner.now)
@@ -254,7 +254,7 @@ class _Items:
         self._run.journal.close_item(block, prefix, index, inner.now, result=result, failed=failed)
 
     async def _end_waiting(self) -> bool:
-        """Let the items that wait run what they have to run at their end; whether one of them still waits."""
+        """Let the waiting items run their `finally` steps; return whether one of them still waits."""
         self._together.interrupt(SUPERSEDED)
         waiting, self._waiting = self._waiting | await self._begun(), {}
         for index, item in waiting.items():
@@ -265,7 +265,7 @@ class _Items:
         return bool(self._waiting)
 
     async def _begun(self) -> dict[int, Any]:
-        """The items that had begun before the execution was resumed, and to which this run hasn't come."""
+        """The items that had started before the execution was resumed, and that this run has not reached."""
         entered = self._run.journal.items_of(self._frame.prefix + self._node.id)
         left = {index for index in entered if index > self._last}
         begun: dict[int, Any] = {}
@@ -290,7 +290,7 @@ class _Items:
         return Ending.DONE
 
     async def _conclude(self, block: ForeachProgress) -> Ending:
-        """The entry of the block takes the place of its progress: what it gave isn't computed again."""
+        """Replace the progress of the block by its entry, so that its result isn't computed again."""
         run, frame, node = self._run, self._frame, self._node
         if run.dry is not None:
             run.dry.stop_at(block.path)

@@ -1,20 +1,20 @@
-"""Where a foreach gets its items from: a list, or a stream."""
+"""The items of a foreach, from a list or from a stream, and the collection of their results."""
 
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 from hookline.executions.context import ExecutionContext, StepFailed
-from hookline.executions.steps.spool import StreamReader, StreamWriter
+from hookline.executions.steps.stream import StreamReader, StreamWriter
 from hookline.kernel.errors import BlobGone, StepError
 from hookline.kernel.json import decode
 from hookline.model.items import Done, Stream
 
 
 class ItemSource(Protocol):
-    """Gives items, each once, to several who ask."""
+    """Gives items, each once, to several callers."""
 
     async def take(self) -> tuple[int, Any] | None:
-        """An item with its place; None where all were taken. Raises StepFailed and StoreError."""
+        """An item with its index; None if all were taken. Raises StepFailed and StoreError."""
         ...
 
     async def close(self) -> None: ...
@@ -36,10 +36,10 @@ class ListItems:
 
 
 class StreamItems:
-    """The items of a stream, read as they are asked for."""
+    """The items of a stream, which is read on demand."""
 
     def __init__(self, run: ExecutionContext, stream: Stream, done: Done, path: str) -> None:
-        """`path`: the block's."""
+        """`path`: the path of the block."""
         self._run = run
         self._reader = StreamReader(
             run.services.blobs, stream, _places(done, stream.count), exact=run.flow.exact, redactor=run.redactor
@@ -64,18 +64,18 @@ def _places(done: Done, total: int) -> Iterator[int]:
         yield from places
 
 
-#: Bytes of JSON that a list of results may have; larger ones are a stream.
+#: The largest list of results, in bytes of JSON; larger ones become a stream.
 LARGEST_LIST: Final = 10_000_000
 _PAGE: Final = 250
 
 
 async def collect_results(run: ExecutionContext, path: str, *, listed: bool) -> Any:
-    """The results of a block, in order: a stream, or a list where the items were `listed` and it isn't too large.
+    """The results of a block, in order: a stream, or a list if the items were `listed` and it isn't too large.
 
     Raises StoreError.
     """
     await run.journal.flush()
-    spool: StreamWriter | None = None if listed else StreamWriter(run.services.blobs)
+    writer: StreamWriter | None = None if listed else StreamWriter(run.services.blobs)
     results: list[bytes] = []
     size, after = 0, -1
     try:
@@ -83,17 +83,17 @@ async def collect_results(run: ExecutionContext, path: str, *, listed: bool) -> 
             after = page[-1][0]
             results += [result for _, result in page]
             size += sum(len(result) for _, result in page)
-            if spool is None and size > LARGEST_LIST:
-                spool = StreamWriter(run.services.blobs)
-            if spool is not None:
+            if writer is None and size > LARGEST_LIST:
+                writer = StreamWriter(run.services.blobs)
+            if writer is not None:
                 for result in results:
-                    await spool.add(result)
+                    await writer.add(result)
                 results.clear()
-        if spool is not None:
-            return await spool.finish()
+        if writer is not None:
+            return await writer.finish()
     finally:
-        if spool is not None:
-            await spool.abort()
+        if writer is not None:
+            await writer.abort()
     if run.redactor is not None:
         results = [run.redactor.decrypt_line(result) for result in results]
     return [decode(result, exact=run.flow.exact) for result in results]

@@ -1,4 +1,4 @@
-"""What a flow does where an execution of it fails."""
+"""The `on_error` steps of a flow."""
 
 import msgspec
 
@@ -10,9 +10,9 @@ from hookline.flows.compiler.compile import ON_ERROR
 async def run_on_error(
     run: ExecutionContext, frame: Frame, failed: StepFailed | Interrupted, run_steps: RunSteps
 ) -> Ending:
-    """Run the steps of `on_error`, with the message that came first and `error` in scope, before the execution ends.
+    """Run the `on_error` steps with the first message and `error` in scope, before the execution ends.
 
-    Gives WAITING where they wait. That they fail is logged, and changes nothing about how the execution ends.
+    Returns WAITING if they wait. A failure of these steps is logged and doesn't change how the execution ends.
     """
     if isinstance(failed, Interrupted):
         error, at = failed.cause.error, None

@@ -1,4 +1,4 @@
-"""Branches side by side."""
+"""The parallel block: concurrent branches."""
 
 from functools import partial
 from typing import Any
@@ -30,10 +30,10 @@ from hookline.model.message import Message
 
 
 async def run_parallel(run: ExecutionContext, node: ParallelNode, frame: Frame, run_steps: RunSteps) -> Ending:
-    """Run branches side by side, each with the message that reached the block; the body becomes `{branch: result}`.
+    """Run branches concurrently, each with the message that reached the block; the body becomes `{branch: result}`.
 
-    A filtered branch gives no result. The first failure ends the others, unless the block says `"on_error":
-    "continue"`: then `steps.<id>.errors` has it. The block waits when only branches that wait are left.
+    A filtered branch gives no result. The first failure ends the others, unless the block has `"on_error": "continue"`:
+    then the failure is in `steps.<id>.errors`. The block waits when all remaining branches wait.
     """
     branches = _Branches(run, node, frame, run_steps)
     with frame.interruption.child() as together:
@@ -98,7 +98,7 @@ class _Branches:
         await self._run.journal.settle()
 
     async def _end_waiting(self, together: Interruption) -> bool:
-        """Let the branches that wait run what they have to run at their end; whether one of them still waits."""
+        """Let the waiting branches run their `finally` steps; return whether one of them still waits."""
         together.interrupt(SUPERSEDED)
         for name in [name for name, ending in self._endings.items() if ending is Ending.WAITING]:
             self._endings[name] = Ending.FILTERED
@@ -110,7 +110,7 @@ class _Branches:
 
     def _finish(self) -> Ending:
         frame, node = self._frame, self._node
-        # In the order of the document, whichever was first.
+        # In the order of the document.
         body = {name: self._results[name] for name in node.branches if name in self._results}
         frame.message = Message(body, {}, frame.message.attachments)
         view: dict[str, Any] = {"body": body}

@@ -1,4 +1,4 @@
-"""The blocks of the flow language while a flow runs: one file for each, and the table that finds them."""
+"""The list of steps: run its actions and blocks one after the other."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -33,11 +33,11 @@ BLOCKS: Final[dict[type[Node], Run]] = {
     ParallelNode: run_parallel,
     TryNode: run_try,
 }
-"""What runs each block."""
+"""The function that runs each kind of block."""
 
 
 async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) -> Ending:
-    """Run steps from top to bottom, until one of them ends the branch. Raises StepFailed."""
+    """Run steps from top to bottom until one of them ends the list. Raises StepFailed."""
     for node in nodes:
         if run.edited and (edited := run.edited.get(frame.prefix + node.id)) is not None:
             take_edited(run, edited, frame)

@@ -1,4 +1,4 @@
-"""The content-based router."""
+"""The switch block."""
 
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
 from hookline.executions.context import Ending, ExecutionContext, Frame
@@ -7,10 +7,10 @@ from hookline.model.execution import StepState
 
 
 async def run_switch(run: ExecutionContext, node: SwitchNode, frame: Frame, run_steps: RunSteps) -> Ending:
-    """Run the first case that holds, and go on with its message; or each that holds.
+    """Run the first case whose condition holds and continue with its message; or, with `all`, run each such case.
 
-    With `all`, each case gets the message that reached the switch, and that message goes on after it: the cases
-    are recipients, one after the other.
+    With `all`, each case gets the message that reached the switch, one after the other, and that message continues
+    after the block.
     """
     chosen = await _choose(run, node, frame)
     run.note_pure(frame, node.id, "switch", StepState.SUCCEEDED, input={"cases": chosen})
@@ -19,7 +19,7 @@ async def run_switch(run: ExecutionContext, node: SwitchNode, frame: Frame, run_
         ending = await run_steps(run, node.cases[number].steps, branch)
         if ending in (Ending.STOPPED, Ending.JOINED, Ending.WAITING):
             return ending
-        # A filter ends its case and no more.
+        # A filter ends only its case.
         if node.match == "first":
             frame.adopt(branch)
         else:

@@ -1,4 +1,4 @@
-"""Steps whose failure is handled: `try`."""
+"""The `try` block."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from hookline.model.execution import ErrorInfo, StepState
 
 
 async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps: RunSteps) -> Ending:
-    """Run `try`; where a step of it failed, `catch`, with the message that reached the block; and `finally` at the end.
+    """Run `try`; if a step of it fails, run `catch` with the message that reached the block; run `finally` at the end.
 
-    The message goes on as `try` or `catch` left it. What `finally` does to it doesn't count, but that it fails does.
+    The message continues as `try` or `catch` left it. `finally` doesn't change the message, but its failure counts.
     """
     caught: ErrorInfo | None = None
     left: StepFailed | Interrupted | None = None
@@ -42,7 +42,7 @@ async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps:
             run.dry.expect_later(f"{frame.prefix}{node.id}/", node.last)
         return ending
     if node.last:
-        # Whatever wanted the execution to end, this is still to be done.
+        # These steps run whatever ends the execution.
         last = frame.branch(node.id, message=done.message, now=done.now, interruption=Interruption())
         if isinstance(left, StepFailed) and left.at is not None:
             last.now = max(last.now, left.at)

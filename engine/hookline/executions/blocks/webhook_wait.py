@@ -1,4 +1,4 @@
-"""The webhook in the middle of a flow: a step that waits for a call, holding nothing."""
+"""The waiting webhook: a step that waits for a callback."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ TIMED_OUT = "wait_timed_out"
 
 
 async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSteps) -> Ending:
-    """Wait for a call; what it brought becomes the message. Raises StepFailed where none comes in time."""
+    """Wait for a callback, whose content becomes the message. Raises StepFailed if none comes in time."""
     path = frame.prefix + node.id
     past = run.journal.past(path)
     if past is not None and past.state is StepState.SUCCEEDED:
@@ -33,7 +33,7 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
         run.dry.stop_at(path)
         return Ending.WAITING
     run.waited = True
-    # What waited when the execution ended waits no more, and begins to again where that is retried.
+    # A step that waited when its execution ended begins to wait again after a retry.
     if past is None or past.state is not StepState.WAITING or past.seq <= run.reopened_after:
         frame.interruption.check()
         past = await _begin(run, node, frame, path, 1 if past is None else past.attempt + 1)
@@ -58,7 +58,7 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
 
 
 async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, attempt: int) -> StepRecord:
-    """Make durable that the step waits: from then on what comes for it makes the execution ready."""
+    """Store that the step waits; from then on a callback makes the execution ready."""
     now = run.services.clock.now()
     key: str | None = None
     if node.key is not None:
@@ -83,13 +83,13 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
     )
     run.journal.beside(BeginWait(run.id, path, run.flow.id, node.id, key, now))
     await run.journal.flush()
-    # What came for it before counts from now on, and nobody is told of that again.
+    # Callbacks that came before are delivered now, without another notification.
     run.arrived = None
     return entry
 
 
 async def _arrived(run: ExecutionContext) -> Any:
-    """What has come. What comes later makes the execution ready as soon as it is parked."""
+    """The callbacks so far. A later one makes the execution ready as soon as it is parked."""
     if run.arrived is None:
         run.arrived = await run.services.store.callbacks(run.id)
     return run.arrived
@@ -101,7 +101,7 @@ def _time_out(run: ExecutionContext, node: WaitNode, path: str) -> TimeOutWait:
 
 
 def _too_late(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:
-    error = run.error_info(StepError("no call came in time", code=TIMED_OUT), path)
+    error = run.error_info(StepError("no callback came in time", code=TIMED_OUT), path)
     run.journal.beside(EndWait(run.id, path))
     noted_at = _note(run, node, path, past, StepState.FAILED, error=error)
     if node.on_error == "continue":

@@ -1,1 +1,1 @@
-"""Running one step: its settings, its attempts and its entry in the journal."""
+"""The run of one step: its settings, its attempts, its calls and its journal entries."""

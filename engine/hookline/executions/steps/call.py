@@ -1,4 +1,4 @@
-"""Calling an action: what it is given, the time that it has, and what may come of it."""
+"""The call of an action: its settings, its context, its time limit and its result."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from hookline.credentials.access_tokens import hidden_of
 from hookline.executions.context import Blocked, ExecutionContext, Frame, Interrupted, Interruption
 from hookline.executions.services import Stub
-from hookline.executions.steps.spool import read_stream, write_stream
+from hookline.executions.steps.stream import read_stream, write_stream
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.return_type import return_type_mismatch
 from hookline.kernel.errors import BlobGone, CredentialError, ExpressionError, StepError, StoreError
@@ -36,16 +36,16 @@ from hookline.storage.changes import SetState
 
 
 class Given:
-    """An action's settings for one attempt: as it takes them, and as they are recorded."""
+    """The settings for one attempt at an action, as the action takes them and as they are recorded."""
 
     __slots__ = ("message", "model", "opened", "raw")
 
     def __init__(
         self, raw: Any, model: BaseModel, message: Message | None = None, opened: tuple[AsyncIterator[Any], ...] = ()
     ) -> None:
-        """`message`: the action's own copy of the current one, where it isn't trusted to leave that as it is.
+        """`message`: the action's own copy of the message, if the action might change it.
 
-        `opened`: what among the settings comes one by one, and is closed after the attempt.
+        `opened`: the streams among the settings, which are closed after the attempt.
         """
         self.raw = raw
         self.model = model
@@ -53,12 +53,13 @@ class Given:
         self.opened = opened
 
 
-#: By whether the numbers of the flow are exact.
+#: By whether the flow's numbers are exact.
 _VALUES: Final = {exact: reader(Any, exact=exact) for exact in (False, True)}
 
 
 class StateTransaction:
-    """Keeps what the attempt changes until it has succeeded; see `hookline.sdk.context.FlowState`."""
+    """The flow's state as one attempt sees it: changes are kept until the attempt has succeeded. See
+    `hookline.sdk.context.FlowState`."""
 
     def __init__(self, run: ExecutionContext, *, pure: bool) -> None:
         self._run = run
@@ -66,7 +67,6 @@ class StateTransaction:
         self._staged: dict[str, bytes | None] = {}
 
     async def get(self, key: str) -> JsonValue:
-        """The value under a key."""
         self._check(key)
         if key in self._staged:
             value = self._staged[key]
@@ -76,20 +76,19 @@ class StateTransaction:
         return None if value is None else _VALUES[self._run.flow.exact].decode(value)
 
     async def set(self, key: str, value: JsonValue) -> None:
-        """Keep a value under a key."""
         self._check(key)
         self._staged[key] = packed(key, value)
 
     def changes(self, counts: str | None = None) -> tuple[SetState, ...]:
-        """What becomes durable with the step's entry. Raises StepError for a key that the step `counts`, too."""
+        """The changes to commit with the step's entry. Raises StepError if the attempt also set the key `counts`."""
         if counts is not None and counts in self._staged:
-            raise StepError(f"the step sets {counts!r} and counts on it", code="connector.defect")
+            raise StepError(f"the step sets {counts!r} and also adds to it", code="connector.defect")
         now = self._run.services.clock.now()
         return tuple(SetState(self._run.flow.id, key, value, now) for key, value in self._staged.items())
 
     def _check(self, key: str) -> None:
         if self._pure:
-            # It is done again whenever the execution goes on, and has to give the same.
+            # A pure action is computed again whenever the execution continues, and must give the same result.
             raise RuntimeError("a pure action has no state")
         check_key(key)
 
@@ -100,28 +99,28 @@ _LONG_TEXT: Final = 1_000_000
 
 
 class BrokenPromise(TypeError):
-    """An action gave what the annotation of its result doesn't say."""
+    """The result of an action contradicts its return annotation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An action about to be called."""
+    """A prepared call of an action."""
 
     arguments: dict[str, Any]
     state: StateTransaction
-    """What it changes of what the flow keeps."""
+    """The changes of the flow's state by the call."""
     given: Any
-    """Its settings, as they are recorded."""
+    """The recorded settings."""
     stub: Stub | None = None
-    """What gives its result instead, where flows are tried out."""
+    """Gives the result instead of the action, in a simulation."""
     hidden: HiddenValues = field(default_factory=HiddenValues)
-    """What no log and no error may show: what is secret of its credential."""
+    """The secret values of its credential, which no log and no error may show."""
     opened: tuple[AsyncIterator[Any], ...] = ()
-    """What among its settings comes one by one, and is closed after the call."""
+    """The streams among its settings, which are closed after the call."""
 
 
 def sources(run: ExecutionContext, frame: Frame) -> SettingSources:
-    """What an attempt's settings are made of, besides their values."""
+    """The message and the streams from which settings of an attempt are made."""
     services, exact, redactor = run.services, run.flow.exact, run.redactor
     return SettingSources(
         frame.message, lambda stream: read_stream(services.blobs, stream, exact=exact, redactor=redactor)
@@ -129,7 +128,7 @@ def sources(run: ExecutionContext, frame: Frame) -> SettingSources:
 
 
 def prepare_call(run: ExecutionContext, node: ActionNode, frame: Frame, given: Given, path: str, attempt: int) -> Call:
-    """Gather what a call takes. Raises Blocked where some of it is missing."""
+    """Collect the arguments of a call. Raises Blocked if something is missing."""
     services, action, state = run.services, node.action, StateTransaction(run, pure=node.action.pure)
     if action.unavailable is not None:
         raise Blocked(f"{action.name}: {action.unavailable}")
@@ -144,11 +143,11 @@ def prepare_call(run: ExecutionContext, node: ActionNode, frame: Frame, given: G
 
 
 async def call_action(
-    run: ExecutionContext, node: ActionNode, call: Call, path: str, attempt: int, spooling: Interruption | None = None
+    run: ExecutionContext, node: ActionNode, call: Call, path: str, attempt: int, writing: Interruption | None = None
 ) -> Signal | Sleep | Increment | Reply | CallerReply:
-    """What the action returned, made JSON. Raises StepError and Blocked.
+    """Call the action and return its result as JSON values. Raises StepError and Blocked.
 
-    `spooling` may cut it off while it gives items one by one. Raises Interrupted then.
+    `writing` may interrupt an action that gives its items one by one. Raises Interrupted then.
     """
     services, action = run.services, node.action
     host, foreign = services.plugin_host, services.plugin_host.is_foreign("action", action.name)
@@ -168,7 +167,7 @@ async def call_action(
             returned = await host.call(
                 "action",
                 action.name,
-                _run(run, action, call.arguments, spooling),
+                _run(run, action, call.arguments, writing),
                 timeout=None if limit is None else limit.total_seconds(),
                 execution_id=run.id,
                 flow_id=run.flow.id,
@@ -211,17 +210,17 @@ async def call_action(
 
 
 async def _close(items: AsyncIterator[Any]) -> None:
-    """Let nothing more be read of a setting whose items come one by one."""
+    """Stop reading a stream among the settings."""
     close = getattr(items, "aclose", None)
     if close is not None:
-        # A task that the action has left behind may still read them: they end with that task, and how the call has
-        # ended stays as it is.
+        # A task that the action has left behind may still read the stream. It ends with that task, and the result of
+        # the call stays as it is.
         with suppress(RuntimeError):
             await close()
 
 
 def _shown(raw: Any) -> Any:
-    """Settings as a case sees them: with what stands for a stream."""
+    """The settings as a case shows them, with a text in place of a stream."""
     if not isinstance(raw, dict):
         return raw
     return {name: value.shown if type(value) is Stream else value for name, value in raw.items()}
@@ -231,14 +230,14 @@ def _judged(
     run: ExecutionContext, action: Action, returned: Any, foreign: bool
 ) -> Signal | Sleep | Increment | Reply | CallerReply:
     result = normalize_result(returned, exact=run.flow.exact, shared=action.pure and not foreign)
-    # Hookline's own actions have bounds of their own.
+    # Hookline's own actions have limits of their own.
     if foreign and isinstance(result, Reply) and type(result.body) is not Stream:
         size = len(encode(result.body)) + len(encode(result.extra))
         if size > LARGEST_RESULT:
             plugin = run.services.plugin_host.describe("action", action.name)
             raise StepError(
-                f"{action.name} of {plugin} gave a result of {size:,} bytes; the largest has "
-                f"{LARGEST_RESULT:,}; what is larger is given item by item, or as an attachment",
+                f"{action.name} of {plugin} gave a result of {size:,} bytes; the limit is "
+                f"{LARGEST_RESULT:,}; give larger results item by item, or as an attachment",
                 code="step.too_large",
                 outcome_unknown=True,
             )
@@ -246,12 +245,12 @@ def _judged(
 
 
 def _long(body: Any) -> bool:
-    """Whether it is one text that takes a while to go through."""
+    """Return whether the value is one long text."""
     return isinstance(body, str) and len(body) > _LONG_TEXT
 
 
-async def _run(run: ExecutionContext, action: Action, arguments: dict[str, Any], spooling: Interruption | None) -> Any:
-    """What an action returned. Items that it gives one by one are kept until there are no more: a stream."""
+async def _run(run: ExecutionContext, action: Action, arguments: dict[str, Any], writing: Interruption | None) -> Any:
+    """Run an action; store the items that it gives one by one as a stream."""
     returned = action.run(**arguments)
     if not isinstance(returned, AsyncIterator):
         returned = await returned
@@ -263,7 +262,7 @@ async def _run(run: ExecutionContext, action: Action, arguments: dict[str, Any],
         raise BrokenPromise(wrong)
     if not isinstance(body, AsyncIterator):
         return returned
-    with nullcontext() if spooling is None else spooling.interruptible():
+    with nullcontext() if writing is None else writing.interruptible():
         stream = await write_stream(run.services.blobs, body, exact=run.flow.exact, redactor=run.redactor)
     return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
 
@@ -309,7 +308,7 @@ def _context(
 
 
 async def _keep_bytes(run: ExecutionContext, returned: bytes | Reply) -> Reply:
-    """Bytes become an attachment."""
+    """Store bytes as an attachment."""
     reply = Reply(returned) if isinstance(returned, bytes) else returned
     writer = await run.services.blobs.create()
     try:
@@ -324,7 +323,7 @@ async def _keep_bytes(run: ExecutionContext, returned: bytes | Reply) -> Reply:
 def evaluate_settings(
     run: ExecutionContext, node: ActionNode, scope: Scope, given: SettingSources, message: Message | None
 ) -> Given:
-    """`message`: the current one, where what the action is given has to be its own."""
+    """Evaluate and validate the settings. `message`: the current one, if the action needs its own copy of it."""
     try:
         raw = node.settings.evaluate(scope)
     except ExpressionError as error:
@@ -349,19 +348,19 @@ def evaluate_settings(
 
 
 def _values(action: Action, raw: Any) -> Any:
-    """The settings without the streams that the action reads as such."""
+    """The settings without the streams that the action reads as streams."""
     if not action.items or not isinstance(raw, dict):
         return raw
     return {name: value for name, value in raw.items() if name not in action.items or type(value) is not Stream}
 
 
 def _own(raw: Any) -> Any:
-    """Settings of which nothing is shared. A stream is a name: nothing of it can be changed."""
+    """A copy of the settings. Streams are references and aren't copied."""
     if not isinstance(raw, dict):
         return _copy(raw)
     return {name: value if type(value) is Stream else _copy(value) for name, value in raw.items()}
 
 
 def _copy(value: Any) -> Any:
-    """A JSON value of which nothing is shared."""
+    """A copy of a JSON value."""
     return msgspec.to_builtins(value, builtin_types=(Decimal,))

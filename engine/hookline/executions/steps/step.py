@@ -1,4 +1,4 @@
-"""Running one action step: settings, credential, attempts, result, and the journal's entry."""
+"""The run of one action step: its attempts, its result and its journal entries."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ from hookline.storage.changes import SetState
 
 
 async def wait_for_turn(run: ExecutionContext, node: ActionNode, path: str, attempt: int, *, had_one: bool) -> bool:
-    """Wait for the step's turn; false where that is a row's to do. `had_one`: it was given one, whose time has come."""
+    """Wait for the step's turn; return False if the wait is stored as a row. `had_one`: an earlier turn has come."""
     lines = list(_lines(run, node))
     if not lines:
         return True
@@ -44,16 +44,16 @@ async def wait_for_turn(run: ExecutionContext, node: ActionNode, path: str, atte
 
 
 def _lines(run: ExecutionContext, node: ActionNode) -> Iterator[tuple[str, str, str]]:
-    """Where it takes its turn, and how often somebody has one there."""
+    """The rate limits of a step: flow or connector, step or credential, and the rate."""
     if node.rate is not None:
         yield run.flow.id, node.id, node.rate
-    # Where flows are tried out the service isn't asked.
+    # A simulation doesn't call the service.
     rate = node.action.rate if run.services.simulation is None else None
     if callable(rate):
         try:
             credential = None if node.credential is None else run.services.secrets.get(node.credential)[1]
         except CredentialError:
-            # The call says what is wrong with it.
+            # The call reports the error of the credential.
             return
         try:
             rate = rate(credential)
@@ -64,15 +64,15 @@ def _lines(run: ExecutionContext, node: ActionNode) -> Iterator[tuple[str, str, 
         if not re.fullmatch(RATE_PATTERN, rate):
             run.services.log.error("connector defect", action=node.action.name, error=f"{rate!r} is no rate")
             return
-        # No flow's id has a space.
+        # The id of a flow has no space.
         yield f"connector {node.action.connector}", node.credential or "", rate
 
 
-#: Of an output in the journal: the flow's version says which one wrote it.
+#: By whether the flow's numbers are exact.
 _OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 
 
-#: Of an entry that says of what runs at most once that it was told to end before it began: it hasn't failed.
+#: The signal of an entry of an at-most-once step that was interrupted before it began; the step hasn't failed.
 _NOT_BEGUN: Final = "not_begun"
 
 
@@ -80,9 +80,9 @@ _CUT_OFF: Final = "the engine was stopped while it ran"
 
 
 async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> Ending:
-    """Run an action, or take what the journal says of it. Raises StepFailed, and Blocked.
+    """Run an action, or take its result from the journal. Raises StepFailed, and Blocked.
 
-    Everything noted before is durable before an action that is not pure starts.
+    Everything recorded before is durable before an action that is not pure starts.
     """
     path = frame.prefix + node.id
     past = run.journal.past(path)
@@ -132,12 +132,12 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
             if node.once:
                 note_started(run, node, path, attempt, started_at, given)
                 await run.journal.flush()
-            # What is recomputed is not cut off, or a `finally` after it would never be reached. A stream is journalled:
-            # where its entry is missing, nothing that follows it has been done.
-            spooling = frame.interruption if pure and past is None else None
+            # A pure step isn't interrupted, or a `finally` after it would not be reached. A stream is recorded: if its
+            # entry is missing, no step after it has been done.
+            writing = frame.interruption if pure and past is None else None
             with nullcontext() if pure else frame.interruption.interruptible():
                 begun = True
-                result = await call_action(run, node, call, path, attempt, spooling)
+                result = await call_action(run, node, call, path, attempt, writing)
             if isinstance(result, Increment):
                 changes = call.state.changes(result.key)
                 files = frame.message.attachments
@@ -155,7 +155,8 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
             if not pure:
                 noted_at = note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
             else:
-                # It has no commit of its own: the time that expressions see stays, or resuming would give another.
+                # A pure step has no commit of its own: the time that expressions see stays, or resuming would give
+                # another result.
                 noted_at = frame.now
                 known = past is not None and past.state is StepState.FAILED
                 if past is None or not known or not (node.on_error == "continue" or run.keeps_failure(frame, past)):
@@ -185,24 +186,24 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
             ending = _finish(run, node, frame, path, attempt, started_at, given, result)
             run.journal.keep(*call.state.changes())
             if isinstance(result, CallerReply):
-                # Durable before it is given: who asks again gets the same.
+                # The reply is durable before it is given, so that a repeated request gets the same reply.
                 await run.journal.flush()
                 run.services.replies.deliver(run.id, result)
             return ending
 
 
 def _not_known(node: ActionNode, why: str) -> StepError:
-    """The error of a step of which isn't known whether it took effect."""
+    """The error of a step for which it isn't known whether it took effect."""
     return StepError(f"it isn't known whether {node.action.name} took effect: {why}", code=OUTCOME_UNKNOWN)
 
 
 def _unknown(node: ActionNode, past: StepRecord) -> bool:
-    """Nothing, an operator's retry neither, runs a step again that may have taken effect and must not do so twice."""
+    """Return whether the step may have taken effect and must not run twice, not even by a retry of an operator."""
     return node.once and past.error is not None and past.error.code == OUTCOME_UNKNOWN
 
 
 def _cut_off(run: ExecutionContext, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
-    """The step was under way when the engine died or was stopped, and must not run twice. Raises StepFailed."""
+    """Record a step that must not run twice and was running when the engine stopped. Raises StepFailed."""
     info = run.error_info(_not_known(node, _CUT_OFF), path)
     noted_at = note(run, node, path, past.attempt, past.started_at, None, error=info)
     run.unknown = run.unknown or info
@@ -221,12 +222,12 @@ def _note_interrupted(
     *,
     begun: bool,
 ) -> None:
-    """The step was told to end while it ran, or, which is known then, just before."""
+    """Record that the step was interrupted: while it ran, or before it began."""
     if not begun:
-        info = ErrorInfo("interrupted", "it was told to end before it began", path)
+        info = ErrorInfo("interrupted", "it was interrupted before it began", path)
         note(run, node, path, attempt, started_at, given, error=info, signal=_NOT_BEGUN)
         return
-    info = run.error_info(_not_known(node, "it was cut off while it ran"), path)
+    info = run.error_info(_not_known(node, "it was interrupted while it ran"), path)
     run.unknown = run.unknown or info
     note(run, node, path, attempt, started_at, given, error=info)
 
@@ -271,7 +272,7 @@ def _finish(
 
 
 def take(frame: Frame, result: Reply) -> dict[str, Any]:
-    """Make a result the current message; gives it as expressions see it."""
+    """Make a result the current message; return it as expressions see it."""
     attachments = frame.message.attachments if result.attachments is None else result.attachments
     frame.message = Message(result.body, dict(result.headers), attachments)
     view: dict[str, Any] = {"body": result.body}
@@ -290,7 +291,7 @@ def _ending(signal: str | None) -> Ending:
 
 
 def replay(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) -> Ending:
-    """Go on as if the step had just finished the way its journal entry says."""
+    """Continue as if the step had just finished with the result in its journal entry."""
     frame.now = past.finished_at
     if past.output is not None and past.signal in (None, STREAM):
         view = _OUTPUTS[run.flow.exact].decode(past.output)
@@ -305,7 +306,7 @@ def replay(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) 
 
 
 def continue_after_error(frame: Frame, step_id: str, error: ErrorInfo | None, at: datetime) -> Ending:
-    """The step failed, and the flow goes on with the message it had."""
+    """Record the error for expressions and continue with the message before the step."""
     frame.steps[step_id] = {"body": frame.message.body, "error": msgspec.to_builtins(error)}
     frame.now = at
     return Ending.DONE
@@ -327,7 +328,7 @@ def note(
     error: ErrorInfo | None = None,
     due_at: datetime | None = None,
 ) -> datetime:
-    """Note how an attempt ended; gives the time of it. `due_at`: when it is tried again, or has waited long enough."""
+    """Record the end of an attempt; return the time. `due_at`: the time of the next attempt, or the end of a sleep."""
     finished_at = run.services.clock.now()
     failed = StepState.FAILED if due_at is None else StepState.WAITING
     run.journal.add(
@@ -359,7 +360,8 @@ async def note_counted(
     changes: Sequence[SetState],
     attachments: tuple[Attachment, ...],
 ) -> StepRecord:
-    """Count, and note it; gives the entry once it is durable. Raises StepError where that can't be counted on."""
+    """Add to a number of the flow's state and record it; return the durable entry. Raises StepError if the value isn't
+    a number."""
     now = run.services.clock.now()
     beside = encode({"attachments": attachments}) if attachments else None
     record = await run.journal.count(
@@ -380,7 +382,7 @@ async def note_counted(
     )
     if record is None:
         raise StepError(
-            f"what the flow keeps under {count.key!r} is no number that it can count on; set it, or remove it",
+            f"the flow's state under {count.key!r} is not a number that can be added to; set it, or remove it",
             code="state.not_a_number",
         )
     return record
@@ -389,7 +391,7 @@ async def note_counted(
 def note_started(
     run: ExecutionContext, node: ActionNode, path: str, attempt: int, started_at: datetime, given: Given
 ) -> None:
-    """Note that an action which must not run twice is about to run."""
+    """Record that an action which must not run twice is about to run."""
     run.journal.add(
         effect=True,
         id=node.id,
@@ -412,7 +414,7 @@ def _masked(action: Action, raw: Any) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _secret_settings(settings: type[BaseModel]) -> frozenset[str]:
-    """Names of the settings whose type says that they are secret."""
+    """The names of the settings whose type is secret."""
 
     def holds_secret(annotation: Any) -> bool:
         if annotation in (SecretStr, SecretBytes):

@@ -1,4 +1,4 @@
-"""Keeping items that are too many for memory: as lines of JSON in a blob."""
+"""Streams: items that are too many for memory, stored as lines of JSON in a blob."""
 
 import asyncio
 from collections import deque
@@ -16,7 +16,7 @@ _CHUNK: Final = 128 * 1024
 
 
 class StreamWriter:
-    """A stream in the making. Leaving without `finish` leaves nothing."""
+    """A stream that is being written. Without `finish` nothing is stored."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -25,7 +25,7 @@ class StreamWriter:
         self._count = 0
 
     async def add(self, item: bytes) -> None:
-        """Add an item, as a line. Raises StoreError."""
+        """Add an item as a line. Raises StoreError."""
         self._buffer += item
         self._buffer += b"\n"
         self._count += 1
@@ -33,13 +33,13 @@ class StreamWriter:
             await self._write()
 
     async def finish(self) -> Stream:
-        """Make it durable. Raises StoreError."""
+        """Store the stream. Raises StoreError."""
         await self._write()
         writer = await self._open()
         return Stream((await writer.commit()).id, self._count)
 
     async def abort(self) -> None:
-        """Throw it away; harmless after `finish`."""
+        """Discard the stream; harmless after `finish`."""
         if self._writer is not None:
             await self._writer.abort()
 
@@ -52,34 +52,34 @@ class StreamWriter:
         writer = await self._open()
         await writer.write(bytes(self._buffer))
         self._buffer.clear()
-        # The items may have come without anything to wait for.
+        # The items may come without awaiting anything.
         await asyncio.sleep(0)
 
 
 async def write_stream(
     blobs: Blobs, items: AsyncIterator[Any], *, exact: bool, redactor: Redactor | None = None
 ) -> Stream:
-    """Keep all items that an action gives, encrypted if there is a redactor.
+    """Write all items that an action gives, encrypted if there is a redactor.
 
-    Raises NotJson, which names the item, StoreError, and what it raises.
+    Raises NotJson, which names the item, StoreError, and the errors of the action.
     """
-    spool = StreamWriter(blobs)
+    stream = StreamWriter(blobs)
     number = 0
     try:
         async for item in items:
             line = encode(to_json(item, f"result[{number}]", exact=exact))
-            await spool.add(line if redactor is None else redactor.encrypt_line(line))
+            await stream.add(line if redactor is None else redactor.encrypt_line(line))
             number += 1
-        return await spool.finish()
+        return await stream.finish()
     finally:
-        await spool.abort()
+        await stream.abort()
         close = getattr(items, "aclose", None)
         if close is not None:
             await close()
 
 
 class StreamReader:
-    """Reads some of a stream's items, in order, for several who take one at a time."""
+    """Read some items of a stream, in order, for several callers."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class StreamReader:
         exact: bool,
         redactor: Redactor | None = None,
     ) -> None:
-        """`wanted`: the places of the items that are read, in order. `redactor`: decrypts encrypted items."""
+        """`wanted`: the indexes of the items to read, in order. `redactor` decrypts encrypted items."""
         self._redactor = redactor
         self._stream = stream
         self._exact = exact
@@ -99,12 +99,12 @@ class StreamReader:
         self._next = next(wanted, None)
         self._lines: deque[bytes] = deque()
         self._at = 0
-        """The place of the first of the lines."""
+        """The index of the first line."""
         self._rest = b""
         self._reading = asyncio.Lock()
 
     async def take(self) -> tuple[int, Any] | None:
-        """An item with its place; None where all were taken. Raises StoreError, and BlobGone."""
+        """An item with its index; None if all were taken. Raises StoreError, and BlobGone."""
         while self._next is not None:
             place = self._next
             if place < self._at + len(self._lines):
@@ -116,13 +116,12 @@ class StreamReader:
                     line = self._redactor.decrypt_line(line)
                 return place, decode(line, exact=self._exact)
             async with self._reading:
-                # Whoever waited for its turn to read may find that there is something to take.
+                # After waiting for the lock, there may be lines already.
                 if self._next is not None and self._next >= self._at + len(self._lines):
                     await self._read()
         return None
 
     async def close(self) -> None:
-        """Read no more."""
         close = getattr(self._chunks, "aclose", None)
         if close is not None:
             await close()
