@@ -110,7 +110,7 @@ async def test_the_first_message_can_be_edited_whole_by_path_and_by_a_patch(harn
     ("edit", "says"),
     [
         (Edit(paths={"$.headers.x": 1}), "values are texts"),
-        (Edit(paths={"$.steps.a": 1}), "begins with"),
+        (Edit(paths={"$.steps.a": 1}), "must begin with"),
         (Edit(paths={"$.body.lines[*].sku": 1}), "nothing in the message matches"),
         (Edit(paths={"$.body.[": 1}), "can't be edited there"),
     ],
